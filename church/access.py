@@ -1,0 +1,92 @@
+"""Who may use a route: declared on every view, refused where nothing is declared."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import Flask, current_app, request
+
+from church import telemetry
+from church.config import settings
+from church.errors import ForbiddenError, UnauthorizedError
+
+if TYPE_CHECKING:
+    View = Callable[..., Any]
+
+_V = TypeVar("_V", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One kind of caller; ``check`` raises for any other."""
+
+    name: str
+    check: Callable[[], None] | None = None
+
+
+EVERYONE = Policy("everyone")
+
+
+def bearer(scope: str) -> Policy:
+    """Callers that show a token with ``scope``; without a configured token, loopback in development."""
+    return Policy(f"bearer {scope}", _check_bearer)
+
+
+def _check_bearer() -> None:
+    token = settings().metrics_token
+    if token is None:
+        if not is_local():
+            raise ForbiddenError("Set METRICS_TOKEN to read this from another machine.")
+        return
+    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not shown:
+        raise UnauthorizedError
+    if not hmac.compare_digest(shown.strip().encode(), token.get_secret_value().encode()):
+        telemetry.track_security_event("invalid_token", "medium")
+        raise UnauthorizedError
+
+
+def is_local() -> bool:
+    """Whether the caller is on this machine itself; behind a proxy everyone would seem to be, so none is."""
+    if "HTTP_X_FORWARDED_FOR" in request.environ or "HTTP_FORWARDED" in request.environ:
+        return False
+    try:
+        return ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def allow(policy: Policy) -> Callable[[_V], _V]:
+    """Declare who may use a view."""
+
+    def declare(view: _V) -> _V:
+        view.allowed = policy  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def policy_of(view: Callable[..., Any]) -> Policy | None:
+    """What ``view`` declares, if anything."""
+    found: Policy | None = getattr(view, "allowed", None)
+    return found
+
+
+def _guard() -> None:
+    if request.endpoint is None:
+        return
+    policy = policy_of(current_app.view_functions[request.endpoint])
+    if policy is None:
+        raise ForbiddenError(f"{request.endpoint} does not declare who may use it: decorate it with @allow(...).")
+    if policy.check is not None:
+        policy.check()
+
+
+def init_app(app: Flask) -> None:
+    """Check every request against its view's declaration; static files are everyone's."""
+    app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
+    app.before_request(_guard)

@@ -1,0 +1,1 @@
+"""One module a blueprint: parse a request, call one service, render."""

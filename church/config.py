@@ -1,0 +1,229 @@
+"""Every setting of the site once: its name in the environment, type, default and meaning.
+
+The README's table and ``.env.example`` are held to this module by a test. Secrets come from the
+environment; in development the missing ones are made once and kept in the instance folder (``church.secrets``).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from church.secrets import instance_secret, weakness
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_RATE = re.compile(r"[1-9]\d*/(second|minute|hour|day)")
+
+
+class ConfigError(Exception):
+    """The site can't start with these settings; the message has a line for each that is wrong."""
+
+
+def _is_rate(value: str) -> str:
+    if not _RATE.fullmatch(value):
+        raise ValueError("a count and a window such as 30/minute (second, minute, hour or day)")
+    return value
+
+
+def _is_origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("a scheme and a host such as https://church.example, without a path")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_bind(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("an address and a port such as 127.0.0.1:8000")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_is_rate)]
+
+
+def _setting(name: str, default: Any, meaning: str, **limits: Any) -> Any:
+    """A field read from ``name``, documented by ``meaning``."""
+    return Field(default=default, validation_alias=name, description=meaning, **limits)
+
+
+class Settings(BaseSettings):
+    """The whole configuration, read once at start and never changed after."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, validate_default=True)
+
+    environment: Literal["development", "production"] = _setting(
+        "CHURCH_ENV", "development", "`development` makes missing secrets itself; `production` refuses to start without."
+    )
+    bind: Annotated[str, AfterValidator(_is_bind)] = _setting(
+        "CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on."
+    )
+    workers: int = _setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
+    instance: Path = _setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
+    log_dir: Path = _setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "LOG_LEVEL", "INFO", "Least level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
+    content: Path = _setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
+    site_name: str = _setting(
+        "CHURCH_SITE_NAME", "BambiSleep Church", "Name in titles, feeds and mails.", min_length=1, max_length=80
+    )
+    site_url: Annotated[str, AfterValidator(_is_origin)] | None = _setting(
+        "CHURCH_SITE_URL",
+        None,
+        "Public origin; makes every absolute link. https turns on Secure cookies and HSTS. Default: `http://` and the bind.",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = _setting(
+        "CHURCH_TRUSTED_PROXIES", (), "Networks, by commas, whose forwarded headers and `traceparent` are believed."
+    )
+    database_url: SecretStr | None = _setting(
+        "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
+    )
+    database_pool: int = _setting(
+        "CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100
+    )
+    database_timeout: float = _setting(
+        "CHURCH_DATABASE_TIMEOUT", 5.0, "Seconds that a statement on PostgreSQL may take.", gt=0, le=300
+    )
+    redis_url: SecretStr | None = _setting(
+        "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
+    )
+    secret_key: SecretStr = _setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
+    metrics_token: SecretStr | None = _setting(
+        "METRICS_TOKEN", None, "Bearer token of the scraper. Required in production; without it loopback alone may scrape."
+    )
+    telemetry: bool = _setting(
+        "CHURCH_TELEMETRY", True, "`false` turns metrics, access records, traces and the threat scan off, to measure their cost."
+    )
+    trace_paths: Annotated[tuple[str, ...], NoDecode] = _setting(
+        "CHURCH_TRACE_PATHS",
+        ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
+        "Paths, by commas, whose requests are traced whatever the sampler says.",
+    )
+    threats: Literal["observe", "block"] = _setting(
+        "CHURCH_THREATS", "observe", "`block` answers a request that looks like an attack with 403."
+    )
+    threats_body: int = _setting(
+        "CHURCH_THREATS_BODY", 65_536, "Bytes of a request body that the threat scan reads at most.", ge=0, le=1_048_576
+    )
+    max_body: int = _setting("CHURCH_MAX_BODY", 1_048_576, "Bytes that a request body may have.", ge=1024)
+    body_timeout: float = _setting(
+        "CHURCH_BODY_TIMEOUT", 20.0, "Seconds that a client may take to send a whole request body.", gt=0, le=600
+    )
+    limit_page: Rate = _setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
+    limit_search: Rate = _setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
+    limit_api: Rate = _setting("CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address.")
+    limit_telemetry_api: Rate = _setting(
+        "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
+    )
+    jobs_threads: int = _setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
+    jobs_lease: float = _setting(
+        "CHURCH_JOBS_LEASE", 30.0, "Seconds after which the job of a dead process is done again.", ge=1, le=3600
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError(f"addresses or networks by commas such as 10.0.0.0/8 ({error})") from None
+
+    @field_validator("trace_paths", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("database_url", "redis_url", "metrics_token", "site_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("instance", "log_dir", "content", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()
+
+    @model_validator(mode="after")
+    def _secrets_are_strong(self) -> Settings:
+        if self.environment == "development":
+            if not self.secret_key.get_secret_value():
+                made = instance_secret(self.instance, "SECRET_KEY")
+                object.__setattr__(self, "secret_key", SecretStr(made))
+            return self
+        problems = [
+            f"{name}: {problem}"
+            for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
+            if (problem := weakness(value.get_secret_value() if value else ""))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @cached_property
+    def origin(self) -> str:
+        """Scheme and host of every absolute link, never taken from a request."""
+        return self.site_url or f"http://{self.bind}"
+
+    @property
+    def https(self) -> bool:
+        """Whether visitors reach the site by https, so that cookies are Secure and HSTS is sent."""
+        return self.origin.startswith("https://")
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the real site and not somebody's desk."""
+        return self.environment == "production"
+
+    @property
+    def database_dsn(self) -> str:
+        """The database as an SQLAlchemy address, with psycopg 3 as PostgreSQL's driver. Holds the password."""
+        if self.database_url is None:
+            return f"sqlite:///{self.instance / 'church.db'}"
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Folder of the slot files that the processes of this host count in."""
+        return self.instance / "metrics"
+
+
+def _complaint(error: Any) -> str:
+    """One line: the setting's name, what it got (never a secret), what it wants."""
+    location = error["loc"]
+    if not location:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(location[0])
+    field = next((f for f in Settings.model_fields.values() if f.validation_alias == name), None)
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    got = "a value that is not shown" if secret else repr(error["input"])[:80]
+    return f"{name}: got {got}; wants {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment and ``.env``; ``overrides`` are settings by their environment names.
+
+    Raises ConfigError with a line for every setting that is wrong.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(e) for e in error.errors())) from None
+
+
+def settings() -> Settings:
+    """The settings of the app in whose context this is called."""
+    # gunicorn's master reads this module before any fork, and flask is not to be loaded there
+    from flask import current_app  # noqa: PLC0415
+
+    found: Settings = current_app.config["CHURCH"]
+    return found

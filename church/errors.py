@@ -1,0 +1,149 @@
+"""What can go wrong on purpose, and how it is told: one HTML page, or RFC 9457 problem+json.
+
+ChurchError
+├── UnavailableError   503, something that the site leans on does not answer
+├── ForbiddenError     403, the reader may not
+├── UnauthorizedError  401, the caller has not said who it is
+└── InvalidError       400, the input is wrong and says how
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Response, current_app, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestedRangeNotSatisfiable
+from werkzeug.routing import RequestRedirect
+
+from church import telemetry
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger("church.errors")
+
+# Told to people: what happened and what they can do. The HTTP phrase is the title.
+_WORDS = {
+    400: "The request could not be understood. Go back and try once more.",
+    401: "This needs a key that was not shown, or that is no longer good.",
+    403: "This is not open to you.",
+    404: "There is nothing at this address. It may have moved, or the link has a slip in it.",
+    405: "This address does not take that kind of request.",
+    408: "The request took too long to arrive.",
+    413: "What was sent is larger than this site takes.",
+    415: "This kind of content is not taken here.",
+    429: "That was a lot at once. Wait a little, then go on.",
+    500: "Something broke on our side. It has been written down; quote the number below if you ask about it.",
+    503: "The site cannot answer this right now. Please come back in a moment.",
+}
+
+
+class ChurchError(Exception):
+    """Root of the errors that the site raises on purpose; ``detail`` is shown to the visitor."""
+
+    status = 500
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
+        super().__init__(detail or _WORDS.get(self.status, ""))
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class UnavailableError(ChurchError):
+    """Something that the site leans on does not answer; try again after ``retry_after`` seconds."""
+
+    status = 503
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = 5) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+class ForbiddenError(ChurchError):
+    """The caller is known well enough, and may not."""
+
+    status = 403
+
+
+class UnauthorizedError(ChurchError):
+    """The caller has to show a bearer token first."""
+
+    status = 401
+
+
+class InvalidError(ChurchError):
+    """The input is wrong; ``detail`` says how."""
+
+    status = 400
+
+
+def wants_json() -> bool:
+    """Whether the client prefers JSON to a page; a tie is a page."""
+    accept = request.accept_mimetypes
+    best = accept.best_match(["text/html", "application/json", "application/problem+json"], default="text/html")
+    return best != "text/html" and accept[best] > accept["text/html"]
+
+
+def error_response(status: int, detail: str | None = None, retry_after: int | None = None) -> Response:
+    """The one shape of every error: page or problem+json, with the request id and without a cause."""
+    title = HTTPStatus(status).phrase
+    facts = {"status": status, "title": title, "detail": detail or _WORDS.get(status, "")}
+    if wants_json():
+        response = jsonify(type="about:blank", request_id=telemetry.request_id(), **facts)
+        response.content_type = "application/problem+json"
+    else:
+        response = make_response(
+            render_template("errors/error.html", request_id=telemetry.request_id(), retry_after=retry_after, **facts)
+        )
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _on_http(error: HTTPException) -> Response:
+    if isinstance(error, RequestRedirect):
+        return _stay_here(error)
+    if error.code is None or error.code < 400:
+        return make_response(error.get_response())
+    limit_reset = getattr(error, "retry_after", None)
+    retry_after = int(limit_reset) if isinstance(limit_reset, (int, float)) else None
+    response = error_response(error.code, retry_after=retry_after)
+    for name, value in error.get_headers():
+        if name in {"Allow", "Content-Range"}:
+            response.headers[name] = value
+    return response
+
+
+def _stay_here(error: RequestRedirect) -> Response:
+    """Werkzeug builds a slash redirect from the Host header, which a stranger chooses: keep its path alone."""
+    response = make_response(error.get_response())
+    path = "/" + error.new_url.split("://", 1)[-1].partition("/")[2]
+    response.headers["Location"] = "/" + path.lstrip("/\\")
+    return response
+
+
+def _on_church(error: ChurchError) -> Response:
+    if error.status >= 500:
+        log.warning("unavailable", extra={"event": "error.unavailable", "reason": type(error).__name__})
+    return error_response(error.status, error.detail, error.retry_after)
+
+
+def _on_unexpected(error: Exception) -> Response:
+    original = getattr(error, "original_exception", None) or error
+    log.error("unexpected error", exc_info=original, extra={"event": "error.unexpected"})
+    telemetry.track_security_event("unexpected_error", "low")
+    if current_app.testing and current_app.config.get("RAISE_UNEXPECTED"):
+        raise original
+    return error_response(500)
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers of every error on ``app``."""
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(ChurchError, _on_church)
+    app.register_error_handler(InternalServerError, _on_unexpected)

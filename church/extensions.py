@@ -1,0 +1,19 @@
+"""The extensions of the site: made here, wired in the factory, holding no app."""
+
+from __future__ import annotations
+
+from flask_compress import Compress
+from flask_wtf import CSRFProtect
+
+from church.database import Database
+from church.limits import limiter
+from church.store import Store
+from church.telemetry import Telemetry
+
+__all__ = ["compress", "csrf", "db", "limiter", "store", "telemetry"]
+
+db = Database()
+store = Store()
+csrf = CSRFProtect()
+compress = Compress()
+telemetry = Telemetry()

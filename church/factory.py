@@ -1,0 +1,62 @@
+"""The wiring of the site, in the order in which a request meets it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Flask
+from jinja2 import StrictUndefined
+
+from church import access, assets, errors, headers, intake, limits, state
+from church.blueprints import markdown, status
+from church.config import Settings, load_settings
+from church.extensions import compress, csrf, db, store, telemetry
+from church.proxies import TrustedProxies
+
+_ROOT = Path(__file__).parent.parent
+
+
+def build(settings: Settings | None = None) -> Flask:
+    """See ``church.create_app``."""
+    settings = settings or load_settings()
+    app = Flask("church", root_path=str(_ROOT), template_folder="templates", static_folder="static")
+    _configure(app, settings)
+
+    telemetry.init_app(app, guard=status.guard_metrics)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    errors.init_app(app)
+    headers.init_app(app)
+    intake.init_app(app, always_open=status.ALWAYS_OPEN)
+    db.init_app(app)
+    store.init_app(app)
+    limits.init_app(app)
+    csrf.init_app(app)
+    compress.init_app(app)
+    assets.init_app(app)
+    for blueprint in (status.bp, markdown.bp):
+        app.register_blueprint(blueprint)
+    access.init_app(app)
+    state.register(app, telemetry)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        CHURCH=settings,
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        SESSION_COOKIE_NAME="__Host-church" if settings.https else "church",
+        SESSION_COOKIE_SECURE=settings.https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=settings.max_body,
+        COMPRESS_STREAMS=False,
+        COMPRESS_MIN_SIZE=500,
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_BR_LEVEL=4,
+    )
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        site_name=settings.site_name, site_url=settings.origin, current_year=datetime.now(UTC).year
+    )

@@ -1,0 +1,38 @@
+"""What is turned away before any view: a request in a form that the site does not take, or at a time when it is shut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import current_app, request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from church import maintenance
+from church.config import settings
+from church.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_RETRY_SECONDS = 120
+
+
+def open_in_maintenance(endpoint: str) -> bool:
+    """Whether a route answers while the site is shut: what machines need, and the looks of the page that says so."""
+    return endpoint in current_app.extensions["open_in_maintenance"] or endpoint == "static"
+
+
+def _turn_away() -> None:
+    environ = request.environ
+    if "HTTP_CONTENT_ENCODING" in environ:
+        raise UnsupportedMediaType  # an inflated body could be any size
+    if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+        raise BadRequest  # RFC 9112, section 3.2
+    if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
+        raise UnavailableError("The site is being looked after and will be back soon.", retry_after=_RETRY_SECONDS)
+
+
+def init_app(app: Flask, always_open: frozenset[str]) -> None:
+    """``always_open`` are the endpoints that answer during maintenance: health, metrics, webhooks."""
+    app.extensions["open_in_maintenance"] = always_open
+    app.before_request(_turn_away)

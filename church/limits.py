@@ -1,0 +1,71 @@
+"""Rate limits by name: each has a setting, a counter and a Retry-After.
+
+Counted per client address in the shared store; while that is down, in this worker's memory, so that a limit never
+disappears (it is then looser by the number of workers).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import Response, request
+from flask_limiter import Limiter, RateLimitExceeded
+
+from church import telemetry
+from church.config import settings
+from church.errors import error_response
+from church.store import limiter_storage
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_V = TypeVar("_V", bound="Callable[..., Any]")
+NAMES = ("page", "search", "api", "telemetry_api")
+
+
+def client() -> str:
+    """Who is counted: an IPv4 address, or the /64 that one IPv6 subscriber commonly holds."""
+    address = request.remote_addr or "unknown"
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+
+
+limiter = Limiter(key_func=client, strategy="fixed-window", in_memory_fallback_enabled=True)
+
+
+def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
+    """Count requests to a view against the limit ``name``; with ``when``, only those for which it is true."""
+    if name not in NAMES:
+        raise ValueError(f"{name} is no limit: add it to church.limits.NAMES and church.config.Settings")
+
+    def rate() -> str:
+        value: str = getattr(settings(), f"limit_{name}")
+        return value
+
+    shared: Callable[[_V], _V] = limiter.shared_limit(
+        rate, scope=name, exempt_when=(lambda: not when()) if when is not None else None
+    )
+    return shared
+
+
+def _on_exceeded(error: RateLimitExceeded) -> Response:
+    hit = limiter.current_limit
+    name = str(getattr(error.limit, "scope", None) or "other")
+    telemetry.track_rate_limit(name)
+    wait = max(1, math.ceil(hit.reset_at - time.time())) if hit is not None else 60
+    return error_response(429, retry_after=wait)
+
+
+def init_app(app: Flask) -> None:
+    """Count in the shared store, with its own bounds in time."""
+    uri, options = limiter_storage(app.config["CHURCH"])
+    app.config.update(RATELIMIT_STORAGE_URI=uri, RATELIMIT_STORAGE_OPTIONS=options, RATELIMIT_HEADERS_ENABLED=False)
+    limiter.init_app(app)
+    app.register_error_handler(RateLimitExceeded, _on_exceeded)

@@ -1,0 +1,1 @@
+"""The rooms behind church.telemetry, which alone imports them."""

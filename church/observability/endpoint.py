@@ -1,0 +1,84 @@
+"""/metrics: prometheus-flask-exporter's endpoint, over our own merge of the slot files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import generate_latest as text_of
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
+from prometheus_flask_exporter import PrometheusMetrics
+from werkzeug.http import parse_accept_header, parse_options_header
+
+from church.observability import metrics, native
+from church.observability.scrape import Exposition
+from church.observability.state import State
+from church.offhub import off_hub
+
+log = logging.getLogger("church.telemetry")
+_OPENMETRICS_VERSIONS = {"1.0.0", "0.0.1", ""}
+
+
+def wants_openmetrics(accept: str | None) -> bool:
+    """Whether OpenMetrics is acceptable in a version that we speak, and no less welcome than plain text."""
+    qualities = {"openmetrics": 0.0, "plain": 0.0}
+    for entry, quality in parse_accept_header(accept):
+        kind, options = parse_options_header(entry)
+        if kind == "application/openmetrics-text" and options.get("version", "") in _OPENMETRICS_VERSIONS:
+            qualities["openmetrics"] = max(qualities["openmetrics"], quality)
+        elif kind == "text/plain" and options.get("version", "0.0.4") == "0.0.4":
+            qualities["plain"] = max(qualities["plain"], quality)
+    return qualities["openmetrics"] > 0 and qualities["openmetrics"] >= qualities["plain"]
+
+
+class _Read:
+    """Families that were read already, as a collector."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  the library has no types
+    """The exporter with its per-request defaults off: the hot path is ours, and so is the merge."""
+
+    def __init__(self, state: State, directory: Callable[[], Path], guard: Callable[[Any], Any]) -> None:
+        super().__init__(
+            app=None, path="/metrics", export_defaults=False, metrics_decorator=guard, registry=metrics.CATALOGUE
+        )
+        self._state = state
+        self._directory = directory
+        self._exposition: Exposition | None = None
+
+    def generate_metrics(
+        self, accept_header: str | None = None, names: list[str] | None = None
+    ) -> tuple[str, str]:
+        """The body and its content type. State is read here; files are merged in a real thread, off the hub."""
+        started = native.clock()
+        directory = self._directory()
+        openmetrics = wants_openmetrics(accept_header)
+        families = self._state.collect(directory)
+        if self._exposition is None or self._exposition.directory != directory:
+            self._exposition = Exposition(directory)
+        body: str = off_hub(_body, self._exposition, families, openmetrics, names)
+        while self._exposition.damage:
+            found = self._exposition.damage.pop()
+            log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})
+        metrics.telemetry_scrape_duration.observe(native.clock() - started)
+        return body, CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _body(exposition: Exposition, families: list[Metric], openmetrics: bool, names: list[str] | None) -> str:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Read(families))  # type: ignore[arg-type]
+    chosen: Any = registry.restricted_registry(names) if names else registry
+    state = openmetrics_of(chosen) if openmetrics else text_of(chosen)
+    return exposition.text(openmetrics, names) + state.decode()

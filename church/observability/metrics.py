@@ -1,0 +1,99 @@
+"""The catalogue: every collector that is counted in the process, declared once.
+
+What is state (rows, disks, processes) is read at the scrape instead: see ``state`` and ``processes``.
+Labels are bounded; ``bounded`` turns any other value into ``other``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from church.observability import slots, threats
+
+assert slots.values.ValueClass is slots.SlotValue  # before the first metric exists
+
+CATALOGUE = CollectorRegistry()
+UNMATCHED = "_unmatched"
+OTHER = "other"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SEVERITIES = ("low", "medium", "high", "critical")
+SECURITY_EVENTS = (
+    "threat_detected",
+    "path_traversal",
+    "invalid_token",
+    "rate_limit_exceeded",
+    "unexpected_error",
+    "request_blocked",
+)
+LIMITS = ("page", "search", "api", "telemetry_api")
+ACCESS_LEVELS = ("public", "members", "premium")
+CONTENT_TYPES = ("page",)
+CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
+TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
+
+http_requests = Counter(
+    "http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE
+)
+http_request_duration = Histogram(
+    "http_request_duration_seconds",
+    "From the first byte of a request's head to the last of its answer.",
+    ["method", "route", "status_class"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
+    registry=CATALOGUE,
+)
+http_requests_in_flight = Gauge(
+    "http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum", registry=CATALOGUE
+)
+http_response_bytes = Counter(
+    "http_response_bytes", "Bytes of response bodies, before any proxy.", ["route"], registry=CATALOGUE
+)
+security_events = Counter(
+    "security_events", "Security events, findings of the threat scan included.", ["event_type", "severity"],
+    registry=CATALOGUE,
+)
+suspicious_activity = Counter(
+    "suspicious_activity", "Findings of the threat scan.", ["activity_type", "source"], registry=CATALOGUE
+)
+rate_limit_hits = Counter("rate_limit_hits", "Requests refused by a rate limit.", ["limit"], registry=CATALOGUE)
+content_access = Counter(
+    "content_access", "Content asked for, by who may see it and how it ended.",
+    ["content_type", "access_level", "outcome"], registry=CATALOGUE,
+)
+telemetry_errors = Counter(
+    "telemetry_errors", "Metrics, log records and spans that were dropped so that a request could go on.",
+    ["part"], registry=CATALOGUE,
+)
+telemetry_series_dropped = Counter(
+    "telemetry_series_dropped", "Label sets refused because their metric has too many.", registry=CATALOGUE
+)
+telemetry_corrupt_files = Counter(
+    "telemetry_corrupt_files", "Metric files that were damaged and set aside.", registry=CATALOGUE
+)
+telemetry_scrape_duration = Histogram(
+    "telemetry_scrape_duration_seconds", "Time that a scrape took to be put together.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5), registry=CATALOGUE,
+)
+
+
+def bounded(value: str, known: Iterable[str]) -> str:
+    """``value`` if it is one of ``known``, else ``other``."""
+    return value if value in known else OTHER
+
+
+def _from_zero() -> None:
+    """Make the label sets that alerts read exist before their first event: a rate needs a zero to rise from."""
+    for event in SECURITY_EVENTS:
+        for severity in SEVERITIES:
+            security_events.labels(event, severity)
+    for activity in threats.ACTIVITY_TYPES:
+        for source in threats.SOURCES:
+            suspicious_activity.labels(activity, source)
+    for limit in LIMITS:
+        rate_limit_hits.labels(limit)
+    for part in TELEMETRY_PARTS:
+        telemetry_errors.labels(part)
+
+
+_from_zero()

@@ -1,0 +1,222 @@
+"""One request under observation: its clock, its id, and the one place where it is counted and logged."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from prometheus_client.metrics import Counter, Gauge, Histogram
+
+from church.observability import logs, metrics, slots, strict
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
+
+current: ContextVar[Observation | None] = ContextVar("church_observation", default=None)
+
+
+class _Instruments:
+    """The children that a request of one method, route and status is counted in, looked up once."""
+
+    __slots__ = ("bytes", "duration", "level", "requests", "tail")
+
+    def __init__(self, method: str, route: str, status: int) -> None:
+        self.requests: Counter = metrics.http_requests.labels(method, route, str(status))
+        self.duration: Histogram = metrics.http_request_duration.labels(method, route, f"{status // 100}xx")
+        self.bytes: Counter = metrics.http_response_bytes.labels(route)
+        self.tail = f'"method": {logs.quote(method)}, "route": {logs.quote(route)}, "status": {status}, "duration_ms": '
+
+
+_instruments: dict[tuple[str, str, int], _Instruments] = {}
+
+
+def _instruments_of(method: str, route: str, status: int) -> _Instruments | None:
+    key = (method, route, status)
+    found = _instruments.get(key)
+    if found is None:
+        if len(_instruments) >= _MAX_SERIES:
+            metrics.telemetry_series_dropped.inc()
+            return None
+        found = _instruments[key] = _Instruments(*key)
+    return found
+
+
+class Observation:
+    """What is known of a request from its first byte to its last; ``finish`` tells it once, however it ends."""
+
+    __slots__ = (
+        "_handler",
+        "client",
+        "finished",
+        "handed_over",
+        "ids",
+        "logged",
+        "method",
+        "request_id",
+        "route",
+        "sent",
+        "started",
+        "status",
+        "user_ref",
+    )
+
+    _in_flight: Gauge = metrics.http_requests_in_flight
+
+    def __init__(self, environ: dict[str, Any], handler: logs.Handler | None) -> None:
+        self.started = time.perf_counter()
+        self._handler = handler
+        given = environ.get("HTTP_X_REQUEST_ID")
+        self.request_id: str = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(12).hex()
+        method = environ["REQUEST_METHOD"]
+        self.method: str = method if method in metrics.METHODS else "_OTHER"
+        self.client: str = environ.get("REMOTE_ADDR") or ""
+        self.route = metrics.UNMATCHED
+        self.status = 500
+        self.sent = 0
+        self.ids: tuple[str, str] | None = None
+        self.user_ref: str | None = None
+        self.handed_over = self.finished = False
+        self.logged = True
+        self._in_flight.inc()
+
+    def count_stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass a streamed body on, counting what was taken of it."""
+        for chunk in chunks:
+            self.sent += len(chunk)
+            yield chunk
+
+    def finish(self) -> None:
+        """Count and log the request; the second call does nothing, and none raises."""
+        if self.finished:
+            return
+        self.finished = True
+        try:
+            self._in_flight.dec()
+            if self.logged:  # a WebSocket is no HTTP request of an hour
+                self._tell()
+        except Exception:
+            if strict.on:
+                raise
+            metrics.telemetry_errors.labels("request").inc()
+
+    def _tell(self) -> None:
+        duration = time.perf_counter() - self.started
+        instruments = _instruments_of(self.method, self.route, self.status)
+        if instruments is None:
+            return
+        instruments.requests.inc()
+        instruments.duration.observe(duration)
+        if self.sent:
+            instruments.bytes.inc(self.sent)
+        if self._handler is not None:
+            self._handler.put(self._line(instruments, duration))
+
+    def context(self) -> dict[str, Any]:
+        """The fields that every record of this request carries."""
+        fields: dict[str, Any] = {"request_id": self.request_id}
+        if self.ids is not None:
+            fields["trace_id"], fields["span_id"] = self.ids
+        if self.user_ref is not None:
+            fields["user_ref"] = self.user_ref
+        return fields
+
+    def access_fields(self, duration: float) -> dict[str, Any]:
+        """What the access record adds to ``context``."""
+        return {
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "duration_ms": round(duration * 1000, 3),
+            "ip": self.client,
+        }
+
+    def _line(self, instruments: _Instruments, duration: float) -> bytes:
+        """The access record, put together without a formatter: the same fields as ``logs.RecordFormatter`` makes."""
+        ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
+        user = f'"user_ref": "{self.user_ref}", ' if self.user_ref else ""
+        return (
+            f'{{"timestamp": "{logs.timestamp(time.time())}", {access_head}"request_id": "{self.request_id}", {ids}{user}'
+            f'{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
+        ).encode()
+
+
+access_head = ""
+
+
+def prepare(static: dict[str, str]) -> None:
+    """Make the part of the access record that is the same for every request of this process."""
+    global access_head  # noqa: PLW0603  one line for the whole process, read once a request
+    fixed = ", ".join(f"{logs.quote(k)}: {logs.quote(v)}" for k, v in static.items())
+    access_head = (
+        f'"level": "INFO", "logger": "church.access", "message": "request", "event": "http.request", {fixed}, '
+    )
+
+
+class Door:
+    """WSGI middleware: where a request comes in and, however it ends, goes out counted."""
+
+    def __init__(self, app: Callable[..., Any], handler: Callable[[], logs.Handler | None], directory: Path) -> None:
+        self._app = app
+        self._handler = handler
+        self._directory = directory
+        self._ready = False
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Observe one request."""
+        if not self._ready:
+            self._begin()
+        observation = Observation(environ, self._handler())
+        current.set(observation)
+        try:
+            answer = self._app(environ, start_response)
+        except BaseException:
+            observation.finish()
+            raise
+        if not observation.handed_over:
+            observation.finish()
+        return answer
+
+    def _begin(self) -> None:
+        """A server that is not ours (flask run, a test client) has not taken a slot: take one now."""
+        slots.SLOTS.take(self._directory, "web")
+        self._ready = True
+
+
+def watch(app: Flask) -> None:
+    """Note every answer of ``app``; registered first, so that it runs after all others have had their say."""
+    app.after_request(_after_request)
+
+
+def _after_request(response: Response) -> Response:
+    observation = current.get()
+    if observation is None:
+        return response
+    try:
+        _note(observation, response)
+    except Exception:
+        if strict.on:
+            raise
+        metrics.telemetry_errors.labels("request").inc()
+    return response
+
+
+def _note(observation: Observation, response: Response) -> None:
+    rule = request.url_rule
+    observation.route = rule.rule if rule is not None else metrics.UNMATCHED
+    observation.status = response.status_code
+    response.headers["X-Request-ID"] = observation.request_id
+    if observation.method != "HEAD":
+        if response.is_sequence:
+            observation.sent = sum(map(len, response.response))  # type: ignore[arg-type]
+        elif response.direct_passthrough:
+            observation.sent = response.content_length or 0
+        else:
+            response.response = observation.count_stream(response.iter_encoded())
+    response.call_on_close(observation.finish)
+    observation.handed_over = True

@@ -1,0 +1,102 @@
+"""The threat scan of a request: what is read, what is never read, and what follows from a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from flask import current_app, request
+
+from church.observability import metrics, strict, threats
+
+_V = TypeVar("_V", bound="Callable[..., Any]")
+_TEXTUAL = ("text/", "application/xml", "application/graphql")
+Report = Callable[[threats.Finding], None]
+
+
+class TooDeepError(Exception):
+    """A JSON body is nested deeper than it can be read."""
+
+
+def leave_body(view: _V) -> _V:
+    """Mark a view whose body is never scanned nor logged: passwords, tokens, signed webhooks."""
+    view.body_unscanned = True  # type: ignore[attr-defined]
+    return view
+
+
+@lru_cache(maxsize=512)
+def _header_name(key: str) -> str | None:
+    return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else None
+
+
+def findings(body_limit: int) -> tuple[threats.Finding, ...]:
+    """What looks like an attack in the request under way; at most ``body_limit`` bytes of its body are looked at."""
+    environ = request.environ
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
+    path, _, query = raw.partition("?")
+    headers = [(name, value) for key, value in environ.items() if (name := _header_name(key)) is not None]
+    form: list[tuple[str, str]] = []
+    strings: list[str] = []
+    if body_limit and _has_body(environ):
+        form, strings = _body(body_limit)
+    return threats.scan_request(path, query, headers, form, strings)
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
+        return False
+    view = current_app.view_functions.get(request.endpoint or "")
+    return not getattr(view, "body_unscanned", False)
+
+
+def _body(limit: int) -> tuple[list[tuple[str, str]], list[str]]:
+    """Form pairs and JSON strings, parsed once and kept by the request for its view."""
+    if request.form or request.files:
+        return list(_bounded_pairs(limit)), []
+    if request.is_json:
+        return [], list(_json_strings(limit))
+    if request.mimetype.startswith(_TEXTUAL):
+        return [("", request.get_data(cache=True)[:limit].decode("utf-8", "replace"))], []
+    return [], []
+
+
+def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
+    for name, value in request.form.items(multi=True):
+        if limit <= 0:
+            return
+        limit -= len(name) + len(value)
+        yield name, value[: max(limit, 0) + len(value)]
+    for field, file in request.files.items(multi=True):
+        yield field, file.filename or ""
+
+
+def _json_strings(limit: int) -> Iterator[str]:
+    raw = request.get_data(cache=True)
+    if len(raw) > limit:
+        yield raw[:limit].decode("utf-8", "replace")
+        return
+    try:
+        parsed = request.get_json(silent=True, cache=True)
+    except RecursionError:
+        raise TooDeepError from None
+    if parsed is None:
+        yield raw.decode("utf-8", "replace")
+    else:
+        yield from threats.strings_of(parsed)
+
+
+def scan(body_limit: int, report: Report) -> bool:
+    """Tell ``report`` of each finding; whether there were any. A scan that fails is counted and lets the request by."""
+    try:
+        found = findings(body_limit)
+    except (TooDeepError, OSError):
+        raise
+    except Exception as error:
+        if strict.on or hasattr(error, "get_response"):  # 400, 408 or 413 while the body was read: that is an answer
+            raise
+        metrics.telemetry_errors.labels("scan").inc()
+        return False
+    for finding in found:
+        report(finding)
+    return bool(found)

@@ -1,0 +1,204 @@
+"""What a scrape shows: the slot files of this host summed, as text of either format.
+
+The stock collector parses every key of every file and builds every label string anew at each scrape (130 ms of
+CPU at 40 routes, 200 videos and 4 slots). Keys never change once written, so here each file's layout is parsed
+once; a scrape reads the numbers out of the files, adds them up, and joins them to lines that are already there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from church.observability import metrics, native, slots
+
+
+@dataclass(eq=False)
+class Series:
+    """One line of the exposition: its text up to the value, and for a bucket its place in the histogram."""
+
+    text: str
+    group: tuple[str, ...]
+    bound: float | None = None
+
+
+@dataclass(eq=False)
+class Family:
+    """One metric with the series seen so far, in the order of the exposition."""
+
+    name: str
+    kind: str
+    help: str
+    groups: dict[tuple[str, ...], list[Series]] = field(default_factory=dict)
+    ordered: bool = True
+
+    def add(self, series: Series) -> None:
+        """Take in a new series; the lines of a histogram are put in order before they are next shown."""
+        self.groups.setdefault(series.group, []).append(series)
+        self.ordered = False
+
+    def settle(self) -> None:
+        """Order what was added: groups by their labels, buckets by their bound, then sum."""
+        if not self.ordered:
+            for group in self.groups.values():
+                group.sort(key=lambda s: (s.bound is None, s.bound or 0.0, s.text))
+            self.groups = dict(sorted(self.groups.items()))
+            self.ordered = True
+
+
+def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, str, frozenset[str]]]:
+    """Name → kind, help, label names, of each collector in the catalogue."""
+    found = {}
+    for collector in registry._collector_to_names:
+        family = collector.describe()[0] if hasattr(collector, "describe") else None
+        if family is not None:
+            labels = frozenset(collector._labelnames)  # type: ignore[attr-defined]
+            found[family.name] = (family.type, family.documentation, labels)
+    return found
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _line(name: str, labels: dict[str, str]) -> str:
+    inside = ",".join(f'{key}="{_escape(value)}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{inside}}} " if inside else f"{name} "
+
+
+class _Layout:
+    """Which series stands where in one file; grown as the file grows."""
+
+    def __init__(self, inode: int) -> None:
+        self.inode = inode
+        self.used = 0
+        self.places: list[tuple[Series, int]] = []
+
+
+class Exposition:
+    """The merged slot files of ``directory``, kept between scrapes for the sake of their layouts."""
+
+    def __init__(self, directory: Path, registry: CollectorRegistry = metrics.CATALOGUE) -> None:
+        self.directory = directory
+        self._declared = _declared(registry)
+        self._families: dict[str, Family] = {}
+        self._series: dict[bytes, Series | None] = {}
+        self._layouts: dict[str, _Layout] = {}
+        self._lock = native.allocate_lock()
+        self.damage: list[str] = []  # what the endpoint has still to log: a real thread must not
+
+    def text(self, openmetrics: bool, names: Collection[str] | None = None) -> str:
+        """All families, or those with a sample named in ``names``, without OpenMetrics' closing line."""
+        with self._lock:
+            totals = self._totals()
+            return "".join(self._render(family, totals, openmetrics) for family in self._chosen(names))
+
+    def _chosen(self, names: Collection[str] | None) -> Iterable[Family]:
+        for name in sorted(self._families):
+            shown = {name, f"{name}_total", f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+            if names is None or shown & set(names):
+                yield self._families[name]
+
+    def _totals(self) -> dict[Series, float]:
+        live = slots.living(self.directory)
+        totals: dict[Series, float] = {}
+        for path in sorted(self.directory.glob("*_slot*.db")):
+            number = int(path.stem.rpartition("_slot")[2])
+            if path.name.startswith("gauge_live") and number not in live:
+                continue
+            try:
+                self._add(path, totals)
+            except FileNotFoundError:
+                continue
+            except slots.DamagedFileError as error:
+                self._quarantine(path, number in live, error)
+        return totals
+
+    def _quarantine(self, path: Path, in_use: bool, error: Exception) -> None:
+        """Leave a damaged file out; a dead slot's is set aside, a live one's when its process ends."""
+        self._layouts.pop(path.name, None)
+        metrics.telemetry_corrupt_files.inc()
+        self.damage.append(f"{path.name}: {error}")
+        if not in_use:
+            slots.set_aside(path)
+
+    def _add(self, path: Path, totals: dict[Series, float]) -> None:
+        with open(path, "rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            data = file.read()
+        layout = self._layouts.get(path.name)
+        if layout is None or layout.inode != inode:
+            layout = self._layouts[path.name] = _Layout(inode)
+        used = int.from_bytes(data[:4], "little", signed=True) if len(data) >= 8 else 0
+        if used > len(data):
+            raise slots.DamagedFileError(f"claims {used} bytes of {len(data)}")
+        if used != layout.used:
+            self._learn(layout, data)
+        doubles = memoryview(data[: len(data) // 8 * 8]).cast("d")
+        get = totals.get
+        for series, index in layout.places:
+            totals[series] = get(series, 0.0) + doubles[index]
+
+    def _learn(self, layout: _Layout, data: bytes) -> None:
+        layout.places = [
+            (series, offset // 8)
+            for key, offset in slots.entries_of(data)
+            if (series := self._series_of(key)) is not None
+        ]
+        layout.used = int.from_bytes(data[:4], "little", signed=True)
+
+    def _series_of(self, key: bytes) -> Series | None:
+        if key not in self._series:
+            self._series[key] = self._new_series(key)
+        return self._series[key]
+
+    def _new_series(self, key: bytes) -> Series | None:
+        """The series of a key, or None for what an older version of the site counted and this one does not."""
+        try:
+            name, sample, labels, _help = json.loads(key)
+            kind, documentation, declared = self._declared[name]
+        except (ValueError, KeyError):
+            return None
+        if set(labels) - {"le"} != declared:
+            return None
+        bound = float(labels["le"]) if sample.endswith("_bucket") and "le" in labels else None
+        group = tuple(labels[label] for label in sorted(declared))
+        series = Series(_line(sample, labels), group, bound)
+        self._families.setdefault(name, Family(name, kind, documentation)).add(series)
+        return series
+
+    def _render(self, family: Family, totals: dict[Series, float], openmetrics: bool) -> str:
+        family.settle()
+        title = f"{family.name}_total" if family.kind == "counter" and not openmetrics else family.name
+        lines = [f"# HELP {title} {_escape(family.help)}\n# TYPE {title} {family.kind}\n"]
+        write = _histogram_lines if family.kind == "histogram" else _plain_lines
+        for group in family.groups.values():
+            write(group, totals, lines.append)
+        return "".join(lines) if len(lines) > 1 else ""
+
+
+def _plain_lines(group: list[Series], totals: dict[Series, float], out: Callable[[str], Any]) -> None:
+    for series in group:
+        if series in totals:
+            out(f"{series.text}{floatToGoString(totals[series])}\n")
+
+
+def _histogram_lines(group: list[Series], totals: dict[Series, float], out: Callable[[str], Any]) -> None:
+    """Files hold each bucket by itself; the exposition wants them cumulative, and a count that equals the last."""
+    count = 0.0
+    for series in group:
+        if series not in totals:
+            continue
+        if series.bound is None:
+            out(series.text.replace("_sum", "_count", 1) + floatToGoString(count) + "\n")
+            out(f"{series.text}{floatToGoString(totals[series])}\n")
+        else:
+            count += totals[series]
+            out(f"{series.text}{floatToGoString(count)}\n")

@@ -1,0 +1,62 @@
+"""Whom to believe about where a request came from: proxies in CHURCH_TRUSTED_PROXIES, and nobody else."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from church.config import Network
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class TrustedProxies:
+    """WSGI middleware: the client's address and scheme as the nearest trusted proxies tell them.
+
+    X-Forwarded-For is read from the right, past trusted addresses, to the first stranger: what stands left of it
+    was written by the stranger. Sets ``church.trusted`` where the peer itself may be believed (``traceparent``).
+    """
+
+    def __init__(self, app: WSGIApplication, networks: tuple[Network, ...]) -> None:
+        self._app = app
+        self._networks = networks
+        self._trusts = lru_cache(maxsize=1024)(self._in_networks)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Rewrite REMOTE_ADDR and the scheme if the peer is trusted, then go on."""
+        if self._networks and self._trusts(environ.get("REMOTE_ADDR", "")):
+            environ["church.trusted"] = True
+            self._rewrite(environ)
+        return self._app(environ, start_response)
+
+    def _rewrite(self, environ: WSGIEnvironment) -> None:
+        hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+        for hop in reversed(hops):
+            if (address := _address(hop)) is None:
+                break
+            environ["REMOTE_ADDR"] = address
+            if not self._trusts(address):
+                break
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+        if scheme in {"http", "https"}:
+            environ["wsgi.url_scheme"] = scheme
+
+    def _in_networks(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+
+def _address(hop: str) -> str | None:
+    """The address in a hop, without a port; None for anything that is no address."""
+    host = hop[1:].partition("]")[0] if hop.startswith("[") else hop
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None

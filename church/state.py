@@ -1,0 +1,46 @@
+"""Which state a scrape reads: the metrics of rows, servers and disks, given to the telemetry as callables."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from church import jobs
+from church.extensions import db, store
+from church.telemetry import StateMetric, Telemetry
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from church.config import Settings
+
+Reading = tuple[tuple[str, ...], float]
+
+
+def register(app: Flask, telemetry: Telemetry) -> None:
+    """Tell the scrape of ``app`` what to read."""
+    settings: Settings = app.config["CHURCH"]
+
+    def disks() -> Iterator[Reading]:
+        for name, path in (("instance", settings.instance), ("logs", settings.log_dir)):
+            if path.exists():
+                yield (name,), float(shutil.disk_usage(path).free)
+
+    telemetry.add_state(
+        StateMetric("database_up", "1 while the database answers.", lambda: _up(db.ping())),
+        StateMetric("store_up", "1 while the shared store answers.", lambda: _up(store.ping())),
+        StateMetric("disk_free_bytes", "Free space of the disk below a folder of the site.", disks, ("path",)),
+        StateMetric(
+            "jobs_pending", "Jobs waiting or running, from the queue.", _jobs_pending, ("kind",), shared=True
+        ),
+    )
+
+
+def _up(answers: bool) -> Iterator[Reading]:
+    yield (), float(answers)
+
+
+def _jobs_pending() -> Iterator[Reading]:
+    for kind, count in jobs.pending_counts().items():
+        yield (kind,), float(count)

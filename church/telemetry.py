@@ -1,0 +1,285 @@
+"""THE extension: what happened, told once, in one line, by whoever saw it happen.
+
+Blueprints and services call a ``track_…`` verb; the verb does the counter, the log record and the span event.
+Nothing here ever breaks what it observes: a metric, record or span that fails is dropped and counted in
+``telemetry_errors_total``; in the tests it raises (``observability.strict``).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from flask import Flask, current_app
+from werkzeug.exceptions import BadRequest, Forbidden
+
+from church.config import Settings
+from church.observability import logs, metrics, requests, slots, strict
+from church.observability.budget import Budget
+from church.observability.endpoint import ScrapeEndpoint
+from church.observability.requests import current
+from church.observability.scan import TooDeepError, leave_body, scan
+from church.observability.state import State, StateMetric
+from church.version import COMMIT, VERSION
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from sqlalchemy import Engine
+
+    from church.observability.tracing import Tracing
+
+__all__ = [
+    "StateMetric",
+    "Telemetry",
+    "end_process",
+    "instrument_engine",
+    "leave_body",
+    "quiet_route",
+    "request_id",
+    "span",
+    "start_process",
+    "trace_headers",
+    "track_content_access",
+    "track_error",
+    "track_rate_limit",
+    "track_security_event",
+    "track_suspicious",
+]
+
+security_log = logging.getLogger("church.security")
+log = logging.getLogger("church.telemetry")
+P = ParamSpec("P")
+
+_tracing: Tracing | None = None
+_handler: logs.Handler | None = None
+
+
+def _never_breaks(part: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Keep what a verb raises away from its caller, and count it."""
+
+    def decorate(verb: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(verb)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                verb(*args, **kwargs)
+            except Exception:
+                if strict.on:
+                    raise
+                metrics.telemetry_errors.labels(part).inc()
+
+        return guarded
+
+    return decorate
+
+
+# -- the process ----------------------------------------------------------------------------------------------------
+
+
+def start_process(settings: Settings, role: str) -> None:
+    """Count in a slot and write logs from threads: once a process, after the fork. ``role`` is web or work."""
+    slots.SLOTS.take(settings.metrics_dir, role)
+    metrics.telemetry_corrupt_files.inc(slots.SLOTS.damaged)
+    slots.SLOTS.damaged = 0
+    handler = start_logging(settings)
+    handler.start()
+
+
+def start_logging(settings: Settings) -> logs.Handler:
+    """Send the records of this process to the log folder and the console."""
+    global _handler  # noqa: PLW0603  logging is the process's, not an app's
+    if _handler is None:
+        static = {"service": "church", "version": VERSION, "environment": settings.environment}
+        _handler = logs.build(settings.log_dir, static, _log_context, metrics.telemetry_errors.labels("log").inc)
+        logs.install(_handler, settings.log_level)
+        requests.prepare(static)
+    return _handler
+
+
+def end_process() -> None:
+    """Send the spans and write the lines that are still queued; bounded in time."""
+    if _tracing is not None:
+        _tracing.stop()
+    if _handler is not None:
+        _handler.stop()
+
+
+def _log_context() -> dict[str, Any]:
+    observation = current.get()
+    return observation.context() if observation is not None and not observation.finished else {}
+
+
+# -- the verbs ------------------------------------------------------------------------------------------------------
+
+
+@_never_breaks("verb")
+def track_security_event(event_type: str, severity: str, **fields: Any) -> None:
+    """Something that an admin should be able to see happened: counted, logged, noted on the span."""
+    known = metrics.bounded(event_type, metrics.SECURITY_EVENTS)
+    metrics.security_events.labels(known, metrics.bounded(severity, metrics.SEVERITIES)).inc()
+    _security_record(event_type, severity, fields)
+
+
+@_never_breaks("verb")
+def track_suspicious(activity_type: str, source: str, excerpt: str) -> None:
+    """A finding of the threat scan: one suspicious activity, which is also one security event."""
+    metrics.suspicious_activity.labels(activity_type, source).inc()
+    metrics.security_events.labels("threat_detected", "high").inc()
+    _security_record("threat_detected", "high", {"activity_type": activity_type, "source": source, "excerpt": excerpt})
+
+
+@_never_breaks("verb")
+def track_rate_limit(limit: str) -> None:
+    """A request was refused because its sender asked too much of ``limit``."""
+    name = metrics.bounded(limit, metrics.LIMITS)
+    metrics.rate_limit_hits.labels(name).inc()
+    metrics.security_events.labels("rate_limit_exceeded", "low").inc()
+    _security_record("rate_limit_exceeded", "low", {"limit": name})
+
+
+@_never_breaks("verb")
+def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
+    """Somebody asked for a piece of content and was given it, or its teaser, or nothing."""
+    metrics.content_access.labels(
+        metrics.bounded(content_type, metrics.CONTENT_TYPES),
+        metrics.bounded(access_level, metrics.ACCESS_LEVELS),
+        metrics.bounded(outcome, metrics.CONTENT_OUTCOMES),
+    ).inc()
+
+
+def track_error(part: str) -> None:
+    """A piece of telemetry was dropped so that what it observed could go on."""
+    metrics.telemetry_errors.labels(metrics.bounded(part, metrics.TELEMETRY_PARTS)).inc()
+
+
+_flood = Budget(per_second=20)
+
+
+def _security_record(event_type: str, severity: str, fields: dict[str, Any]) -> None:
+    """Log and note it; in a flood each is still counted, but only so many a second are written."""
+    withheld = _flood.spend()
+    if withheld is None:
+        return
+    if withheld:
+        fields = {**fields, "withheld": withheld}
+    observation = current.get()
+    if observation is not None:
+        fields = {**fields, "ip": observation.client, "method": observation.method}
+    security_log.warning(event_type, extra={"event": f"security.{event_type}", "severity": severity, **fields})
+    if _tracing is not None:
+        _tracing.note(event_type, severity)
+
+
+# -- traces ---------------------------------------------------------------------------------------------------------
+
+
+def span(name: str, carrier: dict[str, str] | None = None, **attributes: Any) -> AbstractContextManager[Any]:
+    """A span of a piece of work; nothing where this request is not sampled or tracing is off.
+
+    ``carrier`` is what ``trace_headers`` gave where the work was asked for, so that its trace goes on.
+    """
+    observation = current.get()
+    if _tracing is None or (observation is not None and observation.ids is None):
+        return nullcontext()
+    return _tracing.span(name, carrier, attributes)
+
+
+def trace_headers() -> dict[str, str]:
+    """Headers of an outbound call (or fields of a queued job) that carry the trace on; empty if not sampled."""
+    return _tracing.carry() if _tracing is not None else {}
+
+
+def instrument_engine(engine: Engine) -> None:
+    """Make the statements of a new database engine spans of the sampled requests they serve."""
+    if _tracing is not None:
+        _tracing.instrument_engine(engine)
+
+
+def request_id() -> str | None:
+    """The id that joins the record, the trace, the error page and the response header of this request."""
+    observation = current.get()
+    return observation.request_id if observation is not None else None
+
+
+def quiet_route() -> None:
+    """Leave the request under way out of the HTTP metrics and the access log: a WebSocket lasts for hours."""
+    observation = current.get()
+    if observation is not None:
+        observation.logged = False
+
+
+# -- the extension --------------------------------------------------------------------------------------------------
+
+
+class Telemetry:
+    """Hooks of an app: observes every request, and serves /metrics."""
+
+    def __init__(self) -> None:
+        self.state = State()
+
+    def init_app(self, app: Flask, guard: Callable[[Any], Any]) -> None:
+        """Wrap ``app``; ``guard`` decorates the view of /metrics with who may read it."""
+        settings: Settings = app.config["CHURCH"]
+        state = self.state = State()
+        self.add_state(StateMetric("build_info", "What runs here.", _build_info, ("version", "commit", "python")))
+        if settings.telemetry:
+            self._observe(app)
+        ScrapeEndpoint(state, lambda: slots.SLOTS.directory or settings.metrics_dir, guard).init_app(app)
+
+    def add_state(self, *found: StateMetric) -> None:
+        """Read these at each scrape."""
+        self.state.metrics.extend(found)
+
+    def _observe(self, app: Flask) -> None:
+        requests.watch(app)
+        inner = _start_tracing(app) or app.wsgi_app  # first: what the scan finds is noted on the span
+        app.before_request(_scan_threats)
+        app.wsgi_app = requests.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
+
+
+def _scan_threats() -> None:
+    """Runs before CSRF and rate limits, so that what they refuse is seen too."""
+    settings: Settings = current_app.config["CHURCH"]
+    try:
+        found = scan(settings.threats_body, lambda f: track_suspicious(f.activity_type, f.source, f.excerpt))
+    except TooDeepError:
+        raise BadRequest from None
+    if found and settings.threats == "block":
+        track_security_event("request_blocked", "high")
+        raise Forbidden
+
+
+def _access_handler() -> logs.Handler | None:
+    return _handler if log.isEnabledFor(logging.INFO) else None
+
+
+def _build_info() -> Iterator[tuple[tuple[str, ...], float]]:
+    yield (VERSION, COMMIT, sys.version.split()[0]), 1.0
+
+
+def _start_tracing(app: Flask) -> Callable[..., Any] | None:
+    """Tracing of this process, if an exporter is asked for; its modules are not even loaded otherwise."""
+    global _tracing  # noqa: PLW0603  one exporter a process, however many apps the tests make
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return None
+    from church.observability import tracing  # noqa: PLC0415
+
+    exporter = tracing.exporter_from_env()
+    if exporter is None:
+        return None
+    settings: Settings = app.config["CHURCH"]
+    resource = {"service.name": "church", "service.version": VERSION, "deployment.environment": settings.environment}
+    _tracing = tracing.Tracing(exporter, resource, settings.trace_paths)
+    return _tracing.wrap(app, _note_span)
+
+
+def _note_span(span: Any, _environ: WSGIEnvironment) -> None:
+    observation = current.get()
+    if observation is not None and span.is_recording():
+        context = span.get_span_context()
+        observation.ids = (f"{context.trace_id:032x}", f"{context.span_id:016x}")
+        span.set_attribute("church.request_id", observation.request_id)

@@ -1,0 +1,102 @@
+"""gunicorn's gevent worker, made fair: it yields between requests, and waits for nobody without end."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gunicorn.http.body import LengthReader
+from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.workers.ggevent import GeventWorker
+from werkzeug.exceptions import BadRequest, RequestTimeout
+
+WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
+_LINGER_SECONDS = 1.0
+_LINGER_BYTES = 256 * 1024
+
+
+class _TimedReader:
+    """A request body that must be there by a deadline, and whose faults are the client's (400, 408), not ours."""
+
+    def __init__(self, inner: Any, seconds: float) -> None:
+        self.inner = inner
+        self._seconds = seconds
+        self._deadline: float | None = None
+        self.finished = False
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes. Raises RequestTimeout after the deadline, BadRequest for a malformed body."""
+        now = time.monotonic()
+        if self._deadline is None:  # the clock starts with the first read: a client may wait for 100 Continue
+            self._deadline = now + self._seconds
+        try:
+            with gevent.Timeout(max(self._deadline - now, 0.001), RequestTimeout()):
+                data: bytes = self.inner.read(size)
+        except NoMoreData:
+            raise BadRequest from None
+        except ParseException:
+            raise BadRequest from None
+        self.finished = len(data) < size or (isinstance(self.inner, LengthReader) and not self.inner.length)
+        return data
+
+
+class FairWorker(GeventWorker):  # type: ignore[misc]  gunicorn has no types
+    """Serves the site: takes its slot before it imports the app, and gives the others their turn.
+
+    The stock worker runs pipelined keep-alive requests back to back: with 16 connections the last waits for all
+    (p99 145 ms against 9 ms with a yield).
+    """
+
+    def load_wsgi(self) -> None:
+        """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
+        for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
+            del sys.modules[name]
+        from church import config, telemetry  # noqa: PLC0415
+
+        settings = config.load_settings()
+        self._body_seconds = settings.body_timeout
+        telemetry.start_process(settings, "web")
+        self._end = telemetry.end_process
+        super().load_wsgi()
+
+    def run(self) -> None:
+        """Serve until told to stop; then write what is still queued."""
+        try:
+            super().run()
+        finally:
+            self._end()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
+        """Answer one request, then let the others run. Raises StopIteration where the connection has to end."""
+        body = self._timed_body(req)
+        sock.settimeout(WRITE_TIMEOUT)
+        try:
+            answered: bool = super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:
+            self.log.debug("client stopped reading")
+            raise StopIteration from None
+        if body is not None and not body.finished:
+            _linger(sock)
+            raise StopIteration
+        gevent.sleep(0)
+        return answered
+
+    def _timed_body(self, req: Any) -> _TimedReader | None:
+        reader = req.body.reader
+        if isinstance(reader, LengthReader) and not reader.length:
+            return None
+        req.body.reader = timed = _TimedReader(reader, self._body_seconds)
+        return timed
+
+
+def _linger(sock: Any) -> None:
+    """Read a little of what nobody wanted, so that the answer is not lost to a reset, and no more than that."""
+    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):
+        sock.shutdown(socket.SHUT_WR)
+        left = _LINGER_BYTES
+        while left > 0 and (data := sock.recv(min(left, 65_536))):
+            left -= len(data)

@@ -1,0 +1,36 @@
+"""gunicorn for the site: gevent workers that are fair, count in slots and are recycled now and then."""
+
+import sys
+
+from church.config import ConfigError, load_settings
+
+try:
+    settings = load_settings()
+except ConfigError as error:
+    sys.exit(f"The site can't start with these settings:\n{error}")
+
+wsgi_app = "wsgi:app"
+bind = settings.bind
+workers = settings.workers
+worker_class = "church.worker.FairWorker"
+worker_connections = 1000
+preload_app = False  # a worker takes its slot before the site is imported
+
+keepalive = 5  # seconds for the next request's head, the first included: a slow head ends here
+timeout = 30
+graceful_timeout = 30
+max_requests = 200_000
+max_requests_jitter = 20_000
+
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# Who may be believed about forwarding is CHURCH_TRUSTED_PROXIES' business, in one place.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
+logger_class = "church.master.MasterLogger"
+accesslog = None
+control_socket_disable = True
