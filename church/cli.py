@@ -24,7 +24,7 @@ def _settings() -> Settings:
         raise click.ClickException(f"The site can't start with these settings:\n{error}") from None
 
 
-@church.command()
+@church.command(with_appcontext=False)
 def run() -> None:
     """Prepare the instance, then run web, worker and store until one signal stops them all."""
     settings = _settings()
@@ -56,14 +56,15 @@ def downgrade(revision: str) -> None:
     click.echo(f"The database is at {revision}.")
 
 
-@church.command()
+@church.command(with_appcontext=False)
 @pass_script_info
 def index(info: ScriptInfo) -> None:
     """Make the search agree with the content folder."""
-    from church.services import pages  # noqa: PLC0415  the site is loaded by the commands that need it
+    from church.extensions import db
+    from church.services import pages
 
     with info.load_app().app_context():
-        changed = pages.site_pages().reindex()
+        changed = pages.site_pages().reindex(db)
         click.echo(f"{changed} entries of the search changed.")
         for problem in pages.site_pages().problems():
             click.echo(f"left out: {problem}", err=True)
@@ -73,7 +74,7 @@ def index(info: ScriptInfo) -> None:
 @pass_script_info
 def work(info: ScriptInfo) -> None:
     """Do the queued and scheduled jobs until told to stop."""
-    from church import jobs, telemetry  # noqa: PLC0415  the site is loaded by the commands that need it
+    from church import jobs, telemetry
 
     telemetry.start_process(_settings(), "work")
     try:

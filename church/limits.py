@@ -10,7 +10,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Response, request
 from flask_limiter import Limiter, RateLimitExceeded
@@ -18,6 +18,7 @@ from flask_limiter import Limiter, RateLimitExceeded
 from church import telemetry
 from church.config import settings
 from church.errors import error_response
+from church.proxies import plain_address
 from church.store import limiter_storage
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def client() -> str:
     """Who is counted: an IPv4 address, or the /64 that one IPv6 subscriber commonly holds."""
     address = request.remote_addr or "unknown"
     try:
-        ip = ipaddress.ip_address(address)
+        ip = plain_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+    return str(ipaddress.ip_network((int(ip), 64), strict=False)) if ip.version == 6 else str(ip)
 
 
 limiter = Limiter(key_func=client, strategy="fixed-window", in_memory_fallback_enabled=True)
@@ -49,10 +50,8 @@ def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V],
         value: str = getattr(settings(), f"limit_{name}")
         return value
 
-    shared: Callable[[_V], _V] = limiter.shared_limit(
-        rate, scope=name, exempt_when=(lambda: not when()) if when is not None else None
-    )
-    return shared
+    exempt = (lambda: not when()) if when is not None else None
+    return cast(Callable[[_V], _V], limiter.shared_limit(rate, scope=name, exempt_when=exempt))
 
 
 def _on_exceeded(error: RateLimitExceeded) -> Response:

@@ -91,7 +91,7 @@ def start_process(settings: Settings, role: str) -> None:
 
 def start_logging(settings: Settings) -> logs.Handler:
     """Send the records of this process to the log folder and the console."""
-    global _handler  # noqa: PLW0603  logging is the process's, not an app's
+    global _handler
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         _handler = logs.build(settings.log_dir, static, _log_context, metrics.telemetry_errors.labels("log").inc)
@@ -185,7 +185,8 @@ def span(name: str, carrier: dict[str, str] | None = None, **attributes: Any) ->
     observation = current.get()
     if _tracing is None or (observation is not None and observation.ids is None):
         return nullcontext()
-    return _tracing.span(name, carrier, attributes)
+    found: AbstractContextManager[Any] = _tracing.span(name, carrier, attributes)
+    return found
 
 
 def trace_headers() -> dict[str, str]:
@@ -263,10 +264,10 @@ def _build_info() -> Iterator[tuple[tuple[str, ...], float]]:
 
 def _start_tracing(app: Flask) -> Callable[..., Any] | None:
     """Tracing of this process, if an exporter is asked for; its modules are not even loaded otherwise."""
-    global _tracing  # noqa: PLW0603  one exporter a process, however many apps the tests make
+    global _tracing
     if not any(name.startswith("OTEL_") for name in os.environ):
         return None
-    from church.observability import tracing  # noqa: PLC0415
+    from church.observability import tracing
 
     exporter = tracing.exporter_from_env()
     if exporter is None:

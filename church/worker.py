@@ -44,7 +44,7 @@ class _TimedReader:
         return data
 
 
-class FairWorker(GeventWorker):  # type: ignore[misc]  gunicorn has no types
+class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     """Serves the site: takes its slot before it imports the app, and gives the others their turn.
 
     The stock worker runs pipelined keep-alive requests back to back: with 16 connections the last waits for all
@@ -55,7 +55,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  gunicorn has no types
         """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
-        from church import config, telemetry  # noqa: PLC0415
+        from church import config, telemetry
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
@@ -95,7 +95,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  gunicorn has no types
 
 def _linger(sock: Any) -> None:
     """Read a little of what nobody wanted, so that the answer is not lost to a reset, and no more than that."""
-    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):
+    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):  # type: ignore[arg-type]  # False: ends quietly
         sock.shutdown(socket.SHUT_WR)
         left = _LINGER_BYTES
         while left > 0 and (data := sock.recv(min(left, 65_536))):

@@ -47,7 +47,7 @@ class _Read:
         return self._families
 
 
-class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  the library has no types
+class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library has no types
     """The exporter with its per-request defaults off: the hot path is ours, and so is the merge."""
 
     def __init__(self, state: State, directory: Callable[[], Path], guard: Callable[[Any], Any]) -> None:
@@ -58,9 +58,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  the library has 
         self._directory = directory
         self._exposition: Exposition | None = None
 
-    def generate_metrics(
-        self, accept_header: str | None = None, names: list[str] | None = None
-    ) -> tuple[str, str]:
+    def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
         """The body and its content type. State is read here; files are merged in a real thread, off the hub."""
         started = native.clock()
         directory = self._directory()
@@ -78,7 +76,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  the library has 
 
 def _body(exposition: Exposition, families: list[Metric], openmetrics: bool, names: list[str] | None) -> str:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Read(families))  # type: ignore[arg-type]
+    registry.register(_Read(families))
     chosen: Any = registry.restricted_registry(names) if names else registry
     state = openmetrics_of(chosen) if openmetrics else text_of(chosen)
     return exposition.text(openmetrics, names) + state.decode()

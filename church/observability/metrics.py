@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from church.observability import slots, threats
 
-assert slots.values.ValueClass is slots.SlotValue  # before the first metric exists
+slots.install()
 
 CATALOGUE = CollectorRegistry()
 UNMATCHED = "_unmatched"
@@ -33,9 +33,7 @@ CONTENT_TYPES = ("page",)
 CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
-http_requests = Counter(
-    "http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE
-)
+http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)
 http_request_duration = Histogram(
     "http_request_duration_seconds",
     "From the first byte of a request's head to the last of its answer.",
@@ -50,7 +48,9 @@ http_response_bytes = Counter(
     "http_response_bytes", "Bytes of response bodies, before any proxy.", ["route"], registry=CATALOGUE
 )
 security_events = Counter(
-    "security_events", "Security events, findings of the threat scan included.", ["event_type", "severity"],
+    "security_events",
+    "Security events, findings of the threat scan included.",
+    ["event_type", "severity"],
     registry=CATALOGUE,
 )
 suspicious_activity = Counter(
@@ -58,12 +58,16 @@ suspicious_activity = Counter(
 )
 rate_limit_hits = Counter("rate_limit_hits", "Requests refused by a rate limit.", ["limit"], registry=CATALOGUE)
 content_access = Counter(
-    "content_access", "Content asked for, by who may see it and how it ended.",
-    ["content_type", "access_level", "outcome"], registry=CATALOGUE,
+    "content_access",
+    "Content asked for, by who may see it and how it ended.",
+    ["content_type", "access_level", "outcome"],
+    registry=CATALOGUE,
 )
 telemetry_errors = Counter(
-    "telemetry_errors", "Metrics, log records and spans that were dropped so that a request could go on.",
-    ["part"], registry=CATALOGUE,
+    "telemetry_errors",
+    "Metrics, log records and spans that were dropped so that a request could go on.",
+    ["part"],
+    registry=CATALOGUE,
 )
 telemetry_series_dropped = Counter(
     "telemetry_series_dropped", "Label sets refused because their metric has too many.", registry=CATALOGUE
@@ -72,8 +76,10 @@ telemetry_corrupt_files = Counter(
     "telemetry_corrupt_files", "Metric files that were damaged and set aside.", registry=CATALOGUE
 )
 telemetry_scrape_duration = Histogram(
-    "telemetry_scrape_duration_seconds", "Time that a scrape took to be put together.",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5), registry=CATALOGUE,
+    "telemetry_scrape_duration_seconds",
+    "Time that a scrape took to be put together.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=CATALOGUE,
 )
 
 

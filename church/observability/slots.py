@@ -236,7 +236,7 @@ class SlotValue:
             if self._file is not None:
                 self._file.write_value(self._key, self._value, 0.0)
 
-    def set(self, value: float, timestamp: float | None = None) -> None:  # noqa: ARG002  the library's signature
+    def set(self, value: float, timestamp: float | None = None) -> None:
         """Make it ``value``."""
         with self._lock:
             self._value = value
@@ -254,4 +254,6 @@ class SlotValue:
         """Exemplars are not kept in slot files."""
 
 
-values.ValueClass = SlotValue
+def install() -> None:
+    """Make every collector declared from now on count in the slot's files."""
+    values.ValueClass = SlotValue

@@ -82,7 +82,7 @@ class State:
 def _read(metric: StateMetric) -> list[Any] | None:
     try:
         return [[list(labels), float(value)] for labels, value in metric.read()]
-    except Exception as error:  # noqa: BLE001  a database that is down, a mount that is gone: the rest goes on
+    except Exception as error:
         metrics.telemetry_errors.labels("scrape").inc()
         log.debug(
             "state unreadable",
@@ -107,11 +107,10 @@ def _keep(path: Path, found: dict[str, list[Any]]) -> None:
 
 
 def _family(metric: StateMetric, readings: Iterable[Any]) -> Metric:
-    family = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
+    family: GaugeMetricFamily = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
     for labels, value in readings:
         family.add_metric([str(label) for label in labels], value)
-    found: Metric = family
-    return found
+    return family
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -130,7 +129,8 @@ def process_families(directory: Path) -> Iterator[Metric]:
     for number, owner in sorted(living.items()):
         with suppress(OSError, KeyError, ValueError, IndexError):
             facts = _process_facts(Path("/proc") / str(owner["pid"]))
-            for family, value in zip((cpu, memory, files, start), facts, strict=True):
+            cpu.add_metric([str(number)], facts[0])
+            for family, value in zip((memory, files, start), facts[1:], strict=True):
                 family.add_metric([str(number)], value)
     return iter((workers, cpu, memory, files, start))
 

@@ -1,0 +1,59 @@
+"""What every test starts from: a site of its own in an empty instance, and telemetry that raises."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from church import create_app, migrations
+from church.config import Settings, load_settings
+from church.observability import slots, strict
+
+pytest_plugins = ["tests.services_fixture", "tests.site_fixture"]
+
+SETTINGS_OF_THE_SHELL = ("CHURCH_", "OTEL_", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "METRICS_TOKEN", "LOG_LEVEL")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """This process counts in a folder of its own, and telemetry that fails raises."""
+    folder = tmp_path_factory.mktemp("metrics")
+    slots.SLOTS.take(folder, "web")
+    strict.on = True
+    yield folder
+    strict.on = False
+    slots.SLOTS.leave()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A development site in ``tmp_path``, with the demo content."""
+    return load_settings(CHURCH_INSTANCE=tmp_path / "instance", CHURCH_LOG_DIR=tmp_path / "logs")
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The site over an empty, migrated SQLite database."""
+    migrations.migrate(settings)
+    app = create_app(settings)
+    app.testing = True
+    yield app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser without a past."""
+    return app.test_client()

@@ -1,0 +1,43 @@
+"""Whatever strangers ask for, the number of series stays what the code declares."""
+
+from __future__ import annotations
+
+import random
+import string
+import threading
+from collections.abc import Callable
+
+from tests import load
+from tests.site_fixture import Site
+
+REQUESTS = 20_000
+CONNECTIONS = 8
+METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "FOO1", "PROPFIND", "TRACE", "X-Y"]
+
+
+def test_20000_random_paths_methods_and_hosts_make_fewer_than_60_series(site: Callable[..., Site]) -> None:
+    one = site()
+    one.get("/metrics")
+    before = set(one.samples())
+
+    def strange(seed: int) -> None:
+        dice, connection = random.Random(seed), load.Connection(one.port)
+        for _ in range(REQUESTS // CONNECTIONS):
+            path = "/" + "".join(dice.choices(string.ascii_letters + string.digits + "/-_.~%", k=dice.randint(1, 40)))
+            path = "/x" + path.replace("%", "%2")
+            connection.get(path, dice.choice(METHODS), f"X-Forwarded-Host: {dice.random()}.example\r\n")
+        connection.close()
+
+    threads = [threading.Thread(target=strange, args=(seed,)) for seed in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = one.samples()
+    total = sum(v for (name, labels), v in after.items() if name == "http_requests_total")
+    assert total >= REQUESTS
+    new = set(after) - before
+    assert len(new) < 60, sorted(name for name, _ in new)
+    http = [dict(labels) for name, labels in new if name.startswith("http_")]
+    assert {labels["route"] for labels in http} <= {"_unmatched", "/metrics"}
+    assert {labels["method"] for labels in http if "status_code" in labels} <= {*METHODS[:5], "_OTHER"}

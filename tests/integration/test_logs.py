@@ -1,0 +1,123 @@
+"""Logs of real workers: every request one whole line, through logrotate, a blocked pipe and a full disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import load
+from tests.services_fixture import require, wait_until
+from tests.site_fixture import ROOT, Site
+
+Start = Callable[..., Site]
+
+
+def access_records(folder: Path) -> Iterator[dict[str, object]]:
+    for path in folder.glob("combined.log*"):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if record["event"] == "http.request":
+                yield record
+
+
+def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(site: Start, tmp_path: Path) -> None:
+    found = shutil.which("logrotate", path=os.environ["PATH"] + ":/usr/sbin")
+    program = require("logrotate", found, "apt-get install logrotate")
+    one = site()
+    rules = (ROOT / "ops/logrotate/church").read_text()
+    body = rules[rules.index("{") : rules.rindex("}") + 1]
+    kept = [line for line in body.splitlines() if line.split()[:1] not in (["su"], ["create"], ["compress"])]
+    config = tmp_path / "rotate.conf"
+    config.write_text(f"{one.logs}/combined.log {one.logs}/error.log " + "\n".join(kept))
+    config.chmod(0o644)
+    one.logs.chmod(0o755)
+    stop = threading.Event()
+    background = load.in_background(lambda: load.run(one.port, ["/health", "/nowhere"], 8, lambda _: stop.is_set()))
+    next(background)
+    for turn in range(5):
+        lines = one.value("http_requests_total")
+        wait_until(lambda n=lines: one.value("http_requests_total") > n + 200, "load is on")
+        subprocess.run([program, "--force", "--state", tmp_path / "state", config], check=True)
+        wait_until(lambda: (one.logs / "combined.log").exists(), f"a new log after turn {turn}")
+    stop.set()
+    tally = next(background)
+    assert tally.unanswered == 0
+    wait_until(lambda: written(one) == answered(tally), "every request has its line")
+    assert len(list(one.logs.glob("combined.log*"))) == 6
+
+
+def written(one: Site) -> Counter[tuple[object, object]]:
+    return Counter(
+        (r["route"], r["status"]) for r in access_records(one.logs) if r["route"] in {"/health", "_unmatched"}
+    )
+
+
+def answered(tally: load.Tally) -> Counter[tuple[object, object]]:
+    routes = {"/health": "/health", "/nowhere": "_unmatched"}
+    return Counter({(routes[path], status): n for (path, status), n in tally.answers.items()})
+
+
+def test_access_record_joins_the_response_by_its_request_id(site: Start) -> None:
+    one = site()
+    assert one.get("/pages/terms", **{"X-Request-ID": "from-the-client.1"})[0] == 200
+    wait_until(lambda: any(r["request_id"] == "from-the-client.1" for r in access_records(one.logs)), "its record")
+    record = next(r for r in access_records(one.logs) if r["request_id"] == "from-the-client.1")
+    assert (record["method"], record["route"], record["status"]) == ("GET", "/pages/<path:slug>", 200)
+    assert {"timestamp", "level", "service", "version", "environment", "duration_ms", "ip"} <= set(record)
+
+
+def test_console_that_nobody_reads_slows_no_request_and_loses_no_file_line(site: Start, tmp_path: Path) -> None:
+    one = Site(tmp_path)
+    fifo = tmp_path / "console.txt"
+    os.mkfifo(fifo)
+    keep = os.open(fifo, os.O_RDWR)  # a reader that never reads: the pipe fills and blocks
+    try:
+        one.start()
+        tally = load.run(one.port, ["/health"], 8, lambda asked: asked >= 400)
+        assert tally.answers == {("/health", 200): 3200}
+        wait_until(lambda: written(one)["/health", 200] == 3200, "the file has every line")
+    finally:
+        os.close(keep)
+        one.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root: run as root")
+def test_log_disk_that_is_full_drops_counts_and_recovers(site: Start, tmp_path: Path) -> None:
+    disk = tmp_path / "logs"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False).returncode:
+        pytest.fail("no small disk could be mounted")
+    try:
+        one = site()
+        load.run(one.port, ["/health"], 4, lambda asked: asked >= 600)
+        wait_until(lambda: one.value("telemetry_errors_total", part="log") > 0, "lost lines are counted")
+        assert one.get("/pages/terms")[0] == 200
+        os.truncate(one.logs / "combined.log", 0)
+        one.get("/health", **{"X-Request-ID": "after-the-flood"})
+        wait_until(lambda: "after-the-flood" in (one.logs / "combined.log").read_text(), "it writes again")
+        one.stop()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_secrets_of_a_request_reach_no_log_and_no_metric(site: Start) -> None:
+    one = site()
+    marker = "kAleidoscope-91"
+    one.get(
+        f"/pages/?q=x&token={marker}",
+        Authorization=f"Bearer {marker}",
+        Cookie=f"church={marker}",
+        **{"Stripe-Signature": f"t=1,v1={marker}", "User-Agent": f"<script>alert(1)</script>?password={marker}"},
+    )
+    wait_until(lambda: any(r["event"] == "security.threat_detected" for r in one.records()), "the finding is logged")
+    everything = "".join(path.read_text() for path in one.logs.glob("*.log")) + one.console.read_text()
+    assert marker not in everything
+    assert marker not in one.get("/metrics")[1].decode()

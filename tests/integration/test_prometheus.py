@@ -1,0 +1,106 @@
+"""A real Prometheus scrapes the site, and says what the clients counted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import load
+from tests.services_fixture import free_port, require, wait_until
+from tests.site_fixture import Site
+
+TOKEN = "scraper-" + "0123456789abcdef" * 2
+INSTALL = "apt-get install prometheus"
+
+
+@pytest.fixture
+def site_with_token(site: Callable[..., Site]) -> Site:
+    return site(METRICS_TOKEN=TOKEN)
+
+
+@pytest.fixture
+def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[[str], list[Any]]]:
+    """Prometheus with the README's scrape configuration; gives back a function that queries it."""
+    program = require("Prometheus", shutil.which("prometheus"), INSTALL)
+    port = free_port()
+    (tmp_path / "token").write_text(TOKEN)
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        f"""
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: church
+    authorization: {{credentials_file: {tmp_path / "token"}}}
+    static_configs: [{{targets: ["127.0.0.1:{site_with_token.port}"]}}]
+"""
+    )
+    server = subprocess.Popen(
+        [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ]
+    )
+
+    def query(expression: str) -> list[Any]:
+        address = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            return json.load(answer)["data"]["result"]
+        return []
+
+    yield query
+    server.terminate()
+    server.wait(20)
+
+
+def scalar(result: list[Any]) -> float | None:
+    return float(result[0]["value"][1]) if result else None
+
+
+def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
+    site_with_token: Site, prometheus: Callable[[str], list[Any]]
+) -> None:
+    wait_until(lambda: scalar(prometheus("up")) == 1, "up is 1", 30)
+    tally = load.run(site_with_token.port, ["/", "/pages/", "/nowhere"], 4, lambda asked: asked >= 75)
+    assert tally.unanswered == 0
+    for path, route, status in (("/", "/", 200), ("/pages/", "/pages/", 200), ("/nowhere", "_unmatched", 404)):
+        total = f'sum(http_requests_total{{route="{route}",status_code="{status}"}})'
+        wait_until(lambda t=total, n=tally.answers[path, status]: scalar(prometheus(t)) == n, total)
+    counted = 'sum(http_request_duration_seconds_count{route="/pages/"})'
+    assert scalar(prometheus(counted)) == tally.answers["/pages/", 200]
+    assert scalar(prometheus("gunicorn_workers")) == 2
+    assert len(prometheus("process_resident_memory_bytes")) == 2
+    assert scalar(prometheus('count({__name__=~"telemetry_.*"})'))
+
+
+def test_metrics_in_production_need_their_token(site_with_token: Site) -> None:
+    assert site_with_token.get("/metrics")[0] == 401
+    assert site_with_token.get("/metrics", Authorization="Bearer wrong-token-of-some-length")[0] == 401
+    assert site_with_token.get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
+def test_exposition_is_clean_by_promtool(site: Callable[..., Site], accept: str) -> None:
+    program = require("promtool", shutil.which("promtool"), INSTALL)
+    one = site()
+    load.run(one.port, ["/", "/pages/writing", "/nowhere"], 2, lambda asked: asked >= 6)
+    status, body = one.get("/metrics", Accept=accept)
+    assert status == 200
+    if "openmetrics" in accept:  # promtool reads the older format alone: hold the other to its own grammar
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+        assert {f.name for f in text_string_to_metric_families(body.decode())} >= {"http_requests", "build_info"}
+        return
+    checked = subprocess.run([program, "check", "metrics"], input=body, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -1,0 +1,113 @@
+"""What the worker does with requests that are slow, malformed or not meant to be read."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.services_fixture import wait_until
+from tests.site_fixture import Site
+
+Start = Callable[..., Site]
+POST = b"POST /pages/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+
+
+def talk(port: int, *parts: bytes, timeout: float = 20) -> bytes:
+    """Send these parts and read until the server has no more to say."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
+        for part in parts:
+            client.sendall(part)
+        answer = b""
+        while data := client.recv(65_536):
+            answer += data
+        return answer
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split()[1])
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory):
+    one = Site(tmp_path_factory.mktemp("protocol"), CHURCH_BODY_TIMEOUT="1").start()
+    yield one.port
+    one.stop()
+
+
+@pytest.mark.parametrize("size", [b"+5", b"0x5", b"0_5", b"-1", b"5 5", b"g"])
+def test_chunk_size_malformed_is_400(port: int, size: bytes) -> None:
+    answer = talk(port, POST + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\nhello\r\n0\r\n\r\n")
+    assert status(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_host_missing_is_400(port: int) -> None:
+    assert status(talk(port, b"GET / HTTP/1.1\r\n\r\n")) == 400
+
+
+def test_host_missing_in_http_1_0_is_served(port: int) -> None:
+    assert status(talk(port, b"GET /health HTTP/1.0\r\n\r\n")) == 200
+
+
+def test_body_that_never_comes_ends_with_408(port: int) -> None:
+    answer = talk(port, POST + b"Content-Length: 10\r\n\r\nabc")
+    assert status(answer) == 408
+
+
+def test_body_that_stops_short_is_400(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel")
+        client.shutdown(socket.SHUT_WR)
+        assert status(client.recv(65_536)) == 400
+
+
+def test_head_that_never_ends_is_closed(port: int) -> None:
+    assert talk(port, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1") == b""
+
+
+def test_body_declared_too_large_is_413_before_it_is_sent(port: int) -> None:
+    assert status(talk(port, POST + b"Content-Length: 10737418240\r\n\r\n")) == 413
+
+
+def test_body_chunked_without_end_is_413(port: int) -> None:
+    chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(OSError, match=r".*"):  # the server answers and closes; it does not read for ever
+            for _ in range(10_000):
+                client.sendall(chunk)
+    assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 200
+
+
+def test_body_nobody_reads_does_not_become_the_next_request(port: int) -> None:
+    smuggled = b"GET /robots.txt HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+    answer = talk(port, head + b"Content-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_content_encoding_is_415(port: int) -> None:
+    assert status(talk(port, POST + b"Content-Encoding: gzip\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) == 415
+
+
+def test_trace_is_405(port: int) -> None:
+    assert status(talk(port, b"TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 405
+
+
+def test_slash_redirect_never_names_the_host_header(port: int) -> None:
+    answer = talk(port, b"GET /pages HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    location = next(line for line in answer.splitlines() if line.lower().startswith(b"location:"))
+    assert location.split()[1] == b"/pages/"
+
+
+def test_sigterm_lets_what_is_in_flight_finish(site: Start) -> None:
+    one = site()
+    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as client:
+        client.sendall(POST + b"Content-Length: 5\r\n\r\nab")
+        wait_until(lambda: one.value("http_requests_in_flight") == 2, "the slow request is in flight")
+        one.gunicorn.terminate()
+        client.sendall(b"cde")
+        assert status(client.recv(65_536)) == 405
+    assert one.gunicorn.wait(30) == 0

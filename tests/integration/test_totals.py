@@ -1,0 +1,102 @@
+"""What /metrics says of two workers is what their clients counted: idle, through reloads, after kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from tests import load
+from tests.services_fixture import wait_until
+from tests.site_fixture import Site
+
+PATHS = ["/", "/pages/", "/pages/terms", "/health", "/pages/no-such-page", "/nowhere", "/feed.xml", "/robots.txt"]
+ROUTES = {
+    "/pages/terms": "/pages/<path:slug>",
+    "/pages/no-such-page": "/pages/<path:slug>",
+    "/nowhere": "_unmatched",
+}
+CONNECTIONS = 16
+Start = Callable[..., Site]
+
+
+def counted(site: Site) -> Counter[tuple[str, str]]:
+    """http_requests_total by route and status, but for what the tests ask in order to look."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for (name, labels), value in site.samples().items():
+        if name == "http_requests_total":
+            by = dict(labels)
+            if by["route"] not in {"/metrics", "/ready"}:
+                totals[by["route"], by["status_code"]] += int(value)
+    return totals
+
+
+def seen(tally: load.Tally) -> Counter[tuple[str, str]]:
+    totals: Counter[tuple[str, str]] = Counter()
+    for (path, status), count in tally.answers.items():
+        totals[ROUTES.get(path, path), str(status)] += count
+    return totals
+
+
+def test_totals_of_two_workers_equal_what_clients_counted(site: Start) -> None:
+    one = site()
+    tally = load.run(one.port, PATHS, CONNECTIONS, lambda asked: asked >= 125)
+    assert sum(tally.answers.values()) == 2000
+    assert tally.unanswered == 0
+    wait_until(lambda: counted(one) == seen(tally), f"totals {counted(one)} are {seen(tally)}")
+    durations = {
+        dict(labels)["route"]: value
+        for (name, labels), value in one.samples().items()
+        if name == "http_request_duration_seconds_count" and dict(labels)["status_class"] == "2xx"
+    }
+    assert durations["/feed.xml"] == seen(tally)["/feed.xml", "200"]
+    assert one.value("http_requests_in_flight") == 1  # the scrape that asks
+    assert len(one.worker_pids()) == one.value("gunicorn_workers") == 2
+
+
+def test_totals_are_exact_through_a_reload_under_load_and_no_request_fails(site: Start) -> None:
+    one = site()
+    before = set(one.worker_pids())
+    stop = threading.Event()
+    background = load.in_background(lambda: load.run(one.port, PATHS, CONNECTIONS, lambda _asked: stop.is_set()))
+    next(background)
+    for _ in range(2):
+        old = set(one.worker_pids())
+        one.gunicorn.send_signal(signal.SIGHUP)
+        wait_until(lambda old=old: not old & set(one.worker_pids()), "the old workers are gone", 60)
+        wait_until(lambda: one.value("gunicorn_workers") == 2, "the new workers count", 30)
+    stop.set()
+    tally = next(background)
+    assert not before & set(one.worker_pids())
+    assert tally.unanswered == 0
+    wait_until(lambda: counted(one) == seen(tally), f"totals {counted(one)} are {seen(tally)}")
+    assert one.value("http_requests_in_flight") == 1
+
+
+def test_totals_after_kill_9_miss_at_most_what_was_in_flight_and_gauges_are_true(site: Start) -> None:
+    one = site()
+    for round_ in range(1, 4):
+        before = counted(one)
+        victim = one.worker_pids()[0]
+        stop = threading.Event()
+        background = load.in_background(lambda stop=stop: load.run(one.port, PATHS, CONNECTIONS, lambda _: stop.is_set()))
+        next(background)
+        started = sum(before.values())
+        wait_until(lambda s=started: sum(counted(one).values()) > s + 300, "load is on")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda v=victim: v not in one.worker_pids() and len(one.worker_pids()) == 2, "a new worker", 30)
+        wait_until(lambda: one.value("gunicorn_workers") == 2, "it counts", 30)
+        stop.set()
+        tally = next(background)
+        assert tally.unanswered <= CONNECTIONS, f"round {round_}"
+        wait_until(lambda: one.value("http_requests_in_flight") == 1, "nothing is in flight but the scrape")
+        difference = sum(counted(one).values()) - sum(before.values()) - sum(seen(tally).values())
+        assert -CONNECTIONS <= difference <= tally.unanswered, f"round {round_}: {difference}"
+
+
+def test_ready_workers_answer_without_the_store(site: Start) -> None:
+    one = site(store=False)
+    assert one.get("/pages/terms")[0] == 200
+    assert one.value("store_up") == 0

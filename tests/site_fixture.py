@@ -1,0 +1,141 @@
+"""The site as visitors meet it: real gunicorn workers on a free port, a real store beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from church.config import Settings, load_settings
+from church.migrations import migrate
+from church.store import StoreClient, embedded_command
+from tests.services_fixture import free_port, wait_until
+
+ROOT = Path(__file__).parent.parent
+_SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+
+
+class Site:
+    """One instance with its own folders and port; ``extra`` are settings of the environment."""
+
+    def __init__(self, folder: Path, **extra: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.logs = folder / "logs"
+        self.console = folder / "console.txt"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHURCH_", "OTEL_"))}
+        own = {
+            "CHURCH_BIND": f"127.0.0.1:{self.port}",
+            "CHURCH_INSTANCE": str(folder / "instance"),
+            "CHURCH_LOG_DIR": str(self.logs),
+            "CHURCH_LIMIT_PAGE": "1000000/minute",
+            "CHURCH_LIMIT_API": "1000000/minute",
+            "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",
+        }
+        self.environment = {**inherited, **own, **extra}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.settings: Settings = load_settings(**{**own, **extra})
+
+    def start(self, store: bool = True) -> Site:
+        """Migrate, start the store and gunicorn, and wait until the site is ready."""
+        self.settings.instance.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        migrate(self.settings)
+        if store:
+            self._processes.append(subprocess.Popen(embedded_command(self.settings), stderr=subprocess.DEVNULL))
+            wait_until(lambda: StoreClient(self.settings).ping(), "the store answers")
+        with self.console.open("ab") as console:
+            self.gunicorn = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=console,
+                stderr=console,
+            )
+        self._processes.append(self.gunicorn)
+        wait_until(self._serves, f"the site answers (see {self.console})", 40)
+        wait_until(lambda: self.value("gunicorn_workers") == self.settings.workers, "all workers are there", 40)
+        return self
+
+    def _serves(self) -> bool:
+        if self.gunicorn.poll() is not None:
+            pytest.fail(f"gunicorn ended with {self.gunicorn.returncode}: {self.console.read_text()[-2000:]}")
+        with suppress(OSError):
+            return self.get("/ready")[0] == 200
+        return False
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Status and body of a page; an error status is an answer too."""
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read()
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Everything in /metrics, by name and labels."""
+        token = self.environment.get("METRICS_TOKEN")
+        status, body = self.get("/metrics", **({"Authorization": f"Bearer {token}"} if token else {}))
+        assert status == 200, body
+        found = {}
+        for line in body.decode().splitlines():
+            if not line.startswith("#") and (match := _SAMPLE.fullmatch(line)):
+                labels = frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match["labels"] or ""))
+                found[match["name"], labels] = float(match["value"])
+        return found
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the series of ``name`` that have these labels."""
+        wanted = set(labels.items())
+        return sum(v for (n, have), v in self.samples().items() if n == name and wanted <= have)
+
+    def worker_pids(self) -> list[int]:
+        """The live gunicorn workers."""
+        with suppress(subprocess.CalledProcessError):
+            found = subprocess.check_output(["pgrep", "-P", str(self.gunicorn.pid)], text=True)
+            return [int(pid) for pid in found.split()]
+        return []
+
+    def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
+        """The log's records; a torn line fails."""
+        path = self.logs / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def stop(self) -> None:
+        """End what was started, kindly and then not."""
+        for process in reversed(self._processes):
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self._processes):
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start a site with these settings; stopped with the test."""
+    started: list[Site] = []
+
+    def start(store: bool = True, **extra: str) -> Site:
+        one = Site(tmp_path, **extra)
+        started.append(one)
+        return one.start(store)
+
+    yield start
+    for one in started:
+        one.stop()
