@@ -1,0 +1,190 @@
+"""The pages as a visitor, a feed reader and a crawler meet them."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote
+
+from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import telemetry
+from church.access import EVERYONE, allow
+from church.config import settings
+from church.errors import ChurchError
+from church.extensions import db
+from church.limits import limited
+from church.services import pages
+from church.services.access import ANONYMOUS, Reader
+from church.services.page_views import json_ld
+from church.services.pages import PageView, RenderError, TeaserView, site_pages
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+bp = Blueprint("markdown", __name__)
+
+_MOST_QUERY = 200
+_MOST_TAG = 40
+_FRESH_SECONDS = 60  # how long a browser or proxy may show a public page without asking again
+_TRAVERSAL = re.compile(r"\.\.|[\\\x00\ufffd]|^/|//")
+
+
+@bp.record
+def _set_up(state: BlueprintSetupState) -> None:
+    app = cast("Flask", state.app)
+    pages.init_app(app)
+    templates = Path(app.root_path, app.template_folder or "templates")
+    newest = max((file.stat().st_mtime for file in templates.rglob("*.html")), default=0.0)
+    app.extensions["templates_modified"] = newest
+
+
+@bp.get("/", merge_slashes=False)
+@allow(EVERYONE)
+@limited("page")
+def home() -> Response:
+    """The newest pages and the tags."""
+    shelf = site_pages()
+    return _public(render_template("markdown/home.html", recent=shelf.recent(), tags=shelf.tags()))
+
+
+@bp.get("/pages/", merge_slashes=False)
+@allow(EVERYONE)
+@limited("page")
+@limited("search", when=lambda: bool(request.args.get("q")))
+def listing() -> Response:
+    """All pages, those with a tag, or those that a search finds. Of a repeated parameter the first is taken."""
+    query = _typed("q", _MOST_QUERY)
+    tag = _typed("tag", _MOST_TAG) or None
+    shelf = site_pages()
+    shown = shelf.search(db, query, _reader(), tag) if query else shelf.cards(tag)
+    tags = shelf.tags()
+    known = tag is None or any(entry.name == tag for entry in tags)
+    notice = None if known else f"No page has the tag “{tag}”."
+    body = render_template("markdown/list.html", pages=shown, tags=tags, tag=tag, query=query, notice=notice)
+    return _private(body) if query else _public(body)
+
+
+@bp.get("/pages", merge_slashes=False)
+@allow(EVERYONE)
+@limited("page")
+def without_slash() -> AnyResponse:
+    """To the list; Werkzeug's own redirect would name the host that the request claims."""
+    query = request.query_string.decode("latin-1")
+    return redirect(f"/pages/?{query}" if query else "/pages/", 301)
+
+
+@bp.get("/pages/<path:slug>", merge_slashes=False)
+@allow(EVERYONE)
+@limited("page")
+def page(slug: str) -> AnyResponse:
+    """One page: whole, or the part that is open to everybody. The slug is looked up, never made into a path."""
+    site = settings()
+    try:
+        found = site_pages().read(slug, _reader(), site.origin)
+    except RenderError as error:
+        raise ChurchError("This page cannot be shown. Its writer has been told why.") from error
+    if found is None:
+        return _elsewhere(slug)
+    whole = isinstance(found, PageView)
+    telemetry.track_content_access("page", found.access, "granted" if whole else "teaser")
+    template = "markdown/page.html" if whole else "markdown/teaser.html"
+    body = render_template(template, page=found, json_ld=json_ld(found, site.site_name, site.origin))
+    return _public(body) if _is_everyones(found) else _private(body)
+
+
+@bp.get("/feed.xml", merge_slashes=False)
+@allow(EVERYONE)
+@limited("api")
+def feed() -> Response:
+    """The Atom feed."""
+    site = settings()
+    return _public(site_pages().feed(site.site_name, site.origin), "application/atom+xml; charset=utf-8")
+
+
+@bp.get("/sitemap.xml", merge_slashes=False)
+@allow(EVERYONE)
+@limited("api")
+def sitemap() -> Response:
+    """The sitemap."""
+    return _public(site_pages().sitemap(settings().origin), "application/xml; charset=utf-8")
+
+
+@bp.get("/robots.txt", merge_slashes=False)
+@allow(EVERYONE)
+@limited("api")
+def robots() -> Response:
+    """What crawlers may do."""
+    return _public(site_pages().robots(settings().origin), "text/plain; charset=utf-8")
+
+
+def _reader() -> Reader:
+    """Who asks, as signed in by whoever set ``g.reader``; a stranger otherwise."""
+    reader: Reader = g.get("reader", ANONYMOUS)
+    return reader
+
+
+def _typed(name: str, most: int) -> str:
+    """What was typed for ``name``: bounded, its control characters and runs of white space one space each."""
+    text = request.args.get(name, "")[:most]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _is_everyones(found: PageView | TeaserView) -> bool:
+    return found.access == "public" and not found.draft
+
+
+def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
+    """A response that is the same for everybody: cached for a minute, then asked for by ETag.
+
+    The ETag is made of the body, so it follows text, templates and settings alike.
+    """
+    response = make_response(body)
+    response.content_type = content_type
+    response.cache_control.public = True
+    response.cache_control.max_age = _FRESH_SECONDS
+    if response.mimetype == "text/html":
+        response.vary.add("Cookie")
+    response.add_etag()
+    changed = max(site_pages().modified(), current_app.extensions["templates_modified"])
+    response.last_modified = min(changed, time.time())
+    response.make_conditional(request)
+    return response
+
+
+def _private(body: str) -> Response:
+    """A response that nobody may keep: a search, a teaser, or what only some may read."""
+    response = make_response(body)
+    response.cache_control.private = True
+    response.cache_control.no_store = True
+    return response
+
+
+def _elsewhere(slug: str) -> AnyResponse:
+    """Where a slug that is no page's leads: with a slash too many to the page. Raises NotFound."""
+    known = site_pages().address(slug.removesuffix("/"))
+    if known is not None:
+        return redirect(known, 301)
+    telemetry.track_content_access("page", "unknown", "not_found")
+    if looks_like_traversal(slug):
+        telemetry.track_security_event("path_traversal", "medium", path=repr(slug[:100]))
+    raise NotFound
+
+
+def looks_like_traversal(slug: str) -> bool:
+    """Whether somebody tries to leave the pages: dots, backslashes, NUL, overlong UTF-8, encoded up to three times.
+
+    Only tells attempts from typing errors, for the record; no path is ever made of a slug.
+    """
+    text = slug[:2000]
+    for _ in range(4):
+        if _TRAVERSAL.search(unicodedata.normalize("NFKC", text)):
+            return True
+        text = unquote(text)
+    return False

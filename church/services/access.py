@@ -1,0 +1,34 @@
+"""Who may read a page: the one place that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Access(StrEnum):
+    """How far a page is open."""
+
+    PUBLIC = "public"
+    MEMBERS = "members"
+    PREMIUM = "premium"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What about a visitor decides what they may read."""
+
+    signed_in: bool = False
+    premium: bool = False
+
+
+ANONYMOUS = Reader()
+
+
+def may_read(level: str, reader: Reader) -> bool:
+    """Whether ``reader`` may have the whole text of a page of ``level``; a level nobody knows is closed to all."""
+    if level == Access.PUBLIC:
+        return True
+    if level == Access.MEMBERS:
+        return reader.signed_in
+    return level == Access.PREMIUM and reader.signed_in and reader.premium
