@@ -1,0 +1,168 @@
+"""The forms in which a hostile text may mean something else than it looks: decoded once, for all patterns.
+
+A text is turned into bytes with its disguises taken off (percent-encoding in a bounded number of rounds, overlong
+UTF-8, HTML entities, JavaScript escapes, comments, shell quoting). Where a disguise is ambiguous both readings are kept
+as *views*, one behind the other. Every step is a whole-buffer operation in C, so that the cost stays linear in the
+length and the same for hostile and for ordinary texts.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final
+
+TEXT_LIMIT: Final = 64 * 1024
+"""Characters that are looked at; of a longer text the first 48 Ki and the last 16 Ki, since padding comes before."""
+
+TAIL_LENGTH: Final = 16 * 1024
+
+PERCENT_ROUNDS: Final = 3
+"""Nested percent-encodings that are taken off (%252527 is three deep)."""
+
+START: Final = b"\x1f"
+"""Stands before a value. Patterns use it to ask for "at the start of a value"."""
+
+END: Final = b"\x1e"
+"""Stands behind a value, and before a name."""
+
+_EQUALS: Final = b"\x0e"
+_ENTITY_LIMIT: Final = 2000
+_COMMENT_LIMIT: Final = 500
+
+# Two- and three-byte forms of ASCII that a strict UTF-8 decoder refuses and a lax one reads as `.`, `/`, `\`, `<`, ...
+_OVERLONG: Final = (
+    *(
+        (prefix + bytes([0x80 | (code & 0x3F)]), bytes([code]))
+        for code in b"./\\<>'\"();="
+        for prefix in (bytes([0xC0 | code >> 6]), bytes([0xE0, 0x80 | code >> 6]))
+    ),
+    *((b"\xc0.", b"."), (b"\xc0/", b"/"), (b"\xc0\\", b"/"), (b"\xc1\x1c", b"\\")),
+)
+
+# Characters that fold to ASCII in a careless conversion: fullwidth forms, quotation marks, division slashes, and the
+# CJK ones whose low byte is CR, LF, < or >.
+_FOLDED: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    0x2018: 0x27, 0x2019: 0x27, 0x02BC: 0x27, 0x201C: 0x22, 0x201D: 0x22, 0x2032: 0x27, 0x2044: 0x2F,
+    0x2215: 0x2F, 0x2216: 0x5C, 0x560A: 0x0A, 0x560D: 0x0D, 0x563C: 0x3C, 0x563E: 0x3E, 0xFE64: 0x3C, 0xFE65: 0x3E,
+}  # fmt: skip
+
+_FOLDABLE: Final = re.compile(f"[{''.join(map(chr, _FOLDED))}]")
+
+_NAMED: Final = tuple(
+    (b"&" + name + b";", value)
+    for name, value in (
+        (b"lt", b"<"), (b"LT", b"<"), (b"gt", b">"), (b"GT", b">"), (b"quot", b'"'), (b"apos", b"'"), (b"lpar", b"("),
+        (b"rpar", b")"), (b"Tab", b""), (b"tab", b""), (b"NewLine", b""),
+        (b"newline", b""), (b"colon", b":"), (b"sol", b"/"), (b"bsol", b"\\"),
+        (b"grave", b"`"), (b"lbrace", b"{"), (b"rbrace", b"}"), (b"semi", b";"), (b"equals", b"="), (b"nbsp", b" "),
+        (b"amp", b"&"),
+    )
+)  # fmt: skip
+
+_NUMERIC: Final = re.compile(rb"&#(?:0{0,8}([1-9][0-9]{0,5})|[xX]0{0,8}([0-9a-fA-F]{1,5}));?")
+_PERCENT_U: Final = re.compile(rb"%[uU]00(?=[0-9a-fA-F]{2})")
+_BASE64: Final = re.compile(rb"\x1f([A-Za-z0-9+/_-]{16,4096}={0,2})(?=\x1e)")
+_BASE64_LIMIT: Final = 20
+_READABLE: Final = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+_INVISIBLE: Final = bytes(set(range(0x20)) - set(START + END)) + b"\x7f"
+_QUOTING: Final = b"'\"\\^[]+"
+
+
+def canonical(text: str, *, plus: bool = False) -> bytes:
+    """Return `text` as bytes, percent-encoding and overlong UTF-8 taken off; `plus`: a + is a space. Never raises."""
+    if len(text) > TEXT_LIMIT:
+        text = f"{text[: -TAIL_LENGTH + TEXT_LIMIT]}\x1e\x1f{text[-TAIL_LENGTH:]}"
+    data = text.encode("utf-8", "surrogatepass")
+    if plus and b"+" in data:
+        data = data.replace(b"+", b" ")
+    if b"%" in data:
+        for _ in range(PERCENT_ROUNDS):
+            before = data
+            data = _unpercent(data)
+            if data == before:
+                break
+    if not data.isascii() and (b"\xc0" in data or b"\xc1" in data or b"\xe0\x80" in data or b"\xe0\x81" in data):
+        for overlong, plain in _OVERLONG:
+            data = data.replace(overlong, plain)
+    return data
+
+
+def views(data: bytes) -> bytes:
+    """Return `data` followed by its other readings, each only where it differs from those before it."""
+    seen = [data]
+    decoded = _decode_markup(data)
+    if decoded != data:
+        seen.append(decoded)
+    visible = _without_comments(decoded)
+    if visible is not decoded:
+        seen.append(visible)
+    bare = visible.translate(None, _INVISIBLE)
+    if len(bare) != len(visible):
+        seen.append(bare)
+    for word in _BASE64.findall(data)[:_BASE64_LIMIT]:
+        wrapped = _from_base64(word)
+        if wrapped:
+            seen.append(START + wrapped)
+    unquoted = bare.translate(None, _QUOTING)
+    if len(unquoted) != len(bare):
+        seen.append(unquoted.replace(b"$@", b"").replace(b"$*", b"").replace(b"$$", b""))
+    return END.join(seen)
+
+
+def _unpercent(data: bytes) -> bytes:
+    """Take off one round of percent-encoding in C: quoted-printable is the same with = for %.
+
+    A lone % stays as it is. `%` before a line break is protected, since there it would mean a soft line break.
+    """
+    if b"%u" in data or b"%U" in data:
+        data = _PERCENT_U.sub(b"%", data)
+    data = data.replace(b"=", _EQUALS).replace(b"%3D", _EQUALS).replace(b"%3d", _EQUALS)
+    data = data.replace(b"%\r", b"%25\r").replace(b"%\n", b"%25\n").replace(b"%", b"=")
+    return binascii.a2b_qp(data).replace(b"=", b"%").replace(_EQUALS, b"=")
+
+
+def _decode_markup(data: bytes) -> bytes:
+    r"""Take off HTML entities, JavaScript escapes (\x3c, \u003c, \u{3c}) and characters that fold to ASCII."""
+    if b"&" in data and b";" in data:
+        for name, value in _NAMED:
+            data = data.replace(name, value)
+    if b"&#" in data:
+        data = _NUMERIC.sub(_entity, data, count=_ENTITY_LIMIT)
+    if b"\\x" in data or b"\\u" in data:
+        data = data.replace(b"\\x", b"%").replace(b"\\u00", b"%").replace(b"\\u{", b"%")
+        data = _unpercent(data)
+    if not data.isascii():
+        text = data.decode("utf-8", "replace")
+        if _FOLDABLE.search(text):
+            data = text.translate(_FOLDED).encode("utf-8")
+    return data
+
+
+def _entity(match: re.Match[bytes]) -> bytes:
+    code = int(match[1]) if match[1] else int(match[2], 16)
+    return b"" if code in (9, 10, 13) or code > 0x10FFFF else chr(code).encode("utf-8", "surrogatepass")
+
+
+def _from_base64(word: bytes) -> bytes:
+    """Return what a base64 word says, if that is plain text; most such words are keys and do not say anything."""
+    padded = word.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        said = binascii.a2b_base64(padded + b"=" * (-len(padded) % 4))
+    except binascii.Error:
+        return b""
+    return b"" if said.translate(None, _READABLE) else said
+
+
+def _without_comments(data: bytes) -> bytes:
+    """Return `data` with each /* comment */ a space; of MySQL's /*!50000 … */, which is run, the inside stays."""
+    if b"/*" not in data:
+        return data
+    first, *rest = data.split(b"/*", _COMMENT_LIMIT)
+    kept = [first]
+    for piece in rest:
+        comment, closed, after = piece.partition(b"*/")
+        if comment.startswith(b"!"):
+            kept.append(comment[1:].lstrip(b"0123456789"))
+        kept.append(after if closed else comment)
+    return b" ".join(kept)
