@@ -1,0 +1,157 @@
+"""Backup and restore of a site: its database and its pages in one file. Secrets are not in it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from church import backup_postgresql, backup_sqlite, migrations
+from church.backup_archive import BackupError, Manifest, checksum, unpack, write_archive
+from church.config import Settings
+from church.engines import is_sqlite
+from church.models.base import utc_now
+from church.version import VERSION
+
+__all__ = ["BackupError", "Manifest", "Restored", "backup", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored, and where what it replaced is kept."""
+
+    manifest: Manifest
+    kept: tuple[Path, ...]
+
+
+def backup(settings: Settings, file: Path) -> Manifest:
+    """Write database and pages to ``file`` (.tar.gz) while the site runs. Raises BackupError."""
+    file = file.absolute()
+    if not file.parent.is_dir():
+        raise BackupError(f"{file.parent} is no folder: make it first")
+    with _stage(file.parent) as stage:
+        if is_sqlite(settings):
+            database, kind = stage / backup_sqlite.MEMBER, "sqlite"
+            backup_sqlite.snapshot(settings, database)
+            revision = backup_sqlite.revision(database)
+        else:
+            database, kind = stage / backup_postgresql.MEMBER, "postgresql"
+            revision = backup_postgresql.revision(settings)
+            backup_postgresql.snapshot(settings, database)
+        names = [database.name, *_copy_pages(settings, stage)]
+        members = {name: checksum(stage / name) for name in names}
+        manifest = Manifest(VERSION, revision, utc_now().isoformat(timespec="seconds"), kind, members)
+        try:
+            write_archive(stage, manifest, file)
+        except OSError as error:
+            raise BackupError(f"{file} can't be written: {error.strerror}") from error
+    return manifest
+
+
+def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
+    """Put database and pages of a backup in the place of the site's, which has to be stopped.
+
+    Everything is checked before anything is changed; what is replaced is kept aside. ``force`` allows to replace
+    a database that holds something. Raises BackupError.
+    """
+    settings.instance.mkdir(parents=True, exist_ok=True)
+    stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+    with _stage(settings.instance) as stage:
+        manifest = unpack(file, stage)
+        _check(settings, manifest)
+        _check_database(settings, manifest, stage, force=force)
+        pages = _place_pages(settings, stage, stamp)
+        try:
+            database = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
+        except BaseException:
+            _take_back(settings.content, pages)
+            raise
+    return Restored(manifest, tuple(path for path in (database, pages) if path))
+
+
+def _check(settings: Settings, manifest: Manifest) -> None:
+    kind = "sqlite" if is_sqlite(settings) else "postgresql"
+    if manifest.database != kind:
+        raise BackupError(f"the backup is of {manifest.database}, this site uses {kind}: look at DATABASE_URL")
+    if manifest.revision is not None and manifest.revision not in migrations.known_revisions():
+        raise BackupError(f"the backup is of version {manifest.version}, newer than this code: upgrade first")
+    member = backup_sqlite.MEMBER if kind == "sqlite" else backup_postgresql.MEMBER
+    strange = [name for name in manifest.members if name != member and not name.startswith("content/")]
+    if member not in manifest.members or strange:
+        raise BackupError("the backup's manifest names other files than a database and pages")
+
+
+def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool) -> None:
+    if manifest.database == "sqlite":
+        backup_sqlite.check(stage / backup_sqlite.MEMBER)
+        backup_sqlite.check_target(settings, force=force)
+    else:
+        backup_postgresql.check_target(settings, force=force)
+
+
+def _replace_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str) -> Path | None:
+    if manifest.database == "sqlite":
+        return backup_sqlite.replace(settings, stage / backup_sqlite.MEMBER, force=force, stamp=stamp)
+    dump = stage / backup_postgresql.MEMBER
+    return backup_postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
+
+
+@contextmanager
+def _stage(parent: Path) -> Iterator[Path]:
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=".church-backup-", dir=parent))
+    except OSError as error:
+        raise BackupError(f"{parent} can't be written to: {error.strerror}") from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _copy_pages(settings: Settings, stage: Path) -> list[str]:
+    """Copy the pages first, so that a file that changes while it is packed can't spoil the archive.
+
+    Links are left out, and so is an instance folder within: they lead to files that are not pages.
+    """
+    names = []
+    for path in sorted(settings.content.rglob("*")):
+        inside = path.relative_to(settings.content)
+        linked = any((settings.content / part).is_symlink() for part in (inside, *inside.parents[:-1]))
+        if linked or not path.is_file() or path.is_relative_to(settings.instance) or path.is_relative_to(stage):
+            continue
+        name = f"content/{inside.as_posix()}"
+        (stage / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, stage / name)
+        names.append(name)
+    return names
+
+
+def _place_pages(settings: Settings, stage: Path, stamp: str) -> Path | None:
+    """Swap the content folder for the restored one; where the old one is kept, if there was one."""
+    content = settings.content
+    fresh = content.with_name(f"{content.name}.restoring-{stamp}")
+    kept = content.with_name(f"{content.name}.before-restore-{stamp}")
+    try:
+        (stage / "content").mkdir(exist_ok=True)
+        shutil.copytree(stage / "content", fresh)
+        if not content.exists():
+            fresh.rename(content)
+            return None
+        content.rename(kept)
+        fresh.rename(content)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if kept.exists() and not content.exists():
+            kept.rename(content)
+        raise BackupError(f"{content} can't be replaced ({error.strerror}): is it a mount, or not yours?") from error
+    return kept
+
+
+def _take_back(content: Path, kept: Path | None) -> None:
+    """Undo ``_place_pages``."""
+    shutil.rmtree(content, ignore_errors=True)
+    if kept is not None:
+        kept.rename(content)

@@ -1,0 +1,112 @@
+"""The file of a backup: a .tar.gz whose first member, manifest.json, names every other one with its checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_MOST_MANIFEST = 64 * 1024 * 1024
+_CHUNK = 1024 * 1024
+
+
+class BackupError(Exception):
+    """The backup or the restore did not happen; nothing was changed. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is of; ``members`` are the SHA-256 of its files by name."""
+
+    version: str
+    revision: str | None
+    created: str
+    database: str
+    members: dict[str, str]
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_archive(stage: Path, manifest: Manifest, file: Path) -> None:
+    """Pack the members from ``stage`` into ``file``, readable by its owner alone; there whole or not at all."""
+    (stage / _MANIFEST).write_text(json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1))
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
+            with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=6) as archive:
+                for name in (_MANIFEST, *manifest.members):
+                    archive.add(stage / name, arcname=name, recursive=False)
+            raw.flush()
+            os.fsync(raw.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def unpack(file: Path, stage: Path) -> Manifest:
+    """Put the members into ``stage``, each held to its checksum. Raises BackupError if anything is amiss.
+
+    Only names of the manifest are written, and no name may lead out of ``stage``.
+    """
+    try:
+        with tarfile.open(file, "r:*") as archive:
+            manifest = _read_manifest(archive)
+            missing = dict(manifest.members)
+            while (member := archive.next()) is not None:
+                _unpack_one(archive, member, missing, stage)
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise BackupError(f"{file} can't be read as a backup: {error}") from error
+    if missing:
+        raise BackupError(f"{file} is cut short: {', '.join(sorted(missing)[:3])} is missing")
+    return manifest
+
+
+def _read_manifest(archive: tarfile.TarFile) -> Manifest:
+    member = archive.next()
+    if member is None or member.name != _MANIFEST or not member.isreg() or member.size > _MOST_MANIFEST:
+        raise BackupError("this is no backup of the site: it does not begin with manifest.json")
+    try:
+        found = json.load(_opened(archive, member))
+        if found.pop("format") != _FORMAT:
+            raise BackupError("this backup has a format that this version does not know: use the version that made it")
+        return Manifest(**found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BackupError(f"the backup's manifest is damaged: {error}") from error
+
+
+def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, missing: dict[str, str], stage: Path) -> None:
+    wanted = missing.pop(member.name, None)
+    if wanted is None or not member.isreg() or not _is_safe(member.name):
+        raise BackupError(f"the backup holds {member.name!r}, which its manifest does not allow")
+    target = stage / member.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with target.open("xb") as out, _opened(archive, member) as data:
+        while chunk := data.read(_CHUNK):
+            digest.update(chunk)
+            out.write(chunk)
+    if digest.hexdigest() != wanted:
+        raise BackupError(f"the backup is damaged: {member.name} does not have the checksum of the manifest")
+    os.utime(target, (member.mtime, member.mtime))
+
+
+def _is_safe(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and name == str(path)
+
+
+def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    data = archive.extractfile(member)
+    if data is None:
+        raise BackupError(f"{member.name!r} in the backup is no file")
+    return data

@@ -1,0 +1,73 @@
+"""What the database can refuse for now, told as 503; mistakes in a statement stay what they are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from church.errors import UnavailableError
+
+# PostgreSQL, appendix A: lock_not_available, deadlock_detected, serialization_failure.
+_BUSY_STATES = {"55P03", "40P01", "40001"}
+
+
+class DatabaseDownError(UnavailableError):
+    """The database does not answer, or can't store: stopped, unreachable, full, read-only, damaged."""
+
+
+class DatabaseBusyError(UnavailableError):
+    """The database works, and others held what this wanted for too long; trying again soon will do."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = 1) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Whether somebody else holds the lock for now."""
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return _sqlite_code(original) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return getattr(original, "sqlstate", None) in _BUSY_STATES
+
+
+@contextmanager
+def translated(*, reading: bool = False) -> Iterator[None]:
+    """Turn what the driver and the pool raise into DatabaseBusyError and DatabaseDownError, the cause kept."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise DatabaseDownError from error
+    except DBAPIError as error:
+        if is_locked(error):
+            raise DatabaseBusyError from error
+        if error.connection_invalidated or _is_outage(error, reading=reading):
+            raise DatabaseDownError from error
+        raise
+
+
+def _is_outage(error: DBAPIError, *, reading: bool) -> bool:
+    original = error.orig
+    if not isinstance(original, sqlite3.Error):
+        return isinstance(error, (OperationalError, InterfaceError))
+    code = _sqlite_code(original)
+    if code == sqlite3.SQLITE_READONLY:
+        return not reading  # a write in db.read() is a mistake of ours, no outage
+    return code in {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+
+
+def _sqlite_code(error: sqlite3.Error) -> int:
+    """The primary result code (sqlite.org/rescode.html); 0 where Python raised without asking SQLite."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

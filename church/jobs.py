@@ -1,0 +1,50 @@
+"""Background work: a queue in the database with leases and retries, a schedule, and the process that does it.
+
+A service queues inside its own transaction, so that the work exists if and only if its cause was committed::
+
+    @jobs.handler("mail.send")
+    def send(payload): ...
+
+    with db.write() as session:
+        jobs.enqueue(session, "mail.send", {"message": message.id})
+
+Jobs are done at least once: a job whose process was killed is done again when its lease ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from church import jobs_queue
+from church.extensions import db
+from church.jobs_queue import enqueue
+from church.jobs_registry import UnknownKindError, every, handler, schedule
+from church.jobs_worker import work
+
+__all__ = ["UnknownKindError", "enqueue", "every", "handler", "pending_counts", "retry", "schedule", "work"]
+
+KEEP_DONE = timedelta(days=30)
+
+log = logging.getLogger("church.jobs")
+
+
+def pending_counts() -> dict[str, int]:
+    """How many jobs of each kind wait; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
+    with db.read() as session:
+        return jobs_queue.pending_counts(session)
+
+
+def retry(job_id: int) -> bool:
+    """Queue a dead job once more; False when it is not dead or the same work is queued already."""
+    with db.write() as session:
+        return jobs_queue.retry(session, job_id)
+
+
+@every(timedelta(days=1), "jobs.purge")
+def purge(_payload: dict[str, Any]) -> None:
+    """Forget jobs that were done more than 30 days ago; dead ones stay until somebody has looked."""
+    with db.write() as session:
+        count = jobs_queue.purge(session, KEEP_DONE)
+    log.info("done jobs purged", extra={"event": "jobs.purged", "count": count})

@@ -1,0 +1,1 @@
+"""One module a revision; Alembic loads them by path."""

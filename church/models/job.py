@@ -1,0 +1,69 @@
+"""Background work: one row a job, one row a schedule. The rules of the queue are in ``church.jobs_queue``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Double, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from church.models.base import Base, BigId, PlainText
+
+# As text and not as a parameter: PostgreSQL's generic plans can't match a parameter with the partial index.
+PENDING_ONLY = text("state = 'pending'")
+
+
+class JobState(StrEnum):
+    """Where a job stands; ``dead`` has used up its attempts and waits for somebody to look."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class Job(Base):
+    """One piece of work. While it runs, ``lease`` is the token of the one thread that may finish it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'running', 'done', 'dead')", name="state"),
+        Index("ix_jobs_state_run_at", "state", "run_at"),
+        Index(
+            "uq_jobs_pending_key",
+            "unique_key",
+            unique=True,
+            sqlite_where=PENDING_ONLY,
+            postgresql_where=PENDING_ONLY,
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
+    unique_key: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default=JobState.PENDING.value)
+    attempts: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    run_at: Mapped[datetime]
+    leased_until: Mapped[datetime | None]
+    lease: Mapped[str | None]
+    error: Mapped[str | None] = mapped_column(PlainText)
+    request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Schedule(Base):
+    """When a kind of job is due next, so that many hosts queue it once a period."""
+
+    __tablename__ = "schedules"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    every_seconds: Mapped[float] = mapped_column(Double)
+    next_at: Mapped[datetime]
+    last_at: Mapped[datetime | None]

@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+
+from church import migrations
+from church.backup import BackupError, backup, restore
+from church.config import Settings
+from church.engines import is_sqlite, sqlite_path, upkeep_engine
+from church.extensions import db
+from church.models import PageText
+from church.secrets import instance_secret
+from tests.services_fixture import site_settings, wait_until
+
+pytestmark = pytest.mark.services
+
+# Two rows in each transaction: a snapshot in the middle of one would show an odd number.
+_WRITER = """
+import sys
+from flask import Flask
+from church.config import load_settings
+from church.extensions import db
+from church.models import PageText
+app = Flask("writer")
+app.config["CHURCH"] = load_settings()
+db.init_app(app)
+with app.app_context():
+    for n in range(100_000):
+        with db.write() as session:
+            for scope in ("open", "full"):
+                text = dict(slug=f"w{n}", scope=scope, title="t", summary="", tags="", body="b" * 500, access="public")
+                session.add(PageText(**text))
+        print(n, flush=True)
+"""
+
+
+@contextmanager
+def in_site(site: Settings) -> Iterator[None]:
+    app = Flask("test")
+    app.config["CHURCH"] = site
+    db.init_app(app)
+    with app.app_context():
+        yield
+        db.dispose()
+
+
+def add_page(site: Settings, slug: str) -> None:
+    with in_site(site), db.write() as session:
+        session.add(PageText(slug=slug, scope="full", title=slug, summary="", tags="", body="", access="public"))
+
+
+def slugs(site: Settings) -> list[str]:
+    with in_site(site), db.read() as session:
+        return list(session.scalars(select(PageText.slug).order_by(PageText.slug, PageText.scope)))
+
+
+@pytest.fixture
+def site(migrated_site: Settings) -> Settings:
+    (migrated_site.content / "deep").mkdir()
+    (migrated_site.content / "deep" / "page.md").write_text("# Kept")
+    os.utime(migrated_site.content / "deep" / "page.md", (1_700_000_000, 1_700_000_000))
+    instance_secret(migrated_site.instance, "SECRET_KEY")
+    add_page(migrated_site, "first")
+    return migrated_site
+
+
+@pytest.fixture
+def another(site: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """A new site of the same kind of database, empty."""
+    folder = tmp_path / "another"
+    folder.mkdir()
+    url = None if is_sqlite(site) else request.getfixturevalue("postgres").new_database()
+    return site_settings(folder, url)
+
+
+def test_backup_of_a_site_that_writes_is_one_moment_and_restores_elsewhere(
+    site: Settings, another: Settings, tmp_path: Path
+) -> None:
+    url = site.database_url.get_secret_value() if site.database_url else ""
+    environment = {**os.environ, "CHURCH_INSTANCE": str(site.instance), "DATABASE_URL": url}
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert writer.stdout is not None
+        for _ in range(50):
+            writer.stdout.readline()
+        manifest = backup(site, tmp_path / "site.tar.gz")
+        before = int(writer.stdout.readline())
+        assert writer.poll() is None
+        wait_until(lambda: int(writer.stdout.readline()) > before, "the writer went on")  # type: ignore[union-attr]
+    finally:
+        writer.kill()
+        writer.communicate()
+
+    restored = restore(another, tmp_path / "site.tar.gz")
+    assert restored.manifest == manifest
+    assert manifest.revision == migrations.head()
+    found = slugs(another)
+    assert "first" in found
+    written = [slug for slug in found if slug != "first"]
+    assert len(written) >= 100
+    assert sorted(set(written)) == written[::2] == written[1::2], "half a transaction was restored"
+    page = another.content / "deep" / "page.md"
+    assert (page.read_text(), page.stat().st_mtime) == ("# Kept", 1_700_000_000)
+    if is_sqlite(another):
+        with in_site(another), db.write() as session:
+            assert session.scalar(text("PRAGMA integrity_check")) == "ok"
+            session.execute(text("INSERT INTO page_texts_fts(page_texts_fts) VALUES ('integrity-check')"))
+
+
+def test_backup_holds_no_secrets_no_links_and_is_the_owners_alone(site: Settings, tmp_path: Path) -> None:
+    (site.content / "leak.md").symlink_to(site.instance / "secrets.json")
+    (site.content / "leak").symlink_to(site.instance)
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    with tarfile.open(file) as archive:
+        names = archive.getnames()
+    assert sorted(names) == sorted(["manifest.json", _database(site), "content/deep/page.md"])
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir() if "church-backup" in path.name or ".part" in path.name] == []
+    secret = json.loads((site.instance / "secrets.json").read_text())["SECRET_KEY"].encode()
+    assert secret not in gzip.decompress(file.read_bytes())
+
+
+def test_restore_over_a_filled_database_needs_force_and_keeps_the_old_aside(site: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    add_page(site, "later")
+    (site.content / "new.md").write_text("new")
+    with pytest.raises(BackupError, match="with force"):
+        restore(site, file)
+    assert slugs(site) == ["first", "later"]
+    assert (site.content / "new.md").exists()
+
+    kept = restore(site, file, force=True).kept
+    assert slugs(site) == ["first"]
+    assert not (site.content / "new.md").exists()
+    assert len(kept) == 2
+    assert all(path.exists() for path in kept)
+    assert (kept[1] / "new.md").read_text() == "new"
+
+
+def test_restore_while_the_site_runs_is_refused_and_changes_nothing(site: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    (site.content / "new.md").write_text("new")
+    with in_site(site), db.read() as session:
+        session.scalars(select(PageText.slug)).all()
+        with pytest.raises(BackupError, match="stop"):
+            restore(site, file, force=True)
+    assert slugs(site) == ["first"]
+    assert (site.content / "new.md").exists()
+
+
+def test_restore_of_an_older_revision_takes_newer_tables_away(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "old.tar.gz"
+    migrations.downgrade(site, "base")
+    backup(site, file)
+    migrations.migrate(site)
+    restore(site, file, force=True)
+    migrations.migrate(site)
+    assert slugs(site) == []
+
+
+def test_restore_into_another_kind_of_database_is_refused(site: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = site_settings(folder, "postgresql://nobody@127.0.0.1:1/none" if is_sqlite(site) else None)
+    with pytest.raises(BackupError, match="look at DATABASE_URL"):
+        restore(other, file)
+
+
+def test_backup_into_a_folder_that_is_not_there_says_so(site: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="make it first"):
+        backup(site, tmp_path / "nowhere" / "site.tar.gz")
+
+
+def test_backup_without_a_database_says_so(another: Settings, tmp_path: Path) -> None:
+    if not is_sqlite(another):
+        url = "postgresql://postgres@127.0.0.1:1/none"
+        folder = tmp_path / "down"
+        folder.mkdir()
+        another = site_settings(folder, url)
+    with pytest.raises(BackupError):
+        backup(another, tmp_path / "site.tar.gz")
+    assert not (tmp_path / "site.tar.gz").exists()
+
+
+def test_restore_goes_back_to_the_old_pages_when_the_database_can_not_be_replaced(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise BackupError("full")
+
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    (site.content / "new.md").write_text("new")
+    part = "backup_sqlite" if is_sqlite(site) else "backup_postgresql"
+    monkeypatch.setattr(f"church.backup.{part}.replace", refuse)
+    with pytest.raises(BackupError, match="full"):
+        restore(site, file, force=True)
+    assert (site.content / "new.md").read_text() == "new"
+    assert [path.name for path in site.content.parent.glob("content.*")] == []
+
+
+def _database(site: Settings) -> str:
+    return "database.sqlite" if is_sqlite(site) else "database.pgdump"
+
+
+def _flip(data: bytes) -> bytes:
+    return data[:-100] + bytes(255 - byte for byte in data[-100:-50]) + data[-50:]
+
+
+Tamper = Callable[[dict[str, bytes], dict[str, object]], None]
+
+
+def _change_page(members: dict[str, bytes], _manifest: dict[str, object]) -> None:
+    members["content/deep/page.md"] = b"# Changed"
+
+
+def _change_database(members: dict[str, bytes], _manifest: dict[str, object]) -> None:
+    name = next(name for name in members if name.startswith("database"))
+    members[name] = _flip(members[name])
+
+
+def _add_file(members: dict[str, bytes], _manifest: dict[str, object]) -> None:
+    members["content/extra.md"] = b"not in the manifest"
+
+
+def _lose_file(members: dict[str, bytes], _manifest: dict[str, object]) -> None:
+    del members["content/deep/page.md"]
+
+
+def _climb(members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    _smuggle("content/../../../escaped.md", members, manifest)
+
+
+def _absolute(members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    _smuggle("/tmp/church-escaped.md", members, manifest)
+
+
+def _instance_file(members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    _smuggle("secrets.json", members, manifest)
+
+
+def _smuggle(name: str, members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    import hashlib
+
+    members[name] = b"out"
+    manifest["members"][name] = hashlib.sha256(b"out").hexdigest()  # type: ignore[index]
+
+
+def _newer(_members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    manifest["revision"] = "9999"
+
+
+def _format(_members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    manifest["format"] = 2
+
+
+def _field(_members: dict[str, bytes], manifest: dict[str, object]) -> None:
+    manifest["surprise"] = True
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        _change_page,
+        _change_database,
+        _add_file,
+        _lose_file,
+        _climb,
+        _absolute,
+        _instance_file,
+        _newer,
+        _format,
+        _field,
+    ],
+)
+def test_restore_of_a_tampered_backup_is_refused_and_changes_nothing(tmp_path: Path, tamper: Tamper) -> None:
+    site = site_settings(tmp_path)
+    migrations.migrate(site)
+    (site.content / "deep").mkdir()
+    (site.content / "deep" / "page.md").write_text("# Kept")
+    add_page(site, "first")
+    file = tmp_path / "site.tar.gz"
+    backup(site, file)
+    with tarfile.open(file) as archive:
+        members = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    manifest = json.loads(members.pop("manifest.json"))
+    tamper(members, manifest)
+    with tarfile.open(file, "w:gz") as archive:
+        for name, data in {"manifest.json": json.dumps(manifest).encode(), **members}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(BackupError):
+        restore(site, file, force=True)
+    assert slugs(site) == ["first"]
+    assert (site.content / "deep" / "page.md").read_text() == "# Kept"
+    assert not (tmp_path.parent / "escaped.md").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["content", "instance", "site.tar.gz"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar in it" * 1000)])
+def test_restore_of_what_is_no_backup_is_refused(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "other.tar.gz"
+    file.write_bytes(data)
+    with pytest.raises(BackupError):
+        restore(site_settings(tmp_path), file)
+
+
+def test_restore_of_a_link_in_a_backup_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "link.tar.gz"
+    facts = {"format": 1, "version": "1", "revision": None, "created": "", "database": "sqlite"}
+    manifest = json.dumps({**facts, "members": {"content/link": "0" * 64}}).encode()
+    with tarfile.open(file, "w:gz") as archive:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(manifest)
+        archive.addfile(info, io.BytesIO(manifest))
+        link = tarfile.TarInfo("content/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(BackupError, match="does not allow"):
+        restore(site_settings(tmp_path), file)
+
+
+def test_backup_without_pg_dump_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from church import backup_postgresql
+
+    monkeypatch.setattr(backup_postgresql.glob, "glob", lambda _pattern: [])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    site = site_settings(tmp_path, "postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(BackupError, match="postgresql-client"):
+        backup_postgresql.snapshot(site, tmp_path / "dump")
+
+
+def test_restore_over_a_file_with_a_log_behind_it_leaves_no_log(tmp_path: Path) -> None:
+    """A write-ahead log of the old database beside the new one would ruin it."""
+    site = site_settings(tmp_path)
+    migrations.migrate(site)
+    backup(site, tmp_path / "site.tar.gz")
+    engine = upkeep_engine(site)
+    child = os.fork()
+    if child == 0:  # dies with its log unfolded, as a killed site does
+        with engine.connect() as connection:
+            connection.execute(text("INSERT INTO schedules (kind, every_seconds, next_at) VALUES ('x', 1, 'x')"))
+            connection.commit()
+            os._exit(0)
+    os.waitpid(child, 0)
+    log = Path(f"{sqlite_path(site)}-wal")
+    assert log.stat().st_size > 0
+    restore(site, tmp_path / "site.tar.gz", force=True)
+    assert not log.exists()
+    with in_site(site), db.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM schedules")) == 0
+        assert session.scalar(text("PRAGMA integrity_check")) == "ok"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from church import migrations
+from church.config import Settings
+from church.engines import upkeep_engine
+from church.migrations import env_filter
+from church.models import Base
+
+pytestmark = pytest.mark.services
+
+_MIGRATE = "from church.config import load_settings; from church.migrations import migrate; migrate(load_settings())"
+
+
+def _environment(site: Settings) -> dict[str, str]:
+    places = {"CHURCH_INSTANCE": str(site.instance), "CHURCH_LOG_DIR": str(site.log_dir)}
+    url = site.database_url.get_secret_value() if site.database_url else ""
+    return {**os.environ, **places, "DATABASE_URL": url}
+
+
+def _tables(site: Settings) -> set[str]:
+    engine = upkeep_engine(site)
+    try:
+        with engine.connect() as connection:
+            return set(inspect(connection).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: Settings) -> None:
+    command = [sys.executable, "-c", _MIGRATE]
+    environment = _environment(empty_site)
+    processes = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=os.getcwd()) for _ in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0], "\n".join(errors)
+    assert _tables(empty_site) >= {"jobs", "schedules", "page_texts", "alembic_version"}
+    engine = upkeep_engine(empty_site)
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [migrations.head()]
+    engine.dispose()
+
+
+def test_models_and_migrations_agree(migrated_site: Settings) -> None:
+    engine = upkeep_engine(migrated_site)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": env_filter.include_object})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_downgrade_to_base_leaves_nothing_and_upgrade_works_again(migrated_site: Settings) -> None:
+    migrations.downgrade(migrated_site, "base")
+    assert _tables(migrated_site) == {"alembic_version"}
+    migrations.migrate(migrated_site)
+    assert "page_texts" in _tables(migrated_site)
+
+
+def test_migration_that_fails_midway_leaves_the_schema_as_it_was(empty_site: Settings) -> None:
+    engine = upkeep_engine(empty_site)
+    empty_site.instance.mkdir(parents=True, exist_ok=True)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE page_texts (oops INTEGER)"))  # comes after jobs and schedules
+    with pytest.raises(Exception, match="already exists"):
+        migrations.migrate(empty_site)
+    assert _tables(empty_site) - {"alembic_version"} == {"page_texts"}
+    engine.dispose()

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+
+from church.config import Settings
+from church.database import Database, DatabaseBusyError, DatabaseDownError
+from church.migrations import migrate
+from church.models import Schedule
+from church.models.base import utc_now
+from tests.services_fixture import Postgres, site_settings, wait_until
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def site(tmp_path: Path, postgres_url: str) -> Settings:
+    settings = site_settings(tmp_path, postgres_url, CHURCH_DATABASE_POOL=2, CHURCH_DATABASE_TIMEOUT=0.5)
+    migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def app(site: Settings) -> Flask:
+    app = Flask("test")
+    app.config["CHURCH"] = site
+    return app
+
+
+@pytest.fixture
+def db(app: Flask) -> Iterator[Database]:
+    found = Database()
+    found.init_app(app)
+    with app.app_context():
+        yield found
+        found.dispose()
+
+
+def answers(db: Database) -> bool:
+    try:
+        with db.read() as session:
+            return session.scalar(text("SELECT 1")) == 1
+    except DatabaseDownError:
+        return False
+
+
+def test_stopped_server_is_down_and_its_restart_needs_no_help(db: Database, postgres: Postgres) -> None:
+    assert answers(db)
+    assert db.ping()
+    postgres.stop()
+    with pytest.raises(DatabaseDownError), db.read():
+        pass
+    with pytest.raises(DatabaseDownError), db.write():
+        pass
+    assert not db.ping()
+    postgres.start()
+    assert db.ping()
+    wait_until(lambda: answers(db), "sessions work again")
+
+
+def test_sessions_ended_by_an_administrator_are_replaced_at_the_next_use(db: Database, postgres: Postgres) -> None:
+    assert answers(db)
+    assert postgres.end_sessions() >= 1
+    assert answers(db)
+
+
+def test_session_ended_in_the_middle_is_down_and_nothing_is_kept(db: Database, postgres: Postgres) -> None:
+    with pytest.raises(DatabaseDownError), db.write() as session:  # noqa: PT012 (the block is the transaction)
+        session.add(Schedule(kind="half", every_seconds=1, next_at=utc_now()))
+        session.flush()
+        postgres.end_sessions()
+        session.execute(text("SELECT 1"))
+    with db.read() as session:
+        assert session.scalars(select(Schedule)).all() == []
+
+
+def test_slow_statement_is_cut_off(db: Database) -> None:
+    with pytest.raises(DatabaseDownError), db.read() as session:
+        session.execute(text("SELECT pg_sleep(30)"))
+    assert answers(db)
+
+
+def test_row_that_another_holds_is_busy(db: Database, app: Flask) -> None:
+    with db.write() as session:
+        session.add(Schedule(kind="held", every_seconds=1, next_at=utc_now()))
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with app.app_context(), db.write() as session:
+            session.execute(text("SELECT * FROM schedules FOR UPDATE"))
+            held.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(20)
+    try:
+        with pytest.raises(DatabaseBusyError), db.write() as session:  # noqa: PT012 (the block is the transaction)
+            session.execute(text("SET LOCAL lock_timeout = 100"))
+            session.execute(text("UPDATE schedules SET every_seconds = 2"))
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_full_pool_is_unavailable_and_ping_still_says_up(db: Database, app: Flask) -> None:
+    with db.read(), db.read():
+        with pytest.raises(DatabaseDownError), db.read():
+            pass
+        assert db.ping()
+    assert answers(db)
+
+
+def test_session_has_its_limits_and_utc(db: Database) -> None:
+    with db.read() as session:
+        found = {name: session.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "timezone")}
+        name = session.scalar(text("SHOW application_name"))
+        idle = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    assert found == {"statement_timeout": "500ms", "timezone": "UTC"}
+    assert (name, idle) == ("church", "30s")

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import insert, select
+
+from church.config import Settings
+from church.extensions import db
+from church.jobs_queue import pending_counts
+from church.models import Job
+from church.models.base import utc_now
+from tests.services_fixture import Postgres, site_settings, wait_until
+
+pytestmark = pytest.mark.services
+
+Start = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def app(migrated_site: Settings) -> Iterator[Flask]:
+    app = Flask("test")
+    app.config["CHURCH"] = migrated_site
+    db.init_app(app)
+    with app.app_context():
+        yield app
+        db.dispose()
+
+
+@pytest.fixture
+def start(app: Flask, tmp_path: Path) -> Iterator[Start]:
+    """Start a worker process; what still runs at the end is killed."""
+    site: Settings = app.config["CHURCH"]
+    places = {"CHURCH_INSTANCE": str(site.instance), "CHURCH_JOBS_LEASE": "2", "CHURCH_JOBS_THREADS": "1"}
+    url = site.database_url.get_secret_value() if site.database_url else ""
+    environment = {**os.environ, **places, "DATABASE_URL": url}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.worker_process", str(tmp_path), name]
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def enqueue(kind: str, n: int = 1, max_attempts: int = 5) -> None:
+    now = utc_now()
+    values = {"kind": kind, "payload": {"n": n}, "max_attempts": max_attempts, "run_at": now, "created_at": now}
+    with db.write() as session:
+        session.execute(insert(Job).values(**values))
+
+
+def states() -> dict[str, str]:
+    with db.read() as session:
+        found = session.execute(select(Job.kind, Job.state).where(Job.kind.startswith("test.")))
+        return {row.kind: row.state for row in found}
+
+
+def lines(tmp_path: Path, name: str) -> list[str]:
+    path = tmp_path / name
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_job_of_a_killed_process_is_done_again_once(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.hold")
+    first = start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
+    first.kill()
+    first.wait()
+    start("second")
+    start("third")
+    wait_until(lambda: len(lines(tmp_path, "started")) == 2, "the job is taken again")
+    (tmp_path / "go").touch()
+    wait_until(lambda: states() == {"test.hold": "done"}, "the job is done")
+    assert len(lines(tmp_path, "started")) == 2
+    assert len(lines(tmp_path, "finished")) == 1
+
+
+def test_process_that_slept_through_its_lease_can_not_finish_the_job(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.hold")
+    first = start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
+    first.send_signal(signal.SIGSTOP)
+    start("second")
+    wait_until(lambda: len(lines(tmp_path, "started")) == 2, "the job is taken again")
+    with db.read() as session:
+        [token] = session.scalars(select(Job.lease).where(Job.kind == "test.hold"))
+    first.send_signal(signal.SIGCONT)
+    # The stale process is told to stop, which would give a job of its own back.
+    first.terminate()
+    (tmp_path / "go").touch()
+    wait_until(lambda: states() == {"test.hold": "done"}, "the job is done")
+    first.wait(timeout=30)
+    assert token is not None
+    with db.read() as session:
+        assert session.scalars(select(Job.attempts).where(Job.kind == "test.hold")).all() == [2]
+
+
+def test_long_job_keeps_its_lease(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.hold")
+    start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
+    start("second")
+    with db.read() as session:
+        until = session.scalars(select(Job.leased_until).where(Job.kind == "test.hold")).first()
+    assert until is not None
+    wait_until(lambda: utc_now() > until, "the first lease would have ended")
+    enqueue("test.break", max_attempts=1)
+    wait_until(lambda: states().get("test.break") == "dead", "the second process looked for work after that")
+    (tmp_path / "go").touch()
+    wait_until(lambda: states()["test.hold"] == "done", "the job is done")
+    assert lines(tmp_path, "finished") == ["first 1"]
+
+
+def test_sigterm_lets_the_job_finish_and_takes_no_other(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.hold", 1)
+    enqueue("test.break", 2)
+    process = start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the process works")
+    process.terminate()
+    (tmp_path / "go").touch()
+    assert process.wait(timeout=30) == 0
+    assert states() == {"test.hold": "done", "test.break": "pending"}
+
+
+def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: Start) -> None:
+    enqueue("test.break")
+    start("first")
+    wait_until(lambda: _attempts() == [1], "the first attempt")
+    wait_until(lambda: states() == {"test.break": "pending"}, "it waits again")
+    with db.read() as session:
+        [job] = session.scalars(select(Job).where(Job.kind == "test.break"))
+    assert job.error == "ValueError: it broke"
+    assert job.run_at > job.created_at
+
+
+def test_job_that_ends_its_process_is_buried_after_its_attempts(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.exit", max_attempts=1)
+    assert start("first").wait(timeout=30) == 9
+    start("second")
+    wait_until(lambda: states() == {"test.exit": "dead"}, "the job is buried")
+    assert lines(tmp_path, "started") == ["first 1"]
+
+
+def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> None:
+    from church.migrations import migrate
+
+    site = site_settings(tmp_path, postgres.new_database())
+    migrate(site)
+    app = Flask("test")
+    app.config["CHURCH"] = site
+    db.init_app(app)
+    url = site.database_url.get_secret_value() if site.database_url else ""
+    environment = {**os.environ, "CHURCH_INSTANCE": str(site.instance), "DATABASE_URL": url}
+    command = [sys.executable, "-m", "tests.worker_process", str(tmp_path), "only"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        with app.app_context():
+            enqueue("test.hold")
+            wait_until(lambda: lines(tmp_path, "started") == ["only 1"], "the process works")
+            postgres.stop()
+            (tmp_path / "go").touch()
+            wait_until(lambda: lines(tmp_path, "finished") == ["only 1"], "the job ends while the database is away")
+            postgres.start()
+            wait_until(lambda: states() == {"test.hold": "done"}, "what was done is written down")
+            enqueue("test.break", max_attempts=1)
+            wait_until(lambda: states()["test.break"] == "dead", "the next job is taken")
+            db.dispose()
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    assert lines(tmp_path, "finished") == ["only 1"]
+
+
+def test_scheduled_job_is_done_by_the_worker(app: Flask, start: Start) -> None:
+    start("first")
+    wait_until(lambda: "done" in _purges(), "jobs.purge was queued and done")
+    with db.read() as session:
+        assert pending_counts(session)["jobs.purge"] == 0
+
+
+def _purges() -> list[str]:
+    with db.read() as session:
+        return list(session.scalars(select(Job.state).where(Job.kind == "jobs.purge")))
+
+
+def _attempts() -> list[int]:
+    with db.read() as session:
+        return list(session.scalars(select(Job.attempts).where(Job.kind.startswith("test."))))
