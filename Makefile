@@ -1,5 +1,5 @@
 # run: the site. test, lint: what CI runs. bench: what the telemetry costs (BENCH holds its arguments).
-# lock: pin what setup.cfg declares anew. clean: drop .venv and caches, never the instance.
+# lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
 .PHONY: run test lint bench lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
@@ -23,9 +23,10 @@ lint: .venv/dev.stamp
 bench: .venv/dev.stamp
 	.venv/bin/python -m ops.bench $(BENCH)
 
-# Each stamp is newer than its lock file: a changed lock is installed before anything runs.
-.venv/run.stamp: requirements.lock
-	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { echo 'This needs Python 3.11 or newer: install it, or name it with make PYTHON=...' >&2; exit 1; }
+# Each stamp is newer than what it was made from: a changed lock is installed before anything runs.
+.venv/run.stamp: requirements.lock setup.cfg
+	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { \
+		echo 'This needs Python 3.11 or newer: install it, or name it with make PYTHON=...' >&2; exit 1; }
 	@echo 'Installing what requirements.lock pins into .venv (once, about a minute)'
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(PIP) --require-hashes -r requirements.lock
@@ -41,49 +42,6 @@ lock: .venv/run.stamp
 	$(PIP) uv
 	.venv/bin/uv pip compile $(COMPILE) -o requirements.lock setup.cfg
 	.venv/bin/uv pip compile $(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock setup.cfg
-
-clean: drop .venv and caches, never the instance.
-.PHONY: run test lint bench lock clean
-
-NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done)
-PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet install
-COMPILE = --quiet --universal --generate-hashes --no-header --python-version 3.11
-BENCH ?=
-
-run: .venv/run.stamp
-	@exec .venv/bin/flask church run
-
-test: .venv/dev.stamp
-	.venv/bin/python -m pytest
-
-lint: .venv/dev.stamp
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	.venv/bin/mypy && .venv/bin/lint-imports
-	.venv/bin/python ops/lint.py
-
-bench: .venv/dev.stamp
-	.venv/bin/python -m ops.bench $(BENCH)
-
-# Each stamp is newer than its lock file: a changed lock is installed before anything runs.
-.venv/run.stamp: requirements.lock
-	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { echo 'This needs Python 3.11 or newer: install it, or name it with make PYTHON=...' >&2; exit 1; }
-	@echo 'Installing what requirements.lock pins into .venv (once, about a minute)'
-	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation -e .
-	@touch $@
-
-.venv/dev.stamp: requirements-dev.lock .venv/run.stamp
-	@echo 'Installing the tools of tests and lint into .venv'
-	@$(PIP) --require-hashes -r requirements-dev.lock
-	@touch $@
-
-lock: .venv/run.stamp
-	$(PIP) uv
-	.venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras -o requirements-dev.lock setup.cfg
-	.venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock -o requirements.lock setup.cfg
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -34,7 +34,7 @@ def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
 
 
 class Child:
-    """A process that is started again whenever it ends."""
+    """A process that is started ``after`` some seconds, and again whenever it ends."""
 
     def __init__(
         self,
@@ -42,10 +42,11 @@ class Child:
         command: Sequence[str],
         *,
         orphaned: signal.Signals = signal.SIGTERM,
+        after: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.due: float | None = clock()
+        self.due: float | None = clock() + after
         self._command = list(command)
         self._orphaned = orphaned
         self._clock = clock

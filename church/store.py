@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import current_app
-from limits.storage import RedisStorage
 from redis.exceptions import RedisError
 
 from church.bounded_redis import BoundedRedis
 from church.circuit import Circuit, StoreDownError
 from church.embedded_store import embedded_command, socket_path
+from church.limit_storage import LimiterStorage
 from church.subscription import Message, Subscribed, listen
 
 if TYPE_CHECKING:
@@ -147,23 +147,9 @@ class Store:
         self._bound.set(key, value, ttl)
 
 
-class LimiterStorage(RedisStorage):
-    """limits' Redis storage over our client: same scripts, same keys, each call under one deadline."""
-
-    STORAGE_SCHEME = ["church"]  # noqa: RUF012 (limits reads a plain list)
-
-    def __init__(self, uri: str, store: StoreClient, key_prefix: str = f"{_PREFIX}limit", **options: Any) -> None:
-        self._store = store
-        super().__init__(uri, connection_pool=store.client.connection_pool, key_prefix=key_prefix, **options)
-
-    def get_connection(self, readonly: bool = False) -> Any:
-        """The process's client, so that limits and messages share one pool and one circuit."""
-        return self._store.client
-
-
 def limiter_storage(settings: Settings, client: StoreClient | None = None) -> tuple[str, dict[str, Any]]:
     """Address and options of Flask-Limiter's storage; ``Store.init_app`` sets them.
 
-    Its errors are StoreDownError: turn Flask-Limiter's in-memory fallback on and its error swallowing off.
+    It counts in memory while the store is down, so Flask-Limiter's own fallback and error swallowing stay off.
     """
     return "church://store", {"store": client or StoreClient(settings)}

@@ -31,6 +31,7 @@ log = logging.getLogger("church.supervisor")
 ROOT = Path(__file__).resolve().parent.parent
 GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its requests 30
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_HEAD_START = 1.5  # seconds that gunicorn's workers have the processors to themselves: visitors wait, jobs do not
 _WEB = "web"
 _STORE = "store"
 
@@ -64,7 +65,7 @@ def children(settings: Settings) -> list[Child]:
     python = sys.executable
     gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
     work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
-    found = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work))]
+    found = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
     if settings.redis_url is None:
         # It keeps nothing on disk, and a kill keeps it from removing the socket of the one that comes after it.
         found.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))

@@ -19,7 +19,7 @@ ROOT = OPS.parent
 BIN = Path(sys.executable).parent
 PLACES = f"{BIN}:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log stderr warn;
+{user}daemon off; pid {folder}/nginx.pid; error_log stderr warn;
 events {{}}
 http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
 fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
@@ -92,7 +92,7 @@ def nginx_config(folder: Path, upstream: str, http: int = 80, https: int = 443, 
     for name in ("church.conf", "church-upstream.conf"):
         (folder / "conf.d" / name).write_text(swapped(OPS / "nginx" / name, swaps))
     main = folder / "nginx.conf"
-    main.write_text(NGINX.format(folder=folder))
+    main.write_text(NGINX.format(folder=folder, user="user root;\n" if os.geteuid() == 0 else ""))
     return main
 
 

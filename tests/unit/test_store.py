@@ -65,9 +65,14 @@ def test_store_outside_of_an_app_says_that_a_context_is_missing():
         Store().ping()
 
 
-def test_limiter_storage_down_raises_and_checks_false(down):
+def test_limiter_storage_down_goes_on_counting_here(down):
     uri, options = limiter_storage(down)
     storage = storage_from_string(uri, **options)
     assert storage.check() is False
-    with pytest.raises(StoreDownError):
-        storage.incr("key", 60)
+    assert [storage.incr("key", 60) for _ in range(3)] == [1, 2, 3]
+    assert storage.get("key") == 3
+
+
+def test_limiter_storage_loads_one_client_library_alone(down):
+    uri, options = limiter_storage(down)
+    assert set(storage_from_string(uri, **options).dependencies) == {"redis"}

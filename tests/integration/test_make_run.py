@@ -1,0 +1,169 @@
+"""``make run`` as a newcomer types it: it serves, heals, and ends whole, whichever way it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.services_fixture import free_port, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
+
+
+class Site:
+    """``make run`` over an instance of its own, in a session of its own as in a terminal."""
+
+    def __init__(self, folder, port=None):
+        self.folder = folder
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        # Started by make test, it must not take itself for a make within a make.
+        self.environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+        self.environment |= {
+            "CHURCH_BIND": f"127.0.0.1:{self.port}",
+            "CHURCH_INSTANCE": str(folder / "instance"),
+            "CHURCH_LOG_DIR": str(folder / "logs"),
+            "WEB_CONCURRENCY": "1",
+        }
+        self.output = folder / "output"
+        with self.output.open("wb") as output:
+            self.make = subprocess.Popen(
+                ["make", "run"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def answers(self):
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=5) as response:
+                return response.status == 200
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def up(self):
+        wait_until(lambda: self.answers() or self.make.poll() is not None, "the site answers", seconds=120)
+        assert self.make.poll() is None, self.output.read_text()
+        return self
+
+    def processes(self):
+        """Every process of this instance, known by its environment or, where it wrote over that, its title."""
+        mark = str(self.folder / "instance").encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                if not entry.name.isdigit():
+                    continue
+                command = (entry / "cmdline").read_bytes()
+                if mark in command or mark in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = command.replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # it has ended, or is not ours to look at
+        return found
+
+    def only(self, part):
+        """The oldest process whose command line has ``part``."""
+        return min(pid for pid, command in self.processes().items() if part in command)
+
+    def gone(self):
+        wait_until(lambda: not self.processes(), f"no process is left: {self.processes()}", seconds=60)
+
+
+@pytest.fixture
+def start(tmp_path):
+    sites = []
+
+    def begin(name="site", **options):
+        folder = tmp_path / name
+        folder.mkdir()
+        sites.append(Site(folder, **options))
+        return sites[-1]
+
+    yield begin
+    for site in sites:
+        for pid in site.processes():
+            os.kill(pid, signal.SIGKILL)
+        site.make.wait(timeout=10)
+
+
+def terminate(site):
+    site.make.terminate()
+
+
+def press_ctrl_c(site):
+    os.killpg(site.make.pid, signal.SIGINT)
+
+
+def kill_make(site):
+    site.make.kill()
+
+
+def kill_the_supervisor(site):
+    os.kill(site.only("church run"), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [terminate, press_ctrl_c, kill_make, kill_the_supervisor])
+def test_make_run_when_ended_leaves_no_process_and_frees_its_port(start, end):
+    site = start().up()
+    commands = " ".join(site.processes().values())
+    assert all(part in commands for part in ("gunicorn", "church work", "valkey-server"))
+    end(site)
+    site.make.wait(timeout=60)
+    site.gone()
+    socket.create_server(("127.0.0.1", site.port)).close()
+
+
+def test_make_run_starts_again_whatever_dies(start):
+    site = start().up()
+    parts = ("valkey-server", "church work", "wsgi:app")
+    before = {part: site.only(part) for part in parts}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+
+    def healed():
+        commands = site.processes()
+        return all(any(part in line and pid != before[part] for pid, line in commands.items()) for part in parts)
+
+    wait_until(healed, "all three run again", seconds=60)
+    wait_until(site.answers, "the site answers again", seconds=60)
+
+
+def test_make_run_of_two_instances_side_by_side(start):
+    first, second = start("first"), start("second")
+    first.up()
+    second.up()
+    first.make.terminate()
+    first.gone()
+    assert second.answers()
+
+
+def test_make_run_of_an_instance_that_runs_names_its_process(start):
+    site = start().up()
+    supervisor = site.only("church run")
+    again = subprocess.run(
+        ["make", "run"], cwd=ROOT, env=site.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert again.returncode != 0
+    assert f"already run by process {supervisor}" in again.stdout + again.stderr
+    assert site.answers()
+
+
+def test_make_run_on_a_taken_port_says_so_and_ends(start):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        site = start(port=port)
+        assert site.make.wait(timeout=120) != 0
+    assert f"cannot listen on 127.0.0.1:{port}" in site.output.read_text()
+    site.gone()

@@ -1,0 +1,96 @@
+"""The files for hosts and containers pass their own tools, and the lint notices when one would not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from church.embedded_store import embedded_command
+from church.headers import _HSTS
+from ops import lint
+from tests.services_fixture import require, site_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+OPS = ROOT / "ops"
+
+
+@pytest.fixture
+def spoiled(tmp_path, monkeypatch):
+    """A copy of ops/ in which a test may put a mistake."""
+    copy = tmp_path / "ops"
+    shutil.copytree(OPS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(lint, "OPS", copy)
+
+    def spoil(name, old, new):
+        text = (copy / name).read_text()
+        assert old in text
+        (copy / name).write_text(text.replace(old, new))
+
+    return spoil
+
+
+def tool(name):
+    require(name, shutil.which(name, path=lint.PLACES), f"apt-get install {name}")
+
+
+def test_everything_in_ops_passes_its_own_linter():
+    assert list(lint.problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "needs", "file", "old", "new"),
+    [
+        (lint.dockerfile, "hadolint", "Dockerfile", ":3.11.14-slim-bookworm", ""),
+        (lint.yaml, "yamllint", "docker-compose.yml", "name: church", "name:  church"),
+        (lint.compose, "check-jsonschema", "docker-compose.yml", "stop_grace_period", "stop_grace"),
+        (lint.nginx, "nginx", "nginx/church.conf", "client_body_timeout 20s;", "client_body_timeout 20s"),
+        (lint.compose_upstream, "nginx", "nginx/compose-upstream.conf", "keepalive 32", "keepalives 32"),
+        (lint.units, "systemd-analyze", "systemd/church-web.service", "MemoryMax=2G", "MemoryMax=lots"),
+        (
+            lint.units,
+            "systemd-analyze",
+            "systemd/church-.service.d/50-common.conf",
+            "ProtectHome=yes",
+            "ProtectHouse=yes",
+        ),
+        (lint.units, "systemd-analyze", "systemd/church-work.service", "/opt/church/.venv/bin/flask", "/opt/missing"),
+        (lint.rotation, "logrotate", "logrotate/church", "rotate 14", "rotates 14"),
+    ],
+)
+def test_a_mistake_is_found(spoiled, tmp_path, check, needs, file, old, new):
+    tool(needs)
+    spoiled(file, old, new)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with pytest.raises(lint.ComplaintError):
+        check(folder)
+
+
+@pytest.mark.parametrize(("strict", "complaints"), [("1", 1), ("", 0)])
+def test_a_missing_tool_fails_only_where_all_must_be_there(monkeypatch, strict, complaints):
+    monkeypatch.setenv("CHURCH_REQUIRE_SERVICES", strict)
+
+    def absent(folder):
+        lint.check("no-such-tool")
+
+    assert len(list(lint.problems([absent]))) == complaints
+
+
+def test_static_files_of_nginx_carry_the_site_s_own_hsts():
+    assert f'Strict-Transport-Security "{_HSTS}" always' in (OPS / "nginx/church.conf").read_text()
+
+
+def test_image_gets_what_the_site_needs_and_nothing_else():
+    named = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (OPS / "Dockerfile").read_text(), re.MULTILINE)
+    assert named == {name for copied in copies for name in copied.split()}
+
+
+def test_redis_of_compose_is_limited_like_the_embedded_store(tmp_path):
+    compose = (OPS / "docker-compose.yml").read_text()
+    command = embedded_command(site_settings(tmp_path))
+    for option in ("--maxmemory", "--maxmemory-policy"):
+        assert f"{option}, {command[command.index(option) + 1]}" in compose

@@ -1,0 +1,104 @@
+"""The Makefile's own part: which Python it takes, and when it installs what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Stands in for Python: says how it was called, and makes a .venv that does the same.
+STAND_IN = """#!/bin/sh
+echo "python $*" >> "{log}"
+case "$*" in
+  *version_info*) exit {too_old} ;;
+  "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+esac
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.lock", "requirements-dev.lock", "setup.cfg"):
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
+def make(project, *targets, too_old=0):
+    python = project / "python-stand-in"
+    python.write_text(STAND_IN.format(log=project / "calls", too_old=too_old))
+    python.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    (project / "calls").write_text("")
+    return subprocess.run(
+        ["make", f"PYTHON={python}", *targets],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def calls(project):
+    return (project / "calls").read_text()
+
+
+def age(path, seconds):
+    old = path.stat().st_mtime - seconds
+    os.utime(path, (old, old))
+
+
+def test_make_with_an_old_python_says_what_it_needs(project):
+    done = make(project, ".venv/run.stamp", too_old=1)
+    assert done.returncode != 0
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert not (project / ".venv").exists()
+
+
+def test_make_without_any_python_says_what_it_needs(project):
+    done = subprocess.run(
+        ["make", "PYTHON=", ".venv/run.stamp"], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert "needs Python 3.11 or newer" in done.stderr
+
+
+def test_make_in_a_fresh_clone_installs_the_lock_by_its_hashes(project):
+    assert make(project, ".venv/run.stamp").returncode == 0
+    assert "-m venv --clear .venv" in calls(project)
+    assert "--require-hashes -r requirements.lock" in calls(project)
+    assert "--no-deps --no-build-isolation -e ." in calls(project)
+    assert "requirements-dev.lock" not in calls(project)
+
+
+def test_make_a_second_time_installs_nothing(project):
+    make(project, ".venv/dev.stamp")
+    assert make(project, ".venv/dev.stamp").returncode == 0
+    assert calls(project) == ""
+
+
+def test_make_after_the_lock_changed_installs_it_into_the_same_venv(project):
+    make(project, ".venv/run.stamp")
+    age(project / ".venv/run.stamp", 100)
+    assert make(project, ".venv/run.stamp").returncode == 0
+    assert "--require-hashes -r requirements.lock" in calls(project)
+    assert "-m venv" not in calls(project)
+
+
+def test_make_for_tests_and_lint_installs_their_tools_too(project):
+    assert make(project, ".venv/dev.stamp").returncode == 0
+    assert "--require-hashes -r requirements-dev.lock" in calls(project)
+
+
+def test_make_after_an_install_that_failed_does_it_again(project):
+    make(project, ".venv/run.stamp")
+    (project / ".venv/run.stamp").unlink()
+    (project / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    assert make(project, ".venv/run.stamp").returncode == 0
+    assert "-m venv --clear .venv" in calls(project)

@@ -1,0 +1,174 @@
+"""Real nginx with the real configuration in front of a server that tells what reached it."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ops import lint
+from tests.services_fixture import free_port, require, wait_until
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Answers with the request as it arrived."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        length = int(self.headers.get("Content-Length", 0))
+        self.rfile.read(length)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = json.dumps({"path": self.path, "headers": headers, "padding": "x" * 2000}).encode()
+        self.server.seen.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 (the name that http.server calls)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Front:
+    def __init__(self, folder, upstream):
+        self.http, self.https = free_port(), free_port()
+        self.seen = upstream.seen
+        (folder / "static" / "css").mkdir(parents=True)
+        (folder / "static" / "css" / "site.css").write_text("body { color: black }\n" * 200)
+        (folder / "secret.txt").write_text("not for the web")
+        port = upstream.server_address[1]
+        main = lint.nginx_config(folder, f"127.0.0.1:{port}", self.http, self.https, folder / "static")
+        self.trust = ssl.create_default_context(cafile=folder / "cert.pem")
+        program = require("nginx", shutil.which("nginx", path=lint.PLACES), "apt-get install nginx-light")
+        self.log = folder / "nginx.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)
+        wait_until(self._listens, "nginx listens")
+
+    def _listens(self):
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", self.https)).close()
+        except OSError:
+            return False
+        return True
+
+    def ask(self, path, method="GET", body=None, source="127.0.0.1", **headers):
+        """One request over TLS; its response, read."""
+        raw = socket.create_connection(("127.0.0.1", self.https), timeout=10, source_address=(source, 0))
+        connection = http.client.HTTPConnection("church.example")
+        connection.sock = self.trust.wrap_socket(raw, server_hostname="church.example")
+        try:
+            connection.request(method, path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+            response = connection.getresponse()
+            response.text = response.read()
+            return response
+        finally:
+            connection.close()
+
+    def reached(self, path, **headers):
+        """What the site got of the request."""
+        return json.loads(self.ask(path, **headers).text)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory):
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    upstream.daemon_threads = True
+    upstream.seen = []
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    running = Front(tmp_path_factory.mktemp("nginx"), upstream)
+    yield running
+    running.process.terminate()
+    running.process.wait(timeout=10)
+    upstream.shutdown()
+    upstream.server_close()
+
+
+LIES = {
+    "X_Forwarded_For": "203.0.113.9",
+    "X_Forwarded_Proto": "http",
+    "X_Forwarded_Host": "evil.example",
+    "X_Real_IP": "203.0.113.9",
+    "Forwarded": "for=203.0.113.9",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "tracestate": "a=b",
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/ws", "/metrics"])
+def test_forwarding_headers_of_a_stranger_do_not_reach_the_site(front, path):
+    headers = front.reached(path, source="127.0.0.1", **LIES)["headers"]
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "https"
+    assert not {"x-forwarded-host", "x-real-ip", "forwarded", "traceparent", "tracestate"} & set(headers)
+    assert headers["host"] == "church.example"
+
+
+def test_plain_http_goes_to_https_of_the_site_s_own_host(front):
+    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    connection.request("GET", "/pages/?q=a%20b", headers={"Host": "evil.example"})
+    response = connection.getresponse()
+    assert (response.status, response.headers["Location"]) == (301, "https://church.example/pages/?q=a%20b")
+    connection.close()
+
+
+def test_path_reaches_the_site_as_it_was_sent(front):
+    assert front.reached("/pages/a%2Fb//c?x=%00")["path"] == "/pages/a%2Fb//c?x=%00"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics"])
+def test_metrics_from_another_address_are_denied_by_every_spelling(front, path):
+    before = list(front.seen)
+    assert front.ask(path, source="127.0.0.2").status == 403
+    assert front.seen == before
+    assert front.ask("/metrics").status == 200
+
+
+def test_static_file_is_served_without_the_site_and_kept_for_ever_by_its_version(front):
+    before = list(front.seen)
+    response = front.ask("/static/css/site.css?v=0123456789ab", Accept_Encoding="gzip")
+    assert response.status == 200
+    assert gzip.decompress(response.text).startswith(b"body {")
+    assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "max-age=300" in front.ask("/static/css/site.css").headers["Cache-Control"]
+    assert front.seen == before
+
+
+@pytest.mark.parametrize("path", ["/static../secret.txt", "/static/../secret.txt", "/static/%2e%2e/secret.txt"])
+def test_nothing_beside_the_static_folder_can_be_read(front, path):
+    assert b"not for the web" not in front.ask(path).text
+
+
+def test_body_above_the_limit_is_refused_before_the_site_sees_it(front):
+    before = list(front.seen)
+    assert front.ask("/", method="POST", body=b"x" * 1_048_577).status == 413
+    assert front.seen == before
+    assert front.ask("/", method="POST", body=b"x" * 1_048_576).status == 200
+
+
+def test_answers_of_the_site_are_not_compressed_again(front):
+    response = front.ask("/", Accept_Encoding="gzip")
+    assert response.headers["Content-Encoding"] is None
+    assert json.loads(response.text)["headers"]["accept-encoding"] == "gzip"
+
+
+def test_upgrade_is_passed_on_for_the_live_connection_alone(front):
+    headers = front.reached("/ws", Connection="Upgrade", Upgrade="websocket")["headers"]
+    assert (headers["connection"], headers["upgrade"]) == ("upgrade", "websocket")
+    headers = front.reached("/", Connection="Upgrade", Upgrade="websocket")["headers"]
+    assert "upgrade" not in headers
+    assert "connection" not in headers
