@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from church import migrations
+from church import engines, migrations
 from church.config import Settings
 from church.engines import upkeep_engine
 from church.migrations import env_filter
@@ -17,7 +18,15 @@ from church.models import Base
 
 pytestmark = pytest.mark.services
 
-_MIGRATE = "from church.config import load_settings; from church.migrations import migrate; migrate(load_settings())"
+# Says that it is ready and waits for a line, so that all begin at the same moment.
+_MIGRATE = """
+from church.config import load_settings
+from church.migrations import migrate
+settings = load_settings()
+print("ready", flush=True)
+input()
+migrate(settings)
+"""
 
 
 def _environment(site: Settings) -> dict[str, str]:
@@ -38,9 +47,15 @@ def _tables(site: Settings) -> set[str]:
 def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: Settings) -> None:
     command = [sys.executable, "-c", _MIGRATE]
     environment = _environment(empty_site)
-    processes = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=os.getcwd()) for _ in range(4)
-    ]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], "\n".join(errors)
     assert _tables(empty_site) >= {"jobs", "schedules", "page_texts", "alembic_version"}
@@ -48,6 +63,29 @@ def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: 
     with engine.connect() as connection:
         assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [migrations.head()]
     engine.dispose()
+
+
+def test_migration_waits_for_another_however_long_that_takes(
+    empty_site: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_LOCK_WAIT", 0)  # what SQLite itself would wait
+    errors: list[Exception] = []
+
+    def late() -> None:
+        try:
+            migrations.migrate(empty_site)
+        except Exception as error:  # noqa: BLE001 (shown by the assertions)
+            errors.append(error)
+
+    with migrations.locked_connection(empty_site) as connection:
+        connection.execute(text("CREATE TABLE slow (id INTEGER)"))
+        thread = threading.Thread(target=late)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), f"it did not wait: {errors}"
+    thread.join(60)
+    assert errors == []
+    assert _tables(empty_site) >= {"slow", "jobs"}
 
 
 def test_models_and_migrations_agree(migrated_site: Settings) -> None:

@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert, select
 
+from church import jobs
 from church.config import Settings
 from church.extensions import db
-from church.jobs_queue import pending_counts
 from church.models import Job
 from church.models.base import utc_now
 from tests.services_fixture import Postgres, site_settings, wait_until
@@ -187,8 +187,7 @@ def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> N
 def test_scheduled_job_is_done_by_the_worker(app: Flask, start: Start) -> None:
     start("first")
     wait_until(lambda: "done" in _purges(), "jobs.purge was queued and done")
-    with db.read() as session:
-        assert pending_counts(session)["jobs.purge"] == 0
+    assert jobs.pending_counts()["jobs.purge"] == 0
 
 
 def _purges() -> list[str]:
