@@ -113,7 +113,7 @@ def units(folder: Path) -> None:
     for path in (folder / "units").rglob("*"):
         if path.is_file():
             path.write_text(swapped(path, {"/opt/church/.venv/bin": str(programs)}))
-        if path.suffix in {".service", ".target"}:
+        if path.suffix in {".service", ".socket", ".target"}:
             names.append(path)
     silent("systemd-analyze", "verify", "--man=no", *names, SYSTEMD_UNIT_PATH=f"{folder / 'units'}:")
 
