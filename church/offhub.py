@@ -31,5 +31,5 @@ def _outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Except
     """Carry an exception as a value: one that leaves a pool thread is also printed to stderr by the hub."""
     try:
         return fn(*args), None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again by the caller of off_hub
         return None, error

@@ -58,7 +58,7 @@ class RenderCache:
             return off_hub(self._render, page)
         except RenderError as error:
             facts = {"event": "pages.unrenderable", "page": page.slug, "reason": str(error)}
-            log.error("page not rendered", extra=facts)
+            log.error("page not rendered", extra=facts)  # noqa: TRY400 - the writer needs the reason, not our stack
             return RenderError(str(error))
 
     def _weigh(self, stamp: Stamp, weight: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 from sqlalchemy import select
@@ -92,34 +92,33 @@ def find(
         if statement is None:
             return []
         hits = [(str(hit["slug"]), hit["snippet"]) for hit in session.execute(statement).mappings()]
-        rows = _rows_of_closed(session, library, reader, [slug for slug, _ in hits])
+        rows = _open_rows(session, library, reader, [slug for slug, _ in hits])
     found = [
         (page, _snippet(snippet))
         for slug, snippet in hits
         if (page := library.by_slug.get(slug)) is not None
         and (tag is None or tag in page.tags)
-        and (may_read(page.access, reader) or _is_fresh(page, rows.get(slug, ()), render))
+        and (may_read(page.access, reader) or _is_fresh(page, rows.get(slug), render))
     ]
     return found[:MOST_RESULTS]
 
 
-def _rows_of_closed(
-    session: Session, library: Library, reader: Reader, slugs: Sequence[str]
-) -> dict[str, list[PageText]]:
+def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequence[str]) -> dict[str, PageText]:
+    """The open rows of those pages that are closed to ``reader``."""
     closed = [slug for slug in slugs if (page := library.by_slug.get(slug)) and not may_read(page.access, reader)]
-    rows: dict[str, list[PageText]] = {}
-    for row in session.scalars(select(PageText).where(PageText.slug.in_(closed))) if closed else ():
-        rows.setdefault(row.slug, []).append(row)
-    return rows
+    if not closed:
+        return {}
+    wanted = select(PageText).where(PageText.slug.in_(closed), PageText.scope == "open")
+    return {row.slug: row for row in session.scalars(wanted)}
 
 
-def _is_fresh(page: Page, rows: Iterable[PageText], render: Render) -> bool:
-    """Whether the rows of a page that is closed to the reader say no more than what is open of it now."""
-    by_scope = {row.scope: row for row in rows}
-    if set(by_scope) != {"open", "full"} or by_scope["full"].access != page.access:
-        return False
+def _is_fresh(page: Page, row: PageText | None, render: Render) -> bool:
+    """Whether the rows of a page that is closed to the reader say no more than what is open of it now.
+
+    Both rows of a page are written together, so the open one tells of the other.
+    """
     try:
-        return _same(by_scope["open"], _open_row(page, render(page)))
+        return row is not None and _same(row, _open_row(page, render(page)))
     except RenderError:
         return False
 
@@ -129,4 +128,4 @@ def _snippet(text: str | None) -> Markup | None:
     if not text or MARK_START not in text:
         return None
     marked = str(escape(text)).replace(MARK_START, "<mark>").replace(MARK_END, "</mark>")
-    return Markup(marked)
+    return Markup(marked)  # noqa: S704 - escaped before the marks were put in

@@ -51,7 +51,7 @@ class Shelf:
             seen = off_hub(scan, self._root, known or Library(), self._drafts)
         except OSError as error:
             facts = {"event": "pages.unreadable", "reason": str(error)}
-            log.error("content folder cannot be read", extra=facts)
+            log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough
             seen = known or Library()
         self._looked_at = self._clock()
         if known is None or seen.version != known.version:
