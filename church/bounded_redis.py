@@ -22,7 +22,7 @@ from redis.commands.core import Script
 from redis.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.connection import parse_url as parse_redis_url
 
-from church.circuit import BUDGET, Circuit, StoreDownError, remaining
+from church.circuit import BUDGET, GONE, Circuit, StoreDownError, remaining
 
 Addresses = list[tuple[Any, ...]]
 _TLS_WAITS = 3  # a handshake waits at most this often, and gevent bounds each wait alone
@@ -182,6 +182,9 @@ class BoundedRedis(redis.Redis):
             if self.circuit.failures != failures:
                 raise StoreDownError  # it failed for another while this one waited
             yield
+        except GONE as error:
+            self.circuit.trip(error)  # before the turn is given to one who waits
+            raise
         finally:
             self._turns.release()
 

@@ -82,7 +82,7 @@ class Circuit:
         try:
             yield
         except GONE as error:
-            self._trip(error)
+            self.trip(error)
             raise StoreDownError from error
         except RedisError:
             self._close()
@@ -92,7 +92,8 @@ class Circuit:
         finally:
             _deadline.reset(token)
 
-    def _trip(self, error: Exception) -> None:
+    def trip(self, error: Exception) -> None:
+        """Note that the store is gone."""
         if not self.down:
             log.warning("the store does not answer", extra={"event": "store.down", "reason": type(error).__name__})
         self.failures += 1

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from limits.storage import storage_from_string
 
+from church.circuit import remaining
 from church.store import Store, StoreClient, StoreDownError, limiter_storage, url
 from tests.services_fixture import free_port, site_settings
 
@@ -28,6 +29,11 @@ def test_url_with_redis_is_that(tmp_path):
     assert (
         url(site_settings(tmp_path, REDIS_URL="rediss://:secret@cache.example/2")) == "rediss://:secret@cache.example/2"
     )
+
+
+def test_store_gives_a_call_less_than_a_tenth_of_a_second_in_all(down):
+    with StoreClient(down).client.circuit.call():
+        assert remaining() < 0.1
 
 
 def test_store_down_loses_messages_and_says_so(down):
