@@ -14,6 +14,8 @@ from limits import parse
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
+import church.store
+from church.circuit import Circuit
 from church.store import (
     Message,
     StoreClient,
@@ -24,7 +26,6 @@ from church.store import (
     socket_path,
 )
 from tests.services_fixture import RedisServer, site_settings, wait_until
-
 
 PATIENCE = 1.0
 
