@@ -33,6 +33,7 @@ def on(number, frame):
     note(signal.Signals(number).name)
     if number == signal.SIGTERM and name != stubborn: sys.exit(0)
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1): signal.signal(number, on)
+signal.alarm(120)  # a test that fails leaves nothing for long
 note(f"start {os.getpid()}")
 while True: time.sleep(1000)
 '''
