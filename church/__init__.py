@@ -17,6 +17,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     # gunicorn's master imports this package for its worker class, before it forks and before gevent patches: the
     # site itself is loaded by each worker, in its slot, when it calls this.
-    from church.factory import build  # noqa: PLC0415
+    from church.factory import build  # noqa: PLC0415 - see above
 
     return build(settings)

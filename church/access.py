@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +12,13 @@ from flask import Flask, current_app, request
 from church import telemetry
 from church.config import settings
 from church.errors import ForbiddenError, UnauthorizedError
+from church.proxies import plain_address
 
 if TYPE_CHECKING:
     View = Callable[..., Any]
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,22 @@ def _check_bearer() -> None:
     kind, _, shown = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not shown:
         raise UnauthorizedError
-    if not hmac.compare_digest(shown.strip().encode(), token.get_secret_value().encode()):
+    if not hmac.compare_digest(_bytes_of(shown.strip()), token.get_secret_value().encode()):
         telemetry.track_security_event("invalid_token", "medium")
         raise UnauthorizedError
 
 
+def _bytes_of(header: str) -> bytes:
+    """A header as it was sent: WSGI hands its bytes on as Latin-1 (PEP 3333)."""
+    return header.encode("latin-1", "replace")
+
+
 def is_local() -> bool:
     """Whether the caller is on this machine itself; behind a proxy everyone would seem to be, so none is."""
-    if "HTTP_X_FORWARDED_FOR" in request.environ or "HTTP_FORWARDED" in request.environ:
+    if any(name in request.environ for name in _FORWARDED):
         return False
     try:
-        return ipaddress.ip_address(request.remote_addr or "").is_loopback
+        return plain_address(request.remote_addr or "").is_loopback
     except ValueError:
         return False
 

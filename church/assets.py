@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+import time
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from flask import request, url_for
@@ -15,30 +16,48 @@ if TYPE_CHECKING:
 _YEAR = 365 * 24 * 3600
 
 
-@lru_cache(maxsize=512)
-def _fingerprint(path: Path, _mtime_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+class Assets:
+    """Addresses of the files below ``folder``; a file is looked at once a second at most."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, tuple[float, int, str]] = {}
+
+    def address(self, name: str) -> str:
+        """The versioned address of ``static/name``. Raises FileNotFoundError for a name that is not there."""
+        now = time.monotonic()
+        known = self._known.get(name)
+        if known is not None and now < known[0]:
+            return known[2]
+        path = self._folder / name
+        changed = path.stat().st_mtime_ns
+        if known is not None and changed == known[1]:
+            address = known[2]
+        else:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            address = url_for("static", filename=name, v=digest)
+        self._known[name] = (now + 1.0, changed, address)
+        return address
 
 
 def init_app(app: Flask) -> None:
     """Offer ``asset(name)`` to the templates, and let what it names be cached for a year."""
-    folder = Path(app.static_folder or "static")
 
-    @lru_cache(maxsize=512)
-    def address(name: str, mtime_ns: int) -> str:
-        return url_for("static", filename=name, v=_fingerprint(folder / name, mtime_ns))
+    assets = Assets(Path(app.static_folder or "static"))
 
-    def asset(name: str) -> str:
-        """The versioned address of ``static/name``. Raises FileNotFoundError for a name that is not there."""
-        return address(name, (folder / name).stat().st_mtime_ns)
+    def is_current() -> bool:
+        name = normpath((request.view_args or {})["filename"])  # a name has many spellings, and each would be kept
+        try:
+            return assets.address(name).endswith(f"?v={request.args.get('v')}")
+        except OSError:
+            return False
 
     def cache(response: Response) -> Response:
         if request.endpoint == "static" and response.status_code in {200, 206, 304}:
-            lasting = "v" in request.args
-            response.headers["Cache-Control"] = (
-                f"public, max-age={_YEAR}, immutable" if lasting else "public, max-age=300"
-            )
+            # only by its own fingerprint: while hosts are upgraded, one may still have the older content
+            lasting = f"public, max-age={_YEAR}, immutable"
+            response.headers["Cache-Control"] = lasting if is_current() else "public, max-age=300"
         return response
 
-    app.template_global("asset")(asset)
+    app.template_global("asset")(assets.address)
     app.after_request(cache)

@@ -1,4 +1,4 @@
-"""``flask church …``: what an operator types."""
+"""``flask church …``: what an operator types. Each command loads what it needs, so that the site starts quickly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
-from church import backup as backups
-from church import maintenance as maintenances
-from church import migrations, supervisor
 from church.config import ConfigError, Settings, load_settings
-from church.doctor import examine
 
 church = AppGroup("church", help="Run and look after the site.")
 
@@ -27,24 +23,23 @@ def _settings() -> Settings:
 @church.command(with_appcontext=False)
 def run() -> None:
     """Prepare the instance, then run web, worker and store until one signal stops them all."""
+    from church import supervisor
+    from church.prepare import prepare
+
     settings = _settings()
     prepare(settings)
     click.echo(f"{settings.site_name}: {settings.origin}")
     sys.exit(supervisor.run(settings))
 
 
-def prepare(settings: Settings) -> None:
-    """Folders, and the database at the head of its migrations."""
-    for folder in (settings.instance, settings.log_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-    migrations.migrate(settings)
-
-
 @church.command(with_appcontext=False)
 def migrate() -> None:
-    """Bring the database to the head of the migrations."""
+    """Bring the database to the head of the migrations, making it if it is not there."""
+    from church import migrations
+
     settings = _settings()
-    prepare(settings)
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrations.migrate(settings)
     click.echo(f"The database is at {migrations.head()}.")
 
 
@@ -52,6 +47,8 @@ def migrate() -> None:
 @click.argument("revision")
 def downgrade(revision: str) -> None:
     """Take the database back to REVISION, as the rollback of an upgrade asks."""
+    from church import migrations
+
     migrations.downgrade(_settings(), revision)
     click.echo(f"The database is at {revision}.")
 
@@ -60,14 +57,9 @@ def downgrade(revision: str) -> None:
 @pass_script_info
 def index(info: ScriptInfo) -> None:
     """Make the search agree with the content folder."""
-    from church.extensions import db
-    from church.services import pages
+    from church import prepare
 
-    with info.load_app().app_context():
-        changed = pages.site_pages().reindex(db)
-        click.echo(f"{changed} entries of the search changed.")
-        for problem in pages.site_pages().problems():
-            click.echo(f"left out: {problem}", err=True)
+    click.echo(f"{prepare.index(info.load_app())} entries of the search changed.")
 
 
 @church.command(with_appcontext=False)
@@ -75,17 +67,39 @@ def index(info: ScriptInfo) -> None:
 def work(info: ScriptInfo) -> None:
     """Do the queued and scheduled jobs until told to stop."""
     from church import jobs, telemetry
+    from church.services import pages
 
     telemetry.start_process(_settings(), "work")
     try:
-        jobs.work(info.load_app())
+        app = info.load_app()
+        pages.queue_index(app)  # the pages may have changed while nobody looked
+        jobs.work(app)
     finally:
         telemetry.end_process()
 
 
 @church.command(with_appcontext=False)
+@click.option("--retry", type=int, metavar="ID", help="Put this dead job back into the queue.")
+@pass_script_info
+def jobs(info: ScriptInfo, retry: int | None) -> None:
+    """List the jobs that are dead and why, or retry one."""
+    from church import jobs as queue
+
+    with info.load_app().app_context():
+        if retry is None:
+            for job in queue.dead():
+                click.echo(f"{job.id:8} {job.kind:20} after {job.attempts} attempts: {job.error}")
+        elif queue.retry(retry):
+            click.echo(f"Job {retry} is pending again.")
+        else:
+            raise click.ClickException(f"There is no dead job {retry}, or the same work is queued already.")
+
+
+@church.command(with_appcontext=False)
 def doctor() -> None:
     """Look at everything the site leans on; exit 1 if something fails."""
+    from church.doctor import examine
+
     try:
         checks = examine(load_settings())
     except ConfigError as error:
@@ -102,7 +116,12 @@ def doctor() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(file: Path) -> None:
     """Write a consistent snapshot of database and content to FILE, while the site runs."""
-    backups.backup(_settings(), file)
+    from church import backup as backups
+
+    try:
+        backups.backup(_settings(), file)
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
     click.echo(f"{file}: {file.stat().st_size:,} bytes. It holds no secrets: keep those apart.")
 
 
@@ -111,8 +130,15 @@ def backup(file: Path) -> None:
 @click.option("--force", is_flag=True, help="Replace a database that is not empty.")
 def restore(file: Path, force: bool) -> None:
     """Put the database and content of FILE in place; stop the site first."""
-    backups.restore(_settings(), file, force=force)
+    from church import backup as backups
+
+    try:
+        restored = backups.restore(_settings(), file, force=force)
+    except backups.BackupError as error:
+        raise click.ClickException(str(error)) from None
     click.echo(f"Restored from {file}.")
+    for kept in restored.kept:
+        click.echo(f"What was there before is kept as {kept}.")
 
 
 @church.command(with_appcontext=False)
@@ -120,9 +146,10 @@ def restore(file: Path, force: bool) -> None:
 @click.option("--minutes", type=click.IntRange(1, 24 * 60), help="How long it will take, told by Retry-After.")
 def maintenance(state: str, minutes: int | None) -> None:
     """Shut the site for visitors, or open it again; health, metrics and webhooks go on."""
-    settings = _settings()
+    from church import maintenance as flag
+
     if state == "on":
-        maintenances.turn_on(settings, minutes)
+        flag.turn_on(_settings(), minutes)
     else:
-        maintenances.turn_off(settings)
+        flag.turn_off(_settings())
     click.echo(f"Maintenance is {state}.")

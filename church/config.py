@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from church.secrets import instance_secret, weakness
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_RATE = re.compile(r"[1-9]\d*/(second|minute|hour|day)")
+_RATE = re.compile(r"[1-9][0-9]*/(second|minute|hour|day)")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 
 
 class ConfigError(Exception):
@@ -33,10 +34,24 @@ def _is_rate(value: str) -> str:
 
 
 def _is_origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+    if not _ORIGIN.fullmatch(value):
         raise ValueError("a scheme and a host such as https://church.example, without a path")
+    parts = urlsplit(value)
+    if parts.port == 0:
+        raise ValueError("a port from 1 to 65535")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_postgresql(value: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?(\+psycopg)?://.", value.get_secret_value()):
+        raise ValueError("an address such as postgresql://user:password@host/database")
+    return value
+
+
+def _is_redis(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?|unix)://.", value.get_secret_value()):
+        raise ValueError("an address such as redis://host:6379/0")
+    return value
 
 
 def _is_bind(value: str) -> str:
@@ -60,7 +75,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, validate_default=True)
 
     environment: Literal["development", "production"] = _setting(
-        "CHURCH_ENV", "development", "`development` makes missing secrets itself; `production` refuses to start without."
+        "CHURCH_ENV",
+        "development",
+        "`development` makes missing secrets itself; `production` refuses to start without.",
     )
     bind: Annotated[str, AfterValidator(_is_bind)] = _setting(
         "CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on."
@@ -78,29 +95,31 @@ class Settings(BaseSettings):
     site_url: Annotated[str, AfterValidator(_is_origin)] | None = _setting(
         "CHURCH_SITE_URL",
         None,
-        "Public origin; makes every absolute link. https turns on Secure cookies and HSTS. Default: `http://` and the bind.",
+        "Public origin of every absolute link; https turns on Secure cookies and HSTS. Default: `http://` and bind.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = _setting(
         "CHURCH_TRUSTED_PROXIES", (), "Networks, by commas, whose forwarded headers and `traceparent` are believed."
     )
-    database_url: SecretStr | None = _setting(
+    database_url: Annotated[SecretStr, AfterValidator(_is_postgresql)] | None = _setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
     )
-    database_pool: int = _setting(
-        "CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100
-    )
+    database_pool: int = _setting("CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100)
     database_timeout: float = _setting(
         "CHURCH_DATABASE_TIMEOUT", 5.0, "Seconds that a statement on PostgreSQL may take.", gt=0, le=300
     )
-    redis_url: SecretStr | None = _setting(
+    redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = _setting(
         "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
     )
     secret_key: SecretStr = _setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
     metrics_token: SecretStr | None = _setting(
-        "METRICS_TOKEN", None, "Bearer token of the scraper. Required in production; without it loopback alone may scrape."
+        "METRICS_TOKEN",
+        None,
+        "Bearer token of the scraper. Required in production; without it loopback alone may scrape.",
     )
     telemetry: bool = _setting(
-        "CHURCH_TELEMETRY", True, "`false` turns metrics, access records, traces and the threat scan off, to measure their cost."
+        "CHURCH_TELEMETRY",
+        True,
+        "`false` turns metrics, access records, traces and the threat scan off, to measure their cost.",
     )
     trace_paths: Annotated[tuple[str, ...], NoDecode] = _setting(
         "CHURCH_TRACE_PATHS",
@@ -119,7 +138,9 @@ class Settings(BaseSettings):
     )
     limit_page: Rate = _setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
     limit_search: Rate = _setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
-    limit_api: Rate = _setting("CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address.")
+    limit_api: Rate = _setting(
+        "CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address."
+    )
     limit_telemetry_api: Rate = _setting(
         "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
     )
@@ -148,6 +169,11 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("instance", "log_dir", "content", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        return cls.model_fields[str(info.field_name)].default if value == "" else value  # else: the folder we stand in
+
     @field_validator("instance", "log_dir", "content", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -157,7 +183,7 @@ class Settings(BaseSettings):
     def _secrets_are_strong(self) -> Settings:
         if self.environment == "development":
             if not self.secret_key.get_secret_value():
-                made = instance_secret(self.instance, "SECRET_KEY")
+                made = self._own_secret("SECRET_KEY")
                 object.__setattr__(self, "secret_key", SecretStr(made))
             return self
         problems = [
@@ -166,8 +192,14 @@ class Settings(BaseSettings):
             if (problem := weakness(value.get_secret_value() if value else ""))
         ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
+
+    def _own_secret(self, name: str) -> str:
+        try:
+            return instance_secret(self.instance, name)
+        except OSError as error:
+            raise ValueError(f"CHURCH_INSTANCE: cannot keep secrets in {self.instance}: {error.strerror}") from None
 
     @cached_property
     def origin(self) -> str:
@@ -223,7 +255,7 @@ def load_settings(**overrides: Any) -> Settings:
 def settings() -> Settings:
     """The settings of the app in whose context this is called."""
     # gunicorn's master reads this module before any fork, and flask is not to be loaded there
-    from flask import current_app  # noqa: PLC0415
+    from flask import current_app  # noqa: PLC0415 - see above
 
     found: Settings = current_app.config["CHURCH"]
     return found

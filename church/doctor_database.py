@@ -47,7 +47,8 @@ def check_jobs(settings: Settings) -> Finding:
     if waiting > _LATE:
         return "warn", f"the oldest due job has waited for {waiting.total_seconds() / 60:.0f} minutes", _START_WORKER
     if dead:
-        return "warn", f"{dead} dead, out of attempts", "read their error in the table jobs, mend the cause, retry them"
+        fix = "read their errors with `flask church jobs`, mend the cause, then `flask church jobs --retry ID`"
+        return "warn", f"{dead} dead, out of attempts", fix
     return "ok", "none dead, none waits for long", ""
 
 

@@ -13,8 +13,8 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Response, current_app, jsonify, make_response, render_template, request
-from werkzeug.exceptions import HTTPException, InternalServerError, RequestedRangeNotSatisfiable
+from flask import Response, current_app, jsonify, make_response, redirect, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import RequestRedirect
 
 from church import telemetry
@@ -106,8 +106,6 @@ def error_response(status: int, detail: str | None = None, retry_after: int | No
 
 
 def _on_http(error: HTTPException) -> Response:
-    if isinstance(error, RequestRedirect):
-        return _stay_here(error)
     if error.code is None or error.code < 400:
         return make_response(error.get_response())
     limit_reset = getattr(error, "retry_after", None)
@@ -119,12 +117,16 @@ def _on_http(error: HTTPException) -> Response:
     return response
 
 
-def _stay_here(error: RequestRedirect) -> Response:
-    """Werkzeug builds a slash redirect from the Host header, which a stranger chooses: keep its path alone."""
-    response = make_response(error.get_response())
-    path = "/" + error.new_url.split("://", 1)[-1].partition("/")[2]
-    response.headers["Location"] = "/" + path.lstrip("/\\")
-    return response
+def _redirect_here() -> Response | None:
+    """Werkzeug builds a slash redirect from the Host header, which a stranger chooses: keep its path alone.
+
+    Flask hands such an answer to no error handler.
+    """
+    error = request.routing_exception
+    if not isinstance(error, RequestRedirect):
+        return None
+    path = error.new_url.split("://", 1)[-1].partition("/")[2]
+    return make_response(redirect("/" + path.lstrip("/\\"), error.code))
 
 
 def _on_church(error: ChurchError) -> Response:
@@ -144,6 +146,8 @@ def _on_unexpected(error: Exception) -> Response:
 
 def init_app(app: Flask) -> None:
     """Register the handlers of every error on ``app``."""
+    app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # _on_unexpected logs it, once
+    app.before_request(_redirect_here)
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(ChurchError, _on_church)
     app.register_error_handler(InternalServerError, _on_unexpected)

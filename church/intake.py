@@ -1,4 +1,4 @@
-"""What is turned away before any view: a request in a form that the site does not take, or at a time when it is shut."""
+"""What is turned away before any view: requests in a form that is not taken, or while the site is shut."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from church.errors import UnavailableError
 if TYPE_CHECKING:
     from flask import Flask
 
-_RETRY_SECONDS = 120
-
 
 def open_in_maintenance(endpoint: str) -> bool:
     """Whether a route answers while the site is shut: what machines need, and the looks of the page that says so."""
@@ -29,7 +27,8 @@ def _turn_away() -> None:
     if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise BadRequest  # RFC 9112, section 3.2
     if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
-        raise UnavailableError("The site is being looked after and will be back soon.", retry_after=_RETRY_SECONDS)
+        wait = maintenance.retry_after(settings())
+        raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)
 
 
 def init_app(app: Flask, always_open: frozenset[str]) -> None:

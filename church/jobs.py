@@ -22,8 +22,9 @@ from church.extensions import db
 from church.jobs_queue import enqueue
 from church.jobs_registry import UnknownKindError, every, handler, schedule
 from church.jobs_worker import work
+from church.models.job import Job
 
-__all__ = ["UnknownKindError", "enqueue", "every", "handler", "pending_counts", "retry", "schedule", "work"]
+__all__ = ["UnknownKindError", "dead", "enqueue", "every", "handler", "pending_counts", "retry", "schedule", "work"]
 
 KEEP_DONE = timedelta(days=30)
 
@@ -34,6 +35,12 @@ def pending_counts() -> dict[str, int]:
     """How many jobs of each kind wait; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
         return jobs_queue.pending_counts(session)
+
+
+def dead() -> list[Job]:
+    """The jobs that are out of attempts, oldest first, with the reason of the last one; at most a hundred."""
+    with db.read() as session:
+        return jobs_queue.dead(session)
 
 
 def retry(job_id: int) -> bool:

@@ -178,6 +178,13 @@ def pending_counts(session: Session) -> dict[str, int]:
     return dict.fromkeys(kinds(), 0) | {row.kind: row.waiting for row in session.execute(counted)}
 
 
+def dead(session: Session, limit: int = 100) -> list[Job]:
+    """The jobs that are out of attempts, oldest first; usable after the session has ended."""
+    found = list(session.scalars(select(Job).where(Job.state == JobState.DEAD.value).order_by(Job.id).limit(limit)))
+    session.expunge_all()
+    return found
+
+
 def purge(session: Session, older_than: timedelta) -> int:
     """Delete done jobs that ended longer ago; how many."""
     before = database_now(session) - older_than

@@ -35,7 +35,7 @@ class LimiterStorage(RedisStorage):
         """The process's client, so that limits and messages share one pool and one circuit."""
         return self._store.client
 
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count ``amount`` more and return the window's total."""
         try:
             return super().incr(key, expiry, amount)

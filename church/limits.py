@@ -19,7 +19,6 @@ from church import telemetry
 from church.config import settings
 from church.errors import error_response
 from church.proxies import plain_address
-from church.store import limiter_storage
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,10 +34,10 @@ def client() -> str:
         ip = plain_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((int(ip), 64), strict=False)) if ip.version == 6 else str(ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
 
 
-limiter = Limiter(key_func=client, strategy="fixed-window", in_memory_fallback_enabled=True)
+limiter = Limiter(key_func=client, strategy="fixed-window")
 
 
 def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
@@ -63,8 +62,6 @@ def _on_exceeded(error: RateLimitExceeded) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Count in the shared store, with its own bounds in time."""
-    uri, options = limiter_storage(app.config["CHURCH"])
-    app.config.update(RATELIMIT_STORAGE_URI=uri, RATELIMIT_STORAGE_OPTIONS=options, RATELIMIT_HEADERS_ENABLED=False)
+    """Count where ``store.init_app`` has said, and answer 429 by our own page."""
     limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _on_exceeded)

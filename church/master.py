@@ -15,7 +15,7 @@ from church.observability import logs
 from church.version import VERSION
 
 
-class MasterLogger(glogging.Logger):  # type: ignore[misc]  gunicorn has no types
+class MasterLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's logger, writing the site's JSON records; requests are told by the telemetry, not by gunicorn."""
 
     def setup(self, cfg: Any) -> None:

@@ -45,10 +45,19 @@ class TrustedProxies:
 
     def _in_networks(self, address: str) -> bool:
         try:
-            ip = ipaddress.ip_address(address)
+            ip = plain_address(address)
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
+
+
+def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address in ``text``; an IPv4 client of an IPv6 socket (::ffff:a.b.c.d) by its IPv4 address.
+
+    Raises ValueError for anything else.
+    """
+    ip = ipaddress.ip_address(text)
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def _address(hop: str) -> str | None:
@@ -56,7 +65,9 @@ def _address(hop: str) -> str | None:
     host = hop[1:].partition("]")[0] if hop.startswith("[") else hop
     if host.count(":") == 1:
         host = host.partition(":")[0]
+    if "%" in host:  # a zone may be any text, and means nothing to another machine
+        return None
     try:
-        return str(ipaddress.ip_address(host))
+        return str(plain_address(host))
     except ValueError:
         return None

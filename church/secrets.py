@@ -24,13 +24,23 @@ def weakness(value: str) -> str | None:
     return None
 
 
+def _parsed(text: str, instance: Path) -> dict[str, str]:
+    try:
+        kept: dict[str, str] = dict(json.loads(text or "{}"))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"CHURCH_INSTANCE: {instance / 'secrets.json'} is damaged; delete it, new ones are made"
+        ) from None
+    return kept
+
+
 def instance_secret(instance: Path, name: str) -> str:
     """The secret kept as ``name`` in ``instance``, made by whichever process asks first."""
     instance.mkdir(parents=True, exist_ok=True)
     fd = os.open(instance / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        kept: dict[str, str] = json.loads(file.read() or "{}")
+        kept = _parsed(file.read(), instance)
         if name not in kept:
             kept[name] = secrets.token_urlsafe(48)
             file.seek(0)

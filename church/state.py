@@ -32,7 +32,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric("store_up", "1 while the shared store answers.", lambda: _up(store.ping())),
         StateMetric("disk_free_bytes", "Free space of the disk below a folder of the site.", disks, ("path",)),
         StateMetric(
-            "jobs_pending", "Jobs waiting or running, from the queue.", _jobs_pending, ("kind",), shared=True
+            "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
         ),
     )
 

@@ -19,7 +19,7 @@ from flask import Flask, current_app
 from werkzeug.exceptions import BadRequest, Forbidden
 
 from church.config import Settings
-from church.observability import logs, metrics, requests, slots, strict
+from church.observability import logs, metrics, requests, slots, strict, threats
 from church.observability.budget import Budget
 from church.observability.endpoint import ScrapeEndpoint
 from church.observability.requests import current
@@ -49,6 +49,7 @@ __all__ = [
     "track_rate_limit",
     "track_security_event",
     "track_suspicious",
+    "warm_up",
 ]
 
 security_log = logging.getLogger("church.security")
@@ -82,6 +83,7 @@ def _never_breaks(part: str) -> Callable[[Callable[P, None]], Callable[P, None]]
 
 def start_process(settings: Settings, role: str) -> None:
     """Count in a slot and write logs from threads: once a process, after the fork. ``role`` is web or work."""
+    warm_up()
     slots.SLOTS.take(settings.metrics_dir, role)
     metrics.telemetry_corrupt_files.inc(slots.SLOTS.damaged)
     slots.SLOTS.damaged = 0
@@ -89,9 +91,14 @@ def start_process(settings: Settings, role: str) -> None:
     handler.start()
 
 
+def warm_up() -> None:
+    """Compile the patterns of the threat scan where no earlier process has: seconds once, milliseconds after."""
+    threats.prepare()
+
+
 def start_logging(settings: Settings) -> logs.Handler:
     """Send the records of this process to the log folder and the console."""
-    global _handler
+    global _handler  # noqa: PLW0603 - logging is the process's, not an app's
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         _handler = logs.build(settings.log_dir, static, _log_context, metrics.telemetry_errors.labels("log").inc)
@@ -264,10 +271,10 @@ def _build_info() -> Iterator[tuple[tuple[str, ...], float]]:
 
 def _start_tracing(app: Flask) -> Callable[..., Any] | None:
     """Tracing of this process, if an exporter is asked for; its modules are not even loaded otherwise."""
-    global _tracing
+    global _tracing  # noqa: PLW0603 - one exporter a process
     if not any(name.startswith("OTEL_") for name in os.environ):
         return None
-    from church.observability import tracing
+    from church.observability import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
 
     exporter = tracing.exporter_from_env()
     if exporter is None:

@@ -55,7 +55,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
-        from church import config, telemetry
+        from church import config, telemetry  # noqa: PLC0415 - only after the fork
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -20,10 +21,12 @@ bp = Blueprint("status", __name__)
 
 ALWAYS_OPEN = frozenset({"status.health", "status.ready", "prometheus_metrics"})
 _STARTED = time.monotonic()
+_apps = count()
 
 
 def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
     """Who may read /metrics, and how often."""
+    view.__qualname__ += f"_{next(_apps)}"  # Flask-Limiter counts by a view's name, and each app has such a view
     return allow(bearer("metrics:read"))(limited("telemetry_api")(view))
 
 
@@ -73,5 +76,3 @@ def _resident_bytes() -> int:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
-
-

@@ -22,19 +22,24 @@ from church.observability.state import State
 from church.offhub import off_hub
 
 log = logging.getLogger("church.telemetry")
-_OPENMETRICS_VERSIONS = {"1.0.0", "0.0.1", ""}
+# What we speak, in the order in which it wins a tie; a version that is not named is the first of its kind.
+_SPOKEN = {
+    ("application/openmetrics-text", "1.0.0"): CONTENT_TYPE_OPENMETRICS,
+    ("application/openmetrics-text", "0.0.1"): CONTENT_TYPE_OPENMETRICS.replace("1.0.0", "0.0.1"),
+    ("text/plain", "0.0.4"): CONTENT_TYPE_PLAIN_0_0_4,
+}
 
 
-def wants_openmetrics(accept: str | None) -> bool:
-    """Whether OpenMetrics is acceptable in a version that we speak, and no less welcome than plain text."""
-    qualities = {"openmetrics": 0.0, "plain": 0.0}
+def negotiate(accept: str | None) -> str:
+    """The content type, among those that we speak, that is most welcome; plain text if none is named."""
+    welcome = dict.fromkeys(_SPOKEN, 0.0)
     for entry, quality in parse_accept_header(accept):
         kind, options = parse_options_header(entry)
-        if kind == "application/openmetrics-text" and options.get("version", "") in _OPENMETRICS_VERSIONS:
-            qualities["openmetrics"] = max(qualities["openmetrics"], quality)
-        elif kind == "text/plain" and options.get("version", "0.0.4") == "0.0.4":
-            qualities["plain"] = max(qualities["plain"], quality)
-    return qualities["openmetrics"] > 0 and qualities["openmetrics"] >= qualities["plain"]
+        for spoken in _SPOKEN:
+            if kind.lower() == spoken[0] and options.get("version", spoken[1]) == spoken[1]:
+                welcome[spoken] = max(welcome[spoken], quality)
+    best = max(welcome, key=lambda spoken: welcome[spoken])
+    return _SPOKEN[best] if welcome[best] > 0 else CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Read:
@@ -62,20 +67,21 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         """The body and its content type. State is read here; files are merged in a real thread, off the hub."""
         started = native.clock()
         directory = self._directory()
-        openmetrics = wants_openmetrics(accept_header)
+        directory.mkdir(parents=True, exist_ok=True)
+        content_type = negotiate(accept_header)
         families = self._state.collect(directory)
         if self._exposition is None or self._exposition.directory != directory:
             self._exposition = Exposition(directory)
-        body: str = off_hub(_body, self._exposition, families, openmetrics, names)
+        body: str = off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)
         while self._exposition.damage:
             found = self._exposition.damage.pop()
             log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})
         metrics.telemetry_scrape_duration.observe(native.clock() - started)
-        return body, CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+        return body, content_type
 
 
 def _body(exposition: Exposition, families: list[Metric], openmetrics: bool, names: list[str] | None) -> str:
-    registry = CollectorRegistry(auto_describe=False)
+    registry = CollectorRegistry(auto_describe=True)
     registry.register(_Read(families))
     chosen: Any = registry.restricted_registry(names) if names else registry
     state = openmetrics_of(chosen) if openmetrics else text_of(chosen)

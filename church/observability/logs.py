@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from church.observability.redaction import redact, redact_text
+from church.observability.redaction import MAX_VALUE, redact, redact_text
 from church.observability.sinks import ConsoleSink, Dropped, FileSink, Sink
 
 HANDLER = "church"
@@ -32,14 +33,9 @@ def timestamp(seconds: float) -> str:
     return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 
 
+@lru_cache(maxsize=2)
 def _second(whole: int) -> str:
-    global _last_second  # noqa: PLW0603  many records share a second, and strftime costs more than the rest
-    if _last_second[0] != whole:
-        _last_second = (whole, datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
-    return _last_second[1]
-
-
-_last_second = (0, "1970-01-01T00:00:00")
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class RecordFormatter(JsonFormatter):
@@ -65,11 +61,12 @@ class RecordFormatter(JsonFormatter):
             **self._static,
         )
         added = {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith("_")}
+        trace, stack = message_dict.pop("exc_info", None), message_dict.pop("stack_info", None)
         log_data.update({**self._context(), **added, **message_dict})
-        if record.exc_info:
-            log_data["exception"] = self.formatException(record.exc_info)
-        if record.stack_info:
-            log_data["stack"] = record.stack_info
+        if trace:
+            log_data["exception"] = str(trace)[-MAX_VALUE:]  # its last line says what went wrong
+        if stack:
+            log_data["stack"] = str(stack)[-MAX_VALUE:]
 
 
 class Handler(logging.Handler):
@@ -87,7 +84,7 @@ class Handler(logging.Handler):
         """Never raises: what is logged must not break what is being done."""
         try:
             line = self.format(record).encode() + b"\n"
-        except Exception:  # noqa: BLE001  a value's own __str__ may raise anything
+        except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
             self._dropped(1)
             return
         self.put(line, error=record.levelno >= logging.ERROR)

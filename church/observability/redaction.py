@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
+from math import isfinite
 from typing import Any
 
 HIDDEN = "[hidden]"
-_MAX_VALUE = 8_192
+MAX_VALUE = 8_192
+_MAX_NAME = 200
+_LEAST_CARD = 10**12
+_MAX_ITEMS = 100
 _SECRET_NAMES = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|authoriz|cookie|signature|api_?key|private_?key|csrf|email|card|cvc|cvv",
+    r"passw|passphrase|secret|token|authoriz|cookie|credential|signature|api[-_]?key|private[-_]?key|csrf|xsrf|email|card"
+    r"|(?:^|[-_.])(?:pass|pwd|session|session[-_]?id|jwt|otp|totp|pin|cvc|cvv|iban)$",
     re.IGNORECASE,
 )
-# Every run is bounded, so that hostile text costs no more than its length.
+# Every run is bounded or can begin only where another ended, so that hostile text costs no more than its length.
 _SECRET_LOOKS = re.compile(
-    r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,4096}"
-    r"|\beyJ[\w-]{5,4096}\.[\w-]{2,4096}\.[\w-]{0,1024}"  # a JSON web token
+    r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,}"
+    r"|(?P<cookies>\b(?:set-)?cookie[\"']?\s{0,2}[=:]\s{0,2})[^\r\n]{3,}"
+    r"|(?<![\w-])eyJ[\w-]{5,}\.[\w-]{2,}\.[\w-]*"  # a JSON web token
     r"|\b(?:sk|rk|pk)_(?:live|test)_\w{6,256}|\bwhsec_[\w+/=]{6,256}"
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
-    r"|(?P<field>\b(?:password|passwd|secret|token|api_?key|session|csrf_token|signature)[\"']?\s?[=:]\s?[\"']?)"
-    r"[^\s&\"',;]{3,4096}"
+    r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
+    r"[^\s&\"',;]{2,}"
     r"|(?P<account>://[^\s/:@]{1,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
     r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
-    r"|\b(?:\d[ -]?){13,19}\b",
+    r"|\b\d(?:[ -]?\d){12,39}\b",
     re.IGNORECASE,
 )
 
 
 def _hide(match: re.Match[str]) -> str:
-    kept = match["scheme"] or match["field"] or match["account"] or ""
-    if not kept and match[0].replace(" ", "").replace("-", "").isdigit() and not _passes_luhn(match[0]):
+    kept = match["scheme"] or match["cookies"] or match["field"] or match["account"] or ""
+    if not kept and match[0].replace(" ", "").replace("-", "").isdigit() and not _holds_card(match[0]):
         return match[0]
     return kept + HIDDEN
+
+
+def _holds_card(text: str) -> bool:
+    """Whether ``text``, or up to five groups of digits side by side in it, is the number of a payment card."""
+    groups = re.findall(r"\d+", text)
+    runs = ["".join(groups)]
+    runs += ("".join(groups[first : first + count]) for first in range(len(groups)) for count in range(1, 6))
+    return any(13 <= len(run) <= 19 and run[0] in "23456" and _passes_luhn(run) for run in runs)
 
 
 def _passes_luhn(text: str) -> bool:
@@ -42,8 +57,8 @@ def _passes_luhn(text: str) -> bool:
 
 def redact_text(text: str) -> str:
     """``text`` without what looks like a credential, an address of a person or a card, at most 8 KiB of it."""
-    if len(text) > _MAX_VALUE:
-        text = text[:_MAX_VALUE] + "…"
+    if len(text) > MAX_VALUE:
+        text = text[:MAX_VALUE] + "…"
     return _SECRET_LOOKS.sub(_hide, text)
 
 
@@ -54,9 +69,8 @@ def redact(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
-        return {str(k): redact(str(k), v) for k, v in value.items()}
+        return {str(k)[:_MAX_NAME]: redact(str(k), v) for k, v in islice(value.items(), _MAX_ITEMS)}
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact(name, item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return redact_text(str(value))
+        return [redact(name, item) for item in islice(value, _MAX_ITEMS)]
+    plain = isinstance(value, int | float) and isfinite(value) and abs(value) < _LEAST_CARD
+    return value if value is None or plain else redact_text(str(value))

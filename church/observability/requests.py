@@ -14,6 +14,7 @@ from flask import Flask, Response, request
 from prometheus_client.metrics import Counter, Gauge, Histogram
 
 from church.observability import logs, metrics, slots, strict
+from church.observability.redaction import redact_text
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
@@ -49,6 +50,11 @@ def _instruments_of(method: str, route: str, status: int) -> _Instruments | None
     return found
 
 
+def _is_request_id(given: str) -> bool:
+    """Whether to go on with the caller's id; one that looks like a credential must not reach a log."""
+    return _REQUEST_ID.fullmatch(given) is not None and redact_text(given) == given
+
+
 class Observation:
     """What is known of a request from its first byte to its last; ``finish`` tells it once, however it ends."""
 
@@ -74,7 +80,7 @@ class Observation:
         self.started = time.perf_counter()
         self._handler = handler
         given = environ.get("HTTP_X_REQUEST_ID")
-        self.request_id: str = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(12).hex()
+        self.request_id: str = given if given and _is_request_id(given) else os.urandom(12).hex()
         method = environ["REQUEST_METHOD"]
         self.method: str = method if method in metrics.METHODS else "_OTHER"
         self.client: str = environ.get("REMOTE_ADDR") or ""
@@ -141,10 +147,10 @@ class Observation:
     def _line(self, instruments: _Instruments, duration: float) -> bytes:
         """The access record, put together without a formatter: the same fields as ``logs.RecordFormatter`` makes."""
         ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
-        user = f'"user_ref": "{self.user_ref}", ' if self.user_ref else ""
+        user = f'"user_ref": {logs.quote(self.user_ref)}, ' if self.user_ref else ""
         return (
-            f'{{"timestamp": "{logs.timestamp(time.time())}", {access_head}"request_id": "{self.request_id}", {ids}{user}'
-            f'{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
+            f'{{"timestamp": "{logs.timestamp(time.time())}", {access_head}"request_id": "{self.request_id}", '
+            f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
         ).encode()
 
 
@@ -153,7 +159,7 @@ access_head = ""
 
 def prepare(static: dict[str, str]) -> None:
     """Make the part of the access record that is the same for every request of this process."""
-    global access_head
+    global access_head  # noqa: PLW0603 - one text for the process, read once a request
     fixed = ", ".join(f"{logs.quote(k)}: {logs.quote(v)}" for k, v in static.items())
     access_head = (
         f'"level": "INFO", "logger": "church.access", "message": "request", "event": "http.request", {fixed}, '
@@ -171,9 +177,16 @@ class Door:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Observe one request."""
-        if not self._ready:
-            self._begin()
-        observation = Observation(environ, self._handler())
+        try:
+            if not self._ready:
+                self._begin()
+            observation = Observation(environ, self._handler())
+        except Exception:
+            if strict.on:
+                raise
+            current.set(None)
+            metrics.telemetry_errors.labels("request").inc()
+            return self._app(environ, start_response)
         current.set(observation)
         try:
             answer = self._app(environ, start_response)
@@ -218,7 +231,29 @@ def _note(observation: Observation, response: Response) -> None:
             observation.sent = sum(map(len, response.response))
         elif response.direct_passthrough:
             observation.sent = response.content_length or 0
+            _finish_when_closed(observation, response.response)
         else:
-            response.response = observation.count_stream(response.iter_encoded())
+            _count_stream(observation, response)
     response.call_on_close(observation.finish)
     observation.handed_over = True
+
+
+def _count_stream(observation: Observation, response: Response) -> None:
+    close = getattr(response.response, "close", None)
+    response.response = observation.count_stream(response.iter_encoded())
+    if close is not None:  # it no longer is what the response closes
+        response.call_on_close(close)
+
+
+def _finish_when_closed(observation: Observation, file: Any) -> None:
+    """A file that goes to the server as it is: the server closes that, and never the response."""
+    close = getattr(file, "close", None)
+
+    def closed() -> None:
+        try:
+            if close is not None:
+                close()
+        finally:
+            observation.finish()
+
+    file.close = closed

@@ -73,15 +73,12 @@ def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
 
 def _json_strings(limit: int) -> Iterator[str]:
     raw = request.get_data(cache=True)
-    if len(raw) > limit:
-        yield raw[:limit].decode("utf-8", "replace")
-        return
     try:
         parsed = request.get_json(silent=True, cache=True)
     except RecursionError:
         raise TooDeepError from None
     if parsed is None:
-        yield raw.decode("utf-8", "replace")
+        yield raw[:limit].decode("utf-8", "replace")
     else:
         yield from threats.strings_of(parsed)
 

@@ -7,7 +7,6 @@ once; a scrape reads the numbers out of the files, adds them up, and joins them 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -22,11 +21,12 @@ from church.observability import metrics, native, slots
 
 @dataclass(eq=False)
 class Series:
-    """One line of the exposition: its text up to the value, and for a bucket its place in the histogram."""
+    """One line of the exposition: its text up to the value; of a histogram, its bound and the count's text."""
 
     text: str
     group: tuple[str, ...]
     bound: float | None = None
+    count_text: str = ""
 
 
 @dataclass(eq=False)
@@ -73,6 +73,13 @@ def _line(name: str, labels: dict[str, str]) -> str:
     return f"{name}{{{inside}}} " if inside else f"{name} "
 
 
+def _bound(le: str) -> float:
+    try:
+        return float(le)
+    except ValueError:
+        raise slots.DamagedFileError("a bucket without a bound") from None
+
+
 class _Layout:
     """Which series stands where in one file; grown as the file grows."""
 
@@ -92,6 +99,7 @@ class Exposition:
         self._series: dict[bytes, Series | None] = {}
         self._layouts: dict[str, _Layout] = {}
         self._lock = native.allocate_lock()
+        self._reported: set[str] = set()  # a live slot's damage is told once, not at each scrape
         self.damage: list[str] = []  # what the endpoint has still to log: a real thread must not
 
     def text(self, openmetrics: bool, names: Collection[str] | None = None) -> str:
@@ -110,11 +118,13 @@ class Exposition:
         live = slots.living(self.directory)
         totals: dict[Series, float] = {}
         for path in sorted(self.directory.glob("*_slot*.db")):
-            number = int(path.stem.rpartition("_slot")[2])
+            digits = path.stem.rpartition("_slot")[2]
+            number = int(digits) if digits.isdecimal() else -1
             if path.name.startswith("gauge_live") and number not in live:
                 continue
             try:
                 self._add(path, totals)
+                self._reported.discard(path.name)
             except FileNotFoundError:
                 continue
             except slots.DamagedFileError as error:
@@ -124,9 +134,12 @@ class Exposition:
     def _quarantine(self, path: Path, in_use: bool, error: Exception) -> None:
         """Leave a damaged file out; a dead slot's is set aside, a live one's when its process ends."""
         self._layouts.pop(path.name, None)
-        metrics.telemetry_corrupt_files.inc()
-        self.damage.append(f"{path.name}: {error}")
+        if path.name not in self._reported:
+            self._reported.add(path.name)
+            metrics.telemetry_corrupt_files.inc()
+            self.damage.append(f"{path.name}: {error}")
         if not in_use:
+            self._reported.discard(path.name)
             slots.set_aside(path)
 
     def _add(self, path: Path, totals: dict[Series, float]) -> None:
@@ -161,23 +174,23 @@ class Exposition:
 
     def _new_series(self, key: bytes) -> Series | None:
         """The series of a key, or None for what an older version of the site counted and this one does not."""
-        try:
-            name, sample, labels, _help = json.loads(key)
-            kind, documentation, declared = self._declared[name]
-        except (ValueError, KeyError):
+        name, sample, labels = slots.parse_key(key)
+        if name not in self._declared:
             return None
+        kind, documentation, declared = self._declared[name]
         if set(labels) - {"le"} != declared:
             return None
-        bound = float(labels["le"]) if sample.endswith("_bucket") and "le" in labels else None
+        bound = _bound(labels["le"]) if sample.endswith("_bucket") and "le" in labels else None
         group = tuple(labels[label] for label in sorted(declared))
-        series = Series(_line(sample, labels), group, bound)
+        series = Series(_line(sample, labels), group, bound, _line(f"{name}_count", labels))
         self._families.setdefault(name, Family(name, kind, documentation)).add(series)
         return series
 
     def _render(self, family: Family, totals: dict[Series, float], openmetrics: bool) -> str:
         family.settle()
         title = f"{family.name}_total" if family.kind == "counter" and not openmetrics else family.name
-        lines = [f"# HELP {title} {_escape(family.help)}\n# TYPE {title} {family.kind}\n"]
+        text = _escape(family.help) if openmetrics else family.help.replace("\\", r"\\").replace("\n", r"\n")
+        lines = [f"# HELP {title} {text}\n# TYPE {title} {family.kind}\n"]
         write = _histogram_lines if family.kind == "histogram" else _plain_lines
         for group in family.groups.values():
             write(group, totals, lines.append)
@@ -197,7 +210,7 @@ def _histogram_lines(group: list[Series], totals: dict[Series, float], out: Call
         if series not in totals:
             continue
         if series.bound is None:
-            out(series.text.replace("_sum", "_count", 1) + floatToGoString(count) + "\n")
+            out(f"{series.count_text}{floatToGoString(count)}\n")
             out(f"{series.text}{floatToGoString(totals[series])}\n")
         else:
             count += totals[series]

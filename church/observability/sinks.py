@@ -42,7 +42,7 @@ class Sink:
             return
         self._queue.append(line)
         if self._started_in != os.getpid():
-            self.flush()
+            self.flush(0 if self._stopped else -1)
 
     def start(self) -> None:
         """Write from a thread of this process from now on; called after the fork."""
@@ -57,7 +57,7 @@ class Sink:
 
     def flush(self, wait: float = -1) -> None:
         """Write what is queued; ``wait`` seconds at most for the thread that is writing, -1 for as long as it takes."""
-        if not self._queue or not self._turn.acquire(True, wait):
+        if not self._turn.acquire(wait != 0, wait or -1):
             return
         try:
             while self._queue:
@@ -83,8 +83,9 @@ class Sink:
         raise OSError("closed")
 
     def stop(self) -> None:
-        """Write what is left and end the thread."""
+        """Write what is left and end the thread; lines that still come are written at once, or dropped."""
         self._stopped = True
+        self._started_in = 0
         self.flush(wait=1)
 
 
@@ -134,10 +135,10 @@ class ConsoleSink(Sink):
     def _write(self, data: bytes) -> None:
         if self._colour is not None:
             data = b"".join(self._colour(line) for line in data.splitlines(keepends=True))
-        if self._started_in != os.getpid() and not self._has_room():
-            raise OSError("the console is blocked")
         while data:
-            data = data[os.write(self._fd, data) :]
+            if self._started_in != os.getpid() and not self._has_room():
+                raise OSError("the console is blocked")
+            data = data[os.write(self._fd, data[: self._batch_bytes()]) :]
 
     def _has_room(self) -> bool:
         mode = os.fstat(self._fd).st_mode

@@ -13,18 +13,18 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 from prometheus_client import values
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.mmap_dict import mmap_key
 
 from church.observability import native
+from church.observability.slot_file import SlotFile
 
 MAX_SLOTS = 1024
 _HEADER = struct.Struct("i")
-_PAIR = struct.Struct("dd")
 
 
 class DamagedFileError(Exception):
@@ -46,6 +46,8 @@ def entries_of(data: bytes | memoryview) -> Iterator[tuple[bytes, int]]:
         raise DamagedFileError(f"claims {used} bytes of {size}")
     position = 8
     while position < used:
+        if position + 24 > used:
+            raise DamagedFileError(f"entry at {position} runs over the end")
         length = _HEADER.unpack_from(data, position)[0]
         value_at = position + 4 + length + (8 - (length + 4) % 8)
         if length <= 0 or value_at + 16 > used:
@@ -54,15 +56,22 @@ def entries_of(data: bytes | memoryview) -> Iterator[tuple[bytes, int]]:
         position = value_at + 16
 
 
+def parse_key(key: bytes) -> tuple[str, str, dict[str, str]]:
+    """Metric, sample and labels of a key. Raises DamagedFileError for one that prometheus_client did not write."""
+    try:
+        name, sample, labels, _help = json.loads(key.decode())  # as bytes it might be read as UTF-16
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedFileError(f"unreadable key: {type(error).__name__}") from None
+    strings = [name, sample, *labels.values()] if isinstance(labels, dict) else [None]
+    if not all(isinstance(part, str) for part in strings):
+        raise DamagedFileError("a key of another shape")
+    return name, sample, labels
+
+
 def check(path: Path) -> None:
     """Raises DamagedFileError when ``path`` can't be counted in any further."""
     for key, _ in entries_of(path.read_bytes()):
-        try:
-            name, sample, labels, _help = json.loads(key)
-        except ValueError as error:
-            raise DamagedFileError(f"unreadable key: {error}") from None
-        if not (isinstance(name, str) and isinstance(sample, str) and isinstance(labels, dict)):
-            raise DamagedFileError("a key of another shape")
+        parse_key(key)
 
 
 def set_aside(path: Path) -> None:
@@ -78,7 +87,7 @@ class Slots:
         self.number: int | None = None
         self.damaged = 0
         self._lock_fd: int | None = None
-        self._files: dict[str, MmapedDict] = {}
+        self._files: dict[str, SlotFile] = {}
 
     def take(self, directory: Path, role: str) -> int:
         """Take the lowest free slot of ``directory`` for ``role`` (web or work) and bind every value to its files.
@@ -90,8 +99,9 @@ class Slots:
         directory.mkdir(parents=True, exist_ok=True)
         with guard(directory):
             fd, number = _lock_lowest(directory)
-        os.truncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role}).encode(), 0)
+        with suppress(OSError):  # on a full disk nobody learns who we are, and we count all the same
+            os.truncate(fd, 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role}).encode(), 0)
         self.directory, self.number, self._lock_fd = directory, number, fd
         for path in directory.glob(f"*_slot{number}.db"):
             self._make_usable(path)
@@ -108,18 +118,19 @@ class Slots:
             set_aside(path)
             self.damaged += 1
 
-    def file(self, prefix: str) -> MmapedDict:
-        """The file of this process's slot for one kind of metric."""
-        assert self.directory is not None
+    def file(self, prefix: str) -> SlotFile:
+        """The file of this process's slot for one kind of metric. Raises OSError on a full disk."""
+        if self.directory is None:
+            raise RuntimeError("take a slot before asking for its files")
         if prefix not in self._files:
-            self._files[prefix] = MmapedDict(str(self.directory / f"{prefix}_slot{self.number}.db"))
+            self._files[prefix] = SlotFile(self.directory / f"{prefix}_slot{self.number}.db")
         return self._files[prefix]
 
     def leave(self) -> None:
         """Give the slot back and go on in memory; for tests, a process leaves by ending."""
         SlotValue.unbind_all()
         for file in self._files.values():
-            file.close()
+            file.close()  # type: ignore[no-untyped-call]
         self._files.clear()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
@@ -166,8 +177,8 @@ def _owner(path: Path) -> dict[str, Any] | None:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
-            owner: dict[str, Any] = json.loads(os.pread(fd, 4096, 0))
-        except ValueError:
+            owner: dict[str, Any] = dict(json.loads(os.pread(fd, 4096, 0)))
+        except (ValueError, TypeError):
             owner = {}
         return owner
     else:
@@ -189,6 +200,7 @@ class SlotValue:
     _multiprocess = True
     _lock = native.allocate_lock()
     _all: ClassVar[list[SlotValue]] = []
+    _waiting: ClassVar[list[SlotValue]] = []  # for room on the disk, counting in memory
 
     def __init__(
         self,
@@ -204,23 +216,34 @@ class SlotValue:
         self._prefix = f"gauge_{multiprocess_mode}" if typ == "gauge" else typ
         self._key = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
         self._value = 0.0
-        self._file: MmapedDict | None = None
+        self._file: SlotFile | None = None
         with self._lock:
             self._all.append(self)
             if SLOTS.number is not None:
-                self._bind()
+                self._begin()
 
-    def _bind(self) -> None:
-        self._file = SLOTS.file(self._prefix)
-        self._value += self._file.read_value(self._key)[0]
-        self._file.write_value(self._key, self._value, 0.0)
+    def _begin(self) -> None:
+        if not self._bind():
+            self._waiting.append(self)
+            return
+        while self._waiting and self._waiting[-1]._bind():
+            self._waiting.pop()
+
+    def _bind(self) -> bool:
+        try:
+            file = SLOTS.file(self._prefix)
+            self._value += file.read(self._key)
+        except OSError:
+            return False
+        file.write(self._key, self._value)
+        self._file = file
+        return True
 
     @classmethod
     def bind_all(cls) -> None:
         """Count in the files of the slot from now on, in memory's stead."""
         with cls._lock:
-            for value in cls._all:
-                value._bind()
+            cls._waiting[:] = [value for value in cls._all if not value._bind()]
 
     @classmethod
     def unbind_all(cls) -> None:
@@ -228,20 +251,21 @@ class SlotValue:
         with cls._lock:
             for value in cls._all:
                 value._file, value._value = None, 0.0
+            cls._waiting.clear()
 
     def inc(self, amount: float) -> None:
         """Add ``amount``."""
         with self._lock:
             self._value += amount
             if self._file is not None:
-                self._file.write_value(self._key, self._value, 0.0)
+                self._file.write(self._key, self._value)
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         """Make it ``value``."""
         with self._lock:
             self._value = value
             if self._file is not None:
-                self._file.write_value(self._key, value, 0.0)
+                self._file.write(self._key, value)
 
     def get(self) -> float:
         """The value of this process's slot."""

@@ -73,7 +73,8 @@ class State:
             with suppress(BlockingIOError):  # another worker reads just now: read too rather than wait for it
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
-            _keep(path, found)
+            with suppress(OSError):  # a full disk: then each worker reads for itself
+                _keep(path, found)
             return found
         finally:
             os.close(fd)
@@ -82,7 +83,7 @@ class State:
 def _read(metric: StateMetric) -> list[Any] | None:
     try:
         return [[list(labels), float(value)] for labels, value in metric.read()]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a database down, a mount gone: the rest goes on
         metrics.telemetry_errors.labels("scrape").inc()
         log.debug(
             "state unreadable",
@@ -92,11 +93,11 @@ def _read(metric: StateMetric) -> list[Any] | None:
 
 
 def _kept(path: Path) -> dict[str, list[Any]] | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept: dict[str, Any] = json.loads(path.read_bytes())
         if 0 <= time.time() - kept["at"] < _FRESH_SECONDS:
-            found: dict[str, list[Any]] = kept["metrics"]
-            return found
+            found: dict[str, Any] = kept["metrics"]
+            return {n: [[list(labels), float(value)] for labels, value in r] for n, r in found.items()}
     return None
 
 

@@ -1,0 +1,32 @@
+"""``python -m ops.bench``: see the package."""
+
+from __future__ import annotations
+
+import argparse
+
+from ops.bench import costs, fairness, scrapes, soak
+
+
+def main() -> None:
+    """Measure, and end with a line for each ratio."""
+    options = argparse.ArgumentParser(prog="make bench")
+    options.add_argument("--rounds", type=int, default=7, help="alternated rounds; the median counts")
+    options.add_argument("--requests", type=int, default=3000, help="requests a round and variant")
+    options.add_argument("--minutes", type=float, default=0, help="soak the site instead, and say how memory went")
+    chosen = options.parse_args()
+    if chosen.minutes:
+        soak.run(chosen.minutes)
+        return
+    print("telemetry, by CPU a request")
+    ratios = costs.measure(chosen.rounds, chosen.requests)
+    ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
+    print("fairness between connections")
+    ratios["p99_over_p50"] = fairness.measure(max(3, chosen.rounds // 2), chosen.requests)
+    print("scrapes")
+    ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
+    for name, value in ratios.items():
+        print(f"RATIO {name} {value:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Whether a scrape stays as quick as the first after many workers have come and gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+
+from ops.bench.server import Server, serving
+
+_RECYCLES = 500
+_SCRAPES = 40
+
+
+def _live_and_die(server: Server) -> None:
+    """Be a worker: take a slot, count as a busy site does (40 routes), and end without a word, as kill -9 leaves it."""
+    from church.observability import metrics, slots  # noqa: PLC0415  # each process binds its own
+
+    slots.SLOTS.take(server.settings.metrics_dir, "web")
+    for route in range(40):
+        metrics.http_requests.labels("GET", f"/bench/{route}", "200").inc()
+        metrics.http_request_duration.labels("GET", f"/bench/{route}", "2xx").observe(0.01)
+    os._exit(0)
+
+
+def _cost(server: Server) -> float:
+    before = server.cpu()
+    for _ in range(_SCRAPES):
+        server.get("/metrics")
+    return (server.cpu() - before) / _SCRAPES
+
+
+def measure(rounds: int) -> float:
+    """CPU of a scrape after 500 recycled workers over that of one after four."""
+    context = multiprocessing.get_context("fork")
+
+    def recycle(times: int) -> None:
+        for _ in range(times):
+            process = context.Process(target=_live_and_die, args=(server,))
+            process.start()
+            process.join()
+
+    with serving() as server:
+        recycle(4)
+        _cost(server)
+        first = statistics.median(_cost(server) for _ in range(rounds))
+        recycle(_RECYCLES)
+        last = statistics.median(_cost(server) for _ in range(rounds))
+        files = len(list(server.settings.metrics_dir.glob("*.db")))
+    print(f"  a scrape: {first * 1e3:.2f} ms of CPU, after {_RECYCLES} recycles {last * 1e3:.2f} ms, {files} files")
+    return last / first
