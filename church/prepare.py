@@ -45,8 +45,8 @@ def _is_prepared(settings: Settings, stamp: Path) -> bool:
         prepared = json.loads(stamp.read_text())
         address = (settings.instance / "church.db").as_uri() + "?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
-            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return bool(prepared["revisions"] == _fingerprint() and prepared["head"] == revision)
+            revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return bool(prepared["revisions"] == _fingerprint() and revisions == [(prepared["head"],)])
     return False
 
 

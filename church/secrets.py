@@ -36,7 +36,7 @@ def _parsed(text: str, instance: Path) -> dict[str, str]:
 
 def instance_secret(instance: Path, name: str) -> str:
     """The secret kept as ``name`` in ``instance``, made by whichever process asks first."""
-    instance.mkdir(parents=True, exist_ok=True)
+    instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(instance / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
