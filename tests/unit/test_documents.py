@@ -1,0 +1,200 @@
+"""The documents say what the code says: settings, metrics, commands, files and anchors, both ways."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from flask.testing import FlaskClient
+from opentelemetry import environment_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
+
+from church import documents
+from church.cli import church as command_group
+from church.config import Settings
+
+ROOT = documents.ROOT
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
+SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()}
+# Read where no Settings exist: by the image's build, and by the tests.
+ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_REQUIRE_SERVICES"}
+MADE_BY_THE_OPERATOR = "ops/.env"
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def part(name: str, start: str, end: str) -> str:
+    return (ROOT / name).read_text().partition(f"{start}\n")[2].partition(f"{end}\n")[0]
+
+
+def first_cells(table: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+def samples_of(family: str) -> set[str]:
+    return {family, *(f"{family}_{suffix}" for suffix in ("bucket", "sum", "count"))}
+
+
+def anchors(document: Path) -> set[str]:
+    """What a heading is called in an address, by GitHub's rule."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# -- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_settings_table_names_every_setting_once_and_no_other() -> None:
+    named = first_cells(part("README.md", "<!-- settings -->", "<!-- /settings -->"))
+    assert sorted(named) == sorted(SETTINGS)
+
+
+def test_example_environment_has_every_setting_at_its_default_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = part(".env.example", "# <settings>", "# </settings>")
+    pairs = dict(re.findall(r"^#([A-Z_]+)=(.*)$", written, re.MULTILINE))
+    assert pairs.keys() == SETTINGS
+    secret = {"CHURCH_ENV": "development", "SECRET_KEY": "x" * 40}
+    plain = Settings(**secret)  # type: ignore[arg-type]  # by their environment names
+    for name, value in (pairs | secret).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == plain
+
+
+def test_settings_table_says_default_form_and_limits() -> None:
+    rows = documents.settings_table().splitlines()
+    assert (
+        "| `WEB_CONCURRENCY` | whole number, from 1, to 64 | `2` | How many gunicorn workers serve requests. |" in rows
+    )
+    assert any(row.startswith("| `CHURCH_THREATS` | `observe` or `block` | `observe` |") for row in rows)
+    assert any(row.startswith("| `CHURCH_LIMIT_PAGE` | count/window | `600/minute` |") for row in rows)
+    assert any(row.startswith("| `SECRET_KEY` | secret |  |") for row in rows)
+
+
+@each_document
+def test_document_names_only_settings_that_exist(document: Path) -> None:
+    named = set(re.findall(r"\bCHURCH_[A-Z][A-Z_]*[A-Z]\b", document.read_text()))
+    assert named <= SETTINGS | ELSEWHERE
+
+
+@each_document
+def test_document_names_only_opentelemetry_variables_that_the_sdk_knows(document: Path) -> None:
+    named = set(re.findall(r"\bOTEL_[A-Z][A-Z_]*[A-Z]\b", document.read_text()))
+    assert named <= vars(environment_variables).keys() | vars(sdk_variables).keys()
+
+
+# -- the catalogue --------------------------------------------------------------------------------------------------
+
+
+def test_catalogue_names_every_metric_of_the_code_once_and_no_other() -> None:
+    table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("| label |")[0]
+    named = first_cells(table)
+    assert named == [row.name for row in documents.catalogue()]
+    assert len(set(named)) == len(named)
+
+
+def test_catalogue_has_every_metric_that_a_scrape_shows(client: FlaskClient) -> None:
+    client.get("/pages/first-run").close()
+    shown = dict(re.findall(r"^# TYPE (\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE))
+    assert shown.keys() > {"http_requests_total", "jobs_pending", "gunicorn_workers", "build_info"}
+    declared = {row.name: row.kind for row in documents.catalogue()}
+    assert {name: declared.get(name) for name in shown} == shown
+
+
+def test_catalogue_lists_the_labels_that_a_scrape_shows(client: FlaskClient) -> None:
+    client.get("/pages/first-run").close()
+    labels = {row.name: set(row.labels) for row in documents.catalogue()}
+    for name, inside in re.findall(r"^(\w+)\{(.*)\} ", client.get("/metrics").text, re.MULTILINE):
+        family = next(family for family in labels if name in samples_of(family))
+        assert set(re.findall(r'(\w+)="', inside)) - {"le"} == labels[family]
+
+
+def test_values_of_labels_are_told_of_every_label_that_has_a_fixed_set() -> None:
+    free = {"route", "status_code", "status_class", "kind", "path", "slot", "version", "commit", "python"}
+    used = {label for row in documents.catalogue() for label in row.labels}
+    assert documents.label_values().keys() == used - free
+
+
+def test_queries_ask_for_metrics_that_exist() -> None:
+    known = {sample for row in documents.catalogue() for sample in samples_of(row.name)} | {"up"}
+    fences = re.findall(r"```promql\n(.*?)```", (ROOT / "TELEMETRY.md").read_text(), re.DOTALL)
+    code = re.sub(r"#.*|\{.*?\}|\[\w+\]|\b(?:by|without) \(.*?\)", "", "\n".join(fences))
+    asked = set(re.findall(r"\b[a-z_]{2,}\b(?! ?\()", code)) - {"sum", "min", "max", "or"}
+    assert asked
+    assert asked <= known
+
+
+# -- commands, files, anchors ---------------------------------------------------------------------------------------
+
+
+def commands_in(text: str) -> Iterator[tuple[str, str]]:
+    """Each ``flask church NAME`` with what stands behind it on its line."""
+    yield from re.findall(r"\bflask(?: --app [\w./]+)? church ([a-z]\w*)([^`\n|&;]*)", text)
+
+
+@each_document
+def test_document_names_only_commands_and_options_that_exist(document: Path) -> None:
+    for name, rest in commands_in(document.read_text()):
+        command = command_group.commands.get(name)
+        assert command is not None, f"flask church {name}"
+        options = {option for p in command.params if isinstance(p, click.Option) for option in p.opts} | {"--help"}
+        assert set(re.findall(r"(?<!\S)--\w+", rest)) <= options, f"flask church {name}{rest}"
+
+
+def test_readme_names_every_command() -> None:
+    assert {name for name, _ in commands_in((ROOT / "README.md").read_text())} >= command_group.commands.keys() - {
+        "run"
+    }
+
+
+@each_document
+def test_document_links_to_files_and_headings_that_exist(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@each_document
+def test_document_names_only_files_that_exist(document: Path) -> None:
+    named = re.findall(
+        r"[\s`(]((?:church|ops|tests|docs|templates|static|content)/[\w./-]*\w)(?=[\s`,.;:)#])", document.read_text()
+    )
+    missing = [name for name in named if not (ROOT / name).exists() and name != MADE_BY_THE_OPERATOR]
+    assert missing == []
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the three documents that have a made part, in the place of the real one."""
+    for name in ("README.md", ".env.example", "TELEMETRY.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.setattr(documents, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_check_says_which_document_differs_and_write_mends_it(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert documents.main(["--check"]) == 0, "run python -m church.documents --write"
+    readme = copies / "README.md"
+    right = readme.read_text()
+    readme.write_text(right.replace("How many gunicorn workers", "How few gunicorn workers"))
+    assert documents.main(["--check"]) == 1
+    assert capsys.readouterr().out.startswith("README.md: differs")
+    assert documents.main(["--write"]) == 0
+    assert readme.read_text() == right
+
+
+def test_document_without_its_markers_is_refused(copies: Path) -> None:
+    (copies / "TELEMETRY.md").write_text("no markers here\n")
+    with pytest.raises(ValueError, match="no lines <!-- catalogue -->"):
+        documents.main(["--check"])
