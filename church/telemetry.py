@@ -22,7 +22,7 @@ from church.config import Settings
 from church.observability import logs, metrics, requests, slots, strict, threats
 from church.observability.budget import Budget
 from church.observability.endpoint import ScrapeEndpoint
-from church.observability.requests import current
+from church.observability.requests import under_way
 from church.observability.scan import TooDeepError, leave_body, scan
 from church.observability.state import State, StateMetric
 from church.version import COMMIT, VERSION
@@ -116,8 +116,8 @@ def end_process() -> None:
 
 
 def _log_context() -> dict[str, Any]:
-    observation = current.get()
-    return observation.context() if observation is not None and not observation.finished else {}
+    observation = under_way()
+    return observation.context() if observation is not None else {}
 
 
 # -- the verbs ------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def _security_record(event_type: str, severity: str, fields: dict[str, Any]) -> 
         return
     if withheld:
         fields = {**fields, "withheld": withheld}
-    observation = current.get()
+    observation = under_way()
     if observation is not None:
         fields = {**fields, "ip": observation.client, "method": observation.method}
     security_log.warning(event_type, extra={"event": f"security.{event_type}", "severity": severity, **fields})
@@ -189,7 +189,7 @@ def span(name: str, carrier: dict[str, str] | None = None, **attributes: Any) ->
 
     ``carrier`` is what ``trace_headers`` gave where the work was asked for, so that its trace goes on.
     """
-    observation = current.get()
+    observation = under_way()
     if _tracing is None or (observation is not None and observation.ids is None):
         return nullcontext()
     found: AbstractContextManager[Any] = _tracing.span(name, carrier, attributes)
@@ -209,13 +209,13 @@ def instrument_engine(engine: Engine) -> None:
 
 def request_id() -> str | None:
     """The id that joins the record, the trace, the error page and the response header of this request."""
-    observation = current.get()
+    observation = under_way()
     return observation.request_id if observation is not None else None
 
 
 def quiet_route() -> None:
     """Leave the request under way out of the HTTP metrics and the access log: a WebSocket lasts for hours."""
-    observation = current.get()
+    observation = under_way()
     if observation is not None:
         observation.logged = False
 
@@ -286,7 +286,7 @@ def _start_tracing(app: Flask) -> Callable[..., Any] | None:
 
 
 def _note_span(span: Any, _environ: WSGIEnvironment) -> None:
-    observation = current.get()
+    observation = under_way()
     if observation is not None and span.is_recording():
         context = span.get_span_context()
         observation.ids = (f"{context.trace_id:032x}", f"{context.span_id:016x}")

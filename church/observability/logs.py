@@ -64,9 +64,14 @@ class RecordFormatter(JsonFormatter):
         trace, stack = message_dict.pop("exc_info", None), message_dict.pop("stack_info", None)
         log_data.update({**self._context(), **added, **message_dict})
         if trace:
-            log_data["exception"] = str(trace)[-MAX_VALUE:]  # its last line says what went wrong
+            log_data["exception"] = _last_lines(str(trace))
         if stack:
-            log_data["stack"] = str(stack)[-MAX_VALUE:]
+            log_data["stack"] = _last_lines(str(stack))
+
+
+def _last_lines(trace: str) -> str:
+    """Of a long traceback its end, which says what went wrong; whole lines, so that no secret is cut in two."""
+    return trace if len(trace) <= MAX_VALUE else trace[-MAX_VALUE:].partition("\n")[2] or trace
 
 
 class Handler(logging.Handler):
@@ -157,6 +162,7 @@ def install(handler: Handler, level: str) -> None:
         logger.propagate = True
     logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("werkzeug").setLevel("WARNING")
+    logging.getLogger("flask-limiter").setLevel("WARNING")  # a line for every 429, which telemetry has told already
     sys.excepthook = _log_uncaught
 
 

@@ -26,7 +26,7 @@ _SECRET_LOOKS = re.compile(
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"
-    r"|(?P<account>://[^\s/:@]{1,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
+    r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
     r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
     r"|\b\d(?:[ -]?\d){12,39}\b",
     re.IGNORECASE,
@@ -69,8 +69,15 @@ def redact(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
-        return {str(k)[:_MAX_NAME]: redact(str(k), v) for k, v in islice(value.items(), _MAX_ITEMS)}
+        return {redact_text(str(k))[:_MAX_NAME]: redact(str(k), v) for k, v in islice(value.items(), _MAX_ITEMS)}
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact(name, item) for item in islice(value, _MAX_ITEMS)]
+        return [_redact_item(name, item) for item in islice(value, _MAX_ITEMS)]
     plain = isinstance(value, int | float) and isfinite(value) and abs(value) < _LEAST_CARD
     return value if value is None or plain else redact_text(str(value))
+
+
+def _redact_item(name: str, item: Any) -> Any:
+    """An item of a collection; headers and form fields often come as pairs."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return [redact_text(item[0])[:_MAX_NAME], redact(item[0], item[1])]
+    return redact(name, item)

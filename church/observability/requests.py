@@ -19,6 +19,8 @@ from church.observability.redaction import redact_text
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
 
+_WITHOUT_BODY = frozenset({204, 304})  # the response still holds one, and none of it is sent
+
 current: ContextVar[Observation | None] = ContextVar("church_observation", default=None)
 
 
@@ -166,6 +168,12 @@ def prepare(static: dict[str, str]) -> None:
     )
 
 
+def under_way() -> Observation | None:
+    """The request that is being answered here; one that has ended is nobody's any more."""
+    observation = current.get()
+    return observation if observation is not None and not observation.finished else None
+
+
 class Door:
     """WSGI middleware: where a request comes in and, however it ends, goes out counted."""
 
@@ -226,7 +234,7 @@ def _note(observation: Observation, response: Response) -> None:
     observation.route = rule.rule if rule is not None else metrics.UNMATCHED
     observation.status = response.status_code
     response.headers["X-Request-ID"] = observation.request_id
-    if observation.method != "HEAD":
+    if observation.method != "HEAD" and observation.status not in _WITHOUT_BODY:
         if response.is_sequence:
             observation.sent = sum(map(len, response.response))
         elif response.direct_passthrough:

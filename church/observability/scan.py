@@ -34,7 +34,7 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
     """What looks like an attack in the request under way; at most ``body_limit`` bytes of its body are looked at."""
     environ = request.environ
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
-    path, _, query = raw.partition("?")
+    path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
     headers = [(name, value) for key, value in environ.items() if (name := _header_name(key)) is not None]
     form: list[tuple[str, str]] = []
     strings: list[str] = []
@@ -65,8 +65,8 @@ def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
     for name, value in request.form.items(multi=True):
         if limit <= 0:
             return
+        yield name[:limit], value[: max(limit - len(name), 0)]
         limit -= len(name) + len(value)
-        yield name, value[: max(limit, 0) + len(value)]
     for field, file in request.files.items(multi=True):
         yield field, file.filename or ""
 
@@ -80,7 +80,11 @@ def _json_strings(limit: int) -> Iterator[str]:
     if parsed is None:
         yield raw[:limit].decode("utf-8", "replace")
     else:
-        yield from threats.strings_of(parsed)
+        for string in threats.strings_of(parsed):
+            if limit <= 0:
+                return
+            yield string[:limit]
+            limit -= len(string)
 
 
 def scan(body_limit: int, report: Report) -> bool:
