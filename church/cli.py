@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
-from church.config import ConfigError, Settings, load_settings
-
-church = AppGroup("church", help="Run and look after the site.")
+from church.config import ConfigError, load_settings
 
 
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except ConfigError as error:
-        raise click.ClickException(f"The site can't start with these settings:\n{error}") from None
+class _Commands(AppGroup):
+    """What goes wrong for a reason that an operator can mend is told in a line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise click.ClickException(f"The site can't start with these settings:\n{error}") from None
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
+        except Exception as error:
+            if _is_the_operators(error):
+                raise click.ClickException(str(error).splitlines()[0]) from None
+            raise
+
+
+def _is_the_operators(error: Exception) -> bool:
+    from sqlalchemy.exc import DBAPIError
+
+    from church.backup import BackupError
+    from church.errors import ChurchError
+
+    return isinstance(error, BackupError | ChurchError | DBAPIError)
+
+
+church = _Commands("church", help="Run and look after the site.")
 
 
 @church.command(with_appcontext=False)
@@ -26,7 +46,7 @@ def run() -> None:
     from church import supervisor
     from church.prepare import prepare
 
-    settings = _settings()
+    settings = load_settings()
     prepare(settings)
     click.echo(f"{settings.site_name}: {settings.origin}")
     sys.exit(supervisor.run(settings))
@@ -37,7 +57,7 @@ def migrate() -> None:
     """Bring the database to the head of the migrations, making it if it is not there."""
     from church import migrations
 
-    settings = _settings()
+    settings = load_settings()
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrations.migrate(settings)
     click.echo(f"The database is at {migrations.head()}.")
@@ -49,7 +69,7 @@ def downgrade(revision: str) -> None:
     """Take the database back to REVISION, as the rollback of an upgrade asks."""
     from church import migrations
 
-    migrations.downgrade(_settings(), revision)
+    migrations.downgrade(load_settings(), revision)
     click.echo(f"The database is at {revision}.")
 
 
@@ -69,7 +89,7 @@ def work(info: ScriptInfo) -> None:
     from church import jobs, telemetry
     from church.services import pages
 
-    telemetry.start_process(_settings(), "work")
+    telemetry.start_process(load_settings(), "work")
     try:
         app = info.load_app()
         pages.queue_index(app)  # the pages may have changed while nobody looked
@@ -118,10 +138,7 @@ def backup(file: Path) -> None:
     """Write a consistent snapshot of database and content to FILE, while the site runs."""
     from church import backup as backups
 
-    try:
-        backups.backup(_settings(), file)
-    except backups.BackupError as error:
-        raise click.ClickException(str(error)) from None
+    backups.backup(load_settings(), file)
     click.echo(f"{file}: {file.stat().st_size:,} bytes. It holds no secrets: keep those apart.")
 
 
@@ -132,10 +149,7 @@ def restore(file: Path, force: bool) -> None:
     """Put the database and content of FILE in place; stop the site first."""
     from church import backup as backups
 
-    try:
-        restored = backups.restore(_settings(), file, force=force)
-    except backups.BackupError as error:
-        raise click.ClickException(str(error)) from None
+    restored = backups.restore(load_settings(), file, force=force)
     click.echo(f"Restored from {file}.")
     for kept in restored.kept:
         click.echo(f"What was there before is kept as {kept}.")
@@ -149,7 +163,7 @@ def maintenance(state: str, minutes: int | None) -> None:
     from church import maintenance as flag
 
     if state == "on":
-        flag.turn_on(_settings(), minutes)
+        flag.turn_on(load_settings(), minutes)
     else:
-        flag.turn_off(_settings())
+        flag.turn_off(load_settings())
     click.echo(f"Maintenance is {state}.")

@@ -57,8 +57,9 @@ def _on_exceeded(error: RateLimitExceeded) -> Response:
     hit = limiter.current_limit
     name = str(getattr(error.limit, "scope", None) or "other")
     telemetry.track_rate_limit(name)
-    wait = max(1, math.ceil(hit.reset_at - time.time())) if hit is not None else 60
-    return error_response(429, retry_after=wait)
+    window = error.limit.limit.get_expiry()
+    left = math.ceil(hit.reset_at - time.time()) if hit is not None else window
+    return error_response(429, retry_after=min(max(left, 1), window))
 
 
 def init_app(app: Flask) -> None:

@@ -36,7 +36,7 @@ TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)
 http_request_duration = Histogram(
     "http_request_duration_seconds",
-    "From the first byte of a request's head to the last of its answer.",
+    "From the end of a request's head to the last byte of its answer.",
     ["method", "route", "status_class"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
     registry=CATALOGUE,

@@ -46,7 +46,7 @@ def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(site: Start
         lines = one.value("http_requests_total")
         wait_until(lambda n=lines: one.value("http_requests_total") > n + 200, "load is on")
         subprocess.run([program, "--force", "--state", tmp_path / "state", config], check=True)
-        wait_until(lambda: (one.logs / "combined.log").exists(), f"a new log after turn {turn}")
+        wait_until((one.logs / "combined.log").exists, f"a new log after turn {turn}")
     stop.set()
     tally = next(background)
     assert tally.unanswered == 0

@@ -72,12 +72,11 @@ def test_body_declared_too_large_is_413_before_it_is_sent(port: int) -> None:
 
 
 def test_body_chunked_without_end_is_413(port: int) -> None:
-    chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    chunks = (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 1000
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-        with pytest.raises(OSError, match=r".*"):  # the server answers and closes; it does not read for ever
-            for _ in range(10_000):
-                client.sendall(chunk)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):  # the server closes; it does not read for ever
+            client.sendall(chunks)
     assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 200
 
 

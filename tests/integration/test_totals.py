@@ -81,7 +81,9 @@ def test_totals_after_kill_9_miss_at_most_what_was_in_flight_and_gauges_are_true
         before = counted(one)
         victim = one.worker_pids()[0]
         stop = threading.Event()
-        background = load.in_background(lambda stop=stop: load.run(one.port, PATHS, CONNECTIONS, lambda _: stop.is_set()))
+        background = load.in_background(
+            lambda stop=stop: load.run(one.port, PATHS, CONNECTIONS, lambda _: stop.is_set())
+        )
         next(background)
         started = sum(before.values())
         wait_until(lambda s=started: sum(counted(one).values()) > s + 300, "load is on")

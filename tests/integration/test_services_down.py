@@ -1,0 +1,49 @@
+"""The site over PostgreSQL and Redis, and without them: what leans on them says 503, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tests.services_fixture import Postgres, RedisServer, wait_until
+from tests.site_fixture import Site
+
+Start = Callable[..., Site]
+
+
+def test_site_on_postgresql_and_redis_outlives_a_restart_of_both(
+    site: Start, postgres: Postgres, postgres_url: str, redis_server: RedisServer
+) -> None:
+    one = site(store=False, DATABASE_URL=postgres_url, REDIS_URL=redis_server.url)
+    assert one.get("/pages/?q=nothing-of-the-kind")[0] == 200
+    assert (one.value("database_up"), one.value("store_up")) == (1, 1)
+    postgres.stop()
+    redis_server.stop()
+    try:
+        status, body = one.get("/ready", Accept="application/json")
+        assert status == 503
+        assert json.loads(body)["checks"]["database"] is False
+        assert one.get("/pages/terms")[0] == one.get("/health")[0] == 200
+        assert one.get("/pages/?q=backup")[0] == 503
+        assert (one.value("database_up"), one.value("store_up")) == (0, 0)
+        wait_until(lambda: "jobs_pending" not in {name for name, _ in one.samples()}, "what is not known is absent")
+    finally:
+        postgres.start()
+        redis_server.start()
+    wait_until(lambda: one.get("/ready")[0] == 200, "the pool recovers by itself")
+    wait_until(lambda: one.value("store_up") == 1, "the store is found again")
+    assert one.get("/pages/?q=backup")[0] == 200
+
+
+def test_limit_holds_over_workers_and_while_the_store_is_down(site: Start, redis_server: RedisServer) -> None:
+    one = site(store=False, REDIS_URL=redis_server.url, CHURCH_LIMIT_SEARCH="5/hour")
+    answers = [one.get("/pages/?q=x")[0] for _ in range(8)]
+    assert answers == [200] * 5 + [429] * 3
+    redis_server.pause()
+    try:
+        answers = [one.get("/pages/?q=x")[0] for _ in range(14)]
+        assert set(answers) == {200, 429}
+        assert answers.count(200) <= 5 * one.settings.workers  # each worker counts by itself until it is back
+    finally:
+        redis_server.go_on()
+    wait_until(lambda: one.get("/pages/?q=x")[0] == 429, "the shared count is in force again")
