@@ -45,12 +45,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
+def app(settings: Settings) -> Flask:
     """The site over an empty, migrated SQLite database."""
     migrations.migrate(settings)
     app = create_app(settings)
     app.testing = True
-    yield app
+    return app
 
 
 @pytest.fixture
