@@ -68,7 +68,7 @@ def test_body_that_drips_is_a_408_by_one_deadline_for_all_of_it(monkeypatch: pyt
     for expected in (b"a", b"b"):
         assert reader.read(10) == expected
         now[0] += 15
-    with pytest.raises(RequestTimeout):
+    with pytest.raises(RequestTimeout), gevent.Timeout(5, AssertionError("the clock was set anew")):
         reader.read(10)
 
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -147,20 +148,31 @@ def test_two_processes_count_forty_thousand_exactly(start: Callable[..., Process
     assert totals(tmp_path)["things_total late"] == 40_000
 
 
-def test_threads_of_one_process_count_exactly(here: Path) -> None:
+class Interrupted(float):
+    """One, whose addition lets another thread run in the middle of it."""
+
+    def __radd__(self, other: float) -> float:
+        time.sleep(0)
+        return other + 1.0
+
+
+@pytest.mark.parametrize(("amount", "each"), [(1.0, 5_000), (Interrupted(1.0), 500)])
+def test_threads_of_one_process_count_exactly(here: Path, amount: float, each: int) -> None:
     SLOTS.take(here, "web")
     counter = Counter("threaded", "Threaded.", ["kind"], registry=CollectorRegistry())
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # a switch between reading and writing, if there is room for one
+    sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=lambda: [counter.labels("x").inc() for _ in range(5_000)]) for _ in range(8)]
+        threads = [
+            threading.Thread(target=lambda: [counter.labels("x").inc(amount) for _ in range(each)]) for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     finally:
         sys.setswitchinterval(before)
-    assert totals(here)["threaded_total x"] == 40_000
+    assert totals(here)["threaded_total x"] == 8 * each
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
