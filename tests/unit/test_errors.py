@@ -111,7 +111,7 @@ def test_method_that_is_not_taken_is_told_which_are(client: FlaskClient) -> None
 
 
 def test_body_that_is_too_large_is_a_413(app: Flask) -> None:
-    add_view(app, "/echo", request.get_data, methods=["POST"])
+    add_view(app, "/echo", lambda: request.get_data(as_text=True), methods=["POST"])
     app.config["WTF_CSRF_ENABLED"] = False
     most = app.config["MAX_CONTENT_LENGTH"]
     answer = app.test_client().post("/echo", data=b"x" * (most + 1), headers=JSON)
@@ -180,7 +180,7 @@ def test_error_page_needs_no_database(app: Flask, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("church.database.Database.read", down)
     monkeypatch.setattr("church.database.Database.ping", down)
-    add_view(app, "/fails/<int:status>", abort)
+    add_view(app, "/fails/<int:code>", abort)
     client = app.test_client()
     for status in (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503):
         answer = client.get(f"/fails/{status}")
