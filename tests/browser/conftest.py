@@ -1,0 +1,110 @@
+"""One Chromium and two sites for the whole folder, and windows that may not complain."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.places import GUARDED, write_content
+from tests.browser.watch import Watch
+from tests.conftest import SETTINGS_OF_THE_SHELL
+from tests.services_fixture import require
+from tests.site_fixture import ROOT, Site
+
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; Playwright's own is never downloaded. Ends with this folder: its event loop bears no other."""
+    program = require("Chromium", shutil.which("chromium"), "apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def _made(folder: Path, **extra: str) -> Site:
+    """A site, made before any test cleans the environment of the shell's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(SETTINGS_OF_THE_SHELL)]:
+            patch.delenv(name)
+        return Site(folder, CHURCH_CONTENT=str(write_content(folder / "content")), **extra)
+
+
+@pytest.fixture(scope="package")
+def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The site as it comes, its pages indexed. Needs the browser first: without one there is nothing to start for."""
+    site = _made(tmp_path_factory.mktemp("demo"), CHURCH_LIMIT_SEARCH="1000000/minute")
+    try:
+        site.start()
+        index = [sys.executable, "-m", "flask", "church", "index"]
+        subprocess.run(index, env=site.environment, cwd=ROOT, check=True, capture_output=True)
+        yield site
+    finally:
+        site.stop()
+
+
+@pytest.fixture(scope="package")
+def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that refuses all it can, for the pages that say so."""
+    site = _made(tmp_path_factory.mktemp("guarded"), **GUARDED)
+    try:
+        yield site.start()
+    finally:
+        site.stop()
+
+
+class Windows:
+    """Opens windows on the demo site, each with a profile of its own, and keeps what they complain of."""
+
+    def __init__(self, chromium: Browser, site: Site) -> None:
+        self._chromium = chromium
+        self.site = site
+        self.opened: list[tuple[BrowserContext, Watch]] = []
+
+    def __call__(self, path: str | None = None, width: int = 1280, **options: Any) -> Page:
+        """A page at ``path``; ``options`` are those of a Playwright context. Nothing moves unless a test wants it."""
+        window = {"viewport": {"width": width, "height": 844}, "reduced_motion": "reduce", "base_url": self.site.url}
+        context = self._chromium.new_context(**{**window, **options})
+        context.set_default_timeout(10_000)
+        self.opened.append((context, Watch(context)))
+        page = context.new_page()
+        if path is not None:
+            page.goto(path)
+        return page
+
+    @property
+    def complaints(self) -> list[str]:
+        """Of all windows so far."""
+        return [complaint for _, watch in self.opened for complaint in watch.complaints]
+
+    def close(self) -> None:
+        """Close them all, which ends what their pages still ask for."""
+        for context, _ in self.opened:
+            context.close()
+
+
+@pytest.fixture
+def windows(chromium: Browser, demo: Site) -> Iterator[Windows]:
+    """Windows for this test; an error in the console, a refusal by the policy or a failed request fails it."""
+    made = Windows(chromium, demo)
+    yield made
+    made.close()
+    assert made.complaints == []

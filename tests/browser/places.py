@@ -1,0 +1,117 @@
+"""Every kind of page that a visitor can come to, and how to get there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, Route
+
+from church import maintenance
+from tests.pages_fixture import write_page
+from tests.services_fixture import wait_until
+from tests.site_fixture import ROOT, Site
+
+PAGES = {
+    "home": "/",
+    "list": "/pages/",
+    "search": "/pages/?q=backup",
+    "search without a result": "/pages/?q=zzzz&tag=basics",
+    "tag": "/pages/?tag=running",
+    "unknown tag": "/pages/?tag=nonesuch",
+    "public page": "/pages/writing-a-page",
+    "members teaser": "/pages/reading-the-metrics",
+    "premium teaser": "/pages/under-load",
+    "page of extremes": "/pages/extremes",
+}
+
+_LONG = "averylongwordthatgoesonandonwithoutanyplaceatwhichitcouldbebrokenandmustnotwidenthepage"
+_EXTREMES = f"""{_LONG} and https://example.org/{_LONG}?{_LONG} and `{_LONG}`.
+
+## The part {_LONG}
+
+| {" | ".join(["Column"] * 9)} |
+| {" | ".join(["---"] * 9)} |
+| {_LONG} | `{_LONG}` {"| cell " * 7}|
+
+```python
+{_LONG} = "{_LONG}"
+```
+
+!!! danger "{_LONG}"
+    {_LONG}
+
+- {_LONG}
+    - {_LONG}
+        - `{_LONG}`
+
+> {_LONG}[^1]
+
+[^1]: {_LONG}
+"""
+
+
+def write_content(folder: Path) -> Path:
+    """The demo pages, one of extremes, and one that cannot be rendered."""
+    shutil.copytree(ROOT / "content", folder)
+    front = {"date": "2026-12-01", "tags": f"[basics, {_LONG[:40]}]", "summary": _LONG}
+    write_page(folder, "extremes", _EXTREMES, title=_LONG, **front)
+    write_page(folder, "broken", "- " * 3000 + "x", title="Broken", date="2020-01-01")
+    return folder
+
+
+GUARDED = {
+    "CHURCH_THREATS": "block",
+    "CHURCH_LIMIT_SEARCH": "1/hour",
+    "CHURCH_MAX_BODY": "16384",
+    "METRICS_TOKEN": "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S",
+    "WEB_CONCURRENCY": "1",
+}
+
+
+def refused_attack(site: Site) -> str:
+    """The address of a search that a site which blocks answers with 403."""
+    return f"{site.url}/pages/?q=<script>alert(1)</script>"
+
+
+def _post(page: Page, url: str, body: str, content_type: str) -> None:
+    """Go to ``url`` by a POST of ``body``, which no page of the site would send."""
+
+    def as_post(route: Route) -> None:
+        headers = {**route.request.headers, "content-type": content_type}
+        route.continue_(method="POST", post_data=body, headers=headers)
+
+    page.route(url, as_post)
+    page.goto(url)
+    page.unroute(url)
+
+
+def _in_maintenance(page: Page, site: Site) -> None:
+    maintenance.turn_on(site.settings, 10)
+    try:
+        wait_until(lambda: site.get("/")[0] == 503, "the site is shut")
+        page.goto(site.url)
+    finally:
+        maintenance.turn_off(site.settings)
+        wait_until(lambda: site.get("/")[0] == 200, "the site is open again")
+
+
+def _too_often(page: Page, site: Site) -> None:
+    site.get("/pages/?q=first")
+    page.goto(f"{site.url}/pages/?q=second")
+
+
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
+
+ERRORS: dict[int, Callable[[Page, Site], object]] = {
+    400: lambda page, site: _post(page, f"{site.url}/", "[" * 4000 + "]" * 4000, _JSON),
+    401: lambda page, site: page.goto(f"{site.url}/metrics"),
+    403: lambda page, site: page.goto(refused_attack(site)),
+    404: lambda page, site: page.goto(f"{site.url}/pages/nothing-here"),
+    405: lambda page, site: _post(page, f"{site.url}/", "a=b", _FORM),
+    413: lambda page, site: _post(page, f"{site.url}/pages/", "a=" + "b" * 20_000, _FORM),
+    429: _too_often,
+    500: lambda page, site: page.goto(f"{site.url}/pages/broken"),
+    503: _in_maintenance,
+}

@@ -1,0 +1,69 @@
+"""Every kind of page, errors among them: quiet, no wider than its window, and WCAG 2.2 AA by axe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Windows
+from tests.browser.places import ERRORS, PAGES
+from tests.browser.watch import inaccessible
+from tests.services_fixture import wait_until
+from tests.site_fixture import Site
+
+
+@pytest.fixture(scope="module", params=[*PAGES, *map(str, ERRORS)])
+def place(request: pytest.FixtureRequest, chromium: Browser, demo: Site) -> Iterator[tuple[Page, Windows]]:
+    """Each place of the site in turn, gone to once for all the tests that look at it."""
+    windows = Windows(chromium, demo)
+    page = windows()
+    if request.param in PAGES:
+        answer = page.goto(PAGES[request.param])
+        assert answer is not None
+        assert answer.status == 200
+    else:
+        ERRORS[int(request.param)](page, request.getfixturevalue("guarded"))
+        assert page.locator(".error-status").inner_text() == request.param
+    yield page, windows
+    windows.close()
+
+
+def test_place_makes_the_browser_complain_of_nothing(place: tuple[Page, Windows]) -> None:
+    page, windows = place
+    expect(page.get_by_role("button", name="Dark theme")).to_be_visible()  # the last script has run
+    assert windows.complaints == []
+
+
+def test_place_is_no_wider_than_its_window(place: tuple[Page, Windows]) -> None:
+    page, _ = place
+    for width in (1280, 390, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_place_gives_axe_nothing_to_find(place: tuple[Page, Windows]) -> None:
+    page, _ = place
+    for width, scheme in product((1280, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert inaccessible(page) == [], (width, scheme)
+
+
+def test_copy_button_that_shows_gives_axe_nothing_to_find(windows: Windows) -> None:
+    page = windows("/pages/first-run")
+    page.locator(".codehilite").first.hover()
+    expect(page.locator(".copy").first).to_have_css("opacity", "1")
+    assert inaccessible(page) == []
+
+
+def test_wide_code_and_tables_scroll_in_their_own_box_by_the_keyboard(windows: Windows) -> None:
+    page = windows("/pages/extremes", width=390)
+    for kind in ("pre", "table"):
+        box = page.locator(f".prose {kind}").first
+        expect(box).to_have_attribute("tabindex", "0")
+        box.focus()
+        page.keyboard.press("ArrowRight")
+        wait_until(lambda box=box: box.evaluate("box => box.scrollLeft") > 0, f"{kind} scrolls")  # type: ignore[misc]

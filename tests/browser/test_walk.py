@@ -1,0 +1,149 @@
+"""The way through the site that a visitor takes: by the mouse, and by the keyboard alone."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Windows
+from tests.services_fixture import wait_until
+
+DARK = "rgb(23, 22, 27)"
+
+
+def _at_the_top(page: Page, heading: str) -> None:
+    """The heading comes to stand in the upper quarter of the window."""
+    distance = f"document.getElementById('{heading}').getBoundingClientRect().top / innerHeight"
+    wait_until(lambda: 0 <= page.evaluate(distance) < 0.25, f"{heading} is at the top")
+
+
+def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) -> None:
+    page = windows("/", reduced_motion="no-preference")
+    page.get_by_role("link", name="All pages").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pages")
+    expect(page.get_by_role("navigation", name="Site").get_by_role("link", name="Pages")).to_have_attribute(
+        "aria-current", "page"
+    )
+
+    page.get_by_label("Search the pages").fill("front matter")
+    page.get_by_role("button", name="Search").click()
+    expect(page).to_have_url(re.compile(r"/pages/\?q=front\+matter$"))
+    expect(page.locator(".card").first.locator("mark").first).to_have_text(re.compile("front|matter", re.IGNORECASE))
+    expect(page.get_by_label("Search the pages")).to_have_value("front matter")
+
+    page.get_by_role("link", name="Writing a page").click()
+    expect(page).to_have_url(re.compile("/pages/writing-a-page$"))
+    contents = page.get_by_role("navigation", name="On this page")
+    contents.get_by_role("link", name="Tables").click()
+    expect(page).to_have_url(re.compile("#tables$"))
+    _at_the_top(page, "tables")
+    expect(contents.locator("[aria-current]")).to_have_text("Tables")
+
+    page.get_by_role("button", name="Dark theme").click()
+    expect(page.locator("body")).to_have_css("background-color", DARK)
+    page.reload()
+    expect(page.locator("body")).to_have_css("background-color", DARK)
+
+    _to_the_neighbour_and_back(page)
+    expect(page.locator("body")).to_have_css("background-color", DARK)
+
+
+def _to_the_neighbour_and_back(page: Page) -> None:
+    here = page.get_by_role("heading", level=1).inner_text()
+    neighbours = page.get_by_role("navigation", name="Neighbouring pages")
+    there = neighbours.get_by_role("link", name="Next").inner_text().removeprefix("Next").strip()
+    neighbours.get_by_role("link", name="Next").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(there)
+    neighbours.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(here)
+
+
+_FOCUSED = """() => {
+  const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
+  const name = e.labels?.[0]?.innerText || e.innerText || e.getAttribute("aria-label") || "";
+  const ring = style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2;
+  const seen = box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight && box.left >= 0;
+  return { tag: e.localName, name: name.trim(), shown: ring && seen };
+}"""
+
+
+def _tab(page: Page) -> str:
+    """Press Tab; the name of what has the focus now, which must be to be seen."""
+    page.keyboard.press("Tab")
+    focused = page.evaluate(_FOCUSED)
+    assert focused["tag"] == "body" or focused["shown"], focused
+    return "" if focused["tag"] == "body" else str(focused["name"])
+
+
+def _tab_to(page: Page, name: str) -> None:
+    seen: list[str] = []
+    while name not in (found := _tab(page)):
+        seen.append(found)
+        assert len(seen) < 60, seen
+
+
+def _skip_to_the_text(page: Page) -> None:
+    """The first stop of every page is the link over the header, and it is shown once it has the focus."""
+    assert _tab(page) == "Skip to the text"
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
+    page = windows("/")
+    _skip_to_the_text(page)
+    assert _tab(page) == "All pages"
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/pages/$"))
+
+    _skip_to_the_text(page)
+    assert _tab(page) == "Search the pages"
+    page.keyboard.type("front matter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Search")
+
+    _skip_to_the_text(page)
+    _tab_to(page, "Writing a page")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/pages/writing-a-page$"))
+
+    _tab_to(page, "Dark theme")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Dark theme", pressed=True)).to_be_focused()
+    expect(page.locator("body")).to_have_css("background-color", DARK)
+
+    _tab_to(page, "Tables")
+    page.keyboard.press("Enter")
+    _at_the_top(page, "tables")
+    _tab_to(page, "Next")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Who may read what")
+
+
+def test_every_stop_of_the_keyboard_shows_where_it_is(windows: Windows) -> None:
+    for path, width in (("/", 1280), ("/pages/?q=backup", 390), ("/pages/writing-a-page", 390)):
+        page = windows(path, width=width)
+        stops = 0
+        while _tab(page):
+            stops += 1
+        assert stops >= 15, path
+
+
+def test_logo_leads_home_and_the_footer_to_the_small_print(windows: Windows) -> None:
+    page = windows("/pages/under-load")
+    for name, heading in (("Terms", "Terms of use"), ("Privacy", "Privacy")):
+        page.get_by_role("navigation", name="Small print").get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+    page.get_by_role("link", name="BambiSleep Church").click()
+    expect(page).to_have_url(re.compile(":[0-9]+/$"))
+
+
+def test_tag_narrows_the_list_and_the_way_back_widens_it(windows: Windows) -> None:
+    page = windows("/pages/")
+    whole = page.locator(".card").count()
+    page.get_by_role("navigation", name="Topics").get_by_role("link", name=re.compile("^watching")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pages about watching")
+    assert 0 < page.locator(".card").count() < whole
+    page.get_by_role("link", name="Show all pages").click()
+    expect(page.locator(".card")).to_have_count(whole)

@@ -1,0 +1,51 @@
+"""What a browser complains of while a visitor reads, and what axe finds on the page before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+
+_REFUSALS_TO_CONSOLE = """
+addEventListener("securitypolicyviolation", e => console.error(`refused by the policy: ${e.violatedDirective}`));
+"""
+_STATUS_IN_CONSOLE = "Failed to load resource: the server responded with a status of"
+_AXE = """async () => {
+  const found = await axe.run(document, { resultTypes: ["violations"], rules: { "target-size": { enabled: true } } });
+  return found.violations.flatMap(v => v.nodes.map(n => `${v.id} at ${n.target}: ${n.failureSummary}`));
+}"""
+
+
+class Watch:
+    """Keeps what goes wrong in any page of ``context``: scripts, the policy, and what the pages ask for."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.complaints: list[str] = []
+        context.add_init_script(_REFUSALS_TO_CONSOLE)
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.complaints.append(f"script: {error.error}"))
+        context.on("requestfailed", self._failed)
+        context.on("response", self._answered)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # Statuses are judged by _answered, which can tell a page from its parts.
+        if message.type in {"error", "warning"} and not message.text.startswith(_STATUS_IN_CONSOLE):
+            self.complaints.append(f"console: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        # ABORTED is a visitor who went on before all of a page had come; a refused part has words in the console.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"failed: {request.url} {request.failure}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400 and not response.request.is_navigation_request():
+            self.complaints.append(f"{response.status}: {response.url}")
+
+
+def inaccessible(page: Page) -> list[str]:
+    """What axe holds against the page as it is shown now, a line each. The site's own policy stays in force."""
+    if not page.evaluate("typeof axe === 'object'"):
+        page.evaluate(AXE_SCRIPT)
+    found: list[Any] = page.evaluate(_AXE)
+    return [" ".join(str(line).split()) for line in found]
