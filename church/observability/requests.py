@@ -27,7 +27,7 @@ current: ContextVar[Observation | None] = ContextVar("church_observation", defau
 class _Instruments:
     """The children that a request of one method, route and status is counted in, looked up once."""
 
-    __slots__ = ("bytes", "duration", "level", "requests", "tail")
+    __slots__ = ("bytes", "duration", "requests", "tail")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self.requests: Counter = metrics.http_requests.labels(method, route, str(status))
@@ -41,14 +41,14 @@ class _Instruments:
 _instruments: dict[tuple[str, str, int], _Instruments] = {}
 
 
-def _instruments_of(method: str, route: str, status: int) -> _Instruments | None:
+def _instruments_of(method: str, route: str, status: int) -> _Instruments:
     key = (method, route, status)
     found = _instruments.get(key)
     if found is None:
         if len(_instruments) >= _MAX_SERIES:
             metrics.telemetry_series_dropped.inc()
-            return None
-        found = _instruments[key] = _Instruments(*key)
+            key = ("_OTHER", metrics.OTHER, status)
+        found = _instruments.setdefault(key, _Instruments(*key))
     return found
 
 
@@ -118,8 +118,6 @@ class Observation:
     def _tell(self) -> None:
         duration = time.perf_counter() - self.started
         instruments = _instruments_of(self.method, self.route, self.status)
-        if instruments is None:
-            return
         instruments.requests.inc()
         instruments.duration.observe(duration)
         if self.sent:

@@ -7,7 +7,6 @@ the host and kept in a file beside the slots.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -68,16 +67,10 @@ class State:
         path = directory / "state.json"
         if (kept := _kept(path)) is not None:
             return kept
-        fd = os.open(directory / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            with suppress(BlockingIOError):  # another worker reads just now: read too rather than wait for it
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
-            with suppress(OSError):  # a full disk: then each worker reads for itself
-                _keep(path, found)
-            return found
-        finally:
-            os.close(fd)
+        found = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
+        with suppress(OSError):  # a full disk: then each worker reads for itself
+            _keep(path, found)
+        return found
 
 
 def _read(metric: StateMetric) -> list[Any] | None:

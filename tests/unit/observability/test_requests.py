@@ -278,7 +278,7 @@ def test_many_random_requests_make_few_series(client: FlaskClient) -> None:
 def test_series_beyond_the_bound_are_dropped_and_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     add_view(app, "/beyond", lambda: "beyond")
     monkeypatch.setattr(requests, "_MAX_SERIES", 0)
-    with grows(metrics.telemetry_series_dropped):
+    with grows(metrics.telemetry_series_dropped), grows(metrics.http_requests.labels("_OTHER", "other", "200")):
         assert ask(app.test_client(), "/beyond").text == "beyond"
     assert ("GET", "/beyond", "200") not in metrics.http_requests._metrics
 
