@@ -56,7 +56,13 @@ class Site:
     def up(self):
         wait_until(lambda: self.answers() or self.make.poll() is not None, "the site answers", seconds=120)
         assert self.make.poll() is None, self.output.read_text()
+        wait_until(self.whole, "store, web and worker run")
         return self
+
+    def whole(self):
+        """Whether all three run; the worker comes last, to leave the start to the pages."""
+        commands = " ".join(self.processes().values())
+        return all(part in commands for part in ("gunicorn", "church work", "valkey-server"))
 
     def processes(self):
         """Every process of this instance, known by its environment or, where it wrote over that, its title."""
@@ -117,8 +123,6 @@ def kill_the_supervisor(site):
 @pytest.mark.parametrize("end", [terminate, press_ctrl_c, kill_make, kill_the_supervisor])
 def test_make_run_when_ended_leaves_no_process_and_frees_its_port(start, end):
     site = start().up()
-    commands = " ".join(site.processes().values())
-    assert all(part in commands for part in ("gunicorn", "church work", "valkey-server"))
     end(site)
     site.make.wait(timeout=60)
     site.gone()

@@ -21,7 +21,7 @@ def test_headers_are_on_every_kind_of_response(client: FlaskClient, path: str) -
     assert policy["script-src"] == policy["style-src"] == "'self'"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+    assert headers["Referrer-Policy"] == "strict-origin"
     assert "camera=()" in headers["Permissions-Policy"]
     assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert headers["X-Request-ID"]
