@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -82,7 +82,7 @@ class Observation:
         self.started = time.perf_counter()
         self._handler = handler
         given = environ.get("HTTP_X_REQUEST_ID")
-        self.request_id: str = given if given and _is_request_id(given) else os.urandom(12).hex()
+        self.request_id: str = given if given and _is_request_id(given) else f"{random.getrandbits(96):024x}"
         method = environ["REQUEST_METHOD"]
         self.method: str = method if method in metrics.METHODS else "_OTHER"
         self.client: str = environ.get("REMOTE_ADDR") or ""

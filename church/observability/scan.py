@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from flask import current_app, request
@@ -11,6 +10,7 @@ from flask import current_app, request
 from church.observability import metrics, strict, threats
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
+_KNOWN_KEYS = 512
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
 Report = Callable[[threats.Finding], None]
 
@@ -25,9 +25,17 @@ def leave_body(view: _V) -> _V:
     return view
 
 
-@lru_cache(maxsize=512)
-def _header_name(key: str) -> str | None:
-    return key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else None
+class _HeaderNames(dict[str, str | None]):
+    """The name of a header by its key in the environ, None for what is no header; looked up forty times a request."""
+
+    def __missing__(self, key: str) -> str | None:
+        name = key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else None
+        if len(self) < _KNOWN_KEYS:  # strangers make up names: those beyond are worked out each time
+            self[key] = name
+        return name
+
+
+_header_names = _HeaderNames()
 
 
 def findings(body_limit: int) -> tuple[threats.Finding, ...]:
@@ -35,7 +43,7 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
     environ = request.environ
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
     path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
-    headers = [(name, value) for key, value in environ.items() if (name := _header_name(key)) is not None]
+    headers = [(name, value) for key, value in environ.items() if (name := _header_names[key]) is not None]
     form: list[tuple[str, str]] = []
     strings: list[str] = []
     if body_limit and _has_body(environ):

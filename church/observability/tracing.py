@@ -166,8 +166,8 @@ class Tracing:
             enable_commenter=False,
         )
         traced: WSGIApplication = app.wsgi_app
-        hooks = app.before_request_funcs[None]
-        hooks.append(_only_when_picked(cast(Callable[[], Any], hooks.pop())))
+        for hooks in (app.before_request_funcs[None], app.teardown_request_funcs[None]):
+            hooks.append(_only_when_picked(cast(Callable[..., Any], hooks.pop())))
 
         def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             if not self._pick(environ):
@@ -231,12 +231,14 @@ def _remote_parent(environ: WSGIEnvironment) -> trace.SpanContext | None:
     return context if context.is_valid else None
 
 
-def _only_when_picked(hook: Callable[[], Any]) -> Callable[[], None]:
-    def before_request() -> None:
-        if _picked.get() is not None:
-            hook()
+def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
+    """The instrumentation's hook for sampled requests alone: it builds the URL of every request to look at it."""
 
-    return before_request
+    def when_picked(*args: Any) -> None:
+        if _picked.get() is not None:
+            hook(*args)
+
+    return when_picked
 
 
 def _hide_query(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
