@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask, Response
 
+    from church.config import Settings
+
 # No inline script or style anywhere, so that neither nonce nor hash is needed.
 _CSP = "; ".join(
     (
@@ -36,11 +38,18 @@ _ALWAYS = {
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
+def of_every_answer(settings: Settings) -> dict[str, str]:
+    """The headers that any answer carries unless it has chosen its own; HSTS where the site is https.
+
+    What does not say that it may be kept is not kept: ``no-store`` is the default.
+    """
+    https = {"Strict-Transport-Security": _HSTS} if settings.https else {}
+    return {**_ALWAYS, **https, "Cache-Control": "no-store"}
+
+
 def init_app(app: Flask) -> None:
-    """Set them on every response that has not chosen its own; HSTS where the site is https."""
-    headers = dict(_ALWAYS)
-    if app.config["CHURCH"].https:
-        headers["Strict-Transport-Security"] = _HSTS
+    """Set them on every response."""
+    headers = of_every_answer(app.config["CHURCH"])
 
     def add(response: Response) -> Response:
         for name, value in headers.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from flask import current_app, request
@@ -14,6 +15,8 @@ from church.errors import UnavailableError
 if TYPE_CHECKING:
     from flask import Flask
 
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,64}\])(?::\d{0,5})?")
+
 
 def open_in_maintenance(endpoint: str) -> bool:
     """Whether a route answers while the site is shut: what machines need, and the looks of the page that says so."""
@@ -24,11 +27,19 @@ def _turn_away() -> None:
     environ = request.environ
     if "HTTP_CONTENT_ENCODING" in environ:
         raise UnsupportedMediaType  # an inflated body could be any size
-    if "HTTP_HOST" not in environ and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
-        raise BadRequest  # RFC 9112, section 3.2
+    host = environ.get("HTTP_HOST")
+    if (host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.1") or (
+        host is not None and not _HOST.fullmatch(host)
+    ):
+        raise BadRequest  # RFC 9112, section 3.2: missing in HTTP/1.1, or no host by RFC 3986
     if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
         wait = maintenance.retry_after(settings())
         raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)
+
+
+def _is_host(host: str | None, protocol: str) -> bool:
+    """RFC 9112, section 3.2: HTTP/1.1 has to name a host, and one that is named has to be one (RFC 3986)."""
+    return protocol != "HTTP/1.1" if host is None else _HOST.fullmatch(host) is not None
 
 
 def init_app(app: Flask, always_open: frozenset[str]) -> None:

@@ -10,20 +10,24 @@ from typing import Any
 
 from gunicorn import glogging
 
-from church.config import load_settings
+from church.config import Settings, load_settings
 from church.observability import logs
 from church.version import VERSION
+
+
+def install_logs(settings: Settings) -> None:
+    """Write the records of a process that forks: to the log folder and the console, at once, without a thread."""
+    static = {"service": "church", "version": VERSION, "environment": settings.environment}
+    logs.install(logs.build(settings.log_dir, static, dict, lambda _count: None), settings.log_level)
 
 
 class MasterLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's logger, writing the site's JSON records; requests are told by the telemetry, not by gunicorn."""
 
     def setup(self, cfg: Any) -> None:
-        """Send gunicorn's own lines to the log folder and the console, written at once: no thread before a fork."""
+        """Send gunicorn's own lines where all others go."""
         super().setup(cfg)
-        settings = load_settings()
-        static = {"service": "church", "version": VERSION, "environment": settings.environment}
-        logs.install(logs.build(settings.log_dir, static, dict, lambda _count: None), settings.log_level)
+        install_logs(load_settings())
         self.error_log.setLevel(self.loglevel)
 
     def access(self, *_args: Any) -> None:

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING
 
 from church.child import Child, die_with_parent, explain
 from church.embedded_store import embedded_command
+from church.folders import make_private
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from church.config import Settings
+from church.master import install_logs
 
 log = logging.getLogger("church.supervisor")
 
@@ -42,7 +44,8 @@ def run(settings: Settings) -> int:
     Returns 0 after a clean stop, 1 if the address is taken or another supervisor runs this instance.
     """
     for folder in (settings.instance, settings.log_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
+    install_logs(settings)
     lock = os.open(settings.instance / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

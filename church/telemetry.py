@@ -47,11 +47,13 @@ __all__ = [
     "track_content_access",
     "track_error",
     "track_rate_limit",
+    "track_refused",
     "track_security_event",
     "track_suspicious",
     "warm_up",
 ]
 
+content_log = logging.getLogger("church.content")
 security_log = logging.getLogger("church.security")
 log = logging.getLogger("church.telemetry")
 P = ParamSpec("P")
@@ -156,6 +158,24 @@ def track_content_access(content_type: str, access_level: str, outcome: str) -> 
         metrics.bounded(access_level, metrics.ACCESS_LEVELS),
         metrics.bounded(outcome, metrics.CONTENT_OUTCOMES),
     ).inc()
+    facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
+    content_log.debug("content access", extra={"event": "content.access", **facts})
+    if _tracing is not None:
+        _tracing.note("content.access", facts)
+
+
+def track_refused(status: int, reason: str, client: str) -> str:
+    """The server turned away what is no HTTP request; the id that joins its record to the answer is given back.
+
+    ``reason`` is the parser's word for it, never what the client sent.
+    """
+    try:
+        return requests.refuse(status, reason, client)
+    except Exception:
+        if strict.on:
+            raise
+        metrics.telemetry_errors.labels("request").inc()
+        return "-"
 
 
 def track_error(part: str) -> None:
@@ -178,7 +198,7 @@ def _security_record(event_type: str, severity: str, fields: dict[str, Any]) -> 
         fields = {**fields, "ip": observation.client, "method": observation.method}
     security_log.warning(event_type, extra={"event": f"security.{event_type}", "severity": severity, **fields})
     if _tracing is not None:
-        _tracing.note(event_type, severity)
+        _tracing.note(event_type, {"severity": severity})
 
 
 # -- traces ---------------------------------------------------------------------------------------------------------
@@ -217,7 +237,7 @@ def quiet_route() -> None:
     """Leave the request under way out of the HTTP metrics and the access log: a WebSocket lasts for hours."""
     observation = under_way()
     if observation is not None:
-        observation.logged = False
+        observation.leave()
 
 
 # -- the extension --------------------------------------------------------------------------------------------------

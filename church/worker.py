@@ -7,17 +7,53 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import gevent
-from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http import errors
+from gunicorn.http.body import ChunkedReader, LengthReader
+from gunicorn.http.errors import (
+    InvalidChunkSize,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    NoMoreData,
+    ParseException,
+)
 from gunicorn.workers.ggevent import GeventWorker
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
+_MAX_CHUNK = 1 << 32
+_REFUSALS = (
+    (errors.LimitRequestLine, 414),
+    (errors.LimitRequestHeaders, 431),
+    (errors.ExpectationFailed, 417),
+    (errors.UnsupportedTransferCoding, 501),
+    (InvalidResponseHeader, None),  # the site's own fault
+    (InvalidResponseHeaderName, None),
+    (errors.ConfigurationProblem, None),
+    (ParseException, 400),
+)  # what gunicorn's parser raises, and the status it answers it with
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 256 * 1024
+
+
+class _StrictChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's chunks, refused at once where it would go on waiting for a line end or a size that can't come."""
+
+    def read_into(self, unreader: Any, buf: bytearray) -> None:
+        """Read on; what is there has no whole line yet, so a line feed in it stands alone."""
+        if buf.count(b"\n") != buf.count(b"\r\n"):
+            raise InvalidChunkSize(b"bare line feed")
+        super().read_into(unreader, buf)
+
+    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> Any:
+        """The size of the next chunk and what follows. Raises InvalidChunkSize for one beyond 4 GiB."""
+        size, rest = super().parse_chunk_size(unreader, data)
+        if size > _MAX_CHUNK:
+            raise InvalidChunkSize(b"beyond 4 GiB")
+        return size, rest
 
 
 class _TimedReader:
@@ -37,9 +73,9 @@ class _TimedReader:
         try:
             with gevent.Timeout(max(self._deadline - now, 0.001), RequestTimeout()):
                 data: bytes = self.inner.read(size)
-        except NoMoreData:
-            raise BadRequest from None
-        except ParseException:
+        except TimeoutError:
+            raise RequestTimeout from None
+        except (NoMoreData, ParseException):
             raise BadRequest from None
         self.finished = len(data) < size or (isinstance(self.inner, LengthReader) and not self.inner.length)
         return data
@@ -56,12 +92,14 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
-        from church import config, telemetry  # noqa: PLC0415 - only after the fork
+        from church import config, headers, telemetry  # noqa: PLC0415 - only after the fork
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
         telemetry.start_process(settings, "web")
         self._end = telemetry.end_process
+        self._refuse = telemetry.track_refused
+        self._headers = headers.of_every_answer(settings)
         super().load_wsgi()
         gc.collect()
         gc.freeze()  # what is loaded now stays: looking through it again would stop all requests for 50 ms
@@ -76,7 +114,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
         """Answer one request, then let the others run. Raises StopIteration where the connection has to end."""
         body = self._timed_body(req)
-        sock.settimeout(WRITE_TIMEOUT)
+        sock.settimeout(max(WRITE_TIMEOUT, self._body_seconds))
         try:
             answered: bool = super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
@@ -92,8 +130,26 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         reader = req.body.reader
         if isinstance(reader, LengthReader) and not reader.length:
             return None
+        if isinstance(reader, ChunkedReader):
+            reader = _StrictChunks(req, req.unreader)
         req.body.reader = timed = _TimedReader(reader, self._body_seconds)
         return timed
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that is no request: the site's headers and id, a fixed text, counted like any other."""
+        status = next((code for kind, code in _REFUSALS if isinstance(exc, kind)), None)
+        if status is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        request_id = self._refuse(status, type(exc).__name__, addr[0] if addr else "")
+        phrase = HTTPStatus(status).phrase
+        body = f"<!doctype html><html lang=en><title>{phrase}</title><h1>{phrase}</h1><p>{request_id}</p></html>"
+        headers = {**self._headers, "Content-Type": "text/html; charset=utf-8", "X-Request-ID": request_id}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+        with suppress(OSError):
+            client.settimeout(1)
+            client.sendall((head + body).encode())
 
 
 def _linger(sock: Any) -> None:

@@ -25,13 +25,13 @@ class Connection:
         self._port = port
         self._socket: socket.socket | None = None
 
-    def get(self, path: str, method: str = "GET", headers: str = "") -> int:
+    def get(self, path: str, method: str = "GET", headers: str = "", host: str = "church.example") -> int:
         """The status of an answer, read to its end. Raises OSError when there is none."""
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=30)
             self._file = self._socket.makefile("rb")
         try:
-            self._socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: church.example\r\n{headers}\r\n".encode())
+            self._socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode())
             return self._answer(method)
         except OSError:
             self.close()

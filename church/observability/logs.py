@@ -1,7 +1,7 @@
 """Log records: one JSON object a line, the same from the site, from gunicorn and from the access record.
 
 ``RecordFormatter`` (python-json-logger) makes every record but one: the access record, once a request, is put
-together directly by ``access_line``, with the same fields in the same order; a test holds the two together.
+together directly by ``requests.Observation``, with the same fields in the same order; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -175,8 +174,3 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -
 def quote(text: str) -> str:
     """A JSON string, redacted; only plain text takes the short way."""
     return json.dumps(redact_text(text))
-
-
-def now() -> float:
-    """Wall-clock seconds, for timestamps only."""
-    return time.time()

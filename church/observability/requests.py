@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -15,6 +16,8 @@ from prometheus_client.metrics import Counter, Gauge, Histogram
 
 from church.observability import logs, metrics, slots, strict
 from church.observability.redaction import redact_text
+
+log = logging.getLogger("church.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
@@ -101,14 +104,20 @@ class Observation:
             self.sent += len(chunk)
             yield chunk
 
+    def leave(self) -> None:
+        """Be no HTTP request from now on: a WebSocket is not one of an hour."""
+        if self.logged and not self.finished:
+            self.logged = False
+            self._in_flight.dec()
+
     def finish(self) -> None:
         """Count and log the request; the second call does nothing, and none raises."""
         if self.finished:
             return
         self.finished = True
         try:
-            self._in_flight.dec()
-            if self.logged:  # a WebSocket is no HTTP request of an hour
+            if self.logged:
+                self._in_flight.dec()
                 self._tell()
         except Exception:
             if strict.on:
@@ -170,6 +179,15 @@ def under_way() -> Observation | None:
     """The request that is being answered here; one that has ended is nobody's any more."""
     observation = current.get()
     return observation if observation is not None and not observation.finished else None
+
+
+def refuse(status: int, reason: str, client: str) -> str:
+    """Count and log a request that never became one; its new id."""
+    request_id = f"{random.getrandbits(96):024x}"
+    metrics.http_requests.labels("_OTHER", metrics.UNMATCHED, str(status)).inc()
+    fields = {"method": "_OTHER", "route": metrics.UNMATCHED, "status": status, "ip": client, "reason": reason}
+    log.info("refused", extra={"event": "http.refused", "request_id": request_id, **fields})
+    return request_id
 
 
 class Door:

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from church.observability import metrics, strict, threats
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _KNOWN_KEYS = 512
+_HEADER_BYTES = 16_384  # of all headers together; where there is more, each is read up to its share
+_FIELDS = 1_000
+_FORM = "application/x-www-form-urlencoded"
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
 Report = Callable[[threats.Finding], None]
 
@@ -44,6 +48,9 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
     path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
     headers = [(name, value) for key, value in environ.items() if (name := _header_names[key]) is not None]
+    if sum(len(value) for _, value in headers) > _HEADER_BYTES:
+        share = _HEADER_BYTES // len(headers)
+        headers = [(name, value[:share]) for name, value in headers]
     form: list[tuple[str, str]] = []
     strings: list[str] = []
     if body_limit and _has_body(environ):
@@ -59,7 +66,12 @@ def _has_body(environ: dict[str, Any]) -> bool:
 
 
 def _body(limit: int) -> tuple[list[tuple[str, str]], list[str]]:
-    """Form pairs and JSON strings, parsed once and kept by the request for its view."""
+    """Form pairs and JSON strings, parsed once and kept by the request for its view.
+
+    Raises RequestEntityTooLarge for a form of very many fields: werkzeug bounds the parts of a multipart body only.
+    """
+    if request.mimetype == _FORM and request.get_data(cache=True).count(b"&") >= _FIELDS:
+        raise RequestEntityTooLarge
     if request.form or request.files:
         return list(_bounded_pairs(limit)), []
     if request.is_json:

@@ -209,9 +209,9 @@ class Tracing:
         parent = propagate.extract(carrier) if carrier else None
         return self.tracer.start_as_current_span(name, context=parent, attributes=attributes)
 
-    def note(self, event: str, severity: str) -> None:
+    def note(self, event: str, facts: dict[str, str]) -> None:
         """An event on the span under way."""
-        trace.get_current_span().add_event(event, {"severity": severity})
+        trace.get_current_span().add_event(event, facts)
 
     def carry(self) -> dict[str, str]:
         """Headers (or fields of a queued job) that carry the current trace on to whoever does the next part."""

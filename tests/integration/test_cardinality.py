@@ -25,7 +25,9 @@ def test_20000_random_paths_methods_and_hosts_make_fewer_than_60_series(site: Ca
         for _ in range(REQUESTS // CONNECTIONS):
             path = "/" + "".join(dice.choices(string.ascii_letters + string.digits + "/-_.~%", k=dice.randint(1, 40)))
             path = "/x" + path.replace("%", "%2")
-            connection.get(path, dice.choice(METHODS), f"X-Forwarded-Host: {dice.random()}.example\r\n")
+            method = dice.choice(METHODS) if dice.random() < 0.5 else "".join(dice.choices(string.ascii_uppercase, k=6))
+            host = f"{dice.randrange(1 << 30)}.example"
+            connection.get(path, method, f"X-Forwarded-Host: {host}\r\n", host=host)
         connection.close()
 
     threads = [threading.Thread(target=strange, args=(seed,)) for seed in range(CONNECTIONS)]

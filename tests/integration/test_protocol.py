@@ -43,6 +43,48 @@ def test_chunk_size_malformed_is_400(port: int, size: bytes) -> None:
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+def test_chunk_line_without_carriage_return_is_400_at_once(port: int) -> None:
+    answer = talk(port, POST + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n")
+    assert status(answer) == 400
+
+
+def test_chunk_size_beyond_all_measure_is_400(port: int) -> None:
+    answer = talk(port, POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 32 + b"\r\nhello")
+    assert status(answer) == 400
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Bad Header: kAleidoscope-91\r\n\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /" + b"a" * 5_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(120)) + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400),
+    ],
+)
+def test_request_that_is_none_is_answered_like_any_other(port: int, request_: bytes, expected: int) -> None:
+    answer = talk(port, request_)
+    assert status(answer) == expected
+    head = answer.partition(b"\r\n\r\n")[0].lower()
+    assert b"x-content-type-options: nosniff" in head
+    assert b"content-security-policy: " in head
+    assert b"cache-control: no-store" in head
+    assert b"x-request-id: " in head
+    assert b"kaleidoscope" not in answer.lower()
+
+
+@pytest.mark.parametrize("host", [b"", b"a b", b"a/b", b"[::1", b"<script>"])
+def test_host_that_is_none_is_400(port: int, host: bytes) -> None:
+    assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")) == 400
+
+
+@pytest.mark.parametrize("host", [b"a", b"church.example:8000", b"127.0.0.1:1", b"[::1]:8000", b"xn--ls8h.example"])
+def test_host_of_every_kind_is_served(port: int, host: bytes) -> None:
+    assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")) == 200
+
+
 def test_host_missing_is_400(port: int) -> None:
     assert status(talk(port, b"GET / HTTP/1.1\r\n\r\n")) == 400
 

@@ -249,14 +249,18 @@ def test_refused_request_is_counted_by_its_route(app: Flask) -> None:
 
 
 def test_websocket_is_no_request_of_an_hour(app: Flask) -> None:
+    meanwhile: list[float] = []
+
     def view() -> str:
         telemetry.quiet_route()
+        meanwhile.append(value(metrics.http_requests_in_flight))
         return "bye"
 
     add_view(app, "/ws", view)
     before = value(metrics.http_requests_in_flight)
     with captured_log() as sink:
         ask(app.test_client(), "/ws")
+    assert meanwhile == [before]
     assert sink.records == []
     assert ("GET", "/ws", "200") not in metrics.http_requests._metrics
     assert value(metrics.http_requests_in_flight) == before

@@ -281,10 +281,19 @@ def test_body_that_is_too_large_is_refused_while_it_is_scanned(client: FlaskClie
     assert answer.status_code == 413
 
 
-def test_thousands_of_fields_are_refused_or_bounded(client: FlaskClient) -> None:
-    many = "&".join(f"f{number}=1" for number in range(60_000))
+@pytest.mark.parametrize("many", ["&".join(f"f{number}=1" for number in range(60_000)), "a&" * 400_000])
+def test_thousands_of_fields_are_refused_before_they_are_parsed(client: FlaskClient, many: str) -> None:
     answer = client.post("/echo", data=many, content_type="application/x-www-form-urlencoded")
-    assert answer.status_code in {200, 413}
+    assert answer.status_code == 413
+
+
+def test_headers_are_scanned_up_to_their_share_of_a_bound(client: FlaskClient, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(
+        scan.threats, "scan_request", lambda p, q, headers, *_: seen.append(sum(len(v) for _, v in headers)) or ()
+    )
+    client.get("/echo", headers={f"X-Note-{number}": "x" * 8_000 for number in range(90)})
+    assert 0 < seen[0] <= 16_384
     parts = {f"f{number}": "x" for number in range(1_100)}
     assert client.post("/echo", data=parts, content_type="multipart/form-data").status_code == 413
 
