@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, fairness, scrapes, soak
+from ops.bench import costs, fairness, scrapes, soak, starts
 
 
 def main() -> None:
@@ -17,6 +17,8 @@ def main() -> None:
     if chosen.minutes:
         soak.run(chosen.minutes)
         return
+    print("starts")
+    starts.measure()
     print("telemetry, by CPU a request")
     ratios = costs.measure(chosen.rounds, chosen.requests)
     ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
