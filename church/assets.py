@@ -17,11 +17,16 @@ _YEAR = 365 * 24 * 3600
 
 
 class Assets:
-    """Addresses of the files below ``folder``; a file is looked at once a second at most."""
+    """Addresses of the files below ``folder``; a file is looked at once a second at most.
+
+    ``modified`` is since when, in seconds since 1970, pages with these addresses look as they do: the start of the
+    process, which has read templates and settings, or the last time that one of the files was found changed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, tuple[float, int, str]] = {}
+        self.modified = time.time()
 
     def address(self, name: str) -> str:
         """The versioned address of ``static/name``. Raises FileNotFoundError for a name that is not there."""
@@ -36,6 +41,8 @@ class Assets:
         else:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
             address = url_for("static", filename=name, v=digest)
+            if known is not None:  # by our clock: an upgrade may bring files with the dates of long ago
+                self.modified = time.time()
         self._known[name] = (now + 1.0, changed, address)
         return address
 
@@ -59,5 +66,6 @@ def init_app(app: Flask) -> None:
             response.headers["Cache-Control"] = lasting if is_current() else "public, max-age=300"
         return response
 
+    app.extensions["assets"] = assets
     app.template_global("asset")(assets.address)
     app.after_request(cache)

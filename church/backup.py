@@ -13,6 +13,7 @@ from church import backup_postgresql, backup_sqlite, migrations
 from church.backup_archive import BackupError, Manifest, checksum, unpack, write_archive
 from church.config import Settings
 from church.engines import is_sqlite
+from church.folders import make_private
 from church.models.base import utc_now
 from church.version import VERSION
 
@@ -57,7 +58,7 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
     Everything is checked before anything is changed; what is replaced is kept aside. ``force`` allows to replace
     a database that holds something. Raises BackupError.
     """
-    settings.instance.mkdir(parents=True, exist_ok=True)
+    make_private(settings.instance)
     stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
     with _stage(settings.instance) as stage:
         manifest = unpack(file, stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
 from church.config import ConfigError, load_settings
+from church.folders import UMASK, make_private
 
 
 class _Commands(AppGroup):
-    """What goes wrong for a reason that an operator can mend is told in a line, without a traceback."""
+    """What a command makes is its user's alone; what an operator can mend is told in a line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        before = os.umask(UMASK)
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -26,6 +29,8 @@ class _Commands(AppGroup):
             if _is_the_operators(error):
                 raise click.ClickException(str(error).splitlines()[0]) from None
             raise
+        finally:
+            os.umask(before)
 
 
 def _is_the_operators(error: Exception) -> bool:
@@ -58,7 +63,7 @@ def migrate() -> None:
     from church import migrations
 
     settings = load_settings()
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(settings.instance)
     migrations.migrate(settings)
     click.echo(f"The database is at {migrations.head()}.")
 

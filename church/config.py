@@ -7,6 +7,7 @@ environment; in development the missing ones are made once and kept in the insta
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +73,7 @@ def _setting(name: str, default: Any, meaning: str, **limits: Any) -> Any:
 class Settings(BaseSettings):
     """The whole configuration, read once at start and never changed after."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, validate_default=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
     environment: Literal["development", "production"] = _setting(
         "CHURCH_ENV",
@@ -242,10 +243,12 @@ def _complaint(error: Any) -> str:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and ``.env``; ``overrides`` are settings by their environment names.
+    """Read the environment and the file that ``CHURCH_ENV_FILE`` names: ``.env`` by default, none if it is empty.
 
-    Raises ConfigError with a line for every setting that is wrong.
+    ``overrides`` are settings by their environment names. Raises ConfigError with a line for every
+    setting that is wrong.
     """
+    overrides.setdefault("_env_file", os.environ.get("CHURCH_ENV_FILE", ".env") or None)
     try:
         return Settings(**overrides)
     except ValidationError as error:

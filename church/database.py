@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from random import uniform
 
 from flask import Flask, current_app
@@ -25,13 +26,22 @@ from church.database_errors import DatabaseBusyError, DatabaseDownError, is_lock
 from church.engines import Engines, is_sqlite, make_engines, probe_engine
 from church.errors import UnavailableError
 
-__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError"]
+__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed"]
 
 # Seconds.
 WRITE_WAIT = 5.0
 READ_WAIT = 1.0
+PROBE_AGE = 1.0
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe found: whether the database answers, and whether it is at the head of the migrations."""
+
+    answers: bool
+    migrated: bool
 
 
 class _State:
@@ -48,20 +58,37 @@ class _State:
         self.making = threading.Lock()
         self.turn = threading.Lock()
         self.writing = threading.local()
+        self.probing = threading.Lock()
+        self.prober: Engine | None = None
+        self.probed: tuple[float, Probed] | None = None
 
-    def open(self) -> Engines:
-        """The engines of this process."""
+    def _adopt(self) -> None:
+        """Leave what is the parent's to it, after a fork."""
         if self.pid != os.getpid():
             if self.engines is not None:
                 self.engines.dispose(close=False)  # the sockets are the parent's: closing them would end its sessions
             self.engines = None
             self._start()
+
+    def open(self) -> Engines:
+        """The engines of this process."""
+        self._adopt()
         with self.making:
             if self.engines is None:
                 self.engines = make_engines(self.settings)
                 for engine in self.engines.distinct:
                     telemetry.instrument_engine(engine)
             return self.engines
+
+    def probe(self, max_age: float) -> Probed:
+        """A probe at most ``max_age`` seconds old; whoever comes while one is under way waits for what it finds."""
+        self._adopt()
+        with self.probing:
+            if self.probed is None or time.monotonic() - self.probed[0] >= max_age:
+                self.prober = self.prober or probe_engine(self.settings)
+                found = _probe(self.prober)
+                self.probed = (time.monotonic(), found)
+            return self.probed[1]
 
     @contextmanager
     def in_turn(self) -> Iterator[float]:
@@ -119,19 +146,13 @@ class Database:
         finally:
             state.writing.now = False
 
-    def ping(self) -> bool:
-        """Whether the database answers, within about 2 s and whatever the pool is busy with."""
-        try:
-            with self._probe() as connection:
-                connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, UnavailableError):
-            return False
-        return True
+    def probe(self, max_age: float = PROBE_AGE) -> Probed:
+        """How the database is, within about 2 s, whatever the pool is busy with; never raises what it raises.
 
-    def migration_state(self) -> tuple[str | None, str]:
-        """The revision that the database is at (None before the first) and the one that the code wants."""
-        with self._probe() as connection:
-            return migrations.current(connection), migrations.head()
+        A process opens one connection at a time for this and shares what it finds for ``max_age`` seconds, so that
+        nobody who asks often can use up the server's connections.
+        """
+        return _state().probe(max_age)
 
     def dispose(self) -> None:
         """Close this process's connections; the next session opens new ones."""
@@ -139,14 +160,15 @@ class Database:
         if state.pid == os.getpid() and state.engines is not None:
             state.engines.dispose()
 
-    @contextmanager
-    def _probe(self) -> Iterator[Connection]:
-        engine = probe_engine(_state().settings)
-        try:
-            with translated(reading=True), _begin(engine, READ_WAIT) as connection:
-                yield connection
-        finally:
-            engine.dispose()
+
+def _probe(engine: Engine) -> Probed:
+    head = migrations.head()
+    answers = migrated = False
+    with suppress(SQLAlchemyError, UnavailableError), translated(reading=True), _begin(engine, READ_WAIT) as connection:
+        connection.execute(text("SELECT 1"))
+        answers = True
+        migrated = migrations.current(connection) == head
+    return Probed(answers, migrated)
 
 
 def _state() -> _State:

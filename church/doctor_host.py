@@ -24,10 +24,12 @@ _APART = 5.0
 
 
 def check_folders(settings: Settings) -> Finding:
-    """Instance and log folder take files."""
+    """Instance and log folder take files, and the instance is its user's alone: it holds the secrets."""
     problems = [problem for folder in (settings.instance, settings.log_dir) if (problem := _unwritable(folder))]
     if problems:
         return "fail", "; ".join(problems), "make them writable for the user that runs the site"
+    if settings.instance.stat().st_mode & 0o077:
+        return "warn", f"{settings.instance} is open to other users of this host", f"chmod 700 {settings.instance}"
     return "ok", f"{settings.instance} and {settings.log_dir} writable", ""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from church.config import load_settings
+from church.folders import make_private
 
 if TYPE_CHECKING:
     from church.config import Settings
@@ -79,7 +80,7 @@ def embedded_command(settings: Settings) -> list[str]:
 def main() -> None:
     """Become the server: same process, so that signals and systemd reach it directly."""
     settings = load_settings()
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(settings.instance)
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     command = embedded_command(settings)
     os.execv(command[0], command)  # noqa: S606 (no shell is wanted)

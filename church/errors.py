@@ -130,7 +130,9 @@ def _redirect_here() -> Response | None:
 
 
 def _on_church(error: ChurchError) -> Response:
-    if error.status >= 500:
+    if error.status == 500:
+        log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
+    elif error.status > 500:
         log.warning("unavailable", extra={"event": "error.unavailable", "reason": type(error).__name__})
     return error_response(error.status, error.detail, error.retry_after)
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from church.config import Settings
+from church.folders import make_private
 from church.models.base import utc_now
 
 # Seconds that a process believes what it last saw.
@@ -20,7 +21,7 @@ _seen: dict[Path, tuple[float, bool]] = {}
 def turn_on(settings: Settings, minutes: int | None = None) -> None:
     """Answer visitors with 503. ``minutes`` is what they are told; the flag stays until ``turn_off``."""
     path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     until = utc_now().timestamp() + minutes * 60 if minutes is not None else None
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps({"until": until}))

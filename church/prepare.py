@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from church.config import Settings
+from church.folders import make_private
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -25,7 +26,7 @@ _REVISIONS = Path(__file__).parent / "migrations" / "versions"
 def prepare(settings: Settings) -> None:
     """Make the instance ready to be served. Raises what the database raises if it can't be brought to its head."""
     for folder in (settings.instance, settings.log_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     stamp = settings.instance / "prepared.json"
     if _is_prepared(settings, stamp):
         return

@@ -8,6 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
+from church.folders import make_private
+
 MIN_LENGTH = 32
 _MIN_DISTINCT = 10
 _PLACEHOLDERS = ("change", "secret-key", "example", "password", "default")
@@ -36,7 +38,7 @@ def _parsed(text: str, instance: Path) -> dict[str, str]:
 
 def instance_secret(instance: Path, name: str) -> str:
     """The secret kept as ``name`` in ``instance``, made by whichever process asks first."""
-    instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(instance)
     fd = os.open(instance / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

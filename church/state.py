@@ -28,7 +28,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
                 yield (name,), float(shutil.disk_usage(path).free)
 
     telemetry.add_state(
-        StateMetric("database_up", "1 while the database answers.", lambda: _up(db.ping())),
+        StateMetric("database_up", "1 while the database answers.", lambda: _up(db.probe().answers)),
         StateMetric("store_up", "1 while the shared store answers.", lambda: _up(store.ping())),
         StateMetric("disk_free_bytes", "Free space of the disk below a folder of the site.", disks, ("path",)),
         StateMetric(

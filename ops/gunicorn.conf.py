@@ -1,13 +1,18 @@
 """gunicorn for the site: gevent workers that are fair, count in slots and are recycled now and then."""
 
+import os
 import sys
 
 from church.config import ConfigError, load_settings
+from church.folders import UMASK
 
 try:
     settings = load_settings()
 except ConfigError as error:
     sys.exit(f"The site can't start with these settings:\n{error}")
+
+os.umask(UMASK)  # gunicorn's own setting is for its sockets and scratch files alone; workers inherit this one
+umask = UMASK
 
 wsgi_app = "wsgi:app"
 bind = settings.bind

@@ -25,6 +25,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("CHURCH_ENV_FILE", "")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,6 +36,7 @@ class Site:
         self.console = folder / "console.txt"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHURCH_", "OTEL_"))}
         own = {
+            "CHURCH_ENV_FILE": "",
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(self.logs),

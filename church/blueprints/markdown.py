@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
@@ -38,11 +37,7 @@ _TRAVERSAL = re.compile(r"\.\.|[\\\x00\ufffd]|^/|//")
 
 @bp.record
 def _set_up(state: BlueprintSetupState) -> None:
-    app = cast("Flask", state.app)
-    pages.init_app(app)
-    templates = Path(app.root_path, app.template_folder or "templates")
-    newest = max((file.stat().st_mtime for file in templates.rglob("*.html")), default=0.0)
-    app.extensions["templates_modified"] = newest
+    pages.init_app(cast("Flask", state.app))
 
 
 @bp.get("/", merge_slashes=False)
@@ -152,7 +147,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), current_app.extensions["templates_modified"])
+    changed = max(site_pages().modified(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response

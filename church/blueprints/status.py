@@ -52,16 +52,10 @@ def health() -> Response:
 @allow(EVERYONE)
 def ready() -> tuple[Response, int]:
     """Readiness: the database answers and is at the head of the migrations; 503 while not."""
-    reachable = db.ping()
-    migrated = reachable and _at_head()
-    fine = reachable and migrated
-    checks = {"database": reachable, "migrations": migrated}
+    found = db.probe()
+    checks = {"database": found.answers, "migrations": found.migrated}
+    fine = all(checks.values())
     return _unkept(jsonify(status="ready" if fine else "unavailable", checks=checks)), 200 if fine else 503
-
-
-def _at_head() -> bool:
-    current, head = db.migration_state()
-    return current == head
 
 
 def _unkept(response: Response) -> Response:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings
 from church.engines import sqlite_path, upkeep_engine
+from church.folders import make_private
 
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368
@@ -87,7 +88,7 @@ def locked_connection(settings: Settings) -> Iterator[Connection]:
 
 @contextmanager
 def _file_lock(database: Path) -> Iterator[None]:
-    database.parent.mkdir(parents=True, exist_ok=True)
+    make_private(database.parent)
     with database.with_suffix(".migrate-lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

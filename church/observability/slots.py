@@ -76,7 +76,8 @@ def check(path: Path) -> None:
 
 def set_aside(path: Path) -> None:
     """Move a damaged file out of the way, in place of an earlier one, so that they do not pile up."""
-    os.replace(path, path.with_suffix(".damaged"))
+    with suppress(FileNotFoundError):  # another process was quicker
+        os.replace(path, path.with_suffix(".damaged"))
 
 
 class Slots:
@@ -96,7 +97,7 @@ class Slots:
         """
         if self.number is not None:
             return self.number
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with guard(directory):
             fd, number = _lock_lowest(directory)
         with suppress(OSError):  # on a full disk nobody learns who we are, and we count all the same

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app
+from sqlalchemy.exc import SQLAlchemyError
 
 from church import jobs
 from church.config import Settings
@@ -167,7 +168,7 @@ def queue_index(app: Flask) -> None:
     try:
         with app.app_context(), db.write() as session:
             jobs.enqueue(session, _INDEX, unique_key=_INDEX)
-    except UnavailableError as error:
+    except (UnavailableError, SQLAlchemyError) as error:  # the latter before the migrations
         log.warning("index not queued", extra={"event": "pages.index_not_queued", "reason": type(error).__name__})
 
 

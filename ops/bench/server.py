@@ -43,7 +43,7 @@ class Server:
             "CHURCH_LIMIT_TELEMETRY_API": _UNLIMITED,
             **settings,
         }
-        self.settings = load_settings(**own)
+        self.settings = load_settings(_env_file=None, **own)
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         migrate(self.settings)
@@ -52,7 +52,7 @@ class Server:
             self._gunicorn = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", app],
                 cwd=ROOT,
-                env={**os.environ, **own},
+                env={**os.environ, "CHURCH_ENV_FILE": "", **own},
                 stdout=console,
                 stderr=console,
             )

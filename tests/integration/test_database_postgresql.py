@@ -51,15 +51,15 @@ def answers(db: Database) -> bool:
 
 def test_stopped_server_is_down_and_its_restart_needs_no_help(db: Database, postgres: Postgres) -> None:
     assert answers(db)
-    assert db.ping()
+    assert db.probe(max_age=0).answers
     postgres.stop()
     with pytest.raises(DatabaseDownError), db.read():
         pass
     with pytest.raises(DatabaseDownError), db.write():
         pass
-    assert not db.ping()
+    assert not db.probe(max_age=0).answers
     postgres.start()
-    assert db.ping()
+    assert db.probe(max_age=0).answers
     wait_until(lambda: answers(db), "sessions work again")
 
 
@@ -108,11 +108,11 @@ def test_row_that_another_holds_is_busy(db: Database, app: Flask) -> None:
         thread.join()
 
 
-def test_full_pool_is_unavailable_and_ping_still_says_up(db: Database, app: Flask) -> None:
+def test_full_pool_is_unavailable_and_a_probe_still_says_up(db: Database, app: Flask) -> None:
     with db.read(), db.read():
         with pytest.raises(DatabaseDownError), db.read():
             pass
-        assert db.ping()
+        assert db.probe(max_age=0).answers
     assert answers(db)
 
 

@@ -29,6 +29,7 @@ class Site:
         # Started by make test, it must not take itself for a make within a make.
         self.environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
         self.environment |= {
+            "CHURCH_ENV_FILE": "",
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(folder / "logs"),

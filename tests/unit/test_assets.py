@@ -19,7 +19,9 @@ from church.access import EVERYONE, allow
 def _time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is looked at once a second: each look is an hour after the one before."""
     hours = count()
-    monkeypatch.setattr(assets, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours)))
+    monkeypatch.setattr(
+        assets, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours), time=lambda: 1000.0 + next(hours))
+    )
 
 
 @pytest.fixture
@@ -98,3 +100,15 @@ def test_asset_that_is_missing_may_not_be_kept_for_long(app: Flask) -> None:
 def test_other_routes_are_left_alone(app: Flask) -> None:
     app.add_url_rule("/own", "own", lambda: "own")
     assert "max-age" not in app.test_client().get("/own?v=1").headers.get("Cache-Control", "")
+
+
+def test_modified_is_the_start_until_an_asset_changes_whatever_date_it_has(app: Flask, static: Path) -> None:
+    found = app.extensions["assets"]
+    start = found.modified
+    address(app, "a.css")
+    address(app, "a.css")
+    assert found.modified == start
+    (static / "a.css").write_text("a { color: blue }")
+    os.utime(static / "a.css", (1.0, 1.0))
+    address(app, "a.css")
+    assert found.modified > start

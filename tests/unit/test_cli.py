@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,27 @@ def test_migrate_says_where_the_database_is(run):
     assert run("migrate").output == "The database is at 0001.\n"
 
 
-def test_downgrade_takes_the_tables_away_and_migrate_brings_them_back(run, client):
+def test_downgrade_takes_the_tables_away_and_migrate_brings_them_back(run, client, monkeypatch):
+    monkeypatch.setattr("church.database.Database.probe.__defaults__", (0.0,))
     assert run("downgrade", "base").exit_code == 0
     assert client.get("/ready").status_code == 503
     assert run("migrate").exit_code == 0
     assert client.get("/ready").status_code == 200
+
+
+def test_migrate_makes_the_database_its_users_alone_and_leaves_the_umask_as_it_was(run, settings):
+    for path in settings.instance.iterdir():
+        path.unlink()
+    settings.instance.rmdir()
+    before = os.umask(0o022)
+    try:
+        assert run("migrate").exit_code == 0
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    made = [settings.instance, *settings.instance.rglob("*")]
+    assert settings.instance / "church.db" in made
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_index_counts_what_changed_and_names_what_is_left_out(run, app, tmp_path: Path):

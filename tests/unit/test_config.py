@@ -47,6 +47,20 @@ def test_settings_by_default_are_a_desk_of_two_workers(tmp_path: Path) -> None:
     assert settings.metrics_dir == tmp_path / "instance" / "metrics"
 
 
+@pytest.mark.parametrize(("named", "workers"), [(None, 5), ("other.env", 6), ("", 2)])
+def test_settings_come_from_the_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, workers: int
+) -> None:
+    (tmp_path / ".env").write_text("WEB_CONCURRENCY=5\n")
+    (tmp_path / "other.env").write_text("WEB_CONCURRENCY=6\n")
+    monkeypatch.chdir(tmp_path)
+    if named is None:
+        monkeypatch.delenv("CHURCH_ENV_FILE")
+    else:
+        monkeypatch.setenv("CHURCH_ENV_FILE", named)
+    assert load_settings().workers == workers
+
+
 def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path))
     monkeypatch.setenv("WEB_CONCURRENCY", "7")

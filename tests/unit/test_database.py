@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from church import database
 from church.config import Settings
-from church.database import Database, DatabaseBusyError, DatabaseDownError
-from church.engines import sqlite_path
+from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed
+from church.engines import probe_engine, sqlite_path
 from church.migrations import migrate
 from church.models import PageText, Schedule
 from tests.services_fixture import site_settings, wait_until
@@ -162,7 +162,7 @@ def test_missing_file_is_an_outage_and_no_new_database(db: Database, site: Setti
         pass
     with pytest.raises(DatabaseDownError), db.write():
         pass
-    assert not db.ping()
+    assert db.probe() == Probed(answers=False, migrated=False)
     assert not sqlite_path(site).exists()
 
 
@@ -210,9 +210,55 @@ def _ended(pid: int, status: list[int]) -> bool:
     return bool(found)
 
 
-def test_migration_state_names_current_and_head(db: Database) -> None:
-    current, head = db.migration_state()
-    assert current == head == "0001"
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A connection for each that a probe opened, and an engine for each that was built."""
+    seen: list[object] = []
+
+    def observed(settings: Settings) -> Engine:
+        engine = probe_engine(settings)
+        seen.append(engine)
+        event.listen(engine, "connect", lambda connection, _record: seen.append(connection))
+        return engine
+
+    monkeypatch.setattr(database, "probe_engine", observed)
+    return seen
+
+
+def test_probe_opens_one_connection_and_is_shared_while_it_is_fresh(db: Database, connected: list[object]) -> None:
+    for _ in range(5):
+        assert db.probe(max_age=60) == Probed(answers=True, migrated=True)
+    assert len(connected) == 2, "one engine, one connection"
+    db.probe(max_age=0)
+    assert len(connected) == 3, "the same engine, another connection"
+
+
+def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(_connection: object) -> str:
+        entered.set()
+        assert go.wait(20)
+        return database.migrations.head()
+
+    monkeypatch.setattr(database.migrations, "current", slow)
+    state = database._state()
+    found: list[Probed] = []
+    threads = [threading.Thread(target=lambda: found.append(state.probe(60))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(20)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    assert found == [Probed(answers=True, migrated=True)] * 4
+    assert len(connected) == 2
+
+
+def test_probe_before_the_migrations_answers_and_is_not_migrated(db: Database, site: Settings) -> None:
+    with outside(site) as connection:
+        connection.execute("DROP TABLE alembic_version")
+    assert db.probe() == Probed(answers=True, migrated=False)
 
 
 def test_time_is_aware_utc_and_sorts_as_text(db: Database) -> None:

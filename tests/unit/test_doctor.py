@@ -57,6 +57,12 @@ def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
     assert all(result.fix == "" for result in found if result.state == "ok")
 
 
+def test_instance_that_others_may_enter_warns(site: Settings) -> None:
+    site.instance.chmod(0o750)
+    found = check(site, "folders")
+    assert (found.state, found.fix) == ("warn", f"chmod 700 {site.instance}")
+
+
 def test_weak_secret_warns_at_a_desk(site: Settings) -> None:
     weak = site.model_copy(update={"secret_key": type(site.secret_key)("short")})
     found = check(weak, "secrets")

@@ -20,8 +20,8 @@ from church.config import Settings
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()}
-# Read where no Settings exist: by the image's build, and by the tests.
-ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_REQUIRE_SERVICES"}
+# Read where no Settings exist: by the image's build, before the settings, and by the tests.
+ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_ENV_FILE", "CHURCH_REQUIRE_SERVICES"}
 MADE_BY_THE_OPERATOR = "ops/.env"
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask, abort, request
 from flask.testing import FlaskClient
 
-from church.errors import ForbiddenError, InvalidError, UnauthorizedError, UnavailableError
+from church.errors import ChurchError, ForbiddenError, InvalidError, UnauthorizedError, UnavailableError
 from church.observability import metrics
 from tests.helpers import add_view, captured_log, grows
 
@@ -150,6 +150,15 @@ def test_unavailable_is_logged_as_a_warning_by_its_kind(app: Flask) -> None:
     assert [(record["level"], record["reason"]) for record in found] == [("WARNING", "UnavailableError")]
 
 
+def test_failure_of_ours_is_logged_as_an_error_by_its_cause(app: Flask) -> None:
+    error = ChurchError("hunter2")
+    error.__cause__ = LookupError("the cause")
+    with captured_log() as sink:
+        assert fails_with(app, error).get("/fails").status_code == 500
+    found = [record for record in sink.records if record["event"].startswith("error.")]
+    assert [(r["event"], r["level"], r["reason"]) for r in found] == [("error.failed", "ERROR", "LookupError")]
+
+
 @pytest.mark.parametrize("path", ["//health", "/he/", "/static//css/site.css"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:99"])
 def test_redirect_of_a_path_stays_here_whatever_host_is_claimed(app: Flask, path: str, host: str) -> None:
@@ -179,7 +188,7 @@ def test_error_page_needs_no_database(app: Flask, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("an error page asked the database")
 
     monkeypatch.setattr("church.database.Database.read", down)
-    monkeypatch.setattr("church.database.Database.ping", down)
+    monkeypatch.setattr("church.database.Database.probe", down)
     add_view(app, "/fails/<int:code>", abort)
     client = app.test_client()
     for status in (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503):

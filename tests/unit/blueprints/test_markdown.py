@@ -384,7 +384,7 @@ def test_etag_follows_page_neighbours_and_site(app: Flask, client: FlaskClient, 
 
 def test_last_modified_follows_a_deleted_page(app: Flask, client: FlaskClient, tmp_path: Path) -> None:
     old = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    app.extensions["templates_modified"] = 0.0
+    app.extensions["assets"].modified = 0.0
     content = tmp_path / "content"
     for path in [*content.rglob("*"), content]:
         os.utime(path, (old.timestamp(), old.timestamp()))
@@ -392,6 +392,20 @@ def test_last_modified_follows_a_deleted_page(app: Flask, client: FlaskClient, t
     (content / "gold.md").unlink()
     wait_until(lambda: "Gold page" not in client.get("/pages/").text, "the page is gone")
     assert client.get("/pages/", headers={"If-Modified-Since": format_datetime(old, usegmt=True)}).status_code == 200
+
+
+def test_last_modified_is_not_before_the_start_nor_a_change_of_the_looks(app: Flask, client: FlaskClient) -> None:
+    started = app.extensions["assets"].modified
+    first = client.get("/pages/open").last_modified
+    assert first is not None
+    assert first.timestamp() >= int(started)
+    app.extensions["assets"].modified = started - 3600
+    assert (
+        client.get("/pages/open", headers={"If-Modified-Since": format_datetime(first, usegmt=True)}).status_code == 304
+    )
+    app.extensions["assets"].modified = started + 3600
+    before = dt.datetime.fromtimestamp(started - 3600, dt.UTC)
+    assert client.get("/", headers={"If-Modified-Since": format_datetime(before, usegmt=True)}).status_code == 200
 
 
 def test_last_modified_is_never_in_the_future(client: FlaskClient, tmp_path: Path) -> None:

@@ -323,6 +323,16 @@ def test_damaged_file_of_another_slot_is_left_to_its_owner(here: Path) -> None:
     assert (here / "counter_slot1.db").exists()
 
 
+def test_folder_of_the_slots_is_its_users_alone(here: Path) -> None:
+    SLOTS.take(here / "metrics", "web")
+    assert (here / "metrics").stat().st_mode & 0o777 == 0o700
+
+
+def test_damaged_file_that_another_process_set_aside_first_is_no_error(here: Path) -> None:
+    slots.set_aside(here / "counter_slot7.db")
+    assert list(here.glob("*.damaged")) == []
+
+
 def test_damaged_files_do_not_pile_up(here: Path) -> None:
     for text in (b"first garbage", b"second garbage"):
         (here / "counter_slot0.db").write_bytes(text)

@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from church.config import Settings
+from church.engines import sqlite_path
 from church.extensions import db
 from church.jobs_registry import find_handler, schedules
 from church.models.job import Job
@@ -180,4 +181,15 @@ def test_queue_index_without_a_database_is_logged_and_goes_on(tmp_path: Path, ca
     app = site_of(site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none"))
     with caplog.at_level(logging.WARNING, "church.pages"):
         face.queue_index(app)
+    assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
+
+
+def test_queue_index_before_the_migrations_is_logged_and_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = site_settings(tmp_path)
+    settings.instance.mkdir(exist_ok=True)
+    sqlite_path(settings).touch()
+    with caplog.at_level(logging.WARNING, "church.pages"):
+        face.queue_index(site_of(settings))
     assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
