@@ -17,7 +17,7 @@ from church import database
 from church.config import Settings
 from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed
 from church.engines import probe_engine, sqlite_path
-from church.migrations import migrate
+from church.migrations import head, migrate
 from church.models import PageText, Schedule
 from tests.services_fixture import site_settings, wait_until
 
@@ -239,9 +239,9 @@ def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypat
     def slow(_connection: object) -> str:
         entered.set()
         assert go.wait(20)
-        return database.migrations.head()
+        return head()
 
-    monkeypatch.setattr(database.migrations, "current", slow)
+    monkeypatch.setattr("church.migrations.current", slow)
     state = database._state()
     found: list[Probed] = []
     threads = [threading.Thread(target=lambda: found.append(state.probe(60))) for _ in range(4)]
