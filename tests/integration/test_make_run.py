@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -142,6 +143,8 @@ def test_make_run_starts_again_whatever_dies(start):
         return all(any(part in line and pid != before[part] for pid, line in commands.items()) for part in parts)
 
     wait_until(healed, "all three run again", seconds=60)
+    events = [json.loads(line)["event"] for line in (site.folder / "logs/combined.log").read_text().splitlines()]
+    assert events.count("supervisor.end") == len(parts)
     wait_until(site.answers, "the site answers again", seconds=60)
 
 
