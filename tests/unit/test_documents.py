@@ -16,6 +16,7 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 from church import documents
 from church.cli import church as command_group
 from church.config import Settings
+from church.observability.slots import SLOTS
 
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
@@ -97,8 +98,9 @@ def test_catalogue_names_every_metric_of_the_code_once_and_no_other() -> None:
     assert len(set(named)) == len(named)
 
 
-def test_catalogue_has_every_metric_that_a_scrape_shows(client: FlaskClient, _slot: Path) -> None:
-    (_slot / "state.json").unlink(missing_ok=True)  # what a test just before read of a database without tables
+def test_catalogue_has_every_metric_that_a_scrape_shows(client: FlaskClient) -> None:
+    assert SLOTS.directory is not None
+    (SLOTS.directory / "state.json").unlink(missing_ok=True)  # what a test before read of a database without tables
     client.get("/pages/first-run").close()
     shown = dict(re.findall(r"^# TYPE (\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE))
     assert shown.keys() > {"http_requests_total", "jobs_pending", "gunicorn_workers", "build_info"}
