@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from flask import Flask, Response
 
 _YEAR = 365 * 24 * 3600
+_MOST_HELD = 262_144  # bytes of a file that is answered from memory
+_TEXT = frozenset({"text/css", "text/javascript", "application/javascript", "image/svg+xml", "text/plain"})
 
 
 class Assets:
@@ -47,6 +49,16 @@ class Assets:
         return address
 
 
+def _hold(response: Response) -> None:
+    """Make a small text file an ordinary response, which is compressed; what was asked for in part stays a file."""
+    small = (response.content_length or 0) <= _MOST_HELD
+    if response.status_code == 200 and response.direct_passthrough and response.mimetype in _TEXT and small:
+        data = b"".join(response.iter_encoded())
+        response.response.close()  # type: ignore[union-attr]  # it is an open file
+        response.direct_passthrough = False
+        response.set_data(data)
+
+
 def init_app(app: Flask) -> None:
     """Offer ``asset(name)`` to the templates, and let what it names be cached for a year."""
 
@@ -64,6 +76,7 @@ def init_app(app: Flask) -> None:
             # only by its own fingerprint: while hosts are upgraded, one may still have the older content
             lasting = f"public, max-age={_YEAR}, immutable"
             response.headers["Cache-Control"] = lasting if is_current() else "public, max-age=300"
+            _hold(response)
         return response
 
     app.extensions["assets"] = assets

@@ -148,7 +148,7 @@ def label_values() -> dict[str, tuple[str, ...]]:
         "event_type": (*metrics.SECURITY_EVENTS, metrics.OTHER),
         "severity": (*metrics.SEVERITIES, metrics.OTHER),
         "activity_type": tuple(sorted(threats.ACTIVITY_TYPES)),
-        "source": tuple(sorted(threats.SOURCES)),
+        "source": tuple(sorted(metrics.SOURCES)),
         "limit": (*metrics.LIMITS, metrics.OTHER),
         "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
         "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),

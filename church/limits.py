@@ -16,7 +16,7 @@ from flask import Response, request
 from flask_limiter import Limiter, RateLimitExceeded
 
 from church import telemetry
-from church.config import settings
+from church.config import Settings, settings
 from church.errors import error_response
 from church.proxies import plain_address
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
-NAMES = ("page", "search", "api", "telemetry_api")
 
 
 def client() -> str:
@@ -42,8 +41,8 @@ limiter = Limiter(key_func=client, strategy="fixed-window")
 
 def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
     """Count requests to a view against the limit ``name``; with ``when``, only those for which it is true."""
-    if name not in NAMES:
-        raise ValueError(f"{name} is no limit: add it to church.limits.NAMES and church.config.Settings")
+    if f"limit_{name}" not in Settings.model_fields:
+        raise ValueError(f"{name} is no limit: add limit_{name} to church.config.Settings")
 
     def rate() -> str:
         value: str = getattr(settings(), f"limit_{name}")

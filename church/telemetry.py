@@ -25,6 +25,7 @@ from church.observability.endpoint import ScrapeEndpoint
 from church.observability.requests import under_way
 from church.observability.scan import TooDeepError, leave_body, scan
 from church.observability.state import State, StateMetric
+from church.offhub import off_hub
 from church.version import COMMIT, VERSION
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class Telemetry:
         self.add_state(StateMetric("build_info", "What runs here.", _build_info, ("version", "commit", "python")))
         if settings.telemetry:
             self._observe(app)
-        ScrapeEndpoint(state, lambda: slots.SLOTS.directory or settings.metrics_dir, guard).init_app(app)
+        ScrapeEndpoint(state, lambda: slots.SLOTS.directory or settings.metrics_dir, guard, off_hub).init_app(app)
 
     def add_state(self, *found: StateMetric) -> None:
         """Read these at each scrape."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-import unicodedata
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote
 
 from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
@@ -21,6 +18,7 @@ from church.extensions import db
 from church.limits import limited
 from church.services import pages
 from church.services.access import ANONYMOUS, Reader
+from church.services.page_paths import looks_like_traversal
 from church.services.page_views import json_ld
 from church.services.pages import PageView, RenderError, TeaserView, site_pages
 
@@ -32,7 +30,6 @@ bp = Blueprint("markdown", __name__)
 _MOST_QUERY = 200
 _MOST_TAG = 40
 _FRESH_SECONDS = 60  # how long a browser or proxy may show a public page without asking again
-_TRAVERSAL = re.compile(r"\.\.|[\\\x00\ufffd]|^/|//")
 
 
 @bp.record
@@ -170,16 +167,3 @@ def _elsewhere(slug: str) -> AnyResponse:
     if looks_like_traversal(slug):
         telemetry.track_security_event("path_traversal", "medium", path=repr(slug[:100]))
     raise NotFound
-
-
-def looks_like_traversal(slug: str) -> bool:
-    """Whether somebody tries to leave the pages: dots, backslashes, NUL, overlong UTF-8, encoded up to three times.
-
-    Only tells attempts from typing errors, for the record; no path is ever made of a slug.
-    """
-    text = slug[:2000]
-    for _ in range(4):
-        if _TRAVERSAL.search(unicodedata.normalize("NFKC", text)):
-            return True
-        text = unquote(text)
-    return False

@@ -19,7 +19,6 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from church.observability import metrics, native
 from church.observability.scrape import Exposition
 from church.observability.state import State
-from church.offhub import off_hub
 
 log = logging.getLogger("church.telemetry")
 # What we speak, in the order in which it wins a tie; a version that is not named is the first of its kind.
@@ -55,12 +54,19 @@ class _Read:
 class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library has no types
     """The exporter with its per-request defaults off: the hot path is ours, and so is the merge."""
 
-    def __init__(self, state: State, directory: Callable[[], Path], guard: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        state: State,
+        directory: Callable[[], Path],
+        guard: Callable[[Any], Any],
+        off_hub: Callable[..., Any],
+    ) -> None:
         super().__init__(
             app=None, path="/metrics", export_defaults=False, metrics_decorator=guard, registry=metrics.CATALOGUE
         )
         self._state = state
         self._directory = directory
+        self._off_hub = off_hub
         self._exposition: Exposition | None = None
 
     def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
@@ -72,7 +78,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         families = self._state.collect(directory)
         if self._exposition is None or self._exposition.directory != directory:
             self._exposition = Exposition(directory)
-        body: str = off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)
+        body: str = self._off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)
         while self._exposition.damage:
             found = self._exposition.damage.pop()
             log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from church.config import Settings
 from church.observability import slots, threats
 
 slots.install()
@@ -18,16 +19,18 @@ CATALOGUE = CollectorRegistry()
 UNMATCHED = "_unmatched"
 OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SEVERITIES = ("low", "medium", "high", "critical")
-SECURITY_EVENTS = (
-    "threat_detected",
-    "path_traversal",
-    "invalid_token",
-    "rate_limit_exceeded",
-    "unexpected_error",
-    "request_blocked",
-)
-LIMITS = ("page", "search", "api", "telemetry_api")
+SECURITY_EVENTS = {
+    "threat_detected": "high",
+    "path_traversal": "medium",
+    "invalid_token": "medium",
+    "rate_limit_exceeded": "low",
+    "unexpected_error": "low",
+    "request_blocked": "high",
+}
+"""Each event with the severity that it is told with."""
+SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
+SOURCES = threats.SOURCES - {"websocket"}  # there are no live messages to scan yet
+LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if name.startswith("limit_"))
 ACCESS_LEVELS = ("public", "members", "premium")
 CONTENT_TYPES = ("page",)
 CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
@@ -90,11 +93,10 @@ def bounded(value: str, known: Iterable[str]) -> str:
 
 def _from_zero() -> None:
     """Make the label sets that alerts read exist before their first event: a rate needs a zero to rise from."""
-    for event in SECURITY_EVENTS:
-        for severity in SEVERITIES:
-            security_events.labels(event, severity)
+    for event, severity in SECURITY_EVENTS.items():
+        security_events.labels(event, severity)
     for activity in threats.ACTIVITY_TYPES:
-        for source in threats.SOURCES:
+        for source in SOURCES:
             suspicious_activity.labels(activity, source)
     for limit in LIMITS:
         rate_limit_hits.labels(limit)

@@ -102,7 +102,7 @@ class Slots:
             fd, number = _lock_lowest(directory)
         with suppress(OSError):  # on a full disk nobody learns who we are, and we count all the same
             os.truncate(fd, 0)
-            os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role}).encode(), 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role, "namespace": pid_namespace()}).encode(), 0)
         self.directory, self.number, self._lock_fd = directory, number, fd
         for path in directory.glob(f"*_slot{number}.db"):
             self._make_usable(path)
@@ -170,6 +170,14 @@ def living(directory: Path) -> dict[int, dict[str, Any]]:
             if digits.isdigit() and (owner := _owner(path)) is not None:
                 found[int(digits)] = owner
     return found
+
+
+def pid_namespace() -> int | None:
+    """Where this process's pid means this process: containers share a folder, but no pids. None without /proc."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return None
 
 
 def _owner(path: Path) -> dict[str, Any] | None:

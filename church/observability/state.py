@@ -112,7 +112,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def process_families(directory: Path) -> Iterator[Metric]:
-    """The host's counting processes, a series for each slot; empty where there is no /proc."""
+    """The host's counting processes, a series for each slot; empty where there is no /proc.
+
+    A process of another container is counted as a worker, but its pid is somebody else's here: it has no series.
+    """
     workers = GaugeMetricFamily("gunicorn_workers", "Live gunicorn workers of this host.")
     cpu = CounterMetricFamily("process_cpu_seconds", "CPU time of the process in the slot.", labels=["slot"])
     memory = GaugeMetricFamily("process_resident_memory_bytes", "Memory of the process in the slot.", labels=["slot"])
@@ -120,7 +123,10 @@ def process_families(directory: Path) -> Iterator[Metric]:
     start = GaugeMetricFamily("process_start_time_seconds", "When the process in the slot began.", labels=["slot"])
     living = slots.living(directory)
     workers.add_metric([], sum(owner.get("role") == "web" for owner in living.values()))
+    here = slots.pid_namespace()
     for number, owner in sorted(living.items()):
+        if owner.get("namespace") != here:
+            continue
         with suppress(OSError, KeyError, ValueError, IndexError):
             facts = _process_facts(Path("/proc") / str(owner["pid"]))
             cpu.add_metric([str(number)], facts[0])

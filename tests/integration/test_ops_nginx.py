@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from church.headers import _HSTS
 from ops import lint
 from tests.services_fixture import free_port, require, wait_until
 
@@ -29,8 +30,14 @@ class Upstream(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.dumps({"path": self.path, "headers": headers, "padding": "x" * 2000}).encode()
         self.server.seen.append(self.path)
+        if self.path == "/broken":
+            self.close_connection = True
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
+        if self.path.startswith("/own"):
+            self.send_header("Strict-Transport-Security", "max-age=5")
+            self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -137,15 +144,47 @@ def test_metrics_from_another_address_are_denied_by_every_spelling(front, path):
     assert front.ask("/metrics").status == 200
 
 
-def test_static_file_is_served_without_the_site_and_kept_for_ever_by_its_version(front):
+def test_static_file_is_served_without_the_site_and_kept_for_minutes(front):
     before = list(front.seen)
-    response = front.ask("/static/css/site.css?v=0123456789ab", Accept_Encoding="gzip")
+    response = front.ask("/static/css/site.css", Accept_Encoding="gzip")
     assert response.status == 200
     assert gzip.decompress(response.text).startswith(b"body {")
-    assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert "max-age=300" in front.ask("/static/css/site.css").headers["Cache-Control"]
+    assert response.headers.get_all("Cache-Control") == ["public, max-age=300"]
+    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert response.headers.get_all("Strict-Transport-Security") == [_HSTS]
     assert front.seen == before
+
+
+@pytest.mark.parametrize("version", ["0123456789ab", "x"])
+def test_static_file_by_a_fingerprint_is_answered_by_the_site_which_knows_it(front, version):
+    response = front.ask(f"/static/css/site.css?v={version}", **LIES)
+    found = json.loads(response.text)
+    assert (response.status, found["path"]) == (200, f"/static/css/site.css?v={version}")
+    assert found["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert not {"forwarded", "x-forwarded-host", "traceparent"} & set(found["headers"])
+    assert response.headers["Cache-Control"] is None  # nginx adds no opinion of its own
+
+
+@pytest.mark.parametrize(
+    ("status", "request_"),
+    [
+        (403, {"path": "/metrics", "source": "127.0.0.2"}),
+        (404, {"path": "/static/none.css"}),
+        (413, {"path": "/", "method": "POST", "body": b"x" * 1_048_577}),
+        (502, {"path": "/broken"}),
+    ],
+)
+def test_answer_of_nginx_s_own_has_the_site_s_headers(front, status, request_):
+    response = front.ask(**request_)
+    assert response.status == status
+    assert response.headers.get_all("Strict-Transport-Security") == [_HSTS]
+    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+
+
+def test_answer_of_the_site_keeps_its_headers_once(front):
+    response = front.ask("/own")
+    assert response.headers.get_all("Strict-Transport-Security") == ["max-age=5"]
+    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
 
 
 @pytest.mark.parametrize("path", ["/static../secret.txt", "/static/../secret.txt", "/static/%2e%2e/secret.txt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from itertools import count
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Flask
+from flask_compress import Compress
 
 from church import assets
 from church.access import EVERYONE, allow
@@ -112,3 +114,56 @@ def test_modified_is_the_start_until_an_asset_changes_whatever_date_it_has(app: 
     os.utime(static / "a.css", (1.0, 1.0))
     address(app, "a.css")
     assert found.modified > start
+
+
+@pytest.fixture
+def styles(app: Flask, static: Path) -> bytes:
+    """A style sheet that is worth compressing, on a site that compresses as ours does."""
+    app.config["COMPRESS_STREAMS"] = False
+    app.after_request_funcs[None].insert(0, Compress(app).after_request)  # the last to be registered runs first
+    del app.after_request_funcs[None][-1]
+    text = b"a { color: red }\n" * 400
+    (static / "large.css").write_bytes(text)
+    return text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_style_sheet_is_compressed(app: Flask, styles: bytes, method: str) -> None:
+    answer = app.test_client().open("/static/large.css", method=method, headers={"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.headers["Content-Encoding"]) == (200, "gzip")
+    assert int(answer.headers["Content-Length"]) < len(styles) / 4
+    assert answer.last_modified is not None
+    assert answer.data == b"" if method == "HEAD" else gzip.decompress(answer.data) == styles
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_style_sheet_that_is_known_is_not_sent_again(app: Flask, styles: bytes, encoding: str) -> None:
+    client, headers = app.test_client(), {"Accept-Encoding": encoding}
+    tag = client.get("/static/large.css", headers=headers).headers["ETag"]
+    again = client.get("/static/large.css", headers={**headers, "If-None-Match": tag}, buffered=True)
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert again.headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_part_of_a_style_sheet_is_of_the_file_as_it_is(app: Flask, styles: bytes) -> None:
+    headers = {"Accept-Encoding": "gzip", "Range": "bytes=4-8"}
+    part = app.test_client().get("/static/large.css", headers=headers, buffered=True)
+    assert (part.status_code, part.data) == (206, styles[4:9])
+    assert "Content-Encoding" not in part.headers
+    beyond = app.test_client().get("/static/large.css", headers={**headers, "Range": "bytes=99999-"})
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.png", 5000), ("huge.css", 262_145)])
+def test_picture_and_large_file_are_sent_as_they_are(
+    app: Flask, static: Path, styles: bytes, name: str, size: int
+) -> None:
+    (static / name).write_bytes(b"x" * size)
+    answer = app.test_client().get(f"/static/{name}", headers={"Accept-Encoding": "gzip"}, buffered=True)
+    assert answer.direct_passthrough or answer.content_length == size
+    assert "Content-Encoding" not in answer.headers
+
+
+def test_path_beside_the_static_folder_is_404(app: Flask, static: Path, styles: bytes) -> None:
+    (static.parent / "secret.css").write_text("secret" * 200)
+    assert app.test_client().get("/static/../secret.css", headers={"Accept-Encoding": "gzip"}).status_code == 404

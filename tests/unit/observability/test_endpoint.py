@@ -129,7 +129,10 @@ def test_scrape_of_named_metrics_has_no_other(client: FlaskClient, accept: str) 
 def test_scrape_sees_label_sets_that_alerts_read_at_zero(client: FlaskClient) -> None:
     families = parsed(client.get("/metrics"))
     events = {(s.labels["event_type"], s.labels["severity"]) for s in families["security_events"].samples}
-    assert {(event, severity) for event in metrics.SECURITY_EVENTS for severity in metrics.SEVERITIES} <= events
+    assert set(metrics.SECURITY_EVENTS.items()) <= events
+    assert ("invalid_token", "critical") not in events
+    sources = {s.labels["source"] for s in families["suspicious_activity"].samples}
+    assert sources == {"path", "query", "header", "form", "json"}
     assert {s.labels["limit"] for s in families["rate_limit_hits"].samples} == set(metrics.LIMITS)
     assert {s.labels["part"] for s in families["telemetry_errors"].samples} >= set(metrics.TELEMETRY_PARTS)
 

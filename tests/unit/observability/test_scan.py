@@ -134,7 +134,7 @@ def test_kinds_of_attack_are_told_each(client: FlaskClient) -> None:
 
 def test_activity_and_source_are_of_the_catalogue() -> None:
     labels = set(metrics.suspicious_activity._metrics)
-    assert labels == {(activity, source) for activity in threats.ACTIVITY_TYPES for source in threats.SOURCES}
+    assert labels == {(activity, source) for activity in threats.ACTIVITY_TYPES for source in metrics.SOURCES}
 
 
 @pytest.mark.parametrize(

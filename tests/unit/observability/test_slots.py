@@ -122,8 +122,10 @@ def slot_file(path: Path, **counts: float) -> Path:
 def test_live_processes_have_slots_of_their_own(start: Callable[..., Process], tmp_path: Path) -> None:
     processes = [start() for _ in range(3)] + [start("work")]
     assert [process.slot for process in processes] == [0, 1, 2, 3]
+    namespace = os.stat("/proc/self/ns/pid").st_ino
     assert slots.living(tmp_path) == {
-        process.slot: {"pid": process.pid, "role": "work" if process.slot == 3 else "web"} for process in processes
+        process.slot: {"pid": process.pid, "role": "work" if process.slot == 3 else "web", "namespace": namespace}
+        for process in processes
     }
 
 

@@ -227,3 +227,16 @@ def test_owner_of_a_slot_that_cannot_be_read_is_left_out(session_folder: Path, t
         families = made().collect(tmp_path)
         assert len(slots.living(tmp_path)) == 1
     assert values(families, "process_open_fds") == {}
+
+
+def test_worker_of_another_container_is_counted_and_has_no_process(
+    session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with no_slot(session_folder):
+        SLOTS.take(tmp_path, "web")
+        assert json.loads((tmp_path / "slot0.lock").read_text())["namespace"] == os.stat("/proc/self/ns/pid").st_ino
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(slots, "pid_namespace", lambda: 1)
+            families = made().collect(tmp_path)
+    assert values(families, "gunicorn_workers") == {(): 1}
+    assert values(families, "process_cpu_seconds") == values(families, "process_open_fds") == {}
