@@ -155,8 +155,9 @@ class Database:
         return _state().probe(max_age)
 
     def dispose(self) -> None:
-        """Close this process's connections; the next session opens new ones."""
+        """Close this process's connections and forget the last probe; the next session opens new ones."""
         state = _state()
+        state.probed = None
         if state.pid == os.getpid() and state.engines is not None:
             state.engines.dispose()
 
