@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ops.bench.client import drive
+from ops.bench.client import drive, one_core
 from ops.bench.collector import collecting
 from ops.bench.server import Server, serving
 
@@ -34,14 +33,14 @@ def _variants() -> Iterator[dict[str, Server]]:
 
 def _cost(server: Server, path: str, requests: int) -> float:
     before = server.cpu()
-    drive(server.port, path, requests, _CONNECTIONS)
+    with one_core():
+        drive(server.port, path, requests, _CONNECTIONS)
     return (server.cpu() - before) / requests
 
 
 def measure(rounds: int, requests: int) -> dict[str, float]:
     """Ratios to the site with telemetry off, each the median of its rounds."""
     ratios: dict[str, float] = {}
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the client keeps to one core
     with _variants() as servers:
         for route, path in _ROUTES.items():
             for server in servers.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 import sys
@@ -99,8 +100,8 @@ def test_view_reads_the_whole_body_through_the_timed_one() -> None:
     assert len(body.read()) == 100_000
 
 
-def request(reader: Any) -> Any:
-    return SimpleNamespace(body=SimpleNamespace(reader=reader))
+def request(reader: Any, buffered: bytes = b"") -> Any:
+    return SimpleNamespace(body=SimpleNamespace(reader=reader), unreader=SimpleNamespace(buf=io.BytesIO(buffered)))
 
 
 @pytest.fixture
@@ -108,6 +109,7 @@ def fair(monkeypatch: pytest.MonkeyPatch) -> FairWorker:
     made: FairWorker = FairWorker.__new__(FairWorker)
     made._body_seconds = 5.0
     made.log = SimpleNamespace(debug=lambda *_: None)
+    made.cfg = SimpleNamespace(keepalive=5)
     return made
 
 
@@ -119,14 +121,29 @@ def client() -> Any:
     theirs.close()
 
 
-def test_worker_yields_after_each_request(
-    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sent", "buffered"), [(b"GET /", b""), (b"", b"GET /")])
+def test_worker_lets_others_run_though_the_next_request_is_here(
+    fair: FairWorker,
+    client: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bytes,
+    buffered: bytes,
 ) -> None:
     order: list[str] = []
     monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: order.append("answered") or True)
+    client[1].sendall(sent)
     gevent.spawn(order.append, "another")
-    assert fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1)) is True
+    assert fair.handle_request("x", request(length_reader(b""), buffered), client[0], ("127.0.0.1", 1)) is True
     assert order == ["answered", "another"]
+
+
+def test_worker_ends_the_connection_that_asks_nothing_more(
+    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
+    fair.cfg.keepalive = 0.01
+    with pytest.raises(StopIteration):
+        fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
 
 
 def test_worker_ends_the_connection_whose_body_was_not_read(
@@ -149,6 +166,7 @@ def test_worker_keeps_the_connection_whose_body_was_read(
         return True
 
     monkeypatch.setattr(GeventWorker, "handle_request", reads)
+    client[1].sendall(b"GET /")
     assert fair.handle_request("x", request(length_reader(b"0123456789")), client[0], ("127.0.0.1", 1)) is True
 
 
