@@ -27,11 +27,8 @@ def _turn_away() -> None:
     environ = request.environ
     if "HTTP_CONTENT_ENCODING" in environ:
         raise UnsupportedMediaType  # an inflated body could be any size
-    host = environ.get("HTTP_HOST")
-    if (host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.1") or (
-        host is not None and not _HOST.fullmatch(host)
-    ):
-        raise BadRequest  # RFC 9112, section 3.2: missing in HTTP/1.1, or no host by RFC 3986
+    if not _is_host(environ.get("HTTP_HOST"), environ.get("SERVER_PROTOCOL", "")):
+        raise BadRequest
     if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
         wait = maintenance.retry_after(settings())
         raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)
