@@ -55,6 +55,18 @@ def _is_redis(value: SecretStr) -> SecretStr:
     return value
 
 
+def _is_smtp(value: SecretStr) -> SecretStr:
+    if not re.match(r"smtps?://.", value.get_secret_value()):
+        raise ValueError("an address such as smtp://user:password@host:587 or smtps://host:465")
+    return value
+
+
+def _is_mailbox(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+        raise ValueError("a mail address such as church@church.example")
+    return value
+
+
 def _is_bind(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
@@ -112,6 +124,11 @@ class Settings(BaseSettings):
         "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
     )
     secret_key: SecretStr = _setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
+    secret_key_previous: SecretStr | None = _setting(
+        "SECRET_KEY_PREVIOUS",
+        None,
+        "The key before `SECRET_KEY`: what it signed stays good until this is taken out again.",
+    )
     metrics_token: SecretStr | None = _setting(
         "METRICS_TOKEN",
         None,
@@ -137,6 +154,21 @@ class Settings(BaseSettings):
     body_timeout: float = _setting(
         "CHURCH_BODY_TIMEOUT", 20.0, "Seconds that a client may take to send a whole request body.", gt=0, le=600
     )
+    password_min: int = _setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
+    session_idle: int = _setting(
+        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60
+    )
+    session_lifetime: int = _setting(
+        "CHURCH_SESSION_LIFETIME", 2_592_000, "Seconds after which a sign-in ends however much it is used.", ge=60
+    )
+    smtp_url: Annotated[SecretStr, AfterValidator(_is_smtp)] | None = _setting(
+        "CHURCH_SMTP_URL",
+        None,
+        "`smtp://user:password@host:587` (STARTTLS) or `smtps://…`. Default: mails are files in the instance's outbox.",
+    )
+    mail_from: Annotated[str, AfterValidator(_is_mailbox)] | None = _setting(
+        "CHURCH_MAIL_FROM", None, "Sender of mails. Default: `church@` and the host of the site's address."
+    )
     limit_page: Rate = _setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
     limit_search: Rate = _setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
     limit_api: Rate = _setting(
@@ -145,6 +177,16 @@ class Settings(BaseSettings):
     limit_telemetry_api: Rate = _setting(
         "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
     )
+    limit_login: Rate = _setting("CHURCH_LIMIT_LOGIN", "30/minute", "Logins that one address may try.")
+    limit_login_account: Rate = _setting(
+        "CHURCH_LIMIT_LOGIN_ACCOUNT",
+        "20/hour",
+        "Failed logins to one account; beyond them each address has one try a window, so that its owner gets in.",
+    )
+    limit_register: Rate = _setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
+    limit_reset: Rate = _setting("CHURCH_LIMIT_RESET", "20/minute", "Asking for, and using, mailed links: one address.")
+    limit_token: Rate = _setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
+    limit_account: Rate = _setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
     jobs_threads: int = _setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
     jobs_lease: float = _setting(
         "CHURCH_JOBS_LEASE", 30.0, "Seconds after which the job of a dead process is done again.", ge=1, le=3600
@@ -165,7 +207,16 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
 
-    @field_validator("database_url", "redis_url", "metrics_token", "site_url", mode="before")
+    @field_validator(
+        "database_url",
+        "redis_url",
+        "metrics_token",
+        "secret_key_previous",
+        "site_url",
+        "smtp_url",
+        "mail_from",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -223,6 +274,18 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{self.instance / 'church.db'}"
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
+
+    @property
+    def sender(self) -> str:
+        """The address that mails come from."""
+        host = urlsplit(self.origin).hostname or "localhost"
+        return self.mail_from or f"church@{host}"
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """What signs, and after it what signed before and is still believed."""
+        previous = (self.secret_key_previous,) if self.secret_key_previous is not None else ()
+        return tuple(key.get_secret_value() for key in (self.secret_key, *previous))
 
     @property
     def metrics_dir(self) -> Path:

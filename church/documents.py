@@ -32,6 +32,8 @@ _FORMS = {
     "_is_bind": "address:port",
     "_is_postgresql": "address, secret",
     "_is_redis": "address, secret",
+    "_is_smtp": "address, secret",
+    "_is_mailbox": "mail address",
 }
 _KINDS = {bool: "`true` or `false`", Path: "folder", int: "whole number", float: "seconds", str: "text"}
 _COUNTED, _READ, _SHARED, _PROCESS = "counted", "scrape", "database", "process"
@@ -148,11 +150,17 @@ def label_values() -> dict[str, tuple[str, ...]]:
         "event_type": (*metrics.SECURITY_EVENTS, metrics.OTHER),
         "severity": (*metrics.SEVERITIES, metrics.OTHER),
         "activity_type": tuple(sorted(threats.ACTIVITY_TYPES)),
-        "source": tuple(sorted(metrics.SOURCES)),
+        "source": (*sorted(metrics.SOURCES), *metrics.REGISTRATION_SOURCES, metrics.OTHER),
         "limit": (*metrics.LIMITS, metrics.OTHER),
         "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
         "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),
-        "outcome": (*metrics.CONTENT_OUTCOMES, metrics.OTHER),
+        "type": (*metrics.AUTH_TYPES, metrics.OTHER),
+        "outcome": tuple(
+            dict.fromkeys(
+                (*metrics.CONTENT_OUTCOMES, *metrics.AUTH_OUTCOMES, *metrics.OUTBOUND_OUTCOMES, metrics.OTHER)
+            )
+        ),
+        "service": (*metrics.OUTBOUND_SERVICES, metrics.OTHER),
         "part": (*metrics.TELEMETRY_PARTS, metrics.OTHER),
     }
 

@@ -11,8 +11,9 @@ import functools
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from flask import Flask, current_app
@@ -38,22 +39,27 @@ __all__ = [
     "StateMetric",
     "Telemetry",
     "end_process",
+    "identify",
     "instrument_engine",
     "leave_body",
+    "outbound",
     "quiet_route",
     "request_id",
     "span",
     "start_process",
     "trace_headers",
+    "track_auth_attempt",
     "track_content_access",
     "track_error",
     "track_rate_limit",
     "track_refused",
+    "track_registration",
     "track_security_event",
     "track_suspicious",
     "warm_up",
 ]
 
+auth_log = logging.getLogger("church.auth")
 content_log = logging.getLogger("church.content")
 security_log = logging.getLogger("church.security")
 log = logging.getLogger("church.telemetry")
@@ -147,8 +153,27 @@ def track_rate_limit(limit: str) -> None:
     """A request was refused because its sender asked too much of ``limit``."""
     name = metrics.bounded(limit, metrics.LIMITS)
     metrics.rate_limit_hits.labels(name).inc()
+    if name in metrics.AUTH_LIMITS:
+        metrics.auth_attempts.labels(metrics.AUTH_LIMITS[name], "failed_throttled").inc()
     metrics.security_events.labels("rate_limit_exceeded", "low").inc()
     _security_record("rate_limit_exceeded", "low", {"limit": name})
+
+
+@_never_breaks("verb")
+def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
+    """Somebody tried to register, sign in or out, reset a password or get a token, and this came of it."""
+    metrics.auth_attempts.labels(
+        metrics.bounded(kind, metrics.AUTH_TYPES), metrics.bounded(outcome, metrics.AUTH_OUTCOMES)
+    ).inc()
+    auth_log.info(kind, extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
+    if _tracing is not None:
+        _tracing.note(f"auth.{kind}", {"outcome": outcome})
+
+
+@_never_breaks("verb")
+def track_registration(source: str) -> None:
+    """An account was made; said after the commit."""
+    metrics.user_registrations.labels(metrics.bounded(source, metrics.REGISTRATION_SOURCES)).inc()
 
 
 @_never_breaks("verb")
@@ -163,6 +188,27 @@ def track_content_access(content_type: str, access_level: str, outcome: str) -> 
     content_log.debug("content access", extra={"event": "content.access", **facts})
     if _tracing is not None:
         _tracing.note("content.access", facts)
+
+
+@contextmanager
+def outbound(service: str) -> Iterator[None]:
+    """Time a call that leaves the process; what it raises goes on, told apart as a timeout or a failure."""
+    started = time.perf_counter()
+    outcome = "failed"
+    try:
+        yield
+        outcome = "success"
+    except TimeoutError:
+        outcome = "timeout"
+        raise
+    finally:
+        _observe_outbound(service, outcome, time.perf_counter() - started)
+
+
+@_never_breaks("verb")
+def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
+    known = metrics.bounded(service, metrics.OUTBOUND_SERVICES)
+    metrics.outbound_request_duration.labels(known, outcome).observe(seconds)
 
 
 def track_refused(status: int, reason: str, client: str) -> str:
@@ -232,6 +278,13 @@ def request_id() -> str | None:
     """The id that joins the record, the trace, the error page and the response header of this request."""
     observation = under_way()
     return observation.request_id if observation is not None else None
+
+
+def identify(user_ref: str) -> None:
+    """Say whose request is under way, by the name that is no name: every record of it carries it."""
+    observation = under_way()
+    if observation is not None:
+        observation.user_ref = user_ref
 
 
 def quiet_route() -> None:

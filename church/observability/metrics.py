@@ -26,6 +26,10 @@ SECURITY_EVENTS = {
     "rate_limit_exceeded": "low",
     "unexpected_error": "low",
     "request_blocked": "high",
+    "duplicate_registration_attempt": "medium",
+    "login_throttled": "medium",
+    "role_probe": "medium",
+    "csrf_refused": "medium",
 }
 """Each event with the severity that it is told with."""
 SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
@@ -34,6 +38,20 @@ LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if 
 ACCESS_LEVELS = ("public", "members", "premium")
 CONTENT_TYPES = ("page",)
 CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
+AUTH_TYPES = ("registration", "login", "logout", "token", "reset")
+AUTH_OUTCOMES = (
+    "success",
+    "failed_validation",
+    "failed_exists",
+    "failed_credentials",
+    "failed_throttled",
+    "failed_error",
+)
+AUTH_LIMITS = {"register": "registration", "login": "login", "reset": "reset", "token": "token"}
+"""The limits whose refusals are attempts of that type."""
+REGISTRATION_SOURCES = ("web", "cli", "first_admin")
+OUTBOUND_SERVICES = ("smtp",)
+OUTBOUND_OUTCOMES = ("success", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
 http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)
@@ -64,6 +82,22 @@ content_access = Counter(
     "content_access",
     "Content asked for, by who may see it and how it ended.",
     ["content_type", "access_level", "outcome"],
+    registry=CATALOGUE,
+)
+auth_attempts = Counter(
+    "auth_attempts",
+    "Attempts to register, sign in or out, reset or get a token.",
+    ["type", "outcome"],
+    registry=CATALOGUE,
+)
+user_registrations = Counter(
+    "user_registrations", "Accounts made, by where they came from.", ["source"], registry=CATALOGUE
+)
+outbound_request_duration = Histogram(
+    "outbound_request_duration_seconds",
+    "Calls that left the process, from the first byte to the answer.",
+    ["service", "outcome"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=CATALOGUE,
 )
 telemetry_errors = Counter(
@@ -100,6 +134,14 @@ def _from_zero() -> None:
             suspicious_activity.labels(activity, source)
     for limit in LIMITS:
         rate_limit_hits.labels(limit)
+    for kind in AUTH_TYPES:
+        for outcome in AUTH_OUTCOMES:
+            auth_attempts.labels(kind, outcome)
+    for source in REGISTRATION_SOURCES:
+        user_registrations.labels(source)
+    for service in OUTBOUND_SERVICES:
+        for outcome in OUTBOUND_OUTCOMES:
+            outbound_request_duration.labels(service, outcome)
     for part in TELEMETRY_PARTS:
         telemetry_errors.labels(part)
 

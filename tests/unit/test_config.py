@@ -15,7 +15,15 @@ from church.config import ConfigError, Settings, load_settings
 from tests.helpers import STRONG
 
 # Names that their ecosystem gave them; every other one is ours and says so.
-ECOSYSTEM = {"WEB_CONCURRENCY", "LOG_LEVEL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "METRICS_TOKEN"}
+ECOSYSTEM = {
+    "WEB_CONCURRENCY",
+    "LOG_LEVEL",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "SECRET_KEY_PREVIOUS",
+    "METRICS_TOKEN",
+}
 
 
 def load(tmp_path: Path, **given: Any) -> Settings:
