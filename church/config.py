@@ -169,6 +169,26 @@ class Settings(BaseSettings):
     mail_from: Annotated[str, AfterValidator(_is_mailbox)] | None = _setting(
         "CHURCH_MAIL_FROM", None, "Sender of mails. Default: `church@` and the host of the site's address."
     )
+    stripe_secret_key: SecretStr | None = _setting(
+        "STRIPE_SECRET_KEY",
+        None,
+        "Secret key of the Stripe account. Without one: the test till in development, no payments in production.",
+    )
+    stripe_webhook_secret: SecretStr | None = _setting(
+        "STRIPE_WEBHOOK_SECRET", None, "Signing secret of the webhook endpoint; the test till signs with it too."
+    )
+    stripe_webhook_secret_previous: SecretStr | None = _setting(
+        "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The signing secret before it, while it is being rotated."
+    )
+    stripe_api_base: Annotated[str, AfterValidator(_is_origin)] | None = _setting(
+        "STRIPE_API_BASE", None, "Where Stripe's API is, if not at Stripe; in production only by https."
+    )
+    till_bind: Annotated[str, AfterValidator(_is_bind)] | None = _setting(
+        "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: those of the site, one port higher."
+    )
+    grace_days: int = _setting(
+        "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal's payment failed.", ge=0, le=90
+    )
     limit_page: Rate = _setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
     limit_search: Rate = _setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
     limit_api: Rate = _setting(
@@ -186,6 +206,10 @@ class Settings(BaseSettings):
     limit_register: Rate = _setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
     limit_reset: Rate = _setting("CHURCH_LIMIT_RESET", "20/minute", "Asking for, and using, mailed links: one address.")
     limit_token: Rate = _setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
+    limit_checkout: Rate = _setting(
+        "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one address."
+    )
+    limit_webhook: Rate = _setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one address.")
     limit_account: Rate = _setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
     jobs_threads: int = _setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
     jobs_lease: float = _setting(
@@ -215,6 +239,11 @@ class Settings(BaseSettings):
         "site_url",
         "smtp_url",
         "mail_from",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "stripe_webhook_secret_previous",
+        "stripe_api_base",
+        "till_bind",
         mode="before",
     )
     @classmethod
@@ -243,6 +272,12 @@ class Settings(BaseSettings):
             for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
             if (problem := weakness(value.get_secret_value() if value else ""))
         ]
+        if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
+            problems.append(
+                "STRIPE_WEBHOOK_SECRET: missing; it is shown with the webhook endpoint in Stripe's dashboard"
+            )
+        if self.stripe_api_base is not None and not self.stripe_api_base.startswith("https://"):
+            problems.append("STRIPE_API_BASE: wants https in production; the test till is for development alone")
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -286,6 +321,41 @@ class Settings(BaseSettings):
         """What signs, and after it what signed before and is still believed."""
         previous = (self.secret_key_previous,) if self.secret_key_previous is not None else ()
         return tuple(key.get_secret_value() for key in (self.secret_key, *previous))
+
+    @property
+    def till(self) -> bool:
+        """Whether payments go to the test till: in development, as long as no other Stripe is named."""
+        return not self.production and self.stripe_secret_key is None and self.stripe_api_base is None
+
+    @property
+    def till_address(self) -> str:
+        """Address and port that the test till listens on."""
+        host, _, port = self.bind.rpartition(":")
+        return self.till_bind or f"{host}:{int(port) % 65535 + 1}"
+
+    @property
+    def payments(self) -> bool:
+        """Whether somebody can pay: with a Stripe account or the test till."""
+        return not self.production or self.stripe_secret_key is not None
+
+    @property
+    def stripe_key(self) -> str:
+        """The key that Stripe's API is called with."""
+        return self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else "sk_test_till"
+
+    @property
+    def stripe_base(self) -> str | None:
+        """Where Stripe's API is; None for Stripe's own address."""
+        return f"http://{self.till_address}" if self.till else self.stripe_api_base
+
+    @cached_property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets that a webhook may be signed with, the present one first. Raises OSError where one is to be made."""
+        given = (self.stripe_webhook_secret, self.stripe_webhook_secret_previous)
+        kept = tuple(secret.get_secret_value() for secret in given if secret is not None)
+        if self.stripe_webhook_secret is None and self.till:
+            return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *kept)
+        return kept
 
     @property
     def metrics_dir(self) -> Path:

@@ -16,7 +16,16 @@ from church.observability import slots, strict
 
 pytest_plugins = ["tests.services_fixture", "tests.site_fixture"]
 
-SETTINGS_OF_THE_SHELL = ("CHURCH_", "OTEL_", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "METRICS_TOKEN", "LOG_LEVEL")
+SETTINGS_OF_THE_SHELL = (
+    "CHURCH_",
+    "OTEL_",
+    "STRIPE_",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "METRICS_TOKEN",
+    "LOG_LEVEL",
+)
 
 
 @pytest.fixture(autouse=True)
