@@ -4,6 +4,7 @@ ChurchError
 ├── UnavailableError   503, something that the site leans on does not answer
 ├── ForbiddenError     403, the reader may not
 ├── UnauthorizedError  401, the caller has not said who it is
+├── ConflictError      409, what is asked for does not go with how things are
 └── InvalidError       400, the input is wrong and says how
 """
 
@@ -32,6 +33,7 @@ _WORDS = {
     404: "There is nothing at this address. It may have moved, or the link has a slip in it.",
     405: "This address does not take that kind of request.",
     408: "The request took too long to arrive.",
+    409: "That does not go together with how things are now.",
     413: "What was sent is larger than this site takes.",
     415: "This kind of content is not taken here.",
     429: "That was a lot at once. Wait a little, then go on.",
@@ -70,6 +72,12 @@ class UnauthorizedError(ChurchError):
     """The caller has to show a bearer token first."""
 
     status = 401
+
+
+class ConflictError(ChurchError):
+    """Understood and allowed, and it can't be done as things are; ``detail`` says what stands against it."""
+
+    status = 409
 
 
 class InvalidError(ChurchError):
