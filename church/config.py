@@ -350,7 +350,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets that a webhook may be signed with, the present one first. Raises OSError where one is to be made."""
+        """What a webhook may be signed with, the present secret first. Raises OSError where one is to be made."""
         given = (self.stripe_webhook_secret, self.stripe_webhook_secret_previous)
         kept = tuple(secret.get_secret_value() for secret in given if secret is not None)
         if self.stripe_webhook_secret is None and self.till:
