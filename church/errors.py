@@ -6,6 +6,7 @@ ChurchError
 ├── UnauthorizedError  401, the caller has not said who it is
 ├── ConflictError      409, what is asked for does not go with how things are
 └── InvalidError       400, the input is wrong and says how
+    └── FieldErrors    422, fields of a form are wrong, and each says how
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _WORDS = {
     409: "That does not go together with how things are now.",
     413: "What was sent is larger than this site takes.",
     415: "This kind of content is not taken here.",
+    422: "Some of what was filled in needs another look.",
     429: "That was a lot at once. Wait a little, then go on.",
     500: "Something broke on our side. It has been written down; quote the number below if you ask about it.",
     503: "The site cannot answer this right now. Please come back in a moment.",
@@ -84,6 +86,16 @@ class InvalidError(ChurchError):
     """The input is wrong; ``detail`` says how."""
 
     status = 400
+
+
+class FieldErrors(InvalidError):  # noqa: N818 - it is many
+    """Fields of a form are wrong; ``errors`` says of each by its name how, in words for whoever filled it in."""
+
+    status = 422
+
+    def __init__(self, errors: dict[str, str], detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.errors = errors
 
 
 def wants_json() -> bool:
