@@ -26,6 +26,7 @@ _SECRET_LOOKS = re.compile(
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"
+    r"|(?P<link>/auth/(?:verify|reset|email|first-admin)/)(?!<)[^\s/?\"']{6,256}"  # a mailed link opens an account
     r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
     r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
     r"|\b\d(?:[ -]?\d){12,39}\b",
@@ -34,7 +35,7 @@ _SECRET_LOOKS = re.compile(
 
 
 def _hide(match: re.Match[str]) -> str:
-    kept = match["scheme"] or match["cookies"] or match["field"] or match["account"] or ""
+    kept = match["scheme"] or match["cookies"] or match["field"] or match["link"] or match["account"] or ""
     if not kept and match[0].replace(" ", "").replace("-", "").isdigit() and not _holds_card(match[0]):
         return match[0]
     return kept + HIDDEN

@@ -38,7 +38,7 @@ log = logging.getLogger("church.telemetry")
 _LOW_64 = (1 << 64) - 1
 _RATES = {"always_on": 1.0, "always_off": 0.0}
 _REMOTE = ("HTTP_TRACEPARENT", "HTTP_TRACESTATE", "HTTP_BAGGAGE")
-_QUERY_ATTRIBUTES = ("http.target", "http.url", "url.query", "url.full")
+_ADDRESS_ATTRIBUTES = ("http.target", "http.url", "url.path", "url.query", "url.full")
 
 _picked: ContextVar[int | None] = ContextVar("picked_trace_id", default=None)
 
@@ -162,7 +162,7 @@ class Tracing:
             tracer_provider=self.provider,
             meter_provider=otel_metrics.NoOpMeterProvider(),
             request_hook=on_span,
-            response_hook=_hide_query,
+            response_hook=_hide_secrets,
             enable_commenter=False,
         )
         traced: WSGIApplication = app.wsgi_app
@@ -241,11 +241,11 @@ def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
     return when_picked
 
 
-def _hide_query(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
-    """A query may carry a token: what a span says of it goes through the same redaction as a log."""
+def _hide_secrets(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
+    """An address may carry a token: what a span says of it goes through the same redaction as a log."""
     if span is None or not span.is_recording():
         return
-    for name in _QUERY_ATTRIBUTES:
+    for name in _ADDRESS_ATTRIBUTES:
         value = span.attributes.get(name)
         if value:
             span.set_attribute(name, redact_text(str(value)))

@@ -206,3 +206,10 @@ def test_hostile_text_is_looked_at_in_its_first_part_alone(unit: str) -> None:
     shown = redact_text(text)
     assert len(shown) < 2 * MAX_VALUE
     assert shown == redact_text(text[: MAX_VALUE + 1])
+
+
+@pytest.mark.parametrize("kind", ["verify", "reset", "email", "first-admin"])
+def test_mailed_link_is_hidden_from_its_token_on_and_its_route_is_not(kind: str) -> None:
+    told = redact_text(f"GET https://church.example/auth/{kind}/41.Zk3-q_0aXbGh HTTP/1.1")
+    assert told == f"GET https://church.example/auth/{kind}/{HIDDEN} HTTP/1.1"
+    assert redact_text(f"/auth/{kind}/<token>") == f"/auth/{kind}/<token>"
