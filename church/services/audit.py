@@ -1,0 +1,131 @@
+"""The audit log: written by whoever acts, in the transaction that acts, and read by admins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from church import telemetry
+from church.extensions import db
+from church.models import AuditEntry, User
+from church.models.base import utc_now
+
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a member by ``user_id``, or without one the command line or the site itself, as ``via`` says."""
+
+    user_id: int | None = None
+    via: str = "web"
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in the log; the name of a deleted account is empty."""
+
+    ref: str
+    name: str
+
+
+@dataclass(frozen=True)
+class AuditView:
+    """One entry, for a page of the admin area or an export."""
+
+    id: int
+    at: datetime
+    action: str
+    via: str
+    actor: Person | None
+    subject: Person | None
+    detail: dict[str, Any]
+    address: str | None
+    request_id: str | None
+
+
+def record(
+    session: Session,
+    action: str,
+    *,
+    via: str = "web",
+    actor_id: int | None = None,
+    subject_id: int | None = None,
+    address: str | None = None,
+    **detail: Any,
+) -> None:
+    """Write down that ``action`` (``domain.action``) was done, in the caller's write transaction, which it fails.
+
+    ``address`` is where the request came from; ``detail`` holds names of fields, roles, counts: nothing secret and
+    no email address.
+    """
+    session.add(
+        AuditEntry(
+            at=utc_now(),
+            action=action,
+            via=via,
+            actor_id=actor_id,
+            subject_id=subject_id,
+            detail=detail,
+            address=address,
+            request_id=telemetry.request_id(),
+        )
+    )
+
+
+def record_by(session: Session, action: str, actor: Actor, subject_id: int | None = None, **detail: Any) -> None:
+    """As ``record``, for an ``actor``."""
+    record(
+        session,
+        action,
+        via=actor.via,
+        actor_id=actor.user_id,
+        subject_id=subject_id,
+        address=actor.address,
+        **detail,
+    )
+
+
+def entries(
+    before_id: int | None = None, action: str | None = None, subject_ref: str | None = None, limit: int = 50
+) -> list[AuditView]:
+    """The newest entries, or those older than ``before_id``; of one action, or about one account, if asked."""
+    actor, subject = aliased(User), aliased(User)
+    wanted = (
+        select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
+        .outerjoin(actor, actor.id == AuditEntry.actor_id)
+        .outerjoin(subject, subject.id == AuditEntry.subject_id)
+        .order_by(AuditEntry.id.desc())
+        .limit(max(1, min(limit, _MOST)))
+    )
+    if before_id is not None:
+        wanted = wanted.where(AuditEntry.id < before_id)
+    if action:
+        wanted = wanted.where(AuditEntry.action == action)
+    if subject_ref:
+        wanted = wanted.where(subject.ref == subject_ref)
+    with db.read() as session:
+        return [_view(row[0], _person(*row[1:3]), _person(*row[3:5])) for row in session.execute(wanted)]
+
+
+def _person(ref: str | None, name: str | None) -> Person | None:
+    return Person(ref, name or "") if ref is not None else None
+
+
+def _view(entry: AuditEntry, actor: Person | None, subject: Person | None) -> AuditView:
+    return AuditView(
+        id=entry.id,
+        at=entry.at,
+        action=entry.action,
+        via=entry.via,
+        actor=actor,
+        subject=subject,
+        detail=entry.detail,
+        address=entry.address,
+        request_id=entry.request_id,
+    )
