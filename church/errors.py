@@ -12,6 +12,7 @@ ChurchError
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -99,18 +100,24 @@ class FieldErrors(InvalidError):  # noqa: N818 - it is many
 
 
 def wants_json() -> bool:
-    """Whether the client prefers JSON to a page; a tie is a page."""
+    """Whether the client prefers JSON to a page; a tie is a page, or JSON where JSON was sent."""
     accept = request.accept_mimetypes
-    best = accept.best_match(["text/html", "application/json", "application/problem+json"], default="text/html")
-    return best != "text/html" and accept[best] > accept["text/html"]
+    page, machine = accept["text/html"], max(accept["application/json"], accept["application/problem+json"])
+    return machine > page or (machine == page and request.mimetype == "application/json")
 
 
-def error_response(status: int, detail: str | None = None, retry_after: int | None = None) -> Response:
-    """The one shape of every error: page or problem+json, with the request id and without a cause."""
+def error_response(
+    status: int, detail: str | None = None, retry_after: int | None = None, errors: Mapping[str, str] | None = None
+) -> Response:
+    """The one shape of every error: page or problem+json, with the request id and without a cause.
+
+    ``errors`` are those of single fields; a page that has the form shows them beside it instead.
+    """
     title = HTTPStatus(status).phrase
     facts = {"status": status, "title": title, "detail": detail or _WORDS.get(status, "")}
     if wants_json():
-        response = jsonify(type="about:blank", request_id=telemetry.request_id(), **facts)
+        fields = {"errors": errors} if errors else {}
+        response = jsonify(type="about:blank", request_id=telemetry.request_id(), **facts, **fields)
         response.content_type = "application/problem+json"
     else:
         response = make_response(
@@ -154,7 +161,8 @@ def _on_church(error: ChurchError) -> Response:
         log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
     elif error.status > 500:
         log.warning("unavailable", extra={"event": "error.unavailable", "reason": type(error).__name__})
-    return error_response(error.status, error.detail, error.retry_after)
+    errors = error.errors if isinstance(error, FieldErrors) else None
+    return error_response(error.status, error.detail, error.retry_after, errors)
 
 
 def _on_unexpected(error: Exception) -> Response:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Response, request
 from flask_limiter import Limiter, RateLimitExceeded
+from limits import RateLimitItem, parse
 
 from church import telemetry
 from church.config import Settings, settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
+_COUNTED = "counted"  # keeps the keys of count() apart from those of the extension
 
 
 def client() -> str:
@@ -45,20 +47,48 @@ def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V],
         raise ValueError(f"{name} is no limit: add limit_{name} to church.config.Settings")
 
     def rate() -> str:
-        value: str = getattr(settings(), f"limit_{name}")
-        return value
+        return _rate(name)
 
     exempt = (lambda: not when()) if when is not None else None
     return cast(Callable[[_V], _V], limiter.shared_limit(rate, scope=name, exempt_when=exempt))
+
+
+def spent(name: str, *key: str, most: int | None = None) -> int | None:
+    """Seconds until the limit ``name`` is free again for ``key``; None if it is. Counts nothing.
+
+    For what a service counts itself, such as failures. ``key`` says of whom: never an address in clear text.
+    ``most`` asks whether that many are used up instead of the setting's.
+    """
+    item = parse(_rate(name))
+    stored = item.key_for(_COUNTED, name, *key)
+    if limiter.storage.get(stored) < (item.amount if most is None else most):
+        return None
+    return _left(item, limiter.storage.get_expiry(stored))
+
+
+def count(name: str, *key: str) -> int:
+    """Count one more of ``key`` against the limit ``name``; how many there are now in its window, this one included."""
+    item = parse(_rate(name))
+    return limiter.storage.incr(item.key_for(_COUNTED, name, *key), item.get_expiry())
+
+
+def _rate(name: str) -> str:
+    value: str = getattr(settings(), f"limit_{name}")
+    return value
+
+
+def _left(item: RateLimitItem, end: float) -> int:
+    window = item.get_expiry()
+    return min(max(math.ceil(end - time.time()), 1), window)
 
 
 def _on_exceeded(error: RateLimitExceeded) -> Response:
     hit = limiter.current_limit
     name = str(getattr(error.limit, "scope", None) or "other")
     telemetry.track_rate_limit(name)
-    window = error.limit.limit.get_expiry()
-    left = math.ceil(hit.reset_at - time.time()) if hit is not None else window
-    return error_response(429, retry_after=min(max(left, 1), window))
+    item = error.limit.limit
+    left = _left(item, hit.reset_at) if hit is not None else item.get_expiry()
+    return error_response(429, retry_after=left)
 
 
 def init_app(app: Flask) -> None:

@@ -1,0 +1,106 @@
+"""What a client sent in an HTML form or a JSON object of the same names, read with bounds.
+
+What no form of ours could send (another type, a NUL, half a surrogate pair) is an InvalidError, 400; what a
+person can mend is told field by field in a FieldErrors, 422.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from church.errors import FieldErrors, InvalidError
+
+__all__ = ["FieldErrors", "Fields", "fields"]
+
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+JSON = "application/json"
+MOST = 320
+"""Characters of a field unless it says otherwise: the longest mail address (RFC 3696, erratum 1690)."""
+
+_TRUE = frozenset({"1", "true", "on", "yes"})
+
+
+class Fields:
+    """The fields of one request. Reading notes what is missing or too long; ``check`` then raises all of it."""
+
+    def __init__(self, sent: Mapping[str, Any]) -> None:
+        self._sent = sent
+        self.errors: dict[str, str] = {}
+
+    def text(self, name: str, most: int = MOST, *, required: bool = True) -> str:
+        """What stands in ``name``, as it was sent; empty where there is nothing. Raises InvalidError."""
+        value = self._sent.get(name)
+        if value is None:
+            value = ""
+        if not isinstance(value, str):
+            raise InvalidError(f"“{name}” has to be text.")
+        if not _is_text(value):
+            raise InvalidError(f"“{name}” holds characters that are none.")
+        if len(value) > most:
+            self.errors.setdefault(name, f"This is too long: at most {most} characters are taken.")
+            return value[:most]
+        if required and not value.strip():
+            self.errors.setdefault(name, "Please fill this in.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Whether ``name`` is ticked: true in JSON, 1, true, yes or on in a form."""
+        value = self._sent.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        if isinstance(value, int):
+            return value == 1
+        return self.text(name, required=False).lower() in _TRUE
+
+    def shown(self, *names: str) -> dict[str, str]:
+        """What a form shows again after an error; never ask for a password. Wrong types are shown as nothing."""
+        found = {name: self._sent.get(name, "") for name in names}
+        return {name: v[:MOST] if isinstance(v, str) and _is_text(v) else "" for name, v in found.items()}
+
+    def check(self) -> None:
+        """Raise FieldErrors if any field that was read can't be taken."""
+        if self.errors:
+            raise FieldErrors(self.errors)
+
+
+def fields() -> Fields:
+    """What was sent with the request under way: the first of repeated fields counts, unknown ones do not.
+
+    Raises InvalidError for what is no JSON object, UnsupportedMediaType for a body that is neither form nor JSON.
+    """
+    if request.mimetype == JSON:
+        return Fields(_json_object(request.get_data(cache=True)))
+    if request.mimetype in FORMS or not request.mimetype:
+        return Fields(request.form)
+    raise UnsupportedMediaType
+
+
+def _json_object(raw: bytes) -> Mapping[str, Any]:
+    if not raw.strip():
+        return {}
+    try:
+        parsed = json.loads(raw.decode(), parse_constant=_no_number, object_pairs_hook=_first_of_each)
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise InvalidError("The body is no JSON.") from None
+    if not isinstance(parsed, dict):
+        raise InvalidError("The body has to be a JSON object.")
+    return parsed
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """As in a form, so that no name says one thing to us and another to whoever looked before us."""
+    return dict(reversed(pairs))
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not in JSON (RFC 8259, section 6)")
+
+
+def _is_text(value: str) -> bool:
+    """Whether every store and mail can hold it: no NUL, which PostgreSQL refuses, and no half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
