@@ -8,10 +8,10 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import access, assets, errors, headers, intake, limits, state
+from church import access, assets, csrf, errors, headers, intake, limits, state
 from church.blueprints import markdown, status
 from church.config import Settings, load_settings
-from church.extensions import compress, csrf, db, store, telemetry
+from church.extensions import compress, db, store, telemetry
 from church.proxies import TrustedProxies
 
 _ROOT = Path(__file__).parent.parent
