@@ -147,13 +147,14 @@ def label_values() -> dict[str, tuple[str, ...]]:
     """The labels whose values are a fixed set, with that set."""
     return {
         "method": (*sorted(metrics.METHODS), "_OTHER"),
-        "event_type": (*metrics.SECURITY_EVENTS, metrics.OTHER),
+        "event_type": (*metrics.SECURITY_EVENTS, *metrics.STRIPE_EVENTS, metrics.OTHER),
         "severity": (*metrics.SEVERITIES, metrics.OTHER),
         "activity_type": tuple(sorted(threats.ACTIVITY_TYPES)),
         "source": (*sorted(metrics.SOURCES), *metrics.REGISTRATION_SOURCES, metrics.OTHER),
         "limit": (*metrics.LIMITS, metrics.OTHER),
         "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
         "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),
+        "status": metrics.WEBHOOK_STATUSES,
         "type": (*metrics.AUTH_TYPES, metrics.OTHER),
         "outcome": tuple(
             dict.fromkeys(

@@ -55,10 +55,12 @@ __all__ = [
     "track_refused",
     "track_registration",
     "track_security_event",
+    "track_stripe_webhook",
     "track_suspicious",
     "warm_up",
 ]
 
+stripe_log = logging.getLogger("church.stripe")
 auth_log = logging.getLogger("church.auth")
 content_log = logging.getLogger("church.content")
 security_log = logging.getLogger("church.security")
@@ -188,6 +190,20 @@ def track_content_access(content_type: str, access_level: str, outcome: str) -> 
     content_log.debug("content access", extra={"event": "content.access", **facts})
     if _tracing is not None:
         _tracing.note("content.access", facts)
+
+
+@_never_breaks("verb")
+def track_stripe_webhook(event_type: str, status: str, lag: float | None = None, **fields: Any) -> None:
+    """A delivery of Stripe's was answered; ``lag`` is the age of its event in seconds, said when it was first done."""
+    known = metrics.bounded(event_type, metrics.STRIPE_EVENTS)
+    metrics.stripe_webhooks.labels(known, metrics.bounded(status, metrics.WEBHOOK_STATUSES)).inc()
+    if lag is not None:
+        metrics.stripe_webhook_lag.observe(max(0.0, lag))
+    level = logging.WARNING if status == "failed" else logging.INFO
+    facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
+    stripe_log.log(level, "webhook", extra=facts | fields)
+    if _tracing is not None:
+        _tracing.note("stripe.webhook", {"type": known, "outcome": status})
 
 
 @contextmanager

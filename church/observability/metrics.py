@@ -30,6 +30,7 @@ SECURITY_EVENTS = {
     "login_throttled": "medium",
     "role_probe": "medium",
     "csrf_refused": "medium",
+    "webhook_forged": "high",
 }
 """Each event with the severity that it is told with."""
 SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
@@ -50,7 +51,45 @@ AUTH_OUTCOMES = (
 AUTH_LIMITS = {"register": "registration", "login": "login", "reset": "reset", "token": "token"}
 """The limits whose refusals are attempts of that type."""
 REGISTRATION_SOURCES = ("web", "cli", "first_admin")
-OUTBOUND_SERVICES = ("smtp",)
+STRIPE_EVENTS = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.trial_will_end",
+    "customer.updated",
+    "customer.deleted",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.finalization_failed",
+    "invoice.voided",
+    "invoice.marked_uncollectible",
+    "invoice_payment.paid",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "payment_method.automatically_updated",
+    "price.created",
+    "price.updated",
+    "price.deleted",
+    "product.created",
+    "product.updated",
+    "product.deleted",
+)
+"""What the site does something about; any other type is ``other``."""
+WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
+OUTBOUND_SERVICES = ("smtp", "stripe")
 OUTBOUND_OUTCOMES = ("success", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
@@ -92,6 +131,18 @@ auth_attempts = Counter(
 )
 user_registrations = Counter(
     "user_registrations", "Accounts made, by where they came from.", ["source"], registry=CATALOGUE
+)
+stripe_webhooks = Counter(
+    "stripe_webhooks",
+    "Deliveries of Stripe's webhooks, by what came of them.",
+    ["event_type", "status"],
+    registry=CATALOGUE,
+)
+stripe_webhook_lag = Histogram(
+    "stripe_webhook_lag_seconds",
+    "From an event at Stripe to its being done here.",
+    buckets=(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0),
+    registry=CATALOGUE,
 )
 outbound_request_duration = Histogram(
     "outbound_request_duration_seconds",
@@ -139,6 +190,10 @@ def _from_zero() -> None:
             auth_attempts.labels(kind, outcome)
     for source in REGISTRATION_SOURCES:
         user_registrations.labels(source)
+    for stripe_event in (*STRIPE_EVENTS, OTHER):
+        for status in WEBHOOK_STATUSES[:-1]:
+            stripe_webhooks.labels(stripe_event, status)
+    stripe_webhooks.labels(OTHER, "invalid_signature")
     for service in OUTBOUND_SERVICES:
         for outcome in OUTBOUND_OUTCOMES:
             outbound_request_duration.labels(service, outcome)
