@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, fairness, scrapes, soak, starts
+from ops.bench import costs, fairness, logins, scrapes, soak, starts
 
 
 def main() -> None:
@@ -24,6 +24,8 @@ def main() -> None:
     ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
     print("fairness between connections")
     ratios["p99_over_p50"] = fairness.measure(max(3, chosen.rounds // 2), chosen.requests)
+    print("logins beside everybody else")
+    ratios["login_p99"] = logins.measure(max(3, chosen.rounds // 2), chosen.requests)
     print("scrapes")
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
     for name, value in ratios.items():

@@ -18,7 +18,7 @@ from church.migrations import migrate
 from church.store import embedded_command
 
 ROOT = Path(__file__).parent.parent.parent
-_UNLIMITED = "1000000/second"
+UNLIMITED = "1000000/second"
 
 
 def free_port() -> int:
@@ -38,9 +38,9 @@ class Server:
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(folder / "logs"),
             "WEB_CONCURRENCY": str(workers),
-            "CHURCH_LIMIT_PAGE": _UNLIMITED,
-            "CHURCH_LIMIT_API": _UNLIMITED,
-            "CHURCH_LIMIT_TELEMETRY_API": _UNLIMITED,
+            "CHURCH_LIMIT_PAGE": UNLIMITED,
+            "CHURCH_LIMIT_API": UNLIMITED,
+            "CHURCH_LIMIT_TELEMETRY_API": UNLIMITED,
             **settings,
         }
         self.settings = load_settings(_env_file=None, **own)
