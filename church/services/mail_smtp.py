@@ -1,0 +1,180 @@
+"""The way to the mail server: one session a mail, encrypted unless the server is this very host, bounded in time.
+
+What the server refuses for good (5xx to the recipient or the text) is told from what may pass: everything else, a
+wrong password of ours too, for mails should wait until the operator has mended that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import smtplib
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from church import telemetry
+from church.config import Settings
+from church.services.mail_errors import MailDeferredError, MailError, MailRefusedError
+
+# Seconds: to connect and for each step, for the whole session, and to say goodbye once the mail is taken.
+STEP = 10.0
+WHOLE = 30.0
+_GOODBYE = 2.0
+_PORTS = {"smtp": 587, "smtps": 465}
+_ASKS_FOR_LOGIN = 530  # RFC 4954: authentication required
+
+
+@dataclass(frozen=True)
+class Server:
+    """The mail server as ``CHURCH_SMTP_URL`` names it."""
+
+    host: str
+    port: int
+    wrapped: bool
+    """TLS from the first byte (smtps); else by STARTTLS."""
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this host: then nobody stands between, and no name to hold its certificate to."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def server_of(settings: Settings) -> Server:
+    """Read the setting, which must be there."""
+    assert settings.smtp_url is not None  # noqa: S101 - the caller has looked
+    parts = urlsplit(settings.smtp_url.get_secret_value())
+    return Server(
+        host=parts.hostname or "localhost",
+        port=parts.port or _PORTS[parts.scheme],
+        wrapped=parts.scheme == "smtps",
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
+    """Hand the mail to the server. Raises MailDeferredError or MailRefusedError, neither naming an address."""
+    try:
+        with telemetry.outbound("smtp"), session(server_of(settings)) as smtp:
+            smtp.send_message(message, settings.sender, [recipient])
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise explained(error) from None
+
+
+def probe(settings: Settings) -> None:
+    """Get as far as a mail would need, and send none. Raises MailDeferredError."""
+    try:
+        with session(server_of(settings)) as smtp:
+            smtp.noop()
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise MailDeferredError(str(explained(error))) from None
+
+
+@contextmanager
+def session(server: Server) -> Iterator[smtplib.SMTP]:
+    """A session that is encrypted, signed in where there is a name to, and over after ``WHOLE`` seconds.
+
+    Raises what smtplib and the socket do; TimeoutError for every wait that was too long.
+    """
+    context = ssl.create_default_context()
+    if server.is_here:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    smtp = smtplib.SMTP_SSL(timeout=STEP, context=context) if server.wrapped else smtplib.SMTP(timeout=STEP)
+    out_of_time = threading.Event()
+    watch = threading.Timer(WHOLE, _hang_up, (smtp, out_of_time))
+    watch.daemon = True
+    watch.start()
+    try:
+        _open(smtp, server, context)
+        yield smtp
+        _part(smtp)
+    except (smtplib.SMTPException, OSError) as error:
+        # smtplib makes of a wait that was too long a lost connection.
+        if out_of_time.is_set() or isinstance(error.__context__, TimeoutError):
+            raise TimeoutError("the mail server took too long") from None
+        raise
+    finally:
+        watch.cancel()
+        smtp.close()
+
+
+def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
+    # smtplib holds the certificate to this name, which it only sets by itself when its constructor connects.
+    smtp._host = server.host  # type: ignore[attr-defined]
+    code, _ = smtp.connect(server.host, server.port)
+    if code != 220:
+        raise smtplib.SMTPConnectError(code, "")
+    smtp.ehlo_or_helo_if_needed()
+    if not server.wrapped and (smtp.has_extn("starttls") or not server.is_here):
+        smtp.starttls(context=context)
+    if server.user:
+        smtp.login(server.user, server.password)
+
+
+def _part(smtp: smtplib.SMTP) -> None:
+    """The mail is taken: whatever happens now, it must not be sent again."""
+    with suppress(smtplib.SMTPException, OSError):
+        if smtp.sock is not None:
+            smtp.sock.settimeout(_GOODBYE)
+        smtp.quit()
+
+
+def _hang_up(smtp: smtplib.SMTP, out_of_time: threading.Event) -> None:
+    """Each step is bounded, but a server that sends a byte now and then would never end."""
+    out_of_time.set()
+    with suppress(OSError):
+        if smtp.sock is not None:
+            smtp.sock.shutdown(2)
+
+
+def explained(error: Exception) -> MailError:
+    """What happened, and whether another attempt is of use; the recipient's address is left out."""
+    code, text = _reply(error)
+    if code is None:
+        return _without_reply(error)
+    final = isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused | smtplib.SMTPDataError)
+    kind = MailRefusedError if final and 500 <= code < 600 and code != _ASKS_FOR_LOGIN else MailDeferredError
+    return kind(f"the mail server said {code}: {_nameless(text)}".rstrip(": "))
+
+
+def _reply(error: Exception) -> tuple[int | None, str]:
+    code: int
+    text: bytes | str
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, text = error.smtp_code, error.smtp_error
+    else:
+        return None, ""
+    return code, text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def _without_reply(error: Exception) -> MailError:
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        if "SMTPUTF8" in str(error):
+            return MailRefusedError("the mail server takes no address with such letters (SMTPUTF8)")
+        return MailDeferredError(f"the mail server lacks what is needed: {_nameless(str(error))}")
+    if isinstance(error, TimeoutError):
+        return MailDeferredError("the mail server took too long")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return MailDeferredError(f"the mail server's certificate is not trusted: {error.verify_message}")
+    if isinstance(error, ValueError):  # what could not be encoded may be our password
+        return MailDeferredError(f"the mail could not be handed over: {type(error).__name__}")
+    return MailDeferredError(f"{type(error).__name__}: {_nameless(str(error))}")
+
+
+def _nameless(text: str) -> str:
+    return re.sub(r"\S*@\S*", "[address]", " ".join(text.split()))
