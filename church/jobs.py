@@ -17,14 +17,28 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from church import jobs_queue
+from church import jobs_list, jobs_queue
 from church.extensions import db
+from church.jobs_list import JobView
 from church.jobs_queue import enqueue
 from church.jobs_registry import UnknownKindError, every, handler, schedule
 from church.jobs_worker import work
-from church.models.job import Job
+from church.models.job import Job, JobState
 
-__all__ = ["UnknownKindError", "dead", "enqueue", "every", "handler", "pending_counts", "retry", "schedule", "work"]
+__all__ = [
+    "JobView",
+    "UnknownKindError",
+    "dead",
+    "enqueue",
+    "every",
+    "handler",
+    "listed",
+    "pending_counts",
+    "retry",
+    "schedule",
+    "state_counts",
+    "work",
+]
 
 KEEP_DONE = timedelta(days=30)
 
@@ -35,6 +49,18 @@ def pending_counts() -> dict[str, int]:
     """How many jobs of each kind wait; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
         return jobs_queue.pending_counts(session)
+
+
+def listed(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:
+    """The newest jobs, or those older than ``before_id``; of one state, if asked."""
+    with db.read() as session:
+        return jobs_list.listed(session, state, before_id, limit)
+
+
+def state_counts() -> dict[JobState, int]:
+    """How many jobs are in each state."""
+    with db.read() as session:
+        return jobs_list.state_counts(session)
 
 
 def dead() -> list[Job]:

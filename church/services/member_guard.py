@@ -12,7 +12,9 @@ LAST_ADMIN = (
     "This is the last admin who can sign in. Make somebody else an admin first, "
     "or nobody could look after the site any more."
 )
-OWN_ACCOUNT = "This is your own account: you would lose the admin area at once. Say that you mean it, or ask another admin."
+OWN_ACCOUNT = (
+    "This is your own account: you would lose the admin area at once. Say that you mean it, or ask another admin."
+)
 
 
 def keep_an_admin(session: Session, user: User) -> None:

@@ -1,0 +1,62 @@
+"""The queue as it is shown: newest first, by state, without what the jobs are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from church.models.job import Job, JobState
+
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job; its payload is nobody's to see, ``reason`` is why the last attempt failed."""
+
+    id: int
+    kind: str
+    state: JobState
+    attempts: int
+    max_attempts: int
+    reason: str | None
+    run_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+    request_id: str | None
+
+
+def listed(
+    session: Session, state: JobState | None = None, before_id: int | None = None, limit: int = 50
+) -> list[JobView]:
+    """The newest jobs, or those older than ``before_id``; of one state, if asked."""
+    wanted = select(Job).order_by(Job.id.desc()).limit(max(1, min(limit, _MOST)))
+    if state is not None:
+        wanted = wanted.where(Job.state == state.value)
+    if before_id is not None:
+        wanted = wanted.where(Job.id < before_id)
+    return [_view(job) for job in session.scalars(wanted)]
+
+
+def state_counts(session: Session) -> dict[JobState, int]:
+    """How many jobs are in each state."""
+    counted = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in counted}
+
+
+def _view(job: Job) -> JobView:
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        state=JobState(job.state),
+        attempts=job.attempts,
+        max_attempts=job.max_attempts,
+        reason=job.error,
+        run_at=job.run_at,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        request_id=job.request_id,
+    )

@@ -1,0 +1,58 @@
+"""The site at a glance, for the first page of the admin area: parts, numbers, last errors, what code runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from church.errors import UnavailableError
+from church.extensions import db
+from church.services import overview_health, overview_numbers, sessions
+from church.services.overview_errors import ErrorLog, last_errors
+from church.services.overview_health import Part
+from church.services.overview_numbers import MemberCounts, WorkCounts
+from church.version import COMMIT, VERSION
+
+if TYPE_CHECKING:
+    from church.config import Settings
+
+__all__ = ["ErrorLog", "MemberCounts", "Overview", "Part", "overview"]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What an admin sees first. ``members`` and ``signed_in`` are None while the database does not answer."""
+
+    version: str
+    commit: str
+    environment: str
+    parts: list[Part]
+    members: MemberCounts | None
+    signed_in: int | None
+    errors: ErrorLog
+
+
+def overview(settings: Settings) -> Overview:
+    """Look at everything once; what does not answer is said, and keeps nothing else from being shown."""
+    members, work, signed_in = _numbers()
+    return Overview(
+        version=VERSION,
+        commit=COMMIT,
+        environment=settings.environment,
+        parts=overview_health.look(settings, work),
+        members=members,
+        signed_in=signed_in,
+        errors=last_errors(settings.log_dir / "error.log"),
+    )
+
+
+def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None]:
+    try:
+        with db.read() as session:
+            members = overview_numbers.count_members(session)
+            work = overview_numbers.count_work(session, overview_health.LATE_AFTER)
+        return members, work, sessions.active_count()
+    except (UnavailableError, SQLAlchemyError):
+        return None, None, None
