@@ -90,7 +90,8 @@ def _name(session: Session, mail: Mail) -> str:
     if name := mail.context.get("name"):
         return str(name)
     user = session.get(User, mail.user_id) if mail.user_id else None
-    return user.name if user is not None and user.verified_at is not None else ""
+    known = user is not None and (user.verified_at is not None or mail.template == "invited")
+    return user.name if user is not None and known else ""
 
 
 def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None:

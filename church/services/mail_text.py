@@ -13,6 +13,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from textwrap import fill
 from typing import Any
 
 from flask import current_app
@@ -29,6 +30,7 @@ TEMPLATES = LINKED | NOTICES
 
 _LONGEST_LINE = 900  # RFC 5322 ends a line at 998
 _LONGEST_NAME = 80
+_WIDTH = 72
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,19 @@ def write(letter: Letter) -> EmailMessage:
     message["Date"] = format_datetime(utc_now())
     message["Message-ID"] = _message_id(letter)
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice answers it
-    _add_words(message, text.render(words), page.render(words, subject=subject))
+    _add_words(message, _folded(text.render(words)), page.render(words, subject=subject))
     return message
 
 
 def one_line(text: str) -> str:
     """``text`` without line breaks and other control characters, its blanks made single."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _folded(text: str) -> str:
+    """Paragraphs of a width that is read easily; an address stays whole on its line."""
+    lines = (fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.strip().splitlines())
+    return "\n".join(lines) + "\n"
 
 
 def _addressed(recipient: str) -> EmailMessage:
