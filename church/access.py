@@ -6,18 +6,23 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, make_response, redirect, request
 
-from church import telemetry
+from church import identity, telemetry
 from church.config import settings
-from church.errors import ForbiddenError, UnauthorizedError
+from church.errors import ForbiddenError, UnauthorizedError, error_response, wants_json
+from church.models.user import Role
 from church.proxies import plain_address
+from church.services.sessions import SignedIn
 
 if TYPE_CHECKING:
     View = Callable[..., Any]
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
+_LOGIN = "/auth/login"
+_LONGEST_NEXT = 1000  # characters
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -29,7 +34,45 @@ class Policy:
     check: Callable[[], None] | None = None
 
 
+class SignInError(UnauthorizedError):
+    """Nobody is signed in: a browser is shown the way to the login, a program gets 401."""
+
+    def __init__(self) -> None:
+        super().__init__("Sign in first.")
+
+
+def _signed_in() -> SignedIn:
+    """Who is signed in. Raises SignInError, and 503 while the database can't tell."""
+    found = identity.known_viewer()
+    if found is None:
+        raise SignInError
+    return found
+
+
+def _check_signed_in() -> None:
+    _signed_in()
+
+
+def _check_member() -> None:
+    if not _signed_in().is_member:
+        raise ForbiddenError("Confirm your address first, by the link in our mail; your account page sends another.")
+
+
+def _check_admin() -> None:
+    found = _signed_in()
+    if found.role != Role.ADMIN:
+        telemetry.track_security_event("role_probe", "medium", user_ref=found.ref)
+        raise ForbiddenError
+    _check_member()
+
+
 EVERYONE = Policy("everyone")
+SIGNED_IN = Policy("signed in", _check_signed_in)
+"""Whoever has an account, its address confirmed or not."""
+MEMBERS = Policy("members", _check_member)
+"""Whoever has an account with a confirmed address."""
+ADMINS = Policy("admins", _check_admin)
+"""Members who look after the site."""
 
 
 def bearer(scope: str) -> Policy:
@@ -92,7 +135,19 @@ def _guard() -> None:
         policy.check()
 
 
+def _on_stranger(error: SignInError) -> Response:
+    """To the login, and back here if here is a page; whoever speaks JSON, or showed a token, is told 401 instead."""
+    if wants_json() or "Authorization" in request.headers:
+        return error_response(error.status, error.detail)
+    here = quote(request.path)
+    if query := request.query_string:
+        here += "?" + query.decode("latin-1")
+    comes_back = request.method in {"GET", "HEAD"} and len(here) <= _LONGEST_NEXT
+    return make_response(redirect(f"{_LOGIN}?{urlencode({'next': here})}" if comes_back else _LOGIN, 303))
+
+
 def init_app(app: Flask) -> None:
     """Check every request against its view's declaration; static files are everyone's."""
+    app.register_error_handler(SignInError, _on_stranger)
     app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
     app.before_request(_guard)

@@ -2,6 +2,7 @@
 
 ChurchError
 ├── UnavailableError   503, something that the site leans on does not answer
+│   └── BusyError      503, the site has more of this under way than it takes on
 ├── ForbiddenError     403, the reader may not
 ├── UnauthorizedError  401, the caller has not said who it is
 ├── ConflictError      409, what is asked for does not go with how things are
@@ -62,6 +63,13 @@ class UnavailableError(ChurchError):
     status = 503
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = 5) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+class BusyError(UnavailableError):
+    """As much of this as the site takes on is under way; a moment later there is room."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = 2) -> None:
         super().__init__(detail, retry_after=retry_after)
 
 

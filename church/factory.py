@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import access, assets, csrf, errors, headers, intake, limits, state
+from church import access, assets, csrf, errors, headers, identity, intake, limits, state
 from church.blueprints import markdown, status
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
@@ -32,6 +32,7 @@ def build(settings: Settings | None = None) -> Flask:
     store.init_app(app)
     limits.init_app(app)
     csrf.init_app(app)
+    identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)
     for blueprint in (status.bp, markdown.bp):

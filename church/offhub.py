@@ -20,14 +20,14 @@ def off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
     """
     if not is_module_patched("threading"):
         return fn(*args)
-    value, error = gevent.get_hub().threadpool.apply(_outcome, (fn, args))
+    value, error = gevent.get_hub().threadpool.apply(outcome_of, (fn, args))
     if error is not None:
         raise error
     result: _T = value
     return result
 
 
-def _outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
     """Carry an exception as a value: one that leaves a pool thread is also printed to stderr by the hub."""
     try:
         return fn(*args), None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
+from church.services import sessions
 from church.telemetry import StateMetric, Telemetry
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric("database_up", "1 while the database answers.", lambda: _up(db.probe().answers)),
         StateMetric("store_up", "1 while the shared store answers.", lambda: _up(store.ping())),
         StateMetric("disk_free_bytes", "Free space of the disk below a folder of the site.", disks, ("path",)),
+        StateMetric("auth_sessions_active", "Sign-ins that are good, from their rows.", _sign_ins, shared=True),
         StateMetric(
             "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
         ),
@@ -39,6 +41,10 @@ def register(app: Flask, telemetry: Telemetry) -> None:
 
 def _up(answers: bool) -> Iterator[Reading]:
     yield (), float(answers)
+
+
+def _sign_ins() -> Iterator[Reading]:
+    yield (), float(sessions.active_count())
 
 
 def _jobs_pending() -> Iterator[Reading]:

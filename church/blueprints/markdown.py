@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import telemetry
+from church import identity, telemetry
 from church.access import EVERYONE, allow
 from church.config import settings
 from church.errors import ChurchError
 from church.extensions import db
 from church.limits import limited
 from church.services import pages
-from church.services.access import ANONYMOUS, Reader
 from church.services.page_paths import looks_like_traversal
 from church.services.page_views import json_ld
 from church.services.pages import PageView, RenderError, TeaserView, site_pages
@@ -55,7 +54,7 @@ def listing() -> Response:
     query = _typed("q", _MOST_QUERY)
     tag = _typed("tag", _MOST_TAG) or None
     shelf = site_pages()
-    shown = shelf.search(db, query, _reader(), tag) if query else shelf.cards(tag)
+    shown = shelf.search(db, query, identity.reader(), tag) if query else shelf.cards(tag)
     tags = shelf.tags()
     known = tag is None or any(entry.name == tag for entry in tags)
     notice = None if known else f"No page has the tag “{tag}”."
@@ -79,12 +78,14 @@ def page(slug: str) -> AnyResponse:
     """One page: whole, or the part that is open to everybody. The slug is looked up, never made into a path."""
     site = settings()
     try:
-        found = site_pages().read(slug, _reader(), site.origin)
+        found = site_pages().read(slug, identity.reader(), site.origin)
     except RenderError as error:
         raise ChurchError("This page cannot be shown. Its writer has been told why.") from error
     if found is None:
         return _elsewhere(slug)
     whole = isinstance(found, PageView)
+    if not whole:
+        identity.insist()
     telemetry.track_content_access("page", found.access, "granted" if whole else "teaser")
     template = "markdown/page.html" if whole else "markdown/teaser.html"
     body = render_template(template, page=found, json_ld=json_ld(found, site.site_name, site.origin))
@@ -116,12 +117,6 @@ def robots() -> Response:
     return _public(site_pages().robots(settings().origin), "text/plain; charset=utf-8")
 
 
-def _reader() -> Reader:
-    """Who asks, as signed in by whoever set ``g.reader``; a stranger otherwise."""
-    reader: Reader = g.get("reader", ANONYMOUS)
-    return reader
-
-
 def _typed(name: str, most: int) -> str:
     """What was typed for ``name``: bounded, its control characters and runs of white space one space each."""
     text = request.args.get(name, "")[:most]
@@ -135,8 +130,11 @@ def _is_everyones(found: PageView | TeaserView) -> bool:
 def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
     """A response that is the same for everybody: cached for a minute, then asked for by ETag.
 
-    The ETag is made of the body, so it follows text, templates and settings alike.
+    The ETag is made of the body, so it follows text, templates and settings alike. A page that was rendered for
+    somebody in particular is private.
     """
+    if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_stranger():
+        return _private(body)
     response = make_response(body)
     response.content_type = content_type
     response.cache_control.public = True

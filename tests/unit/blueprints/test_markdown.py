@@ -26,6 +26,7 @@ from church.blueprints.markdown import looks_like_traversal
 from church.extensions import db
 from church.services.access import Reader
 from church.services.pages import site_pages
+from church.services.sessions import SignedIn
 from tests.pages_fixture import HIDDEN, make_site, small_library, write_page
 from tests.services_fixture import site_settings, wait_until
 
@@ -68,7 +69,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def as_reader(app: Flask, reader: Reader) -> FlaskClient:
-    app.before_request_funcs.setdefault(None, []).append(lambda: setattr(g, "reader", reader))
+    """A browser whose requests are known to be those of a member who may read as ``reader``."""
+    member = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", reader.signed_in, 1, "cd34", reader.premium)
+
+    def know() -> None:
+        g.viewer, g.unknown_viewer = member, None
+
+    app.before_request_funcs.setdefault(None, []).append(know)
     return app.test_client()
 
 

@@ -1,0 +1,100 @@
+"""What makes a password one of the first that a guesser tries; no rule about which characters it must have."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import pairwise
+
+LONGEST = 256  # characters
+
+_MOST_AROUND = 10  # characters around a word that everybody tries, beyond which they carry the password
+_MOST_LETTERS_AROUND = 4
+_FEWEST_PERSONAL = 3
+_BREAKS = 2
+
+_ROWS = (
+    string.ascii_lowercase,
+    string.digits + string.digits,
+    "1234567890",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "azertyuiopqsdfghjklmwxcvbn",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+    "1q2w3e4r5t6y7u8i9o0p",
+    "!@#$%^&*()",
+)
+_STEPS = frozenset(step for row in _ROWS for line in (row, row[::-1]) for step in pairwise(line))
+_LEET = [str.maketrans("@4830!1$57", f"aabeoi{one}sst") for one in "il"]
+
+
+def problem(text: str, words: Collection[str], *, minimum: int, personal: Sequence[str]) -> str | None:
+    """Why ``text`` is refused; None when it is fine. ``words`` are those that everybody tries, in lower case."""
+    if len(text) > LONGEST:
+        return f"Use at most {LONGEST} characters."
+    typed = unicodedata.normalize("NFC", text)
+    if len(typed) < minimum:
+        return f"Use at least {minimum} characters. A few words in a row are easy to keep in mind."
+    return _guessed_first(typed.casefold(), words, minimum, personal)
+
+
+def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: Sequence[str]) -> str | None:
+    if _is_run(folded):
+        return "This follows the keyboard or the alphabet. Use something less regular."
+    if (piece := _repeated(folded)) is not None and len(piece) < minimum:
+        return "This repeats itself. Use something less regular."
+    if any(core in words for core in _cores(folded)):
+        return "This is one of the passwords that everybody tries first. Use something of your own."
+    if _is_personal(folded, personal):
+        return "This is made of your name, your address or the name of the site. Use something that others can't know."
+    return None
+
+
+def _is_run(text: str) -> bool:
+    """Whether almost every character follows the one before it on some keyboard or in the alphabet, or repeats it."""
+    return sum(pair not in _STEPS and pair[0] != pair[1] for pair in pairwise(text)) <= _BREAKS
+
+
+def _repeated(text: str) -> str | None:
+    """The piece that ``text`` is made of at least twice, the last time perhaps cut short."""
+    for size in range(1, len(text) // 2 + 1):
+        if text.startswith(text[size:]):
+            return text[:size]
+    return None
+
+
+def _cores(text: str) -> Iterator[str]:
+    """``text`` itself, and what it is without the few digits and signs around it, with and without disguise."""
+    for shape in (text, _letters_and_digits(text)):
+        yield shape
+        for ends in (_ENDS, string.digits):
+            core = shape.strip(ends)
+            if len(shape) - len(core) <= _MOST_AROUND:
+                yield core
+                yield from (core.translate(disguise) for disguise in _LEET)
+
+
+_ENDS = string.digits + string.punctuation + string.whitespace
+
+
+def _letters_and_digits(text: str) -> str:
+    return "".join(c for c in text if c.isalnum())
+
+
+def _is_personal(text: str, personal: Sequence[str]) -> bool:
+    """Whether hardly anything is left of ``text`` without what its owner is called."""
+    plain = _letters_and_digits(text)
+    rest = plain
+    for term in sorted(_terms(personal), key=len, reverse=True):
+        rest = rest.replace(term, "")
+    letters = sum(c.isalpha() for c in rest)
+    return rest != plain and len(rest) <= _MOST_AROUND and letters <= _MOST_LETTERS_AROUND
+
+
+def _terms(personal: Sequence[str]) -> set[str]:
+    """The names, whole and in their parts; of an address what is left of the @ and the domain, too."""
+    fold: Callable[[str], str] = lambda part: _letters_and_digits(unicodedata.normalize("NFC", part).casefold())  # noqa: E731
+    parts = {fold(part) for text in personal for part in (text, *re.split(r"[\W_]+", text), *text.split("@"))}
+    return {part for part in parts if len(part) >= _FEWEST_PERSONAL}
