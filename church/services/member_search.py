@@ -1,4 +1,4 @@
-"""Finding accounts: by a piece of name or address, by the start of the name they have in addresses, by role and state."""
+"""Finding accounts: by a piece of their name or address, by the start of their ref, by role and by state."""
 
 from __future__ import annotations
 

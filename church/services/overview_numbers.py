@@ -54,7 +54,8 @@ def count_members(session: Session) -> MemberCounts:
         User.created_at >= now - timedelta(days=30),
     )
     counted = select(func.count(), *(func.count().filter(condition) for condition in conditions))
-    return MemberCounts(*session.execute(counted.select_from(User).where(User.deleted_at.is_(None))).one())
+    row = session.execute(counted.select_from(User).where(User.deleted_at.is_(None))).one()
+    return MemberCounts(*map(int, row))
 
 
 def count_work(session: Session, late_after: timedelta) -> WorkCounts:
@@ -80,5 +81,6 @@ def _by_state(
     session: Session, model: type[Job] | type[Mail], states: tuple[JobState, ...] | tuple[MailState, ...]
 ) -> dict[str, int]:
     """How many there are in each of ``states``; the index has no need to count what is done."""
-    counted = select(model.state, func.count()).where(model.state.in_([s.value for s in states])).group_by(model.state)
-    return {state: count for state, count in session.execute(counted)}
+    wanted = model.state.in_([state.value for state in states])
+    counted = select(model.state, func.count().label("found")).where(wanted).group_by(model.state)
+    return {row.state: row.found for row in session.execute(counted)}

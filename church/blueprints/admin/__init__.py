@@ -1,0 +1,18 @@
+"""The admin area: one blueprint, a module a section.
+
+A new section is a module here with its views, imported below; its number is its place in the navigation::
+
+    @bp.get("/costs")
+    @section("Costs", 60)
+    @allow(ADMINS)
+    @limited("page")
+    def costs() -> Response:
+        return answer("admin/costs.html", {"costs": service.costs()})
+
+Its template extends ``admin/_page.html``. A client that prefers JSON is given the same data without a template.
+"""
+
+from church.blueprints.admin import audit, glance, jobs, mails, members
+from church.blueprints.admin.area import bp
+
+__all__ = ["audit", "bp", "glance", "jobs", "mails", "members"]

@@ -1,0 +1,33 @@
+"""The queue of background work. What a job is about is not shown."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+
+from church import jobs as queue
+from church.access import ADMINS, allow
+from church.blueprints.admin.area import actor, answer, bp, done, section
+from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.limits import limited
+from church.models.job import JobState
+from church.services import overview_work
+
+
+@bp.get("/jobs")
+@section("Jobs", 30)
+@allow(ADMINS)
+@limited("page")
+def jobs() -> Response:
+    """The jobs of a state, newest first."""
+    state = one_of(JobState, "state")
+    found = listed(queue.listed(state, number("before"), PAGE + 1))
+    return answer("admin/jobs.html", {"jobs": found, "counts": queue.state_counts()}, state=state)
+
+
+@bp.post("/jobs/<int(max=9223372036854775807):job_id>/retry")
+@allow(ADMINS)
+@limited("account")
+def job_retry(job_id: int) -> Response:
+    """Queue a dead job once more."""
+    overview_work.retry_job(job_id, actor())
+    return done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))

@@ -1,0 +1,128 @@
+"""Accounts: the list, one of them, and what an admin does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, url_for
+
+from church.access import ADMINS, allow
+from church.blueprints.admin.area import actor, answer, bp, done, section
+from church.blueprints.admin.asked import number, one_of, words
+from church.errors import ConflictError, InvalidError, wants_json
+from church.forms import fields
+from church.identity import viewer
+from church.limits import limited
+from church.models.user import Role
+from church.services import members as accounts
+from church.services.audit import Actor
+from church.services.members import MemberState
+
+
+@bp.get("/members")
+@section("Members", 20)
+@allow(ADMINS)
+@limited("page")
+def members() -> Response:
+    """The accounts, by a piece of name or address, by role and by state."""
+    query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
+    found = accounts.search(query, role, state, number("page") or 1)
+    return answer("admin/members.html", {"found": found}, query=query, role=role, state=state)
+
+
+@bp.get("/members/<ref>")
+@allow(ADMINS)
+@limited("page")
+def member(ref: str) -> Response:
+    """One account: its facts, devices, and what was done to it."""
+    return _shown(ref)
+
+
+@bp.post("/members/<ref>/role")
+@allow(ADMINS)
+@limited("account")
+def member_role(ref: str) -> Response:
+    """Promote or demote; ``role`` says to what."""
+    sent = fields()
+    asked, own = sent.text("role", 20), sent.flag("own")
+    if asked not in set(Role):
+        raise InvalidError(f"“role” is one of: {', '.join(Role)}.")
+
+    def change(who: Actor) -> str:
+        found = accounts.set_role(ref, Role(asked), who, own=own)
+        return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no admin."
+
+    return _act(ref, change)
+
+
+@bp.post("/members/<ref>/disable")
+@allow(ADMINS)
+@limited("account")
+def member_disable(ref: str) -> Response:
+    """Shut the account."""
+    own = fields().flag("own")
+    return _act(ref, lambda who: f"{accounts.disable(ref, who, own=own).label} is disabled and signed out everywhere.")
+
+
+@bp.post("/members/<ref>/enable")
+@allow(ADMINS)
+@limited("account")
+def member_enable(ref: str) -> Response:
+    """Open a disabled account."""
+    return _act(ref, lambda who: f"{accounts.enable(ref, who).label} may sign in again.")
+
+
+@bp.post("/members/<ref>/end-sessions")
+@allow(ADMINS)
+@limited("account")
+def member_end_sessions(ref: str) -> Response:
+    """Sign the account out everywhere."""
+
+    def change(who: Actor) -> str:
+        ended = accounts.end_sessions(ref, who)
+        return f"Signed out of {ended} device{'' if ended == 1 else 's'}."
+
+    return _act(ref, change)
+
+
+@bp.post("/members/<ref>/reset")
+@allow(ADMINS)
+@limited("account")
+def member_reset(ref: str) -> Response:
+    """Mail the owner a link to choose a password."""
+
+    def change(who: Actor) -> str:
+        accounts.send_reset(ref, who)
+        return "A mail with a link to choose a password is on its way."
+
+    return _act(ref, change)
+
+
+def _act(ref: str, change: Callable[[Actor], str]) -> Response:
+    """Make a change and say so; what stands against it is said above the account, as it is, with status 409."""
+    who = actor()
+    try:
+        said = change(who)
+    except ConflictError as error:
+        if wants_json():
+            raise
+        return _shown(ref, str(error), error.status)
+    return done(said, _afterwards(ref), member=accounts.member(ref))
+
+
+def _shown(ref: str, problem: str | None = None, status: int = 200) -> Response:
+    found = accounts.dossier(ref)
+    return answer("admin/member.html", {"dossier": found}, status, problem=problem, own=_is_own(ref))
+
+
+def _is_own(ref: str) -> bool:
+    person = viewer()
+    return person is not None and person.ref == ref
+
+
+def _afterwards(ref: str) -> str:
+    """Back to the account; who has just shut the admin area for themself is led out of it."""
+    found = accounts.member(ref)
+    if _is_own(ref) and (found.role != Role.ADMIN or found.state != MemberState.ACTIVE):
+        return "/"
+    return url_for("admin.member", ref=ref)
