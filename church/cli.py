@@ -10,6 +10,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
+from church.cli_users import user
 from church.config import ConfigError, load_settings
 from church.folders import UMASK, make_private
 
@@ -43,17 +44,20 @@ def _is_the_operators(error: Exception) -> bool:
 
 
 church = _Commands("church", help="Run and look after the site.")
+church.add_command(user)
 
 
 @church.command(with_appcontext=False)
 def run() -> None:
     """Prepare the instance, then run web, worker and store until one signal stops them all."""
     from church import supervisor
+    from church.announce import announcements
     from church.prepare import prepare
 
     settings = load_settings()
-    prepare(settings)
-    click.echo(f"{settings.site_name}: {settings.origin}")
+    app = prepare(settings)
+    for line in (f"{settings.site_name}: {settings.origin}", *announcements(settings, app)):
+        click.echo(line)
     sys.exit(supervisor.run(settings))
 
 

@@ -14,6 +14,7 @@ from church.config import Settings
 from church.doctor_database import check_database, check_jobs
 from church.doctor_findings import Finding, State
 from church.doctor_host import check_clock, check_content, check_disk, check_folders, check_metrics
+from church.doctor_mail import check_mail
 from church.secrets import weakness
 from church.store import StoreClient
 
@@ -45,6 +46,7 @@ def examine(settings: Settings) -> list[Check]:
         "database": check_database,
         "store": _check_store,
         "jobs": check_jobs,
+        "mail": check_mail,
         "metrics": check_metrics,
         "maintenance": _check_maintenance,
     }

@@ -25,7 +25,7 @@ T = TypeVar("T")
 def check_database(settings: Settings) -> Finding:
     """Reachable, and at the revision of the code."""
     try:
-        found = _ask(settings, lambda session: migrations.current(session.connection()))
+        found = ask(settings, lambda session: migrations.current(session.connection()))
     except DBAPIError as error:
         return "fail", f"does not answer: {str(error.orig).splitlines()[0][:200]}", _way_to(settings)
     wanted = migrations.head()
@@ -39,7 +39,7 @@ def check_database(settings: Settings) -> Finding:
 def check_jobs(settings: Settings) -> Finding:
     """No dead jobs, none that waits for long, no schedule that is late."""
     try:
-        dead, waiting, late = _ask(settings, _state_of_jobs)
+        dead, waiting, late = ask(settings, _state_of_jobs)
     except DBAPIError:
         return "fail", "can't be read", "see database"
     if late:
@@ -61,7 +61,8 @@ def _state_of_jobs(session: Session) -> tuple[int, timedelta, list[str]]:
     return dead, waiting, list(late)
 
 
-def _ask(settings: Settings, question: Callable[[Session], T]) -> T:
+def ask(settings: Settings, question: Callable[[Session], T]) -> T:
+    """Put a question to the database in a connection of its own. Raises DBAPIError."""
     engine = probe_engine(settings)
     try:
         with Session(engine) as session:

@@ -23,19 +23,24 @@ if TYPE_CHECKING:
 _REVISIONS = Path(__file__).parent / "migrations" / "versions"
 
 
-def prepare(settings: Settings) -> None:
-    """Make the instance ready to be served. Raises what the database raises if it can't be brought to its head."""
+def prepare(settings: Settings) -> Flask | None:
+    """Make the instance ready to be served; the site, if it had to be loaded for that.
+
+    Raises what the database raises if it can't be brought to its head.
+    """
     for folder in (settings.instance, settings.log_dir):
         make_private(folder)
     stamp = settings.instance / "prepared.json"
     if _is_prepared(settings, stamp):
-        return
+        return None
     from church import create_app, migrations, telemetry  # noqa: PLC0415 - a second start does without them
 
     telemetry.warm_up()
     migrations.migrate(settings)
-    index(create_app(settings))
+    app = create_app(settings)
+    index(app)
     stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head()}))
+    return app
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:

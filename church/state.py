@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
-from church.services import sessions
+from church.services import mails, sessions
 from church.telemetry import StateMetric, Telemetry
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric(
             "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
         ),
+        StateMetric("mail_pending", "Mails that wait to be sent, from their rows.", _mails_pending, shared=True),
     )
 
 
@@ -45,6 +46,10 @@ def _up(answers: bool) -> Iterator[Reading]:
 
 def _sign_ins() -> Iterator[Reading]:
     yield (), float(sessions.active_count())
+
+
+def _mails_pending() -> Iterator[Reading]:
+    yield (), float(mails.pending_count())
 
 
 def _jobs_pending() -> Iterator[Reading]:

@@ -72,17 +72,16 @@ def _claim(mail_id: int) -> Letter | None:
         if mail is None or mail.state == MailState.SENT:
             return None
         link = session.get(Link, mail.link_id) if mail.link_id else None
-        if mail.template in LINKED and not _is_open(link):
-            mail.state, mail.reason = MailState.FAILED.value, "its link was used, was replaced or has expired"
+        if mail.template in LINKED and (link is None or link.expires_at <= utc_now()):
+            mail.state, mail.reason = MailState.FAILED.value, "its link has expired before it could be sent"
+            return None
+        if link is not None and link.used_at is not None:
+            session.delete(mail)  # used, or replaced by a newer one that a newer mail brings
             return None
         # A failed one comes here when somebody has put its job back into the queue.
         mail.attempts = 1 if mail.state == MailState.FAILED else mail.attempts + 1
         mail.state = MailState.PENDING.value
         return Letter(mail.id, mail.template, mail.recipient, _name(session, mail), mail.context, link, mail.created_at)
-
-
-def _is_open(link: Link | None) -> bool:
-    return link is not None and link.used_at is None and link.expires_at > utc_now()
 
 
 def _name(session: Session, mail: Mail) -> str:

@@ -67,34 +67,35 @@ def server_of(settings: Settings) -> Server:
 def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
     """Hand the mail to the server. Raises MailDeferredError or MailRefusedError, neither naming an address."""
     try:
-        with telemetry.outbound("smtp"), session(server_of(settings)) as smtp:
+        with telemetry.outbound("smtp"), session(server_of(settings), STEP, WHOLE) as smtp:
             smtp.send_message(message, settings.sender, [recipient])
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise explained(error) from None
 
 
-def probe(settings: Settings) -> None:
+def probe(settings: Settings, step: float, whole: float) -> None:
     """Get as far as a mail would need, and send none. Raises MailDeferredError."""
     try:
-        with session(server_of(settings)) as smtp:
+        with session(server_of(settings), step, whole) as smtp:
             smtp.noop()
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise MailDeferredError(str(explained(error))) from None
 
 
 @contextmanager
-def session(server: Server) -> Iterator[smtplib.SMTP]:
-    """A session that is encrypted, signed in where there is a name to, and over after ``WHOLE`` seconds.
+def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]:
+    """A session that is encrypted, and signed in where there is a name to.
 
-    Raises what smtplib and the socket do; TimeoutError for every wait that was too long.
+    ``step`` is the seconds of each wait, ``whole`` those of all together. Raises what smtplib and the socket do;
+    TimeoutError for every wait that was too long.
     """
     context = ssl.create_default_context()
     if server.is_here:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    smtp = smtplib.SMTP_SSL(timeout=STEP, context=context) if server.wrapped else smtplib.SMTP(timeout=STEP)
+    smtp = smtplib.SMTP_SSL(timeout=step, context=context) if server.wrapped else smtplib.SMTP(timeout=step)
     out_of_time = threading.Event()
-    watch = threading.Timer(WHOLE, _hang_up, (smtp, out_of_time))
+    watch = threading.Timer(whole, _hang_up, (smtp, out_of_time))
     watch.daemon = True
     watch.start()
     try:
