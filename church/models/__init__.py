@@ -2,11 +2,38 @@
 
 from church.models.audit import AuditEntry
 from church.models.base import Base
+from church.models.catalogue import Price, Product
+from church.models.checkout import Checkout
+from church.models.customer import Customer
+from church.models.grant import Grant
+from church.models.invoice import Invoice
 from church.models.job import Job, Schedule
+from church.models.ledger import LedgerEntry
 from church.models.link import Link
 from church.models.mail import Mail
 from church.models.page_text import PageText
 from church.models.sign_in import SignIn
+from church.models.stripe_event import StripeEvent
+from church.models.subscription import Subscription
 from church.models.user import User
 
-__all__ = ["AuditEntry", "Base", "Job", "Link", "Mail", "PageText", "Schedule", "SignIn", "User"]
+__all__ = [
+    "AuditEntry",
+    "Base",
+    "Checkout",
+    "Customer",
+    "Grant",
+    "Invoice",
+    "Job",
+    "LedgerEntry",
+    "Link",
+    "Mail",
+    "PageText",
+    "Price",
+    "Product",
+    "Schedule",
+    "SignIn",
+    "StripeEvent",
+    "Subscription",
+    "User",
+]
