@@ -25,6 +25,8 @@ from church.models import Link, User
 from church.models.base import utc_now
 from church.models.link import Purpose
 
+__all__ = ["LIFETIMES", "LinkError", "Purpose", "address_of", "find", "make", "peek", "redeem", "token_of", "void"]
+
 LIFETIMES = {
     Purpose.VERIFY: timedelta(days=3),
     Purpose.RESET: timedelta(hours=1),
@@ -95,7 +97,7 @@ def find(session: Session, token: str, purpose: Purpose) -> Link | None:
         return None
     known = [_mac(link, key) for key in settings().secret_keys]
     given = shown.encode("utf-8", "replace")
-    return link if any([hmac.compare_digest(given, mac.encode()) for mac in known]) else None
+    return link if any(hmac.compare_digest(given, mac.encode()) for mac in known) else None
 
 
 def redeem(session: Session, token: str, purpose: Purpose) -> Link:

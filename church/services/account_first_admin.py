@@ -1,0 +1,75 @@
+"""The first admin: made by a one-time link that the console prints, never by a password that somebody else chose."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from church import telemetry
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import User
+from church.models.link import Purpose
+from church.models.user import Role
+from church.services import account_fields, account_rows, audit, links, passwords
+from church.services.account_attempts import attempt
+from church.services.sessions import Device
+
+TAKEN = "This address has an account. Use another, or make it an admin on the console: flask church user promote."
+
+
+def has_admin() -> bool:
+    """Whether an account that somebody may sign in to is an admin's."""
+    with db.read() as session:
+        return _has_admin(session)
+
+
+def _has_admin(session: Session) -> bool:
+    admins = select(User.id).where(User.role == Role.ADMIN.value, User.disabled_at.is_(None), User.deleted_at.is_(None))
+    return session.scalars(admins.limit(1)).first() is not None
+
+
+def first_admin_address() -> str | None:
+    """The absolute address of a fresh link, which closes the one before; None where there is an admin."""
+    with db.write() as session:
+        if _has_admin(session):
+            return None
+        return links.address_of(links.make(session, Purpose.FIRST_ADMIN))
+
+
+def become_admin(token: str, email: str, password: str, name: str, device: Device) -> None:
+    """Make the first admin, verified; of many who use links at once one becomes it.
+
+    Raises LinkError, also where there is an admin by now; FieldErrors for email, password and name; BusyError.
+    """
+    with attempt("registration") as told:
+        if links.peek(token, Purpose.FIRST_ADMIN) is None:
+            raise links.LinkError
+        address, name = account_fields.new_account(email, password, name)
+        hashed = passwords.hash_password(password)
+        with db.write() as session:
+            links.redeem(session, token, Purpose.FIRST_ADMIN)
+            links.void(session, None, Purpose.FIRST_ADMIN)  # waits for whoever uses another one at this moment
+            if _has_admin(session):
+                raise links.LinkError
+            user = account_rows.add(
+                session,
+                address,
+                name=name,
+                source="first_admin",
+                password_hash=hashed,
+                role=Role.ADMIN,
+                verified=True,
+            )
+            if user is None:
+                raise FieldErrors({"email": TAKEN})
+            audit.record(
+                session,
+                "account.registered",
+                actor_id=user.id,
+                subject_id=user.id,
+                address=device.address,
+                role=Role.ADMIN.value,
+            )
+        told.user_ref = user.ref
+    telemetry.track_registration("first_admin")

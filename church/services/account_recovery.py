@@ -1,0 +1,91 @@
+"""A forgotten password: a link by mail, and with it a new one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from church import jobs, telemetry
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from church.models.link import Purpose
+from church.services import account_fields, account_rows, audit, links, mails, passwords, sessions
+from church.services.account_attempts import attempt
+from church.services.sessions import Device
+
+_JOB = "accounts.forgot"
+
+
+def forgot(email: str) -> None:
+    """Have a link mailed if the address has an account. Raises FieldErrors for what is no address.
+
+    One read and one job either way, so that neither answer nor time tells; the job knows the account's number or
+    nothing, and never the address.
+    """
+    address = account_fields.parsed_address(email)
+    if address is None:
+        telemetry.track_auth_attempt("reset", "failed_validation")
+        raise FieldErrors({"email": account_fields.BAD_ADDRESS})
+    with db.read() as session:
+        user = account_rows.by_key(session, address.key)
+    with db.write() as session:
+        jobs.enqueue(session, _JOB, {"user_id": user.id if user is not None else None})
+
+
+@jobs.handler(_JOB)
+def mail_reset(payload: dict[str, Any]) -> None:
+    """Mail the link; nothing happens for nobody, nor for an account that is disabled or gone by now."""
+    with db.write() as session:
+        user = account_rows.locked(session, payload["user_id"])
+        if user is not None:
+            account_rows.mail_link(session, "reset", Purpose.RESET, user)
+
+
+def reset(token: str, password: str, device: Device) -> None:
+    """Take a new password: all devices are signed out, open links are closed, the owner is told by mail.
+
+    The link came by mail, so the address counts as verified. Raises LinkError, FieldErrors for password (the link
+    stays good), BusyError.
+    """
+    with attempt("reset") as told:
+        user = _owner(token)
+        told.user_ref = user.ref
+        problem = account_fields.password_problem(password, name=user.name, email=user.email or "")
+        if problem:
+            raise FieldErrors({"password": problem})
+        hashed = passwords.hash_password(password)
+        with db.write() as session:
+            _, user = account_rows.redeemed(session, token, Purpose.RESET)
+            user.verified_at = user.verified_at or utc_now()
+            ended = give_password(session, user, hashed)
+            links.void(session, user.id, Purpose.VERIFY)
+            audit.record(
+                session,
+                "account.password_reset",
+                actor_id=user.id,
+                subject_id=user.id,
+                address=device.address,
+                sessions=ended,
+            )
+    sessions.forget_cached()
+
+
+def give_password(session: Session, user: User, hashed: str) -> int:
+    """Change the password of a locked account, and what hangs on it; how many devices were signed out."""
+    user.password_hash, user.password_changed_at = hashed, utc_now()
+    links.void(session, user.id, Purpose.RESET, Purpose.CHANGE_EMAIL)
+    if user.email is not None:
+        mails.queue(session, "password_changed", recipient=user.email, user=user)
+    return sessions.end_all(session, user.id)
+
+
+def _owner(token: str) -> User:
+    with db.read() as session:
+        link = links.find(session, token, Purpose.RESET)
+        user = session.get(User, link.user_id) if link is not None else None
+    if user is None or not user.active:
+        raise links.LinkError
+    return user

@@ -1,0 +1,95 @@
+"""Signing in and out. A wrong password, an address without an account and a disabled account are one to the caller."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from church import telemetry
+from church.errors import BusyError
+from church.extensions import db
+from church.models import User
+from church.services import account_rows, audit, passwords, sessions
+from church.services.account_attempts import CredentialsError, Gate, ThrottledError, attempt
+from church.services.account_fields import parsed_address
+from church.services.sessions import Device, SignedIn
+
+_PAUSE = 60  # seconds
+
+
+@dataclass(frozen=True)
+class SignInResult:
+    """``token`` is for the cookie of the device and for nothing else."""
+
+    token: str
+    user_ref: str
+
+
+def sign_in(email: str, password: str, device: Device, gate: Gate) -> SignInResult:
+    """Start a session for who knows the password; the caller puts its token in a new cookie.
+
+    Raises CredentialsError, ThrottledError, BusyError. Every way takes the work of one bcrypt check but the
+    refusal by ``gate``, which does not depend on whether there is an account.
+    """
+    with telemetry.span("auth.login"), attempt("login") as told:
+        seconds = gate.refused()
+        if seconds is not None:
+            raise _throttled(seconds)
+        user = _find(email)
+        told.user_ref = user.ref if user is not None else None
+        open_hash = user.password_hash if user is not None and user.active else None
+        if not passwords.check_password(password, open_hash) or user is None:
+            if gate.failed():
+                raise _throttled(gate.refused())
+            raise CredentialsError
+        token = _start(user, _rehashed(user, password), device)
+    telemetry.identify(user.ref)
+    return SignInResult(token, user.ref)
+
+
+def _find(email: str) -> User | None:
+    """Looked up also where no account can be, so that it takes the same time."""
+    address = parsed_address(email)
+    with db.read() as session:
+        return account_rows.by_key(session, address.key if address is not None else "")
+
+
+def _throttled(seconds: int | None) -> ThrottledError:
+    telemetry.track_security_event("login_throttled", "medium")
+    return ThrottledError(retry_after=seconds or _PAUSE)
+
+
+def _rehashed(user: User, password: str) -> str | None:
+    """A hash at today's cost where the kept one has another; it can wait for a login at a quieter time."""
+    if user.password_hash is not None and passwords.needs_rehash(user.password_hash):
+        with suppress(BusyError):
+            return passwords.hash_password(password)
+    return None
+
+
+def _start(user: User, rehashed: str | None, device: Device) -> str:
+    with db.write() as session:
+        found = account_rows.locked(session, user.id)
+        if found is None or found.password_hash != user.password_hash:
+            raise CredentialsError  # disabled, or given another password, since it was checked
+        if rehashed is not None:
+            found.password_hash = rehashed
+        token = sessions.start(session, found, device)
+        audit.record(session, "account.signed_in", actor_id=found.id, subject_id=found.id, address=device.address)
+    return token
+
+
+def sign_out(signed_in: SignedIn, device: Device) -> None:
+    """End this session: no copy of its cookie opens anything after."""
+    with attempt("logout") as told:
+        told.user_ref = signed_in.ref
+        with db.write() as session:
+            if sessions.end(session, signed_in.session_id):
+                audit.record(
+                    session,
+                    "account.signed_out",
+                    actor_id=signed_in.user_id,
+                    subject_id=signed_in.user_id,
+                    address=device.address,
+                )
+    sessions.forget_cached()

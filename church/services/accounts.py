@@ -1,0 +1,50 @@
+"""Accounts: what their owners do with them. This is the face; the rooms are the modules ``account_…`` beside it.
+
+It knows no HTTP: a blueprint hands over what was typed, the ``Device`` it came from and the ``Gate`` that slows down
+guessing, and gets data or one of the errors of ``church.errors``. What happened is told to telemetry here, after the
+commit. What admins do to the accounts of others is in ``members``.
+"""
+
+from church.services.account_attempts import CredentialsError, Gate, ThrottledError
+from church.services.account_changes import (
+    ask_email_change,
+    change_password,
+    confirm_email,
+    end_device,
+    end_devices,
+    rename,
+)
+from church.services.account_data import Profile, export, profile
+from church.services.account_first_admin import become_admin, first_admin_address, has_admin
+from church.services.account_recovery import forgot, reset
+from church.services.account_register import awaiting, register, send_verification, verify
+from church.services.account_removal import delete
+from church.services.account_sign_in import SignInResult, sign_in, sign_out
+
+__all__ = [
+    "CredentialsError",
+    "Gate",
+    "Profile",
+    "SignInResult",
+    "ThrottledError",
+    "ask_email_change",
+    "awaiting",
+    "become_admin",
+    "change_password",
+    "confirm_email",
+    "delete",
+    "end_device",
+    "end_devices",
+    "export",
+    "first_admin_address",
+    "forgot",
+    "has_admin",
+    "profile",
+    "register",
+    "rename",
+    "reset",
+    "send_verification",
+    "sign_in",
+    "sign_out",
+    "verify",
+]
