@@ -208,3 +208,65 @@ def test_limit_goes_on_in_the_worker_while_the_store_is_down(
     assert set(found) == {200, 429}
     assert found[-1] == 429
     assert 200 not in found[found.index(429) :]
+
+
+@pytest.fixture
+def counting(settings: Settings) -> Iterator[Flask]:
+    app = site(settings, limit_login_account="3/hour")
+    with app.test_request_context():
+        yield app
+
+
+def test_count_tells_how_many_there_are(counting: Flask) -> None:
+    assert [limits.count("login_account", "a") for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_spent_is_told_once_as_many_are_counted_as_the_setting_allows(counting: Flask) -> None:
+    found = []
+    for _ in range(3):
+        found.append(limits.spent("login_account", "a"))
+        limits.count("login_account", "a")
+    assert found == [None] * 3
+    left = limits.spent("login_account", "a")
+    assert left is not None
+    assert 3500 < left <= 3600
+
+
+def test_spent_counts_nothing(counting: Flask) -> None:
+    assert [limits.spent("login_account", "a") for _ in range(5)] == [None] * 5
+    assert limits.count("login_account", "a") == 1
+
+
+def test_spent_may_be_asked_for_fewer_than_the_setting_allows(counting: Flask) -> None:
+    assert limits.spent("login_account", "a", most=1) is None
+    limits.count("login_account", "a")
+    assert limits.spent("login_account", "a", most=1) is not None
+    assert limits.spent("login_account", "a") is None
+
+
+def test_count_of_one_key_or_limit_is_not_anothers(counting: Flask) -> None:
+    for _ in range(3):
+        limits.count("login_account", "a", "b")
+    free = [limits.spent("login_account", *key) for key in (("a",), ("b",), ("a", "c"), ())]
+    assert [*free, limits.spent("login", "a", "b")] == [None] * 5
+
+
+def test_count_leaves_the_limits_of_views_alone(client: FlaskClient) -> None:
+    with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
+        for _ in range(5):
+            limits.count("page", limits.client())
+    assert statuses(client, ["/one"] * 4) == [200, 200, 200, 429]
+
+
+def test_count_is_shared_by_workers_and_goes_on_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    for client in two_workers:
+        with client.application.app_context():
+            limits.count("login_account", "a")
+    with two_workers[0].application.app_context():
+        assert limits.count("login_account", "a") == 3
+        assert limits.spent("login_account", "a") is not None
+        redis_server.stop()
+        assert [limits.count("login_account", "a") for _ in range(3)] == [1, 2, 3]
+        assert limits.spent("login_account", "a") is not None
