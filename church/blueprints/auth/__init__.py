@@ -1,0 +1,6 @@
+"""The way in and what belongs to an account: one blueprint, a room for each part of it."""
+
+from church.blueprints.auth import account, address, devices, first_admin, own_data, recover, register, sign_in, verify
+from church.blueprints.auth.blueprint import bp
+
+__all__ = ["account", "address", "bp", "devices", "first_admin", "own_data", "recover", "register", "sign_in", "verify"]

@@ -1,0 +1,77 @@
+"""The account page: name and password, changed by whoever is signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import SIGNED_IN, allow
+from church.blueprints.auth.answers import (
+    ACCOUNT,
+    PASSWORD_MOST,
+    device,
+    done,
+    page,
+    parsed,
+    plain,
+    shown_again,
+    signed_in,
+)
+from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
+from church.limits import limited
+from church.services import accounts, sessions
+
+
+def show_account(section: str = "", **context: Any) -> Response:
+    """The page; ``section`` is the part of it whose form is shown again."""
+    found = signed_in()
+    profile = accounts.profile(found.user_id)
+    devices = sessions.devices(found.user_id, found.session_id)
+    return page("auth/account.html", profile=profile, devices=devices, section=section, **context)
+
+
+def _show_name(**context: Any) -> Response:
+    return show_account("profile", **context)
+
+
+def _show_password(**context: Any) -> Response:
+    return show_account("password", **context)
+
+
+@bp.get("/account")
+@allow(SIGNED_IN)
+@limited("page")
+def account() -> Response:
+    """What the account is, and everything that can be done with it."""
+    if wants_json():
+        return jsonify(plain(accounts.profile(signed_in().user_id)))
+    return show_account()
+
+
+@bp.post("/account")
+@allow(SIGNED_IN)
+@limited("account")
+@shown_again(_show_name, "name")
+def rename() -> AnyResponse:
+    """Take another name."""
+    with parsed() as form:
+        name = form.text("name")
+    accounts.rename(signed_in(), name, device())
+    identity.renew()
+    return done("Your name is changed.", ACCOUNT)
+
+
+@bp.post("/account/password")
+@allow(SIGNED_IN)
+@limited("account")
+@shown_again(_show_password)
+def change_password() -> AnyResponse:
+    """Take another password, for who knows the present one; every other device has to sign in again."""
+    with parsed() as form:
+        current, new = form.text("current", PASSWORD_MOST), form.text("password", PASSWORD_MOST)
+    identity.begin(accounts.change_password(signed_in(), current, new, device()))
+    return done("Your password is changed, and your other devices are signed out.", ACCOUNT)

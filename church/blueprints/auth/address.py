@@ -1,0 +1,76 @@
+"""Another mail address: asked for with the password, and taken when the link that was mailed there is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import EVERYONE, SIGNED_IN, allow
+from church.blueprints.auth.account import show_account
+from church.blueprints.auth.answers import (
+    ACCOUNT,
+    PASSWORD_MOST,
+    device,
+    done,
+    page,
+    parsed,
+    sent,
+    shown_again,
+    signed_in,
+)
+from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
+from church.limits import limited
+from church.services import accounts, links
+from church.services.links import LinkError, Purpose
+
+
+def _show_again(**context: Any) -> Response:
+    return show_account("email", **context)
+
+
+@bp.post("/account/email")
+@allow(SIGNED_IN)
+@limited("account")
+@shown_again(_show_again, "email")
+def change_email() -> AnyResponse:
+    """Have a link mailed to the new address; the old one stays until it is used."""
+    with parsed() as form:
+        current, email = form.text("current", PASSWORD_MOST), form.text("email")
+    accounts.ask_email_change(signed_in(), current, email, device())
+    return sent("email", "We have sent a mail to the new address. Open the link in it to make it yours here.")
+
+
+@bp.get("/email/<token>")
+@allow(EVERYONE)
+@limited("page")
+def email_form(token: str) -> AnyResponse:
+    """Asks for the press of a button, also in another browser."""
+    if links.peek(token, Purpose.CHANGE_EMAIL) is None:
+        return _bad(token)
+    return jsonify(state="ask") if wants_json() else page("auth/email.html", token=token, state="ask")
+
+
+@bp.post("/email/<token>")
+@allow(EVERYONE)
+@limited("reset")
+def confirm_email(token: str) -> AnyResponse:
+    """The new address takes the place of the old one."""
+    try:
+        accounts.confirm_email(token, device())
+    except LinkError:
+        return _bad(token)
+    if identity.viewer() is not None:
+        identity.renew()
+    return done("Your new address is confirmed. Sign in with it from now on.", ACCOUNT)
+
+
+def _bad(token: str) -> Response:
+    if wants_json():
+        raise LinkError
+    response = page("auth/email.html", token=token, state="bad")
+    response.status_code = LinkError.status
+    return response

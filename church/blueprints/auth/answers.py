@@ -1,0 +1,131 @@
+"""What the rooms share: reading a form, showing it again with what is wrong, and saying that it is done.
+
+The same addresses serve people and programs: the answer is JSON for who prefers it, or sent JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flask import Response, flash, jsonify, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import telemetry
+from church.access import SignInError
+from church.errors import FieldErrors, InvalidError, wants_json
+from church.forms import Fields, fields, safe_next
+from church.identity import viewer
+from church.services.accounts import CredentialsError
+from church.services.audit import Actor
+from church.services.sessions import Device, SignedIn
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+PASSWORD_MOST = 1024
+"""Characters of a password that are read at all: how many one may have is its service's to say."""
+ACCOUNT = "/auth/account"
+LOGIN = "/auth/login"
+
+View = Callable[..., AnyResponse]
+
+
+class Page(Protocol):
+    """Shows a form."""
+
+    def __call__(self, **context: Any) -> Response:
+        """``context`` is what the address holds, and what came of the form: ``values``, ``errors``, ``form_error``."""
+
+
+def device() -> Device:
+    """What the request under way comes from, as its owner will read it in the list of devices."""
+    return Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
+
+
+def actor(user_id: int | None = None) -> Actor:
+    """Who does it, for the audit log."""
+    return Actor(user_id=user_id, via="web", address=request.remote_addr)
+
+
+def signed_in() -> SignedIn:
+    """Whoever is signed in, in a view whose policy lets nobody else in."""
+    found = viewer()
+    if found is None:
+        raise SignInError
+    return found
+
+
+@contextmanager
+def parsed(kind: str | None = None) -> Iterator[Fields]:
+    """What was sent; the block reads it. Raises InvalidError and FieldErrors, each one failed attempt of ``kind``.
+
+    What a service says of it afterwards, the service counts.
+    """
+    try:
+        found = fields()
+        yield found
+        found.check()
+    except InvalidError:
+        if kind is not None:
+            telemetry.track_auth_attempt(kind, "failed_validation")
+        raise
+
+
+def page(template: str, **context: Any) -> Response:
+    """A page with a form."""
+    return make_response(render_template(template, **{"values": {}, "errors": {}, "form_error": None, **context}))
+
+
+def shown_again(show: Page, *names: str) -> Callable[[View], View]:
+    """Answer a person whose form can't be taken with the form: ``names`` as they were typed, and what is wrong.
+
+    Programs get the error itself, as problem+json.
+    """
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def guarded(**address: Any) -> AnyResponse:
+            try:
+                return view(**address)
+            except (FieldErrors, CredentialsError) as error:
+                if wants_json():
+                    raise
+                errors = error.errors if isinstance(error, FieldErrors) else {}
+                response = show(
+                    **address, values=fields().shown(*names), errors=errors, form_error=None if errors else str(error)
+                )
+                response.status_code = error.status
+                return response
+
+        return guarded
+
+    return decorate
+
+
+def done(words: str, to: str, status: int = 200) -> AnyResponse:
+    """It is done: a person goes to ``to`` and reads so there, a program is told here."""
+    if wants_json():
+        return make_response(jsonify(detail=words), status)
+    flash(words, "success")
+    return redirect(to, 303)
+
+
+def sent(what: str, words: str) -> AnyResponse:
+    """A mail may be on its way; the answer is the same whether one is."""
+    return make_response(jsonify(detail=words), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
+
+
+def plain(view: DataclassInstance) -> dict[str, Any]:
+    """What a service shows of something, as JSON: times in ISO 8601, as everywhere else on this site."""
+    found = dataclasses.asdict(view)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+
+
+def way_on(asked: str) -> str:
+    """Where somebody who has signed in goes: to ``asked`` if that is on this site, else to the account."""
+    return safe_next(asked) or ACCOUNT

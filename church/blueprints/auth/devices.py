@@ -1,0 +1,54 @@
+"""The list of devices that are signed in, and ending some or all of them."""
+
+from __future__ import annotations
+
+from flask import jsonify, redirect
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import SIGNED_IN, allow
+from church.blueprints.auth.answers import ACCOUNT, LOGIN, device, done, parsed, plain, signed_in
+from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
+from church.limits import limited
+from church.services import accounts, sessions
+
+
+@bp.get("/sessions")
+@allow(SIGNED_IN)
+@limited("page")
+def list_sessions() -> AnyResponse:
+    """The devices; people find them on the account page."""
+    if not wants_json():
+        return redirect(f"{ACCOUNT}#devices")
+    found = signed_in()
+    return jsonify(sessions=[plain(view) for view in sessions.devices(found.user_id, found.session_id)])
+
+
+@bp.post("/sessions/<ref>/end")
+@allow(SIGNED_IN)
+@limited("account")
+def end_session(ref: str) -> AnyResponse:
+    """End one of one's own devices; of any other there is nothing to see."""
+    found = signed_in()
+    if not accounts.end_device(found, ref, device()):
+        raise NotFound
+    if ref != found.session_ref:
+        return done("That device is signed out.", ACCOUNT)
+    identity.end()
+    return done("This device is signed out.", LOGIN)
+
+
+@bp.post("/sessions/end")
+@allow(SIGNED_IN)
+@limited("account")
+def end_sessions() -> AnyResponse:
+    """End all other devices; with ``all`` this one too."""
+    with parsed() as form:
+        this_too = form.flag("all")
+    accounts.end_devices(signed_in(), device(), this_too=this_too)
+    if not this_too:
+        return done("All other devices are signed out.", ACCOUNT)
+    identity.end()
+    return done("All devices are signed out.", LOGIN)

@@ -1,0 +1,42 @@
+"""The link that the console prints on a site without an admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from werkzeug.wrappers import Response as AnyResponse
+
+from church.access import EVERYONE, allow
+from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, done, page, parsed, shown_again
+from church.blueprints.auth.blueprint import bp
+from church.limits import limited
+from church.services import accounts, links
+from church.services.links import LinkError, Purpose
+
+
+def _show(**context: Any) -> Response:
+    return page("auth/first_admin.html", **context)
+
+
+@bp.get("/first-admin/<token>")
+@allow(EVERYONE)
+@limited("page")
+def first_admin_form(token: str) -> Response:
+    """Asks who the admin is to be. Raises LinkError."""
+    if links.peek(token, Purpose.FIRST_ADMIN) is None:
+        raise LinkError
+    return _show(token=token)
+
+
+@bp.post("/first-admin/<token>")
+@allow(EVERYONE)
+@limited("register")
+@shown_again(_show, "name", "email")
+def first_admin(token: str) -> AnyResponse:
+    """Make that account, an admin's from the start. Raises LinkError, also where somebody was faster."""
+    with parsed("registration") as form:
+        email, name = form.text("email"), form.text("name", required=False)
+        password = form.text("password", PASSWORD_MOST)
+    accounts.become_admin(token, email, password, name, device())
+    return done("The site is yours. Sign in to see its admin area.", LOGIN)

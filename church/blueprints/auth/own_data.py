@@ -1,0 +1,51 @@
+"""What belongs to the member: taking all of it along, and deleting the account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import SIGNED_IN, allow
+from church.blueprints.auth.answers import PASSWORD_MOST, device, done, page, parsed, shown_again, signed_in
+from church.blueprints.auth.blueprint import bp
+from church.limits import limited
+from church.services import accounts
+
+
+def _show(**context: Any) -> Response:
+    return page("auth/delete.html", **context)
+
+
+@bp.get("/export")
+@allow(SIGNED_IN)
+@limited("account")
+def export() -> Response:
+    """All that the site keeps about the member, as a file. It is put together, and noted, only where it is read."""
+    found = signed_in()
+    response = jsonify(accounts.export(found, device()) if request.method == "GET" else {})
+    response.headers["Content-Disposition"] = f'attachment; filename="account-{found.ref}.json"'
+    return response
+
+
+@bp.get("/delete")
+@allow(SIGNED_IN)
+@limited("page")
+def delete_form() -> Response:
+    """Says what will be gone, and asks for the password."""
+    return _show()
+
+
+@bp.post("/delete")
+@allow(SIGNED_IN)
+@limited("account")
+@shown_again(_show)
+def delete() -> AnyResponse:
+    """Empty the account for good."""
+    with parsed() as form:
+        password = form.text("password", PASSWORD_MOST)
+    accounts.delete(signed_in(), password, device())
+    identity.end()
+    return done("Your account is deleted.", "/")

@@ -1,0 +1,92 @@
+"""A forgotten password: asking for the link, and choosing a new one with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import EVERYONE, allow
+from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, done, page, parsed, sent, shown_again
+from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
+from church.limits import limited
+from church.services import accounts, links
+from church.services.links import LinkError, Purpose
+
+
+def _show_forgot(**context: Any) -> Response:
+    return page("auth/forgot.html", **context)
+
+
+def _show_reset(**context: Any) -> Response:
+    return page("auth/reset.html", **context)
+
+
+@bp.get("/forgot")
+@allow(EVERYONE)
+@limited("page")
+def forgot_form() -> Response:
+    """Asks for the address."""
+    return _show_forgot()
+
+
+@bp.post("/forgot")
+@allow(EVERYONE)
+@limited("reset")
+@shown_again(_show_forgot, "email")
+def forgot() -> AnyResponse:
+    """Have the link mailed, if the address has an account; the answer and the work for it are the same if not."""
+    with parsed("reset") as form:
+        email = form.text("email")
+    accounts.forgot(email)
+    return sent("forgot", "If there is an account with this address, a mail with a link is on its way to it.")
+
+
+@bp.get("/reset/<token>")
+@allow(EVERYONE)
+@limited("page")
+def reset_form(token: str) -> AnyResponse:
+    """Asks for the new password, while the link is good."""
+    return _show_reset(token=token) if links.peek(token, Purpose.RESET) is not None else _ask_for_another()
+
+
+@bp.post("/reset/<token>")
+@allow(EVERYONE)
+@limited("reset")
+@shown_again(_show_reset)
+def reset(token: str) -> AnyResponse:
+    """Take the new password; every device has to sign in again."""
+    with parsed("reset") as form:
+        password = form.text("password", PASSWORD_MOST)
+    return _reset(token, password)
+
+
+@bp.post("/reset")
+@allow(EVERYONE)
+@limited("reset")
+def reset_token() -> AnyResponse:
+    """The same with the token in the body."""
+    with parsed("reset") as form:
+        token, password = form.text("token"), form.text("password", PASSWORD_MOST)
+    return _reset(token, password)
+
+
+def _reset(token: str, password: str) -> AnyResponse:
+    try:
+        accounts.reset(token, password, device())
+    except LinkError:
+        return _ask_for_another()
+    identity.end()
+    return done("Your new password is set. Sign in with it.", LOGIN)
+
+
+def _ask_for_another() -> Response:
+    """The link is no longer good: the form for a new one, which says so."""
+    if wants_json():
+        raise LinkError
+    response = _show_forgot(form_error=str(LinkError()))
+    response.status_code = LinkError.status
+    return response

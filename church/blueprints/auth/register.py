@@ -1,0 +1,61 @@
+"""Becoming a member: the form, and the page that says to look into the mailbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, redirect, request, session
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as AnyResponse
+
+from church.access import EVERYONE, allow
+from church.blueprints.auth.answers import PASSWORD_MOST, device, page, parsed, sent, shown_again, way_on
+from church.blueprints.auth.blueprint import bp
+from church.forms import safe_next
+from church.identity import viewer
+from church.limits import limited
+from church.services import accounts
+
+_MAILS = frozenset({"register", "forgot", "verification", "email"})
+
+
+def _show(**context: Any) -> Response:
+    return page("auth/register.html", **context)
+
+
+@bp.get("/register")
+@allow(EVERYONE)
+@limited("page")
+def register_form() -> AnyResponse:
+    """The form; who is signed in has no need of it."""
+    asked = request.args.get("next", "")
+    if viewer() is not None:
+        return redirect(way_on(asked))
+    return _show(values={"next": safe_next(asked) or ""})
+
+
+@bp.post("/register")
+@allow(EVERYONE)
+@limited("register")
+@shown_again(_show, "name", "email", "next")
+def register() -> AnyResponse:
+    """Make an account, or mail the owner of the one that there is: the answer does not tell which."""
+    with parsed("registration") as form:
+        email, name = form.text("email"), form.text("name", required=False)
+        password = form.text("password", PASSWORD_MOST)
+        goal = safe_next(form.text("next", 2000, required=False))
+    ref = accounts.register(email, password, name, device())
+    session["registered"] = ref  # of nobody where the address has an account: the cookie's holder can read it
+    if goal is not None:
+        session["next"] = goal
+    return sent("register", "We have sent a mail to this address. Open the link in it to confirm that it is yours.")
+
+
+@bp.get("/sent/<what>")
+@allow(EVERYONE)
+@limited("page")
+def mail_sent(what: str) -> Response:
+    """Says to look into the mailbox, whether or not a mail is on its way."""
+    if what not in _MAILS:
+        raise NotFound
+    return page("auth/sent.html", what=what)

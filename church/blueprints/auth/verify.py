@@ -1,0 +1,92 @@
+"""The link in the mail that proves an address: any browser that opens it can confirm, with one press."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Response, jsonify, request, session
+from werkzeug.wrappers import Response as AnyResponse
+
+from church import identity
+from church.access import EVERYONE, SIGNED_IN, allow
+from church.blueprints.auth.answers import ACCOUNT, LOGIN, actor, done, page, parsed, sent, signed_in
+from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
+from church.forms import safe_next
+from church.limits import limited
+from church.services import accounts
+from church.services.links import LinkError
+
+
+@bp.get("/verify/<token>")
+@allow(EVERYONE)
+@limited("page")
+def verify_form(token: str) -> AnyResponse:
+    """Asks for the press of a button: programs that look through mails open links too.
+
+    The browser that registered needs none, unless it only looks ahead.
+    """
+    waiting = accounts.awaiting(token)
+    if waiting is None:
+        return _bad(token)
+    if request.method == "GET" and session.get("registered") == waiting and not _looks_ahead():
+        return _verify(token)
+    if wants_json():
+        return jsonify(state="ask")
+    return page("auth/verify.html", token=token, state="ask")
+
+
+@bp.post("/verify/<token>")
+@allow(EVERYONE)
+@limited("reset")
+def verify(token: str) -> AnyResponse:
+    """Confirm."""
+    return _verify(token)
+
+
+@bp.post("/verify")
+@allow(EVERYONE)
+@limited("reset")
+def verify_token() -> AnyResponse:
+    """Confirm, with the token in the body."""
+    with parsed() as form:
+        token = form.text("token")
+    return _verify(token)
+
+
+@bp.post("/verify/resend")
+@allow(SIGNED_IN)
+@limited("reset")
+def resend() -> AnyResponse:
+    """Mail the link once more."""
+    accounts.send_verification(signed_in().user_id)
+    return sent("verification", "If your address is not confirmed yet, a new mail is on its way to it.")
+
+
+def _verify(token: str) -> AnyResponse:
+    try:
+        ref = accounts.verify(token, actor())
+    except LinkError:
+        return _bad(token)
+    if session.get("registered") == ref:
+        session.pop("registered")
+    goal = safe_next(session.pop("next", ""))
+    if identity.viewer() is None:
+        to = f"{LOGIN}?next={quote(goal)}" if goal else LOGIN
+        return done("Your address is confirmed. Sign in to go on.", to)
+    identity.renew()
+    return done("Your address is confirmed. You are a member now.", goal or ACCOUNT)
+
+
+def _bad(token: str) -> Response:
+    if wants_json():
+        raise LinkError
+    response = page("auth/verify.html", token=token, state="bad")
+    response.status_code = LinkError.status
+    return response
+
+
+def _looks_ahead() -> bool:
+    """Whether the browser fetches what nobody has asked to see yet (https://fetch.spec.whatwg.org, Sec-Purpose)."""
+    purpose = request.headers.get("Sec-Purpose") or request.headers.get("Purpose") or ""
+    return "prefetch" in purpose.lower() or "preview" in purpose.lower()
