@@ -362,6 +362,17 @@ def test_public_answer_unchanged_is_304(client: FlaskClient, path: str) -> None:
         assert (again.status_code, again.data) == (304, b"")
 
 
+def test_page_that_says_what_its_reader_has_just_done_is_kept_by_nobody(client: FlaskClient) -> None:
+    with client.session_transaction() as session:
+        session["_flashes"] = [("success", "You have signed out.")]
+    told = client.get("/")
+    assert "You have signed out." in told.text
+    assert told.headers["Cache-Control"] == "private, no-store"
+    after = client.get("/")
+    assert "You have signed out." not in after.text
+    assert "public" in after.headers["Cache-Control"]
+
+
 @pytest.mark.parametrize("path", PUBLIC)
 def test_etag_wins_over_the_date(client: FlaskClient, path: str) -> None:
     changed = client.get(path).headers["Last-Modified"]
