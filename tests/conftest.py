@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from church import create_app, migrations
 from church.config import Settings, load_settings
 from church.observability import slots, strict
+from church.services import passwords
 
-pytest_plugins = ["tests.services_fixture", "tests.site_fixture"]
+pytest_plugins = ["tests.services_fixture", "tests.site_fixture", "tests.mail_fixture", "tests.accounts_fixture"]
 
 SETTINGS_OF_THE_SHELL = (
     "CHURCH_",
@@ -35,6 +36,12 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
             monkeypatch.delenv(name)
     monkeypatch.setenv("CHURCH_ENV_FILE", "")
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes take a millisecond in here; the sites that tests start as processes of their own keep the real cost."""
+    monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -39,16 +39,14 @@ class Server:
     """TLS from the first byte (smtps); else by STARTTLS."""
     user: str = ""
     password: str = field(default="", repr=False)
+    client: str = "localhost"
+    """What we call ourselves; asking the resolver for a name, as smtplib would, may take long."""
 
     @property
     def is_here(self) -> bool:
         """Whether it runs on this host: then nobody stands between, and no name to hold its certificate to."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        ip = _ip(self.host)
+        return self.host == "localhost" if ip is None else ip.is_loopback
 
 
 def server_of(settings: Settings) -> Server:
@@ -61,7 +59,21 @@ def server_of(settings: Settings) -> Server:
         wrapped=parts.scheme == "smtps",
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
+        client=_greeting(urlsplit(settings.origin).hostname or "localhost"),
     )
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _greeting(host: str) -> str:
+    """``host`` as EHLO says it: an address is a literal of RFC 5321, 4.1.3."""
+    ip = _ip(host)
+    return host if ip is None else f"[{'IPv6:' if ip.version == 6 else ''}{host}]"
 
 
 def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
@@ -93,7 +105,7 @@ def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]
     if server.is_here:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    smtp = smtplib.SMTP_SSL(timeout=step, context=context) if server.wrapped else smtplib.SMTP(timeout=step)
+    smtp = _client(server, step, context)
     out_of_time = threading.Event()
     watch = threading.Timer(whole, _hang_up, (smtp, out_of_time))
     watch.daemon = True
@@ -110,6 +122,13 @@ def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]
     finally:
         watch.cancel()
         smtp.close()
+
+
+def _client(server: Server, step: float, context: ssl.SSLContext) -> smtplib.SMTP:
+    """One that is not connected yet, so that it can be hung up on while it connects."""
+    if server.wrapped:
+        return smtplib.SMTP_SSL(local_hostname=server.client, timeout=step, context=context)
+    return smtplib.SMTP(local_hostname=server.client, timeout=step)
 
 
 def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
@@ -148,7 +167,7 @@ def explained(error: Exception) -> MailError:
         return _without_reply(error)
     final = isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused | smtplib.SMTPDataError)
     kind = MailRefusedError if final and 500 <= code < 600 and code != _ASKS_FOR_LOGIN else MailDeferredError
-    return kind(f"the mail server said {code}: {_nameless(text)}".rstrip(": "))
+    return kind(f"the mail server said {code} {_nameless(text)}".rstrip())
 
 
 def _reply(error: Exception) -> tuple[int | None, str]:

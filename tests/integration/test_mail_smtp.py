@@ -1,0 +1,283 @@
+"""Mails over real SMTP: encrypted or not at all, signed in, refused for now or for good, and never waited for long."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from church.config import Settings
+from church.observability import metrics
+from church.services import mail_smtp
+from church.services.mail_errors import MailDeferredError, MailRefusedError
+from tests.helpers import with_settings
+from tests.mail_fixture import HOST, PASSWORD, USER, MailServer, RudeServer, lets_in
+
+Start = Callable[..., MailServer]
+
+
+@pytest.fixture
+def message() -> EmailMessage:
+    found = EmailMessage()
+    found["Subject"] = "Hello"
+    found.set_content("Hello.\n")
+    return found
+
+
+def to(settings: Settings, url: str) -> Settings:
+    return with_settings(settings, smtp_url=SecretStr(url))
+
+
+def send(settings: Settings, url: str, message: EmailMessage, recipient: str = "ada@example.org") -> None:
+    mail_smtp.deliver(to(settings, url), recipient, message)
+
+
+@pytest.fixture
+def trusted(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CA of the tests, as an operator names one of their own."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+
+
+def test_mail_to_a_server_on_this_host_goes_in_the_clear(
+    settings: Settings, mail_server: Start, message: EmailMessage
+) -> None:
+    server = mail_server()
+    send(settings, server.url, message)
+    (got,) = server.received
+    assert (got.sender, got.recipients, got.encrypted, got.user) == (
+        "church@127.0.0.1",
+        ["ada@example.org"],
+        False,
+        None,
+    )
+    assert got.text() == "Hello.\n"
+
+
+def test_mail_to_a_far_server_is_encrypted_before_anything_is_said(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, trusted: None, far_away: None
+) -> None:
+    server = mail_server(tls_context=tls, require_starttls=True)
+    send(settings, f"smtp://{HOST}:{server.port}", message)
+    assert [got.encrypted for got in server.received] == [True]
+
+
+def test_server_with_tls_from_the_first_byte_takes_the_mail(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, trusted: None, far_away: None
+) -> None:
+    server = mail_server(ssl_context=tls)
+    send(settings, f"smtps://{HOST}:{server.port}", message)
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_certificate_that_nobody_vouches_for_gets_no_mail(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, far_away: None, scheme: str
+) -> None:
+    options = {"ssl_context": tls} if scheme == "smtps" else {"tls_context": tls}
+    server = mail_server(**options)
+    with pytest.raises(MailDeferredError, match="certificate is not trusted"):
+        send(settings, f"{scheme}://{HOST}:{server.port}", message)
+    assert server.commands == []
+
+
+def test_certificate_of_another_name_gets_no_mail(
+    settings: Settings,
+    mail_server: Start,
+    message: EmailMessage,
+    tls: ssl.SSLContext,
+    trusted: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = mail_server(tls_context=tls)
+    monkeypatch.setattr(mail_smtp.Server, "is_here", False)
+    with pytest.raises(MailDeferredError, match="IP address mismatch"):
+        send(settings, server.url, message)
+    assert server.commands == []
+
+
+def test_far_server_without_starttls_gets_neither_password_nor_mail(
+    settings: Settings, mail_server: Start, message: EmailMessage, far_away: None
+) -> None:
+    asked: list[object] = []
+    server = mail_server(auth_require_tls=False, authenticator=lambda *data: asked.append(data))
+    with pytest.raises(MailDeferredError, match="STARTTLS"):
+        send(settings, f"smtp://{USER}:word@{HOST}:{server.port}", message)
+    assert (server.commands, asked) == ([], [])
+
+
+def test_certificate_of_a_server_on_this_host_is_not_asked_for_its_name(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
+) -> None:
+    server = mail_server(tls_context=tls, require_starttls=True)
+    send(settings, server.url, message)
+    assert [got.encrypted for got in server.received] == [True]
+
+
+def test_name_and_password_of_the_address_sign_in(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
+) -> None:
+    server = mail_server(tls_context=tls, auth_required=True, authenticator=lets_in)
+    send(settings, f"smtp://{USER}:s3cret%2F%26%40word@127.0.0.1:{server.port}", message)
+    assert [got.user for got in server.received] == [USER]
+
+
+def test_wrong_password_waits_for_the_operator_and_is_not_told(
+    settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
+) -> None:
+    server = mail_server(tls_context=tls, auth_required=True, authenticator=lets_in)
+    with pytest.raises(MailDeferredError, match="535") as caught:
+        send(settings, f"smtp://{USER}:guessed-it@127.0.0.1:{server.port}", message)
+    assert "guessed-it" not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "kind"),
+    [
+        ("RCPT", "450 4.2.0 greylisted", MailDeferredError),
+        ("RCPT", "550 5.1.1 no such user", MailRefusedError),
+        ("MAIL", "421 4.3.2 closing", MailDeferredError),
+        ("MAIL", "530 5.7.0 authentication required", MailDeferredError),
+        ("MAIL", "553 5.1.8 no such sender", MailRefusedError),
+        ("DATA", "451 4.3.0 disk full", MailDeferredError),
+        ("DATA", "554 5.7.1 looks like spam", MailRefusedError),
+    ],
+)
+def test_refusal_is_for_now_or_for_good_as_its_code_says(
+    settings: Settings, mail_server: Start, message: EmailMessage, command: str, answer: str, kind: type[Exception]
+) -> None:
+    server = mail_server()
+    server.answers[command] = answer
+    with pytest.raises(kind, match=answer) as caught:
+        send(settings, server.url, message)
+    assert type(caught.value) is kind
+
+
+def test_address_in_a_refusal_is_left_out(settings: Settings, mail_server: Start, message: EmailMessage) -> None:
+    server = mail_server()
+    server.answers["RCPT"] = "550 5.1.1 <ada@example.org>: unknown, write to postmaster@example.org"
+    with pytest.raises(MailRefusedError) as caught:
+        send(settings, server.url, message)
+    assert str(caught.value) == "the mail server said 550 5.1.1 [address] unknown, write to [address]"
+    assert caught.value.__suppress_context__
+
+
+def test_address_with_letters_that_the_server_does_not_know_is_refused_for_good(
+    settings: Settings, mail_server: Start, message: EmailMessage
+) -> None:
+    server = mail_server(enable_SMTPUTF8=False)
+    with pytest.raises(MailRefusedError, match="SMTPUTF8"):
+        send(settings, server.url, message, "žofie@example.org")
+
+
+def test_address_with_other_letters_reaches_a_server_that_knows_them(
+    settings: Settings, mail_server: Start, message: EmailMessage
+) -> None:
+    server = mail_server()
+    send(settings, server.url, message, "žofie@example.org")
+    assert server.received[0].recipients == ["žofie@example.org"]
+
+
+def test_nobody_who_listens_is_a_reason_to_wait(settings: Settings, message: EmailMessage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(MailDeferredError, match="ConnectionRefusedError"):
+        send(settings, f"smtp://127.0.0.1:{port}", message)
+
+
+def silent(_connection: socket.socket, over: threading.Event) -> None:
+    over.wait(30)
+
+
+def drips(connection: socket.socket, over: threading.Event) -> None:
+    """A byte every now and then, so that no single wait is too long."""
+    try:
+        while not over.wait(0.05):
+            connection.sendall(b"2")
+    except OSError:
+        return
+
+
+def leaves_after_the_greeting(connection: socket.socket, _over: threading.Event) -> None:
+    connection.sendall(b"220 hello\r\n")
+
+
+@pytest.mark.parametrize(("manners", "step", "whole"), [(silent, 0.3, 20.0), (drips, 20.0, 0.6)])
+def test_server_that_hangs_is_left_in_time(
+    settings: Settings,
+    rude_server: Callable[..., RudeServer],
+    message: EmailMessage,
+    monkeypatch: pytest.MonkeyPatch,
+    manners: Callable[[socket.socket, threading.Event], None],
+    step: float,
+    whole: float,
+) -> None:
+    monkeypatch.setattr(mail_smtp, "STEP", step)
+    monkeypatch.setattr(mail_smtp, "WHOLE", whole)
+    server = rude_server(manners)
+    counted = metrics.outbound_request_duration.labels("smtp", "timeout")
+    before = counted._sum.get()
+    with pytest.raises(MailDeferredError, match="took too long"):
+        send(settings, f"smtp://127.0.0.1:{server.port}", message)
+    assert counted._sum.get() > before
+
+
+def test_server_that_hangs_up_is_a_reason_to_wait(
+    settings: Settings, rude_server: Callable[..., RudeServer], message: EmailMessage
+) -> None:
+    server = rude_server(leaves_after_the_greeting)
+    with pytest.raises(MailDeferredError, match=r"SMTPServerDisconnected|ConnectionResetError"):
+        send(settings, f"smtp://127.0.0.1:{server.port}", message)
+
+
+def test_server_that_takes_the_mail_and_says_no_goodbye_has_it(
+    settings: Settings, rude_server: Callable[..., RudeServer], message: EmailMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_smtp, "_GOODBYE", 0.1)
+    told: list[bytes] = []
+
+    def taciturn(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"220 hello\r\n")
+        with connection.makefile("rb") as lines:
+            in_text = False
+            for line in lines:
+                told.append(line)
+                if in_text and line != b".\r\n":
+                    continue
+                if line == b"quit\r\n":
+                    break
+                in_text = line == b"data\r\n"
+                connection.sendall(b"354 go on\r\n" if in_text else b"250 ok\r\n")
+        over.wait(30)
+
+    server = rude_server(taciturn)
+    send(settings, f"smtp://127.0.0.1:{server.port}", message)
+    assert told[-1] == b"quit\r\n"
+
+
+def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(
+    settings: Settings, mail_server: Start, message: EmailMessage, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = mail_server()
+    counted = metrics.outbound_request_duration.labels("smtp", "success")
+    before = counted._sum.get()
+    with caplog.at_level(logging.DEBUG, logger="church"):
+        send(settings, server.url, message)
+    assert counted._sum.get() > before
+    assert not [record for record in caplog.records if record.name.startswith("church")]
+
+
+def test_probe_gets_as_far_as_a_mail_would_and_sends_none(settings: Settings, mail_server: Start) -> None:
+    server = mail_server()
+    mail_smtp.probe(to(settings, server.url), 2, 4)
+    assert server.commands == []
+    server.stop()
+    with pytest.raises(MailDeferredError):
+        mail_smtp.probe(to(settings, server.url), 2, 4)
