@@ -1,0 +1,70 @@
+"""Who has premium: the one rule, for pages, videos and the live room.
+
+A subscription that is trialing or active, or past due for at most ``CHURCH_GRACE_DAYS``, or a complimentary grant
+until its date. Nothing else, and never a call to Stripe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import literal, select, union_all
+from sqlalchemy.orm import Session
+
+from church.config import settings
+from church.models import Grant, Subscription
+
+OPEN_STATUSES = frozenset({"trialing", "active"})
+PAST_DUE = "past_due"
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """What of a subscription decides."""
+
+    status: str
+    past_due_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What of a complimentary grant decides."""
+
+    until: datetime
+    revoked_at: datetime | None = None
+
+
+def has_premium(subscriptions: Iterable[Subscribed], grants: Iterable[Granted], now: datetime, grace_days: int) -> bool:
+    """Whether any of them opens premium at ``now``."""
+    return any(_opens(one, now, grace_days) for one in subscriptions) or any(
+        grant.revoked_at is None and now < grant.until for grant in grants
+    )
+
+
+def grace_end(subscription: Subscribed, grace_days: int) -> datetime | None:
+    """Until when a subscription that is past due stays open; None for one that is not."""
+    if subscription.status != PAST_DUE or subscription.past_due_since is None:
+        return None
+    return subscription.past_due_since + timedelta(days=grace_days)
+
+
+def _opens(subscription: Subscribed, now: datetime, grace_days: int) -> bool:
+    if subscription.status in OPEN_STATUSES:
+        return True
+    until = grace_end(subscription, grace_days)
+    return until is not None and now < until
+
+
+def premium_of(session: Session, user_id: int, now: datetime) -> bool:
+    """Whether the member has premium by what the database knows; one statement, by index."""
+    subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
+        Subscription.user_id == user_id, Subscription.status.in_({*OPEN_STATUSES, PAST_DUE})
+    )
+    granted = select(literal(""), Grant.until, literal(1)).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
+    rows: Sequence[Any] = session.execute(union_all(subscribed, granted)).all()
+    subscriptions = [Subscribed(status, moment) for status, moment, is_grant in rows if not is_grant]
+    grants = [Granted(moment) for _, moment, is_grant in rows if is_grant]
+    return has_premium(subscriptions, grants, now, settings().grace_days)
