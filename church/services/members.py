@@ -44,6 +44,8 @@ __all__ = [
     "set_role",
 ]
 
+_HISTORY = 10  # entries of the audit log beside an account
+
 log = logging.getLogger("church.members")
 
 
@@ -72,7 +74,7 @@ def dossier(ref: str) -> Dossier:
     """One account with all that an admin looks at before acting on it."""
     with db.read() as session:
         user = _found(session, ref)
-    return Dossier(view_of(user), sessions.devices(user.id, None), audit.entries(subject_ref=ref, limit=20))
+    return Dossier(view_of(user), sessions.devices(user.id, None), audit.entries(subject_ref=ref, limit=_HISTORY))
 
 
 def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:

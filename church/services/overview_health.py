@@ -21,7 +21,8 @@ from church.services.overview_numbers import WorkCounts
 LATE_AFTER = timedelta(minutes=1)
 """The worker process looks at the queue and the schedules every second; what is later than this has nobody."""
 _MEGABYTE = 1024 * 1024
-_LITTLE = 1024 * _MEGABYTE
+_GIGABYTE = 1024 * _MEGABYTE
+_LITTLE = _GIGABYTE
 _TOO_LITTLE = 100 * _MEGABYTE
 
 
@@ -109,4 +110,8 @@ def _disk(name: str, folder: Path) -> Part:
     except OSError as error:
         return Part(name, Verdict.FAIL, f"{folder}: {error.strerror}.")
     verdict = Verdict.FAIL if free < _TOO_LITTLE else Verdict.WARN if free < _LITTLE else Verdict.OK
-    return Part(name, verdict, f"{free // _MEGABYTE} MB free.")
+    return Part(name, verdict, f"{_size(free)} free.")
+
+
+def _size(count: int) -> str:
+    return f"{count // _MEGABYTE} MB" if count < 10 * _GIGABYTE else f"{count // _GIGABYTE} GB"

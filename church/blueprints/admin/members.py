@@ -11,12 +11,12 @@ from church.blueprints.admin.area import actor, answer, bp, done, section
 from church.blueprints.admin.asked import number, one_of, words
 from church.errors import ConflictError, InvalidError, wants_json
 from church.forms import fields
-from church.identity import viewer
+from church.identity import renew, viewer
 from church.limits import limited
 from church.models.user import Role
 from church.services import members as accounts
 from church.services.audit import Actor
-from church.services.members import MemberState
+from church.services.members import MemberState, MemberView
 
 
 @bp.get("/members")
@@ -100,14 +100,17 @@ def member_reset(ref: str) -> Response:
 
 def _act(ref: str, change: Callable[[Actor], str]) -> Response:
     """Make a change and say so; what stands against it is said above the account, as it is, with status 409."""
-    who = actor()
+    own = _is_own(ref)
     try:
-        said = change(who)
+        said = change(actor())
     except ConflictError as error:
         if wants_json():
             raise
         return _shown(ref, str(error), error.status)
-    return done(said, _afterwards(ref), member=accounts.member(ref))
+    if own:
+        renew()
+    found = accounts.member(ref)
+    return done(said, _back_to(found, own), member=found)
 
 
 def _shown(ref: str, problem: str | None = None, status: int = 200) -> Response:
@@ -120,9 +123,8 @@ def _is_own(ref: str) -> bool:
     return person is not None and person.ref == ref
 
 
-def _afterwards(ref: str) -> str:
-    """Back to the account; who has just shut the admin area for themself is led out of it."""
-    found = accounts.member(ref)
-    if _is_own(ref) and (found.role != Role.ADMIN or found.state != MemberState.ACTIVE):
+def _back_to(found: MemberView, own: bool) -> str:
+    """The account's page; who has just shut the admin area for themself is led out of it."""
+    if own and (found.role != Role.ADMIN or found.state != MemberState.ACTIVE):
         return "/"
-    return url_for("admin.member", ref=ref)
+    return url_for("admin.member", ref=found.ref)
