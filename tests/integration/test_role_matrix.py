@@ -1,0 +1,182 @@
+"""Who may do what: every route and method of the site, asked for by a stranger, an account whose address is not
+confirmed, a member and an admin. A new route fails here until it has its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from church import create_app
+from church.config import Settings
+from church.extensions import db
+from church.models.user import Role, User
+from tests.helpers import with_settings
+from tests.people import add_user, client_of
+
+pytestmark = pytest.mark.services
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+STAND_INS = {
+    "slug": "nowhere",
+    "filename": "nothing.css",
+    "ref": "0" * 16,
+    "token": "1.forged",
+    "what": "register",
+    "job_id": "1",
+    "mail_id": "1",
+}
+
+# Every request asks for JSON and posts {}: what may be used and wants more than that answers 422.
+TABLE = """
+/                                  GET   200 200 200 200
+/admin/                            GET   401 403 403 200
+/admin/audit                       GET   401 403 403 200
+/admin/jobs                        GET   401 403 403 200
+/admin/jobs/<job_id>/retry         POST  401 403 403 409
+/admin/mails                       GET   401 403 403 200
+/admin/mails/<mail_id>/retry       POST  401 403 403 409
+/admin/members                     GET   401 403 403 200
+/admin/members/<ref>               GET   401 403 403 404
+/admin/members/<ref>/disable       POST  401 403 403 404
+/admin/members/<ref>/enable        POST  401 403 403 404
+/admin/members/<ref>/end-sessions  POST  401 403 403 404
+/admin/members/<ref>/reset         POST  401 403 403 404
+/admin/members/<ref>/role          POST  401 403 403 400
+/auth/account                      GET   401 200 200 200
+/auth/account                      POST  401 422 422 422
+/auth/account/email                POST  401 422 422 422
+/auth/account/password             POST  401 422 422 422
+/auth/delete                       GET   401 200 200 200
+/auth/delete                       POST  401 422 422 422
+/auth/email/<token>                GET   400 400 400 400
+/auth/email/<token>                POST  400 400 400 400
+/auth/export                       GET   401 200 200 200
+/auth/first-admin/<token>          GET   400 400 400 400
+/auth/first-admin/<token>          POST  422 422 422 422
+/auth/forgot                       GET   200 200 200 200
+/auth/forgot                       POST  422 422 422 422
+/auth/login                        GET   200 302 302 302
+/auth/login                        POST  422 422 422 422
+/auth/logout                       POST  200 200 200 200
+/auth/register                     GET   200 302 302 302
+/auth/register                     POST  422 422 422 422
+/auth/reset                        POST  422 422 422 422
+/auth/reset/<token>                GET   400 400 400 400
+/auth/reset/<token>                POST  422 422 422 422
+/auth/sent/<what>                  GET   200 200 200 200
+/auth/sessions                     GET   401 200 200 200
+/auth/sessions/<ref>/end           POST  401 404 404 404
+/auth/sessions/end                 POST  401 200 200 200
+/auth/token                        POST  401 403 200 200
+/auth/verify                       POST  422 422 422 422
+/auth/verify/<token>               GET   400 400 400 400
+/auth/verify/<token>               POST  400 400 400 400
+/auth/verify/resend                POST  401 202 202 202
+/feed.xml                          GET   200 200 200 200
+/health                            GET   200 200 200 200
+/metrics                           GET   200 200 200 200
+/pages                             GET   301 301 301 301
+/pages/                            GET   200 200 200 200
+/pages/<slug>                      GET   404 404 404 404
+/ready                             GET   200 200 200 200
+/robots.txt                        GET   200 200 200 200
+/sitemap.xml                       GET   200 200 200 200
+/static/<filename>                 GET   404 404 404 404
+"""
+
+
+def lines() -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    for line in TABLE.strip().splitlines():
+        rule, method, *statuses = line.split()
+        yield rule, method, tuple(map(int, statuses))
+
+
+def named(rule: str) -> str:
+    """The rule as the table writes it, without converters."""
+    return re.sub(r"<[^:>]*(?:\([^)]*\))?:(\w+)>", r"<\1>", rule)
+
+
+def path_of(rule: str) -> str:
+    return re.sub(r"<(\w+)>", lambda found: STAND_INS[found[1]], rule)
+
+
+def ask(client: FlaskClient, method: str, path: str, **headers: str) -> int:
+    body = None if method in {"GET", "HEAD"} else {}
+    return client.open(path, method=method, json=body, headers={"Accept": "application/json", **headers}).status_code
+
+
+@pytest.fixture
+def site(migrated_site: Settings) -> Iterator[Flask]:
+    unlimited = {name: "1000000/minute" for name in Settings.model_fields if name.startswith("limit_")}
+    app = create_app(with_settings(migrated_site, **unlimited))
+    app.testing = True
+    yield app
+    with app.app_context():
+        db.dispose()
+
+
+@pytest.fixture
+def crowd(site: Flask) -> dict[str, User | None]:
+    return {
+        "stranger": None,
+        "unverified": add_user(site, "unverified@church.example", verified=False),
+        "member": add_user(site, "member@church.example"),
+        "admin": add_user(site, "admin@church.example", role=Role.ADMIN.value),
+    }
+
+
+def test_every_route_answers_every_role_as_the_table_says(site: Flask, crowd: dict[str, User | None]) -> None:
+    found = {
+        (rule, method): tuple(ask(client_of(site, user), method, path_of(rule)) for user in crowd.values())
+        for rule, method, _ in lines()
+    }
+    assert found == {(rule, method): statuses for rule, method, statuses in lines()}
+
+
+def test_table_has_every_route_and_method_of_the_site_and_no_other(app: Flask) -> None:
+    served = {
+        (named(rule.rule), method)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert served == {(rule, method) for rule, method, _ in lines()}
+
+
+def test_method_that_a_route_does_not_take_is_refused_to_every_role(site: Flask, crowd: dict[str, User | None]) -> None:
+    taken: dict[str, set[str]] = {}
+    for rule, method, _ in lines():
+        taken.setdefault(path_of(rule), set()).add(method)
+    taken["/auth/verify/resend"].add("GET")  # reads as a link with the token "resend", which is a bad one
+    clients = [client_of(site, user) for user in crowd.values()]
+    answers = {
+        (path, method, ask(client, method, path))
+        for path, methods in taken.items()
+        for method in set(METHODS) - methods
+        for client in clients
+    }
+    assert {(path, method) for path, method, status in answers if status != 405} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/admin", "//admin/", "/Admin/", "/ADMIN/members", "/admin//members", "/admin/members/", "/admin/%2e/members",
+     "/%61dmin/members", "/admin/./members", "/pages/../admin/", "/admin/members;x=1", "/admin/members%00"],
+)  # fmt: skip
+def test_admin_area_under_another_spelling_is_never_a_members(
+    site: Flask, crowd: dict[str, User | None], path: str
+) -> None:
+    for role in ("stranger", "unverified", "member"):
+        for method in ("GET", "HEAD", "POST"):
+            assert ask(client_of(site, crowd[role]), method, path) >= 300
+
+
+def test_method_override_changes_nothing(site: Flask, crowd: dict[str, User | None]) -> None:
+    client = client_of(site, crowd["member"])
+    for header in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        assert ask(client, "GET", "/auth/delete?_method=POST", **{header: "POST"}) == 200
+    assert ask(client, "HEAD", "/auth/logout") == 405
+    assert ask(client, "GET", "/auth/account") == 200
