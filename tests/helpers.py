@@ -21,8 +21,19 @@ STRONG = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"  # a secret that production takes
 STATIC = {"service": "church", "version": "1.2.3", "environment": "development"}
 
 
-def add_view(app: Flask, rule: str, view: Callable[..., Any], policy: Policy = EVERYONE, **options: Any) -> None:
-    """Serve ``view`` at ``rule``; only before the app's first request."""
+def add_view(
+    app: Flask,
+    rule: str,
+    view: Callable[..., Any],
+    policy: Policy = EVERYONE,
+    *,
+    forms_of_ours: bool = False,
+    **options: Any,
+) -> None:
+    """Serve ``view`` at ``rule``; only before the app's first request. It takes what any page or program sends, or
+    ``forms_of_ours`` alone."""
+    if not forms_of_ours:
+        app.extensions["csrf_exempt"] |= {rule}
     app.add_url_rule(rule, rule, allow(policy)(view), **options)
 
 

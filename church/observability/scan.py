@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 from flask import current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -16,6 +17,8 @@ _HEADER_BYTES = 16_384  # of all headers together; where there is more, each is 
 _FIELDS = 1_000
 _FORM = "application/x-www-form-urlencoded"
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
+_BODIES = frozenset({"form", "json"})
+_WITHHELD = "(not shown: the body holds a secret)"
 Report = Callable[[threats.Finding], None]
 
 
@@ -51,11 +54,11 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
     if sum(len(value) for _, value in headers) > _HEADER_BYTES:
         share = _HEADER_BYTES // len(headers)
         headers = [(name, value[:share]) for name, value in headers]
-    form: list[tuple[str, str]] = []
-    strings: list[str] = []
-    if body_limit and _has_body(environ):
-        form, strings = _body(body_limit)
-    return threats.scan_request(path, query, headers, form, strings)
+    body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
+    found = threats.scan_request(path, query, headers, body.form, body.strings)
+    if found and threats.mentions_secret(body.unread):
+        return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in found)
+    return found
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
@@ -65,7 +68,15 @@ def _has_body(environ: dict[str, Any]) -> bool:
     return not getattr(view, "body_unscanned", False)
 
 
-def _body(limit: int) -> tuple[list[tuple[str, str]], list[str]]:
+class _Body(NamedTuple):
+    """What of a body is scanned; ``unread`` is all of one that has no fields by which its secrets could be told."""
+
+    form: Sequence[tuple[str, str]] = ()
+    strings: Sequence[str] = ()
+    unread: str = ""
+
+
+def _body(limit: int) -> _Body:
     """Form pairs and JSON strings, parsed once and kept by the request for its view.
 
     Raises RequestEntityTooLarge for a form of very many fields: werkzeug bounds the parts of a multipart body only.
@@ -73,12 +84,17 @@ def _body(limit: int) -> tuple[list[tuple[str, str]], list[str]]:
     if request.mimetype == _FORM and request.get_data(cache=True).count(b"&") >= _FIELDS:
         raise RequestEntityTooLarge
     if request.form or request.files:
-        return list(_bounded_pairs(limit)), []
+        return _Body(form=list(_bounded_pairs(limit)))
     if request.is_json:
-        return [], list(_json_strings(limit))
+        return _json_body(limit)
     if request.mimetype.startswith(_TEXTUAL):
-        return [("", request.get_data(cache=True)[:limit].decode("utf-8", "replace"))], []
-    return [], []
+        raw = _raw(limit)
+        return _Body(form=[("", raw)], unread=raw)
+    return _Body()
+
+
+def _raw(limit: int) -> str:
+    return request.get_data(cache=True)[:limit].decode("utf-8", "replace")
 
 
 def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
@@ -91,20 +107,24 @@ def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
         yield field, file.filename or ""
 
 
-def _json_strings(limit: int) -> Iterator[str]:
-    raw = request.get_data(cache=True)
+def _json_body(limit: int) -> _Body:
+    request.get_data(cache=True)
     try:
         parsed = request.get_json(silent=True, cache=True)
     except RecursionError:
         raise TooDeepError from None
     if parsed is None:
-        yield raw[:limit].decode("utf-8", "replace")
-    else:
-        for string in threats.strings_of(parsed):
-            if limit <= 0:
-                return
-            yield string[:limit]
-            limit -= len(string)
+        raw = _raw(limit)
+        return _Body(strings=[raw], unread=raw)
+    return _Body(strings=list(_bounded_strings(parsed, limit)))
+
+
+def _bounded_strings(parsed: Any, limit: int) -> Iterator[str]:
+    for string in threats.strings_of(parsed):
+        if limit <= 0:
+            return
+        yield string[:limit]
+        limit -= len(string)
 
 
 def scan(body_limit: int, report: Report) -> bool:

@@ -37,7 +37,7 @@ _PROSE_LENGTH: Final = 300
 # The words that mark a name as sensitive, wherever they stand in it; short ones only as a whole word of the name.
 _SENSITIVE: Final = re.compile(
     r"passw|passphrase|token|secret|authorization|cookie|signature|credential|session|api[-_]?key|private[-_]?key|card"
-    r"|(?:^|[-_.\[])(?:pwd|pass|csrf|xsrf|sig|cvc|cvv|iban|pin|otp|totp|jwt|confirm)(?:$|[-_.\]])",
+    r"|(?:^|[-_.\[])(?:pwd|pass|csrf|xsrf|sig|cvc|cvv|iban|pin|otp|totp|jwt|confirm|current)(?:$|[-_.\]])",
     re.IGNORECASE,
 )
 
@@ -70,6 +70,11 @@ def prepare() -> None:
 def is_sensitive(name: str) -> bool:
     """Say whether the field, parameter or header `name` may hold a secret."""
     return _SENSITIVE.search(name[:256]) is not None
+
+
+def mentions_secret(text: str) -> bool:
+    """Say whether `text`, a body that could not be read field by field, names one that may hold a secret."""
+    return _SENSITIVE.search(text) is not None
 
 
 def scan(text: str, source: str) -> tuple[Finding, ...]:

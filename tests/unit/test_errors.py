@@ -112,7 +112,6 @@ def test_method_that_is_not_taken_is_told_which_are(client: FlaskClient) -> None
 
 def test_body_that_is_too_large_is_a_413(app: Flask) -> None:
     add_view(app, "/echo", lambda: request.get_data(as_text=True), methods=["POST"])
-    app.config["WTF_CSRF_ENABLED"] = False
     most = app.config["MAX_CONTENT_LENGTH"]
     answer = app.test_client().post("/echo", data=b"x" * (most + 1), headers=JSON)
     assert answer.status_code == 413

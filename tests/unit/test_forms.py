@@ -27,7 +27,6 @@ def client(app: Flask) -> FlaskClient:
         return jsonify(told)
 
     add_view(app, "/read", view, methods=["PUT"])
-    app.extensions["csrf_exempt"] = frozenset({"/read"})
     return app.test_client()
 
 
@@ -117,7 +116,6 @@ def test_body_that_is_no_json_object_is_refused_with_400(client: FlaskClient, bo
 def test_json_deeper_than_can_be_read_is_refused_with_400(app: Flask, opening: str, scanned: bool) -> None:
     if scanned:
         add_view(app, "/deep", lambda: jsonify(fields().text("a")), methods=["PUT"])
-        app.extensions["csrf_exempt"] = frozenset({"/deep"})
         assert app.test_client().put("/deep", data=opening * 100_000, content_type=JSON).status_code == 400
         return
     with (

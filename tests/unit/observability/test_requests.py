@@ -20,7 +20,7 @@ from tests.helpers import add_view, captured_log, grows, value
 
 @pytest.fixture
 def app(app: Flask) -> Flask:
-    app.config.update(PROPAGATE_EXCEPTIONS=False, WTF_CSRF_ENABLED=False)
+    app.config.update(PROPAGATE_EXCEPTIONS=False)
     return app
 
 

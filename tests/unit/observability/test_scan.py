@@ -30,7 +30,6 @@ def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def site(settings: Settings, **changes: Any) -> Flask:
     app = create_app(with_settings(settings, **changes))
-    app.config["WTF_CSRF_ENABLED"] = False
     app.testing = True
     return app
 
@@ -158,6 +157,8 @@ def test_secrets_are_not_scanned(client: FlaskClient, options: dict[str, Any]) -
         {"data": '{"password": "hunter2", "note": "' + XSS, "content_type": "application/json"},
         {"data": "password=hunter2&note=" + XSS, "content_type": "text/plain"},
         {"data": '{"new_password": "hunter2"' + XSS, "content_type": "text/plain"},
+        {"data": '{"password": "a phrase of hunter2' + "' UNION SELECT 1--", "content_type": "application/json"},
+        {"data": "password=a phrase of hunter2' UNION SELECT 1--", "content_type": "text/plain"},
     ],
 )
 def test_secret_beside_an_attack_in_a_body_that_cannot_be_read_is_not_logged(
@@ -257,7 +258,7 @@ def test_scan_sees_what_the_limits_refuse(settings: Settings) -> None:
 
 def test_scan_sees_what_csrf_refuses(settings: Settings) -> None:
     app = create_app(settings)
-    add_view(app, "/form", lambda: "in", methods=["POST"])
+    add_view(app, "/form", lambda: "in", methods=["POST"], forms_of_ours=True)
     answer, findings = found(app.test_client(), "/form", data={"note": XSS})
     assert answer.status_code == 400
     assert findings == [("xss", "form")]

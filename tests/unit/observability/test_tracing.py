@@ -334,7 +334,6 @@ def test_span_of_a_picked_request_is_what_the_instrumentation_alone_makes(
         monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", semantics)
         monkeypatch.setattr(Stability, "_initialized", False)
     site = start()
-    site.app.config["WTF_CSRF_ENABLED"] = False
     site.client.open(path, method=method, buffered=True)
     ours = site.server_span()
 
@@ -342,7 +341,7 @@ def test_span_of_a_picked_request_is_what_the_instrumentation_alone_makes(
     monkeypatch.delenv("OTEL_TRACES_EXPORTER")
     monkeypatch.setattr(tracing, "exporter_from_env", lambda: None)
     plain = create_app(settings)
-    plain.config.update(PROPAGATE_EXCEPTIONS=False, WTF_CSRF_ENABLED=False)
+    plain.config.update(PROPAGATE_EXCEPTIONS=False)
     demo_views(plain)
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
