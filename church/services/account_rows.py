@@ -57,7 +57,7 @@ def by_key(session: Session, key: str) -> User | None:
 
 
 def locked(session: Session, user_id: int | None) -> User | None:
-    """An account as it is now, which nobody changes before this transaction ends; None when nobody may sign in to it."""
+    """An account as it is now, kept so until this transaction ends; None when nobody may sign in to it."""
     same = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
     user = session.scalars(same).first()
     return user if user is not None and user.active else None
