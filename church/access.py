@@ -137,7 +137,7 @@ def _guard() -> None:
 
 def _on_stranger(error: SignInError) -> Response:
     """To the login, and back here if here is a page; whoever speaks JSON, or showed a token, is told 401 instead."""
-    if wants_json() or "Authorization" in request.headers:
+    if wants_json() or request.headers.get("Authorization", "").lower().startswith("bearer "):
         return error_response(error.status, error.detail)
     here = quote(request.path)
     if query := request.query_string:

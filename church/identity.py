@@ -51,8 +51,11 @@ def reader() -> Reader:
 
 
 def is_stranger() -> bool:
-    """Whether the answer shows nobody's name, so that anybody may be given the same."""
-    return _found() is None and g.unknown_viewer is None
+    """Whether the answer is nobody's in particular, so that anybody may be given the same.
+
+    A message that was taken out of the session to be shown once makes it somebody's, too.
+    """
+    return _found() is None and g.unknown_viewer is None and not session.modified
 
 
 def begin(token: str) -> None:
@@ -145,6 +148,7 @@ def init_app(app: Flask) -> None:
     The cookie lives as long as a sign-in may, and is sent anew only when it changes.
     """
     app.config.update(
+        REMEMBER_COOKIE_NAME=";",  # no cookie can have it: flask-login would look into whatever a stranger calls so
         PERMANENT_SESSION_LIFETIME=app.config["CHURCH"].session_lifetime,
         SESSION_REFRESH_EACH_REQUEST=False,
     )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 LONGEST = 256  # characters
 
 _MOST_AROUND = 10  # characters around a word that everybody tries, beyond which they carry the password
 _MOST_LETTERS_AROUND = 4
-_FEWEST_PERSONAL = 3
-_BREAKS = 2
+_SHORTEST_TERM = 3
+_FEWEST_CALLED = 4
+_FEWEST_BREAKS = 2
 
 _ROWS = (
     string.ascii_lowercase,
@@ -45,7 +46,7 @@ def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: 
         return "This follows the keyboard or the alphabet. Use something less regular."
     if (piece := _repeated(folded)) is not None and len(piece) < minimum:
         return "This repeats itself. Use something less regular."
-    if any(core in words for core in _cores(folded)):
+    if any(core in words or _repeated(core) in words for core in _cores(folded)):
         return "This is one of the passwords that everybody tries first. Use something of your own."
     if _is_personal(folded, personal):
         return "This is made of your name, your address or the name of the site. Use something that others can't know."
@@ -54,7 +55,8 @@ def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: 
 
 def _is_run(text: str) -> bool:
     """Whether almost every character follows the one before it on some keyboard or in the alphabet, or repeats it."""
-    return sum(pair not in _STEPS and pair[0] != pair[1] for pair in pairwise(text)) <= _BREAKS
+    breaks = sum(pair not in _STEPS and pair[0] != pair[1] for pair in pairwise(text))
+    return breaks <= max(_FEWEST_BREAKS, len(text) // 5)
 
 
 def _repeated(text: str) -> str | None:
@@ -90,11 +92,12 @@ def _is_personal(text: str, personal: Sequence[str]) -> bool:
     for term in sorted(_terms(personal), key=len, reverse=True):
         rest = rest.replace(term, "")
     letters = sum(c.isalpha() for c in rest)
-    return rest != plain and len(rest) <= _MOST_AROUND and letters <= _MOST_LETTERS_AROUND
+    called = len(plain) - len(rest)
+    return called >= _FEWEST_CALLED and len(rest) <= _MOST_AROUND and letters <= _MOST_LETTERS_AROUND
 
 
 def _terms(personal: Sequence[str]) -> set[str]:
     """The names, whole and in their parts; of an address what is left of the @ and the domain, too."""
-    fold: Callable[[str], str] = lambda part: _letters_and_digits(unicodedata.normalize("NFC", part).casefold())  # noqa: E731
-    parts = {fold(part) for text in personal for part in (text, *re.split(r"[\W_]+", text), *text.split("@"))}
-    return {part for part in parts if len(part) >= _FEWEST_PERSONAL}
+    parts = {part for text in personal for part in (text, *re.split(r"[\W_]+", text), *text.split("@"))}
+    folded = {_letters_and_digits(unicodedata.normalize("NFC", part).casefold()) for part in parts}
+    return {part for part in folded if len(part) >= _SHORTEST_TERM}

@@ -20,18 +20,21 @@ def common() -> frozenset[str]:
     global _words  # noqa: PLW0603 - one set a process
     if _words is None:
         with _loading:
-            _words = _words or off_hub(_load)
+            _words = _words or off_hub(_load, _lists())
     return _words
 
 
-def _load() -> frozenset[str]:
-    """The lists' file alone: the package itself would keep all of them ranked, in six times the memory."""
+def _lists() -> Path:
+    """The file of the lists; the package is not imported, for it would keep all of them ranked, in far more memory."""
     package = importlib.util.find_spec("zxcvbn")
     if package is None or package.origin is None:
-        raise RuntimeError("zxcvbn is not installed: pip install -r requirements.txt")
+        raise RuntimeError("zxcvbn is not installed: install the site's locked requirements")
+    return Path(package.origin).with_name("frequency_lists.py")
+
+
+def _load(path: Path) -> frozenset[str]:
     lists: dict[str, Any] = {}
-    source = Path(package.origin).with_name("frequency_lists.py").read_bytes()
-    exec(compile(source, "frequency_lists.py", "exec"), lists)  # noqa: S102 - a module of an installed package
+    exec(compile(path.read_bytes(), str(path), "exec"), lists)  # noqa: S102 - a module of an installed package
     return frozenset(
         word
         for text in lists["FREQUENCY_LISTS"].values()

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -33,8 +34,9 @@ _NICE = 10
 
 
 def _threads() -> int:
-    """The cores of this host, shared among its workers; one at least."""
-    return max(1, len(os.sched_getaffinity(0)) // settings().workers)
+    """The cores that this process may use, shared among the workers; one at least."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores // settings().workers)
 
 
 _pool = BoundedPool(_threads, queue=_QUEUE, nice=_NICE)

@@ -18,7 +18,7 @@ from church.models.user import Role, User
 _LONGEST_TOUCH = 60.0  # seconds
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SignedIn(UserMixin):  # type: ignore[misc]  # flask-login has no types
     """Who is signed in, and on which device: what every request may know, the hash of the password not among it."""
 

@@ -1,0 +1,97 @@
+"""What a process remembers of sign-ins: for how long, how many, and never beyond their end."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from church.services import session_cache
+from church.services.session_cache import FRESH_SECONDS, SessionCache
+from church.services.session_lookup import SignedIn
+
+ADA = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", True, 7, "cd34", token="raw")  # noqa: S106 (no secret)
+UNKNOWN = (False, None)
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock: Clock) -> SessionCache:
+    return SessionCache(clock)
+
+
+def test_found_and_not_found_are_known_for_a_moment(cache: SessionCache, clock: Clock) -> None:
+    cache.put("a", ADA, cache.generation)
+    cache.put("b", None, cache.generation)
+    clock.now += FRESH_SECONDS
+    assert cache.get("a") == (True, ADA)
+    assert cache.get("b") == (True, None)
+    clock.now += 0.01
+    assert cache.get("a") == cache.get("b") == UNKNOWN
+
+
+def test_moment_is_short_enough_for_two_seconds_everywhere() -> None:
+    assert FRESH_SECONDS <= 1.5
+
+
+def test_end_is_known_at_once_and_what_was_read_before_it_is_not_kept(cache: SessionCache) -> None:
+    cache.put("a", ADA, cache.generation)
+    reading = cache.generation
+    cache.end(["a"])
+    assert cache.get("a") == (True, None)
+    cache.put("a", ADA, reading)
+    assert cache.get("a") == (True, None)
+
+
+def test_clear_forgets_all_and_what_was_read_before_it_is_not_kept(cache: SessionCache) -> None:
+    cache.put("a", ADA, cache.generation)
+    reading = cache.generation
+    cache.clear()
+    assert cache.get("a") == UNKNOWN
+    cache.put("a", ADA, reading)
+    assert cache.get("a") == UNKNOWN
+    cache.put("a", ADA, cache.generation)
+    assert cache.get("a") == (True, ADA)
+
+
+def test_answer_can_be_asked_for_from_after_a_time(cache: SessionCache) -> None:
+    cache.put("a", ADA, cache.generation)
+    assert cache.get("a", since=time.time() - 1) == (True, ADA)
+    assert cache.get("a", since=time.time() + 1) == UNKNOWN
+
+
+def test_oldest_are_dropped_beyond_the_bound(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_cache, "MOST_ENTRIES", 3)
+    for name in ("a", "b", "c"):
+        cache.put(name, ADA, cache.generation)
+    cache.put("a", ADA, cache.generation)
+    cache.put("d", None, cache.generation)
+    assert cache.get("b") == UNKNOWN
+    assert cache.get("a") == cache.get("c") == (True, ADA)
+    assert len(cache._entries) == 3
+
+
+def test_forked_child_starts_with_nothing(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.put("a", ADA, cache.generation)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert cache.get("a") == UNKNOWN
+
+
+def test_signed_in_does_not_show_token_or_address() -> None:
+    assert "raw" not in repr(ADA)
+    assert "@" not in repr(ADA)
+    assert ADA.get_id() == "raw"
