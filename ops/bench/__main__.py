@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, fairness, logins, scrapes, soak, starts
+from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
     ratios["p99_over_p50"] = fairness.measure(max(3, chosen.rounds // 2), chosen.requests)
     print("logins beside everybody else")
     ratios["login_p99"] = logins.measure(max(3, chosen.rounds // 2), chosen.requests)
+    print("known and unknown addresses")
+    ratios["known_address"] = enumeration.measure(10 * max(3, chosen.rounds // 2))
     print("scrapes")
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
     for name, value in ratios.items():
