@@ -33,7 +33,8 @@ def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = 
         "verified_at": now if verified else None,
     }
     with app.app_context(), db.write() as session:
-        facts["password_hash"] = hash_password(PASSWORD)
+        if "password_hash" not in changes:
+            facts["password_hash"] = hash_password(PASSWORD)
         user = User(**{**facts, **changes})
         session.add(user)
         session.flush()
