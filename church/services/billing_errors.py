@@ -1,0 +1,47 @@
+"""What can go wrong with Stripe.
+
+UnavailableError, ChurchError (church.errors)
+├── StripeDownError     503, Stripe does not answer, or not in time: nobody is to wait for it
+├── StripeRefusedError  502, Stripe understood and will not; ``is_missing`` where there is no such object
+└── NotOursError        never shown: an event about what this site does not sell
+"""
+
+from __future__ import annotations
+
+from church.errors import ChurchError, UnavailableError
+
+_DOWN = "The payment service does not answer right now. Nothing was charged; please try again in a minute."
+_REFUSED = "The payment service refused this, and nothing was charged. Please try again later."
+
+
+class StripeDownError(UnavailableError):
+    """Stripe does not answer, or not in time, or asks us to slow down."""
+
+    def __init__(self, detail: str | None = _DOWN, *, retry_after: int | None = 10) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+class StripeRefusedError(ChurchError):
+    """Stripe refused a call. ``code`` and ``param`` are its words, which hold nothing of a member's."""
+
+    status = 502
+
+    def __init__(self, code: str, param: str | None = None, http_status: int | None = None) -> None:
+        super().__init__(_REFUSED)
+        self.code = code
+        self.param = param
+        self.http_status = http_status
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it refused because there is no such object."""
+        return self.code == "resource_missing" or self.http_status == 404
+
+    @property
+    def reason(self) -> str:
+        """For the log and for admins."""
+        return f"Stripe refused: {self.code}" + (f" ({self.param})" if self.param else "")
+
+
+class NotOursError(Exception):
+    """An event that changes nothing here; its text says why."""
