@@ -5,16 +5,21 @@ from __future__ import annotations
 import hmac
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from church import access, create_app
-from church.access import EVERYONE, allow, bearer, is_local, policy_of
+from church.access import ADMINS, EVERYONE, MEMBERS, SIGNED_IN, Policy, allow, bearer, is_local, policy_of
 from church.config import Settings
+from church.database_errors import DatabaseDownError
+from church.extensions import db
+from church.models.user import User
 from church.observability import metrics
-from tests.helpers import STRONG, add_view, grows, value, with_settings
+from tests.helpers import STRONG, add_view, captured_log, grows, value, with_settings
+from tests.people import add_user, client_of, with_cookie
 
 NON_ASCII = "schlüssel-" + STRONG
 # What is open to strangers; a new route is put here on purpose or declares a policy.
@@ -161,3 +166,124 @@ def test_policy_is_checked_for_every_method(settings: Settings) -> None:
         answer = client.open("/guarded", method=method, headers={"Authorization": "Bearer wrong"})
         assert answer.status_code == 401
     assert value(metrics.security_events.labels("invalid_token", "medium")) == before + 3
+
+
+# -- people ---------------------------------------------------------------------------------------------------------
+
+CLOSED = {"/account": SIGNED_IN, "/club": MEMBERS, "/desk": ADMINS}
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture
+def closed(app: Flask) -> Flask:
+    """The site with a route of each policy."""
+    app.config["WTF_CSRF_ENABLED"] = False
+    for rule, policy in CLOSED.items():
+        add_view(app, rule, lambda: "in", policy, methods=["GET", "POST"])
+    add_view(app, "/club/<path:rest>", lambda rest: "in", MEMBERS)
+    return app
+
+
+def person(app: Flask, kind: str) -> User | None:
+    changes: dict[str, dict[str, Any]] = {
+        "anonymous": {},
+        "unverified": {"verified": False},
+        "member": {},
+        "admin": {"role": "admin"},
+        "unverified admin": {"role": "admin", "verified": False},
+    }
+    return None if kind == "anonymous" else add_user(app, **changes[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "account", "club", "desk"),
+    [
+        ("anonymous", 303, 303, 303),
+        ("unverified", 200, 403, 403),
+        ("member", 200, 200, 403),
+        ("admin", 200, 200, 200),
+        ("unverified admin", 200, 403, 403),
+    ],
+)
+def test_policy_lets_in_whom_it_names(closed: Flask, kind: str, account: int, club: int, desk: int) -> None:
+    client = client_of(closed, person(closed, kind))
+    found = [client.get(rule).status_code for rule in CLOSED]
+    assert found == [account, club, desk]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "comes_back_to"),
+    [
+        ("/club", "/club"),
+        ("/club?page=2&q=a%20b", "/club?page=2&q=a%20b"),
+        ("/club/gr%C3%BCn%3Fx", "/club/gr%C3%BCn%3Fx"),
+        ("/club?next=//evil.example", "/club?next=//evil.example"),
+    ],
+)
+def test_stranger_with_a_browser_is_sent_to_the_login_and_back(
+    closed: Flask, asked_for: str, comes_back_to: str
+) -> None:
+    for method in ("GET", "HEAD"):
+        answer = closed.test_client().open(asked_for, method=method)
+        path, _, query = answer.headers["Location"].partition("?")
+        assert (answer.status_code, path) == (303, "/auth/login")
+        assert parse_qs(query) == {"next": [comes_back_to]}
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_stranger_who_sent_something_is_sent_to_the_login_alone(closed: Flask) -> None:
+    answer = closed.test_client().post("/club", data={"a": "b"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/login")
+    answer = closed.test_client().get("/club?q=" + "x" * 2000)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/login")
+
+
+@pytest.mark.parametrize("headers", [JSON, {"Authorization": "Bearer eyJhIjoxfQ.e30.x"}, {"Authorization": "bearer x"}])
+def test_program_that_is_not_signed_in_is_told_so(closed: Flask, headers: dict[str, str]) -> None:
+    answer = closed.test_client().get("/club", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "Sign in first." in answer.text
+
+
+def test_browser_behind_a_password_of_the_server_is_sent_to_the_login(closed: Flask) -> None:
+    assert closed.test_client().get("/club", headers={"Authorization": "Basic eHg6eHg="}).status_code == 303
+
+
+def test_ended_sign_in_is_a_strangers(closed: Flask) -> None:
+    assert with_cookie(closed.test_client(), "ended").get("/club").status_code == 303
+
+
+@pytest.mark.parametrize("rule", ["/club", "/desk"])
+def test_admin_or_member_without_a_confirmed_address_is_told_what_to_do(closed: Flask, rule: str) -> None:
+    answer = client_of(closed, person(closed, "unverified admin")).get(rule, headers=JSON)
+    assert answer.status_code == 403
+    assert answer.get_json(force=True)["detail"].startswith("Confirm your address first")
+
+
+def test_member_at_an_admins_door_is_a_security_event(closed: Flask) -> None:
+    member = person(closed, "member")
+    assert member is not None
+    client = client_of(closed, member)
+    with grows(metrics.security_events.labels("role_probe", "medium")), captured_log() as log:
+        assert client.post("/desk").status_code == 403
+    (record,) = [one for one in log.records if one["event"] == "security.role_probe"]
+    assert record["user_ref"] == member.ref
+    with grows(metrics.security_events.labels("role_probe", "medium"), by=0):
+        client.get("/club")
+        closed.test_client().get("/desk")
+
+
+@pytest.mark.parametrize("policy", [SIGNED_IN, MEMBERS, ADMINS])
+def test_door_is_closed_to_all_while_nobody_can_tell_who_asks(
+    closed: Flask, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> Any:
+        raise DatabaseDownError
+
+    client = client_of(closed, person(closed, "admin"))
+    rule = next(rule for rule, found in CLOSED.items() if found is policy)
+    monkeypatch.setattr(db, "read", down)
+    assert client.get(rule).status_code == 503
+    assert client.get(rule, headers=JSON).status_code == 503
+    assert closed.test_client().get(rule).status_code == 303

@@ -23,11 +23,14 @@ from hypothesis import strategies as st
 
 from church import create_app, telemetry
 from church.blueprints.markdown import looks_like_traversal
+from church.database_errors import DatabaseDownError
 from church.extensions import db
+from church.services import sessions
 from church.services.access import Reader
 from church.services.pages import site_pages
 from church.services.sessions import SignedIn
 from tests.pages_fixture import HIDDEN, make_site, small_library, write_page
+from tests.people import add_user, client_of
 from tests.services_fixture import site_settings, wait_until
 
 PUBLIC = [
@@ -503,3 +506,43 @@ def test_any_slug_that_is_no_page_is_404(client: FlaskClient, slug: str) -> None
         assert answer.status_code == 200
     else:
         assert answer.status_code == (301 if slug.removesuffix("/") in SLUGS else 404)
+
+
+# -- who asks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/pages/", "/pages/open"])
+def test_page_shown_to_a_member_is_kept_by_nobody(app: Flask, path: str) -> None:
+    answer = as_reader(app, Reader(signed_in=True)).get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/feed.xml", "/sitemap.xml", "/robots.txt"])
+def test_file_for_machines_is_the_same_for_a_member(app: Flask, path: str) -> None:
+    assert "public" in as_reader(app, Reader(signed_in=True)).get(path).headers["Cache-Control"]
+
+
+def test_unknown_reader_gets_open_pages_as_a_stranger_and_no_teaser(
+    app: Flask, told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(app, add_user(app))
+    assert HIDDEN in client.get("/pages/club").text
+    with app.app_context():
+        sessions.forget_cached()
+
+    def down() -> Any:
+        raise DatabaseDownError
+
+    monkeypatch.setattr(db, "read", down)
+    told.clear()
+    for path in ("/", "/pages/", "/pages/open"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, no-store")
+    for path in ("/pages/club", "/pages/gold"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert HIDDEN not in answer.text
+    assert [fact for fact in told if "teaser" in fact] == []
+    assert app.test_client().get("/pages/club").status_code == 200  # a stranger is known as one

@@ -11,7 +11,7 @@ from church.services import session_cache
 from church.services.session_cache import FRESH_SECONDS, SessionCache
 from church.services.session_lookup import SignedIn
 
-ADA = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", True, 7, "cd34", token="raw")  # noqa: S106 (no secret)
+ADA = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", True, 7, "cd34", token="raw")
 UNKNOWN = (False, None)
 
 
