@@ -48,26 +48,31 @@ class Site:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.settings: Settings = load_settings(**{**own, **extra})
 
-    def start(self, store: bool = True) -> Site:
-        """Migrate, start the store and gunicorn, and wait until the site is ready."""
+    def start(self, store: bool = True, work: bool = False) -> Site:
+        """Migrate, start the store and gunicorn, and wait until the site is ready; ``work``: its jobs are done too."""
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         migrate(self.settings)
         if store:
             self._processes.append(subprocess.Popen(embedded_command(self.settings), stderr=subprocess.DEVNULL))
             wait_until(lambda: StoreClient(self.settings).ping(), "the store answers")
-        with self.console.open("ab") as console:
-            self.gunicorn = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=console,
-                stderr=console,
-            )
+        self.gunicorn = self._begin("gunicorn", "-c", "ops/gunicorn.conf.py")
         self._processes.append(self.gunicorn)
+        if work:
+            self._processes.append(self._begin("flask", "church", "work"))
         wait_until(self._serves, f"the site answers (see {self.console})", 40)
         wait_until(lambda: self.value("gunicorn_workers") == self.settings.workers, "all workers are there", 40)
         return self
+
+    def _begin(self, *module: str) -> subprocess.Popen[bytes]:
+        with self.console.open("ab") as console:
+            command = [sys.executable, "-m", *module]
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
+
+    def run(self, *command: str) -> str:
+        """What ``flask church …`` prints; it must succeed."""
+        words = [sys.executable, "-m", "flask", "church", *command]
+        return subprocess.run(words, env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
     def _serves(self) -> bool:
         if self.gunicorn.poll() is not None:

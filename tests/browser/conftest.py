@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.people import Cast, Mailbox
 from tests.browser.places import GUARDED, write_content
 from tests.browser.watch import Watch
 from tests.conftest import SETTINGS_OF_THE_SHELL
 from tests.services_fixture import require
-from tests.site_fixture import ROOT, Site
+from tests.site_fixture import Site
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -28,6 +27,7 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_OUT_OF_THE_WAY = ("SEARCH", "LOGIN", "REGISTER", "RESET", "ACCOUNT")
 
 
 @pytest.fixture(scope="package")
@@ -51,11 +51,11 @@ def _made(folder: Path, **extra: str) -> Site:
 @pytest.fixture(scope="package")
 def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The site as it comes, its pages indexed. Needs the browser first: without one there is nothing to start for."""
-    site = _made(tmp_path_factory.mktemp("demo"), CHURCH_LIMIT_SEARCH="1000000/minute")
+    limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in _OUT_OF_THE_WAY}
+    site = _made(tmp_path_factory.mktemp("demo"), **limits)
     try:
-        site.start()
-        index = [sys.executable, "-m", "flask", "church", "index"]
-        subprocess.run(index, env=site.environment, cwd=ROOT, check=True, capture_output=True)
+        site.start(work=True)
+        site.run("index")
         yield site
     finally:
         site.stop()
@@ -69,6 +69,18 @@ def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield site.start()
     finally:
         site.stop()
+
+
+@pytest.fixture(scope="package")
+def cast(chromium: Browser, demo: Site) -> Cast:
+    """Somebody of each role, signed in on the demo site."""
+    return Cast(chromium, demo)
+
+
+@pytest.fixture
+def mailbox(demo: Site) -> Mailbox:
+    """Every mail that the demo site has sent."""
+    return Mailbox(demo)
 
 
 class Windows:

@@ -1,0 +1,114 @@
+"""People of the demo site: who they are, what is mailed to them, and the forms that they fill in."""
+
+from __future__ import annotations
+
+import email
+import re
+import secrets
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import default
+from functools import cached_property
+from typing import Any
+
+from flask import Flask
+from playwright.sync_api import Browser, Page, StorageState, expect
+
+from church import create_app
+from church.extensions import db
+from church.models import User
+from church.models.link import Purpose
+from church.services import links
+from tests.people import PASSWORD, add_user
+from tests.services_fixture import wait_until
+from tests.site_fixture import Site
+
+
+@dataclass
+class Person:
+    """Somebody new, with an address that nobody else has."""
+
+    name: str = "Ada Lovelace"
+    password: str = PASSWORD
+    email: str = field(default_factory=lambda: f"{secrets.token_hex(6)}@example.org")
+
+    def register(self, page: Page) -> None:
+        """Fill in and send the form of /auth/register, which is open."""
+        page.get_by_label("Name").fill(self.name)
+        page.get_by_label("Email address").fill(self.email)
+        page.get_by_label("Password", exact=True).fill(self.password)
+        page.get_by_role("button", name="Create the account").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Look into your mailbox")
+
+    def sign_in(self, page: Page, path: str | None = "/auth/login") -> None:
+        """Sign in by the form at ``path``, or by the one that is open."""
+        if path is not None:
+            page.goto(path)
+        page.get_by_label("Email address").fill(self.email)
+        page.get_by_label("Password", exact=True).fill(self.password)
+        page.locator("main").get_by_role("button", name="Sign in").click()
+
+
+class Mailbox:
+    """What the site without a mail server has put into its outbox."""
+
+    def __init__(self, site: Site) -> None:
+        self._outbox = site.settings.instance / "outbox"
+
+    def mails(self, template: str, recipient: str) -> list[EmailMessage]:
+        """Those to ``recipient`` so far, in the order of their making."""
+        paths = sorted(self._outbox.glob(f"*-{template}-*.eml"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        found = [email.message_from_bytes(path.read_bytes(), policy=default) for path in paths]
+        return [mail for mail in found if mail["To"] == recipient and isinstance(mail, EmailMessage)]
+
+    def link(self, template: str, recipient: str, nth: int = 1) -> str:
+        """The address in the ``nth`` such mail, once it is there."""
+        wait_until(lambda: len(self.mails(template, recipient)) >= nth, f"{template} is mailed")
+        body = self.mails(template, recipient)[nth - 1].get_body(("plain",))
+        assert body is not None
+        match = re.search(r"http\S+/auth/\S+", str(body.get_content()))
+        assert match is not None
+        return match[0]
+
+
+class Cast:
+    """An account of each role on ``site``, and the cookies of a browser in which it is signed in."""
+
+    def __init__(self, chromium: Browser, site: Site) -> None:
+        self._chromium, self._site = chromium, site
+        self._signed_in: dict[str, StorageState] = {}
+        self._users: dict[str, User] = {}
+
+    @cached_property
+    def _app(self) -> Flask:
+        return create_app(self._site.settings)
+
+    def add(self, **facts: Any) -> Person:
+        """An account made as a row, and who it belongs to."""
+        person = Person()
+        add_user(self._app, person.email, **{"name": person.name, **facts})
+        return person
+
+    def user(self, role: str) -> User:
+        """The account of ``unverified``, ``member`` or ``admin``."""
+        if role not in self._users:
+            facts = {"role": "admin" if role == "admin" else "member", "verified": role != "unverified"}
+            self._users[role] = add_user(self._app, f"{role}@example.org", name=f"Robin {role.title()}", **facts)  # type: ignore[arg-type]
+        return self._users[role]
+
+    def signed_in(self, role: str) -> StorageState:
+        """What a Playwright context is opened with to be signed in as somebody of ``role``."""
+        if role not in self._signed_in:
+            person = Person(email=str(self.user(role).email))
+            with self._chromium.new_context(base_url=self._site.url) as context:
+                person.sign_in(page := context.new_page())
+                expect(page.get_by_role("heading", level=1)).to_have_text("Your account")
+                self._signed_in[role] = context.storage_state()
+        return self._signed_in[role]
+
+    def link(self, purpose: Purpose, role: str = "member") -> str:
+        """The address of a new link to somebody of ``role``."""
+        owner = None if purpose is Purpose.FIRST_ADMIN else self.user(role)
+        address = Person().email if purpose is Purpose.CHANGE_EMAIL else owner and owner.email
+        with self._app.app_context(), db.write() as session:
+            return links.address_of(links.make(session, purpose, owner, address))
