@@ -36,7 +36,7 @@ def parsed_address(text: str) -> Address | None:
     if len(text) > _LONGEST_ADDRESS:
         return None
     try:
-        email = validate_email(text, check_deliverability=False).normalized
+        email = validate_email(text, check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         return None
     return Address(email, email.casefold())

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from church.errors import UnauthorizedError
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from church.services import account_parts, accounts, audit
+from church.services.audit import Actor
+from tests.accounts_fixture import DEVICE, EMAIL, PASSWORD, audited, change_user, member, register, signed_in, the_user
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def test_profile_is_the_account_as_its_owner_sees_it() -> None:
+    register()
+    user = the_user()
+    found = accounts.profile(user.id)
+    assert (found.ref, found.name, found.email, found.role, found.verified) == (user.ref, "Ada", EMAIL, "member", False)
+    assert found.created_at == user.created_at
+    assert not hasattr(found, "password_hash")
+
+
+@pytest.mark.parametrize("values", [{"disabled_at": utc_now()}, {"deleted_at": utc_now(), "email": None}])
+def test_profile_of_an_account_that_was_closed_is_nobodys(values: dict[str, object]) -> None:
+    user = member()
+    change_user(user.id, **values)
+    with pytest.raises(UnauthorizedError):
+        accounts.profile(user.id)
+
+
+def test_export_has_every_part_as_json_and_is_written_down() -> None:
+    user = member()
+    me = signed_in()
+    found = json.loads(json.dumps(accounts.export(me, DEVICE)))
+    assert found["account"]["email"] == EMAIL
+    assert found["account"]["ref"] == user.ref
+    assert [device["user_agent"] for device in found["devices"]] == [DEVICE.user_agent]
+    assert [mail["template"] for mail in found["mails"]] == ["verify"]
+    assert [act["action"] for act in found["activity"]] == [
+        "account.signed_in",
+        "account.verified",
+        "account.registered",
+    ]
+    assert audited()[-1] == "account.exported"
+
+
+def test_export_holds_no_secret_and_nothing_of_others() -> None:
+    user = member()
+    bob = member("bob@example.org", name="Bob")
+    me, other = signed_in(), signed_in("bob@example.org")
+    accounts.ask_email_change(me, PASSWORD, "new@example.org", DEVICE)
+    with db.write() as session:
+        audit.record_by(session, "member.promoted", Actor(bob.id, address="198.51.100.7"), user.id)
+    text = json.dumps(accounts.export(me, DEVICE))
+    assert user.password_hash is not None
+    secrets = [
+        me.token,
+        user.password_hash,
+        other.session_ref,
+        bob.ref,
+        "Bob",
+        "bob@",
+        "198.51.100.7",
+        "new@example.org",
+    ]
+    assert [secret for secret in secrets if secret in text] == []
+    assert "member.promoted" in text
+    assert "change_email" not in {mail["template"] for mail in json.loads(text)["mails"]}
+
+
+def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_parts, "_exporters", dict(account_parts._exporters))
+
+    @account_parts.exports("songs")
+    def songs(_session: Session, user: User) -> list[str]:
+        return [f"a song of {user.name}"]
+
+    member()
+    assert accounts.export(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
+    with pytest.raises(ValueError, match="songs"):
+        account_parts.exports("songs")(songs)
