@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -83,7 +84,7 @@ def _addressed(recipient: str) -> EmailMessage:
     try:
         message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
         message["To"] = Address(addr_spec=recipient)
-    except (ValueError, IndexError):  # the parser of addresses raises either, with the address in its words
+    except (ValueError, IndexError, MessageError):  # the parser of addresses raises any, with the address in its words
         raise MailRefusedError("the sender's or the recipient's address is no mail address") from None
     return message
 
