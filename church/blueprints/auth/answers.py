@@ -17,18 +17,19 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.access import SignInError
-from church.errors import FieldErrors, InvalidError, wants_json
+from church.errors import ConflictError, FieldErrors, InvalidError, wants_json
 from church.forms import Fields, fields, safe_next
 from church.identity import viewer
 from church.services.accounts import CredentialsError
 from church.services.audit import Actor
+from church.services.passwords import LONGEST
 from church.services.sessions import Device, SignedIn
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-PASSWORD_MOST = 1024
-"""Characters of a password that are read at all: how many one may have is its service's to say."""
+PASSWORD_MOST = LONGEST
+"""Characters of a password that are read at all."""
 ACCOUNT = "/auth/account"
 LOGIN = "/auth/login"
 
@@ -92,7 +93,7 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
         def guarded(**address: Any) -> AnyResponse:
             try:
                 return view(**address)
-            except (FieldErrors, CredentialsError) as error:
+            except (FieldErrors, CredentialsError, ConflictError) as error:
                 if wants_json():
                     raise
                 errors = error.errors if isinstance(error, FieldErrors) else {}
@@ -107,10 +108,10 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
     return decorate
 
 
-def done(words: str, to: str, status: int = 200) -> AnyResponse:
+def done(words: str, to: str) -> AnyResponse:
     """It is done: a person goes to ``to`` and reads so there, a program is told here."""
     if wants_json():
-        return make_response(jsonify(detail=words), status)
+        return jsonify(detail=words)
     flash(words, "success")
     return redirect(to, 303)
 

@@ -1,0 +1,198 @@
+"""Registering and verifying, as a person and as a program do it."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from church.extensions import db
+from church.models import User
+from church.observability import metrics
+from tests.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.helpers import grows
+from tests.people import PASSWORD, add_user
+
+FORM = {"email": "eve@church.example", "name": "Eve", "password": PASSWORD}
+
+
+def registered(app: Flask, browser: Browser) -> str:
+    """Register Eve in ``browser``; the token that is mailed to her."""
+    assert browser.submit("/auth/register", FORM).status_code == 303
+    return link_token(app, "verify")
+
+
+def verified(app: Flask) -> bool:
+    found = db_user(app)
+    return found.verified_at is not None
+
+
+def db_user(app: Flask) -> User:
+
+    with app.app_context(), db.read() as session:
+        return session.scalars(select(User).where(User.email_key == "eve@church.example")).one()
+
+
+def test_visitor_registers_and_is_told_to_look_into_the_mailbox(app: Flask) -> None:
+    browser = Browser(app)
+    with attempted("registration", "success"), grows(metrics.user_registrations.labels("web")):
+        answer = browser.submit("/auth/register", FORM)
+    assert answer.location == "/auth/sent/register"
+    assert "Look into your mailbox" in follow(browser, answer)
+    assert mails_queued(app) == [("verify", "eve@church.example")]
+    assert not verified(app)
+
+
+def test_program_registers(app: Flask) -> None:
+    answer = Browser(app).post_json("/auth/register", FORM)
+    assert answer.status_code == 202
+    assert answer.json is not None
+    assert list(answer.json) == ["detail"]
+    assert mails_queued(app) == [("verify", "eve@church.example")]
+
+
+def test_answer_is_the_same_for_an_address_that_has_an_account(app: Flask) -> None:
+    add_user(app, "eve@church.example")
+    taken, free = Browser(app), Browser(app)
+    with attempted("registration", "failed_exists"):
+        known = taken.submit("/auth/register", FORM)
+    unknown = free.submit("/auth/register", {**FORM, "email": "new@church.example"})
+    assert (known.status_code, known.location, known.data) == (unknown.status_code, unknown.location, unknown.data)
+    assert sorted(known.headers.keys()) == sorted(unknown.headers.keys())
+    assert follow(taken, known) == follow(free, unknown)
+    assert mails_queued(app) == [("already_registered", "eve@church.example"), ("verify", "new@church.example")]
+    kept = []
+    for browser in (taken, free):
+        with browser.client.session_transaction() as session:
+            kept.append({name: len(value) for name, value in session.items()})
+    assert kept[0] == kept[1]  # whoever has the cookie can read it
+
+
+def test_answer_to_programs_is_the_same_for_an_address_that_has_an_account(app: Flask) -> None:
+    add_user(app, "eve@church.example")
+    known = Browser(app).post_json("/auth/register", FORM)
+    unknown = Browser(app).post_json("/auth/register", {**FORM, "email": "new@church.example"})
+    assert (known.status_code, known.data) == (unknown.status_code, unknown.data)
+
+
+def test_form_that_cannot_be_taken_comes_back_without_the_password(app: Flask) -> None:
+    form = {"email": "not an <address>", "name": "Eve", "password": "quite secret", "next": "/pages/x"}
+    with attempted("registration", "failed_validation"):
+        answer = Browser(app).submit("/auth/register", form)
+    assert answer.status_code == 422
+    assert answer.mimetype == "text/html"
+    assert 'value="not an &lt;address&gt;"' in answer.text
+    assert 'value="Eve"' in answer.text
+    assert 'value="/pages/x"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert "quite secret" not in answer.text
+
+
+def test_program_is_told_field_by_field(app: Flask) -> None:
+    with attempted("registration", "failed_validation"):
+        answer = Browser(app).post_json("/auth/register", {"email": "x", "password": "short", "name": "n" * 81})
+    assert answer.status_code == 422
+    assert answer.content_type == "application/problem+json"
+    assert set(answer.get_json(force=True)["errors"]) == {"email", "password", "name"}
+
+
+def test_fields_that_nobody_asked_for_are_ignored(app: Flask) -> None:
+    Browser(app).post_json("/auth/register", {**FORM, "role": "admin", "verified": True, "id": 1, "is_admin": True})
+    assert (db_user(app).role, verified(app)) == ("member", False)
+
+
+def test_browser_that_registered_confirms_by_opening_the_link(app: Flask) -> None:
+    browser = Browser(app)
+    token = registered(app, browser)
+    answer = browser.get(f"/auth/verify/{token}")
+    assert "Your address is confirmed." in follow(browser, answer)
+    assert verified(app)
+
+
+def test_browser_that_looks_ahead_confirms_nothing(app: Flask) -> None:
+    browser = Browser(app)
+    path = f"/auth/verify/{registered(app, browser)}"
+    for headers in ({"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}):
+        assert browser.get(path, headers=headers).status_code == 200
+    assert browser.client.head(path).status_code == 200
+    assert browser.client.options(path).status_code == 200
+    assert not verified(app)
+
+
+def test_another_browser_confirms_by_the_button(app: Flask) -> None:
+    token = registered(app, Browser(app))
+    other = Browser(app)
+    page = other.get(f"/auth/verify/{token}")
+    assert page.status_code == 200
+    assert f'action="/auth/verify/{token}"' in page.text
+    assert not verified(app)
+    assert "Your address is confirmed." in follow(other, other.submit(f"/auth/verify/{token}"))
+    assert verified(app)
+
+
+def test_browser_of_a_rejected_registration_confirms_nothing_by_looking(app: Flask) -> None:
+    token = registered(app, Browser(app))
+    other = Browser(app)
+    other.submit("/auth/register", FORM)  # the address is taken by now: this session knows no account
+    assert other.get(f"/auth/verify/{token}").status_code == 200
+    assert not verified(app)
+
+
+@pytest.mark.parametrize("in_path", [True, False])
+def test_program_verifies(app: Flask, in_path: bool) -> None:
+    token = registered(app, Browser(app))
+    program = Browser(app)
+    assert program.get(f"/auth/verify/{token}", headers=JSON).json == {"state": "ask"}
+    answer = (
+        program.post_json(f"/auth/verify/{token}") if in_path else program.post_json("/auth/verify", {"token": token})
+    )
+    assert answer.status_code == 200
+    assert verified(app)
+
+
+def test_link_that_is_used_or_false_says_so_and_nothing_else(app: Flask) -> None:
+    browser = Browser(app)
+    token = registered(app, browser)
+    browser.submit(f"/auth/verify/{token}")
+    for bad in (token, token[:-2] + "xx", "1.x", "x", "9" * 40, "1.é"):
+        for answer in (browser.get(f"/auth/verify/{bad}"), browser.submit(f"/auth/verify/{bad}")):
+            assert answer.status_code == 400
+            assert "This link is no longer good" in answer.text
+        problem = browser.get(f"/auth/verify/{bad}", headers=JSON)
+        assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
+
+
+def test_registration_leads_back_to_where_it_began(app: Flask) -> None:
+    browser = Browser(app)
+    browser.submit("/auth/register", {**FORM, "next": "/pages/x?a=b"})
+    answer = browser.get(f"/auth/verify/{link_token(app, 'verify')}")
+    assert answer.location == "/auth/login?next=/pages/x%3Fa%3Db"
+
+
+def test_unverified_member_has_the_link_sent_again(app: Flask) -> None:
+    user = add_user(app, verified=False)
+    browser = Browser(app, user)
+    answer = browser.submit("/auth/verify/resend")
+    assert answer.location == "/auth/sent/verification"
+    assert browser.post_json("/auth/verify/resend").status_code == 202
+    assert mails_queued(app) == [("verify", user.email)] * 2
+    browser.submit(f"/auth/verify/{link_token(app, 'verify')}")
+    assert account_of(app, user.ref).verified_at is not None
+    assert browser.post_json("/auth/token").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/auth/register", "/auth/login"])
+def test_form_of_the_way_in_sends_the_signed_in_on(app: Flask, path: str) -> None:
+    browser = Browser(app, add_user(app))
+    assert browser.get(path).location == "/auth/account"
+    assert browser.get(f"{path}?next=/pages/").location == "/pages/"
+    assert browser.get(f"{path}?next=//evil.example").location == "/auth/account"
+
+
+@pytest.mark.parametrize("what", ["register", "forgot", "verification", "email"])
+def test_page_of_a_mail_that_was_sent(app: Flask, what: str) -> None:
+    assert Browser(app).get(f"/auth/sent/{what}").status_code == 200
+
+
+def test_page_of_a_mail_that_there_is_not(app: Flask) -> None:
+    assert Browser(app).get("/auth/sent/money").status_code == 404

@@ -1,0 +1,270 @@
+"""Signing in and out, guessing, and tokens for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from church import create_app, migrations
+from church.config import Settings
+from church.database import DatabaseDownError
+from church.observability import metrics
+from church.services import sessions
+from tests.browsing import JSON, Browser, attempted, audited, follow
+from tests.helpers import grows, with_settings
+from tests.people import PASSWORD, add_user
+
+EMAIL = "ada@church.example"
+RIGHT = {"email": EMAIL, "password": PASSWORD}
+WRONG = {"email": EMAIL, "password": "not this one at all"}
+NOBODY = {"email": "nobody@church.example", "password": "not this one at all"}
+
+
+@pytest.fixture
+def app(settings: Settings) -> Flask:
+    """A site where three wrong passwords use an account up."""
+    migrations.migrate(settings)
+    app = create_app(with_settings(settings, limit_login_account="3/hour"))
+    add_user(app, EMAIL)
+    return app
+
+
+def session_of(browser: Browser) -> dict[str, Any]:
+    with browser.client.session_transaction() as session:
+        return dict(session)
+
+
+def test_right_password_signs_the_browser_in(app: Flask) -> None:
+    browser = Browser(app)
+    with attempted("login", "success"):
+        answer = browser.submit("/auth/login", RIGHT)
+    assert (answer.status_code, answer.location) == (303, "/auth/account")
+    assert browser.is_signed_in()
+
+
+def test_login_leads_to_where_the_visitor_wanted_to_go(app: Flask) -> None:
+    browser = Browser(app)
+    wanted = browser.get("/auth/delete?x=1").location
+    page = browser.get(wanted)
+    assert 'name="next" value="/auth/delete?x=1"' in page.text
+    assert browser.submit("/auth/login", {**RIGHT, "next": "/auth/delete?x=1"}).location == "/auth/delete?x=1"
+
+
+@pytest.mark.parametrize("goal", ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example"])
+def test_login_leads_to_no_other_site(app: Flask, goal: str) -> None:
+    browser = Browser(app)
+    assert "evil" not in browser.get("/auth/login", query_string={"next": goal}).text
+    assert browser.submit("/auth/login", {**RIGHT, "next": goal}).location == "/auth/account"
+    told = Browser(app).post_json("/auth/login", {**RIGHT, "next": goal})
+    assert told.json is not None
+    assert told.json["next"] == "/auth/account"
+
+
+def test_program_signs_in_and_has_the_cookie_too(app: Flask) -> None:
+    program = Browser(app)
+    with attempted("login", "success"):
+        answer = program.post_json("/auth/login", RIGHT)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert set(answer.json) == {"ref", "next"}
+    profile = program.get("/auth/account", headers=JSON).json
+    assert profile is not None
+    assert (profile["ref"], profile["email"]) == (answer.json["ref"], EMAIL)
+
+
+def test_session_before_login_is_worth_nothing_after_it(app: Flask) -> None:
+    browser = Browser(app)
+    with browser.client.session_transaction() as planted:
+        planted["planted"] = "x"
+    browser.get("/auth/login")
+    before = session_of(browser)
+    browser.submit("/auth/login", RIGHT)
+    after = session_of(browser)
+    assert "planted" not in after
+    assert before.get("csrf_token") not in {None, after.get("csrf_token")}
+    assert not before.get("_user_id")
+    assert after["_permanent"] is True
+
+
+def test_wrong_password_and_unknown_address_are_answered_the_same(app: Flask) -> None:
+    def plain(answer: TestResponse) -> str:
+        return answer.text.replace("nobody@", "ada@").split('name="csrf_token"')[0]
+
+    found = []
+    for form in (WRONG, NOBODY, {**WRONG, "email": "no address"}):
+        with attempted("login", "failed_credentials"):
+            answer = Browser(app).submit("/auth/login", form)
+        assert "The address or the password is not right." in answer.text
+        assert form["password"] not in answer.text
+        found.append((answer.status_code, plain(answer), sorted(answer.headers.keys())))
+    assert found[0] == found[1]
+    assert found[0][0] == found[2][0] == 401
+
+
+def test_program_with_a_wrong_password_is_told_401(app: Flask) -> None:
+    known, unknown = (Browser(app).post_json("/auth/login", form) for form in (WRONG, NOBODY))
+    problems = [answer.get_json(force=True) for answer in (known, unknown)]
+    assert [problem.pop("request_id") != "" for problem in problems] == [True, True]
+    assert problems[0] == problems[1]
+    assert (known.status_code, known.content_type) == (401, "application/problem+json")
+
+
+def test_form_without_a_password_comes_back(app: Flask) -> None:
+    with attempted("login", "failed_validation"):
+        answer = Browser(app).submit("/auth/login", {"email": EMAIL})
+    assert answer.status_code == 422
+    assert f'value="{EMAIL}"' in answer.text
+    assert "Please fill this in." in answer.text
+
+
+def test_guesser_is_slowed_down_and_the_owner_is_not(app: Flask) -> None:
+    guesser = Browser(app, address="192.0.2.66")
+    assert [guesser.post_json("/auth/login", WRONG).status_code for _ in range(3)] == [401] * 3
+    with (
+        attempted("login", "failed_throttled"),
+        grows(metrics.security_events.labels("login_throttled", "medium")),
+    ):
+        answer = guesser.post_json("/auth/login", WRONG)  # the one try that this client still has
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even looked at
+    owner = Browser(app, address="198.51.100.7")
+    assert owner.submit("/auth/login", RIGHT).status_code == 303
+
+
+def test_guessers_of_many_addresses_have_one_try_each_once_the_account_is_used_up(app: Flask) -> None:
+    found = [
+        Browser(app, address=f"192.0.2.{n}").post_json("/auth/login", WRONG).status_code for n in (1, 2, 3, 4, 5, 4)
+    ]
+    assert found == [401, 401, 401, 429, 429, 429]
+    assert Browser(app, address="198.51.100.7").post_json("/auth/login", RIGHT).status_code == 200
+
+
+def test_owner_at_the_guessers_address_gets_in_while_tries_are_left(app: Flask) -> None:
+    for _ in range(2):
+        Browser(app).post_json("/auth/login", WRONG)
+    assert Browser(app).post_json("/auth/login", RIGHT).status_code == 200
+
+
+def test_address_is_one_account_to_the_throttle_however_it_is_typed(app: Flask) -> None:
+    typed = [EMAIL, EMAIL.upper(), f" {EMAIL} ", "Ada@Church.Example"]
+    found = [Browser(app).post_json("/auth/login", {**WRONG, "email": email}).status_code for email in typed]
+    assert found == [401, 401, 401, 429]
+
+
+def test_unknown_address_is_throttled_like_a_known_one(app: Flask) -> None:
+    browser = Browser(app)
+    assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(5)] == [401] * 3 + [429] * 2
+
+
+def test_throttled_login_is_the_usual_page(app: Flask) -> None:
+    browser = Browser(app)
+    for _ in range(3):
+        browser.post_json("/auth/login", WRONG)
+    answer = browser.submit("/auth/login", WRONG)
+    assert (answer.status_code, answer.mimetype) == (429, "text/html")
+    assert "That was a lot at once." in answer.text
+
+
+def test_second_login_of_a_browser_ends_the_first(app: Flask) -> None:
+    browser, copy = Browser(app), Browser(app)
+    browser.submit("/auth/login", RIGHT)
+    with copy.client.session_transaction() as session:
+        session.update(session_of(browser))
+    assert copy.is_signed_in()
+    browser.submit("/auth/login", RIGHT)
+    assert browser.is_signed_in()
+    assert not copy.is_signed_in()
+
+
+def test_logout_ends_the_session_and_every_copy_of_its_cookie(app: Flask) -> None:
+    browser, copy = Browser(app), Browser(app)
+    browser.submit("/auth/login", RIGHT)
+    with copy.client.session_transaction() as session:
+        session.update(session_of(browser))
+    with attempted("logout", "success"):
+        answer = browser.submit("/auth/logout")
+    assert answer.location == "/"
+    assert not browser.is_signed_in()
+    assert not copy.is_signed_in()
+    assert audited(app)[-1] == "account.signed_out"
+    assert "You have signed out." in follow(browser, answer)
+
+
+def test_logout_of_nobody_is_done_already(app: Flask) -> None:
+    with attempted("logout", None):
+        assert Browser(app).submit("/auth/logout").status_code == 303
+        assert Browser(app).post_json("/auth/logout").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+@pytest.mark.parametrize("headers", [{}, {"X-HTTP-Method-Override": "POST"}])
+def test_logout_is_done_by_post_alone(app: Flask, method: str, headers: dict[str, str]) -> None:
+    browser = Browser(app)
+    browser.submit("/auth/login", RIGHT)
+    answer = browser.client.open("/auth/logout?_method=POST", method=method, headers=headers)
+    assert answer.status_code == (200 if method == "OPTIONS" else 405)
+    assert browser.is_signed_in()
+
+
+def test_member_is_given_a_token_that_signs_requests_in(app: Flask) -> None:
+    browser = Browser(app)
+    browser.submit("/auth/login", RIGHT)
+    with attempted("token", "success"):
+        answer = browser.post_json("/auth/token")
+    assert answer.json is not None
+    assert set(answer.json) == {"token", "token_type", "expires_in", "expires_at"}
+    assert (answer.json["token_type"], answer.json["expires_in"]) == ("Bearer", 600)
+    shown = {"Authorization": f"Bearer {answer.json['token']}", **JSON}
+    program = Browser(app)
+    assert program.get("/auth/account", headers=shown).status_code == 200
+    browser.submit("/auth/logout")
+    assert program.get("/auth/account", headers=shown).status_code == 401
+
+
+@pytest.mark.parametrize("by_json", [True, False])
+def test_stranger_and_unverified_are_given_no_token(app: Flask, by_json: bool) -> None:
+    unverified = add_user(app, "new@church.example", verified=False)
+    for browser, status in ((Browser(app), 401 if by_json else 303), (Browser(app, unverified), 403)):
+        with attempted("token", "failed_credentials"):
+            answer = browser.post_json("/auth/token") if by_json else browser.submit("/auth/token")
+        assert answer.status_code == status
+        assert "expires_in" not in answer.text
+
+
+@pytest.fixture
+def down(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Calling it stops the database."""
+
+    def refuse(*_args: Any, **_options: Any) -> NoReturn:
+        raise DatabaseDownError
+
+    def stop() -> None:
+        monkeypatch.setattr("church.database.Database.read", refuse)
+        monkeypatch.setattr("church.database.Database.write", refuse)
+
+    return stop
+
+
+@pytest.mark.parametrize("form", [RIGHT, WRONG, NOBODY])
+def test_login_while_the_database_is_down_is_503(app: Flask, down: Callable[[], None], form: dict[str, str]) -> None:
+    down()
+    with attempted("login", "failed_error"):
+        answer = Browser(app).post_json("/auth/login", form)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_logout_that_cannot_end_the_session_does_not_say_that_it_has(app: Flask, down: Callable[[], None]) -> None:
+    browser = Browser(app)
+    browser.submit("/auth/login", RIGHT)
+    with app.app_context():
+        sessions.forget_cached()
+    down()
+    answer = browser.post_json("/auth/logout")
+    assert answer.status_code == 503
+    assert "_user_id" in session_of(browser)
