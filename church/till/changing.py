@@ -1,0 +1,66 @@
+"""A change of plan within a period: what is given back, what is charged, and when.
+
+Source: https://docs.stripe.com/billing/subscriptions/prorations. Shares are by the second; a price of another rhythm
+begins a new period now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from church.till import lines
+from church.till.desk import Desk
+from church.till.lines import only_item
+from church.till.periods import end_after
+from church.till.store import Obj
+from church.till.subscribing import bill, leave_pending, move, rhythm, take_pending
+
+BEHAVIOURS = ("create_prorations", "always_invoice", "none")
+
+
+@dataclass(frozen=True)
+class Change:
+    """``parts`` are the lines that it makes; ``restarts`` if a new period begins with it."""
+
+    price: Obj
+    quantity: int
+    parts: list[Obj]
+    span: tuple[int, int]
+    restarts: bool
+    invoiced: bool  # now, not with the next renewal
+
+
+def weigh(
+    till: Desk, subscription: Obj, price: Obj, quantity: int, behaviour: str, at: int, *, restart: bool = False
+) -> Change:
+    """What the change would do; nothing is kept."""
+    item = only_item(subscription)
+    span = (item["current_period_start"], item["current_period_end"])
+    if subscription["status"] == "trialing" and not restart:
+        return Change(price, quantity, [], span, restarts=False, invoiced=False)
+    restart = restart or rhythm(price) != rhythm(item["price"])
+    trial = subscription["status"] == "trialing"
+    back = [] if behaviour == "none" or trial else [lines.unused(till, subscription, at)]
+    if restart:
+        span = (at, end_after(at, at, *rhythm(price)))
+        parts = [*back, lines.whole(till, subscription, price, quantity, span)]
+    elif price["id"] == item["price"]["id"] and quantity == item["quantity"]:
+        parts = []
+    else:
+        parts = [*back, lines.remaining(till, subscription, price, quantity, at)] if back else []
+    invoiced = restart or (behaviour == "always_invoice" and bool(parts))
+    return Change(price, quantity, parts, span, restart, invoiced)
+
+
+def apply(till: Desk, subscription: Obj, change: Change) -> str | None:
+    """Do it; says what the card said if something was to be paid now."""
+    values: Obj = {}
+    if change.restarts:
+        values["billing_cycle_anchor"] = change.span[0]
+        if subscription["status"] == "trialing":
+            values.update(status="active", trial_end=change.span[0])
+    move(till, subscription, change.price, change.quantity, change.span, **values)
+    if change.invoiced:
+        return bill(till, subscription, [*take_pending(till, subscription), *change.parts], "subscription_update")
+    leave_pending(till, subscription, change.parts)
+    return None

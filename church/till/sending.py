@@ -1,0 +1,120 @@
+"""Webhooks to the site: signed, in the order of creation, repeated until the site says 2xx.
+
+Signature scheme: https://docs.stripe.com/webhooks#verify-manually. Each delivery waits in the database, so that a
+restart goes on with it. Back-off is in seconds, where Stripe's is in hours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import random
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gevent.pool import Pool
+
+from church.till.desk import Desk
+from church.till.store import Obj
+
+if TYPE_CHECKING:
+    from church.config import Settings
+
+PATH = "/stripe/webhook"
+TIMEOUT = 10.0
+_LONGEST = 30.0  # seconds between two tries
+_BATCH = 50
+
+Delivery = tuple[int, str, int]  # id, event, attempts
+
+
+def signature(secret: str, payload: bytes, at: int) -> str:
+    """What the header Stripe-Signature holds."""
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={mac}"
+
+
+class Sender:
+    """Delivers what is due, to one address."""
+
+    def __init__(self, till: Desk, settings: Settings) -> None:
+        self._till = till
+        self._secret = settings.webhook_secrets[0]
+        self._host = urlsplit(till.site).netloc
+
+    def deliver_due(self) -> int:
+        """One try for each delivery that is due; how many there were."""
+        with self._till.store.transaction():
+            if self._till.store.knob("down"):
+                return 0
+            batch = self._due()
+            disorder = bool(self._till.store.knob("disorder"))
+            copies = 2 if self._till.store.knob("duplicates") else 1
+        if disorder:
+            random.shuffle(batch)
+        pool = Pool(8 if disorder else 1)
+        for delivery in batch:
+            pool.spawn(self._deliver, delivery, copies)
+        pool.join()
+        return len(batch)
+
+    def _due(self) -> list[Delivery]:
+        query = "SELECT id, event, attempts FROM deliveries WHERE state = 'pending' AND due <= ? ORDER BY id LIMIT ?"
+        return [(row[0], row[1], row[2]) for row in self._till.store.execute(query, time.time(), _BATCH)]
+
+    def _deliver(self, delivery: Delivery, copies: int) -> None:
+        identity, event_id, attempts = delivery
+        with self._till.store.transaction():
+            event = self._till.get("event", event_id)
+        answers = Pool(copies).map(self._post, [event] * copies)
+        good = next((said for said in answers if said.startswith("2")), None)
+        with self._till.store.transaction():
+            if good is None:
+                wait = min(2.0**attempts, _LONGEST)
+                change = "UPDATE deliveries SET attempts = attempts + 1, due = ?, answer = ? WHERE id = ?"
+                self._till.store.execute(change, time.time() + wait, answers[0], identity)
+            else:
+                change = "UPDATE deliveries SET attempts = attempts + 1, state = 'done', answer = ? WHERE id = ?"
+                self._till.store.execute(change, good, identity)
+                self._till.change(event, pending_webhooks=0)
+
+    def _post(self, event: Obj) -> str:
+        """The site's status with the beginning of what it said, or why there was no answer."""
+        payload = json.dumps(event, indent=2).encode()
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(self._secret, payload, int(time.time())),
+            "User-Agent": "Stripe/1.0 (test till)",
+        }
+        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT)
+        try:
+            connection.request("POST", PATH, payload, headers)
+            answer = connection.getresponse()
+            return f"{answer.status} {answer.read(200).decode(errors='replace')}".strip()
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer: {error}"
+        finally:
+            connection.close()
+
+
+def resend(till: Desk, event: str | None) -> None:
+    """Deliver this event once more, or try now all that wait."""
+    if event is None:
+        till.store.execute("UPDATE deliveries SET due = ? WHERE state = 'pending'", time.time())
+    else:
+        till.get("event", event, "event")
+        till.store.execute("INSERT INTO deliveries (event, due) VALUES (?, ?)", event, time.time())
+    till.news.set()
+
+
+def log_of(till: Desk, most: int) -> list[Obj]:
+    """The last deliveries, the newest first."""
+    query = (
+        "SELECT event, state, attempts, answer, json_extract(body, '$.type') FROM deliveries "
+        "JOIN objects ON objects.id = event ORDER BY deliveries.id DESC LIMIT ?"
+    )
+    names = ("event", "state", "attempts", "answer", "type")
+    return [dict(zip(names, row, strict=True)) for row in till.store.execute(query, most)]

@@ -1,0 +1,106 @@
+"""Where the till keeps what it knows: objects as JSON, its knobs, answers to repeat, deliveries to make.
+
+One SQLite file and one connection. A transaction never waits for anything, so requests are served one after another.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Obj = dict[str, Any]
+
+_TABLES = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS objects_of_type ON objects (type, seq);
+CREATE TABLE IF NOT EXISTS knobs (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,
+    request TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending',
+    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, answer TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS deliveries_to_make ON deliveries (state, id);
+"""
+
+
+_BELOW = " AND seq < (SELECT seq FROM objects WHERE id = ?)"
+_ABOVE = " AND seq > (SELECT seq FROM objects WHERE id = ?)"
+
+
+class Store:
+    """The file; every read and write belongs inside ``transaction``."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
+        self._db.executescript(_TABLES)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def put(self, obj: Obj) -> None:
+        """Keep a new object, or an old one as it is now."""
+        self._db.execute(
+            "INSERT INTO objects (id, type, body) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            (obj["id"], obj["object"], json.dumps(obj)),
+        )
+
+    def get(self, identity: str, kind: str | None = None) -> Obj | None:
+        """The object of that id, if it is one of ``kind``."""
+        row = self._db.execute("SELECT body, type FROM objects WHERE id = ?", (identity,)).fetchone()
+        if row is None or kind not in {None, row[1]}:
+            return None
+        found: Obj = json.loads(row[0])
+        return found
+
+    def all(self, kind: str, after: str | None = None, before: str | None = None, **equal: Any) -> Iterator[Obj]:
+        """Objects of ``kind`` whose fields equal ``equal``, the newest first; ``after`` and ``before`` are ids.
+
+        A name with ``__`` looks into a nested object.
+        """
+        query, values = "SELECT body FROM objects WHERE type = ?", [kind]
+        for name, value in equal.items():
+            query += " AND json_extract(body, ?) = ?"
+            values += [f"$.{name.replace('__', '.')}", value]
+        for condition, identity in ((_BELOW, after), (_ABOVE, before)):
+            if identity is not None:
+                query += condition
+                values.append(identity)
+        order = "ASC" if before is not None else "DESC"
+        for (body,) in self._db.execute(f"{query} ORDER BY seq {order}", values).fetchall():
+            yield json.loads(body)
+
+    def knob(self, name: str, default: str = "") -> str:
+        """A setting that the operator can turn."""
+        row = self._db.execute("SELECT value FROM knobs WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else default
+
+    def turn(self, name: str, value: str) -> None:
+        """Set a knob."""
+        self._db.execute("INSERT OR REPLACE INTO knobs (name, value) VALUES (?, ?)", (name, value))
+
+    def execute(self, query: str, *values: Any) -> list[Any]:
+        """A statement on the other tables, by the module that they belong to."""
+        return self._db.execute(query, values).fetchall()

@@ -1,0 +1,196 @@
+"""The life of a subscription: started, billed, renewed, in arrears, ended."""
+
+from __future__ import annotations
+
+from church.till import lines
+from church.till.cards import PAID
+from church.till.collecting import collect
+from church.till.desk import Desk
+from church.till.invoicing import draft, issue
+from church.till.lines import only_item
+from church.till.periods import end_after, shift
+from church.till.shapes import listed, plan_of
+from church.till.store import Obj
+
+UPDATED = "customer.subscription.updated"
+ENDED = ("canceled", "incomplete_expired")
+
+
+def start(
+    till: Desk,
+    customer: str,
+    price: Obj,
+    quantity: int,
+    method: str | None,
+    *,
+    trial_end: int | None = None,
+    discounts: list[Obj] | None = None,
+    **values: object,
+) -> Obj:
+    """A subscription whose first invoice is paid by somebody who is there; with a trial it comes to nothing."""
+    made = till.make(
+        "subscription",
+        billing_cycle_anchor=trial_end or till.now,
+        currency=price["currency"],
+        customer=customer,
+        default_payment_method=method,
+        start_date=till.now,
+        status="trialing" if trial_end else "incomplete",
+        trial_end=trial_end,
+        trial_start=till.now if trial_end else None,
+        discounts=[one["id"] for one in discounts or []],
+        **values,
+    )
+    until = trial_end or end_after(till.now, till.now, *rhythm(price))
+    item = till.make(
+        "subscription_item",
+        current_period_start=till.now,
+        current_period_end=until,
+        plan=plan_of(price),
+        price=price,
+        quantity=quantity,
+        subscription=made["id"],
+    )
+    made["items"] = listed([item], f"/v1/subscription_items?subscription={made['id']}")
+    till.keep(made, "customer.subscription.created")
+    first = lines.trial if trial_end else lines.whole
+    bill(till, made, [first(till, made, price, quantity, (till.now, until))], "subscription_create", present=True)
+    return made
+
+
+def rhythm(price: Obj) -> tuple[str, int]:
+    """Interval and how many of them a period has."""
+    return price["recurring"]["interval"], price["recurring"]["interval_count"]
+
+
+def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, present: bool = False) -> str:
+    """Invoice these lines and try to take the money; says what the card said."""
+    invoice = issue(till, draft(till, subscription, parts, reason, discounts_of(till, subscription)))
+    said = collect(till, invoice, present=present, approved=present)
+    settle(till, subscription, invoice, said, latest_invoice=invoice["id"], discounts=_left(till, subscription))
+    return said
+
+
+def settle(till: Desk, subscription: Obj, invoice: Obj, said: str, **values: object) -> None:
+    """What a payment, or the lack of one, makes of the subscription."""
+    status = subscription["status"]
+    if status not in ENDED:
+        if said == PAID and status in {"incomplete", "past_due", "unpaid"}:
+            status = "active" if not _owes(till, subscription, invoice) else status
+        elif said != PAID and status in {"active", "trialing"}:
+            status = "past_due"
+    till.change(subscription, UPDATED, status=status, **values)
+
+
+def _owes(till: Desk, subscription: Obj, but: Obj) -> bool:
+    path = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
+    return any(one["id"] != but["id"] for one in till.store.all("invoice", **path))
+
+
+def discounts_of(till: Desk, subscription: Obj) -> list[Obj]:
+    """The discounts that its next invoice has."""
+    found = [till.get("discount", one) for one in subscription["discounts"]]
+    return [one for one in found if one["end"] is None or one["end"] > till.now]
+
+
+def _left(till: Desk, subscription: Obj) -> list[str]:
+    """What is left of its discounts after an invoice: those for one invoice are used up."""
+    found = discounts_of(till, subscription)
+    coupons = {one["id"]: till.get("coupon", one["source"]["coupon"]) for one in found}
+    return [one["id"] for one in found if coupons[one["id"]]["duration"] != "once"]
+
+
+def renew(till: Desk, subscription: Obj) -> None:
+    """The next period begins now: the item moves on, and what was pending is billed with it."""
+    item = only_item(subscription)
+    begin, trial = item["current_period_end"], subscription["status"] == "trialing"
+    if trial and subscription["default_payment_method"] is None and not _lacks_method(till, subscription):
+        return
+    until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(item["price"]))
+    status = "active" if trial else subscription["status"]
+    move(till, subscription, item["price"], item["quantity"], (begin, until), status=status)
+    parts = [
+        *take_pending(till, subscription),
+        lines.whole(till, subscription, item["price"], item["quantity"], (begin, until)),
+    ]
+    bill(till, subscription, parts, "subscription_cycle")
+
+
+def _lacks_method(till: Desk, subscription: Obj) -> bool:
+    """A trial ends and there is no card: whether to go on and send an invoice nevertheless."""
+    customer = till.get("customer", subscription["customer"])
+    wish = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if customer["invoice_settings"]["default_payment_method"] or wish == "create_invoice":
+        return True
+    if wish == "cancel":
+        end(till, subscription, "cancellation_requested")
+    else:
+        till.change(subscription, "customer.subscription.paused", UPDATED, status="paused")
+    return False
+
+
+def move(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
+    """Give the item a price and a period."""
+    item = {
+        **only_item(subscription),
+        "current_period_start": span[0],
+        "current_period_end": span[1],
+        "plan": plan_of(price),
+        "price": price,
+        "quantity": quantity,
+    }
+    till.change(subscription, UPDATED, items={**subscription["items"], "data": [item]}, **values)
+
+
+def take_pending(till: Desk, subscription: Obj) -> list[Obj]:
+    """Lines that waited for the next invoice; they wait no longer."""
+    waiting = till.store.get(f"pending_{subscription['id']}")
+    till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": []})
+    return list(waiting["data"]) if waiting else []
+
+
+def leave_pending(till: Desk, subscription: Obj, parts: list[Obj]) -> None:
+    """Let lines wait for the next invoice."""
+    data = [*take_pending(till, subscription), *parts]
+    till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": data})
+
+
+def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Obj:
+    """It ends now, and its schedule with it. What is unpaid is not asked for any more."""
+    for schedule in till.store.all("subscription_schedule", subscription=subscription["id"], status="active"):
+        till.change(schedule, "subscription_schedule.canceled", status="canceled", canceled_at=till.now)
+    open_ones = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
+    for invoice in till.store.all("invoice", **open_ones):
+        till.change(invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
+    return till.change(
+        subscription,
+        "customer.subscription.deleted",
+        canceled_at=subscription["canceled_at"] or till.now,
+        cancellation_details={**subscription["cancellation_details"], **details, "reason": reason},
+        ended_at=till.now,
+        schedule=None,
+        status="canceled",
+    )
+
+
+def end_of_period(subscription: Obj) -> int:
+    """When the running period ends."""
+    return int(only_item(subscription)["current_period_end"])
+
+
+def set_ending(till: Desk, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
+    """It ends at ``at``; None takes that back."""
+    details = {**subscription["cancellation_details"], "reason": "cancellation_requested" if at else None}
+    return till.change(
+        subscription,
+        UPDATED,
+        cancel_at=at,
+        cancel_at_period_end=by_period,
+        canceled_at=till.now if at else None,
+        cancellation_details=details,
+    )
+
+
+def months_after(at: int, months: int) -> int:
+    """For discounts that last some months."""
+    return shift(at, "month", months)
