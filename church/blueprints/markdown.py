@@ -5,16 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from flask import (
-    Blueprint,
-    Response,
-    current_app,
-    get_flashed_messages,
-    make_response,
-    redirect,
-    render_template,
-    request,
-)
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
@@ -142,7 +133,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     The ETag is made of the body, so it follows text, templates and settings alike. A page that was rendered for
     somebody in particular is private, and one that says what they just did.
     """
-    if isinstance(body, str) and content_type.startswith("text/html") and not _shows_nobody():
+    if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_stranger():
         return _private(body)
     response = make_response(body)
     response.content_type = content_type
@@ -155,11 +146,6 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response
-
-
-def _shows_nobody() -> bool:
-    """Whether what was rendered has neither a name in it nor what somebody has just done."""
-    return identity.is_stranger() and not (request.cookies and get_flashed_messages())
 
 
 def _private(body: str) -> Response:

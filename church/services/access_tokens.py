@@ -17,6 +17,7 @@ import jwt
 
 from church import telemetry
 from church.config import settings
+from church.errors import ForbiddenError
 from church.services import sessions
 from church.services.sessions import SignedIn
 
@@ -38,7 +39,12 @@ class AccessToken:
 
 
 def issue(signed_in: SignedIn) -> AccessToken:
-    """A token for the sign-in that asks, whichever account it is: who may have one is the route's to say."""
+    """A token for the sign-in that asks, whichever account it is: who may have one is the route's to say.
+
+    Raises ForbiddenError for who asks with an access token: a stolen one would be renewed for weeks.
+    """
+    if not signed_in.token:
+        raise ForbiddenError("An access token gets no other. Ask for one as you signed in, by the cookie.")
     now = datetime.now(UTC).replace(microsecond=0)
     expires_at = now + timedelta(seconds=LIFETIME)
     claims = {

@@ -34,6 +34,17 @@ OPEN = {
     "/health",
     "/ready",
     "/static/<path:filename>",
+    "/auth/register",
+    "/auth/login",
+    "/auth/logout",
+    "/auth/forgot",
+    "/auth/sent/<what>",
+    "/auth/reset",
+    "/auth/reset/<token>",
+    "/auth/verify",
+    "/auth/verify/<token>",
+    "/auth/email/<token>",
+    "/auth/first-admin/<token>",
 }
 
 

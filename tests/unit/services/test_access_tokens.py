@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from church.config import Settings
+from church.errors import ForbiddenError
 from church.extensions import db
 from church.models.user import User
 from church.observability import metrics
@@ -87,6 +88,13 @@ def test_token_tells_who_asks_for_ten_minutes(app: Flask, ada: User, signed_in: 
 
 def test_tokens_differ(signed_in: SignedIn) -> None:
     assert issue(signed_in).token != issue(signed_in).token
+
+
+def test_token_gets_no_other(signed_in: SignedIn) -> None:
+    found = who(issue(signed_in).token)
+    assert found is not None
+    with pytest.raises(ForbiddenError):
+        issue(found)
 
 
 def test_token_ends_with_its_sign_in(signed_in: SignedIn) -> None:
