@@ -1,0 +1,37 @@
+"""Sign-ins under real workers: known to each of them, and dead in all of them soon after their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from church import create_app
+from church.extensions import db
+from church.services import sessions
+from tests.people import add_user, sign_in, with_cookie
+from tests.services_fixture import wait_until
+from tests.site_fixture import Site
+
+
+def test_end_of_a_sign_in_reaches_every_worker(site: Callable[..., Site]) -> None:
+    running = site(WEB_CONCURRENCY="2")
+    app = create_app(running.settings)
+    token = sign_in(app, add_user(app))
+    client = with_cookie(app.test_client(), token)
+    cookie = client.get_cookie("church")
+    assert cookie is not None
+    headers = {"Cookie": f"church={cookie.value}", "Accept": "application/json"}
+
+    def statuses() -> set[int]:
+        """Of enough requests, each on a connection of its own, for both workers to have answered."""
+        return {running.get("/auth/sessions", **headers)[0] for _ in range(16)}
+
+    assert statuses() == {200}
+    assert running.value("auth_sessions_active") in {0, 1}  # as of the last four seconds
+    with app.app_context():
+        found = sessions.load(token)
+        assert found is not None
+        with db.write() as session:
+            sessions.end(session, found.session_id)
+    wait_until(lambda: statuses() == {401}, "no worker believes the copied cookie", seconds=10)
+    assert statuses() == {401}
+    wait_until(lambda: running.value("auth_sessions_active") == 0, "the scrape counts none")
