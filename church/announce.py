@@ -25,13 +25,17 @@ def announcements(settings: Settings, app: Flask | None = None) -> Iterator[str]
     """
     if line := outbox_line(settings):
         yield line
+    if settings.till:
+        yield f"Test till: http://{settings.till_address} (payments go there, no money moves)"
     if _has_admin(settings):
         return
     from church import create_app  # noqa: PLC0415 - see above
+    from church.extensions import db  # noqa: PLC0415
     from church.services.account_first_admin import first_admin_address  # noqa: PLC0415
 
     with (app or create_app(settings)).app_context():
         address = first_admin_address()
+        db.dispose()  # the process that says this serves nobody and lives for long
     if address is not None:
         yield first_admin_line(address)
 

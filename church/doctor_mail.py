@@ -36,7 +36,11 @@ def check_mail(settings: Settings) -> Finding:
     except DBAPIError:
         return "fail", "which mails failed can't be read", "see database"
     if failed:
-        return "warn", f"the server answers; {failed} mails failed within a day", "read why at /admin/mails, retry them"
+        return (
+            "warn",
+            f"the server answers; {failed} mail{'s' * (failed > 1)} failed within a day",
+            "read why at /admin/mails, retry them",
+        )
     return "ok", "the server answers, no mail failed within a day", ""
 
 

@@ -58,13 +58,13 @@ class Site:
     def up(self):
         wait_until(lambda: self.answers() or self.make.poll() is not None, "the site answers", seconds=120)
         assert self.make.poll() is None, self.output.read_text()
-        wait_until(self.whole, "store, web and worker run")
+        wait_until(self.whole, "store, web, worker and till run")
         return self
 
     def whole(self):
-        """Whether all three run; the worker comes last, to leave the start to the pages."""
+        """Whether all run; worker and till come last, to leave the start to the pages."""
         commands = " ".join(self.processes().values())
-        return all(part in commands for part in ("gunicorn", "church work", "valkey-server"))
+        return all(part in commands for part in ("gunicorn", "church work", "valkey-server", "church.till"))
 
     def processes(self):
         """Every process of this instance, known by its environment or, where it wrote over that, its title."""
@@ -133,7 +133,7 @@ def test_make_run_when_ended_leaves_no_process_and_frees_its_port(start, end):
 
 def test_make_run_starts_again_whatever_dies(start):
     site = start().up()
-    parts = ("valkey-server", "church work", "wsgi:app")
+    parts = ("valkey-server", "church work", "wsgi:app", "church.till")
     before = {part: site.only(part) for part in parts}
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
@@ -146,6 +146,18 @@ def test_make_run_starts_again_whatever_dies(start):
     events = [json.loads(line)["event"] for line in (site.folder / "logs/combined.log").read_text().splitlines()]
     assert events.count("supervisor.end") == len(parts)
     wait_until(site.answers, "the site answers again", seconds=60)
+
+
+def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(start):
+    site = start().up()
+    (line,) = [line for line in site.output.read_text().splitlines() if line.startswith("First admin: open ")]
+    address = line.split()[3]
+    with urllib.request.urlopen(address, timeout=10) as page:
+        assert page.status == 200
+    logged = [path.read_text() for path in (site.folder / "logs").iterdir()]
+    assert address.startswith(f"{site.address}/auth/first-admin/")
+    assert address.rpartition("/")[2].partition(".")[2] not in "".join(logged)
+    assert f"Mails are written to {site.folder / 'instance/outbox'}" in site.output.read_text()
 
 
 def test_make_run_of_two_instances_side_by_side(start):

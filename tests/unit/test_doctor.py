@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections import namedtuple
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ from church.doctor import Check, examine
 from church.engines import sqlite_path, upkeep_engine
 from church.models import Job, Schedule
 from church.models.base import utc_now
+from tests.mail_fixture import MailServer
 from tests.services_fixture import RedisServer, site_settings
 
 _STRONG = "kJ8sd0-2lfPq_nd83mXz0Qpw72hLrt5Yb1VuEg"
 
 
 @pytest.fixture
-def site(tmp_path: Path, redis_server: RedisServer) -> Settings:
-    settings = site_settings(tmp_path, REDIS_URL=redis_server.url, SECRET_KEY=_STRONG)
+def site(tmp_path: Path, redis_server: RedisServer, mail_server: Callable[..., MailServer]) -> Settings:
+    urls = {"REDIS_URL": redis_server.url, "CHURCH_SMTP_URL": mail_server().url}
+    settings = site_settings(tmp_path, SECRET_KEY=_STRONG, **urls)
     migrations.migrate(settings)
     settings.log_dir.mkdir()
     (settings.content / "page.md").write_text("# Page")
@@ -50,7 +53,7 @@ def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "clock", "database"),
-            *("store", "jobs", "metrics", "maintenance"),
+            *("store", "jobs", "mail", "metrics", "maintenance"),
         ],
         "ok",
     ), found
