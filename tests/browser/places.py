@@ -1,4 +1,4 @@
-"""Every kind of page that a visitor can come to, and how to get there."""
+"""Every kind of page that somebody can come to, and how to get there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page, Route
 
 from church import maintenance
+from church.models.link import Purpose
 from tests.pages_fixture import write_page
 from tests.services_fixture import wait_until
 from tests.site_fixture import ROOT, Site
@@ -24,6 +25,48 @@ PAGES = {
     "members teaser": "/pages/reading-the-metrics",
     "premium teaser": "/pages/under-load",
     "page of extremes": "/pages/extremes",
+    "join": "/auth/register",
+    "join and come back": "/auth/register?next=/pages/under-load",
+    "sign in": "/auth/login",
+    "sign in and come back": "/auth/login?next=/pages/under-load",
+    "forgotten password": "/auth/forgot",
+    "mailed to confirm": "/auth/sent/register",
+    "mailed to reset": "/auth/sent/forgot",
+}
+
+# By whom they are seen, and where they are.
+OWN_PAGES = {
+    "account": ("member", "/auth/account"),
+    "account to be confirmed": ("unverified", "/auth/account"),
+    "mailed to a new address": ("member", "/auth/sent/email"),
+    "mailed once more": ("unverified", "/auth/sent/verification"),
+    "deletion": ("member", "/auth/delete"),
+    "members page": ("member", "/pages/reading-the-metrics"),
+    "teaser for the unconfirmed": ("unverified", "/pages/reading-the-metrics"),
+    "teaser for a member": ("member", "/pages/under-load"),
+    "home of an admin": ("admin", "/"),
+    "overview": ("admin", "/admin/"),
+    "members": ("admin", "/admin/members"),
+    "members sought in vain": ("admin", "/admin/members?q=zzzz"),
+    "a member": ("admin", "/admin/members/{member}"),
+    "oneself": ("admin", "/admin/members/{admin}"),
+    "jobs": ("admin", "/admin/jobs"),
+    "mails": ("admin", "/admin/mails"),
+    "audit log": ("admin", "/admin/audit"),
+}
+
+LINKS = {
+    "confirm an address": Purpose.VERIFY,
+    "confirm a new address": Purpose.CHANGE_EMAIL,
+    "choose a password": Purpose.RESET,
+    "become the admin": Purpose.FIRST_ADMIN,
+}
+
+# What is said of a link that is no longer good.
+SPENT_LINKS = {
+    "confirmed already": "/auth/verify/1.spent",
+    "moved already": "/auth/email/1.spent",
+    "reset already": "/auth/reset/1.spent",
 }
 
 _LONG = "averylongwordthatgoesonandonwithoutanyplaceatwhichitcouldbebrokenandmustnotwidenthepage"

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Windows
-from tests.browser.places import ERRORS, PAGES
+from tests.browser.people import Cast
+from tests.browser.places import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
 from tests.browser.watch import inaccessible
 from tests.services_fixture import wait_until
 from tests.site_fixture import Site
 
 
-@pytest.fixture(scope="module", params=[*PAGES, *map(str, ERRORS)])
-def place(request: pytest.FixtureRequest, chromium: Browser, demo: Site) -> Iterator[tuple[Page, Windows]]:
+@pytest.fixture(scope="module", params=[*PAGES, *OWN_PAGES, *LINKS, *SPENT_LINKS, *map(str, ERRORS)])
+def place(request: pytest.FixtureRequest, chromium: Browser, demo: Site, cast: Cast) -> Iterator[tuple[Page, Windows]]:
     """Each place of the site in turn, gone to once for all the tests that look at it."""
     windows = Windows(chromium, demo)
-    page = windows()
-    if request.param in PAGES:
-        answer = page.goto(PAGES[request.param])
-        assert answer is not None
-        assert answer.status == 200
-    else:
+    if request.param.isdigit():
+        page = windows()
         ERRORS[int(request.param)](page, request.getfixturevalue("guarded"))
         assert page.locator(".error-status").inner_text() == request.param
+    else:
+        page = _gone_to(request.param, windows, cast)
     yield page, windows
     windows.close()
+
+
+def _gone_to(name: str, windows: Windows, cast: Cast) -> Page:
+    """A window on the place, as whoever may see it."""
+    signed_in: dict[str, Any] = {}
+    if name in OWN_PAGES:
+        role, path = OWN_PAGES[name]
+        path = path.format(member=cast.user("member").ref, admin=cast.user("admin").ref)
+        signed_in = {"storage_state": cast.signed_in(role)}
+    elif name in LINKS:
+        path = cast.link(LINKS[name], "unverified" if name == "confirm an address" else "member")
+    else:
+        path = {**PAGES, **SPENT_LINKS}[name]
+    page = windows(**signed_in)
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.status == (400 if name in SPENT_LINKS else 200)
+    return page
 
 
 def test_place_makes_the_browser_complain_of_nothing(place: tuple[Page, Windows]) -> None:
