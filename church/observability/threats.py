@@ -49,6 +49,7 @@ _UNSCANNED_HEADERS: Final = re.compile(
 )
 
 _SECRET_PAIR: Final = re.compile(r"([\w.\-\[\]]{1,64})\"?\s*[=:]\s*\"?[^&\s\"'<>;,]+")
+_NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
 _PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ def is_sensitive(name: str) -> bool:
 
 def mentions_secret(text: str) -> bool:
     """Say whether `text`, a body that could not be read field by field, names one that may hold a secret."""
-    return _SENSITIVE.search(text) is not None
+    return _SENSITIVE.search(text) is not None or any(is_sensitive(name) for name in _NAMES.findall(text))
 
 
 def scan(text: str, source: str) -> tuple[Finding, ...]:

@@ -159,6 +159,7 @@ def test_secrets_are_not_scanned(client: FlaskClient, options: dict[str, Any]) -
         {"data": '{"new_password": "hunter2"' + XSS, "content_type": "text/plain"},
         {"data": '{"password": "a phrase of hunter2' + "' UNION SELECT 1--", "content_type": "application/json"},
         {"data": "password=a phrase of hunter2' UNION SELECT 1--", "content_type": "text/plain"},
+        {"data": '{"current": "a phrase of hunter2' + "' UNION SELECT 1--", "content_type": "text/plain"},
     ],
 )
 def test_secret_beside_an_attack_in_a_body_that_cannot_be_read_is_not_logged(

@@ -1,0 +1,260 @@
+"""What a member does with the account: name, password, address, devices, export, deletion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from flask import Flask
+
+from church.models import User
+from church.models.user import Role
+from church.services.sessions import Device
+from tests.browsing import JSON, Browser, account_of, attempted, audited, follow
+from tests.people import PASSWORD, add_user, sign_in, with_cookie
+
+NEW = "nine foxes in the orchard"
+
+
+@pytest.fixture
+def ada(app: Flask) -> User:
+    return add_user(app)
+
+
+@pytest.fixture
+def browser(app: Flask, ada: User) -> Browser:
+    return Browser(app, ada)
+
+
+def refs(browser: Browser) -> dict[str, bool]:
+    """The devices, and whether each is the one that asks."""
+    told = browser.get("/auth/sessions", headers=JSON).json
+    assert told is not None
+    return {device["ref"]: device["current"] for device in told["sessions"]}
+
+
+def test_account_page_shows_the_account_and_its_devices(app: Flask, ada: User, browser: Browser) -> None:
+    sign_in(app, ada, Device("203.0.113.5", "Mozilla/5.0 (iPhone) <b>Safari/605.1</b>"))
+    page = browser.get("/auth/account")
+    for text in (ada.email, "Firefox on Linux", "Safari on iPhone", "203.0.113.5", "This device"):
+        assert text is not None
+        assert text in page.text
+    assert "confirm your address" not in page.text
+    assert page.headers["Cache-Control"] == "private, no-store"
+
+
+def test_account_page_of_the_unverified_asks_to_confirm(app: Flask) -> None:
+    page = Browser(app, add_user(app, verified=False)).get("/auth/account")
+    assert "confirm your address" in page.text
+    assert 'action="/auth/verify/resend"' in page.text
+
+
+def test_program_reads_the_account(ada: User, browser: Browser) -> None:
+    told = browser.get("/auth/account", headers=JSON).json
+    assert told is not None
+    assert (told["ref"], told["email"], told["role"], told["verified"]) == (ada.ref, ada.email, "member", True)
+    assert datetime.fromisoformat(told["created_at"]) == ada.created_at
+    assert not {"id", "user_id", "password_hash", "email_key"} & set(told)
+
+
+def test_name_is_changed_and_shown_at_once(app: Flask, ada: User, browser: Browser) -> None:
+    answer = browser.submit("/auth/account", {"name": "  Ada   Lovelace ", "role": "admin", "email": "x@y.example"})
+    assert answer.location == "/auth/account"
+    page = follow(browser, answer)
+    assert 'value="Ada Lovelace"' in page
+    assert "Your name is changed." in page
+    found = account_of(app, ada.ref)
+    assert (found.name, found.role, found.email) == ("Ada Lovelace", "member", ada.email)
+
+
+@pytest.mark.parametrize("name", ['"><svg onload=x>', "{{7*7}}", "</script><script>"])
+def test_name_is_text_wherever_it_is_shown(browser: Browser, name: str) -> None:
+    browser.submit("/auth/account", {"name": name})
+    page = browser.get("/auth/account").text
+    assert name not in page or name == "{{7*7}}"
+    assert "49" not in browser.get("/auth/delete").text.split("<main", 1)[1]
+    told = browser.get("/auth/account", headers=JSON).json
+    assert told is not None
+    assert told["name"] == name
+
+
+@pytest.mark.parametrize(("name", "words"), [("", "Please fill this in."), ("n" * 81, "at most 80 characters")])
+def test_name_that_cannot_be_taken_comes_back_in_its_part_of_the_page(browser: Browser, name: str, words: str) -> None:
+    answer = browser.submit("/auth/account", {"name": name})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert 'id="profile-name-error"' in answer.text
+
+
+def test_password_is_changed_by_who_knows_it_and_other_devices_are_out(app: Flask, ada: User, browser: Browser) -> None:
+    other = Browser(app, ada)
+    with browser.client.session_transaction() as session:
+        before = dict(session)
+    answer = browser.submit("/auth/account/password", {"current": PASSWORD, "password": NEW})
+    assert "Your password is changed" in follow(browser, answer)
+    assert browser.is_signed_in()
+    assert not other.is_signed_in()
+    with app.app_context():
+        copy = with_cookie(app.test_client(), before["_user_id"])
+    assert copy.get("/auth/account", headers=JSON).status_code == 401
+    assert Browser(app).post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({"current": "not this one", "password": NEW}, "current"),
+        ({"password": NEW}, "current"),
+        ({"current": PASSWORD, "password": "short"}, "password"),
+        ({"current": PASSWORD, "password": PASSWORD}, "password"),
+        ({"current": PASSWORD}, "password"),
+    ],
+)
+def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
+    app: Flask, ada: User, browser: Browser, form: dict[str, str], field: str
+) -> None:
+    answer = browser.submit("/auth/account/password", form)
+    assert answer.status_code == 422
+    assert f'id="password-{field}-error"' in answer.text
+    assert all(f'"{typed}"' not in answer.text for typed in form.values())
+    problem = browser.post_json("/auth/account/password", form)
+    assert (problem.status_code, set(problem.get_json(force=True)["errors"])) == (422, {field})
+    assert account_of(app, ada.ref).password_hash == ada.password_hash
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({"current": "not this one", "email": "new@church.example"}, "current"),
+        ({"email": "new@church.example"}, "current"),
+        ({"current": PASSWORD, "email": "new"}, "email"),
+        ({"current": PASSWORD}, "email"),
+    ],
+)
+def test_address_that_cannot_be_taken_comes_back(browser: Browser, form: dict[str, str], field: str) -> None:
+    answer = browser.submit("/auth/account/email", form)
+    assert answer.status_code == 422
+    assert f'id="email-{field}-error"' in answer.text
+    assert f'value="{form.get("email", "")}"' in answer.text
+
+
+def test_device_is_ended_by_its_owner(app: Flask, ada: User, browser: Browser) -> None:
+    other = Browser(app, ada)
+    ref = next(ref for ref, current in refs(browser).items() if not current)
+    answer = browser.submit(f"/auth/sessions/{ref}/end")
+    assert "That device is signed out." in follow(browser, answer)
+    assert not other.is_signed_in()
+    assert browser.is_signed_in()
+    assert browser.submit(f"/auth/sessions/{ref}/end").status_code == 404
+
+
+def test_device_of_another_member_is_none_of_ones_own(app: Flask, browser: Browser) -> None:
+    other = Browser(app, add_user(app, "bob@church.example"))
+    ref = next(iter(refs(other)))
+    assert browser.submit(f"/auth/sessions/{ref}/end").status_code == 404
+    assert browser.post_json(f"/auth/sessions/{ref}/end").status_code == 404
+    assert other.is_signed_in()
+
+
+def test_device_that_ends_itself_is_at_the_login(browser: Browser) -> None:
+    answer = browser.submit(f"/auth/sessions/{next(iter(refs(browser)))}/end")
+    assert answer.location == "/auth/login"
+    assert not browser.is_signed_in()
+
+
+@pytest.mark.parametrize(("form", "stays"), [({}, True), ({"all": "0"}, True), ({"all": "1"}, False)])
+def test_all_devices_are_ended_with_or_without_this_one(
+    app: Flask, ada: User, browser: Browser, form: dict[str, str], stays: bool
+) -> None:
+    others = [Browser(app, ada) for _ in range(2)]
+    assert browser.submit("/auth/sessions/end", form).location == ("/auth/account" if stays else "/auth/login")
+    assert browser.is_signed_in() is stays
+    assert [other.is_signed_in() for other in others] == [False, False]
+
+
+def test_people_find_their_devices_on_the_account_page(browser: Browser) -> None:
+    assert browser.get("/auth/sessions").location == "/auth/account#devices"
+
+
+def test_export_is_a_file_of_everything_and_kept_by_nobody(app: Flask, ada: User, browser: Browser) -> None:
+    answer = browser.get("/auth/export")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="account-{ada.ref}.json"'
+    assert answer.mimetype == "application/json"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    found = json.loads(answer.data)
+    assert found["account"]["email"] == ada.email
+    assert len(found["devices"]) == 1
+    assert audited(app) == ["account.exported"]
+
+
+def test_export_is_not_made_for_who_does_not_read_it(app: Flask, browser: Browser) -> None:
+    assert browser.client.head("/auth/export").status_code == 200
+    assert audited(app) == []
+
+
+def test_account_is_deleted_by_who_knows_the_password(app: Flask, ada: User, browser: Browser) -> None:
+    other = Browser(app, ada)
+    assert 'action="/auth/delete"' in browser.get("/auth/delete").text
+    for form in ({}, {"password": "not this one"}):
+        answer = browser.submit("/auth/delete", form)
+        assert answer.status_code == 422
+        assert 'id="password-error"' in answer.text
+    answer = browser.submit("/auth/delete", {"password": PASSWORD})
+    assert answer.location == "/"
+    assert "Your account is deleted." in follow(browser, answer)
+    assert not browser.is_signed_in()
+    assert not other.is_signed_in()
+    assert account_of(app, ada.ref).email is None
+
+
+def test_last_admin_is_told_why_the_account_stays(app: Flask) -> None:
+    root = add_user(app, "root@church.example", role=Role.ADMIN.value)
+    browser = Browser(app, root)
+    answer = browser.submit("/auth/delete", {"password": PASSWORD})
+    assert answer.status_code == 409
+    assert 'action="/auth/delete"' in answer.text
+    assert "admin" in answer.text.split("form-errors", 1)[1]
+    assert browser.post_json("/auth/delete", {"password": PASSWORD}).status_code == 409
+    assert account_of(app, root.ref).email == root.email
+
+
+CHANGES: list[tuple[str, dict[str, str]]] = [
+    ("/auth/account", {"name": "Eve"}),
+    ("/auth/account/password", {"current": PASSWORD, "password": NEW}),
+    ("/auth/account/email", {"current": PASSWORD, "email": "new@church.example"}),
+    ("/auth/sessions/end", {"all": "1"}),
+    ("/auth/verify/resend", {}),
+    ("/auth/delete", {"password": PASSWORD}),
+    ("/auth/logout", {}),
+    ("/auth/token", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "form"), CHANGES)
+def test_change_that_another_page_asks_for_is_not_made(
+    app: Flask, ada: User, browser: Browser, path: str, form: dict[str, str]
+) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    tries: list[Callable[[], int]] = [
+        lambda: browser.client.post(path, data=form).status_code,
+        lambda: browser.client.post(path, data={**form, "csrf_token": "x"}).status_code,
+        lambda: browser.submit(path, form, headers=foreign).status_code,
+        lambda: browser.post_json(path, form, headers=foreign).status_code,
+        lambda: browser.client.post(path, data=json.dumps(form), content_type="text/plain").status_code,
+    ]
+    assert [attempt() for attempt in tries] == [400, 400, 400, 400, 415]
+    for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"):
+        browser.client.open(path, method=method, data=form, headers={"X-HTTP-Method-Override": "POST"})
+    assert browser.is_signed_in()
+    found = account_of(app, ada.ref)
+    assert (found.name, found.email, found.password_hash) == (ada.name, ada.email, ada.password_hash)
+    assert audited(app) == []
+
+
+@pytest.mark.parametrize(("path", "form"), CHANGES[:-2])
+def test_change_of_a_stranger_is_refused_and_sent_to_the_login(app: Flask, path: str, form: dict[str, str]) -> None:
+    with attempted("login", None):
+        assert Browser(app).submit(path, form).location == "/auth/login"
+        assert Browser(app).post_json(path, form).status_code == 401

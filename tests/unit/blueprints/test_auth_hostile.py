@@ -1,0 +1,125 @@
+"""What attackers send to the forms of accounts: no error of ours, no echo, and no secret in the log."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from church import create_app, migrations
+from church.config import Settings
+from church.observability import metrics
+from tests.browsing import Browser
+from tests.helpers import captured_log, grows, value, with_settings
+from tests.people import PASSWORD, add_user
+
+MARKER = "hunter2"
+SQL = "' UNION SELECT 1 FROM users--"
+FIELDS = {
+    "/auth/register": ("email", "password", "name", "next"),
+    "/auth/login": ("email", "password", "next"),
+    "/auth/forgot": ("email",),
+    "/auth/reset": ("token", "password"),
+    "/auth/reset/1.x": ("password",),
+    "/auth/verify": ("token",),
+    "/auth/first-admin/1.x": ("email", "password", "name"),
+    "/auth/account": ("name",),
+    "/auth/account/password": ("current", "password"),
+    "/auth/account/email": ("current", "email"),
+    "/auth/sessions/end": ("all",),
+    "/auth/delete": ("password",),
+}
+BODIES = ['{"a":' * 50_000, "[" * 50_000, "[]", "null", '{"email": NaN}', "{", b'{"email": "\xff"}', "email=a"]
+TYPES: list[Any] = [["a"], {"a": {"b": []}}, 1e400, -1, 10**400, 1.5]
+
+
+@pytest.fixture
+def app(settings: Settings) -> Flask:
+    """A site whose limits are out of the way."""
+    migrations.migrate(settings)
+    return create_app(with_settings(settings, **{f"limit_{name}": "10000/hour" for name in metrics.LIMITS}))
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    """A member's."""
+    return Browser(app, add_user(app))
+
+
+def body_of(path: str, **changes: Any) -> dict[str, Any]:
+    good = {"email": "eve@church.example", "password": PASSWORD, "current": PASSWORD, "name": "Eve", "token": "1.x"}
+    return {**{name: good[name] for name in FIELDS[path] if name in good}, **changes}
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_field_of_another_type_or_of_characters_that_are_none_is_refused(browser: Browser, path: str) -> None:
+    for field in FIELDS[path]:
+        for sent in (*TYPES, "a\0b", "\ud800"):
+            if field == "all" and isinstance(sent, int | float):
+                continue
+            body = json.dumps(body_of(path, **{field: sent}))
+            answer = browser.client.post(path, data=body, content_type="application/json")
+            assert (field, sent, answer.status_code) == (field, sent, 400)
+            assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_megabyte_in_a_field_is_refused_and_not_echoed(browser: Browser, path: str) -> None:
+    for field in FIELDS[path]:
+        for size, statuses in ((100_000, {400, 422}), (1_048_577, {413})):
+            body = body_of(path, **{field: "x" * size})
+            for answer in (browser.submit(path, body), browser.post_json(path, body)):
+                assert answer.status_code in statuses
+                assert len(answer.data) < 50_000
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_body_that_is_no_object_is_refused(browser: Browser, path: str) -> None:
+    for body in BODIES:
+        answer = browser.client.post(path, data=body, content_type="application/json")
+        assert (body[:20], answer.status_code) == (body[:20], 400)
+
+
+@pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/account"])
+def test_nul_in_a_form_is_refused(browser: Browser, path: str) -> None:
+    name = FIELDS[path][0]
+    assert browser.submit(path, body_of(path, **{name: "a\0b"})).status_code == 400
+    assert browser.submit(path, {"a" * 1000: "\0", **{str(n): "" for n in range(1000)}}).status_code == 413
+
+
+def sent_and_logged(browser: Browser, path: str, body: dict[str, Any]) -> str:
+    with captured_log() as sink:
+        browser.submit(path, body)
+        browser.post_json(path, body)
+        browser.client.post(path, data=json.dumps(body)[:-1], content_type="application/json")
+        browser.client.post(path, data=json.dumps(body), content_type="text/plain")
+    return json.dumps(sink.records)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_secret_that_looks_like_an_attack_is_not_in_the_log(browser: Browser, path: str) -> None:
+    secrets = {name: f"a phrase of {MARKER}{SQL}" for name in ("password", "current", "token") if name in FIELDS[path]}
+    told = sent_and_logged(browser, path, body_of(path, **secrets))
+    assert MARKER not in told
+    assert "eve@church.example" not in told
+
+
+@pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/forgot"])
+def test_attack_on_a_field_that_is_no_secret_is_seen(browser: Browser, path: str) -> None:
+    body = body_of(path, email=f"x{SQL}", password=f"a phrase of {MARKER}")
+    with (
+        grows(metrics.suspicious_activity.labels("sql_injection", "form"), by=2),
+        grows(metrics.suspicious_activity.labels("sql_injection", "json"), by=2),
+    ):
+        told = sent_and_logged(browser, path, body)
+    assert MARKER not in told
+
+
+def test_forms_that_no_field_was_filled_in_of_are_told_so(browser: Browser) -> None:
+    errors = value(metrics.security_events.labels("unexpected_error", "low"))
+    for path in FIELDS:
+        for answer in (browser.submit(path), browser.post_json(path)):
+            assert answer.status_code in ({303, 200} if path == "/auth/sessions/end" else {422})
+    assert value(metrics.security_events.labels("unexpected_error", "low")) == errors

@@ -1,0 +1,165 @@
+"""A forgotten password, the first admin, and other links that come by mail or from the console."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from church import jobs
+from church.extensions import db
+from church.models import User
+from church.models.link import Purpose
+from church.services import accounts, links
+from tests.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.people import PASSWORD, add_user
+
+NEW = "nine foxes in the orchard"
+
+
+@pytest.fixture
+def ada(app: Flask) -> User:
+    return add_user(app)
+
+
+def reset_token(app: Flask, user: User) -> str:
+    with app.app_context(), db.write() as session:
+        link = links.make(session, Purpose.RESET, session.get(User, user.id), user.email)
+        return links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+
+
+def test_forgotten_password_is_asked_for_alike_with_and_without_an_account(app: Flask, ada: User) -> None:
+    known, unknown = Browser(app), Browser(app)
+    found = []
+    for browser, email in ((known, ada.email), (unknown, "nobody@church.example")):
+        with attempted("reset", None):  # that is told when the link is used
+            answer = browser.submit("/auth/forgot", {"email": email})
+        found.append((answer.status_code, answer.location, answer.data, follow(browser, answer)))
+    assert found[0] == found[1]
+    assert found[0][1] == "/auth/sent/forgot"
+    told = [Browser(app).post_json("/auth/forgot", {"email": email}) for email in (ada.email, "nobody@church.example")]
+    assert told[0].status_code == told[1].status_code == 202
+    assert told[0].data == told[1].data
+    with app.app_context():
+        assert jobs.pending_counts()["accounts.forgot"] == 4
+
+
+def test_forgotten_password_of_what_is_no_address_comes_back(app: Flask) -> None:
+    with attempted("reset", "failed_validation"):
+        answer = Browser(app).submit("/auth/forgot", {"email": "ada"})
+    assert answer.status_code == 422
+    assert 'value="ada"' in answer.text
+    with attempted("reset", "failed_validation"):
+        assert Browser(app).submit("/auth/forgot").status_code == 422
+
+
+def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Flask, ada: User) -> None:
+    elsewhere, browser, path = Browser(app, ada), Browser(app), f"/auth/reset/{reset_token(app, ada)}"
+    page = browser.get(path)
+    assert page.status_code == 200
+    assert f'action="{path}"' in page.text
+    with attempted("reset", "success"):
+        answer = browser.submit(path, {"password": NEW})
+    assert answer.location == "/auth/login"
+    assert "Your new password is set." in follow(browser, answer)
+    assert not elsewhere.is_signed_in()
+    assert browser.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 401
+    assert browser.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
+
+
+def test_program_resets_with_the_token_in_the_body(app: Flask, ada: User) -> None:
+    with attempted("reset", "success"):
+        answer = Browser(app).post_json("/auth/reset", {"token": reset_token(app, ada), "password": NEW})
+    assert answer.status_code == 200
+    with attempted("reset", "failed_validation"):
+        assert Browser(app).post_json("/auth/reset", {"password": NEW}).status_code == 422
+
+
+def test_weak_password_comes_back_and_leaves_the_link_good(app: Flask, ada: User) -> None:
+    browser, path = Browser(app), f"/auth/reset/{reset_token(app, ada)}"
+    for weak in ("short", "", "x" * 257):
+        with attempted("reset", "failed_validation"):
+            answer = browser.submit(path, {"password": weak})
+        assert answer.status_code == 422
+        assert f'action="{path}"' in answer.text
+    assert browser.submit(path, {"password": NEW}).status_code == 303
+
+
+def test_link_that_is_no_longer_good_offers_another(app: Flask, ada: User) -> None:
+    token = reset_token(app, ada)
+    Browser(app).submit(f"/auth/reset/{token}", {"password": NEW})
+    for bad in (token, "1.x", "x"):
+        browser = Browser(app)
+        with attempted("reset", "failed_credentials"):
+            answer = browser.submit(f"/auth/reset/{bad}", {"password": NEW})
+        for shown in (answer, browser.get(f"/auth/reset/{bad}")):
+            assert shown.status_code == 400
+            assert "This link has been used, is too old, or is not complete." in shown.text
+            assert 'action="/auth/forgot"' in shown.text
+        problem = browser.get(f"/auth/reset/{bad}", headers=JSON)
+        assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
+
+
+def test_link_of_another_purpose_resets_nothing(app: Flask, ada: User) -> None:
+    with app.app_context(), db.write() as session:
+        link = links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
+        token = links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+    assert Browser(app).submit(f"/auth/reset/{token}", {"password": NEW}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["verify", "reset", "email", "first-admin"])
+def test_address_of_a_link_is_told_to_no_other_site_and_kept_by_nobody(app: Flask, kind: str) -> None:
+    answer = Browser(app).get(f"/auth/{kind}/1.x")
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.fixture
+def first_admin(app: Flask) -> str:
+    """The path of the link that the console prints."""
+    with app.app_context():
+        address = accounts.first_admin_address()
+    assert address is not None
+    return "/auth/first-admin/" + address.rpartition("/")[2]
+
+
+ADMIN = {"email": "root@church.example", "name": "Root", "password": NEW}
+
+
+def test_first_admin_is_made_by_the_link_of_the_console_once(app: Flask, first_admin: str) -> None:
+    browser = Browser(app)
+    assert f'action="{first_admin}"' in browser.get(first_admin).text
+    with attempted("registration", "success"):
+        answer = browser.submit(first_admin, ADMIN)
+    assert answer.location == "/auth/login"
+    made = browser.post_json("/auth/login", ADMIN).json
+    assert made is not None
+    user = account_of(app, made["ref"])
+    assert (user.role, user.source, user.verified_at is not None) == ("admin", "first_admin", True)
+    with attempted("registration", "failed_credentials"):
+        assert Browser(app).submit(first_admin, {**ADMIN, "email": "other@church.example"}).status_code == 400
+    assert Browser(app).get(first_admin).status_code == 400
+
+
+def test_first_admins_form_comes_back_until_it_can_be_taken(app: Flask, first_admin: str) -> None:
+    browser = Browser(app)
+    with attempted("registration", "failed_validation"):
+        answer = browser.submit(first_admin, {**ADMIN, "password": "short"})
+    assert answer.status_code == 422
+    assert f'action="{first_admin}"' in answer.text
+    assert 'value="root@church.example"' in answer.text
+    assert browser.submit(first_admin, ADMIN).status_code == 303
+
+
+def test_new_address_is_confirmed_in_another_browser(app: Flask, ada: User) -> None:
+    browser, other = Browser(app, ada), Browser(app)
+    answer = browser.submit("/auth/account/email", {"current": PASSWORD, "email": "new@church.example"})
+    assert answer.location == "/auth/sent/email"
+    assert mails_queued(app) == [("change_email", "new@church.example"), ("email_changing", ada.email)]
+    path = f"/auth/email/{link_token(app, 'change_email')}"
+    assert f'action="{path}"' in other.get(path).text
+    assert other.get(path, headers=JSON).json == {"state": "ask"}
+    assert account_of(app, ada.ref).email == ada.email
+    assert other.submit(path).location == "/auth/account"
+    assert account_of(app, ada.ref).email == "new@church.example"
+    for bad in (other.submit(path), other.get(path), other.get(path, headers=JSON)):
+        assert bad.status_code == 400
