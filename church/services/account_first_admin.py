@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.errors import FieldErrors
 from church.extensions import db
-from church.models import User
+from church.models import Link, User
 from church.models.link import Purpose
 from church.models.user import Role
 from church.services import account_fields, account_rows, audit, links, passwords
@@ -27,6 +27,12 @@ def has_admin() -> bool:
 def _has_admin(session: Session) -> bool:
     admins = select(User.id).where(User.role == Role.ADMIN.value, User.disabled_at.is_(None), User.deleted_at.is_(None))
     return session.scalars(admins.limit(1)).first() is not None
+
+
+def _take_turn(session: Session) -> None:
+    """Wait for whoever uses such a link at this moment, be it another one: two hosts may each have made theirs."""
+    every = select(Link.id).where(Link.purpose == Purpose.FIRST_ADMIN.value)
+    session.scalars(every.order_by(Link.id).with_for_update()).all()
 
 
 def first_admin_address() -> str | None:
@@ -48,8 +54,8 @@ def become_admin(token: str, email: str, password: str, name: str, device: Devic
         address, name = account_fields.new_account(email, password, name)
         hashed = passwords.hash_password(password)
         with db.write() as session:
+            _take_turn(session)
             links.redeem(session, token, Purpose.FIRST_ADMIN)
-            links.void(session, None, Purpose.FIRST_ADMIN)  # waits for whoever uses another one at this moment
             if _has_admin(session):
                 raise links.LinkError
             user = account_rows.add(

@@ -1,0 +1,202 @@
+"""What many do to one account at the same moment, on both databases."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from church.errors import ChurchError, ConflictError
+from church.extensions import db
+from church.models import User
+from church.observability import metrics
+from church.services import accounts, links, sessions
+from church.services.audit import Actor
+from church.services.links import LinkError, Purpose
+from tests.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    admin,
+    audited,
+    find_user,
+    forgotten_token,
+    mailed_token,
+    mails,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+from tests.helpers import grows
+
+pytestmark = pytest.mark.services
+
+Act = Callable[[], Any]
+
+
+@pytest.fixture(autouse=True)
+def _site(on_both: Flask) -> None:
+    """A site on each database."""
+
+
+def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
+    """What each act gave or raised; all begin together, each in a thread and a context of its own."""
+    start = threading.Barrier(len(acts))
+    results: list[Any] = [None] * len(acts)
+
+    def run(number: int, act: Act) -> None:
+        with app.app_context():
+            start.wait(30)
+            try:
+                results[number] = act()
+            except Exception as error:  # noqa: BLE001 - the test looks at it
+                results[number] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def kinds(results: Sequence[Any]) -> Counter[str]:
+    """How many succeeded, and how many were refused by what."""
+    return Counter(type(result).__name__ if isinstance(result, Exception) else "done" for result in results)
+
+
+def count_of(email: str) -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).where(User.email_key == email.casefold())) or 0
+
+
+def test_fifty_registrations_of_one_address_make_one_account(on_both: Flask) -> None:
+    made = metrics.user_registrations.labels("web")
+    tried = metrics.auth_attempts
+    spellings = [EMAIL, EMAIL.title(), EMAIL.upper(), f" {EMAIL}", "ADA@example.org"]
+    with grows(made, 1), grows(tried.labels("registration", "success"), 1):
+        results = at_once(on_both, [lambda n=n: register(spellings[n % 5], f"{PASSWORD} {n}") for n in range(50)])
+    refused = [result for result in results if not isinstance(result, str)]
+    # Nobody but the database may turn one away, for now.
+    assert all(isinstance(error, ChurchError) and error.status == 503 for error in refused), refused
+    assert count_of(EMAIL) == 1
+    assert results.count(the_user().ref) == 1
+    assert len(set(results)) == len(results)
+    assert len(mails("verify")) == 1
+    assert len(mails("already_registered")) == min(5, len(results) - len(refused) - 1)
+    assert audited() == ["account.registered"]
+
+
+def test_link_that_many_see_open_is_used_by_one(on_both: Flask) -> None:
+    token = str(accounts.first_admin_address()).rpartition("/")[2]
+    seen = threading.Barrier(2 if db_is_postgresql() else 1)
+
+    def redeem() -> None:
+        with db.write() as session:
+            assert links.find(session, token, Purpose.FIRST_ADMIN)
+            seen.wait(30)  # on SQLite writers come one by one, and wait for nobody
+            links.redeem(session, token, Purpose.FIRST_ADMIN)
+
+    assert kinds(at_once(on_both, [redeem] * 2)) == {"done": 1, "LinkError": 1}
+
+
+def test_one_link_verifies_once(on_both: Flask) -> None:
+    register()
+    token = mailed_token("verify")
+    results = at_once(on_both, [lambda: accounts.verify(token, Actor())] * 8)
+    assert kinds(results) == {"done": 1, "LinkError": 7}
+    assert audited().count("account.verified") == 1
+
+
+def test_one_link_resets_once(on_both: Flask) -> None:
+    member()
+    token = forgotten_token()
+    passwords = [f"{OTHER_PASSWORD} {n}" for n in range(6)]
+    results = at_once(on_both, [lambda p=p: accounts.reset(token, p, DEVICE) for p in passwords])
+    assert kinds(results) == {"done": 1, "LinkError": 5}
+    winner = next(p for p, result in zip(passwords, results, strict=True) if result is None)
+    assert signed_in(password=winner)
+
+
+def test_one_of_many_becomes_the_first_admin_by_one_link(on_both: Flask) -> None:
+    token = str(accounts.first_admin_address()).rpartition("/")[2]
+    acts = [lambda n=n: accounts.become_admin(token, f"root{n}@example.org", PASSWORD, "", DEVICE) for n in range(6)]
+    assert kinds(at_once(on_both, acts)) == {"done": 1, "LinkError": 5}
+    assert audited() == ["account.registered"]
+
+
+def test_one_of_two_links_makes_the_first_admin(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(links, "void", lambda *_args: None)  # as where two hosts make theirs at the same moment
+        tokens = [str(accounts.first_admin_address()).rpartition("/")[2] for _ in range(2)]
+    acts = [
+        lambda n=n, t=t: accounts.become_admin(t, f"root{n}@example.org", PASSWORD, "", DEVICE)
+        for n, t in enumerate(tokens)
+    ]
+    assert kinds(at_once(on_both, acts)) == {"done": 1, "LinkError": 1}
+    assert count_admins() == 1
+
+
+def count_admins() -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).where(User.role == "admin", User.deleted_at.is_(None))) or 0
+
+
+def test_two_last_admins_who_delete_themselves_leave_one(on_both: Flask) -> None:
+    emails = ["root@example.org", "second@example.org"]
+    for email in emails:
+        admin(email)
+    signed = [signed_in(email) for email in emails]
+    results = at_once(on_both, [lambda s=s: accounts.delete(s, PASSWORD, DEVICE) for s in signed])
+    assert kinds(results) == {"done": 1, ConflictError.__name__: 1}
+    assert count_admins() == 1
+
+
+def test_two_members_who_take_one_address_are_one_who_has_it(on_both: Flask) -> None:
+    wanted = "wanted@example.org"
+    tokens = []
+    for email in ("ada@example.org", "bob@example.org"):
+        member(email)
+        accounts.ask_email_change(signed_in(email), PASSWORD, wanted, DEVICE)
+        tokens.append(mailed_token("change_email", wanted))
+    results = at_once(on_both, [lambda t=t: accounts.confirm_email(t, DEVICE) for t in tokens])
+    assert kinds(results) == {"done": 1, LinkError.__name__: 1}
+    assert count_of(wanted) == 1
+    assert [find_user(email) for email in ("ada@example.org", "bob@example.org")].count(None) == 1
+
+
+def test_password_is_changed_by_one_of_many_devices(on_both: Flask) -> None:
+    member()
+    devices = [signed_in() for _ in range(4)]
+    words = [f"{OTHER_PASSWORD} {n}" for n in range(4)]
+    acts = [
+        lambda d=d, w=w: accounts.change_password(d, PASSWORD, w, DEVICE) for d, w in zip(devices, words, strict=True)
+    ]
+    results = at_once(on_both, acts)
+    done = [n for n, result in enumerate(results) if isinstance(result, str)]
+    assert len(done) == 1
+    assert kinds(results)["ConflictError"] + kinds(results)["FieldErrors"] == 3
+    assert sessions.load(results[done[0]]) is not None
+    assert sessions.active_count() == 1
+    assert signed_in(password=words[done[0]])
+
+
+def test_reset_against_change_of_password_leaves_one_password_and_no_open_link(on_both: Flask) -> None:
+    member()
+    me, token = signed_in(), forgotten_token()
+    acts: list[Act] = [
+        lambda: accounts.reset(token, f"{OTHER_PASSWORD} 1", DEVICE),
+        lambda: accounts.change_password(me, PASSWORD, f"{OTHER_PASSWORD} 2", DEVICE),
+    ]
+    results = at_once(on_both, acts)
+    assert kinds(results)["done"] == 1, results
+    refused = next(result for result in results if isinstance(result, Exception))
+    assert refused.status < 500
+    assert links.peek(token, Purpose.RESET) is None

@@ -1,0 +1,124 @@
+"""The whole life of an account, on both databases: what the unit tests look at piece by piece on SQLite."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask import Flask
+
+from church.extensions import db
+from church.models import User
+from church.services import account_removal, accounts, audit, links, sessions
+from church.services.account_attempts import CredentialsError
+from church.services.audit import Actor
+from church.services.links import LinkError, Purpose
+from tests.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    admin,
+    audited,
+    change_user,
+    find_user,
+    forgotten_token,
+    mailed_token,
+    mails,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+
+pytestmark = pytest.mark.services
+
+NEW = "ada@new.example.org"
+
+
+@pytest.fixture(autouse=True)
+def _site(on_both: Flask) -> None:
+    """A site on each database."""
+
+
+def test_account_lives_from_registration_to_deletion() -> None:
+    ref = register()
+    assert not signed_in().verified
+    assert accounts.verify(mailed_token("verify"), Actor()) == ref
+    first, second = signed_in(), signed_in()
+    token = accounts.change_password(first, PASSWORD, OTHER_PASSWORD, DEVICE)
+    assert sessions.load(second.token) is None
+    me = sessions.load(token)
+    assert me is not None
+    accounts.ask_email_change(me, OTHER_PASSWORD, NEW, DEVICE)
+    accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
+    accounts.reset(forgotten_token(NEW), PASSWORD, DEVICE)
+    me = signed_in(NEW)
+    accounts.rename(me, "Augusta", DEVICE)
+    exported = json.loads(json.dumps(accounts.export(me, DEVICE)))
+    assert (exported["account"]["name"], exported["account"]["email"]) == ("Augusta", NEW)
+    accounts.delete(me, PASSWORD, DEVICE)
+    assert (find_user(EMAIL), find_user(NEW)) == (None, None)
+    assert [mail.template for mail in mails()] == ["account_deleted"]
+    assert [entry.action for entry in audit.entries(subject_ref=ref, limit=100)][::-1] == audited()
+    assert audited()[-3:] == ["account.renamed", "account.exported", "account.deleted"]
+
+
+def test_second_registration_is_a_mail_to_the_owner() -> None:
+    refs = {register(), register(EMAIL.upper(), OTHER_PASSWORD)}
+    assert len(refs) == 2
+    assert the_user().ref in refs
+    assert [mail.template for mail in mails()] == ["verify", "already_registered"]
+
+
+def test_withheld_mail_leaves_the_former_link_good() -> None:
+    member()
+    for _ in range(7):
+        token = forgotten_token()
+    assert len(mails("reset")) == 5
+    assert links.peek(token, Purpose.RESET) is not None
+
+
+def test_address_that_was_taken_meanwhile_is_refused_and_rolled_back() -> None:
+    member()
+    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    register(NEW)
+    with pytest.raises(LinkError):
+        accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
+    assert the_user().email == EMAIL
+
+
+@pytest.mark.parametrize("typed", ["nobody@example.org", "nobody\0@example.org", "\udc80", "x" * 10_000, "'; --"])
+def test_sign_in_with_what_no_database_takes_is_a_wrong_password(typed: str) -> None:
+    with pytest.raises(CredentialsError):
+        accounts.sign_in(typed, PASSWORD, DEVICE, StubGate())
+
+
+@pytest.mark.parametrize("token", ["9223372036854775808.x", "999999999999999999.x", "1.\0", "\0.x"])
+def test_link_that_no_database_takes_is_a_bad_link(token: str) -> None:
+    with pytest.raises(LinkError):
+        accounts.verify(token, Actor())
+
+
+def test_first_admin_comes_by_a_link_and_is_kept() -> None:
+    token = str(accounts.first_admin_address()).rpartition("/")[2]
+    accounts.become_admin(token, "root@example.org", PASSWORD, "Root", DEVICE)
+    assert signed_in("root@example.org").is_admin
+    assert accounts.first_admin_address() is None
+    admin("second@example.org")
+    accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
+    assert accounts.has_admin()
+
+
+def test_old_unverified_account_is_forgotten() -> None:
+    register()
+    user = the_user()
+    member("bob@example.org")
+    change_user(user.id, created_at=user.created_at - 2 * account_removal.KEEP_UNVERIFIED)
+    account_removal.forget_unverified({})
+    with db.read() as session:
+        row = session.get(User, user.id)
+    assert row is not None
+    assert row.deleted_at is not None
+    assert the_user("bob@example.org").deleted_at is None
