@@ -25,7 +25,7 @@ class Product(Base):
     description: Mapped[str] = mapped_column(PlainText)
     features: Mapped[list[Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
     position: Mapped[int] = mapped_column(default=0)
-    """Its place on the pricing page, from ``church_position``; then by price."""
+    """Its place on the pricing page, from ``church_order``; then by price."""
     active: Mapped[bool]
     fetched_at: Mapped[datetime]
 

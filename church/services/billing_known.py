@@ -1,0 +1,59 @@
+"""What the database knows already of Stripe's objects: whether they are this site's, and whose."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+
+from church.extensions import db
+from church.models import Checkout, Customer, LedgerEntry, Price, Product, Subscription, User
+from church.services.billing_reading import ENDED
+
+
+def owner_of_customer(stripe_id: str) -> int | None:
+    """The member who is that customer."""
+    with db.read() as session:
+        return session.scalars(select(Customer.user_id).where(Customer.stripe_id == stripe_id)).one_or_none()
+
+
+def user_of_ref(ref: str) -> int | None:
+    """The account of that public name."""
+    with db.read() as session:
+        return session.scalars(select(User.id).where(User.ref == ref)).one_or_none()
+
+
+def owner_of_checkout(stripe_session: str, ref: str | None) -> int | None:
+    """The member whose checkout a session is, by Stripe's name of it or by ours."""
+    ours = or_(Checkout.stripe_session == stripe_session, Checkout.ref == ref)
+    with db.read() as session:
+        return session.scalars(select(Checkout.user_id).where(ours).limit(1)).one_or_none()
+
+
+def plan_of_subscription(stripe_id: str) -> str | None:
+    """The plan of a subscription that is here already."""
+    with db.read() as session:
+        return session.scalars(select(Subscription.plan).where(Subscription.stripe_id == stripe_id)).one_or_none()
+
+
+def plan_of_product(stripe_id: str) -> str | None:
+    """The plan that a product is."""
+    with db.read() as session:
+        return session.scalars(select(Product.plan).where(Product.stripe_id == stripe_id)).one_or_none()
+
+
+def is_price(stripe_id: str) -> bool:
+    """Whether a price is here."""
+    with db.read() as session:
+        return session.scalars(select(Price.id).where(Price.stripe_id == stripe_id)).first() is not None
+
+
+def is_booked(payment: str) -> bool:
+    """Whether a payment is in the ledger."""
+    with db.read() as session:
+        return session.scalars(select(LedgerEntry.id).where(LedgerEntry.stripe_payment == payment)).first() is not None
+
+
+def living_subscriptions(customer: str) -> list[str]:
+    """Stripe's ids of a customer's subscriptions that have not ended, as far as is known here."""
+    query = select(Subscription.stripe_id).join(Customer, Customer.id == Subscription.customer_id)
+    with db.read() as session:
+        return list(session.scalars(query.where(Customer.stripe_id == customer, Subscription.status.not_in(ENDED))))
