@@ -1,4 +1,4 @@
-"""What ``flask church run`` keeps running: the embedded store, gunicorn and the worker process, side by side.
+"""What ``flask church run`` keeps running, side by side: the embedded store, gunicorn, the worker, the test till.
 
 In production systemd does this (ops/systemd); here one command, one signal and no other tool are enough.
 """
@@ -69,6 +69,8 @@ def children(settings: Settings) -> list[Child]:
     gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
     work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
     found = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
+    if settings.till:
+        found.append(Child("till", (python, "-m", "church.till"), after=_HEAD_START))
     if settings.redis_url is None:
         # It keeps nothing on disk, and a kill keeps it from removing the socket of the one that comes after it.
         found.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))

@@ -51,7 +51,10 @@ def serve(settings: Settings) -> int:
         where = f"cannot listen on {settings.till_address}: {error.strerror}"
         print(f"test till: {where}. Stop what listens there or set CHURCH_TILL_BIND.", file=sys.stderr)
         return 1
-    workers: list[Greenlet] = [gevent.spawn(_deliver, till, Sender(till, settings)), gevent.spawn(_follow_clock, till)]
+    workers: list[Greenlet[..., None]] = [
+        gevent.spawn(_deliver, till, Sender(till, settings)),
+        gevent.spawn(_follow_clock, till),
+    ]
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, 1)
     server.serve_forever()

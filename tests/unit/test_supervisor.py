@@ -156,10 +156,15 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog):
     assert "already run by process 4711" in caplog.text
 
 
-def test_children_without_redis_are_the_store_then_gunicorn_and_the_worker(tmp_path):
-    assert [child.name for child in children(site_settings(tmp_path))] == ["store", "web", "work"]
+def test_children_without_redis_and_stripe_are_the_store_then_gunicorn_the_worker_and_the_till(tmp_path):
+    assert [child.name for child in children(site_settings(tmp_path))] == ["store", "web", "work", "till"]
+
+
+def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
+    for another in ({"STRIPE_SECRET_KEY": "sk_test_1"}, {"STRIPE_API_BASE": "http://127.0.0.1:1"}):
+        assert [child.name for child in children(site_settings(tmp_path, **another))] == ["store", "web", "work"]
 
 
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
-    assert [child.name for child in children(settings)] == ["web", "work"]
+    assert [child.name for child in children(settings)] == ["web", "work", "till"]
