@@ -21,6 +21,7 @@ from church.blueprints.auth.answers import (
     signed_in,
 )
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json
 from church.limits import limited
 from church.services import accounts, sessions
@@ -73,5 +74,7 @@ def change_password() -> AnyResponse:
     """Take another password, for who knows the present one; every other device has to sign in again."""
     with parsed() as form:
         current, new = form.text("current", PASSWORD_MOST), form.text("password", PASSWORD_MOST)
-    identity.begin(accounts.change_password(signed_in(), current, new, device()))
+    member = signed_in()
+    with asked_again(member):
+        identity.begin(accounts.change_password(member, current, new, device()))
     return done("Your password is changed, and your other devices are signed out.", ACCOUNT)

@@ -22,6 +22,7 @@ from church.blueprints.auth.answers import (
     signed_in,
 )
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json
 from church.limits import limited
 from church.services import accounts, links
@@ -40,7 +41,9 @@ def change_email() -> AnyResponse:
     """Have a link mailed to the new address; the old one stays until it is used."""
     with parsed() as form:
         current, email = form.text("current", PASSWORD_MOST), form.text("email")
-    accounts.ask_email_change(signed_in(), current, email, device())
+    member = signed_in()
+    with asked_again(member):
+        accounts.ask_email_change(member, current, email, device())
     return sent("email", "We have sent a mail to the new address. Open the link in it to make it yours here.")
 
 

@@ -2,14 +2,22 @@
 
 Wrong passwords are counted per account, also for addresses that have none. Once they are used up, each client has
 one try in the window: the owner gets in with the right password, a guesser with many clients has a guess for each.
+Whoever is signed in and is asked for the password once more is counted apart, so that no stranger can use that up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from church import telemetry
+from church.errors import FieldErrors
 from church.limits import client, count, spent
+from church.services.account_changes import WRONG_PASSWORD
 from church.services.account_fields import key_hash, parsed_address
+from church.services.accounts import ThrottledError
+from church.services.sessions import SignedIn
 
 _LIMIT = "login_account"
 
@@ -40,3 +48,21 @@ def gate_of(email: str) -> LoginGate:
     """The gate of what was typed as an address, for the client of the request under way."""
     found = parsed_address(email)
     return LoginGate(account=key_hash(found.key if found else email.strip().casefold()), client=client())
+
+
+@contextmanager
+def asked_again(member: SignedIn) -> Iterator[None]:
+    """Count wrong passwords of who is signed in: a stolen session is no place to guess at leisure.
+
+    Raises ThrottledError where they are used up.
+    """
+    left = spent(_LIMIT, "again", member.ref)
+    if left is not None:
+        telemetry.track_rate_limit(_LIMIT)
+        raise ThrottledError(retry_after=left)
+    try:
+        yield
+    except FieldErrors as error:
+        if WRONG_PASSWORD in error.errors.values():
+            count(_LIMIT, "again", member.ref)
+        raise

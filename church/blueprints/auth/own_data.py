@@ -11,6 +11,7 @@ from church import identity
 from church.access import SIGNED_IN, allow
 from church.blueprints.auth.answers import PASSWORD_MOST, device, done, page, parsed, shown_again, signed_in
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.gate import asked_again
 from church.limits import limited
 from church.services import accounts
 
@@ -46,6 +47,8 @@ def delete() -> AnyResponse:
     """Empty the account for good."""
     with parsed() as form:
         password = form.text("password", PASSWORD_MOST)
-    accounts.delete(signed_in(), password, device())
+    member = signed_in()
+    with asked_again(member):
+        accounts.delete(member, password, device())
     identity.end()
     return done("Your account is deleted.", "/")

@@ -9,10 +9,14 @@ from datetime import datetime
 import pytest
 from flask import Flask
 
+from church import create_app, migrations
+from church.config import Settings
 from church.models import User
 from church.models.user import Role
+from church.observability import metrics
 from church.services.sessions import Device
 from tests.browsing import JSON, Browser, account_of, attempted, audited, follow
+from tests.helpers import grows, with_settings
 from tests.people import PASSWORD, add_user, sign_in, with_cookie
 
 NEW = "nine foxes in the orchard"
@@ -122,6 +126,38 @@ def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
     problem = browser.post_json("/auth/account/password", form)
     assert (problem.status_code, set(problem.get_json(force=True)["errors"])) == (422, {field})
     assert account_of(app, ada.ref).password_hash == ada.password_hash
+
+
+def test_password_is_guessed_at_from_inside_no_more_often_than_from_outside(settings: Settings) -> None:
+    migrations.migrate(settings)
+    app = create_app(with_settings(settings, limit_login_account="3/hour"))
+    user = add_user(app)
+    thief, owner = Browser(app, user), Browser(app, user, address="198.51.100.7")
+    wrong = [
+        ("/auth/account/password", {"current": "not this one", "password": NEW}),
+        ("/auth/account/email", {"current": "not this one", "email": "new@church.example"}),
+        ("/auth/delete", {"password": "not this one"}),
+    ]
+    assert thief.post_json(wrong[0][0], {"current": PASSWORD, "password": "short"}).status_code == 422  # no guess
+    assert [thief.post_json(path, form).status_code for path, form in wrong] == [422] * 3
+    with grows(metrics.rate_limit_hits.labels("login_account"), by=6):
+        for browser in (thief, owner):
+            for path, form in wrong:
+                answer = browser.post_json(path, {**form, **{n: PASSWORD for n in ("current",) if n in form}})
+                assert answer.status_code == 429
+                assert int(answer.headers["Retry-After"]) > 0
+    assert Browser(app).post_json("/auth/login", {"email": user.email, "password": PASSWORD}).status_code == 200
+
+
+def test_password_is_changed_however_often_strangers_guess(settings: Settings) -> None:
+    migrations.migrate(settings)
+    app = create_app(with_settings(settings, limit_login_account="3/hour"))
+    user = add_user(app)
+    owner, stranger = Browser(app, user), Browser(app)
+    for _ in range(5):
+        stranger.post_json("/auth/login", {"email": user.email, "password": "not this one"})
+    changed = owner.post_json("/auth/account/password", {"current": PASSWORD, "password": NEW})
+    assert changed.status_code == 200
 
 
 @pytest.mark.parametrize(
