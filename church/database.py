@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import uniform
@@ -26,7 +26,7 @@ from church.database_errors import DatabaseBusyError, DatabaseDownError, is_lock
 from church.engines import Engines, is_sqlite, make_engines, probe_engine
 from church.errors import UnavailableError
 
-__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed"]
+__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed", "after_commit"]
 
 # Seconds.
 WRITE_WAIT = 5.0
@@ -34,6 +34,7 @@ READ_WAIT = 1.0
 PROBE_AGE = 1.0
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
+_AFTER_COMMIT = "church_after_commit"
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ class Database:
                     yield session
                     session.flush()
                 connection.commit()
+            for done in session.info.get(_AFTER_COMMIT, ()):
+                done()
         finally:
             state.writing.now = False
 
@@ -160,6 +163,11 @@ class Database:
         state.probed = None
         if state.pid == os.getpid() and state.engines is not None:
             state.engines.dispose()
+
+
+def after_commit(session: Session, done: Callable[[], None]) -> None:
+    """Have ``done`` called when what the caller's ``db.write()`` has written is everybody's; never if that fails."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(done)
 
 
 def _probe(engine: Engine) -> Probed:

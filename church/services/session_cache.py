@@ -1,4 +1,8 @@
-"""What one process remembers of sign-ins for a moment, found and not found alike."""
+"""What one process remembers of sign-ins for a moment, found and not found alike.
+
+It is forgotten as soon as any process of the host says that a sign-in has ended (``church.host_mark``); what another
+host ends is found out by time.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from church.host_mark import HostMark
 from church.services.session_lookup import SignedIn
 
 FRESH_SECONDS = 1.5
@@ -26,8 +31,10 @@ class SessionCache:
     Every operation is one step under the GIL and never waits, so that no lock is needed between greenlets.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, mark: HostMark, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._mark = mark
+        self._seen = b""
         self._pid = os.getpid()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self.generation = 0
@@ -35,8 +42,9 @@ class SessionCache:
 
     def get(self, name: str, since: float = 0.0) -> tuple[bool, SignedIn | None]:
         """Whether ``name`` is known, from a read after ``since`` (seconds since 1970), and what it is."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
+        mark = self._mark.read()
+        if self._pid != os.getpid() or self._seen != mark:
+            self._pid, self._seen = os.getpid(), mark
             self.clear()
         entry = self._entries.get(name)
         if entry is None or self._clock() - entry.at > FRESH_SECONDS or entry.read_at < since:
@@ -53,6 +61,10 @@ class SessionCache:
         self.generation += 1
         for name in names:
             self._keep(name, None)
+
+    def tell(self) -> None:
+        """Have every process of this host forget what it remembers: what has ended is in the database by now."""
+        self._mark.change()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,8 +1,8 @@
 """Sign-ins: who a token belongs to, on which devices a member is signed in, and how that ends.
 
 A token is 256 random bits that its browser holds; the database has its SHA-256 alone. What a token stands for is
-remembered for a second and a half in each process (``session_cache``), so that every worker sees the end of a sign-in
-within two seconds, and the one that ended it at once.
+remembered for a second and a half in each process (``session_cache``): all workers of a host see the end of a sign-in
+at once, those of another host within two seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import settings
+from church.config import Settings, settings
+from church.database import after_commit
 from church.extensions import db
+from church.host_mark import HostMark
 from church.models.base import utc_now
 from church.models.link import Link
 from church.models.sign_in import SignIn
@@ -66,7 +68,8 @@ class DeviceView:
 
 def init_app(app: Flask) -> None:
     """Give ``app`` its memory of sign-ins; nothing is read yet."""
-    app.extensions["sessions"] = SessionCache()
+    site: Settings = app.config["CHURCH"]
+    app.extensions["sessions"] = SessionCache(HostMark(site.instance / "sign-ins.mark"))
     app.extensions["session_touch"] = Toucher(app)
 
 
@@ -146,8 +149,9 @@ def active_count() -> int:
 
 
 def forget_cached() -> None:
-    """Let this process read every sign-in anew."""
+    """Let every process of this host read the sign-ins anew; to be called after the commit."""
     _cache().clear()
+    _cache().tell()
 
 
 def _cache() -> SessionCache:
@@ -175,6 +179,7 @@ def _end_where(session: Session, *conditions: Any) -> int:
     """Delete rows, and let this process take them for ended now: its own transaction is not seen by others yet."""
     ended = session.execute(delete(SignIn).where(*conditions).returning(SignIn.token_hash, SignIn.ref)).all()
     _cache().end(name for token_hash, ref in ended for name in (token_hash, ref))
+    after_commit(session, _cache().tell)
     return len(ended)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from church import database
 from church.config import Settings
-from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed
+from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed, after_commit
 from church.engines import probe_engine, sqlite_path
 from church.migrations import head, migrate
 from church.models import PageText, Schedule
@@ -69,6 +69,17 @@ def test_write_that_raises_is_rolled_back_and_the_next_one_works(db: Database) -
     with db.write() as session:
         session.add(a_text("next"))
     assert slugs(db) == ["next"]
+
+
+def test_what_waits_for_the_commit_is_done_after_it_and_never_without(db: Database) -> None:
+    seen: list[list[str]] = []
+    with db.write() as session:
+        session.add(a_text("kept"))
+        after_commit(session, lambda: seen.append(slugs(db)))
+    with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
+        after_commit(session, lambda: seen.append(["never"]))
+        raise ZeroDivisionError
+    assert seen == [["kept"]]
 
 
 def test_write_inside_a_write_raises_what_to_do(db: Database) -> None:

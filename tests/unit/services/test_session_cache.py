@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+from church.host_mark import HostMark
 from church.services import session_cache
 from church.services.session_cache import FRESH_SECONDS, SessionCache
 from church.services.session_lookup import SignedIn
@@ -30,8 +32,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cache(clock: Clock) -> SessionCache:
-    return SessionCache(clock)
+def cache(clock: Clock, tmp_path: Path) -> SessionCache:
+    return SessionCache(HostMark(tmp_path / "mark"), clock)
 
 
 def test_found_and_not_found_are_known_for_a_moment(cache: SessionCache, clock: Clock) -> None:
@@ -95,3 +97,25 @@ def test_signed_in_does_not_show_token_or_address() -> None:
     assert "raw" not in repr(ADA)
     assert "@" not in repr(ADA)
     assert ADA.get_id() == "raw"
+
+
+def test_what_another_process_ends_is_forgotten_here_at_the_next_look(tmp_path: Path, clock: Clock) -> None:
+    here, there = (SessionCache(HostMark(tmp_path / "mark"), clock) for _ in range(2))
+    assert here.get("a") == UNKNOWN
+    here.put("a", ADA, here.generation)
+    there.end(["a"])
+    assert here.get("a") == (True, ADA)  # not committed yet
+    reading = here.generation
+    there.tell()
+    assert here.get("a") == UNKNOWN
+    here.put("a", ADA, reading)
+    assert here.get("a") == UNKNOWN
+
+
+def test_disk_that_takes_no_mark_leaves_the_end_to_time(tmp_path: Path, clock: Clock) -> None:
+    cache = SessionCache(HostMark(tmp_path / "no folder" / "mark"), clock)
+    cache.put("a", ADA, cache.generation)
+    cache.tell()
+    assert cache.get("a") == (True, ADA)
+    clock.now += FRESH_SECONDS + 0.01
+    assert cache.get("a") == UNKNOWN

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from church import create_app
 from church.config import Settings
 from church.database_errors import DatabaseDownError
 from church.extensions import db
+from church.host_mark import HostMark
 from church.models.base import utc_now
 from church.models.link import Link
 from church.models.sign_in import SignIn
 from church.models.user import User
 from church.services import session_cache, session_lookup, sessions
+from church.services.session_cache import SessionCache
 from church.services.sessions import Device
 from tests.people import DEVICE, add_user, sign_in
 from tests.services_fixture import wait_until
@@ -228,16 +231,31 @@ def test_end_is_seen_by_this_process_at_once(app: Flask, ada: User) -> None:
         assert not sessions.end(session, found.session_id)
 
 
-def test_end_is_seen_by_another_process_within_its_memory(
-    app: Flask, ada: User, migrated_site: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token = sign_in(app, ada)
-    other = create_app(migrated_site)
+def end_of(token: str, other: Flask) -> None:
+    """End a sign-in that ``other`` remembers."""
     with other.app_context():
         found = sessions.load(token)
     assert found is not None
     with db.write() as session:
         sessions.end(session, found.session_id)
+
+
+def test_end_is_seen_by_every_process_of_the_host_at_once(app: Flask, ada: User, migrated_site: Settings) -> None:
+    token = sign_in(app, ada)
+    other = create_app(migrated_site)
+    end_of(token, other)
+    with other.app_context():
+        assert sessions.load(token) is None
+        db.dispose()
+
+
+def test_end_is_seen_on_another_host_within_its_memory(
+    app: Flask, ada: User, migrated_site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = sign_in(app, ada)
+    other = create_app(migrated_site)
+    other.extensions["sessions"] = SessionCache(HostMark(tmp_path / "mark of another host"))
+    end_of(token, other)
     with other.app_context():
         assert sessions.load(token) is not None
         monkeypatch.setattr(session_cache, "FRESH_SECONDS", 0.0)
