@@ -17,8 +17,8 @@ def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(
     changed = mine.read()
     assert changed != before
     assert changed == theirs.read()
-    code = "import sys; from pathlib import Path; from church.host_mark import HostMark; HostMark(Path(sys.argv[1])).change()"
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    change = "import sys, pathlib, church.host_mark as m; m.HostMark(pathlib.Path(sys.argv[1])).change()"
+    subprocess.run([sys.executable, "-c", change, str(path)], check=True)
     assert mine.read() not in {before, changed}
 
 
