@@ -1,0 +1,389 @@
+"""Webhooks on both databases: in every order, many at once, while things die, and from strangers."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from church.config import Settings
+from church.errors import UnavailableError
+from church.extensions import db
+from church.models import Base, Customer, Invoice, LedgerEntry, Product, StripeEvent, Subscription
+from church.models.base import utc_now
+from church.observability import metrics
+from church.services import billing_inbox
+from church.services.billing_errors import StripeDownError
+from church.services.billing_webhooks import replay
+from tests.helpers import grows
+from tests.services_fixture import wait_until
+from tests.stripe_fixture import DAY, START, Obj, Shop, event, member
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Shop:
+    return Shop(migrated_site)
+
+
+def _facts(row: Base) -> dict[str, Any]:
+    """What a row says, but for names and for when it was written."""
+    apart = {"id", "fetched_at", "recorded_at", "customer_id", "user_id", "created_at", "latest_invoice", "number"}
+    apart |= {"source_id"} | {c.name for c in row.__table__.columns if c.name.startswith("stripe_")}
+    return {c.name: getattr(row, c.name) for c in row.__table__.columns if c.name not in apart}
+
+
+def _state(shop: Shop, customer: str) -> list[Any]:
+    with shop.app.app_context(), db.read() as session:
+        invoices = session.query(Invoice).join(Customer).order_by(Invoice.amount_paid)
+        return [
+            [_facts(one) for one in session.query(Customer).filter_by(stripe_id=customer)],
+            [_facts(o) for o in session.query(Subscription).join(Customer).filter(Customer.stripe_id == customer)],
+            [_facts(one) for one in invoices.filter(Customer.stripe_id == customer)],
+            [_facts(one) for one in session.query(LedgerEntry).filter_by(stripe_customer=customer)],
+        ]
+
+
+def _history(shop: Shop) -> tuple[str, list[Obj]]:
+    """A plan that was begun, paid, changed, not paid and ended: its customer and its five events."""
+    _, subscription = shop.subscriber()
+    begun = event("customer.subscription.created", subscription)
+    paid = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    subscription["cancel_at_period_end"] = True
+    changed = event("customer.subscription.updated", subscription)
+    unpaid = event("invoice.payment_failed", shop.stripe.invoice(subscription, amount_due=1200, amount_remaining=1200))
+    subscription.update(status="canceled", ended_at=START + 40 * DAY, canceled_at=START + 40 * DAY)
+    return subscription["customer"], [
+        begun,
+        paid,
+        changed,
+        unpaid,
+        event("customer.subscription.deleted", subscription),
+    ]
+
+
+def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop) -> None:
+    states = []
+    for order in permutations(range(5)):
+        customer, events = _history(shop)
+        assert [shop.deliver(events[number]).status for number in order] == ["processed"] * 5
+        states.append(_state(shop, customer))
+    assert len(states) == 120
+    assert all(state == states[0] for state in states)
+    _, subscriptions, invoices, ledger = states[0]
+    assert [(one["status"], one["cancel_at"] is not None) for one in subscriptions] == [("canceled", True)]
+    assert [(one["status"], one["problem"]) for one in invoices] == [("open", "payment_failed"), ("paid", None)]
+    assert [one["amount"] for one in ledger] == [1200]
+
+
+def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    start = threading.Barrier(50)
+
+    def deliver(_number: int) -> tuple[str, int]:
+        start.wait(30)
+        outcome = shop.deliver(body)
+        return outcome.status, outcome.http
+
+    with ThreadPoolExecutor(50) as pool:
+        outcomes = list(pool.map(deliver, range(50)))
+    assert sorted(outcomes) == [("duplicate", 200)] * 49 + [("processed", 200)]
+    assert len([1 for method, _, _ in shop.stripe.calls if method == "invoices.retrieve"]) == 1
+    assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
+    assert shop.one(StripeEvent).attempts == 1
+
+
+def test_event_whose_holder_died_is_taken_over_and_booked_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, subscription = shop.subscriber()
+    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    monkeypatch.setattr(billing_inbox, "LEASE", 1.0)
+
+    class KilledError(BaseException):
+        """What no handler catches, as kill -9."""
+
+    def die(_method: str) -> None:
+        raise KilledError
+
+    shop.stripe.before = die
+    with pytest.raises(KilledError):
+        shop.deliver(body)
+    held = shop.one(StripeEvent)
+    assert (held.state, held.attempts, bool(held.lease)) == ("received", 1, True)
+    shop.stripe.before = lambda _method: None
+    assert shop.deliver(body).status == "processed"
+    assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
+    done = shop.one(StripeEvent)
+    assert (done.state, done.attempts, done.lease) == ("processed", 2, None)
+
+
+def test_event_whose_holder_sleeps_through_its_lease_is_not_applied_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, subscription = shop.subscriber()
+    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    monkeypatch.setattr(billing_inbox, "LEASE", 0.2)
+    asleep, awake = threading.Event(), threading.Event()
+
+    def sleep_once(_method: str) -> None:
+        if not asleep.is_set():
+            asleep.set()
+            awake.wait(30)
+
+    shop.stripe.before = sleep_once
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(shop.deliver, body)
+        assert asleep.wait(30)
+        assert shop.deliver(body).status == "processed"
+        awake.set()
+        assert slow.result(30).http == 503
+    assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
+    assert shop.one(StripeEvent).state == "processed"
+
+
+def test_event_that_meets_one_under_way_is_answered_when_that_is_done(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    body = event("customer.subscription.created", subscription)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(_method: str) -> None:
+        asked.set()
+        go_on.wait(30)
+
+    shop.stripe.before = hold
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(shop.deliver, body)
+        assert asked.wait(30)
+        second = pool.submit(shop.deliver, body)
+        assert not second.done()
+        go_on.set()
+        assert (first.result(30).status, second.result(30).status) == ("processed", "duplicate")
+    assert shop.one(Subscription).status == "active"
+
+
+def test_event_that_meets_one_for_too_long_is_sent_again_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, subscription = shop.subscriber()
+    body = event("customer.subscription.created", subscription)
+    monkeypatch.setattr(billing_inbox, "WAIT", 0.1)
+    second: list[int] = []
+    monkeypatch.setattr(shop.stripe, "before", lambda _method: second or second.append(shop.deliver(body).http))
+    assert shop.deliver(body).status == "processed"
+    assert second == [503]
+
+
+def test_facts_that_were_fetched_earlier_do_not_replace_later_ones(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    asked, go_on = threading.Event(), threading.Event()
+    old = dict(subscription)
+
+    def hold(_method: str) -> None:
+        if not asked.is_set():
+            asked.set()
+            go_on.wait(30)
+
+    shop.stripe.before = hold
+    with ThreadPoolExecutor(1) as pool:
+        real = shop.stripe._expanded
+        slow_thread: list[int] = []
+
+        def expanded(found: Obj) -> Obj:
+            return real(old if threading.get_ident() in slow_thread and found["object"] == "subscription" else found)
+
+        def slow() -> str:
+            slow_thread.append(threading.get_ident())
+            return shop.deliver(event("customer.subscription.updated", subscription)).status
+
+        shop.stripe._expanded = expanded  # type: ignore[method-assign]
+        first = pool.submit(slow)
+        assert asked.wait(30)
+        subscription.update(status="canceled", ended_at=START + DAY)
+        assert shop.deliver(event("customer.subscription.deleted", subscription)).status == "processed"
+        go_on.set()
+        assert first.result(30) == "processed"
+    assert shop.one(Subscription).status == "canceled"
+
+
+def test_late_event_does_not_open_a_plan_that_ended(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    late = event("customer.subscription.updated", subscription, created=START - 3 * DAY)
+    subscription.update(status="canceled", ended_at=START + DAY)
+    assert shop.deliver(event("customer.subscription.deleted", subscription)).status == "processed"
+    assert shop.deliver(late).status == "processed"
+    assert shop.one(Subscription).status == "canceled"
+    assert not shop.premium(user_id)
+
+
+def test_event_while_the_database_is_down_is_refused_and_applied_when_it_comes_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id, subscription = shop.subscriber()
+    body = event("customer.subscription.created", subscription)
+    writing = db.write
+
+    def down() -> Any:
+        raise UnavailableError
+
+    monkeypatch.setattr(db, "write", down)
+    counter = metrics.stripe_webhooks.labels("customer.subscription.created", "failed")
+    with grows(counter), pytest.raises(UnavailableError):
+        shop.deliver(body)
+    monkeypatch.setattr(db, "write", writing)
+    assert shop.rows(StripeEvent) == []
+    assert shop.deliver(body).status == "processed"
+    assert shop.premium(user_id)
+
+
+def test_event_whose_transaction_fails_leaves_nothing_and_is_applied_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, subscription = shop.subscriber()
+    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    with monkeypatch.context() as broken:
+        broken.setattr("church.services.billing_ledger.book", lambda *_: 1 / 0)
+        outcome = shop.deliver(body)
+    assert (outcome.status, outcome.http) == ("failed", 500)
+    failed = shop.one(StripeEvent)
+    assert (failed.state, failed.reason, failed.lease) == ("failed", "unexpected: ZeroDivisionError; see the log", None)
+    assert shop.rows(Subscription) == shop.rows(Customer) == []
+    assert shop.deliver(body).status == "processed"
+    assert shop.one(StripeEvent).reason is None
+    assert len(shop.rows(LedgerEntry)) == 1
+
+
+def test_event_while_stripe_is_down_keeps_its_reason_and_premium_as_it_is(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.deliver(event("customer.subscription.created", subscription))
+    subscription.update(status="canceled", ended_at=START + DAY)
+    body = event("customer.subscription.deleted", subscription)
+
+    def down(_method: str) -> None:
+        raise StripeDownError
+
+    shop.stripe.before = down
+    assert shop.deliver(body).http == 503
+    failed = shop.rows(StripeEvent)[-1]
+    assert (failed.state, failed.reason) == ("failed", "Stripe does not answer")
+    assert shop.premium(user_id)
+    shop.stripe.before = lambda _method: None
+    with shop.app.app_context():
+        assert replay(failed.id).status == "processed"
+        assert replay(failed.id).status == "processed"
+    assert not shop.premium(user_id)
+
+
+def test_replay_of_nothing_and_of_what_is_under_way_is_refused(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    shop.deliver(event("customer.subscription.created", subscription))
+    row = shop.one(StripeEvent)
+    with shop.app.app_context():
+        with pytest.raises(LookupError):
+            replay(row.id + 1)
+        with db.write() as session:
+            session.execute(update(StripeEvent).values(lease="x", leased_until=utc_now() + timedelta(seconds=5)))
+        assert replay(row.id).http == 503
+
+
+def _webhook(kind: str, obj: Any, **changes: Any) -> Obj:
+    return {**event(kind, {}), "data": {"object": obj}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (_webhook("issuing_card.created", {"id": "ic_1", "object": "issuing.card"}), "a type"),
+        (_webhook("invoice.paid", {"object": "invoice"}), "no object"),
+        (_webhook("invoice.paid", None), "no object"),
+        (_webhook("invoice.paid", {"id": "in_0", "object": "invoice"}), "no such object"),
+        (_webhook("customer.updated", {"id": "cus_0", "object": "customer"}), "no such object"),
+        (_webhook("price.updated", {"id": "price_0", "object": "price"}), "a price of no plan"),
+        (_webhook("product.deleted", {"id": "prod_0", "object": "product"}), "a product that is no plan"),
+        (_webhook("invoice.paid", {"id": "ba_1", "object": "bank_account"}), "an object of kind"),
+        (_webhook("payment_method.automatically_updated", {"id": "pm_1", "object": "payment_method"}), "of nobody"),
+        (_webhook("invoice.paid", {"id": "in_1", "object": "invoice"}, account="acct_1"), "a connected account"),
+    ],
+)
+def test_event_that_is_not_ours_is_ignored_with_a_reason(shop: Shop, body: Obj, reason: str) -> None:
+    body = {**body, "id": f"{body['id']}_again"}
+    outcome = shop.deliver(body)
+    assert (outcome.status, outcome.http) == ("ignored", 200)
+    kept = shop.one(StripeEvent)
+    assert kept.state == "ignored"
+    assert reason in (kept.reason or "")
+    assert kept.lease is None
+    assert shop.deliver(body).status == "duplicate"
+
+
+def test_event_of_a_customer_or_product_of_something_else_is_ignored(shop: Shop) -> None:
+    _, ref = member(shop.app)
+    shop.stripe.product("prod_book")
+    shop.stripe.price("price_book", "prod_book", 900)
+    stranger, named = shop.stripe.customer(None), shop.stripe.customer("nobody")
+    ours = shop.stripe.customer(ref)
+    bodies = [
+        event("customer.subscription.created", shop.stripe.subscription(stranger)),
+        event("customer.subscription.created", shop.stripe.subscription(named)),
+        event("customer.subscription.created", shop.stripe.subscription(ours, "price_book")),
+        event("customer.updated", stranger),
+    ]
+    assert [shop.deliver(body).status for body in bodies] == ["ignored"] * 4
+    assert shop.rows(Customer) == shop.rows(Subscription) == shop.rows(Product) == []
+
+
+@pytest.mark.parametrize("raw", [b"no json", b"[1, 2]", b"\xff\xfe", b"[" * 50_000])
+def test_webhook_that_is_no_json_object_is_refused(shop: Shop, raw: bytes) -> None:
+    assert shop.deliver(raw).http == 400
+    assert shop.rows(StripeEvent) == []
+
+
+def test_webhook_without_an_id_is_ignored_and_not_kept(shop: Shop) -> None:
+    assert shop.deliver(b'{"object": "event", "type": "invoice.paid"}').status == "ignored"
+    assert shop.rows(StripeEvent) == []
+
+
+def test_webhook_of_another_secret_is_refused_and_told(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    body = event("customer.subscription.created", subscription)
+    forged = metrics.security_events.labels("webhook_forged", "high")
+    refused = metrics.stripe_webhooks.labels("other", "invalid_signature")
+    with grows(forged, 2), grows(refused, 2):
+        assert shop.deliver(body, secret="whsec_guessed").http == 400
+        assert shop.deliver(body, age=301).http == 400
+    assert shop.rows(StripeEvent) == []
+    assert shop.deliver(body, age=295).status == "processed"
+
+
+def test_deliveries_are_counted_once_each_by_what_came_of_them(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    body = event("customer.subscription.updated", subscription)
+    labels = metrics.stripe_webhooks.labels
+    with grows(labels(body["type"], "processed")), grows(labels(body["type"], "duplicate"), 2):
+        for _ in range(3):
+            shop.deliver(body)
+    with grows(labels("other", "ignored")):
+        shop.deliver(_webhook("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
+
+
+def test_events_of_one_customer_at_once_are_all_applied(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    bodies = [event("invoice.paid", shop.stripe.invoice(subscription, paid=100 + n)) for n in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        assert {one.status for one in pool.map(shop.deliver, bodies)} == {"processed"}
+    assert sorted(entry.amount for entry in shop.rows(LedgerEntry)) == [100 + n for n in range(12)]
+    assert len(shop.rows(Invoice)) == 12
+    wait_until(lambda: all(one.state == "processed" for one in shop.rows(StripeEvent)), "all are done")
+
+
+def test_ledger_entry_can_be_neither_changed_nor_dropped(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    with shop.app.app_context():
+        for statement in ("UPDATE ledger_entries SET amount = 1", "DELETE FROM ledger_entries"):
+            with pytest.raises(Exception, match="append-only"), db.write() as session:
+                session.connection().exec_driver_sql(statement)
+    assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
