@@ -55,14 +55,12 @@ def last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
 def _last_lines(path: Path) -> list[bytes]:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        start = max(0, size - _MOST_BYTES)
-        file.seek(start)
-        lines = file.read(_MOST_BYTES).splitlines()
-    return lines[1:] if start else lines  # the first one has lost its beginning
+        file.seek(max(0, size - _MOST_BYTES))
+        return file.read(_MOST_BYTES).splitlines()  # the first of which may have lost its beginning
 
 
 def _parsed(line: bytes) -> ErrorRecord | None:
-    """A line that is no record, torn by a full disk perhaps, is left out."""
+    """A line that is no record, cut by where we began or torn by a full disk, is left out."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

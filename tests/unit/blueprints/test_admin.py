@@ -298,6 +298,8 @@ def test_own_account_is_changed_only_when_it_is_meant(
     assert "This is your own account" in unmeant.text
     meant = desk.send(path_of(desk.user, action), own="1", **sent)
     assert (meant.status_code, meant.headers["Location"]) == (303, "/")
+    with desk.client.session_transaction() as cookie:
+        assert "since" in cookie  # so that no worker goes by what it remembers
     assert desk.get("/admin/", **JSON).status_code in {401, 403}
 
 
@@ -370,7 +372,7 @@ def add_mails(count: int, _actor: User) -> None:
 def test_lists_are_paged_to_their_end_without_losing_the_filter(
     desk: Desk, app: Flask, path: str, name: str, add: Callable[[int, User], None]
 ) -> None:
-    within(app, add, 101, desk.user)
+    within(app, add, 100, desk.user)
     seen: list[int] = []
     pages = 0
     address: str | None = path
@@ -381,9 +383,9 @@ def test_lists_are_paged_to_their_end_without_losing_the_filter(
         links = re.findall(r'<a href="([^"]+)" rel="next">', desk.get(address).text)
         address = links[0].replace("&amp;", "&") if links else None
         assert (found["older"] is None) == (address is None)
-    assert pages == 3
+    assert pages == 2
     assert seen == sorted(set(seen), reverse=True)
-    assert len(seen) == 101
+    assert len(seen) == 100
 
 
 def test_audit_log_is_filtered_by_action_and_member(desk: Desk, app: Flask, ada: User) -> None:
