@@ -10,10 +10,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from church import create_app, migrations
+from church import create_app
 from church.config import Settings, load_settings
 from church.observability import slots, strict
 from church.services import passwords
+from tests.databases import copy_database
 
 pytest_plugins = ["tests.services_fixture", "tests.site_fixture", "tests.mail_fixture", "tests.accounts_fixture"]
 
@@ -62,9 +63,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Flask:
+def app(settings: Settings, migrated_file: Path) -> Flask:
     """The site over an empty, migrated SQLite database."""
-    migrations.migrate(settings)
+    copy_database(migrated_file, settings)
     app = create_app(settings)
     app.testing = True
     return app

@@ -22,7 +22,9 @@ import pytest
 import redis
 
 from church.config import Settings, load_settings
+from church.engines import sqlite_path
 from church.migrations import migrate
+from tests.databases import copy_database
 
 
 def require(name: str, found: str | None, install: str) -> str:
@@ -113,11 +115,11 @@ class Postgres:
             host=str(self.folder), port=self.port, user="postgres", dbname="postgres", autocommit=True
         )
 
-    def new_database(self) -> str:
-        """Make an empty database; gives its ``postgresql://`` address."""
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database, empty unless ``template`` is not; gives its ``postgresql://`` address."""
         name = f"church_{uuid4().hex[:12]}"
         with self.admin() as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def end_sessions(self) -> int:
@@ -230,11 +232,32 @@ def empty_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return site_settings(tmp_path, url)
 
 
-@pytest.fixture
-def migrated_site(empty_site: Settings) -> Settings:
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database at the head of the migrations, to be copied."""
+    site = site_settings(tmp_path_factory.mktemp("migrated"))
+    migrate(site)
+    return sqlite_path(site)
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a PostgreSQL database at the head of the migrations, to be copied."""
+    _postgres.start()
+    url = _postgres.new_database()
+    migrate(site_settings(tmp_path_factory.mktemp("migrated"), url))
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a site whose database is at the head, once on SQLite and once on PostgreSQL."""
-    migrate(empty_site)
-    return empty_site
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return site_settings(tmp_path, server.new_database(request.getfixturevalue("_migrated_template")))
+    site = site_settings(tmp_path)
+    copy_database(request.getfixturevalue("migrated_file"), site)
+    return site
 
 
 def site_settings(folder: Path, database_url: str | None = None, **overrides: object) -> Settings:
