@@ -91,7 +91,7 @@ def _claims(token: str) -> dict[str, str] | None:
         )
     except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
         return None  # it was signed by us
-    except (jwt.InvalidTokenError, RecursionError):  # the latter from JSON in JSON in JSON
+    except jwt.InvalidTokenError:
         telemetry.track_security_event("invalid_token", "medium")
         return None
     return found
