@@ -33,6 +33,8 @@ LIFETIMES = {
     Purpose.CHANGE_EMAIL: timedelta(days=1),
     Purpose.FIRST_ADMIN: timedelta(days=1),
 }
+INVITATION = timedelta(days=7)
+"""Life of the link that gives an account its first password: there is nothing to take over yet, and no hurry."""
 _PATHS = {
     Purpose.VERIFY: "/auth/verify",
     Purpose.RESET: "/auth/reset",
@@ -63,11 +65,16 @@ def make(session: Session, purpose: Purpose, user: User | None = None, email: st
         user_id=user.id if user is not None else None,
         email=email,
         created_at=now,
-        expires_at=now + LIFETIMES[purpose],
+        expires_at=now + _lifetime(purpose, user),
     )
     session.add(link)
     session.flush()
     return link
+
+
+def _lifetime(purpose: Purpose, user: User | None) -> timedelta:
+    invited = purpose is Purpose.RESET and user is not None and user.password_hash is None
+    return INVITATION if invited else LIFETIMES[purpose]
 
 
 def token_of(link: Link, keys: Sequence[str]) -> str:

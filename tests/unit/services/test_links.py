@@ -25,8 +25,9 @@ def _context(at_work: Flask) -> None:
 def user() -> User:
     with db.write() as session:
         user = User(
-            ref="u1", email="a@example.org", email_key="a@example.org", name="", source="web", created_at=utc_now()
-        )
+            ref="u1", email="a@example.org", email_key="a@example.org", name="", source="web", created_at=utc_now(),
+            password_hash="$2b$",
+        )  # fmt: skip
         session.add(user)
         session.flush()
     return user
@@ -86,6 +87,12 @@ def test_link_is_good_until_its_lifetime_is_over(user: User, purpose: Purpose) -
     assert links.peek(token_of(link), purpose) is None
     with pytest.raises(LinkError):
         redeem(token_of(link), purpose)
+
+
+def test_first_password_may_be_chosen_for_a_week(user: User) -> None:
+    user.password_hash = None
+    link = make(Purpose.RESET, user)
+    assert link.expires_at - link.created_at == links.INVITATION == timedelta(days=7)
 
 
 def test_newer_link_voids_the_older_of_its_purpose_and_owner_alone(user: User) -> None:
