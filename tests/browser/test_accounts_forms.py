@@ -151,7 +151,7 @@ def test_header_has_what_each_needs_in_one_line_or_two(
     windows: Windows, cast: Cast, role: str, names: list[str]
 ) -> None:
     state = {} if role == "stranger" else {"storage_state": cast.signed_in(role)}
-    page = windows("/pages/", **state)
+    page = windows("/", **state)
     snapshot = page.get_by_role("navigation", name="Account")
     for width, height in ((1280, 72), (390, 112)):
         page.set_viewport_size({"width": width, "height": 844})
