@@ -156,10 +156,14 @@ class Settings(BaseSettings):
     )
     password_min: int = _setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
     session_idle: int = _setting(
-        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60
+        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60, le=34_560_000
     )
     session_lifetime: int = _setting(
-        "CHURCH_SESSION_LIFETIME", 2_592_000, "Seconds after which a sign-in ends however much it is used.", ge=60
+        "CHURCH_SESSION_LIFETIME",
+        2_592_000,
+        "Seconds after which a sign-in ends however much it is used.",
+        ge=60,
+        le=34_560_000,
     )
     smtp_url: Annotated[SecretStr, AfterValidator(_is_smtp)] | None = _setting(
         "CHURCH_SMTP_URL",
