@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from church.till.desk import Desk, desk
-from church.till.errors import DownError, IdempotencyError, KeyRefusedError, TillError
+from church.till.errors import AttemptError, DownError, IdempotencyError, KeyRefusedError, TillError
 from church.till.expand import expand
 from church.till.params import Params, decode
 from church.till.shapes import API_VERSION
@@ -57,6 +58,20 @@ def blueprint(key: str) -> Blueprint:
     return bp
 
 
+def init_app(app: Flask, key: str) -> None:
+    """Serve it; what goes wrong below /v1 without us is told in the API's words too."""
+    app.register_blueprint(blueprint(key))
+
+    def explain(error: HTTPException) -> Any:
+        if not request.path.startswith("/v1/"):
+            return error
+        if error.code == 500:
+            return DownError("The test till failed; its console says why.").body(), 500
+        return TillError(f"Unrecognized request URL ({request.method}: {request.path}).").body(), error.code
+
+    app.register_error_handler(HTTPException, explain)
+
+
 def _check_key(key: str) -> None:
     given = request.authorization
     sent = (given.token if given.type == "bearer" else given.username) if given else None
@@ -95,6 +110,8 @@ def _done(till: Desk, handler: Handler, fields: Obj, ids: dict[str, str], key: s
     till.request = (_request_id(), key)
     try:
         found = handler(till, params, **ids)
+    except AttemptError as error:
+        return error.status, json.dumps(error.body())
     finally:
         till.request = (None, None)
     return 200, json.dumps(expand(till, found, params.texts("expand")), indent=2)

@@ -29,7 +29,7 @@ def create_till(settings: Settings) -> Flask:
     app = Flask("church.till")
     app.config["MAX_CONTENT_LENGTH"] = 1_000_000
     app.extensions["till"] = till = Desk(settings)
-    app.register_blueprint(api.blueprint(settings.stripe_key))
+    api.init_app(app, settings.stripe_key)
     pages.init_app(app)
     app.jinja_env.filters.update(day=periods.day, minute=periods.minute)
     app.jinja_env.globals.update(shown=amounts.shown, site=till.site)

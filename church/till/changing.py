@@ -40,7 +40,8 @@ def weigh(
         return Change(price, quantity, [], span, restarts=False, invoiced=False)
     restart = restart or rhythm(price) != rhythm(item["price"])
     trial = subscription["status"] == "trialing"
-    back = [] if behaviour == "none" or trial else [lines.unused(till, subscription, at)]
+    nothing_back = behaviour == "none" or trial or at >= item["current_period_end"]
+    back = [] if nothing_back else [lines.unused(till, subscription, at)]
     if restart:
         span = (at, end_after(at, at, *rhythm(price)))
         parts = [*back, lines.whole(till, subscription, price, quantity, span)]

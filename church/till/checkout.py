@@ -70,9 +70,15 @@ def apply_code(till: Desk, session: Obj, code: str) -> bool:
     return False
 
 
-def pay(till: Desk, session: Obj, card: Card, email: str, *, approved: bool = False) -> str:
+def needs_card(session: Obj) -> bool:
+    """Whether one can't subscribe without."""
+    return bool(session["payment_method_collection"] != "if_required" or session["amount_total"])
+
+
+def pay(till: Desk, session: Obj, card: Card | None, email: str, *, approved: bool = False) -> str:
     """Subscribe with ``card``; says what the card said. With 3-D Secure it wants to be ``approved`` first."""
-    said = verdict(till, card, present=True)
+    free = card is None and not needs_card(session)
+    said = PAID if free else verdict(till, card, present=True)
     if said == ACTION and approved:
         said = PAID
     if said == PAID:
@@ -83,10 +89,10 @@ def pay(till: Desk, session: Obj, card: Card, email: str, *, approved: bool = Fa
     return said
 
 
-def _complete(till: Desk, session: Obj, card: Card, email: str) -> None:
+def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
     order = order_of(till, session)
     customer = _customer(till, session, email)
-    method = method_of(till, card, customer["id"])
+    method = method_of(till, card, customer["id"])["id"] if card else None
     days = order["trial_days"]
     discounts = [_discount(till, session, one, customer["id"]) for one in session["discounts"]]
     subscription = start(
@@ -94,7 +100,7 @@ def _complete(till: Desk, session: Obj, card: Card, email: str) -> None:
         customer["id"],
         till.get("price", order["price"]),
         order["quantity"],
-        method["id"],
+        method,
         trial_end=till.now + days * DAY if days else None,
         discounts=discounts,
         description=order["description"],

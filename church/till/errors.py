@@ -14,7 +14,8 @@ class TillError(Exception):
     status = 400
     kind = "invalid_request_error"
 
-    def __init__(self, message: str, code: str | None = None, param: str | None = None, **more: Any) -> None:
+    def __init__(self, message: str, code: str | None = None, param: str | None = None, **more: str) -> None:
+        """``more`` are further fields of Stripe's error object."""
         super().__init__(message)
         self.message = message
         self._fields = {"code": code, "param": param, **more}
@@ -41,10 +42,14 @@ class KeyRefusedError(TillError):
 
 
 class CardError(TillError):
-    """A payment failed."""
+    """A payment failed, and with it what it was for."""
 
     status = 402
     kind = "card_error"
+
+
+class AttemptError(CardError):
+    """A payment failed; that it was tried stays."""
 
 
 class IdempotencyError(TillError):

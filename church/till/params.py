@@ -81,6 +81,13 @@ class Params:
             return value
         raise TillError(f"Missing required param: {self._named(name)}.", "parameter_missing", self._named(name))
 
+    def link(self, name: str) -> str | None:
+        """An address to send a browser to."""
+        value = self.text(name)
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise TillError("Not a valid URL", "url_invalid", self._named(name))
+        return value
+
     def choice(self, name: str, default: str, *allowed: str) -> str:
         """One of ``default`` and ``allowed``."""
         value = self.text(name) or default

@@ -123,7 +123,7 @@ BILLING: dict[str, Obj] = {
         **_commons(),
     ),
     "item": shape(
-        "description price quantity",
+        "adjustable_quantity description price quantity",
         amount_discount=0,
         amount_subtotal=0,
         amount_tax=0,

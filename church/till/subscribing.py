@@ -67,7 +67,9 @@ def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, presen
     """Invoice these lines and try to take the money; says what the card said."""
     invoice = issue(till, draft(till, subscription, parts, reason, discounts_of(till, subscription)))
     said = collect(till, invoice, present=present, approved=present)
-    settle(till, subscription, invoice, said, latest_invoice=invoice["id"], discounts=_left(till, subscription))
+    settle(
+        till, subscription, invoice, said, latest_invoice=invoice["id"], discounts=_left(till, subscription, invoice)
+    )
     return said
 
 
@@ -93,18 +95,18 @@ def discounts_of(till: Desk, subscription: Obj) -> list[Obj]:
     return [one for one in found if one["end"] is None or one["end"] > till.now]
 
 
-def _left(till: Desk, subscription: Obj) -> list[str]:
-    """What is left of its discounts after an invoice: those for one invoice are used up."""
-    found = discounts_of(till, subscription)
-    coupons = {one["id"]: till.get("coupon", one["source"]["coupon"]) for one in found}
-    return [one["id"] for one in found if coupons[one["id"]]["duration"] != "once"]
+def _left(till: Desk, subscription: Obj, invoice: Obj) -> list[str]:
+    """What is left of its discounts: one for one invoice is used up by the first from which it takes something."""
+    used = {one["discount"] for one in invoice["total_discount_amounts"] if one["amount"]}
+    found = {one["id"]: till.get("coupon", one["source"]["coupon"]) for one in discounts_of(till, subscription)}
+    return [name for name, coupon in found.items() if coupon["duration"] != "once" or name not in used]
 
 
 def renew(till: Desk, subscription: Obj) -> None:
     """The next period begins now: the item moves on, and what was pending is billed with it."""
     item = only_item(subscription)
     begin, trial = item["current_period_end"], subscription["status"] == "trialing"
-    if trial and subscription["default_payment_method"] is None and not _lacks_method(till, subscription):
+    if trial and subscription["default_payment_method"] is None and not _goes_on(till, subscription):
         return
     until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(item["price"]))
     status = "active" if trial else subscription["status"]
@@ -116,7 +118,7 @@ def renew(till: Desk, subscription: Obj) -> None:
     bill(till, subscription, parts, "subscription_cycle")
 
 
-def _lacks_method(till: Desk, subscription: Obj) -> bool:
+def _goes_on(till: Desk, subscription: Obj) -> bool:
     """A trial ends and there is no card: whether to go on and send an invoice nevertheless."""
     customer = till.get("customer", subscription["customer"])
     wish = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]

@@ -12,14 +12,14 @@ from church.till.params import Params
 from church.till.periods import DAY
 from church.till.store import Obj
 
-_KEPT = "billing_address_collection cancel_url client_reference_id customer_email locale submit_type success_url"
+_KEPT = "billing_address_collection client_reference_id customer_email locale submit_type"
 _IGNORED = (
     "adaptive_pricing automatic_tax branding_settings consent_collection custom_text customer_update origin_context "
     "payment_method_types phone_number_collection tax_id_collection ui_mode"
 )
 _OWN = (
-    "allow_promotion_codes customer discounts expires_at line_items metadata mode payment_method_collection "
-    "subscription_data"
+    "allow_promotion_codes cancel_url customer discounts expires_at line_items metadata mode "
+    "payment_method_collection subscription_data success_url"
 )
 _SUBSCRIPTION = "billing_mode description metadata trial_end trial_period_days trial_settings"
 
@@ -38,6 +38,8 @@ def create_session(till: Desk, params: Params) -> Obj:
         made["customer"] = till.get("customer", customer, "customer")["id"]
     made.update(
         allow_promotion_codes=params.flag("allow_promotion_codes"),
+        cancel_url=params.link("cancel_url"),
+        success_url=params.link("success_url"),
         customer_creation=None if customer else "always",
         expires_at=_expiry(till, params),
         metadata=params.texts_by_name("metadata"),

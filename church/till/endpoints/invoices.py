@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from church.till import lines
 from church.till.api import endpoint
+from church.till.cards import PAID
 from church.till.changing import BEHAVIOURS, weigh
+from church.till.collecting import collect
 from church.till.desk import Desk
 from church.till.endpoints.subscriptions import wished
-from church.till.errors import TillError
+from church.till.errors import AttemptError, TillError
 from church.till.invoicing import draft
 from church.till.lists import PAGING, page
 from church.till.params import Params
 from church.till.periods import end_after
 from church.till.store import Obj
-from church.till.subscribing import ENDED, discounts_of, end_of_period, rhythm
+from church.till.subscribing import ENDED, discounts_of, end_of_period, rhythm, settle
 
 _DETAILS = "cancel_at cancel_at_period_end items proration_behavior proration_date"
 
@@ -38,6 +40,43 @@ def list_invoices(till: Desk, params: Params) -> Obj:
         status=params.text("status"),
         parent__subscription_details__subscription=wish,
     )
+
+
+@endpoint("POST", "/invoices/<invoice>/pay")
+def pay_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+    """Try the card again."""
+    found = _open(till, invoice)
+    params.only("off_session")
+    said = collect(till, found)
+    settle(till, till.get("subscription", found["parent"]["subscription_details"]["subscription"]), found, said)
+    if said != PAID:
+        raise AttemptError("Your card was declined.", "card_declined", decline_code="generic_decline")
+    return found
+
+
+@endpoint("POST", "/invoices/<invoice>/void")
+def void_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+    """It was a mistake: nothing is due."""
+    return _close(till, _open(till, invoice), "void", "voided_at", "invoice.voided")
+
+
+@endpoint("POST", "/invoices/<invoice>/mark_uncollectible")
+def give_up_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+    """It will not be paid."""
+    found = _open(till, invoice)
+    return _close(till, found, "uncollectible", "marked_uncollectible_at", "invoice.marked_uncollectible")
+
+
+def _open(till: Desk, invoice: str) -> Obj:
+    found = till.get("invoice", invoice)
+    if found["status"] != "open":
+        raise TillError(f"This invoice is {found['status']}: only an open one can be changed.", param="invoice")
+    return found
+
+
+def _close(till: Desk, found: Obj, status: str, moment: str, event: str) -> Obj:
+    moments = {**found["status_transitions"], moment: till.now}
+    return till.change(found, event, next_payment_attempt=None, status=status, status_transitions=moments)
 
 
 @endpoint("POST", "/invoices/create_preview")

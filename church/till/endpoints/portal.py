@@ -17,7 +17,7 @@ def create_portal(till: Desk, params: Params) -> Obj:
         "billing_portal.session",
         customer=customer["id"],
         locale=params.text("locale"),
-        return_url=params.text("return_url"),
+        return_url=params.link("return_url"),
     )
     made["url"] = f"{till.address}/portal/{made['id']}"
     return till.keep(made, "billing_portal.session.created")

@@ -53,7 +53,7 @@ def _phases(till: Desk, found: Obj, rows: list[Params]) -> list[Obj]:
         items = row.rows("items")
         if len(items) != 1:
             raise TillError("The test till's subscriptions have one item.", param="phases[0][items]")
-        item = items[0].only("price quantity")
+        item = items[0].only("metadata price quantity")
         price = price_of(till, item.needed("price"), "phases[0][items][0][price]")
         behaviour = row.choice("proration_behavior", *BEHAVIOURS)
         span = (begin, _end(row, begin, price))

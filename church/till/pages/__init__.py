@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, render_template, request
 
 from church.till.desk import desk
-from church.till.errors import MissingError, TillError
+from church.till.errors import TillError
 from church.till.pages import checkout, invoice, operator, portal
 
 _CSP = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
@@ -34,7 +35,8 @@ def _guard() -> None:
 
 def _protect(response: Response) -> Response:
     """No script, nothing inline; forms lead to the till, and to where the site wants its payer back."""
-    back = " ".join({f"{part.scheme}://{part.netloc}" for part in map(urlsplit, [desk().site, *g.get("back", [])])})
+    parts = map(urlsplit, [desk().site, *g.get("back", [])])
+    back = " ".join({f"{part.scheme}://{part.netloc}" for part in parts if part.netloc})
     for name, value in {
         "Content-Security-Policy": f"{_CSP}; form-action 'self' {back}",
         "X-Content-Type-Options": "nosniff",
@@ -46,6 +48,7 @@ def _protect(response: Response) -> Response:
     return response
 
 
-def _explain(error: TillError) -> tuple[str, int]:
-    status = 404 if isinstance(error, MissingError) else error.status
-    return render_template("problem.html", message=error.message), status
+def _explain(error: TillError) -> tuple[str | dict[str, Any], int]:
+    if request.accept_mimetypes.best == "application/json":
+        return error.body(), error.status
+    return render_template("problem.html", message=error.message), error.status

@@ -6,7 +6,7 @@ from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from church.till.cards import ACTION, BY_NAME, CARDS, PAID, Card
-from church.till.checkout import apply_code, order_of, pay
+from church.till.checkout import apply_code, needs_card, order_of, pay
 from church.till.desk import desk
 from church.till.errors import TillError
 from church.till.lines import product_name
@@ -30,7 +30,14 @@ def _shown(session: Obj, problem: str | None = None) -> str:
     price = till.get("price", order["price"])
     name = product_name(till, price)
     return render_template(
-        "checkout.html", session=session, order=order, price=price, name=name, cards=CARDS, problem=problem
+        "checkout.html",
+        session=session,
+        order=order,
+        price=price,
+        name=name,
+        cards=CARDS,
+        needed=needs_card(session),
+        problem=problem,
     )
 
 
@@ -55,20 +62,22 @@ def act(session: str) -> Response | tuple[str, int]:
         return _pay(found, _card(form.get("card", "good")))
 
 
-def _card(name: str) -> Card:
+def _card(name: str) -> Card | None:
+    if name == "none":
+        return None
     if name not in BY_NAME:
         raise TillError("There is no such card in the test till.")
     return BY_NAME[name]
 
 
-def _pay(session: Obj, card: Card, *, approved: bool = False) -> Response | tuple[str, int]:
+def _pay(session: Obj, card: Card | None, *, approved: bool = False) -> Response | tuple[str, int]:
     email = request.form.get("email", "").strip()
     if not (session["customer"] or session["customer_email"] or email):
         return _shown(session, "Your mail address is missing."), 422
     said = pay(desk(), session, card, email, approved=approved)
     if said == PAID:
         return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]), 303)
-    if said == ACTION:
+    if said == ACTION and card:
         return redirect(url_for(".authenticate", session=session["id"], card=card.name, email=email), 303)
     return _shown(session, _DECLINED), 402
 

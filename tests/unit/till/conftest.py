@@ -1,0 +1,18 @@
+"""A till of its own for each test, driven by the official SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from church.config import Settings
+from tests.till_fixture import InProcessTill
+
+
+@pytest.fixture
+def till(settings: Settings) -> Iterator[InProcessTill]:
+    """A new till, seeded."""
+    made = InProcessTill(settings)
+    yield made
+    made.desk.store.close()
