@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import Flask
-from playwright.sync_api import Browser, Page, StorageState, expect
+from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
 from church import create_app
 from church.extensions import db
@@ -47,6 +47,27 @@ class Person:
         page.get_by_label("Email address").fill(self.email)
         page.get_by_label("Password", exact=True).fill(self.password)
         page.locator("main").get_by_role("button", name="Sign in").click()
+
+
+def heading(page: Page, words: str) -> None:
+    """The page's own heading is this."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(words)
+
+
+def said(page: Page, words: str) -> None:
+    """The page says that this was done."""
+    expect(page.locator(".flash")).to_contain_text(words)
+
+
+def part(page: Page, name: str) -> Locator:
+    """The part of the account page with this heading."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def is_out(page: Page) -> bool:
+    """Whether the account page asks this browser to sign in."""
+    page.goto("/auth/account")
+    return "/auth/login" in page.url
 
 
 class Mailbox:

@@ -1,0 +1,77 @@
+"""What a member does on the account page: another name and address, ending devices, taking a copy, leaving."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Windows
+from tests.browser.people import Cast, Mailbox, Person, heading, is_out, part, said
+from tests.services_fixture import wait_until
+
+
+def test_member_takes_another_address_by_the_mail_to_it(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
+    person, new = cast.add(), Person().email
+    page = windows()
+    person.sign_in(page)
+    form = part(page, "Email address")
+    form.get_by_label("New email address").fill(new)
+    form.get_by_label("Your password", exact=True).fill(person.password)
+    form.get_by_role("button", name="Change the address").click()
+    heading(page, "Look into your mailbox")
+    wait_until(lambda: mailbox.mails("email_changing", person.email), "the old address is told")
+    page.goto(mailbox.link("change_email", new))
+    page.get_by_role("button", name="Confirm the new address").click()
+    said(page, "Your new address is confirmed.")
+    expect(page.locator(".standfirst").first).to_contain_text(new)
+
+
+def test_member_ends_one_device_and_then_all_others(windows: Windows, cast: Cast) -> None:
+    person = cast.add()
+    desk, *others = [windows(width=width) for width in (1280, 390, 390, 390)]
+    for window in (*others, desk):
+        person.sign_in(window)
+    devices = part(desk, "Devices").get_by_role("listitem")
+    expect(devices).to_have_count(4)
+    expect(devices.filter(has_text="This device").get_by_role("button")).to_have_count(0)
+    desk.get_by_role("button", name=re.compile("^End ")).first.click()
+    said(desk, "That device is signed out.")
+    wait_until(lambda: [is_out(window) for window in others].count(True) == 1, "one is out")
+    desk.get_by_role("button", name="Sign out everywhere else").click()
+    said(desk, "All other devices are signed out.")
+    wait_until(lambda: all(is_out(window) for window in others), "all others are out")
+    assert not is_out(desk)
+
+
+def test_member_takes_another_name_which_the_header_shows_at_once(windows: Windows, cast: Cast) -> None:
+    person = cast.add()
+    page = windows()
+    person.sign_in(page)
+    form = part(page, "Name")
+    expect(form.get_by_label("Name")).to_have_value(person.name)
+    form.get_by_label("Name").fill("<b>Countess</b> & Co")
+    form.get_by_role("button", name="Save the name").click()
+    said(page, "Your name is changed.")
+    expect(page.get_by_role("navigation", name="Account")).to_contain_text("<b>Countess</b> & Co")
+
+
+def test_member_takes_a_copy_along_and_deletes_the_account(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
+    person = cast.add()
+    page = windows()
+    person.sign_in(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download a copy").click()
+    copy = json.loads(download.value.path().read_text())
+    assert person.email in json.dumps(copy)
+
+    page.get_by_role("link", name="Delete the account").click()
+    for password, then in (("not the one that it is", "Delete your account"), (person.password, "A membership site")):
+        page.get_by_label("Your password", exact=True).fill(password)
+        page.get_by_role("button", name="Delete the account for good").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(then)
+    said(page, "Your account is deleted.")
+    wait_until(lambda: mailbox.mails("account_deleted", person.email), "the last mail is sent")
+    person.sign_in(page)
+    expect(page.get_by_role("alert")).to_be_visible()
