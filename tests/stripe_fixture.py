@@ -202,6 +202,11 @@ class Shop:
         self.stripe = FakeStripe()
         self.app.extensions["stripe"] = self.stripe
 
+    def close(self) -> None:
+        """Close the connections to the database."""
+        with self.app.app_context():
+            db.dispose()
+
     def deliver(self, body: Obj | bytes, **how: Any) -> Outcome:
         """One delivery of a webhook."""
         with self.app.app_context():

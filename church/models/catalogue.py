@@ -47,4 +47,6 @@ class Price(Base):
     tax_behavior: Mapped[str]
     """``inclusive``, ``exclusive`` or ``unspecified``."""
     active: Mapped[bool]
+    created_at: Mapped[datetime]
+    """At Stripe: of two prices for one interval the newer is shown."""
     fetched_at: Mapped[datetime]

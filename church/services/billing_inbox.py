@@ -15,8 +15,7 @@ from random import uniform
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import telemetry
@@ -25,6 +24,7 @@ from church.jobs_queue import database_now
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services.billing_events import Incoming
+from church.services.billing_rows import add_once
 
 LEASE = 10.0  # seconds
 WAIT = 12.0  # seconds that a delivery waits for another: a lease and a little
@@ -67,7 +67,7 @@ def claim(event: Incoming) -> Claim | Standing:
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"attempts": 1} | _lease(now)
-        made = session.scalars(_insert(session, row).returning(StripeEvent.id)).one_or_none()
+        made = add_once(session, StripeEvent, "stripe_id", row)
         if made is not None:
             return Claim(made, row["lease"], now)
         return _take(session, event.stripe_id, now)
@@ -104,7 +104,7 @@ def keep_ignored(event: Incoming, reason: str) -> bool:
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"state": EventState.IGNORED.value, "reason": reason, "processed_at": now}
-        return session.scalars(_insert(session, row).returning(StripeEvent.id)).one_or_none() is not None
+        return add_once(session, StripeEvent, "stripe_id", row) is not None
 
 
 def finish(session: Session, held: Claim, state: EventState, reason: str | None = None) -> None:
@@ -181,8 +181,3 @@ def _row(event: Incoming, now: datetime) -> dict[str, Any]:
         "received_at": now,
         "request_id": telemetry.request_id(),
     }
-
-
-def _insert(session: Session, row: dict[str, Any]) -> Insert:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    return insert(StripeEvent).values(row).on_conflict_do_nothing(index_elements=["stripe_id"])

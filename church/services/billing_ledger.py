@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church.extensions import db
@@ -24,6 +23,7 @@ from church.services import money
 from church.services.billing_facts import Facts
 from church.services.billing_gateway import Obj
 from church.services.billing_reading import first_moment, part, ref, rows
+from church.services.billing_rows import add_once
 
 _MOST = 200
 _UNDONE = frozenset({"failed", "canceled"})
@@ -115,14 +115,12 @@ def _back(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> dict[str, Any
 
 def book(session: Session, facts: Facts) -> int:
     """Add what is not booked yet, in the caller's transaction; how many entries that were."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     whose = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id, "recorded_at": utc_now()}
     booked = 0
     for entry in bookings(facts):
         if not entry["amount"]:
             continue
-        statement = insert(LedgerEntry).values({**entry, **whose}).on_conflict_do_nothing(index_elements=["source_id"])
-        booked += session.scalars(statement.returning(LedgerEntry.id)).one_or_none() is not None
+        booked += add_once(session, LedgerEntry, "source_id", {**entry, **whose}) is not None
     return booked
 
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church.jobs_queue import database_now
@@ -19,10 +18,10 @@ from church.models import Customer, Invoice, Price, Product, Subscription
 from church.services import billing_ledger
 from church.services.billing_checkout_state import settle_checkout
 from church.services.billing_facts import Facts
-from church.services.billing_gateway import Obj
 from church.services.billing_reading import card_values, customer_values, first_moment, price_values, product_values
 from church.services.billing_reading_invoice import invoice_values
 from church.services.billing_reading_subscription import subscription_values
+from church.services.billing_rows import add_once
 
 Projected = Customer | Invoice | Price | Product | Subscription
 
@@ -86,7 +85,7 @@ class _Projection:
         query = select(Customer).where(Customer.stripe_id == stripe_id).with_for_update()
         found = self._session.scalars(query).one_or_none()
         if found is None:
-            self._insert(Customer, row)
+            add_once(self._session, Customer, "stripe_id", row)
             found = self._session.scalars(query).one()
         return found
 
@@ -95,8 +94,8 @@ class _Projection:
         query = select(model).where(model.stripe_id == stripe_id).with_for_update()
         row: Projected | None = self._session.scalars(query).one_or_none()
         if row is None:
-            made = self._insert(model, {**values, "stripe_id": stripe_id, "fetched_at": self._facts.started_at})
-            if made:
+            fresh = {**values, "stripe_id": stripe_id, "fetched_at": self._facts.started_at}
+            if add_once(self._session, model, "stripe_id", fresh) is not None:
                 self._done.changed += 1
                 return True
             row = self._session.scalars(query).one()
@@ -118,11 +117,6 @@ class _Projection:
         for name, value in changed.items():
             setattr(row, name, value)
         return bool(changed)
-
-    def _insert(self, model: type[Any], values: Obj) -> bool:
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        statement = insert(model).values(values).on_conflict_do_nothing(index_elements=["stripe_id"])
-        return self._session.scalars(statement.returning(model.id)).one_or_none() is not None
 
 
 def _is_newer(held: datetime | None, offered: datetime, now: datetime) -> bool:

@@ -97,4 +97,5 @@ def price_values(obj: Obj) -> dict[str, Any]:
         "trial_days": part(recurring, "trial_period_days") or written,
         "tax_behavior": obj.get("tax_behavior") or "unspecified",
         "active": bool(obj.get("active")) and recurring is not None,
+        "created_at": first_moment(obj.get("created")),
     }

@@ -17,7 +17,7 @@ from church.extensions import db
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services import billing_inbox as inbox
-from church.services import billing_projection
+from church.services import billing_leaving, billing_projection
 from church.services.billing_errors import NotOursError, StripeDownError, StripeRefusedError
 from church.services.billing_events import Incoming, MalformedError, parse, read
 from church.services.billing_gateway import gateway
@@ -114,7 +114,9 @@ def _work(event: Incoming, held: Claim) -> Outcome:
         raise  # the database: its lease ends by itself
     except Exception as error:
         log.exception("webhook failed", extra={"event": "stripe.webhook_failed", "stripe_event": event.type})
-        return _close(held, EventState.FAILED, Outcome("failed", 500, f"unexpected: {type(error).__name__}; see the log"))
+        return _close(
+            held, EventState.FAILED, Outcome("failed", 500, f"unexpected: {type(error).__name__}; see the log")
+        )
 
 
 def _process(event: Incoming, held: Claim) -> Outcome:
@@ -125,6 +127,7 @@ def _process(event: Incoming, held: Claim) -> Outcome:
     with db.write() as session:
         inbox.finish(session, held, EventState.PROCESSED)
         applied = billing_projection.apply(session, facts)
+        billing_leaving.cancel_if_left(session, facts)
     if applied.stale:
         log.info("newer facts are known", extra={"event": "stripe.stale", "count": applied.stale})
     return Outcome("processed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import permutations
@@ -28,8 +29,10 @@ pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def shop(migrated_site: Settings) -> Shop:
-    return Shop(migrated_site)
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    yield shop
+    shop.close()
 
 
 def _facts(row: Base) -> dict[str, Any]:

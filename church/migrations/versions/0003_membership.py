@@ -146,6 +146,7 @@ def _prices() -> None:
         sa.Column("trial_days", sa.Integer(), nullable=False),
         sa.Column("tax_behavior", sa.String(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
         sa.Column("fetched_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_prices"),
         sa.UniqueConstraint("stripe_id", name="uq_prices_stripe_id"),

@@ -1,0 +1,150 @@
+"""Once a night, and by hand: compare what is known here with Stripe, and repair what differs.
+
+Webhooks are Stripe's word of what changed; this is for those that never came.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from church import jobs
+from church.config import settings
+from church.extensions import db
+from church.jobs_queue import database_now
+from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
+from church.models.stripe_event import EventState
+from church.services import billing_catalogue, billing_projection, billing_webhooks
+from church.services.billing_errors import NotOursError, StripeRefusedError
+from church.services.billing_gateway import Obj, every, gateway
+from church.services.billing_gather import Gatherer
+from church.services.billing_reading import ENDED
+from church.services.billing_reading_invoice import invoice_values
+from church.services.billing_reading_subscription import subscription_values
+
+log = logging.getLogger("church.stripe")
+
+LOOK_BACK = timedelta(days=35)  # a month and a little: what moved before was compared when it was new
+_MOST_REPLAYED = 500
+_OF_SUBSCRIPTION = (
+    "status", "stripe_price", "quantity", "amount", "current_period_end", "cancel_at", "ended_at", "trial_end",
+    "collection_paused", "stripe_schedule", "latest_invoice",
+)  # fmt: skip
+_OF_INVOICE = ("status", "total", "amount_paid", "amount_remaining", "attempts", "paid_at")
+
+
+@dataclass
+class Reconciled:
+    """What a comparison found: objects looked at, those that differed and were repaired, events done at last."""
+
+    checked: int = 0
+    repaired: int = 0
+    replayed: int = 0
+    failed: int = 0
+
+
+def reconcile() -> Reconciled:
+    """Compare plans, subscriptions, invoices, refunds and disputes with Stripe's.
+
+    Raises StripeDownError and the database's errors; what was repaired before stays repaired.
+    """
+    done = Reconciled()
+    done.repaired += billing_catalogue.sync().changed
+    for kind, stripe_id, is_same in _objects():
+        done.checked += 1
+        if not is_same:
+            _repair(done, kind, stripe_id)
+    done.replayed = sum(outcome.http == 200 for outcome in replay_failed())
+    facts = {"checked": done.checked, "repaired": done.repaired, "replayed": done.replayed, "failed": done.failed}
+    log.info("reconciled with Stripe", extra={"event": "stripe.reconciled", **facts})
+    return done
+
+
+@jobs.every(timedelta(days=1), "billing.reconcile")
+def reconcile_nightly(_payload: dict[str, Any]) -> None:
+    """The same once a day, where somebody can pay at all."""
+    if settings().payments:
+        reconcile()
+
+
+def replay_failed() -> list[billing_webhooks.Outcome]:
+    """Do every event again that failed, or that nobody finished, the oldest first."""
+    with db.read() as session:
+        now = database_now(session)
+        unfinished = StripeEvent.state.in_((EventState.FAILED.value, EventState.RECEIVED.value))
+        free = StripeEvent.leased_until.is_(None) | (StripeEvent.leased_until <= now)
+        query = select(StripeEvent.id).where(unfinished, free).order_by(StripeEvent.id).limit(_MOST_REPLAYED)
+        waiting = session.scalars(query).all()
+    return [billing_webhooks.replay(event_id) for event_id in waiting]
+
+
+def _objects() -> Iterator[tuple[str, str, bool]]:
+    """Kind and id of each object at Stripe, and of those known here alone, and whether both say the same."""
+    with db.read() as session:
+        since = {"gte": int((database_now(session) - LOOK_BACK).timestamp())}
+    seen = set()
+    for found in every(gateway(), "subscriptions.list", status="all"):
+        seen.add(found["id"])
+        yield (
+            "subscription",
+            found["id"],
+            _is_same(Subscription, found, subscription_values(found, ""), _OF_SUBSCRIPTION),
+        )
+    for stripe_id in _living_but(seen):
+        yield "subscription", stripe_id, False
+    for found in every(gateway(), "invoices.list", created=since):
+        same = _is_same(Invoice, found, invoice_values(found), _OF_INVOICE)
+        yield "invoice", found["id"], same and (not found.get("amount_paid") or _is_booked(stripe_invoice=found["id"]))
+    for found in every(gateway(), "refunds.list", created=since):
+        undone = found.get("status") in {"failed", "canceled"}
+        source = f"refund_failed:{found['id']}" if undone else f"refund:{found['id']}"
+        yield "refund", found["id"], found.get("status") == "pending" or _is_booked(source_id=source)
+    for found in every(gateway(), "disputes.list", created=since):
+        moved = len(found.get("balance_transactions") or [])
+        yield "dispute", found["id"], moved == _count_of(f"dispute:{found['id']}:")
+
+
+def _repair(done: Reconciled, kind: str, stripe_id: str) -> None:
+    with db.read() as session:
+        gatherer = Gatherer(gateway(), database_now(session))
+    try:
+        facts = gatherer.about(kind, stripe_id)
+    except NotOursError:
+        return
+    except StripeRefusedError as error:
+        done.failed += 1
+        log.warning("not reconciled", extra={"event": "stripe.unreconciled", "kind": kind, "reason": error.reason})
+        return
+    with db.write() as session:
+        applied = billing_projection.apply(session, facts)
+    if applied.changed or applied.booked:
+        done.repaired += 1
+        log.warning("repaired", extra={"event": "stripe.repaired", "kind": kind, "stripe_id": stripe_id})
+
+
+def _is_same(model: Any, found: Obj, values: Obj, names: tuple[str, ...]) -> bool:
+    with db.read() as session:
+        row = session.scalars(select(model).where(model.stripe_id == found["id"])).one_or_none()
+    return row is not None and all(getattr(row, name) == values[name] for name in names)
+
+
+def _is_booked(**same: str) -> bool:
+    with db.read() as session:
+        return session.scalars(select(LedgerEntry.id).filter_by(**same).limit(1)).first() is not None
+
+
+def _count_of(beginning: str) -> int:
+    query = select(LedgerEntry.id).where(LedgerEntry.source_id.startswith(beginning, autoescape=True))
+    with db.read() as session:
+        return len(session.scalars(query).all())
+
+
+def _living_but(seen: set[str]) -> list[str]:
+    query = select(Subscription.stripe_id).where(Subscription.status.not_in(ENDED))
+    with db.read() as session:
+        return [stripe_id for stripe_id in session.scalars(query) if stripe_id not in seen]
