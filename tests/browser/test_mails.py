@@ -1,0 +1,55 @@
+"""Every mail as a program that shows HTML shows it: on a phone and on a desk, light and dark."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import pytest
+from flask import Flask
+from playwright.sync_api import expect
+
+from church.extensions import db
+from church.models.base import utc_now
+from church.models.link import Purpose
+from church.services import links, mail_text
+from tests.browser.conftest import Windows
+from tests.browser.watch import inaccessible
+from tests.people import add_user
+
+# Rules of axe about a page among pages: a mail is shown inside of one.
+OF_SITES = ("region ", "landmark-one-main ")
+LONG_NAME = "Maximiliane" * 7
+PURPOSES = {
+    "verify": Purpose.VERIFY,
+    "change_email": Purpose.CHANGE_EMAIL,
+    "reset": Purpose.RESET,
+    "invited": Purpose.RESET,
+}
+
+
+def _page(app: Flask, template: str) -> str:
+    """The HTML part of the mail to somebody with a long name."""
+    user = add_user(app, name=LONG_NAME)
+    with app.app_context():
+        with db.write() as session:
+            purpose = PURPOSES.get(template)
+            link = links.make(session, purpose, user, user.email) if purpose else None
+        letter = mail_text.Letter(1, template, str(user.email), LONG_NAME, {}, link, utc_now())
+        body = mail_text.write(letter).get_body(("html",))
+    assert body is not None
+    return str(body.get_content())
+
+
+@pytest.mark.parametrize("template", sorted(mail_text.TEMPLATES))
+def test_mail_is_read_at_any_width_and_in_both_lights(windows: Windows, app: Flask, template: str) -> None:
+    page = windows()
+    page.set_content(_page(app, template))
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\w+"))
+    for width, scheme in product((1280, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert [found for found in inaccessible(page) if not found.startswith(OF_SITES)] == [], (width, scheme)
+    for address in page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+        assert re.match("https?://", address), address
