@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent import Greenlet
 from gevent.pywsgi import WSGIServer
+from gevent.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 
 from church.config import ConfigError, load_settings
 from church.folders import UMASK
@@ -44,13 +45,14 @@ def serve(settings: Settings) -> int:
         raise ConfigError("STRIPE_WEBHOOK_SECRET: missing; the test till signs its webhooks with it")
     app = create_till(settings)
     till: Desk = app.extensions["till"]
-    server = WSGIServer(settings.till_address, app, log=None)
     try:
-        server.start()
+        listener = _listen(settings.till_address)
     except OSError as error:
+        till.store.close()
         where = f"cannot listen on {settings.till_address}: {error.strerror}"
         print(f"test till: {where}. Stop what listens there or set CHURCH_TILL_BIND.", file=sys.stderr)
         return 1
+    server = WSGIServer(listener, app, log=None)
     workers: list[Greenlet[..., None]] = [
         gevent.spawn(_deliver, till, Sender(till, settings)),
         gevent.spawn(_follow_clock, till),
@@ -61,6 +63,20 @@ def serve(settings: Settings) -> int:
     gevent.killall(workers)
     till.store.close()
     return 0
+
+
+def _listen(address: str) -> socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    listener = socket(AF_INET6 if ":" in host else AF_INET)
+    try:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _deliver(till: Desk, sender: Sender) -> None:
