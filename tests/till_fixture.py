@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,50 @@ from tests.site_fixture import ROOT
 KEY = "sk_test_till"
 FRIEND, PATRON = "price_friend_month", "price_patron_month"
 Answer = tuple[int, dict[str, str], str]
+
+
+class Receiver:
+    """Stands in for the site: keeps the webhooks that come, answers as it is told, and has a page for the payer."""
+
+    def __init__(self, port: int = 0, seen: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        self.taken: list[tuple[str, str, bytes]] = []
+        self.status = 200
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.taken.append((self.path, self.headers["Stripe-Signature"], body))
+                seen(json.loads(body))
+                self._answer(outer.status, b"noted")
+
+            def do_GET(self) -> None:
+                self._answer(200, b"<!doctype html><html lang=en><title>Site</title><h1>Back at the site</h1></html>")
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """The tests are quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.bind = f"127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the events, as they came."""
+        return [json.loads(body)["id"] for _, _, body in self.taken]
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 class _InProcess(stripe.HTTPClient):

@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 import stripe
 
 from church.till.sending import Sender, signature
 from tests.services_fixture import free_port, site_settings
-from tests.till_fixture import InProcessTill
-
-
-class Receiver:
-    """Stands in for the site's webhook: keeps what comes, answers as it is told."""
-
-    def __init__(self):
-        self.taken = []
-        self.status = 200
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.taken.append((self.path, self.headers["Stripe-Signature"], body))
-                self.send_response(outer.status)
-                self.end_headers()
-                self.wfile.write(b"noted")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.bind = f"127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def ids(self):
-        return [json.loads(body)["id"] for _, _, body in self.taken]
-
-    def stop(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+from tests.till_fixture import InProcessTill, Receiver
 
 
 @pytest.fixture
