@@ -1,0 +1,113 @@
+"""How a change of plan is asked for at Stripe.
+
+Sources: https://docs.stripe.com/billing/subscriptions/prorations and .../subscription-schedules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from church.models import Price, Subscription
+from church.services.billing_gateway import Obj, gateway
+from church.services.billing_reading import moment, part, ref, rows
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What a change costs now, in minor units of ``currency``; ``credit`` is what is kept for later invoices."""
+
+    due: int
+    credit: int
+    currency: str
+    renews: datetime | None
+
+
+def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
+    """What changing at the moment ``at`` costs. In a trial that is nothing, for nothing was paid."""
+    if row.status == "trialing":
+        return Weighed(0, 0, row.currency, row.trial_end)
+    found = gateway().call(
+        "invoices.create_preview",
+        subscription=row.stripe_id,
+        subscription_details={
+            "items": [_item(row, stripe_price)],
+            "proration_behavior": "always_invoice",
+            "proration_date": at,
+        },
+    )
+    ends = [moment(part(line, "period", "end")) for line in rows(found, "lines")]
+    total = int(found.get("total") or 0)
+    return Weighed(
+        due=int(found.get("amount_due") or 0),
+        credit=max(0, -total),
+        currency=str(found.get("currency") or row.currency),
+        renews=max(filter(None, ends), default=None),
+    )
+
+
+def move_now(row: Subscription, stripe_price: str, at: int) -> None:
+    """Change at once and pay the difference; if the card does not, nothing changes (a refusal with status 402)."""
+    _release(row)
+    in_trial = row.status == "trialing"
+    when: Obj = {"proration_behavior": "none"} if in_trial else {
+        "proration_behavior": "always_invoice",
+        "proration_date": at,
+    }  # fmt: skip
+    gateway().call(
+        "subscriptions.update",
+        row.stripe_id,
+        key=f"church-change-{row.stripe_id}-{stripe_price}-{at}",
+        items=[_item(row, stripe_price)],
+        payment_behavior="error_if_incomplete",
+        **when,
+    )
+
+
+def move_later(row: Subscription, price: Price, at: int) -> None:
+    """Change when the period ends, by a schedule that then lets the subscription go on without it."""
+    _release(row)
+    key = f"church-later-{row.stripe_id}-{price.stripe_id}-{at}"
+    made = gateway().call("subscription_schedules.create", key=key, from_subscription=row.stripe_id)
+    running: Obj = made["phases"][0]
+    discounts = _discounts(running)
+    gateway().call(
+        "subscription_schedules.update",
+        made["id"],
+        end_behavior="release",
+        phases=[
+            {
+                "items": [{"price": row.stripe_price, "quantity": row.quantity}],
+                "start_date": running["start_date"],
+                "end_date": running["end_date"],
+                **discounts,
+            },
+            {
+                "items": [{"price": price.stripe_id, "quantity": row.quantity}],
+                "duration": {"interval": price.interval, "interval_count": price.interval_count},
+                "proration_behavior": "none",
+                **discounts,
+            },
+        ],
+    )
+
+
+def keep_plan(row: Subscription) -> None:
+    """Take back a change that was to come."""
+    _release(row)
+
+
+def _item(row: Subscription, stripe_price: str) -> Obj:
+    return {"id": row.stripe_item, "price": stripe_price, "quantity": row.quantity}
+
+
+def _release(row: Subscription) -> None:
+    if row.stripe_schedule is not None:
+        gateway().call("subscription_schedules.release", row.stripe_schedule)
+
+
+def _discounts(phase: Obj) -> dict[str, Any]:
+    """Those of the running phase: phases that name none would lose them."""
+    found = [ref(one.get("discount")) for one in phase.get("discounts") or []]
+    return {"discounts": [{"discount": one} for one in found if one]} if any(found) else {}

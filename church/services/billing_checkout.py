@@ -1,0 +1,180 @@
+"""A member subscribes: one checkout at a time, on Stripe's page, which the row of it here leads back to.
+
+The row is made first, and its ref is the idempotency key: however often a button is pressed, there is one session. It
+grants nothing; what was paid is told by webhooks.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from church import telemetry
+from church.config import settings
+from church.errors import BusyError, ConflictError, FieldErrors
+from church.extensions import db
+from church.models import Checkout, Customer
+from church.models.base import utc_now
+from church.models.checkout import CheckoutState
+from church.services import billing_checkout_rows as rows
+from church.services.billing_errors import StripeRefusedError
+from church.services.billing_gateway import Obj, gateway
+from church.services.billing_membership import customer_of, had_subscription, living_of
+from church.services.billing_plans import price_for_sale
+from church.services.sessions import SignedIn
+
+__all__ = ["MemberAlreadyError", "PaidAlreadyError", "PaymentsOffError", "start_checkout"]
+
+LIFE = timedelta(hours=23)  # Stripe's longest is a day
+_TRIES = 3
+_WAIT = 5.0  # seconds for a twin of this request that is asking Stripe
+_PAUSE = 0.05
+
+
+class PaymentsOffError(ConflictError):
+    """This site takes no payments."""
+
+    def __init__(self) -> None:
+        super().__init__("This site takes no payments right now.")
+
+
+class MemberAlreadyError(ConflictError):
+    """A second subscription would be paid twice; a plan is changed instead."""
+
+    def __init__(self) -> None:
+        super().__init__("You have a membership already. You can change its plan instead.")
+
+
+class PaidAlreadyError(ConflictError):
+    """The checkout was filled in, and what came of it is on its way; ``session`` is Stripe's id of it."""
+
+    def __init__(self, session: str) -> None:
+        super().__init__("You have filled in a checkout already, and its payment is on its way.")
+        self.session = session
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a session is made of."""
+
+    row: Checkout
+    customer: Customer | None
+    trial_days: int
+
+
+def start_checkout(member: SignedIn, stripe_price: str) -> str:
+    """The address of Stripe's page on which ``member`` pays for the price.
+
+    Raises FieldErrors for a price that is not for sale, PaymentsOffError, MemberAlreadyError, PaidAlreadyError,
+    StripeDownError, StripeRefusedError, BusyError and the database's errors.
+    """
+    if not settings().payments:
+        raise PaymentsOffError
+    with telemetry.span("stripe.checkout"):
+        for _ in range(_TRIES):
+            address = _try(member, _order(member, stripe_price), stripe_price)
+            if address is not None:
+                return address
+    raise BusyError
+
+
+def _order(member: SignedIn, stripe_price: str) -> _Order:
+    """The member's open checkout, made if there is none."""
+    with db.write() as session:
+        price = price_for_sale(session, stripe_price)
+        if price is None or price.amount is None:
+            raise FieldErrors({"price": "This plan is not for sale any more."})
+        if living_of(session, member.user_id):
+            raise MemberAlreadyError
+        pending = rows.pending(session, member.user_id)
+        if pending is not None:
+            raise PaidAlreadyError(pending.stripe_session or "")
+        now = utc_now()
+        made = {"ref": secrets.token_hex(12), "stripe_price": stripe_price, "created_at": now, "expires_at": now + LIFE}
+        row = rows.open_or_new(session, member.user_id, made)
+        customer = customer_of(session, member.user_id)
+        trial = 0 if had_subscription(session, member.user_id) else price.trial_days
+    return _Order(row, customer, trial)
+
+
+def _try(member: SignedIn, order: _Order, stripe_price: str) -> str | None:
+    """The page's address; None when the row was of another time or plan, which is over now."""
+    row = order.row
+    if row.stripe_session is not None:
+        found = gateway().call("checkout.sessions.retrieve", row.stripe_session)
+        if found.get("status") == "open" and row.stripe_price == stripe_price and found.get("url"):
+            return str(found["url"])
+        _end(row, found)
+        return None
+    if row.stripe_price != stripe_price:
+        rows.close(row.id, CheckoutState.EXPIRED)  # its twin is told so when it comes to keep its session
+        return None
+    try:
+        made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
+    except StripeRefusedError as error:
+        return _refused(order, error)
+    if not rows.keep(row.id, made["id"], str(made["url"])):
+        gateway().call("checkout.sessions.expire", made["id"])
+        return None
+    return str(made["url"])
+
+
+def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
+    """What of it is not in the row is the same for each try: Stripe refuses a key with other parameters."""
+    names = {"church_user": member.ref, "church_checkout": order.row.ref}
+    subscription: dict[str, Any] = {"metadata": names}
+    if order.trial_days:
+        subscription["trial_period_days"] = order.trial_days
+    origin = settings().origin
+    whose = {"customer": order.customer.stripe_id} if order.customer else {"customer_email": member.email}
+    return {
+        "mode": "subscription",
+        "line_items": [{"price": order.row.stripe_price, "quantity": 1}],
+        "client_reference_id": member.ref,
+        "metadata": names,
+        "subscription_data": subscription,
+        "allow_promotion_codes": True,
+        "expires_at": int(order.row.expires_at.timestamp()),
+        "success_url": f"{origin}/stripe/success?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{origin}/stripe/cancel",
+        **whose,
+    }
+
+
+def _refused(order: _Order, error: StripeRefusedError) -> str | None:
+    """What a refusal leads to: a twin's answer, or one more try without the customer that is gone."""
+    if error.code == "idempotency_key_in_use":
+        return _of_twin(order.row)
+    rows.close(order.row.id, CheckoutState.FAILED)  # the key is used up: Stripe would repeat the refusal
+    if error.is_missing and error.param == "customer" and order.customer is not None:
+        rows.forget_customer(order.customer.id)
+        return None
+    raise error
+
+
+def _of_twin(row: Checkout) -> str | None:
+    """The address that another request of the same member is getting right now."""
+    deadline = time.monotonic() + _WAIT
+    while time.monotonic() < deadline:
+        found = rows.read(row.id)
+        if found is None or found.state != CheckoutState.OPEN:
+            return None
+        if found.url is not None:
+            return found.url
+        time.sleep(_PAUSE)
+    raise BusyError
+
+
+def _end(row: Checkout, found: Obj) -> None:
+    """Close the member's former checkout, unless somebody has paid there. Raises PaidAlreadyError."""
+    if found.get("status") == "open":
+        try:
+            gateway().call("checkout.sessions.expire", str(row.stripe_session))
+        except StripeRefusedError:
+            found = gateway().call("checkout.sessions.retrieve", str(row.stripe_session))
+    if found.get("status") == "complete":
+        raise PaidAlreadyError(str(row.stripe_session))
+    rows.close(row.id, CheckoutState.EXPIRED)

@@ -1,0 +1,47 @@
+"""Stripe's portal, where a member replaces the card, reads invoices and cancels."""
+
+from __future__ import annotations
+
+from church.config import settings
+from church.errors import ConflictError
+from church.extensions import db
+from church.services import billing_checkout_rows
+from church.services.billing_checkout import PaymentsOffError
+from church.services.billing_errors import StripeRefusedError
+from church.services.billing_gateway import gateway
+from church.services.billing_membership import customer_of
+from church.services.sessions import SignedIn
+
+RETURN = "/auth/account"
+
+
+class NoCustomerError(ConflictError):
+    """The member has never paid here, so there is nothing to look after."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no membership of yours to look after yet.")
+
+
+def portal(member: SignedIn) -> str:
+    """The address of the member's own page at Stripe, good for some minutes.
+
+    Raises PaymentsOffError, NoCustomerError, StripeDownError, StripeRefusedError and the database's errors.
+    """
+    if not settings().payments:
+        raise PaymentsOffError
+    with db.read() as session:
+        customer = customer_of(session, member.user_id)
+    if customer is None:
+        raise NoCustomerError
+    try:
+        made = gateway().call(
+            "billing_portal.sessions.create",
+            customer=customer.stripe_id,
+            return_url=f"{settings().origin}{RETURN}",
+        )
+    except StripeRefusedError as error:
+        if not error.is_missing:
+            raise
+        billing_checkout_rows.forget_customer(customer.id)
+        raise NoCustomerError from error
+    return str(made["url"])
