@@ -6,7 +6,7 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
-from church.services.billing_catalogue import PlanView, PriceView, plans, sync
+from church.services.billing_catalogue import sync
 from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_grants import GrantView, grant, grants_of, revoke
 from church.services.billing_ledger import EntryView, MonthTotal, months, value_totals
@@ -32,8 +32,6 @@ __all__ = [
     "GrantView",
     "MonthTotal",
     "Outcome",
-    "PlanView",
-    "PriceView",
     "Reconciled",
     "StripeDownError",
     "StripeRefusedError",
@@ -47,7 +45,6 @@ __all__ = [
     "grants_of",
     "ledger",
     "months",
-    "plans",
     "receive",
     "reconcile",
     "replay",

@@ -1,0 +1,150 @@
+"""Money on both databases: payments, refunds, disputes and what undoes them, in three currencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import permutations
+
+import pytest
+
+from church.config import Settings
+from church.models import LedgerEntry
+from church.services import billing
+from tests.stripe_fixture import Obj, Shop, event, member
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    shop.stripe.price("price_jpy", "prod_patron", 800, "jpy")
+    shop.stripe.price("price_kwd", "prod_patron", 2500, "kwd")
+    yield shop
+    shop.close()
+
+
+def _paid(shop: Shop, amount: int, price: str = "price_month") -> Obj:
+    """An invoice that was paid, of which the site has not heard."""
+    _, ref = member(shop.app)
+    return shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(ref), price), paid=amount)
+
+
+def _booked(shop: Shop) -> list[tuple[str, int, str]]:
+    return sorted((one.kind, one.amount, one.currency) for one in shop.rows(LedgerEntry))
+
+
+def test_ledger_totals_in_three_currencies_are_the_metrics_totals(shop: Shop) -> None:
+    for amounts, price in (((1200, 1200, 999), "price_month"), ((800, 801), "price_jpy"), ((2500, 3120), "price_kwd")):
+        invoices = [_paid(shop, amount, price) for amount in amounts]
+        for invoice in invoices:
+            shop.deliver(event("invoice.paid", invoice))
+        currency = invoices[0]["currency"]
+        refund = shop.stripe.refund(shop.stripe.charge_of(invoices[0]), amounts[0] // 10 * 5, currency)
+        shop.deliver(event("refund.created", refund))
+    with shop.app.app_context():
+        totals = {currency: (paid, refunded) for currency, paid, refunded in billing.value_totals()}
+        months = billing.months()
+        entries = billing.ledger(limit=200)
+    assert totals == {
+        "usd": (Decimal("33.99"), Decimal("6.00")),
+        "jpy": (Decimal(1601), Decimal(400)),
+        "kwd": (Decimal("5.620"), Decimal("1.250")),
+    }
+    assert {(one.currency, one.payments, one.refunds, one.disputes, one.net) for one in months} == {
+        ("usd", 3399, -600, 0, 2799),
+        ("jpy", 1601, -400, 0, 1201),
+        ("kwd", 5620, -1250, 0, 4370),
+    }
+    for one in months:
+        assert one.net == sum(entry.amount for entry in entries if entry.currency == one.currency)
+    assert {entry.shown for entry in entries} >= {"$9.99", "¥801", "KWD 3.120", "-$6.00", "-KWD 1.250"}
+
+
+def test_months_part_what_moved_in_them(shop: Shop) -> None:
+    first, second = _paid(shop, 100), _paid(shop, 200)
+    second["payments"]["data"][0]["status_transitions"]["paid_at"] += 40 * 86400
+    for invoice in (first, second):
+        shop.deliver(event("invoice.paid", invoice))
+    with shop.app.app_context():
+        months = billing.months()
+    assert [(one.month, one.payments, one.count) for one in months] == [("2026-10", 200, 1), ("2026-09", 100, 1)]
+
+
+def test_refund_that_comes_before_its_payment_books_both(shop: Shop) -> None:
+    invoice = _paid(shop, 1200)
+    refund = shop.stripe.refund(shop.stripe.charge_of(invoice), 500)
+    shop.deliver(event("charge.refunded", shop.stripe.charge_of(invoice)))
+    assert _booked(shop) == [("payment", 1200, "usd"), ("refund", -500, "usd")]
+    shop.deliver(event("refund.created", refund))
+    shop.deliver(event("refund.updated", refund))
+    shop.deliver(event("invoice.paid", invoice))
+    shop.deliver(event("invoice_payment.paid", invoice["payments"]["data"][0]))
+    assert len(_booked(shop)) == 2
+
+
+def test_refund_that_waits_is_booked_when_it_succeeds(shop: Shop) -> None:
+    refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status="pending")
+    shop.deliver(event("refund.created", refund))
+    assert _booked(shop) == [("payment", 1200, "usd")]
+    refund["status"] = "succeeded"
+    shop.deliver(event("refund.updated", refund))
+    assert ("refund", -500, "usd") in _booked(shop)
+
+
+@pytest.mark.parametrize("order", list(permutations(["refund.created", "refund.updated", "refund.failed"])))
+def test_refund_that_fails_leaves_nothing_in_any_order(shop: Shop, order: tuple[str, ...]) -> None:
+    refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500)
+    for kind in order:
+        shop.deliver(event(kind, refund))
+        refund["status"] = "failed"
+    assert sum(amount for _, amount, _ in _booked(shop)) == 1200
+    assert ("refund_failed", 500, "usd") in _booked(shop)
+
+
+def test_dispute_takes_the_money_and_gives_it_back_when_it_is_won(shop: Shop) -> None:
+    charge = shop.stripe.charge_of(_paid(shop, 1200))
+    dispute = shop.stripe.dispute(charge)
+    shop.deliver(event("charge.dispute.created", dispute))
+    assert _booked(shop) == [("payment", 1200, "usd")]
+    dispute["balance_transactions"] = [{"amount": -1200, "created": 1_790_000_100}]
+    shop.deliver(event("charge.dispute.funds_withdrawn", dispute))
+    assert ("dispute", -1200, "usd") in _booked(shop)
+    dispute["balance_transactions"].append({"amount": 1200, "created": 1_790_000_200})
+    shop.deliver(event("charge.dispute.closed", dispute))
+    shop.deliver(event("charge.dispute.funds_reinstated", dispute))
+    assert _booked(shop) == [("dispute", -1200, "usd"), ("dispute_reversal", 1200, "usd"), ("payment", 1200, "usd")]
+    with shop.app.app_context():
+        (month,) = billing.months()
+    assert (month.disputes, month.net) == (0, 1200)
+
+
+def test_payment_of_something_else_is_not_booked(shop: Shop) -> None:
+    _, ref = member(shop.app)
+    customer = shop.stripe.customer(ref)
+    charge = shop.stripe.put("charge", "ch_book", customer=customer["id"], payment_intent="pi_book", amount=900)
+    charge["refunds"] = {"data": []}
+    refund = shop.stripe.refund(charge, 900)
+    assert shop.deliver(event("refund.created", refund)).status == "ignored"
+    loose = shop.stripe.put("invoice", "in_loose", customer=customer["id"], status="paid", parent=None)
+    assert shop.deliver(event("invoice.paid", loose)).status == "ignored"
+    assert _booked(shop) == []
+
+
+def test_invoice_of_a_trial_books_nothing(shop: Shop) -> None:
+    _, subscription = shop.subscriber(status="trialing")
+    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, status="paid")))
+    assert _booked(shop) == []
+
+
+def test_ledger_pages_go_backwards_and_by_currency_and_member(shop: Shop) -> None:
+    for amount in (100, 200, 300):
+        shop.deliver(event("invoice.paid", _paid(shop, amount)))
+    shop.deliver(event("invoice.paid", _paid(shop, 800, "price_jpy")))
+    with shop.app.app_context():
+        newest = billing.ledger(limit=2)
+        assert [one.amount for one in newest] == [800, 300]
+        assert [one.amount for one in billing.ledger(before_id=newest[-1].id)] == [200, 100]
+        assert [one.amount for one in billing.ledger(currency="jpy")] == [800]
+        assert [one.amount for one in billing.ledger(user_ref=newest[1].user_ref)] == [300]
