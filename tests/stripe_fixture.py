@@ -148,7 +148,7 @@ class FakeStripe:
         )  # fmt: skip
 
     def _list(self, service: str, params: Obj) -> Obj:
-        same = {name: params[name] for name in ("customer", "invoice", "charge") if name in params}
+        same = {name: params[name] for name in ("customer", "invoice", "charge", "product") if name in params}
         found = [o for o in self.objects.values() if o["object"] == KINDS[service]]
         found = [o for o in found if all(o.get(name) == value for name, value in same.items())]
         if (payment := params.get("payment")) is not None:

@@ -1,0 +1,199 @@
+"""What webhooks never told is found by night, and what a leaver pays for is ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from church.config import Settings
+from church.errors import ConflictError, InvalidError
+from church.extensions import db
+from church.models import AuditEntry, Customer, Invoice, Job, LedgerEntry, Price, Product, Subscription, User
+from church.models.base import utc_now
+from church.services import account_parts, billing
+from church.services.audit import Actor
+from church.services.billing_errors import StripeDownError
+from church.services.billing_leaving import cancel
+from tests.stripe_fixture import DAY, START, Shop, event, member
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    yield shop
+    shop.close()
+
+
+def _reconcile(shop: Shop) -> billing.Reconciled:
+    with shop.app.app_context():
+        return billing.reconcile()
+
+
+def test_sync_brings_plans_and_withdraws_those_that_are_gone(shop: Shop) -> None:
+    shop.stripe.product("prod_book")
+    shop.stripe.price("price_book", "prod_book", 900)
+    with shop.app.app_context():
+        assert billing.sync().changed == 2
+        assert billing.sync().changed == 0
+        assert (shop.one(Product).stripe_id, shop.one(Price).stripe_id) == ("prod_patron", "price_month")
+        del shop.stripe.objects["price_month"]
+        shop.stripe.objects["prod_patron"]["metadata"] = {}
+        assert billing.sync().changed == 2
+    assert (shop.one(Product).active, shop.one(Price).active) == (False, False)
+
+
+def test_reconcile_repairs_what_no_webhook_told_and_then_finds_nothing(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    invoice = shop.stripe.invoice(subscription, paid=1200)
+    shop.stripe.refund(shop.stripe.charge_of(invoice), 500)
+    shop.stripe.dispute(shop.stripe.charge_of(invoice), -1200)
+    first = _reconcile(shop)
+    assert (first.checked, first.failed) == (4, 0)
+    assert first.repaired >= 4
+    assert shop.premium(user_id)
+    assert sorted(entry.amount for entry in shop.rows(LedgerEntry)) == [-1200, -500, 1200]
+    assert _reconcile(shop) == billing.Reconciled(checked=4)
+
+
+def test_reconcile_corrects_a_row_that_differs(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    invoice = shop.stripe.invoice(subscription)
+    shop.deliver(event("invoice.payment_failed", invoice))
+    subscription.update(status="canceled", ended_at=START + DAY)
+    invoice["status"] = "void"
+    assert _reconcile(shop).repaired == 2
+    assert (shop.one(Subscription).status, shop.one(Invoice).status) == ("canceled", "void")
+    assert not shop.premium(user_id)
+
+
+def test_reconcile_leaves_what_is_not_ours_alone(shop: Shop) -> None:
+    shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(None)), paid=700)
+    found = _reconcile(shop)
+    assert (found.checked, found.failed) == (2, 0)
+    assert shop.rows(Customer) == shop.rows(LedgerEntry) == []
+
+
+def test_reconcile_does_failed_events_again(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+
+    def down(_method: str) -> None:
+        raise StripeDownError
+
+    shop.stripe.before = down
+    shop.deliver(event("customer.subscription.created", subscription))
+    with pytest.raises(StripeDownError):
+        _reconcile(shop)
+    shop.stripe.before = lambda _method: None
+    assert _reconcile(shop).replayed == 1
+    with shop.app.app_context():
+        assert billing.event_counts() == {"processed": 1}
+
+
+def _leave(shop: Shop, user_id: int) -> list[Job]:
+    with shop.app.app_context():
+        with db.write() as session:
+            user = session.get_one(User, user_id)
+            account_parts.forget(session, user)
+            user.deleted_at, user.email = utc_now(), None
+        with db.read() as session:
+            return list(session.scalars(select(Job).where(Job.kind == "billing.cancel", Job.state == "pending")))
+
+
+def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.stripe.product("prod_book")
+    shop.stripe.price("price_book", "prod_book", 900)
+    customer = shop.stripe.objects[subscription["customer"]]
+    other = shop.stripe.subscription(customer, "price_book")
+    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    (job,) = _leave(shop, user_id)
+    with shop.app.app_context():
+        cancel(job.payload)
+        cancel(job.payload)
+    assert (subscription["status"], other["status"]) == ("canceled", "active")
+    assert [method for method, _, _ in shop.stripe.calls].count("subscriptions.cancel") == 1
+    assert shop.one(Subscription).status == "canceled"
+    assert not shop.premium(user_id)
+    assert shop.one(LedgerEntry).user_id == user_id
+    assert shop.one(Customer).card_last4 is None
+
+
+def test_account_without_a_customer_is_deleted_without_a_job(shop: Shop) -> None:
+    user_id, _ = member(shop.app)
+    assert _leave(shop, user_id) == []
+
+
+def test_subscription_that_begins_after_its_account_was_deleted_is_cancelled_too(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    assert _leave(shop, user_id) == []
+    shop.deliver(event("customer.subscription.created", subscription))
+    with shop.app.app_context(), db.read() as session:
+        (job,) = session.scalars(select(Job).where(Job.kind == "billing.cancel"))
+    assert job.payload == {"user_id": user_id}
+
+
+def test_export_tells_a_member_what_is_kept_of_their_payments(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
+    with shop.app.app_context(), db.read() as session:
+        found = account_parts.collect(session, session.get_one(User, user_id))["membership"]
+    assert [one["stripe_id"] for one in found["subscriptions"]] == [subscription["id"]]
+    assert [(one["kind"], one["amount"]) for one in found["payments"]] == [("payment", 1200)]
+    assert found["subscriptions"][0]["started_at"].startswith("2026-")
+
+
+def test_grant_opens_premium_until_it_is_taken_back(shop: Shop) -> None:
+    user_id, ref = member(shop.app)
+    actor = Actor(via="cli")
+    with shop.app.app_context():
+        number = billing.grant(ref, utc_now() + timedelta(days=400), " a friend ", actor)
+        assert shop.premium(user_id)
+        (view,) = billing.grants_of(ref)
+        assert (view.reason, view.open) == ("a friend", True)
+        assert (billing.revoke(number, actor), billing.revoke(number, actor)) == (True, False)
+        assert not billing.grants_of(ref)[0].open
+    assert not shop.premium(user_id)
+    assert [one.action for one in shop.rows(AuditEntry)] == ["membership.granted", "membership.revoked"]
+    assert {one.subject_id for one in shop.rows(AuditEntry)} == {user_id}
+
+
+def test_grant_that_makes_no_sense_is_refused(shop: Shop) -> None:
+    user_id, ref = member(shop.app)
+    until = utc_now() + timedelta(days=1)
+    with shop.app.app_context():
+        with pytest.raises(InvalidError):
+            billing.grant(ref, utc_now(), "", Actor(via="cli"))
+        for wrong in (lambda: billing.grant("nobody", until, "", Actor()), lambda: billing.revoke(9, Actor())):
+            with pytest.raises(LookupError):
+                wrong()
+        _leave(shop, user_id)
+        with pytest.raises(ConflictError):
+            billing.grant(ref, until, "", Actor(via="cli"))
+
+
+def test_views_show_events_and_subscriptions_to_admins(shop: Shop) -> None:
+    _, subscription = shop.subscriber()
+    shop.deliver(event("customer.subscription.created", subscription, "evt_shown"))
+    shop.deliver(event("a.type_of_tomorrow", subscription))
+    with shop.app.app_context():
+        newest, first = billing.events()
+        assert (newest.state, first.state, first.payload) == ("ignored", "processed", None)
+        assert [one.id for one in billing.events(before_id=newest.id)] == [first.id]
+        assert [one.id for one in billing.events(state="ignored")] == [newest.id]
+        assert billing.events(event_type="invoice.paid") == []
+        alone = billing.event(first.id)
+        assert alone is not None
+        assert alone.payload is not None
+        assert alone.payload["data"]["object"]["id"] == subscription["id"]
+        assert billing.event(first.id + 99) is None
+        assert (billing.event_named("evt_shown"), billing.event_named("evt_0")) == (first.id, None)
+        (view,) = billing.subscriptions()
+        assert (view.plan, view.status, view.price, view.user_name) == ("patron", "active", "$12.00", "Ann")
+        assert billing.subscriptions(status="canceled") == billing.subscriptions(page=2) == []
+        assert billing.active_counts() == [("patron", "active", 1)]
