@@ -93,7 +93,6 @@ def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
     order = order_of(till, session)
     customer = _customer(till, session, email)
     method = method_of(till, card, customer["id"])["id"] if card else None
-    days = order["trial_days"]
     discounts = [_discount(till, session, one, customer["id"]) for one in session["discounts"]]
     subscription = start(
         till,
@@ -101,7 +100,7 @@ def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
         till.get("price", order["price"]),
         order["quantity"],
         method,
-        trial_end=till.now + days * DAY if days else None,
+        trial_end=till.now + order["trial_days"] * DAY if order["trial_days"] else None,
         discounts=discounts,
         description=order["description"],
         metadata=order["metadata"],

@@ -8,10 +8,12 @@ from church.till.cards import PAID
 from church.till.checkout import expire
 from church.till.collecting import collect
 from church.till.desk import Desk
+from church.till.ending import end, end_of_period
 from church.till.periods import DAY
+from church.till.renewing import renew
 from church.till.scheduling import next_moment, turn
 from church.till.store import Obj
-from church.till.subscribing import ENDED, end, end_of_period, renew, settle
+from church.till.subscribing import ENDED, settle
 
 _WARNING = 3 * DAY  # before the end of a trial
 _MOST = 20_000

@@ -24,13 +24,6 @@ def line(
     till: Desk, subscription: Obj, price: Obj, quantity: int, amount: int, text: str, span: tuple[int, int]
 ) -> Obj:
     """One line of ``amount`` for the time of ``span``."""
-    details = {
-        "invoice_item": None,
-        "proration": False,
-        "proration_details": {"credited_items": None},
-        "subscription": subscription["id"],
-        "subscription_item": only_item(subscription)["id"],
-    }
     return till.make(
         "line_item",
         amount=amount,
@@ -39,11 +32,7 @@ def line(
         description=text,
         quantity=quantity,
         period={"start": span[0], "end": span[1]},
-        parent={
-            "type": "subscription_item_details",
-            "invoice_item_details": None,
-            "subscription_item_details": details,
-        },
+        parent=_parent(subscription),
         pricing={
             "type": "price_details",
             "price_details": {"price": price["id"], "product": price["product"]},
@@ -51,6 +40,21 @@ def line(
         },
         subscription=subscription["id"],
     )
+
+
+def _parent(subscription: Obj) -> Obj:
+    details = {
+        "invoice_item": None,
+        "proration": False,
+        "proration_details": {"credited_items": None},
+        "subscription": subscription["id"],
+        "subscription_item": only_item(subscription)["id"],
+    }
+    return {
+        "type": "subscription_item_details",
+        "invoice_item_details": None,
+        "subscription_item_details": details,
+    }
 
 
 def whole(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from church.till.changing import apply, weigh
 from church.till.desk import Desk
+from church.till.ending import end
 from church.till.lines import only_item
 from church.till.shapes import plan_of
 from church.till.store import Obj
-from church.till.subscribing import UPDATED, end, rhythm
+from church.till.subscribing import UPDATED, rhythm
 
 _NULLS = (
     "application_fee_percent automatic_tax billing_cycle_anchor billing_thresholds collection_method "

@@ -1,4 +1,4 @@
-"""The life of a subscription: started, billed, renewed, in arrears, ended."""
+"""A subscription that begins and is billed, and what a payment, or the lack of one, makes of it."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def start(
         **values,
     )
     until = trial_end or end_after(till.now, till.now, *rhythm(price))
+    made["items"] = _items(till, made["id"], price, quantity, until)
+    till.keep(made, "customer.subscription.created")
+    first = lines.trial if trial_end else lines.whole
+    bill(till, made, [first(till, made, price, quantity, (till.now, until))], "subscription_create", present=True)
+    return made
+
+
+def _items(till: Desk, subscription: str, price: Obj, quantity: int, until: int) -> Obj:
     item = till.make(
         "subscription_item",
         current_period_start=till.now,
@@ -49,13 +57,9 @@ def start(
         plan=plan_of(price),
         price=price,
         quantity=quantity,
-        subscription=made["id"],
+        subscription=subscription,
     )
-    made["items"] = listed([item], f"/v1/subscription_items?subscription={made['id']}")
-    till.keep(made, "customer.subscription.created")
-    first = lines.trial if trial_end else lines.whole
-    bill(till, made, [first(till, made, price, quantity, (till.now, until))], "subscription_create", present=True)
-    return made
+    return listed([item], f"/v1/subscription_items?subscription={subscription}")
 
 
 def rhythm(price: Obj) -> tuple[str, int]:
@@ -102,35 +106,6 @@ def _left(till: Desk, subscription: Obj, invoice: Obj) -> list[str]:
     return [name for name, coupon in found.items() if coupon["duration"] != "once" or name not in used]
 
 
-def renew(till: Desk, subscription: Obj) -> None:
-    """The next period begins now: the item moves on, and what was pending is billed with it."""
-    item = only_item(subscription)
-    begin, trial = item["current_period_end"], subscription["status"] == "trialing"
-    if trial and subscription["default_payment_method"] is None and not _goes_on(till, subscription):
-        return
-    until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(item["price"]))
-    status = "active" if trial else subscription["status"]
-    move(till, subscription, item["price"], item["quantity"], (begin, until), status=status)
-    parts = [
-        *take_pending(till, subscription),
-        lines.whole(till, subscription, item["price"], item["quantity"], (begin, until)),
-    ]
-    bill(till, subscription, parts, "subscription_cycle")
-
-
-def _goes_on(till: Desk, subscription: Obj) -> bool:
-    """A trial ends and there is no card: whether to go on and send an invoice nevertheless."""
-    customer = till.get("customer", subscription["customer"])
-    wish = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    if customer["invoice_settings"]["default_payment_method"] or wish == "create_invoice":
-        return True
-    if wish == "cancel":
-        end(till, subscription, "cancellation_requested")
-    else:
-        till.change(subscription, "customer.subscription.paused", UPDATED, status="paused")
-    return False
-
-
 def move(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
     """Give the item a price and a period."""
     item = {
@@ -155,42 +130,6 @@ def leave_pending(till: Desk, subscription: Obj, parts: list[Obj]) -> None:
     """Let lines wait for the next invoice."""
     data = [*take_pending(till, subscription), *parts]
     till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": data})
-
-
-def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Obj:
-    """It ends now, and its schedule with it. What is unpaid is not asked for any more."""
-    for schedule in till.store.all("subscription_schedule", subscription=subscription["id"], status="active"):
-        till.change(schedule, "subscription_schedule.canceled", status="canceled", canceled_at=till.now)
-    open_ones = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
-    for invoice in till.store.all("invoice", **open_ones):
-        till.change(invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
-    return till.change(
-        subscription,
-        "customer.subscription.deleted",
-        canceled_at=subscription["canceled_at"] or till.now,
-        cancellation_details={**subscription["cancellation_details"], **details, "reason": reason},
-        ended_at=till.now,
-        schedule=None,
-        status="canceled",
-    )
-
-
-def end_of_period(subscription: Obj) -> int:
-    """When the running period ends."""
-    return int(only_item(subscription)["current_period_end"])
-
-
-def set_ending(till: Desk, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
-    """It ends at ``at``; None takes that back."""
-    details = {**subscription["cancellation_details"], "reason": "cancellation_requested" if at else None}
-    return till.change(
-        subscription,
-        UPDATED,
-        cancel_at=at,
-        cancel_at_period_end=by_period,
-        canceled_at=till.now if at else None,
-        cancellation_details=details,
-    )
 
 
 def months_after(at: int, months: int) -> int:

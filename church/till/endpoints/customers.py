@@ -6,10 +6,10 @@ import secrets
 
 from church.till.api import endpoint
 from church.till.desk import Desk
+from church.till.ending import end
 from church.till.lists import PAGING, page
 from church.till.params import Params
 from church.till.store import Obj
-from church.till.subscribing import end
 
 _TEXTS = ("description", "email", "name", "phone")
 _FIELDS = "address balance description email invoice_settings metadata name phone preferred_locales shipping tax_exempt"

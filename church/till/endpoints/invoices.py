@@ -8,6 +8,7 @@ from church.till.cards import PAID
 from church.till.changing import BEHAVIOURS, weigh
 from church.till.collecting import collect
 from church.till.desk import Desk
+from church.till.ending import end_of_period
 from church.till.endpoints.subscriptions import wished
 from church.till.errors import AttemptError, TillError
 from church.till.invoicing import draft
@@ -15,7 +16,7 @@ from church.till.lists import PAGING, page
 from church.till.params import Params
 from church.till.periods import end_after
 from church.till.store import Obj
-from church.till.subscribing import ENDED, discounts_of, end_of_period, rhythm, settle
+from church.till.subscribing import ENDED, discounts_of, rhythm, settle
 
 _DETAILS = "cancel_at cancel_at_period_end items proration_behavior proration_date"
 

@@ -8,13 +8,14 @@ from church.till.cards import PAID
 from church.till.changing import BEHAVIOURS, apply, weigh
 from church.till.checkout import price_of
 from church.till.desk import Desk
+from church.till.ending import end, end_of_period, set_ending
 from church.till.errors import CardError, TillError
 from church.till.lines import only_item
 from church.till.lists import PAGING, page
 from church.till.params import Params
 from church.till.periods import end_after
 from church.till.store import Obj
-from church.till.subscribing import ENDED, UPDATED, bill, end, end_of_period, move, rhythm, set_ending
+from church.till.subscribing import ENDED, UPDATED, bill, move, rhythm
 
 _UPDATE = (
     "billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method description items "

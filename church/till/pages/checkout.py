@@ -37,6 +37,7 @@ def _shown(session: Obj, problem: str | None = None) -> str:
         name=name,
         cards=CARDS,
         needed=needs_card(session),
+        email=request.form.get("email", ""),
         problem=problem,
     )
 

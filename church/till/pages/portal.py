@@ -7,11 +7,12 @@ from werkzeug.wrappers import Response
 
 from church.till.cards import BY_NAME, CARDS, card_of, method_of
 from church.till.desk import Desk, desk
+from church.till.ending import end, end_of_period, set_ending
 from church.till.errors import TillError
 from church.till.lines import only_item, product_name
 from church.till.scheduling import release
 from church.till.store import Obj
-from church.till.subscribing import ENDED, UPDATED, end, end_of_period, set_ending
+from church.till.subscribing import ENDED, UPDATED
 
 bp = Blueprint("portal", __name__, url_prefix="/portal")
 

@@ -1,0 +1,164 @@
+"""The till's pages in a real Chromium: paid, declined, asked by the bank, ended and kept; quiet and accessible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.watch import Watch, inaccessible
+from tests.till_fixture import PATRON, Receiver, TillProcess
+
+
+@pytest.fixture(scope="module")
+def till(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TillProcess]:
+    """A till beside a stand-in of the site. Needs the browser first: without one there is nothing to start for."""
+    site = Receiver()
+    made = TillProcess(tmp_path_factory.mktemp("till"), site.bind)
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+        site.stop()
+
+
+@pytest.fixture
+def page(chromium: Browser, till: TillProcess) -> Iterator[Callable[..., Page]]:
+    """Open a page of the till; what the browser complains of fails the test."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def open_(path: str, width: int = 1280, scheme: str = "light") -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 844}, base_url=till.url, color_scheme=scheme, reduced_motion="reduce"
+        )
+        context.set_default_timeout(10_000)
+        opened.append((context, Watch(context)))
+        made = context.new_page()
+        made.goto(path)
+        return made
+
+    yield open_
+    complaints = [complaint for _, watch in opened for complaint in watch.complaints]
+    for context, _ in opened:
+        context.close()
+    assert complaints == []
+
+
+def checkout(till: TillProcess, price: str = "price_friend_month", **params: object) -> str:
+    site = till.settings.bind
+    made = till.checkout(
+        price,
+        success_url=f"http://{site}/stripe/success?session={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"http://{site}/stripe/cancel",
+        **params,
+    )
+    return f"/checkout/{made['id']}"
+
+
+def portal(till: TillProcess, subscription: dict[str, object]) -> str:
+    params = {"customer": str(subscription["customer"]), "return_url": f"http://{till.settings.bind}/auth/account"}
+    return "/portal/" + till.stripe.v1.billing_portal.sessions.create(params).id
+
+
+def test_payer_uses_a_code_is_declined_pays_and_comes_back_to_the_site(
+    till: TillProcess, page: Callable[..., Page]
+) -> None:
+    path = checkout(till, allow_promotion_codes=True)
+    at = page(path)
+    at.get_by_label("Promotion code").fill("WELCOME20")
+    at.get_by_role("button", name="Apply").click()
+    expect(at.locator(".total")).to_contain_text("USD 4.00")
+    at.get_by_label("Mail address").fill("payer@site.example")
+    at.get_by_label("A card that is declined").check()
+    at.get_by_role("button", name="Pay USD 4.00").click()
+    expect(at.get_by_role("alert")).to_contain_text("declined")
+    expect(at.get_by_label("Mail address")).to_have_value("payer@site.example")
+    at.get_by_role("button", name="Pay USD 4.00").click()
+    expect(at.get_by_role("heading", name="Back at the site")).to_be_visible()
+    assert at.url.startswith(f"http://{till.settings.bind}/stripe/success?session=cs_test_")
+    at.goto(path)
+    expect(at.get_by_text("This checkout is done.")).to_be_visible()
+
+
+@pytest.mark.parametrize(("answer", "lands"), [("Approve", "Back at the site"), ("Refuse", "Subscribe to Patron")])
+def test_payer_whose_bank_asks_pays_only_by_approving(
+    till: TillProcess, page: Callable[..., Page], answer: str, lands: str
+) -> None:
+    at = page(checkout(till, PATRON, customer_email="payer@site.example"))
+    at.get_by_label("A card that asks for 3-D Secure once").check()
+    at.get_by_role("button", name="Pay").click()
+    expect(at.get_by_role("heading", name="Your bank asks")).to_be_visible()
+    at.get_by_role("button", name=answer).click()
+    expect(at.get_by_role("heading", name=lands)).to_be_visible()
+
+
+def test_payer_who_cancels_is_back_at_the_site(till: TillProcess, page: Callable[..., Page]) -> None:
+    at = page(checkout(till))
+    at.get_by_role("link", name="Cancel and go back").click()
+    expect(at).to_have_url(f"http://{till.settings.bind}/stripe/cancel")
+
+
+def test_member_replaces_the_card_pays_what_is_open_ends_and_keeps(
+    till: TillProcess, page: Callable[..., Page]
+) -> None:
+    subscription = till.subscribe(card="fails_later")
+    till.operate("clock", days="32")
+    at = page(portal(till, subscription))
+    expect(at.get_by_role("heading", name="Friend past due")).to_be_visible()
+    at.get_by_label("A card that pays •••• 4242").check()
+    at.get_by_role("button", name="Use this card").click()
+    at.get_by_role("link", name=re.compile("-0002$")).click()
+    at.get_by_role("button", name="Pay USD 5.00 with •••• 4242").click()
+    expect(at.get_by_text("paid")).to_be_visible()
+    at.goto(portal(till, subscription))
+    at.get_by_role("button", name=re.compile("^Cancel at the period.s end$")).click()
+    expect(at.get_by_text(re.compile("Ends on"))).to_be_visible()
+    at.get_by_role("button", name="Keep the subscription").click()
+    expect(at.get_by_text(re.compile("Renews on"))).to_be_visible()
+    at.get_by_role("link", name="Back to the site").click()
+    expect(at).to_have_url(f"http://{till.settings.bind}/auth/account")
+
+
+def test_operator_moves_the_clock_turns_switches_and_gives_back(till: TillProcess, page: Callable[..., Page]) -> None:
+    subscription = till.subscribe()
+    at = page("/")
+    at.get_by_role("button", name="Move on to the next renewal").click()
+    at.get_by_label("Webhooks come twice").check()
+    at.get_by_role("button", name="Save").click()
+    expect(at.get_by_label("Webhooks come twice")).to_be_checked()
+    at.get_by_label("Webhooks come twice").uncheck()
+    at.get_by_role("button", name="Save").click()
+    charge = till.charge(till.latest_invoice(subscription["id"]))
+    box = at.get_by_role("region", name=f"Charge {charge['id']}")
+    box.get_by_label("Minor units").fill("200")
+    box.get_by_role("button", name="Refund").click()
+    expect(box).to_contain_text("refunded USD 2.00")
+    box.get_by_role("button", name="Dispute").click()
+    box.get_by_role("button", name="Dispute won").click()
+    expect(box).to_contain_text("dispute won")
+    at.get_by_role("button", name=re.compile("^Send evt_")).first.click()
+    expect(at).to_have_url(f"{till.url}/")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_is_accessible_and_fits(
+    till: TillProcess, page: Callable[..., Page], width: int, scheme: str
+) -> None:
+    subscription = till.subscribe()
+    open_checkout = checkout(till, PATRON, allow_promotion_codes=True, subscription_data={"trial_period_days": 14})
+    paths = {
+        "operator": "/",
+        "checkout": open_checkout,
+        "bank": f"{open_checkout}/authenticate?card=secure",
+        "invoice": "/invoice/" + till.latest_invoice(subscription["id"])["id"],
+        "portal": portal(till, subscription),
+        "problem": "/invoice/none",
+    }
+    for name, path in paths.items():
+        at = page(path, width, scheme)
+        assert inaccessible(at) == [], name
+        expect(at.locator(".notice")).to_have_text("Test till: no money moves.")
+        assert at.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the window"
