@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flask import g
+
 if TYPE_CHECKING:
     from flask import Flask, Response
 
     from church.config import Settings
+
+_POLICY = "Content-Security-Policy"
+_OWN_FORMS = "form-action 'self'"
 
 # No inline script or style anywhere, so that neither nonce nor hash is needed.
 _CSP = "; ".join(
@@ -20,14 +25,14 @@ _CSP = "; ".join(
         "media-src 'self'",
         "connect-src 'self'",
         "manifest-src 'self'",
-        "form-action 'self'",
+        _OWN_FORMS,
         "object-src 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
 )
 _ALWAYS = {
-    "Content-Security-Policy": _CSP,
+    _POLICY: _CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "strict-origin",  # a query stays on its page: it may hold what was typed, or an attack
@@ -47,11 +52,19 @@ def of_every_answer(settings: Settings) -> dict[str, str]:
     return {**_ALWAYS, **https, "Cache-Control": "no-store"}
 
 
+def forms_lead_to(origins: tuple[str, ...]) -> None:
+    """Let the forms of the page that is being made end at ``origins``: browsers hold a redirect to the policy, too."""
+    g.forms_lead_to = origins
+
+
 def init_app(app: Flask) -> None:
     """Set them on every response."""
     headers = of_every_answer(app.config["CHURCH"])
 
     def add(response: Response) -> Response:
+        if elsewhere := g.get("forms_lead_to"):
+            wider = _CSP.replace(_OWN_FORMS, " ".join((_OWN_FORMS, *elsewhere)))
+            response.headers.setdefault(_POLICY, wider)
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return response

@@ -6,13 +6,21 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
+from church.services.billing_arrival import Arrival, arrival
 from church.services.billing_catalogue import sync
+from church.services.billing_change import Changed, ChangePreview, change_plan, preview_change
+from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, PaymentsOffError, start_checkout
 from church.services.billing_errors import StripeDownError, StripeRefusedError
+from church.services.billing_events import LARGEST as LARGEST_EVENT
 from church.services.billing_grants import GrantView, grant, grants_of, revoke
 from church.services.billing_ledger import EntryView, MonthTotal, months, value_totals
 from church.services.billing_ledger import entries as ledger
+from church.services.billing_plans import INTERVALS, PlanView, PriceView, plans
+from church.services.billing_portal import NoCustomerError, payment_origins, portal
 from church.services.billing_projection import Applied
 from church.services.billing_reconcile import Reconciled, reconcile, replay_failed
+from church.services.billing_removal import abandon
+from church.services.billing_status import Banner, InvoiceView, MembershipStatus, invoices_of, status_of
 from church.services.billing_views import (
     EventView,
     SubscriptionView,
@@ -26,30 +34,54 @@ from church.services.billing_views import (
 from church.services.billing_webhooks import Outcome, receive, replay
 
 __all__ = [
+    "INTERVALS",
+    "LARGEST_EVENT",
     "Applied",
+    "Arrival",
+    "Banner",
+    "ChangePreview",
+    "Changed",
     "EntryView",
     "EventView",
     "GrantView",
+    "InvoiceView",
+    "MemberAlreadyError",
+    "MembershipStatus",
     "MonthTotal",
+    "NoCustomerError",
     "Outcome",
+    "PaidAlreadyError",
+    "PaymentsOffError",
+    "PlanView",
+    "PriceView",
     "Reconciled",
     "StripeDownError",
     "StripeRefusedError",
     "SubscriptionView",
+    "abandon",
     "active_counts",
+    "arrival",
+    "change_plan",
     "event",
     "event_counts",
     "event_named",
     "events",
     "grant",
     "grants_of",
+    "invoices_of",
     "ledger",
     "months",
+    "payment_origins",
+    "plans",
+    "portal",
+    "preview_change",
     "receive",
     "reconcile",
     "replay",
     "replay_failed",
     "revoke",
+    "start_checkout",
+    "status_of",
     "subscriptions",
     "sync",
     "value_totals",

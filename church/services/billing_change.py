@@ -47,6 +47,8 @@ class ChangePreview:
     """What the plan costs each time."""
     due: str
     """To pay right now."""
+    pays: bool
+    """Whether that is anything."""
     credit: str
     """What is left of the former plan and kept for later invoices; empty for nothing."""
     when: datetime | None
@@ -81,6 +83,7 @@ def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
         interval=str(wish.price.interval),
         amount=money.display((wish.price.amount or 0) * row.quantity, wish.price.currency),
         due=money.display(weighed.due, weighed.currency),
+        pays=weighed.due > 0,
         credit=money.display(weighed.credit, weighed.currency) if weighed.credit else "",
         when=wish.when,
         renews=weighed.renews or row.current_period_end,

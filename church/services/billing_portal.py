@@ -45,3 +45,9 @@ def portal(member: SignedIn) -> str:
         billing_checkout_rows.forget_customer(customer.id)
         raise NoCustomerError from error
     return str(made["url"])
+
+
+def payment_origins() -> tuple[str, ...]:
+    """Where Stripe's own pages are: its hosts, or the test till."""
+    base = settings().stripe_base
+    return (base,) if base else ("https://checkout.stripe.com", "https://billing.stripe.com")

@@ -1,4 +1,4 @@
-"""How a sign-in is found: one indexed read that joins its account."""
+"""How a sign-in is found: one indexed read that joins its account, and one of what it has paid for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.models.sign_in import SignIn
 from church.models.user import Role, User
+from church.services.entitlements import premium_of
 
 _LONGEST_TOUCH = 60.0  # seconds
 
@@ -31,6 +32,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # flask-login has no types
     session_id: int
     session_ref: str
     premium: bool = False
+    """Whether premium pages are open to them, by what Stripe has told or an admin has given."""
     token: str = field(default="", repr=False)
     """The raw one of the cookie; empty for a caller with an access token."""
 
@@ -105,6 +107,7 @@ def find(session: Session, key: Key, settings: Settings, now: datetime) -> Found
     found = SignedIn(
         user_id=user_id, ref=ref, name=name, email=email or "", role=role, verified=verified_at is not None,
         session_id=session_id, session_ref=session_ref, token=key.token,
+        premium=premium_of(session, user_id, now),
     )  # fmt: skip
     # The clock may have been set back: a last use that is ahead of it would keep the sign-in alive for too long.
     stale = abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, settings.session_idle / 10)

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
+from church import headers, identity
 from church.access import SIGNED_IN, allow
 from church.blueprints.auth.answers import (
     ACCOUNT,
@@ -24,7 +24,7 @@ from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json
 from church.limits import limited
-from church.services import accounts, sessions
+from church.services import accounts, billing, sessions
 
 
 def show_account(section: str = "", **context: Any) -> Response:
@@ -32,7 +32,9 @@ def show_account(section: str = "", **context: Any) -> Response:
     found = signed_in()
     profile = accounts.profile(found.user_id)
     devices = sessions.devices(found.user_id, found.session_id)
-    return page("auth/account.html", profile=profile, devices=devices, section=section, **context)
+    headers.forms_lead_to(billing.payment_origins())
+    shown = {"profile": profile, "devices": devices, "membership": billing.status_of(found.user_id)}
+    return page("auth/account.html", section=section, **shown, **context)
 
 
 def _show_name(**context: Any) -> Response:

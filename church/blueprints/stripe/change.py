@@ -1,0 +1,50 @@
+"""Another plan: the amount is shown first."""
+
+from __future__ import annotations
+
+from flask import jsonify, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from church.access import MEMBERS, allow
+from church.blueprints.stripe.answers import ACCOUNT, PRICING, done, page, plain, signed_in, told
+from church.blueprints.stripe.blueprint import bp
+from church.errors import FieldErrors, wants_json
+from church.forms import fields
+from church.limits import limited
+from church.services import billing
+
+_LONGEST_ID = 255
+_LONGEST_MOMENT = 12
+_WORDS = {
+    "now": "Your plan is {plan} from now on.",
+    "later": "Your plan changes to {plan} when the period ends that you have paid for.",
+    "keep": "You stay with {plan}.",
+}
+
+
+@bp.get("/change")
+@allow(MEMBERS)
+@limited("checkout")
+@told(PRICING)
+def preview() -> AnyResponse:
+    """What the change to ``price`` costs and when it comes, by Stripe's reckoning."""
+    price = request.args.get("price", "")
+    if not 0 < len(price) <= _LONGEST_ID:
+        raise FieldErrors({"price": "Choose a plan first."})
+    shown = billing.preview_change(signed_in(), price)
+    return jsonify(plain(shown)) if wants_json() else page("stripe/change.html", preview=shown)
+
+
+@bp.post("/change")
+@allow(MEMBERS)
+@limited("checkout")
+@told(PRICING)
+def change() -> AnyResponse:
+    """Change it, for the amount that was shown ``at`` that moment."""
+    form = fields()
+    price, at = form.text("price", _LONGEST_ID), form.text("at", _LONGEST_MOMENT)
+    if at and not (at.isascii() and at.isdecimal()):
+        form.errors.setdefault("at", "This is no moment: look at the amount first.")
+    form.check()
+    changed = billing.change_plan(signed_in(), price, int(at))
+    return done(_WORDS[changed.kind].format(plan=changed.plan_name), ACCOUNT)

@@ -1,0 +1,34 @@
+"""What a member looks after: the card and the subscription at Stripe's portal, the invoices here."""
+
+from __future__ import annotations
+
+from flask import jsonify
+from werkzeug.wrappers import Response as AnyResponse
+
+from church.access import SIGNED_IN, allow
+from church.blueprints.stripe.answers import ACCOUNT, onward, page, plain, signed_in, told
+from church.blueprints.stripe.blueprint import bp
+from church.errors import wants_json
+from church.limits import limited
+from church.services import billing
+
+
+@bp.post("/portal")
+@allow(SIGNED_IN)
+@limited("checkout")
+@told(ACCOUNT)
+def portal() -> AnyResponse:
+    """Replace the card, cancel, resume. Open to an address that is to be confirmed anew: whoever pays may leave."""
+    return onward(billing.portal(signed_in()))
+
+
+@bp.get("/invoices")
+@allow(SIGNED_IN)
+@limited("page")
+def invoices() -> AnyResponse:
+    """Every invoice, with links to Stripe's pages of it."""
+    found = signed_in()
+    status, shown = billing.status_of(found.user_id), billing.invoices_of(found.user_id)
+    if wants_json():
+        return jsonify(membership=plain(status), invoices=plain(shown))
+    return page("stripe/invoices.html", status=status, invoices=shown)

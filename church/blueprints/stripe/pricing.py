@@ -1,0 +1,32 @@
+"""What membership costs."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, request
+
+from church.access import EVERYONE, allow
+from church.blueprints.stripe.answers import page, plain
+from church.blueprints.stripe.blueprint import bp
+from church.config import settings
+from church.errors import wants_json
+from church.forms import safe_next
+from church.identity import known_viewer
+from church.limits import limited
+from church.services import billing
+
+
+@bp.get("/pricing")
+@allow(EVERYONE)
+@limited("page")
+def pricing() -> Response:
+    """The plans, by the month or by the year; for a member, how the own one stands."""
+    found = known_viewer()
+    status = billing.status_of(found.user_id) if found is not None else None
+    plans = billing.plans(status.currency if status else None) if settings().payments else []
+    asked = request.args.get("interval") or (status.interval if status else None)
+    interval = asked if asked in billing.INTERVALS else billing.INTERVALS[0]
+    if wants_json():
+        return jsonify(plans=plain(plans), membership=plain(status), payments=settings().payments)
+    way_back = safe_next(request.args.get("next", "")[:1000]) or ""
+    context = {"plans": plans, "status": status, "interval": interval, "way_back": way_back}
+    return page("stripe/pricing.html", payments=settings().payments, **context)

@@ -1,0 +1,30 @@
+"""Where Stripe says what happened."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, request
+
+from church import telemetry
+from church.access import EVERYONE, allow
+from church.blueprints.stripe.blueprint import bp
+from church.errors import UnavailableError
+from church.limits import limited
+from church.services import billing
+
+MACHINES = frozenset({"stripe.webhook"})
+"""Endpoints that show a signature instead of a form's token, and that answer while the site is shut."""
+
+
+@bp.post("/webhook")
+@allow(EVERYONE)
+@limited("webhook")
+@telemetry.leave_body
+def webhook() -> tuple[Response, int]:
+    """2xx when it is done, 400 for what is not Stripe's, 413 beyond 256 KiB, 5xx for what is to be sent again."""
+    request.max_content_length = billing.LARGEST_EVENT
+    raw = request.get_data(cache=False)
+    try:
+        outcome = billing.receive(raw, request.headers.get("Stripe-Signature"))
+    except UnavailableError as error:
+        return jsonify(status="failed", reason=str(error)), error.status
+    return jsonify(status=outcome.status, reason=outcome.reason), outcome.http
