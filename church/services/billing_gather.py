@@ -106,18 +106,20 @@ class Gatherer(Fetcher):
         self._of_payment(self.get("charges.retrieve", ref(found.get("charge")) or ""))
 
     def _of_payment(self, charge: Obj) -> None:
-        """The payment that a charge is of, ours if it is in the ledger or pays an invoice of ours."""
+        """The payment that a charge is of, ours if it is in the ledger or pays an invoice of ours.
+
+        Its invoice goes first: a customer who is not known yet may be named by the subscription alone.
+        """
         payment = ref(charge.get("payment_intent")) or str(charge.get("id"))
         self.facts.payment = payment
+        if not known.is_booked(payment):
+            wish = {"type": "payment_intent", "payment_intent": payment}
+            invoices = [ref(one.get("invoice")) for one in self.all_of("invoice_payments.list", payment=wish)]
+            if not any(invoices):
+                raise NotOursError("a payment of no invoice")
+            for invoice in filter(None, invoices):
+                self.invoice(invoice)
         self.own(ref(charge.get("customer")), charge)
-        if known.is_booked(payment):
-            return
-        wish = {"type": "payment_intent", "payment_intent": payment}
-        invoices = [ref(one.get("invoice")) for one in self.all_of("invoice_payments.list", payment=wish)]
-        if not invoices:
-            raise NotOursError("a payment of no invoice")
-        for invoice in filter(None, invoices):
-            self.invoice(invoice)
 
     def _refund_ids(self) -> set[str]:
         return {one["id"] for one in self.facts.refunds}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +27,7 @@ from church.services.billing_errors import StripeDownError
 from church.services.billing_webhooks import replay
 from tests.helpers import grows
 from tests.services_fixture import wait_until
+from tests.site_fixture import ROOT
 from tests.stripe_fixture import DAY, START, Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
@@ -103,24 +108,44 @@ def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop) -> None:
     assert shop.one(StripeEvent).attempts == 1
 
 
-def test_event_whose_holder_died_is_taken_over_and_booked_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+# Takes the event and is killed while it fetches.
+_DOOMED = """
+import sys, time
+from church.config import load_settings
+from church.services import billing_inbox
+from tests.stripe_fixture import Shop
+billing_inbox.LEASE = 1.5
+shop = Shop(load_settings())
+def hang(_method):
+    print("fetching", flush=True)
+    time.sleep(600)
+shop.stripe.before = hang
+print("ready", flush=True)
+shop.deliver(bytes.fromhex(input()))
+"""
+
+
+def test_event_whose_holder_is_killed_is_taken_over_and_booked_once(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
-    monkeypatch.setattr(billing_inbox, "LEASE", 1.0)
-
-    class KilledError(BaseException):
-        """What no handler catches, as kill -9."""
-
-    def die(_method: str) -> None:
-        raise KilledError
-
-    shop.stripe.before = die
-    with pytest.raises(KilledError):
-        shop.deliver(body)
+    site = shop.settings
+    url = site.database_url.get_secret_value() if site.database_url else ""
+    places = {"CHURCH_INSTANCE": str(site.instance), "CHURCH_LOG_DIR": str(site.log_dir), "DATABASE_URL": url}
+    environment = {**os.environ, **places, "PYTHONPATH": str(ROOT)}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    doomed = subprocess.Popen([sys.executable, "-c", _DOOMED], env=environment, cwd=ROOT, **pipes)
+    assert doomed.stdin is not None
+    assert doomed.stdout is not None
+    with doomed:
+        assert doomed.stdout.readline() == "ready\n"
+        doomed.stdin.write(json.dumps(body).encode().hex() + "\n")
+        doomed.stdin.flush()
+        assert doomed.stdout.readline() == "fetching\n"
+        doomed.kill()
     held = shop.one(StripeEvent)
     assert (held.state, held.attempts, bool(held.lease)) == ("received", 1, True)
-    shop.stripe.before = lambda _method: None
     assert shop.deliver(body).status == "processed"
+    assert shop.deliver(body).status == "duplicate"
     assert [entry.amount for entry in shop.rows(LedgerEntry)] == [1200]
     done = shop.one(StripeEvent)
     assert (done.state, done.attempts, done.lease) == ("processed", 2, None)
