@@ -87,6 +87,15 @@ TABLE = """
 /robots.txt                        GET   200 200 200 200
 /sitemap.xml                       GET   200 200 200 200
 /static/<filename>                 GET   404 404 404 404
+/stripe/cancel                     GET   200 200 200 200
+/stripe/change                     GET   401 403 422 422
+/stripe/change                     POST  401 403 422 422
+/stripe/checkout                   POST  401 403 422 422
+/stripe/invoices                   GET   401 200 200 200
+/stripe/portal                     POST  401 409 409 409
+/stripe/pricing                    GET   200 200 200 200
+/stripe/success                    GET   401 404 404 404
+/stripe/webhook                    POST  400 400 400 400
 """
 
 

@@ -1,0 +1,62 @@
+"""``flask church stripe …``: what an operator does about payments when webhooks did not come, or failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from flask.cli import AppGroup
+
+if TYPE_CHECKING:
+    from church.services.billing import Outcome
+
+stripe = AppGroup("stripe", help="Bring plans and payments in line with Stripe.")
+
+
+@stripe.command()
+def sync() -> None:
+    """Fetch every plan and price from Stripe."""
+    from church.services import billing
+
+    applied = billing.sync()
+    click.echo(f"{applied.changed} plans and prices changed; {len(billing.plans())} plans are on offer.")
+
+
+@stripe.command()
+def reconcile() -> None:
+    """Compare subscriptions, invoices and refunds with Stripe, and repair what differs."""
+    from church.services import billing
+
+    done = billing.reconcile()
+    click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events done at last.")
+    if done.failed:
+        raise click.ClickException(f"{done.failed} could not be repaired; the log says why.")
+
+
+@stripe.command()
+@click.argument("event", required=False)
+@click.option("--failed", is_flag=True, help="All events that failed or were never finished.")
+def replay(event: str | None, failed: bool) -> None:
+    """Do a stored webhook EVENT (evt_… or its number) again, or all that failed."""
+    if failed == (event is not None):
+        raise click.UsageError("Name one event, or say --failed.")
+    from church.services import billing
+
+    outcomes = billing.replay_failed() if failed else [_replayed(str(event))]
+    for outcome in outcomes:
+        click.echo(outcome.status + (f": {outcome.reason}" if outcome.reason else ""))
+    wrong = sum(outcome.http >= 400 for outcome in outcomes)
+    if wrong:
+        raise click.ClickException(f"{wrong} of {len(outcomes)} could not be done.")
+    if not outcomes:
+        click.echo("No event waits.")
+
+
+def _replayed(event: str) -> Outcome:
+    from church.services import billing
+
+    number = int(event) if event.isdecimal() else billing.event_named(event)
+    try:
+        return billing.replay(number or 0)
+    except LookupError:
+        raise click.ClickException(f"There is no webhook event {event}.") from None
