@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 
 import pytest
 
@@ -59,7 +60,7 @@ class Front:
         main = lint.nginx_config(folder, f"127.0.0.1:{port}", self.http, self.https, folder / "static")
         self.trust = ssl.create_default_context(cafile=folder / "cert.pem")
         program = require("nginx", shutil.which("nginx", path=lint.PLACES), "apt-get install nginx-light")
-        self.log = folder / "nginx.log"
+        self.log, self.access_log = folder / "nginx.log", folder / "access.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)
         wait_until(self._listens, "nginx listens")
@@ -197,6 +198,36 @@ def test_body_above_the_limit_is_refused_before_the_site_sees_it(front):
     assert front.ask("/", method="POST", body=b"x" * 1_048_577).status == 413
     assert front.seen == before
     assert front.ask("/", method="POST", body=b"x" * 1_048_576).status == 200
+
+
+@pytest.mark.parametrize("purpose", ["verify", "reset", "email", "first-admin"])
+def test_mailed_link_reaches_the_site_whole_and_the_access_log_without_its_token(front, purpose):
+    link, secret = f"/auth/{purpose}/7.", f"{purpose}-opens-an-account"
+    assert front.reached(link + secret)["path"] == link + secret
+    front.ask("/own", Referer=f"https://church.example{link}{secret}")
+    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    connection.request("GET", link + secret)
+    assert connection.getresponse().headers["Location"] == f"https://church.example{link}{secret}"
+    connection.close()
+    wait_until(lambda: front.access_log.read_text().count(f"/auth/{purpose}/[hidden]") == 3, "three lines are logged")
+    assert secret not in front.access_log.read_text()
+
+
+def test_access_log_has_address_and_page_of_an_ordinary_request(front):
+    front.ask("/pages/?q=words", Referer="https://church.example/auth/login")
+    line = '"GET /pages/?q=words HTTP/1.1" 200'
+    wait_until(lambda: line in front.access_log.read_text(), "the request is logged")
+    assert '"https://church.example/auth/login"' in front.access_log.read_text()
+
+
+def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
+    sent = (front.ask("/auth/login", method="POST", body=b"a=b", source="127.0.0.3").status for _ in range(1000))
+    let_in = list(takewhile(lambda status: status != 429, sent))
+    assert 50 <= len(let_in) < 1000
+    assert set(let_in) == {200}
+    assert front.ask("/auth/login", source="127.0.0.3").status == 200
+    assert front.ask("/auth/login", method="POST", body=b"a=b", source="127.0.0.4").status == 200
+    assert front.ask("/stripe/webhook", method="POST", body=b"a=b", source="127.0.0.3").status == 200
 
 
 def test_answers_of_the_site_are_not_compressed_again(front):

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 
 from church import documents
+from church.access import policy_of
 from church.cli import church as command_group
 from church.config import Settings
 from church.observability.slots import SLOTS
@@ -144,14 +146,41 @@ def test_document_names_only_commands_and_options_that_exist(document: Path) -> 
     for name, rest in commands_in(document.read_text()):
         command = command_group.commands.get(name)
         assert command is not None, f"flask church {name}"
+        if isinstance(command, click.Group) and (inner := re.match(r" ([a-z][\w-]*)", rest)):
+            command = command.commands.get(inner[1])
+            assert command is not None, f"flask church {name}{rest}"
         options = {option for p in command.params if isinstance(p, click.Option) for option in p.opts} | {"--help"}
         assert set(re.findall(r"(?<!\S)--\w+", rest)) <= options, f"flask church {name}{rest}"
 
 
-def test_readme_names_every_command() -> None:
-    assert {name for name, _ in commands_in((ROOT / "README.md").read_text())} >= command_group.commands.keys() - {
-        "run"
+def test_readme_names_every_command_and_those_of_the_groups() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert {name for name, _ in commands_in(text)} >= command_group.commands.keys()
+    inner = {
+        (name, below)
+        for name, group in command_group.commands.items()
+        if isinstance(group, click.Group)
+        for below in group.commands
     }
+    assert inner
+    assert {pair for pair in inner if not re.search(rf"`flask church {pair[0]} {pair[1]}\b", text)} == set()
+
+
+def test_security_lists_every_route_with_its_methods_and_who_may_use_it(app: Flask) -> None:
+    rows = re.findall(r"^\| (`/.+?) \| ([A-Z, ]+) \| (.+?) \|", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    told = {
+        (rule, method, who.partition(";")[0].replace("`", ""))
+        for rules, methods, who in rows
+        for rule in re.findall(r"`([^`]+)`", rules)
+        for method in methods.split(", ")
+    }
+    there = {
+        (re.sub(r"<int\(.*?\):", "<", rule.rule), method, policy.name)
+        for rule in app.url_map.iter_rules()
+        if (policy := policy_of(app.view_functions[rule.endpoint])) is not None
+        for method in (rule.methods or set()) - {"OPTIONS"}
+    }
+    assert told == there
 
 
 @each_document

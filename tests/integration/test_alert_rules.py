@@ -1,0 +1,112 @@
+"""The alerts of TELEMETRY.md, given to Prometheus' own tester: each fires in its trouble and is quiet without."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from church import documents
+from tests.services_fixture import require
+
+pytestmark = pytest.mark.services
+
+ATTEMPTS = 'auth_attempts_total{type="login",outcome="%s"}'
+SMTP = 'outbound_request_duration_seconds_count{service="smtp",outcome="%s"}'
+EVENTS = 'security_events_total{event_type="%s",severity="medium"}'
+REQUESTS = 'http_requests_total{status_code="%s"}'
+
+HEALTHY = {
+    'up{job="church",instance="a"}': "1x60",
+    'database_up{instance="a"}': "1x60",
+    REQUESTS % 200: "0+600x60",
+    ATTEMPTS % "success": "0+6x60",
+    ATTEMPTS % "failed_credentials": "0+2x60",
+    ATTEMPTS % "failed_throttled": "0x60",
+    ATTEMPTS % "failed_error": "0x60",
+    EVENTS % "login_throttled": "0x60",
+    EVENTS % "csrf_refused": "0+1x60",
+    SMTP % "success": "0+3x60",
+    SMTP % "failed": "0x60",
+    "mail_pending": "0 2 0 1 0 3 0x54",
+    'jobs_pending{kind="mails.send"}': "0 30 0x58",
+}
+TROUBLE = {
+    "ChurchDown": {'up{job="church",instance="a"}': "1x10 0x50"},
+    "ChurchErrors": {REQUESTS % 500: "0+12x60"},
+    "ChurchDatabaseDown": {'database_up{instance="a"}': "1x10 0x50"},
+    "ChurchLoginsFail": {ATTEMPTS % "failed_credentials": "0+60x60"},
+    "ChurchAccountGuessed": {EVENTS % "login_throttled": "0+5x60"},
+    "ChurchLoginsBreak": {ATTEMPTS % "failed_error": "0+2x60"},
+    "ChurchFormsRefused": {EVENTS % "csrf_refused": "0+10x60"},
+    "ChurchMailsWait": {"mail_pending": "0x5 1+1x55"},
+    "ChurchMailServerFails": {SMTP % "success": "0x60", SMTP % "failed": "0+1x60"},
+    "ChurchJobsWait": {'jobs_pending{kind="mails.send"}': "0x5 40x55"},
+}
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return require("promtool", shutil.which("promtool"), "apt-get install prometheus")
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = (documents.ROOT / "TELEMETRY.md").read_text()
+    found = re.search(r"<!-- alerts -->\n```yaml\n(.*?)```\n<!-- /alerts -->", text, re.DOTALL)
+    assert found is not None
+    path = tmp_path_factory.mktemp("alerts") / "rules.yml"
+    path.write_text(found[1])
+    return path
+
+
+def firing(promtool: str, rules: Path, series: dict[str, str], expected: str | None) -> str:
+    """Run the tester, to whom the only alert that fires within the hour is ``expected``; what it complains of."""
+    samples = [{"labels": f'{{alertname="{expected}"}}', "value": 1}] if expected else []
+    test: dict[str, Any] = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "eval_time": "55m",
+                        "exp_samples": samples,
+                    }
+                ],
+            }
+        ],
+    }
+    path = rules.with_name("test.yml")
+    path.write_text(yaml.safe_dump(test))
+    done = subprocess.run([promtool, "test", "rules", str(path)], check=False, capture_output=True, text=True)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_alert_rules_ask_for_metrics_that_exist(promtool: str, rules: Path) -> None:
+    subprocess.run([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(rules)], check=True)
+    asked = set(re.findall(r"\b([a-z]+_[a-z_]+)\b(?! ?\()", re.sub(r'".*?"|\{.*?\}', "", rules.read_text())))
+    known = {f"{row.name}{suffix}" for row in documents.catalogue() for suffix in ("", "_count", "_bucket", "_sum")}
+    assert asked - known == set()
+
+
+def test_alerts_of_a_healthy_site_are_quiet(promtool: str, rules: Path) -> None:
+    assert firing(promtool, rules, HEALTHY, None) == ""
+
+
+def test_every_alert_has_its_trouble(rules: Path) -> None:
+    (group,) = yaml.safe_load(rules.read_text())["groups"]
+    assert [rule["alert"] for rule in group["rules"]] == list(TROUBLE)
+
+
+@pytest.mark.parametrize("alert", TROUBLE)
+def test_alert_in_its_trouble_fires_and_no_other(promtool: str, rules: Path, alert: str) -> None:
+    assert firing(promtool, rules, HEALTHY | TROUBLE[alert], alert) == ""
