@@ -187,7 +187,7 @@ class TillProcess(Payer):
     """``python -m church.till`` beside a site at ``bind``; ``extra`` are settings of the environment."""
 
     def __init__(self, folder: Path, bind: str, **extra: str) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = extra.get("CHURCH_TILL_BIND") or f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.address}"
         own = {
             "CHURCH_ENV_FILE": "",

@@ -24,11 +24,12 @@ from church.services.billing_errors import StripeRefusedError
 from church.services.billing_gateway import Obj, gateway
 from church.services.billing_membership import customer_of, had_subscription, living_of
 from church.services.billing_plans import price_for_sale
+from church.services.billing_reading import moment
 from church.services.sessions import SignedIn
 
 __all__ = ["MemberAlreadyError", "PaidAlreadyError", "PaymentsOffError", "start_checkout"]
 
-LIFE = timedelta(hours=23)  # Stripe's longest is a day
+LIFE = timedelta(days=1)  # Stripe's own, until it has said so
 _TRIES = 3
 _WAIT = 5.0  # seconds for a twin of this request that is asking Stripe
 _PAUSE = 0.05
@@ -116,7 +117,7 @@ def _try(member: SignedIn, order: _Order, stripe_price: str) -> str | None:
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
-    if not rows.keep(row.id, made["id"], str(made["url"])):
+    if not rows.keep(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
         gateway().call("checkout.sessions.expire", made["id"])
         return None
     return str(made["url"])
@@ -137,7 +138,6 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
         "metadata": names,
         "subscription_data": subscription,
         "allow_promotion_codes": True,
-        "expires_at": int(order.row.expires_at.timestamp()),
         "success_url": f"{origin}/stripe/success?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": f"{origin}/stripe/cancel",
         **whose,

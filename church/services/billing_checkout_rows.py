@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -38,8 +38,8 @@ def open_or_new(session: Session, user_id: int, values: dict[str, Any]) -> Check
 
 
 def _is_over(row: Checkout) -> bool:
-    now = utc_now()
-    return row.expires_at <= now or (row.stripe_session is None and row.created_at <= now - WITHOUT_SESSION)
+    """Whether its key is of no use any more; of one that has a session Stripe says whether that is open."""
+    return row.stripe_session is None and row.created_at <= utc_now() - WITHOUT_SESSION
 
 
 def pending(session: Session, user_id: int) -> Checkout | None:
@@ -58,12 +58,13 @@ def read(row_id: int) -> Checkout | None:
         return session.get(Checkout, row_id)
 
 
-def keep(row_id: int, stripe_session: str, url: str) -> bool:
+def keep(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:
     """Write down the session that Stripe made; False when the row was closed in the meantime."""
+    until = {"expires_at": expires_at} if expires_at is not None else {}
     statement = (
         update(Checkout)
         .where(Checkout.id == row_id, Checkout.state == CheckoutState.OPEN.value)
-        .values(stripe_session=stripe_session, url=url)
+        .values(stripe_session=stripe_session, url=url, **until)
         .returning(Checkout.id)
     )
     with db.write() as session:

@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _made(folder: Path, **extra: str) -> Site:
+def made_site(folder: Path, **extra: str) -> Site:
     """A site, made before any test cleans the environment of the shell's settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(SETTINGS_OF_THE_SHELL)]:
@@ -52,7 +52,7 @@ def _made(folder: Path, **extra: str) -> Site:
 def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The site as it comes, its pages indexed. Needs the browser first: without one there is nothing to start for."""
     limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in _OUT_OF_THE_WAY}
-    site = _made(tmp_path_factory.mktemp("demo"), **limits)
+    site = made_site(tmp_path_factory.mktemp("demo"), **limits)
     try:
         site.start(work=True)
         site.run("index")
@@ -64,7 +64,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="package")
 def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that refuses all it can, for the pages that say so."""
-    site = _made(tmp_path_factory.mktemp("guarded"), **GUARDED)
+    site = made_site(tmp_path_factory.mktemp("guarded"), **GUARDED)
     try:
         yield site.start()
     finally:

@@ -1,0 +1,297 @@
+"""Membership as its members meet it, with the test till for Stripe: pay, read, change, fail, leave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Windows, made_site
+from tests.browser.people import Cast, Person
+from tests.browser.watch import inaccessible
+from tests.services_fixture import free_port, wait_until
+from tests.site_fixture import Site
+from tests.till_fixture import TillProcess
+
+PREMIUM_PAGE = "/pages/under-load"
+GOOD, DECLINED, FAILS_LATER = "4242", "0002", "0341"
+"""The cards of the till, by their last digits."""
+
+
+@pytest.fixture(scope="module")
+def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose payments go to a till."""
+    limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in ("LOGIN", "CHECKOUT", "WEBHOOK", "ACCOUNT")}
+    folder = tmp_path_factory.mktemp("shop")
+    site = made_site(folder, CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}", **limits)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.stop()
+
+
+@pytest.fixture(scope="module")
+def till(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TillProcess]:
+    """The till of the site; both know the same secret, by their instance folder."""
+    made = TillProcess(site.settings.instance.parent, site.settings.bind, CHURCH_TILL_BIND=site.settings.till_address)
+    try:
+        made.start()
+        wait_until(lambda: b"Friend" in site.get("/stripe/pricing")[1], "the till's plans are on offer")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def windows(chromium: Browser, site: Site, till: TillProcess) -> Iterator[Windows]:
+    """Windows on this site; what its pages or the till's complain of fails the test."""
+    made = Windows(chromium, site)
+    yield made
+    made.close()
+    assert made.complaints == []
+
+
+@pytest.fixture
+def member(chromium: Browser, site: Site, windows: Windows) -> Callable[..., Page]:
+    """A window in which a new member is signed in, at ``path``."""
+    cast = Cast(chromium, site)
+
+    def enter(path: str = "/stripe/pricing", **options: object) -> Page:
+        page = windows(**options)  # type: ignore[arg-type]
+        person: Person = cast.add()
+        person.sign_in(page)
+        _heading(page, "Your account")
+        page.goto(path)
+        return page
+
+    return enter
+
+
+def _heading(page: Page, words: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(words, timeout=20_000)
+
+
+def _pay(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
+    """From the plans to the till, and pay there."""
+    page.get_by_role("button", name=re.compile(f"^(Choose|Try) {plan}$")).click()
+    _heading(page, f"Subscribe to {plan}")
+    page.get_by_label(f"•••• {card}").check()
+    page.get_by_role("button", name=re.compile("^(Pay|Start the trial)")).click()
+
+
+def _subscribe(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
+    page.goto("/stripe/pricing")
+    _pay(page, plan, card)
+    _heading(page, "Welcome")
+
+
+def _standing(page: Page, words: str) -> None:
+    """What the account says, once the webhook is there."""
+
+    def says() -> bool:
+        page.goto("/auth/account")
+        return re.search(words, page.locator(".standing").inner_text()) is not None
+
+    wait_until(says, f"the account says {words}")
+
+
+def _reads(page: Page) -> bool:
+    page.goto(PREMIUM_PAGE)
+    return page.get_by_role("heading", name="The rest is for subscribers").count() == 0
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_end_of_the_period(
+    member: Callable[..., Page], till: TillProcess, scripts: bool
+) -> None:
+    page = member(PREMIUM_PAGE, java_script_enabled=scripts)
+    page.get_by_role("link", name="See the plans").click()
+    till.operate("knobs", down="on")
+    _pay(page)
+    _heading(page, "Waiting for Stripe")
+    waiting = page.url
+    assert not _reads(page)  # having paid opens nothing until Stripe has said so
+    page.goto(waiting)
+    till.operate("knobs", down="")
+    _heading(page, "Welcome")
+    expect(page.locator(".standfirst")).to_contain_text("Friend. Renews")
+    page.get_by_role("link", name="Go on reading").click()
+    expect(page).to_have_url(re.compile(f"{PREMIUM_PAGE}$"))
+    expect(page.get_by_role("heading", name="The rest is for subscribers")).to_have_count(0)
+
+    page.goto("/auth/account")
+    expect(page.locator(".standing")).to_contain_text(re.compile(r"Friend\. Renews \d+ \w+, \$5\.00\."))
+    page.get_by_role("button", name="Card and cancelling").click()
+    page.get_by_role("button", name="Cancel at the period").click()
+    page.get_by_role("link", name="Back to the site").click()
+    _standing(page, r"Ends \d+ \w+")
+    assert _reads(page)
+    till.operate("clock", days="32")
+    wait_until(lambda: not _reads(page), "the page is shut")
+    _standing(page, "No membership")
+
+
+def test_card_that_is_declined_buys_nothing_and_the_way_back_says_so(member: Callable[..., Page]) -> None:
+    page = member()
+    _pay(page, card=DECLINED)
+    expect(page.get_by_role("alert")).to_contain_text("declined")
+    page.get_by_role("link", name="Cancel and go back").click()
+    _heading(page, "Nothing was paid")
+    _standing(page, "No membership")
+    assert not _reads(page)
+
+
+def test_trial_begins_without_a_payment_and_is_offered_once(member: Callable[..., Page], till: TillProcess) -> None:
+    page = member()
+    patron = page.get_by_role("region", name="Patron")
+    expect(patron).to_contain_text("The first 14 days are free.")
+    _subscribe(page, "Patron")
+    _standing(page, r"Patron\. Trial until \d+ \w+, then \$12\.00\.")
+    assert _reads(page)
+    page.goto("/stripe/pricing?interval=month")
+    expect(patron.locator(".badge")).to_have_text("Your plan")
+    expect(patron).not_to_contain_text("days are free")
+
+
+def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pays(
+    member: Callable[..., Page], till: TillProcess
+) -> None:
+    page = member()
+    _subscribe(page, card=FAILS_LATER)
+    till.operate("clock", days="32")
+    _standing(page, r"Payment failed; open until \d+ \w+")
+    expect(page.locator(".notice")).to_contain_text("Your last payment failed. Premium stays open until")
+    assert inaccessible(page) == []
+    assert _reads(page)
+
+    page.goto("/auth/account")
+    page.get_by_role("button", name="Replace the card").click()
+    page.get_by_label(f"•••• {GOOD}").check()
+    page.get_by_role("button", name="Use this card").click()
+    page.get_by_role("link", name="Back to the site").click()
+    page.goto("/auth/account")
+    page.get_by_role("link", name="Pay the invoice").click()
+    page.get_by_role("button", name=re.compile(r"^Pay \$5\.00")).click()
+    _standing(page, "Renews")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
+    member: Callable[..., Page], till: TillProcess
+) -> None:
+    page = member()
+    _subscribe(page)
+    page.goto("/stripe/pricing")
+    page.get_by_role("link", name="Change to Patron").click()
+    _heading(page, "Change to Patron")
+    expect(page.locator(".sums-due dd")).to_have_text(re.compile(r"^\$7\.00$|^\$6\.99$"))
+    page.get_by_role("button", name="Pay and change").click()
+    expect(page.locator(".flash")).to_have_text("Your plan is Patron from now on.")
+    _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
+
+    page.goto("/stripe/pricing")
+    page.get_by_role("link", name="Change to Friend").click()
+    expect(page.locator(".sums-due dd")).to_have_text("$0.00")
+    page.get_by_role("button", name="Change the plan").click()
+    expect(page.locator(".standing")).to_contain_text(re.compile(r"Changes to Friend \d+ \w+, \$5\.00"))
+    page.goto("/stripe/pricing")
+    expect(page.get_by_role("region", name="Friend").locator(".badge")).to_have_text("Comes next")
+    page.get_by_role("link", name="Stay with Patron").click()
+    page.get_by_role("button", name="Stay with it").click()
+    _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
+
+    page.goto("/stripe/invoices")
+    expect(page.get_by_role("row")).to_have_count(3)  # the head, the first period, the change
+    page.get_by_role("link", name=re.compile("^Look")).first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Invoice")
+
+
+def test_button_that_is_pressed_again_and_for_another_plan_leads_to_one_checkout(
+    member: Callable[..., Page], till: TillProcess
+) -> None:
+    page = member()
+    addresses = []
+    for plan in ("Friend", "Friend", "Patron"):
+        page.goto("/stripe/pricing")
+        page.get_by_role("button", name=re.compile(f"^(Choose|Try) {plan}$")).click()
+        _heading(page, f"Subscribe to {plan}")
+        addresses.append(page.url)
+    assert addresses[0] == addresses[1] != addresses[2]
+    page.goto(addresses[0])
+    expect(page.locator("main")).to_contain_text("no longer open")
+
+
+def test_till_that_does_not_answer_is_told_and_the_pages_stay(member: Callable[..., Page], till: TillProcess) -> None:
+    page = member()
+    till.operate("knobs", api_down="on")
+    try:
+        page.get_by_role("button", name="Choose Friend").click()
+        expect(page.locator(".error-status")).to_have_text("503")
+        expect(page.locator("main")).to_contain_text("The payment service does not answer right now.")
+        page.goto("/auth/account")
+        expect(page.locator(".standing")).to_have_text("No membership.")
+    finally:
+        till.operate("knobs", api_down="")
+
+    def back() -> bool:
+        page.goto("/stripe/pricing")
+        page.get_by_role("button", name="Choose Friend").click()
+        return page.locator(".error-status").count() == 0
+
+    wait_until(back, "the circuit has closed")
+    _heading(page, "Subscribe to Friend")
+
+
+def test_stranger_is_led_to_join_and_back_to_the_plans(windows: Windows) -> None:
+    page = windows("/stripe/pricing?interval=year")
+    expect(page.get_by_role("region", name="Friend").locator(".price")).to_have_text("$50.00 a year")
+    page.get_by_role("link", name="Monthly").click()
+    expect(page.get_by_role("region", name="Friend").locator(".price")).to_have_text("$5.00 a month")
+    page.get_by_role("link", name="Join for Friend").click()
+    _heading(page, "Create an account")
+    assert "next=/stripe/pricing" in page.url.replace("%2F", "/")
+
+
+def _fits_and_reads(page: Page, name: str) -> None:
+    for width, scheme in product((1280, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert inaccessible(page) == [], (name, width, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+
+
+def test_pages_of_membership_fit_their_window_and_give_axe_nothing_to_find(
+    member: Callable[..., Page], windows: Windows, till: TillProcess
+) -> None:
+    _fits_and_reads(windows("/stripe/pricing"), "plans for a stranger")
+    page = member("/stripe/pricing?interval=year")
+    _fits_and_reads(page, "plans for a member")
+    till.operate("knobs", down="on")
+    _pay(page)
+    _heading(page, "Waiting for Stripe")
+    _fits_and_reads(page, "waiting")
+    till.operate("knobs", down="")
+    _heading(page, "Welcome")
+    _fits_and_reads(page, "welcome")
+    for path in ("/stripe/pricing", "/stripe/cancel", "/stripe/invoices", "/auth/account"):
+        page.goto(path)
+        _fits_and_reads(page, path)
+    page.goto("/stripe/pricing?interval=month")
+    page.get_by_role("link", name="Change to Patron").click()
+    _heading(page, "Change to Patron")
+    _fits_and_reads(page, "change")
+
+
+def test_site_without_plans_says_so(demo: Site, chromium: Browser) -> None:
+    windows = Windows(chromium, demo)
+    try:
+        page = windows("/stripe/pricing")
+        expect(page.get_by_role("heading", name="No plans yet")).to_be_visible()
+        _fits_and_reads(page, "no plans")
+    finally:
+        windows.close()
+    assert windows.complaints == []
