@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
-from church.services import mails, sessions
+from church.services import billing_numbers, mails, sessions
 from church.telemetry import StateMetric, Telemetry
 
 if TYPE_CHECKING:
@@ -37,7 +37,23 @@ def register(app: Flask, telemetry: Telemetry) -> None:
             "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
         ),
         StateMetric("mail_pending", "Mails that wait to be sent, from their rows.", _mails_pending, shared=True),
+        *_memberships(),
     )
+
+
+def _memberships() -> Iterator[StateMetric]:
+    yield StateMetric(
+        "stripe_subscriptions_active",
+        "Subscriptions that have not ended, from their rows.",
+        _subscriptions,
+        ("plan", "status"),
+        shared=True,
+    )
+    for name, words, read in (
+        ("stripe_payment_value", "All payments ever, from the ledger, in major units.", _paid),
+        ("stripe_refund_value", "All refunds ever, from the ledger, in major units.", _refunded),
+    ):
+        yield StateMetric(name, words, read, ("currency",), kind="counter", shared=True)
 
 
 def _up(answers: bool) -> Iterator[Reading]:
@@ -50,6 +66,21 @@ def _sign_ins() -> Iterator[Reading]:
 
 def _mails_pending() -> Iterator[Reading]:
     yield (), float(mails.pending_count())
+
+
+def _subscriptions() -> Iterator[Reading]:
+    for labels, count in billing_numbers.standing():
+        yield labels, float(count)
+
+
+def _paid() -> Iterator[Reading]:
+    for currency, value in billing_numbers.paid():
+        yield (currency,), float(value)
+
+
+def _refunded() -> Iterator[Reading]:
+    for currency, value in billing_numbers.refunded():
+        yield (currency,), float(value)
 
 
 def _jobs_pending() -> Iterator[Reading]:

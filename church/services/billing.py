@@ -12,7 +12,8 @@ from church.services.billing_change import Changed, ChangePreview, change_plan, 
 from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, PaymentsOffError, start_checkout
 from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_events import LARGEST as LARGEST_EVENT
-from church.services.billing_grants import GrantView, grant, grants_of, revoke
+from church.services.billing_grant_views import GrantState, GrantView, grant_counts, grants
+from church.services.billing_grants import end_of_day, grant, revoke
 from church.services.billing_ledger import EntryView, MonthTotal, months, value_totals
 from church.services.billing_ledger import entries as ledger
 from church.services.billing_plans import INTERVALS, PlanView, PriceView, plans
@@ -43,6 +44,7 @@ __all__ = [
     "Changed",
     "EntryView",
     "EventView",
+    "GrantState",
     "GrantView",
     "InvoiceView",
     "MemberAlreadyError",
@@ -62,12 +64,14 @@ __all__ = [
     "active_counts",
     "arrival",
     "change_plan",
+    "end_of_day",
     "event",
     "event_counts",
     "event_named",
     "events",
     "grant",
-    "grants_of",
+    "grant_counts",
+    "grants",
     "invoices_of",
     "ledger",
     "months",

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from church.extensions import db
 from church.models import StripeEvent, Subscription, User
+from church.models.base import utc_now
 from church.services import money
 from church.services.billing_reading import ENDED
 
@@ -31,6 +32,8 @@ class EventView:
     received_at: datetime
     processed_at: datetime | None
     request_id: str | None
+    under_way: bool
+    """Whether a delivery is at it right now."""
     payload: dict[str, Any] | None = None
 
 
@@ -38,6 +41,7 @@ class EventView:
 class SubscriptionView:
     """One subscription, and whose; ``price`` is as people write it, for one ``interval``."""
 
+    id: int
     stripe_id: str
     plan: str
     status: str
@@ -46,6 +50,7 @@ class SubscriptionView:
     user_ref: str
     user_name: str
     started_at: datetime
+    current_period_start: datetime | None
     current_period_end: datetime | None
     cancel_at: datetime | None
     ended_at: datetime | None
@@ -89,17 +94,18 @@ def event_counts() -> dict[str, int]:
 
 
 def subscriptions(
-    *, status: str | None = None, user_ref: str | None = None, page: int = 1, size: int = 50
+    *, status: str | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[SubscriptionView]:
-    """Subscriptions, the newest first; pages are counted from 1."""
+    """Subscriptions, the newest first; ``before_id`` is the last one of the page before."""
     query = select(Subscription, User.ref, User.name).join(User, User.id == Subscription.user_id)
     if status is not None:
         query = query.where(Subscription.status == status)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
-    newest = query.order_by(Subscription.id.desc()).limit(min(size, _MOST)).offset((max(page, 1) - 1) * size)
+    if before_id is not None:
+        query = query.where(Subscription.id < before_id)
     with db.read() as session:
-        found = session.execute(newest).all()
+        found = session.execute(query.order_by(Subscription.id.desc()).limit(min(limit, _MOST))).all()
     return [_subscription(row, ref, name) for row, ref, name in found]
 
 
@@ -112,15 +118,16 @@ def active_counts() -> list[tuple[str, str, int]]:
 
 
 def _event(row: StripeEvent, payload: dict[str, Any] | None) -> EventView:
+    under_way = row.lease is not None and row.leased_until is not None and utc_now() < row.leased_until
     return EventView(
         row.id, row.stripe_id, row.type, row.object_id, row.state, row.reason, row.attempts, row.created_at,
-        row.received_at, row.processed_at, row.request_id, payload,
+        row.received_at, row.processed_at, row.request_id, under_way, payload,
     )  # fmt: skip
 
 
 def _subscription(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
     price = None if row.amount is None else money.display(row.amount, row.currency)
     return SubscriptionView(
-        row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
-        row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
+        row.id, row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
+        row.current_period_start, row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
     )  # fmt: skip

@@ -1,0 +1,139 @@
+"""The scrape says what the ledger and the subscriptions say, in three currencies, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import func, select, text
+
+from church.config import Settings
+from church.extensions import db
+from church.models import LedgerEntry
+from church.models.ledger import EntryKind
+from church.observability import slots
+from church.services import money
+from tests.stripe_fixture import Obj, Shop, event, member
+
+pytestmark = pytest.mark.services
+DECIMALS = {"usd": 2, "jpy": 0, "kwd": 3}
+Series = dict[tuple[str, ...], float]
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    shop.stripe.price("price_jpy", "prod_patron", 800, "jpy")
+    shop.stripe.price("price_kwd", "prod_patron", 2500, "kwd")
+    yield shop
+    _forget_scrape()
+    shop.close()
+
+
+def _forget_scrape() -> None:
+    """What is read from the database is kept for some seconds, for all sites of this process."""
+    assert slots.SLOTS.directory is not None
+    (slots.SLOTS.directory / "state.json").unlink(missing_ok=True)
+
+
+def _scraped(shop: Shop, name: str, *labels: str) -> Series | None:
+    """A metric as a scrape that reads everything anew gives it, by its labels; None where it is absent."""
+    _forget_scrape()
+    families = text_string_to_metric_families(shop.app.test_client().get("/metrics").text)
+    found = {sample.name: family for family in families for sample in family.samples}.get(name)
+    if found is None:
+        return None
+    return {tuple(one.labels[label] for label in labels): one.value for one in found.samples if one.name == name}
+
+
+def _booked(shop: Shop, kind: EntryKind) -> Series:
+    """What the ledger holds of a kind, summed by the database and put into major units by hand."""
+    query = select(LedgerEntry.currency, func.sum(func.abs(LedgerEntry.amount))).where(LedgerEntry.kind == kind.value)
+    with shop.app.app_context(), db.read() as session:
+        rows = session.execute(query.group_by(LedgerEntry.currency)).all()
+    return {(currency,): float(Decimal(int(minor)) / 10 ** DECIMALS[currency]) for currency, minor in rows}
+
+
+def _paid(shop: Shop, price: str, amount: int) -> Obj:
+    _, ref = member(shop.app)
+    invoice = shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(ref), price), paid=amount)
+    shop.deliver(event("invoice.paid", invoice))
+    return invoice
+
+
+def _trade(shop: Shop) -> None:
+    """Payments in three currencies, refunds of two, one refund that fails later, one dispute."""
+    amounts = {"price_month": (1200, 999, 1), "price_jpy": (800, 801), "price_kwd": (2500, 3125)}
+    first = {price: [_paid(shop, price, amount) for amount in values][0] for price, values in amounts.items()}
+    for price, currency, back in (("price_month", "usd", 333), ("price_kwd", "kwd", 1251)):
+        refund = shop.stripe.refund(shop.stripe.charge_of(first[price]), back, currency)
+        shop.deliver(event("refund.created", refund))
+    failing = shop.stripe.refund(shop.stripe.charge_of(first["price_month"]), 5)
+    shop.deliver(event("refund.created", failing))
+    failing["status"] = "failed"
+    shop.deliver(event("refund.failed", failing))
+    shop.deliver(
+        event("charge.dispute.created", shop.stripe.dispute(shop.stripe.charge_of(first["price_month"]), -1200))
+    )
+
+
+def test_value_metrics_equal_the_ledger_in_dollars_yen_and_dinars(shop: Shop) -> None:
+    _trade(shop)
+    payments, refunds = _booked(shop, EntryKind.PAYMENT), _booked(shop, EntryKind.REFUND)
+    assert payments == {("usd",): 22.00, ("jpy",): 1601, ("kwd",): 5.625}
+    assert refunds == {("usd",): 3.38, ("kwd",): 1.251}
+    assert _scraped(shop, "stripe_payment_value_total", "currency") == payments
+    assert _scraped(shop, "stripe_refund_value_total", "currency") == refunds | {("jpy",): 0}
+    assert {code: money.exponent(code) for code in DECIMALS} == DECIMALS
+
+
+def test_value_metrics_outlive_redeliveries_and_another_host(shop: Shop) -> None:
+    _trade(shop)
+    before = _scraped(shop, "stripe_payment_value_total", "currency")
+    again = Shop(shop.settings)
+    again.stripe.objects = shop.stripe.objects
+    try:
+        for invoice in [one for one in shop.stripe.objects.values() if one["object"] == "invoice"]:
+            again.deliver(event("invoice.paid", invoice))
+        assert _scraped(again, "stripe_payment_value_total", "currency") == before
+    finally:
+        again.close()
+
+
+def test_value_metrics_rise_from_zero_in_every_currency_that_something_is_priced_in(shop: Shop) -> None:
+    assert _scraped(shop, "stripe_payment_value_total", "currency") is None
+    for price in ("price_month", "price_jpy"):
+        shop.deliver(event("price.created", shop.stripe.objects[price]))
+    zeros = {("usd",): 0.0, ("jpy",): 0.0}
+    assert _scraped(shop, "stripe_payment_value_total", "currency") == zeros
+    assert _scraped(shop, "stripe_refund_value_total", "currency") == zeros
+
+
+def test_subscriptions_are_told_by_plan_and_status_from_zero(shop: Shop) -> None:
+    shop.deliver(event("product.created", shop.stripe.objects["prod_patron"]))
+    shop.deliver(event("product.created", shop.stripe.product("prod_friend", church_plan="friend")))
+    for status in ("active", "active", "past_due", "canceled"):
+        _, subscription = shop.subscriber(status=status)
+        shop.deliver(event("customer.subscription.updated", subscription))
+    found = _scraped(shop, "stripe_subscriptions_active", "plan", "status")
+    assert found is not None
+    assert {labels: value for labels, value in found.items() if value} == {
+        ("patron", "active"): 2,
+        ("patron", "past_due"): 1,
+    }
+    statuses = {"trialing", "active", "past_due", "unpaid", "incomplete", "paused"}
+    assert set(found) == {(plan, status) for plan in ("friend", "patron") for status in statuses}
+
+
+def test_plan_and_status_that_are_not_known_are_other(shop: Shop) -> None:
+    shop.deliver(event("product.created", shop.stripe.objects["prod_patron"]))
+    for status in ("active", "trialing"):
+        shop.deliver(event("customer.subscription.updated", shop.subscriber(status=status)[1]))
+    with shop.app.app_context(), db.write() as session:
+        session.execute(text("UPDATE subscriptions SET plan = 'of yesterday' WHERE status = 'active'"))
+        session.execute(text("UPDATE subscriptions SET status = 'of_tomorrow' WHERE status = 'trialing'"))
+    found = _scraped(shop, "stripe_subscriptions_active", "plan", "status")
+    assert found is not None
+    assert {labels for labels, value in found.items() if value} == {("other", "active"), ("patron", "other")}
