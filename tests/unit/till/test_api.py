@@ -117,6 +117,14 @@ def test_expansion_opens_ids_and_refuses_what_is_not_there(till):
             till.stripe.v1.prices.retrieve(FRIEND, {"expand": [path]})
 
 
+def test_expansion_deeper_than_four_levels_is_refused(till):
+    invoice = till.latest_invoice(till.subscribe()["id"])["id"]
+    path = "payments.data.payment.payment_intent.latest_charge"
+    assert till.stripe.v1.invoices.retrieve(invoice, {"expand": [path]}).id == invoice
+    with pytest.raises(stripe.InvalidRequestError, match="4 levels"):
+        till.stripe.v1.invoices.retrieve(invoice, {"expand": [f"{path}.refunds"]})
+
+
 def test_api_switched_off_is_503_until_it_is_on_again(till):
     till.operate("knobs", api_down="on")
     with pytest.raises(stripe.APIError) as caught:

@@ -165,6 +165,22 @@ def test_schedule_to_another_rhythm_bills_it_once(till):
     assert [one.total for one in invoices] == [500, 5000]
 
 
+def test_schedule_that_turns_within_a_period_prorates(till):
+    subscription = till.subscribe()
+    schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
+    first = schedule.phases[0]
+    middle = (first.start_date + first.end_date) // 2
+    phases = [
+        {"items": [{"price": FRIEND}], "start_date": first.start_date, "end_date": middle},
+        {"items": [{"price": PATRON}], "end_date": first.end_date, "proration_behavior": "always_invoice"},
+    ]
+    till.stripe.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    till.operate("clock", days="20")
+    invoice = till.latest_invoice(subscription["id"])
+    assert invoice["created"] == middle
+    assert [line["amount"] for line in invoice["lines"]["data"]] == [-250, 600]
+
+
 def test_released_schedule_changes_nothing(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
