@@ -22,6 +22,7 @@ from church import create_app
 from church.config import Settings, load_settings
 from church.extensions import telemetry
 from church.observability import metrics, state, threats
+from church.services import billing_numbers
 
 ROOT = Path(__file__).parent.parent
 
@@ -154,7 +155,7 @@ def label_values() -> dict[str, tuple[str, ...]]:
         "limit": (*metrics.LIMITS, metrics.OTHER),
         "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
         "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),
-        "status": metrics.WEBHOOK_STATUSES,
+        "status": (*metrics.WEBHOOK_STATUSES, *billing_numbers.STATUSES, metrics.OTHER),
         "type": (*metrics.AUTH_TYPES, metrics.OTHER),
         "outcome": tuple(
             dict.fromkeys(
