@@ -5,7 +5,6 @@ The API's version is the SDK's own, so both change together when the pinned pack
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -29,7 +28,6 @@ _CONNECT = 1.5
 _POOL = 20  # connections kept open by a worker
 
 _deadline: ContextVar[float] = ContextVar("church_stripe_deadline")
-_making = threading.Lock()
 
 
 class Gateway(Protocol):
@@ -108,11 +106,10 @@ def _translated(function: Any, ids: tuple[str, ...], key: str | None, params: Ob
 
 def gateway() -> Gateway:
     """The Stripe of the app in whose context this is called; connected at the first call, after any fork."""
-    with _making:
-        found: Gateway | None = current_app.extensions.get("stripe")
-        if found is None:
-            found = StripeGateway(settings().stripe_key, settings().stripe_base)
-            current_app.extensions["stripe"] = found
+    found: Gateway | None = current_app.extensions.get("stripe")
+    if found is None:
+        made = StripeGateway(settings().stripe_key, settings().stripe_base)
+        found = current_app.extensions.setdefault("stripe", made)
     return found
 
 
