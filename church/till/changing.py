@@ -36,6 +36,7 @@ def weigh(
     """What the change would do; nothing is kept."""
     item = only_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
+    at = min(max(at, span[0]), span[1])  # a site whose clock is not the till's may mean a moment outside
     if subscription["status"] == "trialing" and not restart:
         return Change(price, quantity, [], span, restarts=False, invoiced=False)
     restart = restart or rhythm(price) != rhythm(item["price"])
@@ -43,7 +44,7 @@ def weigh(
     nothing_back = behaviour == "none" or trial or at >= item["current_period_end"]
     back = [] if nothing_back else [lines.unused(till, subscription, at)]
     if restart:
-        span = (at, end_after(at, at, *rhythm(price)))
+        span = (till.now, end_after(till.now, till.now, *rhythm(price)))
         parts = [*back, lines.whole(till, subscription, price, quantity, span)]
     elif price["id"] == item["price"]["id"] and quantity == item["quantity"]:
         parts = []

@@ -16,9 +16,31 @@ _NULLS = (
 )
 
 
-def phase(price: Obj, quantity: int, span: tuple[int, int], behaviour: str, metadata: dict[str, str]) -> Obj:
-    """One phase of a schedule."""
-    item = {
+def phase(
+    price: Obj,
+    quantity: int,
+    span: tuple[int, int],
+    behaviour: str = "create_prorations",
+    metadata: dict[str, str] | None = None,
+    discounts: list[str] | None = None,
+) -> Obj:
+    """One phase of a schedule; what discounts it names are all that the subscription then has."""
+    return {
+        **dict.fromkeys(_NULLS.split()),
+        "add_invoice_items": [],
+        "currency": price["currency"],
+        "default_tax_rates": [],
+        "discounts": [{"coupon": None, "discount": one, "promotion_code": None} for one in discounts or []],
+        "end_date": span[1],
+        "items": [_item(price, quantity)],
+        "metadata": metadata or {},
+        "proration_behavior": behaviour,
+        "start_date": span[0],
+    }
+
+
+def _item(price: Obj, quantity: int) -> Obj:
+    return {
         "billing_thresholds": None,
         "discounts": [],
         "metadata": {},
@@ -26,18 +48,6 @@ def phase(price: Obj, quantity: int, span: tuple[int, int], behaviour: str, meta
         "price": price["id"],
         "quantity": quantity,
         "tax_rates": [],
-    }
-    return {
-        **dict.fromkeys(_NULLS.split()),
-        "add_invoice_items": [],
-        "currency": price["currency"],
-        "default_tax_rates": [],
-        "discounts": [],
-        "end_date": span[1],
-        "items": [item],
-        "metadata": metadata,
-        "proration_behavior": behaviour,
-        "start_date": span[0],
     }
 
 
@@ -49,7 +59,7 @@ def around(till: Desk, subscription: Obj) -> Obj:
         "subscription_schedule",
         current_phase={"start_date": span[0], "end_date": span[1]},
         customer=subscription["customer"],
-        phases=[phase(item["price"], item["quantity"], span, "create_prorations", {})],
+        phases=[phase(item["price"], item["quantity"], span, discounts=subscription["discounts"])],
         subscription=subscription["id"],
     )
     till.keep(made, "subscription_schedule.created")
@@ -86,6 +96,7 @@ def turn(till: Desk, schedule: Obj) -> None:
     if following is None:
         _finish(till, schedule, subscription)
         return
+    use_discounts(till, subscription, following)
     item = following["items"][0]
     price, quantity = till.get("price", item["price"]), item["quantity"] or 1
     before = only_item(subscription)
@@ -95,6 +106,11 @@ def turn(till: Desk, schedule: Obj) -> None:
         apply(till, subscription, weigh(till, subscription, price, quantity, following["proration_behavior"], at))
     span = {"start_date": following["start_date"], "end_date": following["end_date"]}
     till.change(schedule, "subscription_schedule.updated", current_phase=span)
+
+
+def use_discounts(till: Desk, subscription: Obj, running: Obj) -> None:
+    """Let the subscription have the discounts of the phase that runs, and no others."""
+    till.change(subscription, UPDATED, discounts=[one["discount"] for one in running["discounts"]])
 
 
 def _swap(till: Desk, subscription: Obj, price: Obj, quantity: int) -> None:

@@ -10,11 +10,11 @@ from church.till.errors import TillError
 from church.till.lists import PAGING, page
 from church.till.params import Params
 from church.till.periods import shift
-from church.till.scheduling import around, phase, release
+from church.till.scheduling import around, phase, release, use_discounts
 from church.till.store import Obj
 from church.till.subscribing import ENDED
 
-_PHASE = "duration end_date items metadata proration_behavior start_date"
+_PHASE = "discounts duration end_date items metadata proration_behavior start_date"
 
 
 @endpoint("POST", "/subscription_schedules")
@@ -41,6 +41,7 @@ def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
         values["phases"] = _phases(till, found, rows)
         first = values["phases"][0]
         values["current_phase"] = {"start_date": first["start_date"], "end_date": first["end_date"]}
+        use_discounts(till, till.get("subscription", found["subscription"]), first)
     return till.change(found, "subscription_schedule.updated", **values)
 
 
@@ -57,7 +58,12 @@ def _phases(till: Desk, found: Obj, rows: list[Params]) -> list[Obj]:
         price = price_of(till, item.needed("price"), "phases[0][items][0][price]")
         behaviour = row.choice("proration_behavior", *BEHAVIOURS)
         span = (begin, _end(row, begin, price))
-        made.append(phase(price, item.number("quantity") or 1, span, behaviour, row.texts_by_name("metadata")))
+        discounts = [
+            till.get("discount", one.only("discount").needed("discount"), "phases[0][discounts]")["id"]
+            for one in row.rows("discounts")
+        ]
+        quantity = item.number("quantity") or 1
+        made.append(phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
     if made[0]["end_date"] <= till.now:
         raise TillError("The current phase must end in the future.", param="phases[0][end_date]")
     return made

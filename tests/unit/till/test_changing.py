@@ -181,6 +181,41 @@ def test_schedule_that_turns_within_a_period_prorates(till):
     assert [line["amount"] for line in invoice["lines"]["data"]] == [-250, 600]
 
 
+def lasting_discount(till):
+    """A subscription whose discount is for every payment."""
+    with till.desk.store.transaction():
+        coupon = till.desk.make("coupon", duration="forever", percent_off=50.0)
+        coupon["id"] = "half"
+        till.desk.keep(coupon)
+    return till.subscribe(PATRON, discounts=[{"coupon": "half"}])
+
+
+@pytest.mark.parametrize(("kept", "total"), [(True, 250), (False, 500)])
+def test_phase_has_the_discounts_that_it_names_and_no_others(till, kept, total):
+    subscription = lasting_discount(till)
+    schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
+    first = schedule.to_dict()["phases"][0]
+    assert [one["discount"] for one in first["discounts"]] == subscription["discounts"]
+    named = {"discounts": [{"discount": one["discount"]} for one in first["discounts"]]} if kept else {}
+    phases = [
+        {"items": [{"price": PATRON}], "start_date": first["start_date"], "end_date": first["end_date"], **named},
+        {"items": [{"price": FRIEND}], **named},
+    ]
+    till.stripe.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    till.operate("clock", to="renewal")
+    assert till.latest_invoice(subscription["id"])["total"] == total
+
+
+def test_moment_outside_the_period_is_taken_for_its_edge(till):
+    subscription = till.subscribe()
+    early = item(subscription)["current_period_start"] - 40 * DAY
+    details = to(subscription, PATRON, proration_behavior="always_invoice", proration_date=early)
+    preview = till.stripe.v1.invoices.create_preview(
+        {"subscription": subscription["id"], "subscription_details": details}
+    )
+    assert [line.amount for line in preview.lines.data] == [-500, 1200]
+
+
 def test_released_schedule_changes_nothing(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
