@@ -37,7 +37,8 @@ def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
             "proration_date": at,
         },
     )
-    ends = [moment(part(line, "period", "end")) for line in rows(found, "lines")]
+    charged = [line for line in rows(found, "lines") if (line.get("amount") or 0) > 0]
+    ends = [moment(part(line, "period", "end")) for line in charged]
     total = int(found.get("total") or 0)
     return Weighed(
         due=int(found.get("amount_due") or 0),
