@@ -11,7 +11,7 @@ from itertools import groupby
 
 from sqlalchemy import func, select
 
-from church.errors import ChurchError, ConflictError
+from church.errors import ChurchError, ConflictError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, Subscription, User
 from church.models.base import plain, utc_now
@@ -51,6 +51,13 @@ class UnknownEventError(ChurchError):
 
     def __init__(self, event_id: int) -> None:
         super().__init__(f"There is no webhook event {event_id}.")
+
+
+class EventFailedError(UnavailableError):
+    """An event that was done again came to nothing again; its row says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The event could not be done: {reason}.", retry_after=None)
 
 
 @dataclass(frozen=True)
@@ -115,14 +122,17 @@ def event(event_id: int) -> billing_views.EventView:
 def replay_event(event_id: int, actor: Actor) -> Outcome:
     """Do a webhook event again at the word of an admin, which is written down first: what comes of it may take long.
 
-    Raises UnknownEventError, ConflictError while a delivery is at it, and what ``billing.replay`` raises.
+    Raises UnknownEventError, ConflictError while a delivery is at it, EventFailedError, and the database's errors.
     """
     found = event(event_id)
     if found.under_way:
         raise ConflictError("This event is being worked on right now. Look again in a few seconds.")
     with db.write() as session:
         audit.record_by(session, "webhook.replayed", actor, webhook=event_id, type=found.type)
-    return replay(event_id)
+    outcome = replay(event_id)
+    if outcome.http >= 400:
+        raise EventFailedError(outcome.reason or outcome.status)
+    return outcome
 
 
 def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:

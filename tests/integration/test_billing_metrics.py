@@ -66,7 +66,8 @@ def _paid(shop: Shop, price: str, amount: int) -> Obj:
 def _trade(shop: Shop) -> None:
     """Payments in three currencies, refunds of two, one refund that fails later, one dispute."""
     amounts = {"price_month": (1200, 999, 1), "price_jpy": (800, 801), "price_kwd": (2500, 3125)}
-    first = {price: [_paid(shop, price, amount) for amount in values][0] for price, values in amounts.items()}
+    invoices = {price: [_paid(shop, price, amount) for amount in values] for price, values in amounts.items()}
+    first = {price: made[0] for price, made in invoices.items()}
     for price, currency, back in (("price_month", "usd", 333), ("price_kwd", "kwd", 1251)):
         refund = shop.stripe.refund(shop.stripe.charge_of(first[price]), back, currency)
         shop.deliver(event("refund.created", refund))

@@ -29,6 +29,8 @@ STAND_INS = {
     "what": "register",
     "job_id": "1",
     "mail_id": "1",
+    "event_id": "1",
+    "grant_id": "1",
 }
 
 # Every request asks for JSON and posts {}: what may be used and wants more than that answers 422.
@@ -45,8 +47,17 @@ TABLE = """
 /admin/members/<ref>/disable       POST  401 403 403 404
 /admin/members/<ref>/enable        POST  401 403 403 404
 /admin/members/<ref>/end-sessions  POST  401 403 403 404
+/admin/members/<ref>/grants        POST  401 403 403 422
 /admin/members/<ref>/reset         POST  401 403 403 404
 /admin/members/<ref>/role          POST  401 403 403 400
+/admin/membership                  GET   401 403 403 200
+/admin/membership/events           GET   401 403 403 200
+/admin/membership/events/<event_id>  GET   401 403 403 404
+/admin/membership/events/<event_id>/replay  POST  401 403 403 404
+/admin/membership/grants           GET   401 403 403 200
+/admin/membership/grants/<grant_id>/revoke  POST  401 403 403 404
+/admin/membership/ledger           GET   401 403 403 200
+/admin/membership/ledger.csv       GET   401 403 403 200
 /auth/account                      GET   401 200 200 200
 /auth/account                      POST  401 422 422 422
 /auth/account/email                POST  401 422 422 422

@@ -12,7 +12,28 @@ A new section is a module here with its views, imported below; its number is its
 Its template extends ``admin/_page.html``. A client that prefers JSON is given the same data without a template.
 """
 
-from church.blueprints.admin import audit, glance, jobs, mails, members
+from church.blueprints.admin import (
+    audit,
+    glance,
+    jobs,
+    mails,
+    members,
+    membership,
+    membership_events,
+    membership_grants,
+    membership_ledger,
+)
 from church.blueprints.admin.area import bp
 
-__all__ = ["audit", "bp", "glance", "jobs", "mails", "members"]
+__all__ = [
+    "audit",
+    "bp",
+    "glance",
+    "jobs",
+    "mails",
+    "members",
+    "membership",
+    "membership_events",
+    "membership_grants",
+    "membership_ledger",
+]

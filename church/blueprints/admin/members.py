@@ -9,9 +9,10 @@ from flask import Response, url_for
 from church.access import ADMINS, allow
 from church.blueprints.admin.area import actor, answer, bp, done, section
 from church.blueprints.admin.asked import number, one_of, words
+from church.blueprints.admin.member_page import is_own, shown
 from church.errors import ConflictError, InvalidError, wants_json
 from church.forms import fields
-from church.identity import renew, viewer
+from church.identity import renew
 from church.limits import limited
 from church.models.user import Role
 from church.services import members as accounts
@@ -35,7 +36,7 @@ def members() -> Response:
 @limited("page")
 def member(ref: str) -> Response:
     """One account: its facts, devices, and what was done to it."""
-    return _shown(ref)
+    return shown(ref)
 
 
 @bp.post("/members/<ref>/role")
@@ -100,27 +101,17 @@ def member_reset(ref: str) -> Response:
 
 def _act(ref: str, change: Callable[[Actor], str]) -> Response:
     """Make a change and say so; what stands against it is said above the account, as it is, with status 409."""
-    own = _is_own(ref)
+    own = is_own(ref)
     try:
         said = change(actor())
     except ConflictError as error:
         if wants_json():
             raise
-        return _shown(ref, str(error), error.status)
+        return shown(ref, str(error), error.status)
     if own:
         renew()
     found = accounts.member(ref)
     return done(said, _back_to(found, own), member=found)
-
-
-def _shown(ref: str, problem: str | None = None, status: int = 200) -> Response:
-    found = accounts.dossier(ref)
-    return answer("admin/member.html", {"dossier": found}, status, problem=problem, own=_is_own(ref))
-
-
-def _is_own(ref: str) -> bool:
-    person = viewer()
-    return person is not None and person.ref == ref
 
 
 def _back_to(found: MemberView, own: bool) -> str:

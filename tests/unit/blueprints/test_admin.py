@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
-from werkzeug.test import TestResponse
 
 from church.database import DatabaseDownError
 from church.extensions import db
@@ -20,35 +19,12 @@ from church.observability import metrics
 from church.services import audit, members, overview_numbers
 from church.services.audit import Actor
 from tests.accounts_fixture import audited, mails
+from tests.desk import JSON, Desk, person, within
 from tests.helpers import grows
-from tests.people import add_user, client_of, sign_in
+from tests.people import client_of, sign_in
 
 HOSTILE = '"><svg onload=x>{{7*7}}</title>'
-JSON = {"Accept": "application/json"}
-T = TypeVar("T")
 LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit"]
-
-
-class Desk:
-    """The browser of an admin, with the forms of the pages."""
-
-    def __init__(self, app: Flask, user: User) -> None:
-        self.app = app
-        self.user = user
-        self.client = client_of(app, user)
-
-    def get(self, path: str, **headers: str) -> TestResponse:
-        return self.client.get(path, headers=headers)
-
-    def send(self, path: str, **fields: str) -> TestResponse:
-        """Post a form as the page that is shown would, with its token."""
-        page = self.client.get("/admin/").text
-        token = re.findall(r'name="csrf_token" value="([^"]+)"', page)[0]
-        return self.client.post(path, data={"csrf_token": token, **fields})
-
-    def tell(self, path: str, body: dict[str, Any]) -> TestResponse:
-        """The same from a program."""
-        return self.client.post(path, json=body, headers=JSON)
 
 
 @pytest.fixture
@@ -59,16 +35,6 @@ def desk(app: Flask) -> Desk:
 @pytest.fixture
 def ada(app: Flask) -> User:
     return person(app, "ada@church.example")
-
-
-def person(app: Flask, email: str, **facts: Any) -> User:
-    return add_user(app, email, password_hash="x", **facts)
-
-
-def within(app: Flask, service: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call a service beside the requests: inside of one context, they would all share its ``g``."""
-    with app.app_context():
-        return service(*args, **kwargs)
 
 
 def path_of(user: User, action: str = "") -> str:
@@ -116,6 +82,7 @@ def test_navigation_names_every_section_and_the_present_one(desk: Desk) -> None:
     assert [(path, title) for path, _, title in sections] == [
         ("/admin/", "Overview"),
         ("/admin/members", "Members"),
+        ("/admin/membership", "Membership"),
         ("/admin/jobs", "Jobs"),
         ("/admin/mails", "Mails"),
         ("/admin/audit", "Audit log"),
@@ -254,9 +221,9 @@ def test_pages_offer_what_can_be_done_with_the_account_as_it_is(desk: Desk, app:
     def offered() -> set[str]:
         return set(re.findall(rf'action="{path_of(ada)}/([\w-]+)"', desk.get(path_of(ada)).text))
 
-    assert offered() == {"role", "end-sessions", "reset", "disable"}
+    assert offered() == {"role", "end-sessions", "reset", "disable", "grants"}
     within(app, members.disable, ada.ref, Actor(via="cli"))
-    assert offered() == {"role", "end-sessions", "enable"}
+    assert offered() == {"role", "end-sessions", "enable", "grants"}
 
 
 @pytest.mark.parametrize("role", ["", "root", "Admin", " admin"])

@@ -1,0 +1,36 @@
+"""The page of one account, as it is shown by itself and around what stands against a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Response
+
+from church.blueprints.admin.area import answer
+from church.identity import viewer
+from church.models.base import utc_now
+from church.services import billing_admin
+from church.services import members as accounts
+
+GRANT_FIELDS = ("until", "reason")
+
+
+def shown(
+    ref: str,
+    problem: str | None = None,
+    status: int = 200,
+    errors: Mapping[str, str] | None = None,
+    values: Mapping[str, str] | None = None,
+) -> Response:
+    """The account of ``ref``; ``errors`` and ``values`` are those of the form that gives a membership."""
+    data = {"dossier": accounts.dossier(ref), "membership": billing_admin.membership_of(ref)}
+    form = {"errors": errors or {}, "values": values or {}}
+    return answer(
+        "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form
+    )  # fmt: skip
+
+
+def is_own(ref: str) -> bool:
+    """Whether the account is that of the admin who asks."""
+    person = viewer()
+    return person is not None and person.ref == ref

@@ -1,0 +1,57 @@
+"""Webhook events: what Stripe told, what came of it, and doing it again."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, url_for
+
+from church.access import ADMINS, allow
+from church.blueprints.admin.area import actor, answer, bp, done
+from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.errors import ConflictError, UnavailableError, wants_json
+from church.limits import limited
+from church.models.base import utc_now
+from church.models.stripe_event import EventState
+from church.services import billing, billing_admin
+
+
+@bp.get("/membership/events")
+@allow(ADMINS)
+@limited("page")
+def membership_events() -> Response:
+    """The events in a state, newest first."""
+    state = one_of(EventState, "state")
+    found = listed(billing.events(state=state, before_id=number("before"), limit=PAGE + 1))
+    data = {"events": found, "counts": billing.event_counts()}
+    return answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
+
+
+@bp.get("/membership/events/<int(max=9223372036854775807):event_id>")
+@allow(ADMINS)
+@limited("page")
+def membership_event(event_id: int) -> Response:
+    """One event with what Stripe sent."""
+    return _shown(event_id)
+
+
+@bp.post("/membership/events/<int(max=9223372036854775807):event_id>/replay")
+@allow(ADMINS)
+@limited("account")
+def membership_replay(event_id: int) -> Response:
+    """Do the event again. What stands against it, or goes wrong again, is said above the event."""
+    try:
+        outcome = billing_admin.replay_event(event_id, actor())
+    except (ConflictError, UnavailableError) as error:
+        if wants_json():
+            raise
+        return _shown(event_id, str(error), error.status)
+    said = f"Event {event_id} was done again: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
+    back = url_for("admin.membership_event", event_id=event_id)
+    return done(said, back, outcome=outcome, event=billing_admin.event(event_id))
+
+
+def _shown(event_id: int, problem: str | None = None, status: int = 200) -> Response:
+    found = billing_admin.event(event_id)
+    payload = json.dumps(found.payload, indent=2, ensure_ascii=False)
+    return answer("admin/membership_event.html", {"event": found}, status, problem=problem, payload=payload)

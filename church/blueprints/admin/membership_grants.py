@@ -1,0 +1,63 @@
+"""Complimentary memberships: the list, giving one on the page of a member, taking it back."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+
+from church.access import ADMINS, allow
+from church.blueprints.admin.area import actor, answer, bp, done
+from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.blueprints.admin.member_page import GRANT_FIELDS, is_own, shown
+from church.errors import ConflictError, FieldErrors, wants_json
+from church.forms import fields
+from church.identity import renew
+from church.limits import limited
+from church.services import billing
+from church.services.billing import GrantState
+
+_MOST = 400  # characters that are read of a field; what is taken, the service says
+
+
+@bp.get("/membership/grants")
+@allow(ADMINS)
+@limited("page")
+def membership_grants() -> Response:
+    """The grants in a state, newest first."""
+    state = one_of(GrantState, "state")
+    found = listed(billing.grants(state=state, before_id=number("before"), limit=PAGE + 1))
+    data = {"grants": found, "counts": billing.grant_counts()}
+    return answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
+
+
+@bp.post("/members/<ref>/grants")
+@allow(ADMINS)
+@limited("account")
+def member_grant(ref: str) -> Response:
+    """Give premium until the end of the day ``until``, for a ``reason``."""
+    sent = fields()
+    until, reason = sent.text("until", _MOST), sent.text("reason", _MOST)
+    try:
+        sent.check()
+        number_ = billing.grant(ref, billing.end_of_day(until), reason, actor())
+    except (FieldErrors, ConflictError) as error:
+        if wants_json():
+            raise
+        errors = error.errors if isinstance(error, FieldErrors) else {}
+        problem = None if errors else str(error)
+        return shown(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
+    return _done(ref, f"A complimentary membership is given until {until.strip()}.", grant=number_)
+
+
+@bp.post("/membership/grants/<int(max=9223372036854775807):grant_id>/revoke")
+@allow(ADMINS)
+@limited("account")
+def membership_revoke(grant_id: int) -> Response:
+    """Take a grant back; it ends at once."""
+    ref = billing.revoke(grant_id, actor())
+    return _done(ref, "The complimentary membership is taken back.", grant=grant_id)
+
+
+def _done(ref: str, said: str, **data: object) -> Response:
+    if is_own(ref):
+        renew()
+    return done(said, url_for("admin.member", ref=ref), **data)

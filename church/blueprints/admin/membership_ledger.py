@@ -1,0 +1,42 @@
+"""The ledger: what moved, its totals by currency and month, and all of it as a file."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from flask import Response, stream_with_context
+
+from church.access import ADMINS, allow
+from church.blueprints.admin.area import answer, bp
+from church.blueprints.admin.asked import PAGE, listed, number, words
+from church.limits import limited
+from church.models.base import utc_now
+from church.services import billing, billing_admin, money
+
+_MONTHS = 24
+
+
+@bp.get("/membership/ledger")
+@allow(ADMINS)
+@limited("page")
+def membership_ledger() -> Response:
+    """The entries in a currency and of a member, newest first; the totals are those of the whole ledger."""
+    currency, ref = words("currency"), words("member")
+    entries = billing.ledger(
+        before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
+    )  # fmt: skip
+    data = {"entries": listed(entries), "totals": billing_admin.totals(), "months": billing.months(_MONTHS)}
+    return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.display)
+
+
+@bp.get("/membership/ledger.csv")
+@allow(ADMINS)
+@limited("page")
+def membership_ledger_csv() -> Response:
+    """The same entries, all of them, for a spreadsheet; a database that is down is said before the first byte."""
+    pieces = billing_admin.ledger_csv(words("currency") or None, words("member") or None)
+    first = [next(pieces), next(pieces, "")]
+    response = Response(stream_with_context(chain(first, pieces)), mimetype="text/csv")
+    name = f"ledger-{utc_now():%Y-%m-%d}.csv"
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
