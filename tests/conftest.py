@@ -16,7 +16,13 @@ from church.observability import slots, strict
 from church.services import passwords
 from tests.databases import copy_database
 
-pytest_plugins = ["tests.services_fixture", "tests.site_fixture", "tests.mail_fixture", "tests.accounts_fixture"]
+pytest_plugins = [
+    "tests.services_fixture",
+    "tests.site_fixture",
+    "tests.mail_fixture",
+    "tests.accounts_fixture",
+    "tests.membership_fixture",
+]
 
 SETTINGS_OF_THE_SHELL = (
     "CHURCH_",
