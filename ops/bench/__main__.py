@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts
+from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts, webhooks
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
     ratios["login_p99"] = logins.measure(max(3, chosen.rounds // 2), chosen.requests)
     print("known and unknown addresses")
     ratios["known_address"] = enumeration.measure(10 * max(3, chosen.rounds // 2))
+    print("webhooks")
+    ratios["webhook_p99_seconds"] = webhooks.measure()
     print("scrapes")
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
     for name, value in ratios.items():

@@ -43,6 +43,7 @@ class Server:
             "CHURCH_LIMIT_TELEMETRY_API": UNLIMITED,
             **settings,
         }
+        self.environment = {**os.environ, "CHURCH_ENV_FILE": "", **own}
         self.settings = load_settings(_env_file=None, **own)
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ class Server:
             self._gunicorn = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", app],
                 cwd=ROOT,
-                env={**os.environ, "CHURCH_ENV_FILE": "", **own},
+                env=self.environment,
                 stdout=console,
                 stderr=console,
             )

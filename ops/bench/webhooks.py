@@ -1,0 +1,149 @@
+"""How long Stripe waits for its answer when a hundred events of paying members come at once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from church import create_app
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from ops.bench.client import percentile
+from ops.bench.server import ROOT, UNLIMITED, Server, free_port, serving
+
+_MEMBERS = 10
+_AT_ONCE = 100
+
+
+def measure() -> float:
+    """Seconds of the p99 of 100 deliveries at once, ten for each of ten members, over two workers and the till."""
+    till_bind = f"127.0.0.1:{free_port()}"
+    with serving(workers=2, CHURCH_LIMIT_WEBHOOK=UNLIMITED, CHURCH_TILL_BIND=till_bind) as server, _till(server):
+        subscriptions = [_subscribe(server, ref) for ref in _members(server)]
+        events = [_event(subscriptions[number % _MEMBERS]) for number in range(_AT_ONCE)]
+        latencies = _deliver_at_once(server, events)
+    slow = percentile(latencies, 0.99)
+    print(f"  {_AT_ONCE} webhooks at once: p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p99 {slow * 1e3:.0f} ms")
+    return slow
+
+
+@contextmanager
+def _till(server: Server) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "church.till"], cwd=ROOT, env=server.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for_till(server)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for_till(server: Server) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            _ask(server, "/v1/products")
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("the till did not start")
+
+
+def _members(server: Server) -> list[str]:
+    app = create_app(server.settings)
+    refs = [secrets.token_hex(8) for _ in range(_MEMBERS)]
+    with app.app_context():
+        with db.write() as session:
+            session.add_all(User(ref=ref, name="Ada", source="cli", created_at=utc_now()) for ref in refs)
+        db.dispose()
+    return refs
+
+
+def _subscribe(server: Server, ref: str) -> dict[str, Any]:
+    """Have a member pay at the till; the subscription."""
+    session = _ask(
+        server, "/v1/checkout/sessions",
+        **{"mode": "subscription", "line_items[0][price]": "price_friend_month", "line_items[0][quantity]": "1",
+           "success_url": server.settings.origin, "cancel_url": server.settings.origin, "client_reference_id": ref,
+           "subscription_data[metadata][church_user]": ref},
+    )  # fmt: skip
+    _ask(server, f"/checkout/{session['id']}", do="pay", card="good", email="payer@church.example")
+    paid = _ask(server, f"/v1/checkout/sessions/{session['id']}")
+    return _ask(server, f"/v1/subscriptions/{paid['subscription']}")
+
+
+def _ask(server: Server, path: str, **fields: str) -> Any:
+    site = server.settings
+    data = urllib.parse.urlencode(fields).encode() if fields else None
+    headers = {"Authorization": f"Bearer {site.stripe_key}", "Accept": "application/json"}
+    request = urllib.request.Request(f"http://{site.till_address}{path}", data, headers)
+    with _opener.open(request, timeout=30) as answer:
+        body = answer.read()
+    return json.loads(body) if body.startswith(b"{") else None
+
+
+class _Stay(urllib.request.HTTPErrorProcessor):
+    """Take a redirect for an answer."""
+
+    def http_response(self, _request: Any, response: Any) -> Any:
+        return response
+
+    https_response = http_response
+
+
+_opener = urllib.request.build_opener(_Stay)
+
+
+def _event(subscription: dict[str, Any]) -> bytes:
+    facts = {"id": f"evt_{secrets.token_hex(12)}", "object": "event", "type": "customer.subscription.updated"}
+    return json.dumps(
+        {**facts, "created": int(time.time()), "livemode": False, "data": {"object": subscription}}
+    ).encode()
+
+
+def _deliver_at_once(server: Server, events: list[bytes]) -> list[float]:
+    latencies: list[float] = []
+    statuses: list[int] = []
+    together = threading.Barrier(len(events))
+
+    def deliver(body: bytes) -> None:
+        request = _signed(server, body)
+        together.wait(30)
+        started = time.perf_counter()
+        with _opener.open(request, timeout=60) as answer:
+            answer.read()
+            statuses.append(answer.status)
+        latencies.append(time.perf_counter() - started)
+
+    threads = [threading.Thread(target=deliver, args=(body,)) for body in events]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if statuses != [200] * len(events):
+        raise RuntimeError(f"webhooks were answered with {sorted(set(statuses))}")
+    return latencies
+
+
+def _signed(server: Server, body: bytes) -> urllib.request.Request:
+    now = str(int(time.time()))
+    secret = server.settings.webhook_secrets[0].encode()
+    signature = hmac.new(secret, f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+    headers = {"Stripe-Signature": f"t={now},v1={signature}", "Content-Type": "application/json"}
+    return urllib.request.Request(f"http://127.0.0.1:{server.port}/stripe/webhook", body, headers)
