@@ -16,6 +16,7 @@ from itertools import takewhile
 import pytest
 
 from church.headers import _HSTS
+from church.services.billing_events import LARGEST
 from ops import lint
 from tests.services_fixture import free_port, require, wait_until
 
@@ -228,6 +229,11 @@ def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
     assert front.ask("/auth/login", source="127.0.0.3").status == 200
     assert front.ask("/auth/login", method="POST", body=b"a=b", source="127.0.0.4").status == 200
     assert front.ask("/stripe/webhook", method="POST", body=b"a=b", source="127.0.0.3").status == 200
+
+
+def test_webhook_passes_up_to_the_size_that_the_site_takes(front):
+    assert front.ask("/stripe/webhook", method="POST", body=b"x" * LARGEST).status == 200
+    assert front.ask("/stripe/webhook", method="POST", body=b"x" * (LARGEST + 1)).status == 413
 
 
 def test_answers_of_the_site_are_not_compressed_again(front):

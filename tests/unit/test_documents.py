@@ -18,7 +18,9 @@ from church import documents
 from church.access import policy_of
 from church.cli import church as command_group
 from church.config import Settings
+from church.observability import metrics
 from church.observability.slots import SLOTS
+from church.services.billing_events import HANDLED
 
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
@@ -132,6 +134,12 @@ def test_queries_ask_for_metrics_that_exist() -> None:
     asked = set(re.findall(r"\b[a-z_]{2,}\b(?! ?\()", code)) - {"sum", "min", "max", "or"}
     assert asked
     assert asked <= known
+
+
+def test_deployment_lists_the_webhook_events_that_are_handled_and_counted_and_no_other() -> None:
+    listed = part("docs/deployment.md", "   <!-- events -->", "   <!-- /events -->").split()[1:-1]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == HANDLED == set(metrics.STRIPE_EVENTS)
 
 
 # -- commands, files, anchors ---------------------------------------------------------------------------------------
