@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.extensions import db
-from church.models import Link, Mail, SignIn, User
+from church.models import Link, SignIn, User
 from church.models.base import utc_now
 from church.models.user import Role
 from church.services import account_parts, account_rows, audit, mails, sessions
@@ -47,7 +47,7 @@ def empty(session: Session, user: User) -> None:
     """Leave nothing of a locked account but its row and its ref, in the caller's write transaction."""
     account_parts.forget(session, user)
     sessions.end_all(session, user.id)
-    session.execute(delete_from(Mail).where(Mail.user_id == user.id))
+    mails.withdraw(session, user.id)
     session.execute(delete_from(Link).where(Link.user_id == user.id))
     user.email = user.email_key = user.password_hash = None
     user.name, user.role = "", Role.MEMBER.value

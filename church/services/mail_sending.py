@@ -26,6 +26,7 @@ from church.models.user import User
 from church.services import mail_outbox, mail_smtp
 from church.services.mail_errors import MailDeferredError, MailRefusedError
 from church.services.mail_text import LINKED, Letter, write
+from church.services.mail_withdrawn import forget_withdrawn, is_withdrawn
 
 KIND = "mails.send"
 # With the queue's pauses (5 s, doubled each time to an hour) the last attempt is about six hours after the first.
@@ -69,7 +70,7 @@ def _claim(mail_id: int) -> Letter | None:
     """Count an attempt and take what the mail is written of; None when there is nothing to send."""
     with db.write() as session:
         mail = session.get(Mail, mail_id, with_for_update=True)
-        if mail is None or mail.state == MailState.SENT:
+        if mail is None or mail.state == MailState.SENT or is_withdrawn(mail):
             return None
         link = session.get(Link, mail.link_id) if mail.link_id else None
         if mail.template in LINKED and (link is None or link.expires_at <= utc_now()):
@@ -100,8 +101,8 @@ def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None
         mail = session.get(Mail, letter.id, with_for_update=True)
         if mail is None:
             return
-        if state is MailState.PENDING and mail.attempts >= ATTEMPTS:
-            state = MailState.FAILED
+        if state is MailState.PENDING and (mail.attempts >= ATTEMPTS or is_withdrawn(mail)):
+            state = MailState.FAILED  # withdrawn while it was under way: nobody waits for it
         mail.state, mail.reason = state.value, reason
         mail.sent_at = utc_now() if state is MailState.SENT else None
         attempts = mail.attempts
@@ -118,6 +119,7 @@ def tidy(_payload: dict[str, Any]) -> None:
     with db.write() as session:
         for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
             session.execute(delete(Mail).where(Mail.state == state.value, Mail.created_at < now - kept))
+        forget_withdrawn(session)
         waiting = set(session.scalars(select(Mail.id).where(Mail.state == MailState.PENDING.value)))
         alive = (JobState.PENDING.value, JobState.RUNNING.value)
         payloads = session.scalars(select(Job.payload).where(Job.kind == KIND, Job.state.in_(alive)))

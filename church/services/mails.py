@@ -7,10 +7,10 @@ No log line and no job names who a mail is for: both know its number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from church import jobs
@@ -21,8 +21,9 @@ from church.models.mail import Mail, MailState
 from church.models.user import User
 from church.services.mail_sending import ATTEMPTS, KIND, job_key
 from church.services.mail_text import TEMPLATES
+from church.services.mail_withdrawn import WINDOW, is_withdrawn, stand_in, withdraw
 
-__all__ = ["MOST_AN_HOUR", "MailView", "pending_count", "queue", "recent", "retry"]
+__all__ = ["MOST_AN_HOUR", "MailView", "pending_count", "queue", "recent", "retry", "withdraw"]
 
 # Mails of one template to one address; beyond that a stranger would be using the site to fill a mailbox.
 MOST_AN_HOUR = 5
@@ -93,7 +94,7 @@ def retry(session: Session, mail_id: int) -> bool:
     """Queue a failed mail once more in the caller's transaction, with all its attempts; False when none has failed."""
     failed = select(Mail).where(Mail.id == mail_id, Mail.state == MailState.FAILED.value).with_for_update()
     mail = session.scalars(failed).first()
-    if mail is None:
+    if mail is None or is_withdrawn(mail):
         return False
     mail.state, mail.attempts, mail.reason = MailState.PENDING.value, 0, None
     session.flush()
@@ -120,9 +121,9 @@ def _take_turn(session: Session, name: str) -> None:
 def _within_the_hour(session: Session, template: str, recipient: str) -> int:
     counted = select(func.count()).where(
         Mail.state.in_([state.value for state in MailState]),  # all there are: this is what the index begins with
-        Mail.created_at > utc_now() - timedelta(hours=1),
+        Mail.created_at > utc_now() - WINDOW,
         Mail.template == template,
-        func.lower(Mail.recipient) == func.lower(recipient),
+        or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == stand_in(recipient)),
     )
     return session.scalar(counted) or 0
 

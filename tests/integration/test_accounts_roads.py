@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from flask import Flask
 
 from church.extensions import db
 from church.models import User
-from church.services import account_removal, accounts, audit, links, sessions
+from church.services import account_removal, accounts, audit, links, mail_outbox, sessions
 from church.services.account_attempts import CredentialsError
 from church.services.audit import Actor
 from church.services.links import LinkError, Purpose
@@ -22,6 +23,7 @@ from tests.accounts_fixture import (
     admin,
     audited,
     change_user,
+    do_jobs,
     find_user,
     forgotten_token,
     mailed_token,
@@ -70,6 +72,18 @@ def test_second_registration_is_a_mail_to_the_owner() -> None:
     assert len(refs) == 2
     assert the_user().ref in refs
     assert [mail.template for mail in mails()] == ["verify", "already_registered"]
+
+
+def test_five_mails_an_hour_are_the_most_also_for_accounts_that_are_deleted_at_once(on_both: Flask) -> None:
+    outbox = mail_outbox.folder(on_both.config["CHURCH"])
+    for _ in range(7):
+        register()
+        accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+        do_jobs("mails.send")
+        accounts.delete(signed_in(), PASSWORD, DEVICE)
+        do_jobs("mails.send")
+    sent = Counter(path.stem.split("-")[1] for path in outbox.glob("*.eml"))
+    assert sent == {"verify": 5, "change_email": 5, "account_deleted": 5}
 
 
 def test_withheld_mail_leaves_the_former_link_good() -> None:

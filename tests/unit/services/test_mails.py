@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,8 @@ from church.extensions import db
 from church.models import Job, Mail, User
 from church.models.base import utc_now
 from church.models.mail import MailState
-from church.services import mails
+from church.services import mail_outbox, mail_sending, mails
+from church.services.mail_errors import MailDeferredError
 from church.services.mail_sending import ATTEMPTS
 
 ADA = "ada@example.org"
@@ -149,6 +151,98 @@ def test_mail_that_has_not_failed_is_not_retried(app: Flask, state: str) -> None
         assert not mails.retry(session, mail.id)
         assert not mails.retry(session, mail.id + 1)
     assert len(jobs_of_mails()) == 1
+
+
+@pytest.fixture
+def eve(app: Flask) -> User:
+    """An account that is about to be deleted."""
+    with db.write() as session:
+        user = User(ref="0123456789abcdef", email=ADA, email_key=ADA, name="", source="web", created_at=utc_now())
+        session.add(user)
+    return user
+
+
+def queue_for(user: User, recipient: str = ADA) -> None:
+    with db.write() as session:
+        assert mails.queue(session, "password_changed", recipient=recipient, user=user, name="Eve")
+
+
+def withdraw(user: User) -> None:
+    with db.write() as session:
+        mails.withdraw(session, user.id)
+
+
+@pytest.mark.parametrize("state", list(MailState))
+def test_withdrawn_mail_that_may_have_left_still_counts_and_names_nobody(eve: User, state: MailState) -> None:
+    for recipient in (ADA, "Ada@Example.org", ADA, ADA, ADA):
+        queue_for(eve, recipient)
+    set_all(state=state.value, attempts=1)
+    withdraw(eve)
+    left = mails.recent()
+    assert {(mail.user_ref, mail.reason) for mail in left} == {(None, "its account was deleted")}
+    assert {mail.state for mail in left} == {"failed" if state is MailState.PENDING else state.value}
+    with db.read() as session:
+        rows = session.scalars(select(Mail)).all()
+    assert {(row.user_id, row.link_id, str(row.context), "@" in row.recipient) for row in rows} == {
+        (None, None, "{}", False)
+    }
+    assert not queue()
+    assert queue(recipient="eve@example.org")
+
+
+def test_withdrawn_mail_that_no_attempt_was_made_for_or_that_is_old_is_gone(eve: User) -> None:
+    queue_for(eve)
+    withdraw(eve)
+    assert mails.recent() == []
+    queue_for(eve)
+    set_all(state="sent", attempts=1, created_at=utc_now() - timedelta(minutes=61))
+    queue()
+    withdraw(eve)
+    assert [mail.recipient for mail in mails.recent()] == [ADA]
+
+
+def test_withdrawn_mail_is_neither_sent_nor_retried(eve: User, app: Flask) -> None:
+    queue_for(eve)
+    set_all(attempts=1, reason="the server did not answer")
+    withdraw(eve)
+    (mail,) = mails.recent()
+    with db.write() as session:
+        assert not mails.retry(session, mail.id)
+    mail_sending.send({"mail": mail.id})
+    assert [found.state for found in mails.recent()] == ["failed"]
+    assert not mail_outbox.folder(app.config["CHURCH"]).exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_mail_that_is_withdrawn_on_its_way_is_not_tried_again(
+    eve: User, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    queue_for(eve)
+    (mail,) = mails.recent()
+
+    def deliver(*_words: object) -> None:
+        withdraw(eve)
+        if fails:
+            raise MailDeferredError("the server did not answer")
+
+    monkeypatch.setattr(mail_outbox, "keep", deliver)
+    with pytest.raises(MailDeferredError) if fails else nullcontext():
+        mail_sending.send({"mail": mail.id})
+    assert [found.state for found in mails.recent()] == ["failed" if fails else "sent"]
+    assert mails.pending_count() == 0
+
+
+def test_withdrawn_mail_is_tidied_away_after_its_hour_and_no_other(eve: User) -> None:
+    queue_for(eve)
+    set_all(state="sent", attempts=1)
+    withdraw(eve)
+    queue()
+    set_all(state="sent", created_at=utc_now() - timedelta(minutes=59))
+    mail_sending.tidy({})
+    assert len(mails.recent()) == 2
+    set_all(created_at=utc_now() - timedelta(minutes=61))
+    mail_sending.tidy({})
+    assert [mail.recipient for mail in mails.recent()] == [ADA]
 
 
 def test_waiting_mails_are_counted_in_the_scrape(app: Flask) -> None:
