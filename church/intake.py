@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask import current_app, request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 
 from church import maintenance
 from church.config import settings
@@ -29,6 +29,8 @@ def _turn_away() -> None:
         raise UnsupportedMediaType  # an inflated body could be any size
     if not _is_host(environ.get("HTTP_HOST"), environ.get("SERVER_PROTOCOL", "")):
         raise BadRequest
+    if "\0" in request.path:
+        raise NotFound  # no address of ours holds one, and it ends a text early for whoever reads it in C
     if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
         wait = maintenance.retry_after(settings())
         raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)

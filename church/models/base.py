@@ -15,7 +15,9 @@ MARK_START = "\ue000"
 MARK_END = "\ue001"
 
 # PostgreSQL takes no NUL, no database takes a lone surrogate.
-_UNSTORABLE = re.compile(f"[\x00\ud800-\udfff{MARK_START}{MARK_END}]")
+_REFUSED = "\x00\ud800-\udfff"
+_UNNAMEABLE = re.compile(f"[{_REFUSED}]")
+_UNSTORABLE = re.compile(f"[{_REFUSED}{MARK_START}{MARK_END}]")
 
 # SQLite gives a row its own number only for the type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -64,6 +66,20 @@ class PlainText(TypeDecorator[str]):
         return plain(value) if isinstance(value, str) else value
 
 
+class NameText(TypeDecorator[str]):
+    """Text by which rows are found. What no database takes is U+FFFD here, and who asks for such a name finds nothing.
+
+    Dropped as by ``PlainText``, it would be another name, and perhaps somebody's.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Dialect) -> Any:
+        """To the database."""
+        return _UNNAMEABLE.sub("\ufffd", value) if isinstance(value, str) else value
+
+
 class Base(DeclarativeBase):
     """The declarative base; its metadata is what the migrations are held to."""
 
@@ -76,4 +92,4 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime(), str: String()}  # noqa: RUF012 (SQLAlchemy reads it so)
+    type_annotation_map = {datetime: UtcDateTime(), str: NameText()}  # noqa: RUF012 (SQLAlchemy reads it so)

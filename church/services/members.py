@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.errors import ConflictError
 from church.extensions import db
-from church.models.base import plain, utc_now
+from church.models.base import utc_now
 from church.models.link import Purpose
 from church.models.user import Role, User
 from church.services import account_fields, account_rows, audit, member_search, sessions
@@ -145,7 +145,7 @@ def send_reset(ref: str, actor: Actor) -> None:
 
 
 def _found(session: Session, ref: str) -> User:
-    user = session.scalars(select(User).where(User.ref == plain(ref))).first()
+    user = session.scalars(select(User).where(User.ref == ref)).first()
     if user is None:
         raise UnknownMemberError(ref)
     return user

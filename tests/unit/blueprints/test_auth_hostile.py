@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from church import create_app, migrations
+from church import create_app
 from church.config import Settings
+from church.extensions import db
 from church.observability import metrics
 from tests.browsing import Browser
+from tests.databases import copy_database
 from tests.helpers import captured_log, grows, value, with_settings
 from tests.people import PASSWORD, add_user
 
@@ -35,17 +39,26 @@ BODIES = ['{"a":' * 50_000, "[" * 50_000, "[]", "null", '{"email": NaN}', "{", b
 TYPES: list[Any] = [["a"], {"a": {"b": []}}, 1e400, -1, 10**400, 1.5]
 
 
-@pytest.fixture
-def app(settings: Settings) -> Flask:
+def unlimited(settings: Settings) -> Flask:
     """A site whose limits are out of the way."""
-    migrations.migrate(settings)
     return create_app(with_settings(settings, **{f"limit_{name}": "10000/hour" for name in metrics.LIMITS}))
 
 
 @pytest.fixture
-def browser(app: Flask) -> Browser:
+def browser(settings: Settings, migrated_file: Path) -> Browser:
     """A member's."""
+    copy_database(migrated_file, settings)
+    app = unlimited(settings)
     return Browser(app, add_user(app))
+
+
+@pytest.fixture
+def browser_on_both(migrated_site: Settings) -> Iterator[Browser]:
+    """A member's, once on SQLite and once on PostgreSQL: for what goes all the way down."""
+    app = unlimited(migrated_site)
+    yield Browser(app, add_user(app))
+    with app.app_context():
+        db.dispose()
 
 
 def body_of(path: str, **changes: Any) -> dict[str, Any]:
@@ -98,28 +111,31 @@ def sent_and_logged(browser: Browser, path: str, body: dict[str, Any]) -> str:
     return json.dumps(sink.records)
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("path", FIELDS)
-def test_secret_that_looks_like_an_attack_is_not_in_the_log(browser: Browser, path: str) -> None:
+def test_secret_that_looks_like_an_attack_is_not_in_the_log(browser_on_both: Browser, path: str) -> None:
     secrets = {name: f"a phrase of {MARKER}{SQL}" for name in ("password", "current", "token") if name in FIELDS[path]}
-    told = sent_and_logged(browser, path, body_of(path, **secrets))
+    told = sent_and_logged(browser_on_both, path, body_of(path, **secrets))
     assert MARKER not in told
     assert "eve@church.example" not in told
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/forgot"])
-def test_attack_on_a_field_that_is_no_secret_is_seen(browser: Browser, path: str) -> None:
+def test_attack_on_a_field_that_is_no_secret_is_seen(browser_on_both: Browser, path: str) -> None:
     body = body_of(path, email=f"x{SQL}", password=f"a phrase of {MARKER}")
     with (
         grows(metrics.suspicious_activity.labels("sql_injection", "form"), by=2),
         grows(metrics.suspicious_activity.labels("sql_injection", "json"), by=2),
     ):
-        told = sent_and_logged(browser, path, body)
+        told = sent_and_logged(browser_on_both, path, body)
     assert MARKER not in told
 
 
-def test_forms_that_no_field_was_filled_in_of_are_told_so(browser: Browser) -> None:
+@pytest.mark.services
+def test_forms_that_no_field_was_filled_in_of_are_told_so(browser_on_both: Browser) -> None:
     errors = value(metrics.security_events.labels("unexpected_error", "low"))
     for path in FIELDS:
-        for answer in (browser.submit(path), browser.post_json(path)):
+        for answer in (browser_on_both.submit(path), browser_on_both.post_json(path)):
             assert answer.status_code in ({303, 200} if path == "/auth/sessions/end" else {422})
     assert value(metrics.security_events.labels("unexpected_error", "low")) == errors
