@@ -25,6 +25,7 @@ from church.services.sessions import SignedIn
 
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
 FRESH = 900  # seconds for which an amount that was shown holds
+_ELSEWHERE = "Your membership is not as it was a moment ago. Please look at it once more."
 _STALE = "The amount is another by now. Please look at it once more."
 
 
@@ -103,12 +104,14 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
         if wish.kind == "now":
             move_now(wish.row, stripe_price, at)
         elif wish.kind == "later":
-            move_later(wish.row, wish.price, at)
+            move_later(wish.row, wish.price)
         else:
             keep_plan(wish.row)
     except StripeRefusedError as error:
         if error.http_status == 402:
             raise CardRefusedError from error
+        if refresh(wish.row.stripe_id):
+            raise ConflictError(_ELSEWHERE) from error  # it was changed at Stripe, and is known as it is by now
         raise
     refresh(wish.row.stripe_id)
     return Changed(wish.kind, wish.product.name, wish.when)

@@ -1,4 +1,4 @@
-"""How a change of plan is asked for at Stripe.
+"""How a change of plan is asked for at Stripe. Asked for twice it changes nothing more, so it needs no key.
 
 Sources: https://docs.stripe.com/billing/subscriptions/prorations and .../subscription-schedules.
 """
@@ -59,18 +59,16 @@ def move_now(row: Subscription, stripe_price: str, at: int) -> None:
     gateway().call(
         "subscriptions.update",
         row.stripe_id,
-        key=f"church-change-{row.stripe_id}-{stripe_price}-{at}",
         items=[_item(row, stripe_price)],
         payment_behavior="error_if_incomplete",
         **when,
     )
 
 
-def move_later(row: Subscription, price: Price, at: int) -> None:
+def move_later(row: Subscription, price: Price) -> None:
     """Change when the period ends, by a schedule that then lets the subscription go on without it."""
     _release(row)
-    key = f"church-later-{row.stripe_id}-{price.stripe_id}-{at}"
-    made = gateway().call("subscription_schedules.create", key=key, from_subscription=row.stripe_id)
+    made = gateway().call("subscription_schedules.create", from_subscription=row.stripe_id)
     running: Obj = made["phases"][0]
     discounts = _discounts(running)
     gateway().call(

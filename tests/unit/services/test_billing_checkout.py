@@ -189,9 +189,10 @@ def test_refusal_is_not_asked_for_again_with_the_same_key(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.as_signed_in(membership.add())
-    with monkeypatch.context() as patch, pytest.raises(StripeRefusedError):
+    with monkeypatch.context() as patch:
         patch.setattr(membership.gateway, "call", _refuse("email_invalid"))
-        membership.start(member)
+        with pytest.raises(StripeRefusedError):
+            membership.start(member)
     assert membership.one(Checkout).state == "failed"
     assert membership.start(member)
 

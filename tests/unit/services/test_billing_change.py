@@ -1,0 +1,219 @@
+"""Another plan: what it costs before, and what is then done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from church.errors import ConflictError, FieldErrors
+from church.models import LedgerEntry, User
+from church.services import billing
+from church.services.billing_change import FRESH, CardRefusedError
+from church.services.billing_errors import StripeDownError
+from church.services.sessions import SignedIn
+from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, PATRON_YEAR, Membership
+
+DAY = 86400
+
+
+def preview(membership: Membership, member: SignedIn, price: str) -> billing.ChangePreview:
+    with membership.app.app_context():
+        return billing.preview_change(member, price)
+
+
+def change(membership: Membership, member: SignedIn, price: str, at: int | None = None) -> billing.Changed:
+    at = preview(membership, member, price).at if at is None else at
+    with membership.app.app_context():
+        return billing.change_plan(member, price, at)
+
+
+def subscription(membership: Membership) -> dict[str, Any]:
+    [found] = membership.till.stripe.v1.subscriptions.list().data
+    return found.to_dict(for_json=True)
+
+
+def price_of(membership: Membership) -> str:
+    return str(subscription(membership)["items"]["data"][0]["price"]["id"])
+
+
+@pytest.fixture
+def user(membership: Membership) -> User:
+    return membership.add()
+
+
+def test_larger_plan_costs_the_difference_and_begins_now(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    shown = preview(membership, member, PATRON)
+    assert (shown.kind, shown.plan_name, shown.due, shown.pays, shown.when) == ("now", "Patron", "$7.00", True, None)
+    assert (shown.amount, shown.interval, shown.credit) == ("$12.00", "month", "")
+    assert price_of(membership) == FRIEND  # looking changes nothing
+    assert change(membership, member, PATRON, shown.at) == billing.Changed("now", "Patron", None)
+    assert membership.status(user).price == PATRON  # known before any webhook
+    membership.tell()
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
+
+
+def test_half_a_period_later_half_the_difference_is_paid(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    length = membership.till.desk.now + 15 * DAY
+    [item] = subscription(membership)["items"]["data"]
+    left = (item["current_period_end"] - length) / (item["current_period_end"] - item["current_period_start"])
+    row = membership.till.stripe.v1.invoices.create_preview(
+        {
+            "subscription": subscription(membership)["id"],
+            "subscription_details": {
+                "items": [{"id": item["id"], "price": PATRON}],
+                "proration_behavior": "always_invoice",
+                "proration_date": length,
+            },
+        }
+    )
+    assert abs(row.amount_due - 700 * left) <= 1
+    assert preview(membership, member, PATRON).due == "$7.00"
+
+
+def test_smaller_plan_costs_nothing_and_begins_when_the_period_ends(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, PATRON)
+    shown = preview(membership, member, FRIEND)
+    assert (shown.kind, shown.due, shown.pays) == ("later", "$0.00", False)
+    end = subscription(membership)["items"]["data"][0]["current_period_end"]
+    assert shown.when is not None
+    assert int(shown.when.timestamp()) == end
+    assert change(membership, member, FRIEND, shown.at).when == shown.when
+    assert price_of(membership) == PATRON
+    status = membership.status(user)
+    assert (status.state, status.next_price) == ("changing", FRIEND)
+    assert status.sentence.startswith("Changes to Friend ")
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.next_price, status.state) == (FRIEND, None, "active")
+
+
+def test_change_that_is_to_come_is_taken_back_or_replaced(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, PATRON_YEAR)
+    change(membership, member, FRIEND)
+    assert preview(membership, member, PATRON_YEAR).kind == "keep"
+    assert change(membership, member, PATRON_YEAR).kind == "keep"
+    assert membership.status(user).next_price is None
+    change(membership, member, FRIEND)
+    change(membership, member, FRIEND_YEAR)
+    assert membership.status(user).next_price == FRIEND_YEAR
+
+
+def test_months_and_years_of_one_plan_change_with_the_next_period(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    assert preview(membership, member, FRIEND_YEAR).kind == "later"
+    assert preview(membership, member, PATRON_YEAR).kind == "now"
+
+
+def test_larger_plan_by_the_month_keeps_what_is_left_of_the_year(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, FRIEND_YEAR)
+    shown = preview(membership, member, PATRON)
+    assert (shown.kind, shown.due, shown.credit) == ("now", "$0.00", "$38.00")
+    assert shown.renews is not None
+    assert shown.renews.timestamp() - shown.at < 32 * DAY
+
+
+def test_change_within_a_trial_is_made_at_once_and_costs_nothing(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, PATRON)
+    shown = preview(membership, member, FRIEND)
+    assert (shown.kind, shown.due) == ("now", "$0.00")
+    change(membership, member, FRIEND, shown.at)
+    status = membership.status(user)
+    assert (status.price, status.state) == (FRIEND, "trialing")
+    membership.tell()
+    assert membership.rows(LedgerEntry) == []
+
+
+def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, card="fails_later")
+    with pytest.raises(CardRefusedError):
+        change(membership, member, PATRON)
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.state) == (FRIEND, "active")
+
+
+def test_second_press_of_the_button_pays_once(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    at = preview(membership, member, PATRON).at
+    change(membership, member, PATRON, at)
+    with pytest.raises(ConflictError, match="your plan already"):
+        change(membership, member, PATRON, at)
+    membership.tell()
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
+
+
+@pytest.mark.parametrize("late", [-FRESH - 60, FRESH + 60, 10**9])
+def test_amount_of_another_moment_is_shown_anew(membership: Membership, user: User, late: int) -> None:
+    member = membership.subscribed(user)
+    at = preview(membership, member, PATRON).at
+    with pytest.raises(ConflictError, match="another by now"):
+        change(membership, member, PATRON, at + late)
+    assert price_of(membership) == FRIEND
+
+
+def test_who_has_nothing_to_change_is_told_why(membership: Membership, user: User) -> None:
+    member = membership.as_signed_in(user)
+    with pytest.raises(ConflictError, match="no membership"):
+        preview(membership, member, PATRON)
+    member = membership.subscribed(user)
+    with pytest.raises(ConflictError, match="your plan already"):
+        preview(membership, member, FRIEND)
+    with pytest.raises(FieldErrors):
+        preview(membership, member, "price_of_nothing")
+    stripe = membership.till.stripe.v1
+    euros = stripe.prices.create(
+        {"product": "prod_patron", "currency": "eur", "unit_amount": 1200, "recurring": {"interval": "month"}}
+    )
+    membership.tell()
+    with pytest.raises(FieldErrors):
+        preview(membership, member, euros.id)
+    stripe.subscriptions.update(subscription(membership)["id"], {"cancel_at_period_end": True})
+    membership.tell()
+    with pytest.raises(ConflictError, match="is to end"):
+        preview(membership, member, PATRON)
+
+
+def test_plan_is_not_changed_while_a_payment_is_open(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, card="fails_later")
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    assert membership.status(user).state == "past_due"
+    with pytest.raises(ConflictError, match="payment is open"):
+        preview(membership, member, PATRON)
+
+
+def test_change_of_what_was_changed_at_stripe_meanwhile_is_looked_at_anew(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    shown = preview(membership, member, FRIEND_YEAR)
+    made = membership.till.stripe.v1.subscription_schedules.create(
+        {"from_subscription": subscription(membership)["id"]}
+    )
+    with pytest.raises(ConflictError, match="not as it was"):
+        change(membership, member, FRIEND_YEAR, shown.at)
+    assert change(membership, member, FRIEND_YEAR).kind == "later"
+    assert membership.till.stripe.v1.subscription_schedules.retrieve(made.id).status == "released"
+
+
+def test_change_that_cannot_be_fetched_back_is_done_and_told_by_its_webhook(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user)
+    real = membership.gateway.call
+
+    def no_fetch(method: str, *ids: str, **params: Any) -> Any:
+        if method == "subscriptions.retrieve":
+            raise StripeDownError
+        return real(method, *ids, **params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(membership.gateway, "call", no_fetch)
+        assert change(membership, member, PATRON).kind == "now"
+    assert membership.status(user).price == FRIEND
+    membership.tell()
+    assert membership.status(user).price == PATRON
