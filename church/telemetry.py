@@ -152,13 +152,15 @@ def track_suspicious(activity_type: str, source: str, excerpt: str) -> None:
 
 @_never_breaks("verb")
 def track_rate_limit(limit: str) -> None:
-    """A request was refused because its sender asked too much of ``limit``."""
+    """A request was refused because its sender asked too much of ``limit``; one security event, by what was asked."""
     name = metrics.bounded(limit, metrics.LIMITS)
     metrics.rate_limit_hits.labels(name).inc()
     if name in metrics.AUTH_LIMITS:
         metrics.auth_attempts.labels(metrics.AUTH_LIMITS[name], "failed_throttled").inc()
-    metrics.security_events.labels("rate_limit_exceeded", "low").inc()
-    _security_record("rate_limit_exceeded", "low", {"limit": name})
+    event = metrics.LIMIT_EVENTS.get(name, "rate_limit_exceeded")
+    severity = metrics.SECURITY_EVENTS[event]
+    metrics.security_events.labels(event, severity).inc()
+    _security_record(event, severity, {"limit": name})
 
 
 @_never_breaks("verb")

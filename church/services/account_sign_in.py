@@ -55,7 +55,7 @@ def _find(email: str) -> User | None:
 
 
 def _throttled(seconds: int | None) -> ThrottledError:
-    telemetry.track_security_event("login_throttled", "medium")
+    telemetry.track_rate_limit("login_account")
     return ThrottledError(retry_after=seconds or _PAUSE)
 
 

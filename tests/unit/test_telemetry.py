@@ -75,6 +75,19 @@ def test_rate_limit_is_counted_and_is_one_security_event() -> None:
         telemetry.track_rate_limit("made-up")
 
 
+@pytest.mark.parametrize("limit", ["login", "login_account"])
+def test_limit_of_logins_is_one_security_event_of_its_own(limit: str) -> None:
+    with (
+        grows(metrics.rate_limit_hits.labels(limit)),
+        grows(metrics.security_events.labels("login_throttled", "medium")),
+        grows(metrics.security_events.labels("rate_limit_exceeded", "low"), by=0),
+        captured_log() as sink,
+    ):
+        telemetry.track_rate_limit(limit)
+    (record,) = sink.records
+    assert (record["event"], record["severity"], record["limit"]) == ("security.login_throttled", "medium", limit)
+
+
 @pytest.mark.parametrize(
     ("told", "counted"),
     [

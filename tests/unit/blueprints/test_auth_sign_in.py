@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import pytest
@@ -121,17 +122,27 @@ def test_form_without_a_password_comes_back(app: Flask) -> None:
     assert "Please fill this in." in answer.text
 
 
+@contextmanager
+def refused_by(limit: str) -> Iterator[None]:
+    """The block is refused once, by ``limit``: one hit of it, and one security event."""
+    events = metrics.security_events
+    with (
+        grows(metrics.rate_limit_hits.labels(limit)),
+        grows(events.labels("login_throttled", "medium")),
+        grows(events.labels("rate_limit_exceeded", "low"), by=0),
+    ):
+        yield
+
+
 def test_guesser_is_slowed_down_and_the_owner_is_not(app: Flask) -> None:
     guesser = Browser(app, address="192.0.2.66")
     assert [guesser.post_json("/auth/login", WRONG).status_code for _ in range(3)] == [401] * 3
-    with (
-        attempted("login", "failed_throttled"),
-        grows(metrics.security_events.labels("login_throttled", "medium")),
-    ):
+    with attempted("login", "failed_throttled"), refused_by("login_account"):
         answer = guesser.post_json("/auth/login", WRONG)  # the one try that this client still has
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 3600
-    assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even looked at
+    with attempted("login", "failed_throttled"), refused_by("login_account"):
+        assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even looked at
     owner = Browser(app, address="198.51.100.7")
     assert owner.submit("/auth/login", RIGHT).status_code == 303
 
@@ -168,6 +179,15 @@ def test_throttled_login_is_the_usual_page(app: Flask) -> None:
     answer = browser.submit("/auth/login", WRONG)
     assert (answer.status_code, answer.mimetype) == (429, "text/html")
     assert "That was a lot at once." in answer.text
+
+
+def test_logins_of_one_address_beyond_the_limit_are_one_throttled_login_each(settings: Settings) -> None:
+    migrations.migrate(settings)
+    site = create_app(with_settings(settings, limit_login="2/hour"))
+    browser = Browser(site)
+    assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(2)] == [401] * 2
+    with attempted("login", "failed_throttled"), refused_by("login"):
+        assert browser.post_json("/auth/login", NOBODY).status_code == 429
 
 
 def test_second_login_of_a_browser_ends_the_first(app: Flask) -> None:
