@@ -1,0 +1,272 @@
+"""The pages of membership as people and programs meet them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from church.models import Checkout, LedgerEntry, User
+from tests.browsing import JSON, Browser, follow
+from tests.helpers import with_settings
+from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
+
+PAGE = re.compile(r"<main.*</main>", re.S)
+
+
+@pytest.fixture
+def user(membership: Membership) -> User:
+    return membership.add()
+
+
+@pytest.fixture
+def browser(membership: Membership, user: User) -> Browser:
+    return membership.browser(user)
+
+
+def text_of(browser: Browser, path: str) -> str:
+    """The words of a page's main part."""
+    answer = browser.get(path)
+    assert answer.status_code == 200
+    found = PAGE.search(answer.text)
+    assert found is not None
+    return " ".join(re.sub(r"<[^>]+>", " ", found[0]).split())
+
+
+def test_plans_are_shown_to_everyone_by_month_and_by_year(membership: Membership) -> None:
+    stranger = membership.browser()
+    monthly, yearly = text_of(stranger, "/stripe/pricing"), text_of(stranger, "/stripe/pricing?interval=year")
+    assert "$5.00 a month Or $50.00 a year. Tax, where it applies," in monthly
+    assert "$50.00 a year Or $5.00 a month." in yearly
+    assert "The first 14 days are free." in monthly
+    assert "<form" not in PAGE.findall(stranger.get("/stripe/pricing").text)[0]
+    assert text_of(stranger, "/stripe/pricing?interval=<b>") == monthly
+
+
+def test_plans_are_data_for_programs(membership: Membership, browser: Browser) -> None:
+    found = browser.get("/stripe/pricing", headers=JSON).get_json()
+    assert found["payments"] is True
+    assert [plan["plan"] for plan in found["plans"]] == ["friend", "patron"]
+    assert found["plans"][0]["prices"][0]["amount"] == 500
+    assert found["membership"]["state"] == "none"
+    assert membership.browser().get("/stripe/pricing", headers=JSON).get_json()["membership"] is None
+
+
+def test_own_plan_is_marked_and_the_others_are_changed_to(membership: Membership, user: User, browser: Browser) -> None:
+    membership.subscribed(user)
+    page = browser.get("/stripe/pricing").text
+    assert len(re.findall("Your plan", page)) == 1
+    assert f'href="/stripe/change?price={PATRON}"' in page
+    assert 'action="/stripe/checkout"' not in page
+    assert "Your plan" not in browser.get("/stripe/pricing?interval=year").text
+    assert re.search(r"Friend\. Renews \d+ \w+, \$5\.00\.", text_of(browser, "/stripe/pricing"))
+
+
+def test_plans_open_by_the_interval_that_the_member_pays_by(membership: Membership, user: User) -> None:
+    membership.subscribed(user, FRIEND_YEAR)
+    assert "$50.00 a year Or" in text_of(membership.browser(user), "/stripe/pricing")
+
+
+def test_site_without_plans_or_payments_says_so_in_a_page(app: Flask) -> None:
+    browser = Browser(app)
+    assert "No plans yet" in text_of(browser, "/stripe/pricing")
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], environment="production")
+    assert "No payments here" in text_of(browser, "/stripe/pricing")
+    assert "/stripe/pricing" not in browser.get("/").text.partition("</header>")[0]
+    assert browser.get("/stripe/pricing", headers=JSON).get_json()["payments"] is False
+
+
+def test_account_that_is_not_confirmed_can_buy_nothing_and_is_told_why(membership: Membership) -> None:
+    browser = membership.browser(membership.add("new@church.example", verified=False))
+    assert "Please confirm your address." in text_of(browser, "/stripe/pricing")
+    assert 'action="/stripe/checkout"' not in browser.get("/stripe/pricing").text
+    assert browser.submit("/stripe/checkout", {"price": FRIEND}).status_code == 403
+    assert membership.rows(Checkout) == []
+
+
+def test_checkout_leads_to_stripe_and_its_form_may_end_there(membership: Membership, browser: Browser) -> None:
+    policy = browser.get("/stripe/pricing").headers["Content-Security-Policy"]
+    assert f"form-action 'self' {membership.till.desk.address};" in policy
+    answer = browser.submit("/stripe/checkout", {"price": FRIEND})
+    assert answer.status_code == 303
+    assert answer.location.startswith(f"{membership.till.desk.address}/checkout/cs_")
+    again = browser.post_json("/stripe/checkout", {"price": FRIEND})
+    assert (again.status_code, again.get_json()) == (200, {"url": answer.location})
+
+
+def test_checkout_at_an_address_that_no_policy_names_is_gone_to_by_a_page(
+    membership: Membership, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("church.services.billing.payment_origins", lambda: ("https://checkout.stripe.com",))
+    answer = browser.submit("/stripe/checkout", {"price": FRIEND})
+    assert answer.status_code == 200
+    assert f'content="0; url={membership.till.desk.address}/checkout/' in answer.text
+
+
+def test_checkout_without_the_forms_token_is_refused(membership: Membership, browser: Browser) -> None:
+    assert browser.client.post("/stripe/checkout", data={"price": FRIEND}).status_code == 400
+    assert membership.rows(Checkout) == []
+
+
+def test_checkout_that_cannot_be_is_told_on_the_plans(membership: Membership, user: User, browser: Browser) -> None:
+    assert "not for sale any more" in follow(browser, browser.submit("/stripe/checkout", {"price": "price_gone"}))
+    refused = browser.post_json("/stripe/checkout", {"price": "price_gone"})
+    assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["price"])
+    membership.subscribed(user)
+    answer = browser.submit("/stripe/checkout", {"price": PATRON})
+    assert (answer.status_code, answer.location) == (303, f"/stripe/change?price={PATRON}")
+    assert browser.post_json("/stripe/checkout", {"price": PATRON}).status_code == 409
+
+
+def test_checkout_that_was_paid_a_moment_ago_leads_to_the_page_that_waits(
+    membership: Membership, browser: Browser
+) -> None:
+    session = browser.submit("/stripe/checkout", {"price": FRIEND}).location.rpartition("/")[2]
+    membership.pay(session)
+    answer = browser.submit("/stripe/checkout", {"price": FRIEND})
+    assert answer.location == f"/stripe/success?session_id={session}"
+    assert browser.post_json("/stripe/checkout", {"price": FRIEND}).status_code == 409
+
+
+def test_success_page_waits_and_grants_nothing_until_the_webhook_is_there(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    form = {"price": FRIEND, "next": "/pages/under-load"}
+    session = browser.submit("/stripe/checkout", form).location.rpartition("/")[2]
+    membership.pay(session)
+    path = f"/stripe/success?session_id={session}"
+    waiting = browser.get(path)
+    assert "Waiting for Stripe" in waiting.text
+    assert '<noscript><meta http-equiv="refresh"' in waiting.text
+    assert browser.get(path, headers=JSON).get_json()["state"] == "waiting"
+    assert not membership.as_signed_in(user).premium
+    membership.tell()
+    done = browser.get(path)
+    assert "<h1>Welcome</h1>" in done.text
+    assert 'href="/pages/under-load"' in done.text
+    assert "http-equiv" not in done.text
+    assert done.headers["Cache-Control"] == "private, no-store"
+    found = browser.get(path, headers=JSON).get_json()
+    assert (found["state"], found["membership"]["premium"]) == ("done", True)
+
+
+@pytest.mark.parametrize("asked", ["", "?session_id=", "?session_id=cs_forged", f"?session_id={'x' * 300}"])
+def test_success_page_of_nothing_is_none(browser: Browser, asked: str) -> None:
+    assert browser.get(f"/stripe/success{asked}").status_code == 404
+
+
+def test_success_page_is_its_payers_alone(membership: Membership, browser: Browser) -> None:
+    session = browser.submit("/stripe/checkout", {"price": FRIEND}).location.rpartition("/")[2]
+    other = membership.browser(membership.add("other@church.example"))
+    assert other.get(f"/stripe/success?session_id={session}").status_code == 404
+
+
+@pytest.mark.parametrize("way", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
+def test_way_back_never_leads_to_another_site(membership: Membership, browser: Browser, way: str) -> None:
+    session = browser.submit("/stripe/checkout", {"price": FRIEND, "next": way}).location.rpartition("/")[2]
+    membership.pay(session)
+    membership.tell()
+    assert "evil" not in browser.get(f"/stripe/success?session_id={session}").text
+    assert "evil" not in membership.browser().get("/stripe/pricing", query_string={"next": way}).text
+
+
+def test_cancelled_checkout_says_that_nothing_was_paid(membership: Membership, browser: Browser) -> None:
+    assert "Nothing was paid" in text_of(membership.browser(), "/stripe/cancel")
+    assert browser.get("/stripe/cancel", headers=JSON).get_json() == {"state": "cancelled"}
+
+
+def test_portal_leads_to_stripe_for_who_has_paid(membership: Membership, user: User, browser: Browser) -> None:
+    assert "no membership of yours" in follow(browser, browser.submit("/stripe/portal"))
+    assert browser.post_json("/stripe/portal").status_code == 409
+    membership.subscribed(user)
+    assert browser.submit("/stripe/portal").location.startswith(f"{membership.till.desk.address}/portal/")
+    assert browser.post_json("/stripe/portal").get_json()["url"].startswith(membership.till.desk.address)
+
+
+def test_change_shows_the_amount_and_is_then_made(membership: Membership, user: User, browser: Browser) -> None:
+    membership.subscribed(user)
+    shown = browser.get(f"/stripe/change?price={PATRON}")
+    assert "$7.00" in shown.text
+    assert "Pay and change" in shown.text
+    at = re.findall(r'name="at" value="(\d+)"', shown.text)[0]
+    assert browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["due"] == "$7.00"
+    answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
+    assert answer.location == "/auth/account"
+    assert "Your plan is Patron from now on." in follow(browser, answer)
+    later = browser.get(f"/stripe/change?price={FRIEND}", headers=JSON).get_json()
+    assert (later["kind"], later["due"]) == ("later", "$0.00")
+    done = browser.post_json("/stripe/change", {"price": FRIEND, "at": str(later["at"])})
+    assert done.get_json()["detail"].startswith("Your plan changes to Friend")
+    assert "Comes next" in browser.get("/stripe/pricing").text
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"price": PATRON}, {"price": PATRON, "at": "soon"}, {"price": PATRON, "at": "१२३"}, {"at": "1"}]
+)
+def test_change_without_what_it_needs_is_refused(
+    membership: Membership, user: User, browser: Browser, form: dict[str, str]
+) -> None:
+    membership.subscribed(user)
+    assert browser.post_json("/stripe/change", form).status_code == 422
+    assert browser.submit("/stripe/change", form).location == "/stripe/pricing"
+    assert membership.status(user).price == FRIEND
+
+
+def test_change_that_the_card_does_not_pay_is_told_on_the_plans(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    membership.subscribed(user, card="fails_later")
+    at = browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["at"]
+    answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
+    assert "Your card was declined, so nothing has changed." in follow(browser, answer)
+
+
+def test_change_of_nothing_is_told_on_the_plans(browser: Browser) -> None:
+    assert "Choose a plan first." in follow(browser, browser.get("/stripe/change"))
+    assert "You have no membership to change." in follow(browser, browser.get(f"/stripe/change?price={PATRON}"))
+
+
+def test_invoices_are_listed_with_links_for_their_payer_alone(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    assert "There are none yet." in text_of(browser, "/stripe/invoices")
+    membership.subscribed(user)
+    assert membership.one(LedgerEntry).amount == 500
+    [invoice] = browser.get("/stripe/invoices", headers=JSON).get_json()["invoices"]
+    assert (invoice["total"], invoice["state"]) == ("$5.00", "Paid")
+    assert f'href="{invoice["hosted_url"]}"' in browser.get("/stripe/invoices").text
+    other = membership.browser(membership.add("other@church.example"))
+    assert other.get("/stripe/invoices", headers=JSON).get_json()["invoices"] == []
+
+
+def test_account_says_how_the_membership_stands(membership: Membership, user: User, browser: Browser) -> None:
+    assert "No membership." in text_of(browser, "/auth/account")
+    membership.subscribed(user, card="fails_later")
+    page = browser.get("/auth/account")
+    assert "Paid with Visa •••• 0341" in page.text
+    assert f"form-action 'self' {membership.till.desk.address};" in page.headers["Content-Security-Policy"]
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    page = browser.get("/auth/account")
+    assert "Payment failed; open until" in page.text
+    assert "Pay the invoice" in page.text
+    assert membership.as_signed_in(user).premium
+
+
+def test_stripe_that_does_not_answer_is_told_and_its_pages_stay(membership: Membership, browser: Browser) -> None:
+    membership.till.operate("knobs", api_down="on")
+    answer = browser.submit("/stripe/checkout", {"price": FRIEND})
+    assert answer.status_code == 503
+    assert "The payment service does not answer right now." in answer.text
+    assert "Retry-After" in answer.headers
+    assert browser.get("/stripe/pricing").status_code == 200
+
+
+def test_pages_of_members_ask_strangers_to_sign_in(membership: Membership) -> None:
+    stranger = membership.browser()
+    for path in ("/stripe/success?session_id=x", f"/stripe/change?price={FRIEND}", "/stripe/invoices"):
+        answer = stranger.get(path)
+        assert answer.status_code == 303
+        assert answer.location.startswith("/auth/login?next=%2Fstripe%2F")
+        assert stranger.get(path, headers=JSON).status_code == 401

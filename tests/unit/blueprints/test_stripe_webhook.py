@@ -1,0 +1,131 @@
+"""The door for webhooks: what it takes, what it refuses, and what it says."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from church import maintenance
+from church.errors import UnavailableError
+from church.extensions import db
+from church.models import StripeEvent, Subscription
+from church.observability import metrics
+from church.services import billing
+from tests.helpers import grows, with_settings
+from tests.membership_fixture import Membership
+from tests.stripe_fixture import event, signed
+
+
+def price_event(**changes: Any) -> bytes:
+    return json.dumps(event("price.updated", {"id": "price_friend_month", "object": "price"}, **changes)).encode()
+
+
+def test_webhook_is_done_before_it_is_answered(membership: Membership) -> None:
+    answer = membership.post(price_event())
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "processed", "reason": None})
+    assert membership.rows(StripeEvent)[-1].state == "processed"
+
+
+def test_webhook_that_comes_again_is_a_duplicate(membership: Membership) -> None:
+    raw = price_event()
+    assert [membership.post(raw).get_json()["status"] for _ in range(3)] == ["processed", "duplicate", "duplicate"]
+
+
+def test_webhook_needs_no_token_of_a_form_and_shows_no_cookie(membership: Membership) -> None:
+    answer = membership.post(price_event())
+    assert "Set-Cookie" not in answer.headers
+    assert answer.content_type == "application/json"
+
+
+def test_webhook_is_taken_while_the_site_is_shut(membership: Membership) -> None:
+    maintenance.turn_on(membership.settings)
+    try:
+        assert membership.browser().get("/stripe/pricing").status_code == 503
+        assert membership.post(price_event()).status_code == 200
+    finally:
+        maintenance.turn_off(membership.settings)
+
+
+@pytest.mark.parametrize("age", [-301, 301, 3600])
+def test_webhook_of_another_time_is_refused(membership: Membership, age: int) -> None:
+    raw, header = signed(price_event(), membership.settings.webhook_secrets[0], age=age)
+    answer = membership.post(raw, header)
+    assert (answer.status_code, answer.get_json()) == (400, {"status": "invalid_signature", "reason": "stale"})
+
+
+def test_webhook_whose_signature_is_off_by_a_byte_is_refused_and_told(membership: Membership) -> None:
+    raw, header = signed(price_event(), membership.settings.webhook_secrets[0])
+    last = "0" if header[-1] != "0" else "1"
+    forged = metrics.security_events.labels("webhook_forged", "high")
+    before = len(membership.rows(StripeEvent))
+    with grows(forged, 4):
+        for wrong in (header[:-1] + last, header.replace("v1=", "v0="), "", f"t={int(time.time())}"):
+            assert membership.post(raw, wrong).status_code == 400
+    assert len(membership.rows(StripeEvent)) == before
+    assert membership.post(raw + b" ", header).status_code == 400
+    assert membership.post(raw, header).status_code == 200
+
+
+def test_webhook_of_the_former_secret_is_taken_while_it_is_rotated(membership: Membership) -> None:
+    former = membership.settings.webhook_secrets[0]
+    changed = with_settings(membership.settings)
+    object.__setattr__(changed, "webhook_secrets", ("whsec_new", former))
+    membership.app.config["CHURCH"] = changed
+    raw = price_event()
+    assert membership.post(*signed(raw, former)).status_code == 200
+    assert membership.post(*signed(price_event(), "whsec_new")).status_code == 200
+    assert membership.post(*signed(raw, "whsec_older")).status_code == 400
+
+
+def test_webhook_beyond_its_size_is_refused_before_it_is_read(membership: Membership) -> None:
+    largest = b" " * billing.LARGEST_EVENT
+    assert membership.post(largest).status_code == 400  # read, and no JSON
+    assert membership.post(largest + b" ").status_code == 413
+
+
+def test_webhook_of_no_json_is_refused_and_one_of_nothing_of_ours_taken(membership: Membership) -> None:
+    assert membership.post(b"[]").status_code == 400
+    answer = membership.post(json.dumps(event("invoice.upcoming", {"object": "invoice"})).encode())
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "ignored")
+
+
+def test_webhook_while_the_database_is_down_is_asked_for_again_in_json(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = price_event()
+
+    def down() -> Any:
+        raise UnavailableError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(db, "write", down)
+        answer = membership.post(raw)
+    assert (answer.status_code, answer.get_json()["status"]) == (503, "failed")
+    assert membership.post(raw).get_json()["status"] == "processed"
+
+
+def test_webhook_while_stripe_is_down_is_asked_for_again(membership: Membership) -> None:
+    user = membership.add()
+    session = membership.start(membership.as_signed_in(user))
+    membership.pay(session)
+    membership.till.operate("knobs", api_down="on")
+    raw = json.dumps(event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
+    assert membership.post(raw).status_code == 503
+    membership.till.operate("knobs", api_down="")
+    assert membership.post(raw).status_code == 200
+    assert membership.one(Subscription).status == "active"
+    assert membership.as_signed_in(user).premium
+
+
+def test_webhook_is_neither_scanned_nor_counted_as_an_attack(membership: Membership) -> None:
+    suspicious = metrics.security_events.labels("threat_detected", "high")
+    with grows(suspicious, 0):
+        assert membership.post(price_event(note="<script>alert(1)</script> ' OR 1=1 --")).status_code == 200
+
+
+def test_webhooks_of_one_sender_are_bounded(membership: Membership) -> None:
+    membership.app.config["CHURCH"] = with_settings(membership.settings, limit_webhook="2/minute")
+    assert [membership.post(price_event()).status_code for _ in range(3)] == [200, 200, 429]
