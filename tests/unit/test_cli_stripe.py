@@ -1,0 +1,81 @@
+"""Payments from the command line: plans fetched, events done again, differences repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+from flask.cli import ScriptInfo
+
+from church.cli import church
+from church.extensions import db
+from church.models import StripeEvent, Subscription
+from tests.membership_fixture import Membership
+from tests.stripe_fixture import event
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(membership: Membership) -> Iterator[Run]:
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(church, ["stripe", *words], obj=ScriptInfo(create_app=lambda: membership.app))
+
+    with membership.app.app_context():
+        yield invoke
+        db.dispose()
+
+
+def test_sync_fetches_what_no_webhook_told(membership: Membership, run: Run) -> None:
+    membership.till.stripe.v1.products.update("prod_patron", {"name": "Angel"})
+    result = run("sync")
+    assert (result.exit_code, result.output) == (0, "1 plans and prices changed; 2 plans are on offer.\n")
+
+
+def test_reconcile_repairs_what_no_webhook_told(membership: Membership, run: Run) -> None:
+    user = membership.add()
+    membership.pay(membership.start(membership.as_signed_in(user)))
+    result = run("reconcile")
+    assert result.exit_code == 0, result.output
+    assert " repaired" in result.output
+    assert membership.one(Subscription).status == "active"
+
+
+def test_replay_does_an_event_again_by_either_of_its_names(membership: Membership, run: Run) -> None:
+    row = membership.rows(StripeEvent)[0]
+    for name in (row.stripe_id, str(row.id)):
+        result = run("replay", name)
+        assert (result.exit_code, result.output) == (0, "processed\n")
+    assert membership.rows(StripeEvent)[0].attempts == row.attempts + 2
+
+
+def test_replay_of_what_failed_does_all_of_it_once_stripe_answers(membership: Membership, run: Run) -> None:
+    user = membership.add()
+    session = membership.start(membership.as_signed_in(user))
+    membership.pay(session)
+    membership.till.operate("knobs", api_down="on")
+    raw = json.dumps(event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
+    assert membership.post(raw).status_code == 503
+    failed = run("replay", "--failed")
+    assert failed.exit_code == 1
+    assert "failed: Stripe does not answer" in failed.output
+    membership.till.operate("knobs", api_down="")
+    assert run("replay", "--failed").output == "processed\n"
+    assert membership.one(Subscription).status == "active"
+    assert run("replay", "--failed").output == "No event waits.\n"
+
+
+@pytest.mark.parametrize("words", [(), ("evt_1", "--failed")])
+def test_replay_wants_one_event_or_all_that_failed(run: Run, words: tuple[str, ...]) -> None:
+    result = run("replay", *words)
+    assert result.exit_code == 2
+    assert "Name one event, or say --failed." in result.output
+
+
+@pytest.mark.parametrize("name", ["evt_of_nobody", "0", "999999"])
+def test_replay_of_no_event_says_so(run: Run, name: str) -> None:
+    result = run("replay", name)
+    assert result.exit_code == 1
+    assert f"There is no webhook event {name}." in result.output
