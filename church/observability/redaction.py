@@ -17,6 +17,11 @@ _SECRET_NAMES = re.compile(
     r"|(?:^|[-_.])(?:pass|pwd|session|session[-_]?id|jwt|otp|totp|pin|cvc|cvv|iban)$",
     re.IGNORECASE,
 )
+_SLASHES = r"(?:[/\\]|%2f){1,9}"
+MAILED_LINK = rf"auth{_SLASHES}(?:verify|reset|email|first-admin){_SLASHES}"
+"""What stands before the token of a mailed link, which opens an account; the first slash may have been cut off."""
+LINK_REST = r"[^\s/?\"'<>]{6,256}"
+"""That token, and what was written behind it without a space, slash, quotation mark or bracket."""
 # Every run is bounded or can begin only where another ended, so that hostile text costs no more than its length.
 _SECRET_LOOKS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,}"
@@ -26,7 +31,8 @@ _SECRET_LOOKS = re.compile(
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"
-    r"|(?P<link>/auth/(?:verify|reset|email|first-admin)/)(?!<)[^\s/?\"']{6,256}"  # a mailed link opens an account
+    rf"|(?P<link>{MAILED_LINK}){LINK_REST}"
+    r"|(?<!\d)\d{1,18}\.[\w-]{43}(?![\w-])"  # the token alone: a number and 256 bits in base64
     r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
     r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
     r"|\b\d(?:[ -]?\d){12,39}\b",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from church.observability.redaction import LINK_REST, MAILED_LINK
 from church.observability.threat_engine import engine
 from church.observability.threat_patterns import PATTERNS
 from church.observability.threat_text import END, START, canonical, views
@@ -51,6 +52,9 @@ _UNSCANNED_HEADERS: Final = re.compile(
 _SECRET_PAIR: Final = re.compile(r"([\w.\-\[\]]{1,64})\"?\s*[=:]\s*\"?[^&\s\"'<>;,]+")
 _NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
 _PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
+_LINK: Final = re.compile(f"({MAILED_LINK})({LINK_REST})".encode(), re.IGNORECASE)
+_BEFORE: Final = 120  # bytes that an excerpt shows before the end of a match
+_LINK_BYTES: Final = 300  # of the longest that _LINK matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +211,13 @@ def _match(data: bytes, source: str, weak: bool, findings: dict[str, Finding]) -
 
 def _excerpt(data: bytes, end: int) -> str:
     """Return what surrounds a match that ends at `end`: no secret, no address, every control character escaped."""
-    first = max(data.rfind(START, 0, end), data.rfind(END, 0, end), end - 120) + 1
+    first = max(data.rfind(START, 0, end), data.rfind(END, 0, end)) + 1
     last = data.find(END, end - 1)
-    around = data[first : min(last if last >= 0 else len(data), end + 60)].decode("utf-8", "replace")
+    wide = max(first, end - _BEFORE - _LINK_BYTES)
+    whole = data[wide : min(last if last >= 0 else len(data), end + 60)]
+    # Before the cut, which may leave a token without what tells that it is one.
+    masked = _LINK.sub(lambda link: link[1] + b"*" * len(link[2]), whole)
+    around = masked[max(first, end - _BEFORE) - wide :].decode("utf-8", "replace")
     text = _SECRET_PAIR.sub(lambda pair: f"{pair[1]}=***" if is_sensitive(pair[1]) else pair[0], around)
     text = _PERSONAL.sub("***", text)
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

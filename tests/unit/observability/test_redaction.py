@@ -199,8 +199,9 @@ def test_collections_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["eyJ-", "eyJ.", "a@", "a.", "token", "token=", "1 ", "1", "12345678901234 ", "://a:", "t=1", "bearer ", "cookie"],
-)
+    ["eyJ-", "eyJ.", "a@", "a.", "token", "token=", "1 ", "1", "12345678901234 ", "://a:", "t=1", "bearer ", "cookie",
+     "auth/", "auth/verify/", "auth/reset//", "1." + "a" * 42],
+)  # fmt: skip
 def test_hostile_text_is_looked_at_in_its_first_part_alone(unit: str) -> None:
     text = (unit * 100_000)[:100_000]
     shown = redact_text(text)
@@ -213,3 +214,31 @@ def test_mailed_link_is_hidden_from_its_token_on_and_its_route_is_not(kind: str)
     told = redact_text(f"GET https://church.example/auth/{kind}/41.Zk3-q_0aXbGh HTTP/1.1")
     assert told == f"GET https://church.example/auth/{kind}/{HIDDEN} HTTP/1.1"
     assert redact_text(f"/auth/{kind}/<token>") == f"/auth/{kind}/<token>"
+
+
+TOKEN = "41." + "Zk3-q_0aXbGhRt5Y" * 2 + "wQ8sLmNpVc2"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("auth/verify/", ""),
+        ("/AUTH/Reset/", ""),
+        ("auth//email/", '">'),
+        ("/auth///first-admin//", "<script>"),
+        ("%2Fauth%2Fverify%2F", ""),
+        ("\\auth\\verify\\", ""),
+        ("verify/", ""),  # by its own look
+        ("", " was used"),
+    ],
+)
+def test_mailed_link_is_hidden_however_it_is_written(before: str, after: str) -> None:
+    assert redact_text(f"{before}{TOKEN}{after}") == f"{before}{HIDDEN}{after}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/auth/verify/<token>", "auth/verify", "/auth/login/welcome-back", "1.5 seconds", f"9.{'a' * 42}", "1." * 99],
+)
+def test_text_beside_a_mailed_link_is_shown(text: str) -> None:
+    assert redact_text(text) == text

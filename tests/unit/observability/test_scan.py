@@ -228,6 +228,45 @@ def test_excerpt_is_bounded_and_cannot_start_a_line(client: FlaskClient) -> None
         assert excerpt.isprintable()
 
 
+@pytest.mark.parametrize("road", ["verify", "reset", "email", "first-admin"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/auth/{road}/{token}%22%3E" + XSS,
+        "/auth/{road}/{token}" + XSS,
+        "/auth/{road}/{token}/..%2f..%2fetc%2fpasswd",
+        "/auth/{road}/{token}%00",
+        "/auth/{road}/{token}" + "." * 60 + XSS,  # the cut would fall into the token
+        "/auth/{road}/{token}" + "%2e" * 70 + XSS,
+        "/auth/{road}/{token}" + "/x" * 40 + XSS,
+        "/Auth/{road}/{token}" + XSS,
+        "/AUTH/{road}///{token}" + XSS,
+        "/x//auth//{road}//{token}" + XSS,
+        "/auth%2f{road}%252f{token}" + XSS,
+        "/auth\\{road}\\{token}" + XSS,
+        "/pages/?q=https://church.example/auth/{road}/{token}" + XSS,
+        "/auth/login?next=%2Fauth%2F{road}%2F{token}" + XSS,
+    ],
+)
+def test_token_of_a_mailed_link_is_in_no_record_of_an_attack(client: FlaskClient, address: str, road: str) -> None:
+    mac = "k8D7-q_0aXbGhZk3YtW9vNcRm2LsPdEfJ4uK6iTo1Bz"
+    for named in (road, road.title()):
+        with captured_log() as sink:
+            client.get(address.format(road=named, token=f"34.{mac}"), buffered=True)
+            client.get("/", headers={"Referer": address.format(road=named, token=f"34.{mac}")}, buffered=True)
+        told = json.dumps(sink.records)
+        assert [record for record in sink.records if "excerpt" in record]
+        assert [mac[at : at + 5] for at in range(len(mac) - 4) if mac[at : at + 5] in told] == []
+
+
+def test_attack_behind_a_mailed_link_is_still_shown(client: FlaskClient) -> None:
+    with captured_log() as sink:
+        client.get(f"/auth/reset/34.k8D7-q_0aXbGhZk3YtW9%22{XSS}", buffered=True)
+    [shown] = [record["excerpt"] for record in sink.records if "excerpt" in record]
+    assert shown.startswith("auth/reset/")
+    assert "<script>alert(" in shown
+
+
 def test_block_refuses_an_attack_with_403_before_the_view(settings: Settings) -> None:
     called: list[int] = []
     app = site(settings, threats="block")
