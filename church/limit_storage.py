@@ -6,6 +6,7 @@ each call falls back by itself, so that a limit neither fails nor disappears.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from limits.storage import MemoryStorage, RedisStorage
@@ -48,6 +49,12 @@ class LimiterStorage(RedisStorage):
             return super().get(key)
         except _DOWN:
             return self._local.get(key)
+
+    def clear(self, key: str) -> None:
+        """Forget what was counted of the window; while the store is down, what this process has counted."""
+        self._local.clear(key)
+        with suppress(*_DOWN):
+            super().clear(key)
 
     def get_expiry(self, key: str) -> float:
         """When the window ends, in seconds of the epoch."""

@@ -72,6 +72,11 @@ def count(name: str, *key: str) -> int:
     return limiter.storage.incr(item.key_for(_COUNTED, name, *key), item.get_expiry())
 
 
+def forget(name: str, *key: str) -> None:
+    """Count ``key`` against the limit ``name`` from nothing again."""
+    limiter.storage.clear(parse(_rate(name)).key_for(_COUNTED, name, *key))
+
+
 def _rate(name: str) -> str:
     value: str = getattr(settings(), f"limit_{name}")
     return value

@@ -48,16 +48,22 @@ class StubGate:
     """Answers as it is told, and remembers what it was asked."""
 
     wait: int | None = None
-    used_up: bool = False
+    left: int | None = None
     calls: list[str] = field(default_factory=list)
 
     def refused(self) -> int | None:
         self.calls.append("refused")
         return self.wait
 
-    def failed(self) -> bool:
+    def failed(self) -> int | None:
         self.calls.append("failed")
-        return self.used_up
+        return self.left
+
+    def succeeded(self) -> None:
+        self.calls.append("succeeded")
+
+    def released(self) -> None:
+        self.calls.append("released")
 
 
 def register(email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> str:

@@ -25,14 +25,27 @@ class ThrottledError(ChurchError):
     status = 429
 
 
+class WrongPasswordError(CredentialsError):
+    """A password was looked at and is wrong; to the caller a CredentialsError like any other."""
+
+
 class Gate(Protocol):
-    """What slows down guessing at one account; made by whoever knows the request."""
+    """What slows down guessing at one account; made by whoever knows the request.
+
+    ``guarded`` asks it first, and tells it exactly one of the other three of each try that it lets through.
+    """
 
     def refused(self) -> int | None:
         """Asked before a password is looked at: seconds to wait, or None where this try may be made."""
 
-    def failed(self) -> bool:
-        """Told of a wrong password; whether the account's wrong tries are used up."""
+    def failed(self) -> int | None:
+        """Told of a wrong password: seconds to wait where the account's wrong tries were used up before, else None."""
+
+    def succeeded(self) -> None:
+        """Told of the right password."""
+
+    def released(self) -> None:
+        """Told that no password was found wrong or right: something else came in between."""
 
 
 @dataclass
@@ -40,6 +53,7 @@ class Attempt:
     """What is told of it at the end."""
 
     outcome: str = "success"
+    """Of a block that ends without an error."""
     user_ref: str | None = None
 
 
@@ -53,14 +67,45 @@ _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
 
 
 @contextmanager
+def guarded(gate: Gate) -> Iterator[None]:
+    """One try at a password, if ``gate`` lets it through; a wrong one leaves the block as WrongPasswordError.
+
+    Raises ThrottledError in place of it where the wrong ones are used up, and before the block where not even the
+    right one is heard.
+    """
+    seconds = gate.refused()
+    if seconds is not None:
+        raise throttled(seconds)
+    try:
+        yield
+    except WrongPasswordError:
+        left = gate.failed()
+        if left is not None:
+            raise throttled(left) from None
+        raise
+    except BaseException:  # the end of this request's greenlet too: nobody has guessed
+        gate.released()
+        raise
+    gate.succeeded()
+
+
+def throttled(seconds: int) -> ThrottledError:
+    """The refusal by an account's limit, which is told to telemetry with this."""
+    telemetry.track_rate_limit("login_account")
+    return ThrottledError(retry_after=seconds)
+
+
+@contextmanager
 def attempt(kind: str) -> Iterator[Attempt]:
     """Tell that somebody tried ``kind`` (registration, login, …), when the block ends and by how it ends."""
     told = Attempt()
+    outcome = "failed_error"  # what the end of its greenlet makes of it, which is no Exception
     try:
         yield told
+        outcome = told.outcome
     except Exception as error:
-        told.outcome = next(outcome for kind_of, outcome in _OUTCOMES if isinstance(error, kind_of))
+        outcome = next(outcome for kind_of, outcome in _OUTCOMES if isinstance(error, kind_of))
         raise
     finally:
         fields = {"user_ref": told.user_ref} if told.user_ref else {}
-        telemetry.track_auth_attempt(kind, told.outcome, **fields)
+        telemetry.track_auth_attempt(kind, outcome, **fields)

@@ -44,10 +44,11 @@ def mail_reset(payload: dict[str, Any]) -> None:
             account_rows.mail_link(session, "reset", Purpose.RESET, user)
 
 
-def reset(token: str, password: str, device: Device) -> None:
+def reset(token: str, password: str, device: Device) -> str:
     """Take a new password: all devices are signed out, open links are closed, the owner is told by mail.
 
-    The link came by mail, so the address counts as verified. Raises LinkError, FieldErrors for password (the link
+    The answer is the account's address, for the gate that may have had enough of guesses at the former password. The
+    link came by mail, so the address counts as verified. Raises LinkError, FieldErrors for password (the link
     stays good), BusyError.
     """
     with attempt("reset") as told:
@@ -71,6 +72,7 @@ def reset(token: str, password: str, device: Device) -> None:
                 sessions=ended,
             )
     sessions.forget_cached()
+    return user.email or ""
 
 
 def give_password(session: Session, user: User, hashed: str) -> int:

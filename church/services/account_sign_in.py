@@ -10,11 +10,9 @@ from church.errors import BusyError
 from church.extensions import db
 from church.models import User
 from church.services import account_rows, audit, passwords, sessions
-from church.services.account_attempts import CredentialsError, Gate, ThrottledError, attempt
+from church.services.account_attempts import CredentialsError, Gate, WrongPasswordError, attempt, guarded
 from church.services.account_fields import parsed_address
 from church.services.sessions import Device, SignedIn
-
-_PAUSE = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -31,17 +29,12 @@ def sign_in(email: str, password: str, device: Device, gate: Gate) -> SignInResu
     Raises CredentialsError, ThrottledError, BusyError. Every way takes the work of one bcrypt check but the
     refusal by ``gate``, which does not depend on whether there is an account.
     """
-    with telemetry.span("auth.login"), attempt("login") as told:
-        seconds = gate.refused()
-        if seconds is not None:
-            raise _throttled(seconds)
+    with telemetry.span("auth.login"), attempt("login") as told, guarded(gate):
         user = _find(email)
         told.user_ref = user.ref if user is not None else None
         open_hash = user.password_hash if user is not None and user.active else None
         if not passwords.check_password(password, open_hash) or user is None:
-            if gate.failed():
-                raise _throttled(gate.refused())
-            raise CredentialsError
+            raise WrongPasswordError
         token = _start(user, _rehashed(user, password), device)
     telemetry.identify(user.ref)
     return SignInResult(token, user.ref)
@@ -52,11 +45,6 @@ def _find(email: str) -> User | None:
     address = parsed_address(email)
     with db.read() as session:
         return account_rows.by_key(session, address.key if address is not None else "")
-
-
-def _throttled(seconds: int | None) -> ThrottledError:
-    telemetry.track_rate_limit("login_account")
-    return ThrottledError(retry_after=seconds or _PAUSE)
 
 
 def _rehashed(user: User, password: str) -> str | None:

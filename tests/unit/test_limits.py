@@ -251,6 +251,17 @@ def test_count_of_one_key_or_limit_is_not_anothers(counting: Flask) -> None:
     assert [*free, limits.spent("login", "a", "b")] == [None] * 5
 
 
+def test_forget_frees_its_key_and_no_other(counting: Flask) -> None:
+    for _ in range(3):
+        limits.count("login_account", "a")
+        limits.count("login_account", "b")
+    limits.forget("login_account", "a")
+    limits.forget("login_account", "never counted")
+    assert limits.spent("login_account", "a") is None
+    assert limits.spent("login_account", "b") is not None
+    assert limits.count("login_account", "a") == 1
+
+
 def test_count_leaves_the_limits_of_views_alone(client: FlaskClient) -> None:
     with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
         for _ in range(5):
@@ -270,3 +281,21 @@ def test_count_is_shared_by_workers_and_goes_on_while_the_store_is_down(
         redis_server.stop()
         assert [limits.count("login_account", "a") for _ in range(3)] == [1, 2, 3]
         assert limits.spent("login_account", "a") is not None
+
+
+def test_forget_is_shared_by_workers_and_goes_on_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    first, second = (client.application for client in two_workers)
+    with first.app_context():
+        for _ in range(3):
+            limits.count("login_account", "a")
+    with second.app_context():
+        limits.forget("login_account", "a")
+    with first.app_context():
+        assert limits.spent("login_account", "a") is None
+        redis_server.stop()
+        for _ in range(3):
+            limits.count("login_account", "a")
+        limits.forget("login_account", "a")
+        assert limits.spent("login_account", "a") is None

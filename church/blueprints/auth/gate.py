@@ -1,7 +1,9 @@
 """What slows down guessing at one account, whoever guesses, without locking its owner out.
 
 Wrong passwords are counted per account, also for addresses that have none. Once they are used up, each client has
-one try in the window: the owner gets in with the right password, a guesser with many clients has a guess for each.
+one wrong try in the window: the owner gets in with the right password, a guesser with many clients has a guess for
+each. The try is taken before the password is looked at, so that many at once have one between them, and given back
+where it was not wrong.
 Whoever is signed in and is asked for the password once more is counted apart, so that no stranger can use that up.
 """
 
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 from church import telemetry
 from church.errors import FieldErrors
-from church.limits import client, count, spent
+from church.limits import client, count, forget, spent
 from church.services.account_changes import WRONG_PASSWORD
 from church.services.account_fields import key_hash, parsed_address
 from church.services.accounts import ThrottledError
@@ -22,26 +24,49 @@ from church.services.sessions import SignedIn
 _LIMIT = "login_account"
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoginGate:
     """See ``church.services.account_attempts.Gate``. ``account`` and ``client`` name whom it counts."""
 
     account: str
     client: str
+    taken: bool = False
+    """Whether this is the client's one try of the window."""
 
     def refused(self) -> int | None:
         """Seconds to wait, or None where this try may be made; a try that is let through here is taken."""
         if spent(_LIMIT, "account", self.account) is None:
             return None
-        if count(_LIMIT, "try", self.account, self.client) <= 1:
-            return None
-        return spent(_LIMIT, "try", self.account, self.client, most=1)
+        self.taken = count(*self._try) <= 1
+        return None if self.taken else spent(*self._try, most=1)
 
-    def failed(self) -> bool:
-        """Count a wrong password; whether they were used up before it."""
-        used_up = spent(_LIMIT, "account", self.account) is not None
+    def failed(self) -> int | None:
+        """Count a wrong password; seconds to wait where they were used up before it, as by others at this moment."""
+        left = spent(_LIMIT, "account", self.account)
         count(_LIMIT, "account", self.account)
-        return used_up
+        if left is None:
+            return None
+        if not self.taken:
+            count(*self._try)
+        return spent(*self._try, most=1) or left
+
+    def succeeded(self) -> None:
+        """This client knows the password: it has its try again."""
+        forget(*self._try)
+
+    def released(self) -> None:
+        """Give back what ``refused`` took."""
+        if self.taken:
+            forget(*self._try)
+
+    def forgive(self) -> None:
+        """The account has another password: what was guessed before counts no more."""
+        forget(_LIMIT, "account", self.account)
+        forget(*self._try)
+
+    @property
+    def _try(self) -> tuple[str, str, str, str]:
+        return (_LIMIT, "try", self.account, self.client)
 
 
 def gate_of(email: str) -> LoginGate:

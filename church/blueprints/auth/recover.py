@@ -11,6 +11,7 @@ from church import identity
 from church.access import EVERYONE, allow
 from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, done, page, parsed, sent, shown_again
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.gate import gate_of
 from church.errors import wants_json
 from church.limits import limited
 from church.services import accounts, links
@@ -76,9 +77,10 @@ def reset_token() -> AnyResponse:
 
 def _reset(token: str, password: str) -> AnyResponse:
     try:
-        accounts.reset(token, password, device())
+        email = accounts.reset(token, password, device())
     except LinkError:
         return _ask_for_another()
+    gate_of(email).forgive()
     identity.end()
     return done("Your new password is set. Sign in with it.", LOGIN)
 

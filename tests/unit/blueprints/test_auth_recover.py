@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from church import jobs
+from church import create_app, jobs
+from church.config import Settings
 from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
 from church.services import accounts, links
 from tests.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.helpers import with_settings
 from tests.people import PASSWORD, add_user
 
 NEW = "nine foxes in the orchard"
@@ -64,6 +66,17 @@ def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Fl
     assert not elsewhere.is_signed_in()
     assert browser.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 401
     assert browser.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
+
+
+def test_reset_lets_the_owner_in_whose_account_was_guessed_at(app: Flask, settings: Settings, ada: User) -> None:
+    site = create_app(with_settings(settings, limit_login_account="2/hour"))
+    here, wrong = Browser(site), {"email": ada.email, "password": "not this one at all"}
+    assert [here.post_json("/auth/login", wrong).status_code for _ in range(3)] == [401, 401, 429]
+    assert here.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 429
+    here.submit(f"/auth/reset/{reset_token(site, ada)}", {"password": NEW})
+    assert here.post_json("/auth/login", wrong).status_code == 401
+    assert here.post_json("/auth/login", wrong).status_code == 401
+    assert here.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
 
 
 def test_program_resets_with_the_token_in_the_body(app: Flask, ada: User) -> None:

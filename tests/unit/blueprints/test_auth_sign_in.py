@@ -13,8 +13,9 @@ from werkzeug.test import TestResponse
 from church import create_app, migrations
 from church.config import Settings
 from church.database import DatabaseDownError
+from church.errors import BusyError, UnavailableError
 from church.observability import metrics
-from church.services import sessions
+from church.services import passwords, sessions
 from tests.browsing import JSON, Browser, attempted, audited, follow
 from tests.helpers import grows, with_settings
 from tests.people import PASSWORD, add_user
@@ -179,6 +180,55 @@ def test_throttled_login_is_the_usual_page(app: Flask) -> None:
     answer = browser.submit("/auth/login", WRONG)
     assert (answer.status_code, answer.mimetype) == (429, "text/html")
     assert "That was a lot at once." in answer.text
+
+
+def guess(app: Flask, times: int = 3) -> None:
+    """Use the account up, from somewhere else."""
+    for _ in range(times):
+        assert Browser(app, address="192.0.2.66").post_json("/auth/login", WRONG).status_code == 401
+
+
+def test_owner_gets_in_again_and_again_while_the_account_is_used_up(app: Flask) -> None:
+    guess(app)
+    for _ in range(3):
+        assert Browser(app).submit("/auth/login", RIGHT).status_code == 303
+
+
+def test_owner_who_slips_once_waits_like_any_client_and_is_not_helped_by_other_clients(app: Flask) -> None:
+    guess(app)
+    assert Browser(app).post_json("/auth/login", WRONG).status_code == 429
+    assert Browser(app, address="198.51.100.7").post_json("/auth/login", RIGHT).status_code == 200
+    assert Browser(app).post_json("/auth/login", RIGHT).status_code == 429
+
+
+@pytest.mark.parametrize("trouble", [BusyError, DatabaseDownError])
+def test_try_that_ends_in_503_is_given_back(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, trouble: type[UnavailableError]
+) -> None:
+    guess(app)
+
+    def fail(_text: str, _stored: str | None) -> bool:
+        raise trouble
+
+    with monkeypatch.context() as busy:
+        busy.setattr(passwords, "check_password", fail)
+        for _ in range(2):
+            assert Browser(app).post_json("/auth/login", RIGHT).status_code == 503
+    assert Browser(app).post_json("/auth/login", RIGHT).status_code == 200
+
+
+def test_tries_at_the_same_moment_are_one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    guess(app)
+    statuses = []
+    real = passwords.check_password
+
+    def slow(text: str, stored: str | None) -> bool:
+        statuses.append(Browser(app).post_json("/auth/login", RIGHT).status_code)
+        return real(text, stored)
+
+    monkeypatch.setattr(passwords, "check_password", slow)
+    assert Browser(app).post_json("/auth/login", WRONG).status_code == 429
+    assert statuses == [429]
 
 
 def test_logins_of_one_address_beyond_the_limit_are_one_throttled_login_each(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import bcrypt
 import pytest
 from flask import Flask
+from gevent import GreenletExit
 
 from church.errors import BusyError
 from church.models.base import utc_now
@@ -131,26 +132,30 @@ def test_wrong_password_opens_nothing_and_is_counted_by_the_gate() -> None:
 
 def test_right_password_is_no_failure_to_the_gate() -> None:
     member()
-    gate = StubGate(used_up=True)
+    gate = StubGate(left=17)
     sign_in(gate=gate)
-    assert gate.calls == ["refused"]
+    assert gate.calls == ["refused", "succeeded"]
 
 
 def test_refusal_of_the_gate_looks_at_no_password(checked: list[str | None]) -> None:
     member()
     throttled = metrics.security_events.labels("login_throttled", "medium")
+    gate = StubGate(wait=17)
     with grows(attempts("failed_throttled")), grows(throttled), pytest.raises(ThrottledError) as refused:
-        sign_in(gate=StubGate(wait=17))
+        sign_in(gate=gate)
     assert (refused.value.status, refused.value.retry_after) == (429, 17)
+    assert gate.calls == ["refused"]
     assert checked == []
 
 
 def test_wrong_password_once_tries_are_used_up_is_throttled() -> None:
     member()
     throttled = metrics.security_events.labels("login_throttled", "medium")
+    gate = StubGate(left=17)
     with grows(attempts("failed_throttled")), grows(throttled), pytest.raises(ThrottledError) as refused:
-        sign_in(password=OTHER_PASSWORD, gate=StubGate(used_up=True))
-    assert refused.value.retry_after is not None
+        sign_in(password=OTHER_PASSWORD, gate=gate)
+    assert refused.value.retry_after == 17
+    assert gate.calls == ["refused", "failed"]
 
 
 def test_hash_of_another_cost_is_made_anew_at_login(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +194,20 @@ def test_busy_hashers_are_told_as_an_error_and_no_failure_of_the_account(monkeyp
     gate = StubGate()
     with grows(attempts("failed_error")), pytest.raises(BusyError):
         sign_in(gate=gate)
-    assert gate.calls == ["refused"]
+    assert gate.calls == ["refused", "released"]
+
+
+def test_login_that_is_cut_off_is_an_error_and_no_failure_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
+
+    def killed(_text: str, _stored: str | None) -> bool:
+        raise GreenletExit
+
+    monkeypatch.setattr(passwords, "check_password", killed)
+    gate = StubGate()
+    with grows(attempts("failed_error")), grows(attempts("success"), by=0), pytest.raises(GreenletExit):
+        sign_in(gate=gate)
+    assert gate.calls == ["refused", "released"]
 
 
 @pytest.mark.parametrize("change", ["disabled", "password"])
@@ -204,8 +222,10 @@ def test_change_of_the_account_while_the_password_is_checked_wins(monkeypatch: p
         return right
 
     monkeypatch.setattr(passwords, "check_password", slow)
+    gate = StubGate()
     with pytest.raises(CredentialsError):
-        sign_in()
+        sign_in(gate=gate)
+    assert gate.calls == ["refused", "released"]
     assert sessions.active_count() == 0
 
 
