@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _EXTENSION = "csrf_exempt"
-_DETAIL = "The form was too old. Go back, reload the page, and send it again."
+_WORDS = {
+    "origin": "This came from another site, so it was not done. Open the page here, and send it from there.",
+    "token": "The form was too old. Go back, reload the page, and send it again.",
+}
 
 
 def _guard() -> None:
@@ -43,7 +46,7 @@ def _guard() -> None:
 
 def _refuse(reason: str) -> None:
     telemetry.track_security_event("csrf_refused", "medium", reason=reason)
-    raise InvalidError(_DETAIL)
+    raise InvalidError(_WORDS[reason])
 
 
 def _is_from_here(*, is_json: bool) -> bool:
