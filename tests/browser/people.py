@@ -19,6 +19,7 @@ from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
 from church.services import links
+from tests.browser.trade import Trade, trade
 from tests.people import PASSWORD, add_user
 from tests.services_fixture import wait_until
 from tests.site_fixture import Site
@@ -103,6 +104,11 @@ class Cast:
     @cached_property
     def _app(self) -> Flask:
         return create_app(self._site.settings)
+
+    @cached_property
+    def trade(self) -> Trade:
+        """What the admin area shows of memberships, of somebody who is nobody else here."""
+        return trade(self._site)
 
     def add(self, **facts: Any) -> Person:
         """An account made as a row, and who it belongs to."""

@@ -36,7 +36,7 @@ def _gone_to(name: str, windows: Windows, cast: Cast) -> Page:
     signed_in: dict[str, Any] = {}
     if name in OWN_PAGES:
         role, path = OWN_PAGES[name]
-        path = path.format(member=cast.user("member").ref, admin=cast.user("admin").ref)
+        path = path.format(member=cast.user("member").ref, admin=cast.user("admin").ref, trade=cast.trade)
         signed_in = {"storage_state": cast.signed_in(role)}
     elif name in LINKS:
         path = cast.link(LINKS[name], "unverified" if name == "confirm an address" else "member")
