@@ -4,7 +4,8 @@ Wrong passwords are counted per account, also for addresses that have none. Once
 one wrong try in the window: the owner gets in with the right password, a guesser with many clients has a guess for
 each. The try is taken before the password is looked at, so that many at once have one between them, and given back
 where it was not wrong.
-Whoever is signed in and is asked for the password once more is counted apart, so that no stranger can use that up.
+Whoever is signed in and is asked for the password once more is counted apart, by sign-in: no stranger can use that up,
+and whoever has stolen one sign-in uses up that one alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from church import telemetry
 from church.errors import FieldErrors
 from church.limits import client, count, forget, spent
+from church.services.account_attempts import throttled
 from church.services.account_changes import WRONG_PASSWORD
 from church.services.account_fields import key_hash, parsed_address
-from church.services.accounts import ThrottledError
 from church.services.sessions import SignedIn
 
 _LIMIT = "login_account"
@@ -81,13 +81,12 @@ def asked_again(member: SignedIn) -> Iterator[None]:
 
     Raises ThrottledError where they are used up.
     """
-    left = spent(_LIMIT, "again", member.ref)
+    left = spent(_LIMIT, "again", member.session_ref)
     if left is not None:
-        telemetry.track_rate_limit(_LIMIT)
-        raise ThrottledError(retry_after=left)
+        raise throttled(left)
     try:
         yield
     except FieldErrors as error:
         if WRONG_PASSWORD in error.errors.values():
-            count(_LIMIT, "again", member.ref)
+            count(_LIMIT, "again", member.session_ref)
         raise

@@ -128,7 +128,9 @@ def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
     assert account_of(app, ada.ref).password_hash == ada.password_hash
 
 
-def test_password_is_guessed_at_from_inside_no_more_often_than_from_outside(settings: Settings) -> None:
+def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_stops_no_other(
+    settings: Settings,
+) -> None:
     migrations.migrate(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     user = add_user(app)
@@ -140,13 +142,19 @@ def test_password_is_guessed_at_from_inside_no_more_often_than_from_outside(sett
     ]
     assert thief.post_json(wrong[0][0], {"current": PASSWORD, "password": "short"}).status_code == 422  # no guess
     assert [thief.post_json(path, form).status_code for path, form in wrong] == [422] * 3
-    with grows(metrics.rate_limit_hits.labels("login_account"), by=6):
-        for browser in (thief, owner):
-            for path, form in wrong:
-                answer = browser.post_json(path, {**form, **{n: PASSWORD for n in ("current",) if n in form}})
-                assert answer.status_code == 429
-                assert int(answer.headers["Retry-After"]) > 0
-    assert Browser(app).post_json("/auth/login", {"email": user.email, "password": PASSWORD}).status_code == 200
+    with (
+        grows(metrics.rate_limit_hits.labels("login_account"), by=3),
+        grows(metrics.security_events.labels("login_throttled", "medium"), by=3),
+        attempted("login", None),
+    ):
+        for path, form in wrong:
+            answer = thief.post_json(path, {**form, **{n: PASSWORD for n in ("current",) if n in form}})
+            assert answer.status_code == 429
+            assert int(answer.headers["Retry-After"]) > 0
+    changed = owner.post_json("/auth/account/password", {"current": PASSWORD, "password": NEW})
+    assert changed.status_code == 200
+    assert not thief.is_signed_in()
+    assert Browser(app).post_json("/auth/login", {"email": user.email, "password": NEW}).status_code == 200
 
 
 def test_password_is_changed_however_often_strangers_guess(settings: Settings) -> None:
