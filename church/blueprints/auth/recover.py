@@ -76,12 +76,15 @@ def reset_token() -> AnyResponse:
 
 
 def _reset(token: str, password: str) -> AnyResponse:
+    former = identity.viewer()
     try:
         email = accounts.reset(token, password, device())
     except LinkError:
         return _ask_for_another()
     gate_of(email).forgive()
     identity.end()
+    if former is not None:  # of another account: those of this one have ended
+        accounts.end_device(former, former.session_ref, device())
     return done("Your new password is set. Sign in with it.", LOGIN)
 
 

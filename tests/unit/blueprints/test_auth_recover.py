@@ -11,7 +11,7 @@ from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
 from church.services import accounts, links
-from tests.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued
 from tests.helpers import with_settings
 from tests.people import PASSWORD, add_user
 
@@ -66,6 +66,24 @@ def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Fl
     assert not elsewhere.is_signed_in()
     assert browser.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 401
     assert browser.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_reset_ends_the_sign_in_of_the_browser_it_is_done_in_whosever_it_is(app: Flask, ada: User, own: bool) -> None:
+    user = ada if own else add_user(app, "eve@church.example")
+    browser, copy, elsewhere = Browser(app, user), Browser(app), Browser(app, user)
+    with browser.client.session_transaction() as cookie, copy.client.session_transaction() as other:
+        other.update(cookie)
+    assert copy.is_signed_in()
+    browser.submit(f"/auth/reset/{reset_token(app, ada)}", {"password": NEW})
+    assert [found.is_signed_in() for found in (browser, copy, elsewhere)] == [False, False, not own]
+    assert audited(app)[-1] == ("account.password_reset" if own else "account.sessions_ended")
+
+
+def test_reset_with_a_bad_link_leaves_the_browser_signed_in(app: Flask, ada: User) -> None:
+    browser = Browser(app, ada)
+    assert browser.submit("/auth/reset/1.x", {"password": NEW}).status_code == 400
+    assert browser.is_signed_in()
 
 
 def test_reset_lets_the_owner_in_whose_account_was_guessed_at(app: Flask, settings: Settings, ada: User) -> None:
