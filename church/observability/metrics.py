@@ -39,7 +39,7 @@ LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if 
 ACCESS_LEVELS = ("public", "members", "premium")
 CONTENT_TYPES = ("page",)
 CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
-AUTH_TYPES = ("registration", "login", "logout", "token", "reset")
+AUTH_TYPES = ("registration", "login", "logout", "token", "reset", "websocket")
 AUTH_OUTCOMES = (
     "success",
     "failed_validation",

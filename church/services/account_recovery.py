@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from church import jobs, telemetry
+from church import jobs
 from church.errors import FieldErrors
 from church.extensions import db
 from church.models import User
@@ -27,7 +27,6 @@ def forgot(email: str) -> None:
     """
     address = account_fields.parsed_address(email)
     if address is None:
-        telemetry.track_auth_attempt("reset", "failed_validation")
         raise FieldErrors({"email": account_fields.BAD_ADDRESS})
     with db.read() as session:
         user = account_rows.by_key(session, address.key)

@@ -75,6 +75,15 @@ def test_rate_limit_is_counted_and_is_one_security_event() -> None:
         telemetry.track_rate_limit("made-up")
 
 
+@pytest.mark.parametrize("kind", ["registration", "login", "logout", "token", "reset", "websocket"])
+def test_attempts_of_every_type_and_outcome_are_there_at_zero(kind: str) -> None:
+    for outcome in (
+        "success",
+        *(f"failed_{how}" for how in ("validation", "exists", "credentials", "throttled", "error")),
+    ):
+        assert (kind, outcome) in metrics.auth_attempts._metrics
+
+
 @pytest.mark.parametrize("limit", ["login", "login_account"])
 def test_limit_of_logins_is_one_security_event_of_its_own(limit: str) -> None:
     with (

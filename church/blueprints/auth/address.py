@@ -59,7 +59,7 @@ def email_form(token: str) -> AnyResponse:
 
 @bp.post("/email/<token>")
 @allow(EVERYONE)
-@limited("reset")
+@limited("link")
 def confirm_email(token: str) -> AnyResponse:
     """The new address takes the place of the old one."""
     try:

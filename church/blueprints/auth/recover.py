@@ -36,11 +36,14 @@ def forgot_form() -> Response:
 
 @bp.post("/forgot")
 @allow(EVERYONE)
-@limited("reset")
+@limited("link")
 @shown_again(_show_forgot, "email")
 def forgot() -> AnyResponse:
-    """Have the link mailed, if the address has an account; the answer and the work for it are the same if not."""
-    with parsed("reset") as form:
+    """Have the link mailed, if the address has an account; the answer and the work for it are the same if not.
+
+    Asking is no attempt yet: that is told when the link is used.
+    """
+    with parsed() as form:
         email = form.text("email")
     accounts.forgot(email)
     return sent("forgot", "If there is an account with this address, a mail with a link is on its way to it.")

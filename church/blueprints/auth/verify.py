@@ -38,7 +38,7 @@ def verify_form(token: str) -> AnyResponse:
 
 @bp.post("/verify/<token>")
 @allow(EVERYONE)
-@limited("reset")
+@limited("link")
 def verify(token: str) -> AnyResponse:
     """Confirm."""
     return _verify(token)
@@ -46,7 +46,7 @@ def verify(token: str) -> AnyResponse:
 
 @bp.post("/verify")
 @allow(EVERYONE)
-@limited("reset")
+@limited("link")
 def verify_token() -> AnyResponse:
     """Confirm, with the token in the body."""
     with parsed() as form:
@@ -56,7 +56,7 @@ def verify_token() -> AnyResponse:
 
 @bp.post("/verify/resend")
 @allow(SIGNED_IN)
-@limited("reset")
+@limited("link")
 def resend() -> AnyResponse:
     """Mail the link once more."""
     accounts.send_verification(signed_in().user_id)

@@ -10,9 +10,10 @@ from church.config import Settings
 from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
+from church.observability import metrics
 from church.services import accounts, links
 from tests.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued
-from tests.helpers import with_settings
+from tests.helpers import grows, with_settings
 from tests.people import PASSWORD, add_user
 
 NEW = "nine foxes in the orchard"
@@ -46,12 +47,27 @@ def test_forgotten_password_is_asked_for_alike_with_and_without_an_account(app: 
 
 
 def test_forgotten_password_of_what_is_no_address_comes_back(app: Flask) -> None:
-    with attempted("reset", "failed_validation"):
+    with attempted("reset", None):
         answer = Browser(app).submit("/auth/forgot", {"email": "ada"})
+        assert Browser(app).submit("/auth/forgot").status_code == 422
     assert answer.status_code == 422
     assert 'value="ada"' in answer.text
-    with attempted("reset", "failed_validation"):
-        assert Browser(app).submit("/auth/forgot").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["forgot", "verify", "verify/1.x", "verify/resend", "email/1.x"])
+def test_links_beyond_their_limit_are_no_attempts_and_leave_resets_alone(
+    app: Flask, settings: Settings, ada: User, path: str
+) -> None:
+    browser = Browser(create_app(with_settings(settings, limit_link="1/hour", limit_reset="1/hour")), ada)
+    body = {"email": ada.email, "token": "1.x"}
+    assert browser.post_json(f"/auth/{path}", body).status_code in {202, 400}
+    with attempted("reset", None), grows(metrics.rate_limit_hits.labels("link")):
+        assert browser.post_json(f"/auth/{path}", body).status_code == 429
+    used = {"token": "1.x", "password": NEW}
+    with attempted("reset", "failed_credentials"):
+        assert browser.post_json("/auth/reset", used).status_code == 400
+    with attempted("reset", "failed_throttled"):
+        assert browser.post_json("/auth/reset", used).status_code == 429
 
 
 def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Flask, ada: User) -> None:
