@@ -4,7 +4,7 @@ ChurchError
 ├── UnavailableError   503, something that the site leans on does not answer
 │   └── BusyError      503, the site has more of this under way than it takes on
 ├── ForbiddenError     403, the reader may not
-├── UnauthorizedError  401, the caller has not said who it is
+├── UnauthorizedError  401, the caller has not shown who it is
 ├── ConflictError      409, what is asked for does not go with how things are
 └── InvalidError       400, the input is wrong and says how
     └── FieldErrors    422, fields of a form are wrong, and each says how
@@ -80,7 +80,7 @@ class ForbiddenError(ChurchError):
 
 
 class UnauthorizedError(ChurchError):
-    """The caller has to show a bearer token first."""
+    """The caller has not shown who it is, or not well enough: nothing, or a password or token that is no good."""
 
     status = 401
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from church.errors import FieldErrors, InvalidError
 
-__all__ = ["FieldErrors", "Fields", "fields"]
+__all__ = ["FORMS", "JSON", "Fields", "fields", "safe_next"]
 
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 JSON = "application/json"

@@ -47,7 +47,7 @@ def insist() -> None:
 def reader() -> Reader:
     """What of pages is open to who asks: a member is somebody whose address is confirmed."""
     found = viewer()
-    return Reader(signed_in=found.is_member, premium=found.premium) if found is not None else ANONYMOUS
+    return Reader(member=found.is_member, premium=found.premium) if found is not None else ANONYMOUS
 
 
 def is_stranger() -> bool:

@@ -16,9 +16,12 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Reader:
-    """What about a visitor decides what they may read."""
+    """What about a visitor decides what they may read.
 
-    signed_in: bool = False
+    A ``member`` is signed in to an account whose address is confirmed; to one that is not, a visitor is a stranger.
+    """
+
+    member: bool = False
     premium: bool = False
 
 
@@ -30,5 +33,5 @@ def may_read(level: str, reader: Reader) -> bool:
     if level == Access.PUBLIC:
         return True
     if level == Access.MEMBERS:
-        return reader.signed_in
-    return level == Access.PREMIUM and reader.signed_in and reader.premium
+        return reader.member
+    return level == Access.PREMIUM and reader.member and reader.premium

@@ -1,8 +1,8 @@
 """One-time links that are mailed or printed: made, shown, looked at, used once.
 
-A link's token is its row's number and an HMAC over the row by a key derived from the site's secret. Who reads the
-database or a backup of it can't make one, and nobody can guess one; a link that was used, has expired, or was made
-for something else is refused in the same words.
+A link's token is its row's number and an HMAC over purpose, number and nonce of the row, by a key derived from the
+site's secret. Who reads the database or a backup of it can't make one, and nobody can guess one; a link that was used,
+has expired, or was made for something else is refused in the same words.
 """
 
 from __future__ import annotations

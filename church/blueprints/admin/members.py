@@ -15,7 +15,7 @@ from church.forms import fields
 from church.identity import renew
 from church.limits import limited
 from church.models.user import Role
-from church.services import members as accounts
+from church.services import members as service
 from church.services.audit import Actor
 from church.services.members import MemberState, MemberView
 
@@ -27,7 +27,7 @@ from church.services.members import MemberState, MemberView
 def members() -> Response:
     """The accounts, by a piece of name or address, by role and by state."""
     query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
-    found = accounts.search(query, role, state, number("page") or 1)
+    found = service.search(query, role, state, number("page") or 1)
     return answer("admin/members.html", {"found": found}, query=query, role=role, state=state)
 
 
@@ -50,7 +50,7 @@ def member_role(ref: str) -> Response:
         raise InvalidError(f"“role” is one of: {', '.join(Role)}.")
 
     def change(who: Actor) -> str:
-        found = accounts.set_role(ref, Role(asked), who, own=own)
+        found = service.set_role(ref, Role(asked), who, own=own)
         return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no admin."
 
     return _act(ref, change)
@@ -62,7 +62,7 @@ def member_role(ref: str) -> Response:
 def member_disable(ref: str) -> Response:
     """Shut the account."""
     own = fields().flag("own")
-    return _act(ref, lambda who: f"{accounts.disable(ref, who, own=own).label} is disabled and signed out everywhere.")
+    return _act(ref, lambda who: f"{service.disable(ref, who, own=own).label} is disabled and signed out everywhere.")
 
 
 @bp.post("/members/<ref>/enable")
@@ -70,7 +70,7 @@ def member_disable(ref: str) -> Response:
 @limited("account")
 def member_enable(ref: str) -> Response:
     """Open a disabled account."""
-    return _act(ref, lambda who: f"{accounts.enable(ref, who).label} may sign in again.")
+    return _act(ref, lambda who: f"{service.enable(ref, who).label} may sign in again.")
 
 
 @bp.post("/members/<ref>/end-sessions")
@@ -80,7 +80,7 @@ def member_end_sessions(ref: str) -> Response:
     """Sign the account out everywhere."""
 
     def change(who: Actor) -> str:
-        ended = accounts.end_sessions(ref, who)
+        ended = service.end_sessions(ref, who)
         return f"Signed out of {ended} device{'' if ended == 1 else 's'}."
 
     return _act(ref, change)
@@ -93,7 +93,7 @@ def member_reset(ref: str) -> Response:
     """Mail the owner a link to choose a password."""
 
     def change(who: Actor) -> str:
-        accounts.send_reset(ref, who)
+        service.send_reset(ref, who)
         return "A mail with a link to choose a password is on its way."
 
     return _act(ref, change)
@@ -110,7 +110,7 @@ def _act(ref: str, change: Callable[[Actor], str]) -> Response:
         return shown(ref, str(error), error.status)
     if own:
         renew()
-    found = accounts.member(ref)
+    found = service.member(ref)
     return done(said, _back_to(found, own), member=found)
 
 

@@ -73,7 +73,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def as_reader(app: Flask, reader: Reader) -> FlaskClient:
     """A browser whose requests are known to be those of a member who may read as ``reader``."""
-    member = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", reader.signed_in, 1, "cd34", reader.premium)
+    member = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", reader.member, 1, "cd34", reader.premium)
 
     def know() -> None:
         g.viewer, g.unknown_viewer = member, None
@@ -213,7 +213,7 @@ def test_hidden_text_is_in_no_answer_at_all(app: Flask, client: FlaskClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("slug", "reader"), [("club", Reader(signed_in=True)), ("gold", Reader(signed_in=True, premium=True))]
+    ("slug", "reader"), [("club", Reader(member=True)), ("gold", Reader(member=True, premium=True))]
 )
 def test_reader_with_access_gets_the_whole_page_which_nobody_keeps(
     app: Flask, told: list[Any], slug: str, reader: Reader
@@ -226,7 +226,7 @@ def test_reader_with_access_gets_the_whole_page_which_nobody_keeps(
 
 
 def test_member_gets_no_premium_page(app: Flask) -> None:
-    assert HIDDEN not in as_reader(app, Reader(signed_in=True)).get("/pages/gold").text
+    assert HIDDEN not in as_reader(app, Reader(member=True)).get("/pages/gold").text
 
 
 @pytest.mark.parametrize(("path", "free"), [("/pages/open", True), ("/pages/gold", False)])
@@ -513,7 +513,7 @@ def test_any_slug_that_is_no_page_is_404(client: FlaskClient, slug: str) -> None
 
 @pytest.mark.parametrize("path", ["/", "/pages/", "/pages/open"])
 def test_page_shown_to_a_member_is_kept_by_nobody(app: Flask, path: str) -> None:
-    answer = as_reader(app, Reader(signed_in=True)).get(path)
+    answer = as_reader(app, Reader(member=True)).get(path)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "ETag" not in answer.headers
@@ -521,7 +521,7 @@ def test_page_shown_to_a_member_is_kept_by_nobody(app: Flask, path: str) -> None
 
 @pytest.mark.parametrize("path", ["/feed.xml", "/sitemap.xml", "/robots.txt"])
 def test_file_for_machines_is_the_same_for_a_member(app: Flask, path: str) -> None:
-    assert "public" in as_reader(app, Reader(signed_in=True)).get(path).headers["Cache-Control"]
+    assert "public" in as_reader(app, Reader(member=True)).get(path).headers["Cache-Control"]
 
 
 def test_unknown_reader_gets_open_pages_as_a_stranger_and_no_teaser(

@@ -6,8 +6,8 @@ import pytest
 
 from church.services.access import ANONYMOUS, Reader, may_read
 
-MEMBER = Reader(signed_in=True)
-SUBSCRIBER = Reader(signed_in=True, premium=True)
+MEMBER = Reader(member=True)
+SUBSCRIBER = Reader(member=True, premium=True)
 
 
 @pytest.mark.parametrize(

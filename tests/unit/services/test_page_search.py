@@ -18,8 +18,8 @@ from church.services.pages import Pages
 from tests.pages_fixture import CLOSED, HIDDEN, small_library, write_page
 from tests.services_fixture import site_settings
 
-MEMBER = Reader(signed_in=True)
-SUBSCRIBER = Reader(signed_in=True, premium=True)
+MEMBER = Reader(member=True)
+SUBSCRIBER = Reader(member=True, premium=True)
 
 
 class Site:
