@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -16,12 +17,13 @@ from church.models import Job, Mail
 from church.models.base import utc_now
 from church.models.user import User
 from church.observability import metrics
-from church.services import audit, members, overview_numbers
+from church.services import audit, links, members, overview_numbers
 from church.services.audit import Actor
+from church.services.links import Purpose
 from tests.accounts_fixture import audited, mails
 from tests.desk import JSON, Desk, person, within
 from tests.helpers import grows
-from tests.people import client_of, sign_in
+from tests.people import add_user, client_of, sign_in
 
 HOSTILE = '"><svg onload=x>{{7*7}}</title>'
 LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit"]
@@ -160,6 +162,13 @@ def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask
     assert found["member"]["state"] == "active"
     assert found["history"][0]["detail"] == {"sessions": 1}
     assert "password_hash" not in str(found)
+
+
+def test_member_page_says_how_long_a_link_to_choose_a_password_opens(desk: Desk, ada: User, app: Flask) -> None:
+    invited = add_user(app, "new@church.example", password_hash=None)
+    assert (links.LIFETIMES[Purpose.RESET], links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
+    assert "and opens for an hour. The present password stays good" in desk.get(path_of(ada)).text
+    assert "and opens for 7 days. Until then the account has no password." in desk.get(path_of(invited)).text
 
 
 # -- changes --------------------------------------------------------------------------------------------------------
