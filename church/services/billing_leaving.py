@@ -50,6 +50,13 @@ def cancel(payload: dict[str, Any]) -> None:
                 _cancel(subscription["id"])
 
 
+def still_paying() -> list[int]:
+    """Who has left, and pays all the same by what is known here: the job that was to cancel it gave up, or was lost."""
+    query = select(Subscription.user_id).join(User, User.id == Subscription.user_id).distinct()
+    with db.read() as session:
+        return list(session.scalars(query.where(User.deleted_at.is_not(None), Subscription.status.not_in(ENDED))))
+
+
 def _cancel(stripe_id: str) -> None:
     try:
         _fetch(stripe_id)

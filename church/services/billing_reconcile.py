@@ -19,7 +19,7 @@ from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.stripe_event import EventState
-from church.services import billing_catalogue, billing_projection, billing_webhooks
+from church.services import billing_catalogue, billing_leaving, billing_projection, billing_webhooks
 from church.services.billing_errors import NotOursError, StripeRefusedError
 from church.services.billing_gateway import Obj, every, gateway
 from church.services.billing_gather import Gatherer
@@ -49,7 +49,7 @@ class Reconciled:
 
 
 def reconcile() -> Reconciled:
-    """Compare plans, subscriptions, invoices, refunds and disputes with Stripe's.
+    """Compare plans, subscriptions, invoices, refunds and disputes with Stripe's; end what leavers still pay for.
 
     Raises StripeDownError and the database's errors; what was repaired before stays repaired.
     """
@@ -59,6 +59,8 @@ def reconcile() -> Reconciled:
         done.checked += 1
         if not is_same:
             _repair(done, kind, stripe_id)
+    for user_id in billing_leaving.still_paying():
+        _end(done, user_id)
     done.replayed = sum(outcome.http == 200 for outcome in replay_failed())
     facts = {"checked": done.checked, "repaired": done.repaired, "replayed": done.replayed, "failed": done.failed}
     log.info("reconciled with Stripe", extra={"event": "stripe.reconciled", **facts})
@@ -125,6 +127,19 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> None:
     if applied.changed or applied.booked:
         done.repaired += 1
         log.warning("repaired", extra={"event": "stripe.repaired", "kind": kind, "stripe_id": stripe_id})
+
+
+def _end(done: Reconciled, user_id: int) -> None:
+    """Nobody is charged for an account that is deleted, whatever became of the job that was to see to it."""
+    facts = {"kind": "deleted account", "user_id": user_id}
+    try:
+        billing_leaving.cancel({"user_id": user_id})
+    except StripeRefusedError as error:
+        done.failed += 1
+        log.warning("not reconciled", extra={"event": "stripe.unreconciled", "reason": error.reason, **facts})
+        return
+    done.repaired += 1
+    log.warning("repaired", extra={"event": "stripe.repaired", **facts})
 
 
 def _is_same(model: Any, found: Obj, values: Obj, names: tuple[str, ...]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from church.config import Settings
 from church.extensions import db
 from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, Subscription, User
 from church.models.base import utc_now
 from church.services import account_parts, billing
-from church.services.billing_errors import StripeDownError
+from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_leaving import cancel
 from tests.stripe_fixture import DAY, START, Shop, event, member
 
@@ -118,6 +118,45 @@ def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> N
     assert not shop.premium(user_id)
     assert shop.one(LedgerEntry).user_id == user_id
     assert shop.one(Customer).card_last4 is None
+
+
+def test_leaver_whose_cancellation_gave_up_is_found_by_night(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.deliver(event("customer.subscription.created", subscription))
+    staying = shop.subscriber()[1]
+    _leave(shop, user_id)
+    with shop.app.app_context(), db.write() as session:
+        session.execute(update(Job).where(Job.kind == "billing.cancel").values(state="dead"))
+    assert _reconcile(shop).repaired >= 1
+    assert (subscription["status"], staying["status"]) == ("canceled", "active")
+    assert _reconcile(shop).repaired == 0
+
+
+def test_leaver_of_whom_no_webhook_told_is_found_by_night(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    assert _leave(shop, user_id) == []
+    _reconcile(shop)
+    assert subscription["status"] == shop.one(Subscription).status == "canceled"
+
+
+def test_leaver_whom_stripe_will_not_let_go_keeps_no_other_from_it(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    leavers = [shop.subscriber() for _ in range(2)]
+    for user_id, subscription in leavers:
+        shop.deliver(event("customer.subscription.created", subscription))
+        _leave(shop, user_id)
+
+    def refuse_once(method: str) -> None:
+        if method == "subscriptions.cancel":
+            shop.stripe.before = lambda _method: None
+            raise StripeRefusedError("lock_timeout")
+
+    shop.stripe.before = refuse_once
+    assert _reconcile(shop).failed == 1
+    assert sorted(subscription["status"] for _, subscription in leavers) == ["active", "canceled"]
+    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
+    assert told.__dict__["reason"] == "Stripe refused: lock_timeout"
 
 
 def test_account_without_a_customer_is_deleted_without_a_job(shop: Shop) -> None:
