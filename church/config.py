@@ -205,13 +205,17 @@ class Settings(BaseSettings):
     limit_login_account: Rate = _setting(
         "CHURCH_LIMIT_LOGIN_ACCOUNT",
         "20/hour",
-        "Failed logins to one account; beyond them each address has one try a window, so that its owner gets in.",
+        "Failed logins to one account; beyond them each address has one more a window, so that its owner gets in.",
     )
     limit_register: Rate = _setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
     limit_link: Rate = _setting(
-        "CHURCH_LIMIT_LINK", "20/minute", "Asking for mailed links, and confirming an address by one: one address."
+        "CHURCH_LIMIT_LINK",
+        "20/minute",
+        "Confirming an address by a mailed link, and having it mailed again: one address.",
     )
-    limit_reset: Rate = _setting("CHURCH_LIMIT_RESET", "20/minute", "New passwords by a mailed link: one address.")
+    limit_reset: Rate = _setting(
+        "CHURCH_LIMIT_RESET", "20/minute", "Asking for the link to a new password, and using it: one address."
+    )
     limit_token: Rate = _setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
     limit_checkout: Rate = _setting(
         "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one address."

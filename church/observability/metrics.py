@@ -48,8 +48,8 @@ AUTH_OUTCOMES = (
     "failed_throttled",
     "failed_error",
 )
-AUTH_LIMITS = {"register": "registration", "login": "login", "reset": "reset", "token": "token"}
-"""The limits whose refusals are attempts of that type."""
+AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token"}
+"""The limits whose refusals are attempts of that type, whatever was asked for."""
 LIMIT_EVENTS = {"login": "login_throttled", "login_account": "login_throttled"}
 """The security event of a limit's refusal, where it is more than ``rate_limit_exceeded``."""
 REGISTRATION_SOURCES = ("web", "cli", "first_admin")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
+from church import identity, telemetry
 from church.access import EVERYONE, allow
-from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, done, page, parsed, sent, shown_again
+from church.answers import done
+from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, page, parsed, sent, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import gate_of
 from church.errors import wants_json
@@ -36,7 +37,7 @@ def forgot_form() -> Response:
 
 @bp.post("/forgot")
 @allow(EVERYONE)
-@limited("link")
+@limited("reset")
 @shown_again(_show_forgot, "email")
 def forgot() -> AnyResponse:
     """Have the link mailed, if the address has an account; the answer and the work for it are the same if not.
@@ -89,6 +90,14 @@ def _reset(token: str, password: str) -> AnyResponse:
     if former is not None:  # of another account: those of this one have ended
         accounts.end_device(former, former.session_ref, device())
     return done("Your new password is set. Sign in with it.", LOGIN)
+
+
+@bp.after_request
+def _tell_of_throttled(response: Response) -> Response:
+    """Asking for the link and using it share a limit; only using it is an attempt, so the limit tells of neither."""
+    if response.status_code == 429 and request.endpoint in {"auth.reset", "auth.reset_token"}:
+        telemetry.track_auth_attempt("reset", "failed_throttled")
+    return response
 
 
 def _ask_for_another() -> Response:
