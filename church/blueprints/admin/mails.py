@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.access import ADMINS, allow
-from church.blueprints.admin.area import actor, answer, bp, done, section
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.asked import PAGE, listed, number, one_of
 from church.limits import limited
 from church.models.mail import MailState

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from flask import Response, url_for
 
 from church.access import ADMINS, allow
-from church.blueprints.admin.area import actor, answer, bp, done, section
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.asked import number, one_of, words
 from church.blueprints.admin.member_page import is_own, shown
 from church.errors import ConflictError, InvalidError, wants_json

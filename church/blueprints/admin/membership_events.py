@@ -7,7 +7,8 @@ import json
 from flask import Response, url_for
 
 from church.access import ADMINS, allow
-from church.blueprints.admin.area import actor, answer, bp, done
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.asked import PAGE, listed, number, one_of
 from church.errors import ConflictError, UnavailableError, wants_json
 from church.limits import limited

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church.access import ADMINS, allow
-from church.blueprints.admin.area import actor, answer, bp, done
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.asked import PAGE, listed, number, one_of
 from church.blueprints.admin.member_page import GRANT_FIELDS, is_own, shown
 from church.errors import ConflictError, FieldErrors, wants_json

@@ -9,17 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import headers, identity
 from church.access import SIGNED_IN, allow
-from church.blueprints.auth.answers import (
-    ACCOUNT,
-    PASSWORD_MOST,
-    device,
-    done,
-    page,
-    parsed,
-    plain,
-    shown_again,
-    signed_in,
-)
+from church.answers import as_data, done, signed_in
+from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json
@@ -51,7 +42,7 @@ def _show_password(**context: Any) -> Response:
 def account() -> Response:
     """What the account is, and everything that can be done with it."""
     if wants_json():
-        return jsonify(plain(accounts.profile(signed_in().user_id)))
+        return jsonify(as_data(accounts.profile(signed_in().user_id)))
     return show_account()
 
 

@@ -9,18 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import EVERYONE, SIGNED_IN, allow
+from church.answers import done, signed_in
 from church.blueprints.auth.account import show_account
-from church.blueprints.auth.answers import (
-    ACCOUNT,
-    PASSWORD_MOST,
-    device,
-    done,
-    page,
-    parsed,
-    sent,
-    shown_again,
-    signed_in,
-)
+from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, sent, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json

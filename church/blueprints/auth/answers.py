@@ -1,39 +1,27 @@
-"""What the rooms share: reading a form, showing it again with what is wrong, and saying that it is done.
-
-The same addresses serve people and programs: the answer is JSON for who prefers it, or sent JSON.
-"""
+"""What the rooms share: reading a form, showing it again with what is wrong, saying that a mail may be on its way."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from flask import Response, flash, jsonify, make_response, redirect, render_template, request
+from flask import Response, jsonify, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
-from church.access import SignInError
+from church.answers import View
 from church.errors import ConflictError, FieldErrors, InvalidError, wants_json
 from church.forms import Fields, fields, safe_next
-from church.identity import viewer
 from church.services.accounts import CredentialsError
-from church.services.audit import Actor
 from church.services.passwords import LONGEST
-from church.services.sessions import Device, SignedIn
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from church.services.sessions import Device
 
 PASSWORD_MOST = LONGEST
 """Characters of a password that are read at all."""
 ACCOUNT = "/auth/account"
 LOGIN = "/auth/login"
-
-View = Callable[..., AnyResponse]
 
 
 class Page(Protocol):
@@ -46,19 +34,6 @@ class Page(Protocol):
 def device() -> Device:
     """What the request under way comes from, as its owner will read it in the list of devices."""
     return Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
-
-
-def actor(user_id: int | None = None) -> Actor:
-    """Who does it, for the audit log."""
-    return Actor(user_id=user_id, via="web", address=request.remote_addr)
-
-
-def signed_in() -> SignedIn:
-    """Whoever is signed in, in a view whose policy lets nobody else in."""
-    found = viewer()
-    if found is None:
-        raise SignInError
-    return found
 
 
 @contextmanager
@@ -108,23 +83,9 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
     return decorate
 
 
-def done(words: str, to: str) -> AnyResponse:
-    """It is done: a person goes to ``to`` and reads so there, a program is told here."""
-    if wants_json():
-        return jsonify(detail=words)
-    flash(words, "success")
-    return redirect(to, 303)
-
-
 def sent(what: str, words: str) -> AnyResponse:
     """A mail may be on its way; the answer is the same whether one is."""
     return make_response(jsonify(detail=words), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
-
-
-def plain(view: DataclassInstance) -> dict[str, Any]:
-    """What a service shows of something, as JSON: times in ISO 8601, as everywhere else on this site."""
-    found = dataclasses.asdict(view)
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
 
 
 def way_on(asked: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from church.answers import keep_private
+
 bp = Blueprint("auth", __name__, url_prefix="/auth")
+bp.after_request(keep_private)
 
 
 @bp.after_request
-def _keep_private(response: Response) -> Response:
-    """Nobody keeps these pages, and the address of a mailed link is told to no other site.
+def _keep_links(response: Response) -> Response:
+    """The address of a mailed link is told to no other site.
 
     ``same-origin`` and not ``no-referrer``: with that a form would be sent from the origin "null".
     """
-    response.headers["Cache-Control"] = "private, no-store"
     if "token" in (request.view_args or {}):
         response.headers["Referrer-Policy"] = "same-origin"
     return response

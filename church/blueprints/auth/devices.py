@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import SIGNED_IN, allow
-from church.blueprints.auth.answers import ACCOUNT, LOGIN, device, done, parsed, plain, signed_in
+from church.answers import as_data, done, signed_in
+from church.blueprints.auth.answers import ACCOUNT, LOGIN, device, parsed
 from church.blueprints.auth.blueprint import bp
 from church.errors import wants_json
 from church.limits import limited
@@ -23,7 +24,7 @@ def list_sessions() -> AnyResponse:
     if not wants_json():
         return redirect(f"{ACCOUNT}#devices")
     found = signed_in()
-    return jsonify(sessions=[plain(view) for view in sessions.devices(found.user_id, found.session_id)])
+    return jsonify(sessions=[as_data(view) for view in sessions.devices(found.user_id, found.session_id)])
 
 
 @bp.post("/sessions/<ref>/end")

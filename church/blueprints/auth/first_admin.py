@@ -8,7 +8,8 @@ from flask import Response
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.access import EVERYONE, allow
-from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, done, page, parsed, shown_again
+from church.answers import done
+from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.limits import limited
 from church.services import accounts, links

@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import SIGNED_IN, allow
-from church.blueprints.auth.answers import PASSWORD_MOST, device, done, page, parsed, shown_again, signed_in
+from church.answers import done, signed_in
+from church.blueprints.auth.answers import PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import asked_again
 from church.limits import limited

@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity, telemetry
 from church.access import EVERYONE, MEMBERS, allow
-from church.blueprints.auth.answers import PASSWORD_MOST, device, done, page, parsed, shown_again, signed_in, way_on
+from church.answers import done, signed_in
+from church.blueprints.auth.answers import PASSWORD_MOST, device, page, parsed, shown_again, way_on
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import gate_of
 from church.errors import wants_json

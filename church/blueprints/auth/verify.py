@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import EVERYONE, SIGNED_IN, allow
-from church.blueprints.auth.answers import ACCOUNT, LOGIN, actor, done, page, parsed, sent, signed_in
+from church.answers import actor, done, signed_in
+from church.blueprints.auth.answers import ACCOUNT, LOGIN, page, parsed, sent
 from church.blueprints.auth.blueprint import bp
 from church.errors import wants_json
 from church.forms import safe_next

@@ -1,14 +1,12 @@
-"""What the rooms share: who asks, the way to Stripe's pages, and what is told when it does not work.
+"""What the rooms share: the way to Stripe's pages, and what is told when it does not work.
 
 The same addresses serve people and programs: the answer is JSON for who prefers it, or sent JSON.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,24 +14,12 @@ from flask import Response, flash, jsonify, make_response, redirect, render_temp
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import headers
-from church.access import SignInError
+from church.answers import View
 from church.errors import ConflictError, FieldErrors, wants_json
-from church.identity import viewer
 from church.services import billing
-from church.services.sessions import SignedIn
 
 PRICING = "/stripe/pricing"
 ACCOUNT = "/auth/account"
-
-View = Callable[..., AnyResponse]
-
-
-def signed_in() -> SignedIn:
-    """Whoever is signed in, in a view whose policy lets nobody else in."""
-    found = viewer()
-    if found is None:
-        raise SignInError
-    return found
 
 
 def page(template: str, **context: Any) -> Response:
@@ -70,20 +56,3 @@ def told(to: str) -> Callable[[View], View]:
         return guarded
 
     return decorate
-
-
-def done(words: str, to: str) -> AnyResponse:
-    """It is done: a person goes to ``to`` and reads so there, a program is told here."""
-    if wants_json():
-        return jsonify(detail=words)
-    flash(words, "success")
-    return redirect(to, 303)
-
-
-def plain(view: Any) -> Any:
-    """What a service shows of something, as JSON: times in ISO 8601, as everywhere else on this site."""
-    if dataclasses.is_dataclass(view) and not isinstance(view, type):
-        return {field.name: plain(getattr(view, field.name)) for field in dataclasses.fields(view)}
-    if isinstance(view, list | tuple):
-        return [plain(one) for one in view]
-    return view.isoformat() if isinstance(view, datetime) else view

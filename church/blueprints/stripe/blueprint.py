@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint
+
+from church.answers import keep_private
 
 bp = Blueprint("stripe", __name__, url_prefix="/stripe")
-
-
-@bp.after_request
-def _keep_private(response: Response) -> Response:
-    """Nobody keeps these pages: they say who pays, or hold the token of a form."""
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+bp.after_request(keep_private)

@@ -6,7 +6,8 @@ from flask import jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.access import MEMBERS, allow
-from church.blueprints.stripe.answers import ACCOUNT, PRICING, done, page, plain, signed_in, told
+from church.answers import as_data, done, signed_in
+from church.blueprints.stripe.answers import ACCOUNT, PRICING, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import FieldErrors, wants_json
 from church.forms import fields
@@ -32,7 +33,7 @@ def preview() -> AnyResponse:
     if not 0 < len(price) <= _LONGEST_ID:
         raise FieldErrors({"price": "Choose a plan first."})
     shown = billing.preview_change(signed_in(), price)
-    return jsonify(plain(shown)) if wants_json() else page("stripe/change.html", preview=shown)
+    return jsonify(as_data(shown)) if wants_json() else page("stripe/change.html", preview=shown)
 
 
 @bp.post("/change")

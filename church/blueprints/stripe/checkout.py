@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import EVERYONE, MEMBERS, SIGNED_IN, allow
-from church.blueprints.stripe.answers import PRICING, onward, page, plain, signed_in, told
+from church.answers import as_data, signed_in
+from church.blueprints.stripe.answers import PRICING, onward, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import wants_json
 from church.forms import fields, safe_next
@@ -59,7 +60,7 @@ def success() -> AnyResponse:
     if found.state == "done":
         identity.renew()  # whichever worker is next, it knows what was paid
     if wants_json():
-        return jsonify(state=found.state, membership=plain(found.status))
+        return jsonify(state=found.state, membership=as_data(found.status))
     way_back = safe_next(session.get(_WAY_BACK, "")) or "/pages/"
     return page("stripe/success.html", arrival=found, way_back=way_back)
 

@@ -6,7 +6,8 @@ from flask import jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.access import SIGNED_IN, allow
-from church.blueprints.stripe.answers import ACCOUNT, onward, page, plain, signed_in, told
+from church.answers import as_data, signed_in
+from church.blueprints.stripe.answers import ACCOUNT, onward, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import wants_json
 from church.limits import limited
@@ -30,5 +31,5 @@ def invoices() -> AnyResponse:
     found = signed_in()
     status, shown = billing.status_of(found.user_id), billing.invoices_of(found.user_id)
     if wants_json():
-        return jsonify(membership=plain(status), invoices=plain(shown))
+        return jsonify(membership=as_data(status), invoices=as_data(shown))
     return page("stripe/invoices.html", status=status, invoices=shown)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Response, jsonify, request
 
 from church.access import EVERYONE, allow
-from church.blueprints.stripe.answers import page, plain
+from church.answers import as_data
+from church.blueprints.stripe.answers import page
 from church.blueprints.stripe.blueprint import bp
 from church.config import settings
 from church.errors import wants_json
@@ -26,7 +27,7 @@ def pricing() -> Response:
     asked = request.args.get("interval") or (status.interval if status else None)
     interval = asked if asked in billing.INTERVALS else billing.INTERVALS[0]
     if wants_json():
-        return jsonify(plans=plain(plans), membership=plain(status), payments=settings().payments)
+        return jsonify(plans=as_data(plans), membership=as_data(status), payments=settings().payments)
     way_back = safe_next(request.args.get("next", "")[:1000]) or ""
     context = {"plans": plans, "status": status, "interval": interval, "way_back": way_back}
     return page("stripe/pricing.html", payments=settings().payments, **context)

@@ -211,7 +211,7 @@ def test_change_by_program_answers_with_the_account(
     before(action, app, ada)
     found = desk.tell(path_of(ada, action), sent)
     assert found.status_code == 200
-    assert (found.json["message"], found.json["member"]["ref"]) == (words, ada.ref)  # type: ignore[index]
+    assert (found.json["detail"], found.json["member"]["ref"]) == (words, ada.ref)  # type: ignore[index]
     assert within(app, audited)[-1] == entry
 
 
