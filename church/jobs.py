@@ -29,6 +29,7 @@ __all__ = [
     "JobView",
     "UnknownKindError",
     "dead",
+    "dead_counts",
     "enqueue",
     "every",
     "handler",
@@ -48,7 +49,13 @@ log = logging.getLogger("church.jobs")
 def pending_counts() -> dict[str, int]:
     """How many jobs of each kind wait; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
-        return jobs_queue.pending_counts(session)
+        return jobs_queue.counts(session, JobState.PENDING)
+
+
+def dead_counts() -> dict[str, int]:
+    """How many jobs of each kind are out of attempts; for the scrape. Raises as ``pending_counts``."""
+    with db.read() as session:
+        return jobs_queue.counts(session, JobState.DEAD)
 
 
 def listed(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:

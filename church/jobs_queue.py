@@ -170,12 +170,10 @@ def retry(session: Session, job_id: int) -> bool:
     return True
 
 
-def pending_counts(session: Session) -> dict[str, int]:
-    """How many jobs of each kind wait; a kind that is known is there with 0."""
-    counted = (
-        select(Job.kind, func.count().label("waiting")).where(Job.state == JobState.PENDING.value).group_by(Job.kind)
-    )
-    return dict.fromkeys(kinds(), 0) | {row.kind: row.waiting for row in session.execute(counted)}
+def counts(session: Session, state: JobState) -> dict[str, int]:
+    """How many jobs of each kind are in ``state``; a kind that is known is there with 0."""
+    counted = select(Job.kind, func.count().label("found")).where(Job.state == state.value).group_by(Job.kind)
+    return dict.fromkeys(kinds(), 0) | {row.kind: row.found for row in session.execute(counted)}
 
 
 def dead(session: Session, limit: int = 100) -> list[Job]:

@@ -36,6 +36,9 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric(
             "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
         ),
+        StateMetric(
+            "jobs_dead", "Jobs that gave up and wait for somebody to look.", _jobs_dead, ("kind",), shared=True
+        ),
         StateMetric("mail_pending", "Mails that wait to be sent, from their rows.", _mails_pending, shared=True),
         *_memberships(),
     )
@@ -85,4 +88,9 @@ def _refunded() -> Iterator[Reading]:
 
 def _jobs_pending() -> Iterator[Reading]:
     for kind, count in jobs.pending_counts().items():
+        yield (kind,), float(count)
+
+
+def _jobs_dead() -> Iterator[Reading]:
+    for kind, count in jobs.dead_counts().items():
         yield (kind,), float(count)

@@ -43,6 +43,8 @@ HEALTHY = {
     STRIPE % "failed": "0+1x60",
     "mail_pending": "0 2 0 1 0 3 0x54",
     'jobs_pending{kind="mails.send"}': "0 30 0x58",
+    'jobs_dead{kind="mails.send",instance="a"}': "0 1 0x58",
+    'jobs_dead{kind="billing.cancel",instance="a"}': "0x60",
 }
 TROUBLE = {
     "ChurchDown": {'up{job="church",instance="a"}': "1x10 0x50"},
@@ -59,6 +61,7 @@ TROUBLE = {
     "ChurchMailsWait": {"mail_pending": "0x5 1+1x55"},
     "ChurchMailServerFails": {SMTP % "success": "0x60", SMTP % "failed": "0+1x60"},
     "ChurchJobsWait": {'jobs_pending{kind="mails.send"}': "0x5 40x55"},
+    "ChurchJobsDead": {'jobs_dead{kind="billing.cancel",instance="a"}': "0x5 1x55"},
 }
 SLOW = {"ChurchWebhooksSilent": ("1h", "75h")}  # step and time of those that need days; the others are asked in minutes
 

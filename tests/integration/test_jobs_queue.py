@@ -224,6 +224,15 @@ def test_pending_counts_name_every_kind(app: Flask) -> None:
     assert jobs.pending_counts() == {"test.work": 1}
 
 
+def test_dead_counts_name_every_kind(app: Flask) -> None:
+    assert jobs.dead_counts() == {"test.work": 0}
+    for _ in range(2):
+        enqueue(max_attempts=1)
+        settle(jobs_queue.fail, taken(), "again")
+    enqueue()
+    assert jobs.dead_counts() == {"test.work": 2}
+
+
 def test_purge_forgets_old_done_jobs_and_keeps_the_dead(app: Flask) -> None:
     for state, days in (("done", 31), ("done", 29), ("dead", 99)):
         enqueue()

@@ -36,6 +36,8 @@ PROMETHEUS_WITH_PROTOBUF = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6," + PROMETHEUS_3
 )
 
+JOBS = {"jobs_pending", "jobs_dead"}
+
 
 @pytest.fixture
 def session_folder(_slot: Path) -> Path:
@@ -210,6 +212,12 @@ def test_scrape_of_post_is_refused(client: FlaskClient) -> None:
     assert client.post("/metrics").status_code in {400, 405}
 
 
+def test_every_kind_of_job_is_there_from_zero(client: FlaskClient) -> None:
+    found = parsed(client.get("/metrics"))
+    for name in JOBS:
+        assert {one.labels["kind"]: one.value for one in found[name].samples}["billing.cancel"] == 0
+
+
 def test_series_names_are_those_of_the_catalogue(client: FlaskClient) -> None:
     client.get("/health", buffered=True)
     names = set(parsed(client.get("/metrics")))
@@ -219,7 +227,7 @@ def test_series_names_are_those_of_the_catalogue(client: FlaskClient) -> None:
         "http_requests_in_flight",
         "http_response_bytes",
     }
-    state = {"build_info", "database_up", "store_up", "disk_free_bytes", "jobs_pending", "gunicorn_workers"}
+    state = {"build_info", "database_up", "store_up", "disk_free_bytes", "gunicorn_workers"} | JOBS
     process = {f"process_{n}" for n in ("cpu_seconds", "resident_memory_bytes", "open_fds", "start_time_seconds")}
     assert fed_in_this_process | state | process <= names
     assert json.dumps(sorted(names)).isascii()
