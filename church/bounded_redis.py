@@ -9,11 +9,9 @@ then a reply that arrives a byte at a time. Here all of a call shares one deadli
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,42 +21,9 @@ from redis.connection import AbstractConnection, Connection, ConnectionPool, SSL
 from redis.connection import parse_url as parse_redis_url
 
 from church.circuit import BUDGET, GONE, Circuit, StoreDownError, remaining
+from church.names import names
 
-Addresses = list[tuple[Any, ...]]
 _TLS_WAITS = 3  # a handshake waits at most this often, and gevent bounds each wait alone
-
-
-class _Names:
-    """Looks hosts up on a thread, since getaddrinfo knows no time limit; one look-up a name at a time."""
-
-    def __init__(self) -> None:
-        self._lookups: dict[tuple[int, str, int], Future[Addresses]] = {}
-
-    def addresses(self, host: str, port: int) -> Addresses:
-        """The addresses of ``host``. A late answer is kept for the next caller; raises OSError."""
-        try:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        except socket.gaierror:
-            pass  # a name then
-        key = (os.getpid(), host, port)  # a thread does not live on in a forked child
-        lookup = self._lookups.get(key)
-        if lookup is None:
-            lookup = self._lookups[key] = Future()
-            threading.Thread(target=self._look_up, args=(lookup, key), daemon=True).start()
-        found = lookup.result(timeout=remaining())
-        self._lookups.pop(key, None)
-        return found
-
-    def _look_up(self, lookup: Future[Addresses], key: tuple[int, str, int]) -> None:
-        _, host, port = key
-        try:
-            lookup.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            self._lookups.pop(key, None)
-            lookup.set_exception(error)
-
-
-_names = _Names()
 
 
 class _DeadlineSocket:
@@ -103,7 +68,7 @@ def _dial(family: int, kind: int, address: Any) -> socket.socket:
 
 def _dial_host(host: str, port: int) -> socket.socket:
     failure: OSError = OSError(f"{host} has no address")
-    for family, kind, _, _, address in _names.addresses(host, port):
+    for family, kind, _, _, address in names.addresses(host, port, remaining()):
         try:
             sock = _dial(family, kind, address)
         except OSError as error:

@@ -5,29 +5,27 @@ The API's version is the SDK's own, so both change together when the pinned pack
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping
 from functools import reduce
+from http.client import HTTPException
+from ssl import SSLError
 from typing import Any, Protocol
+from urllib.parse import quote
 
-import requests
 import stripe
 from flask import current_app
-from requests.adapters import HTTPAdapter
 
 from church import telemetry
 from church.config import settings
 from church.services.billing_circuit import Circuit
 from church.services.billing_errors import StripeDownError, StripeRefusedError
+from church.services.billing_socket import deadline, remaining
+from church.services.billing_transport import Transport
 
 Obj = dict[str, Any]
 
 BUDGET = 5.0  # seconds for one call, its repetition included
-_CONNECT = 1.5
-_POOL = 20  # connections kept open by a worker
-
-_deadline: ContextVar[float] = ContextVar("church_stripe_deadline")
+_REPEATABLE = 1.0  # seconds that must be left for a repetition, before which the SDK pauses for half of one
 
 
 class Gateway(Protocol):
@@ -41,20 +39,32 @@ class Gateway(Protocol):
         ...
 
 
-class _Session(requests.Session):
-    """One pool of connections for all greenlets, each request bounded by what is left of its call's time."""
+class _Client(stripe.HTTPClient):
+    """The SDK's way to the network: ours, bounded by what is left of the call's time."""
+
+    name = "church"
 
     def __init__(self) -> None:
         super().__init__()
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=_POOL))
+        self._transport = Transport(stripe.ca_bundle_path)
 
-    def request(self, *args: Any, **kwargs: Any) -> Any:
-        left = _deadline.get() - time.monotonic()
-        if left <= 0:
-            raise requests.exceptions.Timeout("the call's time is used up")
-        kwargs["timeout"] = (min(_CONNECT, left), left)
-        return super().request(*args, **kwargs)
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
+    ) -> tuple[Any, int, Any]:
+        """Send one request; what fails is repeated by the SDK, if it may be and while there is time."""
+        body = post_data.encode() if isinstance(post_data, str) else post_data or b""
+        try:
+            content, status, found = self._transport.send(method, url, headers or {}, body)
+            left = remaining()
+        except (OSError, HTTPException) as error:
+            again = not isinstance(error, (TimeoutError, SSLError))
+            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
+                f"{type(error).__name__}: {error}", should_retry=again
+            ) from error
+        if left < _REPEATABLE:
+            del found["Stripe-Should-Retry"]
+            found["Stripe-Should-Retry"] = "false"
+        return content, status, found
 
 
 class StripeGateway:
@@ -65,35 +75,35 @@ class StripeGateway:
         self._client = stripe.StripeClient(
             api_key,
             max_network_retries=1,
-            http_client=stripe.RequestsClient(session=_Session()),
+            http_client=_Client(),
             base_addresses={"api": base} if base else None,
         )
 
     def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
         """See ``Gateway``."""
         self._circuit.check()
-        token = _deadline.set(time.monotonic() + BUDGET)
         try:
-            with telemetry.outbound("stripe"):
-                answer = _translated(reduce(getattr, method.split("."), self._client.v1), ids, key, params)
+            with telemetry.outbound("stripe"), deadline(BUDGET):
+                answer = _translated(self._client, method, ids, key, params)
         except (StripeDownError, TimeoutError) as error:
             self._circuit.failed(str(error.__cause__ or error)[:200])
             raise StripeDownError from error.__cause__
         except StripeRefusedError:
             self._circuit.succeeded()
             raise
-        finally:
-            _deadline.reset(token)
         self._circuit.succeeded()
         return answer
 
 
-def _translated(function: Any, ids: tuple[str, ...], key: str | None, params: Obj) -> Obj:
+def _translated(client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: Obj) -> Obj:
     """Make the call; its errors in our words. TimeoutError is one that ``telemetry.outbound`` tells apart."""
     try:
+        if method.endswith((".retrieve", ".list")):
+            return _read(client, method, ids, params)
+        function: Any = reduce(getattr, method.split("."), client.v1)
         answer: Obj = function(*ids, params, {"idempotency_key": key} if key else {}).to_dict(for_json=True)
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-        if isinstance(error.__context__, requests.exceptions.Timeout):
+        if isinstance(error.__cause__, TimeoutError):
             raise TimeoutError from error
         raise StripeDownError from error
     except stripe.StripeError as error:
@@ -101,6 +111,14 @@ def _translated(function: Any, ids: tuple[str, ...], key: str | None, params: Ob
             raise StripeDownError from error
         param = getattr(error, "param", None)
         raise StripeRefusedError(error.code or type(error).__name__, param, error.http_status) from error
+    return answer
+
+
+def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params: Obj) -> Obj:
+    """One object or a page of them, as the JSON that came: the SDK's classes for it would take most of the time."""
+    service = method.rpartition(".")[0].replace(".", "/")
+    path = "/".join(["/v1", service, *(quote(one, safe="") for one in ids)])
+    answer: Obj = client.raw_request("get", path, **params).data
     return answer
 
 

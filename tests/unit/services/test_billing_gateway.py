@@ -91,7 +91,7 @@ def test_call_that_succeeds_gives_a_plain_dict_by_the_pinned_version() -> None:
         before = _count("success")
         found = StripeGateway("sk_test_1", server.base).call("prices.retrieve", "price_1", expand=["product"])
     assert found == price
-    assert type(found["product"]) is dict
+    assert isinstance(found["product"], dict)
     method, path, headers = server.asked[0]
     assert (method, path) == ("GET", "/v1/prices/price_1?expand%5B0%5D=product")
     assert headers["stripe-version"] == stripe.api_version == "2026-10-28.endive"
