@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from church.admins import ACTIVE_ADMIN
 from church.config import Settings
 
 if TYPE_CHECKING:
     from flask import Flask
 
-_ADMINS = "SELECT 1 FROM users WHERE role = 'admin' AND disabled_at IS NULL AND deleted_at IS NULL LIMIT 1"
+_ADMINS = f"SELECT 1 FROM users WHERE {ACTIVE_ADMIN} LIMIT 1"  # noqa: S608 - a constant
 
 
 def announcements(settings: Settings, app: Flask | None = None) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from church import telemetry
+from church.admins import ACTIVE_ADMIN
 from church.errors import FieldErrors
 from church.extensions import db
 from church.models import Link, User
@@ -13,20 +14,20 @@ from church.models.link import Purpose
 from church.models.user import Role
 from church.services import account_fields, account_rows, audit, links, passwords
 from church.services.account_attempts import attempt
+from church.services.audit import Actor
 from church.services.sessions import Device
 
 TAKEN = "This address has an account. Use another, or make it an admin on the console: flask church user promote."
 
 
 def has_admin() -> bool:
-    """Whether an account that somebody may sign in to is an admin's."""
+    """Whether there is an admin whom somebody may sign in as."""
     with db.read() as session:
         return _has_admin(session)
 
 
 def _has_admin(session: Session) -> bool:
-    admins = select(User.id).where(User.role == Role.ADMIN.value, User.disabled_at.is_(None), User.deleted_at.is_(None))
-    return session.scalars(admins.limit(1)).first() is not None
+    return session.scalars(select(User.id).where(text(ACTIVE_ADMIN)).limit(1)).first() is not None
 
 
 def _take_turn(session: Session) -> None:
@@ -69,13 +70,7 @@ def become_admin(token: str, email: str, password: str, name: str, device: Devic
             )
             if user is None:
                 raise FieldErrors({"email": TAKEN})
-            audit.record(
-                session,
-                "account.registered",
-                actor_id=user.id,
-                subject_id=user.id,
-                address=device.address,
-                role=Role.ADMIN.value,
-            )
+            actor = Actor(user_id=user.id, address=device.address)
+            audit.record_by(session, "account.registered", actor, user.id, role=Role.ADMIN.value)
         told.user_ref = user.ref
     telemetry.track_registration("first_admin")

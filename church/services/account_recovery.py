@@ -14,6 +14,7 @@ from church.models.base import utc_now
 from church.models.link import Purpose
 from church.services import account_fields, account_rows, audit, links, mails, passwords, sessions
 from church.services.account_attempts import attempt
+from church.services.audit import Actor
 from church.services.sessions import Device
 
 _JOB = "accounts.forgot"
@@ -62,14 +63,8 @@ def reset(token: str, password: str, device: Device) -> str:
             user.verified_at = user.verified_at or utc_now()
             ended = give_password(session, user, hashed)
             links.void(session, user.id, Purpose.VERIFY)
-            audit.record(
-                session,
-                "account.password_reset",
-                actor_id=user.id,
-                subject_id=user.id,
-                address=device.address,
-                sessions=ended,
-            )
+            actor = Actor(user_id=user.id, address=device.address)
+            audit.record_by(session, "account.password_reset", actor, user.id, sessions=ended)
     sessions.forget_cached()
     return user.email or ""
 

@@ -45,7 +45,7 @@ def register(email: str, password: str, name: str, device: Device) -> str:
 
 def _welcome(session: Session, user: User, device: Device) -> None:
     account_rows.mail_link(session, "verify", Purpose.VERIFY, user)
-    audit.record(session, "account.registered", subject_id=user.id, actor_id=user.id, address=device.address)
+    audit.record_by(session, "account.registered", Actor(user_id=user.id, address=device.address), user.id)
 
 
 def _remind(session: Session, address: Address) -> None:

@@ -17,6 +17,7 @@ from church.models.base import utc_now
 from church.models.user import Role
 from church.services import account_parts, account_rows, audit, mails, sessions
 from church.services.account_changes import acting, confirmed
+from church.services.audit import Actor
 from church.services.member_guard import keep_an_admin
 from church.services.sessions import Device, SignedIn
 
@@ -82,6 +83,6 @@ def _forget_some() -> int:
     with db.write() as session:
         users = list(session.scalars(old))
         for user in users:
-            audit.record(session, "account.deleted", via="site", subject_id=user.id, reason="never verified")
+            audit.record_by(session, "account.deleted", Actor(via="site"), user.id, reason="never verified")
             empty(session, user)
         return len(users)

@@ -12,6 +12,7 @@ from church.models import User
 from church.services import account_rows, audit, passwords, sessions
 from church.services.account_attempts import CredentialsError, Gate, WrongPasswordError, attempt, guarded
 from church.services.account_fields import parsed_address
+from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn
 
 
@@ -63,7 +64,8 @@ def _start(user: User, rehashed: str | None, device: Device) -> str:
         if rehashed is not None:
             found.password_hash = rehashed
         token = sessions.start(session, found, device)
-        audit.record(session, "account.signed_in", actor_id=found.id, subject_id=found.id, address=device.address)
+        actor = Actor(user_id=found.id, address=device.address)
+        audit.record_by(session, "account.signed_in", actor, found.id)
     return token
 
 
@@ -73,11 +75,6 @@ def sign_out(signed_in: SignedIn, device: Device) -> None:
         told.user_ref = signed_in.ref
         with db.write() as session:
             if sessions.end(session, signed_in.session_id):
-                audit.record(
-                    session,
-                    "account.signed_out",
-                    actor_id=signed_in.user_id,
-                    subject_id=signed_in.user_id,
-                    address=device.address,
-                )
+                actor = Actor(user_id=signed_in.user_id, address=device.address)
+                audit.record_by(session, "account.signed_out", actor, signed_in.user_id)
     sessions.forget_cached()

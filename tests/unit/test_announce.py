@@ -18,7 +18,7 @@ from church.models import User
 from church.models.base import utc_now
 from church.models.link import Purpose
 from church.models.user import Role
-from church.services import account_rows, links
+from church.services import account_rows, accounts, links
 from church.services.account_fields import Address
 from tests.helpers import with_settings
 
@@ -69,6 +69,25 @@ def test_start_whose_only_admin_can_not_sign_in_prints_a_link(
 ) -> None:
     add_admin(migrated_site, **changes)
     assert len(told(migrated_site, "First admin")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({"verified_at": None}, True),
+        ({"role": "member"}, False),
+        ({"disabled_at": utc_now()}, False),
+        ({"deleted_at": utc_now(), "email": None, "email_key": None}, False),
+    ],
+)
+def test_start_and_site_mean_the_same_by_an_admin(
+    migrated_site: Settings, changes: dict[str, object], there: bool
+) -> None:
+    add_admin(migrated_site, **changes)
+    with create_app(migrated_site).app_context():
+        assert accounts.has_admin() is there
+        db.dispose()
+    assert bool(told(migrated_site, "First admin")) is not there
 
 
 def test_start_with_an_admin_loads_neither_sqlalchemy_nor_the_site(settings: Settings) -> None:
