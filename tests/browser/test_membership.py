@@ -104,11 +104,11 @@ def _reads(page: Page) -> bool:
     return page.get_by_role("heading", name="The rest is for subscribers").count() == 0
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+@pytest.mark.parametrize(("scripts", "width"), [(True, 1280), (False, 390)], ids=["scripts", "no scripts"])
 def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_end_of_the_period(
-    member: Callable[..., Page], till: TillProcess, scripts: bool
+    member: Callable[..., Page], till: TillProcess, scripts: bool, width: int
 ) -> None:
-    page = member(PREMIUM_PAGE, java_script_enabled=scripts)
+    page = member(PREMIUM_PAGE, java_script_enabled=scripts, width=width)
     page.get_by_role("link", name="See the plans").click()
     till.operate("knobs", down="on")
     _pay(page)
@@ -178,6 +178,19 @@ def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pa
     page.get_by_role("button", name=re.compile("^Pay ")).click()
     _standing(page, "Renews")
     expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_renewal_that_nobody_pays_shuts_premium_when_stripe_gives_up(
+    member: Callable[..., Page], till: TillProcess
+) -> None:
+    page = member()
+    _subscribe(page, card=FAILS_LATER)
+    till.operate("clock", days="32")
+    _standing(page, "Payment failed; open until")
+    assert _reads(page)
+    till.operate("clock", days="20")
+    wait_until(lambda: not _reads(page), "the page is shut")
+    _standing(page, "No membership")
 
 
 def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
