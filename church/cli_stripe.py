@@ -16,6 +16,7 @@ stripe = AppGroup("stripe", help="Bring plans and payments in line with Stripe."
 @stripe.command()
 def sync() -> None:
     """Fetch every plan and price from Stripe."""
+    _want_payments()
     from church.services import billing
 
     applied = billing.sync()
@@ -25,6 +26,7 @@ def sync() -> None:
 @stripe.command()
 def reconcile() -> None:
     """Compare subscriptions, invoices and refunds with Stripe, and repair what differs."""
+    _want_payments()
     from church.services import billing
 
     done = billing.reconcile()
@@ -40,6 +42,7 @@ def replay(event: str | None, failed: bool) -> None:
     """Do a stored webhook EVENT (evt_… or its number) again, or all that failed."""
     if failed == (event is not None):
         raise click.UsageError("Name one event, or say --failed.")
+    _want_payments()
     from church.services import billing
 
     outcomes = billing.replay_failed() if failed else [_replayed(str(event))]
@@ -50,6 +53,13 @@ def replay(event: str | None, failed: bool) -> None:
         raise click.ClickException(f"{wrong} of {len(outcomes)} could not be done.")
     if not outcomes:
         click.echo("No event waits.")
+
+
+def _want_payments() -> None:
+    from church.config import settings
+
+    if not settings().payments:
+        raise click.ClickException("This site takes no payments: STRIPE_SECRET_KEY is not set.")
 
 
 def _replayed(event: str) -> Outcome:

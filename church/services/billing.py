@@ -9,8 +9,8 @@ from __future__ import annotations
 from church.services.billing_arrival import Arrival, arrival
 from church.services.billing_catalogue import sync
 from church.services.billing_change import Changed, ChangePreview, change_plan, preview_change
-from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, PaymentsOffError, start_checkout
-from church.services.billing_errors import StripeDownError, StripeRefusedError
+from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
+from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_events import LARGEST as LARGEST_EVENT
 from church.services.billing_grant_views import GrantState, GrantView, grant_counts, grants
 from church.services.billing_grants import end_of_day, grant, revoke

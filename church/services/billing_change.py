@@ -16,8 +16,7 @@ from church.models import Price, Product, Subscription
 from church.models.base import utc_now
 from church.services import money
 from church.services.billing_changing import Weighed, keep_plan, move_later, move_now, preview
-from church.services.billing_checkout import PaymentsOffError
-from church.services.billing_errors import StripeRefusedError
+from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_membership import Holding, holding, product_of
 from church.services.billing_plans import price_for_sale
 from church.services.billing_refresh import refresh

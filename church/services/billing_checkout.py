@@ -20,26 +20,19 @@ from church.models import Checkout, Customer
 from church.models.base import utc_now
 from church.models.checkout import CheckoutState
 from church.services import billing_checkout_rows as rows
-from church.services.billing_errors import StripeRefusedError
+from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_gateway import Obj, gateway
 from church.services.billing_membership import customer_of, had_subscription, living_of
 from church.services.billing_plans import price_for_sale
 from church.services.billing_reading import moment
 from church.services.sessions import SignedIn
 
-__all__ = ["MemberAlreadyError", "PaidAlreadyError", "PaymentsOffError", "start_checkout"]
+__all__ = ["MemberAlreadyError", "PaidAlreadyError", "start_checkout"]
 
 LIFE = timedelta(days=1)  # Stripe's own, until it has said so
 _TRIES = 3
 _WAIT = 5.0  # seconds for a twin of this request that is asking Stripe
 _PAUSE = 0.05
-
-
-class PaymentsOffError(ConflictError):
-    """This site takes no payments."""
-
-    def __init__(self) -> None:
-        super().__init__("This site takes no payments right now.")
 
 
 class MemberAlreadyError(ConflictError):

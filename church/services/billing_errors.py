@@ -1,14 +1,15 @@
 """What can go wrong with Stripe.
 
-UnavailableError, ChurchError (church.errors)
+UnavailableError, ChurchError, ConflictError (church.errors)
 ├── StripeDownError     503, Stripe does not answer, or not in time: nobody is to wait for it
 ├── StripeRefusedError  502, Stripe understood and will not; ``is_missing`` where there is no such object
+├── PaymentsOffError    409, this site has no Stripe to ask
 └── NotOursError        never shown: an event about what this site does not sell
 """
 
 from __future__ import annotations
 
-from church.errors import ChurchError, UnavailableError
+from church.errors import ChurchError, ConflictError, UnavailableError
 
 _DOWN = "The payment service does not answer right now. Nothing was charged; please try again in a minute."
 _REFUSED = "The payment service refused this, and nothing was charged. Please try again later."
@@ -41,6 +42,13 @@ class StripeRefusedError(ChurchError):
     def reason(self) -> str:
         """For the log and for admins."""
         return f"Stripe refused: {self.code}" + (f" ({self.param})" if self.param else "")
+
+
+class PaymentsOffError(ConflictError):
+    """This site takes no payments."""
+
+    def __init__(self) -> None:
+        super().__init__("This site takes no payments right now.")
 
 
 class NotOursError(Exception):

@@ -18,7 +18,7 @@ from flask import current_app
 from church import telemetry
 from church.config import settings
 from church.services.billing_circuit import Circuit
-from church.services.billing_errors import StripeDownError, StripeRefusedError
+from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_socket import deadline, remaining
 from church.services.billing_transport import Transport
 
@@ -123,9 +123,14 @@ def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params
 
 
 def gateway() -> Gateway:
-    """The Stripe of the app in whose context this is called; connected at the first call, after any fork."""
+    """The Stripe of the app in whose context this is called; connected at the first call, after any fork.
+
+    Raises PaymentsOffError where there is none: the test till's key is not for Stripe's ears.
+    """
     found: Gateway | None = current_app.extensions.get("stripe")
     if found is None:
+        if not settings().payments:
+            raise PaymentsOffError
         made = StripeGateway(settings().stripe_key, settings().stripe_base)
         found = current_app.extensions.setdefault("stripe", made)
     return found

@@ -6,8 +6,7 @@ from church.config import settings
 from church.errors import ConflictError
 from church.extensions import db
 from church.services import billing_checkout_rows
-from church.services.billing_checkout import PaymentsOffError
-from church.services.billing_errors import StripeRefusedError
+from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_gateway import gateway
 from church.services.billing_membership import customer_of
 from church.services.sessions import SignedIn

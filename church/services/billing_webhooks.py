@@ -18,7 +18,7 @@ from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services import billing_inbox as inbox
 from church.services import billing_leaving, billing_projection
-from church.services.billing_errors import NotOursError, StripeDownError, StripeRefusedError
+from church.services.billing_errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_events import Incoming, MalformedError, parse, read
 from church.services.billing_gateway import gateway
 from church.services.billing_gather import Gatherer
@@ -71,8 +71,10 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
 def replay(event_id: int) -> Outcome:
     """Do a stored event again, whatever became of it; that changes nothing if all is well.
 
-    Raises LookupError where there is no such event, and what ``receive`` raises.
+    Raises LookupError where there is no such event, PaymentsOffError, and what ``receive`` raises.
     """
+    if not settings().payments:
+        raise PaymentsOffError
     with db.read() as session:
         row = session.get(StripeEvent, event_id)
         if row is None:

@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo
 from church.cli import church
 from church.extensions import db
 from church.models import StripeEvent, Subscription
+from tests.helpers import with_settings
 from tests.membership_fixture import Membership
 from tests.stripe_fixture import event
 
@@ -65,6 +66,18 @@ def test_replay_of_what_failed_does_all_of_it_once_stripe_answers(membership: Me
     assert run("replay", "--failed").output == "processed\n"
     assert membership.one(Subscription).status == "active"
     assert run("replay", "--failed").output == "No event waits.\n"
+
+
+@pytest.mark.parametrize("words", [("sync",), ("reconcile",), ("replay", "1"), ("replay", "--failed")])
+def test_commands_without_payments_say_so_and_call_nobody(
+    membership: Membership, run: Run, words: tuple[str, ...]
+) -> None:
+    before, attempts = len(membership.calls), membership.rows(StripeEvent)[0].attempts
+    membership.app.config["CHURCH"] = with_settings(membership.settings, environment="production")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert result.output == "Error: This site takes no payments: STRIPE_SECRET_KEY is not set.\n"
+    assert (len(membership.calls), membership.rows(StripeEvent)[0].attempts) == (before, attempts)
 
 
 @pytest.mark.parametrize("words", [(), ("evt_1", "--failed")])

@@ -20,6 +20,7 @@ from church.services.audit import Actor
 from church.services.billing_admin import CurrencyTotal, EventFailedError, UnknownEventError
 from church.services.billing_errors import StripeDownError
 from church.services.member_views import UnknownMemberError
+from tests.helpers import with_settings
 from tests.stripe_fixture import Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
@@ -142,6 +143,14 @@ def test_event_under_way_is_left_to_whoever_is_at_it(shop: Shop) -> None:
         session.execute(update(StripeEvent).values(leased_until=utc_now() - timedelta(seconds=1)))
     assert not billing_admin.event(number).under_way
     assert billing_admin.replay_event(number, CLI).status == "processed"
+
+
+def test_event_is_left_alone_where_there_are_no_payments(shop: Shop) -> None:
+    number, _ = _failed_event(shop)
+    shop.app.config["CHURCH"] = with_settings(shop.settings, environment="production")
+    with pytest.raises(billing.PaymentsOffError):
+        billing_admin.replay_event(number, CLI)
+    assert billing_admin.event(number).attempts == 1
 
 
 def test_event_that_is_done_changes_nothing_when_done_again(shop: Shop) -> None:

@@ -18,8 +18,9 @@ from flask import Flask
 from church.observability import metrics
 from church.services import billing_gateway
 from church.services.billing_circuit import Circuit
-from church.services.billing_errors import StripeDownError, StripeRefusedError
+from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_gateway import StripeGateway, every, gateway
+from tests.helpers import with_settings
 from tests.services_fixture import free_port
 
 Answer = tuple[int, dict[str, Any]]
@@ -196,3 +197,9 @@ def test_gateway_of_an_app_is_made_once_and_may_be_given(app: Flask) -> None:
         assert gateway() is gateway()
         app.extensions["stripe"] = given = StripeGateway("sk")
         assert gateway() is given
+
+
+def test_site_without_payments_has_no_stripe_to_call(app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], environment="production")
+    with app.app_context(), pytest.raises(PaymentsOffError):
+        gateway()
