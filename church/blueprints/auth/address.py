@@ -11,7 +11,7 @@ from church import identity
 from church.access import EVERYONE, SIGNED_IN, allow
 from church.answers import done, signed_in
 from church.blueprints.auth.account import show_account
-from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, sent, shown_again
+from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, bad_link, device, page, parsed, sent, shown_again
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import asked_again
 from church.errors import wants_json
@@ -44,7 +44,7 @@ def change_email() -> AnyResponse:
 def email_form(token: str) -> AnyResponse:
     """Asks for the press of a button, also in another browser."""
     if links.peek(token, Purpose.CHANGE_EMAIL) is None:
-        return _bad(token)
+        return bad_link("auth/email.html", token)
     return jsonify(state="ask") if wants_json() else page("auth/email.html", token=token, state="ask")
 
 
@@ -56,15 +56,7 @@ def confirm_email(token: str) -> AnyResponse:
     try:
         accounts.confirm_email(token, device())
     except LinkError:
-        return _bad(token)
+        return bad_link("auth/email.html", token)
     if identity.viewer() is not None:
         identity.renew()
     return done("Your new address is confirmed. Sign in with it from now on.", ACCOUNT)
-
-
-def _bad(token: str) -> Response:
-    if wants_json():
-        raise LinkError
-    response = page("auth/email.html", token=token, state="bad")
-    response.status_code = LinkError.status
-    return response

@@ -15,6 +15,7 @@ from church.answers import View
 from church.errors import ConflictError, FieldErrors, InvalidError, wants_json
 from church.forms import Fields, fields, safe_next
 from church.services.accounts import CredentialsError
+from church.services.links import LinkError
 from church.services.passwords import LONGEST
 from church.services.sessions import Device
 
@@ -86,6 +87,15 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
 def sent(what: str, words: str) -> AnyResponse:
     """A mail may be on its way; the answer is the same whether one is."""
     return make_response(jsonify(detail=words), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
+
+
+def bad_link(template: str, token: str) -> Response:
+    """The page of ``template`` on a link that opens nothing; programs get the LinkError itself."""
+    if wants_json():
+        raise LinkError
+    response = page(template, token=token, state="bad")
+    response.status_code = LinkError.status
+    return response
 
 
 def way_on(asked: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Response, jsonify, request, session
+from flask import jsonify, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity
 from church.access import EVERYONE, SIGNED_IN, allow
 from church.answers import actor, done, signed_in
-from church.blueprints.auth.answers import ACCOUNT, LOGIN, page, parsed, sent
+from church.blueprints.auth.answers import ACCOUNT, LOGIN, bad_link, page, parsed, sent
 from church.blueprints.auth.blueprint import bp
 from church.errors import wants_json
 from church.forms import safe_next
@@ -29,7 +29,7 @@ def verify_form(token: str) -> AnyResponse:
     """
     waiting = accounts.awaiting(token)
     if waiting is None:
-        return _bad(token)
+        return bad_link("auth/verify.html", token)
     if request.method == "GET" and session.get("registered") == waiting and not _looks_ahead():
         return _verify(token)
     if wants_json():
@@ -68,7 +68,7 @@ def _verify(token: str) -> AnyResponse:
     try:
         ref = accounts.verify(token, actor())
     except LinkError:
-        return _bad(token)
+        return bad_link("auth/verify.html", token)
     if session.get("registered") == ref:
         session.pop("registered")
     goal = safe_next(session.pop("next", ""))
@@ -77,14 +77,6 @@ def _verify(token: str) -> AnyResponse:
         return done("Your address is confirmed. Sign in to go on.", to)
     identity.renew()
     return done("Your address is confirmed. You are a member now.", goal or ACCOUNT)
-
-
-def _bad(token: str) -> Response:
-    if wants_json():
-        raise LinkError
-    response = page("auth/verify.html", token=token, state="bad")
-    response.status_code = LinkError.status
-    return response
 
 
 def _looks_ahead() -> bool:
