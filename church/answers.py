@@ -60,7 +60,6 @@ def as_data(value: Any) -> Any:
 
 def keep_private(response: Response) -> Response:
     """Let nobody keep the answer: it says who asks, or holds the token of a form."""
-    response.cache_control.private = True
-    response.cache_control.no_store = True
+    response.headers["Cache-Control"] = "private, no-store"
     response.vary.update(("Accept", "Cookie"))
     return response
