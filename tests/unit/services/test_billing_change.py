@@ -108,6 +108,8 @@ def test_months_and_years_of_one_plan_change_with_the_next_period(membership: Me
     member = membership.subscribed(user)
     assert preview(membership, member, FRIEND_YEAR).kind == "later"
     assert preview(membership, member, PATRON_YEAR).kind == "now"
+    yearly = membership.subscribed(membership.add("bea@church.example"), FRIEND_YEAR)
+    assert preview(membership, yearly, FRIEND).kind == "later"  # though the months of a year cost more
 
 
 def test_larger_plan_by_the_month_keeps_what_is_left_of_the_year(membership: Membership, user: User) -> None:
