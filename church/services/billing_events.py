@@ -71,7 +71,10 @@ class Incoming:
 def parse(raw: bytes) -> Incoming:
     """The event in ``raw``. Raises ValueError for what is no JSON object, MalformedError for one that is no event."""
     try:
-        payload = _storable(json.loads(raw))
+        text = raw.decode(json.detect_encoding(raw), "surrogatepass")
+        payload = json.loads(text, parse_float=_finite, parse_constant=_nothing)
+        if "\\u" in text or plain(text) != text:
+            payload = _storable(payload)  # seldom: to look at each part takes longer than to read them all
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(payload, dict):
@@ -118,6 +121,14 @@ def _storable(value: Any) -> Any:
         return {plain(name): _storable(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_storable(one) for one in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
     return value
+
+
+def _finite(number: str) -> float | None:
+    """No database takes the infinity that ``1e999`` is."""
+    value = float(number)
+    return value if isfinite(value) else None
+
+
+def _nothing(_name: str) -> None:
+    """What NaN and Infinity are, which are no JSON."""

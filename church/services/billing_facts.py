@@ -30,6 +30,8 @@ class Facts:
     products: dict[str, tuple[Obj, str]] = field(default_factory=dict)
     """With the plan of each."""
     prices: dict[str, Obj] = field(default_factory=dict)
+    sold: dict[str, tuple[Obj, Obj, str]] = field(default_factory=dict)
+    """Of each price that the subscriptions are to: price, product and plan, kept where that was never heard of."""
     gone_products: list[str] = field(default_factory=list)
     """Those that are deleted, or are no plan any more."""
     gone_prices: list[str] = field(default_factory=list)

@@ -153,12 +153,11 @@ class Gatherer(Fetcher):
             self.facts.prices[stripe_id] = price
 
     def _sold(self, subscription: Obj, plan: str) -> None:
-        """What a subscription is to, where that was never heard of: pages name it."""
+        """What a subscription is to: pages name it."""
         for item in rows(subscription, "items"):
             price, product = item.get("price") or {}, part(item, "price", "product")
-            if isinstance(product, dict) and plan_of_product(product) and not known.is_price(str(price.get("id"))):
-                self.facts.products[product["id"]] = product, plan
-                self.facts.prices[price["id"]] = price
+            if isinstance(product, dict) and plan_of_product(product):
+                self.facts.sold[price["id"]] = price, product, plan
 
     def _plan(self, subscription: Obj) -> str | None:
         """By its product's metadata, by what is known of the product, by what the subscription was before."""

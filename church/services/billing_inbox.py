@@ -15,7 +15,7 @@ from random import uniform
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import telemetry
@@ -33,6 +33,14 @@ _LONGEST_PAUSE = 0.2
 _LONGEST_REASON = 500
 _DONE = frozenset({EventState.PROCESSED.value, EventState.IGNORED.value})
 _OPEN = (EventState.RECEIVED.value, EventState.FAILED.value)
+
+_EVENTS: Any = StripeEvent.__table__
+# Made once, and of the table: for each event the ORM's way takes several times as long.
+_FINISH = (
+    update(_EVENTS)
+    .where(_EVENTS.c.id == bindparam("held_id"), _EVENTS.c.lease == bindparam("held_token"))
+    .returning(_EVENTS.c.id)
+)
 
 
 class LeaseLostError(Exception):
@@ -61,9 +69,6 @@ def claim(event: Incoming) -> Claim | Standing:
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
-    with db.read() as session:
-        if _standing(session, event.stripe_id) is Standing.DONE:
-            return Standing.DONE  # most redeliveries: not worth a turn to write
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"attempts": 1} | _lease(now)
@@ -107,22 +112,12 @@ def keep_ignored(event: Incoming, reason: str) -> bool:
         return add_once(session, StripeEvent, "stripe_id", row) is not None
 
 
-def finish(session: Session, held: Claim, state: EventState, reason: str | None = None) -> None:
+def finish(session: Session, held: Claim, state: EventState, now: datetime, reason: str | None = None) -> None:
     """Say in the caller's transaction what came of the event. Raises LeaseLostError, which undoes it."""
-    done = {"processed_at": database_now(session)} if state.value in _DONE else {}
-    statement = (
-        update(StripeEvent)
-        .where(StripeEvent.id == held.event_id, StripeEvent.lease == held.token)
-        .values(
-            state=state.value,
-            reason=reason[:_LONGEST_REASON] if reason else None,
-            lease=None,
-            leased_until=None,
-            **done,
-        )
-        .returning(StripeEvent.id)
-    )
-    if session.scalars(statement).one_or_none() is None:
+    came = {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
+    done = {"processed_at": now} if state.value in _DONE else {}
+    whose = {"held_id": held.event_id, "held_token": held.token}
+    if session.scalars(_FINISH, {**whose, **came, **done, "lease": None, "leased_until": None}).one_or_none() is None:
         raise LeaseLostError
 
 

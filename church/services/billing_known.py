@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 
 from church.extensions import db
 from church.models import Checkout, Customer, LedgerEntry, Price, Product, Subscription, User
 from church.services.billing_reading import ENDED
 
+# Asked for each event: made once, and of the table, for the ORM's way takes several times as long.
+_OWNER = select(Customer.__table__.c.user_id).where(Customer.__table__.c.stripe_id == bindparam("customer"))
+
 
 def owner_of_customer(stripe_id: str) -> int | None:
     """The member who is that customer."""
     with db.read() as session:
-        return session.scalars(select(Customer.user_id).where(Customer.stripe_id == stripe_id)).one_or_none()
+        owner: int | None = session.scalars(_OWNER, {"customer": stripe_id}).one_or_none()
+    return owner
 
 
 def user_of_ref(ref: str) -> int | None:

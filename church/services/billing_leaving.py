@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
@@ -21,6 +21,7 @@ from church.services.billing_gateway import gateway
 from church.services.billing_gather import Gatherer
 from church.services.billing_reading import ENDED
 
+_LEFT = select(User.__table__.c.id).where(User.__table__.c.id == bindparam("user"), User.deleted_at.is_not(None))
 _ATTEMPTS = 20  # with an hour between the later ones: a Stripe that is down for half a day is outlasted
 
 
@@ -77,9 +78,8 @@ def _fetch(stripe_id: str) -> Facts:
 def cancel_if_left(session: Session, facts: Facts) -> None:
     """Have a subscription cancelled that was begun by somebody who has left, as by a checkout that was still open."""
     living = [one for one, _ in facts.subscriptions.values() if one.get("status") not in ENDED]
-    user = session.get(User, facts.owner_id) if living else None
-    if user is not None and user.deleted_at is not None:
-        _enqueue(session, user.id)
+    if living and facts.owner_id is not None and session.scalars(_LEFT, {"user": facts.owner_id}).first():
+        _enqueue(session, facts.owner_id)
 
 
 def _enqueue(session: Session, user_id: int) -> None:

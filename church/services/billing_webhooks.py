@@ -14,6 +14,7 @@ from church import telemetry
 from church.config import settings
 from church.errors import UnavailableError
 from church.extensions import db
+from church.jobs_queue import database_now
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services import billing_inbox as inbox
@@ -127,8 +128,9 @@ def _process(event: Incoming, held: Claim) -> Outcome:
     customer = ref(part(event.payload, "data", "object", "customer"))
     facts = gatherer.about(event.object_kind or "", event.object_id or "", customer)
     with db.write() as session:
-        inbox.finish(session, held, EventState.PROCESSED)
-        applied = billing_projection.apply(session, facts)
+        now = database_now(session)
+        inbox.finish(session, held, EventState.PROCESSED, now)
+        applied = billing_projection.apply(session, facts, now)
         billing_leaving.cancel_if_left(session, facts)
     if applied.stale:
         log.info("newer facts are known", extra={"event": "stripe.stale", "count": applied.stale})
@@ -139,7 +141,7 @@ def _close(held: Claim, state: EventState, outcome: Outcome) -> Outcome:
     """Keep why it ended; a delivery that took over in the meantime has the last word."""
     try:
         with db.write() as session:
-            inbox.finish(session, held, state, outcome.reason)
+            inbox.finish(session, held, state, database_now(session), outcome.reason)
     except LeaseLostError:
         return Outcome("failed", 503, outcome.reason)
     return outcome
