@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from flask import Flask
@@ -16,7 +16,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models.user import Role, User
 from tests.helpers import with_settings
-from tests.people import add_user, client_of
+from tests.people import PASSWORD, add_user, client_of
 
 pytestmark = pytest.mark.services
 
@@ -31,6 +31,18 @@ STAND_INS = {
     "mail_id": "1",
     "event_id": "1",
     "grant_id": "1",
+}
+
+MACHINES = {"/stripe/webhook"}
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+FILLED_IN = {
+    "email": "eve@church.example",
+    "password": PASSWORD,
+    "current": PASSWORD,
+    "name": "Eve",
+    "token": "1.forged",
+    "role": "admin",
+    "all": "1",
 }
 
 # Every request asks for JSON and posts {}: what may be used and wants more than that answers 422.
@@ -195,6 +207,42 @@ def test_admin_area_under_another_spelling_is_never_a_members(
     for role in ("stranger", "unverified", "member"):
         for method in ("GET", "HEAD", "POST"):
             assert ask(client_of(site, crowd[role]), method, path) >= 300
+
+
+def test_browser_is_led_to_the_login_where_a_sign_in_is_needed_and_nowhere_else(
+    site: Flask, crowd: dict[str, User | None]
+) -> None:
+    pages = {path_of(rule): statuses for rule, method, statuses in lines() if method == "GET"}
+    for place, user in enumerate(crowd.values()):
+        client = client_of(site, user)
+        led = {path: client.get(path, headers=BROWSER) for path in pages}
+        to_login = {
+            path: (answer.status_code, answer.location)
+            for path, answer in led.items()
+            if (answer.location or "").startswith("/auth/login")
+        }
+        closed = [path for path, statuses in pages.items() if statuses[place] == 401]
+        assert to_login == {path: (303, f"/auth/login?next={quote(path, safe='')}") for path in closed}
+        shut = {path for path, statuses in pages.items() if statuses[place] == 403}
+        assert {path for path, answer in led.items() if answer.status_code == 403} == shut
+
+
+@pytest.mark.parametrize("token", [{}, {"csrf_token": ""}, {"csrf_token": "forged"}])
+def test_form_without_the_token_of_its_session_is_refused_to_every_role(
+    site: Flask, crowd: dict[str, User | None], token: dict[str, str]
+) -> None:
+    rules = [path_of(rule) for rule, method, _ in lines() if method == "POST" and rule not in MACHINES]
+    for user in crowd.values():
+        client = client_of(site, user)
+        for path in rules:
+            answer = client.post(path, data={**FILLED_IN, **token}, headers=BROWSER)
+            assert (path, answer.status_code, "The form was too old." in answer.text) == (path, 400, True)
+        assert user is None or client.get("/auth/account").status_code == 200  # also after what would have ended it
+
+
+def test_machines_that_need_no_token_are_those_that_show_a_signature(site: Flask) -> None:
+    exempt = {rule.rule for rule in site.url_map.iter_rules() if rule.endpoint in site.extensions["csrf_exempt"]}
+    assert exempt == MACHINES
 
 
 def test_method_override_changes_nothing(site: Flask, crowd: dict[str, User | None]) -> None:
