@@ -29,13 +29,16 @@ def test_main_with_a_taken_port_says_which_and_ends(settings, monkeypatch, capsy
     assert "CHURCH_TILL_BIND" in said
 
 
-def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("secret", ["whsec_x", ""])
+def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path, secret):
     strong = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"
     environment = {"CHURCH_ENV": "production", "SECRET_KEY": strong, "METRICS_TOKEN": strong[::-1]}
-    for name, value in {**environment, "CHURCH_INSTANCE": str(tmp_path), "STRIPE_WEBHOOK_SECRET": "whsec_x"}.items():
+    for name, value in {**environment, "CHURCH_INSTANCE": str(tmp_path), "STRIPE_WEBHOOK_SECRET": secret}.items():
         monkeypatch.setenv(name, value)
     assert main() == 1
-    assert "does not run in production" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "does not run in production" in said
+    assert "STRIPE_WEBHOOK_SECRET" not in said
     assert not (tmp_path / "till.db").exists()
 
 
