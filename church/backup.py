@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from church import backup_postgresql, backup_sqlite, migrations
+from church import backup_postgresql, backup_sign_ins, backup_sqlite, migrations
 from church.backup_archive import BackupError, Manifest, checksum, unpack, write_archive
 from church.config import Settings
 from church.engines import is_sqlite
@@ -22,9 +22,10 @@ __all__ = ["BackupError", "Manifest", "Restored", "backup", "restore"]
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, and where what it replaced is kept."""
+    """What was restored, how many sign-ins it held that were ended, and where what it replaced is kept."""
 
     manifest: Manifest
+    ended: int
     kept: tuple[Path, ...]
 
 
@@ -56,7 +57,8 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
     """Put database and pages of a backup in the place of the site's, which has to be stopped.
 
     Everything is checked before anything is changed; what is replaced is kept aside. ``force`` allows to replace
-    a database that holds something. Raises BackupError.
+    a database that holds something. Nobody is signed in afterwards, and no mailed link is good: some of the backup's
+    were ended or used since. Raises BackupError.
     """
     make_private(settings.instance)
     stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
@@ -66,11 +68,11 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
         _check_database(settings, manifest, stage, force=force)
         pages = _place_pages(settings, stage, stamp)
         try:
-            database = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
+            database, ended = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
         except BaseException:
             _take_back(settings.content, pages)
             raise
-    return Restored(manifest, tuple(path for path in (database, pages) if path))
+    return Restored(manifest, ended, tuple(path for path in (database, pages) if path))
 
 
 def _check(settings: Settings, manifest: Manifest) -> None:
@@ -93,11 +95,17 @@ def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, forc
         backup_postgresql.check_target(settings, force=force)
 
 
-def _replace_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str) -> Path | None:
+def _replace_database(
+    settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str
+) -> tuple[Path | None, int]:
+    """Where the old one is kept, if there was one, and how many sign-ins of the backup were ended."""
     if manifest.database == "sqlite":
-        return backup_sqlite.replace(settings, stage / backup_sqlite.MEMBER, force=force, stamp=stamp)
+        file = stage / backup_sqlite.MEMBER
+        ended = backup_sign_ins.end_in_file(file)
+        return backup_sqlite.replace(settings, file, force=force, stamp=stamp), ended
     dump = stage / backup_postgresql.MEMBER
-    return backup_postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
+    kept = backup_postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
+    return kept, backup_sign_ins.end_in_site(settings)
 
 
 @contextmanager

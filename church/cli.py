@@ -161,7 +161,7 @@ def restore(file: Path, force: bool) -> None:
     from church import backup as backups
 
     restored = backups.restore(load_settings(), file, force=force)
-    click.echo(f"Restored from {file}.")
+    click.echo(f"Restored from {file}. Its {restored.ended} sign-ins were ended, and its mailed links lead nowhere.")
     for kept in restored.kept:
         click.echo(f"What was there before is kept as {kept}.")
 

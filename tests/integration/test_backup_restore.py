@@ -15,13 +15,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from church import migrations
+from church import create_app, migrations
 from church.backup import BackupError, backup, restore
 from church.config import Settings
 from church.engines import is_sqlite, sqlite_path, upkeep_engine
 from church.extensions import db
-from church.models import PageText
+from church.models import PageText, User
+from church.models.link import Purpose
 from church.secrets import instance_secret
+from church.services import links, sessions
+from tests.helpers import with_settings
+from tests.people import add_user, sign_in
 from tests.services_fixture import site_settings, wait_until
 
 pytestmark = pytest.mark.services
@@ -149,6 +153,26 @@ def test_restore_over_a_filled_database_needs_force_and_keeps_the_old_aside(site
     assert len(kept) == 2
     assert all(path.exists() for path in kept)
     assert (kept[1] / "new.md").read_text() == "new"
+
+
+def test_restore_brings_no_sign_in_and_no_link_back(site: Settings, another: Settings, tmp_path: Path) -> None:
+    app = create_app(site)
+    ada = add_user(app, password_hash="x")
+    tokens = [sign_in(app, ada) for _ in range(2)]
+    with app.app_context():
+        with db.write() as session:
+            link = links.token_of(links.make(session, Purpose.RESET, user=ada), site.secret_keys)
+        assert links.peek(link, Purpose.RESET) is not None
+        db.dispose()
+    backup(site, tmp_path / "site.tar.gz")
+    assert restore(another, tmp_path / "site.tar.gz").ended == 2
+    restored = create_app(with_settings(another, secret_key=site.secret_key))
+    with restored.app_context():
+        assert [sessions.load(token) for token in tokens] == [None, None]
+        assert links.peek(link, Purpose.RESET) is None
+        with db.read() as session:
+            assert session.scalars(select(User.ref)).all() == [ada.ref]
+        db.dispose()
 
 
 def test_restore_while_the_site_runs_is_refused_and_changes_nothing(site: Settings, tmp_path: Path) -> None:

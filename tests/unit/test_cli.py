@@ -132,6 +132,7 @@ def test_backup_and_restore_tell_where_the_old_data_went(run, tmp_path: Path, se
     done = run("restore", str(file), "--force")
     assert done.exit_code == 0, done.output
     assert "is kept as" in done.output
+    assert "Its 0 sign-ins were ended" in done.output
 
 
 def test_run_with_a_port_that_is_taken_says_so_and_fails(run, monkeypatch):
