@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from church.config import settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
@@ -18,7 +20,7 @@ from church.services import money
 from church.services.billing_changing import Weighed, keep_plan, move_later, move_now, preview
 from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_membership import Holding, holding, product_of
-from church.services.billing_plans import price_for_sale
+from church.services.billing_plans import price_for_sale, price_named
 from church.services.billing_refresh import refresh
 from church.services.sessions import SignedIn
 
@@ -134,12 +136,19 @@ def _wish(member: SignedIn, stripe_price: str) -> _Wish:
         raise PaymentsOffError
     with db.read() as session:
         found = holding(session, member.user_id, utc_now(), settings().grace_days)
-        price = price_for_sale(session, stripe_price)
+        price = _price(session, found.subscription, stripe_price)
         product = product_of(session, price) if price is not None else None
     row = _changeable(found)
     if price is None or product is None or price.amount is None or price.currency != row.currency:
         raise FieldErrors({"price": "This plan is not for sale."})
     return _Wish(_kind(row, price), row, price, product)
+
+
+def _price(session: Session, row: Subscription | None, stripe_price: str) -> Price | None:
+    """One that the page offers to the subscriber, or the one that is paid now, which may be sold to nobody else."""
+    if row is not None and row.stripe_price == stripe_price:
+        return price_named(session, stripe_price)
+    return price_for_sale(session, stripe_price, row.currency if row is not None else None)
 
 
 def _changeable(found: Holding) -> Subscription:

@@ -78,11 +78,11 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
 def _order(member: SignedIn, stripe_price: str) -> _Order:
     """The member's open checkout, made if there is none."""
     with db.write() as session:
-        price = price_for_sale(session, stripe_price)
-        if price is None or price.amount is None:
-            raise FieldErrors({"price": "This plan is not for sale any more."})
         if living_of(session, member.user_id):
-            raise MemberAlreadyError
+            raise MemberAlreadyError  # before the price is looked at, which may be one in the currency of theirs
+        price = price_for_sale(session, stripe_price)
+        if price is None:
+            raise FieldErrors({"price": "This plan is not for sale any more."})
         pending = rows.pending(session, member.user_id)
         if pending is not None:
             raise PaidAlreadyError(pending.stripe_session or "")

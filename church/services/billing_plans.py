@@ -59,8 +59,23 @@ def plans(currency: str | None = None) -> list[PlanView]:
     nothing, and Stripe never changes the currency of a subscription. Raises DatabaseDownError, DatabaseBusyError.
     """
     with db.read() as session:
-        products = session.scalars(select(Product).where(Product.active)).all()
-        prices = session.scalars(select(Price).where(Price.active).order_by(Price.created_at, Price.id)).all()
+        return _offer(session, currency)
+
+
+def price_for_sale(session: Session, stripe_id: str, currency: str | None = None) -> Price | None:
+    """The price, if ``plans`` has it: what is active at Stripe and on no page may be somebody's special price."""
+    offered = {price.stripe_id for plan in _offer(session, currency) for price in plan.prices}
+    return price_named(session, stripe_id) if stripe_id in offered else None
+
+
+def price_named(session: Session, stripe_id: str) -> Price | None:
+    """The price, on offer or not."""
+    return session.scalars(select(Price).where(Price.stripe_id == stripe_id)).one_or_none()
+
+
+def _offer(session: Session, currency: str | None) -> list[PlanView]:
+    products = session.scalars(select(Product).where(Product.active)).all()
+    prices = session.scalars(select(Price).where(Price.active).order_by(Price.created_at, Price.id)).all()
     sold = {product.stripe_id for product in products}
     fit = [price for price in prices if price.stripe_product in sold and _is_simple(price)]
     chosen = _currency(fit, currency)
@@ -71,12 +86,6 @@ def plans(currency: str | None = None) -> list[PlanView]:
         PlanView(product.plan, product.name, product.description, tuple(map(str, product.features)), views)
         for product, views in found[:MOST_PLANS]
     ]
-
-
-def price_for_sale(session: Session, stripe_id: str) -> Price | None:
-    """The price, if it and its plan can be bought."""
-    query = select(Price).join(Product, Product.stripe_id == Price.stripe_product)
-    return session.scalars(query.where(Price.stripe_id == stripe_id, Price.active, Product.active)).one_or_none()
 
 
 def _is_simple(price: Price) -> bool:

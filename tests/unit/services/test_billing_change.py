@@ -181,6 +181,24 @@ def test_who_has_nothing_to_change_is_told_why(membership: Membership, user: Use
         preview(membership, member, PATRON)
 
 
+def test_change_is_to_what_the_page_offers_and_back_to_what_is_paid_though_nobody_else_can_buy_it(
+    membership: Membership, user: User
+) -> None:
+    member = membership.subscribed(user)
+    stripe = membership.till.stripe.v1
+    wish: Any = {"product": "prod_patron", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "week"}}
+    hidden = stripe.prices.create(wish).id
+    stripe.prices.create({**wish, "product": "prod_friend", "unit_amount": 600, "recurring": {"interval": "month"}})
+    membership.tell()
+    with pytest.raises(FieldErrors):
+        change(membership, member, hidden, 0)
+    change(membership, member, FRIEND_YEAR)
+    stripe.prices.update(FRIEND, {"active": False})
+    membership.tell()
+    assert change(membership, member, FRIEND).kind == "keep"
+    assert membership.status(user).next_price is None
+
+
 def test_plan_is_not_changed_while_a_payment_is_open(membership: Membership, user: User) -> None:
     member = membership.subscribed(user, card="fails_later")
     membership.till.operate("clock", days="32")

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from church.errors import FieldErrors
 from church.extensions import db
-from church.models import Checkout, Customer
+from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
 from church.models.checkout import CheckoutState
 from church.services import billing
@@ -149,6 +149,31 @@ def test_price_that_was_taken_off_is_refused(membership: Membership) -> None:
     membership.tell()
     with pytest.raises(FieldErrors):
         membership.start(membership.as_signed_in(membership.add()))
+
+
+@pytest.mark.parametrize("which", ["older", "week", "quarter", "euros", "fourth plan"])
+def test_price_that_stripe_has_and_no_page_offers_is_refused(membership: Membership, which: str) -> None:
+    make = membership.till.stripe.v1
+    recurring: dict[str, Any] = {"interval": "week" if which == "week" else "month"}
+    if which == "quarter":
+        recurring["interval_count"] = 3
+    product, currency = "prod_patron", "eur" if which == "euros" else "usd"
+    if which == "fourth plan":
+        for order in ("3", "4"):
+            words: Any = {"name": order, "metadata": {"church_plan": f"plan{order}", "church_order": order}}
+            product = make.products.create(words).id
+            wish: Any = {"product": product, "currency": "usd", "unit_amount": 9000, "recurring": recurring}
+            price = make.prices.create(wish).id
+    else:
+        wish = {"product": product, "currency": currency, "unit_amount": 1, "recurring": recurring}
+        price = make.prices.create(wish).id
+    if which == "older":
+        make.prices.create({**wish, "unit_amount": 1500})
+    membership.tell()
+    assert any(row.stripe_id == price and row.active for row in membership.rows(Price))
+    with pytest.raises(FieldErrors):
+        membership.start(membership.as_signed_in(membership.add()), price)
+    assert membership.rows(Checkout) == []
 
 
 def test_customer_that_stripe_has_no_more_is_forgotten_and_the_checkout_begins_without(membership: Membership) -> None:
