@@ -45,6 +45,9 @@ OPEN = {
     "/auth/verify/<token>",
     "/auth/email/<token>",
     "/auth/first-admin/<token>",
+    "/stripe/pricing",
+    "/stripe/cancel",
+    "/stripe/webhook",
 }
 
 
