@@ -1,4 +1,4 @@
-"""The end of an account: its row is emptied, what hangs on it is deleted, the audit log keeps that it was."""
+"""The end of an account: its row is emptied, what hangs on it is deleted, the audit log keeps that it was, and not where."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def empty(session: Session, user: User) -> None:
     sessions.end_all(session, user.id)
     mails.withdraw(session, user.id)
     session.execute(delete_from(Link).where(Link.user_id == user.id))
+    audit.forget_addresses(session, user.id)
     user.email = user.email_key = user.password_hash = None
     user.name, user.role = "", Role.MEMBER.value
     user.deleted_at = utc_now()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from church import telemetry
@@ -89,6 +89,16 @@ def record_by(session: Session, action: str, actor: Actor, subject_id: int | Non
         address=actor.address,
         **detail,
     )
+
+
+def forget_addresses(session: Session, user_id: int) -> None:
+    """Take out where somebody was when they did something with their own account, in the caller's write transaction.
+
+    What they did to others, as an admin, and what admins did to them keeps its address: somebody answers for it.
+    """
+    by_themselves = or_(AuditEntry.actor_id == user_id, AuditEntry.actor_id.is_(None))
+    own = update(AuditEntry).where(AuditEntry.subject_id == user_id, by_themselves)
+    session.execute(own.values(address=None).execution_options(synchronize_session=False))
 
 
 def entries(

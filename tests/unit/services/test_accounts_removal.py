@@ -11,9 +11,9 @@ from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Link, Mail, SignIn, User
 from church.models.base import utc_now
-from church.services import account_parts, account_removal, accounts, sessions
+from church.services import account_parts, account_removal, accounts, audit, sessions
 from church.services.account_attempts import CredentialsError
-from church.services.audit import entries
+from church.services.audit import Actor, entries
 from tests.accounts_fixture import (
     DEVICE,
     EMAIL,
@@ -75,6 +75,19 @@ def test_deletion_is_told_by_a_last_mail_and_stays_in_the_audit_log() -> None:
     [entry] = entries(action="account.deleted")
     assert entry.subject is not None
     assert (entry.subject.ref, entry.subject.name) == (user.ref, "")
+
+
+def test_deletion_leaves_no_trace_of_where_its_member_was() -> None:
+    user, boss = member(), admin()
+    me = signed_in()
+    assert [entry.address for entry in entries(subject_ref=user.ref)].count(DEVICE.address) >= 2
+    with db.write() as session:
+        audit.record_by(session, "member.promoted", Actor(boss.id, address="198.51.100.9"), user.id)
+        audit.record_by(session, "member.demoted", Actor(user.id, address=DEVICE.address), boss.id)
+    accounts.delete(me, PASSWORD, DEVICE)
+    kept = {entry.action: entry.address for entry in entries(subject_ref=user.ref) if entry.address}
+    assert kept == {"member.promoted": "198.51.100.9"}
+    assert [entry.address for entry in entries(action="member.demoted")] == [DEVICE.address]
 
 
 def test_address_of_a_deleted_account_is_free_again() -> None:
