@@ -1,4 +1,4 @@
-"""The end of an account: its row is emptied, what hangs on it is deleted, the audit log keeps that it was, and not where."""
+"""The end of an account: its row is emptied, what hangs on it deleted; the audit log keeps that it was, not where."""
 
 from __future__ import annotations
 
