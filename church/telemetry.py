@@ -209,8 +209,11 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
 
 
 @contextmanager
-def outbound(service: str) -> Iterator[None]:
-    """Time a call that leaves the process; what it raises goes on, told apart as a timeout or a failure."""
+def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
+    """Time a call that leaves the process; what it raises goes on, told apart as a timeout, a refusal or a failure.
+
+    ``is_refusal`` says of what was raised that the service works and said no, as to a card without money.
+    """
     started = time.perf_counter()
     outcome = "failed"
     try:
@@ -218,6 +221,9 @@ def outbound(service: str) -> Iterator[None]:
         outcome = "success"
     except TimeoutError:
         outcome = "timeout"
+        raise
+    except Exception as error:
+        outcome = "refused" if is_refusal(error) else "failed"
         raise
     finally:
         _observe_outbound(service, outcome, time.perf_counter() - started)

@@ -92,7 +92,7 @@ STRIPE_EVENTS = (
 """What the site does something about; any other type is ``other``."""
 WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
 OUTBOUND_SERVICES = ("smtp", "stripe")
-OUTBOUND_OUTCOMES = ("success", "failed", "timeout")
+OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
 http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)

@@ -24,6 +24,7 @@ from church.services.billing_transport import Transport
 
 Obj = dict[str, Any]
 
+_OUR_KEY = frozenset({401, 403})
 BUDGET = 5.0  # seconds for one call, its repetition included
 _REPEATABLE = 1.0  # seconds that must be left for a repetition, before which the SDK pauses for half of one
 
@@ -83,7 +84,7 @@ class StripeGateway:
         """See ``Gateway``."""
         self._circuit.check()
         try:
-            with telemetry.outbound("stripe"), deadline(BUDGET):
+            with telemetry.outbound("stripe", _is_refusal), deadline(BUDGET):
                 answer = _translated(self._client, method, ids, key, params)
         except (StripeDownError, TimeoutError) as error:
             self._circuit.failed(str(error.__cause__ or error)[:200])
@@ -112,6 +113,11 @@ def _translated(client: stripe.StripeClient, method: str, ids: tuple[str, ...], 
         param = getattr(error, "param", None)
         raise StripeRefusedError(error.code or type(error).__name__, param, error.http_status) from error
     return answer
+
+
+def _is_refusal(error: Exception) -> bool:
+    """A card without money, a customer who is gone: Stripe works. A key that it does not take is trouble of ours."""
+    return isinstance(error, StripeRefusedError) and error.http_status not in _OUR_KEY
 
 
 def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params: Obj) -> Obj:

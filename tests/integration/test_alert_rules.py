@@ -41,6 +41,7 @@ HEALTHY = {
     'stripe_subscriptions_active{instance="a",plan="friend",status="active"}': "30x100",
     STRIPE % "success": "0+3x60",
     STRIPE % "failed": "0+1x60",
+    STRIPE % "refused": "0+9x60",
     "mail_pending": "0 2 0 1 0 3 0x54",
     'jobs_pending{kind="mails.send"}': "0 30 0x58",
     'jobs_dead{kind="mails.send",instance="a"}': "0 1 0x58",

@@ -116,11 +116,22 @@ def test_call_for_what_is_not_there_is_refused_as_missing() -> None:
 
 def test_call_that_is_refused_says_the_code_and_nothing_of_the_message() -> None:
     error = {"type": "card_error", "code": "card_declined", "message": "ann@example.org has no money"}
+    before = _count("refused"), _count("failed")
     with serving(lambda *_: (402, {"error": error})) as server, pytest.raises(StripeRefusedError) as refused:
         StripeGateway("sk", server.base).call("subscriptions.update", "sub_1")
+    assert (_count("refused"), _count("failed")) == (before[0] + 1, before[1])
     assert not refused.value.is_missing
     assert "ann" not in str(refused.value) + refused.value.reason
     assert refused.value.status == 502
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_key_that_stripe_does_not_take_is_a_failure_of_ours(status: int) -> None:
+    before = _count("refused"), _count("failed")
+    error = {"error": {"type": "invalid_request_error"}}
+    with serving(lambda *_: (status, error)) as server, pytest.raises(StripeRefusedError):
+        StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
+    assert (_count("refused"), _count("failed")) == (before[0], before[1] + 1)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
