@@ -17,7 +17,7 @@ from church.extensions import db
 from church.models import Price, Product, Subscription
 from church.models.base import utc_now
 from church.services import money
-from church.services.billing_changing import Weighed, keep_plan, move_later, move_now, preview
+from church.services.billing_changing import ChangeLostError, Weighed, keep_plan, move_later, move_now, preview
 from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_membership import Holding, holding, product_of
 from church.services.billing_plans import price_for_sale, price_named
@@ -96,22 +96,27 @@ def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
 def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
     """Do it, for the amount that was shown for the moment ``at``.
 
-    Raises what ``preview_change`` raises, ConflictError when that was too long ago, CardRefusedError.
+    Raises what ``preview_change`` raises, ConflictError when that was too long ago, CardRefusedError,
+    ChangeLostError.
     """
     wish = _wish(member, stripe_price)
     if abs(_moment(wish.row) - at) > FRESH:
         raise ConflictError(_STALE)
     try:
         if wish.kind == "now":
-            move_now(wish.row, stripe_price, at)
+            move_now(wish.row, stripe_price, at, wish.former)
         elif wish.kind == "later":
-            move_later(wish.row, wish.price)
+            move_later(wish.row, wish.price, wish.former)
         else:
             keep_plan(wish.row)
+    except ChangeLostError:
+        refresh(wish.row.stripe_id)
+        raise
     except StripeRefusedError as error:
+        fresh = refresh(wish.row.stripe_id)  # what was to come has another schedule by now
         if error.http_status == 402:
             raise CardRefusedError from error
-        if refresh(wish.row.stripe_id):
+        if fresh:
             raise ConflictError(_ELSEWHERE) from error  # it was changed at Stripe, and is known as it is by now
         raise
     refresh(wish.row.stripe_id)
@@ -124,6 +129,8 @@ class _Wish:
     row: Subscription
     price: Price
     product: Product
+    former: Price | None
+    """What was to come so far."""
 
     @property
     def when(self) -> datetime | None:
@@ -138,10 +145,12 @@ def _wish(member: SignedIn, stripe_price: str) -> _Wish:
         found = holding(session, member.user_id, utc_now(), settings().grace_days)
         price = _price(session, found.subscription, stripe_price)
         product = product_of(session, price) if price is not None else None
+        next_price = found.subscription.next_price if found.subscription is not None else None
+        former = price_named(session, next_price) if next_price else None
     row = _changeable(found)
     if price is None or product is None or price.amount is None or price.currency != row.currency:
         raise FieldErrors({"price": "This plan is not for sale."})
-    return _Wish(_kind(row, price), row, price, product)
+    return _Wish(_kind(row, price), row, price, product, former)
 
 
 def _price(session: Session, row: Subscription | None, stripe_price: str) -> Price | None:

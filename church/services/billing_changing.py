@@ -5,13 +5,34 @@ Sources: https://docs.stripe.com/billing/subscriptions/prorations and .../subscr
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from church.errors import ConflictError, UnavailableError
 from church.models import Price, Subscription
+from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_gateway import Obj, gateway
 from church.services.billing_reading import moment, part, ref, rows
+
+log = logging.getLogger("church.stripe")
+
+_LOST = "The change that was to come is gone, and your plan stays as it is. Please choose a plan once more."
+_LOST_BY_CARD = f"Your card was declined. {_LOST}"
+_UNSURE = (
+    "The payment service does not answer right now. Please look at your membership in a minute: "
+    "the change that was to come may be gone."
+)
+
+
+class ChangeLostError(ConflictError):
+    """A change was refused, and the one that was to come before it could not be put back."""
+
+    def __init__(self, *, by_card: bool) -> None:
+        super().__init__(_LOST_BY_CARD if by_card else _LOST)
 
 
 @dataclass(frozen=True)
@@ -48,53 +69,93 @@ def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
     )
 
 
-def move_now(row: Subscription, stripe_price: str, at: int) -> None:
-    """Change at once and pay the difference; if the card does not, nothing changes (a refusal with status 402)."""
-    _release(row)
+def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None) -> None:
+    """Change at once and pay the difference; if the card does not, nothing changes (a refusal with status 402).
+
+    ``former`` is what was to come so far. Raises ChangeLostError beside what Stripe raises, as ``move_later`` does.
+    """
     in_trial = row.status == "trialing"
     when: Obj = {"proration_behavior": "none"} if in_trial else {
         "proration_behavior": "always_invoice",
         "proration_date": at,
     }  # fmt: skip
-    gateway().call(
-        "subscriptions.update",
-        row.stripe_id,
-        items=[_item(row, stripe_price)],
-        payment_behavior="error_if_incomplete",
-        **when,
-    )
+    with _in_place_of(row, former):
+        gateway().call(
+            "subscriptions.update",
+            row.stripe_id,
+            items=[_item(row, stripe_price)],
+            payment_behavior="error_if_incomplete",
+            **when,
+        )
 
 
-def move_later(row: Subscription, price: Price) -> None:
-    """Change when the period ends, by a schedule that then lets the subscription go on without it."""
-    _release(row)
-    made = gateway().call("subscription_schedules.create", from_subscription=row.stripe_id)
-    running: Obj = made["phases"][0]
-    discounts = _discounts(running)
-    gateway().call(
-        "subscription_schedules.update",
-        made["id"],
-        end_behavior="release",
-        phases=[
-            {
-                "items": [{"price": row.stripe_price, "quantity": row.quantity}],
-                "start_date": running["start_date"],
-                "end_date": running["end_date"],
-                **discounts,
-            },
-            {
-                "items": [{"price": price.stripe_id, "quantity": row.quantity}],
-                "duration": {"interval": price.interval, "interval_count": price.interval_count},
-                "proration_behavior": "none",
-                **discounts,
-            },
-        ],
-    )
+def move_later(row: Subscription, price: Price, former: Price | None) -> None:
+    """Change when the period ends, in place of what was to come so far (``former``)."""
+    with _in_place_of(row, former):
+        _schedule(row, price)
 
 
 def keep_plan(row: Subscription) -> None:
     """Take back a change that was to come."""
     _release(row)
+
+
+@contextmanager
+def _in_place_of(row: Subscription, former: Price | None) -> Iterator[None]:
+    """Without the schedule, which stands in the way of any other change; put back where that change is refused."""
+    _release(row)
+    try:
+        yield
+    except StripeRefusedError as error:
+        if former is not None and row.stripe_schedule is not None and not _put_back(row, former):
+            raise ChangeLostError(by_card=error.http_status == 402) from error
+        raise
+    except StripeDownError as error:
+        if former is not None and row.stripe_schedule is not None:
+            raise StripeDownError(_UNSURE) from error  # it may have been done: nothing can be put back
+        raise
+
+
+def _put_back(row: Subscription, former: Price) -> bool:
+    try:
+        _schedule(row, former)
+    except (StripeRefusedError, UnavailableError) as error:
+        facts = {"stripe_id": row.stripe_id, "reason": getattr(error, "reason", type(error).__name__)}
+        log.warning("change to come is lost", extra={"event": "stripe.change_lost", **facts})
+        return False
+    return True
+
+
+def _schedule(row: Subscription, price: Price) -> None:
+    """Change when the period ends, by a schedule that then lets the subscription go on without it."""
+    made = gateway().call("subscription_schedules.create", from_subscription=row.stripe_id)
+    try:
+        gateway().call(
+            "subscription_schedules.update", made["id"], end_behavior="release", phases=_phases(row, price, made)
+        )
+    except StripeRefusedError:
+        gateway().call("subscription_schedules.release", made["id"])  # with nothing to come it is only in the way
+        raise
+
+
+def _phases(row: Subscription, price: Price, made: Obj) -> list[Obj]:
+    """What is paid now until the period ends, and then ``price``."""
+    running: Obj = made["phases"][0]
+    discounts = _discounts(running)
+    return [
+        {
+            "items": [{"price": row.stripe_price, "quantity": row.quantity}],
+            "start_date": running["start_date"],
+            "end_date": running["end_date"],
+            **discounts,
+        },
+        {
+            "items": [{"price": price.stripe_id, "quantity": row.quantity}],
+            "duration": {"interval": price.interval, "interval_count": price.interval_count},
+            "proration_behavior": "none",
+            **discounts,
+        },
+    ]
 
 
 def _item(row: Subscription, stripe_price: str) -> Obj:

@@ -10,7 +10,8 @@ from church.errors import ConflictError, FieldErrors
 from church.models import LedgerEntry, User
 from church.services import billing
 from church.services.billing_change import FRESH, CardRefusedError
-from church.services.billing_errors import StripeDownError
+from church.services.billing_changing import ChangeLostError
+from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.sessions import SignedIn
 from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, PATRON_YEAR, Membership
 
@@ -140,6 +141,79 @@ def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: Us
     assert (status.price, status.state) == (FRIEND, "active")
 
 
+def refuse(membership: Membership, monkeypatch: pytest.MonkeyPatch, method: str, times: int = 1, **error: Any) -> None:
+    """Let Stripe refuse the first ``times`` calls of a method, or not answer them."""
+    real, left = membership.gateway.call, [times]
+
+    def call(name: str, *ids: str, key: str | None = None, **params: Any) -> Any:
+        if name == method and left[0]:
+            left[0] -= 1
+            raise StripeRefusedError("refused", None, 400) if not error else error["with_"]
+        return real(name, *ids, key=key, **params)
+
+    monkeypatch.setattr(membership.gateway, "call", call)
+
+
+def test_declined_change_leaves_the_one_that_is_to_come(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, FRIEND_YEAR)
+    at = preview(membership, member, PATRON).at
+    membership.till.operate("knobs", decline="on")
+    with pytest.raises(CardRefusedError):
+        change(membership, member, PATRON, at)
+    assert membership.status(user).next_price == FRIEND_YEAR  # known before any webhook
+    membership.tell()
+    assert membership.status(user).next_price == FRIEND_YEAR
+    membership.till.operate("knobs", decline="")
+    assert change(membership, member, FRIEND).kind == "keep"  # by the schedule that is there now
+
+
+@pytest.mark.parametrize("by_card", [True, False])
+def test_change_to_come_that_cannot_be_put_back_is_said_to_be_gone(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch, by_card: bool
+) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, FRIEND_YEAR)
+    at = preview(membership, member, PATRON).at
+    if by_card:
+        membership.till.operate("knobs", decline="on")
+    else:
+        refuse(membership, monkeypatch, "subscriptions.update")
+    refuse(membership, monkeypatch, "subscription_schedules.create")
+    with pytest.raises(ChangeLostError, match="is gone") as raised:
+        change(membership, member, PATRON, at)
+    assert ("card" in str(raised.value)) is by_card
+    assert membership.status(user).next_price is None
+
+
+def test_later_change_that_is_refused_leaves_the_one_before_and_no_empty_schedule(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user, PATRON_YEAR)
+    membership.till.operate("clock", days="15")  # beyond the trial
+    membership.tell()
+    with monkeypatch.context() as patch:
+        refuse(membership, patch, "subscription_schedules.update")
+        with pytest.raises(ConflictError):
+            change(membership, member, FRIEND)
+    assert subscription(membership)["schedule"] is None
+    change(membership, member, FRIEND)
+    refuse(membership, monkeypatch, "subscription_schedules.update")
+    with pytest.raises(ConflictError):
+        change(membership, member, FRIEND_YEAR)
+    assert membership.status(user).next_price == FRIEND
+
+
+def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, FRIEND_YEAR)
+    refuse(membership, monkeypatch, "subscriptions.update", with_=StripeDownError())
+    with pytest.raises(StripeDownError, match="may be gone"):
+        change(membership, member, PATRON)
+
+
 def test_second_press_of_the_button_pays_once(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     at = preview(membership, member, PATRON).at
@@ -185,8 +259,8 @@ def test_change_is_to_what_the_page_offers_and_back_to_what_is_paid_though_nobod
     membership: Membership, user: User
 ) -> None:
     member = membership.subscribed(user)
-    stripe = membership.till.stripe.v1
-    wish: Any = {"product": "prod_patron", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "week"}}
+    stripe: Any = membership.till.stripe.v1
+    wish = {"product": "prod_patron", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "week"}}
     hidden = stripe.prices.create(wish).id
     stripe.prices.create({**wish, "product": "prod_friend", "unit_amount": 600, "recurring": {"interval": "month"}})
     membership.tell()

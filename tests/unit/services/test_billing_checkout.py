@@ -153,16 +153,16 @@ def test_price_that_was_taken_off_is_refused(membership: Membership) -> None:
 
 @pytest.mark.parametrize("which", ["older", "week", "quarter", "euros", "fourth plan"])
 def test_price_that_stripe_has_and_no_page_offers_is_refused(membership: Membership, which: str) -> None:
-    make = membership.till.stripe.v1
+    make: Any = membership.till.stripe.v1
     recurring: dict[str, Any] = {"interval": "week" if which == "week" else "month"}
     if which == "quarter":
         recurring["interval_count"] = 3
     product, currency = "prod_patron", "eur" if which == "euros" else "usd"
     if which == "fourth plan":
         for order in ("3", "4"):
-            words: Any = {"name": order, "metadata": {"church_plan": f"plan{order}", "church_order": order}}
+            words = {"name": order, "metadata": {"church_plan": f"plan{order}", "church_order": order}}
             product = make.products.create(words).id
-            wish: Any = {"product": product, "currency": "usd", "unit_amount": 9000, "recurring": recurring}
+            wish = {"product": product, "currency": "usd", "unit_amount": 9000, "recurring": recurring}
             price = make.prices.create(wish).id
     else:
         wish = {"product": product, "currency": currency, "unit_amount": 1, "recurring": recurring}
