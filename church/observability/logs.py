@@ -23,6 +23,9 @@ from church.observability.sinks import ConsoleSink, Dropped, FileSink, Sink
 HANDLER = "church"
 Context = Callable[[], dict[str, Any]]
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "color_message"}
+# Below a warning flask-limiter says every 429, which telemetry has told already; stripe's SDK and what HTTP clients are
+# made of log addresses, headers and bodies, which hold what members typed.
+_TALKERS = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
 _COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 
 
@@ -159,9 +162,8 @@ def install(handler: Handler, level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    logging.getLogger("alembic").setLevel("WARNING")
-    logging.getLogger("werkzeug").setLevel("WARNING")
-    logging.getLogger("flask-limiter").setLevel("WARNING")  # a line for every 429, which telemetry has told already
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     sys.excepthook = _log_uncaught
 
 

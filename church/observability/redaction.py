@@ -34,7 +34,7 @@ _SECRET_LOOKS = re.compile(
     rf"|(?P<link>{MAILED_LINK}){LINK_REST}"
     r"|(?<!\d)\d{1,18}\.[\w-]{43}(?![\w-])"  # the token alone: a number and 256 bits in base64
     r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
-    r"|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
+    r"|(?:[\w.+-]|%2b){1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
     r"|\b\d(?:[ -]?\d){12,39}\b",
     re.IGNORECASE,
 )

@@ -18,6 +18,7 @@ from church.observability.logs import RecordFormatter
 from church.observability.redaction import HIDDEN, MAX_VALUE
 from church.observability.requests import Observation
 from tests.helpers import STATIC, ListSink
+from tests.membership_fixture import Membership
 
 HOSTILE = 'a\nb\r\nc\x00d\x1b[31me\u2028f\u2029g\x85h\x7fi\ud800j\udfffk"l\\m\tn\U0001f600o'
 SPEC_ORDER = [
@@ -260,7 +261,7 @@ def root() -> Iterator[logging.Logger]:
     """The root logger, put back as it was."""
     logger = logging.getLogger()
     before = logger.handlers[:], logger.level, sys.excepthook
-    names = ("gunicorn.error", "gunicorn.access", "werkzeug", "alembic")
+    names = ("gunicorn.error", "gunicorn.access", *logs._TALKERS)
     levels = {name: logging.getLogger(name).level for name in names}
     yield logger
     logger.handlers[:], sys.excepthook = before[0], before[2]
@@ -304,6 +305,30 @@ def test_install_logs_at_its_level(root: logging.Logger) -> None:
     logging.getLogger("anyone").info("quiet")
     logging.getLogger("anyone").warning("loud")
     assert [found["message"] for found in sink.records] == ["loud"]
+
+
+@pytest.mark.parametrize("name", ["stripe", "urllib3.connectionpool", "requests", "alembic", "werkzeug"])
+def test_install_keeps_bodies_and_addresses_that_libraries_tell_out_at_every_level(
+    root: logging.Logger, name: str
+) -> None:
+    sink, _ = installed("DEBUG")
+    logging.getLogger(name).debug("Post details post_data=b'customer_email=...'")
+    logging.getLogger(name).info("Request to Stripe api")
+    logging.getLogger(name).warning("loud")
+    assert [found["message"] for found in sink.records] == ["loud"]
+    quieter, _ = installed("ERROR")
+    logging.getLogger(name).warning("not asked for")
+    assert quieter.records == []
+
+
+def test_calls_to_stripe_are_not_logged_with_what_members_typed(root: logging.Logger, membership: Membership) -> None:
+    sink, _ = installed("DEBUG")
+    membership.start(membership.as_signed_in(membership.add("ada.of.the.log@church.example")))
+    logging.getLogger("church.test").debug("the end")
+    told = b"".join(sink.lines).decode()
+    assert "the end" in told
+    assert "Request to Stripe" not in told
+    assert "customer_email" not in told
 
 
 def test_exception_that_nobody_caught_is_logged_and_an_interrupt_is_not(root: logging.Logger) -> None:

@@ -86,6 +86,8 @@ def test_field_of_another_name_is_shown(name: str) -> None:
         ("cannot reach postgresql://church:hunter2@db/x", f"cannot reach postgresql://church:{HIDDEN}@db/x"),
         ("redis://:hunter2@cache/0", f"redis://:{HIDDEN}@cache/0"),
         ("mail to jane.doe+x@mail.example.org failed", f"mail to {HIDDEN} failed"),
+        ("customer_email=jane.doe%2Bx%40mail.example.org&n=1", f"customer_email={HIDDEN}&n=1"),
+        ("?q=jane%40mail.example.org", f"?q={HIDDEN}"),
         (f"card {CARD}.", f"card {HIDDEN}."),
         ("card 4242 4242 4242 4242 declined", f"card {HIDDEN} declined"),
         ("card 4242-4242-4242-4242", f"card {HIDDEN}"),
@@ -199,7 +201,8 @@ def test_collections_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["eyJ-", "eyJ.", "a@", "a.", "token", "token=", "1 ", "1", "12345678901234 ", "://a:", "t=1", "bearer ", "cookie",
+    ["eyJ-", "eyJ.", "a@", "a%40", "%2b", "a%2",
+     "a.", "token", "token=", "1 ", "1", "12345678901234 ", "://a:", "t=1", "bearer ", "cookie",
      "auth/", "auth/verify/", "auth/reset//", "1." + "a" * 42],
 )  # fmt: skip
 def test_hostile_text_is_looked_at_in_its_first_part_alone(unit: str) -> None:
