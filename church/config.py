@@ -258,7 +258,9 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
+    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and str(info.field_name).startswith("stripe_"):
+            value = value.strip()  # pasted from a dashboard; a blank would be part of the key
         return None if value == "" else value
 
     @field_validator("instance", "log_dir", "content", mode="before")
@@ -283,6 +285,7 @@ class Settings(BaseSettings):
             for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
             if (problem := weakness(value.get_secret_value() if value else ""))
         ]
+        problems += self._weak_webhook_secrets()
         if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
             problems.append(
                 "STRIPE_WEBHOOK_SECRET: missing; it is shown with the webhook endpoint in Stripe's dashboard"
@@ -292,6 +295,15 @@ class Settings(BaseSettings):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _weak_webhook_secrets(self) -> list[str]:
+        """Whoever guesses one can tell the site of payments that never were."""
+        given = {
+            "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
+            "STRIPE_WEBHOOK_SECRET_PREVIOUS": self.stripe_webhook_secret_previous,
+        }
+        found = {name: weakness(value.get_secret_value()) for name, value in given.items() if value is not None}
+        return [f"{name}: {problem}" for name, problem in found.items() if problem]
 
     def _own_secret(self, name: str) -> str:
         try:

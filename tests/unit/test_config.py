@@ -187,6 +187,49 @@ def test_production_with_strong_secrets_starts(tmp_path: Path) -> None:
     assert settings.secret_key.get_secret_value() == STRONG
 
 
+REAL_ONES = {"SECRET_KEY": STRONG, "METRICS_TOKEN": STRONG, "STRIPE_SECRET_KEY": "sk_live_1"}
+WHSEC = "whsec_5WbX5kEWLlfzsGNjH64I8lOOqB6e8FH9"  # as long as Stripe's
+
+
+@pytest.mark.parametrize("name", ["STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET_PREVIOUS"])
+@pytest.mark.parametrize(
+    ("weak", "why"),
+    [
+        ("x", "has 1 characters; wants at least 32"),
+        ("whsec_5WbX5kEWLlfzsGNjH64I8lO", "wants at least 32"),
+        (f"whsec_{'a' * 32}", "guessable"),
+        ("whsec_change-me-1234567890-abcdefgh", "guessable"),
+        ("x" + " " * 40, "has 1 characters"),
+    ],
+)
+def test_production_refuses_a_webhook_secret_that_can_be_guessed(
+    tmp_path: Path, name: str, weak: str, why: str
+) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": WHSEC, name: weak})
+    assert told.startswith(f"{name}: ")
+    assert why in told
+    assert "\n" not in told
+    assert len(weak.strip()) < 2 or weak not in told
+
+
+def test_production_wants_a_webhook_secret_with_a_key_and_one_of_blanks_is_none(tmp_path: Path) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": "  "})
+    assert told.startswith("STRIPE_WEBHOOK_SECRET: missing")
+
+
+def test_blanks_around_what_was_pasted_from_stripe_are_no_part_of_it(tmp_path: Path) -> None:
+    given = {
+        "STRIPE_SECRET_KEY": " sk_live_1\t",
+        "STRIPE_WEBHOOK_SECRET": f"\n{WHSEC} ",
+        "STRIPE_WEBHOOK_SECRET_PREVIOUS": f" {STRONG}\r\n",
+        "STRIPE_API_BASE": " https://stripe.example ",
+    }
+    settings = load(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, **given})
+    assert settings.stripe_key == "sk_live_1"
+    assert settings.webhook_secrets == (WHSEC, STRONG)
+    assert settings.stripe_base == "https://stripe.example"
+
+
 def test_development_keeps_the_secret_that_it_made(tmp_path: Path) -> None:
     first = load(tmp_path).secret_key.get_secret_value()
     assert len(first) >= 32
