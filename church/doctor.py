@@ -15,6 +15,7 @@ from church.doctor_database import check_database, check_jobs
 from church.doctor_findings import Finding, State
 from church.doctor_host import check_clock, check_content, check_disk, check_folders, check_metrics
 from church.doctor_mail import check_mail
+from church.doctor_payments import check_payments
 from church.secrets import weakness
 from church.store import StoreClient
 
@@ -47,6 +48,7 @@ def examine(settings: Settings) -> list[Check]:
         "store": _check_store,
         "jobs": check_jobs,
         "mail": check_mail,
+        "payments": check_payments,
         "metrics": check_metrics,
         "maintenance": _check_maintenance,
     }

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from church.errors import UnavailableError
 from church.extensions import db
 from church.services import overview_health, overview_numbers, sessions
+from church.services.billing_health import PaymentFacts, payment_facts
 from church.services.overview_errors import ErrorLog, last_errors
 from church.services.overview_health import Part
 from church.services.overview_numbers import MemberCounts, WorkCounts
@@ -36,23 +37,24 @@ class Overview:
 
 def overview(settings: Settings) -> Overview:
     """Look at everything once; what does not answer is said, and keeps nothing else from being shown."""
-    members, work, signed_in = _numbers()
+    members, work, signed_in, paid = _numbers()
     return Overview(
         version=VERSION,
         commit=COMMIT,
         environment=settings.environment,
-        parts=overview_health.look(settings, work),
+        parts=overview_health.look(settings, work, paid),
         members=members,
         signed_in=signed_in,
         errors=last_errors(settings.log_dir / "error.log"),
     )
 
 
-def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None]:
+def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None, PaymentFacts | None]:
     try:
         with db.read() as session:
             members = overview_numbers.count_members(session)
             work = overview_numbers.count_work(session, overview_health.LATE_AFTER)
-        return members, work, sessions.active_count()
+            paid = payment_facts(session)
+        return members, work, sessions.active_count(), paid
     except (UnavailableError, SQLAlchemyError):
-        return None, None, None
+        return None, None, None, None

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from church.config import Settings
 from church.engines import is_sqlite
 from church.extensions import db, store
+from church.services.billing_health import PaymentFacts, payment_health
 from church.services.overview_numbers import WorkCounts
 
 LATE_AFTER = timedelta(minutes=1)
@@ -43,9 +44,9 @@ class Part:
     finding: str
 
 
-def look(settings: Settings, work: WorkCounts | None) -> list[Part]:
-    """Every part; ``work`` is what the database says of the queue, None while it does not answer."""
-    return [*_servers(settings), *_work(work), _delivery(settings), *_disks(settings)]
+def look(settings: Settings, work: WorkCounts | None, paid: PaymentFacts | None) -> list[Part]:
+    """Every part; ``work`` and ``paid`` are what the database says of queue and payments, None while it is down."""
+    return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, paid), *_disks(settings)]
 
 
 def _servers(settings: Settings) -> Iterator[Part]:
@@ -97,6 +98,14 @@ def _delivery(settings: Settings) -> Part:
         return Part("Mail delivery", Verdict.WARN, f"No mail server is set: mails are files in {folder}.")
     server = urlsplit(settings.smtp_url.get_secret_value()).netloc.rpartition("@")[2]
     return Part("Mail delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
+
+
+def _payments(settings: Settings, paid: PaymentFacts | None) -> Part:
+    """As the doctor has it, with what to do."""
+    if paid is None:
+        return Part("Payments", Verdict.FAIL, "What has come from Stripe is in the database, which does not answer.")
+    found = payment_health(settings, paid)
+    return Part("Payments", Verdict(found.state), ". To do: ".join(filter(None, (found.finding, found.fix))) + ".")
 
 
 def _disks(settings: Settings) -> Iterator[Part]:

@@ -14,7 +14,7 @@ from church import doctor, doctor_host, maintenance, migrations
 from church.config import Settings
 from church.doctor import Check, examine
 from church.engines import sqlite_path, upkeep_engine
-from church.models import Job, Schedule
+from church.models import Job, Product, Schedule, StripeEvent
 from church.models.base import utc_now
 from tests.mail_fixture import MailServer
 from tests.services_fixture import RedisServer, site_settings
@@ -49,11 +49,15 @@ def add_job(settings: Settings, state: str, run_at: datetime) -> None:
 
 
 def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
+    plan = {"plan": "friend", "name": "Friend", "description": "", "features": [], "position": 0, "active": True}
+    add(site, Product, stripe_id="prod_1", fetched_at=utc_now(), **plan)
+    event = {"type": "product.created", "payload": {}, "state": "processed", "attempts": 1}
+    add(site, StripeEvent, stripe_id="evt_1", created_at=utc_now(), received_at=utc_now(), **event)
     found = examine(site)
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "clock", "database"),
-            *("store", "jobs", "mail", "metrics", "maintenance"),
+            *("store", "jobs", "mail", "payments", "metrics", "maintenance"),
         ],
         "ok",
     ), found

@@ -19,6 +19,7 @@ from church.database import DatabaseDownError, Probed
 from church.extensions import db, store
 from church.models.base import utc_now
 from church.services import overview_errors, overview_health
+from church.services.billing_health import PaymentFacts
 from church.services.overview import overview
 from church.services.overview_errors import last_errors
 from church.services.overview_health import Verdict
@@ -28,6 +29,7 @@ from tests.helpers import with_settings
 from tests.people import add_user, sign_in
 
 QUIET = WorkCounts(0, 0, 0, 0.0, utc_now(), (), 0, 0)
+NOTHING_PAID = PaymentFacts(failed=0, last_webhook=None, plans=0)
 
 
 def found(parts: list[overview_health.Part], name: str) -> tuple[Verdict, str]:
@@ -35,7 +37,7 @@ def found(parts: list[overview_health.Part], name: str) -> tuple[Verdict, str]:
 
 
 def look(name: str, work: WorkCounts | None = QUIET, site: Settings | None = None) -> tuple[Verdict, str]:
-    return found(overview_health.look(site or settings(), work), name)
+    return found(overview_health.look(site or settings(), work, NOTHING_PAID if work else None), name)
 
 
 # -- the whole ------------------------------------------------------------------------------------------------------
@@ -117,6 +119,18 @@ def test_mail_delivery_names_the_server_and_never_its_password(at_work: Flask) -
     verdict, words = look("Mail delivery", site=with_settings(settings(), smtp_url=url))
     assert (verdict, words.split(",")[0]) == (Verdict.OK, "By SMTP to mail.example:587")
     assert "s3cr3t" not in words
+
+
+def test_payments_are_judged_as_the_doctor_does(at_work: Flask) -> None:
+    verdict, words = look("Payments")
+    assert (verdict, words.partition(":")[0]) == (Verdict.WARN, "test till at 127.0.0.1")
+    assert "To do: start it" in words
+    off = with_settings(settings(), environment="production")
+    assert look("Payments", site=off) == (
+        Verdict.OK,
+        "off: STRIPE_SECRET_KEY is not set, and nobody can pay.",
+    )
+    assert look("Payments", None)[0] is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
