@@ -60,8 +60,8 @@ class Site:
         self._processes.append(self.gunicorn)
         if work:
             self._processes.append(self._begin("flask", "church", "work"))
-        wait_until(self._serves, f"the site answers (see {self.console})", 40)
-        wait_until(lambda: self.value("gunicorn_workers") == self.settings.workers, "all workers are there", 40)
+        wait_until(self._serves, f"the site answers (see {self.console})", 90)
+        wait_until(lambda: self.value("gunicorn_workers") == self.settings.workers, "all workers are there", 90)
         return self
 
     def _begin(self, *module: str) -> subprocess.Popen[bytes]:
