@@ -12,6 +12,7 @@ from church.services.billing_change import Changed, ChangePreview, change_plan, 
 from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_events import LARGEST as LARGEST_EVENT
+from church.services.billing_forgetting import forget_payloads
 from church.services.billing_grant_views import GrantState, GrantView, grant_counts, grants
 from church.services.billing_grants import end_of_day, grant, revoke
 from church.services.billing_ledger import EntryView, MonthTotal, months, value_totals
@@ -69,6 +70,7 @@ __all__ = [
     "event_counts",
     "event_named",
     "events",
+    "forget_payloads",
     "grant",
     "grant_counts",
     "grants",

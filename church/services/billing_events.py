@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from church.models.base import plain
+from church.services.billing_reading import part, ref
 
 LARGEST = 256 * 1024  # bytes of a payload that is kept
 
@@ -57,6 +58,11 @@ class Incoming:
     """Kept for admins; only the names of its parts if it is larger than 256 KiB."""
 
     @property
+    def customer(self) -> str | None:
+        """Stripe's id of the customer whom its object names."""
+        return ref(part(self.payload, "data", "object", "customer"))
+
+    @property
     def problem(self) -> str | None:
         """Why nothing can come of it; None for an event to work on."""
         if self.type not in HANDLED:
@@ -89,21 +95,32 @@ def parse(raw: bytes) -> Incoming:
 
 def read(payload: dict[str, Any], *, kept: dict[str, Any] | None) -> Incoming:
     """The event in a payload whose id and type are right; ``kept`` is what of it is stored, None for an outline."""
+    named = _named(payload)
+    return Incoming(
+        stripe_id=payload["id"],
+        type=payload["type"],
+        object_id=named.get("id"),
+        object_kind=named.get("object"),
+        created_at=_moment(payload.get("created")),
+        payload=kept if kept is not None else outline(payload),
+    )
+
+
+def outline(payload: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a payload that is too large or too old to be kept: enough to do the event again."""
+    known: dict[str, Any] = {name: payload[name] for name in ("id", "type", "created", "account") if name in payload}
+    return {**known, "data": {"object": _named(payload)}, "truncated": True}
+
+
+def _named(payload: dict[str, Any]) -> dict[str, Any]:
+    """The names of the event's object and of its customer; nothing where it names no object that could be fetched."""
     data = payload.get("data")
     found = data.get("object") if isinstance(data, dict) else None
     thing: dict[str, Any] = found if isinstance(found, dict) else {}
     object_id, object_kind = thing.get("id"), thing.get("object")
-    usable = isinstance(object_id, str) and bool(_ID.fullmatch(object_id)) and isinstance(object_kind, str)
-    named = {"id": object_id, "object": object_kind, "customer": thing.get("customer")} if usable else {}
-    outline = {"id": payload["id"], "type": payload["type"], "data": {"object": named}, "truncated": True}
-    return Incoming(
-        stripe_id=payload["id"],
-        type=payload["type"],
-        object_id=object_id if usable else None,
-        object_kind=object_kind if usable else None,
-        created_at=_moment(payload.get("created")),
-        payload=kept if kept is not None else outline,
-    )
+    if not (isinstance(object_id, str) and _ID.fullmatch(object_id) and isinstance(object_kind, str)):
+        return {}
+    return {"id": object_id, "object": object_kind, "customer": ref(thing.get("customer"))}
 
 
 def _moment(seconds: object) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,17 @@ CUSTOMER = ("invoice_settings.default_payment_method",)
 class Fetcher:
     """Calls for one event, and whose they are about."""
 
-    def __init__(self, stripe: Gateway, started_at: datetime, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stripe: Gateway,
+        started_at: datetime,
+        *,
+        owners: Mapping[str | None, int | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``owners`` are the members whom customers are known to be."""
         self._stripe = stripe
+        self._owners = owners or {}
         self._clock = clock
         self._deadline = clock() + BUDGET
         self.facts = Facts(started_at)
@@ -33,7 +42,7 @@ class Fetcher:
         if customer is None:
             raise NotOursError("nobody is named")
         self.facts.customer_id = customer
-        self.facts.owner_id = known.owner_of_customer(customer) or self._named(found)
+        self.facts.owner_id = self._owners.get(customer) or known.owner_of_customer(customer) or self._named(found)
         if self.facts.owner_id is None and self.facts.customer is None:
             self.facts.customer = self.get("customers.retrieve", customer, *CUSTOMER)
             self.facts.owner_id = self._named(self.facts.customer)

@@ -108,8 +108,8 @@ def _translated(client: stripe.StripeClient, method: str, ids: tuple[str, ...], 
             raise TimeoutError from error
         raise StripeDownError from error
     except stripe.StripeError as error:
-        if error.http_status is None or error.http_status >= 500:
-            raise StripeDownError from error
+        if error.http_status is None or not 400 <= error.http_status < 500:
+            raise StripeDownError from error  # a 200 that is no JSON is somebody's on the way
         param = getattr(error, "param", None)
         raise StripeRefusedError(error.code or type(error).__name__, param, error.http_status) from error
     return answer

@@ -23,6 +23,7 @@ from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
+from church.services import billing_known as known
 from church.services.billing_events import Incoming
 from church.services.billing_rows import add_once
 
@@ -62,6 +63,8 @@ class Claim:
     event_id: int
     token: str
     started_at: datetime
+    owner_id: int | None = None
+    """The member who is the customer that the event names, where that is known."""
 
 
 def claim(event: Incoming) -> Claim | Standing:
@@ -74,7 +77,8 @@ def claim(event: Incoming) -> Claim | Standing:
         row = _row(event, now) | {"attempts": 1} | _lease(now)
         made = add_once(session, StripeEvent, "stripe_id", row)
         if made is not None:
-            return Claim(made, row["lease"], now)
+            owner_id = known.owner_in(session, event.customer) if event.customer else None
+            return Claim(made, row["lease"], now, owner_id)
         return _take(session, event.stripe_id, now)
 
 

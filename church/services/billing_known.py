@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import Session
 
 from church.extensions import db
 from church.models import Checkout, Customer, LedgerEntry, Price, Product, Subscription, User
@@ -15,7 +16,12 @@ _OWNER = select(Customer.__table__.c.user_id).where(Customer.__table__.c.stripe_
 def owner_of_customer(stripe_id: str) -> int | None:
     """The member who is that customer."""
     with db.read() as session:
-        owner: int | None = session.scalars(_OWNER, {"customer": stripe_id}).one_or_none()
+        return owner_in(session, stripe_id)
+
+
+def owner_in(session: Session, stripe_id: str) -> int | None:
+    """The same within a transaction of the caller's."""
+    owner: int | None = session.scalars(_OWNER, {"customer": stripe_id}).one_or_none()
     return owner
 
 

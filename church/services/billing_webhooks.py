@@ -24,7 +24,6 @@ from church.services.billing_events import Incoming, MalformedError, parse, read
 from church.services.billing_gateway import gateway
 from church.services.billing_gather import Gatherer
 from church.services.billing_inbox import Claim, LeaseLostError, Standing
-from church.services.billing_reading import part, ref
 from church.services.billing_signature import SignatureError, check_signature
 
 __all__ = ["Outcome", "receive", "replay"]
@@ -123,10 +122,9 @@ def _work(event: Incoming, held: Claim) -> Outcome:
 
 
 def _process(event: Incoming, held: Claim) -> Outcome:
-    gatherer = Gatherer(gateway(), held.started_at)
+    gatherer = Gatherer(gateway(), held.started_at, owners={event.customer: held.owner_id})
     gatherer.facts.payment_failed = event.type == "checkout.session.async_payment_failed"
-    customer = ref(part(event.payload, "data", "object", "customer"))
-    facts = gatherer.about(event.object_kind or "", event.object_id or "", customer)
+    facts = gatherer.about(event.object_kind or "", event.object_id or "", event.customer)
     with db.write() as session:
         now = database_now(session)
         inbox.finish(session, held, EventState.PROCESSED, now)

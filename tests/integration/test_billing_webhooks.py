@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from church import jobs_registry
 from church.config import Settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.models import Base, Customer, Invoice, LedgerEntry, Product, StripeEvent, Subscription
 from church.models.base import utc_now
 from church.observability import metrics
-from church.services import billing_inbox
+from church.services import billing, billing_forgetting, billing_inbox
 from church.services.billing_errors import StripeDownError
 from church.services.billing_webhooks import replay
 from tests.helpers import grows
@@ -405,6 +406,27 @@ def test_events_of_one_customer_at_once_are_all_applied(shop: Shop) -> None:
     assert sorted(entry.amount for entry in shop.rows(LedgerEntry)) == [100 + n for n in range(12)]
     assert len(shop.rows(Invoice)) == 12
     wait_until(lambda: all(one.state == "processed" for one in shop.rows(StripeEvent)), "all are done")
+
+
+def test_payload_of_an_event_is_forgotten_after_ninety_days_and_the_event_can_still_be_done(shop: Shop) -> None:
+    _, subscription = shop.subscriber(customer_note="called Ann")
+    old, fresh = (event("customer.subscription.updated", subscription) for _ in range(2))
+    shop.deliver(old)
+    shop.deliver(fresh)
+    with shop.app.app_context():
+        with db.write() as session:
+            since = utc_now() - billing_forgetting.KEEP_PAYLOADS
+            for body, more in ((old, timedelta(minutes=1)), (fresh, timedelta(minutes=-1))):
+                row = update(StripeEvent).where(StripeEvent.stripe_id == body["id"])
+                session.execute(row.values(received_at=since - more))
+        billing.forget_payloads({})
+        billing.forget_payloads({})
+        assert jobs_registry.schedules()["billing.forget_payloads"] == timedelta(days=1)
+        first, second = shop.rows(StripeEvent)
+        named = {"id": subscription["id"], "object": "subscription", "customer": subscription["customer"]}
+        assert first.payload["data"] == {"object": named}
+        assert second.payload == fresh
+        assert replay(first.id).status == "processed"
 
 
 def test_ledger_entry_can_be_neither_changed_nor_dropped(shop: Shop) -> None:

@@ -95,6 +95,21 @@ def test_event_that_is_large_is_kept_as_an_outline() -> None:
     assert event.payload["data"]["object"] == {"id": "in_1", "object": "invoice", "customer": "cus_1"}
 
 
+def test_event_of_an_account_is_refused_however_large() -> None:
+    assert parse(raw(account="acct_1", padding="x" * LARGEST)).problem == "an event of a connected account"
+
+
+@pytest.mark.parametrize("text", ["\ue000", "\ue001"])
+def test_event_with_marks_of_a_search_that_are_not_escaped_is_kept_without_them(text: str) -> None:
+    event = parse(json.dumps({**EVENT, "n": f"a{text}b"}, ensure_ascii=False).encode())
+    assert event.payload["n"] == "ab"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_event_in_another_encoding_of_unicode_is_read(encoding: str) -> None:
+    assert parse(raw().decode().encode(encoding)).payload == EVENT
+
+
 def test_event_with_what_no_database_stores_is_kept_without_it() -> None:
     event = parse(
         b'{"id":"evt_1","type":"invoice.paid","n\\u0000":"a\\u0000b\\ud800","f":[1e999,NaN,1.5],"deep":{"x":"\\u0000"}}'

@@ -23,7 +23,7 @@ from church.services.billing_gateway import StripeGateway, every, gateway
 from tests.helpers import with_settings
 from tests.services_fixture import free_port
 
-Answer = tuple[int, dict[str, Any]]
+Answer = tuple[int, dict[str, Any] | bytes]
 MISSING = (404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "param": "id"}})
 
 
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         query = parse_qs(urlsplit(self.path).query or raw.decode())
         status, answer = self.server.script(urlsplit(self.path).path, query)
-        body = json.dumps(answer).encode()
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -150,6 +150,12 @@ def test_call_that_fails_once_succeeds_by_its_repetition_with_the_same_key() -> 
     assert first == second
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>Please sign in to the network", b"HTTP"])
+def test_answer_that_is_not_stripes_is_down(body: bytes) -> None:
+    with serving(lambda *_: (200, body)) as server, pytest.raises(StripeDownError):
+        StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
+
+
 def test_call_to_nobody_is_down() -> None:
     with pytest.raises(StripeDownError):
         StripeGateway("sk", f"http://127.0.0.1:{free_port()}").call("customers.retrieve", "cus_1")
@@ -171,6 +177,22 @@ def test_call_that_is_not_answered_ends_in_time_and_counts_as_timeout(monkeypatc
         assert time.monotonic() - started < 15  # the server would have taken 20
         ended.set()
     assert _count("timeout") == before + 1
+
+
+def test_call_that_fails_at_stripe_when_its_time_is_nearly_used_up_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(billing_gateway, "_REPEATABLE", billing_gateway.BUDGET)
+    with serving(lambda *_: (500, {"error": {"type": "api_error"}})) as server:
+        with pytest.raises(StripeDownError):
+            StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
+        assert len(server.asked) == 1
+
+
+def test_read_names_its_object_in_the_path_whatever_the_name_is() -> None:
+    with serving(lambda *_: MISSING) as server, pytest.raises(StripeRefusedError):
+        StripeGateway("sk", server.base).call("checkout.sessions.retrieve", "cs_1/../x?y")
+    assert server.asked[0][1] == "/v1/checkout/sessions/cs_1%2F..%2Fx%3Fy"
 
 
 def test_calls_while_stripe_is_down_are_not_made_any_more() -> None:
