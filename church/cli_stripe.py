@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +12,9 @@ from flask.cli import AppGroup
 
 if TYPE_CHECKING:
     from church.services.billing import Outcome
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_NAME = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 stripe = AppGroup("stripe", help="Bring plans and payments in line with Stripe.")
 
@@ -19,7 +25,8 @@ def sync() -> None:
     _want_payments()
     from church.services import billing
 
-    applied = billing.sync()
+    with _told():
+        applied = billing.sync()
     click.echo(f"{applied.changed} plans and prices changed; {len(billing.plans())} plans are on offer.")
 
 
@@ -29,7 +36,8 @@ def reconcile() -> None:
     _want_payments()
     from church.services import billing
 
-    done = billing.reconcile()
+    with _told():
+        done = billing.reconcile()
     click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events done at last.")
     if done.failed:
         raise click.ClickException(f"{done.failed} could not be repaired; the log says why.")
@@ -45,7 +53,8 @@ def replay(event: str | None, failed: bool) -> None:
     _want_payments()
     from church.services import billing
 
-    outcomes = billing.replay_failed() if failed else [_replayed(str(event))]
+    with _told():
+        outcomes = billing.replay_failed() if failed else [_replayed(str(event))]
     for outcome in outcomes:
         click.echo(outcome.status + (f": {outcome.reason}" if outcome.reason else ""))
     wrong = sum(outcome.http >= 400 for outcome in outcomes)
@@ -62,9 +71,32 @@ def _want_payments() -> None:
         raise click.ClickException("This site takes no payments: STRIPE_SECRET_KEY is not set.")
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong between here and Stripe, in words for an operator: the services' own are for who pays."""
+    from church.config import settings
+    from church.services.billing import StripeDownError, StripeRefusedError
+
+    try:
+        yield
+    except StripeRefusedError as error:
+        raise click.ClickException(
+            f"{error.reason}, with status {error.http_status}. What was done before that stays; has the key in "
+            "STRIPE_SECRET_KEY all the rights that docs/deployment.md names?"
+        ) from None
+    except StripeDownError as error:
+        where = settings().stripe_base or "https://api.stripe.com"
+        why = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        raise click.ClickException(
+            f"Stripe does not answer at {where}{why}. What was done before that stays; run this again when it does."
+        ) from None
+
+
 def _replayed(event: str) -> Outcome:
     from church.services import billing
 
+    if not _NAME.fullmatch(event) or (event.isdecimal() and not _NUMBER.fullmatch(event)):
+        raise click.UsageError("Name an event by its number, or as Stripe does: evt_…")
     number = int(event) if event.isdecimal() else billing.event_named(event)
     try:
         return billing.replay(number or 0)

@@ -56,6 +56,11 @@ class ChurchError(Exception):
         self.detail = detail
         self.retry_after = retry_after
 
+    @property
+    def reason(self) -> str:
+        """For the log, which no visitor reads."""
+        return type(self).__name__
+
 
 class UnavailableError(ChurchError):
     """Something that the site leans on does not answer; try again after ``retry_after`` seconds."""
@@ -168,7 +173,7 @@ def _on_church(error: ChurchError) -> Response:
     if error.status == 500:
         log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
     elif error.status > 500:
-        log.warning("unavailable", extra={"event": "error.unavailable", "reason": type(error).__name__})
+        log.warning("unavailable", extra={"event": "error.unavailable", "reason": error.reason})
     errors = error.errors if isinstance(error, FieldErrors) else None
     return error_response(error.status, error.detail, error.retry_after, errors)
 

@@ -6,6 +6,7 @@ everything changes at once, since nothing was paid yet.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +24,8 @@ from church.services.billing_membership import Holding, holding, product_of
 from church.services.billing_plans import price_for_sale, price_named
 from church.services.billing_refresh import refresh
 from church.services.sessions import SignedIn
+
+log = logging.getLogger("church.stripe")
 
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
 FRESH = 900  # seconds for which an amount that was shown holds
@@ -117,6 +120,7 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
         if error.http_status == 402:
             raise CardRefusedError from error
         if fresh:
+            log.warning("change refused", extra={"event": "stripe.change_refused", "reason": error.reason})
             raise ConflictError(_ELSEWHERE) from error  # it was changed at Stripe, and is known as it is by now
         raise
     refresh(wish.row.stripe_id)

@@ -120,7 +120,7 @@ def _put_back(row: Subscription, former: Price) -> bool:
     try:
         _schedule(row, former)
     except (StripeRefusedError, UnavailableError) as error:
-        facts = {"stripe_id": row.stripe_id, "reason": getattr(error, "reason", type(error).__name__)}
+        facts = {"stripe_id": row.stripe_id, "reason": error.reason}
         log.warning("change to come is lost", extra={"event": "stripe.change_lost", **facts})
         return False
     return True

@@ -24,6 +24,8 @@ def refresh(stripe_subscription: str) -> bool:
         with db.write() as session:
             billing_projection.apply(session, facts)
     except (NotOursError, StripeRefusedError, UnavailableError) as error:
-        log.warning("not refreshed", extra={"event": "stripe.not_refreshed", "reason": type(error).__name__})
+        log.warning(
+            "not refreshed", extra={"event": "stripe.not_refreshed", "reason": getattr(error, "reason", str(error))}
+        )
         return False
     return True

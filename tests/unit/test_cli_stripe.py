@@ -12,6 +12,7 @@ from flask.cli import ScriptInfo
 from church.cli import church
 from church.extensions import db
 from church.models import StripeEvent, Subscription
+from church.services.billing_errors import StripeRefusedError
 from tests.helpers import with_settings
 from tests.membership_fixture import Membership
 from tests.stripe_fixture import event
@@ -87,7 +88,39 @@ def test_replay_wants_one_event_or_all_that_failed(run: Run, words: tuple[str, .
     assert "Name one event, or say --failed." in result.output
 
 
-@pytest.mark.parametrize("name", ["evt_of_nobody", "0", "999999"])
+@pytest.mark.parametrize("words", [("sync",), ("reconcile",)])
+def test_refusal_of_stripes_is_told_to_the_operator(
+    membership: Membership, run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StripeRefusedError("PermissionError", "product", 403)
+
+    monkeypatch.setattr(membership.gateway, "call", refuse)
+    result = run(*words)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: Stripe refused: PermissionError (product), with status 403. ")
+    assert "STRIPE_SECRET_KEY" in result.output
+    assert "charged" not in result.output
+
+
+@pytest.mark.parametrize("words", [("sync",), ("reconcile",)])
+def test_stripe_that_is_down_is_told_to_the_operator(membership: Membership, run: Run, words: tuple[str, ...]) -> None:
+    membership.till.operate("knobs", api_down="on")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: Stripe does not answer at http://{membership.settings.till_address}")
+    assert "run this again" in result.output
+    assert "charged" not in result.output
+
+
+@pytest.mark.parametrize("name", ["9" * 23, "٣", "evt_1 ", "\udcff", "evt_" + "x" * 255])
+def test_replay_of_what_names_no_event_is_refused(run: Run, name: str) -> None:
+    result = run("replay", name)
+    assert result.exit_code == 2
+    assert "Name an event by its number, or as Stripe does: evt_…" in result.output
+
+
+@pytest.mark.parametrize("name", ["evt_of_nobody", "0", "999999", "9" * 18])
 def test_replay_of_no_event_says_so(run: Run, name: str) -> None:
     result = run("replay", name)
     assert result.exit_code == 1

@@ -8,8 +8,9 @@ import pytest
 from flask import Flask
 
 from church.models import Checkout, LedgerEntry, User
+from church.services.billing_errors import StripeRefusedError
 from tests.browsing import JSON, Browser, follow
-from tests.helpers import with_settings
+from tests.helpers import captured_log, with_settings
 from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
 
 PAGE = re.compile(r"<main.*</main>", re.S)
@@ -270,3 +271,19 @@ def test_pages_of_members_ask_strangers_to_sign_in(membership: Membership) -> No
         assert answer.status_code == 303
         assert answer.location.startswith("/auth/login?next=%2Fstripe%2F")
         assert stranger.get(path, headers=JSON).status_code == 401
+
+
+def test_refusal_of_stripes_is_told_in_the_log_and_not_to_the_visitor(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StripeRefusedError("PermissionError", "line_items", 403)
+
+    browser = membership.browser(membership.add())
+    monkeypatch.setattr(membership.gateway, "call", refuse)
+    with captured_log() as sink:
+        answer = browser.submit("/stripe/checkout", {"price": FRIEND})
+    assert answer.status_code == 502
+    assert "PermissionError" not in answer.text
+    [told] = [found for found in sink.records if found["event"] == "error.unavailable"]
+    assert told["reason"] == "Stripe refused: PermissionError (line_items)"
