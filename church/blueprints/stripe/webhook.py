@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from church import telemetry
 from church.access import EVERYONE, allow
@@ -22,7 +23,11 @@ MACHINES = frozenset({"stripe.webhook"})
 def webhook() -> tuple[Response, int]:
     """2xx when it is done, 400 for what is not Stripe's, 413 beyond 256 KiB, 5xx for what is to be sent again."""
     request.max_content_length = billing.LARGEST_EVENT
-    raw = request.get_data(cache=False)
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        telemetry.track_stripe_webhook("other", "failed", reason="larger than 256 KiB")
+        raise
     try:
         outcome = billing.receive(raw, request.headers.get("Stripe-Signature"))
     except UnavailableError as error:

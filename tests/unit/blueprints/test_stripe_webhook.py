@@ -83,7 +83,8 @@ def test_webhook_of_the_former_secret_is_taken_while_it_is_rotated(membership: M
 def test_webhook_beyond_its_size_is_refused_before_it_is_read(membership: Membership) -> None:
     largest = b" " * billing.LARGEST_EVENT
     assert membership.post(largest).status_code == 400  # read, and no JSON
-    assert membership.post(largest + b" ").status_code == 413
+    with grows(metrics.stripe_webhooks.labels("other", "failed"), 1):
+        assert membership.post(largest + b" ").status_code == 413
 
 
 def test_webhook_of_no_json_is_refused_and_one_of_nothing_of_ours_taken(membership: Membership) -> None:
