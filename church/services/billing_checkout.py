@@ -20,6 +20,7 @@ from church.models import Checkout, Customer
 from church.models.base import utc_now
 from church.models.checkout import CheckoutState
 from church.services import billing_checkout_rows as rows
+from church.services.billing_checkout_pending import came_to_nothing
 from church.services.billing_errors import PaymentsOffError, StripeRefusedError
 from church.services.billing_gateway import Obj, gateway
 from church.services.billing_membership import customer_of, had_subscription, living_of
@@ -33,6 +34,8 @@ LIFE = timedelta(days=1)  # Stripe's own, until it has said so
 _TRIES = 3
 _WAIT = 5.0  # seconds for a twin of this request that is asking Stripe
 _PAUSE = 0.05
+_OTHER_WORDS = "IdempotencyError"
+"""The key was used, and no answer came, before the member changed their address or became a customer."""
 
 
 class MemberAlreadyError(ConflictError):
@@ -69,7 +72,13 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
         raise PaymentsOffError
     with telemetry.span("stripe.checkout"):
         for _ in range(_TRIES):
-            address = _try(member, _order(member, stripe_price), stripe_price)
+            try:
+                order = _order(member, stripe_price)
+            except PaidAlreadyError as error:
+                if not came_to_nothing(error.session):
+                    raise
+                continue
+            address = _try(member, order, stripe_price)
             if address is not None:
                 return address
     raise BusyError
@@ -138,10 +147,12 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
 
 
 def _refused(order: _Order, error: StripeRefusedError) -> str | None:
-    """What a refusal leads to: a twin's answer, or one more try without the customer that is gone."""
+    """What a refusal leads to: a twin's answer, or one more try with another key or without a customer who is gone."""
     if error.code == "idempotency_key_in_use":
         return _of_twin(order.row)
     rows.close(order.row.id, CheckoutState.FAILED)  # the key is used up: Stripe would repeat the refusal
+    if error.code == _OTHER_WORDS:
+        return None
     if error.is_missing and error.param == "customer" and order.customer is not None:
         rows.forget_customer(order.customer.id)
         return None

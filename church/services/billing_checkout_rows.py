@@ -81,6 +81,16 @@ def close(row_id: int, state: CheckoutState) -> None:
         )
 
 
+def give_up(stripe_session: str) -> None:
+    """Its slow payment failed, or Stripe has no such session any more."""
+    with db.write() as session:
+        session.execute(
+            update(Checkout)
+            .where(Checkout.stripe_session == stripe_session, Checkout.state == CheckoutState.PENDING.value)
+            .values(state=CheckoutState.FAILED.value, finished_at=utc_now())
+        )
+
+
 def forget_customer(customer_id: int) -> None:
     """Stripe has no such customer any more."""
     with db.write() as session:

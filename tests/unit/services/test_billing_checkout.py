@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -113,6 +114,57 @@ def test_checkout_whose_bank_takes_days_is_not_begun_again(membership: Membershi
     assert membership.start(member) != session
 
 
+def unpaid(intent: str | None = None, invoice: str = "open", subscription: str = "incomplete", **session: Any) -> Any:
+    """What Stripe tells of a session whose payment is slow, by the method that asks for it."""
+    payments = [{"payment": {"payment_intent": {"status": intent}}}] if intent else []
+    words = {"status": "complete", "payment_status": "unpaid", "invoice": "in_1"}
+    return {
+        "checkout.sessions.retrieve": {**words, "subscription": {"id": "sub_1", "status": subscription}, **session},
+        "invoices.retrieve": {"id": "in_1", "status": invoice, "payments": {"data": payments}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "over"),
+    [
+        (unpaid("processing"), False),
+        (unpaid(), False),
+        (unpaid(payment_status="no_payment_required"), False),
+        (unpaid("requires_payment_method", payment_status="paid"), False),
+        (unpaid("requires_payment_method"), True),
+        (unpaid("canceled"), True),
+        (unpaid("processing", invoice="void"), True),
+        (unpaid("processing", subscription="incomplete_expired"), True),
+        (unpaid(status="expired"), True),
+        ({}, True),
+    ],
+)
+def test_slow_payment_that_failed_bars_nobody_though_its_webhook_never_came(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], over: bool
+) -> None:
+    member = membership.as_signed_in(membership.add())
+    session = membership.start(member)
+    with membership.app.app_context(), db.write() as database:
+        database.execute(update(Checkout).values(state=CheckoutState.PENDING.value))
+    real = membership.gateway.call
+
+    def call(method: str, *ids: str, key: str | None = None, **params: Any) -> Any:
+        if method.endswith(".create"):
+            return real(method, *ids, key=key, **params)
+        if method not in told:
+            raise StripeRefusedError("resource_missing", "id", 404)
+        return told[method]
+
+    monkeypatch.setattr(membership.gateway, "call", call)
+    if over:
+        assert membership.start(member) != session
+        assert [row.state for row in membership.rows(Checkout)] == ["failed", "open"]
+    else:
+        with pytest.raises(billing.PaidAlreadyError):
+            membership.start(member)
+        assert membership.one(Checkout).state == "pending"
+
+
 def test_member_with_a_subscription_is_sold_no_second_one_until_it_has_ended(membership: Membership) -> None:
     user = membership.add()
     member = membership.subscribed(user)
@@ -208,6 +260,26 @@ def test_stripe_that_is_down_leaves_a_row_whose_key_is_used_again(
         database.execute(update(Checkout).values(stripe_session=None, url=None, created_at=old))
     membership.start(member)
     assert [row.state for row in membership.rows(Checkout)] == ["expired", "open"]
+
+
+def test_key_that_was_used_with_another_address_is_not_used_again(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.as_signed_in(membership.add())
+    real = membership.gateway.call
+
+    def lost(*words: Any, **params: Any) -> Any:
+        real(*words, **params)
+        raise StripeDownError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(membership.gateway, "call", lost)
+        with pytest.raises(StripeDownError):
+            membership.start(member)
+    session = membership.start(replace(member, email="ada.new@church.example"))
+    found = membership.till.stripe.v1.checkout.sessions.retrieve(session)
+    assert found.customer_email == "ada.new@church.example"
+    assert [row.state for row in membership.rows(Checkout)] == ["failed", "open"]
 
 
 def test_refusal_is_not_asked_for_again_with_the_same_key(
