@@ -26,8 +26,18 @@ def sync() -> None:
     from church.services import billing
 
     with _told():
-        applied = billing.sync()
-    click.echo(f"{applied.changed} plans and prices changed; {len(billing.plans())} plans are on offer.")
+        done = billing.sync()
+    click.echo(f"{done.changed} plans and prices changed; {len(billing.plans())} plans are on offer.")
+    if done.marked and done.unmarked:
+        left = "1 active product" if done.unmarked == 1 else f"{done.unmarked} active products"
+        click.echo(f"{left} left alone: no metadata church_plan (docs/deployment.md).")
+    elif done.unmarked:
+        click.echo(
+            "No product has the metadata church_plan (docs/deployment.md), so each active one that has a price by the "
+            "month or the year is a plan."
+        )
+    elif not done.marked:
+        click.echo("The Stripe account has no active product.")
 
 
 @stripe.command()
@@ -39,6 +49,13 @@ def reconcile() -> None:
     with _told():
         done = billing.reconcile()
     click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events done at last.")
+    if done.ended:
+        click.echo(f"{done.ended} of the repaired: subscriptions that Stripe does not have any more, ended now.")
+    if done.unknown:
+        click.echo(
+            f"Stripe has none of the {done.unknown} living subscriptions, which are left as they are: "
+            "is STRIPE_SECRET_KEY of the same account?"
+        )
     if done.failed:
         raise click.ClickException(f"{done.failed} could not be repaired; the log says why.")
 

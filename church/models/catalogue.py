@@ -1,4 +1,4 @@
-"""What is for sale, as Stripe last told it. Products with the metadata ``church_plan`` are this site's plans."""
+"""What is for sale, as Stripe last told it. Which of its products are plans: ``billing_catalogue``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Product(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     stripe_id: Mapped[str] = mapped_column(unique=True)
     plan: Mapped[str] = mapped_column(index=True)
-    """Its short name in metrics and addresses, from ``church_plan``."""
+    """Its short name in metrics and addresses, from ``church_plan`` or its name."""
     name: Mapped[str] = mapped_column(PlainText)
     description: Mapped[str] = mapped_column(PlainText)
     features: Mapped[list[Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))

@@ -1,8 +1,14 @@
-"""What is for sale, read from Stripe at once; events keep it up to date in between."""
+"""What is for sale, read from Stripe at once; events keep it up to date in between.
+
+Products with the metadata ``church_plan`` are the plans. Where no product of the account has it, each active one with a
+price that the pricing page can show is one, so that a new account sells something before anybody has read of marks.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -11,29 +17,78 @@ from sqlalchemy.orm import Session
 from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Price, Product
+from church.services import billing_known as known
 from church.services import billing_projection
 from church.services.billing_facts import Facts
-from church.services.billing_gateway import every, gateway
+from church.services.billing_gateway import Obj, every, gateway
+from church.services.billing_plans import INTERVALS
 from church.services.billing_projection import Applied
-from church.services.billing_reading import plan_of_product
+from church.services.billing_reading import plan_of_product, price_values, ref
+
+_LONGEST_PLAN = 40
 
 
-def sync() -> Applied:
+@dataclass
+class Synced(Applied):
+    """What reading the catalogue came to."""
+
+    unmarked: int = 0
+    """Active products of the account without ``church_plan``."""
+    marked: int = 0
+    """Products with it; without any, unmarked ones are the plans."""
+
+
+def sync() -> Synced:
     """Read every plan and price from Stripe; what is not there any more can't be bought.
 
     Raises StripeDownError, StripeRefusedError and the database's errors; what was done before that stays.
     """
     facts = Facts(_now())
-    for product in every(gateway(), "products.list"):
-        if (plan := plan_of_product(product)) is not None:
-            facts.products[product["id"]] = product, plan
-    for stripe_id in facts.products:
-        for price in every(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"]):
-            facts.prices[price["id"]] = price
+    products = list(every(gateway(), "products.list"))
+    marked = {product["id"]: (product, plan) for product in products if (plan := plan_of_product(product)) is not None}
+    unmarked = [product for product in products if product["id"] not in marked and product.get("active")]
+    if marked:
+        facts.products.update(marked)
+        for stripe_id in marked:
+            _keep(facts, every(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"]))
+    else:
+        _take_all(facts, unmarked)
     with db.write() as session:
         facts.gone_products = _others(session, Product, facts.products)
         facts.gone_prices = _others(session, Price, facts.prices)
-        return billing_projection.apply(session, facts)
+        applied = billing_projection.apply(session, facts)
+    return Synced(**asdict(applied), unmarked=len(unmarked), marked=len(marked))
+
+
+def _take_all(facts: Facts, products: list[Obj]) -> None:
+    """Each product that has a price which a page can say in a line, and its prices."""
+    if not products:
+        return
+    prices = list(every(gateway(), "prices.list", type="recurring", expand=["data.product"]))
+    sold = {ref(price.get("product")) for price in prices if _is_simple(price)}
+    taken: set[str] = set()
+    for product in products:
+        if product["id"] in sold:
+            plan = known.plan_of_product(product["id"]) or _plan_name(product, taken)
+            taken.add(plan)
+            facts.products[product["id"]] = product, plan
+    _keep(facts, (price for price in prices if ref(price.get("product")) in facts.products))
+
+
+def _keep(facts: Facts, prices: Iterable[Obj]) -> None:
+    facts.prices.update((price["id"], price) for price in prices)
+
+
+def _is_simple(price: Obj) -> bool:
+    values = price_values(price)
+    one_amount = values["amount"] is not None and values["interval_count"] == 1
+    return bool(values["active"] and one_amount and values["interval"] in INTERVALS)
+
+
+def _plan_name(product: Obj, taken: set[str]) -> str:
+    """What ``church_plan`` would say: short, and of one product alone."""
+    slug = re.sub(r"[^a-z0-9]+", "-", str(product.get("name") or "").lower())[:_LONGEST_PLAN].strip("-")
+    return slug if slug and slug not in taken else str(product["id"])[:_LONGEST_PLAN]
 
 
 def _now() -> datetime:

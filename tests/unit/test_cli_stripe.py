@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,7 +16,7 @@ from church.models import StripeEvent, Subscription
 from church.services.billing_errors import StripeRefusedError
 from tests.helpers import with_settings
 from tests.membership_fixture import Membership
-from tests.stripe_fixture import event
+from tests.stripe_fixture import Obj, event
 
 Run = Callable[..., Result]
 
@@ -36,6 +37,32 @@ def test_sync_fetches_what_no_webhook_told(membership: Membership, run: Run) -> 
     assert (result.exit_code, result.output) == (0, "1 plans and prices changed; 2 plans are on offer.\n")
 
 
+def test_sync_says_what_it_left_alone(membership: Membership, run: Run) -> None:
+    membership.till.stripe.v1.products.create({"name": "A book"})
+    assert run("sync").output.splitlines()[1:] == [
+        "1 active product left alone: no metadata church_plan (docs/deployment.md)."
+    ]
+    membership.till.stripe.v1.products.create({"name": "A mug"})
+    archived: Any = membership.till.stripe.v1.products.create({"name": "Sold out"})
+    membership.till.stripe.v1.products.update(archived.id, {"active": False})
+    assert run("sync").output.splitlines()[1] == (
+        "2 active products left alone: no metadata church_plan (docs/deployment.md)."
+    )
+
+
+def test_sync_of_an_account_without_marks_or_products_says_so(membership: Membership, run: Run) -> None:
+    for product in ("prod_friend", "prod_patron"):
+        membership.till.stripe.v1.products.update(product, {"metadata": {"church_plan": ""}})
+    lines = run("sync").output.splitlines()
+    assert lines[0].endswith("2 plans are on offer.")
+    assert lines[1].startswith("No product has the metadata church_plan")
+    for product in ("prod_friend", "prod_patron"):
+        membership.till.stripe.v1.products.update(product, {"active": False})
+    lines = run("sync").output.splitlines()
+    assert lines[0].endswith("0 plans are on offer.")
+    assert lines[1:] == ["The Stripe account has no active product."]
+
+
 def test_reconcile_repairs_what_no_webhook_told(membership: Membership, run: Run) -> None:
     user = membership.add()
     membership.pay(membership.start(membership.as_signed_in(user)))
@@ -43,6 +70,32 @@ def test_reconcile_repairs_what_no_webhook_told(membership: Membership, run: Run
     assert result.exit_code == 0, result.output
     assert " repaired" in result.output
     assert membership.one(Subscription).status == "active"
+
+
+def test_reconcile_says_which_subscriptions_stripe_does_not_have(membership: Membership, run: Run) -> None:
+    users = [membership.add(f"{name}@church.example") for name in ("ada", "bob")]
+    for user in users:
+        membership.subscribed(user)
+    real = membership.gateway.call
+
+    def call(method: str, *ids: str, key: str | None = None, **params: object) -> Obj:
+        if method == "subscriptions.list":
+            return {"data": [], "has_more": False}
+        if method == "subscriptions.retrieve" and ids[0] in gone:
+            raise StripeRefusedError("resource_missing", "id", 404)
+        return real(method, *ids, key=key, **params)
+
+    membership.gateway.call = call  # type: ignore[method-assign]
+    gone = [row.stripe_id for row in membership.rows(Subscription)]
+    result = run("reconcile")
+    assert result.exit_code == 1
+    assert "Stripe has none of the 2 living subscriptions" in result.output
+    assert "2 could not be repaired" in result.output
+    del gone[1]
+    result = run("reconcile")
+    assert result.exit_code == 0, result.output
+    assert "1 of the repaired: subscriptions that Stripe does not have any more" in result.output
+    assert [membership.status(user).premium for user in users] == [False, True]
 
 
 def test_replay_does_an_event_again_by_either_of_its_names(membership: Membership, run: Run) -> None:

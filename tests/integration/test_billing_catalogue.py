@@ -1,0 +1,86 @@
+"""What an account of Stripe's offers as plans: what is marked, or everything that fits where nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from church.config import Settings
+from church.models import Product, Subscription
+from church.services import billing
+from church.services.billing_catalogue import Synced
+from tests.stripe_fixture import Shop, event
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    yield shop
+    shop.close()
+
+
+def _sync(shop: Shop) -> Synced:
+    with shop.app.app_context():
+        return billing.sync()
+
+
+def _offered(shop: Shop) -> dict[str, list[str]]:
+    with shop.app.app_context():
+        return {plan.plan: [price.stripe_id for price in plan.prices] for plan in billing.plans()}
+
+
+def _unmarked(shop: Shop, stripe_id: str, name: str, amount: int = 900, **changes: object) -> None:
+    shop.stripe.product(stripe_id).update(name=name, **changes)
+    shop.stripe.price(f"price_{stripe_id}", stripe_id, amount)
+
+
+def test_account_without_marks_offers_what_has_a_price_by_the_month_or_the_year(shop: Shop) -> None:
+    shop.stripe.objects.clear()
+    _unmarked(shop, "prod_gold", "Gold & Silver", 300)
+    _unmarked(shop, "prod_gone", "Gone", active=False)
+    _unmarked(shop, "prod_week", "Weekly")
+    shop.stripe.objects["price_prod_week"]["recurring"] = {"interval": "week", "interval_count": 1}
+    _unmarked(shop, "prod_mug", "Mug")
+    shop.stripe.objects["price_prod_mug"]["recurring"] = None
+    _unmarked(shop, "prod_kana", "\u91d1", 400)
+    _unmarked(shop, "prod_twin", "gold silver", 500)
+    done = _sync(shop)
+    assert (done.marked, done.unmarked) == (0, 5)
+    assert _offered(shop) == {
+        "gold-silver": ["price_prod_gold"], "prod_kana": ["price_prod_kana"], "prod_twin": ["price_prod_twin"],
+    }  # fmt: skip
+    assert _sync(shop).changed == 0
+
+
+def test_subscription_to_a_plan_without_a_mark_opens_premium(shop: Shop) -> None:
+    shop.stripe.objects.clear()
+    _unmarked(shop, "prod_gold", "Gold")
+    _sync(shop)
+    user_id, subscription = shop.subscriber(price="price_prod_gold")
+    assert shop.deliver(event("customer.subscription.created", subscription)).status == "processed"
+    assert shop.one(Subscription).plan == "gold"
+    assert shop.premium(user_id)
+
+
+def test_plan_without_a_mark_keeps_its_short_name_when_it_is_renamed(shop: Shop) -> None:
+    shop.stripe.objects.clear()
+    _unmarked(shop, "prod_gold", "Gold")
+    _sync(shop)
+    shop.stripe.objects["prod_gold"]["name"] = "Platinum"
+    _sync(shop)
+    assert (shop.one(Product).name, shop.one(Product).plan) == ("Platinum", "gold")
+
+
+def test_first_mark_withdraws_what_has_none(shop: Shop) -> None:
+    shop.stripe.objects.clear()
+    _unmarked(shop, "prod_gold", "Gold")
+    _unmarked(shop, "prod_book", "Book club")
+    _sync(shop)
+    assert set(_offered(shop)) == {"gold", "book-club"}
+    shop.stripe.objects["prod_gold"]["metadata"] = {"church_plan": "best"}
+    done = _sync(shop)
+    assert (done.marked, done.unmarked) == (1, 1)
+    assert _offered(shop) == {"best": ["price_prod_gold"]}
