@@ -40,8 +40,10 @@ def test_sync_brings_plans_and_withdraws_those_that_are_gone(shop: Shop) -> None
         assert (shop.one(Product).stripe_id, shop.one(Price).stripe_id) == ("prod_patron", "price_month")
         del shop.stripe.objects["price_month"]
         shop.stripe.objects["prod_patron"]["metadata"] = {}
-        assert billing.sync().changed == 2
-    assert (shop.one(Product).active, shop.one(Price).active) == (False, False)
+        shop.stripe.product("prod_friend", church_plan="friend")  # one mark is enough: what has none is no plan
+        assert billing.sync().changed == 3
+    assert [row.active for row in shop.rows(Product)] == [False, True]
+    assert not shop.one(Price).active
 
 
 def test_reconcile_repairs_what_no_webhook_told_and_then_finds_nothing(shop: Shop) -> None:
