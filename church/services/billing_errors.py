@@ -5,6 +5,7 @@ UnavailableError, ChurchError, ConflictError (church.errors)
 ├── StripeRefusedError  502, Stripe understood and will not; ``is_missing`` where there is no such object
 ├── PaymentsOffError    409, this site has no Stripe to ask
 └── NotOursError        never shown: an event about what this site does not sell
+    └── MissingError    or about what Stripe does not have
 """
 
 from __future__ import annotations
@@ -53,3 +54,7 @@ class PaymentsOffError(ConflictError):
 
 class NotOursError(Exception):
     """An event that changes nothing here; its text says why."""
+
+
+class MissingError(NotOursError):
+    """Stripe has no such object."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from church.services import billing_known as known
-from church.services.billing_errors import NotOursError, StripeDownError, StripeRefusedError
+from church.services.billing_errors import MissingError, NotOursError, StripeDownError, StripeRefusedError
 from church.services.billing_facts import Facts
 from church.services.billing_gateway import Gateway, Obj, every
 from church.services.billing_reading import owner_ref
@@ -64,14 +64,14 @@ class Fetcher:
             return self._stripe.call(method, stripe_id)
         except StripeRefusedError as error:
             if error.is_missing:
-                raise NotOursError("no such object at Stripe: is STRIPE_SECRET_KEY of the same account?") from error
+                raise MissingError("no such object at Stripe: is STRIPE_SECRET_KEY of the same account?") from error
             raise
 
     def get_or_gone(self, method: str, stripe_id: str, *expand: str) -> Obj | None:
         """One object, None if it is deleted."""
         try:
             found = self.get(method, stripe_id, *expand)
-        except NotOursError:
+        except MissingError:
             return None
         return None if found.get("deleted") else found
 

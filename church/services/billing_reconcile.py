@@ -19,8 +19,8 @@ from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.stripe_event import EventState
-from church.services import billing_catalogue, billing_leaving, billing_projection, billing_webhooks
-from church.services.billing_errors import NotOursError, StripeRefusedError
+from church.services import billing_catalogue, billing_leaving, billing_projection, billing_vanished, billing_webhooks
+from church.services.billing_errors import MissingError, NotOursError, StripeRefusedError
 from church.services.billing_gateway import Obj, every, gateway
 from church.services.billing_gather import Gatherer
 from church.services.billing_reading import ENDED
@@ -46,6 +46,10 @@ class Reconciled:
     repaired: int = 0
     replayed: int = 0
     failed: int = 0
+    ended: int = 0
+    """Subscriptions among the repaired that Stripe does not have any more."""
+    unknown: int = 0
+    """Subscriptions among the failed that were left as they are: all of them, and Stripe knows none."""
 
 
 def reconcile() -> Reconciled:
@@ -55,10 +59,12 @@ def reconcile() -> Reconciled:
     """
     done = Reconciled()
     done.repaired += billing_catalogue.sync().changed
+    missing = []
     for kind, stripe_id, is_same in _objects():
         done.checked += 1
-        if not is_same:
-            _repair(done, kind, stripe_id)
+        if not is_same and not _repair(done, kind, stripe_id) and kind == "subscription":
+            missing.append(stripe_id)
+    _end_missing(done, missing)
     for user_id in billing_leaving.still_paying():
         _end(done, user_id)
     done.replayed = sum(outcome.http == 200 for outcome in replay_failed())
@@ -111,22 +117,35 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
         yield "dispute", found["id"], moved == _count_of(f"dispute:{found['id']}:")
 
 
-def _repair(done: Reconciled, kind: str, stripe_id: str) -> None:
+def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
+    """Bring up to date what differs; False where Stripe does not have it."""
     with db.read() as session:
         gatherer = Gatherer(gateway(), database_now(session))
     try:
         facts = gatherer.about(kind, stripe_id)
+    except MissingError:
+        return False
     except NotOursError:
-        return
+        return True
     except StripeRefusedError as error:
         done.failed += 1
         log.warning("not reconciled", extra={"event": "stripe.unreconciled", "kind": kind, "reason": error.reason})
-        return
+        return True
     with db.write() as session:
         applied = billing_projection.apply(session, facts)
     if applied.changed or applied.booked:
         done.repaired += 1
         log.warning("repaired", extra={"event": "stripe.repaired", "kind": kind, "stripe_id": stripe_id})
+    return True
+
+
+def _end_missing(done: Reconciled, missing: list[str]) -> None:
+    """Members keep no premium of what Stripe does not have, and is never to say anything of again."""
+    if missing:
+        found = billing_vanished.end_missing(missing)
+        done.ended, done.unknown = found.ended, found.left
+        done.repaired += found.ended
+        done.failed += found.left
 
 
 def _end(done: Reconciled, user_id: int) -> None:

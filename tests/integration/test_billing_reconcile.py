@@ -77,6 +77,47 @@ def test_reconcile_leaves_what_is_not_ours_alone(shop: Shop) -> None:
     assert shop.rows(Customer) == shop.rows(LedgerEntry) == []
 
 
+def test_reconcile_ends_a_subscription_that_stripe_does_not_have_any_more(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    (gone_id, gone), (staying_id, staying) = (shop.subscriber() for _ in range(2))
+    for subscription in (gone, staying):
+        shop.deliver(event("customer.subscription.created", subscription))
+    del shop.stripe.objects[gone["id"]]
+    found = _reconcile(shop)
+    assert (found.repaired, found.ended, found.failed, found.unknown) == (1, 1, 0, 0)
+    assert (shop.premium(gone_id), shop.premium(staying_id)) == (False, True)
+    row = shop.rows(Subscription)[0]
+    assert (row.status, row.ended_at is not None, row.canceled_at) == ("canceled", True, row.ended_at)
+    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.repaired"]
+    assert (told.__dict__["stripe_id"], told.__dict__["reason"]) == (gone["id"], "Stripe has no such subscription")
+    assert _reconcile(shop).repaired == 0
+
+
+def test_reconcile_ends_the_only_subscription_if_stripe_has_it_no_more(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.deliver(event("customer.subscription.created", subscription))
+    del shop.stripe.objects[subscription["id"]]
+    assert _reconcile(shop).ended == 1
+    assert not shop.premium(user_id)
+
+
+def test_reconcile_by_the_key_of_another_account_ends_nobodys_membership(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [shop.subscriber() for _ in range(3)]
+    for _, subscription in members:
+        shop.deliver(event("customer.subscription.created", subscription))
+    for _, subscription in members:
+        del shop.stripe.objects[subscription["id"]]
+    shop.stripe.subscription(shop.stripe.customer(None))
+    found = _reconcile(shop)
+    assert (found.repaired, found.ended, found.failed, found.unknown) == (0, 0, 3, 3)
+    assert all(shop.premium(user_id) for user_id, _ in members)
+    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
+    assert "STRIPE_SECRET_KEY" in told.__dict__["reason"]
+
+
 def test_reconcile_does_failed_events_again(shop: Shop) -> None:
     _, subscription = shop.subscriber()
 
