@@ -18,7 +18,7 @@ from church.jobs_queue import database_now
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services import billing_inbox as inbox
-from church.services import billing_leaving, billing_projection
+from church.services import billing_leaving, billing_mails, billing_projection
 from church.services.billing_errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_events import Incoming, MalformedError, parse, read
 from church.services.billing_gateway import gateway
@@ -127,9 +127,12 @@ def _process(event: Incoming, held: Claim) -> Outcome:
     facts = gatherer.about(event.object_kind or "", event.object_id or "", event.customer)
     with db.write() as session:
         now = database_now(session)
+        is_news = billing_mails.is_news(session, event, held.event_id)
         inbox.finish(session, held, EventState.PROCESSED, now)
         applied = billing_projection.apply(session, facts, now)
         billing_leaving.cancel_if_left(session, facts)
+        if is_news:
+            billing_mails.tell(session, event, held.event_id, now)
     if applied.stale:
         log.info("newer facts are known", extra={"event": "stripe.stale", "count": applied.stale})
     return Outcome("processed")

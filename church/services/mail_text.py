@@ -27,7 +27,8 @@ from church.services.mail_errors import MailRefusedError
 
 LINKED = frozenset({"verify", "reset", "change_email", "invited"})
 NOTICES = frozenset({"already_registered", "password_changed", "email_changing", "account_deleted"})
-TEMPLATES = LINKED | NOTICES
+MEMBERSHIP = frozenset({"payment_failed", "trial_ending", "membership_ended"})
+TEMPLATES = LINKED | NOTICES | MEMBERSHIP
 
 _LONGEST_LINE = 900  # RFC 5322 ends a line at 998
 _LONGEST_NAME = 80

@@ -20,6 +20,11 @@ from tests.people import add_user
 # Rules of axe about a page among pages: a mail is shown inside of one.
 OF_SITES = ("region ", "landmark-one-main ")
 LONG_NAME = "Maximiliane" * 7
+WORDS = {
+    "payment_failed": {"plan": "Patron of all good things", "amount": "KWD 1,234.500", "until": "30 November 2026"},
+    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
+    "membership_ended": {"plan": "Patron", "premium": True},
+}
 PURPOSES = {
     "verify": Purpose.VERIFY,
     "change_email": Purpose.CHANGE_EMAIL,
@@ -35,7 +40,7 @@ def _page(app: Flask, template: str) -> str:
         with db.write() as session:
             purpose = PURPOSES.get(template)
             link = links.make(session, purpose, user, user.email) if purpose else None
-        letter = mail_text.Letter(1, template, str(user.email), LONG_NAME, {}, link, utc_now())
+        letter = mail_text.Letter(1, template, str(user.email), LONG_NAME, WORDS.get(template, {}), link, utc_now())
         body = mail_text.write(letter).get_body(("html",))
     assert body is not None
     return str(body.get_content())

@@ -20,9 +20,14 @@ from church.models.link import Link, Purpose
 from church.services import mail_text
 from church.services.links import address_of
 from church.services.mail_errors import MailRefusedError
-from church.services.mail_text import LINKED, NOTICES, Letter, one_line, write
+from church.services.mail_text import LINKED, TEMPLATES, Letter, one_line, write
 from tests.helpers import with_settings
 
+WORDS = {
+    "payment_failed": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
+    "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
+    "membership_ended": {"plan": "Patron", "premium": False},
+}
 PURPOSES = {
     "verify": Purpose.VERIFY,
     "reset": Purpose.RESET,
@@ -52,7 +57,8 @@ def link_for(template: str, hours: float = 72) -> Link:
 
 def letter(template: str = "password_changed", **changes: object) -> Letter:
     link = link_for(template) if template in LINKED else None
-    found = Letter(5, template, "ada@example.org", "", {}, link, datetime.fromisoformat("2026-01-02T03:04:05+00:00"))
+    words = WORDS.get(template, {})
+    found = Letter(5, template, "ada@example.org", "", words, link, datetime.fromisoformat("2026-01-02T03:04:05+00:00"))
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -86,14 +92,14 @@ def test_message_id_stays_at_every_attempt_and_is_no_other_mails() -> None:
     assert first.endswith("@church.example>")
 
 
-@pytest.mark.parametrize("template", sorted(LINKED | NOTICES))
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_both_parts_of_every_mail_say_the_same_way_in(template: str) -> None:
     message = write(letter(template))
     text, page = part(message, "plain"), part(message, "html")
     wanted = [line for line in text.splitlines() if line.startswith("https://church.example/")]
     assert wanted or template == "account_deleted"
     for address in wanted:
-        assert urlsplit(address).path.startswith("/auth/")
+        assert urlsplit(address).path.startswith(("/auth/", "/stripe/pricing"))
         assert f'href="{address}"' in page
     assert all(len(line) <= 72 or line in wanted for line in text.splitlines())
     assert str(message["Subject"]) in page
@@ -157,7 +163,7 @@ def test_line_that_is_too_long_for_mail_is_encoded() -> None:
     assert mail_text._encoding("x" * 900 + "\n" + "y") == "7bit"
 
 
-@pytest.mark.parametrize("template", sorted(LINKED | NOTICES))
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_page_of_a_mail_loads_nothing_and_knows_both_themes(template: str) -> None:
     page = part(write(letter(template)), "html")
     assert not [word for word in ("<img", "<script", "<link", "url(", "<table") if word in page]

@@ -1,0 +1,184 @@
+"""What members are told by mail: once of each thing, only where it is still so, in their own currency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from church.config import Settings
+from church.extensions import db
+from church.models import Job, Mail, StripeEvent, User
+from church.models.base import utc_now
+from church.services import billing
+from church.services.billing_errors import StripeDownError
+from tests.stripe_fixture import Obj, Shop, event
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    yield shop
+    shop.close()
+
+
+def _in(days: int) -> int:
+    return int((utc_now() + timedelta(days=days)).timestamp())
+
+
+def _day(days: int) -> str:
+    at = utc_now() + timedelta(days=days)
+    return f"{at.day} {at:%B %Y}"
+
+
+def _subscriber(shop: Shop, **values: object) -> tuple[int, Obj]:
+    """A member with an address, whose subscription the site knows."""
+    user_id, subscription = shop.subscriber(**values)
+    with shop.app.app_context(), db.write() as session:
+        address = {"email": f"u{user_id}@example.org", "email_key": f"u{user_id}@example.org"}
+        session.execute(update(User).where(User.id == user_id).values(verified_at=utc_now(), **address))
+    shop.deliver(event("customer.subscription.created", subscription))
+    return user_id, subscription
+
+
+def _unpaid(shop: Shop, subscription: Obj, currency: str = "usd", amount: int = 1200) -> Obj:
+    subscription["status"] = "past_due"
+    sums = {"amount_due": amount, "amount_remaining": amount, "total": amount, "currency": currency}
+    return shop.stripe.invoice(subscription, status_transitions={"finalized_at": _in(0), "paid_at": None}, **sums)
+
+
+def _mails(shop: Shop) -> list[tuple[str, str, dict[str, object]]]:
+    return [(mail.template, mail.recipient, mail.context) for mail in shop.rows(Mail)]
+
+
+def test_payment_that_failed_is_told_once_however_often_it_is_tried_and_sent(shop: Shop) -> None:
+    user_id, subscription = _subscriber(shop)
+    invoice = _unpaid(shop, subscription)
+    first = event("invoice.payment_failed", invoice)
+    for body in (first, first, event("invoice.payment_failed", invoice)):
+        assert shop.deliver(body).http == 200
+    with shop.app.app_context():
+        for row in shop.rows(StripeEvent):
+            assert billing.replay(row.id).status == "processed"
+        billing.reconcile()
+    words = {"plan": "Patron", "amount": "$12.00", "until": _day(shop.settings.grace_days)}
+    assert _mails(shop) == [("payment_failed", f"u{user_id}@example.org", words)]
+    assert [job.kind for job in shop.rows(Job)].count("mails.send") == 1
+
+
+def test_event_that_is_done_again_tells_nothing_again(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    shop.deliver(event("invoice.payment_failed", _unpaid(shop, subscription)))
+    with shop.app.app_context():
+        assert billing.replay(shop.rows(StripeEvent)[-1].id).status == "processed"
+    assert len(_mails(shop)) == 1
+
+
+def test_each_invoice_that_failed_is_told(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    for _ in range(2):
+        shop.deliver(event("invoice.payment_failed", _unpaid(shop, subscription)))
+    assert [template for template, _, _ in _mails(shop)] == ["payment_failed"] * 2
+
+
+@pytest.mark.parametrize(("currency", "amount", "shown"), [("jpy", 800, "¥800"), ("kwd", 2500, "KWD 2.500")])
+def test_amount_is_told_by_its_own_currency(shop: Shop, currency: str, amount: int, shown: str) -> None:
+    shop.stripe.price("price_other", "prod_patron", amount, currency)
+    _, subscription = _subscriber(shop, status="trialing", trial_end=_in(3))
+    subscription["items"]["data"][0]["price"], subscription["currency"] = "price_other", currency
+    shop.deliver(event("customer.subscription.trial_will_end", subscription))
+    shop.deliver(event("invoice.payment_failed", _unpaid(shop, subscription, currency, amount)))
+    trial, failed = (words for _, _, words in _mails(shop))
+    assert (trial["price"], failed["amount"]) == (f"{shown} a month", shown)
+
+
+def test_payment_that_failed_long_ago_is_told_with_premium_closed(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    invoice = _unpaid(shop, subscription)
+    invoice["status_transitions"]["finalized_at"] = _in(-30)
+    shop.deliver(event("invoice.payment_failed", invoice))
+    assert [words["until"] for _, _, words in _mails(shop)] == [""]
+
+
+def test_payment_that_has_come_meanwhile_is_not_told(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    invoice = _unpaid(shop, subscription)
+    late = event("invoice.payment_failed", invoice)
+    invoice.update(status="paid", amount_paid=1200, amount_remaining=0)
+    subscription["status"] = "active"
+    shop.deliver(late)
+    assert _mails(shop) == []
+
+
+def test_event_that_failed_is_told_when_it_is_done_at_last(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    body = event("invoice.payment_failed", _unpaid(shop, subscription))
+
+    def down(_method: str) -> None:
+        raise StripeDownError
+
+    shop.stripe.before = down
+    assert shop.deliver(body).http == 503
+    assert _mails(shop) == []
+    shop.stripe.before = lambda _method: None
+    shop.deliver(body)
+    assert len(_mails(shop)) == 1
+
+
+def test_end_of_a_trial_is_told_once_with_its_day_and_price(shop: Shop) -> None:
+    _, subscription = _subscriber(shop, status="trialing", trial_end=_in(3))
+    for _ in range(2):
+        shop.deliver(event("customer.subscription.trial_will_end", subscription))
+    ((template, _, words),) = _mails(shop)
+    assert (template, words) == ("trial_ending", {"plan": "Patron", "day": _day(3), "price": "$12.00 a month"})
+
+
+@pytest.mark.parametrize("changes", [{"cancel_at": 1}, {"status": "active"}, {"trial_end": -1}])
+def test_trial_after_which_nothing_is_charged_is_not_told(shop: Shop, changes: dict[str, object]) -> None:
+    found = {name: _in(int(days)) if isinstance(days, int) else days for name, days in changes.items()}
+    _, subscription = _subscriber(shop, **{"status": "trialing", "trial_end": _in(3), **found})
+    shop.deliver(event("customer.subscription.trial_will_end", subscription))
+    assert _mails(shop) == []
+
+
+def test_end_of_a_membership_is_told(shop: Shop) -> None:
+    user_id, subscription = _subscriber(shop)
+    subscription.update(status="canceled", ended_at=_in(0))
+    shop.deliver(event("customer.subscription.deleted", subscription))
+    words = {"plan": "Patron", "premium": False}
+    assert _mails(shop) == [("membership_ended", f"u{user_id}@example.org", words)]
+
+
+def test_end_of_one_of_two_subscriptions_ends_no_membership(shop: Shop) -> None:
+    _, subscription = _subscriber(shop)
+    other = shop.stripe.subscription(shop.stripe.objects[subscription["customer"]])
+    shop.deliver(event("customer.subscription.created", other))
+    subscription.update(status="canceled", ended_at=_in(0))
+    shop.deliver(event("customer.subscription.deleted", subscription))
+    assert _mails(shop) == []
+
+
+def test_who_has_left_is_told_nothing(shop: Shop) -> None:
+    user_id, subscription = _subscriber(shop)
+    with shop.app.app_context(), db.write() as session:
+        gone = {"deleted_at": utc_now(), "email": None, "email_key": None}
+        session.execute(update(User).where(User.id == user_id).values(**gone))
+    subscription.update(status="canceled", ended_at=_in(0))
+    assert shop.deliver(event("customer.subscription.deleted", subscription)).http == 200
+    assert _mails(shop) == []
+
+
+def test_mail_goes_with_the_event_or_not_at_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, subscription = _subscriber(shop)
+    body = event("invoice.payment_failed", _unpaid(shop, subscription))
+    with monkeypatch.context() as broken:
+        broken.setattr("church.services.mails.jobs.enqueue", lambda *_args, **_more: 1 / 0)
+        assert shop.deliver(body).http == 500
+    with shop.app.app_context(), db.read() as session:
+        assert session.scalars(select(Mail.id)).all() == []
+    shop.deliver(body)
+    assert len(_mails(shop)) == 1
