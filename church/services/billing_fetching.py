@@ -35,14 +35,19 @@ class Fetcher:
         self._deadline = clock() + BUDGET
         self.facts = Facts(started_at)
 
-    def own(self, customer: str | None, found: Obj) -> None:
-        """Settle whose customer it is, once; the objects of one event are of one customer."""
+    def own(self, customer: str | None, found: Obj, ours: int | None = None) -> None:
+        """Settle whose customer it is, once; the objects of one event are of one customer.
+
+        ``ours`` is the member of whom our own rows tell, for a Stripe that gives back nothing of what it was told.
+        """
         if self.facts.owner_id is not None:
             return
         if customer is None:
             raise NotOursError("nobody is named")
         self.facts.customer_id = customer
         self.facts.owner_id = self._owners.get(customer) or known.owner_of_customer(customer) or self._named(found)
+        if self.facts.owner_id is None:
+            self.facts.owner_id = ours
         if self.facts.owner_id is None and self.facts.customer is None:
             self.facts.customer = self.get("customers.retrieve", customer, *CUSTOMER)
             self.facts.owner_id = self._named(self.facts.customer)

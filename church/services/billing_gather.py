@@ -78,7 +78,7 @@ class Gatherer(Fetcher):
         ours = known.owner_of_checkout(stripe_id, part(found, "metadata", "church_checkout"))
         customer, subscription = ref(found.get("customer")), ref(found.get("subscription"))
         if subscription is not None:
-            self.own(customer, found)
+            self.own(customer, found, ours)
             self.subscription(subscription)
             if invoice := ref(found.get("invoice")):
                 self.invoice(invoice)
@@ -113,8 +113,10 @@ class Gatherer(Fetcher):
         payment = ref(charge.get("payment_intent")) or str(charge.get("id"))
         self.facts.payment = payment
         if not known.is_booked(payment):
-            wish = {"type": "payment_intent", "payment_intent": payment}
-            invoices = [ref(one.get("invoice")) for one in self.all_of("invoice_payments.list", payment=wish)]
+            invoices = [ref(charge.get("invoice"))]  # where older versions of the API name it
+            if not any(invoices):
+                wish = {"type": "payment_intent", "payment_intent": payment}
+                invoices = [ref(one.get("invoice")) for one in self.all_of("invoice_payments.list", payment=wish)]
             if not any(invoices):
                 raise NotOursError("a payment of no invoice")
             for invoice in filter(None, invoices):
@@ -147,10 +149,14 @@ class Gatherer(Fetcher):
             if not known.is_price(stripe_id):
                 raise NotOursError("a price of no plan")
             self.facts.gone_prices.append(stripe_id)
-        elif plan_of_product(price.get("product")) is None:
+        elif not self._is_of_a_plan(price.get("product")):
             raise NotOursError("a price of no plan")
         else:
             self.facts.prices[stripe_id] = price
+
+    def _is_of_a_plan(self, product: object) -> bool:
+        plan = plan_of_product(product) if isinstance(product, dict) else known.plan_of_product(ref(product) or "")
+        return plan is not None
 
     def _sold(self, subscription: Obj, plan: str) -> None:
         """What a subscription is to: pages name it."""
@@ -160,10 +166,23 @@ class Gatherer(Fetcher):
                 self.facts.sold[price["id"]] = price, product, plan
 
     def _plan(self, subscription: Obj) -> str | None:
-        """By its product's metadata, by what is known of the product, by what the subscription was before."""
+        """By its product's metadata, by what is known of the product, by what the subscription was before.
+
+        A product that is neither expanded nor known is asked for, and put in its place.
+        """
         for item in rows(subscription, "items"):
             product = part(item, "price", "product")
             plan = plan_of_product(product) or known.plan_of_product(ref(product) or "")
             if plan is not None:
                 return plan
-        return known.plan_of_subscription(str(subscription.get("id")))
+        before = known.plan_of_subscription(str(subscription.get("id")))
+        return before or self._fetched_plan(subscription)
+
+    def _fetched_plan(self, subscription: Obj) -> str | None:
+        for item in rows(subscription, "items"):
+            product = part(item, "price", "product")
+            if isinstance(product, str) and (found := self.get_or_gone("products.retrieve", product)):
+                item["price"]["product"] = found
+                if (plan := plan_of_product(found)) is not None:
+                    return plan
+        return None

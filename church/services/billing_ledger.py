@@ -6,13 +6,12 @@ then finds its source booked, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from church.extensions import db
@@ -20,13 +19,15 @@ from church.models import LedgerEntry, User
 from church.models.base import utc_now
 from church.models.ledger import EntryKind
 from church.services import money
+from church.services.billing_bookings import WHOLE, bookings
 from church.services.billing_facts import Facts
-from church.services.billing_gateway import Obj
-from church.services.billing_reading import first_moment, part, ref, rows
 from church.services.billing_rows import add_once
 
 _MOST = 200
-_UNDONE = frozenset({"failed", "canceled"})
+_ENTRIES: Any = LedgerEntry.__table__
+_PAYMENTS = select(_ENTRIES.c.source_id).where(
+    _ENTRIES.c.stripe_invoice == bindparam("invoice"), _ENTRIES.c.kind == EntryKind.PAYMENT.value
+)
 
 
 @dataclass(frozen=True)
@@ -63,65 +64,24 @@ class MonthTotal:
         return self.payments + self.refunds + self.disputes
 
 
-def bookings(facts: Facts) -> Iterator[dict[str, Any]]:
-    """The entries that what was fetched amounts to, booked or not."""
-    for stripe_id, invoice in facts.invoices.items():
-        for payment in rows(invoice, "payments"):
-            if payment.get("status") == "paid" and payment.get("amount_paid"):
-                yield _payment(stripe_id, payment)
-    for refund in facts.refunds:
-        if refund.get("status") == "succeeded" or refund.get("status") in _UNDONE:
-            yield _back(facts, refund, EntryKind.REFUND, f"refund:{refund['id']}")
-        if refund.get("status") in _UNDONE:
-            yield _back(facts, refund, EntryKind.REFUND_FAILED, f"refund_failed:{refund['id']}")
-    for dispute in facts.disputes:
-        moved = [one for one in dispute.get("balance_transactions") or [] if isinstance(one, dict)]
-        for kind, what, sign in (
-            (EntryKind.DISPUTE, "withdrawn", -1),
-            (EntryKind.DISPUTE_REVERSAL, "reinstated", 1),
-        ):
-            movement = next((one for one in moved if (one.get("amount") or 0) * sign > 0), None)
-            if movement is not None:
-                at = {**dispute, "created": movement.get("created")}
-                yield _back(facts, at, kind, f"dispute:{dispute['id']}:{what}")
-
-
-def _payment(invoice: str, payment: Obj) -> dict[str, Any]:
-    by = payment.get("payment") or {}
-    return {
-        "source_id": f"in_payment:{payment['id']}",
-        "kind": EntryKind.PAYMENT.value,
-        "amount": payment["amount_paid"],
-        "currency": str(payment.get("currency")).lower(),
-        "stripe_invoice": invoice,
-        "stripe_payment": ref(by.get("payment_intent")) or ref(by.get("charge")),
-        "occurred_at": first_moment(part(payment, "status_transitions", "paid_at"), payment.get("created")),
-    }
-
-
-def _back(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> dict[str, Any]:
-    """A refund or dispute: Stripe tells amounts without a sign, in the currency of the payment."""
-    sign = -1 if kind in {EntryKind.REFUND, EntryKind.DISPUTE} else 1
-    return {
-        "source_id": source,
-        "kind": kind.value,
-        "amount": sign * abs(obj.get("amount") or 0),
-        "currency": str(obj.get("currency")).lower(),
-        "stripe_invoice": None,
-        "stripe_payment": facts.payment,
-        "occurred_at": first_moment(obj.get("created")),
-    }
-
-
 def book(session: Session, facts: Facts) -> int:
     """Add what is not booked yet, in the caller's transaction; how many entries that were."""
     whose = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id, "recorded_at": utc_now()}
     booked = 0
     for entry in bookings(facts):
-        if not entry["amount"]:
+        if not entry["amount"] or _is_doubled(session, entry):
             continue
         booked += add_once(session, LedgerEntry, "source_id", {**entry, **whose}) is not None
     return booked
+
+
+def _is_doubled(session: Session, entry: dict[str, Any]) -> bool:
+    """Whether the same money is booked otherwise: by its payment where this is of the invoice, or the reverse."""
+    if entry["kind"] != EntryKind.PAYMENT.value:
+        return False
+    whole = entry["source_id"].startswith(WHOLE)
+    booked = session.scalars(_PAYMENTS, {"invoice": entry["stripe_invoice"]})
+    return any(source.startswith(WHOLE) is not whole for source in booked)
 
 
 def entries(

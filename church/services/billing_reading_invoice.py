@@ -9,8 +9,8 @@ from church.services.billing_reading import first_moment, moment, part, ref, row
 
 
 def subscription_of_invoice(invoice: Obj) -> str | None:
-    """The subscription that an invoice is for."""
-    return ref(part(invoice, "parent", "subscription_details", "subscription"))
+    """The subscription that an invoice is for; where older versions of the API have it, too."""
+    return ref(part(invoice, "parent", "subscription_details", "subscription")) or ref(invoice.get("subscription"))
 
 
 def invoice_values(obj: Obj) -> dict[str, Any]:
