@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, make_url
@@ -88,7 +89,13 @@ def sqlite_path(settings: Settings) -> Path:
 
 
 def _url(settings: Settings) -> URL:
-    return make_url(settings.database_dsn)
+    return _parsed(settings.database_dsn)
+
+
+@lru_cache(maxsize=8)
+def _parsed(dsn: str) -> URL:
+    """Asked for with every write, and slow to read."""
+    return make_url(dsn)
 
 
 def _sqlite_engine(

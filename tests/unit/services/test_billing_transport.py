@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from church.services import billing_transport
 from church.services.billing_socket import deadline
 from church.services.billing_transport import Transport
 from tests.services_fixture import wait_until
+from tests.site_fixture import ROOT
 
 OK = b"HTTP/1.1 200 OK\r\nRequest-Id: req_1\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -92,14 +94,21 @@ def answering(*answers: bytes) -> Talk:
     return talk
 
 
+def drip(server: Server, connection: socket.socket) -> None:
+    """A byte at a time, for twenty seconds: no wait for one takes long."""
+    for _ in range(1000):
+        if server.stopped.wait(0.02):
+            return
+        connection.sendall(b"x")
+
+
 def dripping(beginning: bytes) -> Talk:
-    """Answers with ``beginning`` and then a byte at a time, for ever: no wait for one takes long."""
+    """Answers with ``beginning`` and then a byte at a time."""
 
     def talk(server: Server, connection: socket.socket) -> None:
         connection.recv(4096)
         connection.sendall(beginning)
-        while not server.stopped.wait(0.02):
-            connection.sendall(b"x")
+        drip(server, connection)
 
     return talk
 
@@ -275,17 +284,38 @@ def test_handshake_that_drips_ends_with_the_calls_time(certificate: tuple[Path, 
         send(Transport(str(certificate[0])), server, "https", seconds=0.3)
 
 
+def dripping_record(server: Server, connection: socket.socket) -> None:
+    """Answers with a record of TLS that does not end: each byte wakes a read, which has nothing to give."""
+    server.request(connection)
+    with socket.socket(fileno=connection.detach()) as raw:
+        raw.sendall(b"\x17\x03\x03\x40\x00")
+        drip(server, raw)
+
+
 def test_answer_that_drips_within_a_record_of_tls_ends_with_the_calls_time(certificate: tuple[Path, Path]) -> None:
-    """Each byte wakes a waiting read, which has nothing to give before the record is whole."""
-    transport = Transport(str(certificate[0]))
+    with serving(_by_tls(certificate, dripping_record)) as server, pytest.raises(TimeoutError):
+        send(Transport(str(certificate[0])), server, "https", seconds=0.5)
 
-    def talk(server: Server, connection: socket.socket) -> None:
-        server.request(connection)
-        raw = socket.socket(fileno=connection.detach())
-        with raw:
-            raw.sendall(b"\x17\x03\x03\x40\x00")
-            while not server.stopped.wait(0.02):
-                raw.sendall(b"x")
 
-    with serving(_by_tls(certificate, talk)) as server, pytest.raises(TimeoutError):
-        send(transport, server, "https", seconds=0.5)
+_IN_A_GEVENT_WORKER = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from church.services.billing_socket import deadline
+from church.services.billing_transport import Transport
+transport = Transport(sys.argv[2])
+try:
+    with deadline(0.5):
+        transport.send("get", sys.argv[1], {}, b"")
+except TimeoutError:
+    print("in time")
+"""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_answer_that_drips_ends_in_time_in_a_worker_of_gevent_too(certificate: tuple[Path, Path], scheme: str) -> None:
+    talk = dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
+    with serving(_by_tls(certificate, dripping_record) if scheme == "https" else talk) as server:
+        words = [sys.executable, "-c", _IN_A_GEVENT_WORKER, f"{scheme}://127.0.0.1:{server.port}/", str(certificate[0])]
+        child = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert child.stdout == "in time\n"
