@@ -63,6 +63,8 @@ class Gatherer(Fetcher):
         self.own(ref(found.get("customer")), found)
         self.facts.subscriptions[stripe_id] = found, plan
         self._sold(found, plan)
+        if found.get("status") == "past_due":
+            self._unpaid_before(stripe_id, ref(found.get("latest_invoice")))
 
     def invoice(self, stripe_id: str) -> None:
         """An invoice with its payments, and the subscription that it is for."""
@@ -72,6 +74,16 @@ class Gatherer(Fetcher):
             raise NotOursError("an invoice of no subscription")
         self.subscription(subscription)
         self.facts.invoices[stripe_id] = found
+
+    def _unpaid_before(self, subscription: str, latest: str | None) -> None:
+        """The invoice for which it was past due before: if that was paid unheard, the days of grace begin anew."""
+        before = known.unpaid_invoice(subscription)
+        if (
+            before is not None
+            and before != latest
+            and (found := self.get_or_gone("invoices.retrieve", before, *_INVOICE))
+        ):
+            self.facts.invoices[before] = found
 
     def _checkout(self, stripe_id: str) -> None:
         found = self.get("checkout.sessions.retrieve", stripe_id)
@@ -121,7 +133,7 @@ class Gatherer(Fetcher):
                 raise NotOursError("a payment of no invoice")
             for invoice in filter(None, invoices):
                 self.invoice(invoice)
-        self.own(ref(charge.get("customer")), charge)
+        self.own(ref(charge.get("customer")) or known.customer_of_payment(payment), charge)
 
     def _refund_ids(self) -> set[str]:
         return {one["id"] for one in self.facts.refunds}

@@ -44,6 +44,15 @@ def plan_of_subscription(stripe_id: str) -> str | None:
         return session.scalars(select(Subscription.plan).where(Subscription.stripe_id == stripe_id)).one_or_none()
 
 
+def unpaid_invoice(subscription: str) -> str | None:
+    """Stripe's id of the invoice that made a subscription past due, by what is known here."""
+    query = select(Subscription.latest_invoice).where(
+        Subscription.stripe_id == subscription, Subscription.past_due_since.is_not(None)
+    )
+    with db.read() as session:
+        return session.scalars(query).one_or_none()
+
+
 def plan_of_product(stripe_id: str) -> str | None:
     """The plan that a product is."""
     with db.read() as session:
@@ -60,6 +69,13 @@ def is_booked(payment: str) -> bool:
     """Whether a payment is in the ledger."""
     with db.read() as session:
         return session.scalars(select(LedgerEntry.id).where(LedgerEntry.stripe_payment == payment)).first() is not None
+
+
+def customer_of_payment(payment: str) -> str | None:
+    """Stripe's id of the customer whose payment is in the ledger."""
+    query = select(LedgerEntry.stripe_customer).where(LedgerEntry.stripe_payment == payment)
+    with db.read() as session:
+        return session.scalars(query.limit(1)).first()
 
 
 def living_subscriptions(customer: str) -> list[str]:

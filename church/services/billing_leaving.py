@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +16,13 @@ from church.models import Customer, Grant, Invoice, LedgerEntry, Subscription, U
 from church.models.base import utc_now
 from church.services import billing_projection
 from church.services.account_parts import exports, on_delete
-from church.services.billing_errors import NotOursError
+from church.services.billing_errors import NotOursError, StripeRefusedError
 from church.services.billing_facts import Facts
-from church.services.billing_gateway import gateway
+from church.services.billing_gateway import Obj, every, gateway
 from church.services.billing_gather import Gatherer
 from church.services.billing_reading import ENDED
+
+log = logging.getLogger("church.stripe")
 
 _LEFT = select(User.__table__.c.id).where(User.__table__.c.id == bindparam("user"), User.deleted_at.is_not(None))
 _ATTEMPTS = 20  # with an hour between the later ones: a Stripe that is down for half a day is outlasted
@@ -45,10 +48,23 @@ def cancel(payload: dict[str, Any]) -> None:
         query = select(Customer.stripe_id).where(Customer.user_id == payload["user_id"], Customer.deleted_at.is_(None))
         customers = session.scalars(query).all()
     for customer in customers:
-        page = gateway().call("subscriptions.list", customer=customer, status="all", limit=100)
-        for subscription in page["data"]:
+        for subscription in _subscriptions(customer):
             if subscription["status"] not in ENDED:
                 _cancel(subscription["id"])
+
+
+def _subscriptions(customer: str) -> list[Obj]:
+    """All of a customer's; none of one whom Stripe does not know, who keeps none of the others from being ended.
+
+    What is kept of that customer stays: if it is the key that is wrong, ``still_paying`` finds them once it is right.
+    """
+    try:
+        return list(every(gateway(), "subscriptions.list", customer=customer, status="all"))
+    except StripeRefusedError as error:
+        if not error.is_missing:
+            raise
+    log.warning("no such customer", extra={"event": "stripe.customer_gone", "stripe_id": customer})
+    return []
 
 
 def still_paying() -> list[int]:

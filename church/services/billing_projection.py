@@ -26,6 +26,7 @@ from church.services.billing_rows import add_once
 
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]
+_SETTLED = frozenset({"paid", "void"})
 
 
 @dataclass
@@ -114,11 +115,15 @@ class _Projection:
         if _is_newer(held["fetched_at"], self._facts.started_at, self._now):
             self._done.stale += 1
             return False
-        if held.get("past_due_since") and values.get("past_due_since"):
-            # Each further unpaid invoice would begin the days of grace anew.
+        if held.get("past_due_since") and values.get("past_due_since") and not self._is_settled(held["latest_invoice"]):
+            # Each further invoice would begin the days of grace anew while the one before is unpaid.
             values = {**values, "past_due_since": min(held["past_due_since"], values["past_due_since"])}
         self._done.changed += self._set(model, held, values, fetched_at=self._facts.started_at)
         return True
+
+    def _is_settled(self, invoice: str | None) -> bool:
+        found = self._facts.invoices.get(invoice or "")
+        return found is not None and found.get("status") in _SETTLED
 
     def _set(self, model: Projected, held: Row, values: Row, **anyway: Any) -> bool:
         """Write what differs, and ``anyway``; whether something differed."""

@@ -84,6 +84,19 @@ def test_refund_that_comes_before_its_payment_books_both(shop: Shop) -> None:
     assert len(_booked(shop)) == 2
 
 
+@pytest.mark.parametrize("booked_before", [True, False])
+def test_refund_of_a_charge_without_a_customer_is_theirs_whose_payment_it_is(shop: Shop, booked_before: bool) -> None:
+    invoice = _paid(shop, 1200)
+    charge = shop.stripe.charge_of(invoice)
+    charge["customer"] = None
+    if booked_before:
+        shop.deliver(event("invoice.paid", invoice))
+    assert shop.deliver(event("refund.created", shop.stripe.refund(charge, 500))).status == "processed"
+    payment, refund = shop.rows(LedgerEntry)
+    assert (refund.amount, refund.user_id) == (-500, payment.user_id)
+    assert refund.stripe_customer == payment.stripe_customer == invoice["customer"]
+
+
 def test_refund_that_waits_is_booked_when_it_succeeds(shop: Shop) -> None:
     refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status="pending")
     shop.deliver(event("refund.created", refund))

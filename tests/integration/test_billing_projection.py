@@ -68,6 +68,23 @@ def test_subscription_past_due_keeps_premium_for_the_days_of_grace(shop: Shop) -
     assert premium(31)
 
 
+@pytest.mark.parametrize(("earlier", "premium"), [("paid", True), ("open", False)])
+def test_subscription_past_due_anew_has_new_days_of_grace_if_the_invoice_before_was_paid_unheard(
+    shop: Shop, earlier: str, premium: bool
+) -> None:
+    user_id, subscription = shop.subscriber(status="past_due")
+    first = shop.stripe.invoice(subscription, status_transitions={"finalized_at": START - 40 * DAY})
+    shop.deliver(event("customer.subscription.updated", subscription))
+    assert not shop.premium(user_id)
+    first["status"] = earlier
+    shop.stripe.invoice(subscription, status_transitions={"finalized_at": START})
+    for _ in range(2):
+        shop.deliver(event("customer.subscription.updated", subscription))
+        assert shop.premium(user_id) is premium
+    assert shop.one(Subscription).past_due_since == at(START if premium else START - 40 * DAY)
+    assert shop.rows(Invoice)[0].status == earlier
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "problem"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -14,7 +15,7 @@ from church.models.base import utc_now
 from church.services import account_parts, billing
 from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_leaving import cancel
-from tests.stripe_fixture import DAY, START, Shop, event, member
+from tests.stripe_fixture import DAY, START, Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
 
@@ -161,6 +162,33 @@ def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> N
     assert not shop.premium(user_id)
     assert shop.one(LedgerEntry).user_id == user_id
     assert shop.one(Customer).card_last4 is None
+
+
+def test_leaver_one_of_whose_customers_stripe_does_not_have_pays_by_no_other(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    user_id, first = shop.subscriber()
+    with shop.app.app_context(), db.read() as session:
+        ref = session.get_one(User, user_id).ref
+    second = shop.stripe.subscription(shop.stripe.customer(ref))
+    for subscription in (first, second):
+        shop.deliver(event("customer.subscription.created", subscription))
+    (job,) = _leave(shop, user_id)
+    real = shop.stripe.call
+
+    def call(method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
+        if method == "subscriptions.list" and params["customer"] == first["customer"]:
+            raise StripeRefusedError("resource_missing", "customer", 400)
+        return real(method, *ids, key=key, **params)
+
+    shop.stripe.call = call  # type: ignore[method-assign]
+    with shop.app.app_context():
+        cancel(job.payload)
+    assert second["status"] == "canceled"
+    shop.stripe.call = real  # type: ignore[method-assign]
+    assert _reconcile(shop).repaired == 1
+    assert first["status"] == "canceled"
+    assert "stripe.customer_gone" in [getattr(record, "event", "") for record in caplog.records]
 
 
 def test_leaver_whose_cancellation_gave_up_is_found_by_night(shop: Shop) -> None:
