@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from church import jobs
+from church.config import settings
 from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Price, Product
@@ -58,6 +61,13 @@ def sync() -> Synced:
         facts.gone_prices = _others(session, Price, facts.prices)
         applied = billing_projection.apply(session, facts)
     return Synced(**asdict(applied), unmarked=len(unmarked), marked=len(marked))
+
+
+@jobs.every(timedelta(hours=1), "billing.sync")
+def sync_hourly(_payload: dict[str, Any]) -> None:
+    """The same every hour, and at the first start: what webhooks did not tell is on sale without anybody's doing."""
+    if settings().payments:
+        sync()
 
 
 def _take_all(facts: Facts, products: list[Obj]) -> None:

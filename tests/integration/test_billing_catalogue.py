@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from church.config import Settings
+from church.jobs_registry import find_handler, schedules
 from church.models import Product, Subscription
 from church.services import billing
 from church.services.billing_catalogue import Synced
@@ -84,3 +86,12 @@ def test_first_mark_withdraws_what_has_none(shop: Shop) -> None:
     done = _sync(shop)
     assert (done.marked, done.unmarked) == (1, 1)
     assert _offered(shop) == {"best": ["price_prod_gold"]}
+
+
+def test_plans_are_on_sale_by_the_hour_without_anybodys_doing(shop: Shop) -> None:
+    shop.stripe.objects.clear()
+    _unmarked(shop, "prod_gold", "Gold")
+    assert schedules()["billing.sync"] == timedelta(hours=1)
+    with shop.app.app_context():
+        find_handler("billing.sync")({})
+    assert _offered(shop) == {"gold": ["price_prod_gold"]}
