@@ -12,7 +12,10 @@ from church.services.billing_reading import first_moment, part, ref, rows
 
 WHOLE = "invoice:"
 """How the source of a payment begins that is booked from its invoice as a whole."""
-_UNDONE = frozenset({"failed", "canceled"})
+UNDONE = frozenset({"failed", "canceled"})
+"""States of a refund of which nothing is left, whether its money had moved or not."""
+OPPOSITE = "refund_failed:"
+"""How the source begins of what takes a refund back: to be booked only if the refund itself is."""
 
 
 def bookings(facts: Facts) -> Iterator[dict[str, Any]]:
@@ -24,10 +27,11 @@ def bookings(facts: Facts) -> Iterator[dict[str, Any]]:
             if payment.get("status") == "paid" and payment.get("amount_paid"):
                 yield _payment(stripe_id, payment)
     for refund in facts.refunds:
-        if refund.get("status") == "succeeded" or refund.get("status") in _UNDONE:
+        moved_back = refund.get("status") in UNDONE and refund.get("failure_balance_transaction")
+        if refund.get("status") == "succeeded" or moved_back:
             yield _back(facts, refund, EntryKind.REFUND, f"refund:{refund['id']}")
-        if refund.get("status") in _UNDONE:
-            yield _back(facts, refund, EntryKind.REFUND_FAILED, f"refund_failed:{refund['id']}")
+        if refund.get("status") in UNDONE:
+            yield _back(facts, refund, EntryKind.REFUND_FAILED, f"{OPPOSITE}{refund['id']}")
     for dispute in facts.disputes:
         moved = [one for one in dispute.get("balance_transactions") or [] if isinstance(one, dict)]
         for kind, what, sign in (

@@ -1,7 +1,7 @@
 """The ledger: what was fetched becomes entries, each once by its source; and what admins and the metrics read of it.
 
-Entries are only ever added. A refund that fails is booked with its opposite, so that a late word of the refund, which
-then finds its source booked, changes nothing.
+Entries are only ever added. A refund that fails after its money moved is booked with its opposite, so that a late word
+of the refund, which then finds its source booked, changes nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from church.models import LedgerEntry, User
 from church.models.base import utc_now
 from church.models.ledger import EntryKind
 from church.services import money
-from church.services.billing_bookings import WHOLE, bookings
+from church.services.billing_bookings import OPPOSITE, WHOLE, bookings
 from church.services.billing_facts import Facts
 from church.services.billing_rows import add_once
 
 _MOST = 200
 _ENTRIES: Any = LedgerEntry.__table__
+_BOOKED = select(_ENTRIES.c.id).where(_ENTRIES.c.source_id == bindparam("source"))
 _PAYMENTS = select(_ENTRIES.c.source_id).where(
     _ENTRIES.c.stripe_invoice == bindparam("invoice"), _ENTRIES.c.kind == EntryKind.PAYMENT.value
 )
@@ -69,7 +70,7 @@ def book(session: Session, facts: Facts) -> int:
     whose = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id, "recorded_at": utc_now()}
     booked = 0
     for entry in bookings(facts):
-        if not entry["amount"] or _is_doubled(session, entry):
+        if not entry["amount"] or _is_doubled(session, entry) or _is_of_nothing(session, entry):
             continue
         booked += add_once(session, LedgerEntry, "source_id", {**entry, **whose}) is not None
     return booked
@@ -82,6 +83,14 @@ def _is_doubled(session: Session, entry: dict[str, Any]) -> bool:
     whole = entry["source_id"].startswith(WHOLE)
     booked = session.scalars(_PAYMENTS, {"invoice": entry["stripe_invoice"]})
     return any(source.startswith(WHOLE) is not whole for source in booked)
+
+
+def _is_of_nothing(session: Session, entry: dict[str, Any]) -> bool:
+    """Whether it takes back a refund that is not booked: one that was cancelled before its money moved."""
+    source = entry["source_id"]
+    if entry["kind"] != EntryKind.REFUND_FAILED.value:
+        return False
+    return session.scalars(_BOOKED, {"source": f"refund:{source.removeprefix(OPPOSITE)}"}).first() is None
 
 
 def entries(

@@ -20,6 +20,7 @@ from church.jobs_queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.stripe_event import EventState
 from church.services import billing_catalogue, billing_leaving, billing_projection, billing_vanished, billing_webhooks
+from church.services.billing_bookings import OPPOSITE, UNDONE
 from church.services.billing_errors import MissingError, NotOursError, StripeRefusedError
 from church.services.billing_gateway import Obj, every, gateway
 from church.services.billing_gather import Gatherer
@@ -109,9 +110,7 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
         same = _is_same(Invoice, found, invoice_values(found), _OF_INVOICE)
         yield "invoice", found["id"], same and (not found.get("amount_paid") or _is_booked(stripe_invoice=found["id"]))
     for found in every(gateway(), "refunds.list", created=since):
-        undone = found.get("status") in {"failed", "canceled"}
-        source = f"refund_failed:{found['id']}" if undone else f"refund:{found['id']}"
-        yield "refund", found["id"], found.get("status") == "pending" or _is_booked(source_id=source)
+        yield "refund", found["id"], _is_refund_booked(found)
     for found in every(gateway(), "disputes.list", created=since):
         moved = len(found.get("balance_transactions") or [])
         yield "dispute", found["id"], moved == _count_of(f"dispute:{found['id']}:")
@@ -165,6 +164,14 @@ def _is_same(model: Any, found: Obj, values: Obj, names: tuple[str, ...]) -> boo
     with db.read() as session:
         row = session.scalars(select(model).where(model.stripe_id == found["id"])).one_or_none()
     return row is not None and all(getattr(row, name) == values[name] for name in names)
+
+
+def _is_refund_booked(found: Obj) -> bool:
+    """As far as its money moved: what is undone is booked with its opposite, or not at all."""
+    booked = _is_booked(source_id=f"refund:{found['id']}")
+    if found.get("status") in UNDONE:
+        return booked is _is_booked(source_id=f"{OPPOSITE}{found['id']}")
+    return booked or found.get("status") != "succeeded"
 
 
 def _is_booked(**same: str) -> bool:

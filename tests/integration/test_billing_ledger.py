@@ -116,6 +116,28 @@ def test_refund_that_fails_leaves_nothing_in_any_order(shop: Shop, order: tuple[
     assert ("refund_failed", 500, "usd") in _booked(shop)
 
 
+@pytest.mark.parametrize("before", ["requires_action", "pending"])
+@pytest.mark.parametrize("after", ["canceled", "failed"])
+def test_refund_that_ends_before_its_money_moved_is_never_counted(shop: Shop, before: str, after: str) -> None:
+    refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status=before)
+    shop.deliver(event("refund.created", refund))
+    refund["status"] = after
+    shop.deliver(event("refund.updated", refund))
+    assert _booked(shop) == [("payment", 1200, "usd")]
+    with shop.app.app_context():
+        assert billing.value_totals() == [("usd", Decimal(12), Decimal(0))]
+        found = billing.reconcile()
+        asked = [method for method, _, _ in shop.stripe.calls].count("refunds.retrieve")
+    assert (found.repaired, asked) == (2, 2)  # the two prices that nothing was sold at
+
+
+def test_refund_that_failed_after_its_money_moved_is_booked_both_ways(shop: Shop) -> None:
+    refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status="failed")
+    refund["failure_balance_transaction"] = "txn_1"
+    shop.deliver(event("refund.failed", refund))
+    assert _booked(shop) == [("payment", 1200, "usd"), ("refund", -500, "usd"), ("refund_failed", 500, "usd")]
+
+
 def test_dispute_takes_the_money_and_gives_it_back_when_it_is_won(shop: Shop) -> None:
     charge = shop.stripe.charge_of(_paid(shop, 1200))
     dispute = shop.stripe.dispute(charge)

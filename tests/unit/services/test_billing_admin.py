@@ -79,6 +79,7 @@ def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
     charge = shop.stripe.charge_of(invoice)
     shop.deliver(event("refund.created", shop.stripe.refund(charge, 500)))
     failing = shop.stripe.refund(charge, 300, status="failed")
+    failing["failure_balance_transaction"] = "txn_1"
     shop.deliver(event("refund.failed", failing))
     shop.deliver(event("charge.dispute.created", shop.stripe.dispute(charge, -1200)))
     assert billing_admin.totals() == [
