@@ -6,20 +6,23 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from church import jobs
 from church.extensions import db
 from church.jobs_queue import database_now
-from church.models import StripeEvent
+from church.models import Checkout, Customer, StripeEvent, User
+from church.services.account_parts import on_delete
 from church.services.billing_events import outline
 
-__all__ = ["KEEP_PAYLOADS", "forget_payloads"]
+__all__ = ["KEEP_PAYLOADS", "forget_member", "forget_payloads"]
 
 log = logging.getLogger("church.stripe")
 
 KEEP_PAYLOADS = timedelta(days=90)  # Stripe itself gives events for 30
 _BATCH = 200
+_IS_WHOLE = StripeEvent.payload["truncated"].as_boolean().is_(None)
 
 
 @jobs.every(timedelta(days=1), "billing.forget_payloads")
@@ -31,11 +34,25 @@ def forget_payloads(_payload: dict[str, Any]) -> None:
     log.info("payloads forgotten", extra={"event": "stripe.forgotten", "count": count})
 
 
+@on_delete
+def forget_member(session: Session, user: User) -> None:
+    """Leave the same of what webhooks said of a member who leaves, such as the address that Stripe has of them."""
+    customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user.id)).all()
+    checkouts = session.scalars(select(Checkout.stripe_session).where(Checkout.user_id == user.id)).all()
+    customer = StripeEvent.payload["data"]["object"]["customer"]
+    theirs = or_(
+        StripeEvent.object_id.in_([*customers, *filter(None, checkouts)]),
+        customer.as_string().in_(customers),
+        customer["id"].as_string().in_(customers),
+    )
+    for row in session.scalars(select(StripeEvent).where(theirs, _IS_WHOLE)):
+        row.payload = outline(row.payload)
+
+
 def _forget_some() -> int:
     with db.write() as session:
         old = StripeEvent.received_at < database_now(session) - KEEP_PAYLOADS
-        whole = StripeEvent.payload["truncated"].as_boolean().is_(None)
-        query = select(StripeEvent).where(old, whole).order_by(StripeEvent.received_at).limit(_BATCH)
+        query = select(StripeEvent).where(old, _IS_WHOLE).order_by(StripeEvent.received_at).limit(_BATCH)
         rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         for row in rows:
             row.payload = outline(row.payload)

@@ -24,7 +24,7 @@ from church.jobs_queue import database_now
 from church.models import StripeEvent
 from church.models.stripe_event import EventState
 from church.services import billing_known as known
-from church.services.billing_events import Incoming
+from church.services.billing_events import Incoming, outline
 from church.services.billing_rows import add_once
 
 LEASE = 10.0  # seconds
@@ -109,16 +109,28 @@ def retake(event_id: int) -> Claim | None:
 
 
 def keep_ignored(event: Incoming, reason: str) -> bool:
-    """Store an event that nothing comes of; False when it is stored already."""
+    """Store the outline of an event that nothing comes of; False when it is stored already."""
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"state": EventState.IGNORED.value, "reason": reason, "processed_at": now}
+        row["payload"] = outline(event.payload)
         return add_once(session, StripeEvent, "stripe_id", row) is not None
 
 
-def finish(session: Session, held: Claim, state: EventState, now: datetime, reason: str | None = None) -> None:
-    """Say in the caller's transaction what came of the event. Raises LeaseLostError, which undoes it."""
-    came = {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
+def finish(
+    session: Session,
+    held: Claim,
+    state: EventState,
+    now: datetime,
+    reason: str | None = None,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    """Say in the caller's transaction what came of the event. Raises LeaseLostError, which undoes it.
+
+    ``payload`` is what is to be left of it, where that is not all.
+    """
+    kept = {} if payload is None else {"payload": payload}
+    came = kept | {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
     done = {"processed_at": now} if state.value in _DONE else {}
     whose = {"held_id": held.event_id, "held_token": held.token}
     if session.scalars(_FINISH, {**whose, **came, **done, "lease": None, "leased_until": None}).one_or_none() is None:

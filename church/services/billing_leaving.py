@@ -94,8 +94,13 @@ def _fetch(stripe_id: str) -> Facts:
 def cancel_if_left(session: Session, facts: Facts) -> None:
     """Have a subscription cancelled that was begun by somebody who has left, as by a checkout that was still open."""
     living = [one for one, _ in facts.subscriptions.values() if one.get("status") not in ENDED]
-    if living and facts.owner_id is not None and session.scalars(_LEFT, {"user": facts.owner_id}).first():
+    if living and facts.owner_id is not None and has_left(session, facts):
         _enqueue(session, facts.owner_id)
+
+
+def has_left(session: Session, facts: Facts) -> bool:
+    """Whether what was fetched is about somebody whose account is deleted."""
+    return facts.owner_id is not None and session.scalars(_LEFT, {"user": facts.owner_id}).first() is not None
 
 
 def _enqueue(session: Session, user_id: int) -> None:

@@ -9,6 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from church import telemetry
 from church.config import settings
@@ -20,7 +21,7 @@ from church.models.stripe_event import EventState
 from church.services import billing_inbox as inbox
 from church.services import billing_leaving, billing_mails, billing_projection
 from church.services.billing_errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
-from church.services.billing_events import Incoming, MalformedError, parse, read
+from church.services.billing_events import Incoming, MalformedError, outline, parse, read
 from church.services.billing_gateway import gateway
 from church.services.billing_gather import Gatherer
 from church.services.billing_inbox import Claim, LeaseLostError, Standing
@@ -105,7 +106,8 @@ def _work(event: Incoming, held: Claim) -> Outcome:
     try:
         return _process(event, held)
     except NotOursError as error:
-        return _close(held, EventState.IGNORED, Outcome("ignored", 200, str(error)))
+        nobodys = outline(event.payload)  # it may be of people who are no members: nothing of theirs is kept
+        return _close(held, EventState.IGNORED, Outcome("ignored", 200, str(error)), nobodys)
     except StripeDownError:
         return _close(held, EventState.FAILED, Outcome("failed", 503, "Stripe does not answer"))
     except StripeRefusedError as error:
@@ -128,7 +130,8 @@ def _process(event: Incoming, held: Claim) -> Outcome:
     with db.write() as session:
         now = database_now(session)
         is_news = billing_mails.is_news(session, event, held.event_id)
-        inbox.finish(session, held, EventState.PROCESSED, now)
+        kept = outline(event.payload) if billing_leaving.has_left(session, facts) else None
+        inbox.finish(session, held, EventState.PROCESSED, now, payload=kept)
         applied = billing_projection.apply(session, facts, now)
         billing_leaving.cancel_if_left(session, facts)
         if is_news:
@@ -138,11 +141,11 @@ def _process(event: Incoming, held: Claim) -> Outcome:
     return Outcome("processed")
 
 
-def _close(held: Claim, state: EventState, outcome: Outcome) -> Outcome:
+def _close(held: Claim, state: EventState, outcome: Outcome, payload: dict[str, Any] | None = None) -> Outcome:
     """Keep why it ended; a delivery that took over in the meantime has the last word."""
     try:
         with db.write() as session:
-            inbox.finish(session, held, state, database_now(session), outcome.reason)
+            inbox.finish(session, held, state, database_now(session), outcome.reason, payload)
     except LeaseLostError:
         return Outcome("failed", 503, outcome.reason)
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import select, update
 
 from church.config import Settings
 from church.extensions import db
-from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, Subscription, User
+from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, StripeEvent, Subscription, User
 from church.models.base import utc_now
 from church.services import account_parts, billing
 from church.services.billing_errors import StripeDownError, StripeRefusedError
@@ -228,6 +229,26 @@ def test_leaver_whom_stripe_will_not_let_go_keeps_no_other_from_it(
     assert sorted(subscription["status"] for _, subscription in leavers) == ["active", "canceled"]
     (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
     assert told.__dict__["reason"] == "Stripe refused: lock_timeout"
+
+
+def test_account_that_is_deleted_leaves_no_address_in_what_webhooks_said(shop: Shop) -> None:
+    user_id, subscription = shop.subscriber()
+    shop.stripe.objects[subscription["customer"]]["email"] = "leaver@church.example"
+    customer = shop.stripe.objects[subscription["customer"]]
+    invoice = shop.stripe.invoice(subscription, paid=1200, customer_email="leaver@church.example")
+    expanded = {**invoice, "customer": customer}
+    staying = shop.subscriber(note="staying")[1]
+    bodies = [event("customer.updated", customer), event("invoice.paid", invoice), event("invoice.paid", expanded)]
+    for body in [*bodies, event("customer.subscription.updated", staying)]:
+        assert shop.deliver(body).status == "processed"
+    assert json.dumps([row.payload for row in shop.rows(StripeEvent)]).count("leaver@") == 4
+    _leave(shop, user_id)
+    assert shop.deliver(event("invoice.paid", invoice)).status == "processed"
+    rows = shop.rows(StripeEvent)
+    assert "leaver@" not in json.dumps([row.payload for row in rows])
+    assert "truncated" not in rows[3].payload
+    with shop.app.app_context():
+        assert [billing.replay(row.id).status for row in rows] == ["processed"] * 5
 
 
 def test_account_without_a_customer_is_deleted_without_a_job(shop: Shop) -> None:
