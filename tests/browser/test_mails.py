@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import product
 
 import pytest
 from flask import Flask
@@ -14,7 +13,7 @@ from church.models.base import utc_now
 from church.models.link import Purpose
 from church.services import links, mail_text
 from tests.browser.conftest import Windows
-from tests.browser.watch import inaccessible
+from tests.browser.watch import LOOKS, inaccessible
 from tests.people import add_user
 
 # Rules of axe about a page among pages: a mail is shown inside of one.
@@ -51,7 +50,7 @@ def test_mail_is_read_at_any_width_and_in_both_lights(windows: Windows, app: Fla
     page = windows()
     page.set_content(_page(app, template))
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\w+"))
-    for width, scheme in product((1280, 390), ("light", "dark")):
+    for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert page.evaluate("document.documentElement.scrollWidth") <= width

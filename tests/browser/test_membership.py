@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import product
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Windows, made_site
 from tests.browser.people import Cast, Person
-from tests.browser.watch import inaccessible
+from tests.browser.watch import LOOKS, inaccessible
 from tests.services_fixture import free_port, wait_until
 from tests.site_fixture import Site
 from tests.till_fixture import TillProcess
@@ -270,7 +269,7 @@ def test_stranger_is_led_to_join_and_back_to_the_plans(windows: Windows) -> None
 
 
 def _fits_and_reads(page: Page, name: str) -> None:
-    for width, scheme in product((1280, 390), ("light", "dark")):
+    for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert inaccessible(page) == [], (name, width, scheme)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import Windows
 from tests.browser.people import Cast
 from tests.browser.places import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
-from tests.browser.watch import inaccessible
+from tests.browser.watch import LOOKS, inaccessible
 from tests.services_fixture import wait_until
 from tests.site_fixture import Site
 
@@ -64,7 +63,7 @@ def test_place_is_no_wider_than_its_window(place: tuple[Page, Windows]) -> None:
 
 def test_place_gives_axe_nothing_to_find(place: tuple[Page, Windows]) -> None:
     page, _ = place
-    for width, scheme in product((1280, 390), ("light", "dark")):
+    for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert inaccessible(page) == [], (width, scheme)

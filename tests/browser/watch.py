@@ -7,6 +7,8 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
+# Both widths and both themes, each once: colours do not follow the width, nor boxes the theme, and axe takes a second.
+LOOKS = ((1280, "light"), (390, "dark"))
 _REFUSALS_TO_CONSOLE = """
 addEventListener("securitypolicyviolation", e => console.error(`refused by the policy: ${e.violatedDirective}`));
 """
