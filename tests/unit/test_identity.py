@@ -24,7 +24,7 @@ def who() -> dict[str, Any]:
     return {
         "ref": found.ref if found else None,
         "page": render_template_string("{{ viewer.name if viewer else 'nobody' }}"),
-        "reader": [identity.reader().signed_in, identity.reader().premium],
+        "reader": [identity.reader().member, identity.reader().premium],
         "stranger": identity.is_stranger(),
     }
 

@@ -477,7 +477,8 @@ def test_traversal_is_404_counted_and_gives_nothing(client: FlaskClient, told: l
     assert answer.status_code == 404
     assert "root:" not in answer.text
     assert told.count(("path_traversal", "medium")) <= 1
-    if not path.startswith("%2f"):  # Werkzeug routes no slug that begins with a slash: the threat scan sees that one
+    # Werkzeug routes no slug that begins with a slash, and no view is asked for a NUL: the threat scan sees those.
+    if not path.startswith("%2f") and "%00" not in path:
         assert told.count(("path_traversal", "medium")) == 1
 
 

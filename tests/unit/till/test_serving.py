@@ -29,7 +29,7 @@ def test_main_with_a_taken_port_says_which_and_ends(settings, monkeypatch, capsy
     assert "CHURCH_TILL_BIND" in said
 
 
-@pytest.mark.parametrize("secret", ["whsec_x", ""])
+@pytest.mark.parametrize("secret", ["whsec_9sTq2LxVb7Yc4Nf8Kd1Zr6Wm3Hj5Pg0A", ""])
 def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path, secret):
     strong = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"
     environment = {"CHURCH_ENV": "production", "SECRET_KEY": strong, "METRICS_TOKEN": strong[::-1]}
