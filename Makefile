@@ -1,6 +1,6 @@
 # run: the site. test, lint: what CI runs. bench: what the telemetry costs (BENCH holds its arguments).
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
-.PHONY: run test test-units test-servers lint bench lock clean
+.PHONY: run test test-units test-servers test-browser lint bench lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -12,15 +12,18 @@ BENCH ?=
 run: .venv/run.stamp
 	@exec .venv/bin/flask church run
 
-# The tests of units compute and those of servers wait: side by side they take little longer than one of them.
+# The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one.
 test: .venv/dev.stamp
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-units test-servers
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-units test-servers test-browser
 
 test-units: .venv/dev.stamp
 	.venv/bin/python -m pytest tests/unit
 
 test-servers: .venv/dev.stamp
-	.venv/bin/python -m pytest -p no:cacheprovider tests/browser tests/integration
+	.venv/bin/python -m pytest -p no:cacheprovider tests/integration
+
+test-browser: .venv/dev.stamp
+	.venv/bin/python -m pytest -p no:cacheprovider tests/browser
 
 lint: .venv/dev.stamp
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -163,7 +163,7 @@ def test_header_has_what_each_needs_in_one_line_or_two(
                 expect(item).to_be_in_viewport()
         box = page.locator(".site-header").bounding_box()
         assert box is not None
-        assert box["height"] <= height, (role, width)
+        assert box["height"] <= height, (role, width, box)
 
 
 def test_name_of_whoever_was_signed_in_is_on_no_page_after_the_way_out(windows: Windows, cast: Cast) -> None:
