@@ -97,6 +97,8 @@ class _TLS(SSLConnection):
 
 
 class _Unix(UnixDomainSocketConnection):
+    host, port = "", None  # redis-py names both when connecting takes too long, and this connection has neither
+
     def _connect(self) -> Any:
         return _DeadlineSocket(_dial(socket.AF_UNIX, socket.SOCK_STREAM, self.path))
 
