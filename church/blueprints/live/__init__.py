@@ -1,0 +1,5 @@
+"""The live rooms as their members meet them: pages, forms, and the socket; a room here for each part."""
+
+from church.blueprints.live.blueprint import bp
+
+__all__ = ["bp"]
