@@ -14,216 +14,160 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from church.config_media import DeliverySettings, LiveSettings, MediaSettings
 from church.secrets import instance_secret, weakness
+from church.setting_types import Bind, Mailbox, Origin, PostgresAddress, Rate, RedisAddress, SmtpAddress, setting
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_RATE = re.compile(r"[1-9][0-9]*/(second|minute|hour|day)")
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 
 
 class ConfigError(Exception):
     """The site can't start with these settings; the message has a line for each that is wrong."""
 
 
-def _is_rate(value: str) -> str:
-    if not _RATE.fullmatch(value):
-        raise ValueError("a count and a window such as 30/minute (second, minute, hour or day)")
-    return value
-
-
-def _is_origin(value: str) -> str:
-    if not _ORIGIN.fullmatch(value):
-        raise ValueError("a scheme and a host such as https://church.example, without a path")
-    parts = urlsplit(value)
-    if parts.port == 0:
-        raise ValueError("a port from 1 to 65535")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_postgresql(value: SecretStr) -> SecretStr:
-    if not re.match(r"postgres(ql)?(\+psycopg)?://.", value.get_secret_value()):
-        raise ValueError("an address such as postgresql://user:password@host/database")
-    return value
-
-
-def _is_redis(value: SecretStr) -> SecretStr:
-    if not re.match(r"(rediss?|unix)://.", value.get_secret_value()):
-        raise ValueError("an address such as redis://host:6379/0")
-    return value
-
-
-def _is_smtp(value: SecretStr) -> SecretStr:
-    if not re.match(r"smtps?://.", value.get_secret_value()):
-        raise ValueError("an address such as smtp://user:password@host:587 or smtps://host:465")
-    return value
-
-
-def _is_mailbox(value: str) -> str:
-    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
-        raise ValueError("a mail address such as church@church.example")
-    return value
-
-
-def _is_bind(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("an address and a port such as 127.0.0.1:8000")
-    return value
-
-
-Rate = Annotated[str, AfterValidator(_is_rate)]
-
-
-def _setting(name: str, default: Any, meaning: str, **limits: Any) -> Any:
-    """A field read from ``name``, documented by ``meaning``."""
-    return Field(default=default, validation_alias=name, description=meaning, **limits)
-
-
-class Settings(BaseSettings):
+class Settings(MediaSettings, LiveSettings, DeliverySettings):
     """The whole configuration, read once at start and never changed after."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
-    environment: Literal["development", "production"] = _setting(
+    environment: Literal["development", "production"] = setting(
         "CHURCH_ENV",
         "development",
         "`development` makes missing secrets itself; `production` refuses to start without.",
     )
-    bind: Annotated[str, AfterValidator(_is_bind)] = _setting(
-        "CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on."
-    )
-    workers: int = _setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
-    instance: Path = _setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
-    log_dir: Path = _setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+    bind: Bind = setting("CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on.")
+    workers: int = setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
+    instance: Path = setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
+    log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "LOG_LEVEL", "INFO", "Least level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
-    content: Path = _setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
-    site_name: str = _setting(
+    content: Path = setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
+    site_name: str = setting(
         "CHURCH_SITE_NAME", "BambiSleep Church", "Name in titles, feeds and mails.", min_length=1, max_length=80
     )
-    site_url: Annotated[str, AfterValidator(_is_origin)] | None = _setting(
+    site_url: Origin | None = setting(
         "CHURCH_SITE_URL",
         None,
         "Public origin of every absolute link; https turns on Secure cookies and HSTS. Default: `http://` and bind.",
     )
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = _setting(
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
         "CHURCH_TRUSTED_PROXIES", (), "Networks, by commas, whose forwarded headers and `traceparent` are believed."
     )
-    database_url: Annotated[SecretStr, AfterValidator(_is_postgresql)] | None = _setting(
+    database_url: PostgresAddress | None = setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
     )
-    database_pool: int = _setting("CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100)
-    database_timeout: float = _setting(
+    database_pool: int = setting("CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100)
+    database_timeout: float = setting(
         "CHURCH_DATABASE_TIMEOUT", 5.0, "Seconds that a statement on PostgreSQL may take.", gt=0, le=300
     )
-    redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = _setting(
+    redis_url: RedisAddress | None = setting(
         "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
     )
-    secret_key: SecretStr = _setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
-    secret_key_previous: SecretStr | None = _setting(
+    secret_key: SecretStr = setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
+    secret_key_previous: SecretStr | None = setting(
         "SECRET_KEY_PREVIOUS",
         None,
         "The key before `SECRET_KEY`: what it signed stays good until this is taken out again.",
     )
-    metrics_token: SecretStr | None = _setting(
+    metrics_token: SecretStr | None = setting(
         "METRICS_TOKEN",
         None,
         "Bearer token of the scraper. Required in production; without it loopback alone may scrape.",
     )
-    telemetry: bool = _setting(
+    telemetry: bool = setting(
         "CHURCH_TELEMETRY",
         True,
         "`false` turns metrics, access records, traces and the threat scan off, to measure their cost.",
     )
-    trace_paths: Annotated[tuple[str, ...], NoDecode] = _setting(
+    trace_paths: Annotated[tuple[str, ...], NoDecode] = setting(
         "CHURCH_TRACE_PATHS",
         ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
         "Paths, by commas, whose requests are traced whatever the sampler says.",
     )
-    threats: Literal["observe", "block"] = _setting(
+    threats: Literal["observe", "block"] = setting(
         "CHURCH_THREATS", "observe", "`block` answers a request that looks like an attack with 403."
     )
-    threats_body: int = _setting(
+    threats_body: int = setting(
         "CHURCH_THREATS_BODY", 65_536, "Bytes of a request body that the threat scan reads at most.", ge=0, le=1_048_576
     )
-    max_body: int = _setting("CHURCH_MAX_BODY", 1_048_576, "Bytes that a request body may have.", ge=1024)
-    body_timeout: float = _setting(
+    max_body: int = setting("CHURCH_MAX_BODY", 1_048_576, "Bytes that a request body may have.", ge=1024)
+    body_timeout: float = setting(
         "CHURCH_BODY_TIMEOUT", 20.0, "Seconds that a client may take to send a whole request body.", gt=0, le=600
     )
-    password_min: int = _setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
-    session_idle: int = _setting(
+    password_min: int = setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
+    session_idle: int = setting(
         "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60, le=34_560_000
     )
-    session_lifetime: int = _setting(
+    session_lifetime: int = setting(
         "CHURCH_SESSION_LIFETIME",
         2_592_000,
         "Seconds after which a sign-in ends however much it is used.",
         ge=60,
         le=34_560_000,
     )
-    smtp_url: Annotated[SecretStr, AfterValidator(_is_smtp)] | None = _setting(
+    smtp_url: SmtpAddress | None = setting(
         "CHURCH_SMTP_URL",
         None,
         "`smtp://user:password@host:587` (STARTTLS) or `smtps://…`. Default: mails are files in the instance's outbox.",
     )
-    mail_from: Annotated[str, AfterValidator(_is_mailbox)] | None = _setting(
+    mail_from: Mailbox | None = setting(
         "CHURCH_MAIL_FROM", None, "Sender of mails. Default: `church@` and the host of the site's address."
     )
-    stripe_secret_key: SecretStr | None = _setting(
+    stripe_secret_key: SecretStr | None = setting(
         "STRIPE_SECRET_KEY",
         None,
         "Secret key of the Stripe account. Without one: the test till in development, no payments in production.",
     )
-    stripe_webhook_secret: SecretStr | None = _setting(
+    stripe_webhook_secret: SecretStr | None = setting(
         "STRIPE_WEBHOOK_SECRET", None, "Signing secret of the webhook endpoint; the test till signs with it too."
     )
-    stripe_webhook_secret_previous: SecretStr | None = _setting(
+    stripe_webhook_secret_previous: SecretStr | None = setting(
         "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The signing secret before it, while it is being rotated."
     )
-    stripe_api_base: Annotated[str, AfterValidator(_is_origin)] | None = _setting(
+    stripe_api_base: Origin | None = setting(
         "STRIPE_API_BASE", None, "Where Stripe's API is, if not at Stripe; in production only by https."
     )
-    till_bind: Annotated[str, AfterValidator(_is_bind)] | None = _setting(
+    till_bind: Bind | None = setting(
         "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: those of the site, one port higher."
     )
-    grace_days: int = _setting(
+    grace_days: int = setting(
         "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal's payment failed.", ge=0, le=90
     )
-    limit_page: Rate = _setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
-    limit_search: Rate = _setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
-    limit_api: Rate = _setting(
+    limit_page: Rate = setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
+    limit_search: Rate = setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
+    limit_api: Rate = setting(
         "CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address."
     )
-    limit_telemetry_api: Rate = _setting(
+    limit_telemetry_api: Rate = setting(
         "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
     )
-    limit_login: Rate = _setting("CHURCH_LIMIT_LOGIN", "30/minute", "Logins that one address may try.")
-    limit_login_account: Rate = _setting(
+    limit_login: Rate = setting("CHURCH_LIMIT_LOGIN", "30/minute", "Logins that one address may try.")
+    limit_login_account: Rate = setting(
         "CHURCH_LIMIT_LOGIN_ACCOUNT",
         "20/hour",
         "Failed logins to one account; beyond them each address has one more a window, so that its owner gets in.",
     )
-    limit_register: Rate = _setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
-    limit_link: Rate = _setting(
+    limit_register: Rate = setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
+    limit_link: Rate = setting(
         "CHURCH_LIMIT_LINK",
         "20/minute",
         "Confirming an address by a mailed link, and having it mailed again: one address.",
     )
-    limit_reset: Rate = _setting(
+    limit_reset: Rate = setting(
         "CHURCH_LIMIT_RESET", "20/minute", "Asking for the link to a new password, and using it: one address."
     )
-    limit_token: Rate = _setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
-    limit_checkout: Rate = _setting(
+    limit_token: Rate = setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
+    limit_checkout: Rate = setting(
         "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one address."
     )
-    limit_webhook: Rate = _setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one address.")
-    limit_account: Rate = _setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
-    jobs_threads: int = _setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
-    jobs_lease: float = _setting(
+    limit_webhook: Rate = setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one address.")
+    limit_account: Rate = setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
+    jobs_threads: int = setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
+    jobs_lease: float = setting(
         "CHURCH_JOBS_LEASE", 30.0, "Seconds after which the job of a dead process is done again.", ge=1, le=3600
     )
 
@@ -272,6 +216,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.absolute()
+
+    @model_validator(mode="after")
+    def _bucket_is_named(self) -> Settings:
+        if self.video_offload == "s3" and self.video_s3_bucket is None:
+            raise ValueError("CHURCH_VIDEO_S3_BUCKET: missing; CHURCH_VIDEO_OFFLOAD=s3 needs it")
+        return self
 
     @model_validator(mode="after")
     def _secrets_are_strong(self) -> Settings:
@@ -379,6 +329,11 @@ class Settings(BaseSettings):
         if self.stripe_webhook_secret is None and self.till:
             return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *kept)
         return kept
+
+    @property
+    def video_dir(self) -> Path:
+        """Folder of the videos."""
+        return self.video_folder or self.instance / "videos"
 
     @property
     def metrics_dir(self) -> Path:

@@ -36,7 +36,15 @@ _FORMS = {
     "_is_smtp": "address, secret",
     "_is_mailbox": "mail address",
 }
-_KINDS = {bool: "`true` or `false`", Path: "folder", int: "whole number", float: "seconds", str: "text"}
+_KINDS = {
+    bool: "`true` or `false`",
+    Path: "folder",
+    Path | None: "folder",
+    str | None: "text",
+    int: "whole number",
+    float: "seconds",
+    str: "text",
+}
 _COUNTED, _READ, _SHARED, _PROCESS = "counted", "scrape", "database", "process"
 
 
@@ -54,10 +62,16 @@ class Row:
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
+def _settings() -> list[FieldInfo]:
+    """The fields in the order in which they are read about: the site's own, then those of its parts."""
+    named = sorted(Settings.model_fields.items(), key=lambda item: item[0] not in Settings.__annotations__)
+    return [field for _, field in named]
+
+
 def settings_table() -> str:
     """Every setting with its form, default and meaning, as a markdown table."""
     rows = []
-    for field in Settings.model_fields.values():
+    for field in _settings():
         default = _default(field)
         shown = f"`{default}`" if default else ""
         rows.append((f"`{field.validation_alias}`", _form(field), shown, str(field.description)))
@@ -67,7 +81,7 @@ def settings_table() -> str:
 def settings_example() -> str:
     """Every setting commented out, at its default, as an environment file."""
     parts = []
-    for field in Settings.model_fields.values():
+    for field in _settings():
         meaning = str(field.description).replace("`", "")
         parts.append(f"# {meaning}\n# {_form(field).replace('`', '')}\n#{field.validation_alias}={_default(field)}\n")
     return "\n".join(parts)

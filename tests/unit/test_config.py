@@ -27,6 +27,8 @@ ECOSYSTEM = {
     "STRIPE_WEBHOOK_SECRET",
     "STRIPE_WEBHOOK_SECRET_PREVIOUS",
     "STRIPE_API_BASE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
 }
 
 
@@ -44,9 +46,18 @@ def complaint(tmp_path: Path, **given: Any) -> str:
 def test_setting_has_a_name_of_ours_or_of_its_ecosystem_and_a_meaning(field: str) -> None:
     info = Settings.model_fields[field]
     name = str(info.validation_alias)
-    assert name in ECOSYSTEM or re.fullmatch(r"CHURCH_[A-Z_]+", name)
+    assert name in ECOSYSTEM or re.fullmatch(r"CHURCH_[A-Z0-9_]+", name)
     assert info.description
     assert info.description.endswith(".")
+
+
+def test_offload_to_a_bucket_that_is_not_named_is_refused(tmp_path: Path) -> None:
+    assert "CHURCH_VIDEO_S3_BUCKET: missing" in complaint(tmp_path, CHURCH_VIDEO_OFFLOAD="s3")
+
+
+def test_environments_are_names_by_commas(tmp_path: Path) -> None:
+    assert load(tmp_path, CHURCH_ENVIRONMENTS="live, test,live").environments == ("live", "test")
+    assert "CHURCH_ENVIRONMENTS" in complaint(tmp_path, CHURCH_ENVIRONMENTS="a b")
 
 
 def test_settings_by_default_are_a_desk_of_two_workers(tmp_path: Path) -> None:

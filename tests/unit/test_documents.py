@@ -61,7 +61,7 @@ def test_settings_table_names_every_setting_once_and_no_other() -> None:
 
 def test_example_environment_has_every_setting_at_its_default_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     written = part(".env.example", "# <settings>", "# </settings>")
-    pairs = dict(re.findall(r"^#([A-Z_]+)=(.*)$", written, re.MULTILINE))
+    pairs = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", written, re.MULTILINE))
     assert pairs.keys() == SETTINGS
     secret = {"CHURCH_ENV": "development", "SECRET_KEY": "x" * 40}
     plain = Settings(**secret)  # type: ignore[arg-type]  # by their environment names
@@ -82,13 +82,13 @@ def test_settings_table_says_default_form_and_limits() -> None:
 
 @each_document
 def test_document_names_only_settings_that_exist(document: Path) -> None:
-    named = set(re.findall(r"\bCHURCH_[A-Z][A-Z_]*[A-Z]\b", document.read_text()))
+    named = set(re.findall(r"\bCHURCH_[A-Z][A-Z0-9_]*[A-Z]\b", document.read_text()))
     assert named <= SETTINGS | ELSEWHERE
 
 
 @each_document
 def test_document_names_only_opentelemetry_variables_that_the_sdk_knows(document: Path) -> None:
-    named = set(re.findall(r"\bOTEL_[A-Z][A-Z_]*[A-Z]\b", document.read_text()))
+    named = set(re.findall(r"\bOTEL_[A-Z][A-Z0-9_]*[A-Z]\b", document.read_text()))
     assert named <= vars(environment_variables).keys() | vars(sdk_variables).keys()
 
 

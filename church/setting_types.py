@@ -1,0 +1,72 @@
+"""What kinds of values settings have, each with what a wrong one is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+_RATE = re.compile(r"[1-9][0-9]*/(second|minute|hour|day)")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
+
+
+def _is_rate(value: str) -> str:
+    if not _RATE.fullmatch(value):
+        raise ValueError("a count and a window such as 30/minute (second, minute, hour or day)")
+    return value
+
+
+def _is_origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("a scheme and a host such as https://church.example, without a path")
+    parts = urlsplit(value)
+    if parts.port == 0:
+        raise ValueError("a port from 1 to 65535")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_postgresql(value: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?(\+psycopg)?://.", value.get_secret_value()):
+        raise ValueError("an address such as postgresql://user:password@host/database")
+    return value
+
+
+def _is_redis(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?|unix)://.", value.get_secret_value()):
+        raise ValueError("an address such as redis://host:6379/0")
+    return value
+
+
+def _is_smtp(value: SecretStr) -> SecretStr:
+    if not re.match(r"smtps?://.", value.get_secret_value()):
+        raise ValueError("an address such as smtp://user:password@host:587 or smtps://host:465")
+    return value
+
+
+def _is_mailbox(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+        raise ValueError("a mail address such as church@church.example")
+    return value
+
+
+def _is_bind(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("an address and a port such as 127.0.0.1:8000")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_is_rate)]
+Origin = Annotated[str, AfterValidator(_is_origin)]
+Bind = Annotated[str, AfterValidator(_is_bind)]
+Mailbox = Annotated[str, AfterValidator(_is_mailbox)]
+PostgresAddress = Annotated[SecretStr, AfterValidator(_is_postgresql)]
+RedisAddress = Annotated[SecretStr, AfterValidator(_is_redis)]
+SmtpAddress = Annotated[SecretStr, AfterValidator(_is_smtp)]
+
+
+def setting(name: str, default: Any, meaning: str, **limits: Any) -> Any:
+    """A field read from ``name``, documented by ``meaning``."""
+    return Field(default=default, validation_alias=name, description=meaning, **limits)
