@@ -16,10 +16,14 @@ from church.models.sign_in import SignIn
 from church.models.stripe_event import StripeEvent
 from church.models.subscription import Subscription
 from church.models.user import User
+from church.models.video import Caption, Rendition, Video
+from church.models.video_upload import VideoUpload
+from church.models.watch import WatchPosition, WatchSetting
 
 __all__ = [
     "AuditEntry",
     "Base",
+    "Caption",
     "Checkout",
     "Customer",
     "Grant",
@@ -31,9 +35,14 @@ __all__ = [
     "PageText",
     "Price",
     "Product",
+    "Rendition",
     "Schedule",
     "SignIn",
     "StripeEvent",
     "Subscription",
     "User",
+    "Video",
+    "VideoUpload",
+    "WatchPosition",
+    "WatchSetting",
 ]

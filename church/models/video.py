@@ -1,0 +1,98 @@
+"""The video library: one row a video, one a rendition of it, one a caption. The files are in ``CHURCH_VIDEO_DIR``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from church.models.base import Base, BigId, PlainText
+
+
+class VideoState(StrEnum):
+    """How far the import of a video is; only a ``ready`` one is shown to anybody but admins."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Video(Base):
+    """One video. ``ref`` is its folder and its name in tokens, never used again; ``slug`` its address."""
+
+    __tablename__ = "videos"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'working', 'ready', 'failed')", name="state"),
+        CheckConstraint("access_level IN ('public', 'members', 'premium')", name="access_level"),
+        CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+        Index("ix_videos_state_published_at", "state", "published_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str] = mapped_column(PlainText)
+    description: Mapped[str] = mapped_column(PlainText)
+    """Markdown; open to everybody, whatever the video is."""
+    access_level: Mapped[str]
+    state: Mapped[str] = mapped_column(default=VideoState.QUEUED.value)
+    reason: Mapped[str | None] = mapped_column(PlainText)
+    """Why the import failed, for admins."""
+    progress: Mapped[int] = mapped_column(default=0)
+    """Of the import, in percent."""
+    source_name: Mapped[str] = mapped_column(PlainText)
+    source_bytes: Mapped[int] = mapped_column(BigInteger)
+    duration_ms: Mapped[int | None] = mapped_column(BigInteger)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    has_poster: Mapped[bool] = mapped_column(default=False)
+    has_thumbs: Mapped[bool] = mapped_column(default=False)
+    plain: Mapped[bool] = mapped_column(default=False)
+    """Taken as it came, for want of ffmpeg."""
+    chapters: Mapped[list[Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"), default=list)
+    """``{"at_ms": …, "title": …}`` each, in the order of time."""
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    """None when the command line brought it."""
+
+
+class Rendition(Base):
+    """One file of a video that can be streamed. It is never changed: a new one has a new name."""
+
+    __tablename__ = "video_renditions"
+    __table_args__ = (UniqueConstraint("video_id", "quality"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    video_id: Mapped[int] = mapped_column(ForeignKey("videos.id"))
+    quality: Mapped[str]
+    """``1080p``, ``720p``, the height of a smaller source, or ``source`` for a file taken as it came."""
+    file: Mapped[str]
+    """Its name in the video's folder, and after ``<ref>/`` in the bucket."""
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]
+    bitrate: Mapped[int]
+    """Bits a second, on average."""
+    etag: Mapped[str]
+    """A digest of its bytes, without quotes."""
+    in_bucket: Mapped[bool] = mapped_column(default=False)
+
+
+class Caption(Base):
+    """One WebVTT file of a video, in one language (BCP 47)."""
+
+    __tablename__ = "video_captions"
+    __table_args__ = (UniqueConstraint("video_id", "language"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    video_id: Mapped[int] = mapped_column(ForeignKey("videos.id"))
+    language: Mapped[str]
+    label: Mapped[str] = mapped_column(PlainText)
+    file: Mapped[str]
+    is_default: Mapped[bool] = mapped_column(default=False)
