@@ -6,5 +6,5 @@ from flask import Blueprint
 
 from church.answers import keep_private
 
-bp = Blueprint("live", __name__, url_prefix="/live")
+bp = Blueprint("live", __name__)  # without a prefix: the socket is at /ws
 bp.after_request(keep_private)
