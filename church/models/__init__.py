@@ -3,8 +3,10 @@
 from church.models.audit import AuditEntry
 from church.models.base import Base
 from church.models.catalogue import Price, Product
+from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.checkout import Checkout
 from church.models.customer import Customer
+from church.models.delivery import DeliveredCommit, Deployment, Incident
 from church.models.grant import Grant
 from church.models.invoice import Invoice
 from church.models.job import Job, Schedule
@@ -15,18 +17,27 @@ from church.models.page_text import PageText
 from church.models.sign_in import SignIn
 from church.models.stripe_event import StripeEvent
 from church.models.subscription import Subscription
+from church.models.token import ApiToken
 from church.models.user import User
 from church.models.video import Caption, Rendition, Video
 from church.models.video_upload import VideoUpload
 from church.models.watch import WatchPosition, WatchSetting
 
 __all__ = [
+    "ApiToken",
     "AuditEntry",
     "Base",
     "Caption",
+    "ChatMessage",
+    "ChatReport",
+    "ChatRoom",
+    "ChatSanction",
     "Checkout",
     "Customer",
+    "DeliveredCommit",
+    "Deployment",
     "Grant",
+    "Incident",
     "Invoice",
     "Job",
     "LedgerEntry",

@@ -1,0 +1,105 @@
+"""The live rooms: what was said in them, who may not speak there for now, and what was reported.
+
+A room counts its changes. A message's ``number`` is the count at which it was said, its ``changed`` the one at which
+it last became otherwise; both are given under the lock of the room's row, so that their order is the order in which
+everybody sees them, and "what changed after N" misses nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from church.models.base import Base, BigId, PlainText
+
+
+class RoomAccess(StrEnum):
+    """Who may enter a room."""
+
+    MEMBERS = "members"
+    PREMIUM = "premium"
+    ADMINS = "admins"
+
+
+class SanctionKind(StrEnum):
+    """What somebody may not: a muted member reads and does not speak, a banned one stays outside."""
+
+    MUTE = "mute"
+    BAN = "ban"
+
+
+class ChatRoom(Base):
+    """One room; ``last_number`` counts its changes. The rooms are made by the migration."""
+
+    __tablename__ = "chat_rooms"
+    __table_args__ = (CheckConstraint("access IN ('members', 'premium', 'admins')", name="access"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str] = mapped_column(PlainText)
+    access: Mapped[str]
+    last_number: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class ChatMessage(Base):
+    """One message. A deleted one keeps its place, without its text, so that whoever was away is told that it went."""
+
+    __tablename__ = "chat_messages"
+    __table_args__ = (
+        UniqueConstraint("room_id", "number"),
+        UniqueConstraint("room_id", "user_id", "client_id"),
+        UniqueConstraint("room_id", "changed"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    room_id: Mapped[int] = mapped_column(ForeignKey("chat_rooms.id"))
+    number: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    text: Mapped[str] = mapped_column(PlainText)
+    client_id: Mapped[str | None]
+    """The author's own name for it: sent again, it is the same message."""
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    edited_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    deleted_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+class ChatSanction(Base):
+    """One member who may not speak in a room, or not be there; in every room where ``room_id`` is None."""
+
+    __tablename__ = "chat_sanctions"
+    __table_args__ = (CheckConstraint("kind IN ('mute', 'ban')", name="kind"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    kind: Mapped[str]
+    room_id: Mapped[int | None] = mapped_column(ForeignKey("chat_rooms.id"))
+    until: Mapped[datetime | None]
+    """None lasts until somebody lifts it."""
+    reason: Mapped[str] = mapped_column(PlainText)
+    given_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
+
+
+class ChatReport(Base):
+    """One member's word that a message should not stand; ``text`` is what it said then, for it may be changed since."""
+
+    __tablename__ = "chat_reports"
+    __table_args__ = (
+        UniqueConstraint("message_id", "user_id"),
+        Index("ix_chat_reports_settled_at_created_at", "settled_at", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    message_id: Mapped[int] = mapped_column(ForeignKey("chat_messages.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    text: Mapped[str] = mapped_column(PlainText)
+    reason: Mapped[str] = mapped_column(PlainText)
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    settled_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
