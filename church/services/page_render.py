@@ -76,6 +76,15 @@ def render(page: Page) -> Rendered:
     )
 
 
+def render_fragment(source: str) -> Markup:
+    """A short markdown text that is no page, such as a description: without ids. Off the hub. Raises RenderError."""
+    try:
+        cleaned = clean(markdown.markdown(source, extensions=["sane_lists"], output_format="html"))
+    except Exception as error:
+        raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
+    return Markup(cleaned)  # noqa: S704 - cleaned by nh3 a few lines up
+
+
 def _slugify(value: str, separator: str) -> str:
     """An id for a heading: in the letters of its language, not one that the templates use."""
     made = slugify_unicode(value, separator)
