@@ -24,6 +24,8 @@ from gunicorn.http.errors import (
 from gunicorn.workers.ggevent import GeventWorker
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
+from church.sendfile import CutShortError, FileSocket
+
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
 _MAX_CHUNK = 1 << 32
 _REFUSALS = (
@@ -112,14 +114,18 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         finally:
             self._end()
 
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection, which sends files without reading them; one that is encrypted here has to read."""
+        super().handle(listener, client if self.cfg.is_ssl else FileSocket.over(client), addr)
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
         """Answer one request, then let the others run. Raises StopIteration where the connection has to end."""
         body = self._timed_body(req)
         sock.settimeout(max(WRITE_TIMEOUT, self._body_seconds))
         try:
             answered: bool = super().handle_request(listener_name, req, sock, addr)
-        except TimeoutError:
-            self.log.debug("client stopped reading")
+        except (TimeoutError, CutShortError) as error:
+            self.log.debug("answer ended early: %s", type(error).__name__)
             raise StopIteration from None
         if body is not None and not body.finished:
             _linger(sock)
