@@ -1,8 +1,9 @@
 """Whether a request that changes something was made on this site (ASVS 5.0.0, 3.5.1 and 3.5.2).
 
-A form carries the token of its visitor's session. A JSON body needs none, since another site's page can't send that
-type without asking first (the preflight of CORS, which is never granted here); its origin is checked nevertheless.
-Any other type of body is refused: a browser sends text/plain, unasked, for anyone.
+A form carries the token of its visitor's session, and so, in a header, does a piece of an upload. A JSON body needs
+none, since another site's page can't send that type without asking first (the preflight of CORS, which is never granted
+here); its origin is checked nevertheless. Any other type of body is refused: a browser sends text/plain, unasked, for
+anyone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from church import telemetry
 from church.config import settings
 from church.errors import InvalidError
 from church.extensions import csrf
-from church.forms import FORMS, JSON
+from church.forms import FORMS, JSON, PIECE
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -36,7 +37,7 @@ def _guard() -> None:
     if request.method in _SAFE or endpoint is None or endpoint in current_app.extensions[_EXTENSION]:
         return
     kind = request.mimetype
-    if kind not in FORMS and kind not in {JSON, ""}:
+    if kind not in FORMS and kind not in {JSON, PIECE, ""}:
         raise UnsupportedMediaType
     if not _is_from_here(is_json=kind == JSON):
         _refuse("origin")
@@ -77,7 +78,8 @@ def _origin_of(address: str | None) -> str | None:
 
 def _has_token() -> bool:
     """Whether the form (or a script, by header) shows this session's token, signed by any key still believed."""
-    shown = request.form.get("csrf_token") or request.headers.get("X-CSRFToken")
+    # The header first: to look for a form in the piece of an upload would be to read it.
+    shown = request.headers.get("X-CSRFToken") or request.form.get("csrf_token")
     return any(_is_token(shown, key) for key in settings().secret_keys)
 
 

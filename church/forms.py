@@ -15,10 +15,12 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from church.errors import FieldErrors, InvalidError
 
-__all__ = ["FORMS", "JSON", "Fields", "fields", "safe_next"]
+__all__ = ["FORMS", "JSON", "PIECE", "Fields", "fields", "safe_next"]
 
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 JSON = "application/json"
+PIECE = "application/offset+octet-stream"
+"""A piece of an upload that is resumed (tus 1.0, PATCH)."""
 MOST = 320
 """Characters of a field unless it says otherwise: the longest mail address (RFC 3696, erratum 1690)."""
 
@@ -56,6 +58,17 @@ class Fields:
         if isinstance(value, int):
             return value == 1
         return self.text(name, required=False).lower() in _TRUE
+
+    def number(self, name: str, most: int) -> int:
+        """The whole number from 0 to ``most`` in ``name``: itself in JSON, its digits in a form."""
+        value = self._sent.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
+        if not digits or len(digits) > len(str(most)) or int(digits) > most:
+            self.errors.setdefault(name, f"This is a whole number from 0 to {most}.")
+            return 0
+        return int(digits)
 
     def shown(self, *names: str) -> dict[str, str]:
         """What a form shows again after an error; never ask for a password. Wrong types are shown as nothing."""

@@ -1,0 +1,41 @@
+"""Where a member is in a video, told by the player, and whether the site is to remember it."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+
+from church import identity
+from church.access import MEMBERS, allow
+from church.answers import done, keep_private, signed_in
+from church.blueprints.video.blueprint import bp
+from church.forms import fields, safe_next
+from church.limits import limited
+from church.services import videos
+
+_LONGEST = 24 * 3600 * 1000
+_LONGEST_NEXT = 1000
+
+
+@bp.post("/progress/<slug>")
+@allow(MEMBERS)
+@limited("video")
+def progress(slug: str) -> Response:
+    """Keep ``position_ms``; ``kept`` is false for who wants nothing remembered."""
+    sent = fields()
+    position = sent.number("position_ms", _LONGEST)
+    sent.check()
+    kept = videos.save_position(slug, signed_in().user_id, identity.reader(), position)
+    return keep_private(jsonify(kept=kept))
+
+
+@bp.post("/settings/resume")
+@allow(MEMBERS)
+@limited("video")
+def resume() -> Response:
+    """Remember where the member is, or forget it all; then back to ``next``."""
+    sent = fields()
+    wanted, back = sent.flag("wanted"), sent.text("next", _LONGEST_NEXT, required=False)
+    sent.check()
+    videos.set_resume(signed_in().user_id, wanted)
+    words = "Videos go on where you left off." if wanted else "Where you were in each video is forgotten."
+    return keep_private(done(words, safe_next(back) or "/video/"))

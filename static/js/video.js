@@ -1,0 +1,149 @@
+// Where the player reads from. The address is signed and ends, so the next one is fetched before it does and put in
+// where nobody notices; a stream that breaks off goes on at the same second. All addresses belong to one playback.
+
+const MARGIN = 0.25; // of an address' life that is left when the next one is fetched
+const TRIES = 4;
+const CALM = 5; // seconds that played since the last trouble, after which it is forgotten
+
+/** The site's answer was no; `message` says why. */
+class RefusedError extends Error {}
+
+class Source {
+  constructor(video) {
+    this.video = video;
+    this.quality = video.dataset.quality;
+    this.playback = video.dataset.playback;
+    this.next = null;
+    this.tries = 0;
+    this.troubleAt = 0;
+    this.holds(Number(video.dataset.lasts), performance.timeOrigin);
+  }
+
+  /** The address in use is good for `seconds` from the moment `since`, by this clock. */
+  holds(seconds, since = Date.now()) {
+    this.due = since + seconds * 1000 * (1 - MARGIN);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.prepare(), Math.max(this.due - Date.now(), 1000));
+  }
+
+  /** Ask the site for an address. Throws RefusedError, and TypeError while the site cannot be reached. */
+  async ask(quality = this.quality) {
+    const address = new URL(this.video.dataset.access, location.href);
+    address.search = new URLSearchParams({ quality, playback: this.playback });
+    const asked = Date.now();
+    const answer = await fetch(address, { headers: { Accept: "application/json" } });
+    const said = await answer.json().catch(() => ({}));
+    if (answer.status >= 500 || answer.status === 429) throw new TypeError(said.detail);
+    if (!answer.ok) throw new RefusedError(said.detail ?? "This video cannot be played any more.");
+    const seconds = (Date.parse(said.expires_at) - Date.parse(answer.headers.get("Date") ?? new Date(asked))) / 1000;
+    return { url: said.url, quality, end: asked + seconds * 1000 };
+  }
+
+  /** Shortly before the address ends, have the next one; a page that nobody plays asks for nothing. */
+  async prepare() {
+    if (this.video.paused) return;
+    this.next = await this.ask().catch(() => null);
+  }
+
+  /** Go on from the same second at another address. */
+  put(fresh) {
+    const { video } = this;
+    const at = video.currentTime;
+    const goesOn = !video.paused;
+    this.next = null;
+    this.quality = fresh.quality;
+    this.holds((fresh.end - Date.now()) / 1000);
+    video.removeAttribute("poster"); // it would be shown again
+    video.preload = "auto";
+    video.src = fresh.url;
+    video.currentTime = at; // where it begins, while nothing of it is known
+    if (goesOn) video.play().catch(() => {});
+  }
+
+  /** Put in another address if the one in use has ended, or is about to. */
+  renew() {
+    if (Date.now() >= this.due) this.go();
+  }
+
+  async go(quality = this.quality) {
+    if (this.going) return;
+    this.going = true;
+    try {
+      const ready = this.next?.quality === quality && this.next.end > Date.now() + 1000;
+      this.put(ready ? this.next : await this.ask(quality));
+      say("");
+    } catch (error) {
+      this.stop(error);
+    } finally {
+      this.going = false;
+    }
+  }
+
+  stop(error) {
+    if (error instanceof RefusedError) {
+      this.video.pause();
+      say(error.message);
+    } else if (this.tries < TRIES) {
+      this.tries += 1;
+      say("The connection is gone. Trying again…");
+      setTimeout(() => this.go(), 500 * 2 ** this.tries);
+    } else {
+      this.video.pause();
+      say("The connection is gone. Press play to try again.");
+    }
+  }
+
+  /** The stream broke off: the address has ended, the site was away, or this is no video. */
+  broke() {
+    if (this.going) return;
+    if (Math.abs(this.video.currentTime - this.troubleAt) > CALM) this.tries = 0;
+    this.troubleAt = this.video.currentTime;
+    if (this.tries >= TRIES) {
+      say("This video could not be played. Reload the page to try again.");
+      return;
+    }
+    this.tries += 1;
+    this.go();
+  }
+}
+
+const line = document.querySelector("[data-said]");
+/** Tell it under the picture, and to a screen reader. */
+function say(words) {
+  if (line.textContent !== words) line.textContent = words;
+}
+
+const KEPT = "video-quality";
+/** Another quality at the same second; the choice is kept for the next video. */
+function chooseQuality(select, source) {
+  const take = (quality) => {
+    select.value = quality;
+    if (quality !== source.quality) source.go(quality);
+  };
+  select.addEventListener("change", () => {
+    try {
+      localStorage.setItem(KEPT, select.value);
+    } catch {
+      // Not kept; it still holds for this video.
+    }
+    take(select.value);
+  });
+  select.form.addEventListener("submit", (event) => event.preventDefault());
+  try {
+    const kept = localStorage.getItem(KEPT);
+    const offered = [...select.options].some((option) => option.value === kept);
+    if (offered && !location.search.includes("quality=")) take(kept);
+  } catch {
+    // Storage is refused: the site's choice stands.
+  }
+}
+
+const video = document.querySelector("[data-video]");
+if (video) {
+  const source = new Source(video);
+  video.addEventListener("error", () => source.broke());
+  for (const name of ["play", "seeking"]) video.addEventListener(name, () => source.renew());
+  video.addEventListener("pause", () => source.next && source.renew()); // nobody looks: a good moment
+  const select = document.querySelector("[data-quality-choice]");
+  if (select) chooseQuality(select, source);
+}
