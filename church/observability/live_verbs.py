@@ -1,0 +1,112 @@
+"""What happens on live connections, told in one line: the verbs that ``church.telemetry`` shows to the site.
+
+A connection is no HTTP request; each message on it is observed as one of its own, with the id of the request that
+opened the connection, and with a span that is linked to that request's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from church.observability import metrics, metrics_live, requests, threats
+from church.observability.requests import Observation
+
+if TYPE_CHECKING:
+    from church.observability.tracing import Tracing
+
+log = logging.getLogger("church.live")
+
+
+class Handshake(NamedTuple):
+    """What a connection keeps of the request that opened it."""
+
+    request_id: str
+    client: str
+    span: tuple[str, str] | None
+    """Its trace and span, if it was sampled."""
+
+
+def handshake() -> Handshake:
+    """Of the request under way, which is about to be a connection."""
+    observation = requests.under_way()
+    if observation is None:
+        return Handshake("-", "", None)
+    return Handshake(observation.request_id, observation.client, observation.ids)
+
+
+class _Message(Observation):
+    """One message under observation: what its records carry. It is counted by the verbs and not as a request."""
+
+    __slots__ = ()
+
+    def __init__(self, opened_by: Handshake, user_ref: str | None) -> None:  # not of a request: nothing is in flight
+        self.started = time.perf_counter()
+        self.request_id, self.client, _ = opened_by
+        self.method, self.route, self.status, self.sent = "GET", "/ws", 101, 0
+        self.ids = None
+        self.user_ref = user_ref
+        self.handed_over = self.finished = self.logged = False
+
+
+@contextmanager
+def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Tracing | None) -> Iterator[None]:
+    """Observe the answering of one message that a client sent."""
+    known = metrics.bounded(kind, metrics_live.RECEIVED)
+    metrics_live.messages.labels("in", known).inc()
+    observation = _Message(opened_by, user_ref)
+    token = requests.current.set(observation)
+    try:
+        if tracing is None:
+            yield
+        else:
+            name = "chat.message" if known == "chat" else f"live.{known}"
+            with tracing.linked(name, opened_by.span, {"church.request_id": opened_by.request_id}) as ids:
+                observation.ids = ids
+                yield
+    finally:
+        observation.finished = True
+        requests.current.reset(token)
+
+
+def opened(outcome: str) -> None:
+    """Somebody asked for a connection, and this came of it."""
+    metrics_live.connections.labels(metrics.bounded(outcome, metrics_live.CONNECTION_OUTCOMES)).inc()
+
+
+def active(count: int) -> None:
+    """So many connections this process has: said, never counted up and down."""
+    metrics_live.active.set(count)
+
+
+def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
+    """A connection has ended; ``code`` is that of its close frame, 1006 where there was none."""
+    metrics_live.duration.observe(seconds)
+    log.info(
+        "connection closed",
+        extra={
+            "event": "live.closed", "request_id": opened_by.request_id, "ip": opened_by.client,
+            **({"user_ref": user_ref} if user_ref else {}),
+            "code": code, "outcome": outcome, "duration_ms": round(seconds * 1000, 3),
+        },
+    )  # fmt: skip
+
+
+def sent(kind: str, count: int) -> None:
+    """A message was sent to so many clients."""
+    if count:
+        metrics_live.messages.labels("out", metrics.bounded(kind, metrics_live.SENT)).inc(count)
+        metrics_live.deliveries.labels("sent").inc(count)
+
+
+def dropped(count: int) -> None:
+    """So many messages never reach a client that reads too slowly."""
+    metrics_live.deliveries.labels("dropped").inc(count)
+
+
+def suspicious(text: str) -> tuple[threats.Finding, ...]:
+    """What of a message looks like an attack."""
+    return threats.scan(text, "websocket")
