@@ -72,6 +72,18 @@ def count(name: str, *key: str) -> int:
     return limiter.storage.incr(item.key_for(_COUNTED, name, *key), item.get_expiry())
 
 
+def take(name: str, *key: str) -> int | None:
+    """Count one more of ``key``, as ``count``; seconds until the limit is free where that is one too many, else None.
+
+    Of many at the same moment, exactly as many are let through as the limit gives.
+    """
+    item = parse(_rate(name))
+    stored = item.key_for(_COUNTED, name, *key)
+    if limiter.storage.incr(stored, item.get_expiry()) <= item.amount:
+        return None
+    return _left(item, limiter.storage.get_expiry(stored))
+
+
 def forget(name: str, *key: str) -> None:
     """Count ``key`` against the limit ``name`` from nothing again."""
     limiter.storage.clear(parse(_rate(name)).key_for(_COUNTED, name, *key))

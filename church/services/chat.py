@@ -1,0 +1,79 @@
+"""The live rooms: who may be there, what is said, what is taken away; the face of its rooms (``chat_*``).
+
+What changes in a room is published as ``chat:<room>`` (a MessageView as ``encode`` writes it) after the commit, and
+that somebody's standing has changed as ``chat:control``; ``on_change`` tells this worker of both without the store.
+"""
+
+from church.services.chat_data import purge
+from church.services.chat_errors import (
+    BannedError,
+    ClosedRoomError,
+    MutedError,
+    NotYoursError,
+    RateLimitedError,
+    TextError,
+    UnknownMessageError,
+    UnknownRoomError,
+)
+from church.services.chat_moderation import (
+    ReportView,
+    UnknownReportError,
+    delete,
+    open_reports,
+    remove,
+    report,
+    reports,
+    settle,
+)
+from church.services.chat_posting import edit, post
+from church.services.chat_reading import before, message, page, since
+from church.services.chat_rooms import banned, heads, may_enter, rooms
+from church.services.chat_sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, mute, sanctions
+from church.services.chat_text import LONGEST, LONGEST_REASON
+from church.services.chat_views import MessageView, RoomPage, RoomView, decode, encode
+from church.services.live_wire import on_change
+
+__all__ = [
+    "CONTROL",
+    "LONGEST",
+    "LONGEST_REASON",
+    "BannedError",
+    "ClosedRoomError",
+    "MessageView",
+    "MutedError",
+    "NotYoursError",
+    "RateLimitedError",
+    "ReportView",
+    "RoomPage",
+    "RoomView",
+    "SanctionView",
+    "TextError",
+    "UnknownMessageError",
+    "UnknownReportError",
+    "UnknownRoomError",
+    "UnknownSanctionError",
+    "ban",
+    "banned",
+    "before",
+    "decode",
+    "delete",
+    "edit",
+    "encode",
+    "heads",
+    "lift",
+    "may_enter",
+    "message",
+    "mute",
+    "on_change",
+    "open_reports",
+    "page",
+    "post",
+    "purge",
+    "remove",
+    "report",
+    "reports",
+    "rooms",
+    "sanctions",
+    "settle",
+    "since",
+]

@@ -1,0 +1,106 @@
+"""Saying something in a room, and saying it otherwise."""
+
+from __future__ import annotations
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from church import limits, telemetry
+from church.extensions import db
+from church.models import ChatMessage, ChatRoom
+from church.models.base import utc_now
+from church.services import chat_reading, chat_rooms, chat_text
+from church.services.chat_errors import NotYoursError, RateLimitedError
+from church.services.chat_views import MessageView
+from church.services.chat_writing import Change, hold_account, living, next_number, tell
+from church.services.sessions import SignedIn
+
+_LIMIT = "chat"
+
+
+class _RepeatedError(Exception):
+    """The same client_id was written by another request at this moment."""
+
+
+def post(signed_in: SignedIn, room: str, text: str, client_id: str | None) -> MessageView:
+    """Say ``text`` in a room. With a ``client_id`` that was used there, it is the message of then, whatever the text.
+
+    Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
+    """
+    text, name = chat_text.tidy(text), chat_text.client_id(client_id)
+    with db.read() as session:
+        view = chat_rooms.entered(session, signed_in, room)
+        again = chat_reading.by_client_id(session, view.id, signed_in.user_id, name)
+        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, signed_in.user_id), view.id)
+    if again is not None:
+        return again
+    keep_pace(signed_in)
+    try:
+        with db.write() as session:
+            change = _write(session, signed_in, view.id, text, name)
+    except _RepeatedError:
+        return _repeated(signed_in, view.id, name)
+    return tell(change.view())
+
+
+def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
+    """Say otherwise what one has said.
+
+    Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
+    """
+    text = chat_text.tidy(text)
+    with db.read() as session:
+        view = chat_rooms.entered(session, signed_in, room)
+        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, signed_in.user_id), view.id)
+        found = chat_reading.shown(session, view.id, number)
+    if found.from_ref != signed_in.ref:
+        raise NotYoursError("Only its author can change a message.")
+    if found.text == text:
+        return found
+    keep_pace(signed_in)
+    with db.write() as session:
+        author = hold_account(session, signed_in.user_id)
+        changed = next_number(session, view.id)
+        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, author.id), view.id)
+        message = living(session, view.id, number)
+        message.text, message.changed, message.edited_at = text, changed, utc_now()
+        session.flush()
+    return tell(Change(message, author, room).view())
+
+
+def keep_pace(signed_in: SignedIn) -> None:
+    """Count one more of what the member says, by whichever way. Raises RateLimitedError."""
+    seconds = limits.take(_LIMIT, signed_in.ref)
+    if seconds is not None:
+        telemetry.track_rate_limit(_LIMIT)
+        raise RateLimitedError(seconds)
+
+
+def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:
+    author = hold_account(session, signed_in.user_id)
+    number = next_number(session, room_id)
+    chat_rooms.insist_on_voice(chat_rooms.sanctions(session, author.id), room_id)
+    values = {
+        "room_id": room_id,
+        "number": number,
+        "changed": number,
+        "user_id": author.id,
+        "text": text,
+        "client_id": client_id,
+        "created_at": utc_now(),
+    }
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    own_name = ["room_id", "user_id", "client_id"]
+    statement = insert(ChatMessage).values(values).on_conflict_do_nothing(index_elements=own_name)
+    message = session.scalars(statement.returning(ChatMessage)).one_or_none()
+    if message is None:
+        raise _RepeatedError
+    return Change(message, author, session.get_one(ChatRoom, room_id).name)
+
+
+def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:
+    with db.read() as session:
+        found = chat_reading.by_client_id(session, room_id, signed_in.user_id, client_id)
+    if found is None:  # its author's account was emptied since
+        raise NotYoursError
+    return found
