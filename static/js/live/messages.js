@@ -1,0 +1,188 @@
+// The log: messages in the order of their numbers, those on their way below them, and what was missed while reading up.
+
+const NEAR = 48; // pixels from the end that still count as its end
+const MOST = 600; // messages that stand in the page
+const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+function made(name, className, text) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+/** Shows the times of the site, which are in UTC, in the reader's own zone. */
+function ownTimes(root) {
+  for (const time of root.querySelectorAll("time")) time.textContent = clock.format(new Date(time.dateTime));
+}
+
+/** The element of a frame, the same that templates/live/_parts.html makes. Its html comes escaped from the site. */
+function elementOf(frame) {
+  const item = made("li", frame.deleted ? "message message-deleted" : "message");
+  item.id = `m${frame.id}`;
+  item.dataset.id = frame.id;
+  item.dataset.changed = frame.changed;
+  const head = made("p", "message-head");
+  head.append(made("span", "message-name", frame.from.name || "A former member"));
+  if (frame.from.admin) head.append(made("span", "badge", "admin"));
+  const link = made("a", "message-time");
+  link.href = `/live/${encodeURIComponent(frame.room)}/${frame.id}`;
+  const time = made("time");
+  time.dateTime = frame.at;
+  link.append(time, made("span", "visually-hidden", ", the message by itself"));
+  head.append(link);
+  if (frame.edited_at && !frame.deleted) head.append(made("span", "message-edited", "edited"));
+  const body = made("div", "message-body");
+  if (frame.deleted) body.append(made("p", "", "This message was deleted."));
+  else body.innerHTML = frame.html;
+  item.append(head, body);
+  ownTimes(item);
+  return item;
+}
+
+export class Log {
+  constructor(root) {
+    this.box = root.querySelector("[data-log]");
+    this.list = root.querySelector("[data-messages]");
+    this.empty = root.querySelector("[data-empty]");
+    this.pill = root.querySelector("[data-pill]");
+    this.older = root.querySelector("[data-older]");
+    this.cursor = Number(root.dataset.cursor);
+    this.waiting = new Map(); // by client_id: what is not in the room yet
+    this.unseen = 0;
+    this.box.addEventListener("scroll", () => this.atEnd && this.seen(), { passive: true });
+    this.pill.addEventListener("click", () => this.toEnd());
+    this.older.addEventListener("click", (event) => this.showOlder(event));
+    ownTimes(this.list);
+  }
+
+  /** The box is laid out in reverse: its end is 0, and what is above has negative offsets. */
+  get atEnd() {
+    return Math.abs(this.box.scrollTop) < NEAR;
+  }
+
+  seen() {
+    this.unseen = 0;
+    this.pill.hidden = true;
+  }
+
+  toEnd() {
+    this.box.scrollTop = 0;
+    this.seen();
+  }
+
+  /** A message in its present state; whether it is one that was not here. */
+  put(frame) {
+    const missed = frame.changed > this.cursor;
+    this.cursor = Math.max(this.cursor, frame.changed);
+    if (frame.client_id) this.settle(frame.client_id);
+    const known = document.getElementById(`m${frame.id}`);
+    if (known) {
+      if (Number(known.dataset.changed) < frame.changed) known.replaceWith(elementOf(frame));
+      return false;
+    }
+    const first = this.list.querySelector("[data-id]");
+    if (!this.older.parentElement.hidden && first && frame.id < Number(first.dataset.id)) return false; // on an older page
+    this.place(elementOf(frame), this.after(frame.id));
+    this.trim();
+    return missed;
+  }
+
+  /** What stands below a new message: mostly nothing but what is on its way. */
+  after(id) {
+    const numbered = [...this.list.querySelectorAll("[data-id]")];
+    const last = numbered.at(-1);
+    const below = last && Number(last.dataset.id) > id ? numbered.find((item) => Number(item.dataset.id) > id) : null;
+    return below ?? this.list.querySelector("[data-client]");
+  }
+
+  /** A page that is left open does not grow without end: the oldest go, and can be asked for again. */
+  trim() {
+    if (this.list.children.length <= MOST || !this.atEnd) return;
+    while (this.list.children.length > MOST - 100) this.list.firstElementChild.remove();
+    this.olderThan(this.list.querySelector("[data-id]").dataset.id);
+  }
+
+  olderThan(id) {
+    this.older.href = `?before=${id}`;
+    this.older.parentElement.hidden = false;
+  }
+
+  place(item, before) {
+    this.empty.hidden = true;
+    const follows = this.atEnd;
+    const height = this.box.scrollHeight;
+    const top = this.box.scrollTop;
+    this.list.insertBefore(item, before ?? null);
+    if (follows) this.box.scrollTop = 0;
+    else if (this.box.scrollTop === top) this.box.scrollTop = top - (this.box.scrollHeight - height); // the eye stays where it reads
+  }
+
+  /** Somebody else has said something: it is told where the reader has scrolled away from it. */
+  told() {
+    if (this.atEnd) return;
+    this.unseen += 1;
+    this.pill.textContent = this.unseen === 1 ? "1 new message" : `${this.unseen} new messages`;
+    this.pill.hidden = false;
+  }
+
+  /** One's own message on its way, below all others. */
+  await(clientId, text, name) {
+    const item = made("li", "message message-waiting");
+    item.dataset.client = clientId;
+    const head = made("p", "message-head");
+    head.append(made("span", "message-name", name));
+    const body = made("div", "message-body message-plain", text);
+    item.append(head, body, made("p", "message-fate", "Sending…"));
+    this.waiting.set(clientId, { item, text });
+    this.place(item);
+    this.toEnd();
+  }
+
+  /** It could not be sent: why, and two ways on. */
+  fail(clientId, words, again, discard) {
+    const waiting = this.waiting.get(clientId);
+    if (!waiting) return;
+    waiting.item.className = "message message-failed";
+    const fate = made("p", "message-fate", `Not sent. ${words}`);
+    for (const [label, act] of [["Try again", again], ["Discard", discard]]) {
+      const button = made("button", "", label);
+      button.type = "button";
+      button.addEventListener("click", () => act(clientId, waiting.text));
+      fate.append(button);
+    }
+    waiting.item.querySelector(".message-fate").replaceWith(fate);
+    waiting.failed = true;
+  }
+
+  retry(clientId) {
+    const waiting = this.waiting.get(clientId);
+    waiting.failed = false;
+    waiting.item.className = "message message-waiting";
+    waiting.item.querySelector(".message-fate").replaceWith(made("p", "message-fate", "Sending…"));
+  }
+
+  settle(clientId) {
+    this.waiting.get(clientId)?.item.remove();
+    this.waiting.delete(clientId);
+  }
+
+  /** What is neither in the room nor given up, in the order in which it was written. */
+  unsent() {
+    return [...this.waiting].filter(([, one]) => !one.failed).map(([clientId, one]) => [clientId, one.text]);
+  }
+
+  async showOlder(event) {
+    event.preventDefault();
+    const answer = await fetch(this.older.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer?.ok) return location.assign(this.older.href);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    ownTimes(page);
+    const items = [...page.querySelectorAll("[data-messages] > li")].filter((item) => !document.getElementById(item.id));
+    this.list.prepend(...items);
+    const further = page.querySelector("[data-older]");
+    if (!further.parentElement.hidden) return this.olderThan(this.list.querySelector("[data-id]").dataset.id);
+    this.older.parentElement.hidden = true;
+    this.box.focus();
+  }
+}

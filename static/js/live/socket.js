@@ -1,0 +1,115 @@
+// The line to /ws: signs in by the cookie, asks for what was missed, and comes back by itself when it is cut.
+
+const QUIET = 30_000; // milliseconds without a frame until it asks whether anybody is there
+const ANSWER = 10_000; // milliseconds until no answer means that the line is dead
+const FIRST = 500;
+const SLOWEST = 30_000;
+const STAYS = 15_000; // milliseconds after which a connection counts as a good one
+const SIGNED_OUT = 4401;
+const CLOSED_TO_YOU = 4403;
+const TOO_MANY = 4429;
+
+/**
+ * A line that is kept up. `on` has: frame(object), state("connecting" | "live" | "waiting" | "over", detail), and
+ * cursor(), the newest change that the page has. Nothing is sent twice by it: what is unanswered, its owner sends again.
+ */
+export class Line {
+  constructor(address, room, on) {
+    Object.assign(this, { address, room, on, failures: 0, socket: null, timers: new Set(), joined: false });
+    addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
+    this.open();
+  }
+
+  /** Sends a frame; false where there is no line, or the room is not entered yet. */
+  send(frame) {
+    if (!this.joined) return false;
+    this.socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  open() {
+    this.forget();
+    this.on.state("connecting");
+    const socket = new WebSocket(this.address);
+    this.socket = socket;
+    socket.addEventListener("message", (event) => this.socket === socket && this.hear(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => this.socket === socket && this.lost(event.code));
+    this.watch();
+  }
+
+  hear(frame) {
+    this.watch();
+    const say = (answer) => this.socket.send(JSON.stringify(answer));
+    if (frame.type === "welcome") say({ type: "auth" });
+    else if (frame.type === "auth_success") say({ type: "history", room: this.room, after: this.on.cursor() });
+    else if (frame.type === "auth_failed") this.end(SIGNED_OUT);
+    else if (frame.type === "room_joined" && frame.room === this.room) this.enter();
+    if (!(frame.type === "error" && frame.room === this.room && this.shuts(frame))) this.on.frame(frame);
+  }
+
+  enter() {
+    this.joined = true;
+    this.later(STAYS, () => (this.failures = 0));
+    this.on.state("live");
+  }
+
+  /** Whether an error says that the room is no longer open: then there is nothing to come back to. */
+  shuts(frame) {
+    if (frame.code !== "forbidden" || frame.client_id) return false;
+    this.end(CLOSED_TO_YOU);
+    return true;
+  }
+
+  lost(code) {
+    if (code === SIGNED_OUT || code === CLOSED_TO_YOU) return this.end(code);
+    this.forget();
+    this.failures += code === TOO_MANY ? 4 : 1;
+    const longest = Math.min(SLOWEST, FIRST * 2 ** this.failures);
+    const pause = Math.round(longest * (0.5 + Math.random() / 2)); // a thousand pages come back spread out
+    this.due = Date.now() + pause;
+    this.on.state("waiting", pause);
+    this.later(pause, () => this.open());
+  }
+
+  /** It will not be tried again: the page has to be loaded anew. */
+  end(code) {
+    this.forget();
+    const socket = this.socket;
+    this.socket = null;
+    this.over = true;
+    socket?.close();
+    this.on.state("over", code);
+  }
+
+  /** The window is looked at again, or the network is back: a long pause is cut short. */
+  hurry() {
+    if (!this.over && this.due && this.due - Date.now() > FIRST) this.open();
+  }
+
+  /** Begins to wait for silence anew. Browsers answer pings of the protocol unseen, so the page asks for itself. */
+  watch() {
+    clearTimeout(this.silence);
+    const dead = () => {
+      this.socket?.close();
+      this.lost(1006);
+    };
+    this.silence = setTimeout(() => {
+      if (this.socket?.readyState !== WebSocket.OPEN) return dead();
+      this.socket.send('{"type":"ping"}');
+      this.silence = setTimeout(dead, ANSWER);
+    }, QUIET);
+  }
+
+  later(pause, act) {
+    this.timers.add(setTimeout(act, pause));
+  }
+
+  forget() {
+    this.joined = false;
+    this.due = 0;
+    clearTimeout(this.silence);
+    for (const timer of this.timers) clearTimeout(timer);
+    this.timers.clear();
+  }
+}
