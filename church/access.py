@@ -15,6 +15,7 @@ from church.config import settings
 from church.errors import ForbiddenError, UnauthorizedError, error_response, wants_json
 from church.models.user import Role
 from church.proxies import plain_address
+from church.services import api_tokens
 from church.services.sessions import SignedIn
 
 if TYPE_CHECKING:
@@ -76,22 +77,49 @@ ADMINS = Policy("admins", _check_admin)
 
 
 def bearer(scope: str) -> Policy:
-    """Callers that show a token with ``scope``; without a configured token, loopback in development."""
-    return Policy(f"bearer {scope}", _check_bearer)
+    """Callers that show a token with ``scope``; without METRICS_TOKEN, loopback in development too."""
+    return Policy(f"bearer {scope}", lambda: _check_bearer(scope))
 
 
-def _check_bearer() -> None:
-    token = settings().metrics_token
-    if token is None:
+def _check_bearer(scope: str) -> None:
+    shown, own = _shown_bearer(), settings().metrics_token
+    if own is None and not shown.startswith(api_tokens.PREFIX):
         if not is_local():
-            raise ForbiddenError("Set METRICS_TOKEN to read this from another machine.")
+            raise ForbiddenError("Show a token, or set METRICS_TOKEN, to use this from another machine.")
         return
-    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not shown:
+    if not shown:
         raise UnauthorizedError
-    if not hmac.compare_digest(_bytes_of(shown.strip()), token.get_secret_value().encode()):
+    # METRICS_TOKEN has every scope of these, and is known without a look at the database.
+    if own is not None and hmac.compare_digest(_bytes_of(shown), own.get_secret_value().encode()):
+        return
+    scopes = api_tokens.scopes_of(shown)
+    if scopes is None:
         telemetry.track_security_event("invalid_token", "medium")
         raise UnauthorizedError
+    if scope not in scopes:
+        raise ForbiddenError(f"This token does not open this: it wants the scope {scope}.")
+
+
+def _shown_bearer() -> str:
+    """The token of the request's header; empty where there is none."""
+    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return shown.strip() if kind.lower() == "bearer" else ""
+
+
+def _check_dora() -> None:
+    """A member's own token is a JSON Web Token, and says who asks."""
+    shown = _shown_bearer()
+    if settings().dora_public:
+        return
+    if shown and not shown.lower().startswith("eyj"):
+        _check_bearer(DORA_SCOPE)
+    else:
+        _check_admin()
+
+
+DORA_SCOPE = "dora:read"
+DORA = Policy("admins, or bearer dora:read; everyone if CHURCH_DORA_PUBLIC", _check_dora)
+"""Whoever may see how well is delivered."""
 
 
 def _bytes_of(header: str) -> bytes:
