@@ -15,7 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from church.errors import FieldErrors, InvalidError
 
-__all__ = ["FORMS", "JSON", "PIECE", "Fields", "fields", "safe_next"]
+__all__ = ["FORMS", "JSON", "PIECE", "Fields", "fields", "json_object", "safe_next"]
 
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 JSON = "application/json"
@@ -91,6 +91,16 @@ def fields() -> Fields:
     if request.mimetype in FORMS or not request.mimetype:
         return Fields(request.form)
     raise UnsupportedMediaType
+
+
+def json_object() -> Mapping[str, Any]:
+    """The JSON object that was sent, where a machine sends what no form does.
+
+    Raises UnsupportedMediaType for any other kind of body, InvalidError for what is no JSON object.
+    """
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType
+    return _json_object(request.get_data(cache=False))
 
 
 def _json_object(raw: bytes) -> Mapping[str, Any]:

@@ -1,0 +1,95 @@
+"""Bearer tokens of machines: made once, shown once, revoked; what each opens is its scopes.
+
+A token is ``church_``, a ref that names it, and a secret of 256 bits. The row holds the secret's SHA-256: nothing that
+can be guessed, so nothing that a slow hash would protect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from church.errors import ConflictError, InvalidError
+from church.extensions import db
+from church.models import ApiToken
+from church.models.base import utc_now
+from church.services import audit
+from church.services.audit import Actor
+
+SCOPES = ("metrics:read", "delivery:write", "dora:read")
+"""What a token may open; ``METRICS_TOKEN`` opens all three."""
+PREFIX = "church_"
+_REF_BYTES = 6
+_LONGEST = 100  # characters of a token
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class MadeToken:
+    """A token as it is handed out, once."""
+
+    ref: str
+    token: str
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """A token as it is listed."""
+
+    ref: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
+    """A new token for ``scopes``. Raises InvalidError."""
+    wanted = tuple(dict.fromkeys(scopes))
+    if not wanted or not set(wanted) <= set(SCOPES):
+        raise InvalidError(f"A token has one or more of the scopes {', '.join(SCOPES)}.")
+    ref, secret = secrets.token_hex(_REF_BYTES), secrets.token_urlsafe(32)
+    with db.write() as session:
+        session.add(
+            ApiToken(ref=ref, name=name, scopes=" ".join(wanted), digest=_digest(secret), created_at=utc_now())
+        )
+        audit.record_by(session, "token.created", actor, token=ref, scopes=list(wanted))
+    return MadeToken(ref, f"{PREFIX}{ref}_{secret}")
+
+
+def revoke(ref: str, actor: Actor) -> None:
+    """End a token at once. Raises ConflictError where there is none, or it has ended."""
+    with db.write() as session:
+        row = session.scalar(select(ApiToken).where(ApiToken.ref == ref).with_for_update())
+        if row is None or row.revoked_at is not None:
+            raise ConflictError(f"There is no token {ref} that is good.")
+        row.revoked_at = utc_now()
+        audit.record_by(session, "token.revoked", actor, token=ref)
+
+
+def listed() -> list[TokenView]:
+    """All that were ever made, the newest first."""
+    with db.read() as session:
+        rows = session.scalars(select(ApiToken).order_by(ApiToken.id.desc())).all()
+    return [TokenView(row.ref, row.name, tuple(row.scopes.split()), row.created_at, row.revoked_at) for row in rows]
+
+
+def scopes_of(token: str) -> frozenset[str] | None:
+    """What ``token`` opens; None for one that was never made or is revoked. Raises DatabaseDownError, …BusyError."""
+    ref, _, secret = token.removeprefix(PREFIX).partition("_")
+    if not token.startswith(PREFIX) or len(token) > _LONGEST or not token.isascii():
+        return None
+    with db.read() as session:
+        row = session.scalar(select(ApiToken).where(ApiToken.ref == ref, ApiToken.revoked_at.is_(None)))
+    matches = hmac.compare_digest(_digest(secret), row.digest if row is not None else _NO_DIGEST)
+    return frozenset(row.scopes.split()) if row is not None and matches else None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
