@@ -13,7 +13,7 @@ from church import maintenance
 from church.config import Settings
 from church.doctor_database import check_database, check_jobs
 from church.doctor_findings import Finding, State
-from church.doctor_host import check_clock, check_content, check_disk, check_folders, check_metrics
+from church.doctor_host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
 from church.doctor_mail import check_mail
 from church.doctor_payments import check_payments
 from church.secrets import weakness
@@ -50,6 +50,7 @@ def examine(settings: Settings) -> list[Check]:
         "mail": check_mail,
         "payments": check_payments,
         "metrics": check_metrics,
+        "scrapes": check_scrapes,
         "maintenance": _check_maintenance,
     }
     return [_bounded(name, check, settings) for name, check in checks.items()]

@@ -14,11 +14,13 @@ from sqlalchemy.exc import DBAPIError
 from church.config import Settings
 from church.doctor_findings import Finding
 from church.engines import is_sqlite, probe_engine
+from church.telemetry import SCRAPED
 
 _MEGABYTE = 1024 * 1024
 _LITTLE = 1024 * _MEGABYTE
 _TOO_LITTLE = 100 * _MEGABYTE
 _FIRST_YEAR, _LAST_YEAR = 2025, 2100
+_SCRAPE_MINUTES = 5
 # Seconds by which two clocks may differ before leases and tokens suffer.
 _APART = 5.0
 
@@ -66,6 +68,18 @@ def check_metrics(settings: Settings) -> Finding:
     if problem := _unwritable(folder):
         return "fail", problem, "make it writable for the user that runs the site"
     return "ok", f"{len(list(folder.iterdir()))} files in {folder}", ""
+
+
+def check_scrapes(settings: Settings) -> Finding:
+    """Somebody reads the metrics: Prometheus asks every minute or oftener. At a desk nobody has to."""
+    scraped = settings.metrics_dir / SCRAPED
+    minutes = (time.time() - scraped.stat().st_mtime) / 60 if scraped.exists() else None
+    if minutes is not None and minutes <= _SCRAPE_MINUTES:
+        return "ok", "scraped within the last minutes", ""
+    finding = "nobody has scraped /metrics" if minutes is None else f"last scraped {minutes:.0f} minutes ago"
+    if not settings.production:
+        return "ok", finding, ""
+    return "warn", finding, "look at Prometheus' page of targets: docs/deployment.md has its configuration"
 
 
 def check_clock(settings: Settings) -> Finding:

@@ -20,9 +20,10 @@ from flask import Flask, current_app
 from werkzeug.exceptions import BadRequest, Forbidden
 
 from church.config import Settings
-from church.observability import logs, metrics, requests, slots, strict, threats
+from church.observability import delivery_verbs, live_verbs, logs, metrics, requests, slots, strict, threats
 from church.observability.budget import Budget
-from church.observability.endpoint import ScrapeEndpoint
+from church.observability.endpoint import SCRAPED, ScrapeEndpoint
+from church.observability.live_verbs import Handshake
 from church.observability.requests import under_way
 from church.observability.scan import TooDeepError, leave_body, scan
 from church.observability.state import State, StateMetric
@@ -36,12 +37,16 @@ if TYPE_CHECKING:
     from church.observability.tracing import Tracing
 
 __all__ = [
+    "SCRAPED",
+    "Handshake",
     "StateMetric",
     "Telemetry",
     "end_process",
+    "handshake",
     "identify",
     "instrument_engine",
     "leave_body",
+    "live_message",
     "outbound",
     "quiet_route",
     "request_id",
@@ -50,7 +55,16 @@ __all__ = [
     "trace_headers",
     "track_auth_attempt",
     "track_content_access",
+    "track_deployment",
     "track_error",
+    "track_incident",
+    "track_incident_resolution",
+    "track_live_active",
+    "track_live_closed",
+    "track_live_dropped",
+    "track_live_opened",
+    "track_live_sent",
+    "track_live_text",
     "track_rate_limit",
     "track_refused",
     "track_registration",
@@ -208,6 +222,30 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
         _tracing.note("stripe.webhook", {"type": known, "outcome": status})
 
 
+@_never_breaks("verb")
+def track_deployment(environment: str, status: str, kind: str, **fields: Any) -> None:
+    """A deployment was written down; its metrics are read from the rows."""
+    facts = delivery_verbs.deployment(environment, status, kind, **fields)
+    if _tracing is not None:
+        _tracing.note("delivery.deployment", facts)
+
+
+@_never_breaks("verb")
+def track_incident(environment: str, severity: str, **fields: Any) -> None:
+    """An incident was opened."""
+    facts = delivery_verbs.incident(environment, severity, **fields)
+    if _tracing is not None:
+        _tracing.note("delivery.incident_opened", facts)
+
+
+@_never_breaks("verb")
+def track_incident_resolution(environment: str, severity: str, seconds: float, **fields: Any) -> None:
+    """An incident was resolved, ``seconds`` after it was opened."""
+    facts = delivery_verbs.resolution(environment, severity, seconds, **fields)
+    if _tracing is not None:
+        _tracing.note("delivery.incident_resolved", facts)
+
+
 @contextmanager
 def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
     """Time a call that leaves the process; what it raises goes on, told apart as a timeout, a refusal or a failure.
@@ -316,6 +354,35 @@ def quiet_route() -> None:
     observation = under_way()
     if observation is not None:
         observation.leave()
+
+
+# -- live connections -----------------------------------------------------------------------------------------------
+
+handshake = live_verbs.handshake
+track_live_opened = _never_breaks("verb")(live_verbs.opened)
+track_live_active = _never_breaks("verb")(live_verbs.active)
+track_live_closed = _never_breaks("verb")(live_verbs.closed)
+track_live_sent = _never_breaks("verb")(live_verbs.sent)
+track_live_dropped = _never_breaks("verb")(live_verbs.dropped)
+
+
+def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> AbstractContextManager[None]:
+    """Observe the answering of one message of a live connection: counted, and a span that is linked to its request."""
+    return live_verbs.message(opened_by, kind, user_ref, _tracing)
+
+
+def track_live_text(text: str) -> bool:
+    """Look for attacks in what somebody says live; whether there were any. A scan that fails finds none."""
+    try:
+        found = live_verbs.suspicious(text)
+    except Exception:
+        if strict.on:
+            raise
+        metrics.telemetry_errors.labels("scan").inc()
+        return False
+    for finding in found:
+        track_suspicious(finding.activity_type, finding.source, finding.excerpt)
+    return bool(found)
 
 
 # -- the extension --------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from church.observability.scrape import Exposition
 from church.observability.state import State
 
 log = logging.getLogger("church.telemetry")
+SCRAPED = "scraped"  # the file whose time is that of the last scrape
 # What we speak, in the order in which it wins a tie; a version that is not named is the first of its kind.
 _SPOKEN = {
     ("application/openmetrics-text", "1.0.0"): CONTENT_TYPE_OPENMETRICS,
@@ -83,6 +85,8 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
             found = self._exposition.damage.pop()
             log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})
         metrics.telemetry_scrape_duration.observe(native.clock() - started)
+        with suppress(OSError):  # a full disk: the doctor will not know, and the scraper has its answer
+            (directory / SCRAPED).touch()
         return body, content_type
 
 

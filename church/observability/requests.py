@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, Response, request
 from prometheus_client.metrics import Counter, Gauge, Histogram
 
-from church.observability import logs, metrics, slots, strict
+from church.observability import exemplars, logs, metrics, slots, strict
 from church.observability.redaction import redact_text
 
 log = logging.getLogger("church.access")
@@ -30,13 +30,14 @@ current: ContextVar[Observation | None] = ContextVar("church_observation", defau
 class _Instruments:
     """The children that a request of one method, route and status is counted in, looked up once."""
 
-    __slots__ = ("bytes", "duration", "requests", "tail")
+    __slots__ = ("bytes", "duration", "requests", "tail", "timed_as")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self.requests: Counter = metrics.http_requests.labels(method, route, str(status))
         # Strangers choose the methods of paths that do not exist: fifteen series for all of them are enough.
         timed_as = method if route != metrics.UNMATCHED else "_OTHER"
-        self.duration: Histogram = metrics.http_request_duration.labels(timed_as, route, f"{status // 100}xx")
+        self.timed_as = (timed_as, route, f"{status // 100}xx")
+        self.duration: Histogram = metrics.http_request_duration.labels(*self.timed_as)
         self.bytes: Counter = metrics.http_response_bytes.labels(route)
         self.tail = f'"method": {logs.quote(method)}, "route": {logs.quote(route)}, "status": {status}, "duration_ms": '
 
@@ -129,6 +130,8 @@ class Observation:
         instruments = _instruments_of(self.method, self.route, self.status)
         instruments.requests.inc()
         instruments.duration.observe(duration)
+        if self.ids is not None:
+            exemplars.BOOK.note(*instruments.timed_as, duration, self.ids)
         if self.sent:
             instruments.bytes.inc(self.sent)
         if self._handler is not None:

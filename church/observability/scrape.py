@@ -8,6 +8,7 @@ once; a scrape reads the numbers out of the files, adds them up, and joins them 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-from church.observability import metrics, native, slots
+from church.observability import exemplars, metrics, native, slots
+from church.observability.exemplars import Exemplar, Place
+
+_WITH_EXEMPLARS = "http_request_duration_seconds"
 
 
 @dataclass(eq=False)
@@ -81,12 +85,25 @@ def _bound(le: str) -> float:
 
 
 class _Layout:
-    """Which series stands where in one file; grown as the file grows."""
+    """Which series stands where in one file; grown as the file grows.
 
-    def __init__(self, inode: int) -> None:
-        self.inode = inode
+    The file stays open as long as its layout is kept: a new file of that name can't have its inode.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.close = weakref.finalize(self, os.close, self._fd)
+        self._inode = os.fstat(self._fd).st_ino
         self.used = 0
         self.places: list[tuple[Series, int]] = []
+
+    def is_of(self, path: Path) -> bool:
+        """Whether ``path`` is still this file. Raises FileNotFoundError when there is none any more."""
+        return os.stat(path).st_ino == self._inode
+
+    def read(self) -> bytes:
+        """All of the file as it is now."""
+        return os.pread(self._fd, os.fstat(self._fd).st_size, 0)
 
 
 class Exposition:
@@ -106,7 +123,8 @@ class Exposition:
         """All families, or those with a sample named in ``names``, without OpenMetrics' closing line."""
         with self._lock:
             totals = self._totals()
-            return "".join(self._render(family, totals, openmetrics) for family in self._chosen(names))
+            examples = exemplars.read(self.directory) if openmetrics else {}
+            return "".join(self._render(family, totals, openmetrics, examples) for family in self._chosen(names))
 
     def _chosen(self, names: Collection[str] | None) -> Iterable[Family]:
         for name in sorted(self._families):
@@ -126,14 +144,14 @@ class Exposition:
                 self._add(path, totals)
                 self._reported.discard(path.name)
             except FileNotFoundError:
-                continue
+                self._forget(path)
             except slots.DamagedFileError as error:
                 self._quarantine(path, number in live, error)
         return totals
 
     def _quarantine(self, path: Path, in_use: bool, error: Exception) -> None:
         """Leave a damaged file out; a dead slot's is set aside, a live one's when its process ends."""
-        self._layouts.pop(path.name, None)
+        self._forget(path)
         if path.name not in self._reported:
             self._reported.add(path.name)
             metrics.telemetry_corrupt_files.inc()
@@ -142,13 +160,17 @@ class Exposition:
             self._reported.discard(path.name)
             slots.set_aside(path)
 
+    def _forget(self, path: Path) -> None:
+        layout = self._layouts.pop(path.name, None)
+        if layout is not None:
+            layout.close()
+
     def _add(self, path: Path, totals: dict[Series, float]) -> None:
-        with open(path, "rb") as file:
-            inode = os.fstat(file.fileno()).st_ino
-            data = file.read()
         layout = self._layouts.get(path.name)
-        if layout is None or layout.inode != inode:
-            layout = self._layouts[path.name] = _Layout(inode)
+        if layout is None or not layout.is_of(path):
+            self._forget(path)
+            layout = self._layouts[path.name] = _Layout(path)
+        data = layout.read()
         used = int.from_bytes(data[:4], "little", signed=True) if len(data) >= 8 else 0
         if used > len(data):
             raise slots.DamagedFileError(f"claims {used} bytes of {len(data)}")
@@ -186,14 +208,19 @@ class Exposition:
         self._families.setdefault(name, Family(name, kind, documentation)).add(series)
         return series
 
-    def _render(self, family: Family, totals: dict[Series, float], openmetrics: bool) -> str:
+    def _render(
+        self, family: Family, totals: dict[Series, float], openmetrics: bool, examples: dict[Place, Exemplar]
+    ) -> str:
         family.settle()
         title = f"{family.name}_total" if family.kind == "counter" and not openmetrics else family.name
         text = _escape(family.help) if openmetrics else family.help.replace("\\", r"\\").replace("\n", r"\n")
         lines = [f"# HELP {title} {text}\n# TYPE {title} {family.kind}\n"]
-        write = _histogram_lines if family.kind == "histogram" else _plain_lines
+        timed = examples if family.name == _WITH_EXEMPLARS else {}
         for group in family.groups.values():
-            write(group, totals, lines.append)
+            if family.kind == "histogram":
+                _histogram_lines(group, totals, lines.append, timed)
+            else:
+                _plain_lines(group, totals, lines.append)
         return "".join(lines) if len(lines) > 1 else ""
 
 
@@ -203,7 +230,9 @@ def _plain_lines(group: list[Series], totals: dict[Series, float], out: Callable
             out(f"{series.text}{floatToGoString(totals[series])}\n")
 
 
-def _histogram_lines(group: list[Series], totals: dict[Series, float], out: Callable[[str], Any]) -> None:
+def _histogram_lines(
+    group: list[Series], totals: dict[Series, float], out: Callable[[str], Any], examples: dict[Place, Exemplar]
+) -> None:
     """Files hold each bucket by itself; the exposition wants them cumulative, and a count that equals the last."""
     count = 0.0
     for series in group:
@@ -214,4 +243,4 @@ def _histogram_lines(group: list[Series], totals: dict[Series, float], out: Call
             out(f"{series.text}{floatToGoString(totals[series])}\n")
         else:
             count += totals[series]
-            out(f"{series.text}{floatToGoString(count)}\n")
+            out(f"{series.text}{floatToGoString(count)}{examples.get((series.group, series.bound), '')}\n")

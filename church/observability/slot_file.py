@@ -21,7 +21,7 @@ class SlotFile(MmapedDict):
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            _reserve(fd, max(os.fstat(fd).st_size, _FIRST_SIZE))
+            reserve(fd, max(os.fstat(fd).st_size, _FIRST_SIZE))
         finally:
             os.close(fd)
         super().__init__(str(path))  # type: ignore[no-untyped-call]
@@ -40,10 +40,11 @@ class SlotFile(MmapedDict):
         while size < needed:
             size *= 2
         if size > self._capacity:
-            _reserve(self._f.fileno(), size)
+            reserve(self._f.fileno(), size)
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
 
-def _reserve(fd: int, size: int) -> None:
+def reserve(fd: int, size: int) -> None:
+    """Take ``size`` bytes of the disk for the file, or raise OSError now and not at a page's first write."""
     if hasattr(os, "posix_fallocate"):  # macOS has none
         os.posix_fallocate(fd, 0, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,11 +25,14 @@ INSTALL = "apt-get install prometheus"
 
 @pytest.fixture
 def site_with_token(site: Callable[..., Site]) -> Site:
-    return site(METRICS_TOKEN=TOKEN)
+    nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}
+    return site(
+        METRICS_TOKEN=TOKEN, OTEL_TRACES_SAMPLER="parentbased_always_off", CHURCH_TRACE_PATHS="/pages/", **nowhere
+    )
 
 
 @pytest.fixture
-def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[[str], list[Any]]]:
+def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[..., list[Any]]]:
     """Prometheus with the README's scrape configuration; gives back a function that queries it."""
     program = require("Prometheus", shutil.which("prometheus"), INSTALL)
     port = free_port()
@@ -50,13 +54,16 @@ scrape_configs:
             f"--storage.tsdb.path={tmp_path / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--log.level=error",
+            "--enable-feature=exemplar-storage",
         ]
     )
 
-    def query(expression: str) -> list[Any]:
-        address = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    def query(expression: str, what: str = "query", **more: float) -> list[Any]:
+        asked = urllib.parse.urlencode({"query": expression, **more})
+        address = f"http://127.0.0.1:{port}/api/v1/{what}?{asked}"
         with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
-            return json.load(answer)["data"]["result"]
+            data = json.load(answer)["data"]
+            return data["result"] if what == "query" else data
         return []
 
     yield query
@@ -69,7 +76,7 @@ def scalar(result: list[Any]) -> float | None:
 
 
 def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
-    site_with_token: Site, prometheus: Callable[[str], list[Any]]
+    site_with_token: Site, prometheus: Callable[..., list[Any]]
 ) -> None:
     wait_until(lambda: scalar(prometheus("up")) == 1, "up is 1", 30)
     tally = load.run(site_with_token.port, ["/", "/pages/", "/nowhere"], 4, lambda asked: asked >= 75)
@@ -82,6 +89,12 @@ def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
     assert scalar(prometheus("gunicorn_workers")) == 2
     assert len(prometheus("process_resident_memory_bytes")) == 2
     assert scalar(prometheus('count({__name__=~"telemetry_.*"})'))
+    now = time.time()
+    asked = {"what": "query_exemplars", "start": now - 600, "end": now + 60}
+    traced = {record["trace_id"] for record in site_with_token.records() if record.get("route") == "/pages/"}
+    found = prometheus('http_request_duration_seconds_bucket{route="/pages/"}', **asked)
+    assert {e["labels"]["trace_id"] for series in found for e in series["exemplars"]} & traced
+    assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # nobody sampled it
 
 
 def test_metrics_in_production_need_their_token(site_with_token: Site) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,6 +15,7 @@ from sqlalchemy import insert
 from church import doctor, doctor_host, maintenance, migrations
 from church.config import Settings
 from church.doctor import Check, examine
+from church.doctor_host import check_scrapes
 from church.engines import sqlite_path, upkeep_engine
 from church.models import Job, Product, Schedule, StripeEvent
 from church.models.base import utc_now
@@ -57,7 +60,7 @@ def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "clock", "database"),
-            *("store", "jobs", "mail", "payments", "metrics", "maintenance"),
+            *("store", "jobs", "mail", "payments", "metrics", "scrapes", "maintenance"),
         ],
         "ok",
     ), found
@@ -160,6 +163,20 @@ def test_disk_with_little_room_is_told(site: Settings, monkeypatch: pytest.Monke
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(doctor_host.shutil, "disk_usage", lambda _path: usage(free * 1024 * 1024))
     assert check(site, "disk").state == state
+
+
+def test_doctor_says_when_metrics_were_last_read(site: Settings) -> None:
+    real = site.model_copy(update={"environment": "production"})
+    never = check_scrapes(real)
+    site.metrics_dir.mkdir(parents=True)
+    scraped = site.metrics_dir / "scraped"
+    scraped.touch()
+    just_now = check_scrapes(real)
+    os.utime(scraped, (time.time() - 900,) * 2)
+    assert never[:2] == ("warn", "nobody has scraped /metrics")
+    assert just_now[0] == "ok"
+    assert check_scrapes(real)[:2] == ("warn", "last scraped 15 minutes ago")
+    assert check_scrapes(site)[:2] == ("ok", "last scraped 15 minutes ago")
 
 
 def test_clock_of_another_year_fails(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
