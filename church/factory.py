@@ -9,7 +9,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from church import access, assets, csrf, errors, headers, identity, intake, limits, state
-from church.blueprints import admin, auth, markdown, status, stripe, video
+from church.blueprints import admin, auth, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
 from church.proxies import TrustedProxies
@@ -35,7 +35,7 @@ def build(settings: Settings | None = None) -> Flask:
     identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)
-    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp):
+    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp):
         app.register_blueprint(blueprint)
     access.init_app(app)
     state.register(app, telemetry)
