@@ -12,7 +12,7 @@ from church.errors import ChurchError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Grant, User
 from church.models.base import plain, utc_now
-from church.services import audit, sessions
+from church.services import audit, notices, sessions
 from church.services.audit import Actor
 from church.services.member_views import UnknownMemberError
 
@@ -56,6 +56,7 @@ def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
         session.add(row)
         session.flush()
         audit.record_by(session, "grant.given", actor, user.id, grant=row.id, until=until.date().isoformat())
+        notices.membership_changed(session, user.id)
     _settled("grant.given", user)
     return row.id
 
@@ -74,6 +75,7 @@ def revoke(grant_id: int, actor: Actor) -> str:
         row.revoked_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
+        notices.membership_changed(session, user.id)
     _settled("grant.revoked", user)
     return user.ref
 

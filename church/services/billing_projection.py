@@ -6,7 +6,8 @@ and arrive in the other leave the newer truth. Applying the same facts again cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from church.jobs_queue import database_now
 from church.models import Customer, Invoice, Price, Product, Subscription
-from church.services import billing_ledger
+from church.services import billing_ledger, notices
 from church.services.billing_checkout_state import settle_checkout
 from church.services.billing_facts import Facts
 from church.services.billing_reading import card_values, customer_values, first_moment, price_values, product_values
@@ -27,6 +28,9 @@ from church.services.billing_rows import add_once
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]
 _SETTLED = frozenset({"paid", "void"})
+_TOLD = frozenset({"status", "plan", "cancel_at", "next_price"})
+"""What of a subscription its member is told of: a renewal is nothing new."""
+_UNBORN = frozenset({"incomplete", "incomplete_expired"})  # its first payment was never made
 
 
 @dataclass
@@ -36,6 +40,8 @@ class Applied:
     changed: int = 0
     stale: int = 0
     booked: int = 0
+    members: set[int] = field(default_factory=set)
+    """Whose subscription became otherwise."""
 
 
 def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applied:
@@ -48,6 +54,8 @@ def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applie
         done.booked = billing_ledger.book(session, facts)
     for checkout in facts.sessions:
         done.changed += settle_checkout(session, checkout, payment_failed=facts.payment_failed)
+    for user_id in done.members:
+        notices.membership_changed(session, user_id)
     return done
 
 
@@ -102,6 +110,7 @@ class _Projection:
             fresh = {**values, "stripe_id": stripe_id, "fetched_at": self._facts.started_at}
             if add_once(self._session, model, "stripe_id", fresh) is not None:
                 self._done.changed += 1
+                self._note(model, fresh, _TOLD)
                 return True
             held = self._held(model, stripe_id) or {}
         return self._fill(model, held, values)
@@ -131,7 +140,12 @@ class _Projection:
         if changed or anyway:
             self._session.execute(_rewritten(model.__table__), {"row": held["id"], **changed, **anyway})
             held.update(changed, **anyway)
+            self._note(model, held, changed.keys())
         return bool(changed)
+
+    def _note(self, model: Projected, row: Row, changed: Collection[str]) -> None:
+        if model is Subscription and row["status"] not in _UNBORN and not _TOLD.isdisjoint(changed):
+            self._done.members.add(row["user_id"])
 
 
 # Of the tables and made once each: for every event the ORM's way takes several times as long.

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from church.database import Database
 from church.models.base import MARK_END, MARK_START, plain
 from church.models.page_text import PageText, search_statement
+from church.services import notices
 from church.services.access import Access, Reader, may_read
 from church.services.page_library import Library
 from church.services.page_render import Rendered, RenderError
@@ -56,10 +57,15 @@ def wanted_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]
 
 
 def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
-    """Make the index equal ``wanted`` in one transaction; only what differs is written. Returns how many rows."""
+    """Make the index equal ``wanted`` in one transaction; only what differs is written. Returns how many rows.
+
+    Who is on a live page is told of the pages that came, unless all are new.
+    """
     changed = 0
     with db.write() as session:
         existing = {(row.slug, row.scope): row for row in session.scalars(select(PageText))}
+        if known := {slug for slug, _ in existing}:
+            notices.new_pages(session, {slug: row["title"] for (slug, _), row in wanted.items() if slug not in known})
         for key in existing.keys() - wanted.keys():
             session.delete(existing[key])
             changed += 1
