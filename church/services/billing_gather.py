@@ -148,6 +148,8 @@ class Gatherer(Fetcher):
     def _product(self, stripe_id: str) -> None:
         product = self.get_or_gone("products.retrieve", stripe_id)
         plan = plan_of_product(product)
+        if product is not None and plan is None:
+            plan = self._plan_without_mark(stripe_id)
         if product is not None and plan is not None:
             self.facts.products[stripe_id] = product, plan
         elif known.plan_of_product(stripe_id) is None:
@@ -167,8 +169,16 @@ class Gatherer(Fetcher):
             self.facts.prices[stripe_id] = price
 
     def _is_of_a_plan(self, product: object) -> bool:
-        plan = plan_of_product(product) if isinstance(product, dict) else known.plan_of_product(ref(product) or "")
-        return plan is not None
+        if isinstance(product, dict):
+            return (plan_of_product(product) or self._plan_without_mark(str(product.get("id")))) is not None
+        return known.plan_of_product(ref(product) or "") is not None
+
+    def _plan_without_mark(self, product: str) -> str | None:
+        """The plan that a product was taken for: still one, where no product of the account is marked as a plan."""
+        plan = known.plan_of_product(product)
+        if plan is None or any(plan_of_product(other) for other in self.all_of("products.list")):
+            return None
+        return plan
 
     def _sold(self, subscription: Obj, plan: str) -> None:
         """What a subscription is to: pages name it."""

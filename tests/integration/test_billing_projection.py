@@ -145,7 +145,19 @@ def test_catalogue_events_make_change_and_withdraw_plans(shop: Shop) -> None:
     assert shop.deliver(event("price.deleted", price)).status == "processed"
     product["metadata"] = {}
     assert shop.deliver(event("product.updated", product)).status == "processed"
+    assert shop.one(Product).active  # where nothing is marked, what was taken for a plan is one
+    shop.stripe.put("product", "prod_other", name="Other", active=True, metadata={"church_plan": "other"})
+    assert shop.deliver({**event("product.updated", product), "id": "evt_again"}).status == "processed"
     assert not shop.one(Product).active
+
+
+def test_price_of_a_plan_without_a_mark_is_kept_up_to_date(shop: Shop) -> None:
+    product, price = shop.stripe.objects["prod_patron"], shop.stripe.objects["price_month"]
+    shop.deliver(event("product.created", product))
+    product["metadata"] = {}
+    price["unit_amount"] = 1500
+    assert shop.deliver(event("price.updated", price)).status == "processed"
+    assert shop.one(Price).amount == 1500
 
 
 def _checkout(shop: Shop, user_id: int, stripe_session: str | None = "cs_1") -> None:
