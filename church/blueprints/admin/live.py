@@ -1,0 +1,45 @@
+"""The live rooms: what was reported in them, and what becomes of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from flask import Response, url_for
+
+from church.access import ADMINS, allow
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp, section
+from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.forms import fields
+from church.limits import limited
+from church.services import chat
+
+
+class ReportState(StrEnum):
+    """Whether somebody has looked at a report."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+
+
+@bp.get("/live")
+@section("Live", 27)
+@allow(ADMINS)
+@limited("page")
+def live() -> Response:
+    """The reports that wait, or those that were settled, newest first."""
+    state = one_of(ReportState, "state") or ReportState.OPEN
+    settled = state is ReportState.SETTLED
+    found = listed(chat.reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
+    data = {"reports": found, "open": chat.open_reports()}
+    return answer("admin/live.html", data, state=state, states=list(ReportState))
+
+
+@bp.post("/live/reports/<int(max=9223372036854775807):report_id>/settle")
+@allow(ADMINS)
+@limited("account")
+def live_settle(report_id: int) -> Response:
+    """Close a report and all others of its message; ``remove`` deletes the message, too."""
+    removing = fields().flag("remove")
+    chat.settle(report_id, actor(), removing=removing)
+    return done("The message is deleted." if removing else "The message stays.", url_for("admin.live"))

@@ -1,0 +1,91 @@
+"""Who may not speak in the live rooms, or not be there: the list, giving a sanction, lifting one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from flask import Response, url_for
+
+from church.access import ADMINS, allow
+from church.answers import actor, done
+from church.blueprints.admin.area import answer, bp
+from church.blueprints.admin.asked import words
+from church.errors import ChurchError, ConflictError, FieldErrors, wants_json
+from church.forms import Fields, fields
+from church.limits import limited
+from church.models.base import utc_now
+from church.models.chat import SanctionKind
+from church.services import chat
+from church.services.members import UnknownMemberError
+
+_LASTS = {
+    "hour": (timedelta(hours=1), "an hour"),
+    "day": (timedelta(days=1), "a day"),
+    "week": (timedelta(days=7), "a week"),
+    "month": (timedelta(days=30), "30 days"),
+    "lifted": (None, "until it is lifted"),
+}
+_EVERYWHERE = "all"
+_GIVE = {SanctionKind.MUTE: chat.mute, SanctionKind.BAN: chat.ban}
+_FIELDS = ("member", "kind", "room", "lasts", "reason")
+
+
+@bp.get("/live/sanctions")
+@allow(ADMINS)
+@limited("page")
+def live_sanctions() -> Response:
+    """Those in force, of one ``member`` if asked; ``member`` and ``room`` fill in the form, too."""
+    return _shown(words("member") or None, {"member": words("member"), "room": words("room")})
+
+
+@bp.post("/live/sanctions")
+@allow(ADMINS)
+@limited("account")
+def live_sanction() -> Response:
+    """Mute or ban a ``member``, in a ``room`` or in all."""
+    sent = fields()
+    try:
+        number = _give(sent)
+    except (FieldErrors, ConflictError, UnknownMemberError, chat.UnknownRoomError) as error:
+        if wants_json():
+            raise
+        return _shown(None, sent.shown(*_FIELDS), error)
+    return done("It is in force.", url_for("admin.live_sanctions"), sanction=number)
+
+
+@bp.post("/live/sanctions/<int(max=9223372036854775807):sanction_id>/lift")
+@allow(ADMINS)
+@limited("account")
+def live_lift(sanction_id: int) -> Response:
+    """End a sanction at once."""
+    chat.lift(sanction_id, actor())
+    return done("It is lifted.", url_for("admin.live_sanctions"))
+
+
+def _give(sent: Fields) -> int:
+    ref, kind, room = sent.text("member", 32), sent.text("kind", 8), sent.text("room", 64)
+    lasts, reason = sent.text("lasts", 8), sent.text("reason", 2 * chat.LONGEST_REASON, required=False)
+    if kind not in set(SanctionKind):
+        sent.errors.setdefault("kind", "Choose what the member may not.")
+    if lasts not in _LASTS:
+        sent.errors.setdefault("lasts", "Choose how long.")
+    sent.check()
+    span, _ = _LASTS[lasts]
+    until = utc_now() + span if span is not None else None
+    where = room if room != _EVERYWHERE else None
+    return _GIVE[SanctionKind(kind)](ref.strip(), where, until, reason, actor())
+
+
+def _shown(ref: str | None, values: Mapping[str, str], error: ChurchError | None = None) -> Response:
+    errors = error.errors if isinstance(error, FieldErrors) else {}
+    form = {
+        "values": values,
+        "errors": errors,
+        "problem": None if errors or error is None else str(error),
+        "kinds": (("mute", "mute: reads, and does not speak"), ("ban", "ban: stays outside")),
+        "rooms": ((_EVERYWHERE, "every room"), *((name, name) for name in chat.heads())),
+        "spans": tuple((name, said) for name, (_, said) in _LASTS.items()),
+    }
+    data = {"sanctions": chat.sanctions(ref)}
+    return answer("admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form)
