@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _POLICY = "Content-Security-Policy"
 _OWN_FORMS = "form-action 'self'"
+_OWN_MEDIA = "media-src 'self'"
 
 # No inline script or style anywhere, so that neither nonce nor hash is needed.
 _CSP = "; ".join(
@@ -22,7 +23,7 @@ _CSP = "; ".join(
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self'",
-        "media-src 'self'",
+        _OWN_MEDIA,
         "connect-src 'self'",
         "manifest-src 'self'",
         _OWN_FORMS,
@@ -57,14 +58,20 @@ def forms_lead_to(origins: tuple[str, ...]) -> None:
     g.forms_lead_to = origins
 
 
+def media_from(origins: tuple[str, ...]) -> None:
+    """Let the page that is being made play what ``origins`` send: where a redirect of ours leads, the policy rules."""
+    g.media_from = origins
+
+
 def init_app(app: Flask) -> None:
     """Set them on every response."""
     headers = of_every_answer(app.config["CHURCH"])
 
     def add(response: Response) -> Response:
-        if elsewhere := g.get("forms_lead_to"):
-            wider = _CSP.replace(_OWN_FORMS, " ".join((_OWN_FORMS, *elsewhere)))
-            response.headers.setdefault(_POLICY, wider)
+        for own, elsewhere in ((_OWN_FORMS, g.get("forms_lead_to")), (_OWN_MEDIA, g.get("media_from"))):
+            if elsewhere:
+                policy = response.headers.get(_POLICY, _CSP)
+                response.headers[_POLICY] = policy.replace(own, " ".join((own, *elsewhere)))
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return response

@@ -16,10 +16,10 @@ from church.config import settings
 from church.errors import ChurchError
 from church.extensions import db
 from church.limits import limited
-from church.services import pages
+from church.services import pages, video_shelf, videos
 from church.services.page_paths import looks_like_traversal
 from church.services.page_views import json_ld
-from church.services.pages import PageView, RenderError, TeaserView, site_pages
+from church.services.pages import PageView, Place, RenderError, TeaserView, site_pages
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,6 +28,7 @@ bp = Blueprint("markdown", __name__)
 
 _MOST_QUERY = 200
 _MOST_TAG = 40
+_HOME_VIDEOS = 3
 _FRESH_SECONDS = 60  # how long a browser or proxy may show a public page without asking again
 
 
@@ -40,9 +41,10 @@ def _set_up(state: BlueprintSetupState) -> None:
 @allow(EVERYONE)
 @limited("page")
 def home() -> Response:
-    """The newest pages and the tags."""
+    """The newest pages and videos, and the tags."""
     shelf = site_pages()
-    return _public(render_template("markdown/home.html", recent=shelf.recent(), tags=shelf.tags()))
+    films = video_shelf.newest(_HOME_VIDEOS)
+    return _public(render_template("markdown/home.html", recent=shelf.recent(), tags=shelf.tags(), films=films))
 
 
 @bp.get("/pages/", merge_slashes=False)
@@ -55,10 +57,12 @@ def listing() -> Response:
     tag = _typed("tag", _MOST_TAG) or None
     shelf = site_pages()
     shown = shelf.search(db, query, identity.reader(), tag) if query else shelf.cards(tag)
+    films = videos.search(query, identity.reader()) if query and not tag else ()
     tags = shelf.tags()
     known = tag is None or any(entry.name == tag for entry in tags)
     notice = None if known else f"No page has the tag “{tag}”."
-    body = render_template("markdown/list.html", pages=shown, tags=tags, tag=tag, query=query, notice=notice)
+    context = {"pages": shown, "films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
+    body = render_template("markdown/list.html", **context)
     return _private(body) if query else _public(body)
 
 
@@ -98,7 +102,7 @@ def page(slug: str) -> AnyResponse:
 def feed() -> Response:
     """The Atom feed."""
     site = settings()
-    return _public(site_pages().feed(site.site_name, site.origin), "application/atom+xml; charset=utf-8")
+    return _public(site_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
 
 
 @bp.get("/sitemap.xml", merge_slashes=False)
@@ -106,7 +110,7 @@ def feed() -> Response:
 @limited("api")
 def sitemap() -> Response:
     """The sitemap."""
-    return _public(site_pages().sitemap(settings().origin), "application/xml; charset=utf-8")
+    return _public(site_pages().sitemap(settings().origin, _places()), "application/xml; charset=utf-8")
 
 
 @bp.get("/robots.txt", merge_slashes=False)
@@ -115,6 +119,11 @@ def sitemap() -> Response:
 def robots() -> Response:
     """What crawlers may do."""
     return _public(site_pages().robots(settings().origin), "text/plain; charset=utf-8")
+
+
+def _places() -> list[Place]:
+    """The videos as feed and sitemap name them: what is open to everybody of each."""
+    return [Place(one.url, one.title, one.summary, one.published_at) for one in video_shelf.newest()]
 
 
 def _typed(name: str, most: int) -> str:
@@ -142,7 +151,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), current_app.extensions["assets"].modified)
+    changed = max(site_pages().modified(), video_shelf.modified(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response

@@ -26,19 +26,42 @@ class FeedEntry:
     html: Markup | None
 
 
-def atom(entries: Sequence[FeedEntry], site_name: str, origin: str) -> bytes:
-    """The feed of ``entries``, newest first. A page that is not public is there with its summary alone."""
+@dataclass(frozen=True)
+class Place:
+    """What else of the site has an address and is listed with the pages, such as a video: what is open of it."""
+
+    path: str
+    title: str
+    summary: str
+    published: dt.datetime
+
+
+def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
+    """The feed of ``entries``, newest first, and ``places``. A page that is not public is there by its summary alone."""
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
     _text(feed, "id", f"{origin}/")
     _text(feed, "title", site_name)
-    latest = max((entry.page.updated for entry in entries), default=dt.datetime.fromtimestamp(0, dt.UTC))
+    changes = [*(entry.page.updated for entry in entries), *(place.published for place in places)]
+    latest = max(changes, default=dt.datetime.fromtimestamp(0, dt.UTC))
     _text(feed, "updated", _stamp(latest))
     ET.SubElement(feed, "link", {"rel": "self", "type": "application/atom+xml", "href": f"{origin}/feed.xml"})
     ET.SubElement(feed, "link", {"rel": "alternate", "type": "text/html", "href": f"{origin}/"})
     _text(ET.SubElement(feed, "author"), "name", site_name)
     for entry in entries:
         _entry(feed, entry, origin)
+    for place in places:
+        _place(feed, place, origin)
     return _xml(feed)
+
+
+def _place(feed: ET.Element, place: Place, origin: str) -> None:
+    element = ET.SubElement(feed, "entry")
+    _text(element, "id", origin + place.path)
+    _text(element, "title", place.title)
+    _text(element, "published", _stamp(place.published))
+    _text(element, "updated", _stamp(place.published))
+    ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": origin + place.path})
+    _text(element, "summary", place.summary or place.title)
 
 
 def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
@@ -58,15 +81,17 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
         content.set(_XML_BASE, address)
 
 
-def sitemap(pages: Sequence[Page], origin: str) -> bytes:
-    """The addresses of the site's own lists and of ``pages``."""
+def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) -> bytes:
+    """The addresses of the site's own lists, of ``pages`` and of ``places``."""
     root = ET.Element("urlset", {"xmlns": _SITEMAP})
-    for path in ("/", "/pages/"):
+    lists = ("/", "/pages/", "/video/")
+    for path in lists:
         _text(ET.SubElement(root, "url"), "loc", origin + path)
-    for page in pages[: _MOST_ADDRESSES - 2]:
+    dated = [(url_of(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]
+    for path, changed in dated[: _MOST_ADDRESSES - len(lists)]:
         element = ET.SubElement(root, "url")
-        _text(element, "loc", origin + url_of(page))
-        _text(element, "lastmod", _stamp(page.updated))
+        _text(element, "loc", origin + path)
+        _text(element, "lastmod", _stamp(changed))
     return _xml(root)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from church.extensions import db
 from church.services import page_feeds, page_search, page_views
 from church.services.access import ANONYMOUS, Reader, may_read
 from church.services.page_cache import RenderCache
+from church.services.page_feeds import Place
 from church.services.page_library import Library, Problem, TagCount
 from church.services.page_render import RenderError
 from church.services.page_shelf import Shelf
@@ -34,6 +35,7 @@ __all__ = [
     "PageCard",
     "PageView",
     "Pages",
+    "Place",
     "Problem",
     "RenderError",
     "TagCount",
@@ -116,10 +118,10 @@ class Pages:
         page = self.library().by_slug.get(slug)
         return page_views.url_of(page) if page is not None else None
 
-    def feed(self, site_name: str, origin: str) -> bytes:
-        """The Atom feed: the newest pages, the public ones whole."""
+    def feed(self, site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
+        """The Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        return page_feeds.atom([self._feed_entry(page) for page in newest], site_name, origin)
+        return page_feeds.atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
 
     def _feed_entry(self, page: Page) -> page_feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):
@@ -129,9 +131,9 @@ class Pages:
         except RenderError:
             return page_feeds.FeedEntry(page, None)
 
-    def sitemap(self, origin: str) -> bytes:
-        """The sitemap of every page that is not a draft."""
-        return page_feeds.sitemap([page for page in self.library().pages if not page.draft], origin)
+    def sitemap(self, origin: str, places: Sequence[Place] = ()) -> bytes:
+        """The sitemap of every page that is not a draft, and of ``places``."""
+        return page_feeds.sitemap([page for page in self.library().pages if not page.draft], origin, places)
 
     def robots(self, origin: str) -> str:
         """The robots.txt."""

@@ -35,8 +35,8 @@ class Source {
     const said = await answer.json().catch(() => ({}));
     if (answer.status >= 500 || answer.status === 429) throw new TypeError(said.detail);
     if (!answer.ok) throw new RefusedError(said.detail ?? "This video cannot be played any more.");
-    const seconds = (Date.parse(said.expires_at) - Date.parse(answer.headers.get("Date") ?? new Date(asked))) / 1000;
-    return { url: said.url, quality, end: asked + seconds * 1000 };
+    const now = Date.parse(answer.headers.get("Date")) || asked; // by the site's clock: this one may be wrong
+    return { url: said.url, quality: said.quality, end: asked + said.expires_at * 1000 - now };
   }
 
   /** Shortly before the address ends, have the next one; a page that nobody plays asks for nothing. */

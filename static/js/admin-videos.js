@@ -1,0 +1,38 @@
+// How far the imports are, while somebody looks: the page asks every other second, and shows itself anew once one is done.
+
+const PAUSE = 2000;
+const waiting = new Map([...document.querySelectorAll("[data-unsettled]")].map((box) => [box.dataset.unsettled, box]));
+
+/** What the site says of the videos that are not settled; null while it does not answer. */
+async function ask() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return null;
+    const said = await answer.json();
+    return said.videos ?? [said.video];
+  } catch {
+    return null;
+  }
+}
+
+/** Move the bar of one; whether it is what the page shows otherwise, too. */
+function show(video) {
+  const box = waiting.get(video.ref);
+  if (!box) return true;
+  const bar = box.querySelector("progress");
+  if (bar) bar.value = video.progress;
+  return ["queued", "working"].includes(video.state) && (video.state === "working") === (box.dataset.state !== "queued");
+}
+
+async function watch() {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, PAUSE));
+    const videos = document.hidden ? null : await ask();
+    if (videos && !videos.map(show).every(Boolean)) {
+      location.reload();
+      return;
+    }
+  }
+}
+
+if (waiting.size) watch();

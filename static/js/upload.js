@@ -1,0 +1,144 @@
+// Sends a video in pieces, so that it goes on where it was broken off: after a lost connection by itself, after a closed
+// window once the same file is chosen again. Without scripts the form is sent as a whole, which only a small one can be.
+
+const SMALLEST = 256 * 1024;
+const LARGEST = 4 * 1024 * 1024; // what the site takes at once
+const AIM = 3; // seconds that a piece should take
+const SLOWEST = 30_000; // milliseconds between two tries
+
+const form = document.querySelector("[data-upload]");
+
+/** The site's answer was no; `errors` are by field. */
+class RefusedError extends Error {
+  constructor(said, status) {
+    super(said.detail ?? "The site did not take it.");
+    this.errors = said.errors ?? {};
+    this.status = status;
+  }
+}
+
+/** What the site answers. Throws RefusedError for what trying again won't change, TypeError for the rest. */
+async function ask(address, options = {}) {
+  const headers = { Accept: "application/json", "X-CSRFToken": form.elements.csrf_token.value, ...options.headers };
+  const answer = await fetch(address, { ...options, headers });
+  if (answer.status >= 500 && answer.status !== 507) throw new TypeError(`status ${answer.status}`);
+  if ([408, 429].includes(answer.status)) throw new TypeError(`status ${answer.status}`);
+  const said = answer.status === 204 || options.method === "HEAD" ? {} : await answer.json();
+  if (!answer.ok) throw new RefusedError(said, answer.status);
+  return { said, offset: Number(answer.headers.get("Upload-Offset")) };
+}
+
+class Upload {
+  constructor(file) {
+    this.file = file;
+    this.key = `upload ${file.name} ${file.size} ${file.lastModified}`;
+    this.size = SMALLEST;
+    this.stopped = false;
+  }
+
+  get ref() {
+    return localStorage.getItem(this.key);
+  }
+
+  address() {
+    return `${form.dataset.upload}/${this.ref}`;
+  }
+
+  /** Where the site has it to: of an upload that was begun before, or of a new one. */
+  async begin(words) {
+    if (this.ref) {
+      try {
+        return (await ask(this.address(), { method: "HEAD" })).offset;
+      } catch (error) {
+        if (!(error instanceof RefusedError)) throw error;
+        localStorage.removeItem(this.key);
+      }
+    }
+    const body = JSON.stringify({ ...words, name: this.file.name, size: this.file.size });
+    const headers = { "Content-Type": "application/json" };
+    const { said } = await ask(form.dataset.upload, { method: "POST", headers, body });
+    localStorage.setItem(this.key, said.upload.ref);
+    return 0;
+  }
+
+  /** Send it all; gives where the video is then looked after. */
+  async send(words, tell) {
+    let pause = 1000;
+    for (let offset = null; !this.stopped; ) {
+      try {
+        offset ??= await this.begin(words);
+        tell(offset);
+        const { said, offset: next } = await this.piece(offset);
+        if (said.video) {
+          localStorage.removeItem(this.key);
+          return said.url;
+        }
+        offset = next;
+        pause = 1000;
+      } catch (error) {
+        if (error instanceof RefusedError && error.status !== 409) throw error;
+        offset = null; // the site says where to go on
+        tell(null);
+        await new Promise((done) => setTimeout(done, pause));
+        pause = Math.min(pause * 2, SLOWEST);
+      }
+    }
+    return null;
+  }
+
+  async piece(offset) {
+    const began = performance.now();
+    const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset) };
+    const body = this.file.slice(offset, offset + this.size);
+    const answer = await ask(this.address(), { method: "PATCH", headers, body });
+    const took = (performance.now() - began) / 1000;
+    this.size = Math.round(Math.min(Math.max((this.size * AIM) / Math.max(took, 0.05), SMALLEST), LARGEST, this.size * 2));
+    return answer;
+  }
+}
+
+const box = document.querySelector("[data-sending]");
+const bar = box?.querySelector("progress");
+const line = box?.querySelector("[data-line]");
+let under = null;
+
+function tell(file, offset) {
+  if (offset === null) {
+    line.textContent = "The connection is gone. It goes on by itself.";
+    return;
+  }
+  bar.value = (100 * offset) / Math.max(file.size, 1);
+  line.textContent = `${Math.floor(bar.value)} % of ${(file.size / 1024 ** 2).toFixed(1)} MB is there.`;
+}
+
+function wrong(error) {
+  const words = [...Object.values(error.errors ?? {}), ...(Object.keys(error.errors ?? {}).length ? [] : [error.message])];
+  line.textContent = words.join(" ");
+  form.querySelector("button").disabled = false;
+}
+
+async function send(event) {
+  event.preventDefault();
+  const file = form.elements.file.files[0];
+  const { title, access, description } = form.elements;
+  form.querySelector("button").disabled = true;
+  box.hidden = false;
+  under = new Upload(file);
+  try {
+    const words = { title: title.value, access: access.value, description: description.value };
+    const address = await under.send(words, (offset) => tell(file, offset));
+    under = null;
+    if (address) location.assign(address);
+  } catch (error) {
+    under = null;
+    wrong(error);
+  }
+}
+
+if (form) {
+  form.addEventListener("submit", send);
+  document.querySelector("[data-plain-only]").hidden = true;
+  addEventListener("beforeunload", (event) => {
+    if (under) event.preventDefault();
+  });
+}
