@@ -12,6 +12,7 @@ from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
 from church.cli_stripe import stripe
 from church.cli_users import user
+from church.cli_video import video
 from church.config import ConfigError, load_settings
 from church.folders import UMASK, make_private
 
@@ -47,6 +48,7 @@ def _is_the_operators(error: Exception) -> bool:
 church = _Commands("church", help="Run and look after the site.")
 church.add_command(stripe)
 church.add_command(user)
+church.add_command(video)
 
 
 @church.command(with_appcontext=False)

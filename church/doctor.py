@@ -16,6 +16,7 @@ from church.doctor_findings import Finding, State
 from church.doctor_host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
 from church.doctor_mail import check_mail
 from church.doctor_payments import check_payments
+from church.doctor_video import check_videos
 from church.secrets import weakness
 from church.store import StoreClient
 
@@ -49,6 +50,7 @@ def examine(settings: Settings) -> list[Check]:
         "jobs": check_jobs,
         "mail": check_mail,
         "payments": check_payments,
+        "videos": check_videos,
         "metrics": check_metrics,
         "scrapes": check_scrapes,
         "maintenance": _check_maintenance,

@@ -19,6 +19,7 @@ from typing import Any
 
 from church import jobs_list, jobs_queue
 from church.extensions import db
+from church.jobs_held import held
 from church.jobs_list import JobView
 from church.jobs_queue import enqueue
 from church.jobs_registry import UnknownKindError, every, handler, schedule
@@ -33,6 +34,7 @@ __all__ = [
     "enqueue",
     "every",
     "handler",
+    "held",
     "listed",
     "pending_counts",
     "retry",

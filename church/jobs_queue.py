@@ -103,6 +103,19 @@ def take(session: Session, wanted: Collection[str], seconds: float) -> Lease | N
     return None
 
 
+def take_named(session: Session, unique_key: str, seconds: float) -> Lease | None:
+    """Lease the pending job of a key, due or not, for a process that does it itself; None when another has it."""
+    pending = select(Job).where(Job.unique_key == unique_key, Job.state == JobState.PENDING.value)
+    job = session.scalars(pending.with_for_update(skip_locked=True)).first()
+    return _lease(job, database_now(session), seconds) if job is not None else None
+
+
+def is_queued(session: Session, unique_key: str) -> bool:
+    """Whether a job of this key waits or is being done."""
+    alive = Job.state.in_([JobState.PENDING.value, JobState.RUNNING.value])
+    return session.scalars(select(Job.id).where(Job.unique_key == unique_key, alive).limit(1)).first() is not None
+
+
 def _lease(job: Job, now: datetime, seconds: float) -> Lease:
     job.state = JobState.RUNNING.value
     job.attempts += 1

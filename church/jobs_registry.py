@@ -11,6 +11,7 @@ H = TypeVar("H", bound=Handler)
 
 _handlers: dict[str, Handler] = {}
 _schedules: dict[str, timedelta] = {}
+_heavy: set[str] = set()
 
 
 class UnknownKindError(LookupError):
@@ -20,10 +21,11 @@ class UnknownKindError(LookupError):
         super().__init__(f"no handler for jobs of kind {kind!r}; known are: {', '.join(sorted(_handlers)) or 'none'}")
 
 
-def handler(kind: str) -> Callable[[H], H]:
+def handler(kind: str, *, heavy: bool = False) -> Callable[[H], H]:
     """Register the decorated ``fn(payload)`` for jobs of ``kind`` (``domain.action``).
 
     It may be called twice for one job when a process dies, so it must be safe to repeat; an exception is a retry.
+    A ``heavy`` kind takes minutes or hours: a process does one such job at a time, beside all others.
     Raises ValueError when the kind is taken.
     """
 
@@ -31,6 +33,8 @@ def handler(kind: str) -> Callable[[H], H]:
         if kind in _handlers:
             raise ValueError(f"jobs of kind {kind!r} have a handler already: {_handlers[kind]!r}")
         _handlers[kind] = function
+        if heavy:
+            _heavy.add(kind)
         return function
 
     return register
@@ -66,6 +70,11 @@ def find_handler(kind: str) -> Handler:
 def kinds() -> frozenset[str]:
     """Every kind that this process can do."""
     return frozenset(_handlers)
+
+
+def heavy_kinds() -> frozenset[str]:
+    """Those of them that take long."""
+    return kinds() & _heavy
 
 
 def schedules() -> dict[str, timedelta]:

@@ -1,4 +1,7 @@
-"""The process that does the work: threads that take jobs, one that keeps their leases, one that minds schedules."""
+"""The process that does the work: threads that take jobs, one that keeps their leases, one that minds schedules.
+
+Heavy jobs have a thread of their own, so that no mail waits for a video.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import uniform
 from typing import TypeVar
 
@@ -19,7 +22,7 @@ from church.config import Settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs_queue import Lease
-from church.jobs_registry import find_handler, kinds
+from church.jobs_registry import find_handler, heavy_kinds, kinds
 
 log = logging.getLogger("church.jobs")
 T = TypeVar("T")
@@ -56,7 +59,9 @@ class _Crew:
 
     def run(self) -> None:
         log.info("jobs started", extra={"event": "jobs.started", "threads": self.settings.jobs_threads})
-        workers = [self._start(self._work, f"jobs-{n}") for n in range(self.settings.jobs_threads)]
+        light = kinds() - heavy_kinds()
+        workers = [self._start(lambda: self._work(light), f"jobs-{n}") for n in range(self.settings.jobs_threads)]
+        workers.append(self._start(lambda: self._work(heavy_kinds()), "jobs-heavy"))
         helpers = [self._start(self._keep_leases, "jobs-leases"), self._start(self._mind_schedules, "jobs-schedules")]
         while not self.stop.is_set():
             # Not stop.wait(): a signal's handler that sets an event in the middle of its wait can lock up the thread.
@@ -77,9 +82,9 @@ class _Crew:
 
     # -- doing ------------------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, wanted: Collection[str]) -> None:
         while not self.stop.is_set():
-            lease = self._patiently(self._take, self.stop)
+            lease = self._patiently(lambda: self._take(wanted), self.stop)
             if lease is None:
                 self.stop.wait(POLL)
                 continue
@@ -89,12 +94,12 @@ class _Crew:
                 with self.lock:
                     self.held.pop(lease.job_id, None)
 
-    def _take(self) -> Lease | None:
+    def _take(self, wanted: Collection[str]) -> Lease | None:
         with db.read() as session:
-            if not jobs_queue.any_due(session, kinds()):
+            if not jobs_queue.any_due(session, wanted):
                 return None
         with db.write() as session:
-            lease = jobs_queue.take(session, kinds(), self.settings.jobs_lease)
+            lease = jobs_queue.take(session, wanted, self.settings.jobs_lease)
         if lease is not None:
             with self.lock:
                 self.held[lease.job_id] = lease

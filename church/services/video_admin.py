@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
@@ -47,6 +48,13 @@ def admin_view(ref: str) -> AdminVideo:
         return video_rows.admin_view(session, settings(), video_rows.by_ref(session, ref))
 
 
+def named(which: str) -> AdminVideo | None:
+    """The video of an address or a ref."""
+    with db.read() as session:
+        video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
+        return video_rows.admin_view(session, settings(), video) if video is not None else None
+
+
 def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:
     """Change what is said of a video and who may watch it; its address stays. Raises UnknownVideoError, FieldErrors."""
     draft = checked(Draft(title, access, description))
@@ -61,14 +69,14 @@ def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> N
     log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})
 
 
-def retry(ref: str, actor: Actor) -> None:
-    """Try a failed import once more. Raises UnknownVideoError, ConflictError for one that has not failed."""
+def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
+    """Try a failed import once more, after ``delay``. Raises UnknownVideoError, ConflictError for any other."""
     with db.write() as session:
         video = video_rows.by_ref(session, ref, lock=True)
         if video.state != VideoState.FAILED:
             raise ConflictError("Only an import that has failed can be tried again.")
         video.state, video.reason, video.progress = VideoState.QUEUED.value, None, 0
-        queue_import(session, video.ref)
+        queue_import(session, video.ref, delay)
         audit.record_by(session, "video.retried", actor, video=video.slug)
     log.info("import queued again", extra={"event": "video.retried", "video": video.slug})
 
@@ -89,9 +97,10 @@ def delete(ref: str, actor: Actor) -> None:
     log.info("video deleted", extra={"event": "video.deleted", "video": video.slug})
 
 
-def queue_import(session: Session, ref: str) -> None:
-    """Have a video imported, in the caller's write transaction."""
-    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=import_key(ref), max_attempts=_ATTEMPTS)
+def queue_import(session: Session, ref: str, delay: timedelta = timedelta(0)) -> None:
+    """Have a video imported, in the caller's write transaction; a ``delay`` leaves time to take the job by its key."""
+    key = import_key(ref)
+    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_ATTEMPTS)
 
 
 def import_key(ref: str) -> str:

@@ -8,7 +8,10 @@ A reader's road: ``listing``, ``watch_view``, ``playable`` (for the stream), ``s
 
 from __future__ import annotations
 
-from church.services.video_admin import admin_listing, admin_view, delete, edit, retry
+from church.services.video_adding import add
+from church.services.video_admin import admin_listing, admin_view, delete, edit, import_key, named, retry
+from church.services.video_captions import add_caption, remove_caption
+from church.services.video_chapters import chapters_text, parse_chapters, set_chapters
 from church.services.video_errors import (
     ImportFailedError,
     NoRoomError,
@@ -19,9 +22,22 @@ from church.services.video_errors import (
     UnknownVideoError,
 )
 from church.services.video_files import POSTER, SPRITE, THUMBS
+from church.services.video_import import import_video
 from church.services.video_library import asset, first_slugs, listing, playable, search, watch_view
 from church.services.video_positions import save as save_position
 from church.services.video_positions import set_resume
+from church.services.video_pushing import push
+from church.services.video_sweep import sweep
+from church.services.video_tools import tools_missing
+from church.services.video_uploads import (
+    LARGEST_PIECE,
+    append,
+    give_up,
+    start_upload,
+    take_whole,
+    upload_view,
+    uploads_of,
+)
 from church.services.video_views import (
     AdminVideo,
     CaptionView,
@@ -36,6 +52,7 @@ from church.services.video_views import (
 )
 
 __all__ = [
+    "LARGEST_PIECE",
     "POSTER",
     "SPRITE",
     "THUMBS",
@@ -56,17 +73,35 @@ __all__ = [
     "VideoCard",
     "WatchView",
     "Watched",
+    "add",
+    "add_caption",
     "admin_listing",
     "admin_view",
+    "append",
     "asset",
+    "chapters_text",
     "delete",
     "edit",
     "first_slugs",
+    "give_up",
+    "import_key",
+    "import_video",
     "listing",
+    "named",
+    "parse_chapters",
     "playable",
+    "push",
+    "remove_caption",
     "retry",
     "save_position",
     "search",
+    "set_chapters",
     "set_resume",
+    "start_upload",
+    "sweep",
+    "take_whole",
+    "tools_missing",
+    "upload_view",
+    "uploads_of",
     "watch_view",
 ]
