@@ -1,0 +1,108 @@
+"""Notices: who is told of what, and only once it is so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from church.errors import ConflictError, FieldErrors
+from church.extensions import db
+from church.models.base import utc_now
+from church.services import billing, notices
+from church.services.audit import Actor
+from church.services.notices import Notice
+from church.services.pages import Pages
+from church.services.sessions import SignedIn
+from tests.chat_fixture import acting, audited, published, speaker
+
+WEEK = timedelta(days=7)
+
+
+def told(heard: list[tuple[str, str]]) -> list[Notice]:
+    assert {channel for channel, _ in heard} <= {notices.CHANNEL}
+    return [notices.decode(line) for _, line in heard]
+
+
+def test_notice_reaches_those_whom_it_is_for(at_work: Flask) -> None:
+    ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
+    new = SignedIn(9, "f" * 16, "New", "", "admin", False, 0, "")
+    with published() as heard:
+        for audience in ("all", "members", "admins", ada.ref):
+            notices.notify(audience, "notice", "Hello")
+    reached = [[one.name for one in (ada, boss, new) if notice.is_for(one)] for notice in told(heard)]
+    assert reached == [["Ada", "Boss", "New"], ["Ada", "Boss"], ["Boss"], ["Ada"]]
+    assert len({notice.id for notice in told(heard)}) == 4
+
+
+def test_grant_given_and_taken_tells_its_member_and_a_refused_one_nobody(at_work: Flask) -> None:
+    ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
+    with published() as heard:
+        number = billing.grant(ada.ref, utc_now() + WEEK, "helps", acting(boss))
+        billing.revoke(number, acting(boss))
+        with pytest.raises(ConflictError):
+            billing.revoke(number, acting(boss))
+    assert [(one.audience, one.kind) for one in told(heard)] == [(ada.ref, "membership")] * 2
+
+
+def test_nothing_is_told_of_a_transaction_that_fails(at_work: Flask) -> None:
+    ada = speaker(at_work)
+
+    def fail() -> None:
+        with db.write() as session:
+            notices.membership_changed(session, ada.user_id)
+            raise ZeroDivisionError
+
+    with published() as heard, pytest.raises(ZeroDivisionError):
+        fail()
+    assert heard == []
+
+
+def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+
+    def write(slug: str, access: str = "public") -> None:
+        text = f"---\ntitle: On {slug}\ndate: 2026-01-01\naccess: {access}\nsummary: s\n---\nText.\n"
+        (folder / f"{slug}.md").write_text(text)
+
+    def index() -> list[Notice]:
+        with published() as heard:
+            Pages(folder, drafts=False).reindex(db)
+        return told(heard)
+
+    write("first")
+    write("second")
+    assert index() == []
+    write("third", "premium")
+    assert [(one.kind, one.title, one.url) for one in index()] == [("page", "New page: On third", "/pages/third")]
+    (folder / "first.md").unlink()
+    assert index() == []
+    for number in range(6):
+        write(f"more-{number}")
+    assert [one.title for one in index()] == ["6 new pages"]
+
+
+def test_admins_notice_is_checked_written_down_and_sent(at_work: Flask) -> None:
+    boss = speaker(at_work, "Boss", role="admin")
+    with published() as heard:
+        notices.from_admin(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
+        notices.new_video("a-short-film", "A short film")
+    assert [(one.audience, one.kind, one.title, one.url) for one in told(heard)] == [
+        ("members", "notice", "Meet at noon", "/pages/meet"),
+        ("all", "video", "New video: A short film", "/video/a-short-film"),
+    ]
+    assert audited() == [("notice.sent", boss.user_id, None)]
+    for title, url, audience, wrong in (
+        (" ", "", "all", "title"),
+        ("x" * 201, "", "all", "title"),
+        ("x", "//evil.example", "all", "url"),
+        ("x", "https://evil.example", "all", "url"),
+        ("x", "/\\evil.example", "all", "url"),
+        ("x", "", boss.ref, "audience"),
+    ):
+        with pytest.raises(FieldErrors) as caught:
+            notices.from_admin(title, url, audience, Actor())
+        assert set(caught.value.errors) == {wrong}
