@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from werkzeug.datastructures import Headers
 from werkzeug.http import http_date, parse_date, parse_etags
 
 _RANGE = re.compile(r"(?P<first>[0-9]*)-(?P<last>[0-9]*)")
@@ -36,7 +36,7 @@ class Asked:
     length: int = 0
 
 
-def asked(method: str, headers: Mapping[str, str], now: Validators, size: int) -> Asked:
+def asked(method: str, headers: Headers, now: Validators, size: int) -> Asked:
     """What to answer a GET or HEAD, in the order of RFC 9110, section 13.2.2.
 
     A range is for GET alone (14.2). Several ranges are answered by the whole file, as 14.2 allows: no player asks so,
@@ -52,7 +52,7 @@ def asked(method: str, headers: Mapping[str, str], now: Validators, size: int) -
     return _piece(header, size)
 
 
-def _holds(headers: Mapping[str, str], now: Validators) -> bool:
+def _holds(headers: Headers, now: Validators) -> bool:
     """If-Match, or else If-Unmodified-Since (13.1.1, 13.1.4)."""
     if "If-Match" in headers:
         found = parse_etags(headers["If-Match"])
@@ -61,7 +61,7 @@ def _holds(headers: Mapping[str, str], now: Validators) -> bool:
     return since is None or _changed(now) <= since
 
 
-def _is_known(headers: Mapping[str, str], now: Validators) -> bool:
+def _is_known(headers: Headers, now: Validators) -> bool:
     """If-None-Match, compared weakly, or else If-Modified-Since (13.1.2, 13.1.3)."""
     if "If-None-Match" in headers:
         found = parse_etags(headers["If-None-Match"])

@@ -104,6 +104,16 @@ class StoreClient:
         except RedisError as error:
             raise StoreDownError from error
 
+    def claim(self, key: str, ttl: float) -> bool:
+        """Whether nobody has claimed ``key`` in the last ``ttl`` seconds: of all workers one is told so, once.
+
+        Raises StoreDownError.
+        """
+        try:
+            return bool(self.client.set(_PREFIX + key, b"", px=max(1, int(ttl * 1000)), nx=True))
+        except RedisError as error:
+            raise StoreDownError from error
+
 
 class Store:
     """The extension: ``init_app`` gives each app a StoreClient of its own, found through the current app."""
@@ -145,6 +155,10 @@ class Store:
     def set(self, key: str, value: str, ttl: float) -> None:
         """See StoreClient.set."""
         self._bound.set(key, value, ttl)
+
+    def claim(self, key: str, ttl: float) -> bool:
+        """See StoreClient.claim."""
+        return self._bound.claim(key, ttl)
 
 
 def limiter_storage(settings: Settings, client: StoreClient | None = None) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,8 @@ MAILED_LINK = rf"auth{_SLASHES}(?:verify|reset|email|first-admin){_SLASHES}"
 """What stands before the token of a mailed link, which opens an account; the first slash may have been cut off."""
 LINK_REST = r"[^\s/?\"'<>]{6,256}"
 """That token, and what was written behind it without a space, slash, quotation mark or bracket."""
+SIGNED_STREAM = r"cvt1\.[\w.-]{6,512}"
+"""What opens the stream of a video (church/services/video_signing.py), wherever it stands."""
 # Every run is bounded or can begin only where another ended, so that hostile text costs no more than its length.
 _SECRET_LOOKS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,}"
@@ -32,6 +34,7 @@ _SECRET_LOOKS = re.compile(
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"
     rf"|(?P<link>{MAILED_LINK}){LINK_REST}"
+    rf"|\b{SIGNED_STREAM}"
     r"|(?<!\d)\d{1,18}\.[\w-]{43}(?![\w-])"  # the token alone: a number and 256 bits in base64
     r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address
     r"|(?:[\w.+-]|%2b){1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"

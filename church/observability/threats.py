@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from church.observability.redaction import LINK_REST, MAILED_LINK
+from church.observability.redaction import LINK_REST, MAILED_LINK, SIGNED_STREAM
 from church.observability.threat_engine import engine
 from church.observability.threat_patterns import PATTERNS
 from church.observability.threat_text import END, START, canonical, views
@@ -52,9 +52,9 @@ _UNSCANNED_HEADERS: Final = re.compile(
 _SECRET_PAIR: Final = re.compile(r"([\w.\-\[\]]{1,64})\"?\s*[=:]\s*\"?[^&\s\"'<>;,]+")
 _NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
 _PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
-_LINK: Final = re.compile(f"({MAILED_LINK})({LINK_REST})".encode(), re.IGNORECASE)
+_SECRET: Final = re.compile(f"(?P<link>{MAILED_LINK}){LINK_REST}|{SIGNED_STREAM}".encode(), re.IGNORECASE)
 _BEFORE: Final = 120  # bytes that an excerpt shows before the end of a match
-_LINK_BYTES: Final = 300  # of the longest that _LINK matches
+_LINK_BYTES: Final = 300  # of the longest that _SECRET matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _excerpt(data: bytes, end: int) -> str:
     wide = max(first, end - _BEFORE - _LINK_BYTES)
     whole = data[wide : min(last if last >= 0 else len(data), end + 60)]
     # Before the cut, which may leave a token without what tells that it is one.
-    masked = _LINK.sub(lambda link: link[1] + b"*" * len(link[2]), whole)
+    masked = _SECRET.sub(lambda found: (found["link"] or b"").ljust(len(found[0]), b"*"), whole)
     around = masked[max(first, end - _BEFORE) - wide :].decode("utf-8", "replace")
     text = _SECRET_PAIR.sub(lambda pair: f"{pair[1]}=***" if is_sensitive(pair[1]) else pair[0], around)
     text = _PERSONAL.sub("***", text)

@@ -1,0 +1,34 @@
+"""What is told of the streams of videos: counted and logged."""
+
+from __future__ import annotations
+
+import logging
+
+from church.observability import metrics_video, requests
+from church.observability.metrics import bounded
+
+log = logging.getLogger("church.video")
+
+
+def stream(video: str, quality: str, outcome: str) -> dict[str, str]:
+    """A playback began (``started``) or was refused; ``video`` is bounded by the caller. Gives what a span notes."""
+    known = bounded(quality, metrics_video.QUALITIES)
+    outcome = bounded(outcome, metrics_video.OUTCOMES)
+    metrics_video.video_streams.labels(video, known, outcome).inc()
+    facts = {"video": video, "quality": known, "outcome": outcome}
+    level = logging.INFO if outcome == "started" else logging.WARNING
+    log.log(level, "stream", extra={"event": "video.stream", **facts})
+    return facts
+
+
+def transfer(seconds: float, sent: int) -> None:
+    """A connection that took a video has ended, by its end or sooner, after ``sent`` bytes.
+
+    Of its request these were the bytes, too, and not those that it was to have.
+    """
+    metrics_video.video_stream_duration.observe(seconds)
+    metrics_video.video_bytes.inc(sent)
+    observation = requests.under_way()
+    if observation is not None:
+        observation.sent = sent
+    log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})
