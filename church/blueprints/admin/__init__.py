@@ -25,6 +25,9 @@ from church.blueprints.admin import (
     membership_events,
     membership_grants,
     membership_ledger,
+    video_parts,
+    video_uploads,
+    videos,
 )
 from church.blueprints.admin.area import bp
 
@@ -42,4 +45,7 @@ __all__ = [
     "membership_events",
     "membership_grants",
     "membership_ledger",
+    "video_parts",
+    "video_uploads",
+    "videos",
 ]

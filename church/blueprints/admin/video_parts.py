@@ -1,0 +1,63 @@
+"""What is added to a video: captions, chapters."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from church.access import ADMINS, allow
+from church.answers import actor
+from church.blueprints.admin.area import bp
+from church.blueprints.admin.videos import shown, told
+from church.errors import FieldErrors, wants_json
+from church.forms import fields
+from church.limits import limited
+from church.services import videos as library
+
+_MOST = 20_000  # characters that are read of a field; what is taken, the service says
+_LONGEST_NAME = 100
+
+
+@bp.post("/videos/<ref>/captions")
+@allow(ADMINS)
+@limited("account")
+def video_caption(ref: str) -> Response:
+    """Add the captions of a language, from a WebVTT file, or put others in their place."""
+    sent = fields()
+    language, label = sent.text("language", _LONGEST_NAME, required=False), sent.text("label", required=False)
+    try:
+        sent.check()
+        file = request.files.get("file")
+        if file is None:
+            raise FieldErrors({"file": "Choose a WebVTT file."})
+        library.add_caption(ref, language, label, file.read(), actor(), default=sent.flag("is_default"))
+    except FieldErrors as error:
+        if wants_json():
+            raise
+        return shown(ref, error, {"language": language, "label": label})
+    return told(ref, "The captions are added.")
+
+
+@bp.post("/videos/<ref>/captions/<language>/delete")
+@allow(ADMINS)
+@limited("account")
+def video_caption_delete(ref: str, language: str) -> Response:
+    """Take the captions of a language away."""
+    library.remove_caption(ref, language, actor())
+    return told(ref, "The captions are taken away.")
+
+
+@bp.post("/videos/<ref>/chapters")
+@allow(ADMINS)
+@limited("account")
+def video_chapters(ref: str) -> Response:
+    """Give it the chapters of ``chapters``, a line each, or none."""
+    sent = fields()
+    text = sent.text("chapters", _MOST, required=False)
+    try:
+        sent.check()
+        library.set_chapters(ref, text, actor())
+    except FieldErrors as error:
+        if wants_json():
+            raise
+        return shown(ref, error, {"chapters": text})
+    return told(ref, "The chapters are saved.")

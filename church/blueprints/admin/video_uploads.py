@@ -1,0 +1,126 @@
+"""Bringing a video in: by the script in pieces that go on where they were broken off, or in one plain form.
+
+The pieces go as in tus 1.0 (https://tus.io/protocols/resumable-upload): HEAD tells the offset, PATCH sends from there.
+"""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, request, url_for
+from werkzeug.exceptions import UnsupportedMediaType
+
+from church import telemetry
+from church.access import ADMINS, allow
+from church.answers import actor, as_data, done, signed_in
+from church.blueprints.admin.area import answer, bp
+from church.blueprints.admin.videos import LEVELS, facts
+from church.config import settings
+from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
+from church.forms import PIECE, Fields, fields
+from church.limits import limited
+from church.services import videos as library
+from church.services.access import Access
+from church.services.videos import AdminVideo, Draft, UploadView
+
+_MOST = 20_000  # characters that are read of a field; what is taken, the service says
+_LONGEST_NAME = 255
+_MOST_BYTES = 2**53 - 1  # the whole numbers that JavaScript can count; what is taken, the service says
+_OFFSET = "Upload-Offset"
+
+
+@bp.get("/videos/new")
+@allow(ADMINS)
+@limited("page")
+def video_new() -> Response:
+    """The form, and what this admin has begun to send and not finished."""
+    return _form({"access": Access.MEMBERS.value})
+
+
+@bp.post("/videos/new")
+@allow(ADMINS)
+@limited("account")
+def video_add() -> Response:
+    """A small video in one form, for a browser without scripts."""
+    sent = fields()
+    file = request.files.get("file")
+    try:
+        draft = _draft(sent)
+        sent.check()
+        if file is None or not file.filename:
+            raise FieldErrors({"file": "Choose a file."})
+        added = library.take_whole(file.filename, file.stream, draft, actor())
+    except ChurchError as error:
+        if wants_json() or error.status >= 500:
+            raise
+        return _form(sent.shown("title", "access", "description"), error)
+    return done("The video is there. It is imported next.", url_for("admin.video", ref=added.ref))
+
+
+@bp.post("/video-uploads")
+@allow(ADMINS)
+@limited("account")
+def video_upload() -> Response:
+    """Begin an upload: what the video is, the ``name`` of its file, and its ``size`` in bytes."""
+    sent = fields()
+    draft = _draft(sent)
+    name, size = sent.text("name", _LONGEST_NAME), sent.number("size", _MOST_BYTES)
+    sent.check()
+    return _at(library.start_upload(signed_in().user_id, name, size, draft), 201)
+
+
+@bp.get("/video-uploads/<ref>")
+@allow(ADMINS)
+@limited("upload")
+def video_upload_state(ref: str) -> Response:
+    """How far it is."""
+    return _at(library.upload_view(ref, signed_in().user_id))
+
+
+@bp.patch("/video-uploads/<ref>")
+@telemetry.leave_body
+@allow(ADMINS)
+@limited("upload")
+def video_upload_piece(ref: str) -> Response:
+    """The piece that begins at ``Upload-Offset``; the last one makes a video of the upload."""
+    if request.mimetype != PIECE:
+        raise UnsupportedMediaType
+    offset = request.headers.get(_OFFSET, "")
+    if not (offset.isascii() and offset.isdigit() and len(offset) <= len(str(_MOST_BYTES))):
+        raise InvalidError(f"{_OFFSET} says at which byte the piece begins.")
+    request.max_content_length = library.LARGEST_PIECE
+    piece = request.get_data(cache=False)
+    taken = library.append(ref, signed_in().user_id, int(offset), piece, actor())
+    if isinstance(taken, AdminVideo):
+        return jsonify(as_data({"video": facts(taken), "url": url_for("admin.video", ref=taken.ref)}))
+    return _at(taken)
+
+
+@bp.post("/video-uploads/<ref>/give-up")
+@allow(ADMINS)
+@limited("account")
+def video_upload_give_up(ref: str) -> Response:
+    """Forget an upload, and what has come of it."""
+    library.give_up(ref, signed_in().user_id)
+    return done("The upload is given up.", url_for("admin.video_new"))
+
+
+def _draft(sent: Fields) -> Draft:
+    title, access, description = (sent.text(name, _MOST, required=False) for name in ("title", "access", "description"))
+    return Draft(title, access, description)
+
+
+def _at(upload: UploadView, status: int = 200) -> Response:
+    response = jsonify(upload=as_data(upload))
+    response.status_code = status
+    response.headers[_OFFSET] = str(upload.received)
+    response.headers["Upload-Length"] = str(upload.size)
+    return response
+
+
+def _form(values: dict[str, str], error: ChurchError | None = None) -> Response:
+    errors = error.errors if isinstance(error, FieldErrors) else {}
+    problem = str(error) if error is not None and not errors else None
+    site = settings()
+    limits = {"most": site.video_max_bytes, "most_plain": site.max_body, "levels": LEVELS}
+    data = {"uploads": library.uploads_of(signed_in().user_id)}
+    context = {"values": values, "errors": errors, "problem": problem, **limits}
+    return answer("admin/video_new.html", data, error.status if error is not None else 200, **context)
