@@ -20,7 +20,17 @@ from flask import Flask, current_app
 from werkzeug.exceptions import BadRequest, Forbidden
 
 from church.config import Settings
-from church.observability import delivery_verbs, live_verbs, logs, metrics, requests, slots, strict, threats
+from church.observability import (
+    delivery_verbs,
+    live_verbs,
+    logs,
+    metrics,
+    requests,
+    slots,
+    strict,
+    threats,
+    video_verbs,
+)
 from church.observability.budget import Budget
 from church.observability.endpoint import SCRAPED, ScrapeEndpoint
 from church.observability.live_verbs import Handshake
@@ -71,6 +81,8 @@ __all__ = [
     "track_security_event",
     "track_stripe_webhook",
     "track_suspicious",
+    "track_video_stream",
+    "track_video_transfer",
     "warm_up",
 ]
 
@@ -244,6 +256,20 @@ def track_incident_resolution(environment: str, severity: str, seconds: float, *
     facts = delivery_verbs.resolution(environment, severity, seconds, **fields)
     if _tracing is not None:
         _tracing.note("delivery.incident_resolved", facts)
+
+
+@_never_breaks("verb")
+def track_video_stream(video: str, quality: str, outcome: str) -> None:
+    """A playback of a video (a slug among the first, else ``other``) began, or was refused; once a playback."""
+    facts = video_verbs.stream(video, quality, outcome)
+    if _tracing is not None:
+        _tracing.note("video.stream", facts)
+
+
+@_never_breaks("verb")
+def track_video_transfer(seconds: float, sent: int) -> None:
+    """A connection that took a video has ended, however it did; ``sent`` bytes went out over it."""
+    video_verbs.transfer(seconds, sent)
 
 
 @contextmanager
