@@ -10,7 +10,9 @@ from typing import Any
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
+from church.cli_deploy import deploy
 from church.cli_stripe import stripe
+from church.cli_token import token
 from church.cli_users import user
 from church.cli_video import video
 from church.config import ConfigError, load_settings
@@ -46,7 +48,9 @@ def _is_the_operators(error: Exception) -> bool:
 
 
 church = _Commands("church", help="Run and look after the site.")
+church.add_command(deploy)
 church.add_command(stripe)
+church.add_command(token)
 church.add_command(user)
 church.add_command(video)
 

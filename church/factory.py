@@ -9,7 +9,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from church import access, assets, csrf, errors, headers, identity, intake, limits, state
-from church.blueprints import admin, auth, live, markdown, status, stripe, video
+from church.blueprints import admin, auth, delivery, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
 from church.proxies import TrustedProxies
@@ -27,15 +27,15 @@ def build(settings: Settings | None = None) -> Flask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     errors.init_app(app)
     headers.init_app(app)
-    intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES)
+    intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | delivery.MACHINES)
     db.init_app(app)
     store.init_app(app)
     limits.init_app(app)
-    csrf.init_app(app, exempt=stripe.MACHINES)
+    csrf.init_app(app, exempt=stripe.MACHINES | delivery.MACHINES)
     identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)
-    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp):
+    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, delivery.bp):
         app.register_blueprint(blueprint)
     access.init_app(app)
     state.register(app, telemetry)

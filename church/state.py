@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
-from church.services import billing_numbers, mails, sessions
+from church.services import billing_numbers, delivery_numbers, mails, sessions
 from church.telemetry import StateMetric, Telemetry
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         ),
         StateMetric("mail_pending", "Mails that wait to be sent, from their rows.", _mails_pending, shared=True),
         *_memberships(),
+        *_deliveries(),
     )
 
 
@@ -57,6 +58,46 @@ def _memberships() -> Iterator[StateMetric]:
         ("stripe_refund_value", "All refunds ever, from the ledger, in major units.", _refunded),
     ):
         yield StateMetric(name, words, read, ("currency",), kind="counter", shared=True)
+
+
+def _deliveries() -> Iterator[StateMetric]:
+    labels = ("environment",)
+    for name, words, buckets, bounds in (
+        (
+            "lead_time_seconds",
+            "From a commit to the first deployment that delivered it, of all there ever were.",
+            delivery_numbers.lead_times,
+            delivery_numbers.LEAD_BUCKETS,
+        ),
+        (
+            "mttr_seconds",
+            "From opened to resolved, of all incidents there ever were.",
+            delivery_numbers.repair_times,
+            delivery_numbers.REPAIR_BUCKETS,
+        ),
+    ):
+        yield StateMetric(name, words, buckets, labels, kind="histogram", shared=True, bounds=bounds)
+    for name, words, read in (
+        ("deployment_frequency", "Successful deployments a day, over 30 days.", delivery_numbers.frequencies),
+        (
+            "change_failure_rate",
+            "Successful deployments with an incident, over 30 days.",
+            delivery_numbers.failure_rates,
+        ),
+        (
+            "deployment_rework_rate",
+            "Successful deployments that were hotfixes, over 30 days.",
+            delivery_numbers.rework_rates,
+        ),
+    ):
+        yield StateMetric(name, words, read, labels, shared=True)
+    yield StateMetric(
+        "dora_sample_size",
+        "How many things each figure of the last 30 days is made of.",
+        delivery_numbers.sample_sizes,
+        ("metric", "environment"),
+        shared=True,
+    )
 
 
 def _up(answers: bool) -> Iterator[Reading]:

@@ -17,21 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from church.observability import metrics, slots
 
 log = logging.getLogger("church.telemetry")
-Readings = Iterable[tuple[Sequence[str], float]]
+Readings = Iterable[tuple[Sequence[str], float | Sequence[float]]]
 
 _FRESH_SECONDS = 4.0
-_FAMILIES: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+_FAMILIES: dict[str, Any] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 @dataclass(frozen=True)
 class StateMetric:
     """A metric that is read at the scrape; ``read`` gives label values and a number for each series.
 
+    Of a histogram it is the counts up to each of ``bounds``, the count of all, and the sum of all.
     ``shared`` ones come from the database: they are read once for all workers, and left out while it is down.
     """
 
@@ -41,6 +47,7 @@ class StateMetric:
     labels: tuple[str, ...] = ()
     kind: str = "gauge"
     shared: bool = False
+    bounds: tuple[float, ...] = ()
 
 
 class State:
@@ -75,7 +82,7 @@ class State:
 
 def _read(metric: StateMetric) -> list[Any] | None:
     try:
-        return [[list(labels), float(value)] for labels, value in metric.read()]
+        return [[list(labels), _plain(value)] for labels, value in metric.read()]
     except Exception as error:  # noqa: BLE001 - a database down, a mount gone: the rest goes on
         metrics.telemetry_errors.labels("scrape").inc()
         log.debug(
@@ -85,12 +92,17 @@ def _read(metric: StateMetric) -> list[Any] | None:
         return None
 
 
+def _plain(value: float | Sequence[float]) -> float | list[float]:
+    """A number, or those of a histogram, as the host's file can hold them."""
+    return [float(one) for one in value] if isinstance(value, list | tuple) else float(value)  # type: ignore[arg-type]
+
+
 def _kept(path: Path) -> dict[str, list[Any]] | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept: dict[str, Any] = json.loads(path.read_bytes())
         if 0 <= time.time() - kept["at"] < _FRESH_SECONDS:
             found: dict[str, Any] = kept["metrics"]
-            return {n: [[list(labels), float(value)] for labels, value in r] for n, r in found.items()}
+            return {n: [[list(labels), _plain(value)] for labels, value in r] for n, r in found.items()}
     return None
 
 
@@ -101,10 +113,17 @@ def _keep(path: Path, found: dict[str, list[Any]]) -> None:
 
 
 def _family(metric: StateMetric, readings: Iterable[Any]) -> Metric:
-    family: GaugeMetricFamily = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
+    family: Any = _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
     for labels, value in readings:
-        family.add_metric([str(label) for label in labels], value)
-    return family
+        names = [str(label) for label in labels]
+        if metric.kind == "histogram":
+            *counts, total = value
+            bounds = [*map(floatToGoString, metric.bounds), "+Inf"]
+            family.add_metric(names, list(zip(bounds, counts, strict=True)), total)
+        else:
+            family.add_metric(names, value)
+    found: Metric = family
+    return found
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")

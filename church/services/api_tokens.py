@@ -56,9 +56,7 @@ def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
         raise InvalidError(f"A token has one or more of the scopes {', '.join(SCOPES)}.")
     ref, secret = secrets.token_hex(_REF_BYTES), secrets.token_urlsafe(32)
     with db.write() as session:
-        session.add(
-            ApiToken(ref=ref, name=name, scopes=" ".join(wanted), digest=_digest(secret), created_at=utc_now())
-        )
+        session.add(ApiToken(ref=ref, name=name, scopes=" ".join(wanted), digest=_digest(secret), created_at=utc_now()))
         audit.record_by(session, "token.created", actor, token=ref, scopes=list(wanted))
     return MadeToken(ref, f"{PREFIX}{ref}_{secret}")
 

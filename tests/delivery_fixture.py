@@ -1,0 +1,95 @@
+"""Deliveries for the tests: a worked example of a week, and a machine that tells the site of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+# A week of one environment with another beside it: a failed deployment whose commit is delivered by the next one, a
+# deployment with two incidents, one with an incident that is still open, an incident of no deployment.
+WEEK = {"environment": "production", "from": "2024-03-04T00:00:00Z", "to": "2024-03-11T00:00:00Z"}
+_DEPLOYMENTS = (
+    ("D1", "success", "normal", "04T10:00", {"c1": "04T08:00", "c2": "04T09:30"}),
+    ("D2", "success", "normal", "05T15:00", {"c3": "04T15:00"}),
+    ("D3", "failure", "normal", "06T12:00", {"c4": "06T11:00"}),
+    ("D4", "success", "normal", "06T13:00", {"c4": "06T11:00"}),
+    ("D5", "success", "hotfix", "08T09:00", {"c5": "08T08:50"}),
+    ("D6", "success", "normal", "08T12:00", {"c6": "08T11:00"}),
+    ("D7", "success", "normal", "09T20:00", {"c7": "09T19:00"}),
+)
+_INCIDENTS = (
+    ("I1", "D4", "06T14:00", "08T09:10"),
+    ("I2", "D4", "06T15:00", "06T16:30"),
+    ("I3", None, "07T00:00", "07T02:00"),
+    ("I4", "D5", "08T10:00", None),
+)
+FIGURES = {
+    "deployment_frequency": (5 / 7, 5),
+    "lead_time_seconds": (5400, 6),
+    "change_failure_rate": (0.4, 5),
+    "mttr_seconds": (7200, 3),
+    "failed_deployment_recovery_seconds": (85800, 2),
+    "deployment_rework_rate": (0.2, 5),
+}
+"""What the week comes to: each figure's value and n."""
+
+
+def at(short: str | None) -> str | None:
+    """``04T10:00`` as a time of March 2024."""
+    return f"2024-03-{short}:00Z" if short else None
+
+
+DEPLOYMENTS: list[dict[str, Any]] = [
+    {
+        "id": ref,
+        "environment": "staging" if ref == "D6" else "production",
+        "status": status,
+        "kind": kind,
+        "finished_at": at(finished),
+        "commits": [{"sha": sha, "committed_at": at(committed)} for sha, committed in commits.items()],
+    }
+    for ref, status, kind, finished, commits in _DEPLOYMENTS
+]
+INCIDENTS: list[dict[str, Any]] = [
+    {
+        "id": ref,
+        "environment": "production",
+        "title": f"incident {ref}",
+        "severity": "critical",
+        "deployment": deployment,
+        "opened_at": at(opened),
+        "resolved_at": at(resolved),
+    }
+    for ref, deployment, opened, resolved in _INCIDENTS
+]
+
+
+class Machine:
+    """A program on this machine that speaks JSON to the site's API."""
+
+    def __init__(self, app: Flask, token: str | None = None) -> None:
+        self.client: FlaskClient = app.test_client()
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def tell(self, what: str, told: Any, status: int | None = None) -> Any:
+        """POST to ``/api/telemetry/<what>``; the answer's JSON."""
+        answer = self.client.post(f"/api/telemetry/{what}", json=told, headers=self._headers)
+        if status is not None:
+            assert answer.status_code == status, answer.text
+        return answer.get_json(force=True)
+
+    def refused(self, what: str, **told: Any) -> dict[str, str]:
+        """What is said of each field of something that can't be taken."""
+        answer = self.client.post(f"/api/telemetry/{what}", json=told, headers=self._headers)
+        assert (answer.status_code, answer.mimetype) == (422, "application/problem+json"), answer.text
+        errors: dict[str, str] = answer.get_json(force=True)["errors"]
+        return errors
+
+    def tell_the_week(self, *, backwards: bool = False) -> None:
+        """All of the example; ``backwards``: the last deployment first."""
+        for told in DEPLOYMENTS[::-1] if backwards else DEPLOYMENTS:
+            self.tell("deployment", told, 201)
+        for told in INCIDENTS:
+            self.tell("incident", told, 201)
