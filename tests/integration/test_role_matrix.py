@@ -31,6 +31,10 @@ STAND_INS = {
     "mail_id": "1",
     "event_id": "1",
     "grant_id": "1",
+    "room": "public",
+    "number": "1",
+    "report_id": "1",
+    "sanction_id": "1",
 }
 
 MACHINES = {"/stripe/webhook"}
@@ -52,6 +56,13 @@ TABLE = """
 /admin/audit                       GET   401 403 403 200
 /admin/jobs                        GET   401 403 403 200
 /admin/jobs/<job_id>/retry         POST  401 403 403 409
+/admin/live                        GET   401 403 403 200
+/admin/live/notice                 GET   401 403 403 200
+/admin/live/notice                 POST  401 403 403 422
+/admin/live/reports/<report_id>/settle  POST  401 403 403 404
+/admin/live/sanctions              GET   401 403 403 200
+/admin/live/sanctions              POST  401 403 403 422
+/admin/live/sanctions/<sanction_id>/lift  POST  401 403 403 404
 /admin/mails                       GET   401 403 403 200
 /admin/mails/<mail_id>/retry       POST  401 403 403 409
 /admin/members                     GET   401 403 403 200
@@ -102,6 +113,13 @@ TABLE = """
 /auth/verify/resend                POST  401 202 202 202
 /feed.xml                          GET   200 200 200 200
 /health                            GET   200 200 200 200
+/live                              GET   200 200 200 200
+/live/<room>                       GET   401 403 200 200
+/live/<room>                       POST  401 403 422 422
+/live/<room>/<number>              GET   401 403 404 404
+/live/<room>/<number>/delete       POST  401 403 404 404
+/live/<room>/<number>/edit         POST  401 403 422 422
+/live/<room>/<number>/report       POST  401 403 404 404
 /metrics                           GET   200 200 200 200
 /pages                             GET   301 301 301 301
 /pages/                            GET   200 200 200 200

@@ -45,6 +45,7 @@ OPEN = {
     "/auth/verify/<token>",
     "/auth/email/<token>",
     "/auth/first-admin/<token>",
+    "/live",
     "/stripe/pricing",
     "/stripe/cancel",
     "/stripe/webhook",
