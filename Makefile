@@ -7,23 +7,25 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done)
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 COMPILE = --quiet --universal --generate-hashes --no-header --python-version 3.11
+PYTEST = .venv/bin/python -m pytest --durations=15
 BENCH ?=
 
 run: .venv/run.stamp
 	@exec .venv/bin/flask church run
 
 # The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one.
+# A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
 test: .venv/dev.stamp
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-units test-servers test-browser
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-browser test-servers test-units
 
 test-units: .venv/dev.stamp
-	.venv/bin/python -m pytest tests/unit
+	$(PYTEST) tests/unit
 
 test-servers: .venv/dev.stamp
-	.venv/bin/python -m pytest -p no:cacheprovider tests/integration
+	$(PYTEST) -p no:cacheprovider tests/integration
 
 test-browser: .venv/dev.stamp
-	.venv/bin/python -m pytest -p no:cacheprovider tests/browser
+	$(PYTEST) -p no:cacheprovider tests/browser
 
 lint: .venv/dev.stamp
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

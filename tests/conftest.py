@@ -14,6 +14,7 @@ from church import create_app
 from church.config import Settings, load_settings
 from church.observability import slots, strict
 from church.services import passwords
+from tests.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.databases import copy_database
 
 pytest_plugins = [
@@ -22,6 +23,7 @@ pytest_plugins = [
     "tests.mail_fixture",
     "tests.accounts_fixture",
     "tests.membership_fixture",
+    "tests.video_fixture",
 ]
 
 SETTINGS_OF_THE_SHELL = (
@@ -34,6 +36,14 @@ SETTINGS_OF_THE_SHELL = (
     "METRICS_TOKEN",
     "LOG_LEVEL",
 )
+
+
+make_sites_cheap()
+
+
+def pytest_collection_finish() -> None:
+    """Whatever the tests need is imported."""
+    collect_garbage_less_often()
 
 
 @pytest.fixture(autouse=True)
