@@ -99,7 +99,7 @@ def _shown(room: str, number: int, error: ChurchError | None = None, text: str |
     context = {"errors": errors, "problem": problem, "text": text}
     most = {"most": chat.LONGEST, "reason_most": chat.LONGEST_REASON}
     found = chat.may_enter(member, room)
-    response = make_response(render_template("live/message.html", room=found, said=said, **context, **most))
+    response = make_response(render_template("live/message.html", room=found, spoken=said, **context, **most))
     response.status_code = error.status if error is not None else 200
     if error is not None and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
