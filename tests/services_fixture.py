@@ -177,7 +177,8 @@ class MigratedDatabases:
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     _EMPTY = (
-        "SELECT string_agg(CASE relkind WHEN 'S' THEN format('SELECT setval(%L, 1, false)', oid::regclass) "
+        "SELECT string_agg(CASE WHEN relkind = 'S' THEN format('SELECT setval(%L, 1, false)', oid::regclass) "
+        "WHEN relname = 'chat_rooms' THEN 'UPDATE chat_rooms SET last_number = 0' "  # made by the migration
         "ELSE format('DELETE FROM %s', oid::regclass) END, ';') FROM pg_class "
         "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'alembic_version'"
     )
