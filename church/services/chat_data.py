@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
@@ -17,7 +17,7 @@ from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, ChatSanction, User
 from church.models.base import utc_now
 from church.services.account_parts import exports, on_delete
-from church.services.chat_writing import erase, tell
+from church.services.chat_writing import Change, erase_all, tell
 
 _MOST = 10_000  # entries of a list in an export, the newest
 _BATCH = 500  # messages in one transaction, so that no other writer waits for long
@@ -71,21 +71,17 @@ def forget_member(session: Session, user: User) -> None:
 
     Each of their messages is a change of its room; the last one tells the workers, who look what else there is.
     """
+    # Before the reports: of two who report and leave at one moment, the second waits for the first and sees its rows.
+    for change in erase_all(session, user):
+        after_commit(session, partial(_tell, change))
     own = select(ChatMessage.id).where(ChatMessage.user_id == user.id)
     session.execute(delete(ChatReport).where(or_(ChatReport.user_id == user.id, ChatReport.message_id.in_(own))))
     session.execute(delete(ChatSanction).where(ChatSanction.user_id == user.id))
-    standing = select(ChatMessage.room_id, ChatMessage.number).where(
-        ChatMessage.user_id == user.id, ChatMessage.deleted_at.is_(None)
-    )
-    # By room, so that two who leave at the same moment lock the rooms in one order.
-    last = {}
-    for room_id, number in session.execute(standing.order_by(ChatMessage.room_id, ChatMessage.number)).all():
-        last[room_id] = erase(session, room_id, number, user.id)
-    for change in last.values():
-        after_commit(session, partial(_tell_last, change))
+    nameless = update(ChatMessage).where(ChatMessage.user_id == user.id).values(client_id=None)
+    session.execute(nameless.execution_options(synchronize_session=False))
 
 
-def _tell_last(change: Any) -> None:
+def _tell(change: Change) -> None:
     tell(change.view())
 
 
@@ -102,7 +98,7 @@ def purge(_payload: dict[str, Any]) -> None:
     log.info("old messages purged", extra={"event": "chat.purged", "count": count})
 
 
-def _purge_some(oldest: Any) -> int:
+def _purge_some(oldest: datetime) -> int:
     with db.write() as session:
         old = select(ChatMessage.id).where(ChatMessage.created_at < oldest).order_by(ChatMessage.created_at)
         ids = session.scalars(old.limit(_BATCH).with_for_update(skip_locked=True)).all()

@@ -168,9 +168,9 @@ def _is_by(session: Session, room_id: int, number: int, signed_in: SignedIn) -> 
 
 
 def _kept(session: Session, room_id: int, number: int) -> ChatMessage:
-    """A message that is not purged while this transaction goes on. Raises UnknownMessageError."""
+    """A message that is neither deleted nor purged while this transaction goes on. Raises UnknownMessageError."""
     same = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
-    message = session.scalars(same.with_for_update(read=True, key_share=True)).one_or_none()
+    message = session.scalars(same.with_for_update(read=True)).one_or_none()
     if message is None or message.deleted_at is not None:
         raise UnknownMessageError
     return message

@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from church import limits, telemetry
 from church.extensions import db
-from church.models import ChatMessage, ChatRoom
+from church.models import ChatMessage
 from church.models.base import utc_now
 from church.services import chat_reading, chat_rooms, chat_text
 from church.services.chat_errors import NotYoursError, RateLimitedError
 from church.services.chat_views import MessageView
-from church.services.chat_writing import Change, hold_account, living, next_number, tell
+from church.services.chat_writing import Change, living, speaking, tell
 from church.services.sessions import SignedIn
 
 _LIMIT = "chat"
@@ -31,9 +31,9 @@ def post(signed_in: SignedIn, room: str, text: str, client_id: str | None) -> Me
     with db.read() as session:
         view = chat_rooms.entered(session, signed_in, room)
         again = chat_reading.by_client_id(session, view.id, signed_in.user_id, name)
-        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, signed_in.user_id), view.id)
     if again is not None:
         return again
+    chat_rooms.insist_on_voice(view)
     keep_pace(signed_in)
     try:
         with db.write() as session:
@@ -51,7 +51,7 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
     text = chat_text.tidy(text)
     with db.read() as session:
         view = chat_rooms.entered(session, signed_in, room)
-        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, signed_in.user_id), view.id)
+        chat_rooms.insist_on_voice(view)
         found = chat_reading.shown(session, view.id, number)
     if found.from_ref != signed_in.ref:
         raise NotYoursError("Only its author can change a message.")
@@ -59,11 +59,9 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
         return found
     keep_pace(signed_in)
     with db.write() as session:
-        author = hold_account(session, signed_in.user_id)
-        changed = next_number(session, view.id)
-        chat_rooms.insist_on_voice(chat_rooms.sanctions(session, author.id), view.id)
+        author, counted = speaking(session, signed_in.user_id, view.id)
         message = living(session, view.id, number)
-        message.text, message.changed, message.edited_at = text, changed, utc_now()
+        message.text, message.changed, message.edited_at = text, counted.last_number, utc_now()
         session.flush()
     return tell(Change(message, author, room).view())
 
@@ -77,13 +75,11 @@ def keep_pace(signed_in: SignedIn) -> None:
 
 
 def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:
-    author = hold_account(session, signed_in.user_id)
-    number = next_number(session, room_id)
-    chat_rooms.insist_on_voice(chat_rooms.sanctions(session, author.id), room_id)
+    author, room = speaking(session, signed_in.user_id, room_id)
     values = {
         "room_id": room_id,
-        "number": number,
-        "changed": number,
+        "number": room.last_number,
+        "changed": room.last_number,
         "user_id": author.id,
         "text": text,
         "client_id": client_id,
@@ -95,7 +91,7 @@ def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, clien
     message = session.scalars(statement.returning(ChatMessage)).one_or_none()
     if message is None:
         raise _RepeatedError
-    return Change(message, author, session.get_one(ChatRoom, room_id).name)
+    return Change(message, author, room.name)
 
 
 def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:

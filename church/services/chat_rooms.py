@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, or_, select
@@ -42,7 +42,12 @@ def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
     room = named(session, name)
     if not is_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
-    held = sanctions(session, signed_in.user_id)
+    return unbanned(session, room, signed_in.user_id)
+
+
+def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
+    """The room, if no ban of the member's is in force there. Raises BannedError."""
+    held = sanctions(session, user_id)
     if ban := _ban(held, room.id):
         raise BannedError(f"An admin has closed this room to you{_until(ban.until)}.")
     return _view(room, held)
@@ -87,13 +92,10 @@ def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
     return {user_id: frozenset(closed) for user_id, closed in found.items()}
 
 
-def insist_on_voice(held: Iterable[ChatSanction], room_id: int) -> None:
-    """Raise BannedError or MutedError where the member may not speak in the room."""
-    held = list(held)
-    if ban := _ban(held, room_id):
-        raise BannedError(f"An admin has closed this room to you{_until(ban.until)}.")
-    if mute := _longest(held, SanctionKind.MUTE, room_id):
-        raise MutedError(f"An admin has muted you here{_until(mute.until)}.")
+def insist_on_voice(room: RoomView) -> None:
+    """Raise MutedError where the member may not speak in the room."""
+    if room.muted:
+        raise MutedError(f"An admin has muted you here{_until(room.muted_until)}.")
 
 
 def sanctions(session: Session, user_id: int) -> list[ChatSanction]:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from church.errors import UnauthorizedError
 from church.models import ChatMessage, ChatRoom, User
 from church.models.base import utc_now
-from church.services import live_wire
+from church.services import chat_rooms, live_wire
 from church.services.chat_errors import UnknownMessageError
 from church.services.chat_views import MessageView, encode, view_by
 
 
 class Change(NamedTuple):
-    """A message in its new state, its author, and the room's name."""
+    """A message in its new state, its author, and the room's name; ``view`` is asked when it is committed."""
 
     message: ChatMessage
     author: User
@@ -39,17 +39,28 @@ def hold_account(session: Session, user_id: int) -> User:
     return user
 
 
-def next_number(session: Session, room_id: int) -> int:
-    """Count one more change of the room; nobody else counts there until this transaction ends."""
+def next_number(session: Session, room_id: int) -> ChatRoom:
+    """The room, counted one further in ``last_number``; nobody else counts there until this transaction ends."""
     statement = update(ChatRoom).where(ChatRoom.id == room_id).values(last_number=ChatRoom.last_number + 1)
-    statement = statement.returning(ChatRoom.last_number).execution_options(synchronize_session=False)
+    statement = statement.returning(ChatRoom).execution_options(populate_existing=True)
     return session.scalars(statement).one()
 
 
+def speaking(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRoom]:
+    """The author and the counted room, for who may still speak there.
+
+    Raises UnauthorizedError, BannedError and MutedError.
+    """
+    author = hold_account(session, user_id)
+    room = next_number(session, room_id)
+    chat_rooms.insist_on_voice(chat_rooms.unbanned(session, room, author.id))
+    return author, room
+
+
 def living(session: Session, room_id: int, number: int) -> ChatMessage:
-    """The message as it is, for a change under the room's lock. Raises UnknownMessageError."""
+    """The message as it is, locked, for a change under the room's lock. Raises UnknownMessageError."""
     same = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
-    message = session.scalars(same).one_or_none()
+    message = session.scalars(same.with_for_update().execution_options(populate_existing=True)).one_or_none()
     if message is None or message.deleted_at is not None:
         raise UnknownMessageError
     return message
@@ -60,12 +71,34 @@ def erase(session: Session, room_id: int, number: int, by: int | None) -> Change
 
     Who deletes a message may not want it kept: what was reported of it stays with the report.
     """
-    changed = next_number(session, room_id)
+    room = next_number(session, room_id)
     message = living(session, room_id, number)
-    message.text, message.changed = "", changed
+    message.text, message.changed = "", room.last_number
     message.deleted_at, message.deleted_by = utc_now(), by
     session.flush()
-    return Change(message, session.get_one(User, message.user_id), session.get_one(ChatRoom, room_id).name)
+    return Change(message, session.get_one(User, message.user_id), room.name)
+
+
+def erase_all(session: Session, author: User) -> list[Change]:
+    """The same for all that a member has said, whose row is locked; the last change of each room."""
+    own = select(ChatMessage.room_id).where(ChatMessage.user_id == author.id, ChatMessage.deleted_at.is_(None))
+    rooms = select(ChatRoom).where(ChatRoom.id.in_(own)).order_by(ChatRoom.id).with_for_update()
+    found = session.scalars(rooms.execution_options(populate_existing=True)).all()
+    return [change for room in found if (change := _erase_in(session, room, author)) is not None]
+
+
+def _erase_in(session: Session, room: ChatRoom, author: User) -> Change | None:
+    own = select(ChatMessage.id).where(ChatMessage.room_id == room.id, ChatMessage.user_id == author.id)
+    standing = own.where(ChatMessage.deleted_at.is_(None)).order_by(ChatMessage.number).with_for_update()
+    ids = session.scalars(standing).all()
+    if not ids:
+        return None
+    gone = {"text": "", "deleted_at": utc_now(), "deleted_by": author.id}
+    numbered = enumerate(ids, room.last_number + 1)
+    session.execute(update(ChatMessage), [{"id": row, "changed": number, **gone} for number, row in numbered])
+    room.last_number += len(ids)
+    session.flush()
+    return Change(session.get_one(ChatMessage, ids[-1]), author, room.name)
 
 
 def tell(view: MessageView) -> MessageView:

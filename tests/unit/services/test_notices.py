@@ -10,6 +10,7 @@ from flask import Flask
 
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
+from church.models import User
 from church.models.base import utc_now
 from church.services import billing, notices
 from church.services.audit import Actor
@@ -17,6 +18,7 @@ from church.services.notices import Notice
 from church.services.pages import Pages
 from church.services.sessions import SignedIn
 from tests.chat_fixture import acting, audited, published, speaker
+from tests.stripe_fixture import DAY, START, Shop, event
 
 WEEK = timedelta(days=7)
 
@@ -45,6 +47,30 @@ def test_grant_given_and_taken_tells_its_member_and_a_refused_one_nobody(at_work
         with pytest.raises(ConflictError):
             billing.revoke(number, acting(boss))
     assert [(one.audience, one.kind) for one in told(heard)] == [(ada.ref, "membership")] * 2
+
+
+def test_subscription_that_changes_tells_its_member_and_a_renewal_does_not(app: Flask) -> None:
+    shop = Shop(app.config["CHURCH"])
+    user_id, subscription = shop.subscriber(status="incomplete")
+
+    def heard_of(**values: object) -> list[str]:
+        subscription.update(values)
+        with shop.app.app_context(), published() as heard:
+            shop.deliver(event("customer.subscription.updated", subscription))
+            ref = db_ref(user_id)
+        assert {one.audience for one in told(heard)} <= {ref}
+        return [one.kind for one in told(heard)]
+
+    assert heard_of() == []  # its first payment is not made yet
+    assert heard_of(status="active") == ["membership"]
+    assert heard_of(latest_invoice=None) == []
+    assert heard_of(cancel_at=START + 30 * DAY) == ["membership"]
+    shop.close()
+
+
+def db_ref(user_id: int) -> str:
+    with db.read() as session:
+        return session.get_one(User, user_id).ref
 
 
 def test_nothing_is_told_of_a_transaction_that_fails(at_work: Flask) -> None:

@@ -1,0 +1,136 @@
+"""What many do in one room at the same moment, on both databases: one order, nothing twice, nothing missed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from church import limits
+from church.errors import UnauthorizedError
+from church.extensions import db
+from church.models import User
+from church.services import account_rows, chat
+from church.services.account_removal import empty
+from tests.chat_fixture import ROOM, speaker
+from tests.people import DEVICE
+
+pytestmark = pytest.mark.services
+
+Act = Callable[[], Any]
+
+
+@pytest.fixture
+def site(on_both: Flask) -> Flask:
+    """A site on each database, whose members may say a lot."""
+    on_both.config["CHURCH"] = on_both.config["CHURCH"].model_copy(update={"limit_chat": "1000/minute"})
+    return on_both
+
+
+def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
+    """What each act gave or raised; each in a thread and a context of its own, all beginning together."""
+    start = threading.Barrier(len(acts))
+    results: list[Any] = [None] * len(acts)
+
+    def run(number: int, act: Act) -> None:
+        with app.app_context():
+            start.wait(30)
+            try:
+                results[number] = act()
+            except Exception as error:  # noqa: BLE001 - the test looks at it
+                results[number] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_parallel_changes_get_one_order_and_a_reader_misses_none(site: Flask) -> None:
+    speakers = [speaker(site, f"S{number}") for number in range(4)]
+    room = chat.may_enter(speakers[0], ROOM)
+    done = threading.Event()
+
+    def talk(number: int) -> list[chat.MessageView]:
+        one, said = speakers[number], []
+        for turn in range(6):
+            said.append(chat.post(one, ROOM, f"{number}.{turn}", f"c{turn}"))
+            if turn % 2:
+                said.append(chat.edit(one, ROOM, said[-1].id, f"{number}.{turn} again"))
+        chat.delete(one, ROOM, said[0].id, DEVICE)
+        return said
+
+    def follow() -> list[chat.MessageView]:
+        seen: list[chat.MessageView] = []
+        while True:
+            last = done.is_set()
+            found = chat.since(room.id, seen[-1].changed if seen else 0)
+            seen += found
+            if last and not found:
+                return seen
+
+    def talk_all() -> list[Any]:
+        try:
+            return at_once(site, [lambda number=number: talk(number) for number in range(4)])
+        finally:
+            done.set()
+
+    said, seen = at_once(site, [talk_all, follow])
+    flat = [view for views in said for view in views]
+    assert sorted(view.changed for view in flat) == sorted(set(range(1, 41)) - _deletions(site, room.id))
+    assert [view.changed for view in seen] == sorted({view.changed for view in seen})
+    final = {view.id: view for view in seen}  # the last state that the reader was given of each
+    assert sorted(final.values(), key=lambda view: view.changed) == chat.since(room.id, 0)
+    for number in range(4):  # one who talks is heard in the order of talking
+        numbers = [view.id for view in said[number] if view.edited_at is None]
+        assert numbers == sorted(numbers)
+
+
+def _deletions(app: Flask, room_id: int) -> set[int]:
+    found = {view.changed for view in chat.since(room_id, 0) if view.deleted}
+    assert len(found) == 4
+    return found
+
+
+def test_message_that_is_sent_many_times_at_once_is_there_once(site: Flask) -> None:
+    ada = speaker(site)
+    views = at_once(site, [lambda: chat.post(ada, ROOM, "hello", "the-one") for _ in range(8)])
+    assert set(views) == {views[0]}
+    assert chat.heads()[ROOM] == 1  # and nothing was counted for the others
+
+
+def test_limit_lets_exactly_so_many_through_at_once(site: Flask) -> None:
+    site.config["CHURCH"] = site.config["CHURCH"].model_copy(update={"limit_chat": "3/hour"})
+    taken = at_once(site, [lambda: limits.take("chat", "somebody") for _ in range(8)])
+    assert sum(wait is None for wait in taken) == 3
+
+
+def test_account_that_is_deleted_while_it_speaks_leaves_nothing_and_nobody_waits_in_a_ring(site: Flask) -> None:
+    ada, bea = speaker(site), speaker(site, "Bea")
+    room = chat.may_enter(bea, ROOM)
+    for turn in range(3):
+        chat.post(ada, ROOM, f"early {turn}", None)
+
+    def leave() -> None:
+        with db.write() as session:
+            user = account_rows.locked(session, ada.user_id)
+            assert isinstance(user, User)
+            empty(session, user)
+
+    def speak() -> None:
+        for turn in range(6):
+            chat.post(ada, ROOM, f"late {turn}", None)
+
+    def listen() -> None:
+        for turn in range(6):
+            chat.post(bea, ROOM, f"hers {turn}", None)
+
+    left, spoke, listened = at_once(site, [leave, speak, listen])
+    assert (left, listened) == (None, None)
+    assert spoke is None or isinstance(spoke, UnauthorizedError)
+    assert [view.text for view in chat.before(room.id)] == [f"hers {turn}" for turn in range(6)]
