@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.access import MEMBERS, allow
 from church.answers import as_data, done, signed_in
 from church.blueprints.live.blueprint import bp
+from church.blueprints.live.telling import as_told
 from church.errors import ChurchError, FieldErrors, wants_json
 from church.forms import fields
 from church.limits import limited
@@ -93,7 +94,7 @@ def _shown(room: str, number: int, error: ChurchError | None = None, text: str |
     member = signed_in()
     said = chat.message(member, room, number)
     if wants_json():
-        return jsonify(as_data(said))
+        return jsonify(as_told(said, member))
     errors = error.errors if isinstance(error, FieldErrors) else {}
     problem = None if errors or error is None else str(error)
     context = {"errors": errors, "problem": problem, "text": text}

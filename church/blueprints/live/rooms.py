@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.access import EVERYONE, MEMBERS, allow
 from church.answers import as_data, signed_in
 from church.blueprints.live.blueprint import bp
+from church.blueprints.live.telling import as_told
 from church.config import settings
 from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
 from church.forms import fields
@@ -77,7 +78,8 @@ def _shown(
     found = chat.page(member, room, before)
     older = found.messages[0].id if found.has_older else None
     if wants_json():
-        return jsonify(room=as_data(found.room), messages=as_data(found.messages), cursor=found.cursor, older=older)
+        messages = [as_told(one, member) for one in found.messages]
+        return jsonify(room=as_data(found.room), messages=messages, cursor=found.cursor, older=older)
     context: dict[str, Any] = {
         "room": found.room,
         "rooms": chat.rooms(member),

@@ -1,0 +1,213 @@
+"""The live rooms over HTTP: who comes in, what is shown and escaped, speaking and mending without a script."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from church import create_app
+from church.config import Settings
+from church.models import User
+from church.services import chat
+from church.services.audit import Actor
+from tests.browsing import JSON, Browser, follow
+from tests.databases import copy_database
+from tests.desk import person, within
+from tests.helpers import with_settings
+
+HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
+
+
+@pytest.fixture
+def ada(app: Flask) -> User:
+    return person(app, "ada@church.example", name=f"Ada {HOSTILE}")
+
+
+@pytest.fixture
+def bob(app: Flask) -> User:
+    return person(app, "bob@church.example", name="Bob")
+
+
+@pytest.fixture
+def boss(app: Flask) -> User:
+    return person(app, "boss@church.example", name="Boss", role="admin")
+
+
+def say(browser: Browser, text: str, room: str = "public", **more: str) -> int:
+    """Say it by the form; the number that it got."""
+    answer = browser.submit(f"/live/{room}", {"message": text, **more})
+    assert answer.status_code == 303, answer.text
+    return int(answer.location.rpartition("#m")[2])
+
+
+def bodies(page: str) -> list[str]:
+    """What the messages of a page say, as HTML."""
+    return re.findall(r'<div class="message-body">(.*?)</div>\n</li>', page, re.DOTALL)
+
+
+# -- who comes in ---------------------------------------------------------------------------------------------------
+
+
+def test_stranger_reads_what_it_is_and_finds_the_way_in(app: Flask) -> None:
+    page = app.test_client().get("/live").text
+    assert 'href="/auth/register?next=/live"' in page
+    assert 'href="/auth/login?next=/live"' in page
+
+
+def test_unconfirmed_account_is_told_to_confirm_and_stays_outside(app: Flask) -> None:
+    browser = Browser(app, person(app, "new@church.example", verified=False))
+    assert "Please confirm your address." in browser.get("/live").text
+    assert browser.get("/live/public").status_code == 403
+    assert browser.submit("/live/public", {"message": "in"}).status_code == 403
+
+
+def test_rooms_are_shown_to_those_to_whom_they_are_open(app: Flask, ada: User, boss: User) -> None:
+    member, admin = Browser(app, ada), Browser(app, boss)
+    assert member.get("/live").location == "/live/public"
+    assert [room["name"] for room in member.get("/live", headers=JSON).json["rooms"]] == ["public"]
+    assert [room["name"] for room in admin.get("/live", headers=JSON).json["rooms"]] == ["public", "admins"]
+    assert 'href="/live/admins"' in admin.get("/live/public").text
+    for room, status in (("admins", 403), ("premium", 403), ("nowhere", 404)):
+        assert member.get(f"/live/{room}").status_code == status
+        assert member.submit(f"/live/{room}", {"message": "in"}).status_code == status
+        assert member.get(f"/live/{room}/1").status_code == status
+
+
+def test_member_who_is_banned_everywhere_is_told_so(app: Flask, ada: User) -> None:
+    within(app, chat.ban, ada.ref, None, None, "enough", Actor())
+    browser = Browser(app, ada)
+    assert "An admin has closed the rooms to you" in browser.get("/live").text
+    assert browser.get("/live/public").status_code == 403
+
+
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_room_shows_what_was_said_escaped_and_is_kept_by_nobody(app: Flask, ada: User, bob: User) -> None:
+    say(Browser(app, ada), f"**bold** {HOSTILE}")
+    answer = Browser(app, bob).get("/live/public")
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert "<svg onload" not in answer.text
+    assert "{{7*7}}" in answer.text
+    assert bodies(answer.text)[0].startswith("<strong>bold</strong> ")
+    assert '<div class="log" role="log" aria-label="Messages" tabindex="0"' in answer.text
+
+
+def test_older_messages_are_paged_by_number_without_gap_or_repetition(settings: Settings, migrated_file: Path) -> None:
+    copy_database(migrated_file, settings)
+    app = create_app(with_settings(settings, limit_chat="1000/minute", limit_account="1000/minute"))
+    browser = Browser(app, person(app, "ada@church.example"))
+    said = [f"n{number}" for number in range(110)]
+    for text in said:
+        say(browser, text)
+    found: list[str] = []
+    query: str | None = ""
+    while query is not None:
+        page = browser.get(f"/live/public{query}").text
+        assert ("data-live" in page) == ("data-composer" in page) == (query == "")
+        found = bodies(page) + found
+        older = re.search(r'<p class="log-older"><a href="(\?before=\d+)"', page)
+        query = older[1] if older else None
+    assert found == said
+    for wrong in ("-1", "x", "٣", "1" * 19):
+        assert browser.get(f"/live/public?before={wrong}").status_code == 400
+
+
+# -- speaking -------------------------------------------------------------------------------------------------------
+
+
+def test_form_sent_twice_is_said_once(app: Flask, ada: User) -> None:
+    browser = Browser(app, ada)
+    shown = re.search(r'name="client_id" value="(\w+)"', browser.get("/live/public").text)
+    assert shown is not None
+    assert say(browser, "hello", client_id=shown[1]) == say(browser, "hello", client_id=shown[1]) == 1
+    assert bodies(browser.get("/live/public").text) == ["hello"]
+    assert shown[1] not in browser.get("/live/public").text  # the next one has a name of its own
+
+
+def test_text_that_is_not_taken_stands_in_the_form_again_with_the_reason(app: Flask, ada: User) -> None:
+    browser = Browser(app, ada)
+    answer = browser.submit("/live/public", {"message": f"{HOSTILE}{'x' * 4000}"})
+    assert answer.status_code == 422
+    assert "<title>Error: " in answer.text
+    assert "at most 4000 characters" in answer.text
+    assert "&#34;&gt;&lt;svg onload=x&gt;{{7*7}}&lt;/pre&gt;xxx" in answer.text
+    assert browser.submit("/live/public", {"message": " "}).status_code == 422
+    assert browser.post_json("/live/public", {"message": 5}).status_code == 400
+
+
+def test_who_says_a_lot_is_told_when_to_go_on_and_loses_nothing(settings: Settings, migrated_file: Path) -> None:
+    copy_database(migrated_file, settings)
+    app = create_app(with_settings(settings, limit_chat="1/minute"))
+    browser = Browser(app, person(app, "ada@church.example"))
+    say(browser, "first")
+    answer = browser.submit("/live/public", {"message": "second", "client_id": "kept"})
+    assert answer.status_code == 429
+    assert f"Send it again in {answer.headers['Retry-After']} seconds." in answer.text
+    assert ">second</textarea>" in answer.text
+    assert 'name="client_id" value="kept"' in answer.text
+    problem = browser.post_json("/live/public", {"message": "second"}, headers=JSON)
+    assert (problem.status_code, problem.content_type) == (429, "application/problem+json")
+
+
+def test_muted_member_reads_why_in_place_of_the_form(app: Flask, ada: User) -> None:
+    within(app, chat.mute, ada.ref, "public", None, "enough", Actor())
+    browser = Browser(app, ada)
+    answer = browser.submit("/live/public", {"message": "but"})
+    assert answer.status_code == 403
+    assert "An admin has muted you here. You can read on." in answer.text
+    assert bodies(browser.get("/live/public").text) == []
+
+
+# -- one message ----------------------------------------------------------------------------------------------------
+
+
+def test_author_mends_and_deletes_what_they_said(app: Flask, ada: User) -> None:
+    browser = Browser(app, ada)
+    address = f"/live/public/{say(browser, 'frist')}"
+    page = browser.get(address).text
+    assert ">frist</textarea>" in page
+    assert f'action="{address}/report"' not in page
+    assert browser.submit(f"{address}/edit", {"message": ""}).status_code == 422
+    assert "The message is changed." in follow(browser, browser.submit(f"{address}/edit", {"message": "first"}))
+    page = browser.get("/live/public").text
+    assert bodies(page) == ["first"]
+    assert '<span class="message-edited">edited</span>' in page
+    assert "The message is deleted." in follow(browser, browser.submit(f"{address}/delete"))
+    assert bodies(browser.get("/live/public").text) == []
+    assert browser.get(address).status_code == 404
+
+
+def test_others_report_it_and_change_nothing(app: Flask, ada: User, bob: User) -> None:
+    address = f"/live/public/{say(Browser(app, ada), 'mine')}"
+    browser = Browser(app, bob)
+    page = browser.get(address).text
+    assert [way for way in ("edit", "delete", "report") if f'action="{address}/{way}"' in page] == ["report"]
+    assert "/admin/" not in page
+    for way in ("edit", "delete"):
+        assert browser.submit(f"{address}/{way}", {"message": "yours"}).status_code == 403
+    wrong = browser.submit(f"{address}/report", {"reason": "x" * 501})
+    assert wrong.status_code == 422
+    assert f'action="{address}/report"' in wrong.text
+    assert "Somebody will look at it." in follow(browser, browser.submit(f"{address}/report", {"reason": "rude"}))
+    assert within(app, chat.open_reports) == 1
+    assert bodies(browser.get("/live/public").text) == ["mine"]
+
+
+def test_program_speaks_reads_mends_and_deletes_as_json(app: Flask, ada: User, bob: User) -> None:
+    browser = Browser(app, ada)
+    said = browser.post_json("/live/public", {"message": "*hi*", "client_id": "p-1"}, headers=JSON)
+    assert said.status_code == 201
+    assert (said.json["id"], said.json["html"], said.json["client_id"]) == (1, "<em>hi</em>", "p-1")
+    assert browser.post_json("/live/public/1/edit", {"message": "ho"}, headers=JSON).json["changed"] == 2
+    room = browser.get("/live/public", headers=JSON).json
+    assert (room["cursor"], room["older"], [message["text"] for message in room["messages"]]) == (2, None, ["ho"])
+    assert browser.get("/live/public/1", headers=JSON).json["text"] == "ho"
+    assert room["messages"][0]["client_id"] == "p-1"
+    for address in ("/live/public", "/live/public/1"):
+        assert "p-1" not in Browser(app, bob).get(address, headers=JSON).text
+    assert browser.post_json("/live/public/1/delete", headers=JSON).status_code == 200
+    assert browser.get("/live/public/1", headers=JSON).status_code == 404
