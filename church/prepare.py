@@ -39,8 +39,17 @@ def prepare(settings: Settings) -> Flask | None:
     migrations.migrate(settings)
     app = create_app(settings)
     index(app)
+    _queue_demo(app)
     stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head()}))
     return app
+
+
+def _queue_demo(app: Flask) -> None:
+    """Have the work process bring in the film that a new site begins with."""
+    from church.services import video_demo  # noqa: PLC0415 - a second start does without it
+
+    with app.app_context():
+        video_demo.queue_demo()
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:

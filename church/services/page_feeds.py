@@ -37,7 +37,7 @@ class Place:
 
 
 def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
-    """The feed of ``entries``, newest first, and ``places``. Of a page that is not public there is its summary alone."""
+    """The feed of ``entries``, newest first, and ``places``. A page that is not public is there by its summary."""
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
     _text(feed, "id", f"{origin}/")
     _text(feed, "title", site_name)

@@ -12,6 +12,7 @@ from church.services.video_adding import add
 from church.services.video_admin import admin_listing, admin_view, delete, edit, import_key, named, retry
 from church.services.video_captions import add_caption, remove_caption
 from church.services.video_chapters import chapters_text, parse_chapters, set_chapters
+from church.services.video_demo import queue_demo
 from church.services.video_errors import (
     ImportFailedError,
     NoRoomError,
@@ -91,6 +92,7 @@ __all__ = [
     "parse_chapters",
     "playable",
     "push",
+    "queue_demo",
     "remove_caption",
     "retry",
     "save_position",

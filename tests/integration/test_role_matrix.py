@@ -31,13 +31,20 @@ STAND_INS = {
     "mail_id": "1",
     "event_id": "1",
     "grant_id": "1",
+    "name": "poster.jpg",
+    "language": "en",
     "room": "public",
     "number": "1",
     "report_id": "1",
     "sanction_id": "1",
 }
 
-MACHINES = {"/stripe/webhook"}
+MACHINES = {
+    "/api/telemetry/alerts",
+    "/api/telemetry/deployment",
+    "/api/telemetry/incident",
+    "/stripe/webhook",
+}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 FILLED_IN = {
     "email": "eve@church.example",
@@ -81,6 +88,23 @@ TABLE = """
 /admin/membership/grants/<grant_id>/revoke  POST  401 403 403 404
 /admin/membership/ledger           GET   401 403 403 200
 /admin/membership/ledger.csv       GET   401 403 403 200
+/admin/video-uploads               POST  401 403 403 422
+/admin/video-uploads/<ref>         GET   401 403 403 404
+/admin/video-uploads/<ref>         PATCH 401 403 403 415
+/admin/video-uploads/<ref>/give-up POST  401 403 403 404
+/admin/videos                      GET   401 403 403 200
+/admin/videos/<ref>                GET   401 403 403 404
+/admin/videos/<ref>                POST  401 403 403 422
+/admin/videos/<ref>/captions       POST  401 403 403 422
+/admin/videos/<ref>/captions/<language>/delete  POST  401 403 403 404
+/admin/videos/<ref>/chapters       POST  401 403 403 404
+/admin/videos/<ref>/delete         POST  401 403 403 404
+/admin/videos/<ref>/retry          POST  401 403 403 404
+/admin/videos/new                  GET   401 403 403 200
+/admin/videos/new                  POST  401 403 403 422
+/api/telemetry/alerts              POST  422 422 422 422
+/api/telemetry/deployment          POST  422 422 422 422
+/api/telemetry/incident            POST  422 422 422 422
 /auth/account                      GET   401 200 200 200
 /auth/account                      POST  401 422 422 422
 /auth/account/email                POST  401 422 422 422
@@ -111,6 +135,7 @@ TABLE = """
 /auth/verify/<token>               GET   400 400 400 400
 /auth/verify/<token>               POST  400 400 400 400
 /auth/verify/resend                POST  401 202 202 202
+/dora                              GET   401 403 403 200
 /feed.xml                          GET   200 200 200 200
 /health                            GET   200 200 200 200
 /live                              GET   200 200 200 200
@@ -137,6 +162,13 @@ TABLE = """
 /stripe/pricing                    GET   200 200 200 200
 /stripe/success                    GET   401 404 404 404
 /stripe/webhook                    POST  400 400 400 400
+/video/                            GET   200 200 200 200
+/video/<slug>                      GET   404 404 404 404
+/video/access/<slug>               GET   404 404 404 404
+/video/assets/<slug>/<name>        GET   404 404 404 404
+/video/progress/<slug>             POST  401 403 422 422
+/video/settings/resume             POST  401 403 200 200
+/video/stream/<slug>               GET   404 404 404 404
 """
 
 

@@ -49,6 +49,11 @@ OPEN = {
     "/stripe/pricing",
     "/stripe/cancel",
     "/stripe/webhook",
+    "/video/",
+    "/video/<slug>",
+    "/video/access/<slug>",
+    "/video/assets/<slug>/<name>",
+    "/video/stream/<slug>",
 }
 
 

@@ -27,9 +27,8 @@ def video_caption(ref: str) -> Response:
     try:
         sent.check()
         file = request.files.get("file")
-        if file is None:
-            raise FieldErrors({"file": "Choose a WebVTT file."})
-        library.add_caption(ref, language, label, file.read(), actor(), default=sent.flag("is_default"))
+        data = file.read() if file is not None else b""
+        library.add_caption(ref, language, label, data, actor(), default=sent.flag("is_default"))
     except FieldErrors as error:
         if wants_json():
             raise
