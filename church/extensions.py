@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask_compress import Compress
+from flask_sock import Sock
 from flask_wtf import CSRFProtect
 
 from church.database import Database
@@ -10,10 +11,11 @@ from church.limits import limiter
 from church.store import Store
 from church.telemetry import Telemetry
 
-__all__ = ["compress", "csrf", "db", "limiter", "store", "telemetry"]
+__all__ = ["compress", "csrf", "db", "limiter", "sock", "store", "telemetry"]
 
 db = Database()
 store = Store()
 csrf = CSRFProtect()
 compress = Compress()
+sock = Sock()
 telemetry = Telemetry()

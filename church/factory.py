@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import access, assets, csrf, errors, headers, identity, intake, limits, state
+from church import access, assets, csrf, errors, headers, identity, intake, limits, sockets, state
 from church.blueprints import admin, auth, delivery, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
@@ -35,6 +35,7 @@ def build(settings: Settings | None = None) -> Flask:
     identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)
+    sockets.init_app(app)
     for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, delivery.bp):
         app.register_blueprint(blueprint)
     access.init_app(app)

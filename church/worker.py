@@ -95,12 +95,13 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
-        from church import config, headers, telemetry  # noqa: PLC0415 - only after the fork
+        from church import config, headers, sockets, telemetry  # noqa: PLC0415 - only after the fork
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
         telemetry.start_process(settings, "web")
         self._end = telemetry.end_process
+        self._end_live = sockets.close_all
         self._refuse = telemetry.track_refused
         self._headers = headers.of_every_answer(settings)
         super().load_wsgi()
@@ -112,7 +113,14 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             super().run()
         finally:
+            self._end_live()
             self._end()
+
+    def notify(self) -> None:
+        """Tell the master that this worker lives; live connections hear first that it is about to end."""
+        super().notify()
+        if not self.alive:
+            self._end_live()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection, which sends files without reading them; one that is encrypted here has to read."""

@@ -31,14 +31,15 @@ SECURITY_EVENTS = {
     "role_probe": "medium",
     "csrf_refused": "medium",
     "webhook_forged": "high",
+    "video_token_forged": "medium",
 }
 """Each event with the severity that it is told with."""
 SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
-SOURCES = threats.SOURCES - {"websocket"}  # there are no live messages to scan yet
+SOURCES = threats.SOURCES
 LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if name.startswith("limit_"))
 ACCESS_LEVELS = ("public", "members", "premium")
-CONTENT_TYPES = ("page",)
-CONTENT_OUTCOMES = ("granted", "teaser", "not_found")
+CONTENT_TYPES = ("page", "video")
+CONTENT_OUTCOMES = ("granted", "teaser", "denied", "not_found")
 AUTH_TYPES = ("registration", "login", "logout", "token", "reset", "websocket")
 AUTH_OUTCOMES = (
     "success",
@@ -48,7 +49,7 @@ AUTH_OUTCOMES = (
     "failed_throttled",
     "failed_error",
 )
-AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token"}
+AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token", "live": "websocket"}
 """The limits whose refusals are attempts of that type, whatever was asked for."""
 LIMIT_EVENTS = {"login": "login_throttled", "login_account": "login_throttled"}
 """The security event of a limit's refusal, where it is more than ``rate_limit_exceeded``."""

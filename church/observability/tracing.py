@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
 from opentelemetry.sdk.resources import Resource
@@ -209,6 +211,16 @@ class Tracing:
         parent = propagate.extract(carrier) if carrier else None
         return self.tracer.start_as_current_span(name, context=parent, attributes=attributes)
 
+    @contextmanager
+    def linked(
+        self, name: str, opened_by: tuple[str, str] | None, attributes: dict[str, str]
+    ) -> Iterator[tuple[str, str] | None]:
+        """A trace of its own, linked to the span (trace, span) that it came of; gives its ids if it is sampled."""
+        links = [trace.Link(_span_context(*opened_by))] if opened_by is not None else None
+        with self.tracer.start_as_current_span(name, Context(), links=links, attributes=attributes) as span:
+            found = span.get_span_context()
+            yield (f"{found.trace_id:032x}", f"{found.span_id:016x}") if span.is_recording() else None
+
     def note(self, event: str, facts: dict[str, str]) -> None:
         """An event on the span under way."""
         trace.get_current_span().add_event(event, facts)
@@ -223,6 +235,10 @@ class Tracing:
     def stop(self, timeout_ms: int = 2000) -> None:
         """Send what is queued, waiting no longer than ``timeout_ms``."""
         self.processor.force_flush(timeout_ms)
+
+
+def _span_context(trace_id: str, span_id: str) -> trace.SpanContext:
+    return trace.SpanContext(int(trace_id, 16), int(span_id, 16), False, trace.TraceFlags(trace.TraceFlags.SAMPLED))
 
 
 def _remote_parent(environ: WSGIEnvironment) -> trace.SpanContext | None:

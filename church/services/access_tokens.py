@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import jwt
 
@@ -36,6 +37,14 @@ class AccessToken:
 
     token: str
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A good token as it was shown: whose it is, and until when (seconds since 1970)."""
+
+    signed_in: SignedIn
+    until: float
 
 
 def issue(signed_in: SignedIn) -> AccessToken:
@@ -65,13 +74,20 @@ def who(token: str) -> SignedIn | None:
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
+    found = shown(token)
+    return found.signed_in if found is not None else None
+
+
+def shown(token: str) -> Shown | None:
+    """The same with its end, for what lasts longer than a request."""
     claims = _claims(token)
     if claims is None or not isinstance(claims["sid"], str):
         return None
-    return sessions.load_ref(claims["sid"], claims["sub"])
+    found = sessions.load_ref(claims["sid"], claims["sub"])
+    return Shown(found, float(claims["exp"]) + _LEEWAY) if found is not None else None
 
 
-def _claims(token: str) -> dict[str, str] | None:
+def _claims(token: str) -> dict[str, Any] | None:
     """What a token of ours says, while it is good. PyJWT looks at the signature first and at the claims after it."""
     site = settings()
     try:
@@ -80,7 +96,7 @@ def _claims(token: str) -> dict[str, str] | None:
         key = _keys(site.secret_keys).get(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
             raise jwt.InvalidSignatureError
-        found: dict[str, str] = jwt.decode(
+        found: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=[_ALGORITHM],

@@ -43,9 +43,9 @@ class Connection:
         "_reader",
         "_sock",
         "_watcher",
+        "address",
         "busy",
         "cookie",
-        "echoed",
         "handshake",
         "heard",
         "inbox",
@@ -58,7 +58,7 @@ class Connection:
         "until",
     )
 
-    def __init__(self, hub: Hub, fd: int, handshake: Handshake) -> None:
+    def __init__(self, hub: Hub, fd: int, address: str, handshake: Handshake, cookie: tuple[str, str] | None) -> None:
         self._hub = hub
         self._sock = RawSocket(fileno=fd)
         self._sock.setblocking(False)
@@ -70,12 +70,14 @@ class Connection:
         self._ended = False
         self._budget, self._budget_at = _BURST, time.monotonic()
         self._watcher: Any = gevent.get_hub().loop.io(fd, _READ)
+        self.address = address
+        """As it is counted; see ``limits.client``."""
         self.handshake = handshake
         self.since = time.monotonic()
         self.signed_in: SignedIn | None = None
         self.until: float | None = None
         """Seconds since 1970 at which the token that was shown ends; None for a sign-in by cookie."""
-        self.cookie: tuple[str, str] | None = None
+        self.cookie = cookie
         """Sign-in and account whose cookie came with the handshake."""
         self.rooms: tuple[str, ...] = ()
         self.inbox: deque[str] | None = None
@@ -83,8 +85,6 @@ class Connection:
         self.heard = True
         self.missed = 0
         self.spoke = 0
-        self.echoed = ""
-        """The ``client_id`` of its own message that it was told of last."""
         self.typed_at = 0.0
 
     def __repr__(self) -> str:
@@ -106,7 +106,7 @@ class Connection:
         if early:
             self._take(early)
 
-    # -- out ----------------------------------------------------------------------------------------------------------
+    # -- out -----------------------------------------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> bool:
         """Send a frame, or queue it where the kernel takes no more; whether the client may still get it."""
@@ -158,7 +158,7 @@ class Connection:
         """Whether the client has yet to take what was sent."""
         return self._outbox is not None
 
-    # -- in -----------------------------------------------------------------------------------------------------------
+    # -- in ------------------------------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
         try:
@@ -209,7 +209,7 @@ class Connection:
                 raise FrameError(frames.POLICY, "too much at once")
         self._budget -= cost
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, code: int, reason: str, outcome: str) -> None:
         """Say why, and end: the socket is gone when the client has answered, or a second later."""

@@ -1,0 +1,100 @@
+"""Who is in a room, on any worker: each tells the others whom it has, and what is not renewed is forgotten."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from church.sockets import relay, words
+
+if TYPE_CHECKING:
+    from church.sockets.connection import Connection
+    from church.sockets.hub import Hub
+
+_RENEWED = 10.0  # seconds after which a worker says all of it again
+_FORGOTTEN = 30.0  # after which one that says nothing is gone, however it ended
+_SHOWN = 100  # names in a frame; the count is of all
+_PAUSE = 1.0  # seconds between frames of one room, and a second more for each hundred who are there
+
+People = dict[str, dict[str, Any]]
+"""Persons, as frames have them, by their refs."""
+
+
+class Presence:
+    """The people of each room: those of this worker are its connections, those of others what they said last."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._others: dict[str, tuple[float, dict[str, People]]] = {}
+        self._said: dict[str, frozenset[str]] = {}
+        self._said_at = 0.0
+        self._shown: dict[str, frozenset[str]] = {}
+        self._shown_at: dict[str, float] = {}
+
+    def renew(self) -> None:
+        """Say all of it again soon: others may not have heard it."""
+        self._said_at = 0.0
+
+    def hear(self, line: str) -> None:
+        """Another worker says whom it has. Raises what unreadable JSON does."""
+        facts = json.loads(line)
+        if facts["worker"] != self._hub.relay.worker:
+            rooms = {room: {one["ref"]: one for one in people} for room, people in facts["rooms"].items()}
+            self._others[facts["worker"]] = (time.monotonic(), rooms)
+
+    def turn(self) -> None:
+        """Tell what has changed: the other workers whom this one has, the clients here who is there."""
+        own = {room: self._own(room) for room in self._hub.rooms.feeds}
+        self._tell_workers(own)
+        now = time.monotonic()
+        self._others = {name: known for name, known in self._others.items() if now - known[0] < _FORGOTTEN}
+        for room, people in own.items():
+            self._tell_clients(room, self._with_others(room, people), now)
+        for room in self._shown.keys() - own.keys():
+            del self._shown[room], self._shown_at[room]
+
+    def show(self, connection: Connection, room: str) -> None:
+        """Tell one client who is in a room."""
+        self._hub.say(connection, "presence", _frame(room, self._with_others(room, self._own(room))))
+
+    def farewell(self) -> None:
+        """This worker has nobody any more."""
+        with self._hub.app.app_context():
+            self._hub.relay.publish(relay.PRESENCE, {"rooms": {}})
+
+    def _own(self, room: str) -> People:
+        feed = self._hub.rooms.feeds.get(room)
+        here = (one.signed_in for one in feed.members) if feed is not None else ()
+        return {one.ref: words.person(one.ref, one.name, is_admin=one.is_admin) for one in here if one is not None}
+
+    def _with_others(self, room: str, own: People) -> People:
+        found: People = {}
+        for _, rooms in self._others.values():
+            found.update(rooms.get(room, {}))
+        return found | own
+
+    def _tell_workers(self, own: dict[str, People]) -> None:
+        said = {room: frozenset(people) for room, people in own.items()}
+        if said == self._said and time.monotonic() - self._said_at < _RENEWED:
+            return
+        self._said, self._said_at = said, time.monotonic()
+        rooms = {room: list(people.values()) for room, people in own.items()}
+        self._hub.relay.publish(relay.PRESENCE, {"rooms": rooms})
+
+    def _tell_clients(self, room: str, people: People, now: float) -> None:
+        """A full room is told less often, so that a thousand who come at once do not cost a million names."""
+        refs = frozenset(people)
+        due = self._shown_at.get(room, 0.0) + _PAUSE + len(refs) / 100
+        feed = self._hub.rooms.feeds.get(room)
+        if refs == self._shown.get(room) or now < due or feed is None:
+            return
+        self._shown[room], self._shown_at[room] = refs, now
+        gevent.spawn(feed.tell, "presence", _frame(room, people))
+
+
+def _frame(room: str, people: People) -> bytes:
+    shown = sorted(people.values(), key=lambda one: str(one["name"]).casefold())[:_SHOWN]
+    return words.presence(room, shown, len(people))
