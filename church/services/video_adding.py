@@ -6,7 +6,7 @@ import logging
 import secrets
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +17,7 @@ from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Video
 from church.models.base import utc_now
+from church.offhub import off_hub
 from church.services import audit, video_files
 from church.services.audit import Actor
 from church.services.video_admin import checked, queue_import
@@ -44,12 +45,12 @@ def add(file: Path, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
         return take(stream, file.name, draft, actor, delay)
 
 
-def take(stream: BinaryIO, name: str, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
+def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
     """Take in what ``stream`` gives, as ``add`` does a file."""
     draft, most, ref = checked(draft), settings().video_max_bytes, secrets.token_hex(8)
     source = video_files.source_of(settings(), ref)
     try:
-        size = wanted_size(video_files.keep(stream, source, most))
+        size = wanted_size(off_hub(video_files.keep, stream, source, most))
         arrive(ref, name, size, draft, actor, delay)
     except BaseException:
         source.unlink(missing_ok=True)

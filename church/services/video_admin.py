@@ -39,20 +39,20 @@ def admin_listing(state: VideoState | None = None, before_ref: str | None = None
     if before_ref is not None:
         wanted = wanted.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
     with db.read() as session:
-        return [video_rows.admin_view(session, settings(), video) for video in session.scalars(wanted)]
+        return video_rows.admin_views(session, settings(), session.scalars(wanted).all())
 
 
 def admin_view(ref: str) -> AdminVideo:
     """One video, in whatever state. Raises UnknownVideoError."""
     with db.read() as session:
-        return video_rows.admin_view(session, settings(), video_rows.by_ref(session, ref))
+        return video_rows.admin_views(session, settings(), [video_rows.by_ref(session, ref)])[0]
 
 
 def named(which: str) -> AdminVideo | None:
     """The video of an address or a ref."""
     with db.read() as session:
         video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
-        return video_rows.admin_view(session, settings(), video) if video is not None else None
+        return video_rows.admin_views(session, settings(), [video])[0] if video is not None else None
 
 
 def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:

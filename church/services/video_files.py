@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from church.config import Settings
 from church.folders import make_private
@@ -48,7 +48,7 @@ def want_room(settings: Settings, wanted: int) -> None:
         raise NoRoomError
 
 
-def keep(stream: BinaryIO, target: Path, most: int) -> int:
+def keep(stream: IO[bytes], target: Path, most: int) -> int:
     """Write what ``stream`` gives to ``target``, onto the disk; how many bytes. Beyond ``most`` it stops, one over."""
     written = 0
     with target.open("wb") as file:
@@ -69,7 +69,7 @@ def write_aside(target: Path, data: bytes) -> None:
     sync_folder(target.parent)
 
 
-def sync(file: BinaryIO) -> None:
+def sync(file: IO[bytes]) -> None:
     """Have what was written to ``file`` on the disk."""
     file.flush()
     os.fsync(file.fileno())

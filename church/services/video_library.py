@@ -58,8 +58,8 @@ def watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
         inside: dict[str, Any] = {}
         if facts["open"]:
             inside = {
-                "qualities": tuple(one.quality for one in video_rows.renditions(session, settings(), video)),
-                "captions": video_rows.captions(session, settings(), video),
+                "qualities": tuple(one.quality for one in video_rows.renditions(session, settings(), video)[video.id]),
+                "captions": video_rows.captions(session, settings(), video)[video.id],
                 "chapters": video_rows.chapters(video),
                 "has_thumbs": video.has_thumbs,
             }
@@ -83,7 +83,7 @@ def playable(slug: str) -> Playable:
     """
     with db.read() as session:
         video = video_rows.ready(session, slug)
-        renditions = video_rows.renditions(session, settings(), video)
+        renditions = video_rows.renditions(session, settings(), video)[video.id]
     return Playable(
         id=video.id,
         ref=video.ref,
@@ -103,7 +103,7 @@ def asset(slug: str, name: str, reader: Reader) -> Path:
     with db.read() as session:
         video = video_rows.ready(session, slug)
         there = {POSTER: video.has_poster, SPRITE: video.has_thumbs, THUMBS: video.has_thumbs}
-        there |= {caption.path.name: True for caption in video_rows.captions(session, settings(), video)}
+        there |= {caption.path.name: True for caption in video_rows.captions(session, settings(), video)[video.id]}
     if not there.get(name):
         raise UnknownVideoError
     if name != POSTER and not may_read(video.access_level, reader):

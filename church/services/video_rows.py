@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -38,24 +38,30 @@ def ready(session: Session, slug: str) -> Video:
     return video
 
 
-def renditions(session: Session, settings: Settings, video: Video) -> tuple[RenditionView, ...]:
-    """The files of ``video`` that can be streamed, the best first."""
-    folder = folder_of(settings, video.ref)
-    query = select(Rendition).where(Rendition.video_id == video.id).order_by(Rendition.bytes.desc(), Rendition.id)
-    return tuple(
-        RenditionView(
-            quality=row.quality, file=row.file, path=folder / row.file, bytes=row.bytes, width=row.width,
-            height=row.height, bitrate=row.bitrate, etag=row.etag, in_bucket=row.in_bucket,
-        )
-        for row in session.scalars(query)
-    )  # fmt: skip
+def renditions(session: Session, settings: Settings, *videos: Video) -> dict[int, tuple[RenditionView, ...]]:
+    """The files of ``videos`` that can be streamed, by the number of the video, the best first."""
+    folders = {video.id: folder_of(settings, video.ref) for video in videos}
+    query = select(Rendition).where(Rendition.video_id.in_(folders))
+    found: dict[int, list[RenditionView]] = {number: [] for number in folders}
+    for row in session.scalars(query.order_by(Rendition.height.desc(), Rendition.id)):
+        found[row.video_id].append(
+            RenditionView(
+                quality=row.quality, file=row.file, path=folders[row.video_id] / row.file, bytes=row.bytes,
+                width=row.width, height=row.height, bitrate=row.bitrate, etag=row.etag, in_bucket=row.in_bucket,
+            )
+        )  # fmt: skip
+    return {number: tuple(views) for number, views in found.items()}
 
 
-def captions(session: Session, settings: Settings, video: Video) -> tuple[CaptionView, ...]:
-    """The captions of ``video``, by language."""
-    folder = folder_of(settings, video.ref)
-    query = select(Caption).where(Caption.video_id == video.id).order_by(Caption.language)
-    return tuple(CaptionView(c.language, c.label, c.is_default, folder / c.file) for c in session.scalars(query))
+def captions(session: Session, settings: Settings, *videos: Video) -> dict[int, tuple[CaptionView, ...]]:
+    """The captions of ``videos``, by the number of the video and then by language."""
+    folders = {video.id: folder_of(settings, video.ref) for video in videos}
+    query = select(Caption).where(Caption.video_id.in_(folders)).order_by(Caption.language)
+    found: dict[int, list[CaptionView]] = {number: [] for number in folders}
+    for row in session.scalars(query):
+        view = CaptionView(row.language, row.label, row.is_default, folders[row.video_id] / row.file)
+        found[row.video_id].append(view)
+    return {number: tuple(views) for number, views in found.items()}
 
 
 def chapters(video: Video) -> tuple[Chapter, ...]:
@@ -90,8 +96,13 @@ def cards(videos: Iterable[Video], reader: Reader, watched: Mapping[int, Watched
     return tuple(card(video, reader, watched.get(video.id)) for video in videos)
 
 
-def admin_view(session: Session, settings: Settings, video: Video) -> AdminVideo:
-    """All of ``video`` for an admin."""
+def admin_views(session: Session, settings: Settings, videos: Sequence[Video]) -> list[AdminVideo]:
+    """All of ``videos`` for an admin, in two reads however many they are."""
+    files, texts = renditions(session, settings, *videos), captions(session, settings, *videos)
+    return [_admin_view(video, files[video.id], texts[video.id]) for video in videos]
+
+
+def _admin_view(video: Video, files: tuple[RenditionView, ...], texts: tuple[CaptionView, ...]) -> AdminVideo:
     state = VideoState(video.state)
     return AdminVideo(
         ref=video.ref, slug=video.slug, title=video.title, description=video.description, access=video.access_level,
@@ -99,6 +110,6 @@ def admin_view(session: Session, settings: Settings, video: Video) -> AdminVideo
         missing=_MISSING if video.plain and state is VideoState.READY else (),
         source_name=video.source_name, source_bytes=video.source_bytes, duration_ms=video.duration_ms,
         width=video.width, height=video.height, has_poster=video.has_poster, has_thumbs=video.has_thumbs,
-        renditions=renditions(session, settings, video), captions=captions(session, settings, video),
-        chapters=chapters(video), created_at=video.created_at, published_at=video.published_at,
+        renditions=files, captions=texts, chapters=chapters(video), created_at=video.created_at,
+        published_at=video.published_at,
     )  # fmt: skip

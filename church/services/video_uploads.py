@@ -10,7 +10,7 @@ import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -101,7 +101,7 @@ def give_up(ref: str, user_id: int) -> None:
     off_hub(_unlink, video_files.source_of(settings(), ref))
 
 
-def take_whole(name: str, stream: BinaryIO, draft: Draft, actor: Actor) -> AdminVideo:
+def take_whole(name: str, stream: IO[bytes], draft: Draft, actor: Actor) -> AdminVideo:
     """Take in a small video that came in one form, for a browser without JavaScript. Raises as ``add`` does."""
     return admin_view(video_adding.take(stream, name, draft, actor))
 
