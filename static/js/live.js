@@ -46,7 +46,7 @@ async function begin(root) {
     typing: (frame) => frame.room === room && people.writes(frame.from),
     notification: (frame) => people.notify(frame),
     error(frame) {
-      if (frame.retry_after) composer.wait(frame.retry_after);
+      if (frame.code === "rate_limited") composer.wait(frame.retry_after);
       if (frame.client_id) log.fail(frame.client_id, frame.detail, again, discard);
     },
   };
@@ -57,7 +57,9 @@ async function begin(root) {
     state(is, detail) {
       state(is, detail);
       if (is !== "live") people.gone();
-      if (is === "over") composer.shut();
+      if (is !== "over") return;
+      composer.shut();
+      log.giveUp(ENDED[detail]);
     },
   });
 }

@@ -81,6 +81,7 @@ export class Log {
       if (Number(known.dataset.changed) < frame.changed) known.replaceWith(elementOf(frame));
       return false;
     }
+    if (frame.deleted) return false; // said and gone while nobody looked
     const first = this.list.querySelector("[data-id]");
     if (!this.older.parentElement.hidden && first && frame.id < Number(first.dataset.id)) return false; // on an older page
     this.place(elementOf(frame), this.after(frame.id));
@@ -153,6 +154,14 @@ export class Log {
     }
     waiting.item.querySelector(".message-fate").replaceWith(fate);
     waiting.failed = true;
+  }
+
+  /** Nothing more is sent from this page: what was on its way says so, and can be copied. */
+  giveUp(words) {
+    for (const { item } of this.waiting.values()) {
+      item.className = "message message-failed";
+      item.querySelector(".message-fate").replaceWith(made("p", "message-fate", `Not sent. ${words}`));
+    }
   }
 
   retry(clientId) {

@@ -8,6 +8,8 @@ const STAYS = 15_000; // milliseconds after which a connection counts as a good 
 const SIGNED_OUT = 4401;
 const CLOSED_TO_YOU = 4403;
 const TOO_MANY = 4429;
+const NOT_NOW = 1013;
+const SHUT = new Set(["forbidden", "banned", "unknown_room"]);
 
 /**
  * A line that is kept up. `on` has: frame(object), state("connecting" | "live" | "waiting" | "over", detail), and
@@ -43,9 +45,9 @@ export class Line {
     const say = (answer) => this.socket.send(JSON.stringify(answer));
     if (frame.type === "welcome") say({ type: "auth" });
     else if (frame.type === "auth_success") say({ type: "history", room: this.room, after: this.on.cursor() });
-    else if (frame.type === "auth_failed") this.end(SIGNED_OUT);
     else if (frame.type === "room_joined" && frame.room === this.room) this.enter();
-    if (!(frame.type === "error" && frame.room === this.room && this.shuts(frame))) this.on.frame(frame);
+    else if (frame.type === "error" && !this.joined) return this.refused(frame);
+    this.on.frame(frame);
   }
 
   enter() {
@@ -54,11 +56,11 @@ export class Line {
     this.on.state("live");
   }
 
-  /** Whether an error says that the room is no longer open: then there is nothing to come back to. */
-  shuts(frame) {
-    if (frame.code !== "forbidden" || frame.client_id) return false;
-    this.end(CLOSED_TO_YOU);
-    return true;
+  /** The room did not open: for good, or for now. */
+  refused(frame) {
+    if (SHUT.has(frame.code)) return this.end(CLOSED_TO_YOU);
+    this.socket.close();
+    this.lost(NOT_NOW);
   }
 
   lost(code) {
