@@ -6,6 +6,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church import limits, telemetry
+from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import ChatMessage
 from church.models.base import utc_now
@@ -98,5 +99,5 @@ def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> Messa
     with db.read() as session:
         found = chat_reading.by_client_id(session, room_id, signed_in.user_id, client_id)
     if found is None:  # its author's account was emptied since
-        raise NotYoursError
+        raise UnauthorizedError
     return found
