@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from sqlalchemy import CursorResult, select, update
 
 from church import jobs
 from church.config import settings
+from church.database import after_commit
 from church.errors import UnavailableError
 from church.extensions import db
 from church.models import Rendition, Video
 from church.models.base import utc_now
 from church.models.video import VideoState
+from church.services import notices
 
 PUSH = "videos.push"
 _LONGEST_REASON = 500
@@ -82,7 +85,9 @@ def finish(ref: str, made: Made) -> bool:
         video.state, video.progress, video.reason = VideoState.READY.value, 100, None
         video.duration_ms, video.width, video.height = made.duration_ms, made.width, made.height
         video.plain, video.has_poster, video.has_thumbs = made.plain, bool(made.pictures), bool(made.pictures)
-        video.published_at = video.published_at or now
+        if video.published_at is None:
+            video.published_at = now
+            after_commit(session, partial(notices.new_video, video.slug, video.title))
         session.add_all(Rendition(video_id=video.id, **vars(file)) for file in made.files)
         if settings().video_offload == "s3":
             jobs.enqueue(session, PUSH, {"ref": ref}, unique_key=f"{PUSH}:{ref}", max_attempts=20)

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
-from church.models import User
+from church.models import User, Video
 from church.models.base import utc_now
-from church.services import billing, notices
+from church.services import billing, notices, video_import_rows
 from church.services.audit import Actor
 from church.services.notices import Notice
 from church.services.pages import Pages
 from church.services.sessions import SignedIn
+from church.services.video_import_rows import Made
 from tests.chat_fixture import acting, audited, published, speaker
 from tests.stripe_fixture import DAY, START, Shop, event
 
@@ -111,15 +113,27 @@ def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tm
     assert [one.title for one in index()] == ["6 new pages"]
 
 
+def test_video_is_told_when_it_can_first_be_watched(at_work: Flask) -> None:
+    made = Made(Path(), duration_ms=1000, width=16, height=16, files=())
+    facts = {"access_level": "members", "description": "", "source_name": "a.mp4", "source_bytes": 1}
+    with db.write() as session:
+        session.add(Video(ref="a" * 16, slug="a-film", title="A film", created_at=utc_now(), **facts))
+    with published() as heard:
+        assert video_import_rows.finish("a" * 16, made)
+        with db.write() as session:
+            session.execute(update(Video).values(state="queued"))  # done again from the beginning
+        assert video_import_rows.finish("a" * 16, made)
+    assert [(one.audience, one.title, one.url) for one in told(heard)] == [
+        ("all", "New video: A film", "/video/a-film")
+    ]
+
+
 def test_admins_notice_is_checked_written_down_and_sent(at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     with published() as heard:
         notices.from_admin(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
-        notices.new_video("a-short-film", "A short film")
-    assert [(one.audience, one.kind, one.title, one.url) for one in told(heard)] == [
-        ("members", "notice", "Meet at noon", "/pages/meet"),
-        ("all", "video", "New video: A short film", "/video/a-short-film"),
-    ]
+    (sent,) = told(heard)
+    assert (sent.audience, sent.kind, sent.title, sent.url) == ("members", "notice", "Meet at noon", "/pages/meet")
     assert audited() == [("notice.sent", boss.user_id, None)]
     for title, url, audience, wrong in (
         (" ", "", "all", "title"),
