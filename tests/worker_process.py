@@ -1,7 +1,8 @@
 """A worker process for the tests: ``python -m tests.worker_process FOLDER NAME`` works as ``flask church work`` does.
 
 ``test.hold`` says in FOLDER/started that it began and in FOLDER/finished that it ended, and waits for FOLDER/go
-between the two. ``test.break`` raises. ``test.exit`` ends its process without a word.
+between the two. ``test.break`` raises. ``test.exit`` ends its process without a word. ``test.heavy`` is
+``test.hold``, and heavy.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def hold(payload: dict[str, Any]) -> None:
     while not (folder / "go").exists():
         time.sleep(0.02)
     note("finished", payload)
+
+
+@jobs.handler("test.heavy", heavy=True)
+def hold_heavily(payload: dict[str, Any]) -> None:
+    hold(payload)
 
 
 @jobs.handler("test.break")

@@ -134,6 +134,18 @@ def test_sigterm_lets_the_job_finish_and_takes_no_other(app: Flask, start: Start
     assert states() == {"test.hold": "done", "test.break": "pending"}
 
 
+def test_heavy_jobs_are_done_one_at_a_time_and_keep_no_other_waiting(app: Flask, start: Start, tmp_path: Path) -> None:
+    for n in (1, 2):
+        enqueue("test.heavy", n)
+    start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the process works at a heavy job")
+    enqueue("test.break", 3, max_attempts=1)
+    wait_until(lambda: states()["test.break"] == "dead", "another job is done beside it, by its one thread")
+    assert lines(tmp_path, "started") == ["first 1", "first 3"]
+    (tmp_path / "go").touch()
+    wait_until(lambda: lines(tmp_path, "finished") == ["first 1", "first 2"], "both heavy jobs are done")
+
+
 def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: Start) -> None:
     enqueue("test.break")
     start("first")

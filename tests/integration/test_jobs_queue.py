@@ -15,6 +15,8 @@ from church.extensions import db
 from church.jobs_queue import Lease
 from church.models import Job, Schedule
 from church.models.base import utc_now
+from tests.helpers import with_settings
+from tests.services_fixture import wait_until
 
 pytestmark = pytest.mark.services
 
@@ -279,3 +281,28 @@ def test_schedule_with_a_new_period_takes_it_up(app: Flask) -> None:
 def _look(app: Flask) -> None:
     with app.app_context():
         jobs_schedule.queue_due(db)
+
+
+def test_job_that_is_held_is_nobody_elses_and_done_at_the_end(app: Flask) -> None:
+    enqueue(unique_key="mine", delay=timedelta(hours=1))
+    with jobs.held("mine") as lease:
+        assert lease is not None
+        assert only_job().state == "running"
+        with jobs.held("mine") as second:
+            assert second is None
+    assert only_job().state == "done"
+
+
+def test_job_that_is_held_goes_back_to_the_queue_when_its_holder_is_stopped(app: Flask) -> None:
+    enqueue(unique_key="mine")
+    with pytest.raises(KeyboardInterrupt), jobs.held("mine"):
+        raise KeyboardInterrupt
+    assert (only_job().state, only_job().attempts) == ("pending", 0)
+
+
+def test_job_that_is_held_for_long_keeps_its_lease(app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], jobs_lease=0.3)
+    enqueue(unique_key="mine")
+    with jobs.held("mine"):
+        first = only_job().leased_until
+        wait_until(lambda: only_job().leased_until != first, "the lease is renewed")
