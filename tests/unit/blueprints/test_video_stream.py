@@ -1,0 +1,353 @@
+"""Signed addresses of videos, and the stream behind them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+from werkzeug.wsgi import FileWrapper
+
+from church import create_app
+from church.config import Settings, load_settings
+from church.extensions import db
+from church.models import Grant, Rendition, User, Video
+from church.models.base import utc_now
+from church.observability import metrics, metrics_video
+from church.services import sessions, video_signing
+from tests.databases import copy_database
+from tests.helpers import captured_log, grows, value, with_settings
+from tests.people import add_user, client_of
+from tests.video_fixture import add_ready
+
+FILM = bytes(range(256)) * 400
+
+
+class Viewer(FlaskClient):
+    """Takes all of an answer and closes it, as a browser does."""
+
+    def open(self, *args: Any, **options: Any) -> TestResponse:
+        return super().open(*args, **{"buffered": True, **options})
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    app.test_client_class = Viewer
+    return app
+
+
+@pytest.fixture
+def member(app: Flask) -> User:
+    return add_user(app)
+
+
+@pytest.fixture
+def film(app: Flask) -> Video:
+    """A members' video at /video/harbour."""
+    with app.app_context():
+        return add_ready(data=FILM, access_level="members")
+
+
+def address(client: FlaskClient, slug: str = "harbour", **query: str) -> dict[str, Any]:
+    response = client.get(f"/video/access/{slug}", query_string=query, headers={"Accept": "application/json"})
+    assert response.status_code == 200, response.text
+    return dict(response.json)
+
+
+def token_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["token"][0]
+
+
+def reason(response: TestResponse) -> str:
+    assert response.status_code == 403
+    return str(response.json["detail"])
+
+
+def refused(client: FlaskClient, url: str) -> str:
+    return reason(client.get(url, headers={"Accept": "application/json"}))
+
+
+# -- who is given an address ----------------------------------------------------------------------------------------
+
+
+def test_address_is_for_who_may_watch(app: Flask, member: User, film: Video) -> None:
+    unconfirmed = add_user(app, "eve@church.example", verified=False)
+    json_ = {"Accept": "application/json"}
+    denied = metrics.content_access.labels("video", "members", "denied")
+    with grows(denied, 2):
+        assert app.test_client().get("/video/access/harbour", headers=json_).status_code == 401
+        assert client_of(app, unconfirmed).get("/video/access/harbour", headers=json_).status_code == 403
+    client = client_of(app, member)
+    assert client.get("/video/access/none").status_code == 404
+    with grows(metrics.content_access.labels("video", "members", "granted")):
+        found = address(client, quality="9000p")
+        again = address(client, playback=found["playback"])
+    assert again["playback"] == found["playback"]
+    assert found["quality"] == "720p"
+    assert [one["quality"] for one in found["qualities"]] == ["720p"]
+    assert 590 <= found["expires_at"] - utc_now().timestamp() <= 600
+    response = client.get("/video/access/harbour")
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_premium_video_is_open_as_long_as_the_grant_is(app: Flask, member: User) -> None:
+    with app.app_context():
+        add_ready("deep", access_level="premium")
+    client = client_of(app, member)
+    assert client.get("/video/access/deep").status_code == 403
+    with app.app_context(), db.write() as session:
+        now = utc_now()
+        grant = Grant(user_id=member.id, reason="", created_at=now, until=now + timedelta(days=1))
+        session.add(grant)
+    with app.app_context():
+        sessions.forget_cached()
+    url = address(client, "deep")["url"]
+    assert client.get(url).data == b"0123456789"
+    with app.app_context(), db.write() as session:
+        session.query(Grant).update({"revoked_at": utc_now()})
+    with app.app_context():
+        sessions.forget_cached()
+    assert "no longer open" in refused(client, url)
+    assert "no longer open" in refused(app.test_client(), url)
+
+
+def test_usual_quality_is_the_best_up_to_720p(app: Flask, member: User, film: Video) -> None:
+    with app.app_context(), db.write() as session:
+        for quality, height in (("1080p", 1080), ("360p", 360)):
+            facts = {"file": f"{quality}.mp4", "bytes": 1, "width": 1, "bitrate": 1, "etag": "x"}
+            session.add(Rendition(video_id=film.id, quality=quality, height=height, **facts))
+    client = client_of(app, member)
+    assert address(client)["quality"] == "720p"
+    assert address(client, quality="360p")["quality"] == "360p"
+    assert client.get(address(client, quality="1080p")["url"]).status_code == 404  # its file is not there
+
+
+# -- what a token is worth ------------------------------------------------------------------------------------------
+
+
+def test_token_is_good_for_its_member_its_video_and_its_time(
+    app: Flask, member: User, film: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = add_user(app, "bob@church.example")
+    with app.app_context():
+        add_ready("second", access_level="members")
+    client = client_of(app, member)
+    url = address(client)["url"]
+    assert client.get(url).data == FILM
+    assert app.test_client().get(url).data == FILM  # the address alone opens it: a television has no cookie
+    assert "another member" in refused(client_of(app, other), url)
+    assert "another video" in refused(client, url.replace("harbour", "second"))
+    monkeypatch.setattr(video_signing.time, "time", lambda: utc_now().timestamp() + 700)
+    with grows(metrics_video.video_streams.labels("harbour", "other", "expired")):
+        assert "expired" in refused(client, url)
+
+
+def test_token_ends_with_the_sign_in_that_it_was_made_for(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    url = address(client)["url"]
+    with app.app_context(), db.write() as session:
+        sessions.end_all(session, member.id)
+    assert "no longer open" in refused(client, url)
+    assert "no longer open" in refused(client_of(app, member), url)
+
+
+def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    token = token_of(address(client)["url"])
+    parts = token.split(".")
+    forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "x", "", ".", "...", "x" * 4000]
+    forged += [".".join((*parts[:n], "zz", *parts[n + 1 :])) for n in range(len(parts))]
+    forged += [token.replace(parts[2], str(int(parts[2]) + 1)), token + "\ud800", "é" * 8]
+    with grows(metrics.security_events.labels("video_token_forged", "medium"), len(forged)):
+        for one in forged:
+            response = client.get("/video/stream/harbour", query_string={"token": one.encode("utf-8", "replace")})
+            assert response.status_code == 403
+    assert client.get("/video/stream/none", query_string={"token": token}).status_code == 404
+
+
+def test_token_for_everybody_is_worth_nothing_once_the_video_is_not(app: Flask) -> None:
+    with app.app_context():
+        add_ready("open", access_level="public")
+    stranger = app.test_client()
+    url = address(stranger, "open")["url"]
+    assert stranger.get(url).status_code == 200
+    with app.app_context(), db.write() as session:
+        session.query(Video).update({"access_level": "members"})
+    assert "no longer open" in refused(stranger, url)
+
+
+def test_token_of_the_previous_key_is_believed_as_long_as_that_is(settings: Settings, migrated_file: Any) -> None:
+    keys = {name: (name * 48)[:48] for name in ("first-1", "second-2", "third-3")}
+    copy_database(migrated_file, settings)
+    folders = {"CHURCH_INSTANCE": settings.instance, "CHURCH_LOG_DIR": settings.log_dir}
+
+    def site(key: str, previous: str | None = None) -> Flask:
+        made = create_app(load_settings(SECRET_KEY=keys[key], SECRET_KEY_PREVIOUS=keys.get(previous or ""), **folders))
+        made.testing, made.test_client_class = True, Viewer
+        return made
+
+    before = site("first-1")
+    with before.app_context():
+        add_ready("open", access_level="public")
+    url = address(before.test_client(), "open")["url"]
+    assert site("second-2", "first-1").test_client().get(url).status_code == 200
+    assert site("third-3", "second-2").test_client().get(url).status_code == 403
+
+
+# -- what is sent ---------------------------------------------------------------------------------------------------
+
+
+def test_stream_sends_what_was_asked_for(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    url = address(client)["url"]
+    whole = client.get(url)
+    assert (whole.status_code, whole.data) == (200, FILM)
+    head = client.head(url, headers={"Range": "bytes=0-1"})
+    assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", str(len(FILM)))
+    for response in (whole, head):
+        assert response.headers["Accept-Ranges"] == "bytes"
+        assert response.headers["Content-Type"] == "video/mp4"
+        assert response.headers["Cache-Control"] == "private, no-store"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    etag = whole.headers["ETag"]
+    piece = client.get(url, headers={"Range": "bytes=1000-1999", "If-Range": etag})
+    assert (piece.status_code, piece.data) == (206, FILM[1000:2000])
+    assert piece.headers["Content-Range"] == f"bytes 1000-1999/{len(FILM)}"
+    assert piece.headers["Content-Length"] == "1000"
+    beyond = client.get(url, headers={"Range": f"bytes={len(FILM)}-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(FILM)}")
+    unchanged = client.get(url, headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged.data, unchanged.headers["ETag"]) == (304, b"", etag)
+    assert client.get(url, headers={"If-Match": '"x"'}).status_code == 412
+
+
+def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    url = address(client)["url"]
+    etag = client.head(url).headers["ETag"]
+    path = app.config["CHURCH"].video_dir / film.ref / "720p.mp4"
+    aside = path.with_name("aside")
+    aside.write_bytes(b"n" * len(FILM))
+    aside.rename(path)
+    response = client.get(url, headers={"Range": "bytes=5-9", "If-Range": etag})
+    assert (response.status_code, response.data) == (200, b"n" * len(FILM))
+    path.unlink()
+    assert client.get(url).status_code == 404
+
+
+def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    url = address(client)["url"]
+    seen: list[tuple[int, bytes]] = []
+
+    class Wrapper(FileWrapper):
+        def __init__(self, file: Any, size: int = 8192) -> None:
+            super().__init__(file, size)
+            seen.append((os.lseek(file.fileno(), 0, os.SEEK_CUR), os.pread(file.fileno(), 3, 7)))
+
+    response = client.get(url, headers={"Range": "bytes=7-99"}, environ_overrides={"wsgi.file_wrapper": Wrapper})
+    assert response.data == FILM[7:100]
+    assert seen == [(7, FILM[7:10])]
+
+
+# -- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    granted = address(client)
+    started = metrics_video.video_streams.labels("harbour", "720p", "started")
+    octets = metrics.http_response_bytes.labels("/video/stream/<slug>")
+    before = (value(metrics_video.video_bytes), value(octets), connections())
+    with grows(started):
+        client.get(granted["url"], headers={"Range": "bytes=0-99"})
+        client.get(granted["url"], headers={"Range": "bytes=100-299"})
+        client.head(granted["url"])
+        client.get(address(client, playback=granted["playback"])["url"], headers={"Range": "bytes=300-300"})
+    with grows(started):
+        gone = client.get(address(client)["url"], buffered=False)
+        next(gone.iter_encoded())
+        gone.close()
+    taken = 301 + 64 * 1024
+    after = (value(metrics_video.video_bytes), value(octets), connections())
+    assert after == (before[0] + taken, before[1] + taken, before[2] + 4)
+
+
+def connections() -> float:
+    return sum(bucket.get() for bucket in metrics_video.video_stream_duration._buckets)
+
+
+def test_name_of_a_video_in_metrics_is_one_of_the_first(
+    app: Flask, film: Video, member: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("church.services.video_playbacks.NAMED", 1)
+    with app.app_context():
+        add_ready("second", access_level="public")
+    with grows(metrics_video.video_streams.labels("other", "720p", "started")):
+        client = app.test_client()
+        client.get(address(client, "second")["url"])
+
+
+def test_token_is_in_no_log(app: Flask, member: User, film: Video) -> None:
+    client = client_of(app, member)
+    token = token_of(address(client)["url"])
+    attack = {"q": "' union select password from users --"}
+    with captured_log() as sink:
+        client.get("/video/stream/harbour", query_string={"token": token})
+        client.get("/video/stream/harbour", query_string={"token": token, **attack})
+        client.get("/video/stream/harbour", query_string={"t": token, **attack})
+        client.get("/", headers={"Referer": f"https://church.example/video/stream/harbour?token={token}&q=<script>"})
+        client.get("/pages/", query_string={"q": f"{token}<script>alert(1)</script>"})
+        app.logger.error("failed at /video/stream/harbour?token=%s and %s", token, token)
+    lines = b"".join(sink.lines).decode()
+    assert lines.count("threat_detected") >= 4
+    signature, member_ref = token.rpartition(".")[2], token.split(".")[3]
+    assert token not in lines
+    assert signature[:20] not in lines
+    assert signature[-12:] not in lines
+    assert f"{member_ref}." not in lines
+
+
+# -- who else sends -------------------------------------------------------------------------------------------------
+
+
+def offloaded(settings: Settings, migrated_file: Any, **changes: Any) -> FlaskClient:
+    copy_database(migrated_file, settings)
+    app = create_app(with_settings(settings, **changes))
+    app.testing, app.test_client_class = True, Viewer
+    with app.app_context():
+        video = add_ready("open", access_level="public")
+        with db.write() as session:
+            session.query(Rendition).update({"in_bucket": True})
+    client = app.test_client()
+    client.ref = video.ref  # type: ignore[attr-defined]
+    return client
+
+
+def test_nginx_is_told_the_file_and_sends_it(settings: Settings, migrated_file: Any) -> None:
+    client = offloaded(settings, migrated_file, video_offload="x-accel")
+    before = connections()
+    response = client.get(address(client, "open")["url"], headers={"Range": "bytes=0-1"})
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.headers["X-Accel-Redirect"] == f"/_videos/{client.ref}/720p.mp4"
+    assert response.headers["Content-Type"] == "video/mp4"
+    assert connections() == before  # how much and how long is nginx's to know
+
+
+def test_bucket_is_named_for_as_long_as_the_token_is_good(settings: Settings, migrated_file: Any) -> None:
+    changes = {"video_offload": "s3", "video_s3_bucket": "films", "video_s3_key": "AKIAEXAMPLE", "video_ttl": 90}
+    client = offloaded(settings, migrated_file, **changes)
+    response = client.get(address(client, "open")["url"])
+    assert (response.status_code, response.headers["Cache-Control"]) == (302, "private, no-store")
+    found = urlsplit(response.headers["Location"])
+    assert (found.netloc, found.path) == ("films.s3.us-east-1.amazonaws.com", f"/{client.ref}/720p.mp4")
+    assert 85 <= int(parse_qs(found.query)["X-Amz-Expires"][0]) <= 90
+    with client.application.app_context(), db.write() as session:
+        session.query(Rendition).update({"in_bucket": False})
+    assert client.get(address(client, "open")["url"]).data == b"0123456789"  # not uploaded yet: it is sent from here
