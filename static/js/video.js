@@ -17,6 +17,16 @@ class Source {
     this.tries = 0;
     this.troubleAt = 0;
     this.holds(Number(video.dataset.lasts), performance.timeOrigin);
+    this.begin(new URL(video.src));
+  }
+
+  /** Begin where the address says, by a position that can still be changed: one in the address could not. */
+  begin(address) {
+    const at = Number(address.hash.replace("#t=", ""));
+    if (!at) return;
+    address.hash = "";
+    this.video.src = address;
+    this.video.currentTime = at;
   }
 
   /** The address in use is good for `seconds` from the moment `since`, by this clock. */
@@ -50,11 +60,14 @@ class Source {
     const { video } = this;
     const at = video.currentTime;
     const goesOn = !video.paused;
+    const begun = goesOn || video.readyState > 0;
     this.next = null;
     this.quality = fresh.quality;
     this.holds((fresh.end - Date.now()) / 1000);
-    video.removeAttribute("poster"); // it would be shown again
-    video.preload = "auto";
+    if (begun) {
+      video.removeAttribute("poster"); // it would be shown again
+      video.preload = "auto";
+    }
     video.src = fresh.url;
     video.currentTime = at; // where it begins, while nothing of it is known
     if (goesOn) video.play().catch(() => {});
