@@ -97,7 +97,7 @@ def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> Non
         session.execute(
             insert(ChatReport).values(values).on_conflict_do_nothing(index_elements=["message_id", "user_id"])
         )
-    log.info("message reported", extra={"event": "chat.reported", "room": room, "message": number})
+    log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
 
 
 def reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
