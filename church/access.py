@@ -118,8 +118,8 @@ def _check_dora() -> None:
 
 
 DORA_SCOPE = "dora:read"
-DORA = Policy("admins, or bearer dora:read; everyone if CHURCH_DORA_PUBLIC", _check_dora)
-"""Whoever may see how well is delivered."""
+DORA = Policy("admins or bearer dora:read", _check_dora)
+"""Whoever may see how well is delivered; everyone if ``CHURCH_DORA_PUBLIC``."""
 
 
 def _bytes_of(header: str) -> bytes:

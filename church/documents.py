@@ -22,7 +22,7 @@ from church import create_app
 from church.config import Settings, load_settings
 from church.extensions import telemetry
 from church.observability import metrics, state, threats
-from church.services import billing_numbers
+from church.services import billing_numbers, delivery
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,6 +167,7 @@ def label_values() -> dict[str, tuple[str, ...]]:
         "activity_type": tuple(sorted(threats.ACTIVITY_TYPES)),
         "source": (*sorted(metrics.SOURCES), *metrics.REGISTRATION_SOURCES, metrics.OTHER),
         "limit": (*metrics.LIMITS, metrics.OTHER),
+        "metric": tuple(delivery.UNITS),
         "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
         "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),
         "status": (*metrics.WEBHOOK_STATUSES, *billing_numbers.STATUSES, metrics.OTHER),

@@ -1,5 +1,6 @@
 """Check what is in ops/ with the tools that will read it: hadolint, yamllint, Compose's schema, nginx, systemd,
-logrotate. Paths and users of the real host are replaced in a copy, since the machine that checks has neither.
+logrotate; and the workflows of GitHub Actions by their schema. Paths and users of the real host are replaced in a
+copy, since the machine that checks has neither.
 
 A tool that is not installed is named and left out; with CHURCH_REQUIRE_SERVICES=1 that is a failure.
 """
@@ -66,6 +67,12 @@ def yaml(folder: Path) -> None:
 
 def compose(folder: Path) -> None:
     check("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *sorted(OPS.glob("docker-compose*.yml")))
+
+
+def workflows(folder: Path) -> None:
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    check("yamllint", "--strict", *files)
+    check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
 
 
 def nginx(folder: Path) -> None:
@@ -141,7 +148,16 @@ def swapped(path: Path, swaps: dict[str, str]) -> str:
     return text
 
 
-CHECKS: Sequence[Callable[[Path], None]] = (dockerfile, yaml, compose, nginx, compose_upstream, units, rotation)
+CHECKS: Sequence[Callable[[Path], None]] = (
+    dockerfile,
+    yaml,
+    compose,
+    workflows,
+    nginx,
+    compose_upstream,
+    units,
+    rotation,
+)
 
 
 def problems(checks: Sequence[Callable[[Path], None]] = CHECKS) -> Iterator[str]:

@@ -1,7 +1,9 @@
-"""Deliveries for the tests: a worked example of a week, and a machine that tells the site of them."""
+"""Deliveries for the tests: a worked example of a week, a machine that tells the site of them, a repository."""
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -93,3 +95,37 @@ class Machine:
             self.tell("deployment", told, 201)
         for told in INCIDENTS:
             self.tell("incident", told, 201)
+
+
+class Repository:
+    """A repository with a merge, a revert and two tags, one commit an hour."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._hour = 0
+        self.git("init", "-q", "-b", "main")
+        self.commit("begin")
+        self.git("tag", "v1")
+        self.git("checkout", "-q", "-b", "feature")
+        self.commit("half")
+        self.commit("whole")
+        self.git("checkout", "-q", "main")
+        self._at("merge", "-q", "--no-ff", "-m", "Merge feature", "feature")
+        self._at("commit", "-q", "--allow-empty", "-m", 'Revert "whole"')
+        self.git("tag", "v2")
+
+    def git(self, *words: str, **environment: str) -> None:
+        """Run git as nobody in particular."""
+        own = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin"}
+        who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        command = ["git", "-C", str(self.folder), *words]
+        subprocess.run(command, check=True, capture_output=True, env={**own, **who, **environment})
+
+    def commit(self, words: str) -> None:
+        """A commit an hour after the one before."""
+        self._at("commit", "-q", "--allow-empty", "-m", words)
+
+    def _at(self, *words: str) -> None:
+        moment = f"2024-03-04T{self._hour:02}:00:00+02:00"
+        self._hour += 1
+        self.git(*words, GIT_AUTHOR_DATE=moment, GIT_COMMITTER_DATE=moment)

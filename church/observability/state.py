@@ -62,8 +62,8 @@ class State:
         families = []
         for metric in self.metrics:
             readings = shared.get(metric.name) if metric.shared else _read(metric)
-            if readings is not None:
-                families.append(_family(metric, readings))
+            if readings is not None and (family := _shown(metric, readings)) is not None:
+                families.append(family)
         families.extend(process_families(directory))
         return families
 
@@ -84,12 +84,23 @@ def _read(metric: StateMetric) -> list[Any] | None:
     try:
         return [[list(labels), _plain(value)] for labels, value in metric.read()]
     except Exception as error:  # noqa: BLE001 - a database down, a mount gone: the rest goes on
-        metrics.telemetry_errors.labels("scrape").inc()
-        log.debug(
-            "state unreadable",
-            extra={"event": "telemetry.state_unreadable", "metric": metric.name, "reason": type(error).__name__},
-        )
+        _leave_out(metric, error)
         return None
+
+
+def _shown(metric: StateMetric, readings: Iterable[Any]) -> Metric | None:
+    """What another version has kept for the host may have other buckets."""
+    try:
+        return _family(metric, readings)
+    except (ValueError, TypeError) as error:
+        _leave_out(metric, error)
+        return None
+
+
+def _leave_out(metric: StateMetric, error: Exception) -> None:
+    metrics.telemetry_errors.labels("scrape").inc()
+    facts = {"event": "telemetry.state_unreadable", "metric": metric.name, "reason": type(error).__name__}
+    log.debug("state unreadable", extra=facts)
 
 
 def _plain(value: float | Sequence[float]) -> float | list[float]:

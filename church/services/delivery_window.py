@@ -47,7 +47,8 @@ def asked_window(asked: Mapping[str, str], environments: Sequence[str], now: dat
     environment = asked.get("environment") or environments[0]
     if environment not in environments:
         errors["environment"] = f"This is one of: {', '.join(environments)}."
-    end = _moment(asked, "to", errors) or now.astimezone(UTC).replace(microsecond=0)
+    # What has just been told belongs to it, too.
+    end = _moment(asked, "to", errors) or now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
     start = _moment(asked, "from", errors) or end - USUAL
     if not errors and start >= end:
         errors["from"] = "This has to be before the end of the window."

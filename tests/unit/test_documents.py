@@ -123,6 +123,7 @@ def test_catalogue_lists_the_labels_that_a_scrape_shows(client: FlaskClient) -> 
 def test_values_of_labels_are_told_of_every_label_that_has_a_fixed_set() -> None:
     free = {"route", "status_code", "status_class", "kind", "path", "slot", "version", "commit", "python"}
     free |= {"plan", "currency"}  # what the products and prices at Stripe are called
+    free |= {"environment"}  # a setting
     used = {label for row in documents.catalogue() for label in row.labels}
     assert documents.label_values().keys() == used - free
 

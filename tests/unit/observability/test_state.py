@@ -240,3 +240,26 @@ def test_worker_of_another_container_is_counted_and_has_no_process(
             families = made().collect(tmp_path)
     assert values(families, "gunicorn_workers") == {(): 1}
     assert values(families, "process_cpu_seconds") == values(families, "process_open_fds") == {}
+
+
+def test_histogram_is_shown_with_its_bounds_and_kept_for_the_host(tmp_path: Path) -> None:
+    source = Source((("production",), [1, 3, 4, 99.5]))  # type: ignore[arg-type]
+    metric = StateMetric("lead", "Lead.", source, ("environment",), kind="histogram", shared=True, bounds=(0.5, 60.0))
+    for _ in range(2):
+        (family, *_) = made(metric).collect(tmp_path)
+        found = {(sample.name, sample.labels.get("le")): sample.value for sample in family.samples}
+        assert found == {
+            ("lead_bucket", "0.5"): 1,
+            ("lead_bucket", "60.0"): 3,
+            ("lead_bucket", "+Inf"): 4,
+            ("lead_count", None): 4,
+            ("lead_sum", None): 99.5,
+        }
+    assert source.asked == 1
+
+
+def test_histogram_of_other_bounds_than_it_says_is_left_out(tmp_path: Path) -> None:
+    source = Source((("production",), [1, 99.5]))  # type: ignore[arg-type]
+    one = made(StateMetric("lead", "Lead.", source, ("environment",), kind="histogram", bounds=(0.5, 60.0)))
+    with grows(metrics.telemetry_errors.labels("scrape")):
+        assert values(one.collect(tmp_path), "lead") is None
