@@ -40,5 +40,5 @@ def check_videos(settings: Settings) -> Finding:
 
 def _counts(session: Session) -> tuple[int, int]:
     counted = select(Video.state, func.count()).group_by(Video.state)
-    found: dict[str, int] = dict(session.execute(counted).tuples().all())
+    found: dict[str, int] = {row[0]: row[1] for row in session.execute(counted)}
     return found.get(VideoState.READY.value, 0), found.get(VideoState.FAILED.value, 0)

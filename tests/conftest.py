@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.accounts_fixture",
     "tests.membership_fixture",
     "tests.video_fixture",
+    "tests.s3_fixture",
 ]
 
 SETTINGS_OF_THE_SHELL = (

@@ -60,7 +60,7 @@ def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "clock", "database"),
-            *("store", "jobs", "mail", "payments", "metrics", "scrapes", "maintenance"),
+            *("store", "jobs", "mail", "payments", "videos", "metrics", "scrapes", "maintenance"),
         ],
         "ok",
     ), found

@@ -1,0 +1,59 @@
+"""Renditions on their way to a bucket that speaks S3, and out of it again."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from church.config import settings
+from church.errors import UnavailableError
+from church.services import video_pushing, videos
+from church.services.audit import Actor
+from tests.accounts_fixture import do_jobs
+from tests.helpers import with_settings
+from tests.s3_fixture import Bucket
+from tests.services_fixture import free_port
+from tests.video_fixture import add_ready, make_clip
+
+pytestmark = pytest.mark.services
+
+CLI = Actor(via="cli")
+
+
+def test_imported_video_goes_to_the_bucket_and_a_deleted_one_leaves_it(
+    at_work: Flask, bucket: Bucket, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work.config["CHURCH"] = bucket.settings(settings())
+    file = make_clip(settings().instance / "plain.mp4", seconds=1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ref = videos.add(file, videos.Draft("The Harbour", "premium"), CLI)
+    do_jobs("videos.import")
+    [here] = videos.playable("the-harbour").renditions.values()
+    assert (here.in_bucket, here.path.exists()) == (False, True)
+    do_jobs("videos.push")
+    [there] = videos.playable("the-harbour").renditions.values()
+    assert there.in_bucket
+    assert bucket.get(settings(), f"{ref}/{there.file}") == file.read_bytes()
+    assert videos.push() == 0
+    videos.delete(ref, CLI)
+    do_jobs("videos.remove")
+    assert bucket.get(settings(), f"{ref}/{there.file}") is None
+
+
+def test_push_uploads_what_was_imported_before_there_was_a_bucket(at_work: Flask, bucket: Bucket) -> None:
+    video = add_ready(data=b"abc")
+    add_ready("queued", state="queued")
+    video_pushing.push_job({"ref": video.ref})
+    assert not videos.playable("harbour").renditions["720p"].in_bucket
+    at_work.config["CHURCH"] = bucket.settings(settings())
+    assert videos.push() == 1
+    assert bucket.get(settings(), f"{video.ref}/720p.mp4") == b"abc"
+
+
+def test_bucket_that_is_away_keeps_the_video_here_and_the_job_for_later(at_work: Flask, bucket: Bucket) -> None:
+    video = add_ready()
+    away = with_settings(bucket.settings(settings()), video_s3_endpoint=f"http://127.0.0.1:{free_port()}")
+    at_work.config["CHURCH"] = away
+    with pytest.raises(UnavailableError):
+        video_pushing.push_job({"ref": video.ref})
+    assert not videos.playable("harbour").renditions["720p"].in_bucket
