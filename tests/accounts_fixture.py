@@ -14,7 +14,6 @@ from church.config import Settings, settings
 from church.extensions import db
 from church.models import AuditEntry, Job, Link, Mail, User
 from church.models.job import JobState
-from church.observability import requests
 from church.services import accounts, links, sessions
 from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn
@@ -28,7 +27,6 @@ DEVICE = Device("203.0.113.9", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
 @pytest.fixture
 def at_work(app: Flask) -> Iterator[Flask]:
     """The site on SQLite, in an app context and no request: what a service sees."""
-    requests.current.set(None)  # a test whose answer nobody closed leaves its request under way
     with app.app_context():
         yield app
         db.dispose()

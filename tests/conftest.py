@@ -10,9 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from church import create_app
+from church import create_app, telemetry
 from church.config import Settings, load_settings
-from church.observability import slots, strict
+from church.observability import requests, slots, strict
+from church.observability.budget import Budget
 from church.services import passwords
 from tests.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.databases import copy_database
@@ -54,6 +55,18 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
             monkeypatch.delenv(name)
     monkeypatch.setenv("CHURCH_ENV_FILE", "")
+
+
+@pytest.fixture(autouse=True)
+def _every_event_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there were in this second: the tests before this one count for nothing."""
+    monkeypatch.setattr(telemetry, "_flood", Budget(per_second=1e9))
+
+
+@pytest.fixture(autouse=True)
+def _no_request_is_under_way() -> None:
+    """A test whose answer nobody closed leaves its request behind."""
+    requests.current.set(None)
 
 
 @pytest.fixture(autouse=True)

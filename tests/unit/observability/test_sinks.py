@@ -20,21 +20,22 @@ from tests.services_fixture import wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 WRITER = """
-import sys, time
+import select, sys, time
 from pathlib import Path
 from church.observability.sinks import FileSink
-path, name, count, threaded = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1"
-lost = []
+path, name, threaded = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1"
+lost, number = [], 0
 sink = FileSink(path, lost.append)
 if threaded:
     sink.start()
-sys.stdin.readline()
-for number in range(count):
-    sink.put(b'{"writer": "%s", "number": %d, "filler": "%s"}\\n' % (name.encode(), number, b"x" * (number % 700)))
-    if number % 500 == 0:
-        time.sleep(0.01)  # so that a rotation finds it writing
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:  # until it is told to end
+    for number in range(number, number + 100):
+        sink.put(b'{"writer": "%s", "number": %d, "filler": "%s"}\\n' % (name.encode(), number, b"x" * (number % 700)))
+    number += 1
+    time.sleep(0.01)
 sink.stop()
-print(sum(lost))
+print(number, sum(lost))
 """
 
 
@@ -112,31 +113,28 @@ def test_file_whose_folder_was_removed_is_made_again(tmp_path: Path, lost: Lost)
 
 @pytest.mark.parametrize("threaded", [False, True])
 def test_file_of_four_processes_has_every_line_whole_through_rotations(tmp_path: Path, threaded: bool) -> None:
-    count = 4_000
     path = tmp_path / "a.log"
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(name), str(count), str(int(threaded))],
+            [sys.executable, "-c", WRITER, str(path), str(name), str(int(threaded))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )
         for name in range(4)
     ]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write(b"go\n")
-        writer.stdin.flush()
+    assert [writer.stdout.readline() for writer in writers if writer.stdout] == [b"ready\n"] * 4
     for number in range(1, 5):
-        wait_until(lambda: path.exists() and path.stat().st_size > 60_000, "lines are written", 60)
+        wait_until(lambda: path.exists() and path.stat().st_size > 300_000, "lines are written", 60)
         path.rename(tmp_path / f"a.log.{number}")
-    assert [int(writer.communicate(timeout=60)[0]) for writer in writers] == [0] * 4
+    told = [writer.communicate(b"end\n", timeout=60)[0].split() for writer in writers]
+    assert [int(lost) for _, lost in told] == [0] * 4
     found: Counter[str] = Counter()
     for part in tmp_path.glob("a.log*"):
         for written in part.read_bytes().split(b"\n")[:-1]:
             record = json.loads(written)
             found[f"{record['writer']} {record['number']}"] += 1
-    assert found == Counter(f"{name} {number}" for name in range(4) for number in range(count))
+    assert found == Counter(f"{name} {number}" for name in range(4) for number in range(int(told[name][0])))
 
 
 def test_file_that_cannot_be_written_drops_and_counts_and_goes_on_after(tmp_path: Path, lost: Lost) -> None:
