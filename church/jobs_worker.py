@@ -37,7 +37,8 @@ _LONGEST_OUTAGE_PAUSE = 30.0
 def work(app: Flask, stop: threading.Event | None = None) -> None:
     """Do jobs until ``stop`` is set; without one, until SIGTERM or SIGINT comes (main thread only).
 
-    Jobs under way may finish for 20 s; what is unfinished then is given back to the queue at once.
+    Jobs under way may finish for 20 s; what is unfinished then is given back to the queue at once. Heavy ones are
+    not waited for: what are 20 s of an hour.
     """
     if stop is None:
         stop = threading.Event()
@@ -61,7 +62,7 @@ class _Crew:
         log.info("jobs started", extra={"event": "jobs.started", "threads": self.settings.jobs_threads})
         light = kinds() - heavy_kinds()
         workers = [self._start(lambda: self._work(light), f"jobs-{n}") for n in range(self.settings.jobs_threads)]
-        workers.append(self._start(lambda: self._work(heavy_kinds()), "jobs-heavy"))
+        self._start(lambda: self._work(heavy_kinds()), "jobs-heavy")
         helpers = [self._start(self._keep_leases, "jobs-leases"), self._start(self._mind_schedules, "jobs-schedules")]
         while not self.stop.is_set():
             # Not stop.wait(): a signal's handler that sets an event in the middle of its wait can lock up the thread.

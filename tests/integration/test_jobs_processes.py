@@ -146,6 +146,16 @@ def test_heavy_jobs_are_done_one_at_a_time_and_keep_no_other_waiting(app: Flask,
     wait_until(lambda: lines(tmp_path, "finished") == ["first 1", "first 2"], "both heavy jobs are done")
 
 
+def test_sigterm_gives_a_heavy_job_back_at_once(app: Flask, start: Start, tmp_path: Path) -> None:
+    enqueue("test.heavy")
+    process = start("first")
+    wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the process works")
+    process.terminate()
+    assert process.wait(timeout=15) == 0  # it waits longer for others
+    assert states() == {"test.heavy": "pending"}
+    assert _attempts() == [0]
+
+
 def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: Start) -> None:
     enqueue("test.break")
     start("first")
