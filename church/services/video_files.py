@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -67,6 +68,13 @@ def write_aside(target: Path, data: bytes) -> None:
         sync(file)
     aside.rename(target)
     sync_folder(target.parent)
+
+
+def share(folder: Path, names: Iterable[str]) -> None:
+    """Let the group of ``folder``, which is nginx's where nginx sends the videos, read these files of it."""
+    folder.chmod(0o2750)
+    for name in names:
+        (folder / name).chmod(0o640)
 
 
 def sync(file: IO[bytes]) -> None:

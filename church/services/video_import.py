@@ -155,6 +155,8 @@ def _finish(site: Settings, ref: str, made: Made) -> None:
     moved = [file.file for file in made.files] + list(made.pictures)
     for name in moved:
         (made.folder / name).replace(folder / name)
+    if site.video_offload == "x-accel":
+        video_files.share(folder, [file.file for file in made.files])
     video_files.sync_folder(folder)
     if video_import_rows.finish(ref, made):
         video_files.source_of(site, ref).unlink(missing_ok=True)

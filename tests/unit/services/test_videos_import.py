@@ -291,6 +291,13 @@ def test_without_ffmpeg_an_mp4_is_taken_as_it_is(plain: Path, clip: Path) -> Non
     assert "Without ffmpeg" in str(refused.reason)
 
 
+def test_what_nginx_sends_its_group_may_read_and_nothing_else(plain: Path, app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], video_offload="x-accel")
+    found = brought(plain)
+    file = found.renditions[0].path
+    assert [oct(path.stat().st_mode)[-4:] for path in (file.parent, file)] == ["2750", "0640"]
+
+
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_damaged_mp4_is_read_or_refused(mp4_file: Path, tmp_path: Path, data: st.DataObject) -> None:
