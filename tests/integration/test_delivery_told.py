@@ -52,7 +52,7 @@ def bash(script: str, folder: Path, **environment: str) -> str:
 
 def test_one_line_of_the_documents_tells_of_a_deployment(site: Site, token: str, tmp_path: Path) -> None:
     (line,) = re.findall(r"^ *(curl .*)$", (ROOT / "docs/delivery.md").read_text(), re.MULTILINE)
-    told = bash(line.replace("https://church.example", site.url), tmp_path, CHURCH_TOKEN=token)
+    told = bash(line.replace("https://church.example", site.url), tmp_path, TOKEN=token)
     assert json.loads(told) == {"id": "2026-03-01.1", "outcome": "recorded"}
     assert figure(site, "lead_time_seconds")[1] == 1
 
@@ -64,9 +64,9 @@ def test_workflow_tells_of_a_push_with_the_times_of_its_commits(site: Site, toke
     repository = Repository(tmp_path)
     head = bash("git rev-parse HEAD", tmp_path).strip()
     environment = dict.fromkeys(names, "") | {
-        "CHURCH_URL": site.url,
-        "CHURCH_DELIVERY_TOKEN": token,
-        "CHURCH_DELIVERY_ENVIRONMENT": "production",
+        "SITE_URL": site.url,
+        "DELIVERY_TOKEN": token,
+        "DELIVERY_ENVIRONMENT": "production",
         "GITHUB_SHA": head,
         "RUN_URL": "https://github.example/church/actions/runs/7",
         "MESSAGE": 'Hotfix: $(touch pwned) "; touch pwned',

@@ -153,12 +153,12 @@ def commands_in(text: str) -> Iterator[tuple[str, str]]:
 
 @each_document
 def test_document_names_only_commands_and_options_that_exist(document: Path) -> None:
-    for name, rest in commands_in(document.read_text()):
-        command = command_group.commands.get(name)
+    for name, said in commands_in(document.read_text()):
+        rest, command = said, command_group.commands.get(name)
         assert command is not None, f"flask church {name}"
-        if isinstance(command, click.Group) and (inner := re.match(r" ([a-z][\w-]*)", rest)):
-            command = command.commands.get(inner[1])
-            assert command is not None, f"flask church {name}{rest}"
+        while isinstance(command, click.Group) and (inner := re.match(r" ([a-z][\w-]*)", rest)):
+            command, rest = command.commands.get(inner[1]), rest[inner.end() :]
+            assert command is not None, f"flask church {name} … {inner[1]}"
         options = {option for p in command.params if isinstance(p, click.Option) for option in p.opts} | {"--help"}
         assert set(re.findall(r"(?<!\S)--\w+", rest)) <= options, f"flask church {name}{rest}"
 

@@ -16,7 +16,7 @@ from church.errors import FieldErrors, wants_json
 from church.limits import limited
 from church.services import delivery
 
-SHOWN = 50
+SHOWN = 20
 _ASKED = ("environment", "from", "to")
 _METRICS = (
     "deployment_frequency",
