@@ -336,7 +336,22 @@ def migrated_url(postgres: Postgres, _migrated_databases: MigratedDatabases) -> 
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the databases say the same, one of them is enough; a test's own mark wins over its module's."""
+    config.addinivalue_line("markers", "sqlite_alone: its SQL is plain, or is tried on both databases elsewhere")
+    config.addinivalue_line("markers", "both_databases: locks, upserts, order or time, in a module of sqlite_alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``migrated_site`` is once on SQLite and once on PostgreSQL, unless a mark says otherwise."""
+    if "migrated_site" in metafunc.fixturenames:
+        marks = [mark.name for mark in metafunc.definition.iter_markers()]  # the closest first
+        chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
+        databases = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
+        metafunc.parametrize("migrated_site", databases, indirect=True)
+
+
+@pytest.fixture
 def migrated_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a site whose database is at the head, once on SQLite and once on PostgreSQL."""
     if request.param == "postgresql":

@@ -18,6 +18,8 @@ from tests.helpers import with_settings
 from tests.membership_fixture import Membership
 from tests.stripe_fixture import Obj, event
 
+pytestmark = pytest.mark.sqlite_alone
+
 Run = Callable[..., Result]
 
 
@@ -31,6 +33,7 @@ def run(membership: Membership) -> Iterator[Run]:
         db.dispose()
 
 
+@pytest.mark.both_databases
 def test_sync_fetches_what_no_webhook_told(membership: Membership, run: Run) -> None:
     membership.till.stripe.v1.products.update("prod_patron", {"name": "Angel"})
     result = run("sync")

@@ -13,6 +13,8 @@ from tests.browsing import JSON, Browser, follow
 from tests.helpers import captured_log, with_settings
 from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
 
+pytestmark = pytest.mark.sqlite_alone
+
 PAGE = re.compile(r"<main.*</main>", re.S)
 
 

@@ -18,17 +18,21 @@ from tests.helpers import grows, with_settings
 from tests.membership_fixture import Membership
 from tests.stripe_fixture import event, signed
 
+pytestmark = pytest.mark.sqlite_alone
+
 
 def price_event(**changes: Any) -> bytes:
     return json.dumps(event("price.updated", {"id": "price_friend_month", "object": "price"}, **changes)).encode()
 
 
+@pytest.mark.both_databases
 def test_webhook_is_done_before_it_is_answered(membership: Membership) -> None:
     answer = membership.post(price_event())
     assert (answer.status_code, answer.get_json()) == (200, {"status": "processed", "reason": None})
     assert membership.rows(StripeEvent)[-1].state == "processed"
 
 
+@pytest.mark.both_databases
 def test_webhook_that_comes_again_is_a_duplicate(membership: Membership) -> None:
     raw = price_event()
     assert [membership.post(raw).get_json()["status"] for _ in range(3)] == ["processed", "duplicate", "duplicate"]

@@ -15,6 +15,8 @@ from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.sessions import SignedIn
 from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, PATRON_YEAR, Membership
 
+pytestmark = pytest.mark.sqlite_alone
+
 DAY = 86400
 
 
@@ -214,6 +216,7 @@ def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
         change(membership, member, PATRON)
 
 
+@pytest.mark.both_databases
 def test_second_press_of_the_button_pays_once(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     at = preview(membership, member, PATRON).at
@@ -224,6 +227,7 @@ def test_second_press_of_the_button_pays_once(membership: Membership, user: User
     assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("late", [-FRESH - 60, FRESH + 60, 10**9])
 def test_amount_of_another_moment_is_shown_anew(membership: Membership, user: User, late: int) -> None:
     member = membership.subscribed(user)

@@ -22,6 +22,8 @@ from church.services.billing_errors import StripeDownError, StripeRefusedError
 from tests.helpers import with_settings
 from tests.membership_fixture import FRIEND, PATRON, Membership
 
+pytestmark = pytest.mark.sqlite_alone
+
 
 def test_checkout_names_its_member_and_leads_back_to_the_site(membership: Membership) -> None:
     user = membership.add()
@@ -52,6 +54,7 @@ def test_payment_is_told_by_webhooks_alone_and_opens_premium(membership: Members
     assert membership.as_signed_in(user).premium
 
 
+@pytest.mark.both_databases
 def test_second_checkout_for_the_same_price_is_the_first(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     assert membership.start(member) == membership.start(member)
@@ -69,6 +72,7 @@ def test_checkout_for_another_price_closes_the_first(membership: Membership) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.both_databases
 def test_checkouts_at_once_are_one(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     gate = threading.Barrier(6)
@@ -124,6 +128,7 @@ def unpaid(intent: str | None = None, invoice: str = "open", subscription: str =
     }
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("told", "over"),
     [
@@ -165,6 +170,7 @@ def test_slow_payment_that_failed_bars_nobody_though_its_webhook_never_came(
         assert membership.one(Checkout).state == "pending"
 
 
+@pytest.mark.both_databases
 def test_member_with_a_subscription_is_sold_no_second_one_until_it_has_ended(membership: Membership) -> None:
     user = membership.add()
     member = membership.subscribed(user)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from church.models import Price, Product
 from church.models.base import utc_now
 from church.services import billing
 from church.services.billing_plans import PlanView
 from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
+
+pytestmark = pytest.mark.sqlite_alone
 
 
 def offered(membership: Membership, currency: str | None = None) -> list[PlanView]:
@@ -54,6 +58,7 @@ def test_newer_price_for_the_same_takes_the_place_of_the_older(membership: Membe
     assert offered(membership)[0].at("month").shown == "$7.00"
 
 
+@pytest.mark.both_databases
 def test_plans_stand_in_their_order_and_then_by_price_and_are_three_at_most(membership: Membership) -> None:
     add_plan(membership, "dearer", "0", amount=2000)
     add_plan(membership, "first", "0", amount=100)

@@ -12,6 +12,8 @@ from church.services import account_removal, billing, billing_removal
 from church.services.sessions import SignedIn
 from tests.membership_fixture import Membership
 
+pytestmark = pytest.mark.sqlite_alone
+
 
 @pytest.fixture
 def user(membership: Membership) -> User:
