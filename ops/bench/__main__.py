@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts, webhooks
+from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts, video, webhooks
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def main() -> None:
     ratios["webhook_p99_seconds"] = webhooks.measure()
     print("scrapes")
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
+    print("streams, beside nginx")
+    ratios |= video.measure(max(3, chosen.rounds // 2), chosen.requests)
     for name, value in ratios.items():
         print(f"RATIO {name} {value:.2f}")
 
