@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gevent
+import gevent.socket
 import pytest
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData
@@ -19,6 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from church import worker
+from church.sendfile import CutShortError, FileSocket
 from church.worker import FairWorker, _TimedReader
 
 ROOT = Path(__file__).parent.parent.parent
@@ -170,16 +172,38 @@ def test_worker_keeps_the_connection_whose_body_was_read(
     assert fair.handle_request("x", request(length_reader(b"0123456789")), client[0], ("127.0.0.1", 1)) is True
 
 
-def test_worker_ends_the_connection_of_a_client_that_stopped_reading(
-    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trouble", [TimeoutError, CutShortError])
+def test_worker_ends_the_connection_whose_answer_can_not_go_on(
+    fair: FairWorker,
+    client: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: type[OSError],
 ) -> None:
     def stuck(*_: Any) -> bool:
-        raise TimeoutError
+        raise trouble
 
     monkeypatch.setattr(GeventWorker, "handle_request", stuck)
     with pytest.raises(StopIteration):
         fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
     assert client[0].gettimeout() == worker.WRITE_TIMEOUT
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_worker_has_plain_connections_send_files_by_themselves(
+    fair: FairWorker, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    ours, theirs = gevent.socket.socketpair()
+    served: list[Any] = []
+    fair.cfg.is_ssl = encrypted
+    monkeypatch.setattr(GeventWorker, "handle", lambda _self, _listener, client, _addr: served.append(client))
+    fair.handle("x", ours, ("127.0.0.1", 1))
+    (client,) = served
+    assert isinstance(client, FileSocket) is not encrypted
+    client.sendall(b"here")
+    assert theirs.recv(10) == b"here"
+    client.close()
+    ours.close()
+    theirs.close()
 
 
 def test_worker_reads_no_more_of_an_unwanted_body_than_a_bound() -> None:
@@ -208,8 +232,9 @@ def test_worker_lingers_over_a_client_that_is_gone() -> None:
 
 
 def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[int] = []
-    fair._end = lambda: ended.append(1)
+    ended: list[str] = []
+    fair._end_live = lambda: ended.append("live")
+    fair._end = lambda: ended.append("telemetry")
     monkeypatch.setattr(GeventWorker, "run", lambda _self: None)
     fair.run()
 
@@ -219,7 +244,7 @@ def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: 
     monkeypatch.setattr(GeventWorker, "run", fails)
     with pytest.raises(OSError):  # noqa: PT011 - whatever ends it
         fair.run()
-    assert ended == [1, 1]
+    assert ended == ["live", "telemetry"] * 2
 
 
 LOADS = """
