@@ -25,6 +25,9 @@ PAGES = {
     "members teaser": "/pages/reading-the-metrics",
     "premium teaser": "/pages/under-load",
     "page of extremes": "/pages/extremes",
+    "videos": "/video/",
+    "video": "/video/film",
+    "video teaser": "/video/closed",
     "join": "/auth/register",
     "join and come back": "/auth/register?next=/pages/under-load",
     "sign in": "/auth/login",
@@ -58,9 +61,13 @@ OWN_PAGES = {
     "ledger of a subscriber": ("admin", "/admin/membership/ledger?member={trade.subscriber}"),
     "complimentary memberships": ("admin", "/admin/membership/grants"),
     "complimentary memberships that there are none of": ("admin", "/admin/membership/grants?state=ended"),
+    "videos of an admin": ("admin", "/admin/videos"),
+    "a video of an admin": ("admin", "/admin/videos/{film}"),
+    "a video to come": ("admin", "/admin/videos/new"),
     "jobs": ("admin", "/admin/jobs"),
     "mails": ("admin", "/admin/mails"),
     "audit log": ("admin", "/admin/audit"),
+    "delivery": ("admin", "/dora"),
 }
 
 LINKS = {
