@@ -82,7 +82,8 @@ class Presence:
             return
         self._said, self._said_at = said, time.monotonic()
         rooms = {room: list(people.values()) for room, people in own.items()}
-        self._hub.relay.publish(relay.PRESENCE, {"rooms": rooms})
+        if not self._hub.relay.publish(relay.PRESENCE, {"rooms": rooms}):
+            self.renew()
 
     def _tell_clients(self, room: str, people: People, now: float) -> None:
         """A full room is told less often, so that a thousand who come at once do not cost a million names."""

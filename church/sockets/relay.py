@@ -81,9 +81,9 @@ class Relay:
             self._beat_at = time.monotonic()
             store.publish(BEAT, self.worker)
 
-    def publish(self, channel: str, facts: dict[str, Any]) -> None:
-        """Tell the other workers; lost while the store is down."""
-        store.publish(channel, json.dumps({"worker": self.worker, **facts}, ensure_ascii=False, separators=(",", ":")))
+    def publish(self, channel: str, facts: dict[str, Any]) -> bool:
+        """Tell the other workers; False where it is lost, while the store is down."""
+        return store.publish(channel, json.dumps({"worker": self.worker, **facts}, ensure_ascii=False, separators=(",", ":")))
 
     def hear(self, channel: str, line: str) -> None:
         """Pass on what was published; a line that makes no sense is written down and left."""
