@@ -30,6 +30,7 @@ _SECRET_LOOKS = re.compile(
     r"|(?P<cookies>\b(?:set-)?cookie[\"']?\s{0,2}[=:]\s{0,2})[^\r\n]{3,}"
     r"|(?<![\w-])eyJ[\w-]{5,}\.[\w-]{2,}\.[\w-]*"  # a JSON web token
     r"|\b(?:sk|rk|pk)_(?:live|test)_\w{6,256}|\bwhsec_[\w+/=]{6,256}"
+    r"|\bchurch_[0-9a-f]{12}_[\w-]{6,128}"  # a machine's token (church/services/api_tokens.py)
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"

@@ -73,6 +73,7 @@ def test_field_of_another_name_is_shown(name: str) -> None:
         ("key sk_live_abcdef123456", f"key {HIDDEN}"),
         ("sk_test_1 rk_live_abcdefgh", f"sk_test_1 {HIDDEN}"),
         ("whsec_AbCdEf123+/=", HIDDEN),
+        ("church_0123456789ab_" + "x" * 43, HIDDEN),
         (f"Stripe-Signature t=1700000000,v1={'0a' * 32}", f"Stripe-Signature {HIDDEN}"),
         ("GET /video?token=abcdef&quality=hd", f"GET /video?token={HIDDEN}&quality=hd"),
         ("/oauth?access_token=abcdef", f"/oauth?access_token={HIDDEN}"),
