@@ -147,7 +147,10 @@ def test_probe_refuses_what_is_no_video(tmp_path: Path) -> None:
     subprocess.run(["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", tmp_path / "tone.m4a"], check=True)
     picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1"]
     subprocess.run(["ffmpeg", "-loglevel", "error", *picture, tmp_path / "picture.png"], check=True)
-    for name in (*texts, "tone.m4a", "picture.png", "missing.mp4"):
+    both = ["-i", tmp_path / "tone.m4a", "-i", tmp_path / "picture.png", "-map", "0", "-map", "1", "-c", "copy"]
+    cover = [*both, "-disposition:v", "attached_pic", tmp_path / "cover.m4a"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *cover], check=True)
+    for name in (*texts, "tone.m4a", "cover.m4a", "picture.png", "missing.mp4"):
         with pytest.raises(NotVideoError):
             video_probe.probe(tmp_path / name)
 
