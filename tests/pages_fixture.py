@@ -8,9 +8,9 @@ from flask import Flask
 
 from church import create_app
 from church.config import Settings
-from church.migrations import migrate
 from church.services.page_render import Rendered, render
 from church.services.page_source import Page, Stamp, parse_page
+from tests.databases import bring_to_head
 from tests.services_fixture import site_settings
 
 HIDDEN = "zanzibarquartz"  # a word that stands only in text that is not open to everybody
@@ -70,7 +70,7 @@ def make_site(folder: Path, **settings: object) -> Flask:
 
 def site_app(settings: Settings) -> Flask:
     """The app of ``settings``, its database at the head."""
-    migrate(settings)
+    bring_to_head(settings)
     app = create_app(settings)
     app.config["RAISE_UNEXPECTED"] = True
     app.testing = True

@@ -24,8 +24,8 @@ import pytest
 import redis
 
 from church.config import Settings, load_settings
-from church.engines import sqlite_path
 from church.migrations import migrate
+from tests import databases
 from tests.databases import copy_database
 
 
@@ -314,11 +314,9 @@ def empty_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_file() -> Path:
     """A SQLite database at the head of the migrations, to be copied."""
-    site = site_settings(tmp_path_factory.mktemp("migrated"))
-    migrate(site)
-    return sqlite_path(site)
+    return databases.migrated_file()
 
 
 @pytest.fixture(scope="session")
@@ -347,8 +345,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "migrated_site" in metafunc.fixturenames:
         marks = [mark.name for mark in metafunc.definition.iter_markers()]  # the closest first
         chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
-        databases = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
-        metafunc.parametrize("migrated_site", databases, indirect=True)
+        wanted = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
+        metafunc.parametrize("migrated_site", wanted, indirect=True)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from church.config import Settings, load_settings
-from church.migrations import migrate
 from church.store import StoreClient, embedded_command
+from tests.databases import bring_to_head
 from tests.services_fixture import free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ class Site:
         """Migrate, start the store and gunicorn, and wait until the site is ready; ``work``: its jobs are done too."""
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        migrate(self.settings)
+        bring_to_head(self.settings)
         if store:
             self._processes.append(subprocess.Popen(embedded_command(self.settings), stderr=subprocess.DEVNULL))
             wait_until(lambda: StoreClient(self.settings).ping(), "the store answers")

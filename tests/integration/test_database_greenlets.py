@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from church.migrations import migrate
+from tests.databases import bring_to_head
 from tests.services_fixture import site_settings
 
 _PROGRAM = """
@@ -62,7 +62,7 @@ print(json.dumps({"ticks": waited, "most_inside": max(seen), "written": len(seen
 @pytest.fixture
 def result(tmp_path: Path) -> dict[str, int]:
     site = site_settings(tmp_path)
-    migrate(site)
+    bring_to_head(site)
     environment = {**os.environ, "CHURCH_INSTANCE": str(site.instance), "DATABASE_URL": ""}
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from church.migrations import migrate
+from tests.databases import bring_to_head
 from tests.services_fixture import site_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def held():
 def gunicorn(tmp_path, held):
     """Starts gunicorn as systemd does, on the held socket."""
     settings = site_settings(tmp_path)
-    migrate(settings)
+    bring_to_head(settings)
     environment = {
         **os.environ,
         "CHURCH_BIND": f"127.0.0.1:{held.getsockname()[1]}",

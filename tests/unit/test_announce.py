@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from church import create_app, migrations
+from church import create_app
 from church.announce import announcements
 from church.config import Settings
 from church.extensions import db
@@ -20,6 +20,7 @@ from church.models.link import Purpose
 from church.models.user import Role
 from church.services import account_rows, accounts, links
 from church.services.account_fields import Address
+from tests.databases import bring_to_head
 from tests.helpers import with_settings
 
 
@@ -91,7 +92,7 @@ def test_start_and_site_mean_the_same_by_an_admin(
 
 
 def test_start_with_an_admin_loads_neither_sqlalchemy_nor_the_site(settings: Settings) -> None:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     add_admin(settings)
     code = (
         "import sys; from church.config import load_settings; from church.announce import announcements;"
@@ -103,6 +104,6 @@ def test_start_with_an_admin_loads_neither_sqlalchemy_nor_the_site(settings: Set
 
 
 def test_start_without_a_mail_server_says_where_mails_go(settings: Settings, tmp_path: Path) -> None:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     assert len(told(settings, f"Mails are written to {settings.instance / 'outbox'}")) == 1
     assert told(with_settings(settings, smtp_url=SecretStr("smtp://localhost")), "Mails") == []

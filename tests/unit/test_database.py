@@ -17,15 +17,16 @@ from church import database
 from church.config import Settings
 from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed, after_commit
 from church.engines import probe_engine, sqlite_path
-from church.migrations import head, migrate
+from church.migrations import head
 from church.models import PageText, Schedule
+from tests.databases import bring_to_head
 from tests.services_fixture import site_settings, wait_until
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Settings:
     settings = site_settings(tmp_path)
-    migrate(settings)
+    bring_to_head(settings)
     return settings
 
 

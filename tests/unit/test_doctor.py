@@ -19,6 +19,7 @@ from church.doctor_host import check_scrapes
 from church.engines import sqlite_path, upkeep_engine
 from church.models import Job, Product, Schedule, StripeEvent
 from church.models.base import utc_now
+from tests.databases import bring_to_head
 from tests.mail_fixture import MailServer
 from tests.services_fixture import RedisServer, site_settings
 
@@ -29,7 +30,7 @@ _STRONG = "kJ8sd0-2lfPq_nd83mXz0Qpw72hLrt5Yb1VuEg"
 def site(tmp_path: Path, redis_server: RedisServer, mail_server: Callable[..., MailServer]) -> Settings:
     urls = {"REDIS_URL": redis_server.url, "CHURCH_SMTP_URL": mail_server().url}
     settings = site_settings(tmp_path, SECRET_KEY=_STRONG, **urls)
-    migrations.migrate(settings)
+    bring_to_head(settings)
     settings.log_dir.mkdir()
     (settings.content / "page.md").write_text("# Page")
     return settings

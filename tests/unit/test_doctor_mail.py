@@ -9,19 +9,19 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert
 
-from church import migrations
 from church.config import Settings
 from church.doctor_mail import check_mail
 from church.engines import upkeep_engine
 from church.models import Mail
 from church.models.base import utc_now
+from tests.databases import bring_to_head
 from tests.helpers import with_settings
 from tests.mail_fixture import MailServer
 
 
 @pytest.fixture
 def site(settings: Settings, mail_server: Callable[..., MailServer]) -> Settings:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     return with_settings(settings, smtp_url=SecretStr(mail_server().url))
 
 

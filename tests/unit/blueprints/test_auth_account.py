@@ -9,13 +9,14 @@ from datetime import datetime
 import pytest
 from flask import Flask
 
-from church import create_app, migrations
+from church import create_app
 from church.config import Settings
 from church.models import User
 from church.models.user import Role
 from church.observability import metrics
 from church.services.sessions import Device
 from tests.browsing import JSON, Browser, account_of, attempted, audited, follow
+from tests.databases import bring_to_head
 from tests.helpers import grows, with_settings
 from tests.people import PASSWORD, add_user, sign_in, with_cookie
 
@@ -131,7 +132,7 @@ def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
 def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_stops_no_other(
     settings: Settings,
 ) -> None:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     user = add_user(app)
     thief, owner = Browser(app, user), Browser(app, user, address="198.51.100.7")
@@ -158,7 +159,7 @@ def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_s
 
 
 def test_password_is_changed_however_often_strangers_guess(settings: Settings) -> None:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     user = add_user(app)
     owner, stranger = Browser(app, user), Browser(app)

@@ -10,13 +10,14 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from church import create_app, migrations
+from church import create_app
 from church.config import Settings
 from church.database import DatabaseDownError
 from church.errors import BusyError, UnavailableError
 from church.observability import metrics
 from church.services import passwords, sessions
 from tests.browsing import JSON, Browser, attempted, audited, follow
+from tests.databases import bring_to_head
 from tests.helpers import grows, with_settings
 from tests.people import PASSWORD, add_user
 
@@ -29,7 +30,7 @@ NOBODY = {"email": "nobody@church.example", "password": "not this one at all"}
 @pytest.fixture
 def app(settings: Settings) -> Flask:
     """A site where three wrong passwords use an account up."""
-    migrations.migrate(settings)
+    bring_to_head(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     add_user(app, EMAIL)
     return app
@@ -232,7 +233,7 @@ def test_tries_at_the_same_moment_are_one(app: Flask, monkeypatch: pytest.Monkey
 
 
 def test_logins_of_one_address_beyond_the_limit_are_one_throttled_login_each(settings: Settings) -> None:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     site = create_app(with_settings(settings, limit_login="2/hour"))
     browser = Browser(site)
     assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(2)] == [401] * 2

@@ -22,11 +22,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from church import create_app, migrations, telemetry
+from church import create_app, telemetry
 from church.config import Settings
 from church.extensions import db
 from church.observability import metrics, tracing
 from church.observability.tracing import exporter_from_env, root_rate_from_env
+from tests.databases import bring_to_head
 from tests.helpers import STRONG, add_view, captured_log, grows, value, with_settings
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -83,7 +84,7 @@ def _query() -> str:
 @pytest.fixture
 def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start a site with this sampler; the exporter is in memory and the proxy 10.0.0.1 is trusted."""
-    migrations.migrate(settings)
+    bring_to_head(settings)
     monkeypatch.setattr(telemetry, "_tracing", None)
     made: list[Any] = []
 

@@ -10,10 +10,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from church import migrations, telemetry
+from church import telemetry
 from church.config import Settings
 from church.extensions import db
 from church.observability import tracing
+from tests.databases import bring_to_head
 from tests.membership_fixture import FRIEND, Membership
 from tests.stripe_fixture import event
 
@@ -36,7 +37,7 @@ class Traced(Membership):
 
 @pytest.fixture
 def traced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
-    migrations.migrate(settings)
+    bring_to_head(settings)
     exporter = InMemorySpanExporter()
     monkeypatch.setattr(telemetry, "_tracing", None)
     monkeypatch.setattr(tracing, "exporter_from_env", lambda: exporter)
