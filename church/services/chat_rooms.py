@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from church.extensions import db
@@ -55,7 +55,7 @@ def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
 
 def named(session: Session, name: str) -> ChatRoom:
     """The room's row. Raises UnknownRoomError."""
-    room = session.scalars(select(ChatRoom).where(ChatRoom.name == name)).one_or_none()
+    room = session.scalars(_NAMED, {"name": name}).one_or_none()
     if room is None:
         raise UnknownRoomError
     return room
@@ -100,13 +100,17 @@ def insist_on_voice(room: RoomView) -> None:
 
 def sanctions(session: Session, user_id: int) -> list[ChatSanction]:
     """What is in force against the member."""
-    query = select(ChatSanction).where(ChatSanction.user_id == user_id, *in_force(utc_now()))
-    return list(session.scalars(query))
+    return list(session.scalars(_SANCTIONS, {"user_id": user_id, "now": utc_now()}))
 
 
-def in_force(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def in_force(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
     """Neither lifted nor over."""
     return ChatSanction.lifted_at.is_(None), or_(ChatSanction.until.is_(None), ChatSanction.until > now)
+
+
+# Said for every message: putting a statement together costs as much as having it answered.
+_NAMED = select(ChatRoom).where(ChatRoom.name == bindparam("name"))
+_SANCTIONS = select(ChatSanction).where(ChatSanction.user_id == bindparam("user_id"), *in_force(bindparam("now")))
 
 
 def _view(room: ChatRoom, held: list[ChatSanction]) -> RoomView:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from church.errors import UnauthorizedError
@@ -16,6 +16,20 @@ from church.models.base import utc_now
 from church.services import chat_rooms, live_wire
 from church.services.chat_errors import UnknownMessageError
 from church.services.chat_views import MessageView, encode, view_by
+
+# Said for every message: putting a statement together costs as much as having it answered.
+_HOLD = (
+    select(User)
+    .where(User.id == bindparam("user_id"), User.deleted_at.is_(None), User.disabled_at.is_(None))
+    .with_for_update(read=True, key_share=True)
+)
+_COUNT = (
+    update(ChatRoom)
+    .where(ChatRoom.id == bindparam("room_id"))
+    .values(last_number=ChatRoom.last_number + 1)
+    .returning(ChatRoom)
+    .execution_options(populate_existing=True)
+)
 
 
 class Change(NamedTuple):
@@ -32,8 +46,7 @@ class Change(NamedTuple):
 
 def hold_account(session: Session, user_id: int) -> User:
     """The account, which is not emptied while this transaction goes on. Raises UnauthorizedError for one that was."""
-    same = select(User).where(User.id == user_id, User.deleted_at.is_(None), User.disabled_at.is_(None))
-    user = session.scalars(same.with_for_update(read=True, key_share=True)).one_or_none()
+    user = session.scalars(_HOLD, {"user_id": user_id}).one_or_none()
     if user is None:
         raise UnauthorizedError
     return user
@@ -41,9 +54,7 @@ def hold_account(session: Session, user_id: int) -> User:
 
 def next_number(session: Session, room_id: int) -> ChatRoom:
     """The room, counted one further in ``last_number``; nobody else counts there until this transaction ends."""
-    statement = update(ChatRoom).where(ChatRoom.id == room_id).values(last_number=ChatRoom.last_number + 1)
-    statement = statement.returning(ChatRoom).execution_options(populate_existing=True)
-    return session.scalars(statement).one()
+    return session.scalars(_COUNT, {"room_id": room_id}).one()
 
 
 def speaking(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRoom]:

@@ -118,16 +118,13 @@ class Feed:
 
     def tell(self, kind: str, frame: bytes, own: tuple[str, bytes | None] = ("", None)) -> None:
         """Send one frame to everybody here; ``own`` is whose connections are sent another instead, or none."""
-        members = tuple(self.members)
-        authors = self._hub.by_member.get(own[0], ())
-        reached = 0
-        for number, connection in enumerate(members, 1):
-            if connection in authors:
-                reached += own[1] is not None and connection.send(own[1])
-            else:
-                reached += connection.send(frame)
-            if not number % _BREATH:
+        authors = self.members.intersection(self._hub.by_member.get(own[0], ()))
+        others = tuple(self.members - authors) if authors else tuple(self.members)
+        reached = sum([connection.send(own[1]) for connection in authors]) if own[1] is not None else 0
+        for begin in range(0, len(others), _BREATH):
+            if begin:
                 gevent.sleep(0)
+            reached += sum([connection.send(frame) for connection in others[begin : begin + _BREATH]])
         telemetry.track_live_sent(kind, reached)
 
     # -- who comes and goes --------------------------------------------------------------------------------------------
