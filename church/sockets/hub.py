@@ -208,7 +208,7 @@ class Hub:
         """Send and renew what changes without anybody's asking: who is where, and rooms that nobody tells us of."""
         while True:
             gevent.sleep(0.5)
-            if self.connections:
+            if self.connections or self.presence.has_said_somebody:
                 self.guarded(self.relay.beat)
                 self.guarded(self.rooms.look)
                 self.guarded(self.presence.turn)

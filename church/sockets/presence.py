@@ -38,6 +38,11 @@ class Presence:
         """Say all of it again soon: others may not have heard it."""
         self._said_at = 0.0
 
+    @property
+    def has_said_somebody(self) -> bool:
+        """Whether the others believe that somebody is here."""
+        return bool(self._said)
+
     def hear(self, line: str) -> None:
         """Another worker says whom it has. Raises what unreadable JSON does."""
         facts = json.loads(line)
