@@ -24,7 +24,8 @@ def register(app: Flask, telemetry: Telemetry) -> None:
     settings: Settings = app.config["CHURCH"]
 
     def disks() -> Iterator[Reading]:
-        for name, path in (("instance", settings.instance), ("logs", settings.log_dir)):
+        folders = {"instance": settings.instance, "logs": settings.log_dir, "videos": settings.video_dir}
+        for name, path in folders.items():
             if path.exists():
                 yield (name,), float(shutil.disk_usage(path).free)
 
