@@ -1,14 +1,14 @@
 // A live room: puts the parts together. Each is a module of its own, which the page names by its versioned address.
 
-const part = (name) => import(document.querySelector(`link[data-part="${name}"]`).href);
 const ENDED = {
   4401: "You are signed out. Sign in again, then reload the page.",
   4403: "This room is no longer open to you.",
 };
 
 async function begin(root) {
+  const { moduleSocket, moduleMessages, moduleComposer, modulePeople } = root.dataset;
   const [{ Line }, { Log }, { Composer }, { People }] = await Promise.all(
-    ["socket", "messages", "composer", "people"].map(part),
+    [moduleSocket, moduleMessages, moduleComposer, modulePeople].map((address) => import(address)),
   );
   const room = root.dataset.room;
   const me = root.dataset.me;

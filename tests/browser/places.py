@@ -33,6 +33,7 @@ PAGES = {
     "sign in": "/auth/login",
     "sign in and come back": "/auth/login?next=/pages/under-load",
     "forgotten password": "/auth/forgot",
+    "live for strangers": "/live",
     "mailed to confirm": "/auth/sent/register",
     "mailed to reset": "/auth/sent/forgot",
 }
@@ -64,6 +65,9 @@ OWN_PAGES = {
     "videos of an admin": ("admin", "/admin/videos"),
     "a video of an admin": ("admin", "/admin/videos/{film}"),
     "a video to come": ("admin", "/admin/videos/new"),
+    "live room": ("member", "/live/public"),
+    "muted and banned": ("admin", "/admin/live/sanctions?member={member}"),
+    "notice to all": ("admin", "/admin/live/notice"),
     "jobs": ("admin", "/admin/jobs"),
     "mails": ("admin", "/admin/mails"),
     "audit log": ("admin", "/admin/audit"),

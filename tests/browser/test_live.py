@@ -1,0 +1,323 @@
+"""The live rooms in windows side by side: what is said comes to the others, also after the site was away."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
+
+from church import create_app
+from church.models import User
+from church.services import chat, sessions
+from church.services.audit import Actor
+from church.services.sessions import SignedIn
+from tests.browser.conftest import Windows, made_site
+from tests.browser.people import Cast, heading, said
+from tests.browser.watch import LOOKS, inaccessible
+from tests.people import add_user, client_of, sign_in
+from tests.services_fixture import wait_until
+from tests.site_fixture import ROOT, Site
+
+SCHEMA = json.loads((ROOT / "docs/live.schema.json").read_text())
+ROOM = "/live/public"
+
+
+class Hall:
+    """A site of its own, which a test may end and begin anew, and the people in it."""
+
+    def __init__(self, chromium: Browser, site: Site) -> None:
+        self.site = site
+        self.app: Flask = create_app(site.settings)
+        self.windows = Windows(chromium, site)
+        self.frames: list[tuple[str, str | bytes]] = []
+        self._tokens: dict[int, str] = {}
+
+    def member(self, name: str, role: str = "member") -> User:
+        return add_user(self.app, f"{name.lower()}@example.org", name=name, role=role, password_hash="x")
+
+    def window(self, user: User, path: str = ROOM) -> Page:
+        """A window of somebody who is signed in, on a room that is live."""
+        self._tokens[user.id] = sign_in(self.app, user)
+        cookie = client_of(self.app, user).get_cookie("church")
+        assert cookie is not None
+        page = self.windows()
+        page.on("websocket", self._listen)
+        page.context.add_cookies([{"name": "church", "value": cookie.value, "url": self.site.url}])
+        page.goto(path)
+        return page
+
+    def _listen(self, line: WebSocket) -> None:
+        line.on("framesent", lambda payload: self.frames.append(("client", payload)))
+        line.on("framereceived", lambda payload: self.frames.append(("server", payload)))
+
+    def misfits(self) -> list[str]:
+        """What docs/live.schema.json holds against the frames so far, which are forgotten."""
+        ends = {
+            end: Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{end}"}]}) for end in ("client", "server")
+        }
+        found = [(text, error) for end, text in self.frames for error in ends[end].iter_errors(json.loads(text))]
+        self.frames.clear()
+        return [f"{text!r}: {error.message}" for text, error in found]
+
+    def say(self, user: User, text: str) -> chat.MessageView:
+        """As the user says it in some other window, the site's processes running or not."""
+        with self.app.app_context():
+            return chat.post(self.signed_in(user), "public", text, None)
+
+    def signed_in(self, user: User) -> SignedIn:
+        with self.app.app_context():
+            found = sessions.load(self._tokens.setdefault(user.id, sign_in(self.app, user)))
+        assert found is not None
+        return found
+
+    def away(self) -> None:
+        """End the web server as a restart does."""
+        self.site.gunicorn.terminate()
+        self.site.gunicorn.wait(30)
+
+    def back(self) -> None:
+        self.site.start(store=False)
+
+
+@pytest.fixture(scope="module")
+def hall(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+    site = made_site(tmp_path_factory.mktemp("hall"), CHURCH_LIMIT_CHAT="5/minute", WEB_CONCURRENCY="2")
+    try:
+        site.start()
+        made = Hall(chromium, site)
+        yield made
+        made.windows.close()
+    finally:
+        site.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No window complains, but of a site that is away on purpose; frames are as written down; none is left open."""
+    yield
+    if "hall" not in request.fixturenames:
+        return
+    hall: Hall = request.getfixturevalue("hall")
+    windows = hall.windows
+    windows.close()
+    complaints = [one for one in windows.complaints if "WebSocket connection to" not in one]
+    windows.opened.clear()
+    assert complaints == []
+    assert hall.misfits() == []
+
+
+def is_live(page: Page) -> None:
+    expect(page.locator("[data-state]")).to_have_text("Live.")
+
+
+def messages(page: Page) -> Locator:
+    return page.locator("[data-messages] .message-body")
+
+
+def write(page: Page, text: str) -> None:
+    page.get_by_label("Your message").fill(text)
+    page.keyboard.press("Enter")
+
+
+def _here_are(page: Page, count: int) -> None:
+    """Workers tell each other at once, and again every ten seconds what a busy store has lost."""
+    expect(page.get_by_role("heading", name="Here now")).to_have_text(f"Here now {count}", timeout=20_000)
+
+
+def test_two_windows_talk(hall: Hall) -> None:
+    ada, bob = hall.window(hall.member("Ada")), hall.window(hall.member("Bob"))
+    is_live(ada)
+    is_live(bob)
+    for page in (ada, bob):
+        _here_are(page, 2)
+        expect(page.locator("[data-people-list]")).to_contain_text("Ada")
+
+    ada.get_by_label("Your message").press_sequentially("Is **anybody**")
+    expect(bob.locator("[data-typing]")).to_have_text("Ada is writing…")
+    write(ada, "Is **anybody** here? <b>you</b>")
+    expect(messages(bob)).to_have_text(["Is anybody here? <b>you</b>"])
+    expect(bob.locator("[data-typing]")).to_be_empty()
+    expect(messages(bob).locator("strong")).to_have_text("anybody")
+    write(bob, "I am.")
+    kinds = {json.loads(text)["type"] for end, text in hall.frames if end == "server"}
+    assert kinds == {"welcome", "auth_success", "room_joined", "presence", "typing", "chat"}
+    for page in (ada, bob):
+        expect(messages(page)).to_have_text(["Is anybody here? <b>you</b>", "I am."])
+        expect(page.locator(".message-fate")).to_have_count(0)
+    expect(ada.get_by_role("log", name="Messages")).to_contain_text("I am.")
+    expect(ada.get_by_label("Your message")).to_be_focused()
+    for width, scheme in LOOKS:
+        ada.set_viewport_size({"width": width, "height": 844})
+        ada.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert inaccessible(ada) == [], (width, scheme)
+
+    bob.context.close()
+    _here_are(ada, 1)
+
+
+def test_edit_and_deletion_come_to_the_others_in_place(hall: Hall) -> None:
+    author = hall.member("Author")
+    first, second = hall.say(author, "frist"), hall.say(author, "to be gone")
+    page = hall.window(hall.member("Reader"))
+    is_live(page)
+    before = messages(page).count()
+    with hall.app.app_context():
+        chat.edit(hall.signed_in(author), "public", first.id, "first")
+        chat.remove("public", second.id, Actor())
+    expect(page.locator(f"#m{first.id}")).to_contain_text("first")
+    expect(page.locator(f"#m{first.id} .message-edited")).to_be_visible()
+    expect(page.locator(f"#m{second.id} .message-body")).to_have_text("This message was deleted.")
+    assert messages(page).count() == before
+
+
+def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hall: Hall) -> None:
+    reader, other = hall.member("Waiting"), hall.member("Elsewhere")
+    page = hall.window(reader)
+    is_live(page)
+    hall.say(other, "before")
+    expect(messages(page).last).to_have_text("before")
+    known = messages(page).count()
+
+    hall.away()
+    expect(page.locator("[data-state]")).to_contain_text("The connection is lost.")
+    write(page, "while you were away")
+    expect(page.locator(".message-waiting .message-fate")).to_have_text("Sending…")
+    hall.say(other, "missed one")
+    hall.say(other, "missed two")
+
+    hall.back()
+    page.evaluate("dispatchEvent(new Event('online'))")  # else it waits for its next try
+    expect(page.locator("[data-state]")).to_have_text("Live.", timeout=40_000)
+    expect(page.locator(".message-waiting")).to_have_count(0)
+    expect(messages(page)).to_have_count(known + 3)
+    assert messages(page).all_inner_texts()[known:] == ["missed one", "missed two", "while you were away"]
+    page.reload()
+    is_live(page)
+    assert messages(page).all_inner_texts()[-3:] == ["missed one", "missed two", "while you were away"]
+
+
+def test_message_that_is_refused_says_why_and_can_be_taken_back(hall: Hall) -> None:
+    user = hall.member("Loud")
+    page = hall.window(user)
+    is_live(page)
+    with hall.app.app_context():
+        number = chat.mute(user.ref, None, None, "enough", Actor())
+    write(page, "but I")
+    failed = page.locator(".message-failed")
+    expect(failed).to_contain_text("Not sent. An admin has muted you here.")
+    assert inaccessible(page) == []
+    with hall.app.app_context():
+        chat.lift(number, Actor())
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed).to_have_count(0)
+    expect(messages(page).last).to_have_text("but I")
+
+    with hall.app.app_context():
+        chat.mute(user.ref, None, None, "enough", Actor())
+    write(page, "and then")
+    failed.get_by_role("button", name="Discard").click()
+    expect(failed).to_have_count(0)
+    expect(page.get_by_label("Your message")).to_have_value("and then")
+
+
+def test_who_says_a_lot_is_counted_down_to_the_next_word(hall: Hall) -> None:
+    page = hall.window(hall.member("Quick"))
+    is_live(page)
+    for number in range(6):
+        write(page, f"word {number}")
+    expect(page.get_by_role("button", name=re.compile(r"^Wait \d+ s$"))).to_be_disabled()
+    expect(page.locator(".message-failed")).to_contain_text("Not sent. That was a lot at once.")
+    write(page, "kept")
+    expect(page.get_by_label("Your message")).to_have_value("kept")
+
+
+def test_reader_of_the_past_stays_there_and_is_told_of_what_is_new(hall: Hall) -> None:
+    speakers = [hall.member(f"Speaker{number}") for number in range(13)]
+    for number in range(60):
+        hall.say(speakers[number % 12], f"line {number}\n\n\nof several")
+    page = hall.window(hall.member("Historian"))
+    is_live(page)
+    log = page.get_by_role("log")
+    expect(messages(page).last).to_be_in_viewport()  # a room opens at its end
+    page.get_by_role("link", name="Older messages").click()
+    wait_until(lambda: messages(page).count() >= 60, "older messages stand above")
+    numbers = page.locator("[data-messages] > li").evaluate_all("items => items.map(item => Number(item.dataset.id))")
+    assert numbers == sorted(set(numbers))
+
+    log.evaluate("box => box.scrollTo(0, -box.scrollHeight / 2)")
+    line = messages(page).nth(len(numbers) // 2)
+    place = line.bounding_box()
+    hall.say(speakers[12], "news")
+    pill = page.get_by_role("button", name="1 new message")
+    expect(pill).to_be_visible()
+    assert place is not None
+    assert (now := line.bounding_box()) is not None
+    assert abs(now["y"] - place["y"]) < 2
+    assert inaccessible(page) == []
+    pill.click()
+    expect(messages(page).last).to_be_in_viewport()
+    expect(page.locator("[data-pill]")).to_be_hidden()
+
+
+def test_page_of_somebody_who_signed_out_elsewhere_says_so_and_stays_away(hall: Hall) -> None:
+    user = hall.member("Leaver")
+    page = hall.window(user)
+    is_live(page)
+    tab = page.context.new_page()
+    tab.goto("/")
+    tab.get_by_role("button", name="Sign out").click()
+    expect(page.locator("[data-state]")).to_have_text("You are signed out. Sign in again, then reload the page.")
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+
+
+def test_notice_of_an_admin_is_shown_at_once_and_put_away(hall: Hall) -> None:
+    page, desk = hall.window(hall.member("Guest")), hall.window(hall.member("Chief", "admin"), "/admin/live/notice")
+    is_live(page)
+    desk.get_by_label("What to say").fill("Open house <b>tonight</b>")
+    desk.get_by_label("Where it leads").fill("/pages/terms")
+    desk.get_by_role("button", name="Send the notice").click()
+    notice = page.locator("[data-notices] .flash")
+    expect(notice.get_by_role("link", name="Open house <b>tonight</b>")).to_have_attribute("href", "/pages/terms")
+    assert inaccessible(page) == []
+    notice.get_by_role("button", name="Put this away").click()
+    expect(notice).to_have_count(0)
+
+
+def test_talk_report_and_moderation_work_without_scripts(windows: Windows, cast: Cast) -> None:
+    def plain(role: str, path: str) -> Page:
+        return windows(path, java_script_enabled=False, storage_state=cast.signed_in(role))
+
+    member = plain("member", ROOM)
+    member.get_by_label("Your message").fill("A word **without** scripts")
+    member.get_by_role("button", name="Send").click()
+    expect(messages(member).last).to_have_text("A word without scripts")
+    expect(messages(member).last).to_be_in_viewport()
+    expect(member.get_by_text("Reload the page to see what is new.")).to_be_visible()
+    member.locator(".message-time").last.click()
+    heading(member, "A message in Public")
+    member.get_by_text("Edit it").click()
+    member.get_by_label("Your message").fill("Other words")
+    member.get_by_role("button", name="Save").click()
+    said(member, "The message is changed.")
+    expect(messages(member).last).to_have_text("Other words")
+
+    admin = plain("admin", ROOM)
+    admin.locator(".message-time").last.click()
+    admin.get_by_text("Report it").click()
+    admin.get_by_label("What is wrong with it").fill("too plain")
+    admin.get_by_role("button", name="Report").click()
+    said(admin, "The message is reported.")
+    admin.goto("/admin/live")
+    row = admin.get_by_role("row", name="Other words")
+    expect(row).to_contain_text("too plain")
+    scripted = windows("/admin/live", storage_state=cast.signed_in("admin"))
+    assert inaccessible(scripted) == []
+    row.get_by_role("button", name="Delete it").click()
+    said(admin, "The message is deleted.")
+    member.reload()
+    expect(member.get_by_text("Other words")).to_have_count(0)
