@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from church.observability.budget import Budget
 from church.services import passwords
 from tests.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.databases import copy_database
+from tests.environment import SETTINGS_OF_THE_SHELL, forget_the_shell
+
+__all__ = ["SETTINGS_OF_THE_SHELL"]
 
 pytest_plugins = [
     "tests.services_fixture",
@@ -27,18 +29,6 @@ pytest_plugins = [
     "tests.video_fixture",
     "tests.s3_fixture",
 ]
-
-SETTINGS_OF_THE_SHELL = (
-    "CHURCH_",
-    "OTEL_",
-    "STRIPE_",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "SECRET_KEY",
-    "METRICS_TOKEN",
-    "LOG_LEVEL",
-)
-
 
 make_sites_cheap()
 
@@ -51,9 +41,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests reaches them."""
-    for name in list(os.environ):
-        if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
-            monkeypatch.delenv(name)
+    forget_the_shell(monkeypatch)
     monkeypatch.setenv("CHURCH_ENV_FILE", "")
 
 

@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from church.config import Settings, load_settings
 from church.store import StoreClient, embedded_command
 from tests.databases import bring_to_head
+from tests.environment import forget_the_shell
 from tests.services_fixture import free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -130,6 +131,21 @@ class Site:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def running(folder: Path, store: bool = True, **extra: str) -> Iterator[Site]:
+    """A site for the tests of a module, made before any of them cleans the environment of the shell's settings.
+
+    It takes seconds of a core to start: tests share one where none of them stops, breaks or counts what others did.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        forget_the_shell(patch)
+        one = Site(folder, **extra)
+    try:
+        yield one.start(store)
+    finally:
+        one.stop()
 
 
 @pytest.fixture

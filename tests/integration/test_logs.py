@@ -15,9 +15,16 @@ import pytest
 
 from tests import load
 from tests.services_fixture import require, wait_until
-from tests.site_fixture import ROOT, Site
+from tests.site_fixture import ROOT, Site, running
 
 Start = Callable[..., Site]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """For the tests that need no log of their own."""
+    with running(tmp_path_factory.mktemp("site")) as found:
+        yield found
 
 
 def access_records(folder: Path) -> Iterator[dict[str, object]]:
@@ -28,10 +35,9 @@ def access_records(folder: Path) -> Iterator[dict[str, object]]:
                 yield record
 
 
-def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(site: Start, tmp_path: Path) -> None:
+def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(one: Site, tmp_path: Path) -> None:
     found = shutil.which("logrotate", path=os.environ["PATH"] + ":/usr/sbin")
     program = require("logrotate", found, "apt-get install logrotate")
-    one = site()
     rules = (ROOT / "ops/logrotate/church").read_text()
     body = rules[rules.index("{") : rules.rindex("}") + 1]
     kept = [line for line in body.splitlines() if line.split()[:1] not in (["su"], ["create"], ["compress"])]
@@ -65,8 +71,7 @@ def answered(tally: load.Tally) -> Counter[tuple[object, object]]:
     return Counter({(routes[path], status): n for (path, status), n in tally.answers.items()})
 
 
-def test_access_record_joins_the_response_by_its_request_id(site: Start) -> None:
-    one = site()
+def test_access_record_joins_the_response_by_its_request_id(one: Site) -> None:
     assert one.get("/pages/terms", **{"X-Request-ID": "from-the-client.1"})[0] == 200
     wait_until(lambda: any(r["request_id"] == "from-the-client.1" for r in access_records(one.logs)), "its record")
     record = next(r for r in access_records(one.logs) if r["request_id"] == "from-the-client.1")
@@ -108,8 +113,7 @@ def test_log_disk_that_is_full_drops_counts_and_recovers(site: Start, tmp_path: 
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_secrets_of_a_request_reach_no_log_and_no_metric(site: Start) -> None:
-    one = site()
+def test_secrets_of_a_request_reach_no_log_and_no_metric(one: Site) -> None:
     marker = "kAleidoscope-91"
     one.get(
         f"/pages/?q=x&token={marker}",

@@ -56,7 +56,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_sampled_request_arrives_with_its_statements_and_its_log_record(site: Start, collector: Collector) -> None:
-    one = site(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100")
+    one = site(WEB_CONCURRENCY="1", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100")
     one.get("/pages/?q=backup&token=kAleidoscope-91", **{"X-Request-ID": "traced.1"})
     wait_until(lambda: any(s.name == "GET /pages/" for s in collector.spans), "the span of the request")
     root = next(s for s in collector.roots() if s.name == "GET /pages/")
@@ -73,6 +73,7 @@ def test_one_request_in_ten_is_sampled_and_a_strangers_traceparent_changes_nothi
     site: Start, collector: Collector
 ) -> None:
     one = site(
+        WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
         OTEL_TRACES_SAMPLER="parentbased_traceidratio",
         OTEL_TRACES_SAMPLER_ARG="0.1",
@@ -92,6 +93,7 @@ def test_one_request_in_ten_is_sampled_and_a_strangers_traceparent_changes_nothi
 
 def test_trusted_proxys_traceparent_is_continued(site: Start, collector: Collector) -> None:
     one = site(
+        WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
         OTEL_TRACES_SAMPLER="parentbased_always_off",
         OTEL_BSP_SCHEDULE_DELAY="100",
@@ -107,6 +109,7 @@ def test_trusted_proxys_traceparent_is_continued(site: Start, collector: Collect
 
 def test_collector_that_is_down_costs_spans_and_no_request(site: Start) -> None:
     one = site(
+        WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces",
         OTEL_BSP_SCHEDULE_DELAY="100",
         OTEL_EXPORTER_OTLP_TIMEOUT="1",

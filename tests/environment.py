@@ -1,0 +1,25 @@
+"""Whose settings a test has: no one's but its own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+SETTINGS_OF_THE_SHELL = (
+    "CHURCH_",
+    "OTEL_",
+    "STRIPE_",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "METRICS_TOKEN",
+    "LOG_LEVEL",
+)
+
+
+def forget_the_shell(patch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests reaches what ``patch`` lasts for."""
+    for name in list(os.environ):
+        if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
+            patch.delenv(name)
