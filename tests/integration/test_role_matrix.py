@@ -162,6 +162,7 @@ TABLE = """
 /stripe/pricing                    GET   200 200 200 200
 /stripe/success                    GET   401 404 404 404
 /stripe/webhook                    POST  400 400 400 400
+/ws                                GET   400 400 400 400
 /video/                            GET   200 200 200 200
 /video/<slug>                      GET   404 404 404 404
 /video/access/<slug>               GET   404 404 404 404

@@ -46,6 +46,7 @@ OPEN = {
     "/auth/email/<token>",
     "/auth/first-admin/<token>",
     "/live",
+    "/ws",
     "/stripe/pricing",
     "/stripe/cancel",
     "/stripe/webhook",
