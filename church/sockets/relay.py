@@ -32,7 +32,7 @@ TYPING = "live:typing"
 _ROOM = "chat:"
 _BEAT_SECONDS = 1.0
 _HEARD_SECONDS = 3.0
-_NOTICES = 256  # that are known again when they come by the other way
+_KNOWN = 256  # lines of its own that have yet to come back
 
 log = logging.getLogger("church.live")
 
@@ -46,7 +46,7 @@ class Relay:
         self.worker = secrets.token_hex(8)
         self._beat_at = 0.0
         self._heard_at = 0.0
-        self._notices: dict[str, None] = {}
+        self._own: dict[str, None] = {}
 
     @property
     def is_heard(self) -> bool:
@@ -55,7 +55,7 @@ class Relay:
 
     def listen_here(self) -> None:
         """Be told of what this worker publishes, the store up or down; in the app's context."""
-        live_wire.on_change(self.hear)
+        live_wire.on_change(self._on_own)
 
     def run(self) -> None:
         """Listen, for ever."""
@@ -65,7 +65,7 @@ class Relay:
             if isinstance(event, Subscribed):
                 self._hub.rooms.look_all()
                 self._hub.presence.renew()
-            elif isinstance(event, Message):
+            elif isinstance(event, Message) and self._own.pop(event.text, self) is self:
                 self.hear(event.channel, event.text)
 
     def _names(self) -> list[str]:
@@ -83,7 +83,8 @@ class Relay:
 
     def publish(self, channel: str, facts: dict[str, Any]) -> bool:
         """Tell the other workers; False where it is lost, while the store is down."""
-        return store.publish(channel, json.dumps({"worker": self.worker, **facts}, ensure_ascii=False, separators=(",", ":")))
+        line = json.dumps({"worker": self.worker, **facts}, ensure_ascii=False, separators=(",", ":"))
+        return store.publish(channel, line)
 
     def hear(self, channel: str, line: str) -> None:
         """Pass on what was published; a line that makes no sense is written down and left."""
@@ -94,6 +95,17 @@ class Relay:
                 self._parts()[channel](line)
         except (ValueError, TypeError, KeyError) as error:
             log.warning("unreadable", extra={"event": "live.unreadable", "channel": channel, "reason": repr(error)})
+
+    def _on_own(self, channel: str, line: str) -> None:
+        """This worker publishes a line, which is known again when the store brings it back.
+
+        What is said to ``CONTROL`` may be said by others in the same words: that is heard twice, and does no harm.
+        """
+        if channel != chat.CONTROL:
+            self._own[line] = None
+            if len(self._own) > _KNOWN:
+                del self._own[next(iter(self._own))]
+        self.hear(channel, line)
 
     def _parts(self) -> dict[str, Callable[[str], None]]:
         return {
@@ -115,11 +127,6 @@ class Relay:
 
     def _on_notice(self, line: str) -> None:
         notice = notices.decode(line)
-        if notice.id in self._notices:
-            return
-        self._notices[notice.id] = None
-        if len(self._notices) > _NOTICES:
-            del self._notices[next(iter(self._notices))]
         gevent.spawn(self._tell, notice)
 
     def _tell(self, notice: Notice) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, enumeration, fairness, logins, scrapes, soak, starts, video, webhooks
+from ops.bench import costs, enumeration, fairness, live, logins, scrapes, soak, starts, video, webhooks
 
 
 def main() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
     print("streams, beside nginx")
     ratios |= video.measure(max(3, chosen.rounds // 2), chosen.requests)
+    print("live connections")
+    ratios |= live.measure(max(3, chosen.rounds // 2))
     for name, value in ratios.items():
         print(f"RATIO {name} {value:.2f}")
 

@@ -1,0 +1,153 @@
+"""Live connections: what an idle one costs, what telling a thousand costs beside a bare loop, and one that stalls.
+
+A message that is told was said, and stored, by another process, as most are where there are many workers; what it
+costs to store it, too, is the other ratio. The machine's own noise is in all of them, so that medians count.
+"""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from church import create_app
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from church.services import access_tokens, chat, sessions
+from church.services.sessions import Device, SignedIn
+from ops.bench.client import percentile
+from ops.bench.live_crowd import Crowd, frame
+from ops.bench.server import UNLIMITED, Server, serving
+
+_IDLE = 10_000
+_MEMBERS = 20
+_CROWD = 1_000
+_MESSAGES = 20
+_SETTINGS = {
+    "CHURCH_LIVE_PER_MEMBER": "1000",
+    "CHURCH_LIVE_PER_ADDRESS": "200000",
+    "CHURCH_LIVE_PING": "300",
+    "CHURCH_LIMIT_LIVE": UNLIMITED,
+    "CHURCH_LIMIT_CHAT": UNLIMITED,
+}
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """KiB of an idle connection; CPU of a message to 1,000 over a bare loop's; the p99 beside one that stalls."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with serving("ops.bench.live_app:app", **_SETTINGS) as server:
+        found = {"live_idle_kib": _idle(server, _People(server).tokens)}
+    with serving("ops.bench.live_app:app", **_SETTINGS) as server:
+        people = _People(server)
+        with _crowd(server, _CROWD, people.tokens) as crowd:
+            found |= _fan_out(server, crowd, people, rounds)
+            found["live_stalled_p99"] = _stalled(crowd, rounds)
+    return found
+
+
+@contextmanager
+def _crowd(server: Server, size: int, tokens: list[str]) -> Iterator[Crowd]:
+    crowd = Crowd(server.port, size, tokens)
+    try:
+        yield crowd
+    finally:
+        crowd.close()
+
+
+class _People:
+    """Members, each with a sign-in and a token; and a process of the site, ours, in which one of them speaks."""
+
+    def __init__(self, server: Server) -> None:
+        self._app = create_app(server.settings)
+        self.tokens: list[str] = []
+        with self._app.app_context():
+            for _ in range(_MEMBERS):
+                self._speaker = _member()
+                self.tokens.append(access_tokens.issue(self._speaker).token)
+
+    def say(self, crowd: Crowd) -> None:
+        """Have something said, and heard by all."""
+        name = secrets.token_hex(8)
+        with self._app.app_context():
+            chat.post(self._speaker, "public", f"{name} {'x' * 300}", name)
+        crowd.await_all(name.encode())
+
+
+def _member() -> SignedIn:
+    now = utc_now()
+    with db.write() as session:
+        user = User(ref=secrets.token_hex(8), name="Ada", source="cli", created_at=now, verified_at=now)
+        session.add(user)
+        session.flush()
+        raw = sessions.start(session, user, Device("127.0.0.1", "bench"))
+    found = sessions.load(raw)
+    if found is None:
+        raise RuntimeError("a sign-in was not kept")
+    return found
+
+
+def _idle(server: Server, tokens: list[str]) -> float:
+    with _crowd(server, 100, tokens):  # what the first ones bring along is not theirs
+        before = server.memory()
+    with _crowd(server, _IDLE, tokens):
+        each = (server.memory() - before) / _IDLE / 1024
+        print(f"  {_IDLE} idle connections on one worker: {each:.1f} KiB each")
+    return each
+
+
+def _fan_out(server: Server, crowd: Crowd, people: _People, rounds: int) -> dict[str, float]:
+    told, said, bare = [], [], []
+    for _ in range(rounds):
+        told.append(_cpu_of(server, lambda: people.say(crowd)))
+        said.append(_cpu_of(server, lambda: _say(crowd)))
+        bare.append(_cpu_of(server, lambda: _bare(server, crowd)))
+    ours, whole, loop = map(statistics.median, (told, said, bare))
+    words = f"a message to {_CROWD}: {ours * 1e3:.2f} ms of CPU, with storing it {whole * 1e3:.2f} ms"
+    print(f"  {words}; a bare loop of sends {loop * 1e3:.2f} ms")
+    return {"live_fan_out": ours / loop, "live_fan_out_stored": whole / loop}
+
+
+def _cpu_of(server: Server, act: Callable[[], object]) -> float:
+    before = server.cpu()
+    for _ in range(_MESSAGES):
+        act()
+    return (server.cpu() - before) / _MESSAGES
+
+
+def _say(crowd: Crowd) -> list[float]:
+    """Say something; when each of the others has heard it, in seconds after that."""
+    name = secrets.token_hex(8)
+    words = frame(type="chat", room="public", client_id=name, message=f"{name} {'x' * 300}")
+    started = time.perf_counter()
+    crowd.sockets[0].sendall(words)
+    return [at - started for at in crowd.await_all(name.encode())]
+
+
+def _bare(server: Server, crowd: Crowd) -> None:
+    """Have the loop run while the crowd reads, as it does when it is told: a send that wakes a reader costs more."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as asking:
+        asking.sendall(b"GET /bench/bare HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+        crowd.await_all(b"xxxx")
+        while asking.recv(4096):
+            pass
+
+
+def _stalled(crowd: Crowd, rounds: int) -> float:
+    """How late the last of a thousand hear a message while one of them reads nothing, over how late without it."""
+    usual = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
+    crowd.leave_unread(crowd.sockets[-1])
+    beside = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
+    slow, plain = percentile(beside, 0.99), percentile(usual, 0.99)
+    print(f"  p99 of {_CROWD} hearing a message: {plain * 1e3:.1f} ms, beside one that stalls {slow * 1e3:.1f} ms")
+    return slow / plain
+
+
+if __name__ == "__main__":
+    for name, value in measure(3).items():
+        print(f"RATIO {name} {value:.2f}")

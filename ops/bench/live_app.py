@@ -1,0 +1,26 @@
+"""The site with one address more: a bare loop of ``send`` over the sockets of all live connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from church import create_app
+from church.sockets import hub_of, words
+
+app = create_app()
+_frame = words.frame("chat", room="public", message="x" * 300)
+_inner = app.wsgi_app
+
+
+def _with_bare_loop(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ["PATH_INFO"] != "/bench/bare":
+        return _inner(environ, start_response)
+    sends = [one._sock.send for one in hub_of(app).connections]
+    for send in sends:
+        send(_frame)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return []
+
+
+app.wsgi_app = _with_bare_loop  # type: ignore[method-assign]
