@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from church import create_app
 from church.config import Settings, load_settings
 from church.extensions import telemetry
-from church.observability import metrics, state, threats
+from church.observability import metrics, metrics_live, metrics_video, state, threats
 from church.services import billing_numbers, delivery
 
 ROOT = Path(__file__).parent.parent
@@ -174,9 +174,16 @@ def label_values() -> dict[str, tuple[str, ...]]:
         "type": (*metrics.AUTH_TYPES, metrics.OTHER),
         "outcome": tuple(
             dict.fromkeys(
-                (*metrics.CONTENT_OUTCOMES, *metrics.AUTH_OUTCOMES, *metrics.OUTBOUND_OUTCOMES, metrics.OTHER)
+                (
+                    *(*metrics.CONTENT_OUTCOMES, *metrics.AUTH_OUTCOMES, *metrics.OUTBOUND_OUTCOMES),
+                    *(*metrics_video.OUTCOMES, *metrics_live.CONNECTION_OUTCOMES, *metrics_live.DELIVERIES),
+                    metrics.OTHER,
+                )
             )
         ),
+        "quality": (*metrics_video.QUALITIES, metrics.OTHER),
+        "direction": ("in", "out"),
+        "message_type": (*dict.fromkeys((*metrics_live.RECEIVED, *metrics_live.SENT)), metrics.OTHER),
         "service": (*metrics.OUTBOUND_SERVICES, metrics.OTHER),
         "part": (*metrics.TELEMETRY_PARTS, metrics.OTHER),
     }
