@@ -16,6 +16,9 @@ class Source {
     this.next = null;
     this.tries = 0;
     this.troubleAt = 0;
+    this.plays = false; // or would, had its stream not broken off: Chromium then says that it is paused
+    video.addEventListener("play", () => (this.plays = true));
+    video.addEventListener("pause", () => (this.plays &&= video.error !== null));
     this.holds(Number(video.dataset.lasts), performance.timeOrigin);
     this.begin(new URL(video.src));
   }
@@ -59,8 +62,7 @@ class Source {
   put(fresh) {
     const { video } = this;
     const at = video.currentTime;
-    const goesOn = !video.paused;
-    const begun = goesOn || video.readyState > 0;
+    const begun = this.plays || video.readyState > 0;
     this.next = null;
     this.quality = fresh.quality;
     this.holds((fresh.end - Date.now()) / 1000);
@@ -70,7 +72,7 @@ class Source {
     }
     video.src = fresh.url;
     video.currentTime = at; // where it begins, while nothing of it is known
-    if (goesOn) video.play().catch(() => {});
+    if (this.plays) video.play().catch(() => {});
   }
 
   /** Put in another address if the one in use has ended, or is about to. */
@@ -94,16 +96,21 @@ class Source {
 
   stop(error) {
     if (error instanceof RefusedError) {
-      this.video.pause();
+      this.rest();
       say(error.message);
     } else if (this.tries < TRIES) {
       this.tries += 1;
       say("The connection is gone. Trying again…");
       setTimeout(() => this.go(), 500 * 2 ** this.tries);
     } else {
-      this.video.pause();
-      say("The connection is gone. Press play to try again.");
+      this.rest();
+      say("The connection is gone. Reload the page to go on.");
     }
+  }
+
+  rest() {
+    this.plays = false;
+    this.video.pause();
   }
 
   /** The stream broke off: the address has ended, the site was away, or this is no video. */

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.films import show_films
 from tests.browser.people import Cast, Mailbox
 from tests.browser.places import GUARDED, write_content
 from tests.browser.watch import Watch
@@ -58,6 +59,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         site.start(work=True)
         site.run("index")
+        show_films(site)
         yield site
     finally:
         site.stop()

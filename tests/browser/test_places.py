@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Windows
+from tests.browser.films import ref_of
 from tests.browser.people import Cast
 from tests.browser.places import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
 from tests.browser.watch import LOOKS, inaccessible
@@ -35,7 +36,8 @@ def _gone_to(name: str, windows: Windows, cast: Cast) -> Page:
     signed_in: dict[str, Any] = {}
     if name in OWN_PAGES:
         role, path = OWN_PAGES[name]
-        path = path.format(member=cast.user("member").ref, admin=cast.user("admin").ref, trade=cast.trade)
+        people = {role: cast.user(role).ref for role in ("member", "admin")}
+        path = path.format(**people, trade=cast.trade, film=ref_of(windows.site, "film"))
         signed_in = {"storage_state": cast.signed_in(role)}
     elif name in LINKS:
         path = cast.link(LINKS[name], "unverified" if name == "confirm an address" else "member")

@@ -1,0 +1,51 @@
+"""The videos of the demo site: one for everyone, with all that a video can have, and one that is closed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from church import create_app
+from church.config import settings
+from church.extensions import db
+from church.models import Rendition, Video
+from church.services import video_files, videos
+from church.services.audit import Actor
+from tests.site_fixture import ROOT, Site
+from tests.video_fixture import add_ready
+
+CLIP = ROOT / "content" / "videos" / "a-short-film.mp4"
+SECONDS = 24
+_CONSOLE = Actor(None, "cli")
+_CAPTIONS = b"WEBVTT\n\n00:00.000 --> 00:23.000\nA test picture.\n"
+_CHAPTERS = "0:00 It begins\n0:08 It goes on\n0:16 It ends"
+
+
+def show_films(site: Site) -> None:
+    """Put them into the library of ``site``, as they are once ffmpeg is done with them."""
+    with create_app(site.settings).app_context():
+        facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
+        film = add_ready("film", access_level="public", title="A film", description="Bars and a *beep*.", **facts)  # type: ignore[arg-type]
+        add_ready("closed", access_level="premium", title="Behind the door", description="What is there.", **facts)  # type: ignore[arg-type]
+        folder = video_files.folder_of(settings(), film.ref)
+        shutil.copy(folder / "720p.mp4", folder / "1080p.mp4")
+        with db.write() as session:
+            row = session.get_one(Video, film.id)
+            size = {"bytes": CLIP.stat().st_size + 1, "width": 1920, "height": 1080, "bitrate": 40_000}
+            session.add(Rendition(video_id=row.id, quality="1080p", file="1080p.mp4", etag="better", **size))
+        videos.add_caption(film.ref, "en", "English", _CAPTIONS, _CONSOLE)
+        videos.set_chapters(film.ref, _CHAPTERS, _CONSOLE)
+
+
+def ref_of(site: Site, slug: str) -> str:
+    """The ref of the video at an address."""
+    with create_app(site.settings).app_context():
+        return videos.playable(slug).ref
+
+
+def larger_clip(target: Path, size: int) -> Path:
+    """The clip with so many bytes: an MP4 may end in a box of nothing (ISO/IEC 14496-12, 8.1.2)."""
+    clip = CLIP.read_bytes()
+    free = size - len(clip)
+    target.write_bytes(clip + free.to_bytes(4, "big") + b"free" + bytes(free - 8))
+    return target

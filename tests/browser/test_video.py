@@ -1,0 +1,189 @@
+"""Videos in a real Chromium: it plays, seeks, resumes, goes on when an address has ended, works without scripts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.conftest import Windows
+from tests.browser.films import CLIP, larger_clip
+from tests.browser.people import Cast, said
+from tests.services_fixture import wait_until
+
+FILM = "/video/film"
+# All of so short a film is loaded by now: this has the player ask for the same address again, and begin at 11 s.
+_AGAIN = "video => { video.src = video.src; video.currentTime = 11; return video.play().catch(() => 0); }"
+
+
+def film_in(page: Page) -> Locator:
+    video = page.locator("video")
+    video.evaluate("video => { video.muted = true; }")
+    return video
+
+
+def second(video: Locator) -> float:
+    return float(video.evaluate("video => video.currentTime"))
+
+
+def plays_from(video: Locator, at: float, most: float = 4.0) -> None:
+    """It has come to ``at``, not far beyond, and goes on."""
+    wait_until(lambda: video.evaluate("video => !video.paused && video.readyState > 2"), "it plays")
+    wait_until(lambda: second(video) > at, f"it plays from {at} on")
+    assert second(video) < at + most
+    here = second(video)
+    wait_until(lambda: second(video) > here, "it goes on")
+
+
+def test_member_plays_seeks_and_goes_on_there_the_next_time(windows: Windows, cast: Cast) -> None:
+    page = windows(FILM, storage_state=cast.signed_in("member"))
+    video = film_in(page)
+    video.focus()
+    page.keyboard.press("k")
+    plays_from(video, 0.2)
+    page.get_by_role("slider", name="Seek").fill("8")
+    plays_from(video, 8)
+    with page.expect_response("**/video/progress/film") as told:
+        video.evaluate("video => video.pause()")
+    assert told.value.status == 200
+
+    later = windows("/video/", storage_state=cast.signed_in("member"))
+    later.get_by_role("region", name="Go on watching").get_by_role("link", name="A film").click()
+    expect(later.get_by_text(re.compile(r"It goes on at 0:(0[89]|1[0-3])\."))).to_be_visible()
+    video = film_in(later)
+    video.evaluate("video => video.play()")
+    plays_from(video, 8, most=8)
+
+    later.get_by_role("button", name="Stop remembering where I am").click()
+    said(later, "Where you were in each video is forgotten.")
+    expect(later.get_by_text("It goes on at")).to_have_count(0)
+
+
+def test_address_that_ended_is_renewed_at_the_same_second_of_the_same_playback(windows: Windows) -> None:
+    page = windows(FILM)
+    video = film_in(page)
+    playback = video.get_attribute("data-playback")
+    video.evaluate("video => video.play()")
+    plays_from(video, 0.2)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/video/access/" in request.url else None)
+    page.route("**/video/stream/**", lambda route: route.continue_() if asked else route.fulfill(status=403, body=""))
+    video.evaluate(_AGAIN)
+    plays_from(video, 11)
+    assert [parse_qs(urlsplit(url).query)["playback"] for url in asked] == [[playback]]
+    expect(page.locator("[data-said]")).to_have_text("")
+    for _, watch in windows.opened:
+        watch.complaints.clear()
+
+
+def test_address_that_is_about_to_end_is_changed_before_it_is_played(windows: Windows) -> None:
+    page = windows()
+
+    def short(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=re.sub(rb'data-lasts="\d+"', b'data-lasts="0"', answer.body()))
+
+    page.route(f"**{FILM}", short)
+    page.goto(FILM)
+    video = film_in(page)
+    with page.expect_request("**/video/access/film?*"):
+        video.evaluate("video => video.play().catch(() => 0)")
+    plays_from(video, 0.2)
+
+
+def test_player_says_why_it_may_not_go_on(windows: Windows) -> None:
+    page = windows(FILM)
+    video = film_in(page)
+    page.route("**/video/stream/**", lambda route: route.fulfill(status=403, body=""))
+    refusal = {"detail": "This is no longer open to you.", "status": 403}
+    page.route("**/video/access/**", lambda route: route.fulfill(status=403, json=refusal))
+    video.evaluate("video => video.play().catch(() => 0)")
+    expect(page.locator("[data-said]")).to_have_text("This is no longer open to you.")
+    for _, watch in windows.opened:
+        watch.complaints.clear()
+
+
+def test_quality_speed_chapter_and_captions_can_be_chosen(windows: Windows) -> None:
+    page = windows(FILM)
+    video = film_in(page)
+    page.get_by_role("link", name="It goes on").click()
+    plays_from(video, 8)
+    expect(page.locator(".chapters [aria-current]")).to_contain_text("It goes on")
+    page.get_by_label("Speed").select_option("1.5")
+    page.get_by_label("Quality").select_option("1080p")
+    wait_until(lambda: "1080p" in str(video.get_attribute("src")), "another rendition is played")
+    plays_from(video, 8, most=9)
+    assert video.evaluate("video => video.playbackRate") == 1.5
+    video.focus()
+    page.keyboard.press("c")
+    assert video.evaluate("video => video.textTracks[0].mode") == "showing"
+    page.keyboard.press("n")
+    plays_from(video, 16)
+
+    page.goto("/video/film")  # the choice is kept, and nothing is played for its sake
+    wait_until(lambda: "1080p" in str(page.locator("video").get_attribute("src")), "the quality is kept")
+    assert page.locator("video").evaluate("video => video.networkState") == 1
+
+
+def test_video_is_watched_and_chosen_without_scripts(windows: Windows, cast: Cast) -> None:
+    page = windows("/video/", java_script_enabled=False, storage_state=cast.signed_in("member"))
+    page.get_by_role("region", name="All videos").get_by_role("link", name="A film").click()
+    video = page.locator("video[controls]")
+    expect(video).to_be_visible()
+    expect(page.get_by_label("Speed")).to_be_hidden()
+    video.evaluate("video => { video.muted = true; video.play(); }")
+    wait_until(lambda: second(video) > 0.2, "it plays")
+    page.get_by_role("link", name="It ends").click()
+    expect(video).to_have_attribute("src", re.compile(r"#t=16\.0$"))
+    video.evaluate("video => { video.muted = true; video.play(); }")
+    wait_until(lambda: second(video) > 16, "it begins at the chapter")
+    page.get_by_label("Quality").select_option("1080p")
+    page.get_by_role("button", name="Change").click()
+    expect(video).to_have_attribute("src", re.compile("1080p"))
+
+    page.goto("/video/closed")
+    expect(page.get_by_role("heading", name="This video is for subscribers")).to_be_visible()
+    expect(page.get_by_text("What is there.")).to_be_visible()
+    expect(page.locator("video")).to_have_count(0)
+
+
+def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, cast: Cast, tmp_path: Path) -> None:
+    page = windows("/admin/videos", storage_state=cast.signed_in("admin"))
+    page.get_by_role("link", name="Add a video").click()
+    sent: list[int] = []
+
+    def broken_once(route: Route) -> None:
+        sent.append(int(route.request.headers["upload-offset"]))
+        route.abort("connectionreset") if len(sent) == 2 else route.continue_()
+
+    page.route("**/admin/video-uploads/*", lambda r: broken_once(r) if r.request.method == "PATCH" else r.continue_())
+    page.get_by_label("File").set_input_files(larger_clip(tmp_path / "Our evening.mp4", 900_000))
+    page.get_by_label("Title").fill("Our evening")
+    page.get_by_role("button", name="Add the video").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Our evening")
+    assert sent[1] == sent[2] > 0  # it went on where it was broken off
+    expect(page.get_by_role("link", name="Watch it")).to_be_visible(timeout=60_000)  # without anybody's doing
+    page.get_by_role("link", name="Watch it").click()
+    video = film_in(page)
+    video.evaluate("video => video.play()")
+    plays_from(video, 0.2)
+    for _, watch in windows.opened:
+        watch.complaints.clear()
+
+
+def test_admin_brings_a_small_video_in_without_scripts(windows: Windows, cast: Cast) -> None:
+    page = windows("/admin/videos/new", java_script_enabled=False, storage_state=cast.signed_in("admin"))
+    page.get_by_label("File").set_input_files(CLIP)
+    page.get_by_role("button", name="Add the video").click()  # required of the browser, too
+    page.get_by_label("Title").fill("Small")
+    page.get_by_label("Open to").select_option("premium")
+    page.get_by_role("button", name="Add the video").click()
+    said(page, "The video is there.")
+    page.get_by_role("textbox", name="Chapters").fill("0:00 One\n0:05 Two")
+    page.get_by_role("button", name="Save the chapters").click()
+    said(page, "The chapters are saved.")
+    page.get_by_text("Delete the video").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    said(page, "The video is deleted.")
