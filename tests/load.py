@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -62,8 +63,11 @@ class Connection:
             self._socket = None
 
 
-def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int], bool]) -> Tally:
-    """Ask for ``paths`` in turn on each connection until ``until(requests so far of that connection)``."""
+def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int], bool], pause: float = 0) -> Tally:
+    """Ask for ``paths`` in turn on each connection until ``until(requests so far of that connection)``.
+
+    ``pause`` is how many seconds a client takes between two requests, to leave the cores to what a test waits for.
+    """
     tally = Tally()
 
     def client(first: int) -> None:
@@ -79,6 +83,8 @@ def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int]
             else:
                 with tally.lock:
                     tally.answers[path, status] += 1
+            if pause:
+                time.sleep(pause)
         connection.close()
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(connections)]

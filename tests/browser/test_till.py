@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.watch import Watch, inaccessible
+from tests.browser.watch import LOOKS, Watch, inaccessible
 from tests.till_fixture import PATRON, Receiver, TillProcess
 
 
@@ -142,8 +142,7 @@ def test_operator_moves_the_clock_turns_switches_and_gives_back(till: TillProces
     expect(at).to_have_url(f"{till.url}/")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_every_page_is_accessible_and_fits(
     till: TillProcess, page: Callable[..., Page], width: int, scheme: str
 ) -> None:

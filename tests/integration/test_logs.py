@@ -46,7 +46,9 @@ def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(one: Site, 
     config.chmod(0o644)
     one.logs.chmod(0o755)
     stop = threading.Event()
-    background = load.in_background(lambda: load.run(one.port, ["/health", "/nowhere"], 8, lambda _: stop.is_set()))
+    background = load.in_background(
+        lambda: load.run(one.port, ["/health", "/nowhere"], 8, lambda _: stop.is_set(), 0.01)
+    )
     next(background)
     for turn in range(5):
         lines = one.value("http_requests_total")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environment import SETTINGS_OF_THE_SHELL
 from tests.services_fixture import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,8 @@ class Site:
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         # Started by make test, it must not take itself for a make within a make.
-        self.environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+        strange = ("MAKE", *SETTINGS_OF_THE_SHELL)
+        self.environment = {name: value for name, value in os.environ.items() if not any(s in name for s in strange)}
         self.environment |= {
             "CHURCH_ENV_FILE": "",
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
@@ -85,6 +87,11 @@ class Site:
         """The oldest process whose command line has ``part``."""
         return min(pid for pid, command in self.processes().items() if part in command)
 
+    def kill(self):
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.make.wait(timeout=10)
+
     def gone(self):
         wait_until(lambda: not self.processes(), f"no process is left: {self.processes()}", seconds=60)
 
@@ -101,9 +108,15 @@ def start(tmp_path):
 
     yield begin
     for site in sites:
-        for pid in site.processes():
-            os.kill(pid, signal.SIGKILL)
-        site.make.wait(timeout=10)
+        site.kill()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """One that runs, for the tests that leave it running: a start is seconds of a core."""
+    running = Site(tmp_path_factory.mktemp("running"))
+    yield running.up()
+    running.kill()
 
 
 def terminate(site):
@@ -122,17 +135,19 @@ def kill_the_supervisor(site):
     os.kill(site.only("church run"), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("end", [terminate, press_ctrl_c, kill_make, kill_the_supervisor])
+@pytest.mark.parametrize("end", [press_ctrl_c, kill_make, kill_the_supervisor])
 def test_make_run_when_ended_leaves_no_process_and_frees_its_port(start, end):
-    site = start().up()
+    left_nothing(start().up(), end)
+
+
+def left_nothing(site, end):
     end(site)
     site.make.wait(timeout=60)
     site.gone()
     socket.create_server(("127.0.0.1", site.port)).close()
 
 
-def test_make_run_starts_again_whatever_dies(start):
-    site = start().up()
+def test_make_run_starts_again_whatever_dies(site):
     parts = ("valkey-server", "church work", "wsgi:app", "church.till")
     before = {part: site.only(part) for part in parts}
     for pid in before.values():
@@ -142,14 +157,16 @@ def test_make_run_starts_again_whatever_dies(start):
         commands = site.processes()
         return all(any(part in line and pid != before[part] for pid, line in commands.items()) for part in parts)
 
-    wait_until(healed, "all three run again", seconds=60)
-    events = [json.loads(line)["event"] for line in (site.folder / "logs/combined.log").read_text().splitlines()]
-    assert events.count("supervisor.end") == len(parts)
+    def ends():
+        lines = (site.folder / "logs/combined.log").read_text().splitlines()
+        return [json.loads(line)["event"] for line in lines].count("supervisor.end")
+
+    wait_until(lambda: ends() == len(parts), "each end is noticed", seconds=60)
+    wait_until(healed, "all of them run again", seconds=60)
     wait_until(site.answers, "the site answers again", seconds=60)
 
 
-def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(start):
-    site = start().up()
+def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(site):
     (line,) = [line for line in site.output.read_text().splitlines() if line.startswith("First admin: open ")]
     address = line.split()[3]
     with urllib.request.urlopen(address, timeout=10) as page:
@@ -160,17 +177,12 @@ def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(start):
     assert f"Mails are written to {site.folder / 'instance/outbox'}" in site.output.read_text()
 
 
-def test_make_run_of_two_instances_side_by_side(start):
-    first, second = start("first"), start("second")
-    first.up()
-    second.up()
-    first.make.terminate()
-    first.gone()
-    assert second.answers()
+def test_make_run_of_two_instances_side_by_side(site, start):
+    left_nothing(start("second").up(), terminate)
+    assert site.answers()
 
 
-def test_make_run_of_an_instance_that_runs_names_its_process(start):
-    site = start().up()
+def test_make_run_of_an_instance_that_runs_names_its_process(site):
     supervisor = site.only("church run")
     again = subprocess.run(
         ["make", "run"], cwd=ROOT, env=site.environment, capture_output=True, text=True, timeout=120, check=False
