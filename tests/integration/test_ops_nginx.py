@@ -17,6 +17,7 @@ import pytest
 
 from church.headers import _HSTS
 from church.services.billing_events import LARGEST
+from church.services.video_uploads import LARGEST_PIECE
 from ops import lint
 from tests.services_fixture import free_port, require, wait_until
 
@@ -234,6 +235,11 @@ def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
 def test_webhook_passes_up_to_the_size_that_the_site_takes(front):
     assert front.ask("/stripe/webhook", method="POST", body=b"x" * LARGEST).status == 200
     assert front.ask("/stripe/webhook", method="POST", body=b"x" * (LARGEST + 1)).status == 413
+
+
+def test_piece_of_an_upload_passes_up_to_the_size_that_the_site_takes(front):
+    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * LARGEST_PIECE).status == 200
+    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * (LARGEST_PIECE + 1)).status == 413
 
 
 def test_answers_of_the_site_are_not_compressed_again(front):
