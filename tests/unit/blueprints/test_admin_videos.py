@@ -1,0 +1,198 @@
+"""The admin's videos: uploads in pieces and in one form, how far they are, what is said of them and added to them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from church.config import settings
+from church.extensions import db
+from church.models import Job
+from church.models.user import Role
+from church.services import video_files
+from tests.browsing import JSON, Browser, audited, follow
+from tests.people import add_user
+from tests.video_fixture import add_ready
+
+PIECE = "application/offset+octet-stream"
+DRAFT = {"title": "Our evening", "access": "members", "description": "By the *lake*."}
+VTT = b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
+
+
+@pytest.fixture
+def admin(app: Flask) -> Browser:
+    return Browser(app, add_user(app, role=Role.ADMIN.value))
+
+
+def token_of(browser: Browser) -> str:
+    shown = browser.get("/admin/videos/new").text
+    return shown.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
+def begin(admin: Browser, size: int, **changes: Any) -> TestResponse:
+    return admin.post_json(
+        "/admin/video-uploads", {**DRAFT, "name": "evening.mov", "size": size, **changes}, headers=JSON
+    )
+
+
+def send(
+    admin: Browser, ref: str, offset: object, data: bytes, kind: str = PIECE, token: str | None = None
+) -> TestResponse:
+    said = {**JSON, "Upload-Offset": str(offset), "X-CSRFToken": token_of(admin) if token is None else token}
+    return admin.client.patch(f"/admin/video-uploads/{ref}", data=data, content_type=kind, headers=said)
+
+
+def test_upload_goes_on_where_it_was_broken_off_and_becomes_a_video(app: Flask, admin: Browser) -> None:
+    begun = begin(admin, size=3_000_000)
+    assert (begun.status_code, begun.headers["Upload-Offset"]) == (201, "0")
+    ref = begun.get_json()["upload"]["ref"]
+    first = send(admin, ref, 0, b"a" * 2_000_000)  # larger than any other body that the site takes
+    assert (first.status_code, first.headers["Upload-Offset"]) == (200, "2000000")
+    asked = admin.client.head(f"/admin/video-uploads/{ref}", headers=JSON)
+    assert (asked.headers["Upload-Offset"], asked.headers["Upload-Length"]) == ("2000000", "3000000")
+    assert "evening.mov, 1.9 MiB of 2.9 MiB" in admin.get("/admin/videos/new").text
+    assert send(admin, ref, 0, b"a").status_code == 409
+    done = send(admin, ref, 2_000_000, b"b" * 1_000_000).get_json()
+    assert (done["url"], done["video"]["state"]) == (f"/admin/videos/{ref}", "queued")
+    with app.app_context(), db.read() as session:
+        assert video_files.source_of(settings(), ref).read_bytes() == b"a" * 2_000_000 + b"b" * 1_000_000
+        assert [job.kind for job in session.query(Job).filter(Job.kind == "videos.import")] == ["videos.import"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "kind", "status"),
+    [("x", 5, PIECE, 400), ("", 5, PIECE, 400), ("-1", 5, PIECE, 400), ("0", 5, "application/json", 415),
+     ("0", 5, "text/plain", 415), ("0", 4 * 1024 * 1024 + 1, PIECE, 413), ("0", 0, PIECE, 400), ("0", 101, PIECE, 400)],
+)  # fmt: skip
+def test_piece_that_is_none_is_refused(admin: Browser, offset: str, size: int, kind: str, status: int) -> None:
+    ref = begin(admin, size=100).get_json()["upload"]["ref"]
+    assert send(admin, ref, offset, b"x" * size, kind).status_code == status
+    assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).headers["Upload-Offset"] == "0"
+
+
+def test_piece_without_the_token_of_the_session_is_refused_unread(admin: Browser) -> None:
+    ref = begin(admin, size=100).get_json()["upload"]["ref"]
+    for token in ("", "forged"):
+        assert send(admin, ref, 0, b"x" * 10, token=token).status_code == 400
+    assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).headers["Upload-Offset"] == "0"
+
+
+def test_upload_is_nobody_elses_and_can_be_given_up(app: Flask, admin: Browser) -> None:
+    ref = begin(admin, size=100).get_json()["upload"]["ref"]
+    other = Browser(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
+    assert other.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
+    assert send(other, ref, 0, b"x").status_code == 404
+    assert "is given up" in follow(admin, admin.submit(f"/admin/video-uploads/{ref}/give-up"))
+    assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"title": ""}, "title"), ({"access": "everyone"}, "access"), ({"size": "much"}, "size"), ({"name": ""}, "name")],
+)
+def test_upload_that_is_ill_described_is_told_by_field(admin: Browser, changes: dict[str, Any], field: str) -> None:
+    answer = begin(admin, **{"size": 100, **changes})
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
+
+
+def test_upload_of_more_than_the_site_takes_is_refused_at_once(admin: Browser) -> None:
+    assert begin(admin, size=2**53 - 1).status_code == 413
+
+
+def test_small_video_comes_in_by_a_plain_form(app: Flask, admin: Browser) -> None:
+    answer = admin.submit("/admin/videos/new", {**DRAFT, "file": (io.BytesIO(b"film"), "evening.mov")})
+    page = follow(admin, answer)
+    assert "It waits for its turn." in page
+    assert "evening.mov" in page
+    assert audited(app) == ["video.added"]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [({}, "Choose a file."), ({"title": " "}, "Say what the video is called."), ({"file": b""}, "The file is empty.")],
+)
+def test_plain_form_comes_back_with_what_is_wrong(admin: Browser, form: dict[str, Any], words: str) -> None:
+    sent = {**DRAFT, **({} if form == {} else {"file": (io.BytesIO(form.get("file", b"x")), "a.mov")})}
+    answer = admin.submit("/admin/videos/new", {**sent, **{k: v for k, v in form.items() if k != "file"}})
+    assert answer.status_code in {400, 422}
+    assert words in answer.text
+    assert "By the *lake*." in answer.text
+
+
+def test_states_are_told_to_people_and_to_the_script(app: Flask, admin: Browser) -> None:
+    with app.app_context():
+        for state in ("queued", "working", "failed"):
+            values = {"state": state, "progress": 40, "reason": "no picture" if state == "failed" else None}
+            add_ready(state, published_at=None, **values)
+        add_ready("harbour", plain=True)
+    page = admin.get("/admin/videos").text
+    assert page.count("data-unsettled=") == 2
+    assert 'value="40"' in page
+    assert "no picture" in page
+    assert "without ffmpeg" in page
+    told = {one["slug"]: one for one in admin.get("/admin/videos", headers=JSON).get_json()["videos"]}
+    assert {slug: one["state"] for slug, one in told.items()} == {
+        "queued": "queued", "working": "working", "failed": "failed", "harbour": "ready"
+    }  # fmt: skip
+    assert str(app.config["CHURCH"].instance) not in admin.get("/admin/videos", headers=JSON).text
+    assert [v["slug"] for v in admin.get("/admin/videos?state=failed", headers=JSON).get_json()["videos"]] == ["failed"]
+    failed = told["failed"]["ref"]
+    assert "It waits for its turn." in follow(admin, admin.submit(f"/admin/videos/{failed}/retry"))
+    assert "ffmpeg is not installed" in admin.get(f"/admin/videos/{told['harbour']['ref']}").text
+
+
+def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Browser) -> None:
+    with app.app_context():
+        path = f"/admin/videos/{add_ready('harbour').ref}"
+    assert "The video is changed." in follow(admin, admin.submit(path, {**DRAFT, "access": "public"}))
+    assert "<h1>Our evening</h1>" in Browser(app).get("/video/harbour").text
+    captions = {"language": "en", "label": "English", "is_default": "1", "file": (io.BytesIO(VTT), "en.vtt")}
+    assert "The captions are added." in follow(admin, admin.submit(f"{path}/captions", captions))
+    assert 'label="English" default' in Browser(app).get("/video/harbour").text
+    assert "The chapters are saved." in follow(admin, admin.submit(f"{path}/chapters", {"chapters": "0:00 The door"}))
+    assert "The door" in Browser(app).get("/video/harbour").text
+    follow(admin, admin.submit(f"{path}/captions/en/delete"))
+    assert "<track" not in Browser(app).get("/video/harbour").text
+    assert "The video is deleted." in follow(admin, admin.submit(f"{path}/delete"))
+    assert Browser(app).get("/video/harbour").status_code == 404
+    assert audited(app) == [
+        "video.edited", "video.captioned", "video.chaptered", "video.uncaptioned", "video.deleted",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "form", "words"),
+    [("", {"title": "", "access": "public"}, "Say what the video is called."),
+     ("/chapters", {"chapters": "the door"}, "is no chapter"),
+     ("/captions", {"language": "Welsh", "label": "W"}, "Give a language such as en"),
+     ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "This is no WebVTT file")],
+)  # fmt: skip
+def test_form_of_a_video_comes_back_with_what_is_wrong(
+    app: Flask, admin: Browser, part: str, form: dict[str, Any], words: str
+) -> None:
+    with app.app_context():
+        path = f"/admin/videos/{add_ready('harbour').ref}"
+    answer = admin.submit(path + part, form)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert audited(app) == []
+
+
+def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("church.blueprints.admin.videos.PAGE", 2)
+    with app.app_context():
+        for number in range(3):
+            add_ready(f"film-{number}")
+    first = admin.get("/admin/videos", headers=JSON).get_json()
+    assert [one["slug"] for one in first["videos"]] == ["film-2", "film-1"]
+    rest = admin.get(f"/admin/videos?before={first['older']}", headers=JSON).get_json()
+    assert ([one["slug"] for one in rest["videos"]], rest["older"]) == (["film-0"], None)
+
+
+def test_video_of_another_ref_is_not_there(admin: Browser) -> None:
+    for ref in ("0" * 16, "..%2f..", "nothing"):
+        assert admin.get(f"/admin/videos/{ref}").status_code == 404
