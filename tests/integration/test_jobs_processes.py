@@ -123,6 +123,7 @@ def test_long_job_keeps_its_lease(app: Flask, start: Start, tmp_path: Path) -> N
     assert lines(tmp_path, "finished") == ["first 1"]
 
 
+@pytest.mark.sqlite_alone
 def test_sigterm_lets_the_job_finish_and_takes_no_other(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.hold", 1)
     enqueue("test.break", 2)
@@ -156,6 +157,7 @@ def test_sigterm_gives_a_heavy_job_back_at_once(app: Flask, start: Start, tmp_pa
     assert _attempts() == [0]
 
 
+@pytest.mark.sqlite_alone
 def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: Start) -> None:
     enqueue("test.break")
     start("first")
@@ -167,6 +169,7 @@ def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: 
     assert job.run_at > job.created_at
 
 
+@pytest.mark.sqlite_alone
 def test_job_that_ends_its_process_is_buried_after_its_attempts(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.exit", max_attempts=1)
     assert start("first").wait(timeout=30) == 9
@@ -206,6 +209,7 @@ def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> N
     assert lines(tmp_path, "finished") == ["only 1"]
 
 
+@pytest.mark.sqlite_alone
 def test_scheduled_job_is_done_by_the_worker(app: Flask, start: Start) -> None:
     start("first")
     wait_until(lambda: "done" in _purges(), "jobs.purge was queued and done")

@@ -18,7 +18,7 @@ from church.models.user import Role, User
 from tests.helpers import with_settings
 from tests.people import PASSWORD, add_user, client_of
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.sqlite_alone]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STAND_INS = {
@@ -215,6 +215,7 @@ def crowd(site: Flask) -> dict[str, User | None]:
     }
 
 
+@pytest.mark.both_databases
 def test_every_route_answers_every_role_as_the_table_says(site: Flask, crowd: dict[str, User | None]) -> None:
     found = {
         (rule, method): tuple(ask(client_of(site, user), method, path_of(rule)) for user in crowd.values())
