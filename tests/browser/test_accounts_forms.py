@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Windows
 from tests.browser.people import Cast, Person
-from tests.browser.watch import inaccessible
+from tests.browser.watch import LOOKS, inaccessible
 
 WEAK = "password1234"
 
@@ -50,8 +50,7 @@ def test_link_of_an_error_leads_into_its_field_which_says_what_is_wrong(windows:
     expect(page.get_by_label("Name")).not_to_have_attribute("aria-invalid", "true")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_form_with_errors_gives_axe_nothing_to_find(windows: Windows, width: int, scheme: str) -> None:
     page = _sent_back(windows, width=width, color_scheme=scheme)
     assert inaccessible(page) == []
