@@ -108,9 +108,10 @@ def _free_slug(session: Session, draft: Draft) -> str:
             raise FieldErrors({"slug": "Another video has this address."})
         return draft.slug
     base = slug_of(draft.title)
-    taken = set(session.scalars(select(Video.slug).where(Video.slug.startswith(base, autoescape=True))))
+    short = base[: LONGEST_SLUG - 6].rstrip("-")
+    taken = set(session.scalars(select(Video.slug).where(Video.slug.startswith(short, autoescape=True))))
     number = 1
-    while (slug := base if number == 1 else f"{base[: LONGEST_SLUG - 6]}-{number}") in taken:
+    while (slug := base if number == 1 else f"{short}-{number}") in taken:
         number += 1
     return slug
 

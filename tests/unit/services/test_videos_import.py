@@ -252,6 +252,22 @@ def test_full_disk_is_the_reason_of_a_failure(clip: Path, monkeypatch: pytest.Mo
     assert videos.admin_view(ref).reason == NoRoomError().detail
 
 
+def test_import_that_fills_the_disk_is_ended_before_it_is_full(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    rooms: list[int] = []
+
+    def fewer(_settings: object, wanted: int) -> None:
+        rooms.append(wanted)
+        if len(rooms) > 1:  # the first look is at the start
+            raise NoRoomError
+
+    monkeypatch.setattr(video_files, "want_room", fewer)
+    videos.import_video(ref)
+    found = videos.admin_view(ref)
+    assert (found.state, found.reason) == ("failed", NoRoomError().detail)
+    assert files() == {"incoming", ref}  # the source, for another try
+
+
 def test_add_checks_what_is_said_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     brought(plain)
     monkeypatch.setattr(video_files, "keep", None)
@@ -278,6 +294,8 @@ def test_same_title_twice_has_two_addresses_and_any_title_has_one(tmp_path: Path
     slugs = [videos.admin_view(ref).slug for ref in refs]
     assert slugs[:3] == ["the-harbour", "the-harbour-2", "apfel-ol"]
     assert slugs[3].startswith("video-")
+    long = [videos.add(tmp_path / "a", Draft("A long title " * 8, "public"), CLI) for _ in range(3)]
+    assert len({videos.admin_view(ref).slug for ref in long}) == 3
 
 
 def test_without_ffmpeg_an_mp4_is_taken_as_it_is(plain: Path, clip: Path) -> None:
