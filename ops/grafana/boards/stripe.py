@@ -1,0 +1,165 @@
+"""Stripe payments: webhooks, subscriptions, money by currency, and calls to Stripe."""
+
+from __future__ import annotations
+
+from ops.grafana.parts import Board, graph, number
+from ops.grafana.queries import Query, increase, most, one, quantile, rate, share, site, total
+
+SIGNED = 'status=~"processed|duplicate|ignored|failed"'
+STRIPE = 'service="stripe"'
+PAYING = 'status=~"active|trialing"'
+_hooks = "stripe_webhooks_total"
+
+
+def _members(*matchers: str, by: str = "") -> str:
+    """Subscriptions that have not ended, of all plans."""
+    rows = one(site("stripe_subscriptions_active", *matchers), "plan", "status")
+    return total(rows, by) if by else total(rows)
+
+
+NOW = (
+    number(
+        "Paying",
+        "Subscriptions that are active or on trial, from their rows.",
+        "none",
+        Query(_members(PAYING)),
+        empty="no plans",
+    ),
+    number(
+        "Past due",
+        "Subscriptions whose renewal failed; their members keep premium for the days of grace.",
+        "none",
+        Query(_members('status="past_due"')),
+        steps=((1, "yellow"),),
+        empty="no plans",
+    ),
+    number(
+        "Paid",
+        "In the time that is shown, by currency, in its major unit; currencies are never added up.",
+        "locale",
+        Query(one(increase("stripe_payment_value_total"), "currency"), "{{currency}}"),
+        empty="nothing yet",
+        decimals=2,
+    ),
+    number(
+        "Refunded",
+        "In the time that is shown, by currency, in its major unit.",
+        "locale",
+        Query(one(increase("stripe_refund_value_total"), "currency"), "{{currency}}"),
+        empty="nothing yet",
+        decimals=2,
+    ),
+    number(
+        "Webhooks that failed",
+        "Share of Stripe's deliveries that were not taken; they come again.",
+        "percentunit",
+        Query(share(total(rate(_hooks, 'status="failed"')), total(rate(_hooks, SIGNED)))),
+        steps=((0.01, "yellow"), (0.05, "red")),
+        empty="no webhooks",
+        decimals=2,
+    ),
+    number(
+        "Forged webhooks",
+        "Deliveries in the time that is shown that Stripe did not sign: a wrong secret, or somebody else.",
+        "short",
+        Query(total(increase(_hooks, 'status="invalid_signature"'))),
+        steps=((1, "yellow"), (20, "red")),
+        decimals=0,
+    ),
+)
+WEBHOOKS = (
+    graph(
+        "Webhooks by answer",
+        "Deliveries a second, by what came of them.",
+        "ops",
+        Query(total(rate(_hooks), "status"), "{{status}}"),
+        stacked=True,
+    ),
+    graph(
+        "Webhooks by event",
+        "Deliveries a second of the ten commonest events.",
+        "ops",
+        Query(most(total(rate(_hooks), "event_type")), "{{event_type}}"),
+        stacked=True,
+    ),
+    graph(
+        "Lag",
+        "From the event at Stripe to its being done here: half and 95 of 100 took less.",
+        "s",
+        Query(quantile(0.5, "stripe_webhook_lag_seconds"), "half"),
+        Query(quantile(0.95, "stripe_webhook_lag_seconds"), "95 of 100"),
+    ),
+    graph(
+        "Failed and forged",
+        "Deliveries a second that were not taken.",
+        "ops",
+        Query(total(rate(_hooks, 'status=~"failed|invalid_signature"'), "status"), "{{status}}"),
+    ),
+)
+MONEY = (
+    graph(
+        "Subscriptions by state",
+        "Those that have not ended, from their rows.",
+        "none",
+        Query(
+            _members(by="status"),
+            "{{status}}",
+        ),
+        stacked=True,
+    ),
+    graph(
+        "Subscriptions by plan",
+        "Those that are active or on trial.",
+        "none",
+        Query(
+            _members(PAYING, by="plan"),
+            "{{plan}}",
+        ),
+        stacked=True,
+    ),
+    graph(
+        "Paid in a day",
+        "In the 24 hours before each moment, by currency, in its major unit.",
+        "locale",
+        Query(one(increase("stripe_payment_value_total", over="1d"), "currency"), "{{currency}}"),
+    ),
+    graph(
+        "Refunded in a day",
+        "In the 24 hours before each moment, by currency, in its major unit.",
+        "locale",
+        Query(one(increase("stripe_refund_value_total", over="1d"), "currency"), "{{currency}}"),
+    ),
+)
+CALLS = (
+    graph(
+        "Calls to Stripe",
+        "A second, by what came of them; refused is any no of Stripe's, a declined card too.",
+        "ops",
+        Query(total(rate("outbound_request_duration_seconds_count", STRIPE), "outcome"), "{{outcome}}"),
+        width=8,
+    ),
+    graph(
+        "Time of calls to Stripe",
+        "Half and 95 of 100 calls took less.",
+        "s",
+        Query(quantile(0.5, "outbound_request_duration_seconds", STRIPE), "half"),
+        Query(quantile(0.95, "outbound_request_duration_seconds", STRIPE), "95 of 100"),
+        width=8,
+    ),
+    graph(
+        "Premium asked for",
+        "Premium pages and videos a second: shown, or as a teaser to who may not see them.",
+        "ops",
+        Query(total(rate("content_access_total", 'access_level="premium"'), "outcome"), "{{outcome}}"),
+        width=8,
+    ),
+)
+BOARD = Board(
+    "church-stripe",
+    "Church: Stripe payments",
+    "Webhooks, subscriptions and money. The ledger itself is in the admin area.",
+    (("Now", NOW), ("Webhooks", WEBHOOKS), ("Members and money", MONEY), ("Calls", CALLS)),
+    logs=r'| event=~"stripe\\..+"',
+    traces='{resource.service.name="church" && name=~"stripe\\\\..+"}',
+    span="now-7d",
+)

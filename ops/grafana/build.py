@@ -1,0 +1,51 @@
+"""Write the dashboards: `python -m ops.grafana.build`. With --check say which are not what the code makes of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.grafana.boards import auth, dora, http, security, slo, stripe, websocket
+from ops.grafana.parts import rendered
+
+FOLDER = Path(__file__).resolve().parent / "dashboards"
+BOARDS = (http.BOARD, auth.BOARD, stripe.BOARD, dora.BOARD, security.BOARD, websocket.BOARD, slo.BOARD)
+
+
+def made() -> dict[str, str]:
+    """Each dashboard's file by its name."""
+    return {f"{board.uid.removeprefix('church-')}.json": rendered(board) for board in BOARDS}
+
+
+def stale(folder: Path = FOLDER) -> list[str]:
+    """The files that are missing, are too many, or differ from what the code makes."""
+    there = {path.name: path.read_text() for path in folder.glob("*.json")}
+    fresh = made()
+    return sorted(name for name in there.keys() | fresh.keys() if there.get(name) != fresh.get(name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 1 where --check finds something."""
+    parser = argparse.ArgumentParser(prog="python -m ops.grafana.build", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, say what differs")
+    check = parser.parse_args(arguments).check
+    found = stale()
+    for name in found:
+        print(f"{name}: {'differs; run python -m ops.grafana.build' if check else 'written'}")
+        if not check:
+            _write(FOLDER / name)
+    return 1 if found and check else 0
+
+
+def _write(path: Path) -> None:
+    text = made().get(path.name)
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""The house's panels, variables, links and annotations, so that one board looks and works like the next."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from grafana_foundation_sdk.builders import common as options
+from grafana_foundation_sdk.builders import dashboard as boards
+from grafana_foundation_sdk.builders import prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common, dashboard
+
+from ops.grafana.queries import SITE, Query
+
+METRICS, LOGS, TRACES = "prometheus_datasource", "loki_datasource", "tempo_datasource"
+SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid=f"${{{METRICS}}}")
+Panel = timeseries.Panel | stat.Panel
+Kind = TypeVar("Kind", timeseries.Panel, stat.Panel)
+Steps = Sequence[tuple[float, str]]
+"""Values from which another colour holds; below the first it is green."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A dashboard: rows of panels, and what may be chosen above them beside data source, job and instance."""
+
+    uid: str
+    title: str
+    about: str
+    rows: Sequence[tuple[str, Sequence[Panel]]]
+    logs: str
+    """Which of the site's log records the link below the title leads to, in LogQL behind the stream."""
+    traces: str
+    """Which spans, in TraceQL."""
+    choices: Sequence[tuple[str, str, str]] = ()
+    """Variables: name, label, query."""
+    span: str = "now-6h"
+    instances: bool = True
+    """False where nothing but recorded series is shown: they have neither job nor instance."""
+
+
+def graph(
+    title: str, about: str, unit: str, *queries: Query, width: int = 12, stacked: bool = False, top: float | None = None
+) -> timeseries.Panel:
+    """Lines over time; ``stacked`` where the parts make a whole, ``top`` where the axis has a natural end."""
+    panel = (
+        timeseries.Panel()
+        .fill_opacity(30 if stacked else 8)
+        .line_width(1)
+        .show_points(common.VisibilityMode.NEVER)
+        .legend(
+            options.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common.LegendDisplayMode.LIST)
+            .placement(common.LegendPlacement.BOTTOM)
+            .calcs([])
+        )
+        .tooltip(options.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
+        .min(0)
+    )
+    if stacked:
+        panel.stacking(options.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if top is not None:
+        panel.max(top)
+    return _common(panel, title, about, unit, queries, width, 8)
+
+
+def number(
+    title: str,
+    about: str,
+    unit: str,
+    *queries: Query,
+    width: int = 4,
+    steps: Steps = (),
+    start: str = "green",
+    empty: str = "no data",
+    decimals: int | None = None,
+) -> stat.Panel:
+    """One figure for each series with its course behind it; ``empty`` says what it means that there is none."""
+    thresholds = [dashboard.Threshold(value=None, color=start)]
+    thresholds += [dashboard.Threshold(value=value, color=colour) for value, colour in steps]
+    panel = (
+        stat.Panel()
+        .reduce_options(options.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .graph_mode(common.BigValueGraphMode.AREA)
+        .color_mode(common.BigValueColorMode.VALUE)
+        .text_mode(common.BigValueTextMode.AUTO)
+        .justify_mode(common.BigValueJustifyMode.AUTO)
+        .orientation(common.VizOrientation.AUTO)
+        .thresholds(boards.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(thresholds))
+        .color_scheme(boards.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        .no_value(empty)
+    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    return _common(panel, title, about, unit, queries, width, 4)
+
+
+def _common(panel: Kind, title: str, about: str, unit: str, queries: Iterable[Query], width: int, height: int) -> Kind:
+    panel.title(title).description(about).unit(unit).datasource(SOURCE).height(height).span(width)
+    for place, query in enumerate(queries):
+        target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + place)).datasource(SOURCE).range()
+        target.legend_format(query.legend or title)
+        if query.exemplar:
+            target.exemplar(True)
+        panel.with_target(target)
+    return panel
+
+
+# -- the whole ------------------------------------------------------------------------------------------------------
+
+
+class _Annotation(boards.AnnotationQuery):
+    """The SDK has no field for the texts of Prometheus' annotations."""
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self._texts = {"titleFormat": title, "textFormat": text}
+
+    def build(self) -> Any:
+        return {**super().build().to_json(), **self._texts}
+
+
+def rendered(board: Board) -> str:
+    """The JSON that Grafana reads, the same bytes for the same board."""
+    built = (
+        boards.Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.about)
+        .tags(["church"])
+        .timezone("utc")
+        .readonly()
+        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        .time(board.span, "now")
+        .refresh("1m")
+        .version(1)
+        .variables(list(_variables(board)))
+        .links(list(_links(board)))
+    )
+    for annotation in _annotations(board):
+        built.annotation(annotation)
+    for title, panels in board.rows:
+        built.with_row(boards.Row(title))
+        for panel in panels:
+            built.with_panel(panel)
+    made = built.build()
+    for number_, panel in enumerate(made.panels or (), 1):
+        panel.id_val = number_
+    return json.dumps(made, cls=JSONEncoder, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _variables(board: Board) -> Iterable[Any]:
+    for name, kind in ((METRICS, "prometheus"), (LOGS, "loki"), (TRACES, "tempo")):
+        yield boards.DatasourceVariable(name).label(f"{kind.title()} data source").type(kind)
+    if board.instances:
+        yield _choice("job", "Job", "label_values(gunicorn_workers, job)")
+        yield _choice("instance", "Instance", 'label_values(gunicorn_workers{job=~"$job"}, instance)')
+    for name, label, query in board.choices:
+        yield _choice(name, label, query)
+
+
+def _choice(name: str, label: str, query: str) -> boards.QueryVariable:
+    everything = dashboard.VariableOption(selected=True, text="All", value="$__all")
+    return (
+        boards.QueryVariable(name)
+        .label(label)
+        .query(query)
+        .datasource(SOURCE)
+        .multi(True)
+        .include_all(True)
+        .all_value(".+")
+        .current(everything)
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _annotations(board: Board) -> Iterable[_Annotation]:
+    """Deployments, as they were told to the site; versions, as they turn up on the instances."""
+    scope = f"{{{SITE}}}" if board.instances else ""
+    told = f'dora_sample_size{{{SITE + ", " if board.instances else ""}metric="deployment_frequency"}}'
+    known = f"max by (environment) ({told})"
+    running = f"max by (version, commit) (build_info{scope})"
+    before = f"max by (version, commit) (last_over_time(build_info{scope}[1h] offset $__interval))"
+    yield _annotation(
+        "Deployments",
+        "blue",
+        f"{known} > max by (environment) ({told} offset $__interval)",
+        "Deployed",
+        "{{environment}}",
+    )
+    yield _annotation("Versions", "purple", f"{running} unless {before}", "Version {{version}}", "commit {{commit}}")
+
+
+def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> _Annotation:
+    made = _Annotation(title, text).name(name).datasource(SOURCE).enable(True).icon_color(colour).expr(expr)
+    assert isinstance(made, _Annotation)
+    return made
+
+
+def _links(board: Board) -> Iterable[boards.DashboardLink]:
+    logs = {"expr": f'{{service_name="church"}} {board.logs}'.strip(), "queryType": "range"}
+    traces = {"query": board.traces, "queryType": "traceql", "limit": 20}
+    yield _link("Logs", "The site's log records of this time", explore(LOGS, "loki", logs))
+    yield _link("Traces", "Sampled requests of this time", explore(TRACES, "tempo", traces))
+    others = boards.DashboardLink("Church").type(dashboard.DashboardLinkType.DASHBOARDS).tags(["church"])
+    yield others.as_dropdown(True).keep_time(True).include_vars(False).icon("external link").tooltip("")
+
+
+def _link(title: str, tooltip: str, url: str) -> boards.DashboardLink:
+    link = boards.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(url).tooltip(tooltip)
+    return link.icon("doc").target_blank(True)
+
+
+def explore(variable: str, kind: str, query: dict[str, Any]) -> str:
+    """The address of Explore with a query; Grafana fills in the variables, which are left as they are."""
+    source = f"${{{variable}}}"
+    asked = {"refId": "A", "datasource": {"type": kind, "uid": source}, **query}
+    pane = {"datasource": source, "queries": [asked], "range": {"from": "${__from}", "to": "${__to}"}}
+    text = json.dumps({"church": pane}, separators=(",", ":"))
+    parts = re.split(r"(\$\{\w+\})", text)
+    return "/explore?schemaVersion=1&panes=" + "".join(p if p.startswith("${") else quote(p, safe="") for p in parts)
