@@ -54,7 +54,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
         return
     try:
         with telemetry.span("video.import"), _workshop(site, ref) as work:
-            made = _make(site, ref, work, _teller(ref, progress))
+            made = _make(site, ref, work, _teller(site, ref, progress))
             _finish(site, ref, made)
     except UnwantedError:
         log.info("import given up: the video is gone", extra={"event": "video.import_given_up"})
@@ -165,16 +165,22 @@ def _finish(site: Settings, ref: str, made: Made) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _teller(ref: str, progress: Progress) -> Progress:
-    """Notes how far the import is, at most once a second, for the page; ends it where the video is gone."""
+def _teller(site: Settings, ref: str, progress: Progress) -> Progress:
+    """Notes how far the import is, at most once a second, for the page.
+
+    Ends it where the video is gone, and where the disk fills up: what it makes may be many times its source.
+    """
     noted, at = -1, 0.0
 
     def tell(percent: int) -> None:
         nonlocal noted, at
         now = time.monotonic()
-        if percent > noted and now - at >= _NOTE:
-            noted, at = percent, now
-            video_import_rows.note(ref, percent)
+        if now - at >= _NOTE:
+            at = now
+            video_files.want_room(site, 0)
+            if percent > noted:
+                noted = percent
+                video_import_rows.note(ref, percent)
         progress(percent)
 
     return tell
