@@ -25,8 +25,11 @@ def bucket_origin(settings: Settings) -> str:
     return f"https://{settings.video_s3_bucket}.s3.{settings.video_s3_region}.amazonaws.com"
 
 
-def presigned(settings: Settings, key: str, seconds: int, now: datetime | None = None) -> str:
-    """An address of the object ``key`` that is good for ``seconds``; at an endpoint of one's own, in path style."""
+def presigned(settings: Settings, key: str, seconds: int, now: datetime | None = None, *, method: str = "GET") -> str:
+    """An address of the object ``key`` that is good for ``seconds``; at an endpoint of one's own, in path style.
+
+    It is good for ``method`` alone: that is signed, too.
+    """
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/{settings.video_s3_region}/s3/aws4_request"
     origin = bucket_origin(settings)
@@ -43,7 +46,7 @@ def presigned(settings: Settings, key: str, seconds: int, now: datetime | None =
         quote_via=quote,
         safe="~",
     )
-    request = f"GET\n{path}\n{query}\nhost:{urlsplit(origin).netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+    request = f"{method}\n{path}\n{query}\nhost:{urlsplit(origin).netloc}\n\nhost\nUNSIGNED-PAYLOAD"
     signed = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = hmac.digest(_key(settings, scope), signed.encode(), hashlib.sha256).hex()
     return f"{origin}{path}?{query}&X-Amz-Signature={signature}"

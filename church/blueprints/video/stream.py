@@ -56,7 +56,8 @@ def _by_bucket(admitted: Admitted) -> Response:
     """To the bucket, for as long as the token is good: players ask there again when they seek."""
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
-    response.headers["Location"] = presigned(settings(), f"{admitted.video.ref}/{admitted.rendition.file}", seconds)
+    key = f"{admitted.video.ref}/{admitted.rendition.file}"
+    response.headers["Location"] = presigned(settings(), key, seconds, method=request.method)
     return response
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +20,7 @@ from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
 from church.observability import metrics, metrics_video
 from church.services import sessions, video_signing
+from church.services.video_presign import presigned
 from tests.databases import copy_database
 from tests.helpers import captured_log, grows, value, with_settings
 from tests.people import add_user, client_of
@@ -345,6 +346,12 @@ def test_bucket_is_named_for_as_long_as_the_token_is_good(settings: Settings, mi
     found = urlsplit(response.headers["Location"])
     assert (found.netloc, found.path) == ("films.s3.us-east-1.amazonaws.com", f"/{client.ref}/720p.mp4")
     assert 85 <= int(parse_qs(found.query)["X-Amz-Expires"][0]) <= 90
+    probed = client.head(address(client, "open")["url"]).headers["Location"]
+    facts = {name: values[0] for name, values in parse_qs(urlsplit(probed).query).items()}
+    signed_at = datetime.strptime(facts["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
+    site = client.application.config["CHURCH"]
+    again = presigned(site, found.path[1:], int(facts["X-Amz-Expires"]), signed_at, method="HEAD")
+    assert probed == again  # a bucket takes each signature for one method
     with client.application.app_context(), db.write() as session:
         session.query(Rendition).update({"in_bucket": False})
     assert client.get(address(client, "open")["url"]).data == b"0123456789"  # not uploaded yet: it is sent from here

@@ -25,7 +25,7 @@ def at(settings: Settings, **changes: Any) -> Settings:
     return with_settings(settings, **{**facts, **changes})
 
 
-def by_sdk(settings: Settings, key: str, style: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def by_sdk(settings: Settings, key: str, method: str, style: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(auth, "get_current_datetime", lambda **_: NOW.replace(tzinfo=None))
     assert settings.video_s3_secret is not None
     client = boto3.client(
@@ -37,10 +37,10 @@ def by_sdk(settings: Settings, key: str, style: str, monkeypatch: pytest.MonkeyP
         config=Config(signature_version="s3v4", s3={"addressing_style": style}),
     )
     params = {"Bucket": settings.video_s3_bucket, "Key": key}
-    return str(client.generate_presigned_url("get_object", Params=params, ExpiresIn=600))
+    return str(client.generate_presigned_url(f"{method.lower()}_object", Params=params, ExpiresIn=600))
 
 
-@pytest.mark.parametrize("key", [KEY, "a b/ä+%&=~.mp4"])
+@pytest.mark.parametrize(("key", "method"), [(KEY, "GET"), (KEY, "HEAD"), ("a b/ä+%&=~.mp4", "GET")])
 @pytest.mark.parametrize(
     ("changes", "style"),
     [
@@ -49,10 +49,11 @@ def by_sdk(settings: Settings, key: str, style: str, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_address_is_the_one_that_the_sdk_makes(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, key: str, changes: dict[str, str], style: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, key: str, method: str, changes: dict[str, str], style: str
 ) -> None:
     site = at(settings, **changes)
-    ours, theirs = (urlsplit(url) for url in (presigned(site, key, 600, NOW), by_sdk(site, key, style, monkeypatch)))
+    ours = urlsplit(presigned(site, key, 600, NOW, method=method))
+    theirs = urlsplit(by_sdk(site, key, method, style, monkeypatch))
     assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
     assert parse_qs(ours.query) == parse_qs(theirs.query)
     assert f"{ours.scheme}://{ours.netloc}" == bucket_origin(site)
