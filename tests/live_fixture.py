@@ -90,14 +90,14 @@ class Line:
 
     def hear(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _frame: True) -> dict[str, Any]:
         """The next frame of this type that ``fits``; what comes before it is kept in ``heard``."""
-        for frame in self._frames():
+        for frame in self.frames():
             if frame["type"] == kind and fits(frame):
                 return frame
         raise AssertionError(f"closed with {self.code} before any {kind}; heard {self.heard[-5:]}")
 
     def ended(self) -> int:
         """Read to the end; its code."""
-        for _ in self._frames():
+        for _ in self.frames():
             pass
         assert self.code is not None
         return self.code
@@ -116,7 +116,8 @@ class Line:
         """The messages heard so far."""
         return [frame for frame in self.heard if frame["type"] == "chat"]
 
-    def _frames(self) -> Iterator[dict[str, Any]]:
+    def frames(self) -> Iterator[dict[str, Any]]:
+        """Frames as they come, to the end; pings are answered meanwhile."""
         deadline = time.monotonic() + PATIENCE
         while self.code is None:
             assert time.monotonic() < deadline, f"nothing of it came; heard {self.heard[-5:]}"

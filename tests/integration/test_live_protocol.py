@@ -1,0 +1,261 @@
+"""/ws of a real worker, from the outside: who gets in, what ends a connection, and what is counted of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+
+from church import create_app
+from church.extensions import db
+from church.models import Grant, User
+from church.models.base import utc_now
+from church.services import chat, notices, sessions
+from church.services.audit import Actor
+from tests.live_fixture import Line, masked, token_of
+from tests.people import add_user, client_of, sign_in
+from tests.services_fixture import wait_until
+from tests.site_fixture import ROOT, Site
+
+SCHEMA = json.loads((ROOT / "docs/live.schema.json").read_text())
+SERVER_FRAME = Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": "#/$defs/server"}]})
+AUTH = "auth_attempts_total"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    one = Site(
+        tmp_path_factory.mktemp("live"),
+        WEB_CONCURRENCY="1",
+        CHURCH_LIVE_PER_MEMBER="2",
+        CHURCH_LIVE_PER_ADDRESS="40",
+        CHURCH_LIMIT_LIVE="1000000/minute",
+    )
+    try:
+        yield one.start()
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def app(live: Site) -> Flask:
+    """The same site in this process: what is done in it, the worker hears of by the store and the database."""
+    return create_app(live.settings)
+
+
+@pytest.fixture
+def ada(app: Flask) -> User:
+    return add_user(app, f"ada-{utc_now().timestamp()}@church.example")
+
+
+@pytest.fixture
+def line(live: Site, app: Flask, ada: User) -> Iterator[Line]:
+    with Line(live.port) as one:
+        one.hear("welcome")
+        one.sign_in(token_of(app, ada))
+        yield one
+    wait_until(lambda: live.value("websocket_connections_active") == 0, "it is counted no longer")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_WebSocket_Version": "8"}, 400),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400),
+        ({"Upgrade": ""}, 400),
+        ({"Content_Length": "5"}, 400),
+    ],
+)
+def test_handshake_that_is_none_or_from_elsewhere_is_refused_as_a_request(
+    live: Site, headers: dict[str, str], status: int
+) -> None:
+    with Line(live.port, **headers) as refused:
+        assert refused.status == status
+    assert live.value("websocket_connections_active") == 0
+
+
+def test_handshake_agrees_on_no_extension(live: Site) -> None:
+    with Line(live.port, Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits") as one:
+        assert one.status == 101
+        assert "deflate" not in one.head.lower()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"\x81\x02hi", 1002),
+        (masked(1, b"", rsv=4), 1002),
+        (masked(3, b""), 1002),
+        (masked(9, b"x" * 126), 1002),
+        (masked(0, b"late"), 1002),
+        (masked(2, b"\x00"), 1003),
+        (masked(1, b"\xff"), 1007),
+        (masked(1, b"\xce", fin=False) + masked(0, b"("), 1007),
+        (b"\x81\xff" + (1 << 62).to_bytes(8), 1009),
+        (masked(1, b"x" * 9000, fin=False) + masked(0, b"x" * 9000, fin=False), 1009),
+        (masked(8, b"\x03"), 1002),
+        (masked(8, b""), 1005),
+        (masked(8, (4321).to_bytes(2) + b"bye") + masked(1, b"after"), 4321),
+        (masked(1, b'{"type":"ping"}') * 2000, 1008),
+    ],
+)
+def test_broken_frame_ends_its_connection_with_its_code_and_no_other(
+    live: Site, line: Line, sent: bytes, code: int
+) -> None:
+    with Line(live.port) as broken:
+        broken.raw(sent)
+        assert broken.ended() == code
+        assert broken.socket.recv(1) == b""
+    line.say("ping")
+    line.hear("pong")
+
+
+def test_frame_that_makes_no_sense_is_answered_and_the_connection_stays(line: Line) -> None:
+    for text in ("hello", "[" * 8000, '{"type":"dance"}', '{"type":"chat","room":7}', '{"type":"\\ud800"}'):
+        line.raw(masked(1, text.encode()))
+        assert line.hear("error")["code"] in {"invalid", "unknown_type"}
+    line.raw(masked(9, b"still?") + masked(1, b'{"type":"pi', fin=False) + masked(0, b'ng"}'))
+    line.hear("pong")
+    assert line.pongs == [b"still?"]
+
+
+def test_stranger_may_ping_and_nothing_else(live: Site) -> None:
+    with Line(live.port) as stranger:
+        stranger.say("subscribe_room", room="public")
+        assert stranger.hear("error")["code"] == "unauthenticated"
+        stranger.say("ping")
+        stranger.hear("pong")
+
+
+@pytest.mark.parametrize("token", ["", "eyJhbGciOiJub25lIn0.e30.", "x" * 5000])
+def test_token_that_is_none_ends_the_connection(live: Site, token: str) -> None:
+    before = live.value(AUTH, type="websocket", outcome="failed_credentials")
+    with Line(live.port) as one:
+        one.say("auth", token=token)
+        one.hear("auth_failed")
+        assert one.ended() == 4401
+    assert live.value(AUTH, type="websocket", outcome="failed_credentials") == before + 1
+
+
+def test_cookie_of_the_handshake_signs_in(live: Site, app: Flask, ada: User) -> None:
+    cookie = client_of(app, ada).get_cookie("church")
+    assert cookie is not None
+    with Line(live.port, Cookie=f"church={cookie.value}") as one:
+        assert one.sign_in(None)["ref"] == ada.ref
+    with Line(live.port) as without:
+        without.say("auth")
+        assert without.ended() == 4401
+
+
+def test_member_whose_address_is_not_confirmed_is_turned_away(live: Site, app: Flask) -> None:
+    user = add_user(app, "unconfirmed@church.example", verified=False)
+    with Line(live.port) as one:
+        one.say("auth", token=token_of(app, user))
+        assert one.ended() == 4403
+
+
+def test_member_has_so_many_connections_and_no_more(live: Site, app: Flask, ada: User, line: Line) -> None:
+    with Line(live.port) as second, Line(live.port) as third:
+        second.sign_in(token_of(app, ada))
+        third.say("auth", token=token_of(app, ada))
+        assert third.ended() == 4429
+
+
+def test_address_has_so_many_connections_and_no_more(live: Site) -> None:
+    lines = [Line(live.port) for _ in range(41)]
+    try:
+        assert [one.status for one in lines] == [101] * 40 + [429]
+    finally:
+        for one in lines:
+            one.socket.close()
+    wait_until(lambda: live.value("websocket_connections_active") == 0, "they are gone")
+
+
+def test_sign_in_that_ends_ends_its_connection(app: Flask, ada: User, line: Line) -> None:
+    with app.app_context(), db.write() as session:
+        sessions.end_all(session, ada.id)
+    assert line.ended() == 4401
+
+
+def test_premium_that_ends_ends_the_connection_in_its_room(live: Site, app: Flask, ada: User, line: Line) -> None:
+    line.say("subscribe_room", room="premium")
+    error = line.hear("error")
+    assert (error["code"], error["room"]) == ("forbidden", "premium")
+    grant = Grant(user_id=ada.id, reason="thanks", created_at=utc_now(), until=utc_now() + timedelta(days=1))
+    with app.app_context(), db.write() as session:
+        session.add(grant)
+
+    def entered() -> bool:
+        line.say("subscribe_room", room="premium")
+        return next(line.frames())["type"] == "room_joined"
+
+    wait_until(entered, "premium is open")
+    with app.app_context(), db.write() as session:
+        session.merge(grant).revoked_at = utc_now()
+    assert line.ended() == 4403
+
+
+def test_ban_ends_the_connection_at_once(app: Flask, ada: User, line: Line) -> None:
+    line.enter("public")
+    with app.app_context():
+        chat.ban(ada.ref, "public", None, "spam", Actor())
+    assert line.ended() == 4403
+
+
+def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: Flask, line: Line) -> None:
+    eve = add_user(app, f"eve-{utc_now().timestamp()}@church.example")
+    with Line(live.port) as other:
+        other.sign_in(token_of(app, eve))
+        other.enter("public")
+        line.enter("public")
+        for _ in range(2):
+            line.say("chat", room="public", message="**hello** <script>", client_id="one.1")
+        mine = [line.hear("chat"), line.hear("chat")]
+        assert mine[0] == mine[1]
+        assert mine[0]["client_id"] == "one.1"
+        theirs = other.hear("chat")
+        assert "client_id" not in theirs
+        assert theirs["html"] == "<strong>hello</strong> &lt;script&gt;"
+        line.say("typing", room="public")
+        assert other.hear("typing")["from"]["ref"] == mine[0]["from"]["ref"]
+        other.say("presence", room="public")
+        assert other.hear("presence", lambda frame: frame["count"] == 2)
+        line.say("chat", room="public", message="' OR 1=1; DROP TABLE users --", client_id="one.2")
+        other.hear("chat")
+        assert len(other.chats()) == 2
+        for frame in (*line.heard, *other.heard):
+            SERVER_FRAME.validate(frame)
+    assert live.value("suspicious_activity_total", source="websocket") >= 1
+
+
+def test_notice_reaches_those_whom_it_is_for(app: Flask, ada: User, line: Line) -> None:
+    with app.app_context():
+        notices.notify("admins", "notice", "not for her")
+        notices.notify(ada.ref, "membership", "for her", "/auth/account")
+    assert line.hear("notification")["title"] == "for her"
+    SERVER_FRAME.validate(line.heard[-1])
+
+
+def test_connection_is_no_request_and_its_end_is_counted_and_written(live: Site, app: Flask, line: Line) -> None:
+    assert live.value("websocket_connections_active") == 1
+    assert live.value("http_requests_in_flight") == 1  # the scrape that asks
+    ended = live.value("websocket_connection_duration_seconds_count")
+    said = live.value("websocket_messages_total", direction="in", message_type="ping")
+    line.say("ping")
+    line.hear("pong")
+    line.raw(masked(8, (1000).to_bytes(2)))
+    assert line.ended() == 1000
+    wait_until(lambda: live.value("websocket_connection_duration_seconds_count") == ended + 1, "its end is counted")
+    assert live.value("websocket_messages_total", direction="in", message_type="ping") == said + 1
+    assert not [labels for name, labels in live.samples() if name == "http_request_duration_seconds_count"
+                and ("route", "/ws") in labels and ("status_class", "1xx") in labels]  # fmt: skip
+    wait_until(
+        lambda: any(r.get("event") == "live.closed" and r["code"] == 1000 for r in live.records()), "its record"
+    )

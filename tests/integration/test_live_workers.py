@@ -1,0 +1,137 @@
+"""Live connections on several workers and hosts: one order for all, nothing lost, and a count that is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from church import create_app
+from church.extensions import db
+from church.services import chat, sessions
+from tests.live_fixture import Line, token_of
+from tests.people import add_user, sign_in
+from tests.services_fixture import Postgres, RedisServer, wait_until
+from tests.site_fixture import Site
+
+Start = Callable[..., Site]
+Hosts = tuple[Site, Site, Flask]
+OPEN = {
+    "CHURCH_LIMIT_CHAT": "1000000/minute",
+    "CHURCH_LIMIT_LIVE": "1000000/minute",
+    "CHURCH_LIVE_PER_MEMBER": "100",
+    "CHURCH_LIVE_PER_ADDRESS": "1000",
+}
+
+
+def known(site: Site, app: Flask, count: int = 1) -> list[str]:
+    return [token_of(app, add_user(app, f"m{number}-{site.port}@church.example")) for number in range(count)]
+
+
+def entered(site: Site, token: str, after: int | None = None) -> Line:
+    line = Line(site.port)
+    line.hear("welcome")
+    line.sign_in(token)
+    line.enter("public", after)
+    return line
+
+
+@pytest.fixture
+def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iterator[Hosts]:
+    """Two hosts, each with folders and a port of its own, one worker each, and the same PostgreSQL and Redis.
+
+    The third is the same site in this process.
+    """
+    shared = {
+        "DATABASE_URL": postgres.new_database(),
+        "REDIS_URL": redis_server.url,
+        "SECRET_KEY": "a key that both of the hosts know, long enough",
+        "CHURCH_SITE_URL": "http://church.example",
+        "WEB_CONCURRENCY": "1",
+        **OPEN,
+    }
+    sites = [Site(folder, **shared) for folder in (tmp_path / "one", tmp_path / "two") if folder.mkdir() is None]
+    try:
+        first, second = (site.start(store=False) for site in sites)
+        app = create_app(first.settings)
+        yield first, second, app
+        with app.app_context():
+            db.dispose()
+    finally:
+        for site in sites:
+            site.stop()
+
+
+def test_two_hosts_tell_everybody_everything_once_and_in_one_order(
+    hosts: Hosts, redis_server: RedisServer
+) -> None:
+    one, two, app = hosts
+    ada, eve = known(one, app, 2)
+    with entered(one, ada) as first, entered(two, eve) as second:
+        for number in range(20):
+            for line, name in ((first, "a"), (second, "e")):
+                line.say("chat", room="public", message=f"{name}{number}", client_id=f"{name}{number}")
+        for line in (first, second):
+            line.hear("chat", lambda frame, line=line: len(line.chats()) == 40)
+        assert [(f["id"], f["message"]) for f in first.chats()] == [(f["id"], f["message"]) for f in second.chats()]
+        assert [frame["id"] for frame in first.chats()] == list(range(1, 41))
+        second.say("presence", room="public")
+        second.hear("presence", lambda frame: frame["count"] == 2)
+
+        second.socket.close()  # away, while one is edited and some are said, and the store forgets half of it
+        first.say("chat", room="public", message="missed 1", client_id="m1")
+        first.hear("chat", lambda frame: frame["id"] == 41)
+        redis_server.stop()
+        first.say("chat", room="public", message="missed 2", client_id="m2")
+        first.hear("chat", lambda frame: frame["id"] == 42)
+        with entered(two, eve, after=40) as back:
+            assert [frame["message"] for frame in back.chats()] == ["missed 1", "missed 2"]
+            first.say("chat", room="public", message="without the store", client_id="m3")
+            assert back.hear("chat")["message"] == "without the store"
+            redis_server.start()
+            first.say("chat", room="public", message="with it again", client_id="m4")
+            assert back.hear("chat")["message"] == "with it again"
+            assert [frame["id"] for frame in back.chats()] == [41, 42, 43, 44]
+
+
+def test_sign_in_that_ends_on_one_host_ends_its_connection_on_the_other(hosts: Hosts) -> None:
+    one, two, app = hosts
+    user = add_user(app)
+    raw = sign_in(app, user)
+    with app.app_context():
+        found = sessions.load(raw)
+    assert found is not None
+    with entered(two, token_of(app, user)) as line:
+        with app.app_context():
+            chat.post(found, "public", "said on a page", None)
+        assert line.hear("chat")["message"] == "said on a page"
+        one.run("user", "disable", user.email)
+        assert line.ended() == 4401
+
+
+def test_killed_worker_and_a_storm_of_reconnects_leave_the_true_count(site: Start) -> None:
+    one = site(WEB_CONCURRENCY="2", **OPEN)
+    app = create_app(one.settings)
+    (token,) = known(one, app)
+    lines = [entered(one, token) for _ in range(30)]
+    assert one.value("websocket_connections_active") == 30
+    for pid in one.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    assert {line.ended() for line in lines} == {1006}
+    for line in lines:
+        line.socket.close()
+    wait_until(lambda: one.value("gunicorn_workers") == 2, "two workers are there again")
+    back = [entered(one, token, after=0) for _ in range(50)]
+    assert one.value("websocket_connections_active") == 50
+    for line in back[:20]:
+        line.socket.close()
+    wait_until(lambda: one.value("websocket_connections_active") == 30, "those that left are gone")
+    one.gunicorn.send_signal(signal.SIGHUP)  # a reload
+    assert {line.ended() for line in back[20:]} == {1001}
+    for line in back[20:]:
+        line.socket.close()
+    wait_until(lambda: one.value("websocket_connections_active") == 0, "the count of new workers")

@@ -1,0 +1,162 @@
+"""One socket: what the kernel does not take waits in order and not without end, and whoever is silent is gone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from church.sockets.connection import Connection
+from church.sockets.heartbeat import Wheel
+from church.telemetry import Handshake
+from tests.live_fixture import masked
+from tests.live_stubs import let_run
+
+
+class StubHub:
+    queue = 8
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, str]] = []
+        self.texts: list[str] = []
+        self.lost = 0
+        self.closed = 0
+
+    def on_text(self, _connection: Connection, text: str) -> None:
+        self.texts.append(text)
+
+    def dropped(self, count: int) -> None:
+        self.lost += count
+
+    def ended(self, _connection: Connection, code: int, outcome: str) -> None:
+        self.ends.append((code, outcome))
+
+    def gone(self, _connection: Connection) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, socket.socket, StubHub]]:
+    ours, theirs = socket.socketpair()
+    hub: Any = StubHub()
+    connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
+    connection.begin(b"")
+    theirs.setblocking(False)
+    yield connection, theirs, hub
+    connection.drop("over")
+    theirs.close()
+
+
+Pair = tuple[Connection, socket.socket, StubHub]
+
+
+def test_early_bytes_are_the_first_that_are_read(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    whole = masked(1, b"first")
+    connection._take(whole[:4])
+    theirs.sendall(whole[4:] + masked(1, b"second"))
+    let_run(lambda: len(hub.texts) == 2, "both")
+    assert hub.texts == ["first", "second"]
+
+
+def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None:
+    connection, theirs, _ = pair
+    sent = bytearray()
+    while not connection.is_behind:
+        frame = len(sent).to_bytes(8) * 4096
+        assert connection.send(frame)
+        sent += frame
+    assert connection.send(b"last")
+    sent += b"last"
+    got = bytearray()
+
+    def read() -> bool:
+        try:
+            got.extend(theirs.recv(1 << 16))
+        except BlockingIOError:
+            pass
+        return len(got) >= len(sent)
+
+    let_run(read, "all that was sent")
+    assert got == sent
+    let_run(lambda: not connection.is_behind, "nothing waits")
+
+
+def test_client_that_does_not_read_is_dropped_with_1008_and_what_it_misses_is_counted(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    while connection.send(b"x" * 32_768):
+        pass
+    assert hub.ends == [(1008, "too_slow")]
+    assert hub.lost == StubHub.queue + 2
+    theirs.setblocking(True)
+    theirs.settimeout(10)
+    got = bytearray()
+
+    def read() -> bool:
+        try:
+            theirs.settimeout(0.01)
+            got.extend(theirs.recv(1 << 20))
+        except TimeoutError:
+            pass
+        return got.endswith(b"too slow")
+
+    let_run(read, "its last words, after the frame that had begun")
+    assert len(got[: got.rindex(b"\x88")]) % 32_768 == 0
+
+
+def test_pings_are_answered_and_the_end_is_said_back(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    theirs.sendall(masked(9, b"there?") + masked(8, (1000).to_bytes(2) + b"bye"))
+    let_run(lambda: hub.ends, "the end")
+    assert theirs.recv(100) == b"\x8a\x06there?" + b"\x88\x02\x03\xe8"
+    assert theirs.recv(100) == b""
+    theirs.close()
+    let_run(lambda: hub.closed, "the socket is closed")
+    assert hub.ends == [(1000, "closed")]
+
+
+def test_flood_of_one_client_ends_with_1008(pair: Pair) -> None:
+    _, theirs, hub = pair
+    theirs.sendall(masked(1, b"x") * 300)
+    let_run(lambda: hub.ends, "the end")
+    assert hub.ends == [(1008, "flooded")]
+    assert len(hub.texts) <= 200
+
+
+def test_message_in_very_many_fragments_is_no_flood(pair: Pair) -> None:
+    _, theirs, hub = pair
+    theirs.sendall(masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * 3000 + masked(0, b"x"))
+    let_run(lambda: hub.texts or hub.ends, "the message")
+    assert hub.texts == ["x" * 3002]
+
+
+def test_connection_that_is_lost_says_so_once(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    theirs.close()
+    let_run(lambda: hub.ends, "the end")
+    connection.drop("again")
+    connection.close(1001, "late", "shutdown")
+    assert hub.ends == [(1006, "gone")]
+    assert not connection.send(b"anything")
+
+
+def test_wheel_drops_whoever_says_nothing_for_two_turns_and_nobody_else(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    wheel = Wheel(25.0)
+    wheel.add(connection)
+
+    def turn() -> None:
+        for _ in range(50):
+            wheel.tick()
+
+    for _ in range(3):
+        turn()
+        theirs.sendall(masked(10, b""))
+        let_run(lambda: connection.heard, "the pong")
+    turn()
+    assert hub.ends == []
+    turn()
+    turn()
+    assert hub.ends == [(1006, "silent")]

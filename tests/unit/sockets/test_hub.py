@@ -1,0 +1,97 @@
+"""The connections of a worker: who is let in, who is too many, and how all of them end with it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from flask import Flask
+
+from church.observability import metrics_live
+from church.sockets import close_all, hub
+from church.sockets.hub import Hub
+from church.sockets.relay import Relay
+from church.sockets.standing import Standing
+from church.telemetry import Handshake
+from tests.live_fixture import masked
+from tests.live_stubs import let_run, person
+
+Connect = Callable[..., socket.socket]
+
+
+@pytest.fixture
+def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that hears of no other worker."""
+    for part in (Relay, Standing):
+        monkeypatch.setattr(part, "run", lambda _self: None)
+    monkeypatch.setattr(Hub, "_gossip", lambda _self: None)
+    monkeypatch.setattr(hub, "_AUTH_SECONDS", 0.05)
+    monkeypatch.setattr(hub, "_LINGER_SECONDS", 0.05)
+    app.config["CHURCH"] = app.config["CHURCH"].model_copy(update={"live_per_address": 2, "live_connections": 3})
+    found = Hub(app)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def connect(one: Hub, app: Flask) -> Iterator[Connect]:
+    theirs: list[socket.socket] = []
+
+    def make(address: str = "192.0.2.1") -> socket.socket:
+        ours, client = socket.socketpair()
+        client.settimeout(5)
+        theirs.append(client)
+        with app.app_context():
+            one.adopt(ours.detach(), address, b"", Handshake("r1", address, None), None)
+        return client
+
+    yield make
+    for client in theirs:
+        client.close()
+
+
+def active() -> Any:
+    return metrics_live.active._value.get()
+
+
+def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
+    assert [one.refusal("192.0.2.1")] == [None]
+    first = connect()
+    connect()
+    assert one.refusal("192.0.2.1") == "refused_address"
+    assert one.refusal("192.0.2.2") is None
+    connect("192.0.2.2")
+    assert one.refusal("192.0.2.3") == "refused_full"
+    assert active() == 3
+    first.close()
+    let_run(lambda: one.refusal("192.0.2.1") is None, "there is room again")
+    assert active() == 2
+
+
+def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(one: Hub, connect: Connect) -> None:
+    silent, known = connect(), connect()
+    (connection,) = [c for c in one.connections if c is not min(one.connections, key=lambda c: c.since)]
+    one.admit(connection, person())
+    let_run(lambda: len(one.connections) == 1, "the silent one is ended")
+    assert silent.recv(1000).endswith(b"\x11\x31say who you are first")
+    assert one.by_member == {"ada": {connection}}
+    known.close()
+    let_run(lambda: not one.by_member, "nobody is left")
+
+
+def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
+    one: Hub, connect: Connect
+) -> None:
+    answers, hangs = connect(), connect()
+    answers.sendall(masked(1, b"{"))
+    ending = gevent.spawn(close_all)
+    let_run(lambda: not one.connections, "all are told")
+    assert b"\x03\xe9" in hangs.recv(1000)
+    answers.close()
+    ending.get(timeout=5)
+    assert hangs.recv(1000) == b""
+    assert active() == 0
+    assert one.refusal("192.0.2.9") == "refused_full"
