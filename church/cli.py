@@ -11,6 +11,7 @@ import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
 from church.cli_deploy import deploy
+from church.cli_slo import slo
 from church.cli_stripe import stripe
 from church.cli_token import token
 from church.cli_users import user
@@ -49,6 +50,7 @@ def _is_the_operators(error: Exception) -> bool:
 
 church = _Commands("church", help="Run and look after the site.")
 church.add_command(deploy)
+church.add_command(slo)
 church.add_command(stripe)
 church.add_command(token)
 church.add_command(user)

@@ -1,0 +1,32 @@
+"""``flask church slo …``: Prometheus' rules for what the site promises."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+slo = AppGroup("slo", help="Make Prometheus' rules of the objectives.")
+
+
+@slo.command(with_appcontext=False)
+@click.option("--spec", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="ops/slo.yml")
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default="ops/prometheus")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what the objectives say.")
+def generate(spec: Path, into: Path, check: bool) -> None:
+    """Write recording rules, alerts and their tests for promtool."""
+    from church.errors import FieldErrors
+    from church.services import slo as slos
+
+    try:
+        changed = (slos.stale if check else slos.write)(spec.read_text(), into)
+    except FieldErrors as error:
+        lines = (f"{spec}: {place}: {words}" for place, words in error.errors.items())
+        raise click.ClickException("\n".join(lines)) from None
+    for path in changed:
+        click.echo(f"{into / path} {'differs from the objectives' if check else 'is written'}.")
+    if not changed:
+        click.echo("The rules are what the objectives say.")
+    sys.exit(1 if check and changed else 0)

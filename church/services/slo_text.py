@@ -1,0 +1,29 @@
+"""Generated YAML, as a person would write it: lists indented, expressions in blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+_HEAD = "# Made of ops/slo.yml by `flask church slo generate`; a change here is lost. docs/slo.md says more.\n"
+
+
+class _Dumper(yaml.SafeDumper):
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(content: Any) -> str:
+    """``content`` as YAML that yamllint takes, always the same for the same content."""
+    return _HEAD + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=80, allow_unicode=True)
