@@ -57,7 +57,9 @@ def read(expression: str) -> Reading:
     while at < len(tokens):
         kind, text = tokens[at]
         after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
-        if kind == "name" and text in GROUPING:
+        if kind == "name" and text in GROUPING and after != "(":
+            pass  # group_left may stand alone
+        elif kind == "name" and text in GROUPING:
             end = next(i for i in range(at, len(tokens)) if tokens[i][1] == ")")
             found.grouped |= {word for sort, word in tokens[at + 1 : end] if sort == "name"}
             at = end

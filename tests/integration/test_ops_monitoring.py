@@ -1,0 +1,164 @@
+"""The files for monitoring fit together, and fit the site: networks, users, ports, settings, the fields of a record."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from church import create_app
+from church.config import Settings
+from church.observability import logs
+from tests.services_fixture import site_settings
+
+OPS = Path(__file__).resolve().parents[2] / "ops"
+LOOPBACK = re.compile(r"127\.0\.0\.1:\d+:\d+")
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((OPS / name).read_text())
+
+
+def kubernetes() -> dict[str, Any]:
+    """Each object by its kind."""
+    files = sorted((OPS / "kubernetes").glob("*.yaml"))
+    return {made["kind"]: made for path in files for made in yaml.safe_load_all(path.read_text())}
+
+
+@pytest.fixture(scope="module")
+def app_compose() -> Any:
+    return load("docker-compose.yml")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return load("docker-compose.monitoring.yml")
+
+
+def user_of_the_image() -> int:
+    found = re.search(r"^USER (\d+):\1$", (OPS / "Dockerfile").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def test_images_are_pinned_to_a_version(app_compose: Any, compose: Any) -> None:
+    images = [service["image"] for stack in (app_compose, compose) for service in stack["services"].values()]
+    images += [c["image"] for c in kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]]
+    loose = [image for image in images if not re.search(r":v?\d+\.\d+[\w.-]*$", image)]
+    assert set(loose) == {"church:latest"}  # built here, from this very checkout
+
+
+def test_no_password_has_a_default_and_nothing_is_open_to_the_world(compose: Any) -> None:
+    text = (OPS / "docker-compose.monitoring.yml").read_text()
+    secret = re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|TOKEN)\w*)(:[-?]|\})", text)
+    assert {name for name, _ in secret} == {"GRAFANA_PASSWORD", "CHURCH_MONITORING_SECRETS"}
+    assert {how for _, how in secret} == {":?"}
+    assert compose["services"]["grafana"]["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert ports
+    assert [port for port in ports if not LOOPBACK.fullmatch(port)] == []
+
+
+def test_only_who_has_to_is_in_the_app_s_network(app_compose: Any, compose: Any) -> None:
+    project = app_compose["name"]
+    assert compose["networks"]["site"] == {"name": f"{project}_inside", "external": True}
+    assert "inside" in app_compose["networks"]
+    assert compose["volumes"]["logs"] == {"name": f"{project}_logs", "external": True}
+    assert "logs" in app_compose["volumes"]
+    inside = {name for name, service in compose["services"].items() if "site" in service.get("networks", ())}
+    assert inside == {"prometheus", "alertmanager", "collector"}
+
+
+def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
+    mounts = [mount.split(":") for service in compose["services"].values() for mount in service.get("volumes", ())]
+    paths = [source for source, *_ in mounts if source.startswith("./")]
+    assert len(paths) > 6
+    assert [path for path in paths if not (OPS / path).exists()] == []
+    named = {source for source, *_ in mounts if re.fullmatch(r"[a-z]+", source)}
+    assert named == compose["volumes"].keys()
+
+
+def test_who_is_spoken_to_is_a_service_and_listens_there(compose: Any) -> None:
+    sources = {s["uid"]: s for s in load("grafana/provisioning/datasources/church.yml")["datasources"]}
+    collector = load("otel/collector.yml")
+    asked = [source["url"] for source in sources.values()]
+    asked += [collector["exporters"]["otlphttp/loki"]["endpoint"]]
+    listening = {
+        ("prometheus", 9090),
+        ("loki", load("loki/loki.yml")["server"]["http_listen_port"]),
+        ("tempo", load("tempo/tempo.yml")["server"]["http_listen_port"]),
+    }
+    assert {(urlsplit(url).hostname, urlsplit(url).port) for url in asked} == listening
+    receiver = load("tempo/tempo.yml")["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+    assert collector["exporters"]["otlp/tempo"]["endpoint"] == receiver.replace("0.0.0.0", "tempo")
+    assert {name for name, _ in listening} <= compose["services"].keys()
+    linked = re.findall(r"datasourceUid: (\w+)", (OPS / "grafana/provisioning/datasources/church.yml").read_text())
+    assert set(linked) <= sources.keys()
+    for pipeline in collector["service"]["pipelines"].values():
+        for part, names in pipeline.items():
+            assert set(names) <= collector[part].keys(), part
+
+
+def test_collector_reads_the_records_that_the_site_writes(tmp_path: Path, compose: Any) -> None:
+    static = {"service": "church", "version": "1", "environment": "production"}
+    ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
+    formatter = logs.RecordFormatter(static, lambda: ids)
+    record = yaml.safe_load(formatter.format(logging.LogRecord("church", logging.WARNING, "", 1, "said", None, None)))
+    receiver = load("otel/collector.yml")["receivers"]["filelog"]
+    operators = {one["type"]: one for one in receiver["operators"]}
+    fields = set(re.findall(r'attributes(?:\.|\[")(\w+)', yaml.safe_dump(receiver["operators"])))
+    assert fields <= record.keys()
+    assert {"trace_id", "span_id", "level", "message", "service"} <= fields
+    layout = operators["json_parser"]["timestamp"]["layout"].replace(
+        "2006-01-02T15:04:05.000Z07:00", "%Y-%m-%dT%H:%M:%S.%f%z"
+    )
+    assert datetime.strptime(str(record["timestamp"]), layout).utcoffset() is not None
+    assert operators["json_parser"]["severity"]["mapping"]["warn"] == record["level"]
+    volumes = compose["services"]["collector"]["volumes"]
+    assert f"logs:{Path(receiver['include'][0]).parent}:ro" in volumes
+    assert compose["services"]["collector"]["user"] == f"{user_of_the_image()}:{user_of_the_image()}"
+
+
+def test_pods_run_as_the_image_s_user_and_are_asked_what_the_site_answers(tmp_path: Path) -> None:
+    pod = kubernetes()["Deployment"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == user_of_the_image()
+    web, worker = pod["containers"]
+    routes = {rule.rule for rule in create_app(site_settings(tmp_path)).url_map.iter_rules()}
+    probes = {name: web[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert probes == {"startupProbe": "/health", "livenessProbe": "/health", "readinessProbe": "/ready"}
+    assert set(probes.values()) <= routes
+    assert f"EXPOSE {web['ports'][0]['containerPort']}" in (OPS / "Dockerfile").read_text()
+    assert "readinessProbe" not in worker
+    for container in (*pod["initContainers"], web, worker):
+        assert container["securityContext"]["readOnlyRootFilesystem"], container["name"]
+        assert container["volumeMounts"] == web["volumeMounts"]  # the worker counts where /metrics looks
+        assert "memory" in container["resources"]["limits"], container["name"]
+    assert pod["terminationGracePeriodSeconds"] > 30 + 5
+
+
+def test_kubernetes_objects_name_each_other_and_settings_that_there_are() -> None:
+    made = kubernetes()
+    deployment, service = made["Deployment"]["spec"], made["Service"]
+    assert service["spec"]["selector"] == deployment["selector"]["matchLabels"]
+    assert service["spec"]["selector"].items() <= deployment["template"]["metadata"]["labels"].items()
+    assert made["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert made["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == made["Deployment"]["metadata"]["name"]
+    monitor = made["ServiceMonitor"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert service["metadata"]["name"] == "church"  # the job that rules and dashboards ask for
+    claims = [
+        v["persistentVolumeClaim"]["claimName"]
+        for v in deployment["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in v
+    ]
+    assert claims == [made["PersistentVolumeClaim"]["metadata"]["name"]]
+    settings = {field.validation_alias for field in Settings.model_fields.values()}
+    asked = {*made["ConfigMap"]["data"], monitor["endpoints"][0]["authorization"]["credentials"]["key"]}
+    assert {name for name in asked if not name.startswith("OTEL_")} <= settings
