@@ -85,6 +85,8 @@ def test_navigation_names_every_section_and_the_present_one(desk: Desk) -> None:
         ("/admin/", "Overview"),
         ("/admin/members", "Members"),
         ("/admin/membership", "Membership"),
+        ("/admin/videos", "Videos"),
+        ("/admin/live", "Live"),
         ("/admin/jobs", "Jobs"),
         ("/admin/mails", "Mails"),
         ("/admin/audit", "Audit log"),
