@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from church.errors import FieldErrors
 
 FASTEST = Decimal("14.4")
-"""The highest factor of an alert: at this rate a thirtieth of the period's budget is spent in 100 minutes."""
+"""The highest factor of an alert: at this pace an hour spends 2% of the budget of 30 days."""
 LOWEST = 93.1
 """Below it ``FASTEST`` times the budget is more than everything, and a full outage could not raise the alert."""
 _LINE = 80
