@@ -15,7 +15,7 @@ from church.services.billing_events import LARGEST as LARGEST_EVENT
 from church.services.billing_forgetting import forget_payloads
 from church.services.billing_grant_views import GrantState, GrantView, grant_counts, grants
 from church.services.billing_grants import end_of_day, grant, revoke
-from church.services.billing_ledger import EntryView, MonthTotal, months, value_totals
+from church.services.billing_ledger import EntryView, MonthTotal, months
 from church.services.billing_ledger import entries as ledger
 from church.services.billing_plans import INTERVALS, PlanView, PriceView, plans
 from church.services.billing_portal import NoCustomerError, payment_origins, portal
@@ -23,6 +23,7 @@ from church.services.billing_projection import Applied
 from church.services.billing_reconcile import Reconciled, reconcile, replay_failed
 from church.services.billing_removal import abandon
 from church.services.billing_status import Banner, InvoiceView, MembershipStatus, invoices_of, status_of
+from church.services.billing_totals import value_totals
 from church.services.billing_views import (
     EventView,
     SubscriptionView,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select
@@ -126,17 +125,6 @@ def months(limit: int = 60) -> list[MonthTotal]:
         query = select(month, LedgerEntry.currency, *sums, disputes, func.count()).group_by(month, LedgerEntry.currency)
         found = session.execute(query.order_by(month.desc(), LedgerEntry.currency).limit(limit)).all()
     return [MonthTotal(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), row[5]) for row in found]
-
-
-def value_totals() -> list[tuple[str, Decimal, Decimal]]:
-    """For the scrape: of each currency all payments and all refunds ever, in major units; neither ever falls.
-
-    A refund that failed stays among the refunds: a counter can't take back.
-    """
-    query = select(LedgerEntry.currency, _sum(EntryKind.PAYMENT), _sum(EntryKind.REFUND))
-    with db.read() as session:
-        found = session.execute(query.group_by(LedgerEntry.currency).order_by(LedgerEntry.currency)).all()
-    return [(row[0], money.major(int(row[1]), row[0]), money.major(-int(row[2]), row[0])) for row in found]
 
 
 def _sum(*kinds: EntryKind) -> ColumnElement[int]:

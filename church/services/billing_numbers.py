@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from church.extensions import db
 from church.models import Price, Product
-from church.services import billing_ledger, billing_views
+from church.services import billing_totals, billing_views
 
 MOST_PLANS = 50
 STATUSES = ("trialing", "active", "past_due", "unpaid", "incomplete", "paused")
@@ -50,7 +50,7 @@ def _values() -> dict[str, tuple[Decimal, Decimal]]:
         priced = session.scalars(select(Price.currency).distinct().order_by(Price.currency)).all()
     none = (Decimal(0), Decimal(0))
     return dict.fromkeys(priced, none) | {
-        currency: (value, back) for currency, value, back in billing_ledger.value_totals()
+        currency: (value, back) for currency, value, back in billing_totals.value_totals()
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, enumeration, fairness, live, logins, scrapes, soak, starts, video, webhooks
+from ops.bench import costs, enumeration, fairness, live, logins, scrapes, soak, starts, state_scrape, video, webhooks
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     ratios["webhook_p99_seconds"] = webhooks.measure()
     print("scrapes")
     ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
+    ratios["state_scrape_ms"] = state_scrape.measure()
     print("streams, beside nginx")
     ratios |= video.measure(max(3, chosen.rounds // 2), chosen.requests)
     print("live connections")

@@ -12,7 +12,7 @@ _RECYCLES = 500
 _SCRAPES = 40
 
 
-def _live_and_die(server: Server) -> None:
+def live_and_die(server: Server) -> None:
     """Be a worker: take a slot, count as a busy site does (40 routes), and end without a word, as kill -9 leaves it."""
     from church.observability import metrics, slots  # noqa: PLC0415  # each process binds its own
 
@@ -36,7 +36,7 @@ def measure(rounds: int) -> float:
 
     def recycle(times: int) -> None:
         for _ in range(times):
-            process = context.Process(target=_live_and_die, args=(server,))
+            process = context.Process(target=live_and_die, args=(server,))
             process.start()
             process.join()
 

@@ -9,7 +9,9 @@ from itertools import permutations
 import pytest
 
 from church.config import Settings
+from church.extensions import db
 from church.models import LedgerEntry
+from church.models.base import utc_now
 from church.services import billing
 from tests.stripe_fixture import Obj, Shop, event, member
 
@@ -29,6 +31,11 @@ def _paid(shop: Shop, amount: int, price: str = "price_month") -> Obj:
     """An invoice that was paid, of which the site has not heard."""
     _, ref = member(shop.app)
     return shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(ref), price), paid=amount)
+
+
+def _totals(shop: Shop) -> list[tuple[str, Decimal, Decimal]]:
+    with shop.app.app_context():
+        return billing.value_totals()
 
 
 def _booked(shop: Shop) -> list[tuple[str, int, str]]:
@@ -114,6 +121,26 @@ def test_refund_that_fails_leaves_nothing_in_any_order(shop: Shop, order: tuple[
         refund["status"] = "failed"
     assert sum(amount for _, amount, _ in _booked(shop)) == 1200
     assert ("refund_failed", 500, "usd") in _booked(shop)
+
+
+@pytest.mark.sqlite_alone
+def test_totals_that_were_asked_before_take_in_what_comes_after_in_any_order(shop: Shop) -> None:
+    user_id, _ = member(shop.app)
+
+    def booked(number: int, amount: int, currency: str) -> None:
+        when = {"occurred_at": utc_now(), "recorded_at": utc_now()}
+        whose = {"user_id": user_id, "stripe_customer": "cus_1", "source_id": f"payment:{number}"}
+        with shop.app.app_context(), db.write() as session:
+            session.add(LedgerEntry(id=number, kind="payment", amount=amount, currency=currency, **whose, **when))
+
+    assert _totals(shop) == []
+    booked(10, 1200, "usd")
+    assert _totals(shop) == [("usd", Decimal(12), Decimal(0))] == _totals(shop)
+    booked(11, 800, "jpy")
+    assert _totals(shop) == [("jpy", Decimal(800), Decimal(0)), ("usd", Decimal(12), Decimal(0))]
+    booked(9, 300, "usd")  # its transaction began before that of 10, and ended after
+    booked(12, 200, "usd")
+    assert _totals(shop) == [("jpy", Decimal(800), Decimal(0)), ("usd", Decimal(17), Decimal(0))]
 
 
 @pytest.mark.parametrize("before", ["requires_action", "pending"])
