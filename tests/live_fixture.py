@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Self
 
 from flask import Flask
@@ -83,10 +84,8 @@ class Line:
 
     def raw(self, data: bytes) -> None:
         """Send bytes; a peer that is gone is no error here, its last words are."""
-        try:
+        with suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            pass
 
     def hear(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _frame: True) -> dict[str, Any]:
         """The next frame of this type that ``fits``; what comes before it is kept in ``heard``."""
@@ -109,7 +108,9 @@ class Line:
 
     def enter(self, room: str, after: int | None = None) -> dict[str, Any]:
         """Come into a room; what was missed is in ``heard``."""
-        self.say(*("subscribe_room",), room=room) if after is None else self.say("history", room=room, after=after)
+        self.say(
+            "subscribe_room" if after is None else "history", room=room, **({} if after is None else {"after": after})
+        )
         return self.hear("room_joined", lambda frame: frame["room"] == room)
 
     def chats(self) -> list[dict[str, Any]]:

@@ -34,7 +34,9 @@ def said(changed: int, by: str = "eve", **facts: Any) -> MessageView:
     """A message of the public room."""
     own = {"id": changed, "from_name": by.title(), "is_admin": False, "text": f"no. {changed}", "html": ""}
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    return MessageView(**{"room": "public", "changed": changed, "from_ref": by, "client_id": None, "at": at, **own, **facts})
+    return MessageView(
+        **{"room": "public", "changed": changed, "from_ref": by, "client_id": None, "at": at, **own, **facts}
+    )
 
 
 @dataclass(eq=False)

@@ -46,6 +46,8 @@ class Feed:
         self.last = room.head
         """The change up to which everybody here was told."""
         self.members: set[Connection] = set()
+        self.comings = 0
+        """How often somebody came or went."""
         self._joining: dict[Connection, list[_Change]] = {}
         self._heard: dict[int, MessageView] = {}
         self._is_stale = self._is_running = False
@@ -151,12 +153,14 @@ class Feed:
             if change.number > reached:
                 self._hub.say(connection, "chat", change.own if change.by == connection.ref else change.frame)
         self.members.add(connection)
+        self.comings += 1
         joined = words.frame("room_joined", room=self.name, title=room.title, changed=self.last)
         self._hub.say(connection, "room_joined", joined)
 
     def leave(self, connection: Connection) -> None:
         """Tell ``connection`` nothing more."""
         self.members.discard(connection)
+        self.comings += 1
 
     def _catch_up(self, connection: Connection, after: int) -> int:
         """Send what changed after ``after``, at the client's own pace; the change that it has been told of last."""

@@ -12,6 +12,7 @@ from church.sockets import relay, words
 
 if TYPE_CHECKING:
     from church.sockets.connection import Connection
+    from church.sockets.feed import Feed
     from church.sockets.hub import Hub
 
 _RENEWED = 10.0  # seconds after which a worker says all of it again
@@ -31,6 +32,8 @@ class Presence:
         self._others: dict[str, tuple[float, dict[str, People]]] = {}
         self._said: dict[str, frozenset[str]] = {}
         self._said_at = 0.0
+        self._own: dict[str, tuple[Feed, int, float, People]] = {}
+        self._crowds: dict[str, tuple[float, bytes]] = {}
         self._shown: dict[str, frozenset[str]] = {}
         self._shown_at: dict[str, float] = {}
 
@@ -52,7 +55,7 @@ class Presence:
 
     def turn(self) -> None:
         """Tell what has changed: the other workers whom this one has, the clients here who is there."""
-        own = {room: self._own(room) for room in self._hub.rooms.feeds}
+        own = {room: self._here(room) for room in self._hub.rooms.feeds}
         self._tell_workers(own)
         now = time.monotonic()
         self._others = {name: known for name, known in self._others.items() if now - known[0] < _FORGOTTEN}
@@ -60,20 +63,37 @@ class Presence:
             self._tell_clients(room, self._with_others(room, people), now)
         for room in self._shown.keys() - own.keys():
             del self._shown[room], self._shown_at[room]
+            self._own.pop(room, None)
+            self._crowds.pop(room, None)
 
     def show(self, connection: Connection, room: str) -> None:
-        """Tell one client who is in a room."""
-        self._hub.say(connection, "presence", _frame(room, self._with_others(room, self._own(room))))
+        """Tell one client who is in a room; of a crowd, as it was a moment ago: thousands may come at once."""
+        made_at, frame = self._crowds.get(room, (0.0, b""))
+        if time.monotonic() - made_at >= _PAUSE:
+            people = self._with_others(room, self._here(room))
+            frame = _frame(room, people)
+            if len(people) > _SHOWN:
+                self._crowds[room] = (time.monotonic(), frame)
+        self._hub.say(connection, "presence", frame)
 
     def farewell(self) -> None:
         """This worker has nobody any more."""
         with self._hub.app.app_context():
             self._hub.relay.publish(relay.PRESENCE, {"rooms": {}})
 
-    def _own(self, room: str) -> People:
+    def _here(self, room: str) -> People:
+        """Whom this worker has in a room; put together anew when somebody has come or gone, or is called otherwise."""
         feed = self._hub.rooms.feeds.get(room)
-        here = (one.signed_in for one in feed.members) if feed is not None else ()
-        return {one.ref: words.person(one.ref, one.name, is_admin=one.is_admin) for one in here if one is not None}
+        if feed is None:
+            return {}
+        known, comings, made_at, people = self._own.get(room, (None, 0, 0.0, {}))
+        if known is not feed or comings != feed.comings or time.monotonic() - made_at >= _RENEWED:
+            here = [one.signed_in for one in feed.members]
+            people = {
+                one.ref: words.person(one.ref, one.name, is_admin=one.is_admin) for one in here if one is not None
+            }
+            self._own[room] = (feed, feed.comings, time.monotonic(), people)
+        return people
 
     def _with_others(self, room: str, own: People) -> People:
         found: People = {}

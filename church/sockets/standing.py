@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from church.sockets.hub import Hub
 
 _EVERY = 2.0
+_BREATH = 500  # connections that are looked at before everybody else has a turn
 _GLANCE = 0.2  # seconds between looks at the host's mark
 
 
@@ -77,9 +78,11 @@ class Standing:
             return
         banned = chat.banned(members)
         premium = self._premium(connections)
-        for connection in connections:
+        for number, connection in enumerate(connections, 1):
+            if not number % _BREATH:
+                gevent.sleep(0)
             signed_in = connection.signed_in
-            if signed_in is None:
+            if signed_in is None or not connection.is_open:
                 continue
             if signed_in.user_id in premium:
                 signed_in = connection.signed_in = _changed(signed_in, premium=premium[signed_in.user_id])

@@ -17,7 +17,7 @@ from church.models.base import utc_now
 from church.services import chat, notices, sessions
 from church.services.audit import Actor
 from tests.live_fixture import Line, masked, token_of
-from tests.people import add_user, client_of, sign_in
+from tests.people import add_user, client_of
 from tests.services_fixture import wait_until
 from tests.site_fixture import ROOT, Site
 
@@ -256,6 +256,4 @@ def test_connection_is_no_request_and_its_end_is_counted_and_written(live: Site,
     assert live.value("websocket_messages_total", direction="in", message_type="ping") == said + 1
     assert not [labels for name, labels in live.samples() if name == "http_request_duration_seconds_count"
                 and ("route", "/ws") in labels and ("status_class", "1xx") in labels]  # fmt: skip
-    wait_until(
-        lambda: any(r.get("event") == "live.closed" and r["code"] == 1000 for r in live.records()), "its record"
-    )
+    wait_until(lambda: any(r.get("event") == "live.closed" and r["code"] == 1000 for r in live.records()), "its record")

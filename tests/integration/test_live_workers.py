@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def entered(site: Site, token: str, after: int | None = None) -> Line:
     return line
 
 
+def serves(site: Site) -> bool:
+    """Whether a request is answered: while there is no worker, it waits in the kernel."""
+    with suppress(OSError):
+        return site.get("/health")[0] == 200
+    return False
+
+
 @pytest.fixture
 def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iterator[Hosts]:
     """Two hosts, each with folders and a port of its own, one worker each, and the same PostgreSQL and Redis.
@@ -66,9 +74,7 @@ def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iter
             site.stop()
 
 
-def test_two_hosts_tell_everybody_everything_once_and_in_one_order(
-    hosts: Hosts, redis_server: RedisServer
-) -> None:
+def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts, redis_server: RedisServer) -> None:
     one, two, app = hosts
     ada, eve = known(one, app, 2)
     with entered(one, ada) as first, entered(two, eve) as second:
@@ -124,7 +130,7 @@ def test_killed_worker_and_a_storm_of_reconnects_leave_the_true_count(site: Star
     assert {line.ended() for line in lines} == {1006}
     for line in lines:
         line.socket.close()
-    wait_until(lambda: one.value("gunicorn_workers") == 2, "two workers are there again")
+    wait_until(lambda: serves(one) and one.value("gunicorn_workers") == 2, "two workers are there again", 90)
     back = [entered(one, token, after=0) for _ in range(50)]
     assert one.value("websocket_connections_active") == 50
     for line in back[:20]:

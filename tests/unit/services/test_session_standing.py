@@ -43,7 +43,9 @@ def test_premium_members_are_those_of_the_one_rule(app: Flask) -> None:
         for user, until, revoked in ((people[0], 1, None), (people[1], -1, None), (people[2], 1, now)):
             moment = now + timedelta(days=until)
             session.add(
-                Grant(user_id=user.id, until=moment, reason="thanks", created_at=now, granted_by=None, revoked_at=revoked)
+                Grant(
+                    user_id=user.id, until=moment, reason="thanks", created_at=now, granted_by=None, revoked_at=revoked
+                )
             )
         session.flush()
         alone = {user.id for user in people if premium_of(session, user.id, now)}

@@ -79,7 +79,9 @@ def test_people_are_told_again_every_ten_seconds_and_at_once_when_they_change(cl
         clock.now += seconds
         world.presence.turn()
         assert len(world.published) == times
-    world.rooms.feeds["public"].members.add(StubClient(person("eve")))  # type: ignore[arg-type]
+    feed = world.rooms.feeds["public"]
+    feed.members.add(StubClient(person("eve")))  # type: ignore[arg-type]
+    feed.comings += 1
     world.presence.turn()
     assert len(world.published) == 3
 
@@ -90,10 +92,25 @@ def test_crowd_is_told_seldom_and_by_a_hundred_names(clock: Clock) -> None:
     world.presence.turn()
     let_run(lambda: clients[0].sent, "who is here")
     assert (len(clients[0].sent[0]["members"]), clients[0].sent[0]["count"]) == (100, 300)
-    world.rooms.feeds["public"].members.discard(clients[299])  # type: ignore[arg-type]
+    world.rooms.feeds["public"].leave(clients[299])  # type: ignore[arg-type]
     clock.now += 3
     world.presence.turn()
     clock.now += 1
     world.presence.turn()
     let_run(lambda: len(clients[0].sent) == 2, "who is left, four seconds later")
     assert clients[0].sent[1]["count"] == 299
+
+
+def test_who_comes_into_a_crowd_is_shown_it_as_it_was_a_moment_ago(clock: Clock) -> None:
+    clients = [StubClient(person(f"m{number:03}")) for number in range(101)]
+    world = World(*clients)
+    counts = []
+    for number in range(3):
+        come: Any = StubClient(person(f"new{number}"))
+        feed = world.rooms.feeds["public"]
+        feed.members.add(come)
+        feed.comings += 1
+        world.presence.show(come, "public")
+        counts.append(come.sent[-1]["count"])
+        clock.now += 0.6
+    assert counts == [102, 102, 104]

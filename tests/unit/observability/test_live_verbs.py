@@ -1,0 +1,54 @@
+"""A message of a live connection is observed as one of its own: its records, its span, and never as a request."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from church import telemetry
+from church.observability import live_verbs, metrics, metrics_live, requests
+from church.observability.live_verbs import Handshake
+from church.observability.tracing import Tracing
+from tests.helpers import grows
+
+OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+
+
+def test_message_is_a_trace_of_its_own_linked_to_the_request_that_opened_its_connection() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(exporter, {"service.name": "church"}, ())
+    with live_verbs.message(OPENED, "chat", "ada", tracing), tracing.span("inner", None, {}):
+        observation = requests.under_way()
+        assert observation is not None
+        assert observation.context()["request_id"] == "opened.1"
+        ids = observation.ids
+    assert requests.under_way() is None
+    tracing.stop()
+    inner, outer = exporter.get_finished_spans()
+    assert (inner.name, outer.name) == ("inner", "chat.message")
+    assert inner.parent is not None
+    assert outer.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in outer.links] == ["0af7651916cd43dd8448eb211c80319c"]
+    assert ids == (f"{outer.context.trace_id:032x}", f"{outer.context.span_id:016x}")
+    assert outer.attributes is not None
+    assert outer.attributes["church.request_id"] == "opened.1"
+
+
+def test_message_of_any_kind_is_counted_under_a_bounded_name() -> None:
+    with grows(metrics_live.messages.labels("in", "other")), live_verbs.message(OPENED, "x" * 1000, None, None):
+        pass
+
+
+def test_message_is_in_flight_nowhere() -> None:
+    before = metrics.http_requests_in_flight._value.get()
+    with live_verbs.message(OPENED, "chat", "ada", None):
+        assert metrics.http_requests_in_flight._value.get() == before
+    assert metrics.http_requests_in_flight._value.get() == before
+
+
+@pytest.mark.parametrize(("text", "found"), [("hello there", False), ("' UNION SELECT password FROM users --", True)])
+def test_text_that_looks_like_an_attack_is_one_finding_of_the_websocket(text: str, found: bool) -> None:
+    series = [metrics.suspicious_activity.labels(kind, "websocket") for kind in telemetry.threats.ACTIVITY_TYPES]
+    before = sum(one._value.get() for one in series)
+    assert telemetry.track_live_text(text) is found
+    assert (sum(one._value.get() for one in series) > before) is found
