@@ -50,7 +50,12 @@ def share(part: str, whole: str) -> str:
 def quantile(q: float, name: str, *matchers: str, by: str = "") -> str:
     """Below what the given part of the observations stayed, from all instances' buckets."""
     labels = ("le", by) if by else ("le",)
-    return f"histogram_quantile({q}, {total(rate(f'{name}_bucket', *matchers), *labels)})"
+    return quantile_of(q, total(rate(f"{name}_bucket", *matchers), *labels))
+
+
+def quantile_of(q: float, buckets: str) -> str:
+    """The same of given buckets; where they are empty it is nothing: a comparison leaves NaN out."""
+    return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def most(expr: str) -> str:

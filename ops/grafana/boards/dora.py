@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, graph, number
-from ops.grafana.queries import Query, increase, one, site
+from ops.grafana.queries import Query, increase, one, quantile_of, site
 
 IN = 'environment=~"$environment"'
 DAY = 86400
@@ -11,7 +11,7 @@ LEGEND = "{{environment}}"
 
 
 def _median(name: str, over: str) -> str:
-    return f"histogram_quantile(0.5, {one(increase(f'{name}_bucket', IN, over=over), 'environment', 'le')})"
+    return quantile_of(0.5, one(increase(f"{name}_bucket", IN, over=over), "environment", "le"))
 
 
 def _of(name: str, *matchers: str) -> Query:
