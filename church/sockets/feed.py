@@ -103,8 +103,7 @@ class Feed:
             self._is_stale = True
             raise
         for view in found:
-            if view.changed > self.last:
-                self._deliver(view)
+            self._deliver(view)
         for number in [number for number in self._heard if number <= self.last]:
             del self._heard[number]
         if not found and self._heard:  # it was said and purged: nothing is left of what lies before

@@ -30,6 +30,7 @@ def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(Hub, "_gossip", lambda _self: None)
     monkeypatch.setattr(hub, "_AUTH_SECONDS", 0.05)
     monkeypatch.setattr(hub, "_LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(hub, "_GOODBYE_SECONDS", 60)
     app.config["CHURCH"] = app.config["CHURCH"].model_copy(update={"live_per_address": 2, "live_connections": 3})
     found = Hub(app)
     yield found
@@ -80,6 +81,7 @@ def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(one: 
     assert one.by_member == {"ada": {connection}}
     known.close()
     let_run(lambda: not one.by_member, "nobody is left")
+    assert not one._by_address
 
 
 def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
