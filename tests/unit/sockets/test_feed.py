@@ -60,7 +60,7 @@ def test_feed_passes_on_what_follows_without_asking_the_database(rows: Rows) -> 
         feed.hear(view)  # by the store, too
     let_run(lambda: len(client.sent) == 3, "three messages")
     feed.hear(rows.said[0])  # and once more, late
-    gevent.sleep(0.03)
+    let_run(lambda: not feed._is_running, "nothing is left to do")
     assert client.numbers() == [1, 2, 3]
     assert rows.reads == 0
 
