@@ -39,8 +39,11 @@ def require(name: str, found: str | None, install: str) -> str:
     pytest.skip(message)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Wait for ``condition`` to be true; fail with ``what`` if it is not in time."""
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for ``condition`` to be true; fail with ``what`` if it is not in time.
+
+    The time is for a machine with ten times as much to do as it can: none of it is spent where the condition comes.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

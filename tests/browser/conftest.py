@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.films import show_films
 from tests.browser.people import Cast, Mailbox
@@ -38,6 +38,7 @@ def chromium() -> Iterator[Browser]:
     found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     program = require("Chromium", found, "apt-get install chromium-headless-shell")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=20_000)  # as long as a busy machine may need; what is there already costs none of it
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
         yield browser
         browser.close()
@@ -99,7 +100,7 @@ class Windows:
         """A page at ``path``; ``options`` are those of a Playwright context. Nothing moves unless a test wants it."""
         window = {"viewport": {"width": width, "height": 844}, "reduced_motion": "reduce", "base_url": self.site.url}
         context = self._chromium.new_context(**{**window, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         self.opened.append((context, Watch(context)))
         page = context.new_page()
         if path is not None:

@@ -134,7 +134,7 @@ def test_scrape_sees_label_sets_that_alerts_read_at_zero(client: FlaskClient) ->
     assert set(metrics.SECURITY_EVENTS.items()) <= events
     assert ("invalid_token", "critical") not in events
     sources = {s.labels["source"] for s in families["suspicious_activity"].samples}
-    assert sources == {"path", "query", "header", "form", "json"}
+    assert sources == {"path", "query", "header", "form", "json", "websocket"}
     assert {s.labels["limit"] for s in families["rate_limit_hits"].samples} == set(metrics.LIMITS)
     assert {s.labels["part"] for s in families["telemetry_errors"].samples} >= set(metrics.TELEMETRY_PARTS)
 

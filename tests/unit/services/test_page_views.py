@@ -80,7 +80,7 @@ def test_atom_without_pages_is_still_a_feed() -> None:
 
 def test_sitemap_lists_the_lists_and_the_pages() -> None:
     urls = ET.fromstring(sitemap([made_page("x")], ORIGIN)).findall(f"{SITEMAP}url/{SITEMAP}loc")
-    assert [url.text for url in urls] == [f"{ORIGIN}/", f"{ORIGIN}/pages/", f"{ORIGIN}/pages/made"]
+    assert [url.text for url in urls] == [f"{ORIGIN}/", f"{ORIGIN}/pages/", f"{ORIGIN}/video/", f"{ORIGIN}/pages/made"]
 
 
 def test_robots_names_the_sitemap() -> None:
