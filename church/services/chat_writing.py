@@ -28,7 +28,7 @@ _COUNT = (
     .where(ChatRoom.id == bindparam("room_id"))
     .values(last_number=ChatRoom.last_number + 1)
     .returning(ChatRoom)
-    .execution_options(populate_existing=True)
+    .execution_options(populate_existing=True, synchronize_session=False)
 )
 
 
