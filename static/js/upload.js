@@ -23,8 +23,8 @@ async function ask(address, options = {}) {
   const answer = await fetch(address, { ...options, headers });
   if (answer.status >= 500 && answer.status !== 507) throw new TypeError(`status ${answer.status}`);
   if ([408, 429].includes(answer.status)) throw new TypeError(`status ${answer.status}`);
+  if (!answer.ok) throw new RefusedError(await answer.json().catch(() => ({})), answer.status); // a proxy's is no JSON
   const said = answer.status === 204 || options.method === "HEAD" ? {} : await answer.json();
-  if (!answer.ok) throw new RefusedError(said, answer.status);
   return { said, offset: Number(answer.headers.get("Upload-Offset")) };
 }
 
@@ -33,6 +33,7 @@ class Upload {
     this.file = file;
     this.key = `upload ${file.name} ${file.size} ${file.lastModified}`;
     this.size = SMALLEST;
+    this.most = LARGEST;
     this.stopped = false;
   }
 
@@ -76,6 +77,10 @@ class Upload {
         offset = next;
         pause = 1000;
       } catch (error) {
+        if (offset !== null && error.status === 413 && this.size > SMALLEST) {
+          this.size = this.most = SMALLEST; // a proxy in between takes less at once than the site
+          continue;
+        }
         if (error instanceof RefusedError && error.status !== 409) throw error;
         offset = null; // the site says where to go on
         tell(null);
@@ -92,7 +97,7 @@ class Upload {
     const body = this.file.slice(offset, offset + this.size);
     const answer = await ask(this.address(), { method: "PATCH", headers, body });
     const took = (performance.now() - began) / 1000;
-    this.size = Math.round(Math.min(Math.max((this.size * AIM) / Math.max(took, 0.05), SMALLEST), LARGEST, this.size * 2));
+    this.size = Math.round(Math.min(Math.max((this.size * AIM) / Math.max(took, 0.05), SMALLEST), this.most, this.size * 2));
     return answer;
   }
 }
