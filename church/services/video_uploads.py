@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from church.config import settings
@@ -72,7 +73,7 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
     """Take the piece that begins at ``offset``; how far the upload is, or the video that the last piece has made.
 
     Raises UnknownUploadError, OffsetError with where the next piece begins, InvalidError for a piece that is empty,
-    too large or too long, NoRoomError.
+    too large or too long, NoRoomError, ConflictError where its title is given to another video at this moment.
     """
     upload = upload_view(ref, user_id)
     if offset != upload.received:
@@ -84,13 +85,16 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
         off_hub(_write, video_files.source_of(settings(), ref), offset, piece, end == upload.size)
     except OSError as error:
         raise NoRoomError from error
-    with db.write() as session:
-        row = _advance(session, ref, user_id, offset, end)
-        if end < upload.size:
-            return _view(row)
-        draft = Draft(row.title, row.access_level, row.description)
-        video_adding.insert(session, ref, row.name, row.size, draft, actor)
-        session.delete(row)
+    try:
+        with db.write() as session:
+            row = _advance(session, ref, user_id, offset, end)
+            if end < upload.size:
+                return _view(row)
+            draft = Draft(row.title, row.access_level, row.description)
+            video_adding.insert(session, ref, row.name, row.size, draft, actor)
+            session.delete(row)
+    except IntegrityError:  # another video took the address between our look and the commit
+        raise ConflictError("Another video is being added under this title. Send the last piece once more.") from None
     return admin_view(ref)
 
 

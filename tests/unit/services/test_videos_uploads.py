@@ -14,7 +14,7 @@ from church.errors import ConflictError, FieldErrors, InvalidError
 from church.extensions import db
 from church.models import Job, User, VideoUpload
 from church.models.base import utc_now
-from church.services import account_parts, video_files, video_uploads, videos
+from church.services import account_parts, video_adding, video_files, video_uploads, videos
 from church.services.audit import Actor
 from church.services.video_errors import NoRoomError, NotVideoError, OffsetError, TooLargeError, UnknownUploadError
 from church.services.videos import AdminVideo, Draft, UploadView
@@ -88,6 +88,21 @@ def test_of_two_pieces_for_one_place_one_counts(ada: User, monkeypatch: pytest.M
     with pytest.raises(OffsetError) as caught:
         sent(ada, upload.ref, 0, b"012")
     assert caught.value.offset == 5
+
+
+def test_last_piece_is_sent_again_where_another_video_took_the_address(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = begun(ada), begun(ada)
+    sent(ada, first.ref, 0, b"0123456789")
+    with monkeypatch.context() as patch:  # as PostgreSQL looks where the other's is not committed yet
+        patch.setattr(video_adding, "_free_slug", lambda *_: "the-harbour")
+        with pytest.raises(ConflictError):
+            sent(ada, second.ref, 0, b"0123456789")
+    assert videos.upload_view(second.ref, ada.id).received == 0
+    made = sent(ada, second.ref, 0, b"0123456789")
+    assert isinstance(made, AdminVideo)
+    assert made.slug == "the-harbour-2"
 
 
 @pytest.mark.parametrize("piece", [b"", b"x" * 11, b"x" * (video_uploads.LARGEST_PIECE + 1)])
