@@ -82,7 +82,7 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
     if not piece or len(piece) > LARGEST_PIECE or end > upload.size:
         raise InvalidError("A piece has from one byte to 4 MiB, and all of them no more than was said at the start.")
     try:
-        off_hub(_write, video_files.source_of(settings(), ref), offset, piece, end == upload.size)
+        off_hub(_write, video_files.source_of(settings(), ref), offset, piece)
     except OSError as error:
         raise NoRoomError from error
     try:
@@ -131,15 +131,15 @@ def _advance(session: Session, ref: str, user_id: int, offset: int, end: int) ->
     return row
 
 
-def _write(file: Path, offset: int, piece: bytes, last: bool) -> None:
+def _write(file: Path, offset: int, piece: bytes) -> None:
+    """Write it onto the disk: a row that counts what a power cut has taken would make a video with a hole."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         view, at = memoryview(piece), offset
         while view:
             written = os.pwrite(handle, view, at)
             view, at = view[written:], at + written
-        if last:
-            os.fsync(handle)
+        os.fsync(handle)
     finally:
         os.close(handle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import timedelta
 
 import pytest
@@ -74,6 +75,20 @@ def test_piece_that_was_written_but_not_counted_comes_again(ada: User, monkeypat
     assert videos.upload_view(upload.ref, ada.id).received == 0
     sent(ada, upload.ref, 0, b"01234")
     assert isinstance(sent(ada, upload.ref, 5, b"56789"), AdminVideo)
+
+
+def test_piece_is_on_the_disk_before_it_is_counted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload, counted = begun(ada), []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        fsync(handle)
+        counted.append(videos.upload_view(upload.ref, ada.id).received)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    sent(ada, upload.ref, 0, b"01234")
+    sent(ada, upload.ref, 5, b"56789")
+    assert counted == [0, 5]
 
 
 def test_of_two_pieces_for_one_place_one_counts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
