@@ -76,10 +76,17 @@ def test_only_who_has_to_is_in_the_app_s_network(app_compose: Any, compose: Any)
 
 
 def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
-    mounts = [mount.split(":") for service in compose["services"].values() for mount in service.get("volumes", ())]
+    written = [mount for service in compose["services"].values() for mount in service.get("volumes", ())]
+    mounts = [re.sub(r"\$\{[^}]+\}", "$", mount).split(":") for mount in written]
     paths = [source for source, *_ in mounts if source.startswith("./")]
     assert len(paths) > 6
     assert [path for path in paths if not (OPS / path).exists()] == []
+    targets = [Path(target) for _, target, *_ in mounts if target.startswith("/etc/")]
+    for service in ("prometheus", "alertmanager"):
+        text = (OPS / service / f"{service}.yml").read_text()
+        files = re.findall(r"_file: (\S+)|- ((?:rules|templates|targets)/)|files: \[((?:rules|targets)/)", text)
+        for file in (Path("/etc", service, *named) for named in files):
+            assert any(file.is_relative_to(target) for target in targets), file
     named = {source for source, *_ in mounts if re.fullmatch(r"[a-z]+", source)}
     assert named == compose["volumes"].keys()
 
