@@ -25,8 +25,8 @@ from church.services.billing_events import HANDLED
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()}
-# Read where no Settings exist: by the image's build, before the settings, and by the tests.
-ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_ENV_FILE", "CHURCH_REQUIRE_SERVICES"}
+# Read where no Settings exist: by the build of the image, before the settings, by the tests, and by Compose.
+ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_ENV_FILE", "CHURCH_REQUIRE_SERVICES", "CHURCH_MONITORING_SECRETS"}
 MADE_BY_THE_OPERATOR = "ops/.env"
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
