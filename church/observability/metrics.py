@@ -92,7 +92,7 @@ STRIPE_EVENTS = (
 )
 """What the site does something about; any other type is ``other``."""
 WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
-OUTBOUND_SERVICES = ("smtp", "stripe")
+OUTBOUND_SERVICES = ("smtp", "stripe", "s3")
 OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
