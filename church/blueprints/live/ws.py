@@ -73,6 +73,14 @@ def _refusal() -> Response | None:
     return error_response(429, retry_after=10)
 
 
+@bp.errorhandler(ConnectionError)
+def _on_gone(error: ConnectionError) -> Response:
+    """Nobody is there any more to shake hands with: the client's affair, as a request is that it never finished."""
+    if request.endpoint != f"{bp.name}.{ws.__name__}":
+        raise error
+    return error_response(400)
+
+
 def _is_handshake() -> bool:
     """Section 4.2.1, so far as werkzeug has not looked at it; a body would be taken for frames."""
     key = request.headers.get("Sec-WebSocket-Key", "")

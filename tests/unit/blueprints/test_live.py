@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,13 @@ def test_program_speaks_reads_mends_and_deletes_as_json(app: Flask, ada: User, b
         assert "p-1" not in Browser(app, bob).get(address, headers=JSON).text
     assert browser.post_json("/live/public/1/delete", headers=JSON).status_code == 200
     assert browser.get("/live/public/1", headers=JSON).status_code == 404
+
+
+def test_client_that_leaves_during_the_handshake_is_no_error_of_the_site(app: Flask) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "http://localhost"}
+    headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    with ours:
+        found = app.test_client().get("/ws", headers=headers, environ_overrides={"gunicorn.socket": ours})
+    assert found.status_code == 400
