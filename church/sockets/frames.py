@@ -173,9 +173,11 @@ class Reader:
             self._decoder = _decoder()
         self._size += len(payload)
         try:
-            self._pieces.append(self._decoder.decode(payload, last))
+            piece = self._decoder.decode(payload, last)
         except UnicodeDecodeError:
             raise FrameError(INVALID_TEXT, "not UTF-8") from None
+        if piece:  # of empty fragments there may be any number
+            self._pieces.append(piece)
         if not last:
             return None
         whole = "".join(self._pieces)

@@ -101,6 +101,12 @@ def test_reader_takes_the_largest_message_and_in_one_byte_fragments_too() -> Non
     assert read(b"".join(pieces)) == [Event(TEXT, "x" * 1000)]
 
 
+def test_reader_keeps_nothing_of_empty_fragments() -> None:
+    reader = Reader()
+    list(reader.feed(masked(1, b"x", fin=False) + masked(0, b"", fin=False) * 5000))
+    assert len(reader._pieces) == 1
+
+
 messages = st.lists(
     st.one_of(
         st.builds(lambda text: (TEXT, text), st.text(max_size=300)),
