@@ -101,7 +101,9 @@ class Connection:
         return self.signed_in.ref if self.signed_in is not None else ""
 
     def begin(self, early: bytes) -> None:
-        """Listen; ``early`` is what had come with the handshake."""
+        """Listen; ``early`` is what had come with the handshake. Not to a client that was gone by the first word."""
+        if not self._is_held:
+            return
         self._watcher.start(self._on_readable)
         if early:
             self._take(early)

@@ -137,6 +137,17 @@ def test_connection_that_is_lost_says_so_once(pair: Pair) -> None:
     assert not connection.send(b"anything")
 
 
+def test_client_that_is_gone_by_the_first_word_is_not_listened_to() -> None:
+    ours, theirs = socket.socketpair()
+    hub: Any = StubHub()
+    connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
+    theirs.close()
+    connection.send(b"welcome")
+    connection.begin(b"")  # would watch whatever gets the number of its file next
+    assert hub.ends == [(1006, "lost")]
+    assert not connection._watcher.active
+
+
 def test_wheel_drops_whoever_says_nothing_for_two_turns_and_nobody_else(pair: Pair) -> None:
     connection, theirs, hub = pair
     wheel = Wheel(25.0)
