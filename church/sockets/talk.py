@@ -98,6 +98,8 @@ class Talk:
         except UnavailableError:
             telemetry.track_auth_attempt("websocket", "failed_error")
             raise
+        if not connection.is_open:
+            return  # it went while we looked: nobody would ever take it off the member's count again
         if found is None:
             self._turn_away(connection, frames.UNAUTHENTICATED, "failed_credentials", "This sign-in is not good.")
         elif not found.is_member or (connection.ref and connection.ref != found.ref):

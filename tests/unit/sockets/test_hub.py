@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from church.observability import metrics_live
-from church.sockets import close_all, hub
+from church.sockets import close_all, hub, talk
 from church.sockets.hub import Hub
 from church.sockets.relay import Relay
 from church.sockets.standing import Standing
@@ -82,6 +82,21 @@ def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(one: 
     known.close()
     let_run(lambda: not one.by_member, "nobody is left")
     assert not one._by_address
+
+
+def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(connection: Any, _token: object) -> tuple[Any, None]:
+        connection.drop("gone")
+        asked.append(connection)
+        return person(), None
+
+    asked: list[Any] = []
+    monkeypatch.setattr(talk, "_known", known)
+    connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
+    let_run(lambda: asked and asked[0].inbox is None, "the answer")
+    assert not one.by_member
 
 
 def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
