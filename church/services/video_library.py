@@ -129,5 +129,9 @@ def _related(video: Video, others: Sequence[Video]) -> Sequence[Video]:
 
 
 def _folded(text: str) -> str:
+    """Without case and accents; each letter is looked up once, for a search folds all that is said of all videos."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in decomposed if unicodedata.category(letter) != _ACCENT)
+    accents = [letter for letter in set(decomposed) if unicodedata.category(letter) == _ACCENT]
+    return decomposed.translate(dict.fromkeys(map(ord, accents)))

@@ -17,6 +17,7 @@ LONGEST_SLUG = 80
 # Paths of the blueprint itself: a video of such a name would look like one of them.
 _TAKEN = frozenset({"access", "stream", "progress", "resume", "assets", "poster", "captions", "thumbs", "chapters"})
 _SUMMARY = 200
+_LOOKED_AT = 5 * _SUMMARY  # characters: markup takes room, too
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^<>]*>|[*_`#>~|]+")
 
 
@@ -32,7 +33,13 @@ def described(description: str) -> Markup:
 def summary(description: str) -> str:
     """The beginning of a description as text of one line, cut at a word."""
     first = next((part for part in description.split("\n\n") if part.strip()), "")
-    words = " ".join(_MARKUP.sub(lambda found: found[1] or "", first).split())
+    return _in_a_line(first[:_LOOKED_AT])
+
+
+@lru_cache(maxsize=2048)
+def _in_a_line(text: str) -> str:
+    """Kept, since a list makes one for each of its videos, which may be a thousand."""
+    words = " ".join(_MARKUP.sub(lambda found: found[1] or "", text).split())
     return words if len(words) <= _SUMMARY else words[:_SUMMARY].rsplit(" ", 1)[0] + " …"
 
 
