@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
+from church.blueprints.video import library
 from church.config import Settings, settings
 from church.database_errors import DatabaseDownError
 from church.extensions import db
@@ -66,6 +67,25 @@ def test_shelf_shows_every_ready_video_to_everyone_and_no_other(site: Flask) -> 
     assert [f'href="/video/{slug}"' in page.text for slug in ("open", "house", "talk", "secret")] == [1, 1, 1, 0]
     assert page.headers["Cache-Control"] == "private, no-store"
     assert Browser(site).get("/video/secret").status_code == 404
+
+
+def test_long_shelf_is_shown_in_pages(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "PAGE", 1)
+    browser = Browser(site)
+    seen: list[str] = []
+    address = "/video/"
+    while address:
+        page = browser.get(address).text
+        seen += re.findall(r'tape-title"><a href="/video/(\w+)"', page)
+        address = next(iter(re.findall(r'href="([^"]+)" rel="next"', page)), "")
+    with site.app_context():
+        assert seen == [one.slug for one in videos.listing()]
+    assert [browser.get(f"/video/?page={number}").status_code for number in ("0", "x", "4", "9999")] == [
+        200,
+        200,
+        404,
+        404,
+    ]
 
 
 @pytest.mark.parametrize(
