@@ -7,9 +7,11 @@ what happens meanwhile waits for it, so that nothing is lost or told twice in be
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
+from gevent.lock import BoundedSemaphore
 
 from church import telemetry
 from church.services import chat
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     from church.sockets.connection import Connection
     from church.sockets.hub import Hub
 
-_PAGE = 200  # changes that are read at once for one who was away
+_PAGE = 200  # changes that are read at once for one who was away,
+_READERS = 2  # for so many at once: when all come back, what is said now has its turn after each page
+_BACKLOG = 256  # changes that wait for one who is still given older ones; beyond them the database is asked again
+_MOST = 500  # changes that are read at once for everybody
 _BREATH = 100  # clients that are written to before everybody else has a turn
 _PATIENCE = 0.01  # seconds for a change that was overtaken by the next one, before the database is asked
 _PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
 
 
 class _Change(NamedTuple):
@@ -48,7 +54,10 @@ class Feed:
         self.members: set[Connection] = set()
         self.comings = 0
         """How often somebody came or went."""
-        self._joining: dict[Connection, list[_Change]] = {}
+        self._head = room.head
+        """A change that is surely in the database, as are all before it that were not purged."""
+        self._turns = BoundedSemaphore(_READERS)
+        self._joining: dict[Connection, deque[_Change]] = {}
         self._heard: dict[int, MessageView] = {}
         self._is_stale = self._is_running = False
 
@@ -63,10 +72,12 @@ class Feed:
         """Somebody says that this is a change of the room; returns at once."""
         if view.changed > self.last:
             self._heard[view.changed] = view
+            self._head = max(self._head, view.changed - 1)
             self._go()
 
-    def look(self) -> None:
-        """Ask the database what has changed; returns at once."""
+    def look(self, head: int = 0) -> None:
+        """Ask the database what has changed, to ``head`` at least where that is known; returns at once."""
+        self._head = max(self._head, head)
         self._is_stale = True
         self._go()
 
@@ -96,18 +107,20 @@ class Feed:
         return self._hub.guarded(self._read_on)
 
     def _read_on(self) -> None:
-        self._is_stale = False
+        self._is_stale, head = False, self._head
         try:
-            found = chat.since(self._room_id, self.last)
+            found = chat.since(self._room_id, self.last, _MOST)
         except BaseException:
             self._is_stale = True
             raise
         for view in found:
             self._deliver(view)
+        if len(found) < _MOST:
+            self.last = max(self.last, head)  # what was said before and purged is not waited for
+        else:
+            self._is_stale = True
         for number in [number for number in self._heard if number <= self.last]:
             del self._heard[number]
-        if not found and self._heard:  # it was said and purged: nothing is left of what lies before
-            self.last = min(self._heard) - 1
 
     def _deliver(self, view: MessageView) -> None:
         """Tell everybody; from the first line to the first pause nobody else runs, so that none is missed."""
@@ -136,13 +149,15 @@ class Feed:
         May take a while: a client is given no more than it reads. Raises what the database does.
         """
         self.members.discard(connection)
-        backlog = self._joining[connection] = []
+        backlog = self._joining[connection] = deque(maxlen=_BACKLOG)
         try:
-            start = max(room.head, self.last) if after is None else min(after, max(room.head, self.last))
-            reached = self._catch_up(connection, start)
-            while self.last < reached and connection.is_open:  # what it was given, the others here have yet to be
-                self.look()
-                gevent.sleep(_PAUSE)
+            reached = max(room.head, self.last) if after is None else min(after, max(room.head, self.last))
+            while True:
+                reached = self._catch_up(connection, reached)
+                self._keep_up(connection, reached)
+                if len(backlog) < _BACKLOG or backlog[0].number <= reached + 1:
+                    break
+                backlog.clear()  # it has lost some: they are in the database
         finally:
             if self._joining.get(connection) is backlog:
                 del self._joining[connection]
@@ -161,15 +176,25 @@ class Feed:
         self.members.discard(connection)
         self.comings += 1
 
+    def _keep_up(self, connection: Connection, reached: int) -> None:
+        """Wait until everybody here is told what ``connection`` was given already."""
+        pause = _PAUSE
+        while self.last < reached and connection.is_open:
+            self.look(reached)
+            gevent.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
     def _catch_up(self, connection: Connection, after: int) -> int:
         """Send what changed after ``after``, at the client's own pace; the change that it has been told of last."""
         reached = after
         while reached < self.last and connection.is_open:
-            found = chat.since(self._room_id, reached, _PAGE)
-            for view in found:
-                own = view.client_id if view.from_ref == connection.ref else None
-                self._hub.say(connection, "chat", words.chat(view, own))
-                reached = view.changed
+            with self._turns:
+                found = chat.since(self._room_id, reached, _PAGE)
+                for view in found:
+                    own = view.client_id if view.from_ref == connection.ref else None
+                    self._hub.say(connection, "chat", words.chat(view, own))
+                    reached = view.changed
+                gevent.sleep(0)
             while connection.is_behind and connection.is_open:
                 gevent.sleep(_PAUSE)
             if len(found) < _PAGE:

@@ -31,7 +31,7 @@ class Rooms:
         if feed is None:
             feed = self.feeds[room.name] = Feed(self._hub, room)
         elif room.head > feed.last:
-            feed.look()
+            feed.look(room.head)
         if room.name not in connection.rooms:
             connection.rooms += (room.name,)
         try:
@@ -74,4 +74,4 @@ class Rooms:
         for name, head in chat.heads().items():
             feed = self.feeds.get(name)
             if feed is not None and head > feed.last:
-                feed.look()
+                feed.look(head)

@@ -168,3 +168,54 @@ def test_client_that_has_gone_is_not_taken_back(rows: Rows) -> None:
     feed.join(gone, ROOM, 0)
     assert gone.sent == []
     assert feed.is_empty
+
+
+def test_client_that_joins_does_not_wait_for_what_was_purged(rows: Rows) -> None:
+    here: Any = StubClient()
+    feed, _ = feed_with(here)
+    feed.last = 5
+    rows.add(5)  # three more were said, of which nobody has told this worker before they were purged
+    back: Any = StubClient()
+    joining = gevent.spawn(feed.join, back, RoomView(1, "public", "Public", "members", head=8), None)
+    let_run(joining.ready, "it is here")
+    assert back.sent[-1]["changed"] == feed.last == 8
+    feed.hear(said(9))
+    let_run(lambda: here.sent and back.numbers(), "what is said after that")
+
+
+def test_feed_reads_on_until_there_is_no_more(rows: Rows) -> None:
+    client = StubClient()
+    feed, _ = feed_with(client)
+    rows.add(1200)
+    feed.look()
+    let_run(lambda: len(client.sent) == 1200, "all of it")
+
+
+def test_client_that_comes_back_slowly_has_little_kept_for_it_and_misses_nothing(rows: Rows) -> None:
+    feed, _ = feed_with()
+    feed.last = len(rows.add(10))
+    slow: Any = StubClient(is_behind=True)
+    gevent.spawn(feed.join, slow, RoomView(1, "public", "Public", "members", head=10), 0)
+    let_run(lambda: slow.sent, "the first page")
+    for number in range(11, 1001):
+        rows.said.append(said(number))
+        feed.hear(rows.said[-1])
+    let_run(lambda: feed.last == 1000, "what was said meanwhile")
+    assert len(feed._joining[slow]) <= 256
+    slow.is_behind = False
+    let_run(lambda: slow.sent[-1]["type"] == "room_joined", "it is here")
+    assert slow.numbers() == list(range(1, 1001))
+
+
+def test_what_is_said_now_does_not_wait_for_all_who_come_back(rows: Rows) -> None:
+    here: Any = StubClient()
+    feed, _ = feed_with(here)
+    feed.last = len(rows.add(2000))
+    crowd: list[Any] = [StubClient() for _ in range(30)]
+    room = RoomView(1, "public", "Public", "members", head=2000)
+    coming = [gevent.spawn(feed.join, one, room, 0) for one in crowd]
+    feed.hear(said(2001))
+    let_run(lambda: here.sent, "what is said now")
+    assert rows.reads < 30  # of 300
+    gevent.joinall(coming, timeout=20)
+    assert all(one.numbers()[:2000] == list(range(1, 2001)) for one in crowd)
