@@ -78,7 +78,8 @@ class Hub:
         self, fd: int, address: str, early: bytes, handshake: telemetry.Handshake, cookie: tuple[str, str] | None
     ) -> None:
         """Serve the client behind ``fd``, which is the hub's from now on; ``early`` is what it has already sent."""
-        self._begin()
+        if not self._closing:
+            self._begin()
         connection = Connection(self, fd, address, handshake, cookie)
         self.connections.add(connection)
         self._by_address[address] += 1
@@ -87,6 +88,10 @@ class Hub:
         telemetry.track_live_opened("accepted")
         telemetry.track_live_active(len(self.connections))
         self.say(connection, "welcome", words.WELCOME)
+        if self._closing:  # it shook hands while the others were told
+            connection.close(frames.GOING_AWAY, "come back in a moment", "shutdown")
+            connection.drop("late")
+            return
         connection.begin(early)
 
     def _begin(self) -> None:

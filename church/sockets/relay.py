@@ -93,7 +93,7 @@ class Relay:
                 self._hub.rooms.hear(chat.decode(line))
             else:
                 self._parts()[channel](line)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             log.warning("unreadable", extra={"event": "live.unreadable", "channel": channel, "reason": repr(error)})
 
     def _on_own(self, channel: str, line: str) -> None:

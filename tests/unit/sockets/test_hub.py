@@ -13,7 +13,7 @@ from flask import Flask
 from church.observability import metrics_live
 from church.sockets import close_all, hub, talk
 from church.sockets.hub import Hub
-from church.sockets.relay import Relay
+from church.sockets.relay import PRESENCE, TYPING, Relay
 from church.sockets.standing import Standing
 from church.telemetry import Handshake
 from tests.live_fixture import masked
@@ -112,3 +112,18 @@ def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_a
     assert hangs.recv(1000) == b""
     assert active() == 0
     assert one.refusal("192.0.2.9") == "refused_full"
+
+
+def test_client_that_shook_hands_while_the_worker_ended_is_told_so(one: Hub, connect: Connect) -> None:
+    one.close()
+    late = connect()
+    assert b"\x03\xe9" in late.recv(1000)
+    assert late.recv(1000) == b""
+    assert (active(), one._tasks) == (0, [])
+
+
+def test_line_of_another_worker_that_makes_no_sense_is_left(one: Hub) -> None:
+    for channel in ("chat:public", "chat:control", "notices", PRESENCE, TYPING, "live:unknown"):
+        for line in ("", "[]", "7", "{}", '{"worker":"w","rooms":[]}', '{"worker":"w","rooms":{"a":[[]]}}'):
+            one.relay.hear(channel, line)
+    assert not one.presence._others
