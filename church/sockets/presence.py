@@ -72,7 +72,8 @@ class Presence:
         if time.monotonic() - made_at >= _PAUSE:
             people = self._with_others(room, self._here(room))
             frame = _frame(room, people)
-            if len(people) > _SHOWN:
+            feed = self._hub.rooms.feeds.get(room)
+            if feed is not None and len(feed.members) > _SHOWN:
                 self._crowds[room] = (time.monotonic(), frame)
         self._hub.say(connection, "presence", frame)
 
@@ -88,10 +89,8 @@ class Presence:
             return {}
         known, comings, made_at, people = self._own.get(room, (None, 0, 0.0, {}))
         if known is not feed or comings != feed.comings or time.monotonic() - made_at >= _RENEWED:
-            here = [one.signed_in for one in feed.members]
-            people = {
-                one.ref: words.person(one.ref, one.name, is_admin=one.is_admin) for one in here if one is not None
-            }
+            here = {one.ref: one.signed_in for one in feed.members if one.signed_in is not None}
+            people = {ref: words.person(ref, one.name, is_admin=one.is_admin) for ref, one in here.items()}
             self._own[room] = (feed, feed.comings, time.monotonic(), people)
         return people
 
