@@ -66,9 +66,11 @@ class LiveSettings(BaseSettings):
     live_connections: int = setting(
         "CHURCH_LIVE_CONNECTIONS", 12_000, "Live connections that one worker holds.", ge=1, le=200_000
     )
-    live_per_member: int = setting("CHURCH_LIVE_PER_MEMBER", 10, "Live connections of one member.", ge=1, le=1000)
+    live_per_member: int = setting(
+        "CHURCH_LIVE_PER_MEMBER", 10, "Live connections of one member, in each worker.", ge=1, le=1000
+    )
     live_per_address: int = setting(
-        "CHURCH_LIVE_PER_ADDRESS", 100, "Live connections from one address.", ge=1, le=200_000
+        "CHURCH_LIVE_PER_ADDRESS", 100, "Live connections from one address, in each worker.", ge=1, le=200_000
     )
     live_queue: int = setting(
         "CHURCH_LIVE_QUEUE", 256, "Frames that a live connection may lag behind before it is ended.", ge=8, le=65_536
