@@ -18,7 +18,7 @@ _FIELDS = 1_000
 _FORM = "application/x-www-form-urlencoded"
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
 _BODIES = frozenset({"form", "json"})
-_WITHHELD = "(not shown: the body holds a secret)"
+_WITHHELD = "(not shown: the body is not for a log)"
 Report = Callable[[threats.Finding], None]
 
 
@@ -29,6 +29,12 @@ class TooDeepError(Exception):
 def leave_body(view: _V) -> _V:
     """Mark a view whose body is never scanned nor logged: passwords, tokens, signed webhooks."""
     view.body_unscanned = True  # type: ignore[attr-defined]
+    return view
+
+
+def confide_body(view: _V) -> _V:
+    """Mark a view whose body is scanned and never logged: what members say to each other."""
+    view.body_confided = True  # type: ignore[attr-defined]
     return view
 
 
@@ -56,7 +62,7 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
         headers = [(name, value[:share]) for name, value in headers]
     body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
     found = threats.scan_request(path, query, headers, body.form, body.strings)
-    if found and threats.mentions_secret(body.unread):
+    if found and (threats.mentions_secret(body.unread) or _is_marked("body_confided")):
         return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in found)
     return found
 
@@ -64,8 +70,11 @@ def findings(body_limit: int) -> tuple[threats.Finding, ...]:
 def _has_body(environ: dict[str, Any]) -> bool:
     if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
         return False
-    view = current_app.view_functions.get(request.endpoint or "")
-    return not getattr(view, "body_unscanned", False)
+    return not _is_marked("body_unscanned")
+
+
+def _is_marked(mark: str) -> bool:
+    return getattr(current_app.view_functions.get(request.endpoint or ""), mark, False)
 
 
 class _Body(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from church import telemetry
 from church.access import MEMBERS, allow
 from church.answers import as_data, done, signed_in
 from church.blueprints.live.blueprint import bp
@@ -54,6 +55,7 @@ def message(room: str, number: int) -> AnyResponse:
 @allow(MEMBERS)
 @limited("account")
 @_told("message")
+@telemetry.confide_body
 def edit(room: str, number: int) -> AnyResponse:
     """Say ``message`` in its place. Its author alone can."""
     form = fields()
@@ -77,6 +79,7 @@ def delete(room: str, number: int) -> AnyResponse:
 @allow(MEMBERS)
 @limited("account")
 @_told("reason")
+@telemetry.confide_body
 def report(room: str, number: int) -> AnyResponse:
     """Tell the admins of it, with a ``reason`` or without."""
     form = fields()

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, jsonify, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from church import telemetry
 from church.access import EVERYONE, MEMBERS, allow
 from church.answers import as_data, signed_in
 from church.blueprints.live.blueprint import bp
@@ -49,6 +50,7 @@ def room(room: str) -> Response:
 @bp.post("/live/<room>")
 @allow(MEMBERS)
 @limited("account")
+@telemetry.confide_body
 def say(room: str) -> AnyResponse:
     """Say ``message``. ``client_id`` is the form's own name for it: sent twice, it is said once."""
     form = fields()

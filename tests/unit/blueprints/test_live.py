@@ -17,7 +17,7 @@ from church.services.audit import Actor
 from tests.browsing import JSON, Browser, follow
 from tests.databases import copy_database
 from tests.desk import person, within
-from tests.helpers import with_settings
+from tests.helpers import captured_log, with_settings
 
 HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
 
@@ -222,3 +222,15 @@ def test_client_that_leaves_during_the_handshake_is_no_error_of_the_site(app: Fl
     with ours:
         found = app.test_client().get("/ws", headers=headers, environ_overrides={"gunicorn.socket": ours})
     assert found.status_code == 400
+
+
+def test_what_members_say_is_scanned_and_is_in_no_log(app: Flask, ada: User) -> None:
+    browser = Browser(app, ada)
+    with captured_log() as sink:
+        say(browser, HOSTILE)
+        browser.post_json("/live/public", {"message": HOSTILE}, headers=JSON)
+        browser.submit("/live/public/1/edit", {"message": f"{HOSTILE}!"})
+        browser.submit("/live/public/1/report", {"reason": HOSTILE})
+    found = [record for record in sink.records if record["event"] == "security.threat_detected"]
+    assert {record["source"] for record in found} == {"form", "json"}
+    assert "onload" not in str(sink.records)

@@ -9,7 +9,7 @@ from church import telemetry
 from church.observability import live_verbs, metrics, metrics_live, requests
 from church.observability.live_verbs import Handshake
 from church.observability.tracing import Tracing
-from tests.helpers import grows
+from tests.helpers import captured_log, grows
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
 
@@ -50,5 +50,8 @@ def test_message_is_in_flight_nowhere() -> None:
 def test_text_that_looks_like_an_attack_is_one_finding_of_the_websocket(text: str, found: bool) -> None:
     series = [metrics.suspicious_activity.labels(kind, "websocket") for kind in telemetry.threats.ACTIVITY_TYPES]
     before = sum(one._value.get() for one in series)
-    assert telemetry.track_live_text(text) is found
+    with captured_log() as sink:
+        assert telemetry.track_live_text(text) is found
+    assert bool(sink.records) is found
+    assert "password" not in str(sink.records)
     assert (sum(one._value.get() for one in series) > before) is found
