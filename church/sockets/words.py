@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NoReturn
 
-from church.services.chat_views import MessageView
+from church.services.chat_views import MessageView, shown_name
 from church.sockets.frames import text_frame
 
 PROTOCOL: Final = 1
@@ -117,8 +117,9 @@ def presence(room: str, people: Iterable[Mapping[str, Any]], count: int) -> byte
 
 
 def person(ref: str, name: str, *, is_admin: bool) -> dict[str, Any]:
-    """Somebody, as others see them."""
-    return {"ref": ref, "name": name, "admin": True} if is_admin else {"ref": ref, "name": name}
+    """Somebody, as others see them: by the same name wherever they are shown."""
+    shown = {"ref": ref, "name": shown_name(ref, name)}
+    return {**shown, "admin": True} if is_admin else shown
 
 
 def error(code: str, detail: str, **about: Any) -> bytes:

@@ -47,3 +47,10 @@ def test_answer_repeats_names_alone_and_only_rooms_that_the_client_is_in() -> No
 def test_frame_leaves_out_what_is_none_and_keeps_every_character() -> None:
     payload = words.frame("notification", kind="page", title="Grüße 💙", url=None)[2:]
     assert json.loads(payload) == {"type": "notification", "kind": "page", "title": "Grüße 💙"}
+
+
+def test_person_without_a_name_is_called_as_their_messages_call_them() -> None:
+    assert words.person("0123456789abcdef", "", is_admin=False)["name"] == "Member 0123"
+    assert words.person("0123456789abcdef", "Ada", is_admin=True) == {
+        "ref": "0123456789abcdef", "name": "Ada", "admin": True,
+    }  # fmt: skip
