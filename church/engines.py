@@ -60,6 +60,7 @@ def make_engines(settings: Settings) -> Engines:
         max_overflow=0,
         pool_timeout=CONNECT_WAIT,
         connect_args=_postgresql_arguments(settings.database_timeout),
+        hide_parameters=True,  # an error's text is logged: what members write and who they are is not in it
     )
     return Engines(engine, engine)
 
@@ -125,10 +126,16 @@ def _sqlite_engine(
     address = f"sqlite:///{path}"
     if size:
         engine = create_engine(
-            address, creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=CONNECT_WAIT
+            address,
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=CONNECT_WAIT,
+            hide_parameters=True,
         )
     else:
-        engine = create_engine(address, creator=connect, poolclass=NullPool)
+        engine = create_engine(address, creator=connect, poolclass=NullPool, hide_parameters=True)
     event.listen(engine, "begin", _beginner(begin))
     return engine
 

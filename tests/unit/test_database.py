@@ -62,6 +62,13 @@ def test_write_that_ends_is_committed(db: Database) -> None:
     assert slugs(db) == ["kept"]
 
 
+def test_refused_write_is_told_without_what_was_written(db: Database) -> None:
+    with pytest.raises(IntegrityError) as told, db.write() as session:  # noqa: PT012 (the block is the transaction)
+        session.add_all([a_text("twice", "said in confidence"), a_text("twice", "said in confidence")])
+        session.flush()
+    assert "confidence" not in str(told.value)
+
+
 def test_write_that_raises_is_rolled_back_and_the_next_one_works(db: Database) -> None:
     with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
         session.add(a_text("lost"))
