@@ -1,0 +1,154 @@
+"""As much of PromQL's grammar as the tests have to ask: which series an expression reads, and what its parts are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<duration>\[[^]]*\])
+    | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
+    | (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:ms|[smhdwy])?)
+    | (?P<operator>==|!=|>=|<=|=~|!~|[-+*/%^<>=(),{}])
+    """,
+    re.VERBOSE,
+)
+_COMPARE = {"==", "!=", ">=", "<=", "<", ">"}
+_SETS = {"and", "or", "unless"}
+_SUMS = {"+", "-", "*", "/", "%", "^"}
+_LISTS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
+_OTHER = {"offset", "bool", "inf", "nan", "sum", "max", "min", "avg", "count", "topk", "quantile", "group", "bottomk"}
+_DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+Token = tuple[str, str]
+
+
+def tokens(expression: str) -> list[Token]:
+    """Kinds and texts without the space between them. Raises ValueError for what is none."""
+    found, at = [], 0
+    while at < len(expression):
+        match = _TOKEN.match(expression, at)
+        if match is None:
+            raise ValueError(f"no PromQL at {expression[at : at + 20]!r}")
+        if match.lastgroup != "space":
+            found.append((str(match.lastgroup), match[0]))
+        at = match.end()
+    return found
+
+
+def text(parts: list[Token]) -> str:
+    """The expression of these tokens."""
+    return " ".join(word for _, word in parts)
+
+
+def selectors(expression: str) -> list[str]:
+    """Every metric that is read, with its matchers, without a range."""
+    parts, found = tokens(expression), []
+    at = 0
+    while at < len(parts):
+        kind, word = parts[at]
+        if word in _LISTS and at + 1 < len(parts) and parts[at + 1][1] == "(":
+            at = _closing(parts, at + 1)
+        elif kind == "name" and word not in _SETS | _LISTS | _OTHER:
+            after = parts[at + 1][1] if at + 1 < len(parts) else ""
+            end = _closing(parts, at + 1) if after == "{" else at
+            if after != "(":
+                found.append(text(parts[at : end + 1]))
+            at = end
+        at += 1
+    return found
+
+
+def grouping_labels(expression: str) -> set[str]:
+    """The labels by which something is grouped or matched."""
+    parts = tokens(expression)
+    return {
+        word
+        for at, (_, keyword) in enumerate(parts)
+        if keyword in _LISTS and at + 1 < len(parts) and parts[at + 1][1] == "("
+        for kind, word in parts[at + 1 : _closing(parts, at + 1)]
+        if kind == "name"
+    }
+
+
+def matched_labels(selector: str) -> set[str]:
+    """The labels that a selector names."""
+    parts = tokens(selector)
+    return {word for at, (kind, word) in enumerate(parts[1:], 1) if kind == "name" and parts[at - 1][1] in "{,"}
+
+
+def measured(expression: str) -> Iterator[str]:
+    """What a condition compares: its largest parts without a comparison in them that read some series."""
+    yield from (text(part) for part in _measured(tokens(expression)) if selectors(text(part)))
+
+
+def _measured(parts: list[Token]) -> Iterator[list[Token]]:
+    if not any(word in _COMPARE for _, word in _outside_braces(parts)):
+        yield parts
+        return
+    for operators in (_SETS, _COMPARE, _SUMS, {","}):
+        pieces = _split(parts, operators)
+        if len(pieces) > 1:
+            for piece in pieces:
+                yield from _measured(_without_matching(piece))
+            return
+    openings = [at for at, (_, word) in enumerate(parts) if word == "(" and (at == 0 or not _is_list(parts, at))]
+    if openings:
+        yield from _measured(parts[openings[0] + 1 : _closing(parts, openings[0])])
+
+
+def _is_list(parts: list[Token], at: int) -> bool:
+    return parts[at - 1][1] in _LISTS
+
+
+def _outside_braces(parts: list[Token]) -> Iterator[Token]:
+    depth = 0
+    for kind, word in parts:
+        depth += (word == "{") - (word == "}")
+        if depth == 0:
+            yield kind, word
+
+
+def _split(parts: list[Token], operators: set[str]) -> list[list[Token]]:
+    depth = 0
+    pieces: list[list[Token]] = [[]]
+    for kind, word in parts:
+        depth += (kind == "operator" and word in "({") - (kind == "operator" and word in ")}")
+        if depth == 0 and word in operators and kind in {"operator", "name"}:
+            pieces.append([])
+        else:
+            pieces[-1].append((kind, word))
+    return [piece for piece in pieces if piece]
+
+
+def _without_matching(parts: list[Token]) -> list[Token]:
+    """A right operand without ``on (…)``, ``group_left`` and the like before it."""
+    while parts and parts[0][1] in _LISTS | {"bool"}:
+        listed = len(parts) > 1 and parts[1][1] == "("
+        parts = parts[_closing(parts, 1) + 1 :] if listed else parts[1:]
+    return parts
+
+
+def _closing(parts: list[Token], opening: int) -> int:
+    pairs = {"(": ")", "{": "}"}
+    begin, end, depth = parts[opening][1], pairs[parts[opening][1]], 0
+    for at in range(opening, len(parts)):
+        depth += (parts[at][1] == begin) - (parts[at][1] == end)
+        if depth == 0:
+            return at
+    raise ValueError(f"nothing closes {text(parts[opening:])}")
+
+
+def with_durations(expression: str, change: Callable[[float], float]) -> str:
+    """The same with every range, step and offset as ``change`` gives it, in seconds."""
+
+    def changed(match: re.Match[str]) -> str:
+        return f"{max(1, round(change(int(match[1]) * SECONDS[match[2]]) * 1000))}ms"
+
+    out, after_offset = [], False
+    for kind, word in tokens(expression):
+        out.append(_DURATION.sub(changed, word) if kind == "duration" or after_offset else word)
+        after_offset = word == "offset"
+    return " ".join(out)
