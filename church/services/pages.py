@@ -16,7 +16,7 @@ from typing import Any
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from church import jobs
+from church import jobs, telemetry
 from church.config import Settings
 from church.database import Database
 from church.errors import UnavailableError
@@ -108,7 +108,8 @@ class Pages:
         page = library.by_slug.get(slug)
         if page is None:
             return None
-        rendered = self._cache.get(page)
+        with telemetry.span("content.render", **{"church.access": page.access}):
+            rendered = self._cache.get(page)
         if not may_read(page.access, reader):
             return page_views.teaser(page, rendered, origin)
         return page_views.view(page, rendered, origin, *library.neighbours(page))

@@ -67,6 +67,8 @@ def test_sampled_request_arrives_with_its_statements_and_its_log_record(site: St
     assert "kAleidoscope" not in str(collector.spans)
     assert collector.resources[0]["service.name"] == "church"
     wait_until(lambda: any(r.get("trace_id") == root.trace_id.hex() for r in one.records()), "its access record")
+    one.get("/pages/what-this-site-is")
+    wait_until(lambda: any(s.name == "content.render" for s in collector.spans), "the span of the page's text")
 
 
 def test_one_request_in_ten_is_sampled_and_a_strangers_traceparent_changes_nothing(
