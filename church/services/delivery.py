@@ -13,7 +13,7 @@ from church.config import settings
 from church.extensions import db
 from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
 from church.services.delivery_alerts import Alert, Heard, hear, read_alerts
-from church.services.delivery_facts import facts_of
+from church.services.delivery_facts import facts_of, leads_of
 from church.services.delivery_figures import UNITS, Figure, figures
 from church.services.delivery_history import DeploymentView, History, IncidentView, WeekView, history_of
 from church.services.delivery_incidents import Recorded, record_incident
@@ -69,12 +69,13 @@ class Overview:
 def figures_of(window: Window) -> dict[str, Figure]:
     """The figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.figures"), db.read() as session:
-        facts = facts_of(session, window)
+        facts = facts_of(session, window, leads_of(session, window))
     return figures(facts, window.days, settings().dora_edition)
 
 
 def overview(window: Window) -> Overview:
     """The figures and, of the same moment, the history. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.overview"), db.read() as session:
-        facts, history = facts_of(session, window), history_of(session, window)
+        leads = leads_of(session, window)
+        facts, history = facts_of(session, window, leads), history_of(session, window, leads)
     return Overview(figures(facts, window.days, settings().dora_edition), history)

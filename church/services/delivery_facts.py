@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, select
@@ -37,8 +38,17 @@ def _within(environment: Any, at: Any, window: Window) -> ColumnElement[bool]:
     return and_(environment == window.environment, at >= window.start, at < window.end)
 
 
-def facts_of(session: Session, window: Window) -> Facts:
-    """Everything that the figures of ``window`` are made of."""
+def leads_of(session: Session, window: Window) -> list[tuple[int, float]]:
+    """Of each commit of ``window`` the number of its deployment and the seconds: they may be tens of thousands.
+
+    Read past the session, whose rows take three times as long to make.
+    """
+    query = select(DeliveredCommit.deployment_id, DeliveredCommit.lead_seconds).where(delivered_in(window))
+    return [(row[0], row[1]) for row in session.connection().execute(query)]
+
+
+def facts_of(session: Session, window: Window, leads: Sequence[tuple[int, float]]) -> Facts:
+    """Everything that the figures of ``window`` are made of; ``leads`` are those of ``leads_of``."""
     ever = select(Deployment.id).where(
         Deployment.environment == window.environment, Deployment.finished_at < window.end
     )
@@ -57,7 +67,7 @@ def facts_of(session: Session, window: Window) -> Facts:
         successes=successes,
         hotfixes=hotfixes,
         broken=broken,
-        leads=session.scalars(select(DeliveredCommit.lead_seconds).where(delivered_in(window))).all(),
+        leads=[seconds for _, seconds in leads],
         repairs=[row.seconds for row in incidents],
         recoveries=[
             max(0.0, (row.resolved_at - row.finished_at).total_seconds()) for row in incidents if row.finished_at

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
-from church.models import DeliveredCommit, Deployment, Incident
+from church.models import Deployment, Incident
 from church.models.delivery import DeploymentStatus
-from church.services.delivery_facts import delivered_in, finished_in, opened_in
+from church.services.delivery_facts import finished_in, opened_in
 from church.services.delivery_window import Window
 
 MOST_WEEKS = 53
+MOST_DEPLOYMENTS = 400
 MOST_INCIDENTS = 50
 
 
@@ -69,57 +70,60 @@ class WeekView:
 
 @dataclass(frozen=True)
 class History:
-    """The window in detail, newest first but for the weeks; ``weeks`` are the last year's, where it is longer."""
+    """The window in detail, newest first but for the weeks; ``weeks`` are the last year's, where it is longer.
+
+    ``deployments`` are the newest 400 of ``deployment_count``.
+    """
 
     weeks: list[WeekView]
     deployments: list[DeploymentView]
+    deployment_count: int
     incidents: list[IncidentView]
     open_incidents: int
 
 
-def history_of(session: Session, window: Window) -> History:
-    """What happened in ``window``."""
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """As much of a deployment as a week is counted from."""
+
+    id: int
+    finished_at: datetime
+    succeeded: bool
+    incidents: int
+
+
+def history_of(session: Session, window: Window, found: Iterable[tuple[int, float]]) -> History:
+    """What happened in ``window``; ``found`` are its lead times, by deployment."""
     leads: dict[int, list[float]] = defaultdict(list)
-    delivered = select(DeliveredCommit.deployment_id, DeliveredCommit.lead_seconds).where(delivered_in(window))
-    for deployment_id, seconds in session.execute(delivered):
+    for deployment_id, seconds in found:
         leads[deployment_id].append(seconds)
-    rows = _deployments(session, window, leads)
+    deployed = _deployed(session, window)
     still_open = select(func.count()).where(opened_in(window), Incident.resolved_at.is_(None))
     return History(
-        weeks=_weeks(window, rows, leads),
-        deployments=[view for _, view in rows],
+        weeks=_weeks(window, deployed, leads),
+        deployments=_newest(session, window, leads, {one.id: one.incidents for one in deployed}),
+        deployment_count=len(deployed),
         incidents=_incidents(session, window),
         open_incidents=session.scalar(still_open) or 0,
     )
 
 
-def _deployments(session: Session, window: Window, leads: dict[int, list[float]]) -> list[tuple[int, DeploymentView]]:
-    broke = (
-        select(Incident.deployment_id, func.count().label("incidents"))
-        .where(Incident.deployment_id.is_not(None))
-        .group_by(Incident.deployment_id)
-        .subquery()
-    )
-    query = (
-        select(
-            Deployment.id,
-            Deployment.ref,
-            Deployment.status,
-            Deployment.kind,
-            Deployment.version,
-            Deployment.commit_sha,
-            Deployment.url,
-            Deployment.finished_at,
-            broke.c.incidents,
-        )
-        .outerjoin(broke, broke.c.deployment_id == Deployment.id)
-        .where(finished_in(window))
-        .order_by(Deployment.finished_at.desc(), Deployment.id.desc())
-    )
-    found = []
-    for row in session.execute(query):
-        own = leads.get(row.id, [])
-        view = DeploymentView(
+def _deployed(session: Session, window: Window) -> list[_Deployed]:
+    """All of the window, the oldest first; past the session, as they may be thousands."""
+    broke = select(Incident.deployment_id, func.count()).where(Incident.deployment_id.is_not(None))
+    incidents = {row[0]: row[1] for row in session.execute(broke.group_by(Incident.deployment_id))}
+    query = select(Deployment.id, Deployment.finished_at, Deployment.status).where(finished_in(window))
+    rows = session.connection().execute(query.order_by(Deployment.finished_at, Deployment.id))
+    return [_Deployed(row[0], row[1], row[2] == DeploymentStatus.SUCCESS, incidents.get(row[0], 0)) for row in rows]
+
+
+def _newest(
+    session: Session, window: Window, leads: Mapping[int, list[float]], incidents: Mapping[int, int]
+) -> list[DeploymentView]:
+    query = select(Deployment).where(finished_in(window)).options(defer(Deployment.commits))
+    newest = query.order_by(Deployment.finished_at.desc(), Deployment.id.desc()).limit(MOST_DEPLOYMENTS)
+    return [
+        DeploymentView(
             ref=row.ref,
             status=row.status,
             kind=row.kind,
@@ -127,35 +131,35 @@ def _deployments(session: Session, window: Window, leads: dict[int, list[float]]
             commit=row.commit_sha,
             url=row.url,
             finished_at=row.finished_at,
-            commits=len(own),
-            lead_seconds=median(own) if own else None,
-            incidents=row.incidents or 0,
+            commits=len(leads.get(row.id, ())),
+            lead_seconds=median(leads[row.id]) if row.id in leads else None,
+            incidents=incidents.get(row.id, 0),
         )
-        found.append((row.id, view))
-    return found
+        for row in session.scalars(newest)
+    ]
 
 
-def _weeks(window: Window, rows: Sequence[tuple[int, DeploymentView]], leads: dict[int, list[float]]) -> list[WeekView]:
-    by_week: dict[datetime, list[tuple[int, DeploymentView]]] = defaultdict(list)
+def _weeks(window: Window, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> list[WeekView]:
+    by_week: dict[datetime, list[_Deployed]] = defaultdict(list)
     weeks = list(window.weeks())[-MOST_WEEKS:]
-    oldest_first = iter(reversed(rows))
-    row = next(oldest_first, None)
+    oldest_first = iter(deployed)
+    one = next(oldest_first, None)
     for start, end in weeks:
-        while row is not None and row[1].finished_at < end:
-            if row[1].finished_at >= start:
-                by_week[start].append(row)
-            row = next(oldest_first, None)
+        while one is not None and one.finished_at < end:
+            if one.finished_at >= start:
+                by_week[start].append(one)
+            one = next(oldest_first, None)
     return [_week(start, by_week[start], leads) for start, _ in weeks]
 
 
-def _week(start: datetime, rows: Sequence[tuple[int, DeploymentView]], leads: dict[int, list[float]]) -> WeekView:
-    successes = [view for _, view in rows if view.succeeded]
-    seconds = [one for number, _ in rows for one in leads.get(number, [])]
+def _week(start: datetime, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> WeekView:
+    successes = [one for one in deployed if one.succeeded]
+    seconds = [lead for one in deployed for lead in leads.get(one.id, ())]
     return WeekView(
         start=start,
         successes=len(successes),
-        broken=sum(view.incidents > 0 for view in successes),
-        failures=len(rows) - len(successes),
+        broken=sum(one.incidents > 0 for one in successes),
+        failures=len(deployed) - len(successes),
         lead_seconds=median(seconds) if seconds else None,
     )
 

@@ -12,7 +12,6 @@ from church.services.delivery import DeploymentView, WeekView, Window
 
 WIDTH, HEIGHT = 720.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 8.0, 12.0, 30.0
-MOST_POINTS = 400
 _MOST_DATES = 6
 _FLOOR = 60.0  # seconds: a lead time below a minute is shown as one
 _STEPS = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 365 * 86400.0)
@@ -104,11 +103,13 @@ def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
     return Chart(rows if points else [], _weeks_axis(weeks), [], points, path)
 
 
-def deployments(found: Sequence[DeploymentView], window: Window) -> Chart:
-    """Each of the latest deployments by when it finished and its lead time; those without one lie on the floor."""
-    shown = found[:MOST_POINTS]
+def deployments(shown: Sequence[DeploymentView], count: int, window: Window) -> Chart:
+    """The latest deployments by when they finished and their lead time; those without one lie on the floor.
+
+    Where the window has more, ``count``, the chart begins with the first that is shown.
+    """
     low, high, rows = _time_axis([one.lead_seconds for one in shown if one.lead_seconds is not None])
-    start = window.start if len(found) <= MOST_POINTS else shown[-1].finished_at
+    start = window.start if count <= len(shown) else shown[-1].finished_at
     points = [_point(one, start, window.end, low, high) for one in shown]
     return Chart(rows if points else [], _dates_axis(start, window.end), [], points)
 

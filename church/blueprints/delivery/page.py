@@ -78,7 +78,7 @@ def _page(window: delivery.Window, asked: dict[str, str], problem: dict[str, str
         shown=SHOWN,
         weekly=charts.weekly_deployments(history.weeks),
         leads=charts.weekly_lead(history.weeks),
-        scattered=charts.deployments(history.deployments, window),
+        scattered=charts.deployments(history.deployments, history.deployment_count, window),
         duration=words.duration,
         value_of=words.value_of,
         counted=words.counted,

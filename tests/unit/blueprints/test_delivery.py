@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from pydantic import SecretStr
+from sqlalchemy import insert
 
 from church import create_app, maintenance
 from church.config import Settings
 from church.extensions import db
+from church.models import Deployment
 from church.models.user import Role
 from church.observability import metrics
 from church.services import api_tokens
@@ -250,6 +252,22 @@ def test_dora_page_shows_figures_charts_and_what_they_are_made_of(app: Flask, ma
     assert page.count('class="point-ring"') == 2
     assert 'class="bar-broken"' in page
     assert "Of 1 commit." in machine_page(app, environment="staging")
+
+
+def test_dora_page_of_many_deployments_draws_the_newest_and_counts_them_all(app: Flask) -> None:
+    day, facts = datetime(2024, 3, 5, tzinfo=UTC), {"environment": "production", "status": "success", "kind": "normal"}
+    rows = [
+        {"ref": f"many-{number}", "finished_at": day + timedelta(minutes=number), "recorded_at": day, "commits": []}
+        for number in range(430)
+    ]
+    with app.app_context(), db.write() as session:
+        session.execute(insert(Deployment), [{**facts, **row} for row in rows])
+    page = machine_page(app)
+    assert "The newest 20 of 430; the newest 400 are in the chart." in page
+    assert page.count('class="point-normal"') == 400
+    assert "many-429, 5 March 2024" in page
+    assert "many-29, 5 March 2024" not in page
+    assert "430 without an incident" in page
 
 
 def machine_page(app: Flask, **asked: str) -> str:
