@@ -108,7 +108,7 @@ class Pages:
         page = library.by_slug.get(slug)
         if page is None:
             return None
-        with telemetry.span("content.render", **{"church.access": page.access}):
+        with telemetry.span("content.render", access=str(page.access)):
             rendered = self._cache.get(page)
         if not may_read(page.access, reader):
             return page_views.teaser(page, rendered, origin)
