@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 
 from church import jobs
 from church.config import Settings
+from church.database import DatabaseBusyError
 from church.extensions import db
 from church.models import Job
 from church.models.base import utc_now
@@ -87,11 +88,25 @@ def test_job_of_a_killed_process_is_done_again_once(app: Flask, start: Start, tm
     assert len(lines(tmp_path, "finished")) == 1
 
 
+def falls_asleep(process: subprocess.Popen[bytes]) -> bool:
+    """Stop ``process``; it goes on, to be stopped at another moment, where it holds the lock that all writers need."""
+    process.send_signal(signal.SIGSTOP)
+    stat = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the process is stopped")
+    try:
+        with db.write() as session:
+            session.execute(select(1))
+    except DatabaseBusyError:
+        process.send_signal(signal.SIGCONT)
+        return False
+    return True
+
+
 def test_process_that_slept_through_its_lease_can_not_finish_the_job(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.hold")
     first = start("first")
     wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
-    first.send_signal(signal.SIGSTOP)
+    wait_until(lambda: falls_asleep(first), "it sleeps, and not in the middle of a write")
     start("second")
     wait_until(lambda: len(lines(tmp_path, "started")) == 2, "the job is taken again")
     with db.read() as session:
