@@ -1,6 +1,6 @@
 # run: the site. test, lint: what CI runs. bench: what the telemetry costs (BENCH holds its arguments).
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
-.PHONY: run test test-units test-servers test-browser lint bench lock clean
+.PHONY: run test test-units test-servers test-more-servers test-browser lint bench lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -16,13 +16,17 @@ run: .venv/run.stamp
 # The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one.
 # A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
 test: .venv/dev.stamp
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-browser test-servers test-units
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target \
+		test-browser test-servers test-units test-more-servers
 
 test-units: .venv/dev.stamp
 	$(PYTEST) tests/unit
 
 test-servers: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider tests/integration
+	$(PYTEST) -p no:cacheprovider tests/integration/test_[a-k]*.py
+
+test-more-servers: .venv/dev.stamp
+	$(PYTEST) -p no:cacheprovider tests/integration/test_[!a-k]*.py
 
 test-browser: .venv/dev.stamp
 	$(PYTEST) -p no:cacheprovider tests/browser
