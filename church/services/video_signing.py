@@ -36,6 +36,13 @@ class TokenError(ForbiddenError):
     outcome = "forbidden"
 
 
+class MissingError(TokenError):
+    """There is none. Nobody forges what they do not show: an address that was cut short, a crawler."""
+
+    def __init__(self) -> None:
+        super().__init__("This is the address of a stream without what opens it. Open the video's page.")
+
+
 class AlteredError(TokenError):
     """It was not signed by us, or not like this."""
 
@@ -118,7 +125,9 @@ def sign(video: str, quality: str, who: SignedIn | None, playback: str = "") -> 
 
 
 def read(token: str) -> Claims:
-    """What a token of ours says. Raises AlteredError, which is a security event, and ExpiredError."""
+    """What a token of ours says. Raises MissingError, AlteredError, which is a security event, and ExpiredError."""
+    if not token:
+        raise MissingError
     said, _, shown = token.rpartition(".")
     fields = said.split(".")
     key = _keys(settings().secret_keys).get(fields[1]) if len(fields) == 8 and len(token) <= _LONGEST else None

@@ -44,6 +44,7 @@ class Admitted:
     video: Playable
     rendition: RenditionView
     expires_at: int
+    playback: str
 
 
 def grant(slug: str, who: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
@@ -76,9 +77,13 @@ def admit(slug: str, token: str, who: SignedIn | None) -> Admitted:
         except TokenError as error:
             telemetry.track_video_stream(label(slug), "other", error.outcome)
             raise
-    if is_first(video.ref, claims.playback):
-        telemetry.track_video_stream(label(slug), rendition.quality, "started")
-    return Admitted(video, rendition, claims.expires_at)
+    return Admitted(video, rendition, claims.expires_at, claims.playback)
+
+
+def begin(admitted: Admitted) -> None:
+    """Count the playback that begins now that something of it is sent; a later request of it counts nothing."""
+    if is_first(admitted.video.ref, admitted.playback):
+        telemetry.track_video_stream(label(admitted.video.slug), admitted.rendition.quality, "started")
 
 
 def opened(rendition: RenditionView) -> tuple[BinaryIO, Validators, int]:

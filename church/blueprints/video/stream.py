@@ -47,6 +47,8 @@ def stream(slug: str) -> Response:
 
 def _by_nginx(admitted: Admitted) -> Response:
     """nginx finds the file, and answers ranges and conditions by itself."""
+    if request.method == "GET" and admitted.rendition.path.is_file():
+        video_streams.begin(admitted)
     response = Response(content_type=_TYPE)
     response.headers["X-Accel-Redirect"] = quote(f"{_INTERNAL}/{admitted.video.ref}/{admitted.rendition.file}")
     return response
@@ -54,6 +56,8 @@ def _by_nginx(admitted: Admitted) -> Response:
 
 def _by_bucket(admitted: Admitted) -> Response:
     """To the bucket, for as long as the token is good: players ask there again when they seek."""
+    if request.method == "GET":
+        video_streams.begin(admitted)
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
     key = f"{admitted.video.ref}/{admitted.rendition.file}"
@@ -73,6 +77,7 @@ def _by_us(admitted: Admitted) -> Response:
         raise RequestedRangeNotSatisfiable(length=size)
     response = Response(status=wanted.status, content_type=_TYPE)
     if sends:
+        video_streams.begin(admitted)
         body = FileBody(
             file,
             wanted.start,

@@ -161,7 +161,7 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
     client = client_of(app, member)
     token = token_of(address(client)["url"])
     parts = token.split(".")
-    forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "x", "", ".", "...", "x" * 4000]
+    forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "x", ".", "...", "x" * 4000]
     forged += [".".join((*parts[:n], "zz", *parts[n + 1 :])) for n in range(len(parts))]
     forged += [token.replace(parts[2], str(int(parts[2]) + 1)), token + "\ud800", "é" * 8]
     with grows(metrics.security_events.labels("video_token_forged", "medium"), len(forged)):
@@ -169,6 +169,15 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
             response = client.get("/video/stream/harbour", query_string={"token": one.encode("utf-8", "replace")})
             assert response.status_code == 403
     assert client.get("/video/stream/none", query_string={"token": token}).status_code == 404
+
+
+def test_address_without_a_token_is_refused_and_no_forgery(app: Flask, film: Video) -> None:
+    forged = metrics.security_events.labels("video_token_forged", "medium")
+    before, stranger = value(forged), app.test_client()
+    with grows(metrics_video.video_streams.labels("harbour", "other", "forbidden"), 2):
+        for url in ("/video/stream/harbour", "/video/stream/harbour?token="):
+            assert "without what opens it" in refused(stranger, url)
+    assert value(forged) == before
 
 
 def test_token_for_everybody_is_worth_nothing_once_the_video_is_not(app: Flask) -> None:
@@ -239,7 +248,9 @@ def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, memb
     response = client.get(url, headers={"Range": "bytes=5-9", "If-Range": etag})
     assert (response.status_code, response.data) == (200, b"n" * len(FILM))
     path.unlink()
-    assert client.get(url).status_code == 404
+    before = value(metrics_video.video_streams.labels("harbour", "720p", "started"))
+    assert client.get(address(client)["url"]).status_code == 404
+    assert value(metrics_video.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
 
 
 def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, member: User, film: Video) -> None:
@@ -262,6 +273,8 @@ def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, m
     granted = address(client)
     started = metrics_video.video_streams.labels("harbour", "720p", "started")
     octets = metrics.http_response_bytes.labels("/video/stream/<slug>")
+    client.head(granted["url"])  # these send nothing of it, and are not its beginning
+    client.get(granted["url"], headers={"Range": f"bytes={len(FILM)}-"})
     before = (value(metrics_video.video_bytes), value(octets), connections())
     with grows(started):
         client.get(granted["url"], headers={"Range": "bytes=0-99"})
