@@ -19,10 +19,17 @@ FRESH_SECONDS = 1.5
 MOST_ENTRIES = 4096
 
 
-class _Entry(NamedTuple):
-    found: SignedIn | None
+class Reading(NamedTuple):
+    """A look into the database that is about to begin; what it finds is as old as that, however long it takes."""
+
+    generation: int
     at: float  # monotonic
     read_at: float  # since 1970
+
+
+class _Entry(NamedTuple):
+    found: SignedIn | None
+    reading: Reading
 
 
 class SessionCache:
@@ -37,8 +44,7 @@ class SessionCache:
         self._seen = b""
         self._pid = os.getpid()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self.generation = 0
-        """Grows when anything ends: what was read before that is not kept."""
+        self._generation = 0  # grows when anything ends: what was read before that is not kept
 
     def get(self, name: str, since: float = 0.0) -> tuple[bool, SignedIn | None]:
         """Whether ``name`` is known, from a read after ``since`` (seconds since 1970), and what it is."""
@@ -47,20 +53,24 @@ class SessionCache:
             self._pid, self._seen = os.getpid(), mark
             self.clear()
         entry = self._entries.get(name)
-        if entry is None or self._clock() - entry.at > FRESH_SECONDS or entry.read_at < since:
+        if entry is None or self._clock() - entry.reading.at > FRESH_SECONDS or entry.reading.read_at < since:
             return False, None
         return True, entry.found
 
-    def put(self, name: str, found: SignedIn | None, generation: int) -> None:
-        """Keep what was read when ``generation`` was the current one; nothing if something has ended since."""
-        if generation == self.generation:
-            self._keep(name, found)
+    def reading(self) -> Reading:
+        """To be asked for before the database is, and handed to ``put`` with what that says."""
+        return Reading(self._generation, self._clock(), time.time())
+
+    def put(self, name: str, found: SignedIn | None, reading: Reading) -> None:
+        """Keep what was read; nothing if something has ended since the reading began."""
+        if reading.generation == self._generation:
+            self._keep(name, found, reading)
 
     def end(self, names: Iterable[str]) -> None:
         """Take these for ended, though the transaction that ends them may not be over."""
-        self.generation += 1
+        self._generation += 1
         for name in names:
-            self._keep(name, None)
+            self._keep(name, None, self.reading())
 
     def tell(self) -> None:
         """Have every process of this host forget what it remembers: what has ended is in the database by now."""
@@ -68,11 +78,11 @@ class SessionCache:
 
     def clear(self) -> None:
         """Forget everything."""
-        self.generation += 1
+        self._generation += 1
         self._entries.clear()
 
-    def _keep(self, name: str, found: SignedIn | None) -> None:
-        self._entries[name] = _Entry(found, self._clock(), time.time())
+    def _keep(self, name: str, found: SignedIn | None, reading: Reading) -> None:
+        self._entries[name] = _Entry(found, reading)
         self._entries.move_to_end(name)
         while len(self._entries) > MOST_ENTRIES:
             self._entries.popitem(last=False)

@@ -164,11 +164,11 @@ def _load(key: Key, since: float) -> SignedIn | None:
     known, found = cache.get(key.name, since)
     if known:
         return found
-    generation = cache.generation
+    reading = cache.reading()
     with db.read() as session:
         row = find(session, key, settings(), utc_now())
     found = row.signed_in if row is not None else None
-    cache.put(key.name, found, generation)
+    cache.put(key.name, found, reading)
     if row is not None and row.is_stale:
         toucher: Toucher = current_app.extensions["session_touch"]
         toucher.touch(row.signed_in.session_id)
