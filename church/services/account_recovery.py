@@ -44,6 +44,14 @@ def mail_reset(payload: dict[str, Any]) -> None:
             account_rows.mail_link(session, "reset", Purpose.RESET, user)
 
 
+def reset_address(token: str) -> str | None:
+    """The address of the account whose password ``token`` would change; None where it is good for none."""
+    try:
+        return _owner(token).email
+    except links.LinkError:
+        return None
+
+
 def reset(token: str, password: str, device: Device) -> str:
     """Take a new password: all devices are signed out, open links are closed, the owner is told by mail.
 

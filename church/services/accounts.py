@@ -16,7 +16,7 @@ from church.services.account_changes import (
 )
 from church.services.account_data import Profile, export, profile
 from church.services.account_first_admin import become_admin, first_admin_address, has_admin
-from church.services.account_recovery import forgot, reset
+from church.services.account_recovery import forgot, reset, reset_address
 from church.services.account_register import awaiting, register, send_verification, verify
 from church.services.account_removal import delete
 from church.services.account_sign_in import SignInResult, sign_in, sign_out
@@ -43,6 +43,7 @@ __all__ = [
     "register",
     "rename",
     "reset",
+    "reset_address",
     "send_verification",
     "sign_in",
     "sign_out",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.access import EVERYONE, allow
 from church.answers import done
 from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
+from church.errors import wants_json
 from church.limits import limited
 from church.services import accounts, links
 from church.services.links import LinkError, Purpose
@@ -27,7 +28,7 @@ def first_admin_form(token: str) -> Response:
     """Asks who the admin is to be. Raises LinkError."""
     if links.peek(token, Purpose.FIRST_ADMIN) is None:
         raise LinkError
-    return _show(token=token)
+    return jsonify(state="ask") if wants_json() else _show(token=token)
 
 
 @bp.post("/first-admin/<token>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity, telemetry
@@ -15,16 +15,16 @@ from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.gate import gate_of
 from church.errors import wants_json
 from church.limits import limited
-from church.services import accounts, links
-from church.services.links import LinkError, Purpose
+from church.services import accounts
+from church.services.links import LinkError
 
 
 def _show_forgot(**context: Any) -> Response:
     return page("auth/forgot.html", **context)
 
 
-def _show_reset(**context: Any) -> Response:
-    return page("auth/reset.html", **context)
+def _show_reset(token: str, **context: Any) -> Response:
+    return page("auth/reset.html", token=token, email=accounts.reset_address(token) or "", **context)
 
 
 @bp.get("/forgot")
@@ -55,7 +55,9 @@ def forgot() -> AnyResponse:
 @limited("page")
 def reset_form(token: str) -> AnyResponse:
     """Asks for the new password, while the link is good."""
-    return _show_reset(token=token) if links.peek(token, Purpose.RESET) is not None else _ask_for_another()
+    if accounts.reset_address(token) is None:
+        return _ask_for_another()
+    return jsonify(state="ask") if wants_json() else _show_reset(token)
 
 
 @bp.post("/reset/<token>")

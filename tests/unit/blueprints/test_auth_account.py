@@ -241,7 +241,10 @@ def test_export_is_not_made_for_who_does_not_read_it(app: Flask, browser: Browse
 
 def test_account_is_deleted_by_who_knows_the_password(app: Flask, ada: User, browser: Browser) -> None:
     other = Browser(app, ada)
-    assert 'action="/auth/delete"' in browser.get("/auth/delete").text
+    page = browser.get("/auth/delete").text
+    assert 'action="/auth/delete"' in page
+    assert f'value="{ada.email}" autocomplete="username"' in page
+    assert "cancelled at once" in page
     for form in ({}, {"password": "not this one"}):
         answer = browser.submit("/auth/delete", form)
         assert answer.status_code == 422

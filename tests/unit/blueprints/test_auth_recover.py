@@ -85,6 +85,8 @@ def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Fl
     page = browser.get(path)
     assert page.status_code == 200
     assert f'action="{path}"' in page.text
+    assert f'value="{ada.email}" autocomplete="username"' in page.text
+    assert browser.get(path, headers=JSON).json == {"state": "ask"}
     with attempted("reset", "success"):
         answer = browser.submit(path, {"password": NEW})
     assert answer.location == "/auth/login"
@@ -138,6 +140,7 @@ def test_weak_password_comes_back_and_leaves_the_link_good(app: Flask, ada: User
             answer = browser.submit(path, {"password": weak})
         assert answer.status_code == 422
         assert f'action="{path}"' in answer.text
+        assert f'value="{ada.email}" autocomplete="username"' in answer.text
     assert browser.submit(path, {"password": NEW}).status_code == 303
 
 
@@ -185,6 +188,7 @@ ADMIN = {"email": "root@church.example", "name": "Root", "password": NEW}
 def test_first_admin_is_made_by_the_link_of_the_console_once(app: Flask, first_admin: str) -> None:
     browser = Browser(app)
     assert f'action="{first_admin}"' in browser.get(first_admin).text
+    assert browser.get(first_admin, headers=JSON).json == {"state": "ask"}
     with attempted("registration", "success"):
         answer = browser.submit(first_admin, ADMIN)
     assert answer.location == "/auth/login"
