@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from church.config import settings
 from church.errors import ForbiddenError
 from church.extensions import db
-from church.models import Video
+from church.models import Video, WatchPosition
 from church.models.page_text import search_words
 from church.models.video import VideoState
 from church.services import video_positions, video_rows
-from church.services.access import ANONYMOUS, Reader, may_read
+from church.services.access import ANONYMOUS, Access, Reader, may_read
 from church.services.video_errors import UnknownVideoError
 from church.services.video_files import POSTER, SPRITE, THUMBS, folder_of
 from church.services.video_text import described
@@ -28,11 +28,27 @@ _MOST = 1000
 _ACCENT = "Mn"  # Unicode's category
 
 
-def listing(reader: Reader = ANONYMOUS, user_id: int | None = None, limit: int = _MOST) -> tuple[VideoCard, ...]:
-    """The ready videos, newest first, with where the member is in each. Raises DatabaseDownError, DatabaseBusyError."""
+def listing(
+    reader: Reader = ANONYMOUS, user_id: int | None = None, limit: int = _MOST, skip: int = 0
+) -> tuple[VideoCard, ...]:
+    """The ready videos, newest first, after the first ``skip`` of them, with where the member is in each.
+
+    Raises DatabaseDownError, DatabaseBusyError.
+    """
     with db.read() as session:
-        videos = _newest(session, limit)
-        watched = video_positions.watched(session, user_id)
+        videos = _newest(session, limit, skip)
+        watched = video_positions.watched(session, user_id, [video.id for video in videos])
+    return video_rows.cards(videos, reader, watched)
+
+
+def begun(reader: Reader, user_id: int, limit: int) -> tuple[VideoCard, ...]:
+    """The videos open to ``reader`` that the member has begun and not finished, the last watched first."""
+    mine = select(Video).join(WatchPosition).where(WatchPosition.user_id == user_id, ~WatchPosition.finished)
+    levels = [level.value for level in Access if may_read(level, reader)]
+    there = mine.where(Video.state == VideoState.READY.value, Video.access_level.in_(levels))
+    with db.read() as session:
+        videos = session.scalars(there.order_by(WatchPosition.updated_at.desc(), Video.id.desc()).limit(limit)).all()
+        watched = video_positions.watched(session, user_id, [video.id for video in videos])
     return video_rows.cards(videos, reader, watched)
 
 
@@ -117,9 +133,9 @@ def first_slugs(limit: int = 200) -> tuple[str, ...]:
         return tuple(session.scalars(select(Video.slug).order_by(Video.id).limit(limit)))
 
 
-def _newest(session: Session, limit: int) -> Sequence[Video]:
+def _newest(session: Session, limit: int, skip: int = 0) -> Sequence[Video]:
     ready = select(Video).where(Video.state == VideoState.READY.value)
-    return session.scalars(ready.order_by(Video.published_at.desc(), Video.id.desc()).limit(limit)).all()
+    return session.scalars(ready.order_by(Video.published_at.desc(), Video.id.desc()).limit(limit).offset(skip)).all()
 
 
 def _related(video: Video, others: Sequence[Video]) -> Sequence[Video]:

@@ -24,7 +24,7 @@ from church.services.video_errors import (
 )
 from church.services.video_files import POSTER, SPRITE, THUMBS
 from church.services.video_import import import_video
-from church.services.video_library import asset, first_slugs, listing, playable, search, watch_view
+from church.services.video_library import asset, begun, first_slugs, listing, playable, search, watch_view
 from church.services.video_positions import save as save_position
 from church.services.video_positions import set_resume
 from church.services.video_pushing import push
@@ -80,6 +80,7 @@ __all__ = [
     "admin_view",
     "append",
     "asset",
+    "begun",
     "chapters_text",
     "delete",
     "edit",

@@ -22,17 +22,14 @@ _MOST_DIGITS = 4
 @limited("page")
 def listing() -> Response:
     """All videos, newest first, 60 a page; before them those that the member has begun, the last watched first."""
-    page = _page()
-    found = videos.listing(identity.reader(), member_id())
-    begun = [video for video in found if video.watched is not None and video.open and not video.watched.finished]
-    begun.sort(key=lambda video: video.watched.updated_at if video.watched else video.published_at, reverse=True)
-    videos_here = found[(page - 1) * PAGE : page * PAGE]
-    if page > 1 and not videos_here:
+    page, reader, member = _page(), identity.reader(), member_id()
+    found = videos.listing(reader, member, PAGE + 1, (page - 1) * PAGE)
+    if page > 1 and not found:
         raise NotFound
     shown = {
-        "videos": videos_here,
-        "begun": begun[:_MOST_BEGUN] if page == 1 else (),
-        "older": page + 1 if len(found) > page * PAGE else None,
+        "videos": found[:PAGE],
+        "begun": videos.begun(reader, member, _MOST_BEGUN) if page == 1 and member is not None else (),
+        "older": page + 1 if len(found) > PAGE else None,
     }
     return keep_private(make_response(render_template("video/list.html", **shown)))
 

@@ -61,6 +61,7 @@ def test_lists_show_what_is_ready_newest_first_to_everybody(at_work: Flask) -> N
             videos.playable(state)
     assert [(one.slug, one.open) for one in videos.listing()] == [("new", True), ("old", False)]
     assert [one.slug for one in videos.listing(limit=1)] == ["new"]
+    assert [one.slug for one in videos.listing(limit=1, skip=1)] == ["old"]
     assert [one.slug for one in videos.search("PIÉR")] == ["new"]
     assert [one.slug for one in videos.search("nets ol")] == ["old"]
     assert videos.search("nets pier") == videos.search("%") == ()
@@ -170,8 +171,13 @@ def test_position_is_kept_until_the_member_wants_it_forgotten(on_both: Flask) ->
     assert card.watched is not None
     assert (card.watched.position_ms, card.watched.finished, card.percent) == (30_000, False, 50)
     assert [one.watched for one in videos.listing(PREMIUM)] == [None, None]
+    videos.save_position("pier", ada.id, PREMIUM, 5_000)
+    assert [one.slug for one in videos.begun(PREMIUM, ada.id, 4)] == ["pier", "harbour"]
+    assert [one.slug for one in videos.begun(PREMIUM, ada.id, 1)] == ["pier"]
+    assert [one.slug for one in videos.begun(MEMBER, ada.id, 4)] == ["pier"]
     for slug, at in (("harbour", 58_000), ("pier", 10**12)):
         videos.save_position(slug, ada.id, PREMIUM, at)
+    assert videos.begun(PREMIUM, ada.id, 4) == ()
     watched = videos.watch_view("harbour", PREMIUM, ada.id).watched
     assert watched is not None
     assert (watched.position_ms, watched.finished) == (0, True)
