@@ -2,13 +2,14 @@
 
 Whoever could make the site forget its mails by deleting an account could have it write to one address without end.
 So those of the last hour stay that long, without the account, the link and the address: a keyed hash stands for it.
+The one mail that tells of the end has to have the address; it stays no longer than they.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from church.models.base import utc_now
@@ -19,6 +20,7 @@ __all__ = ["WINDOW", "forget_withdrawn", "is_withdrawn", "stand_in", "withdraw"]
 
 WINDOW = timedelta(hours=1)
 """For how long a mail counts against those that its address may still get."""
+_LAST = "account_deleted"
 _MARK = "withdrawn:"  # no address: it has no @
 
 
@@ -44,5 +46,7 @@ def is_withdrawn(mail: Mail) -> bool:
 
 
 def forget_withdrawn(session: Session) -> None:
-    """Remove those that count no more."""
-    session.execute(delete(Mail).where(Mail.recipient.startswith(_MARK), Mail.created_at <= utc_now() - WINDOW))
+    """Remove those that count no more, and the last mails to those who left, gone or failed."""
+    told = and_(Mail.template == _LAST, Mail.state != MailState.PENDING.value)
+    over = or_(Mail.recipient.startswith(_MARK), told)
+    session.execute(delete(Mail).where(over, Mail.created_at <= utc_now() - WINDOW))

@@ -31,11 +31,14 @@ MOST_AN_HOUR = 5
 
 @dataclass(frozen=True)
 class MailView:
-    """A mail as an admin sees it; ``reason`` is why the last attempt failed."""
+    """A mail as an admin sees it; ``reason`` is why the last attempt failed.
+
+    ``recipient`` is None once the account is deleted: the mail is only counted then, and can't be sent again.
+    """
 
     id: int
     template: str
-    recipient: str
+    recipient: str | None
     user_ref: str | None
     state: MailState
     attempts: int
@@ -132,7 +135,7 @@ def _view(mail: Mail, ref: str | None) -> MailView:
     return MailView(
         id=mail.id,
         template=mail.template,
-        recipient=mail.recipient,
+        recipient=None if is_withdrawn(mail) else mail.recipient,
         user_ref=ref,
         state=MailState(mail.state),
         attempts=mail.attempts,

@@ -206,6 +206,7 @@ def test_withdrawn_mail_is_neither_sent_nor_retried(eve: User, app: Flask) -> No
     set_all(attempts=1, reason="the server did not answer")
     withdraw(eve)
     (mail,) = mails.recent()
+    assert mail.recipient is None
     with db.write() as session:
         assert not mails.retry(session, mail.id)
     mail_sending.send({"mail": mail.id})
@@ -243,6 +244,17 @@ def test_withdrawn_mail_is_tidied_away_after_its_hour_and_no_other(eve: User) ->
     set_all(created_at=utc_now() - timedelta(minutes=61))
     mail_sending.tidy({})
     assert [mail.recipient for mail in mails.recent()] == [ADA]
+
+
+@pytest.mark.parametrize(("state", "left"), [("pending", 1), ("sent", 0), ("failed", 0)])
+def test_last_mail_to_who_has_left_is_forgotten_with_its_hour_but_not_unsent(app: Flask, state: str, left: int) -> None:
+    queue("account_deleted")
+    set_all(state=state, created_at=utc_now() - timedelta(minutes=59))
+    mail_sending.tidy({})
+    assert len(mails.recent()) == 1
+    set_all(state=state, created_at=utc_now() - timedelta(minutes=61))
+    mail_sending.tidy({})
+    assert len(mails.recent()) == left
 
 
 def test_waiting_mails_are_counted_in_the_scrape(app: Flask) -> None:
