@@ -67,16 +67,19 @@ class LiveSettings(BaseSettings):
         "CHURCH_LIVE_CONNECTIONS", 12_000, "Live connections that one worker holds.", ge=1, le=200_000
     )
     live_per_member: int = setting(
-        "CHURCH_LIVE_PER_MEMBER", 10, "Live connections of one member, in each worker.", ge=1, le=1000
+        "CHURCH_LIVE_PER_MEMBER", 10, "Live connections of one member, on all workers.", ge=1, le=1000
     )
     live_per_address: int = setting(
-        "CHURCH_LIVE_PER_ADDRESS", 100, "Live connections from one address, in each worker.", ge=1, le=200_000
+        "CHURCH_LIVE_PER_ADDRESS", 100, "Live connections from one address, on all workers.", ge=1, le=200_000
     )
     live_queue: int = setting(
         "CHURCH_LIVE_QUEUE", 256, "Frames that a live connection may lag behind before it is ended.", ge=8, le=65_536
     )
     live_ping: float = setting("CHURCH_LIVE_PING", 25.0, "Seconds between pings of a live connection.", gt=0, le=300)
     limit_chat: Rate = setting("CHURCH_LIMIT_CHAT", "20/minute", "Messages of one member in the live rooms.")
+    limit_history: Rate = setting(
+        "CHURCH_LIMIT_HISTORY", "120/minute", "How often one member may enter live rooms, or ask what they missed."
+    )
     limit_live: Rate = setting("CHURCH_LIMIT_LIVE", "120/minute", "Live connections that one address may open.")
 
 

@@ -53,7 +53,7 @@ class StubClient:
     def ref(self) -> str:
         return self.signed_in.ref if self.signed_in is not None else ""
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, frame: bytes, _kind: str = "") -> bool:
         at = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
         self.sent.append(json.loads(frame[at:]))
         return self.is_open
@@ -70,8 +70,8 @@ class StubHub:
         self.by_member: dict[str, set[Any]] = {}
         self.failed = 0
 
-    def say(self, connection: Any, _kind: str, frame: bytes) -> None:
-        connection.send(frame)
+    def say(self, connection: Any, kind: str, frame: bytes) -> None:
+        connection.send(frame, kind)
 
     def guarded(self, work: Callable[..., None], *args: Any) -> bool:
         with suppress(ConnectionError):

@@ -25,6 +25,7 @@ from church.services.chat_moderation import (
     reports,
     settle,
 )
+from church.services.chat_pace import keep_entry_pace
 from church.services.chat_posting import edit, post
 from church.services.chat_reading import before, message, page, since
 from church.services.chat_rooms import banned, heads, may_enter, rooms
@@ -60,6 +61,7 @@ __all__ = [
     "edit",
     "encode",
     "heads",
+    "keep_entry_pace",
     "lift",
     "may_enter",
     "message",

@@ -18,7 +18,7 @@ from church.services import audit, chat_reading, chat_rooms, chat_text
 from church.services.account_changes import acting
 from church.services.audit import Actor, Person
 from church.services.chat_errors import NotYoursError, UnknownMessageError
-from church.services.chat_posting import keep_pace
+from church.services.chat_pace import keep_pace
 from church.services.chat_views import MessageView
 from church.services.chat_writing import Change, erase, hold_account, tell
 from church.services.sessions import Device, SignedIn

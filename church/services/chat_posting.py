@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from church import limits, telemetry
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import ChatMessage
 from church.models.base import utc_now
 from church.services import chat_reading, chat_rooms, chat_text
-from church.services.chat_errors import NotYoursError, RateLimitedError
+from church.services.chat_errors import NotYoursError
+from church.services.chat_pace import keep_pace
 from church.services.chat_views import MessageView
 from church.services.chat_writing import Change, living, speaking, tell
 from church.services.sessions import SignedIn
-
-_LIMIT = "chat"
-
 
 # Said for every message: putting a statement together costs as much as having it answered.
 _INSERT = {
@@ -32,9 +31,16 @@ class _RepeatedError(Exception):
     """The same client_id was written by another request at this moment."""
 
 
-def post(signed_in: SignedIn, room: str, text: str, client_id: str | None) -> MessageView:
+def post(
+    signed_in: SignedIn,
+    room: str,
+    text: str,
+    client_id: str | None,
+    inspect: Callable[[str], object] = lambda _text: None,
+) -> MessageView:
     """Say ``text`` in a room. With a ``client_id`` that was used there, it is the message of then, whatever the text.
 
+    ``inspect`` is given what will be said, once it is within the limit, and may refuse it by an error of its own.
     Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
     """
     text, name = chat_text.tidy(text), chat_text.client_id(client_id)
@@ -45,6 +51,7 @@ def post(signed_in: SignedIn, room: str, text: str, client_id: str | None) -> Me
         return again
     chat_rooms.insist_on_voice(view)
     keep_pace(signed_in)
+    inspect(text)
     try:
         with db.write() as session:
             change = _write(session, signed_in, view.id, text, name)
@@ -74,14 +81,6 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
         message.text, message.changed, message.edited_at = text, counted.last_number, utc_now()
         session.flush()
     return tell(Change(message, author, room).view())
-
-
-def keep_pace(signed_in: SignedIn) -> None:
-    """Count one more of what the member says, by whichever way. Raises RateLimitedError."""
-    seconds = limits.take(_LIMIT, signed_in.ref)
-    if seconds is not None:
-        telemetry.track_rate_limit(_LIMIT)
-        raise RateLimitedError(seconds)
 
 
 def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:

@@ -110,10 +110,14 @@ class Connection:
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
-    def send(self, frame: bytes) -> bool:
-        """Send a frame, or queue it where the kernel takes no more; whether the client may still get it."""
+    def send(self, frame: bytes, kind: str = "") -> bool:
+        """Send a frame, or queue it where the kernel takes no more; whether all of it has gone.
+
+        One that waits is counted as sent by its ``kind`` when it goes, or as dropped; what is no message has none.
+        """
         if self._outbox is not None or self._ended:
-            return self._queue(frame)
+            self._queue(frame, kind)
+            return False
         try:
             sent = self._sock.send(frame)
         except BlockingIOError:
@@ -122,34 +126,34 @@ class Connection:
             self.drop("lost")
             return False
         if sent < len(frame):
-            self._wait_with(frame[sent:])
+            self._wait_with(frame[sent:], kind)
+            return False
         return True
 
-    def _wait_with(self, rest: bytes) -> None:
+    def _wait_with(self, rest: bytes, kind: str) -> None:
         watcher = gevent.get_hub().loop.io(self._sock.fileno(), _WRITE)
-        self._outbox = Outbox(rest, watcher, self._on_writable, self._hub.queue)
+        self._outbox = Outbox(rest, kind, watcher, self._on_writable, self._hub.queue)
 
-    def _queue(self, frame: bytes) -> bool:
+    def _queue(self, frame: bytes, kind: str) -> None:
         if self._outbox is None or self._ended:
-            return False
+            return
         try:
-            self._outbox.put(frame)
-        except FullError as full:
-            self._hub.dropped(full.frames)
+            self._outbox.put(frame, kind)
+        except FullError:
+            self._hub.dropped(1 if kind else 0)
             self.close(frames.POLICY, "too slow", "too_slow")
-            return False
-        return True
 
     def _on_writable(self) -> None:
         outbox = self._outbox
         if outbox is None:
             return
         try:
-            written = outbox.write(self._sock.send)
+            for kind in outbox.write(self._sock.send):
+                self._hub.sent(kind)
         except OSError:
             self.drop("lost")
             return
-        if written:
+        if outbox.is_empty:
             outbox.stop()
             self._outbox = None
             if self._ended:
@@ -225,7 +229,7 @@ class Connection:
 
     def _say_last(self, frame: bytes) -> None:
         if self._outbox is not None:
-            self._outbox.end_with(frame)
+            self._hub.dropped(self._outbox.end_with(frame))
             return
         try:
             sent = self._sock.send(frame)
@@ -235,7 +239,7 @@ class Connection:
             self.drop("lost")
             return
         if sent < len(frame):
-            self._wait_with(frame[sent:])
+            self._wait_with(frame[sent:], "")
         else:
             self._half_close()
 
@@ -259,6 +263,7 @@ class Connection:
         self._watcher.stop()
         self._watcher.close()
         if self._outbox is not None:
+            self._hub.dropped(self._outbox.messages)
             self._outbox.stop()
             self._outbox = None
         self._sock.close()

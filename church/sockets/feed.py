@@ -134,11 +134,11 @@ class Feed:
         """Send one frame to everybody here; ``own`` is whose connections are sent another instead, or none."""
         authors = self.members.intersection(self._hub.by_member.get(own[0], ()))
         others = tuple(self.members - authors) if authors else tuple(self.members)
-        reached = sum([connection.send(own[1]) for connection in authors]) if own[1] is not None else 0
+        reached = sum([connection.send(own[1], kind) for connection in authors]) if own[1] is not None else 0
         for begin in range(0, len(others), _BREATH):
             if begin:
                 gevent.sleep(0)
-            reached += sum([connection.send(frame) for connection in others[begin : begin + _BREATH]])
+            reached += sum([connection.send(frame, kind) for connection in others[begin : begin + _BREATH]])
         telemetry.track_live_sent(kind, reached)
 
     # -- who comes and goes --------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -20,6 +19,7 @@ from church.sockets.heartbeat import Deadlines, Wheel
 from church.sockets.presence import Presence
 from church.sockets.relay import Relay
 from church.sockets.rooms import Rooms
+from church.sockets.shares import Shares
 from church.sockets.standing import Standing
 from church.sockets.talk import Talk
 
@@ -51,7 +51,7 @@ class Hub:
         self._most = settings.live_connections
         self._most_of_member = settings.live_per_member
         self._most_of_address = settings.live_per_address
-        self._by_address: Counter[str] = Counter()
+        self._expected = 0
         self._wheel = Wheel(settings.live_ping)
         self._lingering: set[Connection] = set()
         self._silent = Deadlines(_AUTH_SECONDS, self._on_silent)
@@ -59,6 +59,7 @@ class Hub:
         self._tasks: list[gevent.Greenlet[..., Any]] = []
         self._closing = False
         self.relay = Relay(app, self)
+        self.shares = Shares(app, self.relay.worker)
         self.rooms = Rooms(self)
         self.presence = Presence(self)
         self._talk = Talk(self)
@@ -66,23 +67,36 @@ class Hub:
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
-    def refusal(self, address: str) -> str | None:
-        """Why nobody from ``address`` may connect now, as an outcome; None if they may."""
-        if self._closing or len(self.connections) >= self._most:
+    def expect(self, address: str) -> str | None:
+        """Keep a place for a connection from ``address``; why there is none, as an outcome, and None if there is.
+
+        Whoever was given one calls ``adopt`` or ``give_up``.
+        """
+        if self._closing or len(self.connections) + self._expected >= self._most:
             return "refused_full"
-        if self._by_address[address] >= self._most_of_address:
+        self._expected += 1
+        if not self.shares.take(_address(address), self._most_of_address):
+            self._expected -= 1
             return "refused_address"
         return None
+
+    def give_up(self, address: str) -> None:
+        """Nobody came after all."""
+        self._expected -= 1
+        self.shares.give_back(_address(address))
 
     def adopt(
         self, fd: int, address: str, early: bytes, handshake: telemetry.Handshake, cookie: tuple[str, str] | None
     ) -> None:
-        """Serve the client behind ``fd``, which is the hub's from now on; ``early`` is what it has already sent."""
+        """Serve the client behind ``fd``, which is the hub's from now on; ``early`` is what it has already sent.
+
+        It takes the place that was kept by ``expect``. Raises OSError where the client is gone, and takes none.
+        """
         if not self._closing:
             self._begin()
         connection = Connection(self, fd, address, handshake, cookie)
         self.connections.add(connection)
-        self._by_address[address] += 1
+        self._expected -= 1
         self._wheel.add(connection)
         self._silent.add(connection)
         telemetry.track_live_opened("accepted")
@@ -99,7 +113,8 @@ class Hub:
             return
         _hubs.add(self)
         self.relay.listen_here()
-        self._tasks = [gevent.spawn(task) for task in (self._tick, self.relay.run, self.standing.run, self._gossip)]
+        tasks = (self._tick, self.relay.run, self.standing.run, self.shares.run, self._gossip)
+        self._tasks = [gevent.spawn(_kept_up, task) for task in tasks]
 
     def on_text(self, connection: Connection, text: str) -> None:
         """A client said something: it is answered in a greenlet, one thing after the other."""
@@ -108,11 +123,15 @@ class Hub:
     # -- who -----------------------------------------------------------------------------------------------------------
 
     def admit(self, connection: Connection, signed_in: SignedIn) -> bool:
-        """Know a connection by its member; False where the member has as many as are allowed."""
-        own = self.by_member.setdefault(signed_in.ref, set())
-        if connection not in own and len(own) >= self._most_of_member:
-            return False
-        own.add(connection)
+        """Know a connection by its member; False where the member has as many as are allowed, on all workers."""
+        ref = signed_in.ref
+        if connection not in self.by_member.get(ref, ()):
+            if not self.shares.take(_member(ref), self._most_of_member):
+                return False
+            if not connection.is_open:  # it went while we asked: nobody would take it off the count again
+                self.shares.give_back(_member(ref))
+                return True
+            self.by_member.setdefault(ref, set()).add(connection)
         connection.signed_in = signed_in
         return True
 
@@ -120,14 +139,14 @@ class Hub:
 
     def say(self, connection: Connection, kind: str, frame: bytes) -> None:
         """Send one frame to one client."""
-        telemetry.track_live_sent(kind, int(connection.send(frame)))
+        telemetry.track_live_sent(kind, int(connection.send(frame, kind)))
 
     def tell_all(self, kind: str, frame: bytes, is_for: Callable[[SignedIn], bool]) -> None:
         """Send one frame to whoever is signed in and fits."""
         reached = 0
         for number, connection in enumerate(tuple(self.connections), 1):
             if connection.signed_in is not None and is_for(connection.signed_in):
-                reached += connection.send(frame)
+                reached += connection.send(frame, kind)
             if not number % 100:
                 gevent.sleep(0)
         telemetry.track_live_sent(kind, reached)
@@ -139,9 +158,15 @@ class Hub:
             frame = words.frame("typing", room=room, **{"from": person})
             gevent.spawn(feed.tell, "typing", frame, (str(person["ref"]), None))
 
+    def sent(self, kind: str) -> None:
+        """A frame that had to wait is on its way."""
+        if kind:
+            telemetry.track_live_sent(kind, 1)
+
     def dropped(self, count: int) -> None:
         """So many frames never reach a client that reads too slowly."""
-        telemetry.track_live_dropped(count)
+        if count:
+            telemetry.track_live_dropped(count)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -149,10 +174,9 @@ class Hub:
         """Nothing more is said to a connection, nor heard of it; its socket may live for another second."""
         self.connections.discard(connection)
         self._wheel.remove(connection)
-        self._by_address[connection.address] -= 1
-        if self._by_address[connection.address] <= 0:
-            del self._by_address[connection.address]
-        if (own := self.by_member.get(connection.ref)) is not None:
+        self.shares.give_back(_address(connection.address))
+        if connection in (own := self.by_member.get(connection.ref, set())):
+            self.shares.give_back(_member(connection.ref))
             own.discard(connection)
             if not own:
                 del self.by_member[connection.ref]
@@ -193,6 +217,7 @@ class Hub:
         gevent.killall(self._tasks)
         self._tasks = []
         self.presence.farewell()
+        self.shares.farewell()
         for connection in tuple(self._lingering):
             connection.drop("late")
 
@@ -230,6 +255,24 @@ class Hub:
         else:
             return True
         return False
+
+
+def _address(address: str) -> str:
+    return f"address:{address}"
+
+
+def _member(ref: str) -> str:
+    return f"member:{ref}"
+
+
+def _kept_up(task: Callable[[], None]) -> None:
+    """Do what never ends; should it break, that is written down, and it begins anew."""
+    while True:
+        try:
+            return task()
+        except Exception:
+            log.exception("live work failed", extra={"event": "live.failed", "work": task.__qualname__})
+        gevent.sleep(1)
 
 
 def init_app(app: Flask) -> None:

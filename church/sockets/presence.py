@@ -1,10 +1,16 @@
-"""Who is in a room, on any worker: each tells the others whom it has, and what is not renewed is forgotten."""
+"""Who is in a room, on any worker: each tells the others whom it has, and what is not renewed is forgotten.
+
+Of a crowd, a worker names those who come first by their names, and says how many more there are; who is in it on two
+workers may be counted twice.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 
@@ -17,11 +23,29 @@ if TYPE_CHECKING:
 
 _RENEWED = 10.0  # seconds after which a worker says all of it again
 _FORGOTTEN = 30.0  # after which one that says nothing is gone, however it ended
-_SHOWN = 100  # names in a frame; the count is of all
+_SHOWN = 100  # names in a frame, and of a room in what workers say; the count is of all
+_CHURN = 2000  # people a second that are put together anew, at most
 _PAUSE = 1.0  # seconds between frames of one room, and a second more for each hundred who are there
 
-People = dict[str, dict[str, Any]]
-"""Persons, as frames have them, by their refs."""
+
+class People(NamedTuple):
+    """Some of those who are there, as frames have them, by their refs; and how many more there are."""
+
+    named: dict[str, dict[str, Any]]
+    more: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.named) + self.more
+
+    @property
+    def mark(self) -> tuple[frozenset[str], int]:
+        """What is another when somebody else is there."""
+        return frozenset(self.named), self.more
+
+
+_NOBODY = People({})
 
 
 class Presence:
@@ -30,11 +54,11 @@ class Presence:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._others: dict[str, tuple[float, dict[str, People]]] = {}
-        self._said: dict[str, frozenset[str]] = {}
+        self._said: dict[str, tuple[frozenset[str], int]] = {}
         self._said_at = 0.0
         self._own: dict[str, tuple[Feed, int, float, People]] = {}
         self._crowds: dict[str, tuple[float, bytes]] = {}
-        self._shown: dict[str, frozenset[str]] = {}
+        self._shown: dict[str, tuple[frozenset[str], int]] = {}
         self._shown_at: dict[str, float] = {}
 
     def renew(self) -> None:
@@ -50,7 +74,11 @@ class Presence:
         """Another worker says whom it has. Raises what unreadable JSON does."""
         facts = json.loads(line)
         if facts["worker"] != self._hub.relay.worker:
-            rooms = {room: {one["ref"]: one for one in people} for room, people in facts["rooms"].items()}
+            more = facts.get("more", {})
+            rooms = {
+                room: People({one["ref"]: one for one in people}, int(more.get(room, 0)))
+                for room, people in facts["rooms"].items()
+            }
             self._others[facts["worker"]] = (time.monotonic(), rooms)
 
     def turn(self) -> None:
@@ -83,43 +111,56 @@ class Presence:
             self._hub.relay.publish(relay.PRESENCE, {"rooms": {}})
 
     def _here(self, room: str) -> People:
-        """Whom this worker has in a room; put together anew when somebody has come or gone, or is called otherwise."""
+        """Whom this worker has in a room; put together anew when somebody has come or gone, or is called otherwise.
+
+        Of a crowd not at once: in ten thousand somebody always comes.
+        """
         feed = self._hub.rooms.feeds.get(room)
         if feed is None:
-            return {}
-        known, comings, made_at, people = self._own.get(room, (None, 0, 0.0, {}))
-        if known is not feed or comings != feed.comings or time.monotonic() - made_at >= _RENEWED:
+            return _NOBODY
+        known, comings, made_at, people = self._own.get(room, (None, 0, 0.0, _NOBODY))
+        age = time.monotonic() - made_at
+        is_due = comings != feed.comings and age >= people.more / _CHURN
+        if known is not feed or is_due or age >= _RENEWED:
             here = {one.ref: one.signed_in for one in feed.members if one.signed_in is not None}
-            people = {ref: words.person(ref, one.name, is_admin=one.is_admin) for ref, one in here.items()}
+            everybody = (words.person(ref, one.name, is_admin=one.is_admin) for ref, one in here.items())
+            people = People({one["ref"]: one for one in _first(everybody)}, max(0, len(here) - _SHOWN))
             self._own[room] = (feed, feed.comings, time.monotonic(), people)
         return people
 
     def _with_others(self, room: str, own: People) -> People:
-        found: People = {}
+        found: dict[str, dict[str, Any]] = {}
+        more = own.more
         for _, rooms in self._others.values():
-            found.update(rooms.get(room, {}))
-        return found | own
+            theirs = rooms.get(room, _NOBODY)
+            found.update(theirs.named)
+            more += theirs.more
+        return People(found | own.named, more)
 
     def _tell_workers(self, own: dict[str, People]) -> None:
-        said = {room: frozenset(people) for room, people in own.items()}
+        said = {room: people.mark for room, people in own.items()}
         if said == self._said and time.monotonic() - self._said_at < _RENEWED:
             return
         self._said, self._said_at = said, time.monotonic()
-        rooms = {room: list(people.values()) for room, people in own.items()}
-        if not self._hub.relay.publish(relay.PRESENCE, {"rooms": rooms}):
+        facts: dict[str, Any] = {"rooms": {room: list(people.named.values()) for room, people in own.items()}}
+        if more := {room: people.more for room, people in own.items() if people.more}:
+            facts["more"] = more
+        if not self._hub.relay.publish(relay.PRESENCE, facts):
             self.renew()
 
     def _tell_clients(self, room: str, people: People, now: float) -> None:
         """A full room is told less often, so that a thousand who come at once do not cost a million names."""
-        refs = frozenset(people)
-        due = self._shown_at.get(room, 0.0) + _PAUSE + len(refs) / 100
+        due = self._shown_at.get(room, 0.0) + _PAUSE + people.total / 100
         feed = self._hub.rooms.feeds.get(room)
-        if refs == self._shown.get(room) or now < due or feed is None:
+        if people.mark == self._shown.get(room) or now < due or feed is None:
             return
-        self._shown[room], self._shown_at[room] = refs, now
+        self._shown[room], self._shown_at[room] = people.mark, now
         gevent.spawn(feed.tell, "presence", _frame(room, people))
 
 
+def _first(people: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return nsmallest(_SHOWN, people, key=lambda one: (str(one["name"]).casefold(), one["ref"]))
+
+
 def _frame(room: str, people: People) -> bytes:
-    shown = sorted(people.values(), key=lambda one: str(one["name"]).casefold())[:_SHOWN]
-    return words.presence(room, shown, len(people))
+    return words.presence(room, _first(people.named.values()), people.total)

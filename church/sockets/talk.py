@@ -144,7 +144,9 @@ class Talk:
         self._join(connection, said.room, after)
 
     def _join(self, connection: Connection, name: str, after: int | None) -> None:
-        room = chat.may_enter(self._member(connection), name)
+        member = self._member(connection)
+        chat.keep_entry_pace(member)
+        room = chat.may_enter(member, name)
         self._hub.rooms.join(connection, room, after)
         if connection.is_open:
             self._hub.presence.show(connection, room.name)
@@ -155,12 +157,9 @@ class Talk:
     def _chat(self, connection: Connection, said: Said) -> None:
         room, text, client_id = said.room, said.text("message"), said.text("client_id")
         member = self._member(connection)
-        if telemetry.track_live_text(text) and settings().threats == "block":
-            telemetry.track_security_event("request_blocked", "high")
-            raise WordsError("this is not taken")
         feed = self._hub.rooms.feeds.get(room)
         told = feed.last if feed is not None else 0
-        view = chat.post(member, room, text, client_id)
+        view = chat.post(member, room, text, client_id, _inspect)
         if view.changed <= told or feed is None or connection not in feed.members:
             # It was said before, or to a room that its author is not in: no feed tells them.
             self._hub.say(connection, "chat", words.chat(view, view.client_id))
@@ -182,6 +181,13 @@ class Talk:
         if said.room not in connection.rooms:
             raise WordsError("enter the room first")
         return said.room
+
+
+def _inspect(text: str) -> None:
+    """Look for an attack in what will be said. Raises WordsError for one, where the site blocks them."""
+    if telemetry.track_live_text(text) and settings().threats == "block":
+        telemetry.track_security_event("request_blocked", "high")
+        raise WordsError("this is not taken")
 
 
 class SignedOutError(ChurchError):

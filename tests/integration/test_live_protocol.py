@@ -34,6 +34,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         CHURCH_LIVE_PER_MEMBER="2",
         CHURCH_LIVE_PER_ADDRESS="40",
         CHURCH_LIMIT_LIVE="1000000/minute",
+        CHURCH_LIMIT_HISTORY="200/minute",
     )
     try:
         yield one.start()
@@ -207,6 +208,18 @@ def test_ban_ends_the_connection_at_once(app: Flask, ada: User, line: Line) -> N
     with app.app_context():
         chat.ban(ada.ref, "public", None, "spam", Actor())
     assert line.ended() == 4403
+
+
+def test_member_enters_rooms_so_often_and_no_more(live: Site, line: Line) -> None:
+    before = live.value("rate_limit_hits_total", limit="history")
+    for _ in range(200):
+        line.enter("public", after=0)
+    for kind in ("history", "subscribe_room"):
+        line.say(kind, room="public", after=0)
+        error = line.hear("error")
+        assert (error["code"], error["room"]) == ("rate_limited", "public")
+        assert 1 <= error["retry_after"] <= 60
+    assert live.value("rate_limit_hits_total", limit="history") == before + 2
 
 
 def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: Flask, line: Line) -> None:

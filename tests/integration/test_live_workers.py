@@ -24,6 +24,7 @@ Hosts = tuple[Site, Site, Flask]
 OPEN = {
     "CHURCH_LIMIT_CHAT": "1000000/minute",
     "CHURCH_LIMIT_LIVE": "1000000/minute",
+    "CHURCH_LIMIT_HISTORY": "1000000/minute",
     "CHURCH_LIVE_PER_MEMBER": "100",
     "CHURCH_LIVE_PER_ADDRESS": "1000",
 }
@@ -61,6 +62,7 @@ def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iter
         "CHURCH_SITE_URL": "http://church.example",
         "WEB_CONCURRENCY": "1",
         **OPEN,
+        "CHURCH_LIVE_PER_MEMBER": "2",
     }
     sites = [Site(folder, **shared) for folder in (tmp_path / "one", tmp_path / "two") if folder.mkdir() is None]
     try:
@@ -102,6 +104,21 @@ def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts,
             first.say("chat", room="public", message="with it again", client_id="m4")
             assert back.hear("chat")["message"] == "with it again"
             assert [frame["id"] for frame in back.chats()] == [41, 42, 43, 44]
+
+
+def test_member_has_so_many_connections_on_all_hosts_and_no_more(hosts: Hosts) -> None:
+    one, two, app = hosts
+    (ada,) = known(one, app)
+
+    def let_in(site: Site) -> bool:
+        with Line(site.port) as another:
+            another.say("auth", token=ada)
+            return next(f["type"] for f in another.frames() if f["type"].startswith("auth")) == "auth_success"
+
+    with entered(one, ada), entered(two, ada) as second:
+        assert [let_in(site) for site in (one, two)] == [False, False]
+        second.socket.close()
+        wait_until(lambda: let_in(one), "the place is free")
 
 
 def test_sign_in_that_ends_on_one_host_ends_its_connection_on_the_other(hosts: Hosts) -> None:

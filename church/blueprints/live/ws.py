@@ -10,7 +10,7 @@ import binascii
 import os
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from church import limits, sockets, telemetry
 from church.access import EVERYONE, allow
@@ -62,8 +62,9 @@ def _refusal() -> Response | None:
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("A connection has to be made from this site.")
-    outcome = sockets.hub_of().refusal(limits.client())
+    outcome = sockets.hub_of().expect(limits.client())
     if outcome is None:
+        g.live_expected = True
         known_viewer()  # whom the cookie shows; where nobody can tell now, the client tries again
         request.environ.pop(_EXTENSIONS, None)  # none is spoken
         return None
@@ -71,6 +72,13 @@ def _refusal() -> Response | None:
     if outcome == "refused_full":
         raise UnavailableError("There is no room for another connection.")
     return error_response(429, retry_after=10)
+
+
+@bp.teardown_request
+def _give_up(_error: BaseException | None) -> None:
+    """Keep no place for a handshake that came to nothing."""
+    if g.pop("live_expected", False):
+        sockets.hub_of().give_up(limits.client())
 
 
 @bp.errorhandler(ConnectionError)
@@ -115,6 +123,7 @@ def ws(server: Any) -> None:
     cookie = (found.session_ref, found.ref) if found is not None and found.token else None
     telemetry.quiet_route()
     sockets.hub_of().adopt(fd, limits.client(), _early(), telemetry.handshake(), cookie)
+    g.pop("live_expected")
 
 
 def _early() -> bytes:

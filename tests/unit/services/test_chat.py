@@ -76,6 +76,21 @@ def test_client_id_of_a_message_that_is_there_is_that_message(ada: SignedIn, at_
             chat.post(ada, ROOM, "one", bad)
 
 
+def test_text_is_inspected_once_it_is_within_the_limit_and_before_it_is_kept(at_work: Flask, ada: SignedIn) -> None:
+    at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
+
+    def refuse(text: str) -> None:
+        seen.append(text)
+        raise PermissionError
+
+    seen: list[str] = []
+    for expected in (PermissionError, PermissionError, chat.RateLimitedError):
+        with pytest.raises(expected):
+            chat.post(ada, ROOM, " an attack ", None, refuse)
+    assert seen == ["an attack"] * 2
+    assert chat.heads()[ROOM] == 0
+
+
 def test_edit_is_a_change_of_the_room_by_the_author_alone(ada: SignedIn, at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     first = chat.post(ada, ROOM, "frist", None)

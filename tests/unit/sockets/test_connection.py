@@ -22,11 +22,15 @@ class StubHub:
     def __init__(self) -> None:
         self.ends: list[tuple[int, str]] = []
         self.texts: list[str] = []
+        self.late: list[str] = []
         self.lost = 0
         self.closed = 0
 
     def on_text(self, _connection: Connection, text: str) -> None:
         self.texts.append(text)
+
+    def sent(self, kind: str) -> None:
+        self.late.append(kind)
 
     def dropped(self, count: int) -> None:
         self.lost += count
@@ -63,14 +67,15 @@ def test_early_bytes_are_the_first_that_are_read(pair: Pair) -> None:
 
 
 def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None:
-    connection, theirs, _ = pair
+    connection, theirs, hub = pair
     sent = bytearray()
     while not connection.is_behind:
         frame = len(sent).to_bytes(8) * 4096
-        assert connection.send(frame)
+        assert connection.send(frame, "chat") is not connection.is_behind
         sent += frame
-    assert connection.send(b"last")
+    assert not connection.send(b"last", "typing")
     sent += b"last"
+    assert hub.late == []
     got = bytearray()
 
     def read() -> bool:
@@ -81,14 +86,18 @@ def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None
     let_run(read, "all that was sent")
     assert got == sent
     let_run(lambda: not connection.is_behind, "nothing waits")
+    assert (hub.late, hub.lost) == (["chat", "typing"], 0)
 
 
-def test_client_that_does_not_read_is_dropped_with_1008_and_what_it_misses_is_counted(pair: Pair) -> None:
+def test_client_that_does_not_read_is_dropped_with_1008_and_each_message_is_sent_or_lost(pair: Pair) -> None:
     connection, theirs, hub = pair
-    while connection.send(b"x" * 32_768):
-        pass
+    tried = at_once = 0
+    while connection.is_open:
+        at_once += connection.send(b"x" * 32_768, "chat")
+        tried += 1
+    connection.send(b"x" * 32_768, "chat")  # to nobody: neither
     assert hub.ends == [(1008, "too_slow")]
-    assert hub.lost == StubHub.queue + 2
+    assert hub.lost == StubHub.queue + 1
     got = bytearray()
 
     def read() -> bool:
@@ -97,7 +106,19 @@ def test_client_that_does_not_read_is_dropped_with_1008_and_what_it_misses_is_co
         return got.endswith(b"too slow")
 
     let_run(read, "its last words, after the frame that had begun")
-    assert len(got[: got.rindex(b"\x88")]) % 32_768 == 0
+    assert len(got[: got.rindex(b"\x88")]) == 32_768 * (at_once + 1)
+    let_run(lambda: hub.late == ["chat", ""], "the frame that had begun is counted")
+    assert at_once + 1 + hub.lost == tried
+
+
+def test_messages_that_wait_for_a_client_that_goes_are_lost(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    while connection.send(b"x" * 32_768, "chat"):
+        pass
+    connection.send(b"a ping")
+    theirs.close()
+    let_run(lambda: hub.ends, "the end")
+    assert hub.lost == 1
 
 
 def test_pings_are_answered_and_the_end_is_said_back(pair: Pair) -> None:

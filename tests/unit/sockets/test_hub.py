@@ -45,6 +45,7 @@ def connect(one: Hub, app: Flask) -> Iterator[Connect]:
         ours, client = socket.socketpair()
         client.settimeout(5)
         theirs.append(client)
+        assert one.expect(address) is None
         with app.app_context():
             one.adopt(ours.detach(), address, b"", Handshake("r1", address, None), None)
         return client
@@ -59,16 +60,17 @@ def active() -> Any:
 
 
 def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
-    assert [one.refusal("192.0.2.1")] == [None]
     first = connect()
     connect()
-    assert one.refusal("192.0.2.1") == "refused_address"
-    assert one.refusal("192.0.2.2") is None
+    assert one.expect("192.0.2.1") == "refused_address"
+    assert one.expect("192.0.2.2") is None  # counted before it is there, and so is nobody else let in meanwhile
+    assert one.expect("192.0.2.3") == "refused_full"
+    one.give_up("192.0.2.2")
     connect("192.0.2.2")
-    assert one.refusal("192.0.2.3") == "refused_full"
+    assert one.expect("192.0.2.3") == "refused_full"
     assert active() == 3
     first.close()
-    let_run(lambda: one.refusal("192.0.2.1") is None, "there is room again")
+    let_run(lambda: one.expect("192.0.2.1") is None, "there is room again")
     assert active() == 2
 
 
@@ -81,7 +83,7 @@ def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(one: 
     assert one.by_member == {"ada": {connection}}
     known.close()
     let_run(lambda: not one.by_member, "nobody is left")
-    assert not one._by_address
+    assert not one.shares._own
 
 
 def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
@@ -111,12 +113,17 @@ def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_a
     ending.get(timeout=5)
     assert hangs.recv(1000) == b""
     assert active() == 0
-    assert one.refusal("192.0.2.9") == "refused_full"
+    assert one.expect("192.0.2.9") == "refused_full"
 
 
-def test_client_that_shook_hands_while_the_worker_ended_is_told_so(one: Hub, connect: Connect) -> None:
+def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.expect("192.0.2.1") is None
     one.close()
-    late = connect()
+    with monkeypatch.context() as patch:  # who was let in before
+        patch.setattr(one, "expect", lambda _address: None)
+        late = connect()
     assert b"\x03\xe9" in late.recv(1000)
     assert late.recv(1000) == b""
     assert (active(), one._tasks) == (0, [])

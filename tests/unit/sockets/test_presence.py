@@ -101,6 +101,20 @@ def test_crowd_is_told_seldom_and_by_a_hundred_names(clock: Clock) -> None:
     assert clients[0].sent[1]["count"] == 299
 
 
+def test_of_a_crowd_workers_say_a_hundred_names_and_how_many_more_there_are(clock: Clock) -> None:
+    world = World(*(StubClient(person(f"m{number:04}")) for number in range(1000)))
+    world.presence.turn()
+    (facts,) = world.published
+    assert [one["ref"] for one in facts["rooms"]["public"]] == [f"m{number:04}" for number in range(100)]
+    assert facts["more"] == {"public": 900}
+    ada = StubClient(person("ada"))
+    there = World(ada)
+    there.presence.hear(json.dumps({"worker": "other", **facts}))
+    there.presence.turn()
+    let_run(lambda: ada.sent, "who is here")
+    assert (ada.sent[0]["count"], len(ada.sent[0]["members"]), names(ada)[:2]) == (1001, 100, ["Ada", "M0000"])
+
+
 def test_who_comes_into_a_crowd_is_shown_it_as_it_was_a_moment_ago(clock: Clock) -> None:
     clients = [StubClient(person(f"m{number:03}")) for number in range(101)]
     world = World(*clients)
