@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from church import jobs
 from church.extensions import db
 from church.jobs_queue import database_now
-from church.models import Customer, Grant, Invoice, LedgerEntry, Subscription, User
+from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
 from church.services import billing_projection
 from church.services.account_parts import exports, on_delete
@@ -117,6 +117,7 @@ def export(session: Session, user: User) -> dict[str, Any]:
             ("stripe_id", "plan", "status", "currency", "amount", "started_at", "ended_at"),
         ),
         "invoices": (Invoice, ("stripe_id", "number", "status", "currency", "total", "created_at", "paid_at")),
+        "checkouts": (Checkout, ("state", "created_at", "finished_at")),
         "payments": (LedgerEntry, ("kind", "currency", "amount", "occurred_at")),
         "grants": (Grant, ("reason", "created_at", "until", "revoked_at")),
         "customers": (Customer, ("stripe_id", "card_brand", "card_last4", "card_expires", "created_at")),

@@ -23,7 +23,7 @@ from church.models import User, VideoUpload
 from church.models.base import utc_now
 from church.offhub import off_hub
 from church.services import video_adding, video_files
-from church.services.account_parts import on_delete
+from church.services.account_parts import exports, on_delete
 from church.services.audit import Actor
 from church.services.video_admin import admin_view, checked
 from church.services.video_errors import NoRoomError, OffsetError, UnknownUploadError
@@ -150,6 +150,22 @@ def _unlink(file: Path) -> None:
 
 def _view(row: VideoUpload) -> UploadView:
     return UploadView(row.ref, row.name, row.title, row.access_level, row.size, row.received, row.expires_at)
+
+
+@exports("uploads")
+def _export(session: Session, user: User) -> list[dict[str, Any]]:
+    """Those that are not complete; what was made of the others is the site's."""
+    rows = session.scalars(select(VideoUpload).where(VideoUpload.user_id == user.id).order_by(VideoUpload.id))
+    return [
+        {
+            "file": row.name,
+            "title": row.title,
+            "size": row.size,
+            "received": row.received,
+            "created_at": row.created_at.isoformat(),
+        }
+        for row in rows
+    ]
 
 
 @on_delete

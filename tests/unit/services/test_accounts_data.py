@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import User
-from church.models.base import utc_now
+from church.models.base import Base, utc_now
 from church.services import account_parts, accounts, audit
 from church.services.audit import Actor
 from tests.accounts_fixture import DEVICE, EMAIL, PASSWORD, audited, change_user, member, register, signed_in, the_user
@@ -75,6 +75,38 @@ def test_export_holds_no_secret_and_nothing_of_others() -> None:
     assert [secret for secret in secrets if secret in text] == []
     assert "member.promoted" in text
     assert "change_email" not in {mail["template"] for mail in json.loads(text)["mails"]}
+
+
+# Where each table that knows an account by ``user_id`` is in the export; an empty path says that it is not, and why.
+PARTS = {
+    "sign_ins": "devices",
+    "mails": "mails",
+    "links": "",  # what they open is the owner's mailbox's, and a new address would tell whether it has an account
+    "customers": "membership.customers",
+    "subscriptions": "membership.subscriptions",
+    "invoices": "membership.invoices",
+    "checkouts": "membership.checkouts",
+    "ledger_entries": "membership.payments",
+    "grants": "membership.grants",
+    "watch_positions": "watching.videos",
+    "watch_settings": "watching.remembered",
+    "video_uploads": "uploads",
+    "chat_messages": "live.messages",
+    "chat_reports": "live.reports",
+    "chat_sanctions": "live.sanctions",
+}
+
+
+def test_export_knows_every_table_that_keeps_something_of_a_member() -> None:
+    tables = {table.name for table in Base.metadata.tables.values() if "user_id" in table.columns}
+    assert tables == set(PARTS)
+    member()
+    found = accounts.export(signed_in(), DEVICE)
+    for path in filter(None, PARTS.values()):
+        part = found
+        for name in path.split("."):
+            assert name in part, path
+            part = part[name]
 
 
 def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
