@@ -48,7 +48,7 @@ def render(source: Path, found: Probed, target: Target, output: Path, tell: Tell
     command = [
         *_FIRST, *read_from(source),
         "-map", f"0:{found.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-t", str(LONGEST), "-fpsmax", "60", "-vf", f"scale={target.width}:{target.height},setsar=1",
+        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _picture(found, target),
         *_h264(min(target.width, target.height)),
         "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
         "-movflags", "+faststart", "-f", "mp4", "-progress", "pipe:1", "-nostats", str(output),
@@ -77,6 +77,26 @@ def thumbs(rendition: Path, target: Target, duration_ms: int, folder: Path) -> N
     command = [*_FIRST, "-skip_frame", "nokey", *read_from(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
     run([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _PICTURE_SECONDS)
     (folder / THUMBS).write_text(_cues(count, step, duration_ms, width, height), encoding="utf-8")
+
+
+def _picture(found: Probed, target: Target) -> str:
+    """The filters of a rendition: to its size, and from high dynamic range to what every screen shows.
+
+    Unchanged, the latter would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, and zimg's own example.
+    """
+    filters = [f"scale={target.width}:{target.height}", "setsar=1"]
+    if found.hdr is not None and _maps_tones():
+        filters += [
+            f"zscale=tin={found.hdr}:min=bt2020nc:pin=bt2020:t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709",
+            "tonemap=hable:desat=0", "zscale=t=bt709:m=bt709:r=tv", "format=yuv420p",
+        ]  # fmt: skip
+    return ",".join(filters)
+
+
+def _maps_tones() -> bool:
+    """Whether this ffmpeg was built with what it takes; Debian's is."""
+    known = run(["ffmpeg", "-hide_banner", "-filters"], _PICTURE_SECONDS)
+    return " zscale " in known and " tonemap " in known
 
 
 def _h264(short: int) -> list[str]:

@@ -25,7 +25,8 @@ from church.services.video_admin import IMPORT
 from church.services.video_encode import Target
 from church.services.video_errors import ImportFailedError, NoRoomError, NotVideoError
 from church.services.video_import_rows import Made, MadeFile, UnwantedError
-from church.services.video_tools import tools_missing
+from church.services.video_probe import Probed
+from church.services.video_tools import CutShortError, tools_missing
 
 Progress = Callable[[int], None]
 
@@ -35,6 +36,8 @@ log = logging.getLogger("church.videos")
 _NOTE = 1.0
 # Of the whole way in percent: what the renditions take, before the pictures.
 _RENDERED = 96
+# Of the length that a source promises: tracks need not end together, and much less is a file that was cut.
+_WHOLE = 0.9
 
 
 @jobs.handler(IMPORT, heavy=True)
@@ -57,7 +60,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
             made = _make(site, ref, work, _teller(site, ref, progress))
             _finish(site, ref, made)
     except UnwantedError:
-        log.info("import given up: the video is gone", extra={"event": "video.import_given_up"})
+        log.info("import given up: it is gone, or another attempt's", extra={"event": "video.import_given_up"})
     except (ImportFailedError, NotVideoError, NoRoomError) as error:
         _failed(ref, str(error))
     except OSError as error:
@@ -73,12 +76,19 @@ def _failed(ref: str, reason: str) -> None:
 
 @contextmanager
 def _workshop(site: Settings, ref: str) -> Iterator[Path]:
-    """A folder for this attempt; what earlier ones left is thrown away first."""
+    """A folder for this attempt; what earlier ones left is thrown away first.
+
+    Raises UnwantedError where that happened to this one: it was thought dead, and what failed for it is no news.
+    """
     drop_work(site, ref)
     work = video_files.incoming(site) / f"{ref}.{secrets.token_hex(4)}{video_files.WORK}"
     work.mkdir()
     try:
         yield work
+    except (ImportFailedError, NotVideoError, OSError):
+        if work.exists():
+            raise
+        raise UnwantedError from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -104,7 +114,7 @@ def _make(site: Settings, ref: str, work: Path, tell: Progress) -> Made:
         start = number * share
         video_encode.render(source, found, target, output, lambda part, start=start: tell(int(start + part * share)))  # type: ignore[misc]
     first = work / f"{targets[0].quality}.mp4"
-    length = video_probe.probe(first).duration_ms or 0
+    length = _whole(found, video_probe.probe(first).duration_ms or 0)
     _pictures(work, targets[-1], length)
     tell(99)
     return Made(
@@ -115,6 +125,14 @@ def _make(site: Settings, ref: str, work: Path, tell: Progress) -> Made:
         files=tuple(_named(work, target, length) for target in targets),
         pictures=(video_files.POSTER, video_files.SPRITE, video_files.THUMBS),
     )
+
+
+def _whole(found: Probed, made_ms: int) -> int:
+    """``made_ms``, if that is about what the source promised. Raises CutShortError."""
+    promised = found.duration_ms if found.indexed and found.duration_ms is not None else 0
+    if made_ms < promised * _WHOLE:
+        raise CutShortError(f"of its {promised / 1000:.0f} seconds only {made_ms / 1000:.0f} are there")
+    return made_ms
 
 
 def _pictures(work: Path, target: Target, length: int) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from church.services.video_errors import NotVideoError
-from church.services.video_tools import ToolError, read_from, run
+from church.services.video_tools import CutShortError, ToolError, read_from, run
 
 LONGEST = 12 * 3600
 _SIDE = range(16, 8193)
 _MOST_PIXELS = 40_000_000
 _SECONDS = 60.0
 _ENTRIES = (
-    "format=duration:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio"
+    "format=duration,format_name:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,color_transfer"
     ":stream_disposition=attached_pic:stream_side_data=rotation"
 )
+# Their durations are read from an index; those of the rest are guessed from the bit rate, and may be wrong.
+_INDEXED = ("mov,", "matroska,")
+_HDR = frozenset({"smpte2084", "arib-std-b67"})  # ITU-R BT.2100: PQ and HLG
 _NO_VIDEO = "This is no video that can be read: take MP4, MOV, MKV, WebM, AVI or MPEG."
 
 
@@ -31,6 +34,10 @@ class Probed:
     height: int
     duration_ms: int | None
     """None where the file does not say, such as one that a browser recorded."""
+    hdr: str | None = None
+    """How its light is coded (ffmpeg's name), where that is for screens of high dynamic range alone."""
+    indexed: bool = False
+    """Whether ``duration_ms`` is what the file holds when it is whole."""
 
 
 def probe(file: Path) -> Probed:
@@ -38,13 +45,17 @@ def probe(file: Path) -> Probed:
     command = ["ffprobe", "-v", "error", "-show_entries", _ENTRIES, "-of", "json", *read_from(file)]
     try:
         found = json.loads(run(command, _SECONDS))
+    except CutShortError as error:
+        raise NotVideoError(str(error)) from None
     except (ToolError, ValueError):
         raise NotVideoError(_NO_VIDEO) from None
     pictures = [stream for stream in found.get("streams", ()) if _is_picture(stream)]
     if not pictures:
         raise NotVideoError("There is no picture in this file, or only a cover.")
-    duration_ms = _milliseconds(found.get("format", {}).get("duration"))
-    return checked(_upright(pictures[0], duration_ms))
+    whole = found.get("format", {})
+    indexed = str(whole.get("format_name", "")).startswith(_INDEXED)
+    upright = _upright(pictures[0], _milliseconds(whole.get("duration")))
+    return checked(replace(upright, indexed=indexed))
 
 
 def checked(found: Probed) -> Probed:
@@ -71,7 +82,8 @@ def _upright(stream: dict[str, Any], duration_ms: int | None) -> Probed:
     turned = [side["rotation"] for side in stream.get("side_data_list", ()) if "rotation" in side]
     if turned and round(float(turned[0])) % 180 == 90:
         width, height = height, width
-    return Probed(int(stream["index"]), width, height, duration_ms)
+    light = str(stream.get("color_transfer"))
+    return Probed(int(stream["index"]), width, height, duration_ms, hdr=light if light in _HDR else None)
 
 
 def _milliseconds(seconds: object) -> int | None:

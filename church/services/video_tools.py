@@ -30,6 +30,9 @@ _LONGEST_COMPLAINT = 300
 # Seconds without a word; the second pass of faststart says nothing, and copies the file.
 _LONGEST_SILENCE = 600.0
 
+# By what they know a file that ends too soon: an MP4 without its index, which mostly stands at the end, or any other.
+_CUT = ("moov atom not found", "partial file", "File ended prematurely")
+
 _PATH = re.compile(r"file:/[^\s:]+")
 
 Heed = Callable[[str], None]
@@ -37,6 +40,13 @@ Heed = Callable[[str], None]
 
 class ToolError(ImportFailedError):
     """ffmpeg or ffprobe gave up on a file, or took too long; the message says why."""
+
+
+class CutShortError(ToolError):
+    """The file ends before what it promises."""
+
+    def __init__(self, detail: str = "a part of it is missing") -> None:
+        super().__init__(f"The file was cut short: {detail}. It was not copied whole, or its recording broke off.")
 
 
 def tools_missing() -> tuple[str, ...]:
@@ -66,7 +76,7 @@ def run(command: Sequence[str], seconds: float, heed: Heed | None = None) -> str
         finally:
             _end(process)
         if code != 0:
-            raise ToolError(f"{command[0]}: {_last_words(complaints) or explain(code)}")
+            raise _reason(command[0], complaints, code)
     return "\n".join(lines)
 
 
@@ -119,9 +129,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _last_words(complaints: IO[bytes]) -> str:
-    """The last line that it complained with, without where the file is."""
+def _reason(name: str, complaints: IO[bytes], code: int) -> ToolError:
+    """Why it gave up: the last line that it complained with, without where the file is."""
     size = complaints.seek(0, os.SEEK_END)
     complaints.seek(max(0, size - 4096))
-    lines = complaints.read().decode("utf-8", "replace").strip().splitlines()
-    return _PATH.sub("the file", lines[-1])[:_LONGEST_COMPLAINT] if lines else ""
+    said = complaints.read().decode("utf-8", "replace").strip()
+    if any(sign in said for sign in _CUT):
+        return CutShortError()
+    last = _PATH.sub("the file", said.splitlines()[-1])[:_LONGEST_COMPLAINT] if said else explain(code)
+    return ToolError(f"{name}: {last}")

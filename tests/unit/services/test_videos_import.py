@@ -217,6 +217,37 @@ def test_two_attempts_that_finish_leave_the_files_of_the_first(clip: Path, monke
     assert found.renditions[0].etag == video_files.digest(found.renditions[0].path)
 
 
+def test_attempt_that_another_has_replaced_does_not_fail_its_video(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    render = video_encode.render
+
+    def replaced(source: Path, found: Probed, target: Target, output: Path, tell: video_encode.Tell) -> None:
+        shutil.rmtree(output.parent)
+        render(source, found, target, output, tell)
+
+    monkeypatch.setattr(video_encode, "render", replaced)
+    videos.import_video(ref)
+    assert videos.admin_view(ref).state == "working"
+
+
+@pytest.mark.parametrize("flags", ["+faststart", "0"])
+def test_film_that_was_cut_short_is_not_shown_and_its_reason_says_so(tmp_path: Path, flags: str) -> None:
+    film = make_clip(tmp_path / "film.mp4", "-movflags", flags)
+    os.truncate(film, film.stat().st_size // 2)
+    found = brought(film)
+    assert (found.state, found.reason is not None and "cut short" in found.reason) == ("failed", True)
+    assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
+
+
+def test_film_of_high_dynamic_range_is_made_for_every_screen(tmp_path: Path) -> None:
+    light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
+    film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)
+    assert video_probe.probe(film).hdr == "smpte2084"
+    [rendition] = brought(film).renditions
+    picture = streams(rendition.path)[0]
+    assert (picture["pix_fmt"], picture["color_transfer"], picture["color_space"]) == ("yuv420p", "bt709", "bt709")
+
+
 def test_video_deleted_during_its_import_leaves_no_file(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(plain, DRAFT, CLI)
     sync = video_files.sync_folder
