@@ -17,10 +17,9 @@ function secondsOf(stamp) {
 
 /** The pictures of a WebVTT file whose cues name a part of a sheet: `thumbs.jpg#xywh=160,0,160,90`. */
 function parse(text) {
-  const cue = /([\d:.]+) --> ([\d:.]+)[^\n]*\n([^\n]*)#xywh=(\d+),(\d+),(\d+),(\d+)/g;
-  return [...text.replaceAll("\r", "").matchAll(cue)].map(([, from, to, sheet, x, y, w, h]) => ({
+  const cue = /([\d:.]+) --> [^\n]*\n([^\n]*)#xywh=(\d+),(\d+),(\d+),(\d+)/g;
+  return [...text.replaceAll("\r", "").matchAll(cue)].map(([, from, sheet, x, y, w, h]) => ({
     from: secondsOf(from),
-    to: secondsOf(to),
     sheet,
     x: Number(x),
     y: Number(y),
@@ -83,7 +82,7 @@ class Seek {
     const at = (seconds / this.length) * box.clientWidth;
     this.preview.style.left = `${Math.min(Math.max(at, half), box.clientWidth - half)}px`;
     this.pictures ??= this.load();
-    const found = (await this.pictures).find((picture) => picture.from <= seconds && seconds < picture.to);
+    const found = (await this.pictures).findLast((picture) => picture.from <= seconds);
     this.picture.hidden = !found;
     if (!found) return;
     this.picture.style.width = `${found.w}px`;

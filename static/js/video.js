@@ -12,6 +12,8 @@ class Source {
   constructor(video) {
     this.video = video;
     this.quality = video.dataset.quality;
+    this.wanted = this.quality; // what was chosen, until it plays
+    this.shows = () => {}; // told which of them it is
     this.playback = video.dataset.playback;
     this.next = null;
     this.tries = 0;
@@ -40,7 +42,7 @@ class Source {
   }
 
   /** Ask the site for an address. Throws RefusedError, and TypeError while the site cannot be reached. */
-  async ask(quality = this.quality) {
+  async ask(quality = this.wanted) {
     const address = new URL(this.video.dataset.access, location.href);
     address.search = new URLSearchParams({ quality, playback: this.playback });
     const asked = Date.now();
@@ -80,28 +82,47 @@ class Source {
     if (Date.now() >= this.due) this.go();
   }
 
-  async go(quality = this.quality) {
+  /** Get an address of the quality that is wanted, and put it in; a choice holds until it plays or is refused. */
+  async go(quality = this.wanted) {
+    this.wanted = quality;
     if (this.going) return;
     this.going = true;
+    clearTimeout(this.again);
     try {
       const ready = this.next?.quality === quality && this.next.end > Date.now() + 1000;
       this.put(ready ? this.next : await this.ask(quality));
       say("");
     } catch (error) {
       this.stop(error);
+      return;
     } finally {
       this.going = false;
     }
+    if (this.wanted !== quality) this.go(); // another was chosen meanwhile
+    else this.settle();
+  }
+
+  /** What plays is what is wanted, and is shown to be. */
+  settle() {
+    this.wanted = this.quality;
+    this.shows(this.quality);
+  }
+
+  /** Trouble at another place is not the same trouble: it is tried anew. */
+  calm() {
+    if (Math.abs(this.video.currentTime - this.troubleAt) > CALM) this.tries = 0;
+    this.troubleAt = this.video.currentTime;
   }
 
   stop(error) {
+    this.calm();
     if (error instanceof RefusedError) {
       this.rest();
       say(error.message);
     } else if (this.tries < TRIES) {
       this.tries += 1;
       say("The connection is gone. Trying again…");
-      setTimeout(() => this.go(), 500 * 2 ** this.tries);
+      this.again = setTimeout(() => this.go(), 500 * 2 ** this.tries);
     } else {
       this.rest();
       say("The connection is gone. Reload the page to go on.");
@@ -109,6 +130,7 @@ class Source {
   }
 
   rest() {
+    this.settle();
     this.plays = false;
     this.video.pause();
   }
@@ -116,8 +138,7 @@ class Source {
   /** The stream broke off: the address has ended, the site was away, or this is no video. */
   broke() {
     if (this.going) return;
-    if (Math.abs(this.video.currentTime - this.troubleAt) > CALM) this.tries = 0;
-    this.troubleAt = this.video.currentTime;
+    this.calm();
     if (this.tries >= TRIES) {
       say("This video could not be played. Reload the page to try again.");
       return;
@@ -138,8 +159,9 @@ const KEPT = "video-quality";
 function chooseQuality(select, source) {
   const take = (quality) => {
     select.value = quality;
-    if (quality !== source.quality) source.go(quality);
+    if (quality !== source.wanted) source.go(quality);
   };
+  source.shows = (quality) => (select.value = quality);
   select.addEventListener("change", () => {
     try {
       localStorage.setItem(KEPT, select.value);
