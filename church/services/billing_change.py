@@ -68,8 +68,10 @@ class Changed:
     """What was done, and from when on it holds; None for now."""
 
     kind: str
+    """As in the preview, or confirm: the change waits for the member, whom the bank asks on the page ``confirm_at``."""
     plan_name: str
     when: datetime | None
+    confirm_at: str | None = None
 
 
 def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
@@ -105,9 +107,10 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
     wish = _wish(member, stripe_price)
     if abs(_moment(wish.row) - at) > FRESH:
         raise ConflictError(_STALE)
+    confirm_at = None
     try:
         if wish.kind == "now":
-            move_now(wish.row, stripe_price, at, wish.former)
+            confirm_at = move_now(wish.row, stripe_price, at, wish.former)
         elif wish.kind == "later":
             move_later(wish.row, wish.price, wish.former)
         else:
@@ -124,7 +127,7 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
             raise ConflictError(_ELSEWHERE) from error  # it was changed at Stripe, and is known as it is by now
         raise
     refresh(wish.row.stripe_id)
-    return Changed(wish.kind, wish.product.name, wish.when)
+    return Changed("confirm" if confirm_at else wish.kind, wish.product.name, wish.when, confirm_at)
 
 
 @dataclass(frozen=True)

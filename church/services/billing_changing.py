@@ -1,6 +1,6 @@
 """How a change of plan is asked for at Stripe. Asked for twice it changes nothing more, so it needs no key.
 
-Sources: https://docs.stripe.com/billing/subscriptions/prorations and .../subscription-schedules.
+Sources: https://docs.stripe.com/billing/subscriptions/prorations, .../subscription-schedules, .../pending-updates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from church.errors import ConflictError, UnavailableError
 from church.models import Price, Subscription
 from church.services.billing_errors import StripeDownError, StripeRefusedError
 from church.services.billing_gateway import Obj, gateway
-from church.services.billing_reading import moment, part, ref, rows
+from church.services.billing_reading import link, moment, part, ref, rows
 
 log = logging.getLogger("church.stripe")
 
@@ -26,6 +26,12 @@ _UNSURE = (
     "The payment service does not answer right now. Please look at your membership in a minute: "
     "the change that was to come may be gone."
 )
+
+
+_CHALLENGED = frozenset({
+    "subscription_payment_intent_requires_action", "invoice_payment_intent_requires_action", "authentication_required",
+})  # fmt: skip
+"""Codes of a refusal that is none: the bank asks for 3-D Secure, and nobody was there to be asked."""
 
 
 class ChangeLostError(ConflictError):
@@ -69,24 +75,37 @@ def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
     )
 
 
-def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None) -> None:
+def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None) -> str | None:
     """Change at once and pay the difference; if the card does not, nothing changes (a refusal with status 402).
 
-    ``former`` is what was to come so far. Raises ChangeLostError beside what Stripe raises, as ``move_later`` does.
+    Where the bank wants to hear it from the member, the change waits for that, a day at most: then the address is
+    given of the page on which they confirm. ``former`` is what was to come so far. Raises ChangeLostError beside what
+    Stripe raises, as ``move_later`` does.
     """
+    with _in_place_of(row, former):
+        try:
+            _move(row, stripe_price, at, "error_if_incomplete")
+        except StripeRefusedError as error:
+            if error.code not in _CHALLENGED:
+                raise
+            found = _move(row, stripe_price, at, "pending_if_incomplete", expand=["latest_invoice"])
+            if not found.get("pending_update"):
+                return None  # the bank was content this time
+            address = link(part(found, "latest_invoice", "hosted_invoice_url"))
+            if address is None:
+                raise
+            return address
+    return None
+
+
+def _move(row: Subscription, stripe_price: str, at: int, unpaid: str, **more: Any) -> Obj:
     in_trial = row.status == "trialing"
     when: Obj = {"proration_behavior": "none"} if in_trial else {
         "proration_behavior": "always_invoice",
         "proration_date": at,
     }  # fmt: skip
-    with _in_place_of(row, former):
-        gateway().call(
-            "subscriptions.update",
-            row.stripe_id,
-            items=[_item(row, stripe_price)],
-            payment_behavior="error_if_incomplete",
-            **when,
-        )
+    items = [_item(row, stripe_price)]
+    return gateway().call("subscriptions.update", row.stripe_id, items=items, payment_behavior=unpaid, **when, **more)
 
 
 def move_later(row: Subscription, price: Price, former: Price | None) -> None:

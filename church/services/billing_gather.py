@@ -19,6 +19,7 @@ from church.services.billing_reading_invoice import subscription_of_invoice
 _SUBSCRIPTION = (
     "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",
 )  # fmt: skip
+_UNPAID = frozenset({"past_due", "unpaid"})
 _INVOICE = ("payments.data.payment.payment_intent",)
 
 
@@ -63,8 +64,11 @@ class Gatherer(Fetcher):
         self.own(ref(found.get("customer")), found)
         self.facts.subscriptions[stripe_id] = found, plan
         self._sold(found, plan)
+        latest = ref(found.get("latest_invoice"))
         if found.get("status") == "past_due":
-            self._unpaid_before(stripe_id, ref(found.get("latest_invoice")))
+            self._unpaid_before(stripe_id, latest)
+        if found.get("status") in _UNPAID or found.get("pending_update"):
+            self._with_payments(latest)
 
     def invoice(self, stripe_id: str) -> None:
         """An invoice with its payments, and the subscription that it is for."""
@@ -72,18 +76,21 @@ class Gatherer(Fetcher):
         subscription = subscription_of_invoice(found)
         if subscription is None:
             raise NotOursError("an invoice of no subscription")
-        self.subscription(subscription)
         self.facts.invoices[stripe_id] = found
+        self.subscription(subscription)
+
+    def _with_payments(self, stripe_id: str | None) -> None:
+        """What is to be paid: members are led to it as soon as they are told that it was not."""
+        if stripe_id and stripe_id not in self.facts.invoices:
+            found = self.get_or_gone("invoices.retrieve", stripe_id, *_INVOICE)
+            if found is not None:
+                self.facts.invoices[stripe_id] = found
 
     def _unpaid_before(self, subscription: str, latest: str | None) -> None:
         """The invoice for which it was past due before: if that was paid unheard, the days of grace begin anew."""
         before = known.unpaid_invoice(subscription)
-        if (
-            before is not None
-            and before != latest
-            and (found := self.get_or_gone("invoices.retrieve", before, *_INVOICE))
-        ):
-            self.facts.invoices[before] = found
+        if before != latest:
+            self._with_payments(before)
 
     def _checkout(self, stripe_id: str) -> None:
         found = self.get("checkout.sessions.retrieve", stripe_id)

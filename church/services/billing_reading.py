@@ -37,6 +37,11 @@ def moment(seconds: Any) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) and seconds > 0 else None
 
 
+def link(address: Any) -> str | None:
+    """An address that a page may link to."""
+    return address if isinstance(address, str) and address.startswith(("https://", "http://")) else None
+
+
 def first_moment(*candidates: Any) -> datetime:
     """The first that is there, else the beginning of time: some column wants one."""
     return next((at for at in map(moment, candidates) if at is not None), datetime.fromtimestamp(0, UTC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from church.services.billing_gateway import Obj
-from church.services.billing_reading import first_moment, moment, part, ref, rows
+from church.services.billing_reading import first_moment, link, moment, part, ref, rows
 
 
 def subscription_of_invoice(invoice: Obj) -> str | None:
@@ -27,8 +27,8 @@ def invoice_values(obj: Obj) -> dict[str, Any]:
         "amount_remaining": obj.get("amount_remaining") or 0,
         "attempts": obj.get("attempt_count") or 0,
         "problem": _problem(obj),
-        "hosted_url": _link(obj.get("hosted_invoice_url")),
-        "pdf_url": _link(obj.get("invoice_pdf")),
+        "hosted_url": link(obj.get("hosted_invoice_url")),
+        "pdf_url": link(obj.get("invoice_pdf")),
         "created_at": first_moment(obj.get("created")),
         "paid_at": moment(part(obj, "status_transitions", "paid_at")),
         "next_attempt_at": moment(obj.get("next_payment_attempt")),
@@ -45,8 +45,3 @@ def _problem(obj: Obj) -> str | None:
     if "requires_action" in intents:
         return "action_required"
     return "payment_failed" if obj.get("attempt_count") else None
-
-
-def _link(address: Any) -> str | None:
-    """An address that a page may link to."""
-    return address if isinstance(address, str) and address.startswith(("https://", "http://")) else None

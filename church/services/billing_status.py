@@ -27,6 +27,8 @@ class Banner:
 
     words: str
     pay_url: str | None = None
+    way: str = "Pay the invoice"
+    """What the way to that page is called."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _banner(row: Subscription, found: Holding, now: datetime, grace_days: int) -
     if row.status == "paused":
         return Banner("Your trial is over and there is no card to pay with. Add one, and premium opens again.")
     if invoice is not None and invoice.problem == "action_required":
-        return Banner("Your bank wants you to confirm the last payment.", pay_url)
+        return Banner("Your bank wants you to confirm the last payment.", pay_url, "Confirm the payment")
     if row.status not in {"past_due", "unpaid"}:
         return None
     until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from church.till import lines
 from church.till.desk import Desk
+from church.till.holding import hold
 from church.till.lines import only_item
 from church.till.periods import end_after
 from church.till.store import Obj
@@ -56,13 +57,26 @@ def weigh(
 
 def apply(till: Desk, subscription: Obj, change: Change) -> str | None:
     """Do it; says what the card said if something was to be paid now."""
-    values: Obj = {}
-    if change.restarts:
-        values["billing_cycle_anchor"] = change.span[0]
-        if subscription["status"] == "trialing":
-            values.update(status="active", trial_end=change.span[0])
-    move(till, subscription, change.price, change.quantity, change.span, **values)
+    move(till, subscription, change.price, change.quantity, change.span, **_moved(subscription, change))
     if change.invoiced:
         return bill(till, subscription, [*take_pending(till, subscription), *change.parts], "subscription_update")
     leave_pending(till, subscription, change.parts)
     return None
+
+
+def apply_when_paid(till: Desk, subscription: Obj, change: Change) -> None:
+    """The same, but what is to be paid now is paid first; a card that refuses leaves everything as it was."""
+    if not change.invoiced:
+        apply(till, subscription, change)
+        return
+    wish = {"price": change.price, "quantity": change.quantity, "span": list(change.span)}
+    hold(till, subscription, {**wish, "values": _moved(subscription, change)}, change.parts)
+
+
+def _moved(subscription: Obj, change: Change) -> Obj:
+    """What moves beside price, quantity and period."""
+    if not change.restarts:
+        return {}
+    in_trial = subscription["status"] == "trialing"
+    begun = {"status": "active", "trial_end": change.span[0]} if in_trial else {}
+    return {"billing_cycle_anchor": change.span[0], **begun}

@@ -9,6 +9,7 @@ from church.till.checkout import expire
 from church.till.collecting import collect
 from church.till.desk import Desk
 from church.till.ending import end, end_of_period
+from church.till.holding import drop
 from church.till.periods import DAY
 from church.till.renewing import renew
 from church.till.scheduling import next_moment, turn
@@ -51,6 +52,8 @@ def _due(till: Desk) -> Iterator[Due]:
             yield one["cancel_at"], 0, one, _cancel
         if one["status"] == "trialing" and not till.store.get(f"warned_{one['id']}"):
             yield max(one["trial_end"] - _WARNING, one["trial_start"]), 0, one, _warn
+        if one["pending_update"] is not None:
+            yield one["pending_update"]["expires_at"], 1, one, drop
         if one["status"] != "paused":
             yield end_of_period(one), 2, one, renew
     for schedule in till.store.all("subscription_schedule", status="active"):

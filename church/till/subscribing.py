@@ -79,6 +79,13 @@ def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, presen
 
 def settle(till: Desk, subscription: Obj, invoice: Obj, said: str, **values: object) -> None:
     """What a payment, or the lack of one, makes of the subscription."""
+    held = till.store.get(f"held_{invoice['id']}")
+    if held is not None:
+        if said == PAID:
+            applied = {**held["values"], **values, "pending_update": None}
+            till.change(subscription, "customer.subscription.pending_update_applied", pending_update=None)
+            move(till, subscription, held["price"], held["quantity"], held["span"], **applied)
+        return
     status = subscription["status"]
     if status not in ENDED:
         if said == PAID and status in {"incomplete", "past_due", "unpaid"}:

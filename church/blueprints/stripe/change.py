@@ -41,11 +41,15 @@ def preview() -> AnyResponse:
 @limited("checkout")
 @told(PRICING)
 def change() -> AnyResponse:
-    """Change it, for the amount that was shown ``at`` that moment."""
+    """Change it, for the amount that was shown ``at`` that moment; on by way of the bank where that asks."""
     form = fields()
     price, at = form.text("price", _LONGEST_ID), form.text("at", _LONGEST_MOMENT)
     if at and not (at.isascii() and at.isdecimal()):
         form.errors.setdefault("at", "This is no moment: look at the amount first.")
     form.check()
     changed = billing.change_plan(signed_in(), price, int(at))
+    if changed.confirm_at is not None:
+        if wants_json():
+            return jsonify(url=changed.confirm_at)
+        return page("stripe/confirm.html", changed=changed)
     return done(_WORDS[changed.kind].format(plan=changed.plan_name), ACCOUNT)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from church.till import lines
 from church.till.api import endpoint
-from church.till.cards import PAID
-from church.till.changing import BEHAVIOURS, apply, weigh
+from church.till.cards import ACTION, PAID
+from church.till.changing import BEHAVIOURS, apply, apply_when_paid, weigh
 from church.till.checkout import price_of
 from church.till.desk import Desk
 from church.till.ending import end, end_of_period, set_ending
@@ -20,6 +20,9 @@ from church.till.subscribing import ENDED, UPDATED, bill, move, rhythm
 _UPDATE = (
     "billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method description items "
     "metadata off_session payment_behavior payment_settings proration_behavior proration_date trial_end"
+)
+_MAY_WAIT = frozenset(
+    {"billing_cycle_anchor", "expand", "items", "payment_behavior", "proration_behavior", "proration_date", "trial_end"}
 )
 _AT_PERIODS_END = ("min_period_end", "max_period_end")
 
@@ -115,10 +118,21 @@ def _plan(till: Desk, params: Params, found: Obj) -> None:
     behaviour = params.choice("proration_behavior", *BEHAVIOURS)
     at = params.number("proration_date") or till.now
     change = weigh(till, found, *wished(till, params, found), behaviour, at, restart=now)
+    wish = params.choice("payment_behavior", "allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
+    if wish == "pending_if_incomplete":
+        _check_pending(params)
+        apply_when_paid(till, found, change)
+        return
     said = apply(till, found, change)
-    wish = params.choice("payment_behavior", "allow_incomplete", "error_if_incomplete")
+    if said == ACTION and wish == "error_if_incomplete":
+        raise CardError("The payment needs an action of the customer.", "subscription_payment_intent_requires_action")
     if said not in {None, PAID} and wish == "error_if_incomplete":
         raise CardError("Your card was declined.", "card_declined", decline_code="generic_decline")
+
+
+def _check_pending(params: Params) -> None:
+    for name in sorted(set(params.names) - _MAY_WAIT):
+        raise TillError(f"`{name}` is not supported with `payment_behavior` `pending_if_incomplete`.", param=name)
 
 
 @endpoint("DELETE", "/subscriptions/<subscription>")

@@ -225,6 +225,19 @@ def test_change_that_the_card_does_not_pay_is_told_on_the_plans(
     assert "Your card was declined, so nothing has changed." in follow(browser, answer)
 
 
+def test_change_that_the_bank_asks_about_is_led_to_its_page(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    subscription = membership.till.subscribe(card="always_secure", client_reference_id=user.ref)
+    membership.tell()
+    at = browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["at"]
+    page = browser.submit("/stripe/change", {"price": PATRON, "at": at}).text
+    asked = membership.till.latest_invoice(subscription["id"])["hosted_invoice_url"]
+    assert "Your bank asks" in page
+    assert f'href="{asked}"' in page
+    assert browser.post_json("/stripe/change", {"price": PATRON, "at": str(at)}).get_json()["url"] != asked
+
+
 def test_change_of_nothing_is_told_on_the_plans(browser: Browser) -> None:
     assert "Choose a plan first." in follow(browser, browser.get("/stripe/change"))
     assert "You have no membership to change." in follow(browser, browser.get(f"/stripe/change?price={PATRON}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -141,6 +142,31 @@ def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: Us
     membership.tell()
     status = membership.status(user)
     assert (status.price, status.state) == (FRIEND, "active")
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_card_whose_bank_asks_leads_to_the_page_where_the_member_confirms(
+    membership: Membership, user: User, confirmed: bool
+) -> None:
+    member = membership.subscribed(user)
+    portal = membership.gateway.call("billing_portal.sessions.create", customer=subscription(membership)["customer"])
+    membership.till.post("/portal/" + portal["id"], do="card", card="always_secure")
+    change(membership, member, FRIEND_YEAR)
+    found = change(membership, member, PATRON)
+    assert (found.kind, price_of(membership)) == ("confirm", FRIEND)
+    banner = membership.status(user).banner  # known before any webhook
+    assert banner is not None
+    assert (banner.pay_url, banner.way) == (found.confirm_at, "Confirm the payment")
+    assert {answer.status_code for answer in membership.tell()} == {200}
+    assert membership.status(user).state == "active"
+    if confirmed:
+        membership.till.post(urlsplit(str(found.confirm_at)).path, do="pay")
+    else:
+        membership.till.operate("clock", days="1")
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.state, status.banner) == (PATRON if confirmed else FRIEND, "active", None)
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == ([500, 700] if confirmed else [500])
 
 
 def refuse(membership: Membership, monkeypatch: pytest.MonkeyPatch, method: str, times: int = 1, **error: Any) -> None:

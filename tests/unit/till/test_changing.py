@@ -261,7 +261,7 @@ def test_schedule_with_phases_that_cannot_be_is_refused(till, phases):
         {"items": [{"price": PATRON}]},
         {"cancel_at": 1},
         {"default_payment_method": "pm_none"},
-        {"payment_behavior": "pending_if_incomplete", "items": []},
+        {"payment_behavior": "pending_if_incomplete", "metadata": {"a": "b"}, "items": []},
     ],
 )
 def test_change_that_cannot_be_is_refused(till, params):

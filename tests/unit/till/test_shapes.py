@@ -36,6 +36,9 @@ def _live(till: InProcessTill) -> None:
     item = first["items"]["data"][0]["id"]
     upgrade: Any = {"items": [{"id": item, "price": PATRON}], "proration_behavior": "always_invoice"}
     till.stripe.v1.subscriptions.update(first["id"], upgrade)
+    asked = till.subscribe(card="always_secure")
+    wish: Any = {**upgrade, "items": [{"id": asked["items"]["data"][0]["id"], "price": PATRON}]}
+    till.stripe.v1.subscriptions.update(asked["id"], {**wish, "payment_behavior": "pending_if_incomplete"})
     till.stripe.v1.subscription_schedules.create({"from_subscription": first["id"]})
     till.subscribe(PATRON, "always_secure", subscription_data={"trial_period_days": 14})
     fails = till.subscribe(card="fails_later")
