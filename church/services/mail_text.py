@@ -103,9 +103,15 @@ def _add_words(message: EmailMessage, text: str, page: str) -> None:
 
 
 def _encoding(text: str) -> str:
-    """As it is where every server takes it so: whoever opens the file of a mail can then copy its link."""
-    short = max(map(len, text.splitlines()), default=0) <= _LONGEST_LINE
-    return "7bit" if text.isascii() and short else "quoted-printable"
+    """As it is where that is taken, in the outbox always: whoever opens the file of a mail can then copy its link.
+
+    Not every server takes 8bit (RFC 6152), and quoted-printable cuts a link in two.
+    """
+    if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
+        return "quoted-printable"
+    if text.isascii():
+        return "7bit"
+    return "8bit" if settings().smtp_url is None else "quoted-printable"
 
 
 def _lifetime(link: Link) -> str:

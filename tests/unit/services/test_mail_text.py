@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
+from pydantic import SecretStr
 
 from church.config import Settings, load_settings
 from church.models.base import utc_now
@@ -46,6 +47,10 @@ def settings(tmp_path: Path) -> Settings:
 def _site(app: Flask) -> Iterator[None]:
     with app.app_context():
         yield
+
+
+def have_server(app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], smtp_url=SecretStr("smtp://127.0.0.1:25"))
 
 
 def link_for(template: str, hours: float = 72) -> Link:
@@ -107,7 +112,7 @@ def test_both_parts_of_every_mail_say_the_same_way_in(template: str) -> None:
 
 @pytest.mark.parametrize("template", sorted(LINKED))
 def test_mail_with_a_link_brings_it_whole_by_the_sites_own_address(template: str) -> None:
-    one = letter(template)
+    one = letter(template, name="Žofie")
     assert one.link is not None
     address = address_of(one.link)
     assert address.startswith("https://church.example/auth/")
@@ -133,7 +138,8 @@ def test_name_is_greeted_on_one_line_and_is_no_html() -> None:
 
 
 @pytest.mark.parametrize("name", ["Zoë", "ada ⛪", "=?utf-8?q?x?="])
-def test_name_of_any_letters_arrives_as_it_is(name: str) -> None:
+def test_name_of_any_letters_arrives_as_it_is(app: Flask, name: str) -> None:
+    have_server(app)
     message = write(letter(name=name))
     message.as_bytes().decode("ascii")
     assert part(message, "plain").startswith(f"Hello {name},")
@@ -158,9 +164,13 @@ def test_recipient_that_is_no_address_is_refused_without_being_named(recipient: 
     assert "example" not in str(caught.value)
 
 
-def test_line_that_is_too_long_for_mail_is_encoded() -> None:
-    assert mail_text._encoding("x" * 901) == mail_text._encoding("ö") == "quoted-printable"
+def test_mail_to_a_server_is_encoded_and_to_the_outbox_only_where_a_line_is_too_long(app: Flask) -> None:
+    assert mail_text._encoding("ö" * 901) == mail_text._encoding("x" * 901) == "quoted-printable"
     assert mail_text._encoding("x" * 900 + "\n" + "y") == "7bit"
+    assert mail_text._encoding("ö") == "8bit"
+    have_server(app)
+    assert mail_text._encoding("ö") == "quoted-printable"
+    assert mail_text._encoding("x") == "7bit"
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
