@@ -34,7 +34,12 @@ class Upload {
     this.key = `upload ${file.name} ${file.size} ${file.lastModified}`;
     this.size = SMALLEST;
     this.most = LARGEST;
-    this.stopped = false;
+    this.control = new AbortController();
+  }
+
+  /** Send no more of it; what is there stays, to go on with or to give up. */
+  stop() {
+    this.control.abort();
   }
 
   get ref() {
@@ -49,39 +54,54 @@ class Upload {
   async begin(words) {
     if (this.ref) {
       try {
-        return (await ask(this.address(), { method: "HEAD" })).offset;
+        return await ask(this.address(), { method: "HEAD" });
       } catch (error) {
-        if (!(error instanceof RefusedError)) throw error;
+        if (error.status !== 404) throw error; // it is there still: who signs in again goes on with it
+        const made = await this.made();
+        if (made) return made;
         localStorage.removeItem(this.key);
       }
     }
     const body = JSON.stringify({ ...words, name: this.file.name, size: this.file.size });
     const headers = { "Content-Type": "application/json" };
-    const { said } = await ask(form.dataset.upload, { method: "POST", headers, body });
-    localStorage.setItem(this.key, said.upload.ref);
-    return 0;
+    const answer = await ask(form.dataset.upload, { method: "POST", headers, body });
+    localStorage.setItem(this.key, answer.said.upload.ref);
+    return answer;
+  }
+
+  /** The video that it has become, which has its ref: the answer to the last piece may have been lost. */
+  async made() {
+    const url = `${form.dataset.videos}/${this.ref}`;
+    try {
+      return { said: { ...(await ask(url)).said, url } };
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return null;
+    }
   }
 
   /** Send it all; gives where the video is then looked after. */
   async send(words, tell) {
     let pause = 1000;
-    for (let offset = null; !this.stopped; ) {
+    for (let offset = null; !this.control.signal.aborted; ) {
       try {
-        offset ??= await this.begin(words);
-        tell(offset);
-        const { said, offset: next } = await this.piece(offset);
+        const { said, offset: next } = await (offset === null ? this.begin(words) : this.piece(offset));
         if (said.video) {
           localStorage.removeItem(this.key);
+          await this.correct(said, words);
           return said.url;
         }
+        if (offset !== null) pause = 1000;
         offset = next;
-        pause = 1000;
+        tell(offset);
       } catch (error) {
+        if (this.control.signal.aborted) break;
         if (offset !== null && error.status === 413 && this.size > SMALLEST) {
           this.size = this.most = SMALLEST; // a proxy in between takes less at once than the site
           continue;
         }
-        if (error instanceof RefusedError && error.status !== 409) throw error;
+        // A piece for another place than the site is at is no end; of anything else, trying again changes nothing.
+        if (error instanceof RefusedError && (error.status !== 409 || offset === null)) throw error;
         offset = null; // the site says where to go on
         tell(null);
         await new Promise((done) => setTimeout(done, pause));
@@ -91,11 +111,18 @@ class Upload {
     return null;
   }
 
+  /** An upload that went on has the words of its beginning; what was filled in since is what is meant. */
+  async correct({ video, url }, words) {
+    if (Object.entries(words).every(([name, value]) => video[name] === value.trim())) return;
+    const headers = { "Content-Type": "application/json" };
+    await ask(url, { method: "POST", headers, body: JSON.stringify(words) }).catch(() => {}); // the page shows what it is
+  }
+
   async piece(offset) {
     const began = performance.now();
     const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset) };
     const body = this.file.slice(offset, offset + this.size);
-    const answer = await ask(this.address(), { method: "PATCH", headers, body });
+    const answer = await ask(this.address(), { method: "PATCH", headers, body, signal: this.control.signal });
     const took = (performance.now() - began) / 1000;
     this.size = Math.round(Math.min(Math.max((this.size * AIM) / Math.max(took, 0.05), SMALLEST), this.most, this.size * 2));
     return answer;
@@ -105,6 +132,7 @@ class Upload {
 const box = document.querySelector("[data-sending]");
 const bar = box?.querySelector("progress");
 const line = box?.querySelector("[data-line]");
+const stop = box?.querySelector("[data-stop]");
 let under = null;
 
 function tell(file, offset) {
@@ -116,10 +144,22 @@ function tell(file, offset) {
   line.textContent = `${Math.floor(bar.value)} % of ${(file.size / 1024 ** 2).toFixed(1)} MB is there.`;
 }
 
+function halt() {
+  under?.stop();
+  rest("Stopped. Add the video once more to go on from there; reload the page to give it up.");
+}
+
+/** Nothing is under way any more, and `words` say why. */
+function rest(words) {
+  under = null;
+  line.textContent = words;
+  stop.hidden = true;
+  form.querySelector("button").disabled = false;
+}
+
 function wrong(error) {
   const words = [...Object.values(error.errors ?? {}), ...(Object.keys(error.errors ?? {}).length ? [] : [error.message])];
-  line.textContent = words.join(" ");
-  form.querySelector("button").disabled = false;
+  rest(words.join(" "));
 }
 
 async function send(event) {
@@ -127,21 +167,22 @@ async function send(event) {
   const file = form.elements.file.files[0];
   const { title, access, description } = form.elements;
   form.querySelector("button").disabled = true;
-  box.hidden = false;
-  under = new Upload(file);
+  box.hidden = stop.hidden = false;
+  const upload = (under = new Upload(file));
   try {
     const words = { title: title.value, access: access.value, description: description.value };
-    const address = await under.send(words, (offset) => tell(file, offset));
+    const address = await upload.send(words, (offset) => upload === under && tell(file, offset));
+    if (upload !== under) return;
     under = null;
     if (address) location.assign(address);
   } catch (error) {
-    under = null;
-    wrong(error);
+    if (upload === under) wrong(error);
   }
 }
 
 if (form) {
   form.addEventListener("submit", send);
+  stop.addEventListener("click", halt);
   document.querySelector("[data-plain-only]").hidden = true;
   addEventListener("beforeunload", (event) => {
     if (under) event.preventDefault();
