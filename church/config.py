@@ -134,6 +134,9 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     till_bind: Bind | None = setting(
         "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: those of the site, one port higher."
     )
+    automatic_tax: bool = setting(
+        "CHURCH_AUTOMATIC_TAX", False, "Have Stripe reckon the tax of new subscriptions; wants Stripe Tax set up there."
+    )
     grace_days: int = setting(
         "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal's payment failed.", ge=0, le=90
     )

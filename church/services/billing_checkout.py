@@ -143,7 +143,16 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
         "success_url": f"{origin}/stripe/success?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": f"{origin}/stripe/cancel",
         **whose,
+        **_tax(order),
     }
+
+
+def _tax(order: _Order) -> dict[str, Any]:
+    """Stripe reckons tax by the payer's address, which it asks of a new customer, and of a known one if so told."""
+    if not settings().automatic_tax:
+        return {}
+    update = {"customer_update": {"address": "auto"}} if order.customer else {}
+    return {"automatic_tax": {"enabled": True}, **update}
 
 
 def _refused(order: _Order, error: StripeRefusedError) -> str | None:

@@ -36,6 +36,7 @@ def create_session(till: Desk, params: Params) -> Obj:
     made = till.make("checkout.session", **{name: params.text(name) for name in _KEPT.split()})
     if customer := params.text("customer"):
         made["customer"] = till.get("customer", customer, "customer")["id"]
+    made["automatic_tax"] = _tax(params, made)
     made.update(
         allow_promotion_codes=params.flag("allow_promotion_codes"),
         cancel_url=params.link("cancel_url"),
@@ -50,6 +51,18 @@ def create_session(till: Desk, params: Params) -> Obj:
     till.store.put(order)
     made["discounts"] = _discounts(till, params)
     return till.keep(reckon(till, made))
+
+
+def _tax(params: Params, made: Obj) -> Obj:
+    """Taken down, and reckoned as nothing; of a known customer an address is wanted, as at Stripe."""
+    if not params.table("automatic_tax").only("enabled liability").flag("enabled"):
+        return dict(made["automatic_tax"])
+    if made["customer"] and not {"address", "shipping"} & set(params.table("customer_update").names):
+        raise TillError(
+            "Automatic tax calculation in Checkout requires a valid address on the Customer.",
+            "customer_tax_location_invalid",
+        )
+    return {**made["automatic_tax"], "enabled": True, "status": "complete"}
 
 
 def _expiry(till: Desk, params: Params) -> int:

@@ -324,6 +324,22 @@ def _refuse(code: str) -> Any:
     return call
 
 
+@pytest.mark.parametrize("wished", [True, False])
+def test_tax_is_reckoned_by_stripe_where_the_operator_wants_it_for_new_and_known_customers(
+    membership: Membership, wished: bool
+) -> None:
+    membership.app.config["CHURCH"] = with_settings(membership.settings, automatic_tax=wished)
+    retrieve = membership.till.stripe.v1.checkout.sessions.retrieve
+    member = membership.as_signed_in(membership.add())
+    first = membership.start(member)
+    membership.pay(first)
+    membership.tell()
+    membership.till.stripe.v1.subscriptions.cancel(str(retrieve(first).subscription))
+    membership.tell()
+    for session in (first, membership.start(member)):
+        assert retrieve(session).automatic_tax.enabled is wished
+
+
 def test_site_without_payments_begins_none(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     real = with_settings(membership.settings, environment="production")
