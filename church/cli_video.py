@@ -44,13 +44,13 @@ def add(
     from church.services import videos
 
     with_captions = [_caption(one) for one in captions]
-    lines = chapters.read_text("utf-8") if chapters is not None else ""
+    lines = _lines(chapters) if chapters is not None else ""
     with _told():
         videos.parse_chapters(lines)
         draft = videos.Draft(title, access, description, slug)
         ref = videos.add(file, draft, _console(), timedelta(seconds=0 if queue else _MINE))
-        for language, path in with_captions:
-            videos.add_caption(ref, language, language, path.read_bytes(), _console())
+        for language, data in with_captions:
+            videos.add_caption(ref, language, language, data, _console())
         if lines:
             videos.set_chapters(ref, lines, _console())
     _finish(ref, queue)
@@ -105,10 +105,10 @@ def edit(
         if (title, access, description) != (None, None, None):
             said = found.description if description is None else description
             videos.edit(found.ref, title or found.title, access or found.access, said, _console())
-        for language, path in with_captions:
-            videos.add_caption(found.ref, language, language, path.read_bytes(), _console())
+        for language, data in with_captions:
+            videos.add_caption(found.ref, language, language, data, _console())
         if chapters is not None:
-            videos.set_chapters(found.ref, chapters.read_text("utf-8"), _console())
+            videos.set_chapters(found.ref, _lines(chapters), _console())
     click.echo(f"{found.slug} is changed.")
 
 
@@ -162,11 +162,24 @@ def _import(ref: str) -> None:
         click.echo(f"For want of ffmpeg it has no {', no '.join(found.missing)}.")
 
 
-def _caption(text: str) -> tuple[str, Path]:
+def _caption(text: str) -> tuple[str, bytes]:
+    """Captions that can be added: a slip in them is told before anything is done."""
+    from church.services import videos
+
     language, _, name = text.partition("=")
     if not name or not Path(name).is_file():
         raise click.UsageError(f"--captions wants LANGUAGE=FILE such as en=english.vtt, and got {text}.")
-    return language, Path(name)
+    data = Path(name).read_bytes()
+    with _told():
+        videos.parse_caption(language, language, data)
+    return language, data
+
+
+def _lines(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file} is not UTF-8: save it so.") from None
 
 
 def _found(which: str) -> AdminVideo:

@@ -33,7 +33,9 @@ def remove(keys: Sequence[str]) -> None:
     for start in range(0, len(keys), _PIECE):
         wanted = {"Objects": [{"Key": key} for key in keys[start : start + _PIECE]], "Quiet": True}
         with _called():
-            _client().delete_objects(Bucket=_bucket(), Delete=wanted)
+            refused = _client().delete_objects(Bucket=_bucket(), Delete=wanted).get("Errors")
+        if refused:  # said in an answer that is a success
+            raise UnavailableError(f"The bucket of the videos keeps {len(refused)} files: {refused[0].get('Code')}.")
 
 
 def installed() -> bool:

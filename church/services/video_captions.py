@@ -29,7 +29,7 @@ def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, 
     Raises UnknownVideoError, FieldErrors for ``language``, ``label`` and ``file``.
     """
     language, label = language.strip(), " ".join(plain(label).split())
-    text = _checked(language, label, data)
+    text = parse_caption(language, label, data)
     with db.read() as session:
         video_rows.by_ref(session, ref)
     folder, name = video_files.folder_of(settings(), ref), f"captions-{language}.vtt"
@@ -60,8 +60,8 @@ def remove_caption(ref: str, language: str, actor: Actor) -> None:
     (video_files.folder_of(settings(), ref) / name).unlink(missing_ok=True)
 
 
-def _checked(language: str, label: str, data: bytes) -> str:
-    """The file as text with lines of one kind. Raises FieldErrors with everything that is wrong."""
+def parse_caption(language: str, label: str, data: bytes) -> str:
+    """The file as text with lines of one kind, if it may be added. Raises FieldErrors with everything that is wrong."""
     errors: dict[str, str] = {}
     if not _LANGUAGE.fullmatch(language):
         errors["language"] = "Give a language such as en or pt-BR."

@@ -6,7 +6,7 @@ import logging
 import shutil
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from church import jobs
 from church.config import settings
@@ -44,7 +44,12 @@ def _push(ref: str) -> int:
     for number, file in files.items():
         video_bucket.upload(f"{ref}/{file}", folder / file)
         with db.write() as session:
-            session.execute(update(Rendition).where(Rendition.id == number).values(in_bucket=True))
+            there = session.get(Rendition, number, with_for_update=True)
+            if there is not None:
+                there.in_bucket = True
+        if there is None:  # deleted meanwhile, by somebody who knew of nothing in the bucket
+            video_bucket.remove([f"{ref}/{file}"])
+            continue
         log.info("rendition uploaded", extra={"event": "video.uploaded", "video_ref": ref, "file": file})
     return len(files)
 

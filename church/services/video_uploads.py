@@ -81,6 +81,7 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
     end = offset + len(piece)
     if not piece or len(piece) > LARGEST_PIECE or end > upload.size:
         raise InvalidError("A piece has from one byte to 4 MiB, and all of them no more than was said at the start.")
+    video_files.want_room(settings(), len(piece))  # others may have filled the disk since the start
     try:
         off_hub(_write, video_files.source_of(settings(), ref), offset, piece)
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from church.services.video_adding import add
 from church.services.video_admin import admin_listing, admin_view, delete, edit, import_key, named, retry
-from church.services.video_captions import add_caption, remove_caption
+from church.services.video_captions import add_caption, parse_caption, remove_caption
 from church.services.video_chapters import chapters_text, parse_chapters, set_chapters
 from church.services.video_demo import queue_demo
 from church.services.video_errors import (
@@ -90,6 +90,7 @@ __all__ = [
     "import_video",
     "listing",
     "named",
+    "parse_caption",
     "parse_chapters",
     "playable",
     "push",

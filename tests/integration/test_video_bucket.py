@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from flask import Flask
 
 from church.config import settings
 from church.errors import UnavailableError
-from church.services import video_pushing, videos
+from church.services import video_bucket, video_pushing, videos
 from church.services.audit import Actor
 from tests.accounts_fixture import do_jobs
 from tests.helpers import with_settings
@@ -48,6 +50,33 @@ def test_push_uploads_what_was_imported_before_there_was_a_bucket(at_work: Flask
     at_work.config["CHURCH"] = bucket.settings(settings())
     assert videos.push() == 1
     assert bucket.get(settings(), f"{video.ref}/720p.mp4") == b"abc"
+
+
+def test_video_deleted_while_it_is_uploaded_leaves_nothing_in_the_bucket(
+    at_work: Flask, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = add_ready()
+    at_work.config["CHURCH"] = bucket.settings(settings())
+    upload = video_bucket.upload
+
+    def overtaken(key: str, file: Path) -> None:
+        upload(key, file)
+        videos.delete(video.ref, CLI)
+        do_jobs("videos.remove")
+
+    monkeypatch.setattr(video_bucket, "upload", overtaken)
+    video_pushing.push_job({"ref": video.ref})
+    assert bucket.get(settings(), f"{video.ref}/720p.mp4") is None
+
+
+def test_bucket_that_keeps_what_is_to_go_is_asked_again(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Keeper:
+        def delete_objects(self, **_: object) -> dict[str, object]:
+            return {"Errors": [{"Key": "a", "Code": "AccessDenied"}]}
+
+    monkeypatch.setitem(at_work.extensions, "video_bucket", Keeper())
+    with pytest.raises(UnavailableError, match="AccessDenied"):
+        video_bucket.remove(["a"])
 
 
 def test_bucket_that_is_away_keeps_the_video_here_and_the_job_for_later(at_work: Flask, bucket: Bucket) -> None:

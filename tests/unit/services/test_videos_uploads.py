@@ -158,9 +158,12 @@ def test_upload_that_can_not_be_is_refused_at_its_start(
         begun(ada)
     with pytest.raises(ConflictError):
         begun(ada)
+    mine = videos.uploads_of(ada.id)[0]
     monkeypatch.setattr(video_files, "_SPARE", 2**62)
     with pytest.raises(NoRoomError):
         begun(ada)
+    with pytest.raises(NoRoomError):  # the disk has filled up since
+        sent(ada, mine.ref, 0, b"x")
 
 
 def test_small_video_in_one_form_is_queued_and_a_large_one_leaves_nothing(ada: User, at_work: Flask) -> None:
