@@ -23,8 +23,8 @@ def _show_forgot(**context: Any) -> Response:
     return page("auth/forgot.html", **context)
 
 
-def _show_reset(token: str, **context: Any) -> Response:
-    return page("auth/reset.html", token=token, email=accounts.reset_address(token) or "", **context)
+def _show_reset(**context: Any) -> Response:
+    return page("auth/reset.html", email=accounts.reset_address(context["token"]) or "", **context)
 
 
 @bp.get("/forgot")
@@ -57,7 +57,7 @@ def reset_form(token: str) -> AnyResponse:
     """Asks for the new password, while the link is good."""
     if accounts.reset_address(token) is None:
         return _ask_for_another()
-    return jsonify(state="ask") if wants_json() else _show_reset(token)
+    return jsonify(state="ask") if wants_json() else _show_reset(token=token)
 
 
 @bp.post("/reset/<token>")
