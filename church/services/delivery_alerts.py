@@ -79,7 +79,7 @@ def _alert(part: Told) -> Alert | None:
     return Alert(
         fingerprint=fingerprint,
         name=name,
-        title=annotations.text("summary", _LONGEST) or name,
+        title=annotations.words("summary", _LONGEST) or name,
         severity=labels.text("severity", _LONGEST) or "",
         environment=labels.text("environment", _LONGEST) or settings().environments[0],
         starts_at=starts_at,

@@ -58,6 +58,14 @@ class Told:
             return None
         return value.strip()
 
+    def words(self, name: str, most: int) -> str | None:
+        """Text that is only read, of somebody who would not hear that it is refused: made one line of ``most``."""
+        value = self._sent.get(name)
+        if not isinstance(value, str):
+            return None
+        line = " ".join("".join(one if one.isprintable() else " " for one in value).split())
+        return (line if len(line) <= most else f"{line[: most - 1].rstrip()}…") or None
+
     def is_empty(self, name: str) -> bool:
         """Whether ``name`` was sent as an empty text."""
         return self._sent.get(name) == ""

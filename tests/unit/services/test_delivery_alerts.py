@@ -127,6 +127,14 @@ def test_guess_is_put_right_by_whoever_knows(app: Flask, machine: Machine) -> No
     assert incidents(app)[0][2:] == (None, None)
 
 
+def test_alert_with_a_summary_of_any_form_is_an_incident_all_the_same(app: Flask, machine: Machine) -> None:
+    told = alert(ago(hours=1))
+    for summary, fingerprint in (("Much\nis\tbroken ", "a"), ("x" * 301, "b"), ("\n", "c"), (5, "d")):
+        assert heard(machine, {**told, "annotations": {"summary": summary}, "fingerprint": fingerprint}) == ["opened"]
+    titles = [title for title, *_ in incidents(app)]
+    assert titles == ["Much is broken", "x" * 299 + "…", "ChurchErrors", "ChurchErrors"]
+
+
 def test_notification_that_is_none_is_refused_by_the_name_of_the_field(machine: Machine) -> None:
     assert list(machine.refused("alerts")) == ["alerts"]
     spoiled = {**alert(ago(hours=1), ago(hours=2)), "fingerprint": None}
