@@ -21,7 +21,9 @@ def generate(spec: Path, into: Path, check: bool) -> None:
     from church.services import slo as slos
 
     try:
-        changed = (slos.stale if check else slos.write)(spec.read_text(), into)
+        changed = (slos.stale if check else slos.write)(spec.read_text("utf-8"), into)
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{spec}: file: This is no text in UTF-8.") from None
     except FieldErrors as error:
         lines = (f"{spec}: {place}: {words}" for place, words in error.errors.items())
         raise click.ClickException("\n".join(lines)) from None

@@ -126,15 +126,23 @@ class Slos(_Part):
 def read(text: str) -> Slos:
     """The objectives of a file's text. Raises FieldErrors with all that is wrong."""
     try:
-        slos = Slos.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise _refused({"file": f"This is no YAML: {' '.join(str(error).split())}"}) from None
+        slos = Slos.model_validate(_parsed(text))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise _refused({_place(one["loc"]): _words(one["msg"]) for one in found}) from None
     if twice := _twice(slos):
         raise _refused(twice)
     return slos
+
+
+def _parsed(text: str) -> dict[Any, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        raise _refused({"file": f"This is no YAML: {' '.join(str(error).split())}"}) from None
+    if not isinstance(found, dict):
+        raise _refused({"file": "This has to have service, runbooks and slos."})
+    return found
 
 
 def broken(selector: str) -> str:
@@ -158,7 +166,7 @@ def _twice(slos: Slos) -> dict[str, str]:
 
 def _place(loc: tuple[int | str, ...]) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
-    return place.lstrip(".") or "file"
+    return place.lstrip(".")
 
 
 def _words(message: str) -> str:

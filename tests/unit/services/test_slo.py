@@ -91,7 +91,9 @@ def test_field_that_cannot_be_taken_is_named(place: str, value: object, field: s
     assert list(refused.value.errors) == [field]
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "slos: !!python/name:os.system"])
+@pytest.mark.parametrize(
+    "text", ["", "- 1", "a: [", "slos: !!python/name:os.system", "service: 2024-99-99", "[" * 10_000]
+)
 def test_file_that_is_no_list_of_objectives_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as refused:
         slo.generated(text)
@@ -166,6 +168,8 @@ def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:
     refused = run(folder)
     assert refused.exit_code == 1
     assert "slos[0].objective: This has to be a percentage of at least 93.1 and below 100." in refused.output
+    (folder / "slo.yml").write_bytes(b"\xff\xfe")
+    assert "file: This is no text in UTF-8." in run(folder).output
 
 
 def test_shipped_rules_are_those_of_the_shipped_objectives() -> None:
