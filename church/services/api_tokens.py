@@ -26,7 +26,7 @@ SCOPES = ("metrics:read", "delivery:write", "dora:read")
 """What a token may open; ``METRICS_TOKEN`` opens all three."""
 PREFIX = "church_"
 _REF_BYTES = 6
-_LONGEST = 100  # characters of a token
+_LONGEST = 100  # characters of a token, and of a name
 _NO_DIGEST = "0" * 64
 
 
@@ -55,6 +55,8 @@ def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
     if not wanted or not set(wanted) <= set(SCOPES):
         raise InvalidError(f"A token has one or more of the scopes {', '.join(SCOPES)}.")
     ref, secret = secrets.token_hex(_REF_BYTES), secrets.token_urlsafe(32)
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST:
+        raise InvalidError(f"A token has a name, one line of at most {_LONGEST} characters, that says what it is for.")
     with db.write() as session:
         session.add(ApiToken(ref=ref, name=name, scopes=" ".join(wanted), digest=_digest(secret), created_at=utc_now()))
         audit.record_by(session, "token.created", actor, token=ref, scopes=list(wanted))

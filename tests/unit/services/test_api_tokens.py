@@ -55,6 +55,12 @@ def test_token_without_scopes_or_with_others_is_not_made(scopes: list[str]) -> N
     assert api_tokens.listed() == []
 
 
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 101])
+def test_token_whose_name_would_say_nothing_in_the_list_is_not_made(name: str) -> None:
+    with pytest.raises(InvalidError):
+        api_tokens.create(name, ["dora:read"], CONSOLE)
+
+
 def test_token_that_is_nearly_right_opens_nothing() -> None:
     made = api_tokens.create("CI", ["dora:read"], CONSOLE)
     other = api_tokens.create("other", ["dora:read"], CONSOLE)
