@@ -49,7 +49,7 @@ def deployments_of_commits(
 ) -> Iterator[DeploymentReport]:
     """One for each commit of the main line of ``branch``, the oldest first. Raises InvalidError."""
     repository = _Repository(folder)
-    when = [f"--since={since}"] if since else []
+    when = [f"--since={_day(since):%Y-%m-%dT%H:%M:%SZ}"] if since else []  # of a day alone git takes the hour of now
     form = f"--format=%H{_SEPARATOR}%P{_SEPARATOR}%cI{_SEPARATOR}%s"
     for line in repository.lines("log", "--first-parent", "--reverse", form, *when, "--end-of-options", branch, "--"):
         sha, parents, at, subject = line.split(_SEPARATOR, 3)

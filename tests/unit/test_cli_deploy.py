@@ -62,6 +62,8 @@ def test_each_commit_of_the_main_line_is_a_deployment_of_what_it_brought(run: Ru
     repository.commit("more")
     assert run(*words).output == "4 deployments with 6 commits in the log, 1 of them new.\n"
     assert run(*words[:-1], "moon").exit_code == 1
+    assert run(*words, "--since", "2024-03-04").output.startswith("3 deployments")  # from that day's midnight in UTC
+    assert run(*words, "--since", "soon").exit_code == 1
 
 
 def test_each_tag_is_a_deployment_of_all_since_the_one_before(run: Run, repository: Repository) -> None:
