@@ -72,13 +72,14 @@ class WeekView:
 class History:
     """The window in detail, newest first but for the weeks; ``weeks`` are the last year's, where it is longer.
 
-    ``deployments`` are the newest 400 of ``deployment_count``.
+    ``deployments`` are the newest 400 of ``deployment_count``, ``incidents`` the newest 50 of ``incident_count``.
     """
 
     weeks: list[WeekView]
     deployments: list[DeploymentView]
     deployment_count: int
     incidents: list[IncidentView]
+    incident_count: int
     open_incidents: int
 
 
@@ -98,13 +99,15 @@ def history_of(session: Session, window: Window, found: Iterable[tuple[int, floa
     for deployment_id, seconds in found:
         leads[deployment_id].append(seconds)
     deployed = _deployed(session, window)
-    still_open = select(func.count()).where(opened_in(window), Incident.resolved_at.is_(None))
+    counted = select(func.count(), func.count().filter(Incident.resolved_at.is_(None)))
+    incidents, still_open = session.execute(counted.select_from(Incident).where(opened_in(window))).one()
     return History(
         weeks=_weeks(window, deployed, leads),
         deployments=_newest(session, window, leads, {one.id: one.incidents for one in deployed}),
         deployment_count=len(deployed),
         incidents=_incidents(session, window),
-        open_incidents=session.scalar(still_open) or 0,
+        incident_count=incidents,
+        open_incidents=still_open,
     )
 
 

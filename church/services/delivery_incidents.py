@@ -108,6 +108,8 @@ def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded
     if report.deployment is not None:
         link = _link(session, report.deployment, row.environment, opened_at)
         changed |= {name: value for name, value in link.items() if value != getattr(row, name)}
+    elif "opened_at" in changed:
+        _insist_after(session, row.deployment_id, opened_at)
     if (ended := changed.get("resolved_at", row.resolved_at)) is not None and ended < opened_at:
         raise FieldErrors({"resolved_at": "This is before the incident was opened."})
     apply(row, changed)
@@ -139,9 +141,20 @@ def _link(session: Session, ref: str | None, environment: str, opened_at: dateti
         raise FieldErrors({"deployment": "There is no deployment with this id."})
     if found.environment != environment:
         raise FieldErrors({"deployment": f"This deployment went to {found.environment}, not to {environment}."})
-    if opened_at is not None and opened_at < (found.started_at or found.finished_at) - SKEW:
+    if opened_at is not None and opened_at < _began(found):
         raise FieldErrors({"deployment": "The incident was opened before this deployment began."})
     return {"deployment_id": found.id, "confidence": 1.0}
+
+
+def _insist_after(session: Session, deployment_id: int | None, opened_at: datetime) -> None:
+    """That an incident is not moved to before the deployment whose doing it is."""
+    cause = session.get(Deployment, deployment_id) if deployment_id is not None else None
+    if cause is not None and opened_at < _began(cause):
+        raise FieldErrors({"opened_at": f"This is before {cause.ref} began, whose doing it is."})
+
+
+def _began(deployment: Deployment) -> datetime:
+    return (deployment.started_at or deployment.finished_at) - SKEW
 
 
 def guessed_link(session: Session, environment: str, opened_at: datetime, window: timedelta) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from church.services.delivery import DeploymentView, WeekView, Window
 WIDTH, HEIGHT = 720.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 8.0, 12.0, 30.0
 _MOST_DATES = 6
+_A_YEAR = 365  # days
 _FLOOR = 60.0  # seconds: a lead time below a minute is shown as one
 _STEPS = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 365 * 86400.0)
 
@@ -134,8 +135,11 @@ def _weeks_axis(weeks: Sequence[WeekView]) -> list[Tick]:
 
 
 def _dates_axis(start: datetime, end: datetime) -> list[Tick]:
-    moments = [start + (end - start) * part / (_MOST_DATES - 1) for part in range(_MOST_DATES - 1)]
-    return [Tick(_x(moment, start, end), f"{moment:%-d %b}") for moment in moments]
+    """Each says as much as it takes to tell it from the next."""
+    span = end - start
+    form = "%-d %b %H:%M" if span.days < _MOST_DATES else "%-d %b" if span.days < _A_YEAR else "%b %Y"
+    moments = [start + span * part / _MOST_DATES for part in range(_MOST_DATES)]
+    return [Tick(_x(moment, start, end), f"{moment:{form}}") for moment in moments]
 
 
 def _time_axis(seconds: Sequence[float]) -> tuple[float, float, list[Tick]]:

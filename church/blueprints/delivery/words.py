@@ -46,7 +46,9 @@ def value_of(figure: Figure) -> str:
         return duration(figure.value)
     if figure.unit == "ratio":
         return f"{figure.value * 100:.1f}".removesuffix(".0") + " %"
-    return f"{figure.value:.2f}".rstrip("0").rstrip(".") + " a day"
+    # Two digits of what is rare: once a year is no zero.
+    number = f"{figure.value:.2g}" if 0 < figure.value < 0.1 else f"{figure.value:.2f}".rstrip("0").rstrip(".")
+    return f"{number} a day"
 
 
 def counted(name: str, n: int) -> str:

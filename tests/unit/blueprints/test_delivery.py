@@ -154,6 +154,9 @@ def test_change_of_an_incident_that_cannot_be_is_refused(machine: Machine) -> No
     machine.tell("incident", {**I1, "opened_at": at("04T10:00")}, 201)
     assert list(machine.refused("incident", id="i1", environment="staging")) == ["environment"]
     assert list(machine.refused("incident", id="i1", resolved_at=at("04T09:00"))) == ["resolved_at"]
+    machine.tell("deployment", DEPLOYMENTS[0], 201)  # finished at 10:00
+    machine.tell("incident", {"id": "i1", "deployment": "D1"}, 200)
+    assert list(machine.refused("incident", id="i1", opened_at=at("04T09:00"))) == ["opened_at"]
 
 
 # -- who may --------------------------------------------------------------------------------------------------------
@@ -268,6 +271,18 @@ def test_dora_page_of_many_deployments_draws_the_newest_and_counts_them_all(app:
     assert "many-429, 5 March 2024" in page
     assert "many-29, 5 March 2024" not in page
     assert "430 without an incident" in page
+
+
+def test_dora_page_of_a_day_tells_the_hours_and_one_of_years_what_is_left_out(app: Flask, machine: Machine) -> None:
+    machine.tell_the_week()
+    for number in range(51):
+        machine.tell("incident", {**INCIDENTS[2], "id": f"more-{number}"}, 201)
+    admin = client_of(app, add_user(app, role=Role.ADMIN.value))
+    day = admin.get("/dora?from=2024-03-06&to=2024-03-07").text
+    assert (">6 Mar 04:00</text>" in day, "of the window." in day) == (True, False)
+    years = admin.get("/dora?from=2023-01-01&to=2025-01-01").text
+    for words in ("0.0068 a day", ">May 2023</text>", "The last 53 weeks of the window.", "The newest 50 of 55."):
+        assert words in years, words
 
 
 def machine_page(app: Flask, **asked: str) -> str:
