@@ -1,11 +1,12 @@
 """What members are told of their membership by mail, in the transaction that does the webhook: once of each thing.
 
-Once of an invoice that failed, however often Stripe tries it again; once of a trial, once of an end. A redelivery, a
-replay and the nightly comparison tell nothing.
+Once of an invoice that failed, however often Stripe tries it again; once of a trial, once of an end. A redelivery and
+a replay tell nothing; the nightly comparison tells what it found changed and no webhook has told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from church.config import settings
 from church.models import Invoice, Product, StripeEvent, Subscription, User
+from church.models.mail import Mail
 from church.models.stripe_event import EventState
 from church.services import mails, money
 from church.services.billing_events import Incoming
-from church.services.billing_membership import living_of
+from church.services.billing_membership import LIVING, living_of
 from church.services.entitlements import Subscribed, grace_end, premium_of
 
 _UNPAID = frozenset({"past_due", "unpaid"})
@@ -34,25 +36,59 @@ def is_news(session: Session, event: Incoming, event_id: int) -> bool:
 
 def tell(session: Session, event: Incoming, event_id: int, now: datetime) -> None:
     """Queue the event's mail, if there is something to tell; asked when its rows are written, their customer locked."""
-    found = _WRITERS[event.type](session, event.object_id or "", now) if _is_first(session, event, event_id) else None
-    if found is None:
+    if not _was_said(session, event.type, event.object_id, but=event_id):
+        _queue(session, event.type, event.object_id or "", now)
+
+
+def statuses(session: Session, stripe_ids: Iterable[str]) -> dict[str, str]:
+    """How subscriptions stand that are known, for ``tell_unheard`` to compare with."""
+    query = select(Subscription.stripe_id, Subscription.status).where(Subscription.stripe_id.in_(list(stripe_ids)))
+    return {row.stripe_id: row.status for row in session.execute(query)}
+
+
+def tell_unheard(session: Session, before: dict[str, str], now: datetime) -> None:
+    """Queue the mails of what became otherwise since ``before``, whose webhooks have not come, and may yet come."""
+    for stripe_id, status in before.items():
+        row = _subscription(session, stripe_id)
+        if row is None or status not in LIVING:
+            continue
+        if row.status == "canceled":
+            what, about = "customer.subscription.deleted", stripe_id
+        elif row.status in _UNPAID and status not in _UNPAID and row.latest_invoice is not None:
+            what, about = "invoice.payment_failed", row.latest_invoice
+        else:
+            continue
+        if not _was_said(session, what, about):
+            _queue(session, what, about, now, about=about)
+
+
+def _queue(session: Session, what: str, stripe_id: str, now: datetime, **more: str) -> None:
+    """Write the mail of an event of kind ``what``; of one that has not come, ``more`` says what it is about."""
+    found = _WRITERS[what](session, stripe_id, now)
+    if found is None or (not more and _is_told(session, stripe_id, *found[:2])):
         return
     template, user_id, words = found
     user = session.get(User, user_id)
     if user is not None and user.deleted_at is None and user.email is not None:
-        mails.queue(session, template, recipient=user.email, user=user, **words)
+        mails.queue(session, template, recipient=user.email, user=user, **{**words, **more})
 
 
-def _is_first(session: Session, event: Incoming, event_id: int) -> bool:
-    """Whether no other event has said the same of the same object."""
+def _was_said(session: Session, what: str, stripe_id: str | None, but: int | None = None) -> bool:
+    """Whether an event other than ``but`` has said the same of the same object."""
     other = select(StripeEvent.id).where(
-        StripeEvent.object_id == event.object_id,
-        StripeEvent.type == event.type,
-        StripeEvent.id != event_id,
+        StripeEvent.object_id == stripe_id,
+        StripeEvent.type == what,
+        StripeEvent.id.is_distinct_from(but),
         StripeEvent.processed_at.is_not(None),
         StripeEvent.state != EventState.IGNORED.value,
     )
-    return session.scalars(other.limit(1)).first() is None
+    return session.scalars(other.limit(1)).first() is not None
+
+
+def _is_told(session: Session, stripe_id: str, template: str, user_id: int) -> bool:
+    """Whether the comparison has told it before its event came."""
+    same = (Mail.user_id == user_id, Mail.template == template, Mail.context["about"].as_string() == stripe_id)
+    return session.scalars(select(Mail.id).where(*same).limit(1)).first() is not None
 
 
 def _payment_failed(session: Session, stripe_id: str, now: datetime) -> tuple[str, int, Words] | None:

@@ -19,7 +19,14 @@ from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.stripe_event import EventState
-from church.services import billing_catalogue, billing_leaving, billing_projection, billing_vanished, billing_webhooks
+from church.services import (
+    billing_catalogue,
+    billing_leaving,
+    billing_mails,
+    billing_projection,
+    billing_vanished,
+    billing_webhooks,
+)
 from church.services.billing_bookings import OPPOSITE, UNDONE
 from church.services.billing_errors import MissingError, NotOursError, StripeRefusedError
 from church.services.billing_gateway import Obj, every, gateway
@@ -131,7 +138,9 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
         log.warning("not reconciled", extra={"event": "stripe.unreconciled", "kind": kind, "reason": error.reason})
         return True
     with db.write() as session:
+        before = billing_mails.statuses(session, facts.subscriptions)
         applied = billing_projection.apply(session, facts)
+        billing_mails.tell_unheard(session, before, database_now(session))
     if applied.changed or applied.booked:
         done.repaired += 1
         log.warning("repaired", extra={"event": "stripe.repaired", "kind": kind, "stripe_id": stripe_id})

@@ -162,6 +162,29 @@ def test_end_of_one_of_two_subscriptions_ends_no_membership(shop: Shop) -> None:
     assert _mails(shop) == []
 
 
+@pytest.mark.parametrize("how", ["failed", "ended"])
+def test_what_only_the_nightly_comparison_saw_is_told_once(shop: Shop, how: str) -> None:
+    _, subscription = _subscriber(shop)
+    if how == "failed":
+        late = event("invoice.payment_failed", _unpaid(shop, subscription))
+    else:
+        subscription.update(status="canceled", ended_at=_in(0))
+        late = event("customer.subscription.deleted", subscription)
+    with shop.app.app_context():
+        billing.reconcile()
+        billing.reconcile()
+    assert shop.deliver(late).status == "processed"
+    told = {"failed": "payment_failed", "ended": "membership_ended"}
+    assert [template for template, _, _ in _mails(shop)] == [told[how]]
+
+
+def test_comparison_tells_nothing_of_what_was_over_before_the_site_knew_it(shop: Shop) -> None:
+    shop.subscriber(status="canceled", ended_at=_in(-300))
+    with shop.app.app_context():
+        billing.reconcile()
+    assert _mails(shop) == []
+
+
 def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     user_id, subscription = _subscriber(shop)
     with shop.app.app_context(), db.write() as session:
