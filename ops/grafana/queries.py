@@ -61,3 +61,24 @@ def quantile_of(q: float, buckets: str) -> str:
 def most(expr: str) -> str:
     """The ten largest: more lines than that nobody tells apart."""
     return f"topk(10, {expr})"
+
+
+# -- what many panels ask ---------------------------------------------------------------------------------------------
+
+
+def each(label: str, name: str, *matchers: str) -> Query:
+    """How often a second, a line for each value of ``label``."""
+    return Query(total(rate(name, *matchers), label), f"{{{{{label}}}}}")
+
+
+def busiest(label: str, name: str, *matchers: str) -> Query:
+    """The same of the ten values with most."""
+    return Query(most(total(rate(name, *matchers), label)), f"{{{{{label}}}}}")
+
+
+def spread(name: str, *matchers: str) -> tuple[Query, Query]:
+    """Below what half and 95 of 100 of the observations stayed."""
+    return (
+        Query(quantile(0.5, name, *matchers), "half"),
+        Query(quantile(0.95, name, *matchers), "95 of 100"),
+    )

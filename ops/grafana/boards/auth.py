@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, graph, number
-from ops.grafana.queries import Query, increase, one, quantile, rate, share, site, total
+from ops.grafana.queries import Query, each, increase, one, quantile, rate, share, site, total
 
 LOGIN, TAKEN = 'type="login"', 'outcome=~"success|failed_error"'
 _attempts = "auth_attempts_total"
@@ -51,14 +51,14 @@ ATTEMPTS = (
         "Attempts",
         "A second, by what was attempted.",
         "ops",
-        Query(total(rate(_attempts), "type"), "{{type}}"),
+        each("type", _attempts),
         stacked=True,
     ),
     graph(
         "Sign-ins by outcome",
         "A second, by what came of it.",
         "ops",
-        Query(total(rate(_attempts, LOGIN), "outcome"), "{{outcome}}"),
+        each("outcome", _attempts, LOGIN),
         stacked=True,
     ),
     graph(
@@ -90,7 +90,7 @@ PEOPLE = (
         "New accounts",
         "A second, by where they came from.",
         "ops",
-        Query(total(rate("user_registrations_total"), "source"), "{{source}}"),
+        each("source", "user_registrations_total"),
     ),
     graph(
         "Refused by a limit",

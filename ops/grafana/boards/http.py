@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, graph, number
-from ops.grafana.queries import Query, most, one, quantile, rate, share, site, total
+from ops.grafana.queries import Query, busiest, each, most, one, quantile, rate, share, site, spread, total
 
 FAILED = 'status_code=~"5.."'
 STARTED = 'outcome="started"'
@@ -63,14 +63,14 @@ RED = (
         "Requests by route",
         "A second, the ten busiest; _unmatched is what no route fits.",
         "reqps",
-        Query(most(total(rate("http_requests_total"), "route")), "{{route}}"),
+        busiest("route", "http_requests_total"),
         stacked=True,
     ),
     graph(
         "Requests by status",
         "A second, by the status that they were answered with.",
         "reqps",
-        Query(total(rate("http_requests_total"), "status_code"), "{{status_code}}"),
+        each("status_code", "http_requests_total"),
         stacked=True,
     ),
     graph(
@@ -84,8 +84,7 @@ RED = (
         "Half, 95 and 99 of 100 requests were answered to the last byte in less. A dot is a sampled request: it leads"
         " to its trace.",
         "s",
-        Query(quantile(0.5, _timed, VISITORS), "half"),
-        Query(quantile(0.95, _timed, VISITORS), "95 of 100"),
+        *spread(_timed, VISITORS),
         Query(quantile(0.99, _timed, VISITORS), "99 of 100", exemplar=True),
     ),
     graph(
@@ -98,7 +97,7 @@ RED = (
         "Bytes sent by route",
         "Bodies of answers a second, before any proxy; the ten largest.",
         "Bps",
-        Query(most(total(rate("http_response_bytes_total"), "route")), "{{route}}"),
+        busiest("route", "http_response_bytes_total"),
         stacked=True,
     ),
 )
@@ -107,7 +106,7 @@ PROCESSES = (
         "CPU",
         "Cores that each host's processes use, the worker process included.",
         "none",
-        Query(total(rate("process_cpu_seconds_total"), "instance"), "{{instance}}"),
+        each("instance", "process_cpu_seconds_total"),
         width=8,
     ),
     graph(
@@ -157,14 +156,14 @@ VIDEOS = (
         "Playbacks",
         "Videos that somebody began to watch, and streams that were refused, a second.",
         "ops",
-        Query(total(rate("video_streams_total"), "outcome"), "{{outcome}}"),
+        each("outcome", "video_streams_total"),
         width=8,
     ),
     graph(
         "Playbacks by video",
         "The ten that are watched most.",
         "ops",
-        Query(most(total(rate("video_streams_total", STARTED), "video_id")), "{{video_id}}"),
+        busiest("video_id", "video_streams_total", STARTED),
         width=8,
     ),
     graph(
@@ -187,7 +186,7 @@ TELEMETRY = (
         "Dropped telemetry",
         "Metrics, records and spans a second that were given up so that a request could go on.",
         "ops",
-        Query(total(rate("telemetry_errors_total"), "part"), "{{part}}"),
+        each("part", "telemetry_errors_total"),
         width=8,
     ),
     graph(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, Panel, graph, number
-from ops.grafana.queries import Query, increase, rate, total
+from ops.grafana.queries import Query, each, increase, rate, total
 
 REFUSALS = 'status_code=~"400|401|403|429"'
 _events, _findings, _limits = "security_events_total", "suspicious_activity_total", "rate_limit_hits_total"
@@ -44,28 +44,28 @@ EVENTS = (
         "Events by kind",
         "A second.",
         "ops",
-        Query(total(rate(_events), "event_type"), "{{event_type}}"),
+        each("event_type", _events),
         stacked=True,
     ),
     graph(
         "Events by severity",
         "A second.",
         "ops",
-        Query(total(rate(_events), "severity"), "{{severity}}"),
+        each("severity", _events),
         stacked=True,
     ),
     graph(
         "Findings by kind",
         "What of the requests looked like an attack, a second, by which.",
         "ops",
-        Query(total(rate(_findings), "activity_type"), "{{activity_type}}"),
+        each("activity_type", _findings),
         stacked=True,
     ),
     graph(
         "Findings by place",
         "The same, by where in the request it stood.",
         "ops",
-        Query(total(rate(_findings), "source"), "{{source}}"),
+        each("source", _findings),
         stacked=True,
     ),
 )
@@ -74,7 +74,7 @@ REFUSED = (
         "Refused by limit",
         "Requests a second that were one too many, by which limit said so.",
         "reqps",
-        Query(total(rate(_limits), "limit"), "{{limit}}"),
+        each("limit", _limits),
     ),
     graph(
         "Refused by status",
@@ -89,13 +89,13 @@ REFUSED = (
         "Sign-ins that fail",
         "A second, by why. Many of failed_credentials from many places is somebody who guesses.",
         "ops",
-        Query(total(rate("auth_attempts_total", 'type="login", outcome=~"failed_.+"'), "outcome"), "{{outcome}}"),
+        each("outcome", "auth_attempts_total", 'type="login", outcome=~"failed_.+"'),
     ),
     graph(
         "Live connections refused",
         "A second, by why.",
         "ops",
-        Query(total(rate("websocket_connections_total", 'outcome=~"refused_.+"'), "outcome"), "{{outcome}}"),
+        each("outcome", "websocket_connections_total", 'outcome=~"refused_.+"'),
     ),
 )
 BOARD = Board(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, graph, number
-from ops.grafana.queries import Query, increase, most, one, quantile, rate, share, site, total
+from ops.grafana.queries import Query, busiest, each, increase, one, rate, share, site, spread, total
 
 SIGNED = 'status=~"processed|duplicate|ignored|failed"'
 STRIPE = 'service="stripe"'
@@ -72,28 +72,27 @@ WEBHOOKS = (
         "Webhooks by answer",
         "Deliveries a second, by what came of them.",
         "ops",
-        Query(total(rate(_hooks), "status"), "{{status}}"),
+        each("status", _hooks),
         stacked=True,
     ),
     graph(
         "Webhooks by event",
         "Deliveries a second of the ten commonest events.",
         "ops",
-        Query(most(total(rate(_hooks), "event_type")), "{{event_type}}"),
+        busiest("event_type", _hooks),
         stacked=True,
     ),
     graph(
         "Lag",
         "From the event at Stripe to its being done here: half and 95 of 100 took less.",
         "s",
-        Query(quantile(0.5, "stripe_webhook_lag_seconds"), "half"),
-        Query(quantile(0.95, "stripe_webhook_lag_seconds"), "95 of 100"),
+        *spread("stripe_webhook_lag_seconds"),
     ),
     graph(
         "Failed and forged",
         "Deliveries a second that were not taken.",
         "ops",
-        Query(total(rate(_hooks, 'status=~"failed|invalid_signature"'), "status"), "{{status}}"),
+        each("status", _hooks, 'status=~"failed|invalid_signature"'),
     ),
 )
 MONEY = (
@@ -135,22 +134,21 @@ CALLS = (
         "Calls to Stripe",
         "A second, by what came of them; refused is any no of Stripe's, a declined card too.",
         "ops",
-        Query(total(rate("outbound_request_duration_seconds_count", STRIPE), "outcome"), "{{outcome}}"),
+        each("outcome", "outbound_request_duration_seconds_count", STRIPE),
         width=8,
     ),
     graph(
         "Time of calls to Stripe",
         "Half and 95 of 100 calls took less.",
         "s",
-        Query(quantile(0.5, "outbound_request_duration_seconds", STRIPE), "half"),
-        Query(quantile(0.95, "outbound_request_duration_seconds", STRIPE), "95 of 100"),
+        *spread("outbound_request_duration_seconds", STRIPE),
         width=8,
     ),
     graph(
         "Premium asked for",
         "Premium pages and videos a second: shown, or as a teaser to who may not see them.",
         "ops",
-        Query(total(rate("content_access_total", 'access_level="premium"'), "outcome"), "{{outcome}}"),
+        each("outcome", "content_access_total", 'access_level="premium"'),
         width=8,
     ),
 )

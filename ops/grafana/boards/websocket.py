@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops.grafana.parts import Board, graph, number
-from ops.grafana.queries import Query, increase, quantile, rate, share, site, total
+from ops.grafana.queries import Query, each, increase, rate, share, site, spread, total
 
 _connections, _messages, _delivered = (
     "websocket_connections_total",
@@ -54,20 +54,19 @@ CONNECTIONS = (
         "Connections asked for",
         "A second, by what came of it.",
         "ops",
-        Query(total(rate(_connections), "outcome"), "{{outcome}}"),
+        each("outcome", _connections),
     ),
     graph(
         "How long they last",
         "Half and 95 of 100 of the connections that ended lasted less.",
         "s",
-        Query(quantile(0.5, "websocket_connection_duration_seconds"), "half"),
-        Query(quantile(0.95, "websocket_connection_duration_seconds"), "95 of 100"),
+        *spread("websocket_connection_duration_seconds"),
     ),
     graph(
         "Signing in",
         "Attempts a second to sign in over a connection.",
         "ops",
-        Query(total(rate("auth_attempts_total", 'type="websocket"'), "outcome"), "{{outcome}}"),
+        each("outcome", "auth_attempts_total", 'type="websocket"'),
     ),
 )
 MESSAGES = (
@@ -75,27 +74,27 @@ MESSAGES = (
         "Received by kind",
         "Messages of clients a second.",
         "ops",
-        Query(total(rate(_messages, 'direction="in"'), "message_type"), "{{message_type}}"),
+        each("message_type", _messages, 'direction="in"'),
         stacked=True,
     ),
     graph(
         "Sent by kind",
         "Messages to clients a second; one that goes to many counts for each.",
         "ops",
-        Query(total(rate(_messages, 'direction="out"'), "message_type"), "{{message_type}}"),
+        each("message_type", _messages, 'direction="out"'),
         stacked=True,
     ),
     graph(
         "Delivered and dropped",
         "Messages a second for clients.",
         "ops",
-        Query(total(rate(_delivered), "outcome"), "{{outcome}}"),
+        each("outcome", _delivered),
     ),
     graph(
         "Refused by a limit",
         "Chat messages and connections a second that were one too many.",
         "ops",
-        Query(total(rate("rate_limit_hits_total", 'limit=~"chat|live"'), "limit"), "{{limit}}"),
+        each("limit", "rate_limit_hits_total", 'limit=~"chat|live"'),
     ),
 )
 BOARD = Board(
