@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,15 @@ class CredentialsError(UnauthorizedError):
 
 
 class ThrottledError(ChurchError):
-    """Too many wrong passwords for one account; ``retry_after`` says in how many seconds the next is heard."""
+    """Too many wrong passwords for one account; the next is heard in ``seconds``, and a new one opens it before."""
 
     status = 429
+
+    def __init__(self, seconds: int) -> None:
+        minutes = math.ceil(seconds / 60)
+        wait = "a minute" if minutes == 1 else f"{minutes} minutes"
+        words = f"Too many wrong passwords were tried. Wait {wait}, or choose a new password by mail."
+        super().__init__(words, retry_after=seconds)
 
 
 class WrongPasswordError(CredentialsError):
@@ -92,7 +99,7 @@ def guarded(gate: Gate) -> Iterator[None]:
 def throttled(seconds: int) -> ThrottledError:
     """The refusal by an account's limit, which is told to telemetry with this."""
     telemetry.track_rate_limit("login_account")
-    return ThrottledError(retry_after=seconds)
+    return ThrottledError(seconds)
 
 
 @contextmanager

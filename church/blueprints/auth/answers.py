@@ -14,7 +14,7 @@ from church import telemetry
 from church.answers import View
 from church.errors import ConflictError, FieldErrors, InvalidError, wants_json
 from church.forms import Fields, fields, safe_next
-from church.services.accounts import CredentialsError
+from church.services.accounts import CredentialsError, ThrottledError
 from church.services.links import LinkError
 from church.services.passwords import LONGEST
 from church.services.sessions import Device
@@ -69,7 +69,7 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
         def guarded(**address: Any) -> AnyResponse:
             try:
                 return view(**address)
-            except (FieldErrors, CredentialsError, ConflictError) as error:
+            except (FieldErrors, CredentialsError, ConflictError, ThrottledError) as error:
                 if wants_json():
                     raise
                 errors = error.errors if isinstance(error, FieldErrors) else {}
@@ -77,6 +77,8 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
                     **address, values=fields().shown(*names), errors=errors, form_error=None if errors else str(error)
                 )
                 response.status_code = error.status
+                if error.retry_after is not None:
+                    response.headers["Retry-After"] = str(error.retry_after)
                 return response
 
         return guarded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -174,13 +175,16 @@ def test_unknown_address_is_throttled_like_a_known_one(app: Flask) -> None:
     assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(5)] == [401] * 3 + [429] * 2
 
 
-def test_throttled_login_is_the_usual_page(app: Flask) -> None:
+def test_throttled_login_is_the_form_that_says_how_long_to_wait_and_the_way_out(app: Flask) -> None:
     browser = Browser(app)
     for _ in range(3):
         browser.post_json("/auth/login", WRONG)
     answer = browser.submit("/auth/login", WRONG)
     assert (answer.status_code, answer.mimetype) == (429, "text/html")
-    assert "That was a lot at once." in answer.text
+    assert re.search(r"Wait \d+ minutes, or choose a new password by mail\.", answer.text)
+    assert 'href="/auth/forgot"' in answer.text
+    assert f'value="{EMAIL}"' in answer.text
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
 
 
 def guess(app: Flask, times: int = 3) -> None:
