@@ -172,6 +172,8 @@ class Talk:
         if member is None or time.monotonic() - connection.typed_at < _TYPING_SECONDS:
             return
         connection.typed_at = time.monotonic()
+        if chat.may_enter(member, room).muted:
+            return  # whoever may not speak is not seen to be about to
         person = words.person(member.ref, member.name, is_admin=member.is_admin)
         self._hub.typing(room, person)
         self._hub.relay.publish(relay.TYPING, {"room": room, "from": person})

@@ -243,6 +243,14 @@ def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: F
         line.say("chat", room="public", message="' OR 1=1; DROP TABLE users --", client_id="one.2")
         other.hear("chat")
         assert len(other.chats()) == 2
+        with app.app_context():
+            chat.mute(eve.ref, None, None, "spam", Actor())
+        other.say("typing", room="public")
+        other.say("chat", room="public", message="hello", client_id="one.3")
+        assert other.hear("error")["code"] == "muted"
+        line.say("ping")
+        line.hear("pong")
+        assert not [frame for frame in line.heard if frame["type"] == "typing"]
         for frame in (*line.heard, *other.heard):
             SERVER_FRAME.validate(frame)
     assert live.value("suspicious_activity_total", source="websocket") >= 1

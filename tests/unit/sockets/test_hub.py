@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,6 +100,23 @@ def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
     connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
     let_run(lambda: asked and asked[0].inbox is None, "the answer")
     assert not one.by_member
+
+
+def test_token_that_was_shown_last_ends_its_connection_with_its_time(
+    one: Hub, connect: Connect, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = iter([time.time() + 100, time.time() - 1])
+    monkeypatch.setattr(talk, "_known", lambda _connection, _token: (person(), next(ends)))
+    client = connect()
+    (connection,) = one.connections
+    for _ in range(2):
+        client.sendall(masked(1, b'{"type":"auth","token":"x"}'))
+        shown = connection.until
+        let_run(lambda shown=shown: connection.until != shown, "the token is taken")
+    with app.app_context():
+        one.standing.check([connection])
+    let_run(lambda: not one.connections, "the end")
+    assert client.recv(1000).endswith(b"\x11\x31the token has ended")
 
 
 def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
