@@ -67,7 +67,7 @@ class Gatherer(Fetcher):
         latest = ref(found.get("latest_invoice"))
         if found.get("status") == "past_due":
             self._unpaid_before(stripe_id, latest)
-        if found.get("status") in _UNPAID or found.get("pending_update"):
+        if (found.get("status") in _UNPAID or found.get("pending_update")) and not known.is_due(latest):
             self._with_payments(latest)
 
     def invoice(self, stripe_id: str) -> None:
@@ -80,7 +80,7 @@ class Gatherer(Fetcher):
         self.subscription(subscription)
 
     def _with_payments(self, stripe_id: str | None) -> None:
-        """What is to be paid: members are led to it as soon as they are told that it was not."""
+        """An invoice beside its subscription: members are led to it as soon as they are told that it is unpaid."""
         if stripe_id and stripe_id not in self.facts.invoices:
             found = self.get_or_gone("invoices.retrieve", stripe_id, *_INVOICE)
             if found is not None:

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from church.extensions import db
-from church.models import Checkout, Customer, LedgerEntry, Price, Product, Subscription, User
+from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription, User
 from church.services.billing_reading import ENDED
 
 # Asked for each event: made once, and of the table, for the ORM's way takes several times as long.
@@ -51,6 +51,13 @@ def unpaid_invoice(subscription: str) -> str | None:
     )
     with db.read() as session:
         return session.scalars(query).one_or_none()
+
+
+def is_due(invoice: str | None) -> bool:
+    """Whether an invoice is here, and was not a draft: what becomes of it is told by its own events."""
+    query = select(Invoice.id).where(Invoice.stripe_id == invoice, Invoice.status != "draft")
+    with db.read() as session:
+        return session.scalars(query).first() is not None
 
 
 def plan_of_product(stripe_id: str) -> str | None:
