@@ -135,6 +135,15 @@ def test_subscriptions_tell_member_plan_status_and_end(shop: Shop, desk: Desk, a
     assert "No subscription is paused." in desk.get(f"{ROOT}?status=paused").text
 
 
+@pytest.mark.parametrize(("status", "goes_on"), [("active", True), ("past_due", True), ("canceled", False)])
+def test_account_that_pays_is_disabled_knowing_that_it_goes_on_paying(
+    shop: Shop, desk: Desk, ada: User, status: str, goes_on: bool
+) -> None:
+    subscribe(shop, ada, status=status)
+    page = desk.get(f"/admin/members/{ada.ref}").text
+    assert ("cancel that at Stripe" in page) is goes_on
+
+
 # -- events ---------------------------------------------------------------------------------------------------------
 
 
