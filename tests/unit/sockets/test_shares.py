@@ -44,15 +44,17 @@ def test_many_who_come_at_once_are_let_in_as_far_as_there_is_room(worker: Worker
 
 
 def test_worker_that_was_killed_holds_nothing_for_long_and_one_that_lives_all_it_has(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setattr(shares, "_LEASE", 0.2)
-    monkeypatch.setattr(shares, "_RENEWED", 0.02)
     lives, killed, other = worker("lives"), worker("killed"), worker("other")
     assert [lives.take(WHO, 2), killed.take(WHO, 2), other.take(WHO, 2)] == [True, True, False]
-    living = gevent.spawn(lives.run)
-    let_run(lambda: other.take(WHO, 2), "the dead one's place is free")
-    assert not worker("another").take(WHO, 2)
+    with redis_server.client() as client:
+        assert 0 < client.pttl("church:live:workers:killed") <= 6000
+        client.pexpire("church:live:workers:lives", 3000)
+        living = gevent.spawn(lives.run)
+        let_run(lambda: client.pttl("church:live:workers:lives") > 3000, "it says that it is there")
+        client.delete("church:live:workers:killed")  # as time does
+    assert [other.take(WHO, 2), other.take(WHO, 2)] == [True, False]
     living.kill()
 
 
