@@ -67,6 +67,9 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
         except UnavailableError:
             _told(event.type, Outcome("failed", 503, "the database does not answer"), event)
             raise
+        except Exception as error:
+            _told(event.type, Outcome("failed", 500, f"unexpected: {type(error).__name__}"), event)
+            raise
 
 
 def replay(event_id: int) -> Outcome:

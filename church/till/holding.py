@@ -18,11 +18,10 @@ _DROPPED = "customer.subscription.pending_update_expired"
 
 
 def hold(till: Desk, subscription: Obj, change: Obj, parts: list[Obj]) -> None:
-    """Bill ``parts`` and make the change when they are paid, which may be at once; one that waited is dropped.
+    """Bill ``parts`` and make the change when they are paid, which may be at once.
 
     ``change`` is the item's new price and quantity, its period (``span``), and what else of the subscription moves.
     """
-    drop(till, subscription)
     lines = [*take_pending(till, subscription), *parts]
     invoice = issue(till, draft(till, subscription, lines, "subscription_update", discounts_of(till, subscription)))
     till.store.put({"id": f"held_{invoice['id']}", "object": "till.held", **change})
@@ -43,7 +42,7 @@ def _told(till: Desk, subscription: Obj, change: Obj) -> Obj:
 
 
 def drop(till: Desk, subscription: Obj) -> None:
-    """Forget the change that waits, and its invoice."""
+    """Forget the change that waits, if one does, and its invoice."""
     if subscription["pending_update"] is None:
         return
     invoice = till.get("invoice", subscription["latest_invoice"])

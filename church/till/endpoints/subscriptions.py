@@ -10,6 +10,7 @@ from church.till.checkout import price_of
 from church.till.desk import Desk
 from church.till.ending import end, end_of_period, set_ending
 from church.till.errors import CardError, TillError
+from church.till.holding import drop
 from church.till.lines import only_item
 from church.till.lists import PAGING, page
 from church.till.params import Params
@@ -114,6 +115,7 @@ def wished(till: Desk, params: Params, found: Obj) -> tuple[Obj, int]:
 
 
 def _plan(till: Desk, params: Params, found: Obj) -> None:
+    drop(till, found)  # what is wished now is in its place
     now = params.text("trial_end") == "now" or params.text("billing_cycle_anchor") == "now"
     behaviour = params.choice("proration_behavior", *BEHAVIOURS)
     at = params.number("proration_date") or till.now

@@ -112,6 +112,14 @@ def test_webhook_while_the_database_is_down_is_asked_for_again_in_json(
     assert membership.post(raw).get_json()["status"] == "processed"
 
 
+def test_webhook_that_fails_before_it_is_kept_is_counted_once(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("church.services.billing_inbox.claim", lambda _event: 1 / 0)
+    with grows(metrics.stripe_webhooks.labels("price.updated", "failed"), 1), pytest.raises(ZeroDivisionError):
+        membership.post(price_event())
+
+
 def test_webhook_while_stripe_is_down_is_asked_for_again(membership: Membership) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
