@@ -10,9 +10,9 @@ from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, make_response, redirect, request
 
-from church import identity, telemetry
+from church import identity, limits, telemetry
 from church.config import settings
-from church.errors import ForbiddenError, UnauthorizedError, error_response, wants_json
+from church.errors import ChurchError, ForbiddenError, UnauthorizedError, error_response, wants_json
 from church.models.user import Role
 from church.proxies import plain_address
 from church.services import api_tokens
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _LOGIN = "/auth/login"
 _LONGEST_NEXT = 1000  # characters
+_TRIES = "telemetry_api"  # the limit that tokens which are no good count against
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -40,6 +41,12 @@ class SignInError(UnauthorizedError):
 
     def __init__(self) -> None:
         super().__init__("Sign in first.")
+
+
+class TriedTooOftenError(ChurchError):
+    """An address has shown more tokens that are no good than a mistake explains; a good one is still heard."""
+
+    status = 429
 
 
 def _signed_in() -> SignedIn:
@@ -88,16 +95,27 @@ def _check_bearer(scope: str) -> None:
             raise ForbiddenError("Show a token, or set METRICS_TOKEN, to use this from another machine.")
         return
     if not shown:
-        raise UnauthorizedError
+        raise _refused()
     # METRICS_TOKEN has every scope of these, and is known without a look at the database.
     if own is not None and hmac.compare_digest(_bytes_of(shown), own.get_secret_value().encode()):
         return
     scopes = api_tokens.scopes_of(shown)
     if scopes is None:
-        telemetry.track_security_event("invalid_token", "medium")
-        raise UnauthorizedError
+        refusal = _refused()
+        if isinstance(refusal, UnauthorizedError):
+            telemetry.track_security_event("invalid_token", "medium")
+        raise refusal
     if scope not in scopes:
         raise ForbiddenError(f"This token does not open this: it wants the scope {scope}.")
+
+
+def _refused() -> ChurchError:
+    """Who shows no good token is told so, and after many of them to wait."""
+    seconds = limits.take(_TRIES, "refused", limits.client())
+    if seconds is None:
+        return UnauthorizedError()
+    telemetry.track_rate_limit(_TRIES)
+    return TriedTooOftenError(retry_after=seconds)
 
 
 def _shown_bearer() -> str:

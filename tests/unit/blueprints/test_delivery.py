@@ -204,6 +204,20 @@ def test_token_is_asked_for_and_a_wrong_one_seen(guarded: Flask) -> None:
             Machine(guarded, "church_000000000000_wrong").tell(what, D1, 401)
 
 
+def test_tokens_that_are_no_good_are_heard_so_often_and_a_good_one_still(app: Flask, settings: Settings) -> None:
+    limited = create_app(with_settings(settings, metrics_token=SecretStr(STRONG), limit_telemetry_api="3/hour"))
+    wrong, good = Machine(limited, "church_000000000000_wrong"), Machine(limited, token_for(app, "delivery:write"))
+    with grows(metrics.security_events.labels("invalid_token", "medium"), by=2):
+        wrong.tell("deployment", D1, 401)
+        Machine(limited).tell("deployment", D1, 401)
+        wrong.tell("incident", D1, 401)
+        with grows(metrics.rate_limit_hits.labels("telemetry_api")):
+            wrong.tell("deployment", D1, 429)
+    good.tell("deployment", D1, 201)
+    with limited.app_context():
+        db.dispose()
+
+
 def test_scraper_with_the_sites_own_token_asks_the_database_nothing(
     guarded: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
