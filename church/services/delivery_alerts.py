@@ -1,9 +1,9 @@
 """Alertmanager's webhook: a critical alert that fires opens an incident, and its end resolves it.
 
 Source of the payload's form: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config (version 4).
-An alert is known by its fingerprint and by when it began, so that what is sent again every few hours, late, or by each
-of several Alertmanagers, changes nothing. One that began and ended while nobody could tell the site, as when the site
-itself was down, is written down whole when its end is told.
+An alert is known by its fingerprint and by the time in which it fired, so that what is sent again every few hours,
+late, or by each of several Alertmanagers, who may differ by seconds, changes nothing. One that began and ended while
+nobody could tell the site, as when the site itself was down, is written down whole when its end is told.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from church import telemetry
@@ -119,12 +119,27 @@ def _hear(session: Session, alert: Alert, window: timedelta) -> incidents.Record
     open_now = select(Incident).where(Incident.fingerprint == alert.fingerprint, Incident.resolved_at.is_(None))
     row = session.scalar(open_now.with_for_update())
     if row is None:
-        return _begin(session, alert, window)
+        known = session.scalar(_of_the_same_time(alert))
+        return incidents.as_recorded(session, known, "unchanged") if known else _begin(session, alert, window)
     if alert.ends_at is None or alert.ends_at < row.opened_at:
         return incidents.as_recorded(session, row, "unchanged")
     incidents.apply(row, {"resolved_at": alert.ends_at})
     session.flush()
     return incidents.as_recorded(session, row, "resolved")
+
+
+def _of_the_same_time(alert: Alert) -> Select[Incident]:
+    """What the alert has opened already and is over, where the one told now was meanwhile."""
+    return (
+        select(Incident)
+        .where(
+            Incident.fingerprint == alert.fingerprint,
+            Incident.opened_at <= (alert.ends_at or alert.starts_at),
+            Incident.resolved_at >= alert.starts_at,
+        )
+        .order_by(Incident.opened_at.desc())
+        .limit(1)
+    )
 
 
 def _begin(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:

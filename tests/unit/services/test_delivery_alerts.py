@@ -86,6 +86,15 @@ def test_alert_of_which_only_the_end_was_heard_is_written_down_whole(app: Flask,
     assert seconds == pytest.approx(3600, abs=1)
 
 
+def test_alert_that_another_alertmanager_tells_seconds_apart_is_the_same_incident(app: Flask, machine: Machine) -> None:
+    start, end = ago(hours=2), ago(hours=1)
+    assert heard(machine, alert(start), alert(start, end)) == ["opened", "resolved"]
+    assert heard(machine, alert(ago(hours=2, seconds=-7))) == ["unchanged"]
+    assert heard(machine, alert(ago(hours=2, seconds=5), ago(hours=1, seconds=-3))) == ["unchanged"]
+    assert heard(machine, alert(start, end, fingerprint="f2"), alert(ago(minutes=59))) == ["resolved", "opened"]
+    assert len(incidents(app)) == 3
+
+
 @pytest.mark.parametrize(
     "labels",
     [
