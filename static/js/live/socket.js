@@ -66,6 +66,7 @@ export class Line {
   lost(code) {
     if (code === SIGNED_OUT || code === CLOSED_TO_YOU) return this.end(code);
     this.forget();
+    this.socket = null; // its own end is no second failure
     this.failures += code === TOO_MANY ? 4 : 1;
     const longest = Math.min(SLOWEST, FIRST * 2 ** this.failures);
     const pause = Math.round(longest * (0.5 + Math.random() / 2)); // a thousand pages come back spread out
