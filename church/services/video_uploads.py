@@ -84,6 +84,9 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
     video_files.want_room(settings(), len(piece))  # others may have filled the disk since the start
     try:
         off_hub(_write, video_files.source_of(settings(), ref), offset, piece)
+    except UnknownUploadError:
+        give_up(ref, user_id)  # nothing can complete it
+        raise
     except OSError as error:
         raise NoRoomError from error
     try:
@@ -133,9 +136,14 @@ def _advance(session: Session, ref: str, user_id: int, offset: int, end: int) ->
 
 
 def _write(file: Path, offset: int, piece: bytes) -> None:
-    """Write it onto the disk: a row that counts what a power cut has taken would make a video with a hole."""
+    """Write it onto the disk: a row that counts what a power cut has taken would make a video with a hole.
+
+    So would a piece after one that lies on another host's disk. Raises UnknownUploadError.
+    """
     handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
+        if os.fstat(handle).st_size < offset:
+            raise UnknownUploadError
         view, at = memoryview(piece), offset
         while view:
             written = os.pwrite(handle, view, at)

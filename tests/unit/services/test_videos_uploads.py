@@ -91,6 +91,15 @@ def test_piece_is_on_the_disk_before_it_is_counted(ada: User, monkeypatch: pytes
     assert counted == [0, 5]
 
 
+def test_piece_after_one_that_is_gone_leaves_no_hole(ada: User) -> None:
+    upload = begun(ada)
+    sent(ada, upload.ref, 0, b"01234")
+    video_files.source_of(settings(), upload.ref).unlink()
+    with pytest.raises(UnknownUploadError):
+        sent(ada, upload.ref, 5, b"56789")
+    assert videos.uploads_of(ada.id) == []
+
+
 def test_of_two_pieces_for_one_place_one_counts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = begun(ada)
     write = video_uploads._write
