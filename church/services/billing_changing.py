@@ -22,11 +22,9 @@ log = logging.getLogger("church.stripe")
 
 _LOST = "The change that was to come is gone, and your plan stays as it is. Please choose a plan once more."
 _LOST_BY_CARD = f"Your card was declined. {_LOST}"
-_UNSURE = (
-    "The payment service does not answer right now. Please look at your membership in a minute: "
-    "the change that was to come may be gone."
-)
-
+_UNSURE = "The payment service does not answer right now. Please look at your membership in a minute: "
+_MAYBE_DONE = f"{_UNSURE}the change may have been made."
+_MAYBE_GONE = f"{_UNSURE}the change may have been made, and the one that was to come may be gone."
 
 _CHALLENGED = frozenset({
     "subscription_payment_intent_requires_action", "invoice_payment_intent_requires_action", "authentication_required",
@@ -130,9 +128,8 @@ def _in_place_of(row: Subscription, former: Price | None) -> Iterator[None]:
             raise ChangeLostError(by_card=error.http_status == 402) from error
         raise
     except StripeDownError as error:
-        if former is not None and row.stripe_schedule is not None:
-            raise StripeDownError(_UNSURE) from error  # it may have been done: nothing can be put back
-        raise
+        lost = former is not None and row.stripe_schedule is not None
+        raise StripeDownError(_MAYBE_GONE if lost else _MAYBE_DONE) from error  # so nothing can be put back
 
 
 def _put_back(row: Subscription, former: Price) -> bool:

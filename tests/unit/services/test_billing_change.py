@@ -236,6 +236,10 @@ def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
     membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.subscribed(user)
+    with monkeypatch.context() as patch:
+        refuse(membership, patch, "subscriptions.update", with_=StripeDownError())
+        with pytest.raises(StripeDownError, match="the change may have been made"):
+            change(membership, member, PATRON)
     change(membership, member, FRIEND_YEAR)
     refuse(membership, monkeypatch, "subscriptions.update", with_=StripeDownError())
     with pytest.raises(StripeDownError, match="may be gone"):
