@@ -17,6 +17,7 @@ from church.sockets.hub import Hub
 from church.sockets.relay import PRESENCE, TYPING, Relay
 from church.sockets.standing import Standing
 from church.telemetry import Handshake
+from tests.helpers import captured_log
 from tests.live_fixture import masked
 from tests.live_stubs import let_run, person
 
@@ -145,6 +146,20 @@ def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
     assert b"\x03\xe9" in late.recv(1000)
     assert late.recv(1000) == b""
     assert (active(), one._tasks) == (0, [])
+
+
+def test_part_that_breaks_is_written_down_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def task() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise LookupError
+
+    begun: list[int] = []
+    monkeypatch.setattr(gevent, "sleep", lambda _seconds: None)
+    with captured_log() as sink:
+        hub._kept_up(task)
+    assert len(begun) == 2
+    assert [record["event"] for record in sink.records] == ["live.failed"]
 
 
 def test_line_of_another_worker_that_makes_no_sense_is_left(one: Hub) -> None:
