@@ -46,7 +46,8 @@ class CutShortError(ToolError):
     """The file ends before what it promises."""
 
     def __init__(self, detail: str = "a part of it is missing") -> None:
-        super().__init__(f"The file was cut short: {detail}. It was not copied whole, or its recording broke off: bring all of it.")
+        cause = "It was not copied whole, or its recording broke off: bring all of it."
+        super().__init__(f"The file was cut short: {detail}. {cause}")
 
 
 def tools_missing() -> tuple[str, ...]:
