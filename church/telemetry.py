@@ -134,6 +134,12 @@ def warm_up() -> None:
     threats.prepare()
 
 
+def expect_failures(app: Flask) -> None:
+    """Count the failures of every route of ``app`` from 0: once a web process, as soon as the app exists."""
+    if app.config["CHURCH"].telemetry:
+        requests.expect_failures(app)
+
+
 def start_logging(settings: Settings) -> logs.Handler:
     """Send the records of this process to the log folder and the console."""
     global _handler  # noqa: PLW0603 - logging is the process's, not an app's

@@ -105,6 +105,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._refuse = telemetry.track_refused
         self._headers = headers.of_every_answer(settings)
         super().load_wsgi()
+        telemetry.expect_failures(self.wsgi)
         gc.collect()
         gc.freeze()  # what is loaded now stays: looking through it again would stop all requests for 50 ms
 

@@ -98,6 +98,12 @@ def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
     assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # nobody sampled it
 
 
+def test_failure_of_a_route_rises_from_zero(site_with_token: Site) -> None:
+    body = site_with_token.get("/metrics", Authorization=f"Bearer {TOKEN}")[1].decode()
+    for method, route, status in (("POST", "/stripe/webhook", 500), ("GET", "/video/stream/<slug>", 503)):
+        assert f'http_requests_total{{method="{method}",route="{route}",status_code="{status}"}} 0.0' in body
+
+
 def test_metrics_in_production_need_their_token(site_with_token: Site) -> None:
     assert site_with_token.get("/metrics")[0] == 401
     assert site_with_token.get("/metrics", Authorization="Bearer wrong-token-of-some-length")[0] == 401
