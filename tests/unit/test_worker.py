@@ -255,8 +255,9 @@ from church.observability import slots as old_slots
 from gunicorn.workers.ggevent import GeventWorker
 seen = []
 def load(self):
-    from church import config, telemetry
-    from church.observability import metrics, slots
+    from church import config, create_app
+    from church.observability import slots
+    self.wsgi = create_app()
     ours = sys.modules[worker.__name__] is worker
     seen.append((config is old, "church.stale" in sys.modules, slots.SLOTS.number, ours))
 GeventWorker.load_wsgi = load
