@@ -16,7 +16,7 @@ from church.errors import UnavailableError
 
 log = logging.getLogger("church.store")
 
-BUDGET = 0.09  # seconds a call may take in all; the promise is 100 ms, the rest is for the interpreter
+BUDGET = 0.09  # seconds a call may take in all, if nothing else is said: 100 ms with what the interpreter takes
 REST = 1.0  # seconds that a store which failed is left alone, so that not every caller waits for it
 
 # What says that the server is gone, and not that it refused one command.

@@ -67,6 +67,13 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     redis_url: RedisAddress | None = setting(
         "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
     )
+    store_timeout: float = setting(
+        "CHURCH_STORE_TIMEOUT",
+        0.09,
+        "Seconds that a call to the shared store may take; a worker whose call takes longer is alone for a second.",
+        gt=0,
+        le=10,
+    )
     secret_key: SecretStr = setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
     secret_key_previous: SecretStr | None = setting(
         "SECRET_KEY_PREVIOUS",

@@ -14,7 +14,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from church.circuit import Circuit, StoreDownError
+from church.circuit import BUDGET, Circuit, StoreDownError
 
 _IDLE = 15.0  # seconds of silence after which the server is asked whether it is still there
 _FIRST_PAUSE = 0.1  # seconds; doubles with each failure in a row
@@ -39,13 +39,17 @@ def listen(
     channels: Sequence[str],
     prefix: str = "",
     sleep: Callable[[float], object] = time.sleep,
+    budget: float = BUDGET,
 ) -> Iterator[Subscribed | Message]:
-    """Yield what arrives, for ever; between failed connections ``sleep`` with back-off and jitter."""
+    """Yield what arrives, for ever; between failed connections ``sleep`` with back-off and jitter.
+
+    Connecting may take ``budget`` seconds.
+    """
     failures = 0
     while True:
         connection = connect()
         try:
-            for event in _receive(connection, [prefix + channel for channel in channels], prefix):
+            for event in _receive(connection, [prefix + channel for channel in channels], prefix, budget):
                 failures = 0
                 yield event
         except (RedisError, OSError, StoreDownError):
@@ -61,8 +65,10 @@ def _pause(failures: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 (nobody gains by guessing it)
 
 
-def _receive(connection: AbstractConnection, channels: Sequence[str], prefix: str) -> Iterator[Subscribed | Message]:
-    with Circuit().call():  # a deadline for connecting; a circuit of its own, since it paces itself
+def _receive(
+    connection: AbstractConnection, channels: Sequence[str], prefix: str, budget: float
+) -> Iterator[Subscribed | Message]:
+    with Circuit(budget).call():  # a deadline for connecting; a circuit of its own, since it paces itself
         connection.connect()
         connection.send_command("SUBSCRIBE", *channels)
     asked = False

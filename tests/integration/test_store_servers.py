@@ -14,8 +14,6 @@ from limits import parse
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-import church.store
-from church.circuit import Circuit
 from church.store import (
     Message,
     StoreClient,
@@ -27,13 +25,8 @@ from church.store import (
 )
 from tests.services_fixture import RedisServer, site_settings, wait_until
 
-PATIENCE = 1.0
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch):
-    """More time for a call than the site gives, so that a busy machine does not fail what is to succeed."""
-    monkeypatch.setattr(church.store, "Circuit", lambda: Circuit(PATIENCE))
+PATIENT = {"CHURCH_STORE_TIMEOUT": "1"}
+"""More time for a call than the site gives, so that a busy machine does not fail what is to succeed."""
 
 
 class Embedded:
@@ -64,11 +57,11 @@ class Embedded:
 def server(request, tmp_path):
     if request.param == "redis":
         found = request.getfixturevalue("redis_server")
-        found.settings = site_settings(tmp_path, REDIS_URL=found.url)
+        found.settings = site_settings(tmp_path, REDIS_URL=found.url, **PATIENT)
         yield found
         found.go_on()
         return
-    found = Embedded(site_settings(tmp_path))
+    found = Embedded(site_settings(tmp_path, **PATIENT))
     found.start()
     yield found
     found.stop()
@@ -168,10 +161,7 @@ GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import gevent, json, os, signal, sys
 from church.config import load_settings
-import church.store
-from church.circuit import Circuit
 from church.store import StoreClient, Subscribed
-church.store.Circuit = lambda: Circuit(1.0)
 settings = load_settings(_env_file=None, **json.loads(sys.argv[1]))
 store = StoreClient(settings)
 heard, ready, beats = [], gevent.event.Event(), []
@@ -206,6 +196,7 @@ def test_store_under_gevent_never_stops_the_hub(server):
         "CHURCH_INSTANCE": str(server.settings.instance),
         "CHURCH_CONTENT": str(server.settings.content),
         "CHURCH_LOG_DIR": str(server.settings.log_dir),
+        **PATIENT,
     }
     if server.settings.redis_url:
         values["REDIS_URL"] = server.settings.redis_url.get_secret_value()
@@ -217,7 +208,7 @@ def test_store_under_gevent_never_stops_the_hub(server):
 
 
 def test_embedded_server_listens_for_its_user_alone_and_writes_nothing(tmp_path):
-    server = Embedded(site_settings(tmp_path))
+    server = Embedded(site_settings(tmp_path, **PATIENT))
     server.start()
     try:
         store = StoreClient(server.settings)
@@ -232,7 +223,7 @@ def test_embedded_server_listens_for_its_user_alone_and_writes_nothing(tmp_path)
 
 
 def test_embedded_server_as_a_unit_is_the_process_that_was_started(tmp_path):
-    settings = site_settings(tmp_path)
+    settings = site_settings(tmp_path, **PATIENT)
     environment = {**os.environ, "CHURCH_INSTANCE": str(settings.instance), "CHURCH_LOG_DIR": str(settings.log_dir)}
     process = subprocess.Popen([sys.executable, "-m", "church.embedded_store"], env=environment)
     try:

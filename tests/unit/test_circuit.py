@@ -7,6 +7,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from church.circuit import Circuit, StoreDownError, remaining
+from church.store import StoreClient
+from tests.services_fixture import site_settings
 
 
 class Clock:
@@ -84,3 +86,9 @@ def test_circuit_nested_calls_share_the_deadline():
 def test_remaining_when_the_budget_is_used_up_raises():
     with pytest.raises(StoreDownError), Circuit(budget=-1).call():
         remaining()
+
+
+def test_call_of_the_site_has_the_time_that_its_settings_say(tmp_path):
+    client = StoreClient(site_settings(tmp_path, CHURCH_STORE_TIMEOUT="7")).client
+    with client.circuit.call():
+        assert 1 < remaining() <= 7
