@@ -41,6 +41,7 @@ class Site:
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(self.logs),
+            "CHURCH_STORE_TIMEOUT": "2",  # on a busy machine 90 ms may pass, and then each worker counts alone
             "CHURCH_LIMIT_PAGE": "1000000/minute",
             "CHURCH_LIMIT_API": "1000000/minute",
             "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",

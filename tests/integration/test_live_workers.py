@@ -63,7 +63,6 @@ def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iter
         "WEB_CONCURRENCY": "1",
         **OPEN,
         "CHURCH_LIVE_PER_MEMBER": "2",
-        "CHURCH_STORE_TIMEOUT": "2",
     }
     sites = [Site(folder, **shared) for folder in (tmp_path / "one", tmp_path / "two") if folder.mkdir() is None]
     try:

@@ -42,7 +42,7 @@ def database_check(one: Site) -> bool:
 
 
 def test_limit_holds_over_workers_and_while_the_store_is_down(site: Start, redis_server: RedisServer) -> None:
-    one = site(store=False, REDIS_URL=redis_server.url, CHURCH_LIMIT_SEARCH="5/hour", CHURCH_STORE_TIMEOUT="2")
+    one = site(store=False, REDIS_URL=redis_server.url, CHURCH_LIMIT_SEARCH="5/hour")
     answers = [one.get("/pages/?q=x")[0] for _ in range(8)]
     assert answers == [200] * 5 + [429] * 3
     redis_server.pause()
