@@ -37,8 +37,8 @@ class Server:
             threading.Thread(target=self._behave, args=(self, client), daemon=True).start()
 
     def redis(self, path="", budget=1.0, connections=4):
-        """A client with more time than the site's, so that a busy machine does not fail what is to succeed."""
-        return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget), connections)
+        """A client with more time than the site's, and a longer rest, so that a busy machine changes no outcome."""
+        return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget, rest=60), connections)
 
     def close(self):
         self.over.set()
