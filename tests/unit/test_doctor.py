@@ -29,7 +29,7 @@ _STRONG = "kJ8sd0-2lfPq_nd83mXz0Qpw72hLrt5Yb1VuEg"
 @pytest.fixture
 def site(tmp_path: Path, redis_server: RedisServer, mail_server: Callable[..., MailServer]) -> Settings:
     urls = {"REDIS_URL": redis_server.url, "CHURCH_SMTP_URL": mail_server().url}
-    settings = site_settings(tmp_path, SECRET_KEY=_STRONG, **urls)
+    settings = site_settings(tmp_path, SECRET_KEY=_STRONG, CHURCH_STORE_TIMEOUT="2", **urls)
     bring_to_head(settings)
     settings.log_dir.mkdir()
     (settings.content / "page.md").write_text("# Page")

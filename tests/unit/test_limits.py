@@ -185,10 +185,10 @@ def test_health_has_no_limit(settings: Settings) -> None:
 
 @pytest.fixture
 def two_workers(settings: Settings, redis_server: RedisServer) -> Iterator[tuple[FlaskClient, FlaskClient]]:
-    """Two apps over one Redis, as two workers are."""
+    """Two apps over one Redis, as two workers are, which has more time than a busy machine may need."""
     from pydantic import SecretStr
 
-    shared = {"redis_url": SecretStr(redis_server.url)}
+    shared = {"redis_url": SecretStr(redis_server.url), "store_timeout": 2.0}
     return site(settings, **shared).test_client(), site(settings, **shared).test_client()
 
 

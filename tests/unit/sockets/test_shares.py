@@ -20,9 +20,9 @@ WHO = "member:ada"
 
 @pytest.fixture
 def worker(tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """Workers of different processes have their own counts, and the same store."""
+    """Workers of different processes have their own counts, and the same store, whose answers are waited for."""
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-    app = create_app(site_settings(tmp_path))
+    app = create_app(site_settings(tmp_path, CHURCH_STORE_TIMEOUT="2"))
     return lambda name: Shares(app, name)
 
 
