@@ -5,6 +5,7 @@ A server that is not installed skips its tests and says how to install it; with 
 
 from __future__ import annotations
 
+import atexit
 import glob
 import os
 import shutil
@@ -15,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, LiteralString
 from uuid import uuid4
@@ -23,6 +26,7 @@ import psycopg
 import pytest
 import redis
 
+from church import database, engines
 from church.config import Settings, load_settings
 from church.migrations import migrate
 from tests import databases
@@ -51,11 +55,44 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
         time.sleep(0.02)
 
 
+class _Ports:
+    """A range of loopback's ports that is this process's own as long as it lives: its first one is kept bound.
+
+    Other runs beside this one take other ranges, and all lie below those that a connection's own end is given, so that
+    nobody takes a port between the moment it is chosen and the moment its server listens.
+    """
+
+    _FIRST, _END, _SIZE = 11_000, 32_000, 500
+
+    def __init__(self) -> None:
+        self._kept = socket.socket()
+        atexit.register(self._kept.close)
+        starts = [*range(self._FIRST, self._END, self._SIZE)]
+        first = next(start for start in starts if self._bound(self._kept, start))
+        self._next = cycle(range(first + 1, first + self._SIZE))
+
+    def take(self) -> int:
+        """The one that was not taken for longest and is free."""
+        for port in islice(self._next, self._SIZE):
+            with socket.socket() as probe:
+                if self._bound(probe, port):
+                    return port
+        pytest.fail("no port is free")
+
+    @staticmethod
+    def _bound(probe: socket.socket, port: int) -> bool:
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+        return False
+
+
+_ports = cache(_Ports)
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on, and that nobody but the caller will."""
+    return _ports().take()
 
 
 def _postgresql_program(name: str) -> str:
@@ -132,7 +169,7 @@ class Postgres:
         """A fast shutdown: sessions are ended, nothing is lost."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=60)
             self._process = None
 
     def admin(self) -> psycopg.Connection:
@@ -242,7 +279,7 @@ class RedisServer:
         """Stop it, paused or not."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
             self._process = None
 
     def pause(self) -> None:
@@ -257,7 +294,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A client that is not the site's."""
-        return redis.Redis(port=self.port, socket_timeout=2)
+        return redis.Redis(port=self.port, socket_timeout=30)
 
     def _answers(self) -> bool:
         try:
@@ -350,6 +387,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
         wanted = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
         metafunc.parametrize("migrated_site", wanted, indirect=True)
+
+
+@pytest.fixture
+def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the database gets it, however many there are and however slow the machine: for tests of what
+    many do at once, which say nothing of how long one may wait. To be asked for before the site."""
+    for module, name in (
+        (database, "WRITE_WAIT"),
+        (database, "READ_WAIT"),
+        (engines, "CONNECT_WAIT"),
+        (engines, "_LOCK_WAIT"),
+    ):
+        monkeypatch.setattr(module, name, 60)
+    monkeypatch.setenv("CHURCH_DATABASE_TIMEOUT", "60")
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ class TillProcess(Payer):
         command = [sys.executable, "-m", "church.till"]
         with self.console.open("ab") as console:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
-        wait_until(self._answers, f"the till answers (see {self.console})", 40)
+        wait_until(self._answers, f"the till answers (see {self.console})", 90)
         return self
 
     def _answers(self) -> bool:
@@ -220,7 +220,7 @@ class TillProcess(Payer):
     def stop(self, kill: bool = False) -> int:
         """End it; its exit code."""
         self.process.kill() if kill else self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def post(self, path: str, **fields: str) -> Answer:
         return self._open(path, urllib.parse.urlencode(fields).encode())
@@ -231,7 +231,7 @@ class TillProcess(Payer):
     def _open(self, path: str, data: bytes | None) -> Answer:
         request = urllib.request.Request(self.url + path, data, {"Accept": "application/json"})
         try:
-            with self._opener.open(request, timeout=20) as answer:
+            with self._opener.open(request, timeout=60) as answer:
                 return answer.status, {n.lower(): v for n, v in answer.headers.items()}, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

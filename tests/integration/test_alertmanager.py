@@ -102,13 +102,13 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     yield address
     server.terminate()
-    server.wait(20)
+    server.wait(60)
 
 
 def ask(address: str, what: str, sent: Any = None) -> Any:
     body = None if sent is None else json.dumps(sent).encode()
     request = urllib.request.Request(f"http://{address}{what}", body, {"Content-Type": "application/json"})
-    with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+    with suppress(OSError), urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read() or b"true")
     return None
 
