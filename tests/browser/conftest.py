@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
     found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     program = require("Chromium", found, "apt-get install chromium-headless-shell")
     with sync_playwright() as playwright:
-        expect.set_options(timeout=20_000)  # as long as a busy machine may need; what is there already costs none of it
+        expect.set_options(timeout=60_000)  # as long as a busy machine may need; what is there already costs none of it
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
         yield browser
         browser.close()
@@ -100,7 +100,7 @@ class Windows:
         """A page at ``path``; ``options`` are those of a Playwright context. Nothing moves unless a test wants it."""
         window = {"viewport": {"width": width, "height": 844}, "reduced_motion": "reduce", "base_url": self.site.url}
         context = self._chromium.new_context(**{**window, **options})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         self.opened.append((context, Watch(context)))
         page = context.new_page()
         if path is not None:
@@ -116,6 +116,12 @@ class Windows:
         """Close them all, which ends what their pages still ask for."""
         for context, _ in self.opened:
             context.close()
+
+    def forgive(self) -> None:
+        """What was complained of is what the test wanted; no more can come, for the windows are closed first."""
+        self.close()
+        for _, watch in self.opened:
+            watch.complaints.clear()
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_inline_script_is_refused_by_the_policy_and_seen_by_the_watch(windows: W
     for expected in ("policy: script-src-elem", "policy: style-src-attr", "404: ", "failed: ", "script: on purpose"):
         # Looking at the page lets its events in.
         wait_until(lambda e=expected: page.title() and e in " ".join(windows.complaints), expected)  # type: ignore[misc]
-    windows.opened[0][1].complaints.clear()
+    windows.forgive()
 
 
 def test_reader_whose_address_was_refused_finds_the_way_home(windows: Windows, guarded: Site) -> None:
@@ -88,7 +88,7 @@ def test_files_for_machines_open_in_the_browser(windows: Windows, path: str, con
     assert answer.status == 200
     assert answer.headers["content-type"].startswith(content_type)
     assert holds in answer.text()
-    windows.opened[0][1].complaints.clear()  # Chromium's own viewer of XML styles it inline, which our policy refuses
+    windows.forgive()  # Chromium's own viewer of XML styles it inline, which our policy refuses
 
 
 def test_feed_is_announced_and_linked(windows: Windows) -> None:
