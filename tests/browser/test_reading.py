@@ -20,8 +20,9 @@ def _code(page: Page) -> str:
 
 def test_copy_button_copies_the_code_and_says_so(windows: Windows) -> None:
     page = windows(permissions=["clipboard-read", "clipboard-write"])
-    page.clock.install()
+    page.clock.install(time=0)
     page.goto("/pages/writing-a-page")
+    page.clock.pause_at(3600)  # what the button says stays until the clock goes on
     block = page.locator(".codehilite").first
     block.hover()
     block.get_by_role("button", name="Copy the code").click()
@@ -38,7 +39,9 @@ def test_copy_button_copies_the_code_and_says_so(windows: Windows) -> None:
 def test_copy_button_tells_when_the_clipboard_refuses(windows: Windows) -> None:
     page = windows()
     page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))")
+    page.clock.install(time=0)
     page.goto("/pages/writing-a-page")
+    page.clock.pause_at(3600)
     button = page.locator(".copy").first
     button.focus()
     expect(button).to_have_css("opacity", "1")
