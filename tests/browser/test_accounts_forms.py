@@ -133,8 +133,8 @@ def test_pasted_password_is_taken(windows: Windows) -> None:
 def test_way_back_after_signing_in_stays_on_the_site(windows: Windows, cast: Cast, path: str) -> None:
     page = windows()
     cast.add().sign_in(page, path)
-    own = page.url.removeprefix(windows.site.url)
-    assert own == ("/pages/under-load" if "under-load" in path else "/auth/account")
+    own = "/pages/under-load" if "under-load" in path else "/auth/account"
+    expect(page).to_have_url(f"{windows.site.url}{own}")
 
 
 _HEADERS = {

@@ -33,7 +33,7 @@ def page(chromium: Browser, till: TillProcess) -> Iterator[Callable[..., Page]]:
         context = chromium.new_context(
             viewport={"width": width, "height": 844}, base_url=till.url, color_scheme=scheme, reduced_motion="reduce"
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         opened.append((context, Watch(context)))
         made = context.new_page()
         made.goto(path)

@@ -85,6 +85,7 @@ def _tab_to(page: Page, name: str) -> None:
 
 def _skip_to_the_text(page: Page) -> None:
     """The first stop of every page is the link over the header, and it is shown once it has the focus."""
+    page.wait_for_load_state()  # its address is there before it is
     assert _tab(page) == "Skip to the text"
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
@@ -107,6 +108,7 @@ def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
     _tab_to(page, "Writing a page")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/pages/writing-a-page$"))
+    page.wait_for_load_state()
 
     _tab_to(page, "Dark theme")
     page.keyboard.press("Space")
@@ -144,6 +146,7 @@ def test_tag_narrows_the_list_and_the_way_back_widens_it(windows: Windows) -> No
     whole = page.locator(".card").count()
     page.get_by_role("navigation", name="Topics").get_by_role("link", name=re.compile("^watching")).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pages about watching")
+    page.wait_for_load_state()  # its heading is there before its cards
     assert 0 < page.locator(".card").count() < whole
     page.get_by_role("link", name="Show all pages").click()
     expect(page.locator(".card")).to_have_count(whole)
