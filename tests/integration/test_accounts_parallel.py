@@ -43,7 +43,7 @@ Act = Callable[[], Any]
 
 
 @pytest.fixture(autouse=True)
-def _site(on_both: Flask) -> None:
+def _site(patient_database: None, on_both: Flask) -> None:
     """A site on each database."""
 
 
@@ -54,7 +54,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
 
     def run(number: int, act: Act) -> None:
         with app.app_context():
-            start.wait(30)
+            start.wait(120)
             try:
                 results[number] = act()
             except Exception as error:  # noqa: BLE001 - the test looks at it
@@ -64,7 +64,8 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
+        assert not thread.is_alive()
     return results
 
 
@@ -103,7 +104,7 @@ def test_link_that_two_see_open_is_used_by_one(on_both: Flask, monkeypatch: pyte
 
     def find_and_wait(*asked: Any) -> Link | None:
         link = find(*asked)
-        both_saw_it.wait(30)
+        both_saw_it.wait(120)
         return link
 
     def redeem() -> None:

@@ -24,7 +24,7 @@ Act = Callable[[], Any]
 
 
 @pytest.fixture
-def site(on_both: Flask) -> Flask:
+def site(patient_database: None, on_both: Flask) -> Flask:
     """A site on each database, whose members may say a lot."""
     on_both.config["CHURCH"] = on_both.config["CHURCH"].model_copy(update={"limit_chat": "1000/minute"})
     return on_both
@@ -37,7 +37,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
 
     def run(number: int, act: Act) -> None:
         with app.app_context():
-            start.wait(30)
+            start.wait(120)
             try:
                 results[number] = act()
             except Exception as error:  # noqa: BLE001 - the test looks at it
@@ -47,7 +47,8 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
+        assert not thread.is_alive()
     return results
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def site(migrated_site: Settings) -> Iterator[Flask]:
+def site(patient_database: None, migrated_site: Settings) -> Iterator[Flask]:
     app = create_app(with_settings(migrated_site, limit_telemetry_api="1000000/minute"))
     app.testing = True
     yield app
