@@ -14,7 +14,7 @@ from church.models import Job, Mail, StripeEvent, User
 from church.models.base import utc_now
 from church.services import billing
 from church.services.billing_errors import StripeDownError
-from tests.stripe_fixture import Obj, Shop, event
+from tests.stripe_fixture import Obj, Shop, at, event
 
 pytestmark = pytest.mark.services
 
@@ -30,9 +30,10 @@ def _in(days: int) -> int:
     return int((utc_now() + timedelta(days=days)).timestamp())
 
 
-def _day(days: int) -> str:
-    at = utc_now() + timedelta(days=days)
-    return f"{at.day} {at:%B %Y}"
+def _day(seconds: int, days: int = 0) -> str:
+    """The day of a moment, and of so many days after it; asked of the clock, it could be tomorrow by now."""
+    day = at(seconds) + timedelta(days=days)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _subscriber(shop: Shop, **values: object) -> tuple[int, Obj]:
@@ -65,7 +66,8 @@ def test_payment_that_failed_is_told_once_however_often_it_is_tried_and_sent(sho
         for row in shop.rows(StripeEvent):
             assert billing.replay(row.id).status == "processed"
         billing.reconcile()
-    words = {"plan": "Patron", "amount": "$12.00", "until": _day(shop.settings.grace_days)}
+    until = _day(invoice["status_transitions"]["finalized_at"], shop.settings.grace_days)
+    words = {"plan": "Patron", "amount": "$12.00", "until": until}
     assert _mails(shop) == [("payment_failed", f"u{user_id}@example.org", words)]
     assert [job.kind for job in shop.rows(Job)].count("mails.send") == 1
 
@@ -134,7 +136,8 @@ def test_end_of_a_trial_is_told_once_with_its_day_and_price(shop: Shop) -> None:
     for _ in range(2):
         shop.deliver(event("customer.subscription.trial_will_end", subscription))
     ((template, _, words),) = _mails(shop)
-    assert (template, words) == ("trial_ending", {"plan": "Patron", "day": _day(3), "price": "$12.00 a month"})
+    day = _day(subscription["trial_end"])
+    assert (template, words) == ("trial_ending", {"plan": "Patron", "day": day, "price": "$12.00 a month"})
 
 
 @pytest.mark.parametrize("changes", [{"cancel_at": 1}, {"status": "active"}, {"trial_end": -1}])

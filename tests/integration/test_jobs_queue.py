@@ -24,7 +24,7 @@ KINDS = {"test.work"}
 
 
 @pytest.fixture
-def app(migrated_site: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(patient_database: None, migrated_site: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     monkeypatch.setattr(jobs_registry, "_handlers", {"test.work": lambda _payload: None})
     monkeypatch.setattr(jobs_registry, "_schedules", {})
     app = Flask("test")
@@ -143,13 +143,13 @@ def test_renewed_lease_lasts_and_a_lost_one_is_told(app: Flask) -> None:
 
 def test_failed_job_waits_longer_each_time_and_dies_with_its_reason(app: Flask) -> None:
     enqueue(max_attempts=3)
-    waits = []
-    for _ in range(2):
+    for least, most in ((2, 8), (4, 16)):
+        before = utc_now()
         assert settle(jobs_queue.fail, taken(), "no luck") == "pending"
-        waits.append((only_job().run_at - utc_now()).total_seconds())
-        change_all(run_at=utc_now())
-    assert 2 < waits[0] < 8
-    assert 4 < waits[1] < 16
+        after = utc_now()  # between the two it began to wait
+        due = only_job().run_at
+        assert before + timedelta(seconds=least) < due < after + timedelta(seconds=most)
+        change_all(run_at=before)
     assert settle(jobs_queue.fail, taken(), "no luck\x00" + "x" * 1000) == "dead"
     job = only_job()
     assert job.state == "dead"
