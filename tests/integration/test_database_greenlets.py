@@ -20,13 +20,15 @@ import gevent, json, sqlite3, time
 from flask import Flask
 from sqlalchemy import text
 from church.config import load_settings
-from church.database import Database, DatabaseBusyError
+from church import database
+from church.database import Database
 
 settings = load_settings()
 app = Flask("test")
 app.config["CHURCH"] = settings
 db = Database()
 db.init_app(app)
+database.WRITE_WAIT = 60.0
 ticks, inside, seen = 0, 0, []
 
 def tick():
@@ -47,8 +49,8 @@ ticker = gevent.spawn(tick)
 other = sqlite3.connect(settings.instance / "church.db", isolation_level=None)
 other.execute("BEGIN IMMEDIATE")
 writers = [gevent.spawn(write, str(n)) for n in range(5)]
-# The wait for the lock is 5 s long: a wait in C would end it with an error and allow no tick at all.
-with gevent.Timeout(4):
+# A wait for the lock in C would end with an error and allow no tick at all.
+with gevent.Timeout(50):
     while ticks <= 20:
         gevent.sleep(0.001)
 waited = ticks
@@ -65,7 +67,7 @@ def result(tmp_path: Path) -> dict[str, int]:
     bring_to_head(site)
     environment = {**os.environ, "CHURCH_INSTANCE": str(site.instance), "DATABASE_URL": ""}
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout)

@@ -56,7 +56,7 @@ def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: 
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], "\n".join(errors)
     assert _tables(empty_site) >= {"jobs", "schedules", "page_texts", "alembic_version"}
     engine = upkeep_engine(empty_site)
@@ -83,7 +83,7 @@ def test_migration_waits_for_another_however_long_that_takes(
         thread.start()
         thread.join(0.5)
         assert thread.is_alive(), f"it did not wait: {errors}"
-    thread.join(60)
+    thread.join(300)
     assert errors == []
     assert _tables(empty_site) >= {"slow", "jobs"}
 

@@ -18,9 +18,14 @@ from tests.services_fixture import Postgres, site_settings, wait_until
 pytestmark = pytest.mark.services
 
 
+TIMEOUT = 30.0
+
+
 @pytest.fixture
-def site(tmp_path: Path, postgres_url: str) -> Settings:
-    settings = site_settings(tmp_path, postgres_url, CHURCH_DATABASE_POOL=2, CHURCH_DATABASE_TIMEOUT=0.5)
+def site(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> Settings:
+    """Statements have as long as a busy machine may need, but where a mark says otherwise."""
+    timeout = getattr(request, "param", TIMEOUT)
+    settings = site_settings(tmp_path, postgres_url, CHURCH_DATABASE_POOL=2, CHURCH_DATABASE_TIMEOUT=timeout)
     migrate(settings)
     return settings
 
@@ -79,10 +84,11 @@ def test_session_ended_in_the_middle_is_down_and_nothing_is_kept(db: Database, p
         assert session.scalars(select(Schedule)).all() == []
 
 
+@pytest.mark.parametrize("site", [0.5], indirect=True)
 def test_slow_statement_is_cut_off(db: Database) -> None:
     with pytest.raises(DatabaseDownError), db.read() as session:
         session.execute(text("SELECT pg_sleep(30)"))
-    assert answers(db)
+    wait_until(lambda: answers(db), "others are not")
 
 
 def test_row_that_another_holds_is_busy(db: Database, app: Flask) -> None:
@@ -121,5 +127,5 @@ def test_session_has_its_limits_and_utc(db: Database) -> None:
         found = {name: session.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "timezone")}
         name = session.scalar(text("SHOW application_name"))
         idle = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
-    assert found == {"statement_timeout": "500ms", "timezone": "UTC"}
+    assert found == {"statement_timeout": "30s", "timezone": "UTC"}
     assert (name, idle) == ("church", "30s")
