@@ -382,11 +382,14 @@ def test_restore_over_a_file_with_a_log_behind_it_leaves_no_log(tmp_path: Path) 
     engine = upkeep_engine(site)
     child = os.fork()
     if child == 0:  # dies with its log unfolded, as a killed site does
-        with engine.connect() as connection:
-            connection.execute(text("INSERT INTO schedules (kind, every_seconds, next_at) VALUES ('x', 1, 'x')"))
-            connection.commit()
-            os._exit(0)
-    os.waitpid(child, 0)
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("INSERT INTO schedules (kind, every_seconds, next_at) VALUES ('x', 1, 'x')"))
+                connection.commit()
+                os._exit(0)
+        finally:  # or there would be two that go on with the tests
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
     log = Path(f"{sqlite_path(site)}-wal")
     assert log.stat().st_size > 0
     restore(site, tmp_path / "site.tar.gz", force=True)
