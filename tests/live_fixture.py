@@ -16,7 +16,7 @@ from church.models import User
 from church.services import access_tokens, sessions
 from tests.people import sign_in
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def token_of(app: Flask, user: User) -> str:

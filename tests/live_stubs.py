@@ -16,7 +16,7 @@ from church.services.chat import MessageView
 from church.services.sessions import SignedIn
 
 
-def let_run(until: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def let_run(until: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Give the greenlets their turn until ``until`` holds."""
     deadline = time.monotonic() + seconds
     while not until():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -12,7 +13,7 @@ import pytest
 from flask import Flask
 
 from church.observability import metrics_live
-from church.sockets import close_all, hub, talk
+from church.sockets import close_all, heartbeat, hub, talk
 from church.sockets.hub import Hub
 from church.sockets.relay import PRESENCE, TYPING, Relay
 from church.sockets.standing import Standing
@@ -26,11 +27,11 @@ Connect = Callable[..., socket.socket]
 
 @pytest.fixture
 def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that hears of no other worker."""
+    """A hub that hears of no other worker, and waits as long as a test may take for a client to say who it is."""
     for part in (Relay, Standing):
         monkeypatch.setattr(part, "run", lambda _self: None)
     monkeypatch.setattr(Hub, "_gossip", lambda _self: None)
-    monkeypatch.setattr(hub, "_AUTH_SECONDS", 0.05)
+    monkeypatch.setattr(hub, "_AUTH_SECONDS", 600)
     monkeypatch.setattr(hub, "_LINGER_SECONDS", 0.05)
     monkeypatch.setattr(hub, "_GOODBYE_SECONDS", 60)
     app.config["CHURCH"] = app.config["CHURCH"].model_copy(update={"live_per_address": 2, "live_connections": 3})
@@ -45,7 +46,7 @@ def connect(one: Hub, app: Flask) -> Iterator[Connect]:
 
     def make(address: str = "192.0.2.1") -> socket.socket:
         ours, client = socket.socketpair()
-        client.settimeout(5)
+        client.settimeout(60)
         theirs.append(client)
         assert one.expect(address) is None
         with app.app_context():
@@ -76,11 +77,18 @@ def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect)
     assert active() == 2
 
 
-def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(one: Hub, connect: Connect) -> None:
+def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     silent, known = connect(), connect()
     (connection,) = [c for c in one.connections if c is not min(one.connections, key=lambda c: c.since)]
     one.admit(connection, person())
-    let_run(lambda: len(one.connections) == 1, "the silent one is ended")
+    one._silent.tick()
+    assert len(one.connections) == 2, "there is time yet"
+    later = time.monotonic() + 601
+    with monkeypatch.context() as patch:
+        patch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: later))
+        let_run(lambda: len(one.connections) == 1, "the silent one is ended")
     assert silent.recv(1000).endswith(b"\x11\x31say who you are first")
     assert one.by_member == {"ada": {connection}}
     known.close()
@@ -129,7 +137,7 @@ def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_a
     let_run(lambda: not one.connections, "all are told")
     assert b"\x03\xe9" in hangs.recv(1000)
     answers.close()
-    ending.get(timeout=5)
+    ending.get(timeout=60)
     assert hangs.recv(1000) == b""
     assert active() == 0
     assert one.expect("192.0.2.9") == "refused_full"
