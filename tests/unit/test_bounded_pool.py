@@ -42,7 +42,7 @@ for _ in range(2):
 hub = gevent.get_hub().threadpool
 print("the hub's pool is free", hub.apply(lambda: "yes"))
 gate.append(1)
-threads = {one.get(timeout=10) for one in working}
+threads = {one.get(timeout=100) for one in working}
 threads.add(pool.run(wait))
 print("room again, threads", 1 <= len(threads) <= 2, native() in threads)
 """
@@ -73,7 +73,7 @@ pool = BoundedPool(1, queue=0, nice=0)
 print("parent", pool.run(lambda: "works"), flush=True)
 child = os.fork()
 if not child:
-    with gevent.Timeout(10):
+    with gevent.Timeout(100):
         print("child", pool.run(lambda: "works"), flush=True)
     os._exit(0)
 os.waitpid(child, 0)
@@ -82,7 +82,7 @@ os.waitpid(child, 0)
 
 def printed(script: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _PATCHED + script], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _PATCHED + script], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr == ""
     return done.stdout.splitlines()

@@ -15,6 +15,8 @@ from church.bounded_redis import BoundedRedis
 from church.circuit import Circuit, StoreDownError
 from tests.services_fixture import wait_until
 
+SHORT = 0.3  # seconds for a call that is to fail
+
 
 class Server:
     """A server on loopback that does ``behave(connection)`` with each client, on a thread."""
@@ -36,7 +38,7 @@ class Server:
             self.clients.append(client)
             threading.Thread(target=self._behave, args=(self, client), daemon=True).start()
 
-    def redis(self, path="", budget=1.0, connections=4):
+    def redis(self, path="", budget=60.0, connections=4):
         """A client with more time than the site's, and a longer rest, so that a busy machine changes no outcome."""
         return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget, rest=60), connections)
 
@@ -91,7 +93,7 @@ def ends(call):
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive(), "the call still waits"
     return result[0]
 
@@ -100,24 +102,27 @@ def ends(call):
 @pytest.mark.parametrize("path", ["", "/3"])
 def test_call_to_a_server_that_never_finishes_ends_and_is_not_tried_again(behave, path):
     with serving(behave) as server:
-        client = server.redis(path)
+        client = server.redis(path, budget=SHORT)
         assert isinstance(ends(client.ping), StoreDownError)
+        wait_until(lambda: server.clients, "it has come")
         assert len(server.clients) == 1
 
 
 def test_call_after_a_failure_does_not_go_to_the_server():
     with serving(says_nothing) as server:
-        client = server.redis()
+        client = server.redis(budget=SHORT)
         ends(client.ping)
+        wait_until(lambda: server.clients, "the first has come")
         assert isinstance(ends(client.ping), StoreDownError)
         assert len(server.clients) == 1
 
 
 def test_call_when_every_connection_is_in_use_ends():
     with serving(answers) as server:
-        client = server.redis(connections=1)
+        client = server.redis(connections=1, budget=SHORT)
         with client._turn():
             assert isinstance(ends(client.ping), StoreDownError)
+        client.circuit = Circuit(budget=60)
         assert client.ping() is True
 
 
@@ -125,11 +130,11 @@ def test_call_that_waited_while_another_failed_does_not_try():
     hang_up = threading.Event()
 
     def closes(server, client):
-        hang_up.wait(20)
+        hang_up.wait(60)
         client.close()
 
     with serving(closes) as server:
-        client = server.redis(connections=1, budget=20)
+        client = server.redis(connections=1)
         results = []
 
         def work():
@@ -144,7 +149,7 @@ def test_call_that_waited_while_another_failed_does_not_try():
         wait_until(lambda: len(client._turns._cond._waiters) == 3 and server.clients, "one asks, three wait")
         hang_up.set()
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join(timeout=60)
         assert len(results) == 4
         assert len(server.clients) == 1
 
@@ -164,12 +169,12 @@ def test_connect_in_protocol_two_sends_the_command_alone():
 
 def test_pool_under_many_callers_keeps_to_its_size():
     with serving(answers) as server:
-        client = server.redis(connections=2, budget=20)
+        client = server.redis(connections=2)
         threads = [threading.Thread(target=client.ping) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=20)
+            thread.join(timeout=60)
         assert client.ping() is True
         assert len(server.clients) <= 2
 
@@ -199,7 +204,7 @@ def test_name_server_that_does_not_answer_ends_the_call_and_its_late_answer_is_u
                 return real(host, port, *args, **kwargs)
             if kwargs.get("flags"):
                 raise socket.gaierror
-            released.wait(20)
+            released.wait(60)
             return real("127.0.0.1", port, *args, **kwargs)
 
         monkeypatch.setattr(bounded_redis.socket, "getaddrinfo", slow)
@@ -217,10 +222,10 @@ def test_name_server_that_does_not_answer_ends_the_call_and_its_late_answer_is_u
 
 
 def test_refused_connection_is_store_down():
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    with pytest.raises(StoreDownError):
-        BoundedRedis(f"redis://127.0.0.1:{port}", Circuit()).ping()
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # held, so that nobody else comes to listen there
+        with pytest.raises(StoreDownError):
+            BoundedRedis(f"redis://127.0.0.1:{deaf.getsockname()[1]}", Circuit()).ping()
 
 
 def test_settings_in_the_address_cannot_loosen_the_bounds():

@@ -68,7 +68,7 @@ def test_circuit_after_a_refused_command_stays_closed(clock):
 
 
 def test_circuit_when_the_clock_of_the_day_jumps_is_not_moved(monkeypatch):
-    circuit = Circuit()
+    circuit = Circuit(rest=600)
     fail(circuit)
     monkeypatch.setattr("time.time", lambda: 1e12)
     with pytest.raises(StoreDownError):

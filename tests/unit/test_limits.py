@@ -188,7 +188,7 @@ def two_workers(settings: Settings, redis_server: RedisServer) -> Iterator[tuple
     """Two apps over one Redis, as two workers are, which has more time than a busy machine may need."""
     from pydantic import SecretStr
 
-    shared = {"redis_url": SecretStr(redis_server.url), "store_timeout": 2.0}
+    shared = {"redis_url": SecretStr(redis_server.url), "store_timeout": 60.0}
     return site(settings, **shared).test_client(), site(settings, **shared).test_client()
 
 
