@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from church import jobs, migrations
+from church import doctor, jobs, migrations
 from church.cli import church
 from church.extensions import db
 from church.models.job import Job, JobState
@@ -18,6 +18,7 @@ from church.models.job import Job, JobState
 def run(app, settings, monkeypatch):
     monkeypatch.setenv("CHURCH_INSTANCE", str(settings.instance))
     monkeypatch.setenv("CHURCH_LOG_DIR", str(settings.log_dir))
+    monkeypatch.setattr(doctor, "LIMIT", 120.0)
     settings.log_dir.mkdir(exist_ok=True)
 
     def invoke(*words: str) -> Result:
@@ -138,6 +139,7 @@ def test_backup_and_restore_tell_where_the_old_data_went(run, tmp_path: Path, se
 def test_run_with_a_port_that_is_taken_says_so_and_fails(run, monkeypatch):
     import socket
 
+    monkeypatch.setattr("church.supervisor.install_logs", lambda _settings: None)  # the log of these tests stays theirs
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

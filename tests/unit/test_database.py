@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -133,18 +134,26 @@ def test_write_while_another_program_holds_the_lock_is_busy_and_reads_go_on(
         assert slugs(db) == []
 
 
-def test_write_waits_for_a_lock_that_ends(db: Database, site: Settings) -> None:
+def test_write_waits_for_a_lock_that_ends(db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(_seconds: float) -> None:
+        pauses.append(other.in_transaction)
+        if len(pauses) == 3:
+            other.execute("COMMIT")
+
+    pauses: list[bool] = []
+    monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=lambda: 1000.0, sleep=sleep))
     with outside(site) as other:
         other.execute("BEGIN IMMEDIATE")
-        threading.Timer(0.2, lambda: other.execute("COMMIT")).start()
         with db.write() as session:
             session.add(a_text("patient"))
+    assert pauses == [True] * 3
     assert slugs(db) == ["patient"]
 
 
-def test_writers_of_one_process_queue_and_none_is_lost(db: Database) -> None:
+def test_writers_of_one_process_queue_and_none_is_lost(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     from flask import current_app
 
+    monkeypatch.setattr(database, "WRITE_WAIT", 120)
     app = current_app._get_current_object()  # type: ignore[attr-defined]
 
     def write(name: str) -> None:
@@ -257,7 +266,7 @@ def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypat
 
     def slow(_connection: object) -> str:
         entered.set()
-        assert go.wait(20)
+        assert go.wait(60)
         return head()
 
     monkeypatch.setattr("church.migrations.current", slow)
@@ -266,10 +275,10 @@ def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypat
     threads = [threading.Thread(target=lambda: found.append(state.probe(60))) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert entered.wait(20)
+    assert entered.wait(60)
     go.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert found == [Probed(answers=True, migrated=True)] * 4
     assert len(connected) == 2
 

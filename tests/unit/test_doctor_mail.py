@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert
 
+from church import doctor_mail
 from church.config import Settings
 from church.doctor_mail import check_mail
 from church.engines import upkeep_engine
@@ -20,7 +21,10 @@ from tests.mail_fixture import MailServer
 
 
 @pytest.fixture
-def site(settings: Settings, mail_server: Callable[..., MailServer]) -> Settings:
+def site(settings: Settings, mail_server: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A site whose mail server may take its time."""
+    monkeypatch.setattr(doctor_mail, "_STEP", 60.0)
+    monkeypatch.setattr(doctor_mail, "_WHOLE", 60.0)
     bring_to_head(settings)
     return with_settings(settings, smtp_url=SecretStr(mail_server().url))
 

@@ -12,7 +12,7 @@ from church.config import Settings
 from church.database_errors import DatabaseDownError
 from church.extensions import db
 from church.models.user import User
-from church.services import access_tokens, sessions
+from church.services import access_tokens, session_cache, sessions
 from tests.helpers import add_view, captured_log
 from tests.people import add_user, client_of, sign_in, with_cookie
 from tests.services_fixture import site_settings
@@ -168,7 +168,9 @@ def test_cookie_lives_as_long_as_a_sign_in_may(tmp_path: Any) -> None:
     assert app.permanent_session_lifetime.total_seconds() == 7200
 
 
-def test_renewed_browser_sees_its_account_as_it_is(app: Flask, ada: User) -> None:
+def test_renewed_browser_sees_its_account_as_it_is(app: Flask, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_cache, "FRESH_SECONDS", 600)
+
     def rename() -> str:
         with db.write() as session:
             session.get_one(User, ada.id).name = "Ada Lovelace"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,13 @@ from church.observability.state import State, StateMetric
 from tests.helpers import grows, no_slot
 
 Reading = tuple[tuple[str, ...], float]
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read stays fresh until a test makes it stale."""
+    monkeypatch.setattr(state, "time", SimpleNamespace(time=lambda: NOW))
 
 
 class Source:
@@ -49,9 +57,9 @@ def values(families: list[Metric], name: str) -> dict[tuple[str, ...], float] | 
     return None
 
 
-def stale(folder: Path, seconds: float = 60.0) -> None:
+def stale(folder: Path, seconds: float = 4.1) -> None:
     path = folder / "state.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "at": time.time() - seconds}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "at": NOW - seconds}))
 
 
 @pytest.fixture
@@ -155,7 +163,7 @@ def test_shared_state_of_the_future_is_read_again(tmp_path: Path, jobs: Source) 
 )
 def test_shared_file_that_is_damaged_is_ignored_and_replaced(tmp_path: Path, jobs: Source, kept: bytes) -> None:
     path = tmp_path / "state.json"
-    path.write_bytes(kept.replace(b"AT", str(time.time()).encode()))
+    path.write_bytes(kept.replace(b"AT", str(NOW).encode()))
     assert values(shared(jobs).collect(tmp_path), "jobs_pending") == {("mail",): 3, ("index",): 1}
     assert json.loads(path.read_text())["metrics"] == {"jobs_pending": [[["mail"], 3.0], [["index"], 1.0]]}
 
