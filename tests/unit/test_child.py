@@ -98,7 +98,7 @@ def test_child_of_a_killed_supervisor_ends(tmp_path):
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
-        parent.wait(timeout=10)
+        parent.wait(timeout=60)
         wait_until(lambda: not alive(pid), "the orphan has ended")
 
 

@@ -43,7 +43,7 @@ sys.exit(supervisor.Supervisor([child("store"), child("web"), child("work")], bi
 
 
 class Harness:
-    def __init__(self, folder, stubborn="-", grace=30.0):
+    def __init__(self, folder, stubborn="-", grace=300.0):
         self.folder = folder
         self.bind = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-c", textwrap.dedent(HARNESS), str(folder), self.bind, stubborn, str(grace)]
@@ -63,7 +63,7 @@ class Harness:
         return self
 
     def stopped(self):
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def harness(tmp_path):
     yield make
     for each in made:
         each.process.kill()
-        each.process.wait(timeout=10)
+        each.process.wait(timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -145,7 +145,8 @@ def test_bind_problem_of_a_free_address_is_none_and_of_a_foreign_one_is_told():
     assert bind_problem("192.0.2.1:8000")
 
 
-def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog):
+def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(supervisor, "install_logs", lambda _settings: None)  # the log of these tests stays theirs
     settings = site_settings(tmp_path)
     settings.instance.mkdir(exist_ok=True)
     with (settings.instance / "run.lock").open("w") as lock:

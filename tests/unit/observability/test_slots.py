@@ -74,7 +74,7 @@ class Process:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         self._popen.send_signal(number)
-        self._popen.wait(20)
+        self._popen.wait(60)
         for pipe in (self._popen.stdin, self._popen.stdout):
             with suppress(BrokenPipeError):
                 pipe.close()  # type: ignore[union-attr]
@@ -135,7 +135,7 @@ def test_processes_that_start_at_once_have_slots_of_their_own(tmp_path: Path) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     for process in found:
         process.kill()
     assert sorted(process.slot for process in found) == list(range(8))
