@@ -23,6 +23,7 @@ _QUEUE_LINES = 20_000
 _BATCH_BYTES = 1 << 18
 _PIPE_ATOMIC = 4096
 _INTERVAL = 0.05  # seconds between batches: what kill -9 may lose
+_LAST_WAIT = 1.0  # seconds that an end waits for the batch that is being written
 
 
 class Sink:
@@ -86,7 +87,7 @@ class Sink:
         """Write what is left and end the thread; lines that still come are written at once, or dropped."""
         self._stopped = True
         self._started_in = 0
-        self.flush(wait=1)
+        self.flush(wait=_LAST_WAIT)
 
 
 class FileSink(Sink):

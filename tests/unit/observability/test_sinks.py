@@ -22,7 +22,9 @@ ROOT = Path(__file__).parent.parent.parent.parent
 WRITER = """
 import select, sys, time
 from pathlib import Path
+from church.observability import sinks
 from church.observability.sinks import FileSink
+sinks._LAST_WAIT = 60
 path, name, threaded = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1"
 lost, number = [], 0
 sink = FileSink(path, lost.append)
@@ -34,6 +36,8 @@ while not select.select([sys.stdin], [], [], 0)[0]:  # until it is told to end
         sink.put(b'{"writer": "%s", "number": %d, "filler": "%s"}\\n' % (name.encode(), number, b"x" * (number % 700)))
     number += 1
     time.sleep(0.01)
+    while len(sink._queue) > 1000:  # the disk is slower: what would be too much is another test's
+        time.sleep(0.01)
 sink.stop()
 print(number, sum(lost))
 """
@@ -52,6 +56,12 @@ class Lost:
 @pytest.fixture
 def lost() -> Lost:
     return Lost()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end waits for the batch that is being written, however slow the disk."""
+    monkeypatch.setattr(sinks, "_LAST_WAIT", 60)
 
 
 def line(number: int = 0, size: int = 40) -> bytes:
@@ -236,6 +246,7 @@ def test_line_longer_than_a_pipe_before_any_thread_returns(pipe: tuple[int, int]
     assert lost.count == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_blocked_console_with_a_thread_bounds_its_queue_and_leaves_files_alone(
     tmp_path: Path, pipe: tuple[int, int], lost: Lost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +283,7 @@ def test_stop_with_a_full_pipe_and_an_idle_thread_returns(pipe: tuple[int, int],
     sink.put(line())
     ended = threading.Thread(target=sink.stop, daemon=True)
     ended.start()
-    ended.join(20)
+    ended.join(60)
     assert not ended.is_alive()
     assert lost.count == 1
 
@@ -285,7 +296,7 @@ def test_stop_while_the_thread_is_stuck_returns(pipe: tuple[int, int], lost: Los
     sink.put(line(2))
     ended = threading.Thread(target=sink.stop, daemon=True)
     ended.start()
-    ended.join(20)
+    ended.join(60)
     assert not ended.is_alive()
     sink.put(line(3))
     assert drained(pipe[0])
@@ -299,6 +310,7 @@ def test_lines_of_a_thread_are_written_without_asking(tmp_path: Path, lost: Lost
     sink.stop()
 
 
+@pytest.mark.usefixtures("patient")
 def test_stop_writes_what_is_queued_and_what_comes_after(tmp_path: Path, lost: Lost) -> None:
     sink = FileSink(tmp_path / "a.log", lost)
     sink.start()
@@ -321,16 +333,17 @@ class SlowSink(Sink):
 
     def _write(self, data: bytes) -> None:
         self.writing.set()
-        assert self.stopping.wait(20)
+        assert self.stopping.wait(60)
         sinks.native.sleep(0.1)
         self.written += data
 
 
+@pytest.mark.usefixtures("patient")
 def test_stop_waits_for_the_batch_that_is_being_written(lost: Lost) -> None:
     sink = SlowSink(lost)
     sink.start()
     sink.put(line(1))
-    assert sink.writing.wait(20)
+    assert sink.writing.wait(60)
     sink.stopping.set()
     sink.stop()
     assert sink.written == line(1)
