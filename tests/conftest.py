@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as of_hypothesis
 
 from church import create_app, telemetry
 from church.config import Settings, load_settings
@@ -31,6 +32,7 @@ pytest_plugins = [
 ]
 
 make_sites_cheap()
+of_hypothesis.load_profile("ci")  # the same examples each time, as many seconds as they take, and nothing kept of them
 
 
 def pytest_collection_finish() -> None:
