@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ class Tally:
 
 
 class Connection:
-    """HTTP/1.1 over one socket, opened again when the server has said that it will close."""
+    """HTTP/1.1 over one socket, opened again when the server has said that it will close, or has closed an idle one."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -28,8 +29,10 @@ class Connection:
 
     def get(self, path: str, method: str = "GET", headers: str = "", host: str = "church.example") -> int:
         """The status of an answer, read to its end. Raises OSError when there is none."""
+        if self._is_over():
+            self.close()
         if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
             self._file = self._socket.makefile("rb")
         try:
             self._socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode())
@@ -37,6 +40,10 @@ class Connection:
         except OSError:
             self.close()
             raise
+
+    def _is_over(self) -> bool:
+        """Whether the server has ended the connection since the last answer: it waits seconds for the next request."""
+        return self._socket is not None and _is_readable(self._socket)
 
     def _answer(self, method: str) -> int:
         line = self._file.readline()
@@ -63,6 +70,12 @@ class Connection:
             self._socket = None
 
 
+def _is_readable(socket_: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(socket_, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int], bool], pause: float = 0) -> Tally:
     """Ask for ``paths`` in turn on each connection until ``until(requests so far of that connection)``.
 
@@ -87,7 +100,7 @@ def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int]
                 time.sleep(pause)
         connection.close()
 
-    threads = [threading.Thread(target=client, args=(n,)) for n in range(connections)]
+    threads = [threading.Thread(target=client, args=(n,), daemon=True) for n in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -98,7 +111,7 @@ def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int]
 def in_background(work: Callable[[], Tally]) -> Iterator[Tally]:
     """Start ``work``; the second ``next`` waits for it to end."""
     result: list[Tally] = []
-    thread = threading.Thread(target=lambda: result.append(work()))
+    thread = threading.Thread(target=lambda: result.append(work()), daemon=True)
     thread.start()
     yield Tally()
     thread.join()

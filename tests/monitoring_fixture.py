@@ -127,7 +127,7 @@ class Prometheus:
         """What its API says. Raises OSError while it does not answer, AssertionError for what it can't read."""
         address = f"http://{self.address}/api/v1/{what}?{urllib.parse.urlencode(parameters, doseq=True)}"
         try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             if error.code == 503:  # it has just begun
@@ -154,7 +154,7 @@ class Prometheus:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self._console.close()
 
 
@@ -231,7 +231,7 @@ class Alertmanager:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self._console.close()
 
 

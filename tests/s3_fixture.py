@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import pytest
 from pydantic import SecretStr
@@ -35,7 +35,7 @@ class Bucket:
     def get(self, site: Settings, key: str) -> bytes | None:
         """What is at ``key``, as a browser gets it by a presigned address; None where there is nothing."""
         try:
-            with urllib.request.urlopen(presigned(self.settings(site), key, 60), timeout=10) as answer:
+            with urllib.request.urlopen(presigned(self.settings(site), key, 60), timeout=60) as answer:
                 found: bytes = answer.read()
                 return found
         except HTTPError as error:
@@ -53,13 +53,13 @@ class Bucket:
         """Whether the server is there."""
         try:
             self._send("GET", "/moto-api/data.json")
-        except URLError:
+        except OSError:
             return False
         return True
 
     def _send(self, method: str, path: str) -> None:
         request = urllib.request.Request(self.endpoint + path, method=method)
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
 
 @pytest.fixture(scope="session")

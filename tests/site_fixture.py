@@ -27,6 +27,11 @@ ROOT = Path(__file__).parent.parent
 _SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 
 
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a log that is being written: the kernel shows a reader the beginning of what it is just adding."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
 class Site:
     """One instance with its own folders and port; ``extra`` are settings of the environment."""
 
@@ -87,7 +92,7 @@ class Site:
         """Status and body of a page; an error status is an answer too."""
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as answer:
             return answer.code, answer.read()
@@ -119,7 +124,7 @@ class Site:
     def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
         """The log's records; a torn line fails."""
         path = self.logs / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
 
     def stop(self) -> None:
         """End what was started, kindly and then not."""

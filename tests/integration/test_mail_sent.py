@@ -52,7 +52,7 @@ def working(app: Flask) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join()
 
 
 def invite() -> str:

@@ -19,6 +19,7 @@ from church.services import mail_smtp
 from church.services.mail_errors import MailDeferredError, MailRefusedError
 from tests.helpers import with_settings
 from tests.mail_fixture import HOST, PASSWORD, USER, MailServer, RudeServer, lets_in
+from tests.services_fixture import wait_until
 
 Start = Callable[..., MailServer]
 
@@ -186,14 +187,14 @@ def test_address_with_other_letters_reaches_a_server_that_knows_them(
 
 
 def test_nobody_who_listens_is_a_reason_to_wait(settings: Settings, message: EmailMessage) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(MailDeferredError, match="ConnectionRefusedError"):
-        send(settings, f"smtp://127.0.0.1:{port}", message)
+    with socket.socket() as taken:  # a port that is nobody else's either, while it is not listened on
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(MailDeferredError, match="ConnectionRefusedError"):
+            send(settings, f"smtp://127.0.0.1:{taken.getsockname()[1]}", message)
 
 
 def silent(_connection: socket.socket, over: threading.Event) -> None:
-    over.wait(30)
+    over.wait(120)
 
 
 def drips(connection: socket.socket, over: threading.Event) -> None:
@@ -255,11 +256,11 @@ def test_server_that_takes_the_mail_and_says_no_goodbye_has_it(
                     break
                 in_text = line == b"data\r\n"
                 connection.sendall(b"354 go on\r\n" if in_text else b"250 ok\r\n")
-        over.wait(30)
+        over.wait(120)
 
     server = rude_server(taciturn)
     send(settings, f"smtp://127.0.0.1:{server.port}", message)
-    assert told[-1] == b"quit\r\n"
+    wait_until(lambda: told[-1] == b"quit\r\n", "the server hears the goodbye that it does not answer")
 
 
 def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(

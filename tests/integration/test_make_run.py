@@ -11,12 +11,14 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.environment import SETTINGS_OF_THE_SHELL
 from tests.services_fixture import free_port, wait_until
+from tests.site_fixture import whole_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
@@ -57,7 +59,7 @@ class Site:
 
     def answers(self):
         try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=5) as response:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=30) as response:
                 return response.status == 200
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
@@ -88,17 +90,35 @@ class Site:
                 continue  # it has ended, or is not ours to look at
         return found
 
+    def having(self, part):
+        """The processes whose command lines have ``part``, the oldest first."""
+        return sorted((pid for pid, command in self.processes().items() if part in command), key=begun_at)
+
     def only(self, part):
         """The oldest process whose command line has ``part``."""
-        return min(pid for pid, command in self.processes().items() if part in command)
+        return self.having(part)[0]
 
     def kill(self):
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
-        self.make.wait(timeout=10)
+        def none_left():
+            for pid in self.processes():
+                with suppress(ProcessLookupError):  # it went with another
+                    os.kill(pid, signal.SIGKILL)
+            self.make.poll()
+            return not self.processes()
+
+        wait_until(none_left, "all are killed")
+        self.make.wait(timeout=60)
 
     def gone(self):
-        wait_until(lambda: not self.processes(), f"no process is left: {self.processes()}", seconds=60)
+        wait_until(lambda: not self.processes(), f"no process is left: {self.processes()}", seconds=120)
+
+
+def begun_at(pid):
+    """When a process began, in ticks since the machine's start: pids begin anew at some number."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return sys.maxsize  # it has ended
 
 
 @pytest.fixture
@@ -147,37 +167,37 @@ def test_make_run_when_ended_leaves_no_process_and_frees_its_port(start, end):
 
 def left_nothing(site, end):
     end(site)
-    site.make.wait(timeout=60)
+    site.make.wait(timeout=120)
     site.gone()
     socket.create_server(("127.0.0.1", site.port)).close()
 
 
 def test_make_run_starts_again_whatever_dies(site):
     parts = ("valkey-server", "church work", "wsgi:app", "church.till")
-    before = {part: site.only(part) for part in parts}
+    before = {part: site.having(part) for part in parts}
     log = site.folder / "logs/combined.log"
-    begun = len(log.read_text().splitlines())
-    for pid in before.values():
-        os.kill(pid, signal.SIGKILL)
+    begun = len(whole_lines(log))
+    for oldest, *_ in before.values():
+        os.kill(oldest, signal.SIGKILL)
 
     def healed():
-        commands = site.processes()
-        return all(any(part in line and pid != before[part] for pid, line in commands.items()) for part in parts)
+        now = {part: set(site.having(part)) for part in parts}
+        return all(now[part] and not now[part] & set(before[part]) for part in parts)  # nor gunicorn's orphans
 
     def noticed():
-        records = [json.loads(line) for line in log.read_text().splitlines()[begun:]]
+        records = [json.loads(line) for line in whole_lines(log)[begun:]]
         ended = {record["message"].split()[0] for record in records if record["event"] == "supervisor.end"}
         return ended == {"store", "work", "web", "till"}
 
-    wait_until(noticed, "each end is noticed", seconds=60)
-    wait_until(healed, "all of them run again", seconds=60)
-    wait_until(site.answers, "the site answers again", seconds=60)
+    wait_until(noticed, "each end is noticed", seconds=120)
+    wait_until(healed, "all of them run again", seconds=120)
+    wait_until(site.answers, "the site answers again", seconds=120)
 
 
 def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(site):
     (line,) = [line for line in site.output.read_text().splitlines() if line.startswith("First admin: open ")]
     address = line.split()[3]
-    with urllib.request.urlopen(address, timeout=10) as page:
+    with urllib.request.urlopen(address, timeout=60) as page:
         assert page.status == 200
     logged = [path.read_text() for path in (site.folder / "logs").iterdir()]
     assert address.startswith(f"{site.address}/auth/first-admin/")

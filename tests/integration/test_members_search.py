@@ -135,7 +135,7 @@ def at_once(app: Flask, *changes: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     return results
 
 

@@ -41,7 +41,7 @@ def make(project, *targets, too_old=0):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

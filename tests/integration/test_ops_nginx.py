@@ -77,7 +77,7 @@ class Front:
 
     def ask(self, path, method="GET", body=None, source="127.0.0.1", **headers):
         """One request over TLS; its response, read."""
-        raw = socket.create_connection(("127.0.0.1", self.https), timeout=10, source_address=(source, 0))
+        raw = socket.create_connection(("127.0.0.1", self.https), timeout=60, source_address=(source, 0))
         connection = http.client.HTTPConnection("church.example")
         connection.sock = self.trust.wrap_socket(raw, server_hostname="church.example")
         try:
@@ -102,7 +102,7 @@ def front(tmp_path_factory):
     running = Front(tmp_path_factory.mktemp("nginx"), upstream)
     yield running
     running.process.terminate()
-    running.process.wait(timeout=10)
+    running.process.wait(timeout=60)
     upstream.shutdown()
     upstream.server_close()
 
@@ -128,7 +128,7 @@ def test_forwarding_headers_of_a_stranger_do_not_reach_the_site(front, path):
 
 
 def test_plain_http_goes_to_https_of_the_site_s_own_host(front):
-    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=60)
     connection.request("GET", "/pages/?q=a%20b", headers={"Host": "evil.example"})
     response = connection.getresponse()
     assert (response.status, response.headers["Location"]) == (301, "https://church.example/pages/?q=a%20b")
@@ -207,7 +207,7 @@ def test_mailed_link_reaches_the_site_whole_and_the_access_log_without_its_token
     link, secret = f"/auth/{purpose}/7.", f"{purpose}-opens-an-account"
     assert front.reached(link + secret)["path"] == link + secret
     front.ask("/own", Referer=f"https://church.example{link}{secret}")
-    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=60)
     connection.request("GET", link + secret)
     assert connection.getresponse().headers["Location"] == f"https://church.example{link}{secret}"
     connection.close()

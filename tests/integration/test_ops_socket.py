@@ -55,20 +55,20 @@ def gunicorn(tmp_path, held):
     yield start
     for process in started:
         process.terminate()
-        process.wait(timeout=40)
+        process.wait(timeout=90)
 
 
 def test_request_between_two_gunicorns_is_answered_by_the_second(held, gunicorn):
     address = f"http://127.0.0.1:{held.getsockname()[1]}/health"
     first = gunicorn()
-    with urllib.request.urlopen(address, timeout=60) as response:
+    with urllib.request.urlopen(address, timeout=120) as response:
         assert response.status == 200
     first.terminate()
-    assert first.wait(timeout=40) == 0
+    assert first.wait(timeout=90) == 0
 
     answers = []
-    waiting = threading.Thread(target=lambda: answers.append(urllib.request.urlopen(address, timeout=60).status))
+    waiting = threading.Thread(target=lambda: answers.append(urllib.request.urlopen(address, timeout=120).status))
     waiting.start()  # nobody serves now, and still it connects
     gunicorn()
-    waiting.join(timeout=60)
+    waiting.join(timeout=120)
     assert answers == [200]

@@ -34,7 +34,7 @@ def site(content: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 def raw(site: Site, target: str) -> tuple[int, str]:
     """Status and answer for ``target`` exactly as written, which no client library would send."""
-    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=60) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("utf-8", "replace")
     return int(answer.split(" ", 2)[1]), answer
@@ -126,12 +126,12 @@ def test_edit_shows_on_every_worker_while_many_read(site: Site, content: Path) -
         reader.start()
     try:
         for word in ("Chestnut", "Hickory", "Mahogany"):
-            write_page(content, "open", f"{word} words.")
+            write_page(content.parent / "desk", "open", f"{word} words.").replace(content / "open.md")
             wait_until(partial(shows_everywhere, site, word), f"{word} shows")
     finally:
         stop.set()
         for reader in readers:
-            reader.join(20)
+            reader.join(90)
     assert set(statuses) == {200}
     assert len(site.records("error.log")) == errors
 

@@ -62,14 +62,14 @@ scrape_configs:
     def query(expression: str, what: str = "query", **more: float) -> list[Any]:
         asked = urllib.parse.urlencode({"query": expression, **more})
         address = f"http://127.0.0.1:{port}/api/v1/{what}?{asked}"
-        with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+        with suppress(OSError), urllib.request.urlopen(address, timeout=30) as answer:
             data = json.load(answer)["data"]
             return data["result"] if what == "query" else data
         return []
 
     yield query
     server.terminate()
-    server.wait(20)
+    server.wait(60)
 
 
 def scalar(result: list[Any]) -> float | None:
@@ -79,22 +79,27 @@ def scalar(result: list[Any]) -> float | None:
 def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
     site_with_token: Site, prometheus: Callable[..., list[Any]]
 ) -> None:
-    wait_until(lambda: scalar(prometheus("up")) == 1, "up is 1", 30)
+    wait_until(lambda: scalar(prometheus("up")) == 1, "up is 1")
     tally = load.run(site_with_token.port, ["/", "/pages/", "/nowhere"], 4, lambda asked: asked >= 75)
     assert tally.unanswered == 0
     for path, route, status in (("/", "/", 200), ("/pages/", "/pages/", 200), ("/nowhere", "_unmatched", 404)):
         total = f'sum(http_requests_total{{route="{route}",status_code="{status}"}})'
         wait_until(lambda t=total, n=tally.answers[path, status]: scalar(prometheus(t)) == n, total)
     counted = 'sum(http_request_duration_seconds_count{route="/pages/"})'
-    assert scalar(prometheus(counted)) == tally.answers["/pages/", 200]
-    assert scalar(prometheus("gunicorn_workers")) == 2
-    assert len(prometheus("process_resident_memory_bytes")) == 2
-    assert scalar(prometheus('count({__name__=~"telemetry_.*"})'))
+    # A scrape that takes too long leaves nothing to be seen until the next one.
+    wait_until(lambda: scalar(prometheus(counted)) == tally.answers["/pages/", 200], counted)
+    wait_until(lambda: scalar(prometheus("gunicorn_workers")) == 2, "both workers are counted")
+    wait_until(lambda: len(prometheus("process_resident_memory_bytes")) == 2, "each tells of its memory")
+    wait_until(lambda: scalar(prometheus('count({__name__=~"telemetry_.*"})')), "the telemetry tells of itself")
     now = time.time()
     asked = {"what": "query_exemplars", "start": now - 600, "end": now + 60}
-    traced = {record["trace_id"] for record in site_with_token.records() if record.get("route") == "/pages/"}
-    found = prometheus('http_request_duration_seconds_bucket{route="/pages/"}', **asked)
-    assert {e["labels"]["trace_id"] for series in found for e in series["exemplars"]} & traced
+
+    def traced() -> set[str]:
+        found = prometheus('http_request_duration_seconds_bucket{route="/pages/"}', **asked)
+        logged = {record["trace_id"] for record in site_with_token.records() if record.get("route") == "/pages/"}
+        return logged & {e["labels"]["trace_id"] for series in found for e in series["exemplars"]}
+
+    wait_until(traced, "an exemplar leads to a request in the log")
     assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # nobody sampled it
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.site_fixture import Site, running
 
-Start = Callable[..., Site]
 POST = b"POST /pages/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 
 
-def talk(port: int, *parts: bytes, timeout: float = 20) -> bytes:
+def talk(port: int, *parts: bytes, timeout: float = 60) -> bytes:
     """Send these parts and read until the server has no more to say."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         for part in parts:
@@ -34,6 +33,13 @@ def port(tmp_path_factory: pytest.TempPathFactory):
     one = Site(tmp_path_factory.mktemp("protocol"), CHURCH_BODY_TIMEOUT="1").start()
     yield one.port
     one.stop()
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One that waits for a body as long as the site does: for the tests whose body may come slowly."""
+    with running(tmp_path_factory.mktemp("patient")) as one:
+        yield one
 
 
 @pytest.mark.parametrize("size", [b"+5", b"0x5", b"0_5", b"-1", b"5 5", b"g"])
@@ -98,8 +104,8 @@ def test_body_that_never_comes_ends_with_408(port: int) -> None:
     assert status(answer) == 408
 
 
-def test_body_that_stops_short_is_400(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+def test_body_that_stops_short_is_400(patient: Site) -> None:
+    with socket.create_connection(("127.0.0.1", patient.port), timeout=60) as client:
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel")
         client.shutdown(socket.SHUT_WR)
         assert status(client.recv(65_536)) == 400
@@ -115,7 +121,7 @@ def test_body_declared_too_large_is_413_before_it_is_sent(port: int) -> None:
 
 def test_body_chunked_without_end_is_413(port: int) -> None:
     chunks = (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 1000
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
         with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):  # the server closes; it does not read for ever
             client.sendall(chunks)
@@ -143,12 +149,12 @@ def test_slash_redirect_never_names_the_host_header(port: int) -> None:
     assert location.split()[1] == b"/pages/"
 
 
-def test_sigterm_lets_what_is_in_flight_finish(site: Start) -> None:
-    one = site()
-    with socket.create_connection(("127.0.0.1", one.port), timeout=30) as client:
+def test_sigterm_lets_what_is_in_flight_finish(patient: Site) -> None:
+    one = patient  # for whom this is the end
+    with socket.create_connection(("127.0.0.1", one.port), timeout=60) as client:
         client.sendall(POST + b"Content-Length: 5\r\n\r\nab")
         wait_until(lambda: one.value("http_requests_in_flight") == 2, "the slow request is in flight")
         one.gunicorn.terminate()
         client.sendall(b"cde")
         assert status(client.recv(65_536)) == 405
-    assert one.gunicorn.wait(30) == 0
+    assert one.gunicorn.wait(60) == 0

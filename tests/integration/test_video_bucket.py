@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from church.services.audit import Actor
 from tests.accounts_fixture import do_jobs
 from tests.helpers import with_settings
 from tests.s3_fixture import Bucket
-from tests.services_fixture import free_port
 from tests.video_fixture import add_ready, make_clip
 
 pytestmark = pytest.mark.services
@@ -81,8 +81,10 @@ def test_bucket_that_keeps_what_is_to_go_is_asked_again(at_work: Flask, monkeypa
 
 def test_bucket_that_is_away_keeps_the_video_here_and_the_job_for_later(at_work: Flask, bucket: Bucket) -> None:
     video = add_ready()
-    away = with_settings(bucket.settings(settings()), video_s3_endpoint=f"http://127.0.0.1:{free_port()}")
-    at_work.config["CHURCH"] = away
-    with pytest.raises(UnavailableError):
-        video_pushing.push_job({"ref": video.ref})
+    with socket.socket() as taken:  # a port that is nobody else's either, while it is not listened on
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        at_work.config["CHURCH"] = with_settings(bucket.settings(settings()), video_s3_endpoint=endpoint)
+        with pytest.raises(UnavailableError):
+            video_pushing.push_job({"ref": video.ref})
     assert not videos.playable("harbour").renditions["720p"].in_bucket
