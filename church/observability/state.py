@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -118,7 +119,7 @@ def _kept(path: Path) -> dict[str, list[Any]] | None:
 
 
 def _keep(path: Path, found: dict[str, list[Any]]) -> None:
-    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh = path.with_suffix(f".{threading.get_native_id()}")  # two scrapes of one worker are two threads
     fresh.write_text(json.dumps({"at": time.time(), "metrics": found}))
     os.replace(fresh, path)
 
