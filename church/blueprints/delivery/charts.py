@@ -11,7 +11,7 @@ from church.blueprints.delivery.words import duration
 from church.services.delivery import DeploymentView, WeekView, Window
 
 WIDTH, HEIGHT = 720.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 60.0, 8.0, 12.0, 30.0
+LEFT, RIGHT, TOP, BOTTOM = 36.0, 56.0, 12.0, 30.0
 _MOST_DATES = 6
 _A_YEAR = 365  # days
 _FLOOR = 60.0  # seconds: a lead time below a minute is shown as one
@@ -163,10 +163,10 @@ def _log_y(value: float, low: float, high: float) -> float:
 
 
 def _round_up(number: int) -> int:
-    """The next of 2, 4, 10, 20, 40, 100 and so on: a half of it is whole, too."""
+    """The next of 2, 4, 6, 8, 10, 20, 40 and so on: a half of it is whole, too."""
     size = 1
     while True:
-        for step in (2, 4, 10):
+        for step in (2, 4, 6, 8, 10):
             if number <= step * size:
                 return step * size
         size *= 10

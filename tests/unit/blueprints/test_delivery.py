@@ -285,6 +285,7 @@ def test_dora_page_of_many_deployments_draws_the_newest_and_counts_them_all(app:
     assert "many-429, 5 March 2024" in page
     assert "many-29, 5 March 2024" not in page
     assert "430 without an incident" in page
+    assert ">600</text>" in page  # the top of the weeks' scale
 
 
 def test_dora_page_of_a_day_tells_the_hours_and_one_of_years_what_is_left_out(app: Flask, machine: Machine) -> None:
