@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from flask import Flask, Response, current_app, make_response, redirect, request
 
 from church import identity, limits, telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnauthorizedError, error_response, wants_json
 from church.models.user import Role
 from church.proxies import plain_address
@@ -89,7 +89,7 @@ def bearer(scope: str) -> Policy:
 
 
 def _check_bearer(scope: str) -> None:
-    shown, own = _shown_bearer(), settings().metrics_token
+    shown, own = _shown_bearer(), current_settings().metrics_token
     if own is None and not shown.startswith(api_tokens.PREFIX):
         if not is_local():
             raise ForbiddenError("Show a token, or set METRICS_TOKEN, to use this from another machine.")
@@ -127,7 +127,7 @@ def _shown_bearer() -> str:
 def _check_dora() -> None:
     """A member's own token is a JSON Web Token, and says who asks."""
     shown = _shown_bearer()
-    if settings().dora_public:
+    if current_settings().dora_public:
         return
     if shown and not shown.lower().startswith("eyj"):
         _check_bearer(DORA_SCOPE)

@@ -10,12 +10,12 @@ from typing import Any
 import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
-from church.cli_deploy import deploy
-from church.cli_slo import slo
-from church.cli_stripe import stripe
-from church.cli_token import token
-from church.cli_users import user
-from church.cli_video import video
+from church.cli_deploy import deploy_commands
+from church.cli_slo import slo_commands
+from church.cli_stripe import stripe_commands
+from church.cli_token import token_commands
+from church.cli_users import user_commands
+from church.cli_video import video_commands
 from church.config import ConfigError, load_settings
 from church.folders import UMASK, make_private
 
@@ -49,12 +49,12 @@ def _is_the_operators(error: Exception) -> bool:
 
 
 church = _Commands("church", help="Run and look after the site.")
-church.add_command(deploy)
-church.add_command(slo)
-church.add_command(stripe)
-church.add_command(token)
-church.add_command(user)
-church.add_command(video)
+church.add_command(deploy_commands)
+church.add_command(slo_commands)
+church.add_command(stripe_commands)
+church.add_command(token_commands)
+church.add_command(user_commands)
+church.add_command(video_commands)
 
 
 @church.command(with_appcontext=False)

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-deploy = AppGroup("deploy", help="Write down deployments, for the DORA figures.")
+deploy_commands = AppGroup("deploy", help="Write down deployments, for the DORA figures.")
 
 
-@deploy.command()
+@deploy_commands.command()
 @click.argument("ref", metavar="ID")
 @click.option("--environment", required=True, help="Where it went: one of CHURCH_ENVIRONMENTS.")
 @click.option("--status", type=click.Choice(["success", "failure", "rollback"]), default="success", show_default=True)
@@ -35,7 +35,7 @@ def record(ref: str, **told: Any) -> None:
     click.echo(f"Deployment {ref} is written down." if is_new else f"Deployment {ref} was known already.")
 
 
-@deploy.group("import", cls=AppGroup)
+@deploy_commands.group("import", cls=AppGroup)
 def import_() -> None:
     """Fill in what was deployed before anybody told."""
 
@@ -48,10 +48,10 @@ def import_() -> None:
 @click.option("--since", metavar="DATE", help="Nothing before this day, such as 2026-01-01.")
 def git(folder: Path, environment: str, branch: str, tags: str | None, since: str | None) -> None:
     """Take the log of the repository in FOLDER for deployments; done again, it adds what is new."""
-    from church.config import settings
+    from church.config import current_settings
     from church.services import delivery, delivery_git
 
-    known = settings().environments
+    known = current_settings().environments
     if environment not in known:
         raise click.ClickException(f"environment: This is one of: {', '.join(known)}.")
     if tags:

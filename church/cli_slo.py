@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-slo = AppGroup("slo", help="Make Prometheus' rules of the objectives.")
+slo_commands = AppGroup("slo", help="Make Prometheus' rules of the objectives.")
 
 
-@slo.command(with_appcontext=False)
+@slo_commands.command(with_appcontext=False)
 @click.option("--spec", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="ops/slo.yml")
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default="ops/prometheus")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what the objectives say.")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_]{1,255}")
 
-stripe = AppGroup("stripe", help="Bring plans and payments in line with Stripe.")
+stripe_commands = AppGroup("stripe", help="Bring plans and payments in line with Stripe.")
 
 
-@stripe.command()
+@stripe_commands.command()
 def sync() -> None:
     """Fetch every plan and price from Stripe."""
     _want_payments()
@@ -27,7 +27,7 @@ def sync() -> None:
 
     with _told():
         done = billing.sync()
-    click.echo(f"{done.changed} plans and prices changed; {len(billing.plans())} plans are on offer.")
+    click.echo(f"{done.changed} plans and prices changed; {len(billing.list_plans())} plans are on offer.")
     if done.marked and done.unmarked:
         left = "1 active product" if done.unmarked == 1 else f"{done.unmarked} active products"
         click.echo(f"{left} left alone: no metadata church_plan (docs/deployment.md).")
@@ -40,7 +40,7 @@ def sync() -> None:
         click.echo("The Stripe account has no active product.")
 
 
-@stripe.command()
+@stripe_commands.command()
 def reconcile() -> None:
     """Compare subscriptions, invoices and refunds with Stripe, and repair what differs."""
     _want_payments()
@@ -60,7 +60,7 @@ def reconcile() -> None:
         raise click.ClickException(f"{done.failed} could not be repaired; the log says why.")
 
 
-@stripe.command()
+@stripe_commands.command()
 @click.argument("event", required=False)
 @click.option("--failed", is_flag=True, help="All events that failed or were never finished.")
 def replay(event: str | None, failed: bool) -> None:
@@ -82,16 +82,16 @@ def replay(event: str | None, failed: bool) -> None:
 
 
 def _want_payments() -> None:
-    from church.config import settings
+    from church.config import current_settings
 
-    if not settings().payments:
+    if not current_settings().payments:
         raise click.ClickException("This site takes no payments: STRIPE_SECRET_KEY is not set.")
 
 
 @contextmanager
 def _told() -> Iterator[None]:
     """What goes wrong between here and Stripe, in words for an operator: the services' own are for who pays."""
-    from church.config import settings
+    from church.config import current_settings
     from church.services.billing import StripeDownError, StripeRefusedError
 
     try:
@@ -102,7 +102,7 @@ def _told() -> Iterator[None]:
             "STRIPE_SECRET_KEY all the rights that docs/deployment.md names?"
         ) from None
     except StripeDownError as error:
-        where = settings().stripe_base or "https://api.stripe.com"
+        where = current_settings().stripe_base or "https://api.stripe.com"
         why = f" ({error.__cause__})" if error.__cause__ is not None else ""
         raise click.ClickException(
             f"Stripe does not answer at {where}{why}. What was done before that stays; run this again when it does."

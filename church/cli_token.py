@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-token = AppGroup("token", help="Make and revoke the bearer tokens of machines.")
+token_commands = AppGroup("token", help="Make and revoke the bearer tokens of machines.")
 
 
-@token.command()
+@token_commands.command()
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, required=True, help="What it opens; may be said several times.")
 def create(name: str, scopes: tuple[str, ...]) -> None:
@@ -24,7 +24,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     click.echo(f"Token {made.ref} opens {', '.join(dict.fromkeys(scopes))}. It can't be shown again.", err=True)
 
 
-@token.command("list")
+@token_commands.command("list")
 def list_() -> None:
     """List all tokens, without what is secret of them."""
     from church.services import api_tokens
@@ -34,7 +34,7 @@ def list_() -> None:
         click.echo(f"{one.ref}  {one.created_at:%Y-%m-%d}  {state:18}  {' '.join(one.scopes):40}  {one.name}")
 
 
-@token.command()
+@token_commands.command()
 @click.argument("ref")
 def revoke(ref: str) -> None:
     """End the token REF, as `list` names it."""

@@ -14,10 +14,10 @@ from flask.cli import AppGroup
 if TYPE_CHECKING:
     from church.services.audit import Actor
 
-user = AppGroup("user", help="Make accounts, and change what they may do.")
+user_commands = AppGroup("user", help="Make accounts, and change what they may do.")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("email")
 @click.option("--name", default="", help="What to call them.")
 @click.option("--admin", is_flag=True, help="Make it an admin.")
@@ -34,7 +34,7 @@ def create(email: str, name: str, admin: bool) -> None:
     click.echo(f"{made.role.capitalize()} {made.ref} is made.\n{_mailed()}")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("who")
 def promote(who: str) -> None:
     """Make WHO an admin."""
@@ -44,7 +44,7 @@ def promote(who: str) -> None:
     click.echo(f"{members.set_role(_ref(who), Role.ADMIN, _console()).label} is an admin.")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("who")
 def demote(who: str) -> None:
     """Make WHO a member like others; the last admin stays one."""
@@ -54,7 +54,7 @@ def demote(who: str) -> None:
     click.echo(f"{members.set_role(_ref(who), Role.MEMBER, _console()).label} is no admin.")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("who")
 def disable(who: str) -> None:
     """Shut the account of WHO and sign it out everywhere."""
@@ -63,7 +63,7 @@ def disable(who: str) -> None:
     click.echo(f"{members.disable(_ref(who), _console()).label} can't sign in any more.")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("who")
 def enable(who: str) -> None:
     """Open the account of WHO again."""
@@ -72,7 +72,7 @@ def enable(who: str) -> None:
     click.echo(f"{members.enable(_ref(who), _console()).label} may sign in.")
 
 
-@user.command()
+@user_commands.command()
 @click.argument("who")
 def reset(who: str) -> None:
     """Mail WHO a link to choose a new password."""
@@ -82,7 +82,7 @@ def reset(who: str) -> None:
     click.echo(_mailed())
 
 
-@user.command("first-admin")
+@user_commands.command("first-admin")
 def first_admin() -> None:
     """Print a link that makes the first admin, where `flask church run` does not run the site."""
     from church.announce import first_admin_line
@@ -118,6 +118,6 @@ def _ref(who: str) -> str:
 def _mailed() -> str:
     """Where the mail is that a command has queued."""
     from church.announce import outbox_line
-    from church.config import settings
+    from church.config import current_settings
 
-    return outbox_line(settings()) or "A mail with the link is on its way."
+    return outbox_line(current_settings()) or "A mail with the link is on its way."

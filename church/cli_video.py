@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from church.services.audit import Actor
     from church.services.video_views import AdminVideo
 
-video = AppGroup("video", help="Bring videos in, and look after them.")
+video_commands = AppGroup("video", help="Bring videos in, and look after them.")
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _ACCESS = click.Choice(["public", "members", "premium"])
@@ -25,7 +25,7 @@ _ACCESS = click.Choice(["public", "members", "premium"])
 _MINE = 60
 
 
-@video.command()
+@video_commands.command()
 @click.argument("file", type=_FILE)
 @click.option("--title", required=True, help="What it is called.")
 @click.option("--access", type=_ACCESS, required=True, help="Who may watch it.")
@@ -56,7 +56,7 @@ def add(
     _finish(ref, queue)
 
 
-@video.command("list")
+@video_commands.command("list")
 def listing() -> None:
     """List all videos, the newest first."""
     from church.services import videos
@@ -71,7 +71,7 @@ def listing() -> None:
         before = found[-1].ref
 
 
-@video.command()
+@video_commands.command()
 @click.argument("which")
 @click.option("--queue", is_flag=True, help="Leave the import to the worker process.")
 def retry(which: str, queue: bool) -> None:
@@ -85,7 +85,7 @@ def retry(which: str, queue: bool) -> None:
     _finish(found.ref, queue)
 
 
-@video.command()
+@video_commands.command()
 @click.argument("which")
 @click.option("--title", help="What it is called.")
 @click.option("--access", type=_ACCESS, help="Who may watch it.")
@@ -112,7 +112,7 @@ def edit(
     click.echo(f"{found.slug} is changed.")
 
 
-@video.command()
+@video_commands.command()
 @click.argument("which")
 @click.confirmation_option(prompt="Its files are deleted, too. Go on?")
 def remove(which: str) -> None:
@@ -124,13 +124,13 @@ def remove(which: str) -> None:
     click.echo(f"{found.slug} is gone; the worker process deletes its files.")
 
 
-@video.command()
+@video_commands.command()
 def push() -> None:
     """Upload to the bucket what it has not, such as after CHURCH_VIDEO_OFFLOAD has become s3."""
-    from church.config import settings
+    from church.config import current_settings
     from church.services import videos
 
-    if settings().video_offload != "s3":
+    if current_settings().video_offload != "s3":
         raise click.ClickException("CHURCH_VIDEO_OFFLOAD is not s3.")
     click.echo(f"{videos.push()} files uploaded.")
 
@@ -141,7 +141,7 @@ def _finish(ref: str, queue: bool) -> None:
     from church.services import videos
 
     if not queue:
-        with jobs.held(videos.import_key(ref)) as lease:
+        with jobs.hold_job(videos.import_key(ref)) as lease:
             if lease is not None:
                 _import(ref)
                 return

@@ -376,7 +376,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError("\n".join(_complaint(e) for e in error.errors())) from None
 
 
-def settings() -> Settings:
+def current_settings() -> Settings:
     """The settings of the app in whose context this is called."""
     # gunicorn's master reads this module before any fork, and flask is not to be loaded there
     from flask import current_app  # noqa: PLC0415 - see above

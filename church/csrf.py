@@ -16,7 +16,7 @@ from flask_wtf.csrf import validate_csrf
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import InvalidError
 from church.extensions import csrf
 from church.forms import FORMS, JSON, PIECE
@@ -62,7 +62,7 @@ def _is_from_here(*, is_json: bool) -> bool:
         said = _origin_of(request.headers.get("Referer"))
     if said is None or (said == "null" and not is_json):
         return True
-    return said.lower() in {settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
+    return said.lower() in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
 
 
 def _origin_of(address: str | None) -> str | None:
@@ -80,7 +80,7 @@ def _has_token() -> bool:
     """Whether the form (or a script, by header) shows this session's token, signed by any key still believed."""
     # The header first: to look for a form in the piece of an upload would be to read it.
     shown = request.headers.get("X-CSRFToken") or request.form.get("csrf_token")
-    return any(_is_token(shown, key) for key in settings().secret_keys)
+    return any(_is_token(shown, key) for key in current_settings().secret_keys)
 
 
 def _is_token(shown: str | None, key: str) -> bool:

@@ -9,7 +9,7 @@ from flask import current_app, request
 from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 
 from church import maintenance
-from church.config import settings
+from church.config import current_settings
 from church.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def _turn_away() -> None:
         raise BadRequest
     if "\0" in request.path:
         raise NotFound  # no address of ours holds one, and it ends a text early for whoever reads it in C
-    if maintenance.is_on(settings()) and not open_in_maintenance(request.endpoint or ""):
-        wait = maintenance.retry_after(settings())
+    if maintenance.is_on(current_settings()) and not open_in_maintenance(request.endpoint or ""):
+        wait = maintenance.retry_after(current_settings())
         raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)
 
 

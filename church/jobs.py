@@ -19,7 +19,7 @@ from typing import Any
 
 from church import jobs_list, jobs_queue
 from church.extensions import db
-from church.jobs_held import held
+from church.jobs_held import hold_job
 from church.jobs_list import JobView
 from church.jobs_queue import enqueue
 from church.jobs_registry import UnknownKindError, every, handler, schedule
@@ -34,7 +34,7 @@ __all__ = [
     "enqueue",
     "every",
     "handler",
-    "held",
+    "hold_job",
     "listed",
     "pending_counts",
     "retry",

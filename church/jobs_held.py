@@ -11,7 +11,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from church import jobs_queue
-from church.config import settings
+from church.config import current_settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs_queue import Lease
@@ -20,13 +20,13 @@ log = logging.getLogger("church.jobs")
 
 
 @contextmanager
-def held(unique_key: str) -> Iterator[Lease | None]:
+def hold_job(unique_key: str) -> Iterator[Lease | None]:
     """Hold the pending job of a key, and do it in the body; None where the worker process has it already.
 
     What the body raises gives the job back to the queue and goes on; a process that is killed leaves it to its lease.
     """
     with db.write() as session:
-        lease = jobs_queue.take_named(session, unique_key, settings().jobs_lease)
+        lease = jobs_queue.take_named(session, unique_key, current_settings().jobs_lease)
     if lease is None:
         yield None
         return

@@ -17,7 +17,7 @@ from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
 
 from church import telemetry
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.errors import error_response
 from church.proxies import plain_address
 
@@ -90,7 +90,7 @@ def forget(name: str, *key: str) -> None:
 
 
 def _rate(name: str) -> str:
-    value: str = getattr(settings(), f"limit_{name}")
+    value: str = getattr(current_settings(), f"limit_{name}")
     return value
 
 

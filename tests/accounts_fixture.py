@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from church import create_app, jobs_registry
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.extensions import db
 from church.models import AuditEntry, Job, Link, Mail, User
 from church.models.job import JobState
@@ -84,7 +84,7 @@ def admin(email: str = "root@example.org") -> User:
 
 def signed_in(email: str = EMAIL, password: str = PASSWORD) -> SignedIn:
     """Signed in anew, on one more device."""
-    found = sessions.load(accounts.sign_in(email, password, DEVICE, StubGate()).token)
+    found = sessions.load(accounts.sign_in_with_password(email, password, DEVICE, StubGate()).token)
     assert found is not None
     return found
 
@@ -120,7 +120,7 @@ def mailed_token(template: str, recipient: str = EMAIL) -> str:
     with db.read() as session:
         link = session.get(Link, link_id)
     assert link is not None
-    return links.token_of(link, settings().secret_keys)
+    return links.token_of(link, current_settings().secret_keys)
 
 
 def do_jobs(kind: str) -> None:

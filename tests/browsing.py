@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import AuditEntry, Link, Mail, User
 from church.observability import metrics
@@ -61,7 +61,7 @@ def link_token(app: Flask, purpose: str) -> str:
     with app.app_context(), db.read() as session:
         newest = session.scalars(select(Link).where(Link.purpose == purpose).order_by(Link.id.desc())).first()
         assert newest is not None
-        return links.token_of(newest, settings().secret_keys)
+        return links.token_of(newest, current_settings().secret_keys)
 
 
 def mails_queued(app: Flask) -> list[tuple[str, str]]:

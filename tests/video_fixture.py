@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Rendition, Video
 from church.models.base import utc_now
@@ -46,7 +46,7 @@ def add_ready(slug: str = "harbour", data: bytes = b"0123456789", **values: Any)
         "published_at": now,
     }  # fmt: skip
     video = Video(**{**facts, **values})
-    folder = video_files.folder_of(settings(), video.ref)
+    folder = video_files.folder_of(current_settings(), video.ref)
     folder.mkdir(parents=True)
     (folder / "720p.mp4").write_bytes(data)
     with db.write() as session:

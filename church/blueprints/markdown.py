@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import identity, telemetry
 from church.access import EVERYONE, allow
-from church.config import settings
+from church.config import current_settings
 from church.errors import ChurchError
 from church.extensions import db
 from church.limits import limited
@@ -80,7 +80,7 @@ def without_slash() -> AnyResponse:
 @limited("page")
 def page(slug: str) -> AnyResponse:
     """One page: whole, or the part that is open to everybody. The slug is looked up, never made into a path."""
-    site = settings()
+    site = current_settings()
     try:
         found = site_pages().read(slug, identity.reader(), site.origin)
     except RenderError as error:
@@ -101,7 +101,7 @@ def page(slug: str) -> AnyResponse:
 @limited("api")
 def feed() -> Response:
     """The Atom feed."""
-    site = settings()
+    site = current_settings()
     return _public(site_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
 
 
@@ -110,7 +110,7 @@ def feed() -> Response:
 @limited("api")
 def sitemap() -> Response:
     """The sitemap."""
-    return _public(site_pages().sitemap(settings().origin, _places()), "application/xml; charset=utf-8")
+    return _public(site_pages().sitemap(current_settings().origin, _places()), "application/xml; charset=utf-8")
 
 
 @bp.get("/robots.txt", merge_slashes=False)
@@ -118,7 +118,7 @@ def sitemap() -> Response:
 @limited("api")
 def robots() -> Response:
     """What crawlers may do."""
-    return _public(site_pages().robots(settings().origin), "text/plain; charset=utf-8")
+    return _public(site_pages().robots(current_settings().origin), "text/plain; charset=utf-8")
 
 
 def _places() -> list[Place]:

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from church.access import EVERYONE, allow, bearer, is_local
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.limits import limited
 from church.version import COMMIT, VERSION
@@ -35,7 +35,7 @@ def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
 def health() -> Response:
     """Liveness: this worker answers. A stranger in production learns no more than that."""
     facts: dict[str, Any] = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    current = settings()
+    current = current_settings()
     if not current.production or is_local():
         facts |= {
             "uptime": round(time.monotonic() - _STARTED, 3),

@@ -17,7 +17,7 @@ from typing import Any
 import jwt
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import ForbiddenError
 from church.services import sessions
 from church.services.sessions import SignedIn
@@ -57,7 +57,7 @@ def issue(signed_in: SignedIn) -> AccessToken:
     now = datetime.now(UTC).replace(microsecond=0)
     expires_at = now + timedelta(seconds=LIFETIME)
     claims = {
-        "iss": settings().origin,
+        "iss": current_settings().origin,
         "aud": _AUDIENCE,
         "sub": signed_in.ref,
         "sid": signed_in.session_ref,
@@ -65,7 +65,7 @@ def issue(signed_in: SignedIn) -> AccessToken:
         "exp": expires_at,
         "jti": secrets.token_urlsafe(16),
     }
-    kid, key = next(iter(_keys(settings().secret_keys).items()))
+    kid, key = next(iter(_keys(current_settings().secret_keys).items()))
     return AccessToken(jwt.encode(claims, key, _ALGORITHM, headers={"kid": kid}), expires_at)
 
 
@@ -89,7 +89,7 @@ def shown(token: str) -> Shown | None:
 
 def _claims(token: str) -> dict[str, Any] | None:
     """What a token of ours says, while it is good. PyJWT looks at the signature first and at the claims after it."""
-    site = settings()
+    site = current_settings()
     try:
         if len(token) > _LONGEST or not token.isascii():
             raise jwt.DecodeError

@@ -32,7 +32,7 @@ class Profile:
     password_changed_at: datetime | None
 
 
-def profile(user_id: int) -> Profile:
+def read_profile(user_id: int) -> Profile:
     """The account as its owner sees it. Raises UnauthorizedError where it is gone since it was asked for."""
     with db.read() as session:
         user = _present(session.get(User, user_id))
@@ -47,7 +47,7 @@ def profile(user_id: int) -> Profile:
     )
 
 
-def export(signed_in: SignedIn, device: Device) -> dict[str, Any]:
+def export_account(signed_in: SignedIn, device: Device) -> dict[str, Any]:
     """All that the site keeps about the member, by parts, as JSON can hold it; written down in the audit log."""
     with db.read() as session:
         found = account_parts.collect(session, _present(session.get(User, signed_in.user_id)))

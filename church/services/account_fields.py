@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors
 from church.services import passwords
 
@@ -71,7 +71,9 @@ def clean_name(text: str) -> str:
 def password_problem(password: str, *, name: str, email: str) -> str | None:
     """What is wrong with a new password of somebody of that name and address, or None."""
     personal = [name, email, email.partition("@")[0]]
-    return passwords.weakness(password, minimum=settings().password_min, personal=[text for text in personal if text])
+    return passwords.weakness(
+        password, minimum=current_settings().password_min, personal=[text for text in personal if text]
+    )
 
 
 def new_account(email: str, password: str, name: str) -> tuple[Address, str]:
@@ -92,5 +94,5 @@ def new_account(email: str, password: str, name: str) -> tuple[Address, str]:
 
 def key_hash(key: str) -> str:
     """A name for an address that only this site can make, for records: 16 hex digits."""
-    secret = hmac.digest(settings().secret_keys[0].encode(), b"church addresses", hashlib.sha256)
+    secret = hmac.digest(current_settings().secret_keys[0].encode(), b"church addresses", hashlib.sha256)
     return hmac.digest(secret, key.encode(), hashlib.sha256).hex()[:16]

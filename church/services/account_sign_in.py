@@ -24,7 +24,7 @@ class SignInResult:
     user_ref: str
 
 
-def sign_in(email: str, password: str, device: Device, gate: Gate) -> SignInResult:
+def sign_in_with_password(email: str, password: str, device: Device, gate: Gate) -> SignInResult:
     """Start a session for who knows the password; the caller puts its token in a new cookie.
 
     Raises CredentialsError, ThrottledError, BusyError. Every way takes the work of one bcrypt check but the

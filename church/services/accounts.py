@@ -14,12 +14,12 @@ from church.services.account_changes import (
     end_devices,
     rename,
 )
-from church.services.account_data import Profile, export, profile
+from church.services.account_data import Profile, export_account, read_profile
 from church.services.account_first_admin import become_admin, first_admin_address, has_admin
 from church.services.account_recovery import forgot, reset, reset_address
 from church.services.account_register import awaiting, register, send_verification, verify
 from church.services.account_removal import delete
-from church.services.account_sign_in import SignInResult, sign_in, sign_out
+from church.services.account_sign_in import SignInResult, sign_in_with_password, sign_out
 
 __all__ = [
     "CredentialsError",
@@ -35,17 +35,17 @@ __all__ = [
     "delete",
     "end_device",
     "end_devices",
-    "export",
+    "export_account",
     "first_admin_address",
     "forgot",
     "has_admin",
-    "profile",
+    "read_profile",
     "register",
     "rename",
     "reset",
     "reset_address",
     "send_verification",
-    "sign_in",
+    "sign_in_with_password",
     "sign_out",
     "verify",
 ]

@@ -6,19 +6,18 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
-from church.services.billing_arrival import Arrival, arrival
+from church.services.billing_arrival import Arrival, read_arrival
 from church.services.billing_catalogue import sync
 from church.services.billing_change import Changed, ChangePreview, change_plan, preview_change
 from church.services.billing_checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_events import LARGEST as LARGEST_EVENT
 from church.services.billing_forgetting import forget_payloads
-from church.services.billing_grant_views import GrantState, GrantView, grant_counts, grants
+from church.services.billing_grant_views import GrantState, GrantView, grant_counts, list_grants
 from church.services.billing_grants import end_of_day, grant, revoke
-from church.services.billing_ledger import EntryView, MonthTotal, months
-from church.services.billing_ledger import entries as ledger
-from church.services.billing_plans import INTERVALS, PlanView, PriceView, plans
-from church.services.billing_portal import NoCustomerError, payment_origins, portal
+from church.services.billing_ledger import EntryView, MonthTotal, list_ledger_entries, list_months
+from church.services.billing_plans import INTERVALS, PlanView, PriceView, list_plans
+from church.services.billing_portal import NoCustomerError, open_portal, payment_origins
 from church.services.billing_projection import Applied
 from church.services.billing_reconcile import Reconciled, reconcile, replay_failed
 from church.services.billing_removal import abandon
@@ -64,7 +63,6 @@ __all__ = [
     "SubscriptionView",
     "abandon",
     "active_counts",
-    "arrival",
     "change_plan",
     "end_of_day",
     "event",
@@ -74,14 +72,15 @@ __all__ = [
     "forget_payloads",
     "grant",
     "grant_counts",
-    "grants",
     "invoices_of",
-    "ledger",
-    "months",
+    "list_grants",
+    "list_ledger_entries",
+    "list_months",
+    "list_plans",
+    "open_portal",
     "payment_origins",
-    "plans",
-    "portal",
     "preview_change",
+    "read_arrival",
     "receive",
     "reconcile",
     "replay",

@@ -108,7 +108,7 @@ def membership_of(ref: str) -> MemberBilling:
             raise UnknownMemberError(ref)
         premium = premium_of(session, user_id, utc_now())
     subscriptions = billing_views.subscriptions(user_ref=ref)
-    return MemberBilling(premium, subscriptions, billing_grant_views.grants(user_ref=ref))
+    return MemberBilling(premium, subscriptions, billing_grant_views.list_grants(user_ref=ref))
 
 
 def event(event_id: int) -> billing_views.EventView:
@@ -139,7 +139,9 @@ def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iter
     """The ledger as CSV (RFC 4180), the newest entry first, in pieces; amounts in major units and in minor ones."""
     yield _csv([_COLUMNS])
     before: int | None = None
-    while found := billing_ledger.entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
+    while found := billing_ledger.list_ledger_entries(
+        before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH
+    ):
         yield _csv(_row(entry) for entry in found)
         before = found[-1].id
 

@@ -28,7 +28,7 @@ _ENDS = {
 }
 
 
-def arrival(user_id: int, stripe_session: str) -> Arrival | None:
+def read_arrival(user_id: int, stripe_session: str) -> Arrival | None:
     """How the member's checkout stands by what the webhooks have told; None for a checkout that is not theirs."""
     query = select(Checkout.state).where(Checkout.stripe_session == stripe_session, Checkout.user_id == user_id)
     with db.read() as session:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Price, Product
@@ -66,7 +66,7 @@ def sync() -> Synced:
 @jobs.every(timedelta(hours=1), "billing.sync")
 def sync_hourly(_payload: dict[str, Any]) -> None:
     """The same every hour, and at the first start: what webhooks did not tell is on sale without anybody's doing."""
-    if settings().payments:
+    if current_settings().payments:
         sync()
 
 

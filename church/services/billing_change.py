@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Price, Product, Subscription
@@ -146,10 +146,10 @@ class _Wish:
 
 
 def _wish(member: SignedIn, stripe_price: str) -> _Wish:
-    if not settings().payments:
+    if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
-        found = holding(session, member.user_id, utc_now(), settings().grace_days)
+        found = holding(session, member.user_id, utc_now(), current_settings().grace_days)
         price = _price(session, found.subscription, stripe_price)
         product = product_of(session, price) if price is not None else None
         next_price = found.subscription.next_price if found.subscription is not None else None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import BusyError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
@@ -68,7 +68,7 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
     Raises FieldErrors for a price that is not for sale, PaymentsOffError, MemberAlreadyError, PaidAlreadyError,
     StripeDownError, StripeRefusedError, BusyError and the database's errors.
     """
-    if not settings().payments:
+    if not current_settings().payments:
         raise PaymentsOffError
     with telemetry.span("stripe.checkout"):
         for _ in range(_TRIES):
@@ -131,7 +131,7 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
     subscription: dict[str, Any] = {"metadata": names}
     if order.trial_days:
         subscription["trial_period_days"] = order.trial_days
-    origin = settings().origin
+    origin = current_settings().origin
     whose = {"customer": order.customer.stripe_id} if order.customer else {"customer_email": member.email}
     return {
         "mode": "subscription",
@@ -149,7 +149,7 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
 
 def _tax(order: _Order) -> dict[str, Any]:
     """Stripe reckons tax by the payer's address, which it asks of a new customer, and of a known one if so told."""
-    if not settings().automatic_tax:
+    if not current_settings().automatic_tax:
         return {}
     update = {"customer_update": {"address": "auto"}} if order.customer else {}
     return {"automatic_tax": {"enabled": True}, **update}

@@ -16,7 +16,7 @@ import stripe
 from flask import current_app
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.services.billing_circuit import Circuit
 from church.services.billing_errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing_socket import deadline, remaining
@@ -135,9 +135,9 @@ def gateway() -> Gateway:
     """
     found: Gateway | None = current_app.extensions.get("stripe")
     if found is None:
-        if not settings().payments:
+        if not current_settings().payments:
             raise PaymentsOffError
-        made = StripeGateway(settings().stripe_key, settings().stripe_base)
+        made = StripeGateway(current_settings().stripe_key, current_settings().stripe_base)
         found = current_app.extensions.setdefault("stripe", made)
     return found
 

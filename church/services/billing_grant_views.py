@@ -39,7 +39,7 @@ class GrantView:
     revoked_at: datetime | None
 
 
-def grants(
+def list_grants(
     *, state: GrantState | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[GrantView]:
     """Grants, the newest first; ``before_id`` is the last one of the page before."""

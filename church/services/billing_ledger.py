@@ -92,7 +92,7 @@ def _is_of_nothing(session: Session, entry: dict[str, Any]) -> bool:
     return session.scalars(_BOOKED, {"source": f"refund:{source.removeprefix(OPPOSITE)}"}).first() is None
 
 
-def entries(
+def list_ledger_entries(
     *, before_id: int | None = None, currency: str | None = None, user_ref: str | None = None, limit: int = 50
 ) -> list[EntryView]:
     """Entries, the newest first; ``before_id`` is the last one of the page before."""
@@ -116,7 +116,7 @@ def _view(row: LedgerEntry, user_ref: str, user_name: str) -> EntryView:
     )  # fmt: skip
 
 
-def months(limit: int = 60) -> list[MonthTotal]:
+def list_months(limit: int = 60) -> list[MonthTotal]:
     """Totals of each currency and month, the latest month first; never summed over currencies."""
     with db.read() as session:
         month = _month(session).label("month")

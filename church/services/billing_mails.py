@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.models import Invoice, Product, StripeEvent, Subscription, User
 from church.models.mail import Mail
 from church.models.stripe_event import EventState
@@ -96,7 +96,7 @@ def _payment_failed(session: Session, stripe_id: str, now: datetime) -> tuple[st
     row = _subscription(session, invoice.stripe_subscription) if invoice is not None else None
     if invoice is None or row is None or invoice.status != "open" or row.status not in _UNPAID:
         return None
-    until = grace_end(Subscribed(row.status, row.past_due_since), settings().grace_days)
+    until = grace_end(Subscribed(row.status, row.past_due_since), current_settings().grace_days)
     words = {
         "amount": money.display(invoice.amount_remaining, invoice.currency),
         "until": _day(until) if until is not None and now < until else "",

@@ -52,7 +52,7 @@ class PlanView:
         return next((price for price in self.prices if price.interval == interval), self.prices[0])
 
 
-def plans(currency: str | None = None) -> list[PlanView]:
+def list_plans(currency: str | None = None) -> list[PlanView]:
     """At most three, in the order that the products ask for, then by price; all in one currency.
 
     That is ``currency`` if anything has it, else the one that most prices have: a page with two of them compares

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError
 from church.extensions import db
 from church.services import billing_checkout_rows
@@ -21,12 +21,12 @@ class NoCustomerError(ConflictError):
         super().__init__("There is no membership of yours to look after yet.")
 
 
-def portal(member: SignedIn) -> str:
+def open_portal(member: SignedIn) -> str:
     """The address of the member's own page at Stripe, good for some minutes.
 
     Raises PaymentsOffError, NoCustomerError, StripeDownError, StripeRefusedError and the database's errors.
     """
-    if not settings().payments:
+    if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
         customer = customer_of(session, member.user_id)
@@ -36,7 +36,7 @@ def portal(member: SignedIn) -> str:
         made = gateway().call(
             "billing_portal.sessions.create",
             customer=customer.stripe_id,
-            return_url=f"{settings().origin}{RETURN}",
+            return_url=f"{current_settings().origin}{RETURN}",
         )
     except StripeRefusedError as error:
         if not error.is_missing:
@@ -48,5 +48,5 @@ def portal(member: SignedIn) -> str:
 
 def payment_origins() -> tuple[str, ...]:
     """Where Stripe's own pages are: its hosts, or the test till."""
-    base = settings().stripe_base
+    base = current_settings().stripe_base
     return (base,) if base else ("https://checkout.stripe.com", "https://billing.stripe.com")

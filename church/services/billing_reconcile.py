@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.jobs_queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
@@ -84,7 +84,7 @@ def reconcile() -> Reconciled:
 @jobs.every(timedelta(days=1), "billing.reconcile")
 def reconcile_nightly(_payload: dict[str, Any]) -> None:
     """The same once a day, where somebody can pay at all."""
-    if settings().payments:
+    if current_settings().payments:
         reconcile()
 
 

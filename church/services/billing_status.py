@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Invoice, Subscription
 from church.models.base import utc_now
@@ -66,7 +66,7 @@ class InvoiceView:
 
 def status_of(user_id: int, now: datetime | None = None) -> MembershipStatus:
     """The member's standing. Raises DatabaseDownError, DatabaseBusyError."""
-    now, grace = now or utc_now(), settings().grace_days
+    now, grace = now or utc_now(), current_settings().grace_days
     with db.read() as session:
         found = holding(session, user_id, now, grace)
     return standing(found, now, grace)

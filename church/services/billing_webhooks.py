@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs_queue import database_now
@@ -50,7 +50,7 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
     Raises DatabaseDownError and DatabaseBusyError, which are answered with 503 too.
     """
     try:
-        check_signature(raw, signature, settings().webhook_secrets, time.time())
+        check_signature(raw, signature, current_settings().webhook_secrets, time.time())
     except SignatureError as error:
         telemetry.track_security_event("webhook_forged", "high", reason=str(error))
         telemetry.track_stripe_webhook("other", "invalid_signature")
@@ -77,7 +77,7 @@ def replay(event_id: int) -> Outcome:
 
     Raises LookupError where there is no such event, PaymentsOffError, and what ``receive`` raises.
     """
-    if not settings().payments:
+    if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
         row = session.get(StripeEvent, event_id)

@@ -28,8 +28,8 @@ from church.services.chat_moderation import (
 from church.services.chat_pace import keep_entry_pace
 from church.services.chat_posting import edit, post
 from church.services.chat_reading import before, message, page, since
-from church.services.chat_rooms import banned, heads, may_enter, rooms
-from church.services.chat_sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, mute, sanctions
+from church.services.chat_rooms import banned, heads, list_rooms, may_enter
+from church.services.chat_sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, list_sanctions, mute
 from church.services.chat_text import LONGEST, LONGEST_REASON
 from church.services.chat_views import MessageView, RoomPage, RoomView, decode, encode
 from church.services.live_wire import on_change
@@ -63,6 +63,8 @@ __all__ = [
     "heads",
     "keep_entry_pace",
     "lift",
+    "list_rooms",
+    "list_sanctions",
     "may_enter",
     "message",
     "mute",
@@ -74,8 +76,6 @@ __all__ = [
     "remove",
     "report",
     "reports",
-    "rooms",
-    "sanctions",
     "settle",
     "since",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.database import after_commit
 from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, ChatSanction, User
@@ -88,7 +88,7 @@ def _tell(change: Change) -> None:
 @jobs.every(timedelta(days=1), "chat.purge")
 def purge(_payload: dict[str, Any]) -> None:
     """Remove the messages that are older than ``CHURCH_LIVE_KEEP_DAYS``, and sanctions that ended so long ago."""
-    oldest = utc_now() - timedelta(days=settings().live_keep_days)
+    oldest = utc_now() - timedelta(days=current_settings().live_keep_days)
     count = 0
     while batch := _purge_some(oldest):
         count += batch

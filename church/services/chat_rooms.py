@@ -23,7 +23,7 @@ _CLOSED = {
 }
 
 
-def rooms(signed_in: SignedIn) -> list[RoomView]:
+def list_rooms(signed_in: SignedIn) -> list[RoomView]:
     """The rooms that the member may enter, in the order in which they are shown."""
     with db.read() as session:
         held = sanctions(session, signed_in.user_id)

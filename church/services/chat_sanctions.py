@@ -81,7 +81,7 @@ def lift(sanction_id: int, actor: Actor) -> str:
     return user.ref
 
 
-def sanctions(user_ref: str | None = None) -> list[SanctionView]:
+def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
     """Those in force, the newest first; of one member, if asked."""
     member, giver = aliased(User), aliased(User)
     query = (

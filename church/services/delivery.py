@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
 from church.services.delivery_alerts import Alert, Heard, hear, read_alerts
 from church.services.delivery_facts import facts_of, leads_of
-from church.services.delivery_figures import UNITS, Figure, figures
+from church.services.delivery_figures import UNITS, Figure, compute_figures
 from church.services.delivery_history import DeploymentView, History, IncidentView, WeekView, history_of
 from church.services.delivery_incidents import Recorded, record_incident
 from church.services.delivery_recording import record_deployment, record_deployments
@@ -70,7 +70,7 @@ def figures_of(window: Window) -> dict[str, Figure]:
     """The figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.figures"), db.read() as session:
         facts = facts_of(session, window, leads_of(session, window))
-    return figures(facts, window.days, settings().dora_edition)
+    return compute_figures(facts, window.days, current_settings().dora_edition)
 
 
 def overview(window: Window) -> Overview:
@@ -78,4 +78,4 @@ def overview(window: Window) -> Overview:
     with telemetry.span("delivery.overview"), db.read() as session:
         leads = leads_of(session, window)
         facts, history = facts_of(session, window, leads), history_of(session, window, leads)
-    return Overview(figures(facts, window.days, settings().dora_edition), history)
+    return Overview(compute_figures(facts, window.days, current_settings().dora_edition), history)

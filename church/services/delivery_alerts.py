@@ -16,7 +16,7 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Incident
 from church.models.delivery import Severity
@@ -81,7 +81,7 @@ def _alert(part: Told) -> Alert | None:
         name=name,
         title=annotations.words("summary", _LONGEST) or name,
         severity=labels.text("severity", _LONGEST) or "",
-        environment=labels.text("environment", _LONGEST) or settings().environments[0],
+        environment=labels.text("environment", _LONGEST) or current_settings().environments[0],
         starts_at=starts_at,
         ends_at=ends_at,
     )
@@ -89,7 +89,7 @@ def _alert(part: Told) -> Alert | None:
 
 def hear(alerts: list[Alert]) -> list[Heard]:
     """Open and resolve incidents; what came of each alert, in their order."""
-    window = timedelta(seconds=settings().incident_window)
+    window = timedelta(seconds=current_settings().incident_window)
     done: list[incidents.Recorded] = []
     heard: list[Heard] = []
     with telemetry.span("delivery.alerts", None, **{"church.alerts": len(alerts)}), db.write() as session:
@@ -110,7 +110,7 @@ def _unwanted(alert: Alert) -> str | None:
         return f"{alert.name} is never an incident"
     if alert.severity != Severity.CRITICAL:
         return "only critical alerts are incidents"
-    if alert.environment not in settings().environments:
+    if alert.environment not in current_settings().environments:
         return f"{alert.environment} is none of CHURCH_ENVIRONMENTS"
     return None
 

@@ -70,7 +70,7 @@ class Figure:
     edition: str
 
 
-def figures(facts: Facts, days: float, edition: int) -> dict[str, Figure]:
+def compute_figures(facts: Facts, days: float, edition: int) -> dict[str, Figure]:
     """All of them by name; ``days`` is the window's length, ``edition`` the year of the report whose bands are used."""
     year = bands_of(edition)
     values: dict[str, tuple[float | None, int]] = {

@@ -16,7 +16,7 @@ from flask import current_app
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.base import utc_now
@@ -68,7 +68,7 @@ def repair_times() -> Buckets:
 
 def _shown(found: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buckets:
     """Every environment that is listed, from zero; one that is not listed any more is not shown."""
-    for environment in settings().environments:
+    for environment in current_settings().environments:
         yield (environment,), found.get(environment, [0.0] * (len(bounds) + 2))
 
 
@@ -150,7 +150,7 @@ def _counts(session: Session) -> dict[str, _Counts]:
         name: _Counts(
             name in ever, *successes.get(name, (0, 0, 0)), *leads.get(name, (0,)), *incidents.get(name, (0, 0))
         )
-        for name in settings().environments
+        for name in current_settings().environments
     }
 
 

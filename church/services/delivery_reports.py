@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from church.config import settings
+from church.config import current_settings
 from church.models.base import utc_now
 from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
 from church.services.delivery_fields import SKEW, Told
@@ -57,7 +57,7 @@ def read_deployment(sent: Any) -> DeploymentReport:
     """A deployment of the API; it finished now unless it says when. Raises FieldErrors."""
     told = Told(sent)
     ref = told.text("id", _LONGEST_ID, required=True)
-    environment = told.one_of("environment", settings().environments, required=True)
+    environment = told.one_of("environment", current_settings().environments, required=True)
     status = told.word("status", DeploymentStatus, required=True)
     kind = told.word("kind", DeploymentKind) or DeploymentKind.NORMAL
     version, url = told.text("version", _LONGEST_WORDS), told.address("url")
@@ -90,7 +90,7 @@ def read_incident(sent: Any) -> IncidentReport:
     told = Told(sent)
     report = IncidentReport(
         ref=told.text("id", _LONGEST_ID, required=True) or "",
-        environment=told.one_of("environment", settings().environments),
+        environment=told.one_of("environment", current_settings().environments),
         title=told.text("title", _LONGEST_WORDS),
         severity=told.word("severity", Severity),
         deployment="" if told.is_empty("deployment") else told.text("deployment", _LONGEST_ID),

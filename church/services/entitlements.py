@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import literal, select, union_all
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.models import Grant, Subscription
 
 OPEN_STATUSES = frozenset({"trialing", "active"})
@@ -67,4 +67,4 @@ def premium_of(session: Session, user_id: int, now: datetime) -> bool:
     rows: Sequence[Any] = session.execute(union_all(subscribed, granted)).all()
     subscriptions = [Subscribed(status, moment) for status, moment, is_grant in rows if not is_grant]
     grants = [Granted(moment) for _, moment, is_grant in rows if is_grant]
-    return has_premium(subscriptions, grants, now, settings().grace_days)
+    return has_premium(subscriptions, grants, now, current_settings().grace_days)

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import InvalidError
 from church.extensions import db
 from church.models import Link, User
@@ -84,7 +84,7 @@ def token_of(link: Link, keys: Sequence[str]) -> str:
 
 def address_of(link: Link) -> str:
     """The absolute address of ``link``, for a mail or the console; never for a log."""
-    site = settings()
+    site = current_settings()
     return f"{site.origin}{_PATHS[Purpose(link.purpose)]}/{token_of(link, site.secret_keys)}"
 
 
@@ -102,7 +102,7 @@ def find(session: Session, token: str, purpose: Purpose) -> Link | None:
     link = session.get(Link, int(number), populate_existing=True)
     if link is None or link.purpose != purpose or link.used_at is not None or link.expires_at <= utc_now():
         return None
-    known = [_mac(link, key) for key in settings().secret_keys]
+    known = [_mac(link, key) for key in current_settings().secret_keys]
     given = shown.encode("utf-8", "replace")
     return link if any(hmac.compare_digest(given, mac.encode()) for mac in known) else None
 

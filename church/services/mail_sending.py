@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.extensions import db
 from church.models.base import utc_now
 from church.models.job import Job, JobState
@@ -50,7 +50,7 @@ def send(payload: dict[str, Any]) -> None:
     if letter is None:
         return
     try:
-        _way_out(settings())(letter, write(letter))
+        _way_out(current_settings())(letter, write(letter))
     except MailRefusedError as error:
         _settle(letter, MailState.FAILED, str(error))
     except MailDeferredError as error:

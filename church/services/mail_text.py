@@ -19,7 +19,7 @@ from typing import Any
 
 from flask import current_app
 
-from church.config import settings
+from church.config import current_settings
 from church.models.base import utc_now
 from church.models.link import Link
 from church.services import links
@@ -80,7 +80,7 @@ def _folded(text: str) -> str:
 
 
 def _addressed(recipient: str) -> EmailMessage:
-    site = settings()
+    site = current_settings()
     message = EmailMessage(policy=SMTP)
     try:
         message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
@@ -92,8 +92,8 @@ def _addressed(recipient: str) -> EmailMessage:
 
 def _message_id(letter: Letter) -> str:
     """The same at every attempt, so that a mail that was sent twice (a crash in between) is shown once."""
-    sender = settings().sender
-    facts = f"{settings().origin} {letter.id} {letter.created_at.isoformat()}"
+    sender = current_settings().sender
+    facts = f"{current_settings().origin} {letter.id} {letter.created_at.isoformat()}"
     return f"<{hashlib.sha256(facts.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
 
 
@@ -111,7 +111,7 @@ def _encoding(text: str) -> str:
         return "quoted-printable"
     if text.isascii():
         return "7bit"
-    return "8bit" if settings().smtp_url is None else "quoted-printable"
+    return "8bit" if current_settings().smtp_url is None else "quoted-printable"
 
 
 def _lifetime(link: Link) -> str:

@@ -74,7 +74,7 @@ def dossier(ref: str) -> Dossier:
     """One account with all that an admin looks at before acting on it."""
     with db.read() as session:
         user = _found(session, ref)
-    return Dossier(view_of(user), sessions.devices(user.id, None), audit.entries(subject_ref=ref, limit=_HISTORY))
+    return Dossier(view_of(user), sessions.list_devices(user.id, None), audit.entries(subject_ref=ref, limit=_HISTORY))
 
 
 def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:

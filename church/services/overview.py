@@ -11,7 +11,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.services import overview_health, overview_numbers, sessions
 from church.services.billing_health import PaymentFacts, payment_facts
-from church.services.overview_errors import ErrorLog, last_errors
+from church.services.overview_errors import ErrorLog, list_last_errors
 from church.services.overview_health import Part
 from church.services.overview_numbers import MemberCounts, WorkCounts
 from church.version import COMMIT, VERSION
@@ -45,7 +45,7 @@ def overview(settings: Settings) -> Overview:
         parts=overview_health.look(settings, work, paid),
         members=members,
         signed_in=signed_in,
-        errors=last_errors(settings.log_dir / "error.log"),
+        errors=list_last_errors(settings.log_dir / "error.log"),
     )
 
 

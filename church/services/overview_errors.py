@@ -35,7 +35,7 @@ class ErrorLog:
     problem: str = ""
 
 
-def last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
+def list_last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
     """The last ``most`` records of ``path``. Never raises: a file that can't be read is what is said of it."""
     try:
         lines = off_hub(_last_lines, path)

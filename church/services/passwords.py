@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import bcrypt
 
 from church.bounded_pool import BoundedPool
-from church.config import settings
+from church.config import current_settings
 from church.services import password_words
 from church.services.password_weakness import LONGEST, problem
 
@@ -36,7 +36,7 @@ _NICE = 10
 def _threads() -> int:
     """The cores that this process may use, shared among the workers; one at least."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cores // settings().workers)
+    return max(1, cores // current_settings().workers)
 
 
 _pool = BoundedPool(_threads, queue=_QUEUE, nice=_NICE)
@@ -70,7 +70,7 @@ def weakness(text: str, *, minimum: int, personal: Sequence[str]) -> str | None:
 
     ``personal`` are the name and the address of its owner; the name of the site is added here.
     """
-    return problem(text, password_words.common(), minimum=minimum, personal=[settings().site_name, *personal])
+    return problem(text, password_words.common(), minimum=minimum, personal=[current_settings().site_name, *personal])
 
 
 def _prepared(text: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import literal, select, union_all
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Grant, Subscription
 from church.models.base import utc_now
@@ -35,7 +35,7 @@ def standing(refs: Collection[str]) -> dict[str, Standing]:
     """Those of the sign-ins (by their public names) that are still good. Raises what the database does."""
     query = select(SignIn.ref, User.name, User.role, User.verified_at).join(User, User.id == SignIn.user_id)
     with db.read() as session:
-        rows = session.execute(query.where(SignIn.ref.in_(refs), *is_live(settings(), utc_now()), *is_active()))
+        rows = session.execute(query.where(SignIn.ref.in_(refs), *is_live(current_settings(), utc_now()), *is_active()))
         return {ref: Standing(name, role, verified_at is not None) for ref, name, role, verified_at in rows}
 
 
@@ -49,7 +49,7 @@ def premium_members(user_ids: Collection[int]) -> set[int]:
     )
     with db.read() as session:
         rows: Sequence[Any] = session.execute(union_all(bought, given)).all()
-    now, grace_days = utc_now(), settings().grace_days
+    now, grace_days = utc_now(), current_settings().grace_days
     found = set()
     for user_id, status, moment, is_grant in rows:
         grants, subscriptions = ([Granted(moment)], []) if is_grant else ([], [Bought(status, moment)])

@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.database import after_commit
 from church.extensions import db
 from church.host_mark import HostMark
@@ -36,12 +36,12 @@ __all__ = [
     "DeviceView",
     "SignedIn",
     "active_count",
-    "devices",
     "end",
     "end_all",
     "end_device",
     "forget_cached",
     "init_app",
+    "list_devices",
     "load",
     "load_ref",
     "start",
@@ -84,7 +84,7 @@ def start(session: Session, user: User, device: Device) -> str:
             user_id=user.id,
             created_at=now,
             last_seen_at=now,
-            expires_at=now + timedelta(seconds=settings().session_lifetime),
+            expires_at=now + timedelta(seconds=current_settings().session_lifetime),
             user_agent=tidy(device.user_agent),
             address=device.address[:64],
         )
@@ -128,9 +128,9 @@ def end_device(session: Session, user_id: int, ref: str) -> bool:
     return bool(_end_where(session, SignIn.user_id == user_id, SignIn.ref == ref))
 
 
-def devices(user_id: int, current_id: int | None) -> list[DeviceView]:
+def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
     """Where a member is signed in, the last used first. Raises DatabaseDownError, DatabaseBusyError."""
-    query = select(SignIn).where(SignIn.user_id == user_id, *is_live(settings(), utc_now()))
+    query = select(SignIn).where(SignIn.user_id == user_id, *is_live(current_settings(), utc_now()))
     with db.read() as session:
         rows = session.scalars(query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())).all()
     return [
@@ -143,7 +143,9 @@ def devices(user_id: int, current_id: int | None) -> list[DeviceView]:
 
 def active_count() -> int:
     """How many sign-ins are good right now; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
-    query = select(func.count()).select_from(SignIn).join(User).where(*is_live(settings(), utc_now()), *is_active())
+    query = (
+        select(func.count()).select_from(SignIn).join(User).where(*is_live(current_settings(), utc_now()), *is_active())
+    )
     with db.read() as session:
         return session.scalar(query) or 0
 
@@ -166,7 +168,7 @@ def _load(key: Key, since: float) -> SignedIn | None:
         return found
     reading = cache.reading()
     with db.read() as session:
-        row = find(session, key, settings(), utc_now())
+        row = find(session, key, current_settings(), utc_now())
     found = row.signed_in if row is not None else None
     cache.put(key.name, found, reading)
     if row is not None and row.is_stale:
@@ -188,7 +190,7 @@ def purge(_payload: dict[str, Any]) -> None:
     """Remove the sign-ins and links that ended by themselves."""
     now = utc_now()
     with db.write() as session:
-        live = select(SignIn.id).join(User).where(*is_live(settings(), now), *is_active())
+        live = select(SignIn.id).join(User).where(*is_live(current_settings(), now), *is_active())
         count = len(session.execute(delete(SignIn).where(SignIn.id.not_in(live)).returning(SignIn.id)).all())
         links = len(session.execute(delete(Link).where(Link.expires_at <= now).returning(Link.id)).all())
     log.info("ended sign-ins purged", extra={"event": "auth.purged", "sign_ins": count, "links": links})

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Video
@@ -40,15 +40,15 @@ def add(file: Path, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
     draft = checked(draft)
     _want_slug(draft.slug)
     size = wanted_size(file.stat().st_size)
-    video_files.want_room(settings(), 2 * size)
+    video_files.want_room(current_settings(), 2 * size)
     with file.open("rb") as stream:
         return take(stream, file.name, draft, actor, delay)
 
 
 def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
     """Take in what ``stream`` gives, as ``add`` does a file."""
-    draft, most, ref = checked(draft), settings().video_max_bytes, secrets.token_hex(8)
-    source = video_files.source_of(settings(), ref)
+    draft, most, ref = checked(draft), current_settings().video_max_bytes, secrets.token_hex(8)
+    source = video_files.source_of(current_settings(), ref)
     try:
         size = wanted_size(off_hub(video_files.keep, stream, source, most))
         arrive(ref, name, size, draft, actor, delay)
@@ -60,8 +60,8 @@ def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timede
 
 def wanted_size(size: int) -> int:
     """``size``, if the site takes a video of so many bytes. Raises TooLargeError, NotVideoError."""
-    if size > settings().video_max_bytes:
-        raise TooLargeError(settings().video_max_bytes)
+    if size > current_settings().video_max_bytes:
+        raise TooLargeError(current_settings().video_max_bytes)
     if size <= 0:
         raise NotVideoError("The file is empty.")
     return size

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Caption, Rendition, Video, WatchPosition
@@ -39,20 +39,20 @@ def admin_listing(state: VideoState | None = None, before_ref: str | None = None
     if before_ref is not None:
         wanted = wanted.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
     with db.read() as session:
-        return video_rows.admin_views(session, settings(), session.scalars(wanted).all())
+        return video_rows.admin_views(session, current_settings(), session.scalars(wanted).all())
 
 
 def admin_view(ref: str) -> AdminVideo:
     """One video, in whatever state. Raises UnknownVideoError."""
     with db.read() as session:
-        return video_rows.admin_views(session, settings(), [video_rows.by_ref(session, ref)])[0]
+        return video_rows.admin_views(session, current_settings(), [video_rows.by_ref(session, ref)])[0]
 
 
 def named(which: str) -> AdminVideo | None:
     """The video of an address or a ref."""
     with db.read() as session:
         video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
-        return video_rows.admin_views(session, settings(), [video])[0] if video is not None else None
+        return video_rows.admin_views(session, current_settings(), [video])[0] if video is not None else None
 
 
 def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:

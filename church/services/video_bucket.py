@@ -14,7 +14,7 @@ from typing import Any
 from flask import current_app
 
 from church import telemetry
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.errors import UnavailableError
 from church.services.video_errors import ImportFailedError
 
@@ -60,14 +60,14 @@ def _called() -> Iterator[None]:
 
 
 def _bucket() -> str:
-    return settings().video_s3_bucket or ""
+    return current_settings().video_s3_bucket or ""
 
 
 def _client() -> Any:
     """One client a process: it is made of files and takes a while, and threads may share it."""
     found = current_app.extensions.get(_EXTENSION)
     if found is None:
-        found = current_app.extensions[_EXTENSION] = _made(settings())
+        found = current_app.extensions[_EXTENSION] = _made(current_settings())
     return found
 
 

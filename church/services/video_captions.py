@@ -6,7 +6,7 @@ import re
 
 from sqlalchemy import select, update
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors
 from church.extensions import db
 from church.folders import make_private
@@ -32,7 +32,7 @@ def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, 
     text = parse_caption(language, label, data)
     with db.read() as session:
         video_rows.by_ref(session, ref)
-    folder, name = video_files.folder_of(settings(), ref), f"captions-{language}.vtt"
+    folder, name = video_files.folder_of(current_settings(), ref), f"captions-{language}.vtt"
     make_private(folder)
     off_hub(video_files.write_aside, folder / name, text.encode())
     with db.write() as session:
@@ -57,7 +57,7 @@ def remove_caption(ref: str, language: str, actor: Actor) -> None:
         name = row.file
         session.delete(row)
         audit.record_by(session, "video.uncaptioned", actor, video=video.slug, language=language)
-    (video_files.folder_of(settings(), ref) / name).unlink(missing_ok=True)
+    (video_files.folder_of(current_settings(), ref) / name).unlink(missing_ok=True)
 
 
 def parse_caption(language: str, label: str, data: bytes) -> str:

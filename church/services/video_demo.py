@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors
 from church.extensions import db
 from church.models import User, Video
@@ -37,7 +37,7 @@ def queue_demo() -> bool:
 
     New is one without videos and accounts: whoever has taken the film away is not given it again.
     """
-    if not any((settings().content / _FOLDER).glob("*.toml")):
+    if not any((current_settings().content / _FOLDER).glob("*.toml")):
         return False
     with db.write() as session:
         if any(session.scalar(select(model.id).limit(1)) is not None for model in (Video, User)):
@@ -49,7 +49,7 @@ def queue_demo() -> bool:
 @jobs.handler(_KIND, heavy=True)
 def bring_demo(_payload: dict[str, Any]) -> None:
     """Bring in each film of the content folder whose address is still free: the job may be done twice."""
-    for described in sorted((settings().content / _FOLDER).glob("*.toml")):
+    for described in sorted((current_settings().content / _FOLDER).glob("*.toml")):
         facts = tomllib.loads(described.read_text("utf-8"))
         with tempfile.TemporaryDirectory(prefix="church-demo-") as folder:
             film = _made(Path(folder)) or described.with_suffix(".mp4")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from church import jobs, telemetry
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.folders import make_private
 from church.services import video_encode, video_files, video_import_rows, video_plain, video_probe
 from church.services.video_admin import IMPORT
@@ -52,7 +52,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
     Does nothing for a video that is settled or gone. What it raises is worth another try, such as
     DatabaseDownError.
     """
-    site = settings()
+    site = current_settings()
     if not video_import_rows.begin(ref):
         return
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import CursorResult, select, update
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.database import after_commit
 from church.errors import UnavailableError
 from church.extensions import db
@@ -89,7 +89,7 @@ def finish(ref: str, made: Made) -> bool:
             video.published_at = now
             after_commit(session, partial(notices.new_video, video.slug, video.title))
         session.add_all(Rendition(video_id=video.id, **vars(file)) for file in made.files)
-        if settings().video_offload == "s3":
+        if current_settings().video_offload == "s3":
             jobs.enqueue(session, PUSH, {"ref": ref}, unique_key=f"{PUSH}:{ref}", max_attempts=20)
     return True
 

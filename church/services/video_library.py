@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ForbiddenError
 from church.extensions import db
 from church.models import Video, WatchPosition
@@ -74,8 +74,10 @@ def watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
         inside: dict[str, Any] = {}
         if facts["open"]:
             inside = {
-                "qualities": tuple(one.quality for one in video_rows.renditions(session, settings(), video)[video.id]),
-                "captions": video_rows.captions(session, settings(), video)[video.id],
+                "qualities": tuple(
+                    one.quality for one in video_rows.renditions(session, current_settings(), video)[video.id]
+                ),
+                "captions": video_rows.captions(session, current_settings(), video)[video.id],
                 "chapters": video_rows.chapters(video),
                 "has_thumbs": video.has_thumbs,
             }
@@ -99,7 +101,7 @@ def playable(slug: str) -> Playable:
     """
     with db.read() as session:
         video = video_rows.ready(session, slug)
-        renditions = video_rows.renditions(session, settings(), video)[video.id]
+        renditions = video_rows.renditions(session, current_settings(), video)[video.id]
     return Playable(
         id=video.id,
         ref=video.ref,
@@ -119,12 +121,14 @@ def asset(slug: str, name: str, reader: Reader) -> Path:
     with db.read() as session:
         video = video_rows.ready(session, slug)
         there = {POSTER: video.has_poster, SPRITE: video.has_thumbs, THUMBS: video.has_thumbs}
-        there |= {caption.path.name: True for caption in video_rows.captions(session, settings(), video)[video.id]}
+        there |= {
+            caption.path.name: True for caption in video_rows.captions(session, current_settings(), video)[video.id]
+        }
     if not there.get(name):
         raise UnknownVideoError
     if name != POSTER and not may_read(video.access_level, reader):
         raise ForbiddenError
-    return folder_of(settings(), video.ref) / name
+    return folder_of(current_settings(), video.ref) / name
 
 
 def first_slugs(limit: int = 200) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from church import jobs
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Rendition, Video
 from church.models.video import VideoState
@@ -24,7 +24,7 @@ log = logging.getLogger("church.videos")
 @jobs.handler(PUSH, heavy=True)
 def push_job(payload: dict[str, Any]) -> None:
     """Upload the renditions of one video that the bucket has not; until then the site sends them itself."""
-    if settings().video_offload == "s3":
+    if current_settings().video_offload == "s3":
         _push(str(payload["ref"]))
 
 
@@ -40,7 +40,7 @@ def _push(ref: str) -> int:
     with db.read() as session:
         missing = select(Rendition).join(Video).where(Video.ref == ref, ~Rendition.in_bucket)
         files = {row.id: row.file for row in session.scalars(missing)}
-    folder = video_files.folder_of(settings(), ref)
+    folder = video_files.folder_of(current_settings(), ref)
     for number, file in files.items():
         video_bucket.upload(f"{ref}/{file}", folder / file)
         with db.write() as session:
@@ -57,7 +57,7 @@ def _push(ref: str) -> int:
 @jobs.handler(REMOVE)
 def remove_job(payload: dict[str, Any]) -> None:
     """Delete the files of a video whose rows are gone."""
-    site, ref = settings(), str(payload["ref"])
+    site, ref = current_settings(), str(payload["ref"])
     drop_work(site, ref)
     video_files.source_of(site, ref).unlink(missing_ok=True)
     shutil.rmtree(video_files.folder_of(site, ref), ignore_errors=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import ForbiddenError
 from church.services.sessions import SignedIn
 
@@ -114,8 +114,8 @@ def sign(video: str, quality: str, who: SignedIn | None, playback: str = "") -> 
 
     ``who`` is None for what everybody may watch. ``playback`` goes on with that of an earlier token.
     """
-    kid, key = next(iter(_keys(settings().secret_keys).items()))
-    playback, expires_at = new_playback(playback), int(time.time()) + settings().video_ttl
+    kid, key = next(iter(_keys(current_settings().secret_keys).items()))
+    playback, expires_at = new_playback(playback), int(time.time()) + current_settings().video_ttl
     person = (who.ref, who.session_ref) if who is not None else (_NOBODY, _NOBODY)
     fields = (_VERSION, kid, str(expires_at), *person, video, quality, playback)
     if not all(_FIELD.fullmatch(field) for field in fields):
@@ -130,7 +130,7 @@ def read(token: str) -> Claims:
         raise MissingError
     said, _, shown = token.rpartition(".")
     fields = said.split(".")
-    key = _keys(settings().secret_keys).get(fields[1]) if len(fields) == 8 and len(token) <= _LONGEST else None
+    key = _keys(current_settings().secret_keys).get(fields[1]) if len(fields) == 8 and len(token) <= _LONGEST else None
     genuine = hmac.compare_digest(_signature(key or b"", said).encode(), shown.encode("utf-8", "surrogatepass"))
     if key is None or not genuine or fields[0] != _VERSION:
         telemetry.track_security_event("video_token_forged", "medium")

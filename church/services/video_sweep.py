@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from church import jobs, jobs_queue
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Video, VideoUpload
 from church.models.base import utc_now
@@ -40,7 +40,7 @@ def sweep(_payload: dict[str, Any]) -> None:
             if not jobs_queue.is_queued(session, import_key(video.ref)):
                 video.state, video.reason = VideoState.FAILED.value, _DIED
     wanted, working = _wanted()
-    for left in video_files.incoming(settings()).iterdir():
+    for left in video_files.incoming(current_settings()).iterdir():
         ref = left.name.partition(".")[0]
         if ref not in (working if left.suffix == video_files.WORK else wanted) and _is_old(left):
             log.info("left-over deleted", extra={"event": "video.swept", "file": left.name})

@@ -16,7 +16,7 @@ from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, InvalidError
 from church.extensions import db
 from church.models import User, VideoUpload
@@ -42,7 +42,7 @@ def start_upload(user_id: int, name: str, size: int, draft: Draft) -> UploadView
     """
     draft, now, ref = checked(draft), utc_now(), secrets.token_hex(8)
     video_adding.wanted_size(size)
-    video_files.want_room(settings(), 2 * size)
+    video_files.want_room(current_settings(), 2 * size)
     with db.write() as session:
         mine = select(func.count()).where(VideoUpload.user_id == user_id, VideoUpload.expires_at > now)
         if (session.scalar(mine) or 0) >= MOST_OPEN:
@@ -81,9 +81,9 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
     end = offset + len(piece)
     if not piece or len(piece) > LARGEST_PIECE or end > upload.size:
         raise InvalidError("A piece has from one byte to 4 MiB, and all of them no more than was said at the start.")
-    video_files.want_room(settings(), len(piece))  # others may have filled the disk since the start
+    video_files.want_room(current_settings(), len(piece))  # others may have filled the disk since the start
     try:
-        off_hub(_write, video_files.source_of(settings(), ref), offset, piece)
+        off_hub(_write, video_files.source_of(current_settings(), ref), offset, piece)
     except UnknownUploadError:
         give_up(ref, user_id)  # nothing can complete it
         raise
@@ -106,7 +106,7 @@ def give_up(ref: str, user_id: int) -> None:
     """Forget an upload of the admin's own, and what has come of it. Raises UnknownUploadError."""
     with db.write() as session:
         session.delete(_mine(session, ref, user_id))
-    off_hub(_unlink, video_files.source_of(settings(), ref))
+    off_hub(_unlink, video_files.source_of(current_settings(), ref))
 
 
 def take_whole(name: str, stream: IO[bytes], draft: Draft, actor: Actor) -> AdminVideo:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from church import telemetry
-from church.config import settings
+from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnavailableError
 from church.services import access_tokens, chat, sessions
 from church.services.sessions import SignedIn
@@ -187,7 +187,7 @@ class Talk:
 
 def _inspect(text: str) -> None:
     """Look for an attack in what will be said. Raises WordsError for one, where the site blocks them."""
-    if telemetry.track_live_text(text) and settings().threats == "block":
+    if telemetry.track_live_text(text) and current_settings().threats == "block":
         telemetry.track_security_event("request_blocked", "high")
         raise WordsError("this is not taken")
 

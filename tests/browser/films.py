@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from church import create_app
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Rendition, Video
 from church.services import video_files, videos
@@ -27,7 +27,7 @@ def show_films(site: Site) -> None:
         facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
         film = add_ready("film", access_level="public", title="A film", description="Bars and a *beep*.", **facts)  # type: ignore[arg-type]
         add_ready("closed", access_level="premium", title="Behind the door", description="What is there.", **facts)  # type: ignore[arg-type]
-        folder = video_files.folder_of(settings(), film.ref)
+        folder = video_files.folder_of(current_settings(), film.ref)
         shutil.copy(folder / "720p.mp4", folder / "1080p.mp4")
         with db.write() as session:
             row = session.get_one(Video, film.id)

@@ -58,7 +58,7 @@ def test_account_lives_from_registration_to_deletion() -> None:
     accounts.reset(forgotten_token(NEW), PASSWORD, DEVICE)
     me = signed_in(NEW)
     accounts.rename(me, "Augusta", DEVICE)
-    exported = json.loads(json.dumps(accounts.export(me, DEVICE)))
+    exported = json.loads(json.dumps(accounts.export_account(me, DEVICE)))
     assert (exported["account"]["name"], exported["account"]["email"]) == ("Augusta", NEW)
     accounts.delete(me, PASSWORD, DEVICE)
     assert (find_user(EMAIL), find_user(NEW)) == (None, None)
@@ -106,7 +106,7 @@ def test_address_that_was_taken_meanwhile_is_refused_and_rolled_back() -> None:
 @pytest.mark.parametrize("typed", ["nobody@example.org", "nobody\0@example.org", "\udc80", "x" * 10_000, "'; --"])
 def test_sign_in_with_what_no_database_takes_is_a_wrong_password(typed: str) -> None:
     with pytest.raises(CredentialsError):
-        accounts.sign_in(typed, PASSWORD, DEVICE, StubGate())
+        accounts.sign_in_with_password(typed, PASSWORD, DEVICE, StubGate())
 
 
 @pytest.mark.parametrize("token", ["9223372036854775808.x", "999999999999999999.x", "1.\0", "\0.x"])

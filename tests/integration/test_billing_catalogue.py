@@ -31,7 +31,7 @@ def _sync(shop: Shop) -> Synced:
 
 def _offered(shop: Shop) -> dict[str, list[str]]:
     with shop.app.app_context():
-        return {plan.plan: [price.stripe_id for price in plan.prices] for plan in billing.plans()}
+        return {plan.plan: [price.stripe_id for price in plan.prices] for plan in billing.list_plans()}
 
 
 def _unmarked(shop: Shop, stripe_id: str, name: str, amount: int = 900, **changes: object) -> None:

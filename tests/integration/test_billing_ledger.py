@@ -52,8 +52,8 @@ def test_ledger_totals_in_three_currencies_are_the_metrics_totals(shop: Shop) ->
         shop.deliver(event("refund.created", refund))
     with shop.app.app_context():
         totals = {currency: (paid, refunded) for currency, paid, refunded in billing.value_totals()}
-        months = billing.months()
-        entries = billing.ledger(limit=200)
+        months = billing.list_months()
+        entries = billing.list_ledger_entries(limit=200)
     assert totals == {
         "usd": (Decimal("33.99"), Decimal("6.00")),
         "jpy": (Decimal(1601), Decimal(400)),
@@ -75,7 +75,7 @@ def test_months_part_what_moved_in_them(shop: Shop) -> None:
     for invoice in (first, second):
         shop.deliver(event("invoice.paid", invoice))
     with shop.app.app_context():
-        months = billing.months()
+        months = billing.list_months()
     assert [(one.month, one.payments, one.count) for one in months] == [("2026-10", 200, 1), ("2026-09", 100, 1)]
 
 
@@ -178,7 +178,7 @@ def test_dispute_takes_the_money_and_gives_it_back_when_it_is_won(shop: Shop) ->
     shop.deliver(event("charge.dispute.funds_reinstated", dispute))
     assert _booked(shop) == [("dispute", -1200, "usd"), ("dispute_reversal", 1200, "usd"), ("payment", 1200, "usd")]
     with shop.app.app_context():
-        (month,) = billing.months()
+        (month,) = billing.list_months()
     assert (month.disputes, month.net) == (0, 1200)
 
 
@@ -205,8 +205,8 @@ def test_ledger_pages_go_backwards_and_by_currency_and_member(shop: Shop) -> Non
         shop.deliver(event("invoice.paid", _paid(shop, amount)))
     shop.deliver(event("invoice.paid", _paid(shop, 800, "price_jpy")))
     with shop.app.app_context():
-        newest = billing.ledger(limit=2)
+        newest = billing.list_ledger_entries(limit=2)
         assert [one.amount for one in newest] == [800, 300]
-        assert [one.amount for one in billing.ledger(before_id=newest[-1].id)] == [200, 100]
-        assert [one.amount for one in billing.ledger(currency="jpy")] == [800]
-        assert [one.amount for one in billing.ledger(user_ref=newest[1].user_ref)] == [300]
+        assert [one.amount for one in billing.list_ledger_entries(before_id=newest[-1].id)] == [200, 100]
+        assert [one.amount for one in billing.list_ledger_entries(currency="jpy")] == [800]
+        assert [one.amount for one in billing.list_ledger_entries(user_ref=newest[1].user_ref)] == [300]

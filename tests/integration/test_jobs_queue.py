@@ -285,17 +285,17 @@ def _look(app: Flask) -> None:
 
 def test_job_that_is_held_is_nobody_elses_and_done_at_the_end(app: Flask) -> None:
     enqueue(unique_key="mine", delay=timedelta(hours=1))
-    with jobs.held("mine") as lease:
+    with jobs.hold_job("mine") as lease:
         assert lease is not None
         assert only_job().state == "running"
-        with jobs.held("mine") as second:
+        with jobs.hold_job("mine") as second:
             assert second is None
     assert only_job().state == "done"
 
 
 def test_job_that_is_held_goes_back_to_the_queue_when_its_holder_is_stopped(app: Flask) -> None:
     enqueue(unique_key="mine")
-    with pytest.raises(KeyboardInterrupt), jobs.held("mine"):
+    with pytest.raises(KeyboardInterrupt), jobs.hold_job("mine"):
         raise KeyboardInterrupt
     assert (only_job().state, only_job().attempts) == ("pending", 0)
 
@@ -303,6 +303,6 @@ def test_job_that_is_held_goes_back_to_the_queue_when_its_holder_is_stopped(app:
 def test_job_that_is_held_for_long_keeps_its_lease(app: Flask) -> None:
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], jobs_lease=0.3)
     enqueue(unique_key="mine")
-    with jobs.held("mine"):
+    with jobs.hold_job("mine"):
         first = only_job().leased_until
         wait_until(lambda: only_job().leased_until != first, "the lease is renewed")

@@ -90,9 +90,11 @@ def test_service_that_is_asked_for_such_a_name_finds_nothing_and_nobody_elses(
     for look in (members.member, members.dossier, lambda ref: members.end_sessions(ref, audit.Actor())):
         with pytest.raises(UnknownMemberError):
             look(ref)
-    assert audit.entries(subject_ref=ref) == audit.entries(action=ref) == billing.ledger(user_ref=ref) == []
-    for device in sessions.devices(boss.id, None):
+    assert (
+        audit.entries(subject_ref=ref) == audit.entries(action=ref) == billing.list_ledger_entries(user_ref=ref) == []
+    )
+    for device in sessions.list_devices(boss.id, None):
         assert not accounts.end_device(me, wrong.format(device.ref), DEVICE)
     assert sessions.load_ref(wrong.format(me.session_ref), boss.ref) is None
-    assert billing.arrival(boss.id, ref) is None
-    assert len(sessions.devices(boss.id, None)) == 2
+    assert billing.read_arrival(boss.id, ref) is None
+    assert len(sessions.list_devices(boss.id, None)) == 2

@@ -80,8 +80,8 @@ def test_add_to_the_queue_leaves_it_to_the_worker(run: Run, clip: Path) -> None:
 def test_add_leaves_the_import_to_a_worker_that_was_faster(
     run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = jobs.held
-    monkeypatch.setattr(jobs, "held", lambda _key: held("taken by another"))
+    held = jobs.hold_job
+    monkeypatch.setattr(jobs, "hold_job", lambda _key: held("taken by another"))
     assert "is queued" in run("add", clip, *NEW).output
 
 

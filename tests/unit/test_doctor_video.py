@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from church import doctor_video
-from church.config import settings
+from church.config import current_settings
 from church.doctor_video import check_videos
 from church.services import video_bucket
 from tests.helpers import with_settings
@@ -19,15 +19,15 @@ def test_videos_are_well_until_one_fails_or_something_is_missing(
 ) -> None:
     monkeypatch.setattr(doctor_video, "tools_missing", lambda: ())
     add_ready()
-    assert check_videos(settings())[:2][0] == "ok"
+    assert check_videos(current_settings())[:2][0] == "ok"
     add_ready("lost", state="failed")
-    assert check_videos(settings())[:2] == ("warn", "1 ready, 1 failed to import")
+    assert check_videos(current_settings())[:2] == ("warn", "1 ready, 1 failed to import")
     monkeypatch.setattr(doctor_video, "tools_missing", lambda: ("ffmpeg", "ffprobe"))
-    found = check_videos(settings())
+    found = check_videos(current_settings())
     assert (found[0], found[2]) == ("warn", "apt-get install ffmpeg")
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(doctor_video.shutil, "disk_usage", lambda _path: usage(1024**3))
-    assert check_videos(settings())[1].startswith("1.0 GiB free for ")
+    assert check_videos(current_settings())[1].startswith("1.0 GiB free for ")
     monkeypatch.setattr(video_bucket, "installed", lambda: False)
-    assert check_videos(settings())[0] == "warn"
-    assert check_videos(with_settings(settings(), video_offload="s3"))[0] == "fail"
+    assert check_videos(current_settings())[0] == "warn"
+    assert check_videos(with_settings(current_settings(), video_offload="s3"))[0] == "fail"

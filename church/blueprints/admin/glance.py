@@ -6,7 +6,7 @@ from flask import Response
 
 from church.access import ADMINS, allow
 from church.blueprints.admin.area import answer, bp, section
-from church.config import settings
+from church.config import current_settings
 from church.limits import limited
 from church.services.overview import overview
 
@@ -17,4 +17,4 @@ from church.services.overview import overview
 @limited("page")
 def glance() -> Response:
     """Health, version, numbers and the last errors."""
-    return answer("admin/overview.html", {"overview": overview(settings())})
+    return answer("admin/overview.html", {"overview": overview(current_settings())})

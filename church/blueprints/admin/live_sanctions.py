@@ -87,5 +87,5 @@ def _shown(ref: str | None, values: Mapping[str, str], error: ChurchError | None
         "rooms": ((_EVERYWHERE, "every room"), *((name, name) for name in chat.heads())),
         "spans": tuple((name, said) for name, (_, said) in _LASTS.items()),
     }
-    data = {"sanctions": chat.sanctions(ref)}
+    data = {"sanctions": chat.list_sanctions(ref)}
     return answer("admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form)

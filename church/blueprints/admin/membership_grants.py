@@ -25,7 +25,7 @@ _MOST = 400  # characters that are read of a field; what is taken, the service s
 def membership_grants() -> Response:
     """The grants in a state, newest first."""
     state = one_of(GrantState, "state")
-    found = listed(billing.grants(state=state, before_id=number("before"), limit=PAGE + 1))
+    found = listed(billing.list_grants(state=state, before_id=number("before"), limit=PAGE + 1))
     data = {"grants": found, "counts": billing.grant_counts()}
     return answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
 

@@ -23,10 +23,10 @@ _MONTHS = 24
 def membership_ledger() -> Response:
     """The entries in a currency and of a member, newest first; the totals are those of the whole ledger."""
     currency, ref = words("currency"), words("member")
-    entries = billing.ledger(
+    entries = billing.list_ledger_entries(
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
     )  # fmt: skip
-    data = {"entries": listed(entries), "totals": billing_admin.totals(), "months": billing.months(_MONTHS)}
+    data = {"entries": listed(entries), "totals": billing_admin.totals(), "months": billing.list_months(_MONTHS)}
     return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.display)
 
 

@@ -13,7 +13,7 @@ from church.access import ADMINS, allow
 from church.answers import actor, as_data, done, signed_in
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.videos import LEVELS, facts
-from church.config import settings
+from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
 from church.forms import PIECE, Fields, fields
 from church.limits import limited
@@ -119,7 +119,7 @@ def _at(upload: UploadView, status: int = 200) -> Response:
 def _form(values: dict[str, str], error: ChurchError | None = None) -> Response:
     errors = error.errors if isinstance(error, FieldErrors) else {}
     problem = str(error) if error is not None and not errors else None
-    site = settings()
+    site = current_settings()
     limits = {"most": site.video_max_bytes, "most_plain": site.max_body, "levels": LEVELS}
     data = {"uploads": library.uploads_of(signed_in().user_id)}
     context = {"values": values, "errors": errors, "problem": problem, **limits}

@@ -21,8 +21,8 @@ from church.services import accounts, billing, sessions
 def show_account(section: str = "", **context: Any) -> Response:
     """The page; ``section`` is the part of it whose form is shown again."""
     found = signed_in()
-    profile = accounts.profile(found.user_id)
-    devices = sessions.devices(found.user_id, found.session_id)
+    profile = accounts.read_profile(found.user_id)
+    devices = sessions.list_devices(found.user_id, found.session_id)
     headers.forms_lead_to(billing.payment_origins())
     shown = {"profile": profile, "devices": devices, "membership": billing.status_of(found.user_id)}
     return page("auth/account.html", section=section, **shown, **context)
@@ -42,7 +42,7 @@ def _show_password(**context: Any) -> Response:
 def account() -> Response:
     """What the account is, and everything that can be done with it."""
     if wants_json():
-        return jsonify(as_data(accounts.profile(signed_in().user_id)))
+        return jsonify(as_data(accounts.read_profile(signed_in().user_id)))
     return show_account()
 
 

@@ -24,7 +24,7 @@ def list_sessions() -> AnyResponse:
     if not wants_json():
         return redirect(f"{ACCOUNT}#devices")
     found = signed_in()
-    return jsonify(sessions=[as_data(view) for view in sessions.devices(found.user_id, found.session_id)])
+    return jsonify(sessions=[as_data(view) for view in sessions.list_devices(found.user_id, found.session_id)])
 
 
 @bp.post("/sessions/<ref>/end")

@@ -27,7 +27,7 @@ def _show(**context: Any) -> Response:
 def export() -> Response:
     """All that the site keeps about the member, as a file. It is put together, and noted, only where it is read."""
     found = signed_in()
-    response = jsonify(accounts.export(found, device()) if request.method == "GET" else {})
+    response = jsonify(accounts.export_account(found, device()) if request.method == "GET" else {})
     response.headers["Content-Disposition"] = f'attachment; filename="account-{found.ref}.json"'
     return response
 

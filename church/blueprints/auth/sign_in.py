@@ -46,7 +46,7 @@ def login() -> AnyResponse:
         email, password = form.text("email"), form.text("password", PASSWORD_MOST)
         to = way_on(form.text("next", 2000, required=False))
     former = identity.viewer()
-    found = accounts.sign_in(email, password, device(), gate_of(email))
+    found = accounts.sign_in_with_password(email, password, device(), gate_of(email))
     identity.begin(found.token)
     if former is not None:
         accounts.end_device(former, former.session_ref, device())  # the cookie that named it is gone

@@ -11,7 +11,7 @@ from church.access import DORA, allow
 from church.answers import as_data
 from church.blueprints.delivery import charts, words
 from church.blueprints.delivery.blueprint import bp
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors, wants_json
 from church.limits import limited
 from church.services import delivery
@@ -36,12 +36,12 @@ def dora() -> Response:
     """The figures of an environment and a window."""
     asked = {name: request.args.get(name, "") for name in _ASKED}
     if wants_json():
-        return jsonify(_data(delivery.asked_window(asked, settings().environments, datetime.now(UTC))))
+        return jsonify(_data(delivery.asked_window(asked, current_settings().environments, datetime.now(UTC))))
     problem: dict[str, str] = {}
     try:
-        window = delivery.asked_window(asked, settings().environments, datetime.now(UTC))
+        window = delivery.asked_window(asked, current_settings().environments, datetime.now(UTC))
     except FieldErrors as error:
-        problem, window = error.errors, delivery.asked_window({}, settings().environments, datetime.now(UTC))
+        problem, window = error.errors, delivery.asked_window({}, current_settings().environments, datetime.now(UTC))
     return make_response(_page(window, asked, problem), 422 if problem else 200)
 
 
@@ -49,7 +49,7 @@ def _data(window: delivery.Window) -> dict[str, Any]:
     """Absolute addresses are made of the site's own origin, never of what the request says."""
     figures = delivery.figures_of(window)
     known = sum(figure.value is not None for figure in figures.values())
-    origin = settings().origin
+    origin = current_settings().origin
     return {
         "window": {"from": _iso(window.start), "to": _iso(window.end), "environment": window.environment},
         "metrics": as_data(figures),
@@ -72,7 +72,7 @@ def _page(window: delivery.Window, asked: dict[str, str], problem: dict[str, str
         window=window,
         asked={name: text[:40] for name, text in asked.items()},
         problem=problem,
-        environments=settings().environments,
+        environments=current_settings().environments,
         figures=[(name, *words.TITLES[name], found.figures[name]) for name in words.TITLES],
         history=history,
         shown=SHOWN,

@@ -13,7 +13,7 @@ from church.access import EVERYONE, MEMBERS, allow
 from church.answers import as_data, signed_in
 from church.blueprints.live.blueprint import bp
 from church.blueprints.live.telling import as_told
-from church.config import settings
+from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
 from church.forms import fields
 from church.identity import known_viewer
@@ -30,13 +30,13 @@ _MOST_DIGITS = 18  # any number of so many fits a column
 def rooms() -> AnyResponse:
     """What it is, and the way in; members go on to their first room."""
     found = known_viewer()
-    own = chat.rooms(found) if found is not None and found.is_member else []
+    own = chat.list_rooms(found) if found is not None and found.is_member else []
     if wants_json():
         return jsonify(rooms=as_data(own))
     if own:
         return redirect(f"/live/{own[0].name}", 302)
     member = found is not None and found.is_member
-    return make_response(render_template("live/welcome.html", days=settings().live_keep_days, shut=member))
+    return make_response(render_template("live/welcome.html", days=current_settings().live_keep_days, shut=member))
 
 
 @bp.get("/live/<room>")
@@ -84,7 +84,7 @@ def _shown(
         return jsonify(room=as_data(found.room), messages=messages, cursor=found.cursor, older=older)
     context: dict[str, Any] = {
         "room": found.room,
-        "rooms": chat.rooms(member),
+        "rooms": chat.list_rooms(member),
         "messages": found.messages,
         "cursor": found.cursor,
         "older": older,
@@ -93,7 +93,7 @@ def _shown(
         "problem": _words(error),
         "client_id": client_id or secrets.token_hex(16),
         "most": chat.LONGEST,
-        "days": settings().live_keep_days,
+        "days": current_settings().live_keep_days,
     }
     response = make_response(render_template("live/room.html", **context))
     if error is not None:

@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from church import limits, sockets, telemetry
 from church.access import EVERYONE, allow
 from church.blueprints.live.blueprint import bp
-from church.config import settings
+from church.config import current_settings
 from church.errors import ForbiddenError, InvalidError, UnavailableError, error_response
 from church.extensions import sock
 from church.identity import known_viewer, viewer
@@ -111,7 +111,7 @@ def _socket() -> Any:
 def _is_from_here() -> bool:
     """Whether the page that asks is this site's (ASVS 5.0.0, 4.4.2); a program has to name it, too."""
     said = request.headers.get("Origin", "").lower()
-    return said in {settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
+    return said in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
 
 
 @allow(EVERYONE)

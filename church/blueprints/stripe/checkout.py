@@ -54,7 +54,7 @@ def checkout() -> AnyResponse:
 def success() -> AnyResponse:
     """Back from Stripe: waits for its webhook, and says so. That somebody comes here opens nothing."""
     asked = request.args.get("session_id", "")
-    found = billing.arrival(signed_in().user_id, asked) if 0 < len(asked) <= _LONGEST_ID else None
+    found = billing.read_arrival(signed_in().user_id, asked) if 0 < len(asked) <= _LONGEST_ID else None
     if found is None:
         raise NotFound
     if found.state == "done":

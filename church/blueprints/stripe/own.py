@@ -20,7 +20,7 @@ from church.services import billing
 @told(ACCOUNT)
 def portal() -> AnyResponse:
     """Replace the card, cancel, resume. Open to an address that is to be confirmed anew: whoever pays may leave."""
-    return onward(billing.portal(signed_in()))
+    return onward(billing.open_portal(signed_in()))
 
 
 @bp.get("/invoices")

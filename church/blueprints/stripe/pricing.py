@@ -8,7 +8,7 @@ from church.access import EVERYONE, allow
 from church.answers import as_data
 from church.blueprints.stripe.answers import page
 from church.blueprints.stripe.blueprint import bp
-from church.config import settings
+from church.config import current_settings
 from church.errors import wants_json
 from church.forms import safe_next
 from church.identity import known_viewer
@@ -23,11 +23,11 @@ def pricing() -> Response:
     """The plans, by the month or by the year; for a member, how the own one stands."""
     found = known_viewer()
     status = billing.status_of(found.user_id) if found is not None else None
-    plans = billing.plans(status.currency if status else None) if settings().payments else []
+    plans = billing.list_plans(status.currency if status else None) if current_settings().payments else []
     asked = request.args.get("interval") or (status.interval if status else None)
     interval = asked if asked in billing.INTERVALS else billing.INTERVALS[0]
     if wants_json():
-        return jsonify(plans=as_data(plans), membership=as_data(status), payments=settings().payments)
+        return jsonify(plans=as_data(plans), membership=as_data(status), payments=current_settings().payments)
     way_back = safe_next(request.args.get("next", "")[:1000]) or ""
     context = {"plans": plans, "status": status, "interval": interval, "way_back": way_back}
-    return page("stripe/pricing.html", payments=settings().payments, **context)
+    return page("stripe/pricing.html", payments=current_settings().payments, **context)

@@ -12,7 +12,7 @@ from werkzeug.wsgi import wrap_file
 from church import telemetry
 from church.access import EVERYONE, allow
 from church.blueprints.video.blueprint import bp
-from church.config import settings
+from church.config import current_settings
 from church.file_body import FileBody
 from church.identity import known_viewer
 from church.limits import limited
@@ -32,7 +32,7 @@ _PIECE = 64 * 1024  # read at once by a server without sendfile
 def stream(slug: str) -> Response:
     """The video, or the range of it that is asked for."""
     admitted = video_streams.admit(slug, request.args.get("token", ""), known_viewer())
-    offload = settings().video_offload
+    offload = current_settings().video_offload
     if offload == "x-accel":
         response = _by_nginx(admitted)
     elif offload == "s3" and admitted.rendition.in_bucket:
@@ -61,7 +61,7 @@ def _by_bucket(admitted: Admitted) -> Response:
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
     key = f"{admitted.video.ref}/{admitted.rendition.file}"
-    response.headers["Location"] = presigned(settings(), key, seconds, method=request.method)
+    response.headers["Location"] = presigned(current_settings(), key, seconds, method=request.method)
     return response
 
 
@@ -82,7 +82,7 @@ def _by_us(admitted: Admitted) -> Response:
             file,
             wanted.start,
             wanted.length,
-            patience=settings().video_write_timeout,
+            patience=current_settings().video_write_timeout,
             ended=telemetry.track_video_transfer,
         )
         response.response = wrap_file(request.environ, body, _PIECE)  # type: ignore[arg-type]  # reads as a file does

@@ -11,7 +11,7 @@ from church.access import EVERYONE, allow
 from church.answers import keep_private
 from church.blueprints.video.access import watch_address
 from church.blueprints.video.blueprint import bp, member_id
-from church.config import settings
+from church.config import current_settings
 from church.limits import limited
 from church.services import videos
 from church.services.video_presign import bucket_origin
@@ -46,8 +46,8 @@ def _playing(found: WatchView, is_member: bool) -> dict[str, object]:
     """What the player begins with: a signed address, and where. The grant is counted by who gives it."""
     quality = request.args.get("quality", "")[:_LONGEST_QUALITY]
     granted = watch_address(found.slug, quality)
-    if settings().video_offload == "s3":
-        headers.media_from((bucket_origin(settings()),))
+    if current_settings().video_offload == "s3":
+        headers.media_from((bucket_origin(current_settings()),))
     start_ms, resumed = _start(found)
     return {
         "source": granted["url"],

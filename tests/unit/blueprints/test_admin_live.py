@@ -76,7 +76,7 @@ def test_member_is_muted_for_a_day_and_given_the_word_again(app: Flask, desk: De
     assert '<option value="public" selected>' in form
     answer = desk.send("/admin/live/sanctions", member=ada.ref, **SANCTION)
     assert (answer.status_code, answer.location) == (303, "/admin/live/sanctions")
-    (given,) = within(app, chat.sanctions)
+    (given,) = within(app, chat.list_sanctions)
     assert (given.kind, given.room, given.reason) == ("mute", None, "shouting")
     assert given.until is not None
     assert abs(given.until - utc_now() - timedelta(days=1)) < timedelta(minutes=1)
@@ -117,7 +117,7 @@ def test_sanction_that_cannot_be_given_comes_back_with_the_reason(
     assert 'class="form-errors"' in answer.text
     assert '<details class="confirm" open>' in answer.text
     assert f'value="{sent["member"]}"' in answer.text
-    assert within(app, chat.sanctions) == []
+    assert within(app, chat.list_sanctions) == []
 
 
 def test_notice_is_sent_to_whom_it_is_for_and_written_down(app: Flask, desk: Desk) -> None:

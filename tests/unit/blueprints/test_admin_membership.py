@@ -263,7 +263,7 @@ def test_ledger_file_of_a_database_that_is_down_is_an_error_from_the_start(
     def away(**_query: object) -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(billing_ledger, "entries", away)
+    monkeypatch.setattr(billing_ledger, "list_ledger_entries", away)
     assert desk.get(f"{ROOT}/ledger.csv").status_code == 503
 
 
@@ -423,4 +423,4 @@ def test_client_that_is_no_admin_cannot_give_itself_premium(shop: Shop, ada: Use
     client: FlaskClient = client_of(shop.app, ada)
     body = {"until": day(30), "reason": "why"}
     assert client.post(f"/admin/members/{ada.ref}/grants", json=body).status_code == 403
-    assert within(shop.app, billing.grants) == []
+    assert within(shop.app, billing.list_grants) == []

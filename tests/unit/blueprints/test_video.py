@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from church.blueprints.video import library
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.database_errors import DatabaseDownError
 from church.extensions import db
 from church.models import Grant, Rendition, User, Video
@@ -35,7 +35,7 @@ def site(app: Flask) -> Flask:
         add_ready("talk", access_level="premium", description="<b>Hello</b>")
         house = ref_of("house")
         for name in (videos.POSTER, videos.SPRITE, videos.THUMBS):
-            (video_files.folder_of(settings(), house) / name).write_bytes(f"bytes of {name}".encode())
+            (video_files.folder_of(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
         videos.add_caption(house, "en", "English", b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", CONSOLE, default=True)
         videos.set_chapters(house, "0:00 The door\n0:30 The nave", CONSOLE)
     return app

@@ -62,7 +62,7 @@ def test_changed_password_signs_out_the_others_and_gives_this_device_a_new_token
     assert found.user_id == here.user_id
     assert signed_in(password=OTHER_PASSWORD)
     with pytest.raises(CredentialsError):
-        accounts.sign_in(EMAIL, PASSWORD, DEVICE, StubGate())
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
     assert [mail.recipient for mail in mails("password_changed")] == [EMAIL]
     [entry] = entries(action="account.password_changed")
     assert (entry.detail, entry.address) == ({"sessions": 2}, DEVICE.address)

@@ -23,7 +23,7 @@ def _context(at_work: Flask) -> None:
 def test_profile_is_the_account_as_its_owner_sees_it() -> None:
     register()
     user = the_user()
-    found = accounts.profile(user.id)
+    found = accounts.read_profile(user.id)
     assert (found.ref, found.name, found.email, found.role, found.verified) == (user.ref, "Ada", EMAIL, "member", False)
     assert found.created_at == user.created_at
     assert not hasattr(found, "password_hash")
@@ -34,13 +34,13 @@ def test_profile_of_an_account_that_was_closed_is_nobodys(values: dict[str, obje
     user = member()
     change_user(user.id, **values)
     with pytest.raises(UnauthorizedError):
-        accounts.profile(user.id)
+        accounts.read_profile(user.id)
 
 
 def test_export_has_every_part_as_json_and_is_written_down() -> None:
     user = member()
     me = signed_in()
-    found = json.loads(json.dumps(accounts.export(me, DEVICE)))
+    found = json.loads(json.dumps(accounts.export_account(me, DEVICE)))
     assert found["account"]["email"] == EMAIL
     assert found["account"]["ref"] == user.ref
     assert [device["user_agent"] for device in found["devices"]] == [DEVICE.user_agent]
@@ -60,7 +60,7 @@ def test_export_holds_no_secret_and_nothing_of_others() -> None:
     accounts.ask_email_change(me, PASSWORD, "new@example.org", DEVICE)
     with db.write() as session:
         audit.record_by(session, "member.promoted", Actor(bob.id, address="198.51.100.7"), user.id)
-    text = json.dumps(accounts.export(me, DEVICE))
+    text = json.dumps(accounts.export_account(me, DEVICE))
     assert user.password_hash is not None
     secrets = [
         me.token,
@@ -101,7 +101,7 @@ def test_export_knows_every_table_that_keeps_something_of_a_member() -> None:
     tables = {table.name for table in Base.metadata.tables.values() if "user_id" in table.columns}
     assert tables == set(PARTS)
     member()
-    found = accounts.export(signed_in(), DEVICE)
+    found = accounts.export_account(signed_in(), DEVICE)
     for path in filter(None, PARTS.values()):
         part = found
         for name in path.split("."):
@@ -117,6 +117,6 @@ def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) ->
         return [f"a song of {user.name}"]
 
     member()
-    assert accounts.export(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
+    assert accounts.export_account(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
     with pytest.raises(ValueError, match="songs"):
         account_parts.exports("songs")(songs)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors
 from church.models.base import utc_now
 from church.observability import metrics
@@ -44,7 +44,7 @@ def test_new_site_has_no_admin_and_a_link_to_become_it() -> None:
     assert not accounts.has_admin()
     address = accounts.first_admin_address()
     assert address is not None
-    assert address.startswith(f"{settings().origin}/auth/first-admin/")
+    assert address.startswith(f"{current_settings().origin}/auth/first-admin/")
 
 
 def test_link_makes_a_verified_admin_who_can_sign_in() -> None:

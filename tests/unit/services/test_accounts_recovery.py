@@ -91,7 +91,7 @@ def test_reset_gives_the_new_password_and_takes_the_old() -> None:
         accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
     assert signed_in(password=OTHER_PASSWORD)
     with pytest.raises(CredentialsError):
-        accounts.sign_in(EMAIL, PASSWORD, DEVICE, StubGate())
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
     assert len(mails("password_changed")) == 1
     assert "account.password_reset" in audited()
 

@@ -138,7 +138,7 @@ def test_link_verifies_once() -> None:
 
 def test_device_that_is_signed_in_sees_at_once_that_it_is_verified() -> None:
     register()
-    token = accounts.sign_in(EMAIL, PASSWORD, DEVICE, StubGate()).token
+    token = accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate()).token
     before = sessions.load(token)
     accounts.verify(mailed_token("verify"), Actor())
     after = sessions.load(token)

@@ -65,7 +65,7 @@ def test_deleted_account_is_an_empty_row() -> None:
     assert left_of(user.id) == [0, 0, 0]
     assert [sessions.load(device.token) for device in (me, other)] == [None, None]
     with pytest.raises(CredentialsError):
-        accounts.sign_in(EMAIL, PASSWORD, DEVICE, StubGate())
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
 
 
 def test_deletion_is_told_by_a_last_mail_and_stays_in_the_audit_log() -> None:

@@ -40,7 +40,7 @@ def attempts(outcome: str, kind: str = "login") -> object:
 
 
 def sign_in(email: str = EMAIL, password: str = PASSWORD, gate: StubGate | None = None) -> accounts.SignInResult:
-    return accounts.sign_in(email, password, DEVICE, gate or StubGate())
+    return accounts.sign_in_with_password(email, password, DEVICE, gate or StubGate())
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
         CurrencyTotal("jpy", payments=801, refunds=0, disputes=0, net=801, count=1),
         CurrencyTotal("usd", payments=1200, refunds=-500, disputes=-1200, net=-500, count=5),
     ]
-    entries = billing.ledger(limit=200)
+    entries = billing.list_ledger_entries(limit=200)
     for total in billing_admin.totals():
         assert total.net == sum(one.amount for one in entries if one.currency == total.currency)
 
@@ -158,7 +158,7 @@ def test_event_that_is_done_changes_nothing_when_done_again(shop: Shop) -> None:
     _paid(shop, 1200)
     (done,) = billing.events()
     assert billing_admin.replay_event(done.id, CLI).status == "processed"
-    assert len(billing.ledger()) == 1
+    assert len(billing.list_ledger_entries()) == 1
 
 
 def test_event_that_there_is_not_is_not_found(shop: Shop) -> None:

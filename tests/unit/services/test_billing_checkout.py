@@ -347,4 +347,4 @@ def test_site_without_payments_begins_none(membership: Membership) -> None:
     with pytest.raises(billing.PaymentsOffError):
         membership.start(member)
     with membership.app.app_context(), pytest.raises(billing.PaymentsOffError):
-        billing.portal(member)
+        billing.open_portal(member)

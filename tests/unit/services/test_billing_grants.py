@@ -53,7 +53,7 @@ def let_end(number: int) -> None:
 def test_grant_is_kept_with_why_and_by_whom_and_written_down(ann: User, boss: Actor) -> None:
     until = utc_now() + MONTH
     number = billing.grant(ann.ref, until, "  helps\n with the pages ", boss)
-    (view,) = billing.grants(user_ref=ann.ref)
+    (view,) = billing.list_grants(user_ref=ann.ref)
     assert view.given_by is not None
     assert (view.id, view.member.ref, view.given_by.name) == (number, ann.ref, "Boss")
     assert (view.reason, view.state, view.until) == ("helps with the pages", billing.GrantState.OPEN, until)
@@ -79,7 +79,7 @@ def test_grant_opens_premium_at_once_and_its_end_closes_it_at_once(on_both: Flas
 
 def test_grant_of_the_command_line_names_nobody(ann: User) -> None:
     billing.grant(ann.ref, utc_now() + MONTH, "a friend", Actor(via="cli"))
-    (view,) = billing.grants()
+    (view,) = billing.list_grants()
     assert view.given_by is None
 
 
@@ -153,12 +153,12 @@ def test_grants_are_listed_by_state_counted_and_paged(ann: User, boss: Actor) ->
     billing.revoke(second, boss)
     state = billing.GrantState
     assert billing.grant_counts() == {state.OPEN: 2, state.ENDED: 1, state.REVOKED: 1}
-    found = {word: [one.id for one in billing.grants(state=word)] for word in state}
+    found = {word: [one.id for one in billing.list_grants(state=word)] for word in state}
     assert found == {state.OPEN: [fourth, third], state.ENDED: [first], state.REVOKED: [second]}
-    assert all(one.state is word for word in state for one in billing.grants(state=word))
-    assert [one.id for one in billing.grants(limit=3)] == [fourth, third, second]
-    assert [one.id for one in billing.grants(before_id=second)] == [first]
-    assert billing.grants(user_ref="nobody") == []
+    assert all(one.state is word for word in state for one in billing.list_grants(state=word))
+    assert [one.id for one in billing.list_grants(limit=3)] == [fourth, third, second]
+    assert [one.id for one in billing.list_grants(before_id=second)] == [first]
+    assert billing.list_grants(user_ref="nobody") == []
 
 
 def test_day_ends_with_its_last_second_in_utc() -> None:

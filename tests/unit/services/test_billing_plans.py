@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sqlite_alone
 
 def offered(membership: Membership, currency: str | None = None) -> list[PlanView]:
     with membership.app.app_context():
-        return billing.plans(currency)
+        return billing.list_plans(currency)
 
 
 def names(membership: Membership) -> list[str]:

@@ -22,7 +22,7 @@ def user(membership: Membership) -> User:
 
 def portal(membership: Membership, member: SignedIn) -> str:
     with membership.app.app_context():
-        return billing.portal(member)
+        return billing.open_portal(member)
 
 
 def test_portal_is_the_members_own_and_leads_back_to_the_account(membership: Membership, user: User) -> None:
@@ -55,14 +55,14 @@ def test_arrival_waits_for_the_webhook_and_is_nobody_elses(membership: Membershi
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
     with membership.app.app_context():
-        found = billing.arrival(user.id, session)
+        found = billing.read_arrival(user.id, session)
         assert found is not None
         assert (found.state, found.status.premium) == ("waiting", False)
-        assert billing.arrival(other.id, session) is None
-        assert billing.arrival(user.id, "cs_of_nobody") is None
+        assert billing.read_arrival(other.id, session) is None
+        assert billing.read_arrival(user.id, "cs_of_nobody") is None
     membership.tell()
     with membership.app.app_context():
-        found = billing.arrival(user.id, session)
+        found = billing.read_arrival(user.id, session)
     assert found is not None
     assert (found.state, found.status.premium) == ("done", True)
 
@@ -73,7 +73,7 @@ def test_arrival_says_what_came_of_the_checkout(membership: Membership, user: Us
     with membership.app.app_context():
         with db.write() as database:
             database.execute(update(Checkout).values(state=CheckoutState(state).value))
-        found = billing.arrival(user.id, session)
+        found = billing.read_arrival(user.id, session)
     assert found is not None
     assert found.state == shown
 

@@ -29,9 +29,9 @@ def test_rooms_are_open_to_whom_they_are_for(at_work: Flask, ada: SignedIn) -> N
     gold = speaker(at_work, "Gold", premium=True)
     boss = speaker(at_work, "Boss", role="admin")
     stranger = SignedIn(ada.user_id, ada.ref, "Ada", "", "admin", False, 0, "", premium=True)
-    found = {one.name: [room.name for room in chat.rooms(one)] for one in (ada, gold, boss)}
+    found = {one.name: [room.name for room in chat.list_rooms(one)] for one in (ada, gold, boss)}
     assert found == {"Ada": ["public"], "Gold": ["public", "premium"], "Boss": ["public", "admins"]}
-    assert chat.rooms(stranger) == []
+    assert chat.list_rooms(stranger) == []
     for one, room in ((ada, "premium"), (ada, "admins"), (boss, "premium"), (stranger, "public")):
         with pytest.raises(chat.ClosedRoomError):
             chat.may_enter(one, room)

@@ -86,13 +86,13 @@ def test_muted_member_reads_and_does_not_speak_until_it_ends(ada: SignedIn, boss
     with pytest.raises(chat.MutedError):
         chat.edit(ada, ROOM, 1, "more")
     assert chat.delete(ada, ROOM, 1, DEVICE).deleted
-    (view,) = chat.sanctions(ada.ref)
+    (view,) = chat.list_sanctions(ada.ref)
     assert (view.id, view.kind, view.room, view.reason) == (number, "mute", ROOM, "too loud")
     assert view.given_by is not None
     assert view.given_by.ref == boss.ref
     let_end(number)
     assert chat.post(ada, ROOM, "more", None).id == 3
-    assert chat.sanctions() == []
+    assert chat.list_sanctions() == []
     assert audited() == [("chat.mute", boss.user_id, ada.user_id)]
 
 
@@ -101,10 +101,10 @@ def test_banned_member_is_shut_out_until_it_is_lifted(at_work: Flask, boss: Sign
     here = chat.ban(gold.ref, "premium", None, "spam", acting(boss))
     everywhere = chat.ban(gold.ref, None, utc_now() + LATER, "spam", Actor(via="cli"))
     assert chat.banned([gold.user_id, boss.user_id]) == {gold.user_id: {"public", "premium", "admins"}}
-    assert chat.rooms(gold) == []
+    assert chat.list_rooms(gold) == []
     assert chat.lift(everywhere, acting(boss)) == gold.ref
     assert chat.banned([gold.user_id]) == {gold.user_id: {"premium"}}
-    assert [room.name for room in chat.rooms(gold)] == ["public"]
+    assert [room.name for room in chat.list_rooms(gold)] == ["public"]
     with pytest.raises(chat.BannedError):
         chat.may_enter(gold, "premium")
     with pytest.raises(chat.BannedError):
@@ -127,7 +127,7 @@ def test_sanction_that_cannot_be_is_refused(ada: SignedIn, boss: SignedIn) -> No
         chat.ban(ada.ref, "cellar", None, "spam", acting(boss))
     with pytest.raises(ConflictError):
         chat.ban(boss.ref, None, None, "spam", acting(boss))
-    assert (chat.sanctions(), audited()) == ([], [])
+    assert (chat.list_sanctions(), audited()) == ([], [])
 
 
 def test_report_keeps_what_was_said_and_is_settled_with_all_of_the_message(

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from church.services.delivery_figures import DAY, UNITS, Facts, bands_of, figures
+from church.services.delivery_figures import DAY, UNITS, Facts, bands_of, compute_figures
 
 HOUR = 3600.0
 
 
 def band(name: str, edition: int = 2024, days: float = 30, **facts: object) -> str | None:
-    return figures(Facts(ever=True, **facts), days, edition)[name].band  # type: ignore[arg-type]
+    return compute_figures(Facts(ever=True, **facts), days, edition)[name].band  # type: ignore[arg-type]
 
 
 def test_figures_of_nothing_are_no_data_and_not_zero() -> None:
-    found = figures(Facts(), 30, 2024)
+    found = compute_figures(Facts(), 30, 2024)
     assert list(found) == list(UNITS)
     assert {(one.value, one.n, one.band) for one in found.values()} == {(None, 0, None)}
 
 
 def test_frequency_is_zero_once_there_was_any_deployment() -> None:
-    found = figures(Facts(ever=True), 30, 2024)
+    found = compute_figures(Facts(ever=True), 30, 2024)
     assert (found["deployment_frequency"].value, found["deployment_frequency"].band) == (0, "low")
     assert found["change_failure_rate"].value is None
 
 
 @pytest.mark.parametrize(("values", "middle"), [((3,), 3), ((1, 9), 5), ((9, 1, 5), 5), ((4, 1, 2, 100), 3)])
 def test_times_are_medians_with_their_n(values: tuple[float, ...], middle: float) -> None:
-    found = figures(Facts(leads=values, repairs=values, recoveries=values), 30, 2024)
+    found = compute_figures(Facts(leads=values, repairs=values, recoveries=values), 30, 2024)
     for name in ("lead_time_seconds", "mttr_seconds", "failed_deployment_recovery_seconds"):
         assert (found[name].value, found[name].n, found[name].unit) == (middle, len(values), "seconds")
 
@@ -75,4 +75,4 @@ def test_rework_and_time_to_restore_have_no_band() -> None:
 
 def test_edition_is_the_newest_known_that_is_not_newer_than_asked_for() -> None:
     assert [bands_of(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
-    assert figures(Facts(), 30, 2026)["mttr_seconds"].edition == "2024"
+    assert compute_figures(Facts(), 30, 2026)["mttr_seconds"].edition == "2024"

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.extensions import db
 from church.models import Link, User
 from church.models.base import utc_now
@@ -39,7 +39,7 @@ def make(purpose: Purpose, user: User | None = None, email: str | None = None) -
 
 
 def token_of(link: Link) -> str:
-    return links.token_of(link, settings().secret_keys)
+    return links.token_of(link, current_settings().secret_keys)
 
 
 def redeem(token: str, purpose: Purpose) -> Link:
@@ -184,4 +184,4 @@ def test_link_made_with_the_former_secret_is_good(user: User, rotated: str) -> N
 )
 def test_address_is_on_the_site_and_ends_with_the_token(user: User, purpose: Purpose, path: str) -> None:
     link = make(purpose, user)
-    assert links.address_of(link) == f"{settings().origin}{path}{token_of(link)}"
+    assert links.address_of(link) == f"{current_settings().origin}{path}{token_of(link)}"

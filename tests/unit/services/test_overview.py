@@ -14,14 +14,14 @@ from flask import Flask
 from pydantic import SecretStr
 
 from church import migrations
-from church.config import Settings, settings
+from church.config import Settings, current_settings
 from church.database import DatabaseDownError, Probed
 from church.extensions import db, store
 from church.models.base import utc_now
 from church.services import overview_errors, overview_health
 from church.services.billing_health import PaymentFacts
 from church.services.overview import overview
-from church.services.overview_errors import last_errors
+from church.services.overview_errors import list_last_errors
 from church.services.overview_health import Verdict
 from church.services.overview_numbers import WorkCounts
 from church.version import COMMIT, VERSION
@@ -37,7 +37,7 @@ def found(parts: list[overview_health.Part], name: str) -> tuple[Verdict, str]:
 
 
 def look(name: str, work: WorkCounts | None = QUIET, site: Settings | None = None) -> tuple[Verdict, str]:
-    return found(overview_health.look(site or settings(), work, NOTHING_PAID if work else None), name)
+    return found(overview_health.look(site or current_settings(), work, NOTHING_PAID if work else None), name)
 
 
 # -- the whole ------------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def look(name: str, work: WorkCounts | None = QUIET, site: Settings | None = Non
 def test_overview_says_what_runs_and_counts_what_is_there(at_work: Flask) -> None:
     ada = add_user(at_work, password_hash="x", role="admin")
     sign_in(at_work, ada)
-    seen = overview(settings())
+    seen = overview(current_settings())
     assert (seen.version, seen.commit, seen.environment) == (VERSION, COMMIT, "development")
     assert seen.members is not None
     assert (seen.members.members, seen.members.admins, seen.signed_in) == (1, 1, 1)
@@ -61,7 +61,7 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
 
     monkeypatch.setattr(db, "read", down)
     monkeypatch.setattr(db, "probe", lambda: Probed(answers=False, migrated=False))
-    seen = overview(settings())
+    seen = overview(current_settings())
     assert (seen.members, seen.signed_in) == (None, None)
     assert found(seen.parts, "Database") == (Verdict.FAIL, "SQLite does not answer.")
     assert found(seen.parts, "Background work")[0] is Verdict.FAIL
@@ -70,9 +70,9 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
 
 
 def test_overview_of_a_database_without_tables_says_so(at_work: Flask) -> None:
-    migrations.downgrade(settings(), "base")
+    migrations.downgrade(current_settings(), "base")
     db.dispose()
-    seen = overview(settings())
+    seen = overview(current_settings())
     assert seen.members is None
     assert found(seen.parts, "Migrations")[0] is Verdict.FAIL
 
@@ -113,10 +113,10 @@ def test_dead_jobs_and_failed_mails_want_a_look(at_work: Flask) -> None:
 def test_mail_delivery_names_the_server_and_never_its_password(at_work: Flask) -> None:
     assert look("Mail delivery") == (
         Verdict.WARN,
-        f"No mail server is set: mails are files in {settings().instance / 'outbox'}.",
+        f"No mail server is set: mails are files in {current_settings().instance / 'outbox'}.",
     )
     url = SecretStr("smtp://church:s3cr3t-p@ss@mail.example:587")
-    verdict, words = look("Mail delivery", site=with_settings(settings(), smtp_url=url))
+    verdict, words = look("Mail delivery", site=with_settings(current_settings(), smtp_url=url))
     assert (verdict, words.split(",")[0]) == (Verdict.OK, "By SMTP to mail.example:587")
     assert "s3cr3t" not in words
 
@@ -125,7 +125,7 @@ def test_payments_are_judged_as_the_doctor_does(at_work: Flask) -> None:
     verdict, words = look("Payments")
     assert (verdict, words.partition(":")[0]) == (Verdict.WARN, "test till at 127.0.0.1")
     assert "To do: start it" in words
-    off = with_settings(settings(), environment="production")
+    off = with_settings(current_settings(), environment="production")
     assert look("Payments", site=off) == (
         Verdict.OK,
         "off: STRIPE_SECRET_KEY is not set, and nobody can pay.",
@@ -150,7 +150,7 @@ def test_disk_is_judged_by_what_is_free(
 
 
 def test_folder_that_is_gone_is_a_finding(at_work: Flask, tmp_path: Path) -> None:
-    site = with_settings(settings(), log_dir=tmp_path / "nowhere")
+    site = with_settings(current_settings(), log_dir=tmp_path / "nowhere")
     assert look("Disk of the logs", site=site) == (Verdict.FAIL, f"{tmp_path}/nowhere: No such file or directory.")
 
 
@@ -165,7 +165,7 @@ def line(number: int, **more: Any) -> str:
 def test_last_errors_are_the_newest_twenty_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text("".join(line(number) for number in range(30)))
-    seen = last_errors(path)
+    seen = list_last_errors(path)
     assert [record.message for record in seen.records] == [f"m{number}" for number in range(29, 9, -1)]
     assert (seen.records[0].at, seen.records[0].request_id, seen.problem) == ("t29", "r29", "")
 
@@ -173,21 +173,21 @@ def test_last_errors_are_the_newest_twenty_newest_first(tmp_path: Path) -> None:
 def test_cause_is_the_end_of_the_traceback_or_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text(line(1, exception="Traceback\n  File x\nOSError: full\n") + line(2, reason="late") + line(3))
-    assert [record.cause for record in last_errors(path).records] == ["", "late", "OSError: full"]
+    assert [record.cause for record in list_last_errors(path).records] == ["", "late", "OSError: full"]
 
 
 def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     deep = "[" * 100_000
     path.write_bytes(line(1).encode() + b'{"torn": "\xff\n[1]\n\n"text"\n' + deep.encode() + b"\n" + line(2).encode())
-    assert [record.message for record in last_errors(path).records] == ["m2", "m1"]
+    assert [record.message for record in list_last_errors(path).records] == ["m2", "m1"]
 
 
 def test_huge_log_is_read_from_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview_errors, "_MOST_BYTES", 1000)
     path = tmp_path / "error.log"
     path.write_text("".join(line(number) for number in range(1000)))
-    seen = last_errors(path)
+    seen = list_last_errors(path)
     assert [record.message for record in seen.records] == [f"m{999 - back}" for back in range(len(seen.records))]
     assert 5 < len(seen.records) < 20
 
@@ -195,12 +195,12 @@ def test_huge_log_is_read_from_its_end_alone(tmp_path: Path, monkeypatch: pytest
 def test_values_are_bounded_and_of_any_type(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text(line(1, message="x" * 5000, event=None, request_id=7))
-    (record,) = last_errors(path).records
+    (record,) = list_last_errors(path).records
     assert (len(record.message), record.event, record.request_id) == (300, "", "7")
 
 
 def test_missing_empty_and_unreadable_logs_are_said_to_be(tmp_path: Path) -> None:
-    assert "no such file" in last_errors(tmp_path / "error.log").problem
-    assert "can't be read: Is a directory" in last_errors(tmp_path).problem
+    assert "no such file" in list_last_errors(tmp_path / "error.log").problem
+    assert "can't be read: Is a directory" in list_last_errors(tmp_path).problem
     (tmp_path / "error.log").write_text("")
-    assert last_errors(tmp_path / "error.log").problem == "The file holds no error."
+    assert list_last_errors(tmp_path / "error.log").problem == "The file holds no error."

@@ -308,7 +308,7 @@ def test_devices_are_those_of_the_member_that_are_good(app: Flask, ada: User) ->
     gone, old, new = sign_in(app, ada), sign_in(app, ada), sign_in(app, ada, Device("2001:db8::1", "curl/8.5.0\n"))
     change(gone, expires_at=utc_now())
     change(old, last_seen_at=utc_now() - timedelta(hours=1))
-    shown = sessions.devices(ada.id, row_of(old).id)
+    shown = sessions.list_devices(ada.id, row_of(old).id)
     assert [(one.label, one.address, one.current) for one in shown] == [
         ("curl", "2001:db8::1", False),
         ("Firefox on Linux", "192.0.2.7", True),

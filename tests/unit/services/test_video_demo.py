@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from church.config import settings
+from church.config import current_settings
 from church.extensions import db
 from church.models import Job, Video
 from church.services import video_demo, video_tools, videos
@@ -56,4 +56,4 @@ def test_film_is_made_where_ffmpeg_is(app: Flask) -> None:
         with db.read() as session:
             (film,) = session.scalars(select(Video))
         assert film.source_name == "film.mp4"
-        assert (settings().video_dir / "incoming" / film.ref).stat().st_size == film.source_bytes > 100_000
+        assert (current_settings().video_dir / "incoming" / film.ref).stat().st_size == film.source_bytes > 100_000

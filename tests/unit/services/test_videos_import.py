@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Job, Video
@@ -62,7 +62,7 @@ def brought(file: Path, draft: Draft = DRAFT) -> AdminVideo:
 
 def files() -> set[str]:
     """What lies below the folder of the videos, without the refs."""
-    folder = settings().video_dir
+    folder = current_settings().video_dir
     return {str(path.relative_to(folder)).partition("/")[2] or path.name for path in folder.rglob("*")}
 
 
@@ -176,7 +176,7 @@ def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path:
     assert (found.state, found.settled) == ("failed", True)
     assert found.reason is not None
     assert "this is none" in found.reason
-    shutil.copy(plain, video_files.source_of(settings(), found.ref))
+    shutil.copy(plain, video_files.source_of(current_settings(), found.ref))
     videos.retry(found.ref, CLI)
     assert (videos.admin_view(found.ref).state, videos.admin_view(found.ref).reason) == ("queued", None)
     do_jobs("videos.import")
@@ -188,7 +188,7 @@ def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path:
 def test_attempt_that_was_killed_leaves_nothing_to_the_next(plain: Path) -> None:
     ref = videos.add(plain, DRAFT, CLI)
     assert video_import_rows.begin(ref)
-    half = video_files.incoming(settings()) / f"{ref}.0badf00d.work"
+    half = video_files.incoming(current_settings()) / f"{ref}.0badf00d.work"
     half.mkdir()
     (half / "source.mp4").write_bytes(b"half")
     do_jobs("videos.import")
@@ -202,7 +202,7 @@ def test_two_attempts_that_finish_leave_the_files_of_the_first(clip: Path, monke
 
     def interrupted(*arguments: object) -> None:
         monkeypatch.setattr(video_encode, "render", render)
-        source = video_files.source_of(settings(), ref)
+        source = video_files.source_of(current_settings(), ref)
         kept = source.read_bytes()
         videos.import_video(ref)
         source.write_bytes(kept)
@@ -313,7 +313,7 @@ def test_add_checks_what_is_said_before_it_copies(plain: Path, app: Flask, monke
         with pytest.raises(FieldErrors) as caught:
             videos.add(plain, draft, CLI)
         assert list(caught.value.errors) == [field]
-    app.config["CHURCH"] = with_settings(settings(), video_max_bytes=100)
+    app.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
     with pytest.raises(TooLargeError):
         videos.add(plain, DRAFT, CLI)
 
@@ -337,7 +337,7 @@ def test_without_ffmpeg_an_mp4_is_taken_as_it_is(plain: Path, clip: Path) -> Non
     assert len(found.missing) == 3
     assert [one.quality for one in found.renditions] == ["source"]
     assert found.renditions[0].path.read_bytes() == plain.read_bytes()
-    assert not video_files.source_of(settings(), found.ref).exists()
+    assert not video_files.source_of(current_settings(), found.ref).exists()
     refused = brought(clip)
     assert (refused.state, refused.missing) == ("failed", ())
     assert "Without ffmpeg" in str(refused.reason)
@@ -371,10 +371,10 @@ def test_sweep_fails_what_no_job_imports_and_deletes_what_is_nobodys(
     lost, queued = (videos.add(tmp_path / "a", DRAFT, CLI) for _ in range(2))
     with db.write() as session:
         session.execute(delete(Job).where(Job.unique_key == videos.import_key(lost)))
-    folder = video_files.incoming(settings())
+    folder = video_files.incoming(current_settings())
     for name in ("0123456789abcdef", f"{lost}.00000000.work", f"{queued}.00000000.work"):
         (folder / name).mkdir() if name.endswith(".work") else (folder / name).touch()
-    finished = settings().video_dir / "fedcba9876543210"
+    finished = current_settings().video_dir / "fedcba9876543210"
     finished.mkdir()
     for path in (*folder.iterdir(), finished):
         age(path)

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import FieldErrors, ForbiddenError
 from church.extensions import db
 from church.models import User, Video
@@ -79,7 +79,7 @@ def test_playable_has_the_best_rendition_first_and_its_file(at_work: Flask) -> N
 def test_asset_is_given_to_who_may_have_it_and_is_never_another_file(at_work: Flask) -> None:
     video = add_ready(has_poster=True, has_thumbs=True)
     videos.add_caption(video.ref, "en", "", VTT, CLI)
-    folder = folder_of(settings(), video.ref)
+    folder = folder_of(current_settings(), video.ref)
     assert videos.asset("harbour", videos.POSTER, ANONYMOUS) == folder / "poster.jpg"
     for name in (videos.SPRITE, videos.THUMBS, "captions-en.vtt"):
         assert videos.asset("harbour", name, PREMIUM) == folder / name
@@ -89,7 +89,7 @@ def test_asset_is_given_to_who_may_have_it_and_is_never_another_file(at_work: Fl
         with pytest.raises(UnknownVideoError):
             videos.asset("harbour", name, PREMIUM)
     with pytest.raises(ValueError, match="no name of a video"):
-        folder_of(settings(), "../../etc")
+        folder_of(current_settings(), "../../etc")
 
 
 def test_edit_changes_what_is_said_and_is_written_down(at_work: Flask) -> None:

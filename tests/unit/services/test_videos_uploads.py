@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from church.config import settings
+from church.config import current_settings
 from church.errors import ConflictError, FieldErrors, InvalidError
 from church.extensions import db
 from church.models import Job, User, VideoUpload
@@ -49,7 +49,7 @@ def test_upload_in_pieces_becomes_a_queued_video(ada: User) -> None:
     assert isinstance(made, AdminVideo)
     assert (made.ref, made.state, made.slug, made.access) == (upload.ref, "queued", "the-harbour", "premium")
     assert (made.source_name, made.source_bytes, made.description) == ("harbour.mov", 10, "Boats.")
-    assert video_files.source_of(settings(), made.ref).read_bytes() == b"0123456789"
+    assert video_files.source_of(current_settings(), made.ref).read_bytes() == b"0123456789"
     assert videos.uploads_of(ada.id) == []
     with db.read() as session:
         assert session.query(Job.kind).where(Job.unique_key == videos.import_key(made.ref)).scalar() == "videos.import"
@@ -62,7 +62,7 @@ def test_piece_at_another_place_is_told_where_the_upload_is(ada: User) -> None:
         with pytest.raises(OffsetError) as caught:
             sent(ada, upload.ref, offset, b"x")
         assert caught.value.offset == 5
-    assert video_files.source_of(settings(), upload.ref).read_bytes() == b"01234"
+    assert video_files.source_of(current_settings(), upload.ref).read_bytes() == b"01234"
 
 
 def test_piece_that_was_written_but_not_counted_comes_again(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_piece_is_on_the_disk_before_it_is_counted(ada: User, monkeypatch: pytes
 def test_piece_after_one_that_is_gone_leaves_no_hole(ada: User) -> None:
     upload = begun(ada)
     sent(ada, upload.ref, 0, b"01234")
-    video_files.source_of(settings(), upload.ref).unlink()
+    video_files.source_of(current_settings(), upload.ref).unlink()
     with pytest.raises(UnknownUploadError):
         sent(ada, upload.ref, 5, b"56789")
     assert videos.uploads_of(ada.id) == []
@@ -145,7 +145,7 @@ def test_upload_is_its_admins_alone_until_it_expires_or_is_given_up(ada: User, a
             steal()
     sent(ada, other.ref, 0, b"x")
     videos.give_up(other.ref, ada.id)
-    assert not video_files.source_of(settings(), other.ref).exists()
+    assert not video_files.source_of(current_settings(), other.ref).exists()
     with db.write() as session:
         session.execute(update(VideoUpload).values(expires_at=utc_now() - timedelta(seconds=1)))
     with pytest.raises(UnknownUploadError):
@@ -156,7 +156,7 @@ def test_upload_is_its_admins_alone_until_it_expires_or_is_given_up(ada: User, a
 def test_upload_that_can_not_be_is_refused_at_its_start(
     ada: User, at_work: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_work.config["CHURCH"] = with_settings(settings(), video_max_bytes=100)
+    at_work.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
     with pytest.raises(TooLargeError):
         begun(ada, 101)
     with pytest.raises(NotVideoError):
@@ -178,10 +178,10 @@ def test_upload_that_can_not_be_is_refused_at_its_start(
 def test_small_video_in_one_form_is_queued_and_a_large_one_leaves_nothing(ada: User, at_work: Flask) -> None:
     made = videos.take_whole("a.mp4", io.BytesIO(b"0123456789"), DRAFT, Actor(ada.id))
     assert (made.state, made.source_bytes) == ("queued", 10)
-    at_work.config["CHURCH"] = with_settings(settings(), video_max_bytes=9)
+    at_work.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=9)
     with pytest.raises(TooLargeError):
         videos.take_whole("a.mp4", io.BytesIO(b"0123456789"), DRAFT, Actor(ada.id))
-    assert [path.name for path in video_files.incoming(settings()).iterdir()] == [made.ref]
+    assert [path.name for path in video_files.incoming(current_settings()).iterdir()] == [made.ref]
 
 
 def test_deleted_account_has_no_upload(ada: User) -> None:
