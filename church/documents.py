@@ -21,8 +21,10 @@ from pydantic.fields import FieldInfo
 from church import create_app
 from church.config import Settings, load_settings
 from church.extensions import telemetry
-from church.observability import metrics, metrics_live, metrics_video, state, threats
-from church.services import billing_numbers, delivery
+from church.observability.metrics import definitions, live_definitions, scrape_registry, video_definitions
+from church.observability.threats import scan_text
+from church.services import dora
+from church.services.billing import scrape_counts
 
 ROOT = Path(__file__).parent.parent
 
@@ -127,7 +129,7 @@ def catalogue() -> list[Row]:
 
 
 def _counted() -> Iterator[Row]:
-    for collector in metrics.CATALOGUE._collector_to_names:
+    for collector in definitions.CATALOGUE._collector_to_names:
         family = next(iter(collector.describe()))  # type: ignore[attr-defined]  # our collectors all have it
         labels = collector._labelnames  # type: ignore[attr-defined]
         yield Row(_shown(family), family.type, tuple(labels), _COUNTED, family.documentation)
@@ -141,7 +143,7 @@ def _read() -> Iterator[Row]:
             source = _SHARED if metric.shared else _READ
             name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
             yield Row(name, metric.kind, metric.labels, source, metric.help)
-        for family in state.process_families(Path(folder)):
+        for family in scrape_registry.process_families(Path(folder)):
             labels = tuple(family._labelnames)  # type: ignore[attr-defined]
             yield Row(_shown(family), family.type, labels, _PROCESS, family.documentation)
 
@@ -161,31 +163,31 @@ def catalogue_table() -> str:
 def label_values() -> dict[str, tuple[str, ...]]:
     """The labels whose values are a fixed set, with that set."""
     return {
-        "method": (*sorted(metrics.METHODS), "_OTHER"),
-        "event_type": (*metrics.SECURITY_EVENTS, *metrics.STRIPE_EVENTS, metrics.OTHER),
-        "severity": (*metrics.SEVERITIES, metrics.OTHER),
-        "activity_type": tuple(sorted(threats.ACTIVITY_TYPES)),
-        "source": (*sorted(metrics.SOURCES), *metrics.REGISTRATION_SOURCES, metrics.OTHER),
-        "limit": (*metrics.LIMITS, metrics.OTHER),
-        "metric": tuple(delivery.UNITS),
-        "content_type": (*metrics.CONTENT_TYPES, metrics.OTHER),
-        "access_level": (*metrics.ACCESS_LEVELS, metrics.OTHER),
-        "status": (*metrics.WEBHOOK_STATUSES, *billing_numbers.STATUSES, metrics.OTHER),
-        "type": (*metrics.AUTH_TYPES, metrics.OTHER),
+        "method": (*sorted(definitions.METHODS), "_OTHER"),
+        "event_type": (*definitions.SECURITY_EVENTS, *definitions.STRIPE_EVENTS, definitions.OTHER),
+        "severity": (*definitions.SEVERITIES, definitions.OTHER),
+        "activity_type": tuple(sorted(scan_text.ACTIVITY_TYPES)),
+        "source": (*sorted(definitions.SOURCES), *definitions.REGISTRATION_SOURCES, definitions.OTHER),
+        "limit": (*definitions.LIMITS, definitions.OTHER),
+        "metric": tuple(dora.UNITS),
+        "content_type": (*definitions.CONTENT_TYPES, definitions.OTHER),
+        "access_level": (*definitions.ACCESS_LEVELS, definitions.OTHER),
+        "status": (*definitions.WEBHOOK_STATUSES, *scrape_counts.STATUSES, definitions.OTHER),
+        "type": (*definitions.AUTH_TYPES, definitions.OTHER),
         "outcome": tuple(
             dict.fromkeys(
                 (
-                    *(*metrics.CONTENT_OUTCOMES, *metrics.AUTH_OUTCOMES, *metrics.OUTBOUND_OUTCOMES),
-                    *(*metrics_video.OUTCOMES, *metrics_live.CONNECTION_OUTCOMES, *metrics_live.DELIVERIES),
-                    metrics.OTHER,
+                    *(*definitions.CONTENT_OUTCOMES, *definitions.AUTH_OUTCOMES, *definitions.OUTBOUND_OUTCOMES),
+                    *(*video_definitions.OUTCOMES, *live_definitions.CONNECTION_OUTCOMES, *live_definitions.DELIVERIES),
+                    definitions.OTHER,
                 )
             )
         ),
-        "quality": (*metrics_video.QUALITIES, metrics.OTHER),
+        "quality": (*video_definitions.QUALITIES, definitions.OTHER),
         "direction": ("in", "out"),
-        "message_type": (*dict.fromkeys((*metrics_live.RECEIVED, *metrics_live.SENT)), metrics.OTHER),
-        "service": (*metrics.OUTBOUND_SERVICES, metrics.OTHER),
-        "part": (*metrics.TELEMETRY_PARTS, metrics.OTHER),
+        "message_type": (*dict.fromkeys((*live_definitions.RECEIVED, *live_definitions.SENT)), definitions.OTHER),
+        "service": (*definitions.OUTBOUND_SERVICES, definitions.OTHER),
+        "part": (*definitions.TELEMETRY_PARTS, definitions.OTHER),
     }
 
 

@@ -7,9 +7,9 @@ from flask_sock import Sock
 from flask_wtf import CSRFProtect
 
 from church.database import Database
-from church.limits import limiter
 from church.store import Store
 from church.telemetry import Telemetry
+from church.web.rate_limits import limiter
 
 __all__ = ["compress", "csrf", "db", "limiter", "sock", "store", "telemetry"]
 

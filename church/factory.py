@@ -8,11 +8,13 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import access, assets, csrf, errors, headers, identity, intake, limits, sockets, state
-from church.blueprints import admin, auth, delivery, live, markdown, status, stripe, video
+from church import errors, scrape_values
+from church import live as church_live
+from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
-from church.proxies import TrustedProxies
+from church.web import assets, csrf, headers, identity, intake, rate_limits, route_access
+from church.web.proxies import TrustedProxies
 
 _ROOT = Path(__file__).parent.parent
 
@@ -27,19 +29,19 @@ def build(settings: Settings | None = None) -> Flask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     errors.init_app(app)
     headers.init_app(app)
-    intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | delivery.MACHINES)
+    intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | dora.MACHINES)
     db.init_app(app)
     store.init_app(app)
-    limits.init_app(app)
-    csrf.init_app(app, exempt=stripe.MACHINES | delivery.MACHINES)
+    rate_limits.init_app(app)
+    csrf.init_app(app, exempt=stripe.MACHINES | dora.MACHINES)
     identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)
-    sockets.init_app(app)
-    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, delivery.bp):
+    church_live.init_app(app)
+    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
         app.register_blueprint(blueprint)
-    access.init_app(app)
-    state.register(app, telemetry)
+    route_access.init_app(app)
+    scrape_values.register(app, telemetry)
     return app
 
 

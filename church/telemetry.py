@@ -20,31 +20,24 @@ from flask import Flask, current_app
 from werkzeug.exceptions import BadRequest, Forbidden
 
 from church.config import Settings
-from church.observability import (
-    delivery_verbs,
-    live_verbs,
-    logs,
-    metrics,
-    requests,
-    slots,
-    strict,
-    threats,
-    video_verbs,
-)
+from church.lib.threads import off_hub
+from church.lib.version import COMMIT, VERSION
+from church.observability import delivery_verbs, live_verbs, raise_in_tests, request_observer, video_verbs
 from church.observability.budget import Budget
-from church.observability.endpoint import SCRAPED, ScrapeEndpoint
 from church.observability.live_verbs import Handshake
-from church.observability.requests import under_way
-from church.observability.scan import TooDeepError, confide_body, leave_body, scan
-from church.observability.state import State, StateMetric
-from church.offhub import off_hub
-from church.version import COMMIT, VERSION
+from church.observability.logs import records
+from church.observability.metrics import definitions, worker_files
+from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
+from church.observability.metrics.scrape_registry import State, StateMetric
+from church.observability.request_observer import under_way
+from church.observability.threats import scan_text
+from church.observability.threats.scan_request import TooDeepError, confide_body, leave_body, scan
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from sqlalchemy import Engine
 
-    from church.observability.tracing import Tracing
+    from church.observability.traces.tracing import Tracing
 
 __all__ = [
     "SCRAPED",
@@ -95,7 +88,7 @@ log = logging.getLogger("church.telemetry")
 P = ParamSpec("P")
 
 _tracing: Tracing | None = None
-_handler: logs.Handler | None = None
+_handler: records.Handler | None = None
 
 
 def _never_breaks(part: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -107,9 +100,9 @@ def _never_breaks(part: str) -> Callable[[Callable[P, None]], Callable[P, None]]
             try:
                 verb(*args, **kwargs)
             except Exception:
-                if strict.on:
+                if raise_in_tests.on:
                     raise
-                metrics.telemetry_errors.labels(part).inc()
+                definitions.telemetry_errors.labels(part).inc()
 
         return guarded
 
@@ -122,32 +115,32 @@ def _never_breaks(part: str) -> Callable[[Callable[P, None]], Callable[P, None]]
 def start_process(settings: Settings, role: str) -> None:
     """Count in a slot and write logs from threads: once a process, after the fork. ``role`` is web or work."""
     warm_up()
-    slots.SLOTS.take(settings.metrics_dir, role)
-    metrics.telemetry_corrupt_files.inc(slots.SLOTS.damaged)
-    slots.SLOTS.damaged = 0
+    worker_files.SLOTS.take(settings.metrics_dir, role)
+    definitions.telemetry_corrupt_files.inc(worker_files.SLOTS.damaged)
+    worker_files.SLOTS.damaged = 0
     handler = start_logging(settings)
     handler.start()
 
 
 def warm_up() -> None:
     """Compile the patterns of the threat scan where no earlier process has: seconds once, milliseconds after."""
-    threats.prepare()
+    scan_text.prepare()
 
 
 def expect_failures(app: Flask) -> None:
     """Count the failures of every route of ``app`` from 0: once a web process, as soon as the app exists."""
     if app.config["CHURCH"].telemetry:
-        requests.expect_failures(app)
+        request_observer.expect_failures(app)
 
 
-def start_logging(settings: Settings) -> logs.Handler:
+def start_logging(settings: Settings) -> records.Handler:
     """Send the records of this process to the log folder and the console."""
     global _handler  # noqa: PLW0603 - logging is the process's, not an app's
     if _handler is None:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
-        _handler = logs.build(settings.log_dir, static, _log_context, metrics.telemetry_errors.labels("log").inc)
-        logs.install(_handler, settings.log_level)
-        requests.prepare(static)
+        _handler = records.build(settings.log_dir, static, _log_context, definitions.telemetry_errors.labels("log").inc)
+        records.install(_handler, settings.log_level)
+        request_observer.prepare(static)
     return _handler
 
 
@@ -170,37 +163,37 @@ def _log_context() -> dict[str, Any]:
 @_never_breaks("verb")
 def track_security_event(event_type: str, severity: str, **fields: Any) -> None:
     """Something that an admin should be able to see happened: counted, logged, noted on the span."""
-    known = metrics.bounded(event_type, metrics.SECURITY_EVENTS)
-    metrics.security_events.labels(known, metrics.bounded(severity, metrics.SEVERITIES)).inc()
+    known = definitions.bounded(event_type, definitions.SECURITY_EVENTS)
+    definitions.security_events.labels(known, definitions.bounded(severity, definitions.SEVERITIES)).inc()
     _security_record(event_type, severity, fields)
 
 
 @_never_breaks("verb")
 def track_suspicious(activity_type: str, source: str, excerpt: str) -> None:
     """A finding of the threat scan: one suspicious activity, which is also one security event."""
-    metrics.suspicious_activity.labels(activity_type, source).inc()
-    metrics.security_events.labels("threat_detected", "high").inc()
+    definitions.suspicious_activity.labels(activity_type, source).inc()
+    definitions.security_events.labels("threat_detected", "high").inc()
     _security_record("threat_detected", "high", {"activity_type": activity_type, "source": source, "excerpt": excerpt})
 
 
 @_never_breaks("verb")
 def track_rate_limit(limit: str) -> None:
     """A request was refused because its sender asked too much of ``limit``; one security event, by what was asked."""
-    name = metrics.bounded(limit, metrics.LIMITS)
-    metrics.rate_limit_hits.labels(name).inc()
-    if name in metrics.AUTH_LIMITS:
-        metrics.auth_attempts.labels(metrics.AUTH_LIMITS[name], "failed_throttled").inc()
-    event = metrics.LIMIT_EVENTS.get(name, "rate_limit_exceeded")
-    severity = metrics.SECURITY_EVENTS[event]
-    metrics.security_events.labels(event, severity).inc()
+    name = definitions.bounded(limit, definitions.LIMITS)
+    definitions.rate_limit_hits.labels(name).inc()
+    if name in definitions.AUTH_LIMITS:
+        definitions.auth_attempts.labels(definitions.AUTH_LIMITS[name], "failed_throttled").inc()
+    event = definitions.LIMIT_EVENTS.get(name, "rate_limit_exceeded")
+    severity = definitions.SECURITY_EVENTS[event]
+    definitions.security_events.labels(event, severity).inc()
     _security_record(event, severity, {"limit": name})
 
 
 @_never_breaks("verb")
 def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
     """Somebody tried to register, sign in or out, reset a password or get a token, and this came of it."""
-    metrics.auth_attempts.labels(
-        metrics.bounded(kind, metrics.AUTH_TYPES), metrics.bounded(outcome, metrics.AUTH_OUTCOMES)
+    definitions.auth_attempts.labels(
+        definitions.bounded(kind, definitions.AUTH_TYPES), definitions.bounded(outcome, definitions.AUTH_OUTCOMES)
     ).inc()
     auth_log.info(kind, extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
     if _tracing is not None:
@@ -210,16 +203,16 @@ def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
 @_never_breaks("verb")
 def track_registration(source: str) -> None:
     """An account was made; said after the commit."""
-    metrics.user_registrations.labels(metrics.bounded(source, metrics.REGISTRATION_SOURCES)).inc()
+    definitions.user_registrations.labels(definitions.bounded(source, definitions.REGISTRATION_SOURCES)).inc()
 
 
 @_never_breaks("verb")
 def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
     """Somebody asked for a piece of content and was given it, or its teaser, or nothing."""
-    metrics.content_access.labels(
-        metrics.bounded(content_type, metrics.CONTENT_TYPES),
-        metrics.bounded(access_level, metrics.ACCESS_LEVELS),
-        metrics.bounded(outcome, metrics.CONTENT_OUTCOMES),
+    definitions.content_access.labels(
+        definitions.bounded(content_type, definitions.CONTENT_TYPES),
+        definitions.bounded(access_level, definitions.ACCESS_LEVELS),
+        definitions.bounded(outcome, definitions.CONTENT_OUTCOMES),
     ).inc()
     facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
     content_log.debug("content access", extra={"event": "content.access", **facts})
@@ -230,10 +223,10 @@ def track_content_access(content_type: str, access_level: str, outcome: str) -> 
 @_never_breaks("verb")
 def track_stripe_webhook(event_type: str, status: str, lag: float | None = None, **fields: Any) -> None:
     """A delivery of Stripe's was answered; ``lag`` is the age of its event in seconds, said when it was first done."""
-    known = metrics.bounded(event_type, metrics.STRIPE_EVENTS)
-    metrics.stripe_webhooks.labels(known, metrics.bounded(status, metrics.WEBHOOK_STATUSES)).inc()
+    known = definitions.bounded(event_type, definitions.STRIPE_EVENTS)
+    definitions.stripe_webhooks.labels(known, definitions.bounded(status, definitions.WEBHOOK_STATUSES)).inc()
     if lag is not None:
-        metrics.stripe_webhook_lag.observe(max(0.0, lag))
+        definitions.stripe_webhook_lag.observe(max(0.0, lag))
     level = logging.WARNING if status == "failed" else logging.INFO
     facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
     stripe_log.log(level, "webhook", extra=facts | fields)
@@ -302,8 +295,8 @@ def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _err
 
 @_never_breaks("verb")
 def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
-    known = metrics.bounded(service, metrics.OUTBOUND_SERVICES)
-    metrics.outbound_request_duration.labels(known, outcome).observe(seconds)
+    known = definitions.bounded(service, definitions.OUTBOUND_SERVICES)
+    definitions.outbound_request_duration.labels(known, outcome).observe(seconds)
 
 
 def track_refused(status: int, reason: str, client: str) -> str:
@@ -312,17 +305,17 @@ def track_refused(status: int, reason: str, client: str) -> str:
     ``reason`` is the parser's word for it, never what the client sent.
     """
     try:
-        return requests.refuse(status, reason, client)
+        return request_observer.refuse(status, reason, client)
     except Exception:
-        if strict.on:
+        if raise_in_tests.on:
             raise
-        metrics.telemetry_errors.labels("request").inc()
+        definitions.telemetry_errors.labels("request").inc()
         return "-"
 
 
 def track_error(part: str) -> None:
     """A piece of telemetry was dropped so that what it observed could go on."""
-    metrics.telemetry_errors.labels(metrics.bounded(part, metrics.TELEMETRY_PARTS)).inc()
+    definitions.telemetry_errors.labels(definitions.bounded(part, definitions.TELEMETRY_PARTS)).inc()
 
 
 _flood = Budget(per_second=20)
@@ -409,9 +402,9 @@ def track_live_text(text: str) -> bool:
     try:
         found = live_verbs.suspicious(text)
     except Exception:
-        if strict.on:
+        if raise_in_tests.on:
             raise
-        metrics.telemetry_errors.labels("scan").inc()
+        definitions.telemetry_errors.labels("scan").inc()
         return False
     for finding in found:
         track_suspicious(finding.activity_type, finding.source, "(not shown: what members say is not for a log)")
@@ -434,17 +427,19 @@ class Telemetry:
         self.add_state(StateMetric("build_info", "What runs here.", _build_info, ("version", "commit", "python")))
         if settings.telemetry:
             self._observe(app)
-        ScrapeEndpoint(state, lambda: slots.SLOTS.directory or settings.metrics_dir, guard, off_hub).init_app(app)
+        ScrapeEndpoint(state, lambda: worker_files.SLOTS.directory or settings.metrics_dir, guard, off_hub).init_app(
+            app
+        )
 
     def add_state(self, *found: StateMetric) -> None:
         """Read these at each scrape."""
         self.state.metrics.extend(found)
 
     def _observe(self, app: Flask) -> None:
-        requests.watch(app)
+        request_observer.watch(app)
         inner = _start_tracing(app) or app.wsgi_app  # first: what the scan finds is noted on the span
         app.before_request(_scan_threats)
-        app.wsgi_app = requests.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
+        app.wsgi_app = request_observer.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
 
 
 def _scan_threats() -> None:
@@ -459,7 +454,7 @@ def _scan_threats() -> None:
         raise Forbidden
 
 
-def _access_handler() -> logs.Handler | None:
+def _access_handler() -> records.Handler | None:
     return _handler if log.isEnabledFor(logging.INFO) else None
 
 
@@ -472,7 +467,7 @@ def _start_tracing(app: Flask) -> Callable[..., Any] | None:
     global _tracing  # noqa: PLW0603 - one exporter a process
     if not any(name.startswith("OTEL_") for name in os.environ):
         return None
-    from church.observability import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
+    from church.observability.traces import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
 
     exporter = tracing.exporter_from_env()
     if exporter is None:

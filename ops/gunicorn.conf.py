@@ -4,7 +4,7 @@ import os
 import sys
 
 from church.config import ConfigError, load_settings
-from church.folders import UMASK
+from church.lib.folders import UMASK
 
 try:
     settings = load_settings()
@@ -17,7 +17,7 @@ umask = UMASK
 wsgi_app = "wsgi:app"
 bind = settings.bind
 workers = settings.workers
-worker_class = "church.worker.FairWorker"
+worker_class = "church.server.gunicorn_worker.FairWorker"
 worker_connections = 1000
 preload_app = False  # a worker takes its slot before the site is imported
 
@@ -36,6 +36,6 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
-logger_class = "church.master.MasterLogger"
+logger_class = "church.server.gunicorn_logger.MasterLogger"
 accesslog = None
 control_socket_disable = True

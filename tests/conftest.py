@@ -12,23 +12,24 @@ from hypothesis import settings as of_hypothesis
 
 from church import create_app, telemetry
 from church.config import Settings, load_settings
-from church.observability import requests, slots, strict
+from church.observability import raise_in_tests, request_observer
 from church.observability.budget import Budget
-from church.services import passwords
-from tests.cheap import collect_garbage_less_often, make_sites_cheap
-from tests.databases import copy_database
-from tests.environment import SETTINGS_OF_THE_SHELL, forget_the_shell
+from church.observability.metrics import worker_files
+from church.services.accounts import passwords
+from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
+from tests.support.databases import copy_database
+from tests.support.environment import SETTINGS_OF_THE_SHELL, forget_the_shell
 
 __all__ = ["SETTINGS_OF_THE_SHELL"]
 
 pytest_plugins = [
-    "tests.services_fixture",
-    "tests.site_fixture",
-    "tests.mail_fixture",
-    "tests.accounts_fixture",
-    "tests.membership_fixture",
-    "tests.video_fixture",
-    "tests.s3_fixture",
+    "tests.support.services_fixture",
+    "tests.support.site_fixture",
+    "tests.support.mail_fixture",
+    "tests.support.accounts_fixture",
+    "tests.support.membership_fixture",
+    "tests.support.video_fixture",
+    "tests.support.s3_fixture",
 ]
 
 make_sites_cheap()
@@ -56,7 +57,7 @@ def _every_event_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_request_is_under_way() -> None:
     """A test whose answer nobody closed leaves its request behind."""
-    requests.current.set(None)
+    request_observer.current.set(None)
 
 
 @pytest.fixture(autouse=True)
@@ -69,11 +70,11 @@ def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 def _slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """This process counts in a folder of its own, and telemetry that fails raises."""
     folder = tmp_path_factory.mktemp("metrics")
-    slots.SLOTS.take(folder, "web")
-    strict.on = True
+    worker_files.SLOTS.take(folder, "web")
+    raise_in_tests.on = True
     yield folder
-    strict.on = False
-    slots.SLOTS.leave()
+    raise_in_tests.on = False
+    worker_files.SLOTS.leave()
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from church.access import EVERYONE, allow, bearer, is_local
 from church.config import current_settings
 from church.extensions import db
-from church.limits import limited
-from church.version import COMMIT, VERSION
+from church.lib.version import COMMIT, VERSION
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow, bearer, is_local
 
 bp = Blueprint("status", __name__)
 

@@ -1,4 +1,4 @@
-"""Background work: one row a job, one row a schedule. The rules of the queue are in ``church.jobs_queue``."""
+"""Background work: one row a job, one row a schedule. The rules of the queue are in ``church.jobs.queue``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One-time links: verify an address, reset a password, change an address, become the first admin.
 
-What a link's address holds is made from the row and the site's secret (``church.services.links``), so that
+What a link's address holds is made from the row and the site's secret (``church.services.email_links``), so that
 neither the database nor a backup of it opens an account.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.observability import native
+from church.lib import native
 
 
 class Budget:

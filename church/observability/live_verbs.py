@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from church.observability import metrics, metrics_live, requests, threats
-from church.observability.requests import Observation
+from church.observability import request_observer
+from church.observability.metrics import definitions, live_definitions
+from church.observability.request_observer import Observation
+from church.observability.threats import scan_text
 
 if TYPE_CHECKING:
-    from church.observability.tracing import Tracing
+    from church.observability.traces.tracing import Tracing
 
 log = logging.getLogger("church.live")
 
@@ -32,7 +34,7 @@ class Handshake(NamedTuple):
 
 def handshake() -> Handshake:
     """Of the request under way, which is about to be a connection."""
-    observation = requests.under_way()
+    observation = request_observer.under_way()
     if observation is None:
         return Handshake("-", "", None)
     return Handshake(observation.request_id, observation.client, observation.ids)
@@ -55,10 +57,10 @@ class _Message(Observation):
 @contextmanager
 def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Tracing | None) -> Iterator[None]:
     """Observe the answering of one message that a client sent."""
-    known = metrics.bounded(kind, metrics_live.RECEIVED)
-    metrics_live.messages.labels("in", known).inc()
+    known = definitions.bounded(kind, live_definitions.RECEIVED)
+    live_definitions.messages.labels("in", known).inc()
     observation = _Message(opened_by, user_ref)
-    token = requests.current.set(observation)
+    token = request_observer.current.set(observation)
     try:
         if tracing is None:
             yield
@@ -69,22 +71,22 @@ def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Trac
                 yield
     finally:
         observation.finished = True
-        requests.current.reset(token)
+        request_observer.current.reset(token)
 
 
 def opened(outcome: str) -> None:
     """Somebody asked for a connection, and this came of it."""
-    metrics_live.connections.labels(metrics.bounded(outcome, metrics_live.CONNECTION_OUTCOMES)).inc()
+    live_definitions.connections.labels(definitions.bounded(outcome, live_definitions.CONNECTION_OUTCOMES)).inc()
 
 
 def active(count: int) -> None:
     """So many connections this process has: said, never counted up and down."""
-    metrics_live.active.set(count)
+    live_definitions.active.set(count)
 
 
 def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
     """A connection has ended; ``code`` is that of its close frame, 1006 where there was none."""
-    metrics_live.duration.observe(seconds)
+    live_definitions.duration.observe(seconds)
     log.info(
         "connection closed",
         extra={
@@ -98,15 +100,15 @@ def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds
 def sent(kind: str, count: int) -> None:
     """A message was sent to so many clients."""
     if count:
-        metrics_live.messages.labels("out", metrics.bounded(kind, metrics_live.SENT)).inc(count)
-        metrics_live.deliveries.labels("sent").inc(count)
+        live_definitions.messages.labels("out", definitions.bounded(kind, live_definitions.SENT)).inc(count)
+        live_definitions.deliveries.labels("sent").inc(count)
 
 
 def dropped(count: int) -> None:
     """So many messages never reach a client that reads too slowly."""
-    metrics_live.deliveries.labels("dropped").inc(count)
+    live_definitions.deliveries.labels("dropped").inc(count)
 
 
-def suspicious(text: str) -> tuple[threats.Finding, ...]:
+def suspicious(text: str) -> tuple[scan_text.Finding, ...]:
     """What of a message looks like an attack."""
-    return threats.scan(text, "websocket")
+    return scan_text.scan(text, "websocket")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 
-from church.observability import metrics_video, requests
-from church.observability.metrics import bounded
+from church.observability import request_observer
+from church.observability.metrics import video_definitions
+from church.observability.metrics.definitions import bounded
 
 log = logging.getLogger("church.video")
 
 
 def stream(video: str, quality: str, outcome: str) -> dict[str, str]:
     """A playback began (``started``) or was refused; ``video`` is bounded by the caller. Gives what a span notes."""
-    known = bounded(quality, metrics_video.QUALITIES)
-    outcome = bounded(outcome, metrics_video.OUTCOMES)
-    metrics_video.video_streams.labels(video, known, outcome).inc()
+    known = bounded(quality, video_definitions.QUALITIES)
+    outcome = bounded(outcome, video_definitions.OUTCOMES)
+    video_definitions.video_streams.labels(video, known, outcome).inc()
     facts = {"video": video, "quality": known, "outcome": outcome}
     level = logging.INFO if outcome == "started" else logging.WARNING
     log.log(level, "stream", extra={"event": "video.stream", **facts})
@@ -26,9 +27,9 @@ def transfer(seconds: float, sent: int) -> None:
 
     Of its request these were the bytes, too, and not those that it was to have.
     """
-    metrics_video.video_stream_duration.observe(seconds)
-    metrics_video.video_bytes.inc(sent)
-    observation = requests.under_way()
+    video_definitions.video_stream_duration.observe(seconds)
+    video_definitions.video_bytes.inc(sent)
+    observation = request_observer.under_way()
     if observation is not None:
         observation.sent = sent
     log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})

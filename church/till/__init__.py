@@ -7,7 +7,8 @@ else is ever called, and production refuses to start it.
 
 The API is at ``/v1`` behind the key ``settings.stripe_key``; a person pays at ``/checkout/<session>``, looks after a
 subscription at ``/portal/<session>`` and pays an open invoice at ``/invoice/<id>``. ``/`` is for its operator: the
-clock, what fails next, refunds, disputes, deliveries. A test drives the same by HTTP (``church.till.pages.operator``).
+clock, what fails next, refunds, disputes, deliveries. A test drives the same by HTTP
+(``church.till.http.pages.operator``).
 
 Times inside objects are those of the till's clock, which can be moved. An event's ``created`` and a signature's
 timestamp are real, since the site measures the way of a webhook with its own clock.

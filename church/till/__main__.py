@@ -6,7 +6,7 @@ monkey.patch_all()
 
 import sys  # noqa: E402 - sockets are to be gevent's before anything opens one
 
-from church.till.serving import main  # noqa: E402
+from church.till.http.serving import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

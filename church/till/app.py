@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from church.folders import make_private
-from church.till import amounts, api, endpoints, pages, periods
+from church.lib.folders import make_private
+from church.till.billing import amounts, periods
 from church.till.desk import Desk
+from church.till.http import api, endpoints, pages
 from church.till.seed import seed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import current_app
 
 from church.till import shapes
-from church.till.errors import MissingError
+from church.till.http.errors import MissingError
 from church.till.store import Obj, Store
 
 if TYPE_CHECKING:

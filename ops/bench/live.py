@@ -18,7 +18,7 @@ from church import create_app
 from church.extensions import db
 from church.models import User
 from church.models.base import utc_now
-from church.services import access_tokens, chat, sessions
+from church.services import chat, member_tokens, sessions
 from church.services.sessions import Device, SignedIn
 from ops.bench.client import percentile
 from ops.bench.live_crowd import Crowd, frame
@@ -70,7 +70,7 @@ class _People:
         with self._app.app_context():
             for _ in range(_MEMBERS):
                 self._speaker = _member()
-                self.tokens.append(access_tokens.issue(self._speaker).token)
+                self.tokens.append(member_tokens.issue(self._speaker).token)
 
     def say(self, crowd: Crowd) -> None:
         """Have something said, and heard by all."""

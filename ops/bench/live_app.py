@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from church import create_app
-from church.sockets import hub_of, words
+from church.live import client_messages, hub_of
 
 app = create_app()
-_frame = words.frame("chat", room="public", message="x" * 300)
+_frame = client_messages.frame("chat", room="public", message="x" * 300)
 _inner = app.wsgi_app
 
 

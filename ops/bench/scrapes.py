@@ -14,12 +14,12 @@ _SCRAPES = 40
 
 def live_and_die(server: Server) -> None:
     """Be a worker: take a slot, count as a busy site does (40 routes), and end without a word, as kill -9 leaves it."""
-    from church.observability import metrics, slots  # noqa: PLC0415  # each process binds its own
+    from church.observability.metrics import definitions, worker_files  # noqa: PLC0415 - each process binds its own
 
-    slots.SLOTS.take(server.settings.metrics_dir, "web")
+    worker_files.SLOTS.take(server.settings.metrics_dir, "web")
     for route in range(40):
-        metrics.http_requests.labels("GET", f"/bench/{route}", "200").inc()
-        metrics.http_request_duration.labels("GET", f"/bench/{route}", "2xx").observe(0.01)
+        definitions.http_requests.labels("GET", f"/bench/{route}", "200").inc()
+        definitions.http_request_duration.labels("GET", f"/bench/{route}", "2xx").observe(0.01)
     os._exit(0)
 
 

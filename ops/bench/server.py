@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from church.config import load_settings
-from church.migrations import migrate
+from church.database.migrations import migrate
 from church.store import embedded_command
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,8 +16,8 @@ from tests.browser.people import Cast, Mailbox
 from tests.browser.places import GUARDED, write_content
 from tests.browser.watch import Watch
 from tests.conftest import SETTINGS_OF_THE_SHELL
-from tests.services_fixture import require
-from tests.site_fixture import Site
+from tests.support.services_fixture import require
+from tests.support.site_fixture import Site
 
 _ARGUMENTS = (
     "--no-sandbox",

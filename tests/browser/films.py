@@ -9,10 +9,11 @@ from church import create_app
 from church.config import current_settings
 from church.extensions import db
 from church.models import Rendition, Video
-from church.services import video_files, videos
+from church.services import videos
 from church.services.audit import Actor
-from tests.site_fixture import ROOT, Site
-from tests.video_fixture import add_ready
+from church.services.videos.storage import local
+from tests.support.site_fixture import ROOT, Site
+from tests.support.video_fixture import add_ready
 
 CLIP = ROOT / "content" / "videos" / "a-short-film.mp4"
 SECONDS = 24
@@ -27,7 +28,7 @@ def show_films(site: Site) -> None:
         facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
         film = add_ready("film", access_level="public", title="A film", description="Bars and a *beep*.", **facts)  # type: ignore[arg-type]
         add_ready("closed", access_level="premium", title="Behind the door", description="What is there.", **facts)  # type: ignore[arg-type]
-        folder = video_files.folder_of(current_settings(), film.ref)
+        folder = local.folder_of(current_settings(), film.ref)
         shutil.copy(folder / "720p.mp4", folder / "1080p.mp4")
         with db.write() as session:
             row = session.get_one(Video, film.id)

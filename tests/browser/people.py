@@ -18,11 +18,11 @@ from church import create_app
 from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
-from church.services import links
+from church.services import email_links
 from tests.browser.trade import Trade, trade
-from tests.people import PASSWORD, add_user
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support.people import PASSWORD, add_user
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 
 @dataclass
@@ -138,4 +138,4 @@ class Cast:
         owner = None if purpose is Purpose.FIRST_ADMIN else self.user(role)
         address = Person().email if purpose is Purpose.CHANGE_EMAIL else owner and owner.email
         with self._app.app_context(), db.write() as session:
-            return links.address_of(links.make(session, purpose, owner, address))
+            return email_links.address_of(email_links.make(session, purpose, owner, address))

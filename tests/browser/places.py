@@ -8,11 +8,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route
 
-from church import maintenance
 from church.models.link import Purpose
-from tests.pages_fixture import write_page
-from tests.services_fixture import wait_until
-from tests.site_fixture import ROOT, Site
+from church.web import maintenance
+from tests.support.pages_fixture import write_page
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import ROOT, Site
 
 PAGES = {
     "home": "/",

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Windows
 from tests.browser.people import Cast, Mailbox, Person, heading, is_out, part, said
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 MEMBERS_PAGE = "/pages/reading-the-metrics"
 OTHER_PASSWORD = "a kettle, a ladder & the moon"

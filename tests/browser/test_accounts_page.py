@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Windows
 from tests.browser.people import Cast, Mailbox, Person, heading, is_out, part, said
-from tests.services_fixture import wait_until
+from tests.support.services_fixture import wait_until
 
 
 def test_member_takes_another_address_by_the_mail_to_it(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:

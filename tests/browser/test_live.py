@@ -19,9 +19,9 @@ from church.services.sessions import SignedIn
 from tests.browser.conftest import Windows, made_site
 from tests.browser.people import Cast, heading, said
 from tests.browser.watch import LOOKS, inaccessible
-from tests.people import add_user, client_of, sign_in
-from tests.services_fixture import wait_until
-from tests.site_fixture import ROOT, Site
+from tests.support.people import add_user, client_of, sign_in
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import ROOT, Site
 
 SCHEMA = json.loads((ROOT / "docs/live.schema.json").read_text())
 ROOM = "/live/public"

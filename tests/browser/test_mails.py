@@ -11,10 +11,11 @@ from playwright.sync_api import expect
 from church.extensions import db
 from church.models.base import utc_now
 from church.models.link import Purpose
-from church.services import links, mail_text
+from church.services import email_links
+from church.services.email import compose
 from tests.browser.conftest import Windows
 from tests.browser.watch import LOOKS, inaccessible
-from tests.people import add_user
+from tests.support.people import add_user
 
 # Rules of axe about a page among pages: a mail is shown inside of one.
 OF_SITES = ("region ", "landmark-one-main ")
@@ -38,14 +39,14 @@ def _page(app: Flask, template: str) -> str:
     with app.app_context():
         with db.write() as session:
             purpose = PURPOSES.get(template)
-            link = links.make(session, purpose, user, user.email) if purpose else None
-        letter = mail_text.Letter(1, template, str(user.email), LONG_NAME, WORDS.get(template, {}), link, utc_now())
-        body = mail_text.write(letter).get_body(("html",))
+            link = email_links.make(session, purpose, user, user.email) if purpose else None
+        letter = compose.Letter(1, template, str(user.email), LONG_NAME, WORDS.get(template, {}), link, utc_now())
+        body = compose.write(letter).get_body(("html",))
     assert body is not None
     return str(body.get_content())
 
 
-@pytest.mark.parametrize("template", sorted(mail_text.TEMPLATES))
+@pytest.mark.parametrize("template", sorted(compose.TEMPLATES))
 def test_mail_is_read_at_any_width_and_in_both_lights(windows: Windows, app: Flask, template: str) -> None:
     page = windows()
     page.set_content(_page(app, template))

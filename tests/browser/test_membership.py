@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.conftest import Windows, made_site
 from tests.browser.people import Cast, Person
 from tests.browser.watch import LOOKS, inaccessible
-from tests.services_fixture import free_port, wait_until
-from tests.site_fixture import Site
-from tests.till_fixture import TillProcess
+from tests.support.services_fixture import free_port, wait_until
+from tests.support.site_fixture import Site
+from tests.support.till_fixture import TillProcess
 
 PREMIUM_PAGE = "/pages/under-load"
 GOOD, DECLINED, FAILS_LATER = "4242", "0002", "0341"

@@ -13,8 +13,8 @@ from tests.browser.films import ref_of
 from tests.browser.people import Cast
 from tests.browser.places import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
 from tests.browser.watch import LOOKS, inaccessible
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 
 @pytest.fixture(scope="module", params=[*PAGES, *OWN_PAGES, *LINKS, *SPENT_LINKS, *map(str, ERRORS)])

@@ -10,8 +10,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Windows
 from tests.browser.places import refused_attack
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 _LINKS = "links => links.map(link => link.href)"
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Windows
-from tests.site_fixture import ROOT
+from tests.support.site_fixture import ROOT
 
 A4 = 794  # CSS pixels of its width
 _LEFT_EDGES = "cells => cells.map(cell => Math.round(cell.getBoundingClientRect().left))"

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.watch import LOOKS, Watch, inaccessible
-from tests.till_fixture import PATRON, Receiver, TillProcess
+from tests.support.till_fixture import PATRON, Receiver, TillProcess
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, Response, Route, expect
 from tests.browser.conftest import Windows
 from tests.browser.films import CLIP, larger_clip
 from tests.browser.people import Cast, said
-from tests.services_fixture import wait_until
+from tests.support.services_fixture import wait_until
 
 FILM = "/video/film"
 # All of so short a film is loaded by now: this has the player ask for the same address again, and begin at 11 s.

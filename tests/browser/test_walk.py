@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Windows
-from tests.services_fixture import wait_until
+from tests.support.services_fixture import wait_until
 
 DARK = "rgb(23, 22, 27)"
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from church.models.base import utc_now
 from church.services import billing
 from church.services.audit import Actor
-from church.services.billing_errors import StripeDownError
-from tests.site_fixture import Site
-from tests.stripe_fixture import Shop, event, member
+from church.services.billing.errors import StripeDownError
+from tests.support.site_fixture import Site
+from tests.support.stripe_fixture import Shop, event, member
 
 LONG = "onelongwordthatcannotbebroken" * 3
 

@@ -11,15 +11,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from church.engines import is_sqlite
+from church.database.engines import is_sqlite
 from church.errors import ChurchError, ConflictError
 from church.extensions import db
 from church.models import Link, User
-from church.observability import metrics
-from church.services import accounts, links, sessions
+from church.observability.metrics import definitions
+from church.services import accounts, email_links, sessions
 from church.services.audit import Actor
-from church.services.links import LinkError, Purpose
-from tests.accounts_fixture import (
+from church.services.email_links import LinkError, Purpose
+from tests.support.accounts_fixture import (
     DEVICE,
     EMAIL,
     OTHER_PASSWORD,
@@ -35,7 +35,7 @@ from tests.accounts_fixture import (
     signed_in,
     the_user,
 )
-from tests.helpers import grows
+from tests.support.helpers import grows
 
 pytestmark = pytest.mark.services
 
@@ -80,8 +80,8 @@ def count_of(email: str) -> int:
 
 
 def test_fifty_registrations_of_one_address_make_one_account(on_both: Flask) -> None:
-    made = metrics.user_registrations.labels("web")
-    tried = metrics.auth_attempts
+    made = definitions.user_registrations.labels("web")
+    tried = definitions.auth_attempts
     spellings = [EMAIL, EMAIL.title(), EMAIL.upper(), f" {EMAIL}", "ADA@example.org"]
     with grows(made, 1), grows(tried.labels("registration", "success"), 1):
         results = at_once(on_both, [lambda n=n: register(spellings[n % 5], f"{PASSWORD} {n}") for n in range(50)])
@@ -100,7 +100,7 @@ def test_link_that_two_see_open_is_used_by_one(on_both: Flask, monkeypatch: pyte
     token = str(accounts.first_admin_address()).rpartition("/")[2]
     # On SQLite writers come one by one, and the second never sees it open.
     both_saw_it = threading.Barrier(1 if is_sqlite(on_both.config["CHURCH"]) else 2)
-    find = links.find
+    find = email_links.find
 
     def find_and_wait(*asked: Any) -> Link | None:
         link = find(*asked)
@@ -109,9 +109,9 @@ def test_link_that_two_see_open_is_used_by_one(on_both: Flask, monkeypatch: pyte
 
     def redeem() -> None:
         with db.write() as session:
-            links.redeem(session, token, Purpose.FIRST_ADMIN)
+            email_links.redeem(session, token, Purpose.FIRST_ADMIN)
 
-    monkeypatch.setattr(links, "find", find_and_wait)
+    monkeypatch.setattr(email_links, "find", find_and_wait)
     assert kinds(at_once(on_both, [redeem] * 2)) == {"done": 1, "LinkError": 1}
 
 
@@ -142,7 +142,7 @@ def test_one_of_many_becomes_the_first_admin_by_one_link(on_both: Flask) -> None
 
 def test_one_of_two_links_makes_the_first_admin(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(links, "void", lambda *_args: None)  # as where two hosts make theirs at the same moment
+        patch.setattr(email_links, "void", lambda *_args: None)  # as where two hosts make theirs at the same moment
         tokens = [str(accounts.first_admin_address()).rpartition("/")[2] for _ in range(2)]
     acts = [
         lambda n=n, t=t: accounts.become_admin(t, f"root{n}@example.org", PASSWORD, "", DEVICE)
@@ -207,4 +207,4 @@ def test_reset_against_change_of_password_leaves_one_password_and_no_open_link(o
     assert kinds(results)["done"] == 1, results
     refused = next(result for result in results if isinstance(result, Exception))
     assert refused.status < 500
-    assert links.peek(token, Purpose.RESET) is None
+    assert email_links.peek(token, Purpose.RESET) is None

@@ -10,11 +10,13 @@ from flask import Flask
 
 from church.extensions import db
 from church.models import User
-from church.services import account_removal, accounts, audit, links, mail_outbox, sessions
-from church.services.account_attempts import CredentialsError
+from church.services import accounts, audit, email_links, sessions
+from church.services.accounts import deletion
+from church.services.accounts.failed_sign_ins import CredentialsError
 from church.services.audit import Actor
-from church.services.links import LinkError, Purpose
-from tests.accounts_fixture import (
+from church.services.email import outbox_folder
+from church.services.email_links import LinkError, Purpose
+from tests.support.accounts_fixture import (
     DEVICE,
     EMAIL,
     OTHER_PASSWORD,
@@ -75,7 +77,7 @@ def test_second_registration_is_a_mail_to_the_owner() -> None:
 
 
 def test_five_mails_an_hour_are_the_most_also_for_accounts_that_are_deleted_at_once(on_both: Flask) -> None:
-    outbox = mail_outbox.folder(on_both.config["CHURCH"])
+    outbox = outbox_folder.folder(on_both.config["CHURCH"])
     for _ in range(7):
         register()
         accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
@@ -91,7 +93,7 @@ def test_withheld_mail_leaves_the_former_link_good() -> None:
     for _ in range(7):
         token = forgotten_token()
     assert len(mails("reset")) == 5
-    assert links.peek(token, Purpose.RESET) is not None
+    assert email_links.peek(token, Purpose.RESET) is not None
 
 
 def test_address_that_was_taken_meanwhile_is_refused_and_rolled_back() -> None:
@@ -129,8 +131,8 @@ def test_old_unverified_account_is_forgotten() -> None:
     register()
     user = the_user()
     member("bob@example.org")
-    change_user(user.id, created_at=user.created_at - 2 * account_removal.KEEP_UNVERIFIED)
-    account_removal.forget_unverified({})
+    change_user(user.id, created_at=user.created_at - 2 * deletion.KEEP_UNVERIFIED)
+    deletion.forget_unverified({})
     with db.read() as session:
         row = session.get(User, user.id)
     assert row is not None

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from church import documents
-from tests.services_fixture import require
+from tests.support.services_fixture import require
 
 pytestmark = pytest.mark.services
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from church.documents import ROOT
-from tests.services_fixture import free_port, require, wait_until
+from tests.support.services_fixture import free_port, require, wait_until
 
 pytestmark = pytest.mark.services
 

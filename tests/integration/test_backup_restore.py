@@ -15,18 +15,19 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from church import create_app, migrations
+from church import create_app
 from church.backup import BackupError, backup, restore
 from church.config import Settings
-from church.engines import is_sqlite, sqlite_path, upkeep_engine
+from church.database import migrations
+from church.database.engines import is_sqlite, sqlite_path, upkeep_engine
 from church.extensions import db
+from church.lib.secrets import instance_secret
 from church.models import PageText, User
 from church.models.link import Purpose
-from church.secrets import instance_secret
-from church.services import links, sessions
-from tests.helpers import with_settings
-from tests.people import add_user, sign_in
-from tests.services_fixture import site_settings, wait_until
+from church.services import email_links, sessions
+from tests.support.helpers import with_settings
+from tests.support.people import add_user, sign_in
+from tests.support.services_fixture import site_settings, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -161,15 +162,15 @@ def test_restore_brings_no_sign_in_and_no_link_back(site: Settings, another: Set
     tokens = [sign_in(app, ada) for _ in range(2)]
     with app.app_context():
         with db.write() as session:
-            link = links.token_of(links.make(session, Purpose.RESET, user=ada), site.secret_keys)
-        assert links.peek(link, Purpose.RESET) is not None
+            link = email_links.token_of(email_links.make(session, Purpose.RESET, user=ada), site.secret_keys)
+        assert email_links.peek(link, Purpose.RESET) is not None
         db.dispose()
     backup(site, tmp_path / "site.tar.gz")
     assert restore(another, tmp_path / "site.tar.gz").ended == 2
     restored = create_app(with_settings(another, secret_key=site.secret_key))
     with restored.app_context():
         assert [sessions.load(token) for token in tokens] == [None, None]
-        assert links.peek(link, Purpose.RESET) is None
+        assert email_links.peek(link, Purpose.RESET) is None
         with db.read() as session:
             assert session.scalars(select(User.ref)).all() == [ada.ref]
         db.dispose()
@@ -365,13 +366,13 @@ def test_restore_of_a_link_in_a_backup_is_refused(tmp_path: Path) -> None:
 
 
 def test_backup_without_pg_dump_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from church import backup_postgresql
+    from church.backup import postgresql
 
-    monkeypatch.setattr(backup_postgresql.glob, "glob", lambda _pattern: [])
+    monkeypatch.setattr(postgresql.glob, "glob", lambda _pattern: [])
     monkeypatch.setenv("PATH", str(tmp_path))
     site = site_settings(tmp_path, "postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(BackupError, match="postgresql-client"):
-        backup_postgresql.snapshot(site, tmp_path / "dump")
+        postgresql.snapshot(site, tmp_path / "dump")
 
 
 def test_restore_over_a_file_with_a_log_behind_it_leaves_no_log(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from church.config import Settings
-from church.jobs_registry import find_handler, schedules
+from church.jobs.registry import find_handler, schedules
 from church.models import Product, Subscription
 from church.services import billing
-from church.services.billing_catalogue import Synced
-from tests.stripe_fixture import Shop, event
+from church.services.billing.stripe.products_and_prices import Synced
+from tests.support.stripe_fixture import Shop, event
 
 pytestmark = pytest.mark.services
 

@@ -13,7 +13,7 @@ from church.extensions import db
 from church.models import LedgerEntry
 from church.models.base import utc_now
 from church.services import billing
-from tests.stripe_fixture import Obj, Shop, event, member
+from tests.support.stripe_fixture import Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
 

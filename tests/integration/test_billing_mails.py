@@ -13,8 +13,8 @@ from church.extensions import db
 from church.models import Job, Mail, StripeEvent, User
 from church.models.base import utc_now
 from church.services import billing
-from church.services.billing_errors import StripeDownError
-from tests.stripe_fixture import Obj, Shop, at, event
+from church.services.billing.errors import StripeDownError
+from tests.support.stripe_fixture import Obj, Shop, at, event
 
 pytestmark = pytest.mark.services
 
@@ -202,7 +202,7 @@ def test_mail_goes_with_the_event_or_not_at_all(shop: Shop, monkeypatch: pytest.
     _, subscription = _subscriber(shop)
     body = event("invoice.payment_failed", _unpaid(shop, subscription))
     with monkeypatch.context() as broken:
-        broken.setattr("church.services.mails.jobs.enqueue", lambda *_args, **_more: 1 / 0)
+        broken.setattr("church.services.email.queue.jobs.enqueue", lambda *_args, **_more: 1 / 0)
         assert shop.deliver(body).http == 500
     with shop.app.app_context(), db.read() as session:
         assert session.scalars(select(Mail.id)).all() == []

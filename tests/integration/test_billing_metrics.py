@@ -13,9 +13,9 @@ from church.config import Settings
 from church.extensions import db
 from church.models import LedgerEntry
 from church.models.ledger import EntryKind
-from church.observability import slots
+from church.observability.metrics import worker_files
 from church.services import money
-from tests.stripe_fixture import Obj, Shop, event, member
+from tests.support.stripe_fixture import Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
 DECIMALS = {"usd": 2, "jpy": 0, "kwd": 3}
@@ -34,8 +34,8 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
 
 def _forget_scrape() -> None:
     """What is read from the database is kept for some seconds, for all sites of this process."""
-    assert slots.SLOTS.directory is not None
-    (slots.SLOTS.directory / "state.json").unlink(missing_ok=True)
+    assert worker_files.SLOTS.directory is not None
+    (worker_files.SLOTS.directory / "state.json").unlink(missing_ok=True)
 
 
 def _scraped(shop: Shop, name: str, *labels: str) -> Series | None:

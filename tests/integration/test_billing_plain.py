@@ -10,7 +10,7 @@ import pytest
 from church.config import Settings
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription
-from tests.stripe_fixture import DAY, START, Obj, Shop, at, event, member
+from tests.support.stripe_fixture import DAY, START, Obj, Shop, at, event, member
 
 pytestmark = pytest.mark.services
 

@@ -11,7 +11,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
 from church.services.entitlements import premium_of
-from tests.stripe_fixture import DAY, START, Obj, Shop, at, event, member
+from tests.support.stripe_fixture import DAY, START, Obj, Shop, at, event, member
 
 pytestmark = pytest.mark.services
 

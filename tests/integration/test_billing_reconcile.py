@@ -13,10 +13,11 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, StripeEvent, Subscription, User
 from church.models.base import utc_now
-from church.services import account_parts, billing
-from church.services.billing_errors import StripeDownError, StripeRefusedError
-from church.services.billing_leaving import cancel
-from tests.stripe_fixture import DAY, START, Obj, Shop, event, member
+from church.services import billing
+from church.services.accounts import data_registry
+from church.services.billing.account_data import cancel
+from church.services.billing.errors import StripeDownError, StripeRefusedError
+from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
 
@@ -140,7 +141,7 @@ def _leave(shop: Shop, user_id: int) -> list[Job]:
     with shop.app.app_context():
         with db.write() as session:
             user = session.get_one(User, user_id)
-            account_parts.forget(session, user)
+            data_registry.forget(session, user)
             user.deleted_at, user.email = utc_now(), None
         with db.read() as session:
             return list(session.scalars(select(Job).where(Job.kind == "billing.cancel", Job.state == "pending")))
@@ -270,7 +271,7 @@ def test_export_tells_a_member_what_is_kept_of_their_payments(shop: Shop) -> Non
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
     with shop.app.app_context(), db.read() as session:
-        found = account_parts.collect(session, session.get_one(User, user_id))["membership"]
+        found = data_registry.collect(session, session.get_one(User, user_id))["membership"]
     assert [one["stripe_id"] for one in found["subscriptions"]] == [subscription["id"]]
     assert [(one["kind"], one["amount"]) for one in found["payments"]] == [("payment", 1200)]
     assert found["subscriptions"][0]["started_at"].startswith("2026-")

@@ -14,10 +14,10 @@ from church.extensions import db
 from church.models import Customer, Invoice, LedgerEntry, Price, Product, StripeEvent, Subscription
 from church.models.base import utc_now
 from church.services import billing
-from church.services.billing_gateway import StripeGateway
+from church.services.billing.stripe.client import StripeGateway
 from church.services.entitlements import premium_of
-from tests.stripe_fixture import Shop, member
-from tests.till_fixture import FRIEND, InProcessTill
+from tests.support.stripe_fixture import Shop, member
+from tests.support.till_fixture import FRIEND, InProcessTill
 
 pytestmark = pytest.mark.services
 

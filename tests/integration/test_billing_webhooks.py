@@ -16,21 +16,22 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from church import jobs_registry
 from church.config import Settings
-from church.engines import is_sqlite
+from church.database.engines import is_sqlite
 from church.errors import UnavailableError
 from church.extensions import db
+from church.jobs import registry
 from church.models import Base, Customer, Invoice, LedgerEntry, Product, StripeEvent, Subscription
 from church.models.base import utc_now
-from church.observability import metrics
-from church.services import billing, billing_forgetting, billing_inbox
-from church.services.billing_errors import StripeDownError
-from church.services.billing_webhooks import replay
-from tests.helpers import grows
-from tests.services_fixture import wait_until
-from tests.site_fixture import ROOT
-from tests.stripe_fixture import DAY, START, Obj, Shop, event, member
+from church.observability.metrics import definitions
+from church.services import billing
+from church.services.billing.errors import StripeDownError
+from church.services.billing.stripe import event_store, forgetting
+from church.services.billing.stripe.webhooks import replay
+from tests.support.helpers import grows
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import ROOT
+from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
 
@@ -95,8 +96,8 @@ def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop)
 
 
 def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(billing_inbox, "LEASE", 300.0)  # nobody dies, and nobody is to give up
-    monkeypatch.setattr(billing_inbox, "WAIT", 300.0)
+    monkeypatch.setattr(event_store, "LEASE", 300.0)  # nobody dies, and nobody is to give up
+    monkeypatch.setattr(event_store, "WAIT", 300.0)
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     start = threading.Barrier(50)
@@ -119,7 +120,7 @@ _DOOMED = """
 import sys, time
 from church.config import load_settings
 from church.services import billing_inbox
-from tests.stripe_fixture import Shop
+from tests.support.stripe_fixture import Shop
 billing_inbox.LEASE = 1.5
 shop = Shop(load_settings())
 def hang(_method):
@@ -162,7 +163,7 @@ def test_event_whose_holder_sleeps_through_its_lease_is_not_applied_twice(
 ) -> None:
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
-    monkeypatch.setattr(billing_inbox, "LEASE", 0.2)
+    monkeypatch.setattr(event_store, "LEASE", 0.2)
     asleep, awake = threading.Event(), threading.Event()
 
     def sleep_once(_method: str) -> None:
@@ -204,7 +205,7 @@ def test_event_that_meets_one_under_way_is_answered_when_that_is_done(shop: Shop
 def test_event_that_meets_one_for_too_long_is_sent_again_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.created", subscription)
-    monkeypatch.setattr(billing_inbox, "WAIT", 0.1)
+    monkeypatch.setattr(event_store, "WAIT", 0.1)
     second: list[int] = []
     monkeypatch.setattr(shop.stripe, "before", lambda _method: second or second.append(shop.deliver(body).http))
     assert shop.deliver(body).status == "processed"
@@ -264,7 +265,7 @@ def test_event_while_the_database_is_down_is_refused_and_applied_when_it_comes_a
         raise UnavailableError
 
     monkeypatch.setattr(db, "write", down)
-    counter = metrics.stripe_webhooks.labels("customer.subscription.created", "failed")
+    counter = definitions.stripe_webhooks.labels("customer.subscription.created", "failed")
     with grows(counter), pytest.raises(UnavailableError):
         shop.deliver(body)
     monkeypatch.setattr(db, "write", writing)
@@ -279,7 +280,7 @@ def test_event_whose_transaction_fails_leaves_nothing_and_is_applied_later(
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     with monkeypatch.context() as broken:
-        broken.setattr("church.services.billing_ledger.book", lambda *_: 1 / 0)
+        broken.setattr("church.services.billing.ledger.book", lambda *_: 1 / 0)
         outcome = shop.deliver(body)
     assert (outcome.status, outcome.http) == ("failed", 500)
     failed = shop.one(StripeEvent)
@@ -319,7 +320,7 @@ def test_replay_of_nothing_and_of_what_is_under_way_is_refused(shop: Shop) -> No
         with pytest.raises(LookupError):
             replay(row.id + 1)
         with db.write() as session:
-            until = utc_now() + timedelta(seconds=billing_inbox.LEASE)
+            until = utc_now() + timedelta(seconds=event_store.LEASE)
             session.execute(update(StripeEvent).values(lease="x", leased_until=until))
         assert replay(row.id).http == 503
 
@@ -386,8 +387,8 @@ def test_webhook_without_an_id_is_ignored_and_not_kept(shop: Shop) -> None:
 def test_webhook_of_another_secret_is_refused_and_told(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.created", subscription)
-    forged = metrics.security_events.labels("webhook_forged", "high")
-    refused = metrics.stripe_webhooks.labels("other", "invalid_signature")
+    forged = definitions.security_events.labels("webhook_forged", "high")
+    refused = definitions.stripe_webhooks.labels("other", "invalid_signature")
     with grows(forged, 2), grows(refused, 2):
         assert shop.deliver(body, secret="whsec_guessed").http == 400
         assert shop.deliver(body, age=301).http == 400
@@ -398,7 +399,7 @@ def test_webhook_of_another_secret_is_refused_and_told(shop: Shop) -> None:
 def test_deliveries_are_counted_once_each_by_what_came_of_them(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.updated", subscription)
-    labels = metrics.stripe_webhooks.labels
+    labels = definitions.stripe_webhooks.labels
     with grows(labels(body["type"], "processed")), grows(labels(body["type"], "duplicate"), 2):
         for _ in range(3):
             shop.deliver(body)
@@ -423,13 +424,13 @@ def test_payload_of_an_event_is_forgotten_after_ninety_days_and_the_event_can_st
     shop.deliver(fresh)
     with shop.app.app_context():
         with db.write() as session:
-            since = utc_now() - billing_forgetting.KEEP_PAYLOADS
+            since = utc_now() - forgetting.KEEP_PAYLOADS
             for body, more in ((old, timedelta(hours=1)), (fresh, timedelta(hours=-1))):
                 row = update(StripeEvent).where(StripeEvent.stripe_id == body["id"])
                 session.execute(row.values(received_at=since - more))
         billing.forget_payloads({})
         billing.forget_payloads({})
-        assert jobs_registry.schedules()["billing.forget_payloads"] == timedelta(days=1)
+        assert registry.schedules()["billing.forget_payloads"] == timedelta(days=1)
         first, second = shop.rows(StripeEvent)
         named = {"id": subscription["id"], "object": "subscription", "customer": subscription["customer"]}
         assert first.payload["data"] == {"object": named}

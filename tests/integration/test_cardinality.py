@@ -7,9 +7,9 @@ import string
 import threading
 from collections.abc import Callable
 
-from tests import load
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support import load
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 REQUESTS = 4_000
 CONNECTIONS = 8

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from church import limits
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import User
-from church.services import account_rows, chat
-from church.services.account_removal import empty
-from tests.chat_fixture import ROOM, speaker
-from tests.people import DEVICE
+from church.services import chat
+from church.services.accounts import find_account
+from church.services.accounts.deletion import empty
+from church.web import rate_limits
+from tests.support.chat_fixture import ROOM, speaker
+from tests.support.people import DEVICE
 
 pytestmark = pytest.mark.services
 
@@ -107,7 +108,7 @@ def test_message_that_is_sent_many_times_at_once_is_there_once(site: Flask) -> N
 
 def test_limit_lets_exactly_so_many_through_at_once(site: Flask) -> None:
     site.config["CHURCH"] = site.config["CHURCH"].model_copy(update={"limit_chat": "3/hour"})
-    taken = at_once(site, [lambda: limits.take("chat", "somebody") for _ in range(8)])
+    taken = at_once(site, [lambda: rate_limits.take("chat", "somebody") for _ in range(8)])
     assert sum(wait is None for wait in taken) == 3
 
 
@@ -119,7 +120,7 @@ def test_account_that_is_deleted_while_it_speaks_leaves_nothing_and_nobody_waits
 
     def leave() -> None:
         with db.write() as session:
-            user = account_rows.locked(session, ada.user_id)
+            user = find_account.locked(session, ada.user_id)
             assert isinstance(user, User)
             empty(session, user)
 

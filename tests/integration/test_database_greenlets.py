@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import bring_to_head
-from tests.services_fixture import site_settings
+from tests.support.databases import bring_to_head
+from tests.support.services_fixture import site_settings
 
 _PROGRAM = """
 from gevent import monkey

@@ -10,10 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from church import engines, migrations
 from church.config import Settings
-from church.engines import upkeep_engine
-from church.migrations import env_filter
+from church.database import engines, migrations
+from church.database.engines import upkeep_engine
+from church.database.migrations import env_filter
 from church.models import Base
 
 pytestmark = pytest.mark.services
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.services
 # Says that it is ready and waits for a line, so that all begin at the same moment.
 _MIGRATE = """
 from church.config import load_settings
-from church.migrations import migrate
+from church.database.migrations import migrate
 settings = load_settings()
 print("ready", flush=True)
 input()

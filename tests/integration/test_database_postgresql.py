@@ -10,10 +10,10 @@ from sqlalchemy import select, text
 
 from church.config import Settings
 from church.database import Database, DatabaseBusyError, DatabaseDownError
-from church.migrations import migrate
+from church.database.migrations import migrate
 from church.models import Schedule
 from church.models.base import utc_now
-from tests.services_fixture import Postgres, site_settings, wait_until
+from tests.support.services_fixture import Postgres, site_settings, wait_until
 
 pytestmark = pytest.mark.services
 

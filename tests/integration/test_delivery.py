@@ -14,10 +14,10 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models.user import Role
-from church.observability import slots
-from tests.delivery_fixture import FIGURES, WEEK, Machine, at
-from tests.helpers import with_settings
-from tests.people import add_user, client_of
+from church.observability.metrics import worker_files
+from tests.support.delivery_fixture import FIGURES, WEEK, Machine, at
+from tests.support.helpers import with_settings
+from tests.support.people import add_user, client_of
 
 pytestmark = pytest.mark.services
 
@@ -34,8 +34,8 @@ def site(patient_database: None, migrated_site: Settings) -> Iterator[Flask]:
 
 def forget_scrape() -> None:
     """What is read from the database is kept for some seconds, for all sites of this process."""
-    assert slots.SLOTS.directory is not None
-    (slots.SLOTS.directory / "state.json").unlink(missing_ok=True)
+    assert worker_files.SLOTS.directory is not None
+    (worker_files.SLOTS.directory / "state.json").unlink(missing_ok=True)
 
 
 def scraped(app: Flask, accept: str = "text/plain") -> dict[tuple[str, tuple[str, ...]], float]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.delivery_fixture import Repository
-from tests.site_fixture import ROOT, Site
+from tests.support.delivery_fixture import Repository
+from tests.support.site_fixture import ROOT, Site
 
 pytestmark = pytest.mark.services
 

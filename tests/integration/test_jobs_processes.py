@@ -18,7 +18,7 @@ from church.database import DatabaseBusyError
 from church.extensions import db
 from church.models import Job
 from church.models.base import utc_now
-from tests.services_fixture import Postgres, site_settings, wait_until
+from tests.support.services_fixture import Postgres, site_settings, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -29,7 +29,7 @@ _WORKER = """
 import runpy
 from church import jobs_worker
 jobs_worker.STOP_WAIT = 3600.0
-runpy.run_module("tests.worker_process", run_name="__main__")
+runpy.run_module("tests.support.worker_process", run_name="__main__")
 """
 
 
@@ -211,7 +211,7 @@ def test_job_that_ends_its_process_is_buried_after_its_attempts(app: Flask, star
 
 
 def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> None:
-    from church.migrations import migrate
+    from church.database.migrations import migrate
 
     site = site_settings(tmp_path, postgres.new_database())
     migrate(site)
@@ -220,7 +220,7 @@ def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> N
     db.init_app(app)
     url = site.database_url.get_secret_value() if site.database_url else ""
     environment = {**os.environ, "CHURCH_INSTANCE": str(site.instance), "DATABASE_URL": url}
-    command = [sys.executable, "-m", "tests.worker_process", str(tmp_path), "only"]
+    command = [sys.executable, "-m", "tests.support.worker_process", str(tmp_path), "only"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         with app.app_context():

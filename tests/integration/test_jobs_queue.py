@@ -9,14 +9,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from church import jobs, jobs_queue, jobs_registry, jobs_schedule
+from church import jobs
 from church.config import Settings
 from church.extensions import db
-from church.jobs_queue import Lease
+from church.jobs import queue, registry, schedules
+from church.jobs.queue import Lease
 from church.models import Job, Schedule
 from church.models.base import utc_now
-from tests.helpers import with_settings
-from tests.services_fixture import wait_until
+from tests.support.helpers import with_settings
+from tests.support.services_fixture import wait_until
 
 pytestmark = pytest.mark.services
 
@@ -25,8 +26,8 @@ KINDS = {"test.work"}
 
 @pytest.fixture
 def app(patient_database: None, migrated_site: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    monkeypatch.setattr(jobs_registry, "_handlers", {"test.work": lambda _payload: None})
-    monkeypatch.setattr(jobs_registry, "_schedules", {})
+    monkeypatch.setattr(registry, "_handlers", {"test.work": lambda _payload: None})
+    monkeypatch.setattr(registry, "_schedules", {})
     app = Flask("test")
     app.config["CHURCH"] = migrated_site
     db.init_app(app)
@@ -42,7 +43,7 @@ def enqueue(**options: Any) -> None:
 
 def take(seconds: float = 30) -> Lease | None:
     with db.write() as session:
-        return jobs_queue.take(session, KINDS, seconds)
+        return queue.take(session, KINDS, seconds)
 
 
 def taken(seconds: float = 30) -> Lease:
@@ -83,7 +84,7 @@ def test_job_is_taken_once_and_done(app: Flask) -> None:
     lease = taken()
     assert (lease.kind, lease.payload, lease.attempt) == ("test.work", {"n": 1}, 1)
     assert take() is None
-    assert settle(jobs_queue.finish, lease)
+    assert settle(queue.finish, lease)
     job = only_job()
     assert (job.state, job.lease, job.error) == ("done", None, None)
     assert job.finished_at is not None
@@ -92,7 +93,7 @@ def test_job_is_taken_once_and_done(app: Flask) -> None:
 def test_delayed_job_is_not_due(app: Flask) -> None:
     enqueue(delay=timedelta(hours=1))
     with db.read() as session:
-        assert not jobs_queue.any_due(session, KINDS)
+        assert not queue.any_due(session, KINDS)
     assert take() is None
     change_all(run_at=utc_now() - timedelta(seconds=1))
     assert take() is not None
@@ -101,7 +102,7 @@ def test_delayed_job_is_not_due(app: Flask) -> None:
 def test_kind_that_this_process_does_not_know_is_left_to_others(app: Flask) -> None:
     enqueue()
     with db.write() as session:
-        assert jobs_queue.take(session, {"test.other"}, 30) is None
+        assert queue.take(session, {"test.other"}, 30) is None
     assert only_job().state == "pending"
 
 
@@ -122,35 +123,35 @@ def test_job_whose_lease_ended_is_taken_again_and_the_stale_finisher_is_refused(
     fresh = taken()
     assert fresh.job_id == stale.job_id
     assert fresh.attempt == 2
-    assert not settle(jobs_queue.finish, stale)
-    assert settle(jobs_queue.fail, stale, "late") is None
-    settle(jobs_queue.release, stale)
+    assert not settle(queue.finish, stale)
+    assert settle(queue.fail, stale, "late") is None
+    settle(queue.release, stale)
     assert (only_job().state, only_job().lease) == ("running", fresh.token)
-    assert settle(jobs_queue.finish, fresh)
+    assert settle(queue.finish, fresh)
 
 
 def test_renewed_lease_lasts_and_a_lost_one_is_told(app: Flask) -> None:
     enqueue()
     lease = taken(seconds=1)
     before = only_job().leased_until
-    assert settle(jobs_queue.renew, {lease.job_id: lease.token}, 3600) == set()
+    assert settle(queue.renew, {lease.job_id: lease.token}, 3600) == set()
     after = only_job().leased_until
     assert before is not None
     assert after is not None
     assert after > before + timedelta(minutes=30)
-    assert settle(jobs_queue.renew, {lease.job_id: "stale"}, 3600) == {lease.job_id}
+    assert settle(queue.renew, {lease.job_id: "stale"}, 3600) == {lease.job_id}
 
 
 def test_failed_job_waits_longer_each_time_and_dies_with_its_reason(app: Flask) -> None:
     enqueue(max_attempts=3)
     for least, most in ((2, 8), (4, 16)):
         before = utc_now()
-        assert settle(jobs_queue.fail, taken(), "no luck") == "pending"
+        assert settle(queue.fail, taken(), "no luck") == "pending"
         after = utc_now()  # between the two it began to wait
         due = only_job().run_at
         assert before + timedelta(seconds=least) < due < after + timedelta(seconds=most)
         change_all(run_at=before)
-    assert settle(jobs_queue.fail, taken(), "no luck\x00" + "x" * 1000) == "dead"
+    assert settle(queue.fail, taken(), "no luck\x00" + "x" * 1000) == "dead"
     job = only_job()
     assert job.state == "dead"
     assert job.error is not None
@@ -171,7 +172,7 @@ def test_dead_job_is_retried_with_all_its_attempts(app: Flask) -> None:
     enqueue(max_attempts=1)
     lease = taken()
     assert not jobs.retry(lease.job_id)
-    settle(jobs_queue.fail, lease, "broken")
+    settle(queue.fail, lease, "broken")
     assert jobs.retry(lease.job_id)
     assert (only_job().state, only_job().attempts) == ("pending", 0)
     assert not jobs.retry(lease.job_id)
@@ -180,7 +181,7 @@ def test_dead_job_is_retried_with_all_its_attempts(app: Flask) -> None:
 def test_dead_job_whose_work_is_queued_again_is_not_retried(app: Flask) -> None:
     enqueue(max_attempts=1, unique_key="k")
     lease = taken()
-    settle(jobs_queue.fail, lease, "broken")
+    settle(queue.fail, lease, "broken")
     enqueue(unique_key="k")
     assert not jobs.retry(lease.job_id)
 
@@ -189,13 +190,13 @@ def test_failed_job_whose_key_is_pending_again_keeps_its_place_without_the_key(a
     enqueue(unique_key="k")
     lease = taken()
     enqueue(unique_key="k")
-    assert settle(jobs_queue.fail, lease, "broken") == "pending"
+    assert settle(queue.fail, lease, "broken") == "pending"
     assert [job.unique_key for job in all_jobs()] == [None, "k"]
 
 
 def test_released_job_is_due_at_once_and_the_attempt_does_not_count(app: Flask) -> None:
     enqueue(max_attempts=1)
-    settle(jobs_queue.release, taken())
+    settle(queue.release, taken())
     assert taken().attempt == 1
 
 
@@ -230,7 +231,7 @@ def test_dead_counts_name_every_kind(app: Flask) -> None:
     assert jobs.dead_counts() == {"test.work": 0}
     for _ in range(2):
         enqueue(max_attempts=1)
-        settle(jobs_queue.fail, taken(), "again")
+        settle(queue.fail, taken(), "again")
     enqueue()
     assert jobs.dead_counts() == {"test.work": 2}
 
@@ -239,7 +240,7 @@ def test_purge_forgets_old_done_jobs_and_keeps_the_dead(app: Flask) -> None:
     for state, days in (("done", 31), ("done", 29), ("dead", 99)):
         enqueue()
         lease = taken()
-        settle(jobs_queue.finish, lease)
+        settle(queue.finish, lease)
         with db.write() as session:
             old = {"state": state, "finished_at": utc_now() - timedelta(days=days)}
             session.execute(update(Job).where(Job.id == lease.job_id).values(**old))
@@ -256,7 +257,7 @@ def test_schedule_is_queued_once_a_period_whoever_looks(app: Flask) -> None:
         thread.join()
     _look(app)
     assert len(all_jobs()) == 1
-    settle(jobs_queue.finish, taken())
+    settle(queue.finish, taken())
     with db.write() as session:
         session.execute(update(Schedule).values(next_at=utc_now() - timedelta(minutes=150)))
     _look(app)
@@ -280,7 +281,7 @@ def test_schedule_with_a_new_period_takes_it_up(app: Flask) -> None:
 
 def _look(app: Flask) -> None:
     with app.app_context():
-        jobs_schedule.queue_due(db)
+        schedules.queue_due(db)
 
 
 def test_job_that_is_held_is_nobody_elses_and_done_at_the_end(app: Flask) -> None:

@@ -16,12 +16,12 @@ from church import create_app
 from church.extensions import db
 from church.models import Grant, User
 from church.models.base import utc_now
-from church.services import chat, notices, sessions
+from church.services import chat, live_broadcast, sessions
 from church.services.audit import Actor
-from tests.live_fixture import Line, masked, token_of
-from tests.people import add_user, client_of
-from tests.services_fixture import wait_until
-from tests.site_fixture import ROOT, Site
+from tests.support.live_fixture import Line, masked, token_of
+from tests.support.people import add_user, client_of
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import ROOT, Site
 
 SCHEMA = json.loads((ROOT / "docs/live.schema.json").read_text())
 SERVER_FRAME = Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": "#/$defs/server"}]})
@@ -268,8 +268,8 @@ def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: F
 
 def test_notice_reaches_those_whom_it_is_for(app: Flask, ada: User, line: Line) -> None:
     with app.app_context():
-        notices.notify("admins", "notice", "not for her")
-        notices.notify(ada.ref, "membership", "for her", "/auth/account")
+        live_broadcast.notify("admins", "notice", "not for her")
+        live_broadcast.notify(ada.ref, "membership", "for her", "/auth/account")
     assert line.hear("notification")["title"] == "for her"
     SERVER_FRAME.validate(line.heard[-1])
 

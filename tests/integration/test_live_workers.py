@@ -14,10 +14,10 @@ from flask import Flask
 from church import create_app
 from church.extensions import db
 from church.services import chat, sessions
-from tests.live_fixture import Line, token_of
-from tests.people import add_user, sign_in
-from tests.services_fixture import Postgres, RedisServer, wait_until
-from tests.site_fixture import Site
+from tests.support.live_fixture import Line, token_of
+from tests.support.people import add_user, sign_in
+from tests.support.services_fixture import Postgres, RedisServer, wait_until
+from tests.support.site_fixture import Site
 
 Start = Callable[..., Site]
 Hosts = tuple[Site, Site, Flask]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import load
-from tests.services_fixture import require, wait_until
-from tests.site_fixture import ROOT, Site, running, whole_lines
+from tests.support import load
+from tests.support.services_fixture import require, wait_until
+from tests.support.site_fixture import ROOT, Site, running, whole_lines
 
 Start = Callable[..., Site]
 

@@ -19,10 +19,10 @@ from sqlalchemy import select
 from church.extensions import db
 from church.models import Incident
 from church.models.base import utc_now
-from tests import load, promql
-from tests.environment import forget_the_shell
-from tests.life import LIMITS, TOKEN, Life
-from tests.monitoring_fixture import (
+from tests.support import load, promql
+from tests.support.environment import forget_the_shell
+from tests.support.life import LIMITS, TOKEN, Life
+from tests.support.monitoring_fixture import (
     Expression,
     Watch,
     annotations,
@@ -33,9 +33,9 @@ from tests.monitoring_fixture import (
     rules,
     watching,
 )
-from tests.services_fixture import Postgres, free_port, wait_until
-from tests.site_fixture import Site
-from tests.till_fixture import TillProcess
+from tests.support.services_fixture import Postgres, free_port, wait_until
+from tests.support.site_fixture import Site
+from tests.support.till_fixture import TillProcess
 
 pytestmark = pytest.mark.services
 

@@ -11,17 +11,21 @@ from flask import Flask
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from church import create_app, jobs, jobs_queue, jobs_worker
+from church import create_app, jobs
 from church.config import Settings
 from church.extensions import db
+from church.jobs import queue as jobs_queue
+from church.jobs import worker
 from church.models import Mail
 from church.models.link import Purpose
-from church.services import account_rows, links, mails
-from church.services.account_fields import Address
-from church.services.mails import MailView
-from tests.helpers import captured_log, with_settings
-from tests.mail_fixture import MailServer
-from tests.services_fixture import wait_until
+from church.services import email_links
+from church.services.accounts import find_account
+from church.services.accounts.validation import Address
+from church.services.email import queue as email_queue
+from church.services.email.queue import MailView
+from tests.support.helpers import captured_log, with_settings
+from tests.support.mail_fixture import MailServer
+from tests.support.services_fixture import wait_until
 
 ADA = Address("ada@example.org", "ada@example.org")
 
@@ -35,7 +39,7 @@ def server(mail_server: Callable[..., MailServer]) -> MailServer:
 def app(migrated_site: Settings, server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     """The site on SQLite and on PostgreSQL, in its context, with ``server`` and no patience between attempts."""
     monkeypatch.setattr(jobs_queue, "_FIRST_RETRY", 0.01)
-    monkeypatch.setattr(jobs_worker, "POLL", 0.02)
+    monkeypatch.setattr(worker, "POLL", 0.02)
     app = create_app(with_settings(migrated_site, smtp_url=SecretStr(server.url)))
     with app.app_context():
         yield app
@@ -58,15 +62,15 @@ def working(app: Flask) -> Iterator[None]:
 def invite() -> str:
     """Queue the mail; the address of the link that it has to bring."""
     with db.write() as session:
-        user = account_rows.add(session, ADA, name="Ada", source="cli")
+        user = find_account.add(session, ADA, name="Ada", source="cli")
         assert user
-        link = links.make(session, Purpose.RESET, user)
-        assert mails.queue(session, "invited", recipient=ADA.email, user=user, link=link)
-        return links.address_of(link)
+        link = email_links.make(session, Purpose.RESET, user)
+        assert email_queue.queue(session, "invited", recipient=ADA.email, user=user, link=link)
+        return email_links.address_of(link)
 
 
 def ended() -> MailView | None:
-    (mail,) = mails.recent()
+    (mail,) = email_queue.recent()
     return mail if mail.state != "pending" else None
 
 
@@ -78,7 +82,7 @@ def test_mail_reaches_its_reader_with_the_link_in_both_parts(app: Flask, server:
     assert (got.recipients, got.message["To"]) == ([ADA.email], ADA.email)
     assert address in got.text().splitlines()
     assert f'href="{address}"' in got.text("html")
-    assert [(mail.state, mail.attempts) for mail in mails.recent()] == [("sent", 1)]
+    assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 1)]
 
 
 def test_mail_that_the_server_puts_off_comes_later_and_once(app: Flask, server: MailServer) -> None:
@@ -87,7 +91,7 @@ def test_mail_that_the_server_puts_off_comes_later_and_once(app: Flask, server: 
     with captured_log() as log, working(app):
         wait_until(ended, "the mail has gone")
         wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
-    assert [(mail.state, mail.attempts) for mail in mails.recent()] == [("sent", 3)]
+    assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 3)]
     assert len(server.received) == 1
     assert "ada" not in b"".join(log.lines).decode().lower()
 
@@ -98,7 +102,7 @@ def test_mail_that_the_server_refuses_is_tried_once_and_says_why(app: Flask, ser
     with captured_log() as log, working(app):
         wait_until(ended, "the mail has failed")
         wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
-    (mail,) = mails.recent()
+    (mail,) = email_queue.recent()
     assert (mail.state, mail.reason) == ("failed", "the mail server said 550 5.1.1 [address] unknown")
     assert server.commands.count("RCPT") == 1
     assert jobs.dead() == []
@@ -109,7 +113,7 @@ def test_mail_goes_when_the_server_is_back(app: Flask, server: MailServer) -> No
     server.stop()
     invite()
     with working(app):
-        wait_until(lambda: mails.recent()[0].attempts >= 2, "it was tried in vain")
+        wait_until(lambda: email_queue.recent()[0].attempts >= 2, "it was tried in vain")
         server.start()
         wait_until(ended, "the mail has gone")
     assert len({got.message["Message-ID"] for got in server.received}) == len(server.received) == 1
@@ -119,7 +123,7 @@ def test_mail_that_is_sent_again_after_a_crash_shows_as_the_same(app: Flask, ser
     invite()
     with working(app):
         wait_until(ended, "the mail has gone")
-    (mail,) = mails.recent()
+    (mail,) = email_queue.recent()
     with db.write() as session:
         session.execute(update(Mail).values(state="pending"))
         jobs.enqueue(session, "mails.send", {"mail": mail.id})

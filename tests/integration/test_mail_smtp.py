@@ -14,12 +14,12 @@ import pytest
 from pydantic import SecretStr
 
 from church.config import Settings
-from church.observability import metrics
-from church.services import mail_smtp
-from church.services.mail_errors import MailDeferredError, MailRefusedError
-from tests.helpers import with_settings
-from tests.mail_fixture import HOST, PASSWORD, USER, MailServer, RudeServer, lets_in
-from tests.services_fixture import wait_until
+from church.observability.metrics import definitions
+from church.services.email import smtp
+from church.services.email.errors import MailDeferredError, MailRefusedError
+from tests.support.helpers import with_settings
+from tests.support.mail_fixture import HOST, PASSWORD, USER, MailServer, RudeServer, lets_in
+from tests.support.services_fixture import wait_until
 
 Start = Callable[..., MailServer]
 
@@ -37,7 +37,7 @@ def to(settings: Settings, url: str) -> Settings:
 
 
 def send(settings: Settings, url: str, message: EmailMessage, recipient: str = "ada@example.org") -> None:
-    mail_smtp.deliver(to(settings, url), recipient, message)
+    smtp.deliver(to(settings, url), recipient, message)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_certificate_of_another_name_gets_no_mail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = mail_server(tls_context=tls)
-    monkeypatch.setattr(mail_smtp.Server, "is_here", False)
+    monkeypatch.setattr(smtp.Server, "is_here", False)
     with pytest.raises(MailDeferredError, match="IP address mismatch"):
         send(settings, server.url, message)
     assert server.commands == []
@@ -220,10 +220,10 @@ def test_server_that_hangs_is_left_in_time(
     step: float,
     whole: float,
 ) -> None:
-    monkeypatch.setattr(mail_smtp, "STEP", step)
-    monkeypatch.setattr(mail_smtp, "WHOLE", whole)
+    monkeypatch.setattr(smtp, "STEP", step)
+    monkeypatch.setattr(smtp, "WHOLE", whole)
     server = rude_server(manners)
-    counted = metrics.outbound_request_duration.labels("smtp", "timeout")
+    counted = definitions.outbound_request_duration.labels("smtp", "timeout")
     before = counted._sum.get()
     with pytest.raises(MailDeferredError, match="took too long"):
         send(settings, f"smtp://127.0.0.1:{server.port}", message)
@@ -241,7 +241,7 @@ def test_server_that_hangs_up_is_a_reason_to_wait(
 def test_server_that_takes_the_mail_and_says_no_goodbye_has_it(
     settings: Settings, rude_server: Callable[..., RudeServer], message: EmailMessage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail_smtp, "_GOODBYE", 0.1)
+    monkeypatch.setattr(smtp, "_GOODBYE", 0.1)
     told: list[bytes] = []
 
     def taciturn(connection: socket.socket, over: threading.Event) -> None:
@@ -267,7 +267,7 @@ def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(
     settings: Settings, mail_server: Start, message: EmailMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = mail_server()
-    counted = metrics.outbound_request_duration.labels("smtp", "success")
+    counted = definitions.outbound_request_duration.labels("smtp", "success")
     before = counted._sum.get()
     with caplog.at_level(logging.DEBUG, logger="church"):
         send(settings, server.url, message)
@@ -277,8 +277,8 @@ def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(
 
 def test_probe_gets_as_far_as_a_mail_would_and_sends_none(settings: Settings, mail_server: Start) -> None:
     server = mail_server()
-    mail_smtp.probe(to(settings, server.url), 2, 4)
+    smtp.probe(to(settings, server.url), 2, 4)
     assert server.commands == []
     server.stop()
     with pytest.raises(MailDeferredError):
-        mail_smtp.probe(to(settings, server.url), 2, 4)
+        smtp.probe(to(settings, server.url), 2, 4)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import SETTINGS_OF_THE_SHELL
-from tests.services_fixture import free_port, wait_until
-from tests.site_fixture import whole_lines
+from tests.support.environment import SETTINGS_OF_THE_SHELL
+from tests.support.services_fixture import free_port, wait_until
+from tests.support.site_fixture import whole_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")

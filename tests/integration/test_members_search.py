@@ -17,11 +17,12 @@ from church.models import Job, Mail, Schedule
 from church.models.base import utc_now
 from church.models.job import JobState
 from church.models.user import Role, User
-from church.services import members, overview_numbers, overview_work
+from church.services.accounts import members
+from church.services.accounts.member_search import PAGE_SIZE
+from church.services.accounts.members import MemberState
+from church.services.admin_overview import counts, retry_failed
 from church.services.audit import Actor
-from church.services.member_search import PAGE_SIZE
-from church.services.members import MemberState
-from tests.people import add_user
+from tests.support.people import add_user
 
 pytestmark = pytest.mark.services
 
@@ -158,8 +159,8 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(on_both: Flask) -> N
 
 def test_numbers_count_what_is_there(crowd: Flask) -> None:
     with db.read() as session:
-        counted = overview_numbers.count_members(session)
-    assert counted == overview_numbers.MemberCounts(members=6, verified=5, admins=1, disabled=1, new_7=6, new_30=6)
+        counted = counts.count_members(session)
+    assert counted == counts.MemberCounts(members=6, verified=5, admins=1, disabled=1, new_7=6, new_30=6)
 
 
 def test_work_counts_tell_what_waits_and_what_is_late(on_both: Flask) -> None:
@@ -174,7 +175,7 @@ def test_work_counts_tell_what_waits_and_what_is_late(on_both: Flask) -> None:
         session.add(Schedule(kind="pages.index", every_seconds=60, next_at=utc_now() + timedelta(hours=1)))
         session.add(Schedule(kind="gone.kind", every_seconds=60, next_at=before))
     with db.read() as session:
-        work = overview_numbers.count_work(session, timedelta(minutes=1))
+        work = counts.count_work(session, timedelta(minutes=1))
     assert (work.pending, work.running, work.dead, work.mails_pending, work.mails_failed) == (2, 0, 2, 1, 1)
     assert 600 <= work.waiting < timedelta(days=9).total_seconds()
     assert (work.late, work.scheduled_at) == (("jobs.purge",), before)
@@ -204,14 +205,14 @@ def test_retries_are_audited_and_refused_where_nothing_failed(on_both: Flask) ->
         session.add_all((dead, failed))
         session.flush()
         job_id, mail_id = dead.id, failed.id
-    overview_work.retry_job(job_id, CONSOLE)
-    overview_work.retry_mail(mail_id, CONSOLE)
+    retry_failed.retry_job(job_id, CONSOLE)
+    retry_failed.retry_mail(mail_id, CONSOLE)
     assert jobs.state_counts()[JobState.PENDING] == 2  # the job, and one that sends the mail
     for again in (
-        lambda: overview_work.retry_job(job_id, CONSOLE),
-        lambda: overview_work.retry_mail(mail_id, CONSOLE),
-        lambda: overview_work.retry_job(2**62, CONSOLE),
+        lambda: retry_failed.retry_job(job_id, CONSOLE),
+        lambda: retry_failed.retry_mail(mail_id, CONSOLE),
+        lambda: retry_failed.retry_job(2**62, CONSOLE),
     ):
         with pytest.raises(ConflictError):
             again()
-    assert overview_work.audited_actions() == ["job.retried", "mail.retried"]
+    assert retry_failed.audited_actions() == ["job.retried", "mail.retried"]

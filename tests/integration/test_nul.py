@@ -11,12 +11,13 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models.user import Role, User
-from church.observability import metrics
-from church.services import accounts, audit, billing, members, sessions
-from church.services.members import UnknownMemberError
+from church.observability.metrics import definitions
+from church.services import accounts, audit, billing, sessions
+from church.services.accounts import members
+from church.services.accounts.members import UnknownMemberError
 from church.services.sessions import Device
-from tests.helpers import grows, value, with_settings
-from tests.people import DEVICE, add_user, client_of, sign_in
+from tests.support.helpers import grows, value, with_settings
+from tests.support.people import DEVICE, add_user, client_of, sign_in
 
 pytestmark = pytest.mark.services
 
@@ -48,14 +49,14 @@ def with_text(app: Flask) -> Iterator[tuple[str, str]]:
 
 
 def test_address_with_a_nul_is_nobodys_and_is_seen_by_the_threat_scan(site: Flask, boss: User) -> None:
-    client, broken = client_of(site, boss), value(metrics.security_events.labels("unexpected_error", "low"))
-    seen = metrics.suspicious_activity.labels("path_traversal", "path")
+    client, broken = client_of(site, boss), value(definitions.security_events.labels("unexpected_error", "low"))
+    seen = definitions.suspicious_activity.labels("path_traversal", "path")
     asked = [(method, path.format(nul.format(ref=boss.ref))) for method, path in with_text(site) for nul in NULS]
     assert len(asked) > 50
     with grows(seen, by=len(asked)):
         answers = {(method, path): client.open(path, method=method, json={}).status_code for method, path in asked}
     assert {request: status for request, status in answers.items() if status != 404} == {}
-    assert value(metrics.security_events.labels("unexpected_error", "low")) == broken
+    assert value(definitions.security_events.labels("unexpected_error", "low")) == broken
 
 
 @pytest.mark.parametrize(

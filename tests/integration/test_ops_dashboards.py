@@ -17,8 +17,8 @@ import yaml
 
 from church import create_app
 from ops.grafana import build
-from tests import expressions
-from tests.services_fixture import require, site_settings
+from tests.support import expressions
+from tests.support.services_fixture import require, site_settings
 
 PROMETHEUS, LOKI, TEMPO = "prometheus_datasource", "loki_datasource", "tempo_datasource"
 UNITS = {"none", "short", "percentunit", "s", "bytes", "Bps", "reqps", "ops", "bool_yes_no", "locale"}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from church.embedded_store import embedded_command
-from church.headers import _HSTS
+from church.store.embedded import embedded_command
+from church.web.headers import _HSTS
 from ops import lint
-from tests.services_fixture import require, site_settings
+from tests.support.services_fixture import require, site_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"

@@ -14,8 +14,8 @@ import yaml
 
 from church import create_app
 from church.config import Settings
-from church.observability import logs
-from tests.services_fixture import site_settings
+from church.observability.logs import records
+from tests.support.services_fixture import site_settings
 
 OPS = Path(__file__).resolve().parents[2] / "ops"
 LOOPBACK = re.compile(r"127\.0\.0\.1:\d+:\d+")
@@ -115,7 +115,7 @@ def test_who_is_spoken_to_is_a_service_and_listens_there(compose: Any) -> None:
 def test_collector_reads_the_records_that_the_site_writes(tmp_path: Path, compose: Any) -> None:
     static = {"service": "church", "version": "1", "environment": "production"}
     ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
-    formatter = logs.RecordFormatter(static, lambda: ids)
+    formatter = records.RecordFormatter(static, lambda: ids)
     record = yaml.safe_load(formatter.format(logging.LogRecord("church", logging.WARNING, "", 1, "said", None, None)))
     receiver = load("otel/collector.yml")["receivers"]["filelog"]
     operators = {one["type"]: one for one in receiver["operators"]}

@@ -15,11 +15,11 @@ from itertools import takewhile
 
 import pytest
 
-from church.headers import _HSTS
-from church.services.billing_events import LARGEST
-from church.services.video_uploads import LARGEST_PIECE
+from church.services.billing.stripe.event_types import LARGEST
+from church.services.videos.importing.receive_upload import LARGEST_PIECE
+from church.web.headers import _HSTS
 from ops import lint
-from tests.services_fixture import free_port, require, wait_until
+from tests.support.services_fixture import free_port, require, wait_until
 
 
 class Upstream(BaseHTTPRequestHandler):

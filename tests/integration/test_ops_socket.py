@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import bring_to_head
-from tests.services_fixture import site_settings
+from tests.support.databases import bring_to_head
+from tests.support.services_fixture import site_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 # What systemd does before it runs a service: the socket becomes descriptor 3, and the process is named.

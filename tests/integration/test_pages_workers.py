@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.pages_fixture import HIDDEN, small_library, write_page
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site, running
+from tests.support.pages_fixture import HIDDEN, small_library, write_page
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site, running
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests import load
-from tests.services_fixture import free_port, require, wait_until
-from tests.site_fixture import Site, running
+from tests.support import load
+from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.site_fixture import Site, running
 
 TOKEN = "scraper-" + "0123456789abcdef" * 2
 INSTALL = "apt-get install prometheus"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site, running
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site, running
 
 POST = b"POST /pages/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 

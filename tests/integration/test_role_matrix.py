@@ -15,8 +15,8 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models.user import Role, User
-from tests.helpers import with_settings
-from tests.people import PASSWORD, add_user, client_of
+from tests.support.helpers import with_settings
+from tests.support.people import PASSWORD, add_user, client_of
 
 pytestmark = [pytest.mark.services, pytest.mark.sqlite_alone]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tests.services_fixture import Postgres, RedisServer, wait_until
-from tests.site_fixture import Site
+from tests.support.services_fixture import Postgres, RedisServer, wait_until
+from tests.support.site_fixture import Site
 
 Start = Callable[..., Site]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from church import create_app
 from church.extensions import db
 from church.services import sessions
-from tests.people import add_user, sign_in, with_cookie
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support.people import add_user, sign_in, with_cookie
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 
 def test_end_of_a_sign_in_reaches_every_worker(site: Callable[..., Site]) -> None:

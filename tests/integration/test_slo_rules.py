@@ -10,7 +10,7 @@ import pytest
 
 from church.documents import ROOT
 from church.services import slo
-from tests.services_fixture import require
+from tests.support.services_fixture import require
 
 pytestmark = pytest.mark.services
 

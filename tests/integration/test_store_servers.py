@@ -23,8 +23,8 @@ from church.store import (
     limiter_storage,
     socket_path,
 )
-from tests.helpers import with_settings
-from tests.services_fixture import RedisServer, site_settings, wait_until
+from tests.support.helpers import with_settings
+from tests.support.services_fixture import RedisServer, site_settings, wait_until
 
 PATIENT = {"CHURCH_STORE_TIMEOUT": "10"}
 """More time for a call than the site gives, so that a busy machine does not fail what is to succeed."""
@@ -236,7 +236,7 @@ def test_embedded_server_listens_for_its_user_alone_and_writes_nothing(tmp_path)
 def test_embedded_server_as_a_unit_is_the_process_that_was_started(tmp_path):
     settings = site_settings(tmp_path, **PATIENT)
     environment = {**os.environ, "CHURCH_INSTANCE": str(settings.instance), "CHURCH_LOG_DIR": str(settings.log_dir)}
-    process = subprocess.Popen([sys.executable, "-m", "church.embedded_store"], env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "church.store.embedded"], env=environment)
     try:
         wait_until(lambda: StoreClient(settings).ping(), "the store answers")
         process.terminate()

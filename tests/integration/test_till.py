@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.services_fixture import free_port, wait_until
-from tests.site_fixture import ROOT
-from tests.till_fixture import Receiver, TillProcess
+from tests.support.services_fixture import free_port, wait_until
+from tests.support.site_fixture import ROOT
+from tests.support.till_fixture import Receiver, TillProcess
 
 
 @pytest.fixture

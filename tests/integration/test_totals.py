@@ -8,9 +8,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from tests import load
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support import load
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 PATHS = ["/", "/pages/", "/pages/terms", "/health", "/pages/no-such-page", "/nowhere", "/feed.xml", "/robots.txt"]
 ROUTES = {

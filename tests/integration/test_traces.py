@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests import load
-from tests.services_fixture import wait_until
-from tests.site_fixture import Site
+from tests.support import load
+from tests.support.services_fixture import wait_until
+from tests.support.site_fixture import Site
 
 Start = Callable[..., Site]
 

@@ -10,12 +10,14 @@ from flask import Flask
 
 from church.config import current_settings
 from church.errors import UnavailableError
-from church.services import video_bucket, video_pushing, videos
+from church.services import videos
 from church.services.audit import Actor
-from tests.accounts_fixture import do_jobs
-from tests.helpers import with_settings
-from tests.s3_fixture import Bucket
-from tests.video_fixture import add_ready, make_clip
+from church.services.videos.storage import bucket as storage_bucket
+from church.services.videos.storage import pushing
+from tests.support.accounts_fixture import do_jobs
+from tests.support.helpers import with_settings
+from tests.support.s3_fixture import Bucket
+from tests.support.video_fixture import add_ready, make_clip
 
 pytestmark = pytest.mark.services
 
@@ -45,7 +47,7 @@ def test_imported_video_goes_to_the_bucket_and_a_deleted_one_leaves_it(
 def test_push_uploads_what_was_imported_before_there_was_a_bucket(at_work: Flask, bucket: Bucket) -> None:
     video = add_ready(data=b"abc")
     add_ready("queued", state="queued")
-    video_pushing.push_job({"ref": video.ref})
+    pushing.push_job({"ref": video.ref})
     assert not videos.playable("harbour").renditions["720p"].in_bucket
     at_work.config["CHURCH"] = bucket.settings(current_settings())
     assert videos.push() == 1
@@ -57,15 +59,15 @@ def test_video_deleted_while_it_is_uploaded_leaves_nothing_in_the_bucket(
 ) -> None:
     video = add_ready()
     at_work.config["CHURCH"] = bucket.settings(current_settings())
-    upload = video_bucket.upload
+    upload = storage_bucket.upload
 
     def overtaken(key: str, file: Path) -> None:
         upload(key, file)
         videos.delete(video.ref, CLI)
         do_jobs("videos.remove")
 
-    monkeypatch.setattr(video_bucket, "upload", overtaken)
-    video_pushing.push_job({"ref": video.ref})
+    monkeypatch.setattr(storage_bucket, "upload", overtaken)
+    pushing.push_job({"ref": video.ref})
     assert bucket.get(current_settings(), f"{video.ref}/720p.mp4") is None
 
 
@@ -76,7 +78,7 @@ def test_bucket_that_keeps_what_is_to_go_is_asked_again(at_work: Flask, monkeypa
 
     monkeypatch.setitem(at_work.extensions, "video_bucket", Keeper())
     with pytest.raises(UnavailableError, match="AccessDenied"):
-        video_bucket.remove(["a"])
+        storage_bucket.remove(["a"])
 
 
 def test_bucket_that_is_away_keeps_the_video_here_and_the_job_for_later(at_work: Flask, bucket: Bucket) -> None:
@@ -86,5 +88,5 @@ def test_bucket_that_is_away_keeps_the_video_here_and_the_job_for_later(at_work:
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         at_work.config["CHURCH"] = with_settings(bucket.settings(current_settings()), video_s3_endpoint=endpoint)
         with pytest.raises(UnavailableError):
-            video_pushing.push_job({"ref": video.ref})
+            pushing.push_job({"ref": video.ref})
     assert not videos.playable("harbour").renditions["720p"].in_bucket

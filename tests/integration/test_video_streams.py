@@ -26,12 +26,12 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models import Rendition, Video
-from church.services.video_files import folder_of
+from church.services.videos.storage.local import folder_of
 from ops import lint
-from tests.helpers import with_settings
-from tests.services_fixture import free_port, require, wait_until
-from tests.site_fixture import Site
-from tests.video_fixture import add_ready
+from tests.support.helpers import with_settings
+from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.site_fixture import Site
+from tests.support.video_fixture import add_ready
 
 FILM = os.urandom(6 * 1024 * 1024)
 PATIENCE = "0.6"

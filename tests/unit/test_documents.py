@@ -15,12 +15,12 @@ from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 
 from church import documents
-from church.access import policy_of
 from church.cli import church as command_group
 from church.config import Settings
-from church.observability import metrics
-from church.observability.slots import SLOTS
-from church.services.billing_events import HANDLED
+from church.observability.metrics import definitions
+from church.observability.metrics.worker_files import SLOTS
+from church.services.billing.stripe.event_types import HANDLED
+from church.web.route_access import policy_of
 
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
@@ -141,7 +141,7 @@ def test_queries_ask_for_metrics_that_exist() -> None:
 def test_deployment_lists_the_webhook_events_that_are_handled_and_counted_and_no_other() -> None:
     listed = part("docs/deployment.md", "   <!-- events -->", "   <!-- /events -->").split()[1:-1]
     assert len(listed) == len(set(listed))
-    assert set(listed) == HANDLED == set(metrics.STRIPE_EVENTS)
+    assert set(listed) == HANDLED == set(definitions.STRIPE_EVENTS)
 
 
 # -- commands, files, anchors ---------------------------------------------------------------------------------------

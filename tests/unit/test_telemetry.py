@@ -14,10 +14,11 @@ from flask import Flask
 
 from church import create_app, telemetry
 from church.config import Settings
-from church.observability import metrics, requests, strict
+from church.observability import raise_in_tests, request_observer
 from church.observability.budget import Budget
+from church.observability.metrics import definitions
 from church.telemetry import StateMetric
-from tests.helpers import add_view, captured_log, grows, with_settings
+from tests.support.helpers import add_view, captured_log, grows, with_settings
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,7 +30,7 @@ def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_security_event_is_counted_and_logged_with_its_fields() -> None:
-    with grows(metrics.security_events.labels("path_traversal", "medium")), captured_log() as sink:
+    with grows(definitions.security_events.labels("path_traversal", "medium")), captured_log() as sink:
         telemetry.track_security_event("path_traversal", "medium", path="/../x")
     (record,) = sink.records
     assert record["level"] == "WARNING"
@@ -49,15 +50,15 @@ def test_security_event_of_a_request_names_its_client_and_id(app: Flask) -> None
 
 
 def test_event_or_severity_that_is_unknown_is_counted_as_other() -> None:
-    with grows(metrics.security_events.labels("other", "other")):
+    with grows(definitions.security_events.labels("other", "other")):
         telemetry.track_security_event("made-up-by-a-stranger", "apocalyptic")
-    assert not [labels for labels in metrics.security_events._metrics if "made-up-by-a-stranger" in labels]
+    assert not [labels for labels in definitions.security_events._metrics if "made-up-by-a-stranger" in labels]
 
 
 def test_suspicious_activity_is_counted_and_is_one_security_event() -> None:
     with (
-        grows(metrics.suspicious_activity.labels("xss", "query")),
-        grows(metrics.security_events.labels("threat_detected", "high")),
+        grows(definitions.suspicious_activity.labels("xss", "query")),
+        grows(definitions.security_events.labels("threat_detected", "high")),
         captured_log() as sink,
     ):
         telemetry.track_suspicious("xss", "query", "<script>")
@@ -67,9 +68,9 @@ def test_suspicious_activity_is_counted_and_is_one_security_event() -> None:
 
 def test_rate_limit_is_counted_and_is_one_security_event() -> None:
     with (
-        grows(metrics.rate_limit_hits.labels("search")),
-        grows(metrics.rate_limit_hits.labels("other")),
-        grows(metrics.security_events.labels("rate_limit_exceeded", "low"), by=2),
+        grows(definitions.rate_limit_hits.labels("search")),
+        grows(definitions.rate_limit_hits.labels("other")),
+        grows(definitions.security_events.labels("rate_limit_exceeded", "low"), by=2),
     ):
         telemetry.track_rate_limit("search")
         telemetry.track_rate_limit("made-up")
@@ -81,15 +82,15 @@ def test_attempts_of_every_type_and_outcome_are_there_at_zero(kind: str) -> None
         "success",
         *(f"failed_{how}" for how in ("validation", "exists", "credentials", "throttled", "error")),
     ):
-        assert (kind, outcome) in metrics.auth_attempts._metrics
+        assert (kind, outcome) in definitions.auth_attempts._metrics
 
 
 @pytest.mark.parametrize("limit", ["login", "login_account"])
 def test_limit_of_logins_is_one_security_event_of_its_own(limit: str) -> None:
     with (
-        grows(metrics.rate_limit_hits.labels(limit)),
-        grows(metrics.security_events.labels("login_throttled", "medium")),
-        grows(metrics.security_events.labels("rate_limit_exceeded", "low"), by=0),
+        grows(definitions.rate_limit_hits.labels(limit)),
+        grows(definitions.security_events.labels("login_throttled", "medium")),
+        grows(definitions.security_events.labels("rate_limit_exceeded", "low"), by=0),
         captured_log() as sink,
     ):
         telemetry.track_rate_limit(limit)
@@ -107,12 +108,12 @@ def test_limit_of_logins_is_one_security_event_of_its_own(limit: str) -> None:
     ],
 )
 def test_content_access_is_counted_by_bounded_labels(told: tuple[str, str, str], counted: tuple[str, str, str]) -> None:
-    with grows(metrics.content_access.labels(*counted)):
+    with grows(definitions.content_access.labels(*counted)):
         telemetry.track_content_access(*told)
 
 
 def test_error_of_telemetry_is_counted_by_its_part() -> None:
-    with grows(metrics.telemetry_errors.labels("log")), grows(metrics.telemetry_errors.labels("other")):
+    with grows(definitions.telemetry_errors.labels("log")), grows(definitions.telemetry_errors.labels("other")):
         telemetry.track_error("log")
         telemetry.track_error("made-up")
 
@@ -134,11 +135,11 @@ def test_verb_that_fails_is_counted_and_breaks_nothing(
             raise RuntimeError("the metric is broken")
 
     for name in ("security_events", "suspicious_activity", "rate_limit_hits", "content_access"):
-        monkeypatch.setattr(metrics, name, Broken())
+        monkeypatch.setattr(definitions, name, Broken())
     with pytest.raises(RuntimeError, match="the metric is broken"):
         verb(*arguments)
-    monkeypatch.setattr(strict, "on", False)
-    with grows(metrics.telemetry_errors.labels("verb")):
+    monkeypatch.setattr(raise_in_tests, "on", False)
+    with grows(definitions.telemetry_errors.labels("verb")):
         assert verb(*arguments) is None
 
 
@@ -181,14 +182,14 @@ def test_access_record_is_not_made_above_its_level(app: Flask) -> None:
 def test_telemetry_that_is_off_observes_nothing_and_still_answers(settings: Settings) -> None:
     app = create_app(with_settings(settings, telemetry=False))
     add_view(app, "/fine", lambda: str(telemetry.request_id()))
-    before = {labels: child._value.get() for labels, child in metrics.http_requests._metrics.items()}
-    requests.current.set(None)
+    before = {labels: child._value.get() for labels, child in definitions.http_requests._metrics.items()}
+    request_observer.current.set(None)
     with captured_log() as sink:
         answer = app.test_client().get("/fine", buffered=True)
     assert answer.text == "None"
     assert "X-Request-ID" not in answer.headers
     assert sink.lines == []
-    assert before == {labels: child._value.get() for labels, child in metrics.http_requests._metrics.items()}
+    assert before == {labels: child._value.get() for labels, child in definitions.http_requests._metrics.items()}
     assert app.test_client().get("/nowhere").status_code == 404
 
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify, make_response, render_template
 
-from church.answers import as_data, keep_private
 from church.errors import wants_json
+from church.web.responses import as_data, keep_private
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 bp.after_request(keep_private)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.access import ADMINS, allow
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import PAGE, listed, number, words
-from church.limits import limited
+from church.blueprints.admin.list_filters import PAGE, listed, number, words
 from church.services import audit as log
-from church.services.overview_work import audited_actions
+from church.services.admin_overview.retry_failed import audited_actions
+from church.web.rate_limits import limited
+from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/audit")

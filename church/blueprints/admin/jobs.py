@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church import jobs as queue
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import PAGE, listed, number, one_of
-from church.limits import limited
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.models.job import JobState
-from church.services import overview_work
+from church.services.admin_overview import retry_failed
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/jobs")
@@ -30,5 +30,5 @@ def jobs() -> Response:
 @limited("account")
 def job_retry(job_id: int) -> Response:
     """Queue a dead job once more."""
-    overview_work.retry_job(job_id, actor())
+    retry_failed.retry_job(job_id, actor())
     return done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))

@@ -6,13 +6,13 @@ from enum import StrEnum
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import PAGE, listed, number, one_of
-from church.forms import fields
-from church.limits import limited
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.services import chat
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 
 class ReportState(StrEnum):

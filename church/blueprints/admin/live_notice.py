@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp
 from church.errors import FieldErrors, wants_json
-from church.forms import fields
-from church.limits import limited
-from church.services import notices
+from church.services import live_broadcast
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 _AUDIENCES = (
     ("members", "members"),
@@ -35,11 +35,14 @@ def live_notice() -> Response:
 def live_notify() -> Response:
     """Send it."""
     sent = fields()
-    title, url = sent.text("title", 2 * notices.LONGEST), sent.text("url", 2 * notices.LONGEST, required=False)
+    title, url = (
+        sent.text("title", 2 * live_broadcast.LONGEST),
+        sent.text("url", 2 * live_broadcast.LONGEST, required=False),
+    )
     audience = sent.text("audience", 16)
     try:
         sent.check()
-        notices.from_admin(title, url, audience, actor())
+        live_broadcast.from_admin(title, url, audience, actor())
     except FieldErrors as error:
         if wants_json():
             raise
@@ -49,6 +52,5 @@ def live_notify() -> Response:
 
 def _shown(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
     data = {"audiences": [name for name, _ in _AUDIENCES]}
-    return answer(
-        "admin/live_notice.html", data, status, values=values, errors=errors, options=_AUDIENCES, most=notices.LONGEST
-    )  # fmt: skip
+    shown = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.LONGEST}
+    return answer("admin/live_notice.html", data, status, **shown)

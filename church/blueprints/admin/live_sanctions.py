@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.asked import words
+from church.blueprints.admin.list_filters import words
 from church.errors import ChurchError, ConflictError, FieldErrors, wants_json
-from church.forms import Fields, fields
-from church.limits import limited
 from church.models.base import utc_now
 from church.models.chat import SanctionKind
 from church.services import chat
-from church.services.members import UnknownMemberError
+from church.services.accounts.members import UnknownMemberError
+from church.web.forms import Fields, fields
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 _LASTS = {
     "hour": (timedelta(hours=1), "an hour"),

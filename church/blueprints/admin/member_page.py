@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from flask import Response
 
 from church.blueprints.admin.area import answer
-from church.identity import viewer
 from church.models.base import utc_now
-from church.services import billing_admin
-from church.services import members as service
+from church.services.accounts import members
+from church.services.billing import admin_actions
+from church.web.identity import viewer
 
 GRANT_FIELDS = ("until", "reason")
 
@@ -23,7 +23,7 @@ def shown(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     """The account of ``ref``; ``errors`` and ``values`` are those of the form that gives a membership."""
-    data = {"dossier": service.dossier(ref), "membership": billing_admin.membership_of(ref)}
+    data = {"dossier": members.dossier(ref), "membership": admin_actions.membership_of(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return answer(
         "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form

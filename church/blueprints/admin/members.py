@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import number, one_of, words
+from church.blueprints.admin.list_filters import number, one_of, words
 from church.blueprints.admin.member_page import is_own, shown
 from church.errors import ConflictError, InvalidError, wants_json
-from church.forms import fields
-from church.identity import renew
-from church.limits import limited
 from church.models.user import Role
-from church.services import members as service
+from church.services.accounts import members as accounts_members
+from church.services.accounts.members import MemberState, MemberView
 from church.services.audit import Actor
-from church.services.members import MemberState, MemberView
+from church.web.forms import fields
+from church.web.identity import renew
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/members")
@@ -28,7 +28,7 @@ from church.services.members import MemberState, MemberView
 def members() -> Response:
     """The accounts, by a piece of name or address, by role and by state."""
     query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
-    found = service.search(query, role, state, number("page") or 1)
+    found = accounts_members.search(query, role, state, number("page") or 1)
     return answer("admin/members.html", {"found": found}, query=query, role=role, state=state)
 
 
@@ -51,7 +51,7 @@ def member_role(ref: str) -> Response:
         raise InvalidError(f"“role” is one of: {', '.join(Role)}.")
 
     def change(who: Actor) -> str:
-        found = service.set_role(ref, Role(asked), who, own=own)
+        found = accounts_members.set_role(ref, Role(asked), who, own=own)
         return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no admin."
 
     return _act(ref, change)
@@ -63,7 +63,9 @@ def member_role(ref: str) -> Response:
 def member_disable(ref: str) -> Response:
     """Shut the account."""
     own = fields().flag("own")
-    return _act(ref, lambda who: f"{service.disable(ref, who, own=own).label} is disabled and signed out everywhere.")
+    return _act(
+        ref, lambda who: f"{accounts_members.disable(ref, who, own=own).label} is disabled and signed out everywhere."
+    )
 
 
 @bp.post("/members/<ref>/enable")
@@ -71,7 +73,7 @@ def member_disable(ref: str) -> Response:
 @limited("account")
 def member_enable(ref: str) -> Response:
     """Open a disabled account."""
-    return _act(ref, lambda who: f"{service.enable(ref, who).label} may sign in again.")
+    return _act(ref, lambda who: f"{accounts_members.enable(ref, who).label} may sign in again.")
 
 
 @bp.post("/members/<ref>/end-sessions")
@@ -81,7 +83,7 @@ def member_end_sessions(ref: str) -> Response:
     """Sign the account out everywhere."""
 
     def change(who: Actor) -> str:
-        ended = service.end_sessions(ref, who)
+        ended = accounts_members.end_sessions(ref, who)
         return f"Signed out of {ended} device{'' if ended == 1 else 's'}."
 
     return _act(ref, change)
@@ -94,7 +96,7 @@ def member_reset(ref: str) -> Response:
     """Mail the owner a link to choose a password."""
 
     def change(who: Actor) -> str:
-        service.send_reset(ref, who)
+        accounts_members.send_reset(ref, who)
         return "A mail with a link to choose a password is on its way."
 
     return _act(ref, change)
@@ -111,7 +113,7 @@ def _act(ref: str, change: Callable[[Actor], str]) -> Response:
         return shown(ref, str(error), error.status)
     if own:
         renew()
-    found = service.member(ref)
+    found = accounts_members.member(ref)
     return done(said, _back_to(found, own), member=found)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.access import ADMINS, allow
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import PAGE, listed, number, one_of
-from church.limits import limited
-from church.services import billing, billing_admin
-from church.services.billing_admin import SubscriptionStatus
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.services import billing
+from church.services.billing import admin_actions
+from church.services.billing.admin_actions import SubscriptionStatus
+from church.web.rate_limits import limited
+from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/membership")
@@ -20,5 +21,5 @@ def membership() -> Response:
     """The subscriptions in a status, newest first."""
     status = one_of(SubscriptionStatus, "status")
     found = listed(billing.subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
-    data = {"subscriptions": found, "counts": billing_admin.subscription_counts()}
+    data = {"subscriptions": found, "counts": admin_actions.subscription_counts()}
     return answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))

@@ -6,15 +6,16 @@ import json
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.errors import ConflictError, UnavailableError, wants_json
-from church.limits import limited
 from church.models.base import utc_now
 from church.models.stripe_event import EventState
-from church.services import billing, billing_admin
+from church.services import billing
+from church.services.billing import admin_actions
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/membership/events")
@@ -42,17 +43,17 @@ def membership_event(event_id: int) -> Response:
 def membership_replay(event_id: int) -> Response:
     """Do the event again. What stands against it, or goes wrong again, is said above the event."""
     try:
-        outcome = billing_admin.replay_event(event_id, actor())
+        outcome = admin_actions.replay_event(event_id, actor())
     except (ConflictError, UnavailableError) as error:
         if wants_json():
             raise
         return _shown(event_id, str(error), error.status)
     said = f"Event {event_id} was done again: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
     back = url_for("admin.membership_event", event_id=event_id)
-    return done(said, back, outcome=outcome, event=billing_admin.event(event_id))
+    return done(said, back, outcome=outcome, event=admin_actions.event(event_id))
 
 
 def _shown(event_id: int, problem: str | None = None, status: int = 200) -> Response:
-    found = billing_admin.event(event_id)
+    found = admin_actions.event(event_id)
     payload = json.dumps(found.payload, indent=2, ensure_ascii=False)
     return answer("admin/membership_event.html", {"event": found}, status, problem=problem, payload=payload)

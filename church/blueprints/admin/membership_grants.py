@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.asked import PAGE, listed, number, one_of
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.blueprints.admin.member_page import GRANT_FIELDS, is_own, shown
 from church.errors import ConflictError, FieldErrors, wants_json
-from church.forms import fields
-from church.identity import renew
-from church.limits import limited
 from church.services import billing
 from church.services.billing import GrantState
+from church.web.forms import fields
+from church.web.identity import renew
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 _MOST = 400  # characters that are read of a field; what is taken, the service says
 

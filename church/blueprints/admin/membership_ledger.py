@@ -7,12 +7,13 @@ from itertools import chain
 
 from flask import Flask, Response, current_app
 
-from church.access import ADMINS, allow
 from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.asked import PAGE, listed, number, words
-from church.limits import limited
+from church.blueprints.admin.list_filters import PAGE, listed, number, words
 from church.models.base import utc_now
-from church.services import billing, billing_admin, money
+from church.services import billing, money
+from church.services.billing import admin_actions
+from church.web.rate_limits import limited
+from church.web.route_access import ADMINS, allow
 
 _MONTHS = 24
 
@@ -26,7 +27,7 @@ def membership_ledger() -> Response:
     entries = billing.list_ledger_entries(
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
     )  # fmt: skip
-    data = {"entries": listed(entries), "totals": billing_admin.totals(), "months": billing.list_months(_MONTHS)}
+    data = {"entries": listed(entries), "totals": admin_actions.totals(), "months": billing.list_months(_MONTHS)}
     return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.display)
 
 
@@ -35,7 +36,7 @@ def membership_ledger() -> Response:
 @limited("page")
 def membership_ledger_csv() -> Response:
     """The same entries, all of them, for a spreadsheet; a database that is down is said before the first byte."""
-    pieces = billing_admin.ledger_csv(words("currency") or None, words("member") or None)
+    pieces = admin_actions.ledger_csv(words("currency") or None, words("member") or None)
     first = [next(pieces), next(pieces, "")]
     later = _within(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
     response = Response(chain(first, later), mimetype="text/csv")

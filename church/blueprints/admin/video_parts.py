@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from church.access import ADMINS, allow
-from church.answers import actor
 from church.blueprints.admin.area import bp
 from church.blueprints.admin.videos import shown, told
 from church.errors import FieldErrors, wants_json
-from church.forms import fields
-from church.limits import limited
 from church.services import videos as library
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import actor
+from church.web.route_access import ADMINS, allow
 
 _MOST = 20_000  # characters that are read of a field; what is taken, the service says
 _LONGEST_NAME = 100

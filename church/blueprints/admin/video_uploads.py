@@ -9,17 +9,17 @@ from flask import Response, jsonify, request, url_for
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
-from church.access import ADMINS, allow
-from church.answers import actor, as_data, done, signed_in
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.videos import LEVELS, facts
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
-from church.forms import PIECE, Fields, fields
-from church.limits import limited
 from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo, Draft, UploadView
+from church.web.forms import PIECE, Fields, fields
+from church.web.rate_limits import limited
+from church.web.responses import actor, as_data, done, signed_in
+from church.web.route_access import ADMINS, allow
 
 _MOST = 20_000  # characters that are read of a field; what is taken, the service says
 _LONGEST_NAME = 255

@@ -7,17 +7,17 @@ from typing import Any
 
 from flask import Response, url_for
 
-from church.access import ADMINS, allow
-from church.answers import actor, done
 from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.asked import one_of, words
+from church.blueprints.admin.list_filters import one_of, words
 from church.errors import FieldErrors, wants_json
-from church.forms import fields
-from church.limits import limited
 from church.models.video import VideoState
 from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
 
 PAGE = 50
 _MOST = 20_000  # characters that are read of a field; what is taken, the service says

@@ -7,15 +7,15 @@ from typing import Any
 from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import headers, identity
-from church.access import SIGNED_IN, allow
-from church.answers import as_data, done, signed_in
-from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.gate import asked_again
+from church.blueprints.auth.form_answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, shown_again
+from church.blueprints.auth.sign_in_limits import asked_again
 from church.errors import wants_json
-from church.limits import limited
 from church.services import accounts, billing, sessions
+from church.web import headers, identity
+from church.web.rate_limits import limited
+from church.web.responses import as_data, done, signed_in
+from church.web.route_access import SIGNED_IN, allow
 
 
 def show_account(section: str = "", **context: Any) -> Response:

@@ -7,17 +7,26 @@ from typing import Any
 from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
-from church.access import EVERYONE, SIGNED_IN, allow
-from church.answers import done, signed_in
 from church.blueprints.auth.account import show_account
-from church.blueprints.auth.answers import ACCOUNT, PASSWORD_MOST, bad_link, device, page, parsed, sent, shown_again
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.gate import asked_again
+from church.blueprints.auth.form_answers import (
+    ACCOUNT,
+    PASSWORD_MOST,
+    bad_link,
+    device,
+    page,
+    parsed,
+    sent,
+    shown_again,
+)
+from church.blueprints.auth.sign_in_limits import asked_again
 from church.errors import wants_json
-from church.limits import limited
-from church.services import accounts, links
-from church.services.links import LinkError, Purpose
+from church.services import accounts, email_links
+from church.services.email_links import LinkError, Purpose
+from church.web import identity
+from church.web.rate_limits import limited
+from church.web.responses import done, signed_in
+from church.web.route_access import EVERYONE, SIGNED_IN, allow
 
 
 def _show_again(**context: Any) -> Response:
@@ -43,7 +52,7 @@ def change_email() -> AnyResponse:
 @limited("page")
 def email_form(token: str) -> AnyResponse:
     """Asks for the press of a button, also in another browser."""
-    if links.peek(token, Purpose.CHANGE_EMAIL) is None:
+    if email_links.peek(token, Purpose.CHANGE_EMAIL) is None:
         return bad_link("auth/email.html", token)
     return jsonify(state="ask") if wants_json() else page("auth/email.html", token=token, state="ask")
 

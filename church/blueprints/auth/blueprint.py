@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from church.answers import keep_private
+from church.web.responses import keep_private
 
 bp = Blueprint("auth", __name__, url_prefix="/auth")
 bp.after_request(keep_private)

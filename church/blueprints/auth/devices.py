@@ -6,14 +6,14 @@ from flask import jsonify, redirect
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
-from church.access import SIGNED_IN, allow
-from church.answers import as_data, done, signed_in
-from church.blueprints.auth.answers import ACCOUNT, LOGIN, device, parsed
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.form_answers import ACCOUNT, LOGIN, device, parsed
 from church.errors import wants_json
-from church.limits import limited
 from church.services import accounts, sessions
+from church.web import identity
+from church.web.rate_limits import limited
+from church.web.responses import as_data, done, signed_in
+from church.web.route_access import SIGNED_IN, allow
 
 
 @bp.get("/sessions")

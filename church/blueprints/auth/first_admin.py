@@ -7,14 +7,14 @@ from typing import Any
 from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.access import EVERYONE, allow
-from church.answers import done
-from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
 from church.errors import wants_json
-from church.limits import limited
-from church.services import accounts, links
-from church.services.links import LinkError, Purpose
+from church.services import accounts, email_links
+from church.services.email_links import LinkError, Purpose
+from church.web.rate_limits import limited
+from church.web.responses import done
+from church.web.route_access import EVERYONE, allow
 
 
 def _show(**context: Any) -> Response:
@@ -26,7 +26,7 @@ def _show(**context: Any) -> Response:
 @limited("page")
 def first_admin_form(token: str) -> Response:
     """Asks who the admin is to be. Raises LinkError."""
-    if links.peek(token, Purpose.FIRST_ADMIN) is None:
+    if email_links.peek(token, Purpose.FIRST_ADMIN) is None:
         raise LinkError
     return jsonify(state="ask") if wants_json() else _show(token=token)
 

@@ -7,16 +7,17 @@ from typing import Any
 from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity, telemetry
-from church.access import EVERYONE, allow
-from church.answers import done
-from church.blueprints.auth.answers import LOGIN, PASSWORD_MOST, device, page, parsed, sent, shown_again
+from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.gate import gate_of
+from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, sent, shown_again
+from church.blueprints.auth.sign_in_limits import gate_of
 from church.errors import wants_json
-from church.limits import limited
 from church.services import accounts
-from church.services.links import LinkError
+from church.services.email_links import LinkError
+from church.web import identity
+from church.web.rate_limits import limited
+from church.web.responses import done
+from church.web.route_access import EVERYONE, allow
 
 
 def _show_forgot(**context: Any) -> Response:

@@ -8,13 +8,13 @@ from flask import Response, redirect, request, session
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.access import EVERYONE, allow
-from church.blueprints.auth.answers import PASSWORD_MOST, device, page, parsed, sent, shown_again, way_on
 from church.blueprints.auth.blueprint import bp
-from church.forms import safe_next
-from church.identity import viewer
-from church.limits import limited
+from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, sent, shown_again, way_on
 from church.services import accounts
+from church.web.forms import safe_next
+from church.web.identity import viewer
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow
 
 _MAILS = frozenset({"register", "forgot", "verification", "email"})
 

@@ -7,16 +7,17 @@ from typing import Any
 from flask import Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity, telemetry
-from church.access import EVERYONE, MEMBERS, allow
-from church.answers import done, signed_in
-from church.blueprints.auth.answers import PASSWORD_MOST, device, page, parsed, shown_again, way_on
+from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.gate import gate_of
+from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, shown_again, way_on
+from church.blueprints.auth.sign_in_limits import gate_of
 from church.errors import wants_json
-from church.forms import safe_next
-from church.limits import limited
-from church.services import access_tokens, accounts
+from church.services import accounts, member_tokens
+from church.web import identity
+from church.web.forms import safe_next
+from church.web.rate_limits import limited
+from church.web.responses import done, signed_in
+from church.web.route_access import EVERYONE, MEMBERS, allow
 
 _OUTCOMES = {200: "success", 303: "failed_credentials", 401: "failed_credentials", 403: "failed_credentials"}
 
@@ -72,8 +73,8 @@ def logout() -> AnyResponse:
 @limited("token")
 def token() -> Response:
     """A token for the API and the live page; it dies with this sign-in, and in minutes anyway."""
-    made = access_tokens.issue(signed_in())
-    left = access_tokens.LIFETIME
+    made = member_tokens.issue(signed_in())
+    left = member_tokens.LIFETIME
     return jsonify(token=made.token, token_type="Bearer", expires_in=left, expires_at=made.expires_at.isoformat())  # noqa: S106
 
 

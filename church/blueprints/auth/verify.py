@@ -7,16 +7,16 @@ from urllib.parse import quote
 from flask import jsonify, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
-from church.access import EVERYONE, SIGNED_IN, allow
-from church.answers import actor, done, signed_in
-from church.blueprints.auth.answers import ACCOUNT, LOGIN, bad_link, page, parsed, sent
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.form_answers import ACCOUNT, LOGIN, bad_link, page, parsed, sent
 from church.errors import wants_json
-from church.forms import safe_next
-from church.limits import limited
 from church.services import accounts
-from church.services.links import LinkError
+from church.services.email_links import LinkError
+from church.web import identity
+from church.web.forms import safe_next
+from church.web.rate_limits import limited
+from church.web.responses import actor, done, signed_in
+from church.web.route_access import EVERYONE, SIGNED_IN, allow
 
 
 @bp.get("/verify/<token>")

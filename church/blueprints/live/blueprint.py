@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from church.answers import keep_private
+from church.web.responses import keep_private
 
 bp = Blueprint("live", __name__)  # without a prefix: the socket is at /ws
 bp.after_request(keep_private)

@@ -9,15 +9,15 @@ from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
-from church.access import MEMBERS, allow
-from church.answers import as_data, done, signed_in
 from church.blueprints.live.blueprint import bp
 from church.blueprints.live.telling import as_told
 from church.errors import ChurchError, FieldErrors, wants_json
-from church.forms import fields
-from church.limits import limited
 from church.services import chat
 from church.services.sessions import Device
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import as_data, done, signed_in
+from church.web.route_access import MEMBERS, allow
 
 _NUMBER = "<int(max=9223372036854775807):number>"
 _MOST = 2 * chat.LONGEST  # characters that are read of a message; what is taken, the service says

@@ -9,16 +9,16 @@ from flask import Response, jsonify, make_response, redirect, render_template, r
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
-from church.access import EVERYONE, MEMBERS, allow
-from church.answers import as_data, signed_in
 from church.blueprints.live.blueprint import bp
 from church.blueprints.live.telling import as_told
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
-from church.forms import fields
-from church.identity import known_viewer
-from church.limits import limited
 from church.services import chat
+from church.web.forms import fields
+from church.web.identity import known_viewer
+from church.web.rate_limits import limited
+from church.web.responses import as_data, signed_in
+from church.web.route_access import EVERYONE, MEMBERS, allow
 
 _MOST = 2 * chat.LONGEST  # characters that are read of a message; what is taken, the service says
 _MOST_DIGITS = 18  # any number of so many fits a column

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from church.answers import as_data
 from church.services.chat import MessageView
 from church.services.sessions import SignedIn
+from church.web.responses import as_data
 
 
 def as_told(message: MessageView, to: SignedIn) -> Any:

@@ -12,14 +12,15 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from church import limits, sockets, telemetry
-from church.access import EVERYONE, allow
+from church import live, telemetry
 from church.blueprints.live.blueprint import bp
 from church.config import current_settings
 from church.errors import ForbiddenError, InvalidError, UnavailableError, error_response
 from church.extensions import sock
-from church.identity import known_viewer, viewer
-from church.limits import limited
+from church.web import rate_limits
+from church.web.identity import known_viewer, viewer
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow
 
 _VERSION = "13"
 _EXTENSIONS = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
@@ -62,7 +63,7 @@ def _refusal() -> Response | None:
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("A connection has to be made from this site.")
-    outcome = sockets.hub_of().expect(limits.client())
+    outcome = live.hub_of().expect(rate_limits.client())
     if outcome is None:
         g.live_expected = True
         known_viewer()  # whom the cookie shows; where nobody can tell now, the client tries again
@@ -78,7 +79,7 @@ def _refusal() -> Response | None:
 def _give_up(_error: BaseException | None) -> None:
     """Keep no place for a handshake that came to nothing."""
     if g.pop("live_expected", False):
-        sockets.hub_of().give_up(limits.client())
+        live.hub_of().give_up(rate_limits.client())
 
 
 @bp.errorhandler(ConnectionError)
@@ -122,7 +123,7 @@ def ws(server: Any) -> None:
     found = viewer()
     cookie = (found.session_ref, found.ref) if found is not None and found.token else None
     telemetry.quiet_route()
-    sockets.hub_of().adopt(fd, limits.client(), _early(), telemetry.handshake(), cookie)
+    live.hub_of().adopt(fd, rate_limits.client(), _early(), telemetry.handshake(), cookie)
     g.pop("live_expected")
 
 

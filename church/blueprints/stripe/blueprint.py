@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from church.answers import keep_private
+from church.web.responses import keep_private
 
 bp = Blueprint("stripe", __name__, url_prefix="/stripe")
 bp.after_request(keep_private)

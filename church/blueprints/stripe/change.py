@@ -5,14 +5,14 @@ from __future__ import annotations
 from flask import jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.access import MEMBERS, allow
-from church.answers import as_data, done, signed_in
 from church.blueprints.stripe.answers import ACCOUNT, PRICING, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import FieldErrors, wants_json
-from church.forms import fields
-from church.limits import limited
 from church.services import billing
+from church.web.forms import fields
+from church.web.rate_limits import limited
+from church.web.responses import as_data, done, signed_in
+from church.web.route_access import MEMBERS, allow
 
 _LONGEST_ID = 255
 _LONGEST_MOMENT = 12

@@ -8,16 +8,16 @@ from flask import jsonify, redirect, request, session
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
-from church import identity
-from church.access import EVERYONE, MEMBERS, SIGNED_IN, allow
-from church.answers import as_data, signed_in
 from church.blueprints.stripe.answers import PRICING, onward, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import wants_json
-from church.forms import fields, safe_next
-from church.limits import limited
 from church.services import billing
 from church.services.billing import MemberAlreadyError, PaidAlreadyError
+from church.web import identity
+from church.web.forms import fields, safe_next
+from church.web.rate_limits import limited
+from church.web.responses import as_data, signed_in
+from church.web.route_access import EVERYONE, MEMBERS, SIGNED_IN, allow
 
 _WAY_BACK = "after_checkout"
 _LONGEST_ID = 255

@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.access import SIGNED_IN, allow
-from church.answers import as_data, signed_in
 from church.blueprints.stripe.answers import ACCOUNT, onward, page, told
 from church.blueprints.stripe.blueprint import bp
 from church.errors import wants_json
-from church.limits import limited
 from church.services import billing
+from church.web.rate_limits import limited
+from church.web.responses import as_data, signed_in
+from church.web.route_access import SIGNED_IN, allow
 
 
 @bp.post("/portal")

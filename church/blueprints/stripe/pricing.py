@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from flask import Response, jsonify, request
 
-from church.access import EVERYONE, allow
-from church.answers import as_data
 from church.blueprints.stripe.answers import page
 from church.blueprints.stripe.blueprint import bp
 from church.config import current_settings
 from church.errors import wants_json
-from church.forms import safe_next
-from church.identity import known_viewer
-from church.limits import limited
 from church.services import billing
+from church.web.forms import safe_next
+from church.web.identity import known_viewer
+from church.web.rate_limits import limited
+from church.web.responses import as_data
+from church.web.route_access import EVERYONE, allow
 
 
 @bp.get("/pricing")

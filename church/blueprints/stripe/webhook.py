@@ -6,11 +6,11 @@ from flask import Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from church import telemetry
-from church.access import EVERYONE, allow
 from church.blueprints.stripe.blueprint import bp
 from church.errors import UnavailableError
-from church.limits import limited
 from church.services import billing
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow
 
 MACHINES = frozenset({"stripe.webhook"})
 """Endpoints that show a signature instead of a form's token, and that answer while the site is shut."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
-from church.access import EVERYONE, allow
-from church.answers import keep_private
 from church.blueprints.video.blueprint import bp
-from church.identity import known_viewer
-from church.limits import limited
-from church.services import video_streams
+from church.services.videos.streaming import player_addresses
+from church.web.identity import known_viewer
+from church.web.rate_limits import limited
+from church.web.responses import keep_private
+from church.web.route_access import EVERYONE, allow
 
 _LONGEST = 64
 
@@ -31,7 +31,7 @@ def watch_address(slug: str, quality: str = "", playback: str = "") -> dict[str,
 
     Raises UnknownVideoError, UnauthorizedError and ForbiddenError.
     """
-    granted = video_streams.grant(slug, known_viewer(), quality, playback)
+    granted = player_addresses.grant(slug, known_viewer(), quality, playback)
     offered = [
         {"quality": one.quality, "width": one.width, "height": one.height, "bitrate": one.bitrate, "bytes": one.bytes}
         for one in granted.video.renditions.values()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
-from church import identity
-from church.access import EVERYONE, allow
 from church.blueprints.video.blueprint import bp
-from church.limits import limited
-from church.offhub import off_hub
+from church.lib.threads import off_hub
 from church.services import videos
+from church.web import identity
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow
 
 _YEAR = 365 * 24 * 3600
 _TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from church import identity
+from church.web import identity
 
 bp = Blueprint("video", __name__, url_prefix="/video")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Response, make_response, render_template, request
 from werkzeug.exceptions import NotFound
 
-from church import identity
-from church.access import EVERYONE, allow
-from church.answers import keep_private
 from church.blueprints.video.blueprint import bp, member_id
-from church.limits import limited
 from church.services import videos
+from church.web import identity
+from church.web.rate_limits import limited
+from church.web.responses import keep_private
+from church.web.route_access import EVERYONE, allow
 
 PAGE = 60
 _MOST_BEGUN = 4

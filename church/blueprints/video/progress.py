@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
-from church import identity
-from church.access import MEMBERS, allow
-from church.answers import done, keep_private, signed_in
 from church.blueprints.video.blueprint import bp
-from church.forms import fields, safe_next
-from church.limits import limited
 from church.services import videos
+from church.web import identity
+from church.web.forms import fields, safe_next
+from church.web.rate_limits import limited
+from church.web.responses import done, keep_private, signed_in
+from church.web.route_access import MEMBERS, allow
 
 _LONGEST = 24 * 3600 * 1000
 _LONGEST_NEXT = 1000

@@ -10,16 +10,16 @@ from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable
 from werkzeug.wsgi import wrap_file
 
 from church import telemetry
-from church.access import EVERYONE, allow
 from church.blueprints.video.blueprint import bp
 from church.config import current_settings
-from church.file_body import FileBody
-from church.identity import known_viewer
-from church.limits import limited
-from church.ranges import asked
-from church.services import video_streams
-from church.services.video_presign import presigned
-from church.services.video_streams import Admitted
+from church.services.videos.storage.presign import presigned
+from church.services.videos.streaming import player_addresses
+from church.services.videos.streaming.player_addresses import Admitted
+from church.web.byte_ranges import asked
+from church.web.file_body import FileBody
+from church.web.identity import known_viewer
+from church.web.rate_limits import limited
+from church.web.route_access import EVERYONE, allow
 
 _TYPE = "video/mp4"
 _INTERNAL = "/_videos"  # ops/nginx/church.conf has the folder behind it
@@ -31,7 +31,7 @@ _PIECE = 64 * 1024  # read at once by a server without sendfile
 @limited("stream")
 def stream(slug: str) -> Response:
     """The video, or the range of it that is asked for."""
-    admitted = video_streams.admit(slug, request.args.get("token", ""), known_viewer())
+    admitted = player_addresses.admit(slug, request.args.get("token", ""), known_viewer())
     offload = current_settings().video_offload
     if offload == "x-accel":
         response = _by_nginx(admitted)
@@ -48,7 +48,7 @@ def stream(slug: str) -> Response:
 def _by_nginx(admitted: Admitted) -> Response:
     """nginx finds the file, and answers ranges and conditions by itself."""
     if request.method == "GET" and admitted.rendition.path.is_file():
-        video_streams.begin(admitted)
+        player_addresses.begin(admitted)
     response = Response(content_type=_TYPE)
     response.headers["X-Accel-Redirect"] = quote(f"{_INTERNAL}/{admitted.video.ref}/{admitted.rendition.file}")
     return response
@@ -57,7 +57,7 @@ def _by_nginx(admitted: Admitted) -> Response:
 def _by_bucket(admitted: Admitted) -> Response:
     """To the bucket, for as long as the token is good: players ask there again when they seek."""
     if request.method == "GET":
-        video_streams.begin(admitted)
+        player_addresses.begin(admitted)
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
     key = f"{admitted.video.ref}/{admitted.rendition.file}"
@@ -66,7 +66,7 @@ def _by_bucket(admitted: Admitted) -> Response:
 
 
 def _by_us(admitted: Admitted) -> Response:
-    file, version, size = video_streams.opened(admitted.rendition)
+    file, version, size = player_addresses.opened(admitted.rendition)
     wanted = asked(request.method, request.headers, version, size)
     sends = request.method == "GET" and wanted.status in {200, 206}
     if not sends:
@@ -77,7 +77,7 @@ def _by_us(admitted: Admitted) -> Response:
         raise RequestedRangeNotSatisfiable(length=size)
     response = Response(status=wanted.status, content_type=_TYPE)
     if sends:
-        video_streams.begin(admitted)
+        player_addresses.begin(admitted)
         body = FileBody(
             file,
             wanted.start,

@@ -6,16 +6,17 @@ import time
 
 from flask import Response, make_response, render_template, request
 
-from church import headers, identity, telemetry
-from church.access import EVERYONE, allow
-from church.answers import keep_private
+from church import telemetry
 from church.blueprints.video.access import watch_address
 from church.blueprints.video.blueprint import bp, member_id
 from church.config import current_settings
-from church.limits import limited
 from church.services import videos
-from church.services.video_presign import bucket_origin
 from church.services.videos import UnknownVideoError, WatchView
+from church.services.videos.storage.presign import bucket_origin
+from church.web import headers, identity
+from church.web.rate_limits import limited
+from church.web.responses import keep_private
+from church.web.route_access import EVERYONE, allow
 
 _BARELY_BEGUN = 5_000  # milliseconds of a video that one need not be brought back to
 _MOST_DIGITS = 6

@@ -16,14 +16,16 @@ from church.extensions import db
 from church.models import Job, Mail
 from church.models.base import utc_now
 from church.models.user import User
-from church.observability import metrics
-from church.services import audit, links, members, overview_numbers
+from church.observability.metrics import definitions
+from church.services import audit, email_links
+from church.services.accounts import members
+from church.services.admin_overview import counts
 from church.services.audit import Actor
-from church.services.links import Purpose
-from tests.accounts_fixture import audited, mails
-from tests.desk import JSON, Desk, person, within
-from tests.helpers import grows
-from tests.people import add_user, client_of, sign_in
+from church.services.email_links import Purpose
+from tests.support.accounts_fixture import audited, mails
+from tests.support.desk import JSON, Desk, person, within
+from tests.support.helpers import grows
+from tests.support.people import add_user, client_of, sign_in
 
 HOSTILE = '"><svg onload=x>{{7*7}}</title>'
 LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit"]
@@ -63,7 +65,7 @@ def failed_work() -> tuple[int, int]:
 def test_admin_area_is_closed_to_all_but_admins(app: Flask, ada: User, path: str) -> None:
     assert app.test_client().get(path).headers["Location"].startswith("/auth/login?next=%2Fadmin%2F")
     assert app.test_client().get(path, headers=JSON).status_code == 401
-    with grows(metrics.security_events.labels("role_probe", "medium")):
+    with grows(definitions.security_events.labels("role_probe", "medium")):
         assert client_of(app, ada).get(path).status_code == 403
     unverified = person(app, "new@church.example", role="admin", verified=False)
     assert client_of(app, unverified).get(path).status_code == 403
@@ -115,7 +117,7 @@ def test_overview_is_shown_while_the_database_is_down(desk: Desk, monkeypatch: p
     def down(*_args: object) -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(overview_numbers, "count_members", down)  # who asks may be known for a moment longer
+    monkeypatch.setattr(counts, "count_members", down)  # who asks may be known for a moment longer
     found = desk.get("/admin/")
     assert found.status_code == 200
     assert "the numbers are missing" in found.text
@@ -168,7 +170,7 @@ def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask
 
 def test_member_page_says_how_long_a_link_to_choose_a_password_opens(desk: Desk, ada: User, app: Flask) -> None:
     invited = add_user(app, "new@church.example", password_hash=None)
-    assert (links.LIFETIMES[Purpose.RESET], links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
+    assert (email_links.LIFETIMES[Purpose.RESET], email_links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
     assert "and opens for an hour. The present password stays good" in desk.get(path_of(ada)).text
     assert "and opens for 7 days. Until then the account has no password." in desk.get(path_of(invited)).text
 

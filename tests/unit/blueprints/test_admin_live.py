@@ -9,11 +9,11 @@ from flask import Flask
 
 from church.models import User
 from church.models.base import utc_now
-from church.services import chat, notices
+from church.services import chat, live_broadcast
 from church.services.sessions import SignedIn
-from tests.browsing import audited
-from tests.chat_fixture import published, speaker
-from tests.desk import Desk, person, within
+from tests.support.browsing import audited
+from tests.support.chat_fixture import published, speaker
+from tests.support.desk import Desk, person, within
 
 HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
 SANCTION = {"kind": "mute", "room": "all", "lasts": "day", "reason": "shouting"}
@@ -128,7 +128,7 @@ def test_notice_is_sent_to_whom_it_is_for_and_written_down(app: Flask, desk: Des
     assert wrong.status_code == 422
     assert "<svg onload" not in wrong.text
     ((channel, line),) = heard
-    sent = notices.decode(line)
+    sent = live_broadcast.decode(line)
     assert (channel, sent.audience, sent.kind, sent.url) == ("notices", "members", "notice", "/pages/welcome")
     assert sent.title == form["title"]
     assert audited(app) == ["notice.sent"]

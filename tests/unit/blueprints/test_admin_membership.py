@@ -17,13 +17,14 @@ from church.database import DatabaseDownError
 from church.extensions import db
 from church.models import StripeEvent, User
 from church.models.base import utc_now
-from church.services import audit, billing, billing_admin, billing_ledger
-from church.services.billing_errors import StripeDownError
-from tests.accounts_fixture import audited
-from tests.databases import copy_database
-from tests.desk import JSON, Desk, person, within
-from tests.people import client_of
-from tests.stripe_fixture import Obj, Shop, event
+from church.services import audit, billing
+from church.services.billing import admin_actions, ledger
+from church.services.billing.errors import StripeDownError
+from tests.support.accounts_fixture import audited
+from tests.support.databases import copy_database
+from tests.support.desk import JSON, Desk, person, within
+from tests.support.people import client_of
+from tests.support.stripe_fixture import Obj, Shop, event
 
 HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
 ROOT = "/admin/membership"
@@ -263,14 +264,14 @@ def test_ledger_file_of_a_database_that_is_down_is_an_error_from_the_start(
     def away(**_query: object) -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(billing_ledger, "list_ledger_entries", away)
+    monkeypatch.setattr(ledger, "list_ledger_entries", away)
     assert desk.get(f"{ROOT}/ledger.csv").status_code == 503
 
 
 def test_ledger_file_in_many_pieces_is_whole_and_may_be_left_in_the_middle(
     shop: Shop, desk: Desk, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(billing_admin, "_BATCH", 1)
+    monkeypatch.setattr(admin_actions, "_BATCH", 1)
     pay(shop, ada, 100, 200, 300)
     assert len(desk.get(f"{ROOT}/ledger.csv").text.splitlines()) == 4
     left = desk.client.get(f"{ROOT}/ledger.csv", buffered=False)

@@ -13,10 +13,10 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import Job
 from church.models.user import Role
-from church.services import video_files
-from tests.browsing import JSON, Browser, audited, follow
-from tests.people import add_user
-from tests.video_fixture import add_ready
+from church.services.videos.storage import local
+from tests.support.browsing import JSON, Browser, audited, follow
+from tests.support.people import add_user
+from tests.support.video_fixture import add_ready
 
 PIECE = "application/offset+octet-stream"
 DRAFT = {"title": "Our evening", "access": "members", "description": "By the *lake*."}
@@ -59,7 +59,7 @@ def test_upload_goes_on_where_it_was_broken_off_and_becomes_a_video(app: Flask, 
     done = send(admin, ref, 2_000_000, b"b" * 1_000_000).get_json()
     assert (done["url"], done["video"]["state"]) == (f"/admin/videos/{ref}", "queued")
     with app.app_context(), db.read() as session:
-        assert video_files.source_of(current_settings(), ref).read_bytes() == b"a" * 2_000_000 + b"b" * 1_000_000
+        assert local.source_of(current_settings(), ref).read_bytes() == b"a" * 2_000_000 + b"b" * 1_000_000
         assert [job.kind for job in session.query(Job).filter(Job.kind == "videos.import")] == ["videos.import"]
 
 

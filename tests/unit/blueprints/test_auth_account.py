@@ -13,12 +13,12 @@ from church import create_app
 from church.config import Settings
 from church.models import User
 from church.models.user import Role
-from church.observability import metrics
+from church.observability.metrics import definitions
 from church.services.sessions import Device
-from tests.browsing import JSON, Browser, account_of, attempted, audited, follow
-from tests.databases import bring_to_head
-from tests.helpers import grows, with_settings
-from tests.people import PASSWORD, add_user, sign_in, with_cookie
+from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow
+from tests.support.databases import bring_to_head
+from tests.support.helpers import grows, with_settings
+from tests.support.people import PASSWORD, add_user, sign_in, with_cookie
 
 NEW = "nine foxes in the orchard"
 
@@ -144,8 +144,8 @@ def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_s
     assert thief.post_json(wrong[0][0], {"current": PASSWORD, "password": "short"}).status_code == 422  # no guess
     assert [thief.post_json(path, form).status_code for path, form in wrong] == [422] * 3
     with (
-        grows(metrics.rate_limit_hits.labels("login_account"), by=3),
-        grows(metrics.security_events.labels("login_throttled", "medium"), by=3),
+        grows(definitions.rate_limit_hits.labels("login_account"), by=3),
+        grows(definitions.security_events.labels("login_throttled", "medium"), by=3),
         attempted("login", None),
     ):
         for path, form in wrong:

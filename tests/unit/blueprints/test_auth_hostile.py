@@ -13,11 +13,11 @@ from flask import Flask
 from church import create_app
 from church.config import Settings
 from church.extensions import db
-from church.observability import metrics
-from tests.browsing import Browser
-from tests.databases import copy_database
-from tests.helpers import captured_log, grows, value, with_settings
-from tests.people import PASSWORD, add_user
+from church.observability.metrics import definitions
+from tests.support.browsing import Browser
+from tests.support.databases import copy_database
+from tests.support.helpers import captured_log, grows, value, with_settings
+from tests.support.people import PASSWORD, add_user
 
 MARKER = "hunter2"
 SQL = "' UNION SELECT 1 FROM users--"
@@ -41,7 +41,7 @@ TYPES: list[Any] = [["a"], {"a": {"b": []}}, 1e400, -1, 10**400, 1.5]
 
 def unlimited(settings: Settings) -> Flask:
     """A site whose limits are out of the way."""
-    return create_app(with_settings(settings, **{f"limit_{name}": "10000/hour" for name in metrics.LIMITS}))
+    return create_app(with_settings(settings, **{f"limit_{name}": "10000/hour" for name in definitions.LIMITS}))
 
 
 @pytest.fixture
@@ -125,8 +125,8 @@ def test_secret_that_looks_like_an_attack_is_not_in_the_log(browser_on_both: Bro
 def test_attack_on_a_field_that_is_no_secret_is_seen(browser_on_both: Browser, path: str) -> None:
     body = body_of(path, email=f"x{SQL}", password=f"a phrase of {MARKER}")
     with (
-        grows(metrics.suspicious_activity.labels("sql_injection", "form"), by=2),
-        grows(metrics.suspicious_activity.labels("sql_injection", "json"), by=2),
+        grows(definitions.suspicious_activity.labels("sql_injection", "form"), by=2),
+        grows(definitions.suspicious_activity.labels("sql_injection", "json"), by=2),
     ):
         told = sent_and_logged(browser_on_both, path, body)
     assert MARKER not in told
@@ -134,8 +134,8 @@ def test_attack_on_a_field_that_is_no_secret_is_seen(browser_on_both: Browser, p
 
 @pytest.mark.services
 def test_forms_that_no_field_was_filled_in_of_are_told_so(browser_on_both: Browser) -> None:
-    errors = value(metrics.security_events.labels("unexpected_error", "low"))
+    errors = value(definitions.security_events.labels("unexpected_error", "low"))
     for path in FIELDS:
         for answer in (browser_on_both.submit(path), browser_on_both.post_json(path)):
             assert answer.status_code in ({303, 200} if path == "/auth/sessions/end" else {422})
-    assert value(metrics.security_events.labels("unexpected_error", "low")) == errors
+    assert value(definitions.security_events.labels("unexpected_error", "low")) == errors

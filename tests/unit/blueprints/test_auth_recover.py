@@ -10,11 +10,11 @@ from church.config import Settings
 from church.extensions import db
 from church.models import User
 from church.models.link import Purpose
-from church.observability import metrics
-from church.services import accounts, links
-from tests.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued
-from tests.helpers import grows, with_settings
-from tests.people import PASSWORD, add_user
+from church.observability.metrics import definitions
+from church.services import accounts, email_links
+from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued
+from tests.support.helpers import grows, with_settings
+from tests.support.people import PASSWORD, add_user
 
 NEW = "nine foxes in the orchard"
 
@@ -26,8 +26,8 @@ def ada(app: Flask) -> User:
 
 def reset_token(app: Flask, user: User) -> str:
     with app.app_context(), db.write() as session:
-        link = links.make(session, Purpose.RESET, session.get(User, user.id), user.email)
-        return links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+        link = email_links.make(session, Purpose.RESET, session.get(User, user.id), user.email)
+        return email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
 
 
 def test_forgotten_password_is_asked_for_alike_with_and_without_an_account(app: Flask, ada: User) -> None:
@@ -59,7 +59,7 @@ def test_asking_beyond_the_limit_of_resets_is_no_attempt_and_using_is(
     app: Flask, settings: Settings, path: str
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_reset="1/hour")))
-    hits = metrics.rate_limit_hits.labels("reset")
+    hits = definitions.rate_limit_hits.labels("reset")
     with attempted("reset", None), grows(hits):
         found = [browser.post_json("/auth/forgot", {"email": "x@church.example"}).status_code for _ in range(2)]
     assert found == [202, 429]
@@ -72,7 +72,7 @@ def test_links_beyond_their_limit_are_no_attempts_and_leave_resets_alone(
     app: Flask, settings: Settings, ada: User, path: str
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_link="1/hour", limit_reset="1/hour")), ada)
-    with attempted("reset", None), grows(metrics.rate_limit_hits.labels("link")):
+    with attempted("reset", None), grows(definitions.rate_limit_hits.labels("link")):
         found = [browser.post_json(f"/auth/{path}", {"token": "1.x"}).status_code for _ in range(2)]
     assert found[0] in {202, 400}
     assert found[1] == 429
@@ -161,8 +161,8 @@ def test_link_that_is_no_longer_good_offers_another(app: Flask, ada: User) -> No
 
 def test_link_of_another_purpose_resets_nothing(app: Flask, ada: User) -> None:
     with app.app_context(), db.write() as session:
-        link = links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
-        token = links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+        link = email_links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
+        token = email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
     assert Browser(app).submit(f"/auth/reset/{token}", {"password": NEW}).status_code == 400
 
 

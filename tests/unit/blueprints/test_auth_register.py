@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from church.extensions import db
 from church.models import User
-from church.observability import metrics
-from tests.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
-from tests.helpers import grows
-from tests.people import PASSWORD, add_user
+from church.observability.metrics import definitions
+from tests.support.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.support.helpers import grows
+from tests.support.people import PASSWORD, add_user
 
 FORM = {"email": "eve@church.example", "name": "Eve", "password": PASSWORD}
 
@@ -35,7 +35,7 @@ def db_user(app: Flask) -> User:
 
 def test_visitor_registers_and_is_told_to_look_into_the_mailbox(app: Flask) -> None:
     browser = Browser(app)
-    with attempted("registration", "success"), grows(metrics.user_registrations.labels("web")):
+    with attempted("registration", "success"), grows(definitions.user_registrations.labels("web")):
         answer = browser.submit("/auth/register", FORM)
     assert answer.location == "/auth/sent/register"
     assert "Look into your mailbox" in follow(browser, answer)

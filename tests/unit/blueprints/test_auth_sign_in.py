@@ -15,12 +15,13 @@ from church import create_app
 from church.config import Settings
 from church.database import DatabaseDownError
 from church.errors import BusyError, UnavailableError
-from church.observability import metrics
-from church.services import passwords, sessions
-from tests.browsing import JSON, Browser, attempted, audited, follow
-from tests.databases import bring_to_head
-from tests.helpers import grows, with_settings
-from tests.people import PASSWORD, add_user
+from church.observability.metrics import definitions
+from church.services import sessions
+from church.services.accounts import passwords
+from tests.support.browsing import JSON, Browser, attempted, audited, follow
+from tests.support.databases import bring_to_head
+from tests.support.helpers import grows, with_settings
+from tests.support.people import PASSWORD, add_user
 
 EMAIL = "ada@church.example"
 RIGHT = {"email": EMAIL, "password": PASSWORD}
@@ -128,9 +129,9 @@ def test_form_without_a_password_comes_back(app: Flask) -> None:
 @contextmanager
 def refused_by(limit: str) -> Iterator[None]:
     """The block is refused once, by ``limit``: one hit of it, and one security event."""
-    events = metrics.security_events
+    events = definitions.security_events
     with (
-        grows(metrics.rate_limit_hits.labels(limit)),
+        grows(definitions.rate_limit_hits.labels(limit)),
         grows(events.labels("login_throttled", "medium")),
         grows(events.labels("rate_limit_exceeded", "low"), by=0),
     ):

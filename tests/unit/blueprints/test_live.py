@@ -14,10 +14,10 @@ from church.config import Settings
 from church.models import User
 from church.services import chat
 from church.services.audit import Actor
-from tests.browsing import JSON, Browser, follow
-from tests.databases import copy_database
-from tests.desk import person, within
-from tests.helpers import captured_log, with_settings
+from tests.support.browsing import JSON, Browser, follow
+from tests.support.databases import copy_database
+from tests.support.desk import person, within
+from tests.support.helpers import captured_log, with_settings
 
 HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
 

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 
 from church import create_app, telemetry
 from church.blueprints.markdown import looks_like_traversal
-from church.database_errors import DatabaseDownError
+from church.database.errors import DatabaseDownError
 from church.extensions import db
 from church.services import sessions
 from church.services.access import Reader
 from church.services.pages import site_pages
 from church.services.sessions import SignedIn
-from tests.pages_fixture import HIDDEN, make_site, small_library, write_page
-from tests.people import add_user, client_of
-from tests.services_fixture import site_settings, wait_until
+from tests.support.pages_fixture import HIDDEN, make_site, small_library, write_page
+from tests.support.people import add_user, client_of
+from tests.support.services_fixture import site_settings, wait_until
 
 PUBLIC = [
     "/",
@@ -128,7 +128,7 @@ def test_page_that_cannot_be_rendered_is_an_error_page_and_the_others_go_on(
             raise RecursionError("secret reason")
         return text
 
-    monkeypatch.setattr("church.services.page_render.clean", fail_on_mahogany)
+    monkeypatch.setattr("church.services.pages.render.clean", fail_on_mahogany)
     write_page(tmp_path / "content", "open", "Mahogany.")
     wait_until(lambda: client.get("/pages/open").status_code == 500, "the page cannot be shown")
     answer = client.get("/pages/open")
@@ -153,7 +153,7 @@ def test_page_closed_by_an_edit_shows_no_more_than_its_teaser(client: FlaskClien
 
 def test_warm_page_is_not_rendered_again(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     first = client.get("/pages/open").data
-    monkeypatch.setattr("church.services.page_render.clean", lambda text: pytest.fail("rendered again"))
+    monkeypatch.setattr("church.services.pages.render.clean", lambda text: pytest.fail("rendered again"))
     assert client.get("/pages/open").data == first
 
 

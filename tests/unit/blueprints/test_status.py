@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from church import create_app
 from church.config import Settings
-from church.observability import metrics
-from church.version import COMMIT, VERSION
-from tests.helpers import STRONG, grows, with_settings
+from church.lib.version import COMMIT, VERSION
+from church.observability.metrics import definitions
+from tests.support.helpers import STRONG, grows, with_settings
 
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 
@@ -103,5 +103,5 @@ def test_limit_of_scrapes_counts_each_once_however_many_apps_there_are(settings:
     limited = with_settings(settings, limit_telemetry_api="2/hour")
     create_app(limited)
     client = create_app(limited).test_client()
-    with grows(metrics.rate_limit_hits.labels("telemetry_api")):
+    with grows(definitions.rate_limit_hits.labels("telemetry_api")):
         assert [client.get("/metrics").status_code for _ in range(3)] == [200, 200, 429]

@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from church.models import Checkout, LedgerEntry, User
-from church.services.billing_errors import StripeRefusedError
-from tests.browsing import JSON, Browser, follow
-from tests.helpers import captured_log, with_settings
-from tests.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
+from church.services.billing.errors import StripeRefusedError
+from tests.support.browsing import JSON, Browser, follow
+from tests.support.helpers import captured_log, with_settings
+from tests.support.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
 
 pytestmark = pytest.mark.sqlite_alone
 

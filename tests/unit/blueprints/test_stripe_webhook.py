@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from church import maintenance
 from church.errors import UnavailableError
 from church.extensions import db
 from church.models import StripeEvent, Subscription
-from church.observability import metrics
+from church.observability.metrics import definitions
 from church.services import billing
-from tests.helpers import grows, with_settings
-from tests.membership_fixture import Membership
-from tests.stripe_fixture import event, signed
+from church.web import maintenance
+from tests.support.helpers import grows, with_settings
+from tests.support.membership_fixture import Membership
+from tests.support.stripe_fixture import event, signed
 
 pytestmark = pytest.mark.sqlite_alone
 
@@ -63,7 +63,7 @@ def test_webhook_of_another_time_is_refused(membership: Membership, age: int) ->
 def test_webhook_whose_signature_is_off_by_a_byte_is_refused_and_told(membership: Membership) -> None:
     raw, header = signed(price_event(), membership.settings.webhook_secrets[0])
     last = "0" if header[-1] != "0" else "1"
-    forged = metrics.security_events.labels("webhook_forged", "high")
+    forged = definitions.security_events.labels("webhook_forged", "high")
     before = len(membership.rows(StripeEvent))
     with grows(forged, 4):
         for wrong in (header[:-1] + last, header.replace("v1=", "v0="), "", f"t={int(time.time())}"):
@@ -87,7 +87,7 @@ def test_webhook_of_the_former_secret_is_taken_while_it_is_rotated(membership: M
 def test_webhook_beyond_its_size_is_refused_before_it_is_read(membership: Membership) -> None:
     largest = b" " * billing.LARGEST_EVENT
     assert membership.post(largest).status_code == 400  # read, and no JSON
-    with grows(metrics.stripe_webhooks.labels("other", "failed"), 1):
+    with grows(definitions.stripe_webhooks.labels("other", "failed"), 1):
         assert membership.post(largest + b" ").status_code == 413
 
 
@@ -115,8 +115,8 @@ def test_webhook_while_the_database_is_down_is_asked_for_again_in_json(
 def test_webhook_that_fails_before_it_is_kept_is_counted_once(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("church.services.billing_inbox.claim", lambda _event: 1 / 0)
-    with grows(metrics.stripe_webhooks.labels("price.updated", "failed"), 1), pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr("church.services.billing.stripe.event_store.claim", lambda _event: 1 / 0)
+    with grows(definitions.stripe_webhooks.labels("price.updated", "failed"), 1), pytest.raises(ZeroDivisionError):
         membership.post(price_event())
 
 
@@ -134,7 +134,7 @@ def test_webhook_while_stripe_is_down_is_asked_for_again(membership: Membership)
 
 
 def test_webhook_is_neither_scanned_nor_counted_as_an_attack(membership: Membership) -> None:
-    suspicious = metrics.security_events.labels("threat_detected", "high")
+    suspicious = definitions.security_events.labels("threat_detected", "high")
     with grows(suspicious, 0):
         assert membership.post(price_event(note="<script>alert(1)</script> ' OR 1=1 --")).status_code == 200
 

@@ -10,17 +10,19 @@ from flask import Flask
 
 from church.blueprints.video import library
 from church.config import Settings, current_settings
-from church.database_errors import DatabaseDownError
+from church.database.errors import DatabaseDownError
 from church.extensions import db
 from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
-from church.observability import metrics
-from church.services import video_files, video_shelf, videos
+from church.observability.metrics import definitions
+from church.services import videos
 from church.services.audit import Actor
-from tests.browsing import JSON, Browser, follow
-from tests.helpers import grows
-from tests.people import add_user
-from tests.video_fixture import add_ready
+from church.services.videos import shelf as videos_shelf
+from church.services.videos.storage import local
+from tests.support.browsing import JSON, Browser, follow
+from tests.support.helpers import grows
+from tests.support.people import add_user
+from tests.support.video_fixture import add_ready
 
 CONSOLE = Actor(None, "cli")
 WORDS = "A walk *through* the nave."
@@ -35,7 +37,7 @@ def site(app: Flask) -> Flask:
         add_ready("talk", access_level="premium", description="<b>Hello</b>")
         house = ref_of("house")
         for name in (videos.POSTER, videos.SPRITE, videos.THUMBS):
-            (video_files.folder_of(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
+            (local.folder_of(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
         videos.add_caption(house, "en", "English", b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", CONSOLE, default=True)
         videos.set_chapters(house, "0:00 The door\n0:30 The nave", CONSOLE)
     return app
@@ -226,18 +228,18 @@ def test_new_videos_are_on_the_home_page_in_the_feed_the_sitemap_and_the_search(
 def test_home_page_without_a_database_shows_what_it_knew(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(site)
     assert 'href="/video/talk"' in browser.get("/").text
-    monkeypatch.setattr(video_shelf, "_KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(videos_shelf, "_KEPT_SECONDS", -1.0)
     browser.get("/")
 
     def down(**_: object) -> None:
         raise DatabaseDownError
 
-    monkeypatch.setattr(video_shelf, "listing", down)
+    monkeypatch.setattr(videos_shelf, "listing", down)
     assert 'href="/video/talk"' in browser.get("/").text
 
 
 def test_watch_page_is_counted_once_for_who_may_and_for_who_may_not(site: Flask) -> None:
     pages = {"open": ("public", "granted"), "house": ("members", "teaser"), "nowhere": ("other", "not_found")}
     for slug, labels in pages.items():
-        with grows(metrics.content_access.labels("video", *labels)):
+        with grows(definitions.content_access.labels("video", *labels)):
             Browser(site).get(f"/video/{slug}")

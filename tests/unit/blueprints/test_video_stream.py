@@ -18,13 +18,14 @@ from church.config import Settings, load_settings
 from church.extensions import db
 from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
-from church.observability import metrics, metrics_video
-from church.services import sessions, video_signing
-from church.services.video_presign import presigned
-from tests.databases import copy_database
-from tests.helpers import captured_log, grows, value, with_settings
-from tests.people import add_user, client_of
-from tests.video_fixture import add_ready
+from church.observability.metrics import definitions, video_definitions
+from church.services import sessions
+from church.services.videos.storage.presign import presigned
+from church.services.videos.streaming import playback_tokens
+from tests.support.databases import copy_database
+from tests.support.helpers import captured_log, grows, value, with_settings
+from tests.support.people import add_user, client_of
+from tests.support.video_fixture import add_ready
 
 FILM = bytes(range(256)) * 400
 
@@ -79,13 +80,13 @@ def refused(client: FlaskClient, url: str) -> str:
 def test_address_is_for_who_may_watch(app: Flask, member: User, film: Video) -> None:
     unconfirmed = add_user(app, "eve@church.example", verified=False)
     json_ = {"Accept": "application/json"}
-    denied = metrics.content_access.labels("video", "members", "denied")
+    denied = definitions.content_access.labels("video", "members", "denied")
     with grows(denied, 2):
         assert app.test_client().get("/video/access/harbour", headers=json_).status_code == 401
         assert client_of(app, unconfirmed).get("/video/access/harbour", headers=json_).status_code == 403
     client = client_of(app, member)
     assert client.get("/video/access/none").status_code == 404
-    with grows(metrics.content_access.labels("video", "members", "granted")):
+    with grows(definitions.content_access.labels("video", "members", "granted")):
         found = address(client, quality="9000p")
         again = address(client, playback=found["playback"])
     assert again["playback"] == found["playback"]
@@ -143,8 +144,8 @@ def test_token_is_good_for_its_member_its_video_and_its_time(
     assert app.test_client().get(url).data == FILM  # the address alone opens it: a television has no cookie
     assert "another member" in refused(client_of(app, other), url)
     assert "another video" in refused(client, url.replace("harbour", "second"))
-    monkeypatch.setattr(video_signing.time, "time", lambda: utc_now().timestamp() + 700)
-    with grows(metrics_video.video_streams.labels("harbour", "other", "expired")):
+    monkeypatch.setattr(playback_tokens.time, "time", lambda: utc_now().timestamp() + 700)
+    with grows(video_definitions.video_streams.labels("harbour", "other", "expired")):
         assert "expired" in refused(client, url)
 
 
@@ -164,7 +165,7 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
     forged = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "x", ".", "...", "x" * 4000]
     forged += [".".join((*parts[:n], "zz", *parts[n + 1 :])) for n in range(len(parts))]
     forged += [token.replace(parts[2], str(int(parts[2]) + 1)), token + "\ud800", "é" * 8]
-    with grows(metrics.security_events.labels("video_token_forged", "medium"), len(forged)):
+    with grows(definitions.security_events.labels("video_token_forged", "medium"), len(forged)):
         for one in forged:
             response = client.get("/video/stream/harbour", query_string={"token": one.encode("utf-8", "replace")})
             assert response.status_code == 403
@@ -172,9 +173,9 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
 
 
 def test_address_without_a_token_is_refused_and_no_forgery(app: Flask, film: Video) -> None:
-    forged = metrics.security_events.labels("video_token_forged", "medium")
+    forged = definitions.security_events.labels("video_token_forged", "medium")
     before, stranger = value(forged), app.test_client()
-    with grows(metrics_video.video_streams.labels("harbour", "other", "forbidden"), 2):
+    with grows(video_definitions.video_streams.labels("harbour", "other", "forbidden"), 2):
         for url in ("/video/stream/harbour", "/video/stream/harbour?token="):
             assert "without what opens it" in refused(stranger, url)
     assert value(forged) == before
@@ -248,9 +249,9 @@ def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, memb
     response = client.get(url, headers={"Range": "bytes=5-9", "If-Range": etag})
     assert (response.status_code, response.data) == (200, b"n" * len(FILM))
     path.unlink()
-    before = value(metrics_video.video_streams.labels("harbour", "720p", "started"))
+    before = value(video_definitions.video_streams.labels("harbour", "720p", "started"))
     assert client.get(address(client)["url"]).status_code == 404
-    assert value(metrics_video.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
+    assert value(video_definitions.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
 
 
 def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, member: User, film: Video) -> None:
@@ -271,11 +272,11 @@ def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, me
 def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     granted = address(client)
-    started = metrics_video.video_streams.labels("harbour", "720p", "started")
-    octets = metrics.http_response_bytes.labels("/video/stream/<slug>")
+    started = video_definitions.video_streams.labels("harbour", "720p", "started")
+    octets = definitions.http_response_bytes.labels("/video/stream/<slug>")
     client.head(granted["url"])  # these send nothing of it, and are not its beginning
     client.get(granted["url"], headers={"Range": f"bytes={len(FILM)}-"})
-    before = (value(metrics_video.video_bytes), value(octets), connections())
+    before = (value(video_definitions.video_bytes), value(octets), connections())
     with grows(started):
         client.get(granted["url"], headers={"Range": "bytes=0-99"})
         client.get(granted["url"], headers={"Range": "bytes=100-299"})
@@ -286,21 +287,21 @@ def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, m
         next(gone.iter_encoded())
         gone.close()
     taken = 301 + 64 * 1024
-    after = (value(metrics_video.video_bytes), value(octets), connections())
+    after = (value(video_definitions.video_bytes), value(octets), connections())
     assert after == (before[0] + taken, before[1] + taken, before[2] + 4)
 
 
 def connections() -> float:
-    return sum(bucket.get() for bucket in metrics_video.video_stream_duration._buckets)
+    return sum(bucket.get() for bucket in video_definitions.video_stream_duration._buckets)
 
 
 def test_name_of_a_video_in_metrics_is_one_of_the_first(
     app: Flask, film: Video, member: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("church.services.video_playbacks.NAMED", 1)
+    monkeypatch.setattr("church.services.videos.streaming.playbacks.NAMED", 1)
     with app.app_context():
         add_ready("second", access_level="public")
-    with grows(metrics_video.video_streams.labels("other", "720p", "started")):
+    with grows(video_definitions.video_streams.labels("other", "720p", "started")):
         client = app.test_client()
         client.get(address(client, "second")["url"])
 

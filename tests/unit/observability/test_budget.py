@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from church import telemetry
-from church.observability import budget, metrics
+from church.observability import budget
 from church.observability.budget import Budget
-from tests.helpers import captured_log, grows
+from church.observability.metrics import definitions
+from tests.support.helpers import captured_log, grows
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_flood_of_security_events_is_counted_in_full_and_written_in_part(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telemetry, "_flood", Budget(per_second=20))
-    with captured_log() as sink, grows(metrics.security_events.labels("invalid_token", "medium"), by=5_000):
+    with captured_log() as sink, grows(definitions.security_events.labels("invalid_token", "medium"), by=5_000):
         for _ in range(4_999):
             telemetry.track_security_event("invalid_token", "medium")
         clock[0] += 1

@@ -6,10 +6,11 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from church import telemetry
-from church.observability import live_verbs, metrics, metrics_live, requests
+from church.observability import live_verbs, request_observer
 from church.observability.live_verbs import Handshake
-from church.observability.tracing import Tracing
-from tests.helpers import captured_log, grows
+from church.observability.metrics import definitions, live_definitions
+from church.observability.traces.tracing import Tracing
+from tests.support.helpers import captured_log, grows
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
 
@@ -18,11 +19,11 @@ def test_message_is_a_trace_of_its_own_linked_to_the_request_that_opened_its_con
     exporter = InMemorySpanExporter()
     tracing = Tracing(exporter, {"service.name": "church"}, ())
     with live_verbs.message(OPENED, "chat", "ada", tracing), tracing.span("inner", None, {}):
-        observation = requests.under_way()
+        observation = request_observer.under_way()
         assert observation is not None
         assert observation.context()["request_id"] == "opened.1"
         ids = observation.ids
-    assert requests.under_way() is None
+    assert request_observer.under_way() is None
     tracing.stop()
     inner, outer = exporter.get_finished_spans()
     assert (inner.name, outer.name) == ("inner", "chat.message")
@@ -35,20 +36,20 @@ def test_message_is_a_trace_of_its_own_linked_to_the_request_that_opened_its_con
 
 
 def test_message_of_any_kind_is_counted_under_a_bounded_name() -> None:
-    with grows(metrics_live.messages.labels("in", "other")), live_verbs.message(OPENED, "x" * 1000, None, None):
+    with grows(live_definitions.messages.labels("in", "other")), live_verbs.message(OPENED, "x" * 1000, None, None):
         pass
 
 
 def test_message_is_in_flight_nowhere() -> None:
-    before = metrics.http_requests_in_flight._value.get()
+    before = definitions.http_requests_in_flight._value.get()
     with live_verbs.message(OPENED, "chat", "ada", None):
-        assert metrics.http_requests_in_flight._value.get() == before
-    assert metrics.http_requests_in_flight._value.get() == before
+        assert definitions.http_requests_in_flight._value.get() == before
+    assert definitions.http_requests_in_flight._value.get() == before
 
 
 @pytest.mark.parametrize(("text", "found"), [("hello there", False), ("' UNION SELECT password FROM users --", True)])
 def test_text_that_looks_like_an_attack_is_one_finding_of_the_websocket(text: str, found: bool) -> None:
-    series = [metrics.suspicious_activity.labels(kind, "websocket") for kind in telemetry.threats.ACTIVITY_TYPES]
+    series = [definitions.suspicious_activity.labels(kind, "websocket") for kind in telemetry.threats.ACTIVITY_TYPES]
     before = sum(one._value.get() for one in series)
     with captured_log() as sink:
         assert telemetry.track_live_text(text) is found

@@ -10,7 +10,7 @@ from church.models import AuditEntry, User
 from church.models.base import utc_now
 from church.services import audit
 from church.services.audit import Actor, Person
-from tests.helpers import add_view
+from tests.support.helpers import add_view
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from church.config import Settings
-from tests.till_fixture import InProcessTill
+from tests.support.till_fixture import InProcessTill
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import stripe
 from stripe._api_version import _ApiVersion
 
 from church.till.shapes import API_VERSION, SHAPES, make
-from tests.sdk_shapes import _CLASSES, misfits
-from tests.services_fixture import site_settings
-from tests.till_fixture import PATRON, InProcessTill
+from tests.support.sdk_shapes import _CLASSES, misfits
+from tests.support.services_fixture import site_settings
+from tests.support.till_fixture import PATRON, InProcessTill
 
 
 @pytest.fixture(scope="module")

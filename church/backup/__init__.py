@@ -1,0 +1,167 @@
+"""Backup and restore of a site: its database and its pages in one file. Secrets are not in it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from church.backup import postgresql, sign_ins, sqlite
+from church.backup.archive import BackupError, Manifest, checksum, unpack, write_archive
+from church.config import Settings
+from church.database import migrations
+from church.database.engines import is_sqlite
+from church.lib.folders import make_private
+from church.lib.version import VERSION
+from church.models.base import utc_now
+
+__all__ = ["BackupError", "Manifest", "Restored", "backup", "restore"]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored, how many sign-ins it held that were ended, and where what it replaced is kept."""
+
+    manifest: Manifest
+    ended: int
+    kept: tuple[Path, ...]
+
+
+def backup(settings: Settings, file: Path) -> Manifest:
+    """Write database and pages to ``file`` (.tar.gz) while the site runs. Raises BackupError."""
+    file = file.absolute()
+    if not file.parent.is_dir():
+        raise BackupError(f"{file.parent} is no folder: make it first")
+    with _stage(file.parent) as stage:
+        if is_sqlite(settings):
+            database, kind = stage / sqlite.MEMBER, "sqlite"
+            sqlite.snapshot(settings, database)
+            revision = sqlite.revision(database)
+        else:
+            database, kind = stage / postgresql.MEMBER, "postgresql"
+            revision = postgresql.revision(settings)
+            postgresql.snapshot(settings, database)
+        names = [database.name, *_copy_pages(settings, stage)]
+        members = {name: checksum(stage / name) for name in names}
+        manifest = Manifest(VERSION, revision, utc_now().isoformat(timespec="seconds"), kind, members)
+        try:
+            write_archive(stage, manifest, file)
+        except OSError as error:
+            raise BackupError(f"{file} can't be written: {error.strerror}") from error
+    return manifest
+
+
+def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
+    """Put database and pages of a backup in the place of the site's, which has to be stopped.
+
+    Everything is checked before anything is changed; what is replaced is kept aside. ``force`` allows to replace
+    a database that holds something. Nobody is signed in afterwards, and no mailed link is good: some of the backup's
+    were ended or used since. Raises BackupError.
+    """
+    make_private(settings.instance)
+    stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
+    with _stage(settings.instance) as stage:
+        manifest = unpack(file, stage)
+        _check(settings, manifest)
+        _check_database(settings, manifest, stage, force=force)
+        pages = _place_pages(settings, stage, stamp)
+        try:
+            database, ended = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
+        except BaseException:
+            _take_back(settings.content, pages)
+            raise
+    return Restored(manifest, ended, tuple(path for path in (database, pages) if path))
+
+
+def _check(settings: Settings, manifest: Manifest) -> None:
+    kind = "sqlite" if is_sqlite(settings) else "postgresql"
+    if manifest.database != kind:
+        raise BackupError(f"the backup is of {manifest.database}, this site uses {kind}: look at DATABASE_URL")
+    if manifest.revision is not None and manifest.revision not in migrations.known_revisions():
+        raise BackupError(f"the backup is of version {manifest.version}, newer than this code: upgrade first")
+    member = sqlite.MEMBER if kind == "sqlite" else postgresql.MEMBER
+    strange = [name for name in manifest.members if name != member and not name.startswith("content/")]
+    if member not in manifest.members or strange:
+        raise BackupError("the backup's manifest names other files than a database and pages")
+
+
+def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool) -> None:
+    if manifest.database == "sqlite":
+        sqlite.check(stage / sqlite.MEMBER)
+        sqlite.check_target(settings, force=force)
+    else:
+        postgresql.check_target(settings, force=force)
+
+
+def _replace_database(
+    settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str
+) -> tuple[Path | None, int]:
+    """Where the old one is kept, if there was one, and how many sign-ins of the backup were ended."""
+    if manifest.database == "sqlite":
+        file = stage / sqlite.MEMBER
+        ended = sign_ins.end_in_file(file)
+        return sqlite.replace(settings, file, force=force, stamp=stamp), ended
+    dump = stage / postgresql.MEMBER
+    kept = postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
+    return kept, sign_ins.end_in_site(settings)
+
+
+@contextmanager
+def _stage(parent: Path) -> Iterator[Path]:
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=".church-backup-", dir=parent))
+    except OSError as error:
+        raise BackupError(f"{parent} can't be written to: {error.strerror}") from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _copy_pages(settings: Settings, stage: Path) -> list[str]:
+    """Copy the pages first, so that a file that changes while it is packed can't spoil the archive.
+
+    Links are left out, and so is an instance folder within: they lead to files that are not pages.
+    """
+    names = []
+    for path in sorted(settings.content.rglob("*")):
+        inside = path.relative_to(settings.content)
+        linked = any((settings.content / part).is_symlink() for part in (inside, *inside.parents[:-1]))
+        if linked or not path.is_file() or path.is_relative_to(settings.instance) or path.is_relative_to(stage):
+            continue
+        name = f"content/{inside.as_posix()}"
+        (stage / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, stage / name)
+        names.append(name)
+    return names
+
+
+def _place_pages(settings: Settings, stage: Path, stamp: str) -> Path | None:
+    """Swap the content folder for the restored one; where the old one is kept, if there was one."""
+    content = settings.content
+    fresh = content.with_name(f"{content.name}.restoring-{stamp}")
+    kept = content.with_name(f"{content.name}.before-restore-{stamp}")
+    try:
+        (stage / "content").mkdir(exist_ok=True)
+        shutil.copytree(stage / "content", fresh)
+        if not content.exists():
+            fresh.rename(content)
+            return None
+        content.rename(kept)
+        fresh.rename(content)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if kept.exists() and not content.exists():
+            kept.rename(content)
+        raise BackupError(f"{content} can't be replaced ({error.strerror}): is it a mount, or not yours?") from error
+    return kept
+
+
+def _take_back(content: Path, kept: Path | None) -> None:
+    """Undo ``_place_pages``."""
+    shutil.rmtree(content, ignore_errors=True)
+    if kept is not None:
+        kept.rename(content)

@@ -1,0 +1,34 @@
+"""The mails on their way. What is in them is not shown."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+
+from church.blueprints.admin.area import answer, bp, section
+from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.models.mail import MailState
+from church.services.admin_overview import retry_failed
+from church.services.email import queue
+from church.web.rate_limits import limited
+from church.web.responses import actor, done
+from church.web.route_access import ADMINS, allow
+
+
+@bp.get("/mails")
+@section("Mails", 40)
+@allow(ADMINS)
+@limited("page")
+def mails() -> Response:
+    """The mails of a state, newest first."""
+    state = one_of(MailState, "state")
+    found = listed(queue.recent(state, number("before"), PAGE + 1))
+    return answer("admin/mails.html", {"mails": found}, state=state)
+
+
+@bp.post("/mails/<int(max=9223372036854775807):mail_id>/retry")
+@allow(ADMINS)
+@limited("account")
+def mail_retry(mail_id: int) -> Response:
+    """Queue a failed mail once more."""
+    retry_failed.retry_mail(mail_id, actor())
+    return done(f"Mail {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))

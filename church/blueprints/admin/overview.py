@@ -1,0 +1,20 @@
+"""The first page of the admin area."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from church.blueprints.admin.area import answer, bp, section
+from church.config import current_settings
+from church.services.admin_overview import overview
+from church.web.rate_limits import limited
+from church.web.route_access import ADMINS, allow
+
+
+@bp.get("/")
+@section("Overview", 10)
+@allow(ADMINS)
+@limited("page")
+def glance() -> Response:
+    """Health, version, numbers and the last errors."""
+    return answer("admin/overview.html", {"overview": overview(current_settings())})

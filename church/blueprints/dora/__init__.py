@@ -1,0 +1,7 @@
+"""Deliveries told by machines, and shown: ``/api/telemetry/…`` and ``/dora``."""
+
+from church.blueprints.dora import intake, page
+from church.blueprints.dora.blueprint import bp
+from church.blueprints.dora.intake import MACHINES
+
+__all__ = ["MACHINES", "bp", "intake", "page"]

@@ -1,0 +1,88 @@
+"""/dora: how delivery goes, as a page with charts or as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, jsonify, make_response, render_template, request
+
+from church.blueprints.dora import charts, words
+from church.blueprints.dora.blueprint import bp
+from church.config import current_settings
+from church.errors import FieldErrors, wants_json
+from church.services import dora as services_dora
+from church.web.rate_limits import limited
+from church.web.responses import as_data
+from church.web.route_access import DORA, allow
+
+SHOWN = 20
+_ASKED = ("environment", "from", "to")
+_METRICS = (
+    "deployment_frequency",
+    "lead_time_seconds",
+    "change_failure_rate",
+    "mttr_seconds",
+    "deployment_rework_rate",
+    "dora_sample_size",
+)
+_DOCUMENTATION = "https://dora.dev/guides/dora-metrics/"
+
+
+@bp.get("/dora")
+@allow(DORA)
+@limited("page")
+def dora() -> Response:
+    """The figures of an environment and a window."""
+    asked = {name: request.args.get(name, "") for name in _ASKED}
+    if wants_json():
+        return jsonify(_data(services_dora.asked_window(asked, current_settings().environments, datetime.now(UTC))))
+    problem: dict[str, str] = {}
+    try:
+        window = services_dora.asked_window(asked, current_settings().environments, datetime.now(UTC))
+    except FieldErrors as error:
+        problem, window = (
+            error.errors,
+            services_dora.asked_window({}, current_settings().environments, datetime.now(UTC)),
+        )
+    return make_response(_page(window, asked, problem), 422 if problem else 200)
+
+
+def _data(window: services_dora.Window) -> dict[str, Any]:
+    """Absolute addresses are made of the site's own origin, never of what the request says."""
+    figures = services_dora.figures_of(window)
+    known = sum(figure.value is not None for figure in figures.values())
+    origin = current_settings().origin
+    return {
+        "window": {"from": _iso(window.start), "to": _iso(window.end), "environment": window.environment},
+        "metrics": as_data(figures),
+        "message": f"{known} of {len(figures)} figures have data for {window.environment} in this window.",
+        "metricsAvailable": list(_METRICS),
+        "grafanaIntegration": f"{origin}/metrics",
+        "documentation": _DOCUMENTATION,
+    }
+
+
+def _iso(moment: Any) -> str:
+    return str(moment.isoformat()).replace("+00:00", "Z")
+
+
+def _page(window: services_dora.Window, asked: dict[str, str], problem: dict[str, str]) -> str:
+    found = services_dora.overview(window)
+    history = found.history
+    return render_template(
+        "dora/dora.html",
+        window=window,
+        asked={name: text[:40] for name, text in asked.items()},
+        problem=problem,
+        environments=current_settings().environments,
+        figures=[(name, *words.TITLES[name], found.figures[name]) for name in words.TITLES],
+        history=history,
+        shown=SHOWN,
+        weekly=charts.weekly_deployments(history.weeks),
+        leads=charts.weekly_lead(history.weeks),
+        scattered=charts.deployments(history.deployments, history.deployment_count, window),
+        duration=words.duration,
+        value_of=words.value_of,
+        counted=words.counted,
+    )

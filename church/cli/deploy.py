@@ -1,0 +1,64 @@
+"""``flask church deploy …``: deployments told by an operator, and the history of before anybody told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+deploy_commands = AppGroup("deploy", help="Write down deployments, for the DORA figures.")
+
+
+@deploy_commands.command()
+@click.argument("ref", metavar="ID")
+@click.option("--environment", required=True, help="Where it went: one of CHURCH_ENVIRONMENTS.")
+@click.option("--status", type=click.Choice(["success", "failure", "rollback"]), default="success", show_default=True)
+@click.option("--kind", type=click.Choice(["normal", "hotfix"]), default="normal", show_default=True)
+@click.option("--version", help="What was deployed, in words.")
+@click.option("--commit", help="The sha of its commit.")
+@click.option("--started-at", metavar="TIME", help="Such as 2026-03-01T12:00:00Z.")
+@click.option("--finished-at", metavar="TIME", help="Such as 2026-03-01T12:00:00Z. Default: now.")
+@click.option("--url", help="Where more about it stands.")
+def record(ref: str, **told: Any) -> None:
+    """Write down the deployment ID; the same ID again changes nothing."""
+    from church.errors import FieldErrors
+    from church.services import dora
+
+    try:
+        report = dora.read_deployment({"id": ref, **told})
+    except FieldErrors as error:
+        lines = (f"{name}: {words}" for name, words in error.errors.items())
+        raise click.ClickException("\n".join(lines)) from None
+    is_new = dora.record_deployment(report)
+    click.echo(f"Deployment {ref} is written down." if is_new else f"Deployment {ref} was known already.")
+
+
+@deploy_commands.group("import", cls=AppGroup)
+def import_() -> None:
+    """Fill in what was deployed before anybody told."""
+
+
+@import_.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
+@click.option("--environment", required=True, help="Where it all went: one of CHURCH_ENVIRONMENTS.")
+@click.option("--branch", default="HEAD", show_default=True, help="Each commit of its main line is a deployment.")
+@click.option("--tags", metavar="PATTERN", help="Each tag that fits, such as v*, is a deployment instead.")
+@click.option("--since", metavar="DATE", help="Nothing before this day, such as 2026-01-01.")
+def git(folder: Path, environment: str, branch: str, tags: str | None, since: str | None) -> None:
+    """Take the log of the repository in FOLDER for deployments; done again, it adds what is new."""
+    from church.config import current_settings
+    from church.services import dora
+    from church.services.dora import git_import
+
+    known = current_settings().environments
+    if environment not in known:
+        raise click.ClickException(f"environment: This is one of: {', '.join(known)}.")
+    if tags:
+        found = list(git_import.deployments_of_tags(folder, environment, tags, since))
+    else:
+        found = list(git_import.deployments_of_commits(folder, environment, branch, since))
+    added = dora.record_deployments(found)
+    commits = sum(len(one.commits) for one in found)
+    click.echo(f"{len(found)} deployments with {commits} commits in the log, {added} of them new.")

@@ -1,0 +1,385 @@
+"""Every setting of the site once: its name in the environment, type, default and meaning.
+
+The README's table and ``.env.example`` are held to this module by a test. Secrets come from the
+environment; in development the missing ones are made once and kept in the instance folder (``church.lib.secrets``).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from church.config.media_settings import DeliverySettings, LiveSettings, MediaSettings
+from church.config.value_types import Bind, Mailbox, Origin, PostgresAddress, Rate, RedisAddress, SmtpAddress, setting
+from church.lib.secrets import instance_secret, weakness
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class ConfigError(Exception):
+    """The site can't start with these settings; the message has a line for each that is wrong."""
+
+
+class Settings(MediaSettings, LiveSettings, DeliverySettings):
+    """The whole configuration, read once at start and never changed after."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
+
+    environment: Literal["development", "production"] = setting(
+        "CHURCH_ENV",
+        "development",
+        "`development` makes missing secrets itself; `production` refuses to start without.",
+    )
+    bind: Bind = setting("CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on.")
+    workers: int = setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
+    instance: Path = setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
+    log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "LOG_LEVEL", "INFO", "Least level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
+    content: Path = setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
+    site_name: str = setting(
+        "CHURCH_SITE_NAME", "BambiSleep Church", "Name in titles, feeds and mails.", min_length=1, max_length=80
+    )
+    site_url: Origin | None = setting(
+        "CHURCH_SITE_URL",
+        None,
+        "Public origin of every absolute link; https turns on Secure cookies and HSTS. Default: `http://` and bind.",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
+        "CHURCH_TRUSTED_PROXIES", (), "Networks, by commas, whose forwarded headers and `traceparent` are believed."
+    )
+    database_url: PostgresAddress | None = setting(
+        "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
+    )
+    database_pool: int = setting("CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100)
+    database_timeout: float = setting(
+        "CHURCH_DATABASE_TIMEOUT", 5.0, "Seconds that a statement on PostgreSQL may take.", gt=0, le=300
+    )
+    redis_url: RedisAddress | None = setting(
+        "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
+    )
+    store_timeout: float = setting(
+        "CHURCH_STORE_TIMEOUT",
+        0.09,
+        "Seconds that a call to the shared store may take; a worker whose call takes longer is alone for a second.",
+        gt=0,
+        le=10,
+    )
+    secret_key: SecretStr = setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
+    secret_key_previous: SecretStr | None = setting(
+        "SECRET_KEY_PREVIOUS",
+        None,
+        "The key before `SECRET_KEY`: what it signed stays good until this is taken out again.",
+    )
+    metrics_token: SecretStr | None = setting(
+        "METRICS_TOKEN",
+        None,
+        "Bearer token of the scraper. Required in production; without it loopback alone may scrape.",
+    )
+    telemetry: bool = setting(
+        "CHURCH_TELEMETRY",
+        True,
+        "`false` turns metrics, access records, traces and the threat scan off, to measure their cost.",
+    )
+    trace_paths: Annotated[tuple[str, ...], NoDecode] = setting(
+        "CHURCH_TRACE_PATHS",
+        ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
+        "Paths, by commas, whose requests are traced whatever the sampler says.",
+    )
+    threats: Literal["observe", "block"] = setting(
+        "CHURCH_THREATS", "observe", "`block` answers a request that looks like an attack with 403."
+    )
+    threats_body: int = setting(
+        "CHURCH_THREATS_BODY", 65_536, "Bytes of a request body that the threat scan reads at most.", ge=0, le=1_048_576
+    )
+    max_body: int = setting("CHURCH_MAX_BODY", 1_048_576, "Bytes that a request body may have.", ge=1024)
+    body_timeout: float = setting(
+        "CHURCH_BODY_TIMEOUT", 20.0, "Seconds that a client may take to send a whole request body.", gt=0, le=600
+    )
+    password_min: int = setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
+    session_idle: int = setting(
+        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60, le=34_560_000
+    )
+    session_lifetime: int = setting(
+        "CHURCH_SESSION_LIFETIME",
+        2_592_000,
+        "Seconds after which a sign-in ends however much it is used.",
+        ge=60,
+        le=34_560_000,
+    )
+    smtp_url: SmtpAddress | None = setting(
+        "CHURCH_SMTP_URL",
+        None,
+        "`smtp://user:password@host:587` (STARTTLS) or `smtps://…`. Default: mails are files in the instance's outbox.",
+    )
+    mail_from: Mailbox | None = setting(
+        "CHURCH_MAIL_FROM", None, "Sender of mails. Default: `church@` and the host of the site's address."
+    )
+    stripe_secret_key: SecretStr | None = setting(
+        "STRIPE_SECRET_KEY",
+        None,
+        "Secret key of the Stripe account. Without one: the test till in development, no payments in production.",
+    )
+    stripe_webhook_secret: SecretStr | None = setting(
+        "STRIPE_WEBHOOK_SECRET", None, "Signing secret of the webhook endpoint; the test till signs with it too."
+    )
+    stripe_webhook_secret_previous: SecretStr | None = setting(
+        "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The signing secret before it, while it is being rotated."
+    )
+    stripe_api_base: Origin | None = setting(
+        "STRIPE_API_BASE", None, "Where Stripe's API is, if not at Stripe; in production only by https."
+    )
+    till_bind: Bind | None = setting(
+        "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: those of the site, one port higher."
+    )
+    automatic_tax: bool = setting(
+        "CHURCH_AUTOMATIC_TAX", False, "Have Stripe reckon the tax of new subscriptions; wants Stripe Tax set up there."
+    )
+    grace_days: int = setting(
+        "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal's payment failed.", ge=0, le=90
+    )
+    limit_page: Rate = setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
+    limit_search: Rate = setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
+    limit_api: Rate = setting(
+        "CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address."
+    )
+    limit_telemetry_api: Rate = setting(
+        "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
+    )
+    limit_login: Rate = setting("CHURCH_LIMIT_LOGIN", "30/minute", "Logins that one address may try.")
+    limit_login_account: Rate = setting(
+        "CHURCH_LIMIT_LOGIN_ACCOUNT",
+        "20/hour",
+        "Failed logins to one account; beyond them each address has one more a window, so that its owner gets in.",
+    )
+    limit_register: Rate = setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
+    limit_link: Rate = setting(
+        "CHURCH_LIMIT_LINK",
+        "20/minute",
+        "Confirming an address by a mailed link, and having it mailed again: one address.",
+    )
+    limit_reset: Rate = setting(
+        "CHURCH_LIMIT_RESET", "20/minute", "Asking for the link to a new password, and using it: one address."
+    )
+    limit_token: Rate = setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
+    limit_checkout: Rate = setting(
+        "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one address."
+    )
+    limit_webhook: Rate = setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one address.")
+    limit_account: Rate = setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
+    jobs_threads: int = setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
+    jobs_lease: float = setting(
+        "CHURCH_JOBS_LEASE", 30.0, "Seconds after which the job of a dead process is done again.", ge=1, le=3600
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError(f"addresses or networks by commas such as 10.0.0.0/8 ({error})") from None
+
+    @field_validator("trace_paths", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator(
+        "database_url",
+        "redis_url",
+        "metrics_token",
+        "secret_key_previous",
+        "site_url",
+        "smtp_url",
+        "mail_from",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "stripe_webhook_secret_previous",
+        "stripe_api_base",
+        "till_bind",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and str(info.field_name).startswith("stripe_"):
+            value = value.strip()  # pasted from a dashboard; a blank would be part of the key
+        return None if value == "" else value
+
+    @field_validator("instance", "log_dir", "content", mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
+        return cls.model_fields[str(info.field_name)].default if value == "" else value  # else: the folder we stand in
+
+    @field_validator("instance", "log_dir", "content", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()
+
+    @model_validator(mode="after")
+    def _bucket_is_named(self) -> Settings:
+        if self.video_offload == "s3" and self.video_s3_bucket is None:
+            raise ValueError("CHURCH_VIDEO_S3_BUCKET: missing; CHURCH_VIDEO_OFFLOAD=s3 needs it")
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_strong(self) -> Settings:
+        if self.environment == "development":
+            if not self.secret_key.get_secret_value():
+                made = self._own_secret("SECRET_KEY")
+                object.__setattr__(self, "secret_key", SecretStr(made))
+            return self
+        problems = [
+            f"{name}: {problem}"
+            for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
+            if (problem := weakness(value.get_secret_value() if value else ""))
+        ]
+        problems += self._weak_webhook_secrets()
+        if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
+            problems.append(
+                "STRIPE_WEBHOOK_SECRET: missing; it is shown with the webhook endpoint in Stripe's dashboard"
+            )
+        if self.stripe_api_base is not None and not self.stripe_api_base.startswith("https://"):
+            problems.append("STRIPE_API_BASE: wants https in production; the test till is for development alone")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _weak_webhook_secrets(self) -> list[str]:
+        """Whoever guesses one can tell the site of payments that never were."""
+        given = {
+            "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
+            "STRIPE_WEBHOOK_SECRET_PREVIOUS": self.stripe_webhook_secret_previous,
+        }
+        found = {name: weakness(value.get_secret_value()) for name, value in given.items() if value is not None}
+        return [f"{name}: {problem}" for name, problem in found.items() if problem]
+
+    def _own_secret(self, name: str) -> str:
+        try:
+            return instance_secret(self.instance, name)
+        except OSError as error:
+            raise ValueError(f"CHURCH_INSTANCE: cannot keep secrets in {self.instance}: {error.strerror}") from None
+
+    @cached_property
+    def origin(self) -> str:
+        """Scheme and host of every absolute link, never taken from a request."""
+        return self.site_url or f"http://{self.bind}"
+
+    @property
+    def https(self) -> bool:
+        """Whether visitors reach the site by https, so that cookies are Secure and HSTS is sent."""
+        return self.origin.startswith("https://")
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the real site and not somebody's desk."""
+        return self.environment == "production"
+
+    @property
+    def database_dsn(self) -> str:
+        """The database as an SQLAlchemy address, with psycopg 3 as PostgreSQL's driver. Holds the password."""
+        if self.database_url is None:
+            return f"sqlite:///{self.instance / 'church.db'}"
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
+
+    @property
+    def sender(self) -> str:
+        """The address that mails come from."""
+        host = urlsplit(self.origin).hostname or "localhost"
+        return self.mail_from or f"church@{host}"
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """What signs, and after it what signed before and is still believed."""
+        previous = (self.secret_key_previous,) if self.secret_key_previous is not None else ()
+        return tuple(key.get_secret_value() for key in (self.secret_key, *previous))
+
+    @property
+    def till(self) -> bool:
+        """Whether payments go to the test till: in development, as long as no other Stripe is named."""
+        return not self.production and self.stripe_secret_key is None and self.stripe_api_base is None
+
+    @property
+    def till_address(self) -> str:
+        """Address and port that the test till listens on."""
+        host, _, port = self.bind.rpartition(":")
+        return self.till_bind or f"{host}:{int(port) % 65535 + 1}"
+
+    @property
+    def payments(self) -> bool:
+        """Whether somebody can pay: with a Stripe account or the test till."""
+        return not self.production or self.stripe_secret_key is not None
+
+    @property
+    def stripe_key(self) -> str:
+        """The key that Stripe's API is called with."""
+        return self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else "sk_test_till"
+
+    @property
+    def stripe_base(self) -> str | None:
+        """Where Stripe's API is; None for Stripe's own address."""
+        return f"http://{self.till_address}" if self.till else self.stripe_api_base
+
+    @cached_property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """What a webhook may be signed with, the present secret first. Raises OSError where one is to be made."""
+        given = (self.stripe_webhook_secret, self.stripe_webhook_secret_previous)
+        kept = tuple(secret.get_secret_value() for secret in given if secret is not None)
+        if self.stripe_webhook_secret is None and self.till:
+            return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *kept)
+        return kept
+
+    @property
+    def video_dir(self) -> Path:
+        """Folder of the videos."""
+        return self.video_folder or self.instance / "videos"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Folder of the slot files that the processes of this host count in."""
+        return self.instance / "metrics"
+
+
+def _complaint(error: Any) -> str:
+    """One line: the setting's name, what it got (never a secret), what it wants."""
+    location = error["loc"]
+    if not location:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(location[0])
+    field = next((f for f in Settings.model_fields.values() if f.validation_alias == name), None)
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    got = "a value that is not shown" if secret else repr(error["input"])[:80]
+    return f"{name}: got {got}; wants {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment and the file that ``CHURCH_ENV_FILE`` names: ``.env`` by default, none if it is empty.
+
+    ``overrides`` are settings by their environment names. Raises ConfigError with a line for every
+    setting that is wrong.
+    """
+    overrides.setdefault("_env_file", os.environ.get("CHURCH_ENV_FILE", ".env") or None)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(e) for e in error.errors())) from None
+
+
+def current_settings() -> Settings:
+    """The settings of the app in whose context this is called."""
+    # gunicorn's master reads this module before any fork, and flask is not to be loaded there
+    from flask import current_app  # noqa: PLC0415 - see above
+
+    found: Settings = current_app.config["CHURCH"]
+    return found

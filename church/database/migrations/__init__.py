@@ -1,0 +1,94 @@
+"""Bring the schema to a revision, safely from any number of processes at once."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from church.config import Settings
+from church.database.engines import sqlite_path, upkeep_engine
+from church.lib.folders import make_private
+
+# Any number that nothing else locks; the same on every host.
+_POSTGRESQL_LOCK = 0x436875726368
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Upgrade the database to ``revision``, making it if it is not there; all revisions or none.
+
+    Processes that come at once wait for each other (a file lock beside SQLite's file, an advisory lock on
+    PostgreSQL), and the later ones find nothing left to do. Raises SQLAlchemy's errors.
+    """
+    with locked_connection(settings) as connection:
+        command.upgrade(alembic_config(connection), revision)
+
+
+def downgrade(settings: Settings, revision: str) -> None:
+    """Take the database back to ``revision`` (``base``: no tables at all). Loses what the newer tables held."""
+    with locked_connection(settings) as connection:
+        command.downgrade(alembic_config(connection), revision)
+
+
+@cache
+def head() -> str:
+    """The revision that this code was written for."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+@cache
+def known_revisions() -> frozenset[str]:
+    """Every revision that this code can upgrade from."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def current(connection: Connection) -> str | None:
+    """The revision that the database is at; None before the first migration."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for a connection that is in a transaction."""
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+@contextmanager
+def locked_connection(settings: Settings) -> Iterator[Connection]:
+    """A connection in one transaction that nobody else migrates beside; commits at the end."""
+    engine = upkeep_engine(settings)
+    try:
+        if engine.dialect.name == "sqlite":
+            with _file_lock(sqlite_path(settings)), engine.begin() as connection:
+                yield connection
+        else:
+            with engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRESQL_LOCK})
+                yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _file_lock(database: Path) -> Iterator[None]:
+    make_private(database.parent)
+    with database.with_suffix(".migrate-lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

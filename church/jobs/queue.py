@@ -1,0 +1,235 @@
+"""The queue's rules, each inside a transaction of the caller.
+
+A job is taken with a lease: a token, and a time until which nobody else takes it. Whoever finishes it must show the
+token, so that a process that slept through its lease can't finish what another does by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import uniform
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, CursorResult, Insert, and_, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from church import telemetry
+from church.jobs.registry import find_handler, kinds
+from church.models.base import utc_now
+from church.models.job import PENDING_ONLY, Job, JobState
+
+_FIRST_RETRY = 5.0
+_LONGEST_RETRY = 3600.0
+_LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A job that was taken, and the token that finishes it."""
+
+    job_id: int
+    token: str
+    kind: str
+    payload: dict[str, Any]
+    attempt: int
+    request_id: str | None
+    traceparent: str | None
+
+
+def enqueue(
+    session: Session,
+    kind: str,
+    payload: dict[str, Any] | None = None,
+    *,
+    unique_key: str | None = None,
+    delay: timedelta = timedelta(0),
+    max_attempts: int = 5,
+) -> None:
+    """Queue a job in the caller's write transaction: it exists if and only if that commits.
+
+    While a job of the same ``unique_key`` is pending no second one is made. Raises UnknownKindError.
+    """
+    find_handler(kind)
+    now = database_now(session)
+    values = {
+        "kind": kind,
+        "payload": payload or {},
+        "unique_key": unique_key,
+        "state": JobState.PENDING.value,
+        "attempts": 0,
+        "max_attempts": max_attempts,
+        "run_at": now + delay,
+        "created_at": now,
+        "request_id": telemetry.request_id(),
+        "traceparent": telemetry.trace_headers().get("traceparent"),
+    }
+    session.execute(_insert_unless_pending(session, values))
+
+
+def _insert_unless_pending(session: Session, values: dict[str, Any]) -> Insert:
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(Job).values(values).on_conflict_do_nothing(index_elements=["unique_key"], index_where=PENDING_ONLY)
+
+
+def database_now(session: Session) -> datetime:
+    """The clock that leases are measured by: one for all hosts."""
+    if session.get_bind().dialect.name == "sqlite":
+        return utc_now()
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return now
+
+
+def any_due(session: Session, wanted: Collection[str]) -> bool:
+    """Whether there is something to take; reads alone, so that an idle queue locks nothing."""
+    due = _due(database_now(session), wanted)
+    return session.scalars(select(Job.id).where(due).limit(1)).first() is not None
+
+
+def take(session: Session, wanted: Collection[str], seconds: float) -> Lease | None:
+    """Lease the job that has been due for longest, also one whose process died; None when there is none."""
+    now = database_now(session)
+    # SQLite ignores the row lock; its writers are alone anyway.
+    due = select(Job).where(_due(now, wanted)).order_by(Job.run_at, Job.id).limit(1).with_for_update(skip_locked=True)
+    while (job := session.scalars(due).first()) is not None:
+        if job.attempts < job.max_attempts:
+            return _lease(job, now, seconds)
+        job.state, job.lease, job.leased_until, job.finished_at = JobState.DEAD.value, None, None, now
+        job.error = f"its process died during attempt {job.attempts} of {job.max_attempts}"
+        session.flush()
+    return None
+
+
+def take_named(session: Session, unique_key: str, seconds: float) -> Lease | None:
+    """Lease the pending job of a key, due or not, for a process that does it itself; None when another has it."""
+    pending = select(Job).where(Job.unique_key == unique_key, Job.state == JobState.PENDING.value)
+    job = session.scalars(pending.with_for_update(skip_locked=True)).first()
+    return _lease(job, database_now(session), seconds) if job is not None else None
+
+
+def is_queued(session: Session, unique_key: str) -> bool:
+    """Whether a job of this key waits or is being done."""
+    alive = Job.state.in_([JobState.PENDING.value, JobState.RUNNING.value])
+    return session.scalars(select(Job.id).where(Job.unique_key == unique_key, alive).limit(1)).first() is not None
+
+
+def _lease(job: Job, now: datetime, seconds: float) -> Lease:
+    job.state = JobState.RUNNING.value
+    job.attempts += 1
+    job.lease = uuid4().hex
+    job.leased_until = now + timedelta(seconds=seconds)
+    return Lease(job.id, job.lease, job.kind, job.payload, job.attempts, job.request_id, job.traceparent)
+
+
+def _due(now: datetime, wanted: Collection[str]) -> ColumnElement[bool]:
+    return and_(
+        Job.kind.in_(wanted),
+        or_(
+            and_(Job.state == JobState.PENDING.value, Job.run_at <= now),
+            and_(Job.state == JobState.RUNNING.value, Job.leased_until <= now),
+        ),
+    )
+
+
+def renew(session: Session, held: dict[int, str], seconds: float) -> set[int]:
+    """Prolong the leases of ``held`` (token by job); the jobs among them that are no longer ours."""
+    until = database_now(session) + timedelta(seconds=seconds)
+    return {job_id for job_id, token in held.items() if not _change(session, job_id, token, {"leased_until": until})}
+
+
+def finish(session: Session, lease: Lease) -> bool:
+    """Mark the job done; False when the lease is another's by now."""
+    done = {"state": JobState.DONE.value, "finished_at": database_now(session), "error": None}
+    return _change(session, lease.job_id, lease.token, done | _UNLEASED)
+
+
+def fail(session: Session, lease: Lease, reason: str) -> JobState | None:
+    """Have the job done again later, or bury it after its last attempt; its new state, None without the lease."""
+    job = _held(session, lease)
+    if job is None:
+        return None
+    now = database_now(session)
+    job.error = reason[:_LONGEST_REASON]
+    job.lease = job.leased_until = None
+    if job.attempts >= job.max_attempts:
+        job.state, job.finished_at = JobState.DEAD.value, now
+    else:
+        jitter = uniform(0.5, 1.5)  # noqa: S311 (no secret)
+        back_off = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (job.attempts - 1)) * jitter
+        _make_pending(session, job, now + timedelta(seconds=back_off))
+    return JobState(job.state)
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the job back unfinished, as if this attempt had not been: its process has to stop."""
+    job = _held(session, lease)
+    if job is not None:
+        job.attempts -= 1
+        job.lease = job.leased_until = None
+        _make_pending(session, job, database_now(session))
+
+
+def retry(session: Session, job_id: int) -> bool:
+    """Queue a dead job once more, with all its attempts; False when it is not dead, or its key is pending again."""
+    dead = select(Job).where(Job.id == job_id, Job.state == JobState.DEAD.value).with_for_update()
+    job = session.scalars(dead).first()
+    if job is None or _is_pending(session, job.unique_key):
+        return False
+    job.attempts, job.finished_at = 0, None
+    _make_pending(session, job, database_now(session))
+    return True
+
+
+def counts(session: Session, state: JobState) -> dict[str, int]:
+    """How many jobs of each kind are in ``state``; a kind that is known is there with 0."""
+    counted = select(Job.kind, func.count().label("found")).where(Job.state == state.value).group_by(Job.kind)
+    return dict.fromkeys(kinds(), 0) | {row.kind: row.found for row in session.execute(counted)}
+
+
+def dead(session: Session, limit: int = 100) -> list[Job]:
+    """The jobs that are out of attempts, oldest first; usable after the session has ended."""
+    found = list(session.scalars(select(Job).where(Job.state == JobState.DEAD.value).order_by(Job.id).limit(limit)))
+    session.expunge_all()
+    return found
+
+
+def purge(session: Session, older_than: timedelta) -> int:
+    """Delete done jobs that ended longer ago; how many."""
+    before = database_now(session) - older_than
+    gone = session.execute(delete(Job).where(Job.state == JobState.DONE.value, Job.finished_at < before))
+    return _count(gone)
+
+
+_UNLEASED = {"lease": None, "leased_until": None}
+
+
+def _ours(job_id: int, token: str) -> ColumnElement[bool]:
+    return and_(Job.id == job_id, Job.lease == token, Job.state == JobState.RUNNING.value)
+
+
+def _held(session: Session, lease: Lease) -> Job | None:
+    return session.scalars(select(Job).where(_ours(lease.job_id, lease.token)).with_for_update()).first()
+
+
+def _change(session: Session, job_id: int, token: str, values: dict[str, Any]) -> bool:
+    return _count(session.execute(update(Job).where(_ours(job_id, token)).values(**values))) == 1
+
+
+def _count(result: Any) -> int:
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def _is_pending(session: Session, unique_key: str | None) -> bool:
+    same = select(Job.id).where(Job.unique_key == unique_key, Job.state == JobState.PENDING.value)
+    return unique_key is not None and session.scalars(same).first() is not None
+
+
+def _make_pending(session: Session, job: Job, run_at: datetime) -> None:
+    """Pending again; without its key where a newer job has that, for both can't wait under one."""
+    if _is_pending(session, job.unique_key):
+        job.unique_key = None
+    job.state, job.run_at = JobState.PENDING.value, run_at
+    session.flush()

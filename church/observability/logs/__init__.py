@@ -1,0 +1,1 @@
+"""JSON log records and where they are written."""

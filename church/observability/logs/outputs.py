@@ -1,0 +1,146 @@
+"""Where log lines go: two files and the console, without a request ever waiting for them.
+
+A process queues its lines; a real thread per sink writes them in batches. A sink that is stuck (a blocked pipe, a
+full disk) fills its own bounded queue, and from then on its lines are dropped and counted. Before the fork, and
+where no thread was started, lines are written at once, and dropped if that would block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from church.lib import native
+
+Dropped = Callable[[int], None]
+
+_QUEUE_LINES = 20_000
+_BATCH_BYTES = 1 << 18
+_PIPE_ATOMIC = 4096
+_INTERVAL = 0.05  # seconds between batches: what kill -9 may lose
+_LAST_WAIT = 1.0  # seconds that an end waits for the batch that is being written
+
+
+class Sink:
+    """A bounded queue of lines before one file descriptor; subclasses open it. ``dropped`` is told of lost lines."""
+
+    def __init__(self, dropped: Dropped) -> None:
+        self._dropped = dropped
+        self._queue: deque[bytes] = deque()
+        self._started_in = 0
+        self._stopped = False
+        self._turn = native.allocate_lock()  # one writer at a time: the thread, or flush() at the end
+
+    def put(self, line: bytes) -> None:
+        """Take a line that ends with a newline; never blocks, never raises."""
+        if len(self._queue) >= _QUEUE_LINES:
+            self._dropped(1)
+            return
+        self._queue.append(line)
+        if self._started_in != os.getpid():
+            self.flush(0 if self._stopped else -1)
+
+    def start(self) -> None:
+        """Write from a thread of this process from now on; called after the fork."""
+        self._started_in = os.getpid()
+        self._turn = native.allocate_lock()
+        native.start_thread(self._run)
+
+    def _run(self) -> None:
+        while not self._stopped and self._started_in == os.getpid():
+            native.sleep(_INTERVAL)
+            self.flush()
+
+    def flush(self, wait: float = -1) -> None:
+        """Write what is queued; ``wait`` seconds at most for the thread that is writing, -1 for as long as it takes."""
+        if not self._turn.acquire(wait != 0, wait or -1):
+            return
+        try:
+            while self._queue:
+                self._write_batch()
+        finally:
+            self._turn.release()
+
+    def _write_batch(self) -> None:
+        lines, size = [], 0
+        with contextlib.suppress(IndexError):
+            while size < self._batch_bytes():
+                lines.append(self._queue.popleft())
+                size += len(lines[-1])
+        try:
+            self._write(b"".join(lines))
+        except (OSError, ValueError):
+            self._dropped(len(lines))
+
+    def _batch_bytes(self) -> int:
+        return _BATCH_BYTES
+
+    def _write(self, data: bytes) -> None:
+        raise OSError("closed")
+
+    def stop(self) -> None:
+        """Write what is left and end the thread; lines that still come are written at once, or dropped."""
+        self._stopped = True
+        self._started_in = 0
+        self.flush(wait=_LAST_WAIT)
+
+
+class FileSink(Sink):
+    """A file that many processes append to and that logrotate may move away: found again by its inode."""
+
+    def __init__(self, path: Path, dropped: Dropped) -> None:
+        super().__init__(dropped)
+        self.path = path
+        self._fd = -1
+        self._torn = False
+
+    def _open(self) -> None:
+        """Look whether the path still names our file; each write is one append, so lines of processes never mix."""
+        with contextlib.suppress(OSError):
+            here, there = os.fstat(self._fd), os.stat(self.path)
+            if (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev):
+                return
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._torn = False
+
+    def _write(self, data: bytes) -> None:
+        self._open()
+        if self._torn:
+            data = b"\n" + data
+        written = os.write(self._fd, data)
+        self._torn = written < len(data) and not data[:written].endswith(b"\n")
+        if written < len(data):  # the disk is full: what did not fit is lost, and said to be
+            self._dropped(data[written:].count(b"\n"))
+
+
+class ConsoleSink(Sink):
+    """Standard error: coloured text on a terminal, the JSON line elsewhere."""
+
+    def __init__(self, colour: Callable[[bytes], bytes], dropped: Dropped, fd: int = 2) -> None:
+        super().__init__(dropped)
+        self._fd = fd
+        self._colour = colour if os.isatty(fd) else None
+
+    def _batch_bytes(self) -> int:
+        return _PIPE_ATOMIC if self._started_in != os.getpid() else _BATCH_BYTES
+
+    def _write(self, data: bytes) -> None:
+        if self._colour is not None:
+            data = b"".join(self._colour(line) for line in data.splitlines(keepends=True))
+        while data:
+            if self._started_in != os.getpid() and not self._has_room():
+                raise OSError("the console is blocked")
+            data = data[os.write(self._fd, data[: self._batch_bytes()]) :]
+
+    def _has_room(self) -> bool:
+        mode = os.fstat(self._fd).st_mode
+        return stat.S_ISREG(mode) or bool(select.select([], [self._fd], [], 0)[1])

@@ -1,0 +1,178 @@
+"""Log records: one JSON object a line, the same from the site, from gunicorn and from the access record.
+
+``RecordFormatter`` (python-json-logger) makes every record but one: the access record, once a request, is put
+together directly by ``requests.Observation``, with the same fields in the same order; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from church.observability.logs.outputs import ConsoleSink, Dropped, FileSink, Sink
+from church.observability.logs.redaction import MAX_VALUE, redact, redact_text
+
+HANDLER = "church"
+Context = Callable[[], dict[str, Any]]
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "color_message"}
+# Below a warning flask-limiter says every 429, which telemetry has told already; stripe's SDK and what HTTP clients are
+# made of log addresses, headers and bodies, which hold what members typed.
+_TALKERS = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
+_COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
+
+
+def timestamp(seconds: float) -> str:
+    """UTC to the millisecond, RFC 3339."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class RecordFormatter(JsonFormatter):
+    """A LogRecord as the site's JSON line: standard fields first, the request's context, then what was added."""
+
+    def __init__(self, static: dict[str, str], context: Context) -> None:
+        super().__init__(json_ensure_ascii=True)
+        self._static = static
+        self._context = context
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Redact every value; the library calls this last."""
+        return {k: v if k in self._static else redact(k, v) for k, v in log_data.items() if v is not None}
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """The fields of SPEC's log record, in its order."""
+        log_data.update(
+            timestamp=timestamp(record.created),
+            level=record.levelname,
+            logger=record.name,
+            message=record.getMessage(),
+            event=getattr(record, "event", None) or record.name,
+            **self._static,
+        )
+        added = {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith("_")}
+        trace, stack = message_dict.pop("exc_info", None), message_dict.pop("stack_info", None)
+        log_data.update({**self._context(), **added, **message_dict})
+        if trace:
+            log_data["exception"] = _last_lines(str(trace))
+        if stack:
+            log_data["stack"] = _last_lines(str(stack))
+
+
+def _last_lines(trace: str) -> str:
+    """Of a long traceback its end, which says what went wrong; whole lines, so that no secret is cut in two."""
+    return trace if len(trace) <= MAX_VALUE else trace[-MAX_VALUE:].partition("\n")[2] or trace
+
+
+class Handler(logging.Handler):
+    """Gives each record's line to the sinks; a record that can't be made is dropped and counted."""
+
+    def __init__(self, formatter: RecordFormatter, everything: list[Sink], errors: Sink, dropped: Dropped) -> None:
+        super().__init__()
+        self.name = HANDLER
+        self._dropped = dropped
+        self.setFormatter(formatter)
+        self._everything = everything
+        self._errors = errors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never raises: what is logged must not break what is being done."""
+        try:
+            line = self.format(record).encode() + b"\n"
+        except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
+            self._dropped(1)
+            return
+        self.put(line, error=record.levelno >= logging.ERROR)
+
+    def put(self, line: bytes, error: bool = False) -> None:
+        """Give a finished line to the sinks."""
+        for sink in self._everything:
+            sink.put(line)
+        if error:
+            self._errors.put(line)
+
+    def start(self) -> None:
+        """Write from threads of this process."""
+        for sink in (*self._everything, self._errors):
+            sink.start()
+
+    def stop(self) -> None:
+        """Write what is queued, for the end of the process."""
+        for sink in (*self._everything, self._errors):
+            sink.stop()
+
+    def flush(self) -> None:
+        """Write what is queued now."""
+        for sink in (*self._everything, self._errors):
+            sink.flush()
+
+
+def coloured(line: bytes) -> bytes:
+    """A JSON line as a terminal shows it: time, level, event, message, then what was added."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    shown = {"timestamp", "level", "logger", "message", "event", "service", "version", "environment", "exception"}
+    rest = " ".join(f"{k}={v}" for k, v in record.items() if k not in shown)
+    tint = _COLOURS.get(record.get("level", ""), 0)
+    text = (
+        f"\x1b[2m{record.get('timestamp', '')[11:23]}\x1b[0m \x1b[{tint}m{record.get('level', ''):7}\x1b[0m "
+        f"{_printable(record.get('message', ''))} \x1b[2m{_printable(rest)}\x1b[0m\n"
+    )
+    if "exception" in record:
+        text += "".join(f"    {_printable(part)}\n" for part in str(record["exception"]).splitlines())
+    return text.encode()
+
+
+def _printable(text: Any) -> str:
+    """No control character of a value reaches the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def build(log_dir: Path, static: dict[str, str], context: Context, dropped: Dropped) -> Handler:
+    """The handler of a process: combined.log and error.log in ``log_dir``, and the console."""
+    everything = [FileSink(log_dir / "combined.log", dropped), ConsoleSink(coloured, dropped)]
+    errors = FileSink(log_dir / "error.log", dropped)
+    return Handler(RecordFormatter(static, context), everything, errors, dropped)
+
+
+def install(handler: Handler, level: str) -> None:
+    """Send the records of every logger to ``handler``; warnings included."""
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        if old.name == HANDLER:  # by name: a reloaded worker has inherited its master's, of another import
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    for name in ("gunicorn.error", "gunicorn.access", "werkzeug", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    sys.excepthook = _log_uncaught
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("church").critical("uncaught", exc_info=(kind, error, trace), extra={"event": "process.uncaught"})
+
+
+def quote(text: str) -> str:
+    """A JSON string, redacted; only plain text takes the short way."""
+    return json.dumps(redact_text(text))

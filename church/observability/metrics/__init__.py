@@ -1,0 +1,1 @@
+"""Prometheus collectors, their files, and the scrape."""

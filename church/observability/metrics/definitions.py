@@ -1,0 +1,208 @@
+"""The catalogue: every collector that is counted in the process, declared once.
+
+What is state (rows, disks, processes) is read at the scrape instead: see ``state`` and ``processes``.
+Labels are bounded; ``bounded`` turns any other value into ``other``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from church.config import Settings
+from church.observability.metrics import worker_files
+from church.observability.threats import scan_text
+
+worker_files.install()
+
+CATALOGUE = CollectorRegistry()
+UNMATCHED = "_unmatched"
+OTHER = "other"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SECURITY_EVENTS = {
+    "threat_detected": "high",
+    "path_traversal": "medium",
+    "invalid_token": "medium",
+    "rate_limit_exceeded": "low",
+    "unexpected_error": "low",
+    "request_blocked": "high",
+    "duplicate_registration_attempt": "medium",
+    "login_throttled": "medium",
+    "role_probe": "medium",
+    "csrf_refused": "medium",
+    "webhook_forged": "high",
+    "video_token_forged": "medium",
+}
+"""Each event with the severity that it is told with."""
+SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
+SOURCES = scan_text.SOURCES
+LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if name.startswith("limit_"))
+ACCESS_LEVELS = ("public", "members", "premium")
+CONTENT_TYPES = ("page", "video")
+CONTENT_OUTCOMES = ("granted", "teaser", "denied", "not_found")
+AUTH_TYPES = ("registration", "login", "logout", "token", "reset", "websocket")
+AUTH_OUTCOMES = (
+    "success",
+    "failed_validation",
+    "failed_exists",
+    "failed_credentials",
+    "failed_throttled",
+    "failed_error",
+)
+AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token", "live": "websocket"}
+"""The limits whose refusals are attempts of that type, whatever was asked for."""
+LIMIT_EVENTS = {"login": "login_throttled", "login_account": "login_throttled"}
+"""The security event of a limit's refusal, where it is more than ``rate_limit_exceeded``."""
+REGISTRATION_SOURCES = ("web", "cli", "first_admin")
+STRIPE_EVENTS = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.trial_will_end",
+    "customer.updated",
+    "customer.deleted",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.finalization_failed",
+    "invoice.voided",
+    "invoice.marked_uncollectible",
+    "invoice_payment.paid",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "payment_method.automatically_updated",
+    "price.created",
+    "price.updated",
+    "price.deleted",
+    "product.created",
+    "product.updated",
+    "product.deleted",
+)
+"""What the site does something about; any other type is ``other``."""
+WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
+OUTBOUND_SERVICES = ("smtp", "stripe", "s3")
+OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
+TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
+
+http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)
+http_request_duration = Histogram(
+    "http_request_duration_seconds",
+    "From the end of a request's head to the last byte of its answer.",
+    ["method", "route", "status_class"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
+    registry=CATALOGUE,
+)
+http_requests_in_flight = Gauge(
+    "http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum", registry=CATALOGUE
+)
+http_response_bytes = Counter(
+    "http_response_bytes", "Bytes of response bodies, before any proxy.", ["route"], registry=CATALOGUE
+)
+security_events = Counter(
+    "security_events",
+    "Security events, findings of the threat scan included.",
+    ["event_type", "severity"],
+    registry=CATALOGUE,
+)
+suspicious_activity = Counter(
+    "suspicious_activity", "Findings of the threat scan.", ["activity_type", "source"], registry=CATALOGUE
+)
+rate_limit_hits = Counter("rate_limit_hits", "Requests refused by a rate limit.", ["limit"], registry=CATALOGUE)
+content_access = Counter(
+    "content_access",
+    "Content asked for, by who may see it and how it ended.",
+    ["content_type", "access_level", "outcome"],
+    registry=CATALOGUE,
+)
+auth_attempts = Counter(
+    "auth_attempts",
+    "Attempts to register, sign in or out, reset or get a token.",
+    ["type", "outcome"],
+    registry=CATALOGUE,
+)
+user_registrations = Counter(
+    "user_registrations", "Accounts made, by where they came from.", ["source"], registry=CATALOGUE
+)
+stripe_webhooks = Counter(
+    "stripe_webhooks",
+    "Deliveries of Stripe's webhooks, by what came of them.",
+    ["event_type", "status"],
+    registry=CATALOGUE,
+)
+stripe_webhook_lag = Histogram(
+    "stripe_webhook_lag_seconds",
+    "From an event at Stripe to its being done here.",
+    buckets=(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0),
+    registry=CATALOGUE,
+)
+outbound_request_duration = Histogram(
+    "outbound_request_duration_seconds",
+    "Calls that left the process, from the first byte to the answer.",
+    ["service", "outcome"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    registry=CATALOGUE,
+)
+telemetry_errors = Counter(
+    "telemetry_errors",
+    "Metrics, log records and spans that were dropped so that a request could go on.",
+    ["part"],
+    registry=CATALOGUE,
+)
+telemetry_series_dropped = Counter(
+    "telemetry_series_dropped", "Label sets refused because their metric has too many.", registry=CATALOGUE
+)
+telemetry_corrupt_files = Counter(
+    "telemetry_corrupt_files", "Metric files that were damaged and set aside.", registry=CATALOGUE
+)
+telemetry_scrape_duration = Histogram(
+    "telemetry_scrape_duration_seconds",
+    "Time that a scrape took to be put together.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=CATALOGUE,
+)
+
+
+def bounded(value: str, known: Iterable[str]) -> str:
+    """``value`` if it is one of ``known``, else ``other``."""
+    return value if value in known else OTHER
+
+
+def _from_zero() -> None:
+    """Make the label sets that alerts read exist before their first event: a rate needs a zero to rise from."""
+    for event, severity in SECURITY_EVENTS.items():
+        security_events.labels(event, severity)
+    for activity in scan_text.ACTIVITY_TYPES:
+        for source in SOURCES:
+            suspicious_activity.labels(activity, source)
+    for limit in LIMITS:
+        rate_limit_hits.labels(limit)
+    for kind in AUTH_TYPES:
+        for outcome in AUTH_OUTCOMES:
+            auth_attempts.labels(kind, outcome)
+    for source in REGISTRATION_SOURCES:
+        user_registrations.labels(source)
+    for stripe_event in (*STRIPE_EVENTS, OTHER):
+        for status in WEBHOOK_STATUSES[:-1]:
+            stripe_webhooks.labels(stripe_event, status)
+    stripe_webhooks.labels(OTHER, "invalid_signature")
+    for service in OUTBOUND_SERVICES:
+        for outcome in OUTBOUND_OUTCOMES:
+            outbound_request_duration.labels(service, outcome)
+    for part in TELEMETRY_PARTS:
+        telemetry_errors.labels(part)
+
+
+_from_zero()

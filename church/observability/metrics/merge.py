@@ -1,0 +1,247 @@
+"""What a scrape shows: the slot files of this host summed, as text of either format.
+
+The stock collector parses every key of every file and builds every label string anew at each scrape (130 ms of
+CPU at 40 routes, 200 videos and 4 slots). Keys never change once written, so here each file's layout is parsed
+once; a scrape reads the numbers out of the files, adds them up, and joins them to lines that are already there.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from church.lib import native
+from church.observability.metrics import definitions, exemplars, worker_files
+from church.observability.metrics.exemplars import Exemplar, Place
+
+_WITH_EXEMPLARS = "http_request_duration_seconds"
+
+
+@dataclass(eq=False)
+class Series:
+    """One line of the exposition: its text up to the value; of a histogram, its bound and the count's text."""
+
+    text: str
+    group: tuple[str, ...]
+    bound: float | None = None
+    count_text: str = ""
+
+
+@dataclass(eq=False)
+class Family:
+    """One metric with the series seen so far, in the order of the exposition."""
+
+    name: str
+    kind: str
+    help: str
+    groups: dict[tuple[str, ...], list[Series]] = field(default_factory=dict)
+    ordered: bool = True
+
+    def add(self, series: Series) -> None:
+        """Take in a new series; the lines of a histogram are put in order before they are next shown."""
+        self.groups.setdefault(series.group, []).append(series)
+        self.ordered = False
+
+    def settle(self) -> None:
+        """Order what was added: groups by their labels, buckets by their bound, then sum."""
+        if not self.ordered:
+            for group in self.groups.values():
+                group.sort(key=lambda s: (s.bound is None, s.bound or 0.0, s.text))
+            self.groups = dict(sorted(self.groups.items()))
+            self.ordered = True
+
+
+def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, str, frozenset[str]]]:
+    """Name → kind, help, label names, of each collector in the catalogue."""
+    found = {}
+    for collector in registry._collector_to_names:
+        family = collector.describe()[0] if hasattr(collector, "describe") else None
+        if family is not None:
+            labels = frozenset(collector._labelnames)  # type: ignore[attr-defined]
+            found[family.name] = (family.type, family.documentation, labels)
+    return found
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _line(name: str, labels: dict[str, str]) -> str:
+    inside = ",".join(f'{key}="{_escape(value)}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{inside}}} " if inside else f"{name} "
+
+
+def _bound(le: str) -> float:
+    try:
+        return float(le)
+    except ValueError:
+        raise worker_files.DamagedFileError("a bucket without a bound") from None
+
+
+class _Layout:
+    """Which series stands where in one file; grown as the file grows.
+
+    The file stays open as long as its layout is kept: a new file of that name can't have its inode.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.close = weakref.finalize(self, os.close, self._fd)
+        self._inode = os.fstat(self._fd).st_ino
+        self.used = 0
+        self.places: list[tuple[Series, int]] = []
+
+    def is_of(self, path: Path) -> bool:
+        """Whether ``path`` is still this file. Raises FileNotFoundError when there is none any more."""
+        return os.stat(path).st_ino == self._inode
+
+    def read(self) -> bytes:
+        """All of the file as it is now."""
+        return os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+
+
+class Exposition:
+    """The merged slot files of ``directory``, kept between scrapes for the sake of their layouts."""
+
+    def __init__(self, directory: Path, registry: CollectorRegistry = definitions.CATALOGUE) -> None:
+        self.directory = directory
+        self._declared = _declared(registry)
+        self._families: dict[str, Family] = {}
+        self._series: dict[bytes, Series | None] = {}
+        self._layouts: dict[str, _Layout] = {}
+        self._lock = native.allocate_lock()
+        self._reported: set[str] = set()  # a live slot's damage is told once, not at each scrape
+        self.damage: list[str] = []  # what the endpoint has still to log: a real thread must not
+
+    def text(self, openmetrics: bool, names: Collection[str] | None = None) -> str:
+        """All families, or those with a sample named in ``names``, without OpenMetrics' closing line."""
+        with self._lock:
+            totals = self._totals()
+            examples = exemplars.read(self.directory) if openmetrics else {}
+            return "".join(self._render(family, totals, openmetrics, examples) for family in self._chosen(names))
+
+    def _chosen(self, names: Collection[str] | None) -> Iterable[Family]:
+        for name in sorted(self._families):
+            shown = {name, f"{name}_total", f"{name}_bucket", f"{name}_sum", f"{name}_count"}
+            if names is None or shown & set(names):
+                yield self._families[name]
+
+    def _totals(self) -> dict[Series, float]:
+        live = worker_files.living(self.directory)
+        totals: dict[Series, float] = {}
+        for path in sorted(self.directory.glob("*_slot*.db")):
+            digits = path.stem.rpartition("_slot")[2]
+            number = int(digits) if digits.isdecimal() else -1
+            if path.name.startswith("gauge_live") and number not in live:
+                continue
+            try:
+                self._add(path, totals)
+                self._reported.discard(path.name)
+            except FileNotFoundError:
+                self._forget(path)
+            except worker_files.DamagedFileError as error:
+                self._quarantine(path, number in live, error)
+        return totals
+
+    def _quarantine(self, path: Path, in_use: bool, error: Exception) -> None:
+        """Leave a damaged file out; a dead slot's is set aside, a live one's when its process ends."""
+        self._forget(path)
+        if path.name not in self._reported:
+            self._reported.add(path.name)
+            definitions.telemetry_corrupt_files.inc()
+            self.damage.append(f"{path.name}: {error}")
+        if not in_use:
+            self._reported.discard(path.name)
+            worker_files.set_aside(path)
+
+    def _forget(self, path: Path) -> None:
+        layout = self._layouts.pop(path.name, None)
+        if layout is not None:
+            layout.close()
+
+    def _add(self, path: Path, totals: dict[Series, float]) -> None:
+        layout = self._layouts.get(path.name)
+        if layout is None or not layout.is_of(path):
+            self._forget(path)
+            layout = self._layouts[path.name] = _Layout(path)
+        data = layout.read()
+        used = int.from_bytes(data[:4], "little", signed=True) if len(data) >= 8 else 0
+        if used > len(data):
+            raise worker_files.DamagedFileError(f"claims {used} bytes of {len(data)}")
+        if used != layout.used:
+            self._learn(layout, data)
+        doubles = memoryview(data[: len(data) // 8 * 8]).cast("d")
+        get = totals.get
+        for series, index in layout.places:
+            totals[series] = get(series, 0.0) + doubles[index]
+
+    def _learn(self, layout: _Layout, data: bytes) -> None:
+        layout.places = [
+            (series, offset // 8)
+            for key, offset in worker_files.entries_of(data)
+            if (series := self._series_of(key)) is not None
+        ]
+        layout.used = int.from_bytes(data[:4], "little", signed=True)
+
+    def _series_of(self, key: bytes) -> Series | None:
+        if key not in self._series:
+            self._series[key] = self._new_series(key)
+        return self._series[key]
+
+    def _new_series(self, key: bytes) -> Series | None:
+        """The series of a key, or None for what an older version of the site counted and this one does not."""
+        name, sample, labels = worker_files.parse_key(key)
+        if name not in self._declared:
+            return None
+        kind, documentation, declared = self._declared[name]
+        if set(labels) - {"le"} != declared:
+            return None
+        bound = _bound(labels["le"]) if sample.endswith("_bucket") and "le" in labels else None
+        group = tuple(labels[label] for label in sorted(declared))
+        series = Series(_line(sample, labels), group, bound, _line(f"{name}_count", labels))
+        self._families.setdefault(name, Family(name, kind, documentation)).add(series)
+        return series
+
+    def _render(
+        self, family: Family, totals: dict[Series, float], openmetrics: bool, examples: dict[Place, Exemplar]
+    ) -> str:
+        family.settle()
+        title = f"{family.name}_total" if family.kind == "counter" and not openmetrics else family.name
+        text = _escape(family.help) if openmetrics else family.help.replace("\\", r"\\").replace("\n", r"\n")
+        lines = [f"# HELP {title} {text}\n# TYPE {title} {family.kind}\n"]
+        timed = examples if family.name == _WITH_EXEMPLARS else {}
+        for group in family.groups.values():
+            if family.kind == "histogram":
+                _histogram_lines(group, totals, lines.append, timed)
+            else:
+                _plain_lines(group, totals, lines.append)
+        return "".join(lines) if len(lines) > 1 else ""
+
+
+def _plain_lines(group: list[Series], totals: dict[Series, float], out: Callable[[str], Any]) -> None:
+    for series in group:
+        if series in totals:
+            out(f"{series.text}{floatToGoString(totals[series])}\n")
+
+
+def _histogram_lines(
+    group: list[Series], totals: dict[Series, float], out: Callable[[str], Any], examples: dict[Place, Exemplar]
+) -> None:
+    """Files hold each bucket by itself; the exposition wants them cumulative, and a count that equals the last."""
+    count = 0.0
+    for series in group:
+        if series not in totals:
+            continue
+        if series.bound is None:
+            out(f"{series.count_text}{floatToGoString(count)}\n")
+            out(f"{series.text}{floatToGoString(totals[series])}\n")
+        else:
+            count += totals[series]
+            out(f"{series.text}{floatToGoString(count)}{examples.get((series.group, series.bound), '')}\n")

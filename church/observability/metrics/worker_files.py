@@ -1,0 +1,292 @@
+"""Worker slots: which files a process counts in.
+
+A process that counts takes the lowest free slot N of its host by ``flock`` on ``slotN.lock`` and keeps it for
+life; the kernel frees it however the process ends. Two live processes therefore never share a file (on one file
+they lose counts), and a recycled worker goes on in the files of the one before it, so that neither the files nor
+the cost of a scrape grow with restarts. Before a slot is taken, values live in memory and are kept when it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from prometheus_client import values
+from prometheus_client.mmap_dict import mmap_key
+
+from church.lib import native
+from church.observability.metrics.slot_file import SlotFile
+
+MAX_SLOTS = 1024
+_HEADER = struct.Struct("i")
+
+
+class DamagedFileError(Exception):
+    """A slot file does not hold what its header says; the reason is the message."""
+
+
+def entries_of(data: bytes | memoryview) -> Iterator[tuple[bytes, int]]:
+    """The (key, offset of its value) pairs in a slot file, prometheus_client's layout.
+
+    Raises DamagedFileError where the file is shorter than it claims or its lengths make no sense.
+    """
+    size = len(data)
+    if size == 0:
+        return
+    used = _HEADER.unpack_from(data, 0)[0] if size >= 8 else -1
+    if used == 0:  # a file that was made and not yet written
+        return
+    if not 8 <= used <= size:
+        raise DamagedFileError(f"claims {used} bytes of {size}")
+    position = 8
+    while position < used:
+        if position + 24 > used:
+            raise DamagedFileError(f"entry at {position} runs over the end")
+        length = _HEADER.unpack_from(data, position)[0]
+        value_at = position + 4 + length + (8 - (length + 4) % 8)
+        if length <= 0 or value_at + 16 > used:
+            raise DamagedFileError(f"entry at {position} runs over the end")
+        yield bytes(data[position + 4 : position + 4 + length]), value_at
+        position = value_at + 16
+
+
+def parse_key(key: bytes) -> tuple[str, str, dict[str, str]]:
+    """Metric, sample and labels of a key. Raises DamagedFileError for one that prometheus_client did not write."""
+    try:
+        name, sample, labels, _help = json.loads(key.decode())  # as bytes it might be read as UTF-16
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedFileError(f"unreadable key: {type(error).__name__}") from None
+    strings = [name, sample, *labels.values()] if isinstance(labels, dict) else [None]
+    if not all(isinstance(part, str) for part in strings):
+        raise DamagedFileError("a key of another shape")
+    return name, sample, labels
+
+
+def check(path: Path) -> None:
+    """Raises DamagedFileError when ``path`` can't be counted in any further."""
+    for key, _ in entries_of(path.read_bytes()):
+        parse_key(key)
+
+
+def set_aside(path: Path) -> None:
+    """Move a damaged file out of the way, in place of an earlier one, so that they do not pile up."""
+    with suppress(FileNotFoundError):  # another process was quicker
+        os.replace(path, path.with_suffix(".damaged"))
+
+
+class Slots:
+    """The slots of one folder, and the one that this process took, if it did."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.number: int | None = None
+        self.damaged = 0
+        self._lock_fd: int | None = None
+        self._files: dict[str, SlotFile] = {}
+
+    def take(self, directory: Path, role: str) -> int:
+        """Take the lowest free slot of ``directory`` for ``role`` (web or work) and bind every value to its files.
+
+        Damaged files of the slot are set aside and counted in ``damaged``. Raises RuntimeError when all are taken.
+        """
+        if self.number is not None:
+            return self.number
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with guard(directory):
+            fd, number = _lock_lowest(directory)
+        with suppress(OSError):  # on a full disk nobody learns who we are, and we count all the same
+            os.truncate(fd, 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role, "namespace": pid_namespace()}).encode(), 0)
+        self.directory, self.number, self._lock_fd = directory, number, fd
+        for path in directory.glob(f"*_slot{number}.db"):
+            self._make_usable(path)
+        SlotValue.bind_all()
+        return number
+
+    def _make_usable(self, path: Path) -> None:
+        if path.name.startswith("gauge_live"):
+            path.unlink(missing_ok=True)
+            return
+        try:
+            check(path)
+        except DamagedFileError:
+            set_aside(path)
+            self.damaged += 1
+
+    def file(self, prefix: str) -> SlotFile:
+        """The file of this process's slot for one kind of metric. Raises OSError on a full disk."""
+        if self.directory is None:
+            raise RuntimeError("take a slot before asking for its files")
+        if prefix not in self._files:
+            self._files[prefix] = SlotFile(self.directory / f"{prefix}_slot{self.number}.db")
+        return self._files[prefix]
+
+    def leave(self) -> None:
+        """Give the slot back and go on in memory; for tests, a process leaves by ending."""
+        SlotValue.unbind_all()
+        for file in self._files.values():
+            file.close()  # type: ignore[no-untyped-call]
+        self._files.clear()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+        self.directory = self.number = self._lock_fd = None
+
+
+@contextmanager
+def guard(directory: Path) -> Iterator[None]:
+    """Hold the folder's lock for the moment in which slots are taken or looked at."""
+    fd = os.open(directory / "slots.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock_lowest(directory: Path) -> tuple[int, int]:
+    for number in range(MAX_SLOTS):
+        fd = os.open(directory / f"slot{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+        else:
+            return fd, number
+    raise RuntimeError(f"all {MAX_SLOTS} metric slots of {directory} are taken: is something starting without end?")
+
+
+def living(directory: Path) -> dict[int, dict[str, Any]]:
+    """Slot numbers that a live process holds, with its pid and role."""
+    found: dict[int, dict[str, Any]] = {}
+    with guard(directory):
+        for path in directory.glob("slot*.lock"):
+            digits = path.stem.removeprefix("slot")
+            if digits.isdigit() and (owner := _owner(path)) is not None:
+                found[int(digits)] = owner
+    return found
+
+
+def pid_namespace() -> int | None:
+    """Where this process's pid means this process: containers share a folder, but no pids. None without /proc."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return None
+
+
+def _owner(path: Path) -> dict[str, Any] | None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            owner: dict[str, Any] = dict(json.loads(os.pread(fd, 4096, 0)))
+        except (ValueError, TypeError):
+            owner = {}
+        return owner
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+SLOTS = Slots()
+
+
+class SlotValue:
+    """A float of one series: in memory, and in the slot's file once there is one.
+
+    Takes the place of prometheus_client's value class. The lock is a real one even under gevent: it is held for
+    two assignments, without a switch between them, so no greenlet ever waits for another of its thread.
+    """
+
+    _multiprocess = True
+    _lock = native.allocate_lock()
+    _all: ClassVar[list[SlotValue]] = []
+    _waiting: ClassVar[list[SlotValue]] = []  # for room on the disk, counting in memory
+
+    def __init__(
+        self,
+        typ: str,
+        metric_name: str,
+        name: str,
+        labelnames: Sequence[str],
+        labelvalues: Sequence[str],
+        help_text: str,
+        multiprocess_mode: str = "",
+        **_: Any,
+    ) -> None:
+        self._prefix = f"gauge_{multiprocess_mode}" if typ == "gauge" else typ
+        self._key = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
+        self._value = 0.0
+        self._file: SlotFile | None = None
+        with self._lock:
+            self._all.append(self)
+            if SLOTS.number is not None:
+                self._begin()
+
+    def _begin(self) -> None:
+        if not self._bind():
+            self._waiting.append(self)
+            return
+        while self._waiting and self._waiting[-1]._bind():
+            self._waiting.pop()
+
+    def _bind(self) -> bool:
+        try:
+            file = SLOTS.file(self._prefix)
+            self._value += file.read(self._key)
+        except OSError:
+            return False
+        file.write(self._key, self._value)
+        self._file = file
+        return True
+
+    @classmethod
+    def bind_all(cls) -> None:
+        """Count in the files of the slot from now on, in memory's stead."""
+        with cls._lock:
+            cls._waiting[:] = [value for value in cls._all if not value._bind()]
+
+    @classmethod
+    def unbind_all(cls) -> None:
+        """Count in memory again, from nothing."""
+        with cls._lock:
+            for value in cls._all:
+                value._file, value._value = None, 0.0
+            cls._waiting.clear()
+
+    def inc(self, amount: float) -> None:
+        """Add ``amount``."""
+        with self._lock:
+            self._value += amount
+            if self._file is not None:
+                self._file.write(self._key, self._value)
+
+    def set(self, value: float, timestamp: float | None = None) -> None:
+        """Make it ``value``."""
+        with self._lock:
+            self._value = value
+            if self._file is not None:
+                self._file.write(self._key, value)
+
+    def get(self) -> float:
+        """The value of this process's slot."""
+        return self._value
+
+    def set_exemplar(self, exemplar: Any) -> None:
+        """Exemplars are not kept in slot files."""
+
+    def get_exemplar(self) -> None:
+        """Exemplars are not kept in slot files."""
+
+
+def install() -> None:
+    """Make every collector declared from now on count in the slot's files."""
+    values.ValueClass = SlotValue

@@ -1,0 +1,301 @@
+"""One request under observation: its clock, its id, and the one place where it is counted and logged."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from prometheus_client.metrics import Counter, Gauge, Histogram
+
+from church.observability import raise_in_tests
+from church.observability.logs import records
+from church.observability.logs.redaction import redact_text
+from church.observability.metrics import definitions, exemplars, worker_files
+
+log = logging.getLogger("church.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
+
+_WITHOUT_BODY = frozenset({204, 304})  # the response still holds one, and none of it is sent
+
+current: ContextVar[Observation | None] = ContextVar("church_observation", default=None)
+
+
+class _Instruments:
+    """The children that a request of one method, route and status is counted in, looked up once."""
+
+    __slots__ = ("bytes", "duration", "requests", "tail", "timed_as")
+
+    def __init__(self, method: str, route: str, status: int) -> None:
+        self.requests: Counter = definitions.http_requests.labels(method, route, str(status))
+        # Strangers choose the methods of paths that do not exist: fifteen series for all of them are enough.
+        timed_as = method if route != definitions.UNMATCHED else "_OTHER"
+        self.timed_as = (timed_as, route, f"{status // 100}xx")
+        self.duration: Histogram = definitions.http_request_duration.labels(*self.timed_as)
+        self.bytes: Counter = definitions.http_response_bytes.labels(route)
+        self.tail = (
+            f'"method": {records.quote(method)}, "route": {records.quote(route)}, "status": {status}, "duration_ms": '
+        )
+
+
+_instruments: dict[tuple[str, str, int], _Instruments] = {}
+
+
+def _instruments_of(method: str, route: str, status: int) -> _Instruments:
+    key = (method, route, status)
+    found = _instruments.get(key)
+    if found is None:
+        if len(_instruments) >= _MAX_SERIES:
+            definitions.telemetry_series_dropped.inc()
+            key = ("_OTHER", definitions.OTHER, status)
+        found = _instruments.setdefault(key, _Instruments(*key))
+    return found
+
+
+def expect_failures(app: Flask) -> None:
+    """Let the failures of each route exist at 0 before the first: an alert's rate needs a zero to rise from.
+
+    Of the 5xx those that the site itself gives: 500 for its own faults, 503 while what it leans on is away.
+    """
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) & definitions.METHODS - {"HEAD", "OPTIONS"}:
+            for status in ("500", "503"):
+                definitions.http_requests.labels(method, rule.rule, status)
+
+
+def _is_request_id(given: str) -> bool:
+    """Whether to go on with the caller's id; one that looks like a credential must not reach a log."""
+    return _REQUEST_ID.fullmatch(given) is not None and redact_text(given) == given
+
+
+class Observation:
+    """What is known of a request from its first byte to its last; ``finish`` tells it once, however it ends."""
+
+    __slots__ = (
+        "_handler",
+        "client",
+        "finished",
+        "handed_over",
+        "ids",
+        "logged",
+        "method",
+        "request_id",
+        "route",
+        "sent",
+        "started",
+        "status",
+        "user_ref",
+    )
+
+    _in_flight: Gauge = definitions.http_requests_in_flight
+
+    def __init__(self, environ: dict[str, Any], handler: records.Handler | None) -> None:
+        self.started = time.perf_counter()
+        self._handler = handler
+        given = environ.get("HTTP_X_REQUEST_ID")
+        self.request_id: str = given if given and _is_request_id(given) else f"{random.getrandbits(96):024x}"
+        method = environ["REQUEST_METHOD"]
+        self.method: str = method if method in definitions.METHODS else "_OTHER"
+        self.client: str = environ.get("REMOTE_ADDR") or ""
+        self.route = definitions.UNMATCHED
+        self.status = 500
+        self.sent = 0
+        self.ids: tuple[str, str] | None = None
+        self.user_ref: str | None = None
+        self.handed_over = self.finished = False
+        self.logged = True
+        self._in_flight.inc()
+
+    def count_stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass a streamed body on, counting what was taken of it."""
+        for chunk in chunks:
+            self.sent += len(chunk)
+            yield chunk
+
+    def leave(self) -> None:
+        """Be no HTTP request from now on: a WebSocket is not one of an hour."""
+        if self.logged and not self.finished:
+            self.logged = False
+            self._in_flight.dec()
+
+    def finish(self) -> None:
+        """Count and log the request; the second call does nothing, and none raises."""
+        if self.finished:
+            return
+        self.finished = True
+        try:
+            if self.logged:
+                self._in_flight.dec()
+                self._tell()
+        except Exception:
+            if raise_in_tests.on:
+                raise
+            definitions.telemetry_errors.labels("request").inc()
+
+    def _tell(self) -> None:
+        duration = time.perf_counter() - self.started
+        instruments = _instruments_of(self.method, self.route, self.status)
+        instruments.requests.inc()
+        instruments.duration.observe(duration)
+        if self.ids is not None:
+            exemplars.BOOK.note(*instruments.timed_as, duration, self.ids)
+        if self.sent:
+            instruments.bytes.inc(self.sent)
+        if self._handler is not None:
+            self._handler.put(self._line(instruments, duration))
+
+    def context(self) -> dict[str, Any]:
+        """The fields that every record of this request carries."""
+        fields: dict[str, Any] = {"request_id": self.request_id}
+        if self.ids is not None:
+            fields["trace_id"], fields["span_id"] = self.ids
+        if self.user_ref is not None:
+            fields["user_ref"] = self.user_ref
+        return fields
+
+    def access_fields(self, duration: float) -> dict[str, Any]:
+        """What the access record adds to ``context``."""
+        return {
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "duration_ms": round(duration * 1000, 3),
+            "ip": self.client,
+        }
+
+    def _line(self, instruments: _Instruments, duration: float) -> bytes:
+        """The access record, put together without a formatter: the same fields as ``logs.RecordFormatter`` makes."""
+        ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
+        user = f'"user_ref": {records.quote(self.user_ref)}, ' if self.user_ref else ""
+        return (
+            f'{{"timestamp": "{records.timestamp(time.time())}", {access_head}"request_id": "{self.request_id}", '
+            f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
+        ).encode()
+
+
+access_head = ""
+
+
+def prepare(static: dict[str, str]) -> None:
+    """Make the part of the access record that is the same for every request of this process."""
+    global access_head  # noqa: PLW0603 - one text for the process, read once a request
+    fixed = ", ".join(f"{records.quote(k)}: {records.quote(v)}" for k, v in static.items())
+    access_head = (
+        f'"level": "INFO", "logger": "church.access", "message": "request", "event": "http.request", {fixed}, '
+    )
+
+
+def under_way() -> Observation | None:
+    """The request that is being answered here; one that has ended is nobody's any more."""
+    observation = current.get()
+    return observation if observation is not None and not observation.finished else None
+
+
+def refuse(status: int, reason: str, client: str) -> str:
+    """Count and log a request that never became one; its new id."""
+    request_id = f"{random.getrandbits(96):024x}"
+    definitions.http_requests.labels("_OTHER", definitions.UNMATCHED, str(status)).inc()
+    fields = {"method": "_OTHER", "route": definitions.UNMATCHED, "status": status, "ip": client, "reason": reason}
+    log.info("refused", extra={"event": "http.refused", "request_id": request_id, **fields})
+    return request_id
+
+
+class Door:
+    """WSGI middleware: where a request comes in and, however it ends, goes out counted."""
+
+    def __init__(self, app: Callable[..., Any], handler: Callable[[], records.Handler | None], directory: Path) -> None:
+        self._app = app
+        self._handler = handler
+        self._directory = directory
+        self._ready = False
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Observe one request."""
+        try:
+            if not self._ready:
+                self._begin()
+            observation = Observation(environ, self._handler())
+        except Exception:
+            if raise_in_tests.on:
+                raise
+            current.set(None)
+            definitions.telemetry_errors.labels("request").inc()
+            return self._app(environ, start_response)
+        current.set(observation)
+        try:
+            answer = self._app(environ, start_response)
+        except BaseException:
+            observation.finish()
+            raise
+        if not observation.handed_over:
+            observation.finish()
+        return answer
+
+    def _begin(self) -> None:
+        """A server that is not ours (flask run, a test client) has not taken a slot: take one now."""
+        worker_files.SLOTS.take(self._directory, "web")
+        self._ready = True
+
+
+def watch(app: Flask) -> None:
+    """Note every answer of ``app``; registered first, so that it runs after all others have had their say."""
+    app.after_request(_after_request)
+
+
+def _after_request(response: Response) -> Response:
+    observation = current.get()
+    if observation is None:
+        return response
+    try:
+        _note(observation, response)
+    except Exception:
+        if raise_in_tests.on:
+            raise
+        definitions.telemetry_errors.labels("request").inc()
+    return response
+
+
+def _note(observation: Observation, response: Response) -> None:
+    rule = request.url_rule
+    observation.route = rule.rule if rule is not None else definitions.UNMATCHED
+    observation.status = response.status_code
+    response.headers["X-Request-ID"] = observation.request_id
+    if observation.method != "HEAD" and observation.status not in _WITHOUT_BODY:
+        if response.is_sequence:
+            observation.sent = sum(map(len, response.response))
+        elif response.direct_passthrough:
+            observation.sent = response.content_length or 0
+            _finish_when_closed(observation, response.response)
+        else:
+            _count_stream(observation, response)
+    response.call_on_close(observation.finish)
+    observation.handed_over = True
+
+
+def _count_stream(observation: Observation, response: Response) -> None:
+    close = getattr(response.response, "close", None)
+    response.response = observation.count_stream(response.iter_encoded())
+    if close is not None:  # it no longer is what the response closes
+        response.call_on_close(close)
+
+
+def _finish_when_closed(observation: Observation, file: Any) -> None:
+    """A file that goes to the server as it is: the server closes that, and never the response."""
+    close = getattr(file, "close", None)
+
+    def closed() -> None:
+        try:
+            if close is not None:
+                close()
+        finally:
+            observation.finish()
+
+    file.close = closed

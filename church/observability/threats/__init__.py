@@ -1,0 +1,1 @@
+"""The scan of requests for attack patterns."""

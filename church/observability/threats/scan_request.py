@@ -1,0 +1,156 @@
+"""The threat scan of a request: what is read, what is never read, and what follows from a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from church.observability import raise_in_tests
+from church.observability.metrics import definitions
+from church.observability.threats import scan_text
+
+_V = TypeVar("_V", bound="Callable[..., Any]")
+_KNOWN_KEYS = 512
+_HEADER_BYTES = 16_384  # of all headers together; where there is more, each is read up to its share
+_FIELDS = 1_000
+_FORM = "application/x-www-form-urlencoded"
+_TEXTUAL = ("text/", "application/xml", "application/graphql")
+_BODIES = frozenset({"form", "json"})
+_WITHHELD = "(not shown: the body is not for a log)"
+Report = Callable[[scan_text.Finding], None]
+
+
+class TooDeepError(Exception):
+    """A JSON body is nested deeper than it can be read."""
+
+
+def leave_body(view: _V) -> _V:
+    """Mark a view whose body is never scanned nor logged: passwords, tokens, signed webhooks."""
+    view.body_unscanned = True  # type: ignore[attr-defined]
+    return view
+
+
+def confide_body(view: _V) -> _V:
+    """Mark a view whose body is scanned and never logged: what members say to each other."""
+    view.body_confided = True  # type: ignore[attr-defined]
+    return view
+
+
+class _HeaderNames(dict[str, str | None]):
+    """The name of a header by its key in the environ, None for what is no header; looked up forty times a request."""
+
+    def __missing__(self, key: str) -> str | None:
+        name = key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else None
+        if len(self) < _KNOWN_KEYS:  # strangers make up names: those beyond are worked out each time
+            self[key] = name
+        return name
+
+
+_header_names = _HeaderNames()
+
+
+def findings(body_limit: int) -> tuple[scan_text.Finding, ...]:
+    """What looks like an attack in the request under way; at most ``body_limit`` bytes of its body are looked at."""
+    environ = request.environ
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
+    path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
+    headers = [(name, value) for key, value in environ.items() if (name := _header_names[key]) is not None]
+    if sum(len(value) for _, value in headers) > _HEADER_BYTES:
+        share = _HEADER_BYTES // len(headers)
+        headers = [(name, value[:share]) for name, value in headers]
+    body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
+    found = scan_text.scan_request(path, query, headers, body.form, body.strings)
+    if found and (scan_text.mentions_secret(body.unread) or _is_marked("body_confided")):
+        return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in found)
+    return found
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
+        return False
+    return not _is_marked("body_unscanned")
+
+
+def _is_marked(mark: str) -> bool:
+    return getattr(current_app.view_functions.get(request.endpoint or ""), mark, False)
+
+
+class _Body(NamedTuple):
+    """What of a body is scanned; ``unread`` is all of one that has no fields by which its secrets could be told."""
+
+    form: Sequence[tuple[str, str]] = ()
+    strings: Sequence[str] = ()
+    unread: str = ""
+
+
+def _body(limit: int) -> _Body:
+    """Form pairs and JSON strings, parsed once and kept by the request for its view.
+
+    Raises RequestEntityTooLarge for a form of very many fields: werkzeug bounds the parts of a multipart body only.
+    """
+    if request.mimetype == _FORM and request.get_data(cache=True).count(b"&") >= _FIELDS:
+        raise RequestEntityTooLarge
+    if request.form or request.files:
+        return _Body(form=list(_bounded_pairs(limit)))
+    if request.is_json:
+        return _json_body(limit)
+    if request.mimetype.startswith(_TEXTUAL):
+        raw = _raw(limit)
+        return _Body(form=[("", raw)], unread=raw)
+    return _Body()
+
+
+def _raw(limit: int) -> str:
+    return request.get_data(cache=True)[:limit].decode("utf-8", "replace")
+
+
+def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
+    for name, value in request.form.items(multi=True):
+        if limit <= 0:
+            return
+        yield name[:limit], value[: max(limit - len(name), 0)]
+        limit -= len(name) + len(value)
+    for field, file in request.files.items(multi=True):
+        yield field, file.filename or ""
+
+
+def _json_body(limit: int) -> _Body:
+    request.get_data(cache=True)
+    try:
+        parsed = request.get_json(silent=True, cache=True)
+    except RecursionError:
+        raise TooDeepError from None
+    if parsed is None:
+        raw = _raw(limit)
+        return _Body(strings=[raw], unread=raw)
+    return _Body(strings=list(_bounded_strings(parsed, limit)))
+
+
+def _bounded_strings(parsed: Any, limit: int) -> Iterator[str]:
+    for string in scan_text.strings_of(parsed):
+        if limit <= 0:
+            return
+        yield string[:limit]
+        limit -= len(string)
+
+
+def scan(body_limit: int, report: Report) -> bool:
+    """Tell ``report`` of each finding; whether there were any. A scan that fails is counted and lets the request by."""
+    try:
+        found = findings(body_limit)
+    except (TooDeepError, OSError):
+        raise
+    except Exception as error:
+        if raise_in_tests.on or hasattr(
+            error, "get_response"
+        ):  # 400, 408 or 413 while the body was read: that is an answer
+            raise
+        definitions.telemetry_errors.labels("scan").inc()
+        return False
+    for finding in found:
+        report(finding)
+    return bool(found)

@@ -1,0 +1,267 @@
+"""OpenTelemetry, for the requests that are sampled and next to nothing for the others.
+
+The instrumentation costs about 115 µs a request even where its span is dropped. So the draw is made first, on the
+trace id that the request would have: a request that loses goes straight to the app; one that wins runs through
+opentelemetry-instrumentation-flask with that very id, and its spans are what they would have been with it alone.
+Configured by the standard OTEL_* variables; off without an exporter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask
+from opentelemetry import metrics as otel_metrics
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+
+from church.observability.logs.redaction import redact_text
+from church.observability.metrics import definitions
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from sqlalchemy import Engine
+
+log = logging.getLogger("church.telemetry")
+
+_LOW_64 = (1 << 64) - 1
+_RATES = {"always_on": 1.0, "always_off": 0.0}
+_REMOTE = ("HTTP_TRACEPARENT", "HTTP_TRACESTATE", "HTTP_BAGGAGE")
+_ADDRESS_ATTRIBUTES = ("http.target", "http.url", "url.path", "url.query", "url.full")
+
+_picked: ContextVar[int | None] = ContextVar("picked_trace_id", default=None)
+
+
+def exporter_from_env() -> SpanExporter | None:
+    """The exporter that OTEL_* asks for, or None: then tracing is off. Unlike the SDK, silence means none."""
+    kind = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or kind == "none" or not (kind or endpoint):
+        return None
+    if kind == "console":
+        return ConsoleSpanExporter()
+    if kind not in {"", "otlp"}:
+        log.warning("unknown trace exporter", extra={"event": "telemetry.exporter_unknown", "exporter": kind})
+        return None
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415 - 40 ms for those who use it
+
+    return trace_exporter.OTLPSpanExporter()
+
+
+def root_rate_from_env() -> tuple[float, bool]:
+    """The share of root traces to keep, and whether a trusted parent's decision comes first (OTEL_TRACES_SAMPLER)."""
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
+    base = name.removeprefix("parentbased_")
+    try:
+        rate = _RATES[base] if base in _RATES else float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0"))
+    except ValueError:
+        rate = 1.0
+    return min(max(rate, 0.0), 1.0), name.startswith("parentbased_")
+
+
+class _PickedIds(RandomIdGenerator):
+    """Gives the root span of a request the trace id that won the draw."""
+
+    def generate_trace_id(self) -> int:
+        return _picked.get() or super().generate_trace_id()
+
+
+class _PickedSampler(Sampler):
+    """Keeps the trace that won the draw; any other is for the configured sampler to decide."""
+
+    def __init__(self, configured: Sampler) -> None:
+        self._configured = configured
+
+    def should_sample(
+        self,
+        parent_context: Any,
+        trace_id: int,
+        name: str,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        trace_state: Any = None,
+    ) -> SamplingResult:
+        if trace_id == _picked.get():
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+        return self._configured.should_sample(parent_context, trace_id, name, kind, attributes, links)
+
+    def get_description(self) -> str:
+        return f"Picked({self._configured.get_description()})"
+
+
+class _CountingExporter(SpanExporter):
+    """Counts the batches that could not be delivered; their spans are gone, and no request waited for them."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        try:
+            result = self._inner.export(spans)
+        except Exception:  # noqa: BLE001 - whatever the network does, the batch is lost
+            result = SpanExportResult.FAILURE
+        if result is not SpanExportResult.SUCCESS:
+            definitions.telemetry_errors.labels("trace").inc()
+        return result
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._inner.force_flush(timeout_millis)
+
+
+class _SampledEngineTracer(EngineTracer):
+    """The stock spans of a statement, where there is a recorded span for them to stand under."""
+
+    def _before_cur_exec(self, *args: Any) -> Any:
+        if trace.get_current_span().is_recording():
+            return super()._before_cur_exec(*args)  # type: ignore[no-untyped-call]
+        return args[2], args[3]
+
+    def _add_idle_to_connection_usage(self, value: int) -> None:
+        """Pools are not counted here: a connection's state is no event."""
+
+    _add_used_to_connection_usage = _add_idle_to_connection_usage
+
+
+class Tracing:
+    """The tracer of a process, made after the fork."""
+
+    def __init__(self, exporter: SpanExporter, resource: dict[str, str], always: tuple[str, ...]) -> None:
+        rate, parent_first = root_rate_from_env()
+        ratio = TraceIdRatioBased(rate)
+        self._bound = ratio.bound
+        self._parent_first = parent_first
+        self._always = always
+        configured = ParentBased(ratio) if parent_first else ratio
+        self.provider = TracerProvider(
+            sampler=_PickedSampler(configured), resource=Resource.create(resource), id_generator=_PickedIds()
+        )
+        self.processor = BatchSpanProcessor(_CountingExporter(exporter))
+        self.provider.add_span_processor(self.processor)
+        self.tracer = self.provider.get_tracer("church")
+
+    def wrap(self, app: Flask, on_span: Callable[[Any, WSGIEnvironment], None]) -> Callable[..., Any]:
+        """Instrument ``app`` and give back a WSGI app that only sampled requests take the long way through."""
+        plain: WSGIApplication = app.wsgi_app
+        FlaskInstrumentor.instrument_app(
+            app,
+            tracer_provider=self.provider,
+            meter_provider=otel_metrics.NoOpMeterProvider(),
+            request_hook=on_span,
+            response_hook=_hide_secrets,
+            enable_commenter=False,
+        )
+        traced: WSGIApplication = app.wsgi_app
+        for hooks in (app.before_request_funcs[None], app.teardown_request_funcs[None]):
+            hooks.append(_only_when_picked(cast(Callable[..., Any], hooks.pop())))
+
+        def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            if not self._pick(environ):
+                return plain(environ, start_response)
+            try:
+                return traced(environ, start_response)
+            finally:
+                _picked.set(None)
+
+        return choose
+
+    def _pick(self, environ: WSGIEnvironment) -> bool:
+        """Draw for this request; leaves the id of a winner where its root span will find it."""
+        trusted = environ.get("church.trusted", False)
+        if not trusted:
+            for name in _REMOTE:
+                environ.pop(name, None)
+        elif "HTTP_TRACEPARENT" in environ and (parent := _remote_parent(environ)):
+            forced = environ["PATH_INFO"].startswith(self._always)
+            if self._parent_first and not (parent.trace_flags.sampled or forced):
+                return False
+            if not self._parent_first and not (forced or parent.trace_id & _LOW_64 < self._bound):
+                return False
+            _picked.set(parent.trace_id)
+            return True
+        trace_id = random.getrandbits(128) or 1
+        if trace_id & _LOW_64 >= self._bound and not environ["PATH_INFO"].startswith(self._always):
+            return False
+        _picked.set(trace_id)
+        return True
+
+    def instrument_engine(self, engine: Engine) -> None:
+        """Statements of ``engine`` become spans of the sampled request they serve."""
+        usage = otel_metrics.NoOpMeter("church").create_up_down_counter("unused")
+        _SampledEngineTracer(self.tracer, engine, usage)  # type: ignore[no-untyped-call]
+
+    def span(self, name: str, carrier: dict[str, str] | None, attributes: dict[str, Any]) -> Any:
+        """A span under the current one, or going on from what ``carry`` wrote elsewhere."""
+        parent = propagate.extract(carrier) if carrier else None
+        return self.tracer.start_as_current_span(name, context=parent, attributes=attributes)
+
+    @contextmanager
+    def linked(
+        self, name: str, opened_by: tuple[str, str] | None, attributes: dict[str, str]
+    ) -> Iterator[tuple[str, str] | None]:
+        """A trace of its own, linked to the span (trace, span) that it came of; gives its ids if it is sampled."""
+        links = [trace.Link(_span_context(*opened_by))] if opened_by is not None else None
+        with self.tracer.start_as_current_span(name, Context(), links=links, attributes=attributes) as span:
+            found = span.get_span_context()
+            yield (f"{found.trace_id:032x}", f"{found.span_id:016x}") if span.is_recording() else None
+
+    def note(self, event: str, facts: dict[str, str]) -> None:
+        """An event on the span under way."""
+        trace.get_current_span().add_event(event, facts)
+
+    def carry(self) -> dict[str, str]:
+        """Headers (or fields of a queued job) that carry the current trace on to whoever does the next part."""
+        carrier: dict[str, str] = {}
+        if trace.get_current_span().is_recording():
+            propagate.inject(carrier)
+        return carrier
+
+    def stop(self, timeout_ms: int = 2000) -> None:
+        """Send what is queued, waiting no longer than ``timeout_ms``."""
+        self.processor.force_flush(timeout_ms)
+
+
+def _span_context(trace_id: str, span_id: str) -> trace.SpanContext:
+    return trace.SpanContext(int(trace_id, 16), int(span_id, 16), False, trace.TraceFlags(trace.TraceFlags.SAMPLED))
+
+
+def _remote_parent(environ: WSGIEnvironment) -> trace.SpanContext | None:
+    carrier = {"traceparent": environ["HTTP_TRACEPARENT"]}
+    context = trace.get_current_span(propagate.extract(carrier)).get_span_context()
+    return context if context.is_valid else None
+
+
+def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
+    """The instrumentation's hook for sampled requests alone: it builds the URL of every request to look at it."""
+
+    def when_picked(*args: Any) -> None:
+        if _picked.get() is not None:
+            hook(*args)
+
+    return when_picked
+
+
+def _hide_secrets(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
+    """An address may carry a token: what a span says of it goes through the same redaction as a log."""
+    if span is None or not span.is_recording():
+        return
+    for name in _ADDRESS_ATTRIBUTES:
+        value = span.attributes.get(name)
+        if value:
+            span.set_attribute(name, redact_text(str(value)))

@@ -1,0 +1,1 @@
+"""The processes of a running site: supervisor, gunicorn's worker, and what is done before they start."""

@@ -1,0 +1,84 @@
+"""What has to be there before the processes start: folders, the schema, the compiled threat scan, the search.
+
+A second start finds all of it in place and loads nothing to learn so: Alembic alone would take a third of a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from church.config import Settings
+from church.lib.folders import make_private
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_REVISIONS = Path(__file__).parent.parent / "database" / "migrations" / "versions"
+
+
+def prepare(settings: Settings) -> Flask | None:
+    """Make the instance ready to be served; the site, if it had to be loaded for that.
+
+    Raises what the database raises if it can't be brought to its head.
+    """
+    for folder in (settings.instance, settings.log_dir):
+        make_private(folder)
+    stamp = settings.instance / "prepared.json"
+    if _is_prepared(settings, stamp):
+        return None
+    from church import create_app, telemetry  # noqa: PLC0415 - as above
+    from church.database import migrations  # noqa: PLC0415 - a second start does without them
+
+    telemetry.warm_up()
+    migrations.migrate(settings)
+    app = create_app(settings)
+    index(app)
+    _queue_demo(app)
+    stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head()}))
+    return app
+
+
+def _queue_demo(app: Flask) -> None:
+    """Have the work process bring in the film that a new site begins with."""
+    from church.services.videos.importing import demo  # noqa: PLC0415 - a second start does without it
+
+    with app.app_context():
+        demo.queue_demo()
+
+
+def _is_prepared(settings: Settings, stamp: Path) -> bool:
+    """Whether this code has prepared this very database: its own word for its revision is what counts."""
+    if settings.database_url is not None:
+        return False
+    with suppress(OSError, ValueError, KeyError, sqlite3.Error):
+        prepared = json.loads(stamp.read_text())
+        address = (settings.instance / "church.db").as_uri() + "?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
+            revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return bool(prepared["revisions"] == _fingerprint() and revisions == [(prepared["head"],)])
+    return False
+
+
+def _fingerprint() -> str:
+    names = sorted(path.name for path in _REVISIONS.glob("*.py"))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def index(app: Flask) -> int:
+    """Make the search agree with the pages of ``app``, and say which are left out and why; how many rows changed."""
+    from church.extensions import db  # noqa: PLC0415 - a second start does without them
+    from church.services import pages  # noqa: PLC0415
+
+    with app.app_context():
+        found = pages.site_pages()
+        changed = found.reindex(db)
+        for problem in found.problems():
+            click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+    return changed

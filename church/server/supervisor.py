@@ -1,0 +1,217 @@
+"""What ``flask church run`` keeps running, side by side: the embedded store, gunicorn, the worker, the test till.
+
+In production systemd does this (ops/systemd); here one command, one signal and no other tool are enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from church.lib.folders import make_private
+from church.lib.processes import Child, die_with_parent, explain
+from church.store.embedded import embedded_command
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from church.config import Settings
+from church.server.gunicorn_logger import install_logs
+
+log = logging.getLogger("church.supervisor")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its requests 30
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_HEAD_START = 1.5  # seconds that gunicorn's workers have the processors to themselves: visitors wait, jobs do not
+_WEB = "web"
+_STORE = "store"
+
+
+def run(settings: Settings) -> int:
+    """Run the site until SIGTERM or SIGINT; a second one kills. SIGHUP reloads gunicorn, SIGUSR1 reopens its logs.
+
+    Returns 0 after a clean stop, 1 if the address is taken or another supervisor runs this instance.
+    """
+    for folder in (settings.instance, settings.log_dir):
+        make_private(folder)
+    install_logs(settings)
+    lock = os.open(settings.instance / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(lock, 32).decode().strip()
+            log.error("%s is already run by process %s", settings.instance, pid)  # noqa: TRY400 (no traceback)
+            return 1
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        if "MAKELEVEL" in os.environ:
+            die_with_parent(os.getppid(), signal.SIGTERM)()  # make alone may be told to end
+        return Supervisor(children(settings), settings.bind).run()
+    finally:
+        os.close(lock)
+
+
+def children(settings: Settings) -> list[Child]:
+    """What runs: the store first, so that it is there when the others want it."""
+    python = sys.executable
+    gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
+    work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
+    found = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
+    if settings.till:
+        found.append(Child("till", (python, "-m", "church.till"), after=_HEAD_START))
+    if settings.redis_url is None:
+        # It keeps nothing on disk, and a kill keeps it from removing the socket of the one that comes after it.
+        found.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
+    return found
+
+
+def bind_problem(bind: str) -> str | None:
+    """Why nothing can listen at ``bind`` now, or None."""
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+            probe.listen(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+class Supervisor:
+    """Starts children, starts those that die again, and stops all of them together."""
+
+    def __init__(self, children: Sequence[Child], bind: str) -> None:
+        self._children = children
+        self._bind = bind
+        self._terminal = _has_terminal()
+        self._kill_at: float | None = None  # set while stopping
+        self._told: set[int] = set()
+        self._status = 0
+
+    def run(self) -> int:
+        """Until everything has stopped; returns the exit code."""
+        if self._address_taken():
+            return 1
+        with _wakeups() as inbox:
+            while True:
+                self._reap()
+                if not self._stopping:
+                    self._start_due()
+                elif not self._stop_step():
+                    return self._status
+                for number in _wait(inbox, self._patience()):
+                    self._handle(signal.Signals(number))
+
+    @property
+    def _stopping(self) -> bool:
+        return self._kill_at is not None
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done even if no signal comes."""
+        moments = [self._kill_at] if self._stopping else [child.due for child in self._children]
+        known = [moment for moment in moments if moment is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
+
+    def _start_due(self) -> None:
+        for child in self._children:
+            if child.due is None or child.due > time.monotonic():
+                continue
+            try:
+                child.start()
+            except OSError as error:
+                log.error("%s cannot start: %s", child.name, error, extra={"event": "supervisor.end"})  # noqa: TRY400
+            else:
+                log.info("%s runs as process %s", child.name, child.pid, extra={"event": "supervisor.start"})
+
+    def _reap(self) -> None:
+        for child in self._children:
+            code = child.reap()
+            if code is None or self._stopping:
+                continue
+            log.error("%s ended (%s)", child.name, explain(code), extra={"event": "supervisor.end"})
+            if child.name == _WEB and code == 1 and self._address_taken():
+                self._status = 1
+                self._stop()
+
+    def _address_taken(self) -> bool:
+        problem = bind_problem(self._bind)
+        if problem:
+            log.error("cannot listen on %s: %s. Stop what listens there or set CHURCH_BIND.", self._bind, problem)
+        return problem is not None
+
+    def _handle(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP and self._terminal and not _has_terminal():
+            number = signal.SIGTERM  # the terminal was closed; nobody asked for a reload
+        if number in {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        elif number in {signal.SIGHUP, signal.SIGUSR1}:
+            for child in self._children:
+                if child.name == _WEB:
+                    child.send(number)
+
+    def _stop(self) -> None:
+        """The first time: ask all to stop. The second time: kill."""
+        self._kill_at = time.monotonic() + (0 if self._stopping else GRACE)
+
+    def _stop_step(self) -> bool:
+        """Ask who has not been asked yet, the store last since the others use it; False when all are gone."""
+        alive = [child for child in self._children if child.pid is not None]
+        for child in [child for child in alive if child.name != _STORE] or alive:
+            if child.pid is not None and child.pid not in self._told:
+                self._told.add(child.pid)
+                child.send(signal.SIGTERM)
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._kill_at = time.monotonic() + GRACE
+            self._status = 1  # not a clean stop
+            for child in alive:
+                child.kill()
+        return bool(alive)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _wakeups() -> Iterator[socket.socket]:
+    """A socket that each signal puts its number into, so that one wait serves signals and time alike."""
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        """The wake-up socket has it already."""
+
+    inbox, outbox = socket.socketpair()
+    with inbox, outbox:
+        inbox.setblocking(False)
+        outbox.setblocking(False)
+        before = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, noted) for number in _SIGNALS}
+        try:
+            yield inbox
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before)
+
+
+def _wait(inbox: socket.socket, seconds: float | None) -> bytes:
+    """The signals that came, at the latest after ``seconds``."""
+    ready, _, _ = select.select([inbox], [], [], seconds)
+    return inbox.recv(512) if ready else b""

@@ -1,0 +1,91 @@
+"""The end of an account: its row is emptied, what hangs on it deleted; the audit log keeps that it was, not where."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from church import jobs
+from church.extensions import db
+from church.models import Link, SignIn, User
+from church.models.base import utc_now
+from church.models.user import Role
+from church.services import audit, sessions
+from church.services.accounts import data_registry, find_account
+from church.services.accounts.member_guard import keep_an_admin
+from church.services.accounts.profile import acting, confirmed
+from church.services.audit import Actor
+from church.services.email import queue
+from church.services.sessions import Device, SignedIn
+
+KEEP_UNVERIFIED = timedelta(days=30)
+_BATCH = 200  # accounts in one transaction, so that no other writer waits for long
+
+log = logging.getLogger("church.accounts")
+
+
+def delete(signed_in: SignedIn, password: str, device: Device) -> None:
+    """Delete the member's account for good, and tell them by a last mail.
+
+    Raises FieldErrors for password, ConflictError for the last admin, BusyError.
+    """
+    user = confirmed(signed_in, password, "password")
+    with db.write() as session:
+        keep_an_admin(session, user)  # locks the admins before the account, as every change of one does
+        user = find_account.unchanged(session, user)
+        email = user.email
+        audit.record_by(session, "account.deleted", acting(signed_in, device), user.id)
+        empty(session, user)
+        if email is not None:
+            queue.queue(session, "account_deleted", recipient=email)
+    sessions.forget_cached()
+
+
+def empty(session: Session, user: User) -> None:
+    """Leave nothing of a locked account but its row and its ref, in the caller's write transaction."""
+    data_registry.forget(session, user)
+    sessions.end_all(session, user.id)
+    queue.withdraw(session, user.id)
+    session.execute(delete_from(Link).where(Link.user_id == user.id))
+    audit.forget_addresses(session, user.id)
+    user.email = user.email_key = user.password_hash = None
+    user.name, user.role = "", Role.MEMBER.value
+    user.deleted_at = utc_now()
+
+
+@jobs.every(timedelta(days=1), "accounts.forget_unverified")
+def forget_unverified(_payload: dict[str, Any]) -> None:
+    """Empty what was registered on the web a month ago, was never verified, and is signed in nowhere."""
+    count = 0
+    while batch := _forget_some():
+        count += batch
+    log.info("unverified accounts forgotten", extra={"event": "accounts.forgotten", "count": count})
+
+
+def _forget_some() -> int:
+    old = (
+        select(User)
+        .where(
+            User.verified_at.is_(None),
+            User.disabled_at.is_(None),
+            User.deleted_at.is_(None),
+            User.source == "web",
+            User.role == Role.MEMBER.value,
+            User.created_at < utc_now() - KEEP_UNVERIFIED,
+            ~select(SignIn.id).where(SignIn.user_id == User.id).exists(),
+        )
+        .order_by(User.id)
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    with db.write() as session:
+        users = list(session.scalars(old))
+        for user in users:
+            audit.record_by(session, "account.deleted", Actor(via="site"), user.id, reason="never verified")
+            empty(session, user)
+        return len(users)

@@ -1,0 +1,142 @@
+"""What members change of their own account; what matters is asked for with the current password."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from church.models.link import Purpose
+from church.services import audit, email_links, sessions
+from church.services.accounts import find_account, passwords, validation
+from church.services.accounts.recovery import give_password
+from church.services.accounts.validation import Address
+from church.services.audit import Actor
+from church.services.email import queue
+from church.services.sessions import Device, SignedIn
+
+WRONG_PASSWORD = "This is not your password."  # noqa: S105 - the words for one that is wrong
+SAME_PASSWORD = "This is your password already. Choose another."  # noqa: S105 - likewise
+SAME_ADDRESS = "This is your address already."
+
+
+def acting(signed_in: SignedIn, device: Device) -> Actor:
+    """The member as the audit log names who acts."""
+    return Actor(user_id=signed_in.user_id, address=device.address)
+
+
+def confirmed(signed_in: SignedIn, password: str, field: str) -> User:
+    """The account as it is, for who knows its password. Raises FieldErrors for ``field``, BusyError."""
+    with db.read() as session:
+        user = session.get(User, signed_in.user_id)
+    known = user.password_hash if user is not None and user.active else None
+    if not passwords.check_password(password, known) or user is None:
+        raise FieldErrors({field: WRONG_PASSWORD})
+    return user
+
+
+def rename(signed_in: SignedIn, name: str, device: Device) -> None:
+    """Take another name. Raises FieldErrors for name."""
+    name = validation.display_name(name)
+    with db.write() as session:
+        user = find_account.locked(session, signed_in.user_id)
+        if user is not None and user.name != name:
+            user.name = name
+            audit.record_by(session, "account.renamed", acting(signed_in, device), user.id)
+    sessions.forget_cached()
+
+
+def change_password(signed_in: SignedIn, current: str, new: str, device: Device) -> str:
+    """Take a new password: other devices are signed out, and this one gets a new token, which is returned.
+
+    Raises FieldErrors for current and password, ConflictError where another change came in between, BusyError.
+    """
+    user = confirmed(signed_in, current, "current")
+    problem = SAME_PASSWORD if new == current else _problem(user, new)
+    if problem:
+        raise FieldErrors({"password": problem})
+    hashed = passwords.hash_password(new)
+    with db.write() as session:
+        user = find_account.unchanged(session, user)
+        ended = give_password(session, user, hashed)
+        token = sessions.start(session, user, device)
+        audit.record_by(session, "account.password_changed", acting(signed_in, device), user.id, sessions=ended)
+    sessions.forget_cached()
+    return token
+
+
+def _problem(user: User, new: str) -> str | None:
+    return validation.password_problem(new, name=user.name, email=user.email or "")
+
+
+def ask_email_change(signed_in: SignedIn, current: str, email: str, device: Device) -> None:
+    """Mail a link to the new address, and a notice to the old one if that is verified.
+
+    The new address may have an account: then its owner is told, and the caller is not. Raises FieldErrors for
+    current and email, ConflictError, BusyError.
+    """
+    address = validation.address(email)
+    user = confirmed(signed_in, current, "current")
+    if address.email == user.email:
+        raise FieldErrors({"email": SAME_ADDRESS})
+    with db.write() as session:
+        user = find_account.unchanged(session, user)
+        _write_to(session, user, address)
+        if user.email is not None and user.verified_at is not None:
+            queue.queue(session, "email_changing", recipient=user.email, user=user)
+        audit.record_by(session, "account.email_change_asked", acting(signed_in, device), user.id)
+
+
+def _write_to(session: Session, user: User, address: Address) -> None:
+    owner = find_account.by_key(session, address.key)
+    if owner is None or owner.id == user.id:
+        find_account.mail_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
+    elif owner.email is not None:
+        queue.queue(session, "already_registered", recipient=owner.email, user=owner)
+
+
+def confirm_email(token: str, device: Device) -> None:
+    """The new address takes the old one's place, verified, and all open links of the account are closed.
+
+    Raises LinkError, also where the address has become another account's meanwhile.
+    """
+    try:
+        with db.write() as session:
+            link, user = find_account.redeemed(session, token, Purpose.CHANGE_EMAIL)
+            address = validation.address(link.email or "")
+            user.email, user.email_key, user.verified_at = address.email, address.key, utc_now()
+            session.flush()
+            email_links.void(session, user.id)
+            actor = Actor(user_id=user.id, address=device.address)
+            audit.record_by(session, "account.email_changed", actor, user.id)
+    except IntegrityError:
+        raise email_links.LinkError from None
+    sessions.forget_cached()
+
+
+def end_device(signed_in: SignedIn, ref: str, device: Device) -> bool:
+    """Sign out one of the member's devices, by its ref; False where they have none of that name."""
+    with db.write() as session:
+        ended = sessions.end_device(session, signed_in.user_id, ref)
+        if ended:
+            _ended(session, signed_in, device, 1)
+    sessions.forget_cached()
+    return ended
+
+
+def end_devices(signed_in: SignedIn, device: Device, *, this_too: bool = False) -> int:
+    """Sign out the member's other devices, or all; how many there were."""
+    with db.write() as session:
+        ended = sessions.end_all(session, signed_in.user_id, None if this_too else signed_in.session_id)
+        if ended:
+            _ended(session, signed_in, device, ended)
+    sessions.forget_cached()
+    return ended
+
+
+def _ended(session: Session, signed_in: SignedIn, device: Device, count: int) -> None:
+    actor = acting(signed_in, device)
+    audit.record_by(session, "account.sessions_ended", actor, signed_in.user_id, sessions=count)

@@ -1,0 +1,97 @@
+"""A forgotten password: a link by mail, and with it a new one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from church import jobs
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import User
+from church.models.base import utc_now
+from church.models.link import Purpose
+from church.services import audit, email_links, sessions
+from church.services.accounts import find_account, passwords, validation
+from church.services.accounts.failed_sign_ins import attempt
+from church.services.audit import Actor
+from church.services.email import queue
+from church.services.sessions import Device
+
+_JOB = "accounts.forgot"
+
+
+def forgot(email: str) -> None:
+    """Have a link mailed if the address has an account. Raises FieldErrors for what is no address.
+
+    One read and one job either way, so that neither answer nor time tells; the job knows the account's number or
+    nothing, and never the address.
+    """
+    address = validation.parsed_address(email)
+    if address is None:
+        raise FieldErrors({"email": validation.BAD_ADDRESS})
+    with db.read() as session:
+        user = find_account.by_key(session, address.key)
+    with db.write() as session:
+        jobs.enqueue(session, _JOB, {"user_id": user.id if user is not None else None})
+
+
+@jobs.handler(_JOB)
+def mail_reset(payload: dict[str, Any]) -> None:
+    """Mail the link; nothing happens for nobody, nor for an account that is disabled or gone by now."""
+    with db.write() as session:
+        user = find_account.locked(session, payload["user_id"])
+        if user is not None:
+            find_account.mail_link(session, "reset", Purpose.RESET, user)
+
+
+def reset_address(token: str) -> str | None:
+    """The address of the account whose password ``token`` would change; None where it is good for none."""
+    try:
+        return _owner(token).email
+    except email_links.LinkError:
+        return None
+
+
+def reset(token: str, password: str, device: Device) -> str:
+    """Take a new password: all devices are signed out, open links are closed, the owner is told by mail.
+
+    The answer is the account's address, for the gate that may have had enough of guesses at the former password. The
+    link came by mail, so the address counts as verified. Raises LinkError, FieldErrors for password (the link
+    stays good), BusyError.
+    """
+    with attempt("reset") as told:
+        user = _owner(token)
+        told.user_ref = user.ref
+        problem = validation.password_problem(password, name=user.name, email=user.email or "")
+        if problem:
+            raise FieldErrors({"password": problem})
+        hashed = passwords.hash_password(password)
+        with db.write() as session:
+            _, user = find_account.redeemed(session, token, Purpose.RESET)
+            user.verified_at = user.verified_at or utc_now()
+            ended = give_password(session, user, hashed)
+            email_links.void(session, user.id, Purpose.VERIFY)
+            actor = Actor(user_id=user.id, address=device.address)
+            audit.record_by(session, "account.password_reset", actor, user.id, sessions=ended)
+    sessions.forget_cached()
+    return user.email or ""
+
+
+def give_password(session: Session, user: User, hashed: str) -> int:
+    """Change the password of a locked account, and what hangs on it; how many devices were signed out."""
+    user.password_hash, user.password_changed_at = hashed, utc_now()
+    email_links.void(session, user.id, Purpose.RESET, Purpose.CHANGE_EMAIL)
+    if user.email is not None:
+        queue.queue(session, "password_changed", recipient=user.email, user=user)
+    return sessions.end_all(session, user.id)
+
+
+def _owner(token: str) -> User:
+    with db.read() as session:
+        link = email_links.find(session, token, Purpose.RESET)
+        user = session.get(User, link.user_id) if link is not None else None
+    if user is None or not user.active:
+        raise email_links.LinkError
+    return user

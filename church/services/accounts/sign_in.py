@@ -1,0 +1,81 @@
+"""Signing in and out. A wrong password, an address without an account and a disabled account are one to the caller."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from church import telemetry
+from church.errors import BusyError
+from church.extensions import db
+from church.models import User
+from church.services import audit, sessions
+from church.services.accounts import find_account, passwords
+from church.services.accounts.failed_sign_ins import CredentialsError, Gate, WrongPasswordError, attempt, guarded
+from church.services.accounts.validation import parsed_address
+from church.services.audit import Actor
+from church.services.sessions import Device, SignedIn
+
+
+@dataclass(frozen=True)
+class SignInResult:
+    """``token`` is for the cookie of the device and for nothing else."""
+
+    token: str
+    user_ref: str
+
+
+def sign_in_with_password(email: str, password: str, device: Device, gate: Gate) -> SignInResult:
+    """Start a session for who knows the password; the caller puts its token in a new cookie.
+
+    Raises CredentialsError, ThrottledError, BusyError. Every way takes the work of one bcrypt check but the
+    refusal by ``gate``, which does not depend on whether there is an account.
+    """
+    with telemetry.span("auth.login"), attempt("login") as told, guarded(gate):
+        user = _find(email)
+        told.user_ref = user.ref if user is not None else None
+        open_hash = user.password_hash if user is not None and user.active else None
+        if not passwords.check_password(password, open_hash) or user is None:
+            raise WrongPasswordError
+        token = _start(user, _rehashed(user, password), device)
+    telemetry.identify(user.ref)
+    return SignInResult(token, user.ref)
+
+
+def _find(email: str) -> User | None:
+    """Looked up also where no account can be, so that it takes the same time."""
+    address = parsed_address(email)
+    with db.read() as session:
+        return find_account.by_key(session, address.key if address is not None else "")
+
+
+def _rehashed(user: User, password: str) -> str | None:
+    """A hash at today's cost where the kept one has another; it can wait for a login at a quieter time."""
+    if user.password_hash is not None and passwords.needs_rehash(user.password_hash):
+        with suppress(BusyError):
+            return passwords.hash_password(password)
+    return None
+
+
+def _start(user: User, rehashed: str | None, device: Device) -> str:
+    with db.write() as session:
+        found = find_account.locked(session, user.id)
+        if found is None or found.password_hash != user.password_hash:
+            raise CredentialsError  # disabled, or given another password, since it was checked
+        if rehashed is not None:
+            found.password_hash = rehashed
+        token = sessions.start(session, found, device)
+        actor = Actor(user_id=found.id, address=device.address)
+        audit.record_by(session, "account.signed_in", actor, found.id)
+    return token
+
+
+def sign_out(signed_in: SignedIn, device: Device) -> None:
+    """End this session: no copy of its cookie opens anything after."""
+    with attempt("logout") as told:
+        told.user_ref = signed_in.ref
+        with db.write() as session:
+            if sessions.end(session, signed_in.session_id):
+                actor = Actor(user_id=signed_in.user_id, address=device.address)
+                audit.record_by(session, "account.signed_out", actor, signed_in.user_id)
+    sessions.forget_cached()

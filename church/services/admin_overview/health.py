@@ -1,0 +1,126 @@
+"""How the parts of the site are, for the first page of the admin area: each with a word and a sentence.
+
+Nothing here raises or waits for long: a part that can't be asked is itself the finding.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from church.config import Settings
+from church.database.engines import is_sqlite
+from church.extensions import db, store
+from church.services.admin_overview.counts import WorkCounts
+from church.services.billing.health import PaymentFacts, payment_health
+
+LATE_AFTER = timedelta(minutes=1)
+"""The worker process looks at the queue and the schedules every second; what is later than this has nobody."""
+_MEGABYTE = 1024 * 1024
+_GIGABYTE = 1024 * _MEGABYTE
+_LITTLE = _GIGABYTE
+_TOO_LITTLE = 100 * _MEGABYTE
+
+
+class Verdict(StrEnum):
+    """How a part is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the site; ``finding`` is for people."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+
+
+def look(settings: Settings, work: WorkCounts | None, paid: PaymentFacts | None) -> list[Part]:
+    """Every part; ``work`` and ``paid`` are what the database says of queue and payments, None while it is down."""
+    return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, paid), *_disks(settings)]
+
+
+def _servers(settings: Settings) -> Iterator[Part]:
+    kind = "SQLite" if is_sqlite(settings) else "PostgreSQL"
+    found = db.probe()
+    if not found.answers:
+        yield Part("Database", Verdict.FAIL, f"{kind} does not answer.")
+    else:
+        yield Part("Database", Verdict.OK, f"{kind} answers.")
+        if found.migrated:
+            yield Part("Migrations", Verdict.OK, "The schema is the one this version wants.")
+        else:
+            yield Part("Migrations", Verdict.FAIL, "The schema is not this version's: run flask church migrate.")
+    if store.ping():
+        yield Part("Store", Verdict.OK, "The shared store answers.")
+    else:
+        lost = "rate limits count in each worker alone, and messages stay in their worker"
+        yield Part("Store", Verdict.WARN, f"The shared store does not answer: {lost}.")
+
+
+def _work(work: WorkCounts | None) -> Iterator[Part]:
+    if work is None:
+        yield Part("Background work", Verdict.FAIL, "Its queue is in the database, which does not answer.")
+        return
+    yield _worker(work)
+    queued = f"{work.pending} waiting, {work.running} running, {work.dead} dead."
+    yield Part("Jobs", Verdict.WARN if work.dead else Verdict.OK, queued)
+    mails = f"{work.mails_pending} waiting, {work.mails_failed} failed."
+    yield Part("Mails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
+
+
+def _worker(work: WorkCounts) -> Part:
+    """Whether somebody does the work: told by the work itself, which holds for any number of hosts."""
+    start = "Start flask church work."
+    if work.late:
+        return Part("Background work", Verdict.FAIL, f"Nobody has done what is due: {', '.join(work.late)}. {start}")
+    if work.waiting > LATE_AFTER.total_seconds() and not work.running:
+        minutes = round(work.waiting / 60)
+        return Part("Background work", Verdict.FAIL, f"A job has waited for {minutes} min. {start}")
+    if work.scheduled_at is None:
+        return Part("Background work", Verdict.FAIL, f"No worker process has run yet. {start}")
+    return Part("Background work", Verdict.OK, "The worker process keeps its times.")
+
+
+def _delivery(settings: Settings) -> Part:
+    """Where mails go; of the server's address its host and port alone, for the rest is a password."""
+    if settings.smtp_url is None:
+        folder = settings.instance / "outbox"
+        return Part("Mail delivery", Verdict.WARN, f"No mail server is set: mails are files in {folder}.")
+    server = urlsplit(settings.smtp_url.get_secret_value()).netloc.rpartition("@")[2]
+    return Part("Mail delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
+
+
+def _payments(settings: Settings, paid: PaymentFacts | None) -> Part:
+    """As the doctor has it, with what to do."""
+    if paid is None:
+        return Part("Payments", Verdict.FAIL, "What has come from Stripe is in the database, which does not answer.")
+    found = payment_health(settings, paid)
+    return Part("Payments", Verdict(found.state), ". To do: ".join(filter(None, (found.finding, found.fix))) + ".")
+
+
+def _disks(settings: Settings) -> Iterator[Part]:
+    for name, folder in (("Disk of the instance", settings.instance), ("Disk of the logs", settings.log_dir)):
+        yield _disk(name, folder)
+
+
+def _disk(name: str, folder: Path) -> Part:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Part(name, Verdict.FAIL, f"{folder}: {error.strerror}.")
+    verdict = Verdict.FAIL if free < _TOO_LITTLE else Verdict.WARN if free < _LITTLE else Verdict.OK
+    return Part(name, verdict, f"{_size(free)} free.")
+
+
+def _size(count: int) -> str:
+    return f"{count // _MEGABYTE} MB" if count < 10 * _GIGABYTE else f"{count // _GIGABYTE} GB"

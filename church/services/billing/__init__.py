@@ -1,0 +1,94 @@
+"""Membership and money: the face of what the rooms ``billing_*`` do.
+
+Stripe is the source of truth and a projection in the database answers every request; nothing outside the rooms calls
+Stripe, and only ``billing_gateway`` imports its SDK.
+"""
+
+from __future__ import annotations
+
+from church.services.billing.arrival_page import Arrival, read_arrival
+from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
+from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
+from church.services.billing.grant_views import GrantState, GrantView, grant_counts, list_grants
+from church.services.billing.grants import end_of_day, grant, revoke
+from church.services.billing.ledger import EntryView, MonthTotal, list_ledger_entries, list_months
+from church.services.billing.plan_change import Changed, ChangePreview, change_plan, preview_change
+from church.services.billing.plans import INTERVALS, PlanView, PriceView, list_plans
+from church.services.billing.portal import NoCustomerError, open_portal, payment_origins
+from church.services.billing.presenters import Banner, InvoiceView, MembershipStatus, invoices_of, status_of
+from church.services.billing.removal import abandon
+from church.services.billing.stripe.apply_to_database import Applied
+from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT
+from church.services.billing.stripe.forgetting import forget_payloads
+from church.services.billing.stripe.products_and_prices import sync
+from church.services.billing.stripe.reconcile import Reconciled, reconcile, replay_failed
+from church.services.billing.stripe.webhooks import Outcome, receive, replay
+from church.services.billing.totals import value_totals
+from church.services.billing.views import (
+    EventView,
+    SubscriptionView,
+    active_counts,
+    event,
+    event_counts,
+    event_named,
+    events,
+    subscriptions,
+)
+
+__all__ = [
+    "INTERVALS",
+    "LARGEST_EVENT",
+    "Applied",
+    "Arrival",
+    "Banner",
+    "ChangePreview",
+    "Changed",
+    "EntryView",
+    "EventView",
+    "GrantState",
+    "GrantView",
+    "InvoiceView",
+    "MemberAlreadyError",
+    "MembershipStatus",
+    "MonthTotal",
+    "NoCustomerError",
+    "Outcome",
+    "PaidAlreadyError",
+    "PaymentsOffError",
+    "PlanView",
+    "PriceView",
+    "Reconciled",
+    "StripeDownError",
+    "StripeRefusedError",
+    "SubscriptionView",
+    "abandon",
+    "active_counts",
+    "change_plan",
+    "end_of_day",
+    "event",
+    "event_counts",
+    "event_named",
+    "events",
+    "forget_payloads",
+    "grant",
+    "grant_counts",
+    "invoices_of",
+    "list_grants",
+    "list_ledger_entries",
+    "list_months",
+    "list_plans",
+    "open_portal",
+    "payment_origins",
+    "preview_change",
+    "read_arrival",
+    "receive",
+    "reconcile",
+    "replay",
+    "replay_failed",
+    "revoke",
+    "start_checkout",
+    "status_of",
+    "subscriptions",
+    "sync",
+    "value_totals",
+]

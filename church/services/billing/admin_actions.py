@@ -1,0 +1,175 @@
+"""What admins do and see of memberships beyond the plain lists: counts, totals, one member's, a replay, an export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+from sqlalchemy import func, select
+
+from church.errors import ChurchError, ConflictError, UnavailableError
+from church.extensions import db
+from church.models import LedgerEntry, Subscription, User
+from church.models.base import plain, utc_now
+from church.models.ledger import EntryKind
+from church.services import audit, money
+from church.services.accounts.member_list import UnknownMemberError
+from church.services.audit import Actor
+from church.services.billing import grant_views, ledger, views
+from church.services.billing.grant_views import GrantView
+from church.services.billing.ledger import EntryView
+from church.services.billing.stripe.webhooks import Outcome, replay
+from church.services.billing.views import SubscriptionView
+from church.services.entitlements import premium_of
+
+_BATCH = 200
+_COLUMNS = (
+    "entry", "occurred_at", "member", "kind", "amount", "currency", "minor_units", "source", "invoice",
+)  # fmt: skip
+
+
+class SubscriptionStatus(StrEnum):
+    """Stripe's words for how a subscription stands (https://docs.stripe.com/api/subscriptions/object)."""
+
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    INCOMPLETE = "incomplete"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+
+
+class UnknownEventError(ChurchError):
+    """No webhook event has this number."""
+
+    status = 404
+
+    def __init__(self, event_id: int) -> None:
+        super().__init__(f"There is no webhook event {event_id}.")
+
+
+class EventFailedError(UnavailableError):
+    """An event that was done again came to nothing again; its row says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The event could not be done: {reason}.", retry_after=None)
+
+
+@dataclass(frozen=True)
+class CurrencyTotal:
+    """All that ever moved in one currency, in minor units: refunds and disputes are negative, ``net`` what stayed."""
+
+    currency: str
+    payments: int
+    refunds: int
+    disputes: int
+    net: int
+    count: int
+
+
+@dataclass(frozen=True)
+class MemberBilling:
+    """What an admin sees of one member's membership; ``premium`` is whether it opens premium pages right now."""
+
+    premium: bool
+    subscriptions: list[SubscriptionView]
+    grants: list[GrantView]
+
+
+def subscription_counts() -> dict[str, int]:
+    """How many subscriptions are in each status."""
+    query = select(Subscription.status, func.count()).group_by(Subscription.status)
+    with db.read() as session:
+        return {row[0]: row[1] for row in session.execute(query)}
+
+
+def totals() -> list[CurrencyTotal]:
+    """What moved in each currency since the beginning; never summed over currencies."""
+    query = select(LedgerEntry.currency, LedgerEntry.kind, func.sum(LedgerEntry.amount), func.count())
+    with db.read() as session:
+        grouped = query.group_by(LedgerEntry.currency, LedgerEntry.kind).order_by(LedgerEntry.currency)
+        found = [(row[0], row[1], int(row[2]), row[3]) for row in session.execute(grouped)]
+    return [
+        _total(currency, {kind: amount for _, kind, amount, _ in rows}, sum(row[3] for row in rows))
+        for currency, rows in ((currency, list(group)) for currency, group in groupby(found, lambda row: row[0]))
+    ]
+
+
+def membership_of(ref: str) -> MemberBilling:
+    """One member's subscriptions and grants, the newest first. Raises UnknownMemberError."""
+    with db.read() as session:
+        user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one_or_none()
+        if user_id is None:
+            raise UnknownMemberError(ref)
+        premium = premium_of(session, user_id, utc_now())
+    subscriptions = views.subscriptions(user_ref=ref)
+    return MemberBilling(premium, subscriptions, grant_views.list_grants(user_ref=ref))
+
+
+def event(event_id: int) -> views.EventView:
+    """One webhook event with its payload. Raises UnknownEventError."""
+    found = views.event(event_id)
+    if found is None:
+        raise UnknownEventError(event_id)
+    return found
+
+
+def replay_event(event_id: int, actor: Actor) -> Outcome:
+    """Do a webhook event again at the word of an admin, which is written down first: what comes of it may take long.
+
+    Raises UnknownEventError, ConflictError while a delivery is at it, EventFailedError, and the database's errors.
+    """
+    found = event(event_id)
+    if found.under_way:
+        raise ConflictError("This event is being worked on right now. Look again in a few seconds.")
+    with db.write() as session:
+        audit.record_by(session, "webhook.replayed", actor, webhook=event_id, type=found.type)
+    outcome = replay(event_id)
+    if outcome.http >= 400:
+        raise EventFailedError(outcome.reason or outcome.status)
+    return outcome
+
+
+def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
+    """The ledger as CSV (RFC 4180), the newest entry first, in pieces; amounts in major units and in minor ones."""
+    yield _csv([_COLUMNS])
+    before: int | None = None
+    while found := ledger.list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
+        yield _csv(_row(entry) for entry in found)
+        before = found[-1].id
+
+
+def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
+    def of(*kinds: EntryKind) -> int:
+        return sum(amounts.get(kind.value, 0) for kind in kinds)
+
+    return CurrencyTotal(
+        currency,
+        payments=of(EntryKind.PAYMENT),
+        refunds=of(EntryKind.REFUND, EntryKind.REFUND_FAILED),
+        disputes=of(EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL),
+        net=sum(amounts.values()),
+        count=count,
+    )
+
+
+def _row(entry: EntryView) -> tuple[object, ...]:
+    """No text of a member's is in it: a spreadsheet might take that for a formula."""
+    amount = f"{money.major(entry.amount, entry.currency):f}"
+    at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,
+        entry.stripe_invoice or "",
+    )  # fmt: skip
+
+
+def _csv(rows: object) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,0 +1,114 @@
+"""Complimentary premium, given until a date and taken back by an admin."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime, time, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from church.errors import ChurchError, ConflictError, FieldErrors
+from church.extensions import db
+from church.models import Grant, User
+from church.models.base import plain, utc_now
+from church.services import audit, live_broadcast, sessions
+from church.services.accounts.member_list import UnknownMemberError
+from church.services.audit import Actor
+
+LONGEST_REASON = 200
+LONGEST = timedelta(days=3653)
+"""How far off an end may be: a slip of the year is none of our gifts."""
+
+log = logging.getLogger("church.stripe")
+
+
+class UnknownGrantError(ChurchError):
+    """No grant has this number."""
+
+    status = 404
+
+    def __init__(self, grant_id: int) -> None:
+        super().__init__(f"There is no complimentary membership {grant_id}.")
+
+
+def end_of_day(text: str) -> datetime:
+    """The last second, in UTC, of a day written as ``2027-05-31``. Raises FieldErrors for ``until``."""
+    try:
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").date()
+    except ValueError:
+        raise FieldErrors({"until": "Give a day, written like 2027-05-31."}) from None
+    return _last_second(day)
+
+
+def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
+    """Give premium until a time to come; the number of the grant.
+
+    Raises FieldErrors for ``until`` and ``reason``, UnknownMemberError, ConflictError for a deleted account.
+    """
+    reason = " ".join(plain(reason).split())
+    _check(until, reason)
+    with db.write() as session:
+        user = _locked(session, user_ref)
+        if user.deleted_at is not None:
+            raise ConflictError("This account was deleted; only its row is left.")
+        row = Grant(user_id=user.id, granted_by=actor.user_id, reason=reason, created_at=utc_now(), until=until)
+        session.add(row)
+        session.flush()
+        audit.record_by(session, "grant.given", actor, user.id, grant=row.id, until=until.date().isoformat())
+        live_broadcast.membership_changed(session, user.id)
+    _settled("grant.given", user)
+    return row.id
+
+
+def revoke(grant_id: int, actor: Actor) -> str:
+    """Take a grant back; the public name of whose it was.
+
+    Raises UnknownGrantError, ConflictError for one that gives nothing any more.
+    """
+    with db.write() as session:
+        row = session.get(Grant, grant_id, with_for_update=True)
+        if row is None:
+            raise UnknownGrantError(grant_id)
+        if row.revoked_at is not None or row.until <= utc_now():
+            raise ConflictError(f"Complimentary membership {grant_id} has ended already.")
+        row.revoked_at = utc_now()
+        user = session.get_one(User, row.user_id)
+        audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
+        live_broadcast.membership_changed(session, user.id)
+    _settled("grant.revoked", user)
+    return user.ref
+
+
+def _last_second(day: date) -> datetime:
+    return datetime.combine(day, time(23, 59, 59), UTC)
+
+
+def _check(until: datetime, reason: str) -> None:
+    """Raise FieldErrors with everything that is wrong."""
+    errors: dict[str, str] = {}
+    now = utc_now()
+    if until <= now:
+        errors["until"] = "This day is over: give one to come."
+    elif until > now + LONGEST:
+        errors["until"] = "This is more than ten years off."
+    if not reason:
+        errors["reason"] = "Say why: it is what the next admin will ask."
+    elif len(reason) > LONGEST_REASON:
+        errors["reason"] = f"At most {LONGEST_REASON} characters."
+    if errors:
+        raise FieldErrors(errors)
+
+
+def _locked(session: Session, ref: str) -> User:
+    """The account, locked: one that is being deleted at this moment is given nothing."""
+    user = session.scalars(select(User).where(User.ref == plain(ref)).with_for_update()).one_or_none()
+    if user is None:
+        raise UnknownMemberError(ref)
+    return user
+
+
+def _settled(action: str, user: User) -> None:
+    """After the commit: no worker goes by what it remembers of the member."""
+    sessions.forget_cached()
+    log.info("complimentary membership changed", extra={"event": action, "subject_ref": user.ref})

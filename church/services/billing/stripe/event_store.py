@@ -1,0 +1,194 @@
+"""Where events arrive: each is stored once, and worked by the one delivery that holds its lease.
+
+A delivery that finds another at work waits for it, so that Stripe is never told "done" of what is not, and takes over
+when the lease ends, which is when a process died at it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from random import uniform
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy.orm import Session
+
+from church import telemetry
+from church.extensions import db
+from church.jobs.queue import database_now
+from church.models import StripeEvent
+from church.models.stripe_event import EventState
+from church.services.billing.rows import add_once
+from church.services.billing.stripe import owners
+from church.services.billing.stripe.event_types import Incoming, outline
+
+LEASE = 10.0  # seconds
+WAIT = 12.0  # seconds that a delivery waits for another: a lease and a little
+_FIRST_PAUSE = 0.025
+_LONGEST_PAUSE = 0.2
+_LONGEST_REASON = 500
+_DONE = frozenset({EventState.PROCESSED.value, EventState.IGNORED.value})
+_OPEN = (EventState.RECEIVED.value, EventState.FAILED.value)
+
+_EVENTS: Any = StripeEvent.__table__
+# Made once, and of the table: for each event the ORM's way takes several times as long.
+_FINISH = (
+    update(_EVENTS)
+    .where(_EVENTS.c.id == bindparam("held_id"), _EVENTS.c.lease == bindparam("held_token"))
+    .returning(_EVENTS.c.id)
+)
+
+
+class LeaseLostError(Exception):
+    """Another delivery took the event over; what this one did is undone."""
+
+
+class Standing(Enum):
+    """How a delivery finds its event."""
+
+    DONE = "done"
+    FAILED = "failed"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An event that is ours to work on, and since when by the database's clock: what is fetched is no older."""
+
+    event_id: int
+    token: str
+    started_at: datetime
+    owner_id: int | None = None
+    """The member who is the customer that the event names, where that is known."""
+
+
+def claim(event: Incoming) -> Claim | Standing:
+    """Store the event unless it is there, and take it; DONE or BUSY where there is nothing to take.
+
+    Raises DatabaseDownError, DatabaseBusyError.
+    """
+    with db.write() as session:
+        now = database_now(session)
+        row = _row(event, now) | {"attempts": 1} | _lease(now)
+        made = add_once(session, StripeEvent, "stripe_id", row)
+        if made is not None:
+            owner_id = owners.owner_in(session, event.customer) if event.customer else None
+            return Claim(made, row["lease"], now, owner_id)
+        return _take(session, event.stripe_id, now)
+
+
+def wait(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim | Standing:
+    """Wait for whoever holds the event: DONE or FAILED as they end, a claim when they don't, BUSY after 12 s."""
+    deadline = clock() + WAIT
+    pause = _FIRST_PAUSE
+    while clock() < deadline:
+        time.sleep(pause * uniform(0.5, 1.0))  # noqa: S311 (a pause, no secret)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        with db.read() as session:
+            standing, free = _standing(session, stripe_id), _is_free(session, stripe_id)
+        if standing is Standing.DONE or standing is Standing.FAILED:
+            return standing
+        if free:
+            with db.write() as session:
+                taken = _take(session, stripe_id, database_now(session))
+            if isinstance(taken, Claim):
+                return taken
+    return Standing.BUSY
+
+
+def retake(event_id: int) -> Claim | None:
+    """Take a stored event whatever became of it, to do it again; None while another is at it."""
+    with db.write() as session:
+        now = database_now(session)
+        return _update(session, now, StripeEvent.id == event_id)
+
+
+def keep_ignored(event: Incoming, reason: str) -> bool:
+    """Store the outline of an event that nothing comes of; False when it is stored already."""
+    with db.write() as session:
+        now = database_now(session)
+        row = _row(event, now) | {"state": EventState.IGNORED.value, "reason": reason, "processed_at": now}
+        row["payload"] = outline(event.payload)
+        return add_once(session, StripeEvent, "stripe_id", row) is not None
+
+
+def finish(
+    session: Session,
+    held: Claim,
+    state: EventState,
+    now: datetime,
+    reason: str | None = None,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    """Say in the caller's transaction what came of the event. Raises LeaseLostError, which undoes it.
+
+    ``payload`` is what is to be left of it, where that is not all.
+    """
+    kept = {} if payload is None else {"payload": payload}
+    came = kept | {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
+    done = {"processed_at": now} if state.value in _DONE else {}
+    whose = {"held_id": held.event_id, "held_token": held.token}
+    if session.scalars(_FINISH, {**whose, **came, **done, "lease": None, "leased_until": None}).one_or_none() is None:
+        raise LeaseLostError
+
+
+def _standing(session: Session, stripe_id: str) -> Standing | None:
+    state = session.scalars(select(StripeEvent.state).where(StripeEvent.stripe_id == stripe_id)).one_or_none()
+    if state is None:
+        return None
+    return Standing.DONE if state in _DONE else Standing.FAILED if state == EventState.FAILED else Standing.BUSY
+
+
+def _is_free(session: Session, stripe_id: str) -> bool:
+    free = _unleased(database_now(session))
+    return session.scalars(select(StripeEvent.id).where(StripeEvent.stripe_id == stripe_id, free)).first() is not None
+
+
+def _unleased(now: datetime) -> ColumnElement[bool]:
+    """Nobody is at it; a lease that ends later than any can was given before the clock was set back."""
+    until = StripeEvent.leased_until
+    return or_(until.is_(None), until <= now, until > now + timedelta(seconds=2 * LEASE))
+
+
+def _take(session: Session, stripe_id: str, now: datetime) -> Claim | Standing:
+    """Take a stored event that nobody is at and that is not done."""
+    taken = _update(session, now, StripeEvent.stripe_id == stripe_id, StripeEvent.state.in_(_OPEN))
+    if taken is not None:
+        return taken
+    return Standing.DONE if _standing(session, stripe_id) is Standing.DONE else Standing.BUSY
+
+
+def _update(session: Session, now: datetime, *conditions: Any) -> Claim | None:
+    lease = _lease(now)
+    statement = (
+        update(StripeEvent)
+        .where(*conditions, _unleased(now))
+        .values(**lease, state=EventState.RECEIVED.value, attempts=StripeEvent.attempts + 1)
+        .returning(StripeEvent.id)
+        .execution_options(synchronize_session=False)
+    )
+    found = session.scalars(statement).one_or_none()
+    return None if found is None else Claim(found, lease["lease"], now)
+
+
+def _lease(now: datetime) -> dict[str, Any]:
+    return {"lease": uuid4().hex, "leased_until": now + timedelta(seconds=LEASE)}
+
+
+def _row(event: Incoming, now: datetime) -> dict[str, Any]:
+    return {
+        "stripe_id": event.stripe_id,
+        "type": event.type,
+        "object_id": event.object_id,
+        "payload": event.payload,
+        "state": EventState.RECEIVED.value,
+        "attempts": 0,
+        "created_at": event.created_at,
+        "received_at": now,
+        "request_id": telemetry.request_id(),
+    }

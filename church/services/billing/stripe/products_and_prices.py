@@ -1,0 +1,109 @@
+"""What is for sale, read from Stripe at once; events keep it up to date in between.
+
+Products with the metadata ``church_plan`` are the plans. Where no product of the account has it, each active one with a
+price that the pricing page can show is one, so that a new account sells something before anybody has read of marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from church import jobs
+from church.config import current_settings
+from church.extensions import db
+from church.jobs.queue import database_now
+from church.models import Price, Product
+from church.services.billing.plans import INTERVALS
+from church.services.billing.stripe import apply_to_database, owners
+from church.services.billing.stripe.apply_to_database import Applied
+from church.services.billing.stripe.client import Obj, every, gateway
+from church.services.billing.stripe.facts import Facts
+from church.services.billing.stripe.objects import plan_of_product, price_values, ref
+
+_LONGEST_PLAN = 40
+
+
+@dataclass
+class Synced(Applied):
+    """What reading the catalogue came to."""
+
+    unmarked: int = 0
+    """Active products of the account without ``church_plan``."""
+    marked: int = 0
+    """Products with it; without any, unmarked ones are the plans."""
+
+
+def sync() -> Synced:
+    """Read every plan and price from Stripe; what is not there any more can't be bought.
+
+    Raises StripeDownError, StripeRefusedError and the database's errors; what was done before that stays.
+    """
+    facts = Facts(_now())
+    products = list(every(gateway(), "products.list"))
+    marked = {product["id"]: (product, plan) for product in products if (plan := plan_of_product(product)) is not None}
+    unmarked = [product for product in products if product["id"] not in marked and product.get("active")]
+    if marked:
+        facts.products.update(marked)
+        for stripe_id in marked:
+            _keep(facts, every(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"]))
+    else:
+        _take_all(facts, unmarked)
+    with db.write() as session:
+        facts.gone_products = _others(session, Product, facts.products)
+        facts.gone_prices = _others(session, Price, facts.prices)
+        applied = apply_to_database.apply(session, facts)
+    return Synced(**asdict(applied), unmarked=len(unmarked), marked=len(marked))
+
+
+@jobs.every(timedelta(hours=1), "billing.sync")
+def sync_hourly(_payload: dict[str, Any]) -> None:
+    """The same every hour, and at the first start: what webhooks did not tell is on sale without anybody's doing."""
+    if current_settings().payments:
+        sync()
+
+
+def _take_all(facts: Facts, products: list[Obj]) -> None:
+    """Each product that has a price which a page can say in a line, and its prices."""
+    if not products:
+        return
+    prices = list(every(gateway(), "prices.list", type="recurring", expand=["data.product"]))
+    sold = {ref(price.get("product")) for price in prices if _is_simple(price)}
+    taken: set[str] = set()
+    for product in products:
+        if product["id"] in sold:
+            plan = owners.plan_of_product(product["id"]) or _plan_name(product, taken)
+            taken.add(plan)
+            facts.products[product["id"]] = product, plan
+    _keep(facts, (price for price in prices if ref(price.get("product")) in facts.products))
+
+
+def _keep(facts: Facts, prices: Iterable[Obj]) -> None:
+    facts.prices.update((price["id"], price) for price in prices)
+
+
+def _is_simple(price: Obj) -> bool:
+    values = price_values(price)
+    one_amount = values["amount"] is not None and values["interval_count"] == 1
+    return bool(values["active"] and one_amount and values["interval"] in INTERVALS)
+
+
+def _plan_name(product: Obj, taken: set[str]) -> str:
+    """What ``church_plan`` would say: short, and of one product alone."""
+    slug = re.sub(r"[^a-z0-9]+", "-", str(product.get("name") or "").lower())[:_LONGEST_PLAN].strip("-")
+    return slug if slug and slug not in taken else str(product["id"])[:_LONGEST_PLAN]
+
+
+def _now() -> datetime:
+    with db.read() as session:
+        return database_now(session)
+
+
+def _others(session: Session, model: type[Product] | type[Price], seen: Iterable[str]) -> list[str]:
+    return list(session.scalars(select(model.stripe_id).where(model.active, model.stripe_id.not_in(list(seen)))))

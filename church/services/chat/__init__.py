@@ -1,0 +1,81 @@
+"""The live rooms: who may be there, what is said, what is taken away; the face of its rooms (``chat_*``).
+
+What changes in a room is published as ``chat:<room>`` (a MessageView as ``encode`` writes it) after the commit, and
+that somebody's standing has changed as ``chat:control``; ``on_change`` tells this worker of both without the store.
+"""
+
+from church.services.chat.errors import (
+    BannedError,
+    ClosedRoomError,
+    MutedError,
+    NotYoursError,
+    RateLimitedError,
+    TextError,
+    UnknownMessageError,
+    UnknownRoomError,
+)
+from church.services.chat.history import before, message, page, since
+from church.services.chat.messages import edit, post
+from church.services.chat.moderation import (
+    ReportView,
+    UnknownReportError,
+    delete,
+    open_reports,
+    remove,
+    report,
+    reports,
+    settle,
+)
+from church.services.chat.posting_limits import keep_entry_pace
+from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode, encode
+from church.services.chat.retention import purge
+from church.services.chat.rooms import banned, heads, list_rooms, may_enter
+from church.services.chat.sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, list_sanctions, mute
+from church.services.chat.text import LONGEST, LONGEST_REASON
+from church.services.live_wire import on_change
+
+__all__ = [
+    "CONTROL",
+    "LONGEST",
+    "LONGEST_REASON",
+    "BannedError",
+    "ClosedRoomError",
+    "MessageView",
+    "MutedError",
+    "NotYoursError",
+    "RateLimitedError",
+    "ReportView",
+    "RoomPage",
+    "RoomView",
+    "SanctionView",
+    "TextError",
+    "UnknownMessageError",
+    "UnknownReportError",
+    "UnknownRoomError",
+    "UnknownSanctionError",
+    "ban",
+    "banned",
+    "before",
+    "decode",
+    "delete",
+    "edit",
+    "encode",
+    "heads",
+    "keep_entry_pace",
+    "lift",
+    "list_rooms",
+    "list_sanctions",
+    "may_enter",
+    "message",
+    "mute",
+    "on_change",
+    "open_reports",
+    "page",
+    "post",
+    "purge",
+    "remove",
+    "report",
+    "reports",
+    "settle",
+    "since",
+]

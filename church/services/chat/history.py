@@ -1,0 +1,98 @@
+"""What was said in a room: the newest, the older, and what changed since."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, BindParameter, Select, bindparam, select
+from sqlalchemy.orm import Session
+
+from church.extensions import db
+from church.models import ChatMessage, ChatRoom, User
+from church.services.chat import rooms
+from church.services.chat.errors import UnknownMessageError
+from church.services.chat.presenters import MessageView, RoomPage, view_by
+from church.services.sessions import SignedIn
+
+MOST = 500
+"""Messages in one answer."""
+PAGE = 50
+_HIGHEST = 2**63 - 1  # what a number may be in a database; clients may send any
+
+
+def since(room_id: int, changed: int, limit: int = MOST) -> list[MessageView]:
+    """Every message of the room that changed after ``changed``, in the order of its last change, as it is now.
+
+    Fewer than ``limit`` are all there are; else ask again with the last one's ``changed``. Each message is there once,
+    however often it changed, so that the numbers may have gaps.
+    """
+    query = _messages(room_id).where(ChatMessage.changed > _bounded(changed)).order_by(ChatMessage.changed)
+    with db.read() as session:
+        return _views(session, query.limit(max(1, min(limit, MOST))))
+
+
+def before(room_id: int, number: int | None = None, limit: int = PAGE) -> list[MessageView]:
+    """The newest messages of the room, or those before ``number``; the oldest first, none that was deleted."""
+    with db.read() as session:
+        return _before(session, room_id, number, limit)
+
+
+def page(signed_in: SignedIn, room: str, number: int | None = None, limit: int = PAGE) -> RoomPage:
+    """The same for who may enter the room, with the cursor from which ``since`` goes on.
+
+    Raises UnknownRoomError, ClosedRoomError and BannedError.
+    """
+    with db.read() as session:
+        # The cursor is read first: what changes in between is then shown here, and told once more.
+        view = rooms.entered(session, signed_in, room)
+        found = _before(session, view.id, number, limit + 1)
+    return RoomPage(view, found[-limit:], view.head, len(found) > limit)
+
+
+def message(signed_in: SignedIn, room: str, number: int) -> MessageView:
+    """One message, for who may enter its room. Raises UnknownMessageError, and what ``page`` raises."""
+    with db.read() as session:
+        view = rooms.entered(session, signed_in, room)
+        return shown(session, view.id, number)
+
+
+def shown(session: Session, room_id: int, number: int) -> MessageView:
+    """A message that is not deleted. Raises UnknownMessageError."""
+    found = _views(session, _messages(room_id).where(ChatMessage.number == _bounded(number)))
+    if not found or found[0].deleted:
+        raise UnknownMessageError
+    return found[0]
+
+
+def by_client_id(session: Session, room_id: int, user_id: int, client_id: str | None) -> MessageView | None:
+    """The member's message of this name in the room, deleted or not; None where there is none."""
+    if client_id is None:
+        return None
+    own = {"room_id": room_id, "user_id": user_id, "client_id": client_id}
+    rows = session.execute(_OWN, own)
+    return next((view_by(row, name, author) for row, name, author in rows), None)
+
+
+def _bounded(number: int) -> int:
+    return max(0, min(number, _HIGHEST))
+
+
+def _messages(room_id: int | BindParameter[int]) -> Select[ChatMessage, str, User]:
+    query = select(ChatMessage, ChatRoom.name, User)
+    query = query.join(ChatRoom, ChatRoom.id == ChatMessage.room_id).join(User, User.id == ChatMessage.user_id)
+    return query.where(ChatMessage.room_id == room_id)
+
+
+# Asked for every message: putting a statement together costs as much as having it answered.
+_OWN = _messages(bindparam("room_id", type_=BigInteger())).where(
+    ChatMessage.user_id == bindparam("user_id"), ChatMessage.client_id == bindparam("client_id")
+)
+
+
+def _views(session: Session, query: Select[ChatMessage, str, User]) -> list[MessageView]:
+    return [view_by(row, name, author) for row, name, author in session.execute(query)]
+
+
+def _before(session: Session, room_id: int, number: int | None, limit: int) -> list[MessageView]:
+    query = _messages(room_id).where(ChatMessage.deleted_at.is_(None)).order_by(ChatMessage.number.desc())
+    if number is not None:
+        query = query.where(ChatMessage.number < _bounded(number))
+    return _views(session, query.limit(max(1, min(limit, MOST))))[::-1]

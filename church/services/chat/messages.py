@@ -1,0 +1,109 @@
+"""Saying something in a room, and saying it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from church.errors import UnauthorizedError
+from church.extensions import db
+from church.models import ChatMessage
+from church.models.base import utc_now
+from church.services.chat import history, rooms
+from church.services.chat import text as chat_text
+from church.services.chat.change_log import Change, living, speaking, tell
+from church.services.chat.errors import NotYoursError
+from church.services.chat.posting_limits import keep_pace
+from church.services.chat.presenters import MessageView
+from church.services.sessions import SignedIn
+
+# Said for every message: putting a statement together costs as much as having it answered.
+_INSERT = {
+    name: dialect.insert(ChatMessage)
+    .on_conflict_do_nothing(index_elements=["room_id", "user_id", "client_id"])
+    .returning(ChatMessage)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+
+
+class _RepeatedError(Exception):
+    """The same client_id was written by another request at this moment."""
+
+
+def post(
+    signed_in: SignedIn,
+    room: str,
+    text: str,
+    client_id: str | None,
+    inspect: Callable[[str], object] = lambda _text: None,
+) -> MessageView:
+    """Say ``text`` in a room. With a ``client_id`` that was used there, it is the message of then, whatever the text.
+
+    ``inspect`` is given what will be said, once it is within the limit, and may refuse it by an error of its own.
+    Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
+    """
+    text, name = chat_text.tidy(text), chat_text.client_id(client_id)
+    with db.read() as session:
+        view = rooms.entered(session, signed_in, room)
+        again = history.by_client_id(session, view.id, signed_in.user_id, name)
+    if again is not None:
+        return again
+    rooms.insist_on_voice(view)
+    keep_pace(signed_in)
+    inspect(text)
+    try:
+        with db.write() as session:
+            change = _write(session, signed_in, view.id, text, name)
+    except _RepeatedError:
+        return _repeated(signed_in, view.id, name)
+    return tell(change.view())
+
+
+def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
+    """Say otherwise what one has said.
+
+    Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
+    """
+    text = chat_text.tidy(text)
+    with db.read() as session:
+        view = rooms.entered(session, signed_in, room)
+        rooms.insist_on_voice(view)
+        found = history.shown(session, view.id, number)
+    if found.from_ref != signed_in.ref:
+        raise NotYoursError("Only its author can change a message.")
+    if found.text == text:
+        return found
+    keep_pace(signed_in)
+    with db.write() as session:
+        author, counted = speaking(session, signed_in.user_id, view.id)
+        message = living(session, view.id, number)
+        message.text, message.changed, message.edited_at = text, counted.last_number, utc_now()
+        session.flush()
+    return tell(Change(message, author, room).view())
+
+
+def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:
+    author, room = speaking(session, signed_in.user_id, room_id)
+    values = {
+        "room_id": room_id,
+        "number": room.last_number,
+        "changed": room.last_number,
+        "user_id": author.id,
+        "text": text,
+        "client_id": client_id,
+        "created_at": utc_now(),
+    }
+    message = session.scalars(_INSERT[session.get_bind().dialect.name], values).one_or_none()
+    if message is None:
+        raise _RepeatedError
+    return Change(message, author, room.name)
+
+
+def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:
+    with db.read() as session:
+        found = history.by_client_id(session, room_id, signed_in.user_id, client_id)
+    if found is None:  # its author's account was emptied since
+        raise UnauthorizedError
+    return found

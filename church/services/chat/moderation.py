@@ -1,0 +1,200 @@
+"""Deleting messages, one's own or as an admin; reporting them, and what admins make of reports."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
+
+from church.errors import ChurchError
+from church.extensions import db
+from church.models import ChatMessage, ChatReport, ChatRoom, User
+from church.models.base import utc_now
+from church.services import audit
+from church.services.accounts.profile import acting
+from church.services.audit import Actor, Person
+from church.services.chat import history, rooms
+from church.services.chat import text as chat_text
+from church.services.chat.change_log import Change, erase, hold_account, tell
+from church.services.chat.errors import NotYoursError, UnknownMessageError
+from church.services.chat.posting_limits import keep_pace
+from church.services.chat.presenters import MessageView
+from church.services.sessions import Device, SignedIn
+
+_MOST = 200
+
+log = logging.getLogger("church.live")
+
+
+class UnknownReportError(ChurchError):
+    """No report has this number."""
+
+    status = 404
+
+    def __init__(self, report_id: int) -> None:
+        super().__init__(f"There is no report {report_id}.")
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """What a member says should not stand. ``text`` is what it said then; ``standing`` is False once it is deleted."""
+
+    id: int
+    room: str
+    number: int
+    author: Person
+    text: str
+    standing: bool
+    reporter: Person
+    reason: str
+    created_at: datetime
+    settled_at: datetime | None
+
+
+def delete(signed_in: SignedIn, room: str, number: int, device: Device) -> MessageView:
+    """Delete one's own message, also in a room that one may not enter any more; an admin deletes anybody's.
+
+    Raises UnknownRoomError, UnknownMessageError, NotYoursError, and ClosedRoomError and BannedError to strangers there.
+    """
+    with db.read() as session:
+        room_id = rooms.named(session, room).id
+        own = _is_by(session, room_id, number, signed_in)
+        if not own and not signed_in.is_admin:
+            rooms.entered(session, signed_in, room)
+            history.shown(session, room_id, number)
+            raise NotYoursError("Only its author can delete a message.")
+    return _remove(room_id, number, acting(signed_in, device))
+
+
+def remove(room: str, number: int, actor: Actor) -> MessageView:
+    """Delete a message as an admin. Raises UnknownRoomError and UnknownMessageError."""
+    with db.read() as session:
+        room_id = rooms.named(session, room).id
+    return _remove(room_id, number, actor)
+
+
+def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> None:
+    """Tell the admins of a message; once, however often. ``reason`` may be empty.
+
+    Raises what ``chat_reading.message`` raises, TextError and RateLimitedError.
+    """
+    reason = chat_text.tidy_reason(reason)
+    history.message(signed_in, room, number)
+    keep_pace(signed_in)
+    with db.write() as session:
+        hold_account(session, signed_in.user_id)
+        message = _kept(session, rooms.named(session, room).id, number)
+        values = {
+            "message_id": message.id,
+            "user_id": signed_in.user_id,
+            "text": message.text,
+            "reason": reason,
+            "created_at": utc_now(),
+        }
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        session.execute(
+            insert(ChatReport).values(values).on_conflict_do_nothing(index_elements=["message_id", "user_id"])
+        )
+    log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
+
+
+def reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
+    """The reports that wait for an admin, or those that were settled; the newest first."""
+    author, reporter = aliased(User), aliased(User)
+    query = (
+        select(ChatReport, ChatMessage, ChatRoom.name, author, reporter)
+        .join(ChatMessage, ChatMessage.id == ChatReport.message_id)
+        .join(ChatRoom, ChatRoom.id == ChatMessage.room_id)
+        .join(author, author.id == ChatMessage.user_id)
+        .join(reporter, reporter.id == ChatReport.user_id)
+        .where(ChatReport.settled_at.is_not(None) if settled else ChatReport.settled_at.is_(None))
+        .order_by(ChatReport.id.desc())
+        .limit(max(1, min(limit, _MOST)))
+    )
+    if before_id is not None:
+        query = query.where(ChatReport.id < before_id)
+    with db.read() as session:
+        return [_view(*row) for row in session.execute(query)]
+
+
+def open_reports() -> int:
+    """How many reports wait for an admin."""
+    with db.read() as session:
+        return session.scalar(select(func.count()).where(ChatReport.settled_at.is_(None))) or 0
+
+
+def settle(report_id: int, actor: Actor, *, removing: bool = False) -> None:
+    """Close a report, and every other of the same message; ``removing`` deletes the message, if it still stands.
+
+    Raises UnknownReportError.
+    """
+    with db.write() as session:
+        message = _reported(session, report_id)
+        stands = message.deleted_at is None
+        change = _erase(session, message.room_id, message.number, actor) if removing and stands else None
+        same = update(ChatReport).where(ChatReport.message_id == message.id, ChatReport.settled_at.is_(None))
+        closing = same.values(settled_at=utc_now(), settled_by=actor.user_id)
+        session.execute(closing.execution_options(synchronize_session=False))
+        audit.record_by(session, "chat.report_settled", actor, message.user_id, report=report_id, removed=removing)
+    if change is not None:
+        tell(change.view())
+    log.info("report settled", extra={"event": "chat.report_settled", "report": report_id, "removed": removing})
+
+
+def _remove(room_id: int, number: int, actor: Actor) -> MessageView:
+    with db.write() as session:
+        change = _erase(session, room_id, number, actor)
+    return tell(change.view())
+
+
+def _erase(session: Session, room_id: int, number: int, actor: Actor) -> Change:
+    """Take it away; that an admin did it to another's is written down."""
+    if actor.user_id is not None:
+        hold_account(session, actor.user_id)
+    change = erase(session, room_id, number, actor.user_id)
+    if change.author.id != actor.user_id:
+        facts = {"room": change.room, "message": number}
+        audit.record_by(session, "chat.message_removed", actor, change.author.id, **facts)
+    return change
+
+
+def _is_by(session: Session, room_id: int, number: int, signed_in: SignedIn) -> bool:
+    try:
+        return history.shown(session, room_id, number).from_ref == signed_in.ref
+    except UnknownMessageError:
+        return False
+
+
+def _kept(session: Session, room_id: int, number: int) -> ChatMessage:
+    """A message that is neither deleted nor purged while this transaction goes on. Raises UnknownMessageError."""
+    same = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
+    message = session.scalars(same.with_for_update(read=True)).one_or_none()
+    if message is None or message.deleted_at is not None:
+        raise UnknownMessageError
+    return message
+
+
+def _reported(session: Session, report_id: int) -> ChatMessage:
+    row = session.get(ChatReport, report_id)
+    if row is None:
+        raise UnknownReportError(report_id)
+    return session.get_one(ChatMessage, row.message_id)
+
+
+def _view(row: ChatReport, message: ChatMessage, room: str, author: User, reporter: User) -> ReportView:
+    return ReportView(
+        id=row.id,
+        room=room,
+        number=message.number,
+        author=Person(author.ref, author.name),
+        text=row.text,
+        standing=message.deleted_at is None,
+        reporter=Person(reporter.ref, reporter.name),
+        reason=row.reason,
+        created_at=row.created_at,
+        settled_at=row.settled_at,
+    )

@@ -1,0 +1,140 @@
+"""Which rooms there are, and who may be there and speak."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import BindParameter, ColumnElement, bindparam, or_, select
+from sqlalchemy.orm import Session
+
+from church.extensions import db
+from church.models import ChatRoom, ChatSanction
+from church.models.base import utc_now
+from church.models.chat import RoomAccess, SanctionKind
+from church.services.chat.errors import BannedError, ClosedRoomError, MutedError, UnknownRoomError
+from church.services.chat.presenters import RoomView
+from church.services.sessions import SignedIn
+
+_CLOSED = {
+    RoomAccess.MEMBERS: "Confirm your address first, by the link in our mail.",
+    RoomAccess.PREMIUM: "This room is part of the premium membership.",
+    RoomAccess.ADMINS: "This room is open to admins alone.",
+}
+
+
+def list_rooms(signed_in: SignedIn) -> list[RoomView]:
+    """The rooms that the member may enter, in the order in which they are shown."""
+    with db.read() as session:
+        held = sanctions(session, signed_in.user_id)
+        found = session.scalars(select(ChatRoom).order_by(ChatRoom.id)).all()
+    return [_view(room, held) for room in found if is_open(room.access, signed_in) and not _ban(held, room.id)]
+
+
+def may_enter(signed_in: SignedIn, room: str) -> RoomView:
+    """The room, for who may be there. Raises UnknownRoomError, ClosedRoomError and BannedError."""
+    with db.read() as session:
+        return entered(session, signed_in, room)
+
+
+def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
+    """The same within a transaction of the caller."""
+    room = named(session, name)
+    if not is_open(room.access, signed_in):
+        raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
+    return unbanned(session, room, signed_in.user_id)
+
+
+def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
+    """The room, if no ban of the member's is in force there. Raises BannedError."""
+    held = sanctions(session, user_id)
+    if ban := _ban(held, room.id):
+        raise BannedError(f"An admin has closed this room to you{_until(ban.until)}.")
+    return _view(room, held)
+
+
+def named(session: Session, name: str) -> ChatRoom:
+    """The room's row. Raises UnknownRoomError."""
+    room = session.scalars(_NAMED, {"name": name}).one_or_none()
+    if room is None:
+        raise UnknownRoomError
+    return room
+
+
+def is_open(access: str, signed_in: SignedIn) -> bool:
+    """Whether a room of this ``access`` is open to the member; an access that nobody knows is closed to all."""
+    if access == RoomAccess.MEMBERS:
+        return signed_in.is_member
+    if access == RoomAccess.PREMIUM:
+        return signed_in.is_member and signed_in.premium
+    return access == RoomAccess.ADMINS and signed_in.is_admin
+
+
+def heads() -> dict[str, int]:
+    """The newest change of each room, by its name."""
+    with db.read() as session:
+        return {room.name: room.last_number for room in session.scalars(select(ChatRoom))}
+
+
+def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
+    """The names of the rooms that are closed to each of these members by a ban; who has none is left out."""
+    if not user_ids:
+        return {}
+    bans = select(ChatSanction.user_id, ChatSanction.room_id).where(
+        ChatSanction.user_id.in_(user_ids), ChatSanction.kind == SanctionKind.BAN.value, *in_force(utc_now())
+    )
+    with db.read() as session:
+        rows = session.execute(bans).all()
+        names = {room.id: room.name for room in session.scalars(select(ChatRoom))} if rows else {}
+    found: dict[int, set[str]] = {}
+    for user_id, room_id in rows:
+        found.setdefault(user_id, set()).update(names.values() if room_id is None else {names[room_id]})
+    return {user_id: frozenset(closed) for user_id, closed in found.items()}
+
+
+def insist_on_voice(room: RoomView) -> None:
+    """Raise MutedError where the member may not speak in the room."""
+    if room.muted:
+        raise MutedError(f"An admin has muted you here{_until(room.muted_until)}.")
+
+
+def sanctions(session: Session, user_id: int) -> list[ChatSanction]:
+    """What is in force against the member."""
+    return list(session.scalars(_SANCTIONS, {"user_id": user_id, "now": utc_now()}))
+
+
+def in_force(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
+    """Neither lifted nor over."""
+    return ChatSanction.lifted_at.is_(None), or_(ChatSanction.until.is_(None), ChatSanction.until > now)
+
+
+# Said for every message: putting a statement together costs as much as having it answered.
+_NAMED = select(ChatRoom).where(ChatRoom.name == bindparam("name"))
+_SANCTIONS = select(ChatSanction).where(ChatSanction.user_id == bindparam("user_id"), *in_force(bindparam("now")))
+
+
+def _view(room: ChatRoom, held: list[ChatSanction]) -> RoomView:
+    mute = _longest(held, SanctionKind.MUTE, room.id)
+    return RoomView(
+        id=room.id,
+        name=room.name,
+        title=room.title,
+        access=room.access,
+        head=room.last_number,
+        muted=mute is not None,
+        muted_until=mute.until if mute is not None else None,
+    )
+
+
+def _ban(held: list[ChatSanction], room_id: int) -> ChatSanction | None:
+    return _longest(held, SanctionKind.BAN, room_id)
+
+
+def _longest(held: list[ChatSanction], kind: SanctionKind, room_id: int) -> ChatSanction | None:
+    """Of those of a kind that hold in the room, the one that lasts longest."""
+    here = [one for one in held if one.kind == kind and one.room_id in {None, room_id}]
+    return max(here, key=lambda one: (one.until is None, one.until or one.created_at), default=None)
+
+
+def _until(until: datetime | None) -> str:
+    return f" until {until:%Y-%m-%d %H:%M} UTC" if until is not None else ""

@@ -1,0 +1,165 @@
+"""Taking the word from a member, or shutting them out; each with a reason, an end if there is one, and an audit row."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from church.errors import ChurchError, ConflictError, FieldErrors
+from church.extensions import db
+from church.models import ChatRoom, ChatSanction, User
+from church.models.base import plain, utc_now
+from church.models.chat import SanctionKind
+from church.models.user import Role
+from church.services import audit, live_wire
+from church.services.accounts.member_list import UnknownMemberError
+from church.services.audit import Actor, Person
+from church.services.chat import text
+from church.services.chat.rooms import in_force, named
+
+CONTROL = "chat:control"
+"""The channel on which workers are told that what somebody may has changed: ``{"user": ref}``."""
+
+log = logging.getLogger("church.live")
+
+
+class UnknownSanctionError(ChurchError):
+    """No sanction has this number."""
+
+    status = 404
+
+    def __init__(self, sanction_id: int) -> None:
+        super().__init__(f"There is no sanction {sanction_id}.")
+
+
+@dataclass(frozen=True)
+class SanctionView:
+    """One sanction that is in force; ``room`` is None where it is in every room."""
+
+    id: int
+    kind: SanctionKind
+    member: Person
+    room: str | None
+    until: datetime | None
+    reason: str
+    given_by: Person | None
+    created_at: datetime
+
+
+def mute(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
+    """Let a member read and not speak, in a room or (None) in all, until a time or (None) until lifted; its number.
+
+    Raises FieldErrors for ``until`` and ``reason``, UnknownMemberError, UnknownRoomError, ConflictError for an admin.
+    """
+    return _give(SanctionKind.MUTE, user_ref, room, until, reason, actor)
+
+
+def ban(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
+    """Shut a member out; otherwise as ``mute``."""
+    return _give(SanctionKind.BAN, user_ref, room, until, reason, actor)
+
+
+def lift(sanction_id: int, actor: Actor) -> str:
+    """End a sanction at once; the public name of whose it was.
+
+    Raises UnknownSanctionError, ConflictError for one that has ended.
+    """
+    with db.write() as session:
+        row = session.get(ChatSanction, sanction_id, with_for_update=True)
+        if row is None:
+            raise UnknownSanctionError(sanction_id)
+        if row.lifted_at is not None or (row.until is not None and row.until <= utc_now()):
+            raise ConflictError(f"Sanction {sanction_id} has ended already.")
+        row.lifted_at = utc_now()
+        user = session.get_one(User, row.user_id)
+        audit.record_by(session, f"chat.{row.kind}_lifted", actor, user.id, sanction=sanction_id)
+    _settled(f"chat.{row.kind}_lifted", user.ref)
+    return user.ref
+
+
+def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
+    """Those in force, the newest first; of one member, if asked."""
+    member, giver = aliased(User), aliased(User)
+    query = (
+        select(ChatSanction, ChatRoom.name, member, giver)
+        .join(member, member.id == ChatSanction.user_id)
+        .outerjoin(giver, giver.id == ChatSanction.given_by)
+        .outerjoin(ChatRoom, ChatRoom.id == ChatSanction.room_id)
+        .where(*in_force(utc_now()))
+        .order_by(ChatSanction.id.desc())
+    )
+    if user_ref is not None:
+        query = query.where(member.ref == user_ref)
+    with db.read() as session:
+        return [_view(row, room, whose, by) for row, room, whose, by in session.execute(query)]
+
+
+def _view(row: ChatSanction, room: str | None, member: User, giver: User | None) -> SanctionView:
+    return SanctionView(
+        id=row.id,
+        kind=SanctionKind(row.kind),
+        member=Person(member.ref, member.name),
+        room=room,
+        until=row.until,
+        reason=row.reason,
+        given_by=Person(giver.ref, giver.name) if giver is not None else None,
+        created_at=row.created_at,
+    )
+
+
+def _give(
+    kind: SanctionKind, user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor
+) -> int:
+    reason = text.tidy_reason(reason)
+    _check(until, reason)
+    with db.write() as session:
+        user = _sanctioned(session, user_ref)
+        room_id = named(session, room).id if room is not None else None
+        row = ChatSanction(
+            user_id=user.id,
+            kind=kind.value,
+            room_id=room_id,
+            until=until,
+            reason=reason,
+            given_by=actor.user_id,
+            created_at=utc_now(),
+        )
+        session.add(row)
+        session.flush()
+        facts = {"sanction": row.id, "room": room, "until": until.isoformat() if until is not None else None}
+        audit.record_by(session, f"chat.{kind.value}", actor, user.id, **facts)
+    _settled(f"chat.{kind.value}", user.ref)
+    return row.id
+
+
+def _check(until: datetime | None, reason: str) -> None:
+    errors: dict[str, str] = {}
+    if until is not None and until <= utc_now():
+        errors["until"] = "This time is over: give one to come."
+    if not reason:
+        errors["reason"] = "Say why: it is what the next admin will ask."
+    if errors:
+        raise FieldErrors(errors)
+
+
+def _sanctioned(session: Session, ref: str) -> User:
+    """The member, locked; no admin, who could lift it, and no account that is gone."""
+    user = session.scalars(select(User).where(User.ref == plain(ref)).with_for_update()).one_or_none()
+    if user is None:
+        raise UnknownMemberError(ref)
+    if user.deleted_at is not None:
+        raise ConflictError("This account was deleted; only its row is left.")
+    if user.role == Role.ADMIN.value:
+        raise ConflictError("This is an admin, who could lift it: demote them first.")
+    return user
+
+
+def _settled(action: str, user_ref: str) -> None:
+    """After the commit: the connections of the member are looked at again, and the log says what was done."""
+    live_wire.publish(CONTROL, json.dumps({"user": user_ref}))
+    log.info("live rooms moderated", extra={"event": action, "subject_ref": user_ref})

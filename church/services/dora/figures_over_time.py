@@ -1,0 +1,187 @@
+"""What happened in a window, for people: its weeks, its deployments, its incidents."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, defer
+
+from church.models import Deployment, Incident
+from church.models.delivery import DeploymentStatus
+from church.services.dora.facts import finished_in, opened_in
+from church.services.dora.window import Window
+
+MOST_WEEKS = 53
+MOST_DEPLOYMENTS = 400
+MOST_INCIDENTS = 50
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """One deployment; ``lead_seconds`` is the median of the commits that it was the first to deliver."""
+
+    ref: str
+    status: str
+    kind: str
+    version: str | None
+    commit: str | None
+    url: str | None
+    finished_at: datetime
+    commits: int
+    lead_seconds: float | None
+    incidents: int
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it delivered anything."""
+        return self.status == DeploymentStatus.SUCCESS
+
+
+@dataclass(frozen=True)
+class IncidentView:
+    """One incident; ``deployment`` is the id of the one whose doing it is, with how sure that is."""
+
+    ref: str
+    title: str
+    severity: str
+    deployment: str | None
+    confidence: float | None
+    opened_at: datetime
+    resolved_at: datetime | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class WeekView:
+    """A week of the window. ``broken`` are those of the successful deployments that have an incident."""
+
+    start: datetime
+    successes: int
+    broken: int
+    failures: int
+    lead_seconds: float | None
+    """Median of the commits delivered in it."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The window in detail, newest first but for the weeks; ``weeks`` are the last year's, where it is longer.
+
+    ``deployments`` are the newest 400 of ``deployment_count``, ``incidents`` the newest 50 of ``incident_count``.
+    """
+
+    weeks: list[WeekView]
+    deployments: list[DeploymentView]
+    deployment_count: int
+    incidents: list[IncidentView]
+    incident_count: int
+    open_incidents: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """As much of a deployment as a week is counted from."""
+
+    id: int
+    finished_at: datetime
+    succeeded: bool
+    incidents: int
+
+
+def history_of(session: Session, window: Window, found: Iterable[tuple[int, float]]) -> History:
+    """What happened in ``window``; ``found`` are its lead times, by deployment."""
+    leads: dict[int, list[float]] = defaultdict(list)
+    for deployment_id, seconds in found:
+        leads[deployment_id].append(seconds)
+    deployed = _deployed(session, window)
+    counted = select(func.count(), func.count().filter(Incident.resolved_at.is_(None)))
+    incidents, still_open = session.execute(counted.select_from(Incident).where(opened_in(window))).one()
+    return History(
+        weeks=_weeks(window, deployed, leads),
+        deployments=_newest(session, window, leads, {one.id: one.incidents for one in deployed}),
+        deployment_count=len(deployed),
+        incidents=_incidents(session, window),
+        incident_count=incidents,
+        open_incidents=still_open,
+    )
+
+
+def _deployed(session: Session, window: Window) -> list[_Deployed]:
+    """All of the window, the oldest first; past the session, as they may be thousands."""
+    broke = select(Incident.deployment_id, func.count()).where(Incident.deployment_id.is_not(None))
+    incidents = {row[0]: row[1] for row in session.execute(broke.group_by(Incident.deployment_id))}
+    query = select(Deployment.id, Deployment.finished_at, Deployment.status).where(finished_in(window))
+    rows = session.connection().execute(query.order_by(Deployment.finished_at, Deployment.id))
+    return [_Deployed(row[0], row[1], row[2] == DeploymentStatus.SUCCESS, incidents.get(row[0], 0)) for row in rows]
+
+
+def _newest(
+    session: Session, window: Window, leads: Mapping[int, list[float]], incidents: Mapping[int, int]
+) -> list[DeploymentView]:
+    query = select(Deployment).where(finished_in(window)).options(defer(Deployment.commits))
+    newest = query.order_by(Deployment.finished_at.desc(), Deployment.id.desc()).limit(MOST_DEPLOYMENTS)
+    return [
+        DeploymentView(
+            ref=row.ref,
+            status=row.status,
+            kind=row.kind,
+            version=row.version,
+            commit=row.commit_sha,
+            url=row.url,
+            finished_at=row.finished_at,
+            commits=len(leads.get(row.id, ())),
+            lead_seconds=median(leads[row.id]) if row.id in leads else None,
+            incidents=incidents.get(row.id, 0),
+        )
+        for row in session.scalars(newest)
+    ]
+
+
+def _weeks(window: Window, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> list[WeekView]:
+    by_week: dict[datetime, list[_Deployed]] = defaultdict(list)
+    weeks = list(window.weeks())[-MOST_WEEKS:]
+    oldest_first = iter(deployed)
+    one = next(oldest_first, None)
+    for start, end in weeks:
+        while one is not None and one.finished_at < end:
+            if one.finished_at >= start:
+                by_week[start].append(one)
+            one = next(oldest_first, None)
+    return [_week(start, by_week[start], leads) for start, _ in weeks]
+
+
+def _week(start: datetime, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> WeekView:
+    successes = [one for one in deployed if one.succeeded]
+    seconds = [lead for one in deployed for lead in leads.get(one.id, ())]
+    return WeekView(
+        start=start,
+        successes=len(successes),
+        broken=sum(one.incidents > 0 for one in successes),
+        failures=len(deployed) - len(successes),
+        lead_seconds=median(seconds) if seconds else None,
+    )
+
+
+def _incidents(session: Session, window: Window) -> list[IncidentView]:
+    query = (
+        select(
+            Incident.ref,
+            Incident.title,
+            Incident.severity,
+            Deployment.ref,
+            Incident.confidence,
+            Incident.opened_at,
+            Incident.resolved_at,
+            Incident.seconds,
+        )
+        .outerjoin(Deployment, Deployment.id == Incident.deployment_id)
+        .where(opened_in(window))
+        .order_by(Incident.opened_at.desc(), Incident.id.desc())
+        .limit(MOST_INCIDENTS)
+    )
+    return [IncidentView(*row) for row in session.execute(query)]

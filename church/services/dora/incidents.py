@@ -1,0 +1,194 @@
+"""Incidents written down: opened, changed by whoever knows better, resolved once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from church import telemetry
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import Deployment, Incident
+from church.models.base import utc_now
+from church.models.delivery import DeploymentStatus, Severity
+from church.services.dora.fields import SKEW
+from church.services.dora.schemas import IncidentReport
+
+_INCIDENTS: Any = Incident.__table__
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What came of a report: ``outcome`` is opened, updated, resolved or unchanged."""
+
+    ref: str
+    outcome: str
+    environment: str
+    severity: str
+    deployment: str | None
+    confidence: float | None
+    opened_at: datetime
+    resolved_at: datetime | None
+    is_new: bool = False
+
+
+def record_incident(report: IncidentReport) -> Recorded:
+    """Open an incident, or change the one with the same id. Raises FieldErrors.
+
+    One that is resolved stays so: what is told late, or once more, opens nothing again.
+    """
+    with telemetry.span("delivery.record_incident"), db.write() as session:
+        done = _record(session, report)
+    tell(done)
+    return done
+
+
+def tell(done: Recorded) -> None:
+    """Say what happened, after the commit."""
+    if done.outcome == "opened":
+        telemetry.track_incident(done.environment, done.severity, incident=done.ref)
+    if done.outcome == "resolved" and done.resolved_at is not None:
+        seconds = (done.resolved_at - done.opened_at).total_seconds()
+        telemetry.track_incident_resolution(done.environment, done.severity, seconds, incident=done.ref)
+
+
+def _record(session: Session, report: IncidentReport) -> Recorded:
+    known = session.scalar(select(Incident).where(Incident.ref == report.ref).with_for_update())
+    if known is not None:
+        return _change(session, known, report)
+    _insist(report)
+    row = {
+        "ref": report.ref,
+        "environment": report.environment,
+        "title": report.title,
+        "severity": (report.severity or Severity.CRITICAL).value,
+        "opened_at": report.opened_at or min(utc_now(), report.resolved_at or utc_now()),
+        "resolved_at": report.resolved_at,
+        **_link(session, report.deployment, str(report.environment), report.opened_at),
+    }
+    made = add_incident(session, row)
+    if made is None:  # told twice at once
+        return _record(session, report)
+    return replace(as_recorded(session, made, "resolved" if made.resolved_at else "opened"), is_new=True)
+
+
+def _insist(report: IncidentReport) -> None:
+    missing = [name for name in ("environment", "title") if getattr(report, name) is None]
+    if missing:
+        raise FieldErrors(dict.fromkeys(missing, "This is missing, and the id is that of no incident yet."))
+
+
+def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
+    """Insert an incident; None where its id is known, or its alert has an open one."""
+    values = {"deployment_id": None, "confidence": None, "fingerprint": None, **row}
+    values |= {"seconds": seconds_of(row["opened_at"], row["resolved_at"]), "changes": 0, "recorded_at": utc_now()}
+    dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(_INCIDENTS).values(values).on_conflict_do_nothing().returning(_INCIDENTS.c.id)
+    made = session.scalar(statement)
+    return session.get(Incident, made) if made is not None else None
+
+
+def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded:
+    if report.environment not in {None, row.environment}:
+        raise FieldErrors({"environment": f"The incident is one of {row.environment}, and stays there."})
+    was_open = row.resolved_at is None
+    news: dict[str, Any] = {
+        "title": report.title,
+        "severity": report.severity.value if report.severity else None,
+        "opened_at": report.opened_at,
+        "resolved_at": report.resolved_at,
+    }
+    opened_at = report.opened_at or row.opened_at
+    changed = {name: value for name, value in news.items() if value not in {None, getattr(row, name)}}
+    if report.deployment is not None:
+        link = _link(session, report.deployment, row.environment, opened_at)
+        changed |= {name: value for name, value in link.items() if value != getattr(row, name)}
+    elif "opened_at" in changed:
+        _insist_after(session, row.deployment_id, opened_at)
+    if (ended := changed.get("resolved_at", row.resolved_at)) is not None and ended < opened_at:
+        raise FieldErrors({"resolved_at": "This is before the incident was opened."})
+    apply(row, changed)
+    session.flush()
+    resolved = was_open and row.resolved_at is not None
+    return as_recorded(session, row, "resolved" if resolved else "updated" if changed else "unchanged")
+
+
+def apply(row: Incident, changed: dict[str, Any]) -> None:
+    """Change a row that is locked; ``seconds`` follows."""
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if changed:
+        row.seconds = seconds_of(row.opened_at, row.resolved_at)
+        row.changes += 1
+
+
+def seconds_of(opened_at: datetime, resolved_at: datetime | None) -> float | None:
+    """Opened to resolved; None while it is open."""
+    return (resolved_at - opened_at).total_seconds() if resolved_at is not None else None
+
+
+def _link(session: Session, ref: str | None, environment: str, opened_at: datetime | None) -> dict[str, Any]:
+    """The deployment that somebody names as the cause, which is certain. Raises FieldErrors."""
+    if not ref:
+        return {"deployment_id": None, "confidence": None}
+    found = session.scalar(select(Deployment).where(Deployment.ref == ref))
+    if found is None:
+        raise FieldErrors({"deployment": "There is no deployment with this id."})
+    if found.environment != environment:
+        raise FieldErrors({"deployment": f"This deployment went to {found.environment}, not to {environment}."})
+    if opened_at is not None and opened_at < _began(found):
+        raise FieldErrors({"deployment": "The incident was opened before this deployment began."})
+    return {"deployment_id": found.id, "confidence": 1.0}
+
+
+def _insist_after(session: Session, deployment_id: int | None, opened_at: datetime) -> None:
+    """That an incident is not moved to before the deployment whose doing it is."""
+    cause = session.get(Deployment, deployment_id) if deployment_id is not None else None
+    if cause is not None and opened_at < _began(cause):
+        raise FieldErrors({"opened_at": f"This is before {cause.ref} began, whose doing it is."})
+
+
+def _began(deployment: Deployment) -> datetime:
+    return (deployment.started_at or deployment.finished_at) - SKEW
+
+
+def guessed_link(session: Session, environment: str, opened_at: datetime, window: timedelta) -> dict[str, Any]:
+    """The last successful deployment before, if it is within ``window``.
+
+    The confidence falls evenly from 1, right after the deployment, to 0 at the end of the window.
+    """
+    query = (
+        select(Deployment.id, Deployment.finished_at)
+        .where(
+            Deployment.environment == environment,
+            Deployment.status == DeploymentStatus.SUCCESS.value,
+            Deployment.finished_at <= opened_at,
+            Deployment.finished_at >= opened_at - window,
+        )
+        .order_by(Deployment.finished_at.desc(), Deployment.id.desc())
+        .limit(1)
+    )
+    found = session.execute(query).first()
+    if found is None:
+        return {"deployment_id": None, "confidence": None}
+    return {"deployment_id": found.id, "confidence": round(1 - (opened_at - found.finished_at) / window, 3)}
+
+
+def as_recorded(session: Session, row: Incident, outcome: str) -> Recorded:
+    """A row as it is told to whoever reported it."""
+    ref = session.scalar(select(Deployment.ref).where(Deployment.id == row.deployment_id))
+    return Recorded(
+        ref=row.ref,
+        outcome=outcome,
+        environment=row.environment,
+        severity=row.severity,
+        deployment=ref,
+        confidence=row.confidence,
+        opened_at=row.opened_at,
+        resolved_at=row.resolved_at,
+    )

@@ -1,0 +1,158 @@
+"""What a scrape reads of delivery: the same on every host and after every restart, since it is all in the rows.
+
+Histograms cover all history. Their sums are made by the database, and made again only when a row has come or changed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from church.config import current_settings
+from church.extensions import db
+from church.models import DeliveredCommit, Deployment, Incident
+from church.models.base import utc_now
+from church.services.dora.facts import BROKEN, HOTFIX, SUCCESSFUL
+from church.services.dora.figures import DAY, UNITS
+from church.services.dora.window import USUAL
+
+LEAD_BUCKETS = (300.0, 900.0, 3600.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
+REPAIR_BUCKETS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY)
+_CACHE = "delivery_numbers"
+_FRESH_SECONDS = 2.0
+Series = Iterator[tuple[tuple[str, ...], float]]
+Buckets = Iterator[tuple[tuple[str, ...], Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of one environment in the last 30 days."""
+
+    ever: bool = False
+    successes: int = 0
+    hotfixes: int = 0
+    broken: int = 0
+    leads: int = 0
+    repairs: int = 0
+    recoveries: int = 0
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """By environment, as the rows were at ``revision``; the window of the counts ends at ``counted``."""
+
+    revision: tuple[int, ...] = ()
+    leads: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    repairs: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    counted: float = -math.inf
+    counts: Mapping[str, _Counts] = field(default_factory=dict)
+
+
+def lead_times() -> Buckets:
+    """Commit to first delivery: of each environment the counts up to each bound, the count of all, and their sum."""
+    return _shown(_numbers().leads, LEAD_BUCKETS)
+
+
+def repair_times() -> Buckets:
+    """Opened to resolved, in the same form."""
+    return _shown(_numbers().repairs, REPAIR_BUCKETS)
+
+
+def _shown(found: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buckets:
+    """Every environment that is listed, from zero; one that is not listed any more is not shown."""
+    for environment in current_settings().environments:
+        yield (environment,), found.get(environment, [0.0] * (len(bounds) + 2))
+
+
+def _numbers() -> _Numbers:
+    """The six metrics of one scrape are read together."""
+    known: _Numbers = current_app.extensions.get(_CACHE) or _Numbers()
+    now = time.monotonic()
+    with db.read() as session:
+        revision = _revision(session)
+        if revision == known.revision and now - known.counted < _FRESH_SECONDS:
+            return known
+        if revision != known.revision:
+            leads = _sums(session, DeliveredCommit.environment, DeliveredCommit.lead_seconds, LEAD_BUCKETS)
+            known = _Numbers(revision, leads, _sums(session, Incident.environment, Incident.seconds, REPAIR_BUCKETS))
+        known = replace(known, counted=now, counts=_counts(session))
+    current_app.extensions[_CACHE] = known
+    return known
+
+
+def _revision(session: Session) -> tuple[int, ...]:
+    """Grows with every row that is added or changed, in whichever order transactions end."""
+    deployments = session.scalar(select(func.count()).select_from(Deployment)) or 0
+    incidents = session.execute(select(func.count(), func.coalesce(func.sum(Incident.changes), 0))).one()
+    return deployments, int(incidents[0]), int(incidents[1])
+
+
+def _sums(session: Session, environment: Any, seconds: Any, bounds: Sequence[float]) -> dict[str, list[float]]:
+    below = [func.sum(case((seconds <= bound, 1), else_=0)) for bound in bounds]
+    query = select(environment, *below, func.count(seconds), func.sum(seconds)).where(seconds.is_not(None))
+    return {row[0]: [float(number) for number in row[1:]] for row in session.execute(query.group_by(environment))}
+
+
+def frequencies() -> Series:
+    """Successful deployments a day, where there was ever any deployment."""
+    for environment, counts in _numbers().counts.items():
+        if counts.ever:
+            yield (environment,), counts.successes / (USUAL / timedelta(days=1))
+
+
+def failure_rates() -> Series:
+    """Successful deployments with an incident, of all successful ones, where there are any."""
+    for environment, counts in _numbers().counts.items():
+        if counts.successes:
+            yield (environment,), counts.broken / counts.successes
+
+
+def rework_rates() -> Series:
+    """Successful hotfixes, of all successful deployments, where there are any."""
+    for environment, counts in _numbers().counts.items():
+        if counts.successes:
+            yield (environment,), counts.hotfixes / counts.successes
+
+
+def sample_sizes() -> Series:
+    """How many things each figure of the last 30 days is made of."""
+    for environment, counts in _numbers().counts.items():
+        of_incidents = {"mttr_seconds": counts.repairs, "failed_deployment_recovery_seconds": counts.recoveries}
+        n = {"lead_time_seconds": counts.leads, **of_incidents}
+        for name in UNITS:
+            yield (name, environment), float(n.get(name, counts.successes))
+
+
+def _counts(session: Session) -> dict[str, _Counts]:
+    since = utc_now() - USUAL
+    deployed = (
+        select(Deployment.environment, func.count(), func.count().filter(HOTFIX), func.count().filter(BROKEN))
+        .where(SUCCESSFUL, Deployment.finished_at >= since)
+        .group_by(Deployment.environment)
+    )
+    delivered = select(DeliveredCommit.environment, func.count()).where(DeliveredCommit.delivered_at >= since)
+    resolved = select(Incident.environment, func.count(), func.count(Incident.deployment_id)).where(
+        Incident.opened_at >= since, Incident.resolved_at.is_not(None)
+    )
+    ever = set(session.scalars(select(Deployment.environment).distinct()))
+    successes = _by_first(session, deployed)
+    leads = _by_first(session, delivered.group_by(DeliveredCommit.environment))
+    incidents = _by_first(session, resolved.group_by(Incident.environment))
+    return {
+        name: _Counts(
+            name in ever, *successes.get(name, (0, 0, 0)), *leads.get(name, (0,)), *incidents.get(name, (0, 0))
+        )
+        for name in current_settings().environments
+    }
+
+
+def _by_first(session: Session, query: Any) -> dict[str, tuple[int, ...]]:
+    return {row[0]: tuple(map(int, row[1:])) for row in session.execute(query)}

@@ -1,0 +1,1 @@
+"""Emails: queued in a transaction, composed and sent by the worker process."""

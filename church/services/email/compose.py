@@ -1,0 +1,121 @@
+"""What a mail says: a template's subject, text and HTML as one message, and headers that nothing can be slipped into.
+
+The links in it are made here, at sending time, by the site's own address; ``EmailMessage`` refuses a line break in a
+header, and what comes from people is put on one line first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from textwrap import fill
+from typing import Any
+
+from flask import current_app
+
+from church.config import current_settings
+from church.models.base import utc_now
+from church.models.link import Link
+from church.services import email_links
+from church.services.email.errors import MailRefusedError
+
+LINKED = frozenset({"verify", "reset", "change_email", "invited"})
+NOTICES = frozenset({"already_registered", "password_changed", "email_changing", "account_deleted"})
+MEMBERSHIP = frozenset({"payment_failed", "trial_ending", "membership_ended"})
+TEMPLATES = LINKED | NOTICES | MEMBERSHIP
+
+_LONGEST_LINE = 900  # RFC 5322 ends a line at 998
+_LONGEST_NAME = 80
+_WIDTH = 72
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail that is to be written: its row, and the rows beside it, as they are at this moment."""
+
+    id: int
+    template: str
+    recipient: str
+    name: str
+    context: dict[str, Any]
+    link: Link | None
+    created_at: datetime
+
+
+def write(letter: Letter) -> EmailMessage:
+    """The message, whole. Raises MailRefusedError when it can't be addressed."""
+    words = {
+        **letter.context,
+        "name": one_line(letter.name)[:_LONGEST_NAME],
+        "link": email_links.address_of(letter.link) if letter.link else "",
+        "lifetime": _lifetime(letter.link) if letter.link else "",
+    }
+    text = current_app.jinja_env.get_template(f"mail/{letter.template}.txt")
+    page = current_app.jinja_env.get_template(f"mail/{letter.template}.html")
+    subject = one_line("".join(text.blocks["subject"](text.new_context(words))))
+    message = _addressed(letter.recipient)
+    message["Subject"] = subject
+    message["Date"] = format_datetime(utc_now())
+    message["Message-ID"] = _message_id(letter)
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice answers it
+    _add_words(message, _folded(text.render(words)), page.render(words, subject=subject))
+    return message
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks and other control characters, its blanks made single."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _folded(text: str) -> str:
+    """Paragraphs of a width that is read easily; an address stays whole on its line."""
+    lines = (fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.strip().splitlines())
+    return "\n".join(lines) + "\n"
+
+
+def _addressed(recipient: str) -> EmailMessage:
+    site = current_settings()
+    message = EmailMessage(policy=SMTP)
+    try:
+        message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
+        message["To"] = Address(addr_spec=recipient)
+    except (ValueError, IndexError, MessageError):  # the parser of addresses raises any, with the address in its words
+        raise MailRefusedError("the sender's or the recipient's address is no mail address") from None
+    return message
+
+
+def _message_id(letter: Letter) -> str:
+    """The same at every attempt, so that a mail that was sent twice (a crash in between) is shown once."""
+    sender = current_settings().sender
+    facts = f"{current_settings().origin} {letter.id} {letter.created_at.isoformat()}"
+    return f"<{hashlib.sha256(facts.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
+
+
+def _add_words(message: EmailMessage, text: str, page: str) -> None:
+    message.set_content(text, cte=_encoding(text))
+    message.add_alternative(page, subtype="html", cte=_encoding(page))
+
+
+def _encoding(text: str) -> str:
+    """As it is where that is taken, in the outbox always: whoever opens the file of a mail can then copy its link.
+
+    Not every server takes 8bit (RFC 6152), and quoted-printable cuts a link in two.
+    """
+    if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
+        return "quoted-printable"
+    if text.isascii():
+        return "7bit"
+    return "8bit" if current_settings().smtp_url is None else "quoted-printable"
+
+
+def _lifetime(link: Link) -> str:
+    """How long the link is good, as it is said: ``3 days``, ``1 hour``."""
+    hours = round((link.expires_at - link.created_at).total_seconds() / 3600)
+    count, unit = (hours // 24, "day") if hours > 24 and hours % 24 == 0 else (max(1, hours), "hour")
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,130 @@
+"""The job that sends a mail, and the one that tidies up after mails; both are done by the worker process.
+
+A mail is marked before it goes (its attempt) and after (sent, or why not). A process that dies in between has it sent
+again with the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from email.message import EmailMessage
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from church import jobs
+from church.config import Settings, current_settings
+from church.extensions import db
+from church.models.base import utc_now
+from church.models.job import Job, JobState
+from church.models.link import Link
+from church.models.mail import Mail, MailState
+from church.models.user import User
+from church.services.email import outbox_folder, smtp
+from church.services.email.cancel_queued import forget_withdrawn, is_withdrawn
+from church.services.email.compose import LINKED, Letter, write
+from church.services.email.errors import MailDeferredError, MailRefusedError
+
+KIND = "mails.send"
+# With the queue's pauses (5 s, doubled each time to an hour) the last attempt is about six hours after the first.
+ATTEMPTS = 16
+KEEP_SENT = timedelta(days=30)
+KEEP_FAILED = timedelta(days=90)
+_LONGEST_REASON = 300
+
+log = logging.getLogger("church.mail")
+
+
+def job_key(mail_id: int) -> str:
+    """The unique key of the job that sends this mail."""
+    return f"{KIND}:{mail_id}"
+
+
+@jobs.handler(KIND)
+def send(payload: dict[str, Any]) -> None:
+    """Send one mail, unless it has gone already or its account is gone. Raises MailDeferredError to be called again."""
+    letter = _claim(int(payload["mail"]))
+    if letter is None:
+        return
+    try:
+        _way_out(current_settings())(letter, write(letter))
+    except MailRefusedError as error:
+        _settle(letter, MailState.FAILED, str(error))
+    except MailDeferredError as error:
+        _settle(letter, MailState.PENDING, str(error))
+        raise
+    else:
+        _settle(letter, MailState.SENT)
+
+
+def _way_out(site: Settings) -> Callable[[Letter, EmailMessage], None]:
+    if site.smtp_url is None:
+        return lambda letter, message: outbox_folder.keep(site, letter, message)
+    return lambda letter, message: smtp.deliver(site, letter.recipient, message)
+
+
+def _claim(mail_id: int) -> Letter | None:
+    """Count an attempt and take what the mail is written of; None when there is nothing to send."""
+    with db.write() as session:
+        mail = session.get(Mail, mail_id, with_for_update=True)
+        if mail is None or mail.state == MailState.SENT or is_withdrawn(mail):
+            return None
+        link = session.get(Link, mail.link_id) if mail.link_id else None
+        if mail.template in LINKED and (link is None or link.expires_at <= utc_now()):
+            mail.state, mail.reason = MailState.FAILED.value, "its link has expired before it could be sent"
+            return None
+        if link is not None and link.used_at is not None:
+            session.delete(mail)  # used, or replaced by a newer one that a newer mail brings
+            return None
+        # A failed one comes here when somebody has put its job back into the queue.
+        mail.attempts = 1 if mail.state == MailState.FAILED else mail.attempts + 1
+        mail.state = MailState.PENDING.value
+        return Letter(mail.id, mail.template, mail.recipient, _name(session, mail), mail.context, link, mail.created_at)
+
+
+def _name(session: Session, mail: Mail) -> str:
+    """Whom to greet. Not before the address is verified: a stranger may have chosen the name to advertise with."""
+    if name := mail.context.get("name"):
+        return str(name)
+    user = session.get(User, mail.user_id) if mail.user_id else None
+    known = user is not None and (user.verified_at is not None or mail.template == "invited")
+    return user.name if user is not None and known else ""
+
+
+def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None:
+    """Write how it went; a mail whose attempts are used up has failed."""
+    reason = reason[:_LONGEST_REASON] if reason else None
+    with db.write() as session:
+        mail = session.get(Mail, letter.id, with_for_update=True)
+        if mail is None:
+            return
+        if state is MailState.PENDING and (mail.attempts >= ATTEMPTS or is_withdrawn(mail)):
+            state = MailState.FAILED  # withdrawn while it was under way: nobody waits for it
+        mail.state, mail.reason = state.value, reason
+        mail.sent_at = utc_now() if state is MailState.SENT else None
+        attempts = mail.attempts
+    word = {MailState.SENT: "sent", MailState.FAILED: "failed", MailState.PENDING: "deferred"}[state]
+    facts = {"mail_id": letter.id, "template": letter.template, "attempt": attempts, "reason": reason}
+    level = {MailState.SENT: logging.INFO, MailState.FAILED: logging.ERROR}.get(state, logging.WARNING)
+    log.log(level, "mail %s", word, extra={"event": f"mail.{word}", **facts})
+
+
+@jobs.every(timedelta(hours=1), "mails.tidy")
+def tidy(_payload: dict[str, Any]) -> None:
+    """Forget mails of long ago, and give up those that no job sends any more: its process died at the last attempt."""
+    now = utc_now()
+    with db.write() as session:
+        for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
+            session.execute(delete(Mail).where(Mail.state == state.value, Mail.created_at < now - kept))
+        forget_withdrawn(session)
+        waiting = set(session.scalars(select(Mail.id).where(Mail.state == MailState.PENDING.value)))
+        alive = (JobState.PENDING.value, JobState.RUNNING.value)
+        payloads = session.scalars(select(Job.payload).where(Job.kind == KIND, Job.state.in_(alive)))
+        lost = waiting - {int(payload["mail"]) for payload in payloads}
+        given_up = {"state": MailState.FAILED.value, "reason": "its job ended without sending it"}
+        session.execute(update(Mail).where(Mail.id.in_(lost), Mail.state == MailState.PENDING.value).values(given_up))
+    if lost:
+        log.error("mails given up", extra={"event": "mail.lost", "count": len(lost)})

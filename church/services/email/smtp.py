@@ -1,0 +1,158 @@
+"""The way to the mail server: one session a mail, encrypted unless the server is this very host, bounded in time.
+
+The certificate is held to the system's authorities; ``SSL_CERT_FILE`` names another bundle (OpenSSL's own variable).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import smtplib
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from church import telemetry
+from church.config import Settings
+from church.services.email.errors import MailDeferredError
+from church.services.email.replies import explained
+
+# Seconds: to connect and for each step, for the whole session, and to say goodbye once the mail is taken.
+STEP = 10.0
+WHOLE = 30.0
+_GOODBYE = 2.0
+_PORTS = {"smtp": 587, "smtps": 465}
+
+
+@dataclass(frozen=True)
+class Server:
+    """The mail server as ``CHURCH_SMTP_URL`` names it."""
+
+    host: str
+    port: int
+    wrapped: bool
+    """TLS from the first byte (smtps); else by STARTTLS."""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    client: str = "localhost"
+    """What we call ourselves; asking the resolver for a name, as smtplib would, may take long."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this host: then nobody stands between, and no name to hold its certificate to."""
+        ip = _ip(self.host)
+        return self.host == "localhost" if ip is None else ip.is_loopback
+
+
+def server_of(settings: Settings) -> Server:
+    """Read the setting, which must be there."""
+    assert settings.smtp_url is not None  # noqa: S101 - the caller has looked
+    parts = urlsplit(settings.smtp_url.get_secret_value())
+    return Server(
+        host=parts.hostname or "localhost",
+        port=parts.port or _PORTS[parts.scheme],
+        wrapped=parts.scheme == "smtps",
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        client=_greeting(urlsplit(settings.origin).hostname or "localhost"),
+    )
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _greeting(host: str) -> str:
+    """``host`` as EHLO says it: an address is a literal of RFC 5321, 4.1.3."""
+    ip = _ip(host)
+    return host if ip is None else f"[{'IPv6:' if ip.version == 6 else ''}{host}]"
+
+
+def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
+    """Hand the mail to the server. Raises MailDeferredError or MailRefusedError, neither naming an address."""
+    try:
+        with telemetry.outbound("smtp"), session(server_of(settings), STEP, WHOLE) as smtp:
+            smtp.send_message(message, settings.sender, [recipient])
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise explained(error) from None
+
+
+def probe(settings: Settings, step: float, whole: float) -> None:
+    """Get as far as a mail would need, and send none. Raises MailDeferredError."""
+    try:
+        with session(server_of(settings), step, whole) as smtp:
+            smtp.noop()
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise MailDeferredError(str(explained(error))) from None
+
+
+@contextmanager
+def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]:
+    """A session that is encrypted, and signed in where there is a name to.
+
+    ``step`` is the seconds of each wait, ``whole`` those of all together. Raises what smtplib and the socket do;
+    TimeoutError for every wait that was too long.
+    """
+    context = ssl.create_default_context()
+    if server.is_here:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    smtp = _client(server, step, context)
+    out_of_time = threading.Event()
+    watch = threading.Timer(whole, _hang_up, (smtp, out_of_time))
+    watch.daemon = True
+    watch.start()
+    try:
+        _open(smtp, server, context)
+        yield smtp
+        _part(smtp)
+    except (smtplib.SMTPException, OSError) as error:
+        # smtplib makes of a wait that was too long a lost connection.
+        if out_of_time.is_set() or isinstance(error.__context__, TimeoutError):
+            raise TimeoutError("the mail server took too long") from None
+        raise
+    finally:
+        watch.cancel()
+        smtp.close()
+
+
+def _client(server: Server, step: float, context: ssl.SSLContext) -> smtplib.SMTP:
+    """One that is not connected yet, so that it can be hung up on while it connects."""
+    if server.wrapped:
+        return smtplib.SMTP_SSL(local_hostname=server.client, timeout=step, context=context)
+    return smtplib.SMTP(local_hostname=server.client, timeout=step)
+
+
+def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
+    # smtplib holds the certificate to this name, which it only sets by itself when its constructor connects.
+    smtp._host = server.host  # type: ignore[attr-defined]
+    code, _ = smtp.connect(server.host, server.port)
+    if code != 220:
+        raise smtplib.SMTPConnectError(code, "")
+    smtp.ehlo_or_helo_if_needed()
+    if not server.wrapped and (smtp.has_extn("starttls") or not server.is_here):
+        smtp.starttls(context=context)
+    if server.user:
+        smtp.login(server.user, server.password)
+
+
+def _part(smtp: smtplib.SMTP) -> None:
+    """The mail is taken: whatever happens now, it must not be sent again."""
+    with suppress(smtplib.SMTPException, OSError):
+        if smtp.sock is not None:
+            smtp.sock.settimeout(_GOODBYE)
+        smtp.quit()
+
+
+def _hang_up(smtp: smtplib.SMTP, out_of_time: threading.Event) -> None:
+    """Each step is bounded, but a server that sends a byte now and then would never end."""
+    out_of_time.set()
+    with suppress(OSError):
+        if smtp.sock is not None:
+            smtp.sock.shutdown(2)

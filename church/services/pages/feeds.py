@@ -1,0 +1,114 @@
+"""The pages for machines: Atom feed (RFC 4287), sitemap (sitemaps.org), robots.txt (RFC 9309)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from markupsafe import Markup
+
+from church.services.pages.front_matter import Page
+from church.services.pages.presenters import url_of
+
+_ATOM = "http://www.w3.org/2005/Atom"
+_SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
+_XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+_MOST_ADDRESSES = 50_000  # what one sitemap may hold
+
+
+@dataclass(frozen=True)
+class FeedEntry:
+    """A page of the feed; ``html`` is its text where everybody may read it, else None."""
+
+    page: Page
+    html: Markup | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """What else of the site has an address and is listed with the pages, such as a video: what is open of it."""
+
+    path: str
+    title: str
+    summary: str
+    published: dt.datetime
+
+
+def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
+    """The feed of ``entries``, newest first, and ``places``. A page that is not public is there by its summary."""
+    feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
+    _text(feed, "id", f"{origin}/")
+    _text(feed, "title", site_name)
+    changes = [*(entry.page.updated for entry in entries), *(place.published for place in places)]
+    latest = max(changes, default=dt.datetime.fromtimestamp(0, dt.UTC))
+    _text(feed, "updated", _stamp(latest))
+    ET.SubElement(feed, "link", {"rel": "self", "type": "application/atom+xml", "href": f"{origin}/feed.xml"})
+    ET.SubElement(feed, "link", {"rel": "alternate", "type": "text/html", "href": f"{origin}/"})
+    _text(ET.SubElement(feed, "author"), "name", site_name)
+    for entry in entries:
+        _entry(feed, entry, origin)
+    for place in places:
+        _place(feed, place, origin)
+    return _xml(feed)
+
+
+def _place(feed: ET.Element, place: Place, origin: str) -> None:
+    element = ET.SubElement(feed, "entry")
+    _text(element, "id", origin + place.path)
+    _text(element, "title", place.title)
+    _text(element, "published", _stamp(place.published))
+    _text(element, "updated", _stamp(place.published))
+    ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": origin + place.path})
+    _text(element, "summary", place.summary or place.title)
+
+
+def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
+    page = entry.page
+    address = origin + url_of(page)
+    element = ET.SubElement(feed, "entry")
+    _text(element, "id", address)
+    _text(element, "title", page.title)
+    _text(element, "published", _stamp(dt.datetime.combine(page.date, dt.time(), dt.UTC)))
+    _text(element, "updated", _stamp(page.updated))
+    ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": address})
+    for tag in page.tags:
+        ET.SubElement(element, "category", {"term": tag})
+    _text(element, "summary", page.summary or page.title)
+    if entry.html is not None:
+        content = _text(element, "content", str(entry.html), type="html")
+        content.set(_XML_BASE, address)
+
+
+def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) -> bytes:
+    """The addresses of the site's own lists, of ``pages`` and of ``places``."""
+    root = ET.Element("urlset", {"xmlns": _SITEMAP})
+    lists = ("/", "/pages/", "/video/")
+    for path in lists:
+        _text(ET.SubElement(root, "url"), "loc", origin + path)
+    dated = [(url_of(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]
+    for path, changed in dated[: _MOST_ADDRESSES - len(lists)]:
+        element = ET.SubElement(root, "url")
+        _text(element, "loc", origin + path)
+        _text(element, "lastmod", _stamp(changed))
+    return _xml(root)
+
+
+def robots(origin: str) -> str:
+    """Everything may be crawled but searches, which would be endless."""
+    return f"User-agent: *\nDisallow: /pages/?q=\nDisallow: /pages/?*q=\n\nSitemap: {origin}/sitemap.xml\n"
+
+
+def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, name, attributes)
+    element.text = text
+    return element
+
+
+def _stamp(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _xml(root: ET.Element) -> bytes:
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode").encode()

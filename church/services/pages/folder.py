@@ -1,0 +1,101 @@
+"""One look at the content folder: no link leads out of it, nothing unchanged is read again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from church.services.pages.front_matter import MAX_BYTES, InvalidPageError, Stamp, parse_page
+from church.services.pages.library import File, Library, Problem, assemble
+
+_MOST_FOLDERS = 20
+_LEADS_OUT = "a link that leads out of the content folder"
+# Trouble of the host that passes: what is known stays, instead of every page being gone for a second.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
+
+
+def scan(root: Path, known: Library, drafts: bool) -> Library:
+    """Look at the folder; only files that changed since ``known`` are read again.
+
+    Raises OSError where the host, not the content, is the trouble (too many open files, a failing disk).
+    """
+    real = os.path.realpath(root)
+    digest = hashlib.sha256()
+    modified = 0.0
+    files: dict[str, File] = {}
+    found: File | Problem
+    for path, seen in _walk(real, ""):
+        if not isinstance(seen, Problem):
+            modified = max(modified, seen.st_mtime)
+            if stat.S_ISDIR(seen.st_mode):
+                continue
+            found = _read(real, path, seen, known.files.get(path))
+        else:
+            found = seen
+        files[path] = found if isinstance(found, File) else File(Stamp(path, 0, 0), found)
+        digest.update(repr((files[path].stamp, found if isinstance(found, Problem) else None)).encode())
+    return assemble(files, drafts, modified, digest.hexdigest()[:32])
+
+
+def _refusal(path: str, error: OSError | ValueError) -> Problem:
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        raise error
+    return Problem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | Problem]]:
+    """Each folder (a deleted file shows in its mtime alone) and its markdown files in order of name."""
+    try:
+        with os.scandir(os.path.join(root, under)) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        yield under or ".", os.stat(os.path.join(root, under))
+    except OSError as error:
+        yield under or ".", _refusal(under or ".", error)
+        return
+    for entry in listed:
+        path = f"{under}/{entry.name}".lstrip("/")
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if path.count("/") < _MOST_FOLDERS:
+                yield from _walk(root, path)
+        elif entry.name.endswith(".md"):
+            yield path, _stat(root, entry, path)
+
+
+def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | Problem:
+    try:
+        return entry.stat()
+    except OSError as error:
+        return _refusal(path, error)
+
+
+def _inside(root: str, path: str) -> bool:
+    return path.startswith(root + os.sep)
+
+
+def _read(root: str, path: str, seen: os.stat_result, known: File | None) -> File | Problem:
+    if known is not None and known.stamp == Stamp(path, seen.st_mtime_ns, seen.st_size):
+        return known
+    real = os.path.realpath(os.path.join(root, path))
+    if not _inside(root, real):
+        return Problem(path, _LEADS_OUT)
+    try:
+        # What was resolved may not be a link by now: swapped in between, it would lead out.
+        handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            now = os.fstat(handle)
+            if not stat.S_ISREG(now.st_mode):
+                return Problem(path, "not a file")
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return _refusal(path, error)
+    stamp = Stamp(path, now.st_mtime_ns, now.st_size)
+    try:
+        return File(stamp, parse_page(stamp, data))
+    except InvalidPageError as error:
+        return File(stamp, Problem(path, str(error)))

@@ -1,0 +1,129 @@
+"""What admins do with videos that are there: look, change what is said of them, try an import again, take them away."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from church import jobs
+from church.config import current_settings
+from church.errors import ConflictError, FieldErrors
+from church.extensions import db
+from church.models import Caption, Rendition, Video, WatchPosition
+from church.models.base import plain
+from church.models.video import VideoState
+from church.services import audit
+from church.services.access import Access
+from church.services.audit import Actor
+from church.services.videos import queries
+from church.services.videos.descriptions import is_slug
+from church.services.videos.presenters import AdminVideo, Draft
+
+IMPORT = "videos.import"
+REMOVE = "videos.remove"
+LONGEST_TITLE = 200
+LONGEST_DESCRIPTION = 5000
+_ATTEMPTS = 5
+
+log = logging.getLogger("church.videos")
+
+
+def admin_listing(state: VideoState | None = None, before_ref: str | None = None, limit: int = 50) -> list[AdminVideo]:
+    """The newest videos, or those older than the one of a ref; of one state, if asked."""
+    wanted = select(Video).order_by(Video.id.desc()).limit(max(1, min(limit, 200)))
+    if state is not None:
+        wanted = wanted.where(Video.state == state.value)
+    if before_ref is not None:
+        wanted = wanted.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
+    with db.read() as session:
+        return queries.admin_views(session, current_settings(), session.scalars(wanted).all())
+
+
+def admin_view(ref: str) -> AdminVideo:
+    """One video, in whatever state. Raises UnknownVideoError."""
+    with db.read() as session:
+        return queries.admin_views(session, current_settings(), [queries.by_ref(session, ref)])[0]
+
+
+def named(which: str) -> AdminVideo | None:
+    """The video of an address or a ref."""
+    with db.read() as session:
+        video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
+        return queries.admin_views(session, current_settings(), [video])[0] if video is not None else None
+
+
+def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:
+    """Change what is said of a video and who may watch it; its address stays. Raises UnknownVideoError, FieldErrors."""
+    draft = checked(Draft(title, access, description))
+    with db.write() as session:
+        video = queries.by_ref(session, ref, lock=True)
+        wanted = {"title": draft.title, "access_level": draft.access, "description": draft.description}
+        changed = [name for name, value in wanted.items() if getattr(video, name) != value]
+        for name in changed:
+            setattr(video, name, wanted[name])
+        if changed:
+            audit.record_by(session, "video.edited", actor, video=video.slug, fields=changed)
+    log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})
+
+
+def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
+    """Try a failed import once more, after ``delay``. Raises UnknownVideoError, ConflictError for any other."""
+    with db.write() as session:
+        video = queries.by_ref(session, ref, lock=True)
+        if video.state != VideoState.FAILED:
+            raise ConflictError("Only an import that has failed can be tried again.")
+        video.state, video.reason, video.progress = VideoState.QUEUED.value, None, 0
+        queue_import(session, video.ref, delay)
+        audit.record_by(session, "video.retried", actor, video=video.slug)
+    log.info("import queued again", extra={"event": "video.retried", "video": video.slug})
+
+
+def delete(ref: str, actor: Actor) -> None:
+    """Take a video away: its rows at once, its files by a job. An import under way ends by itself.
+
+    Raises UnknownVideoError.
+    """
+    with db.write() as session:
+        video = queries.by_ref(session, ref, lock=True)
+        files = list(session.scalars(select(Rendition.file).where(Rendition.video_id == video.id, Rendition.in_bucket)))
+        for model in (WatchPosition, Caption, Rendition):
+            session.execute(delete_rows(model).where(model.video_id == video.id))
+        session.delete(video)
+        jobs.enqueue(session, REMOVE, {"ref": ref, "bucket": files}, unique_key=f"{REMOVE}:{ref}")
+        audit.record_by(session, "video.deleted", actor, video=video.slug, title=video.title)
+    log.info("video deleted", extra={"event": "video.deleted", "video": video.slug})
+
+
+def queue_import(session: Session, ref: str, delay: timedelta = timedelta(0)) -> None:
+    """Have a video imported, in the caller's write transaction; a ``delay`` leaves time to take the job by its key."""
+    key = import_key(ref)
+    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_ATTEMPTS)
+
+
+def import_key(ref: str) -> str:
+    """What makes the import of a video the only one of it that waits."""
+    return f"{IMPORT}:{ref}"
+
+
+def checked(draft: Draft) -> Draft:
+    """``draft`` tidied. Raises FieldErrors with everything that is wrong with it."""
+    title, description = " ".join(plain(draft.title).split()), plain(draft.description).strip().replace("\r\n", "\n")
+    slug = draft.slug.strip().lower()
+    errors: dict[str, str] = {}
+    if not title:
+        errors["title"] = "Say what the video is called."
+    elif len(title) > LONGEST_TITLE:
+        errors["title"] = f"At most {LONGEST_TITLE} characters."
+    if draft.access not in set(Access):
+        errors["access"] = "Choose public, members or premium."
+    if len(description) > LONGEST_DESCRIPTION:
+        errors["description"] = f"At most {LONGEST_DESCRIPTION:,} characters."
+    if slug and not is_slug(slug):
+        errors["slug"] = "Lower-case letters and digits, with hyphens between them, that no other address has."
+    if errors:
+        raise FieldErrors(errors)
+    return Draft(title, draft.access, description, slug)

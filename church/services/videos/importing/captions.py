@@ -1,0 +1,81 @@
+"""Captions: WebVTT files of a video, one a language."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import select, update
+
+from church.config import current_settings
+from church.errors import FieldErrors
+from church.extensions import db
+from church.lib.folders import make_private
+from church.lib.threads import off_hub
+from church.models import Caption
+from church.models.base import plain
+from church.services import audit
+from church.services.audit import Actor
+from church.services.videos import queries
+from church.services.videos.errors import UnknownVideoError
+from church.services.videos.storage import local
+
+LARGEST = 2 * 1024 * 1024
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+_HEADER = re.compile(r"WEBVTT([ \t\n]|$)")  # www.w3.org/TR/webvtt1, 4.1
+_LONGEST_LABEL = 60
+
+
+def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, default: bool = False) -> None:
+    """Add the captions of a language, or put others in their place; ``default`` are shown unasked.
+
+    Raises UnknownVideoError, FieldErrors for ``language``, ``label`` and ``file``.
+    """
+    language, label = language.strip(), " ".join(plain(label).split())
+    text = parse_caption(language, label, data)
+    with db.read() as session:
+        queries.by_ref(session, ref)
+    folder, name = local.folder_of(current_settings(), ref), f"captions-{language}.vtt"
+    make_private(folder)
+    off_hub(local.write_aside, folder / name, text.encode())
+    with db.write() as session:
+        video = queries.by_ref(session, ref, lock=True)
+        if default:
+            session.execute(update(Caption).where(Caption.video_id == video.id).values(is_default=False))
+        row = session.scalars(select(Caption).where(Caption.video_id == video.id, Caption.language == language)).first()
+        if row is None:
+            row = Caption(video_id=video.id, language=language, file=name)
+            session.add(row)
+        row.label, row.is_default = label or language, default
+        audit.record_by(session, "video.captioned", actor, video=video.slug, language=language)
+
+
+def remove_caption(ref: str, language: str, actor: Actor) -> None:
+    """Take the captions of a language away. Raises UnknownVideoError, also where there are none."""
+    with db.write() as session:
+        video = queries.by_ref(session, ref, lock=True)
+        row = session.scalars(select(Caption).where(Caption.video_id == video.id, Caption.language == language)).first()
+        if row is None:
+            raise UnknownVideoError
+        name = row.file
+        session.delete(row)
+        audit.record_by(session, "video.uncaptioned", actor, video=video.slug, language=language)
+    (local.folder_of(current_settings(), ref) / name).unlink(missing_ok=True)
+
+
+def parse_caption(language: str, label: str, data: bytes) -> str:
+    """The file as text with lines of one kind, if it may be added. Raises FieldErrors with everything that is wrong."""
+    errors: dict[str, str] = {}
+    if not _LANGUAGE.fullmatch(language):
+        errors["language"] = "Give a language such as en or pt-BR."
+    if len(label) > _LONGEST_LABEL:
+        errors["label"] = f"At most {_LONGEST_LABEL} characters."
+    text = plain(data[: LARGEST + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
+    if len(data) > LARGEST:
+        errors["file"] = "Captions may have 2 MiB at most."
+    elif not _HEADER.match(text) or "-->" not in text:
+        errors["file"] = "This is no WebVTT file: it begins with WEBVTT, and has times such as 00:01.000 --> 00:04.000."
+    elif "\ufffd" in text:
+        errors["file"] = "Save the file as UTF-8."
+    if errors:
+        raise FieldErrors(errors)
+    return text

@@ -1,0 +1,1 @@
+"""Signed addresses and the streams behind them."""

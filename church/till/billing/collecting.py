@@ -1,0 +1,98 @@
+"""Taking the money of an invoice: a payment intent, its charges, and what is said when a card refuses."""
+
+from __future__ import annotations
+
+from church.till.billing.cards import ACTION, PAID, card_of, verdict
+from church.till.billing.charging import charge, refuse
+from church.till.billing.periods import DAY
+from church.till.desk import Desk
+from church.till.store import Obj
+
+RETRIES = (3 * DAY, 5 * DAY, 7 * DAY)  # seconds after each failure in a row; then the subscription ends
+
+
+def collect(till: Desk, invoice: Obj, *, present: bool = False, approved: bool = False) -> str:
+    """Try to take what is due; says what the card said. ``approved`` if 3-D Secure was passed just now."""
+    if invoice["amount_due"] == 0:
+        _paid(till, invoice, 0)
+        return PAID
+    method = method_for(till, invoice)
+    said = verdict(till, card_of(method), present=present)
+    if said == ACTION and approved:
+        said = PAID
+    payment, intent = _intent(till, invoice, method)
+    if said == PAID:
+        charge(till, intent, method)
+        till.change(
+            payment,
+            "invoice_payment.paid",
+            amount_paid=intent["amount"],
+            status="paid",
+            status_transitions={"canceled_at": None, "paid_at": till.now},
+        )
+        _paid(till, invoice, intent["amount"])
+    else:
+        refuse(till, intent, method, said)
+        _failed(till, invoice, said)
+    return said
+
+
+def method_for(till: Desk, invoice: Obj) -> Obj | None:
+    """The card that pays: the subscription's, else the customer's."""
+    subscription = till.store.get(invoice["parent"]["subscription_details"]["subscription"]) or {}
+    customer = till.store.get(invoice["customer"]) or {}
+    settings = customer.get("invoice_settings", {})
+    chosen = subscription.get("default_payment_method") or settings.get("default_payment_method")
+    return till.store.get(chosen) if chosen else None
+
+
+def _intent(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
+    """The payment of the invoice, made at the first try."""
+    chosen = method["id"] if method else None
+    for payment in till.store.all("invoice_payment", invoice=invoice["id"], status="open"):
+        intent = till.get("payment_intent", payment["payment"]["payment_intent"])
+        return payment, till.change(intent, payment_method=chosen)
+    amount, currency = invoice["amount_due"], invoice["currency"]
+    intent = till.make(
+        "payment_intent",
+        amount=amount,
+        currency=currency,
+        customer=invoice["customer"],
+        description="Subscription creation"
+        if invoice["billing_reason"] == "subscription_create"
+        else "Subscription update",
+        payment_method=chosen,
+        setup_future_usage="off_session",
+    )
+    intent["client_secret"] = f"{intent['id']}_secret_till"
+    payment = till.make(
+        "invoice_payment",
+        amount_requested=amount,
+        currency=currency,
+        invoice=invoice["id"],
+        payment={"type": "payment_intent", "payment_intent": intent["id"]},
+    )
+    return till.keep(payment), till.keep(intent, "payment_intent.created")
+
+
+def _paid(till: Desk, invoice: Obj, amount: int) -> None:
+    events = ("invoice.paid", "invoice.payment_succeeded")
+    till.change(
+        invoice,
+        *events,
+        amount_paid=amount,
+        amount_remaining=0,
+        attempt_count=invoice["attempt_count"] + (1 if amount else 0),
+        attempted=True,
+        auto_advance=False,
+        next_payment_attempt=None,
+        status="paid",
+        status_transitions={**invoice["status_transitions"], "paid_at": till.now},
+    )
+
+
+def _failed(till: Desk, invoice: Obj, said: str) -> None:
+    count = invoice["attempt_count"] + 1
+    due = till.now + RETRIES[count - 1] if count <= len(RETRIES) else None
+    events = ["invoice.payment_failed", *(["invoice.payment_action_required"] if said == ACTION else [])]
+    till.change(invoice, *events, attempt_count=count, attempted=True, next_payment_attempt=due)

@@ -1,0 +1,44 @@
+"""The end of a subscription: now, or at a moment that is set and can be taken back."""
+
+from __future__ import annotations
+
+from church.till.billing.lines import only_item
+from church.till.billing.subscribing import UPDATED
+from church.till.desk import Desk
+from church.till.store import Obj
+
+
+def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Obj:
+    """It ends now, and its schedule with it. What is unpaid is not asked for any more."""
+    for schedule in till.store.all("subscription_schedule", subscription=subscription["id"], status="active"):
+        till.change(schedule, "subscription_schedule.canceled", status="canceled", canceled_at=till.now)
+    open_ones = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
+    for invoice in till.store.all("invoice", **open_ones):
+        till.change(invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
+    return till.change(
+        subscription,
+        "customer.subscription.deleted",
+        canceled_at=subscription["canceled_at"] or till.now,
+        cancellation_details={**subscription["cancellation_details"], **details, "reason": reason},
+        ended_at=till.now,
+        schedule=None,
+        status="canceled",
+    )
+
+
+def end_of_period(subscription: Obj) -> int:
+    """When the running period ends."""
+    return int(only_item(subscription)["current_period_end"])
+
+
+def set_ending(till: Desk, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
+    """It ends at ``at``; None takes that back."""
+    details = {**subscription["cancellation_details"], "reason": "cancellation_requested" if at else None}
+    return till.change(
+        subscription,
+        UPDATED,
+        cancel_at=at,
+        cancel_at_period_end=by_period,
+        canceled_at=till.now if at else None,
+        cancellation_details=details,
+    )

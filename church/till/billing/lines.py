@@ -1,0 +1,93 @@
+"""Lines of invoices: a period of a subscription, or the parts of one around a change of plan."""
+
+from __future__ import annotations
+
+from church.till.billing.amounts import part
+from church.till.billing.periods import day
+from church.till.desk import Desk
+from church.till.store import Obj
+
+
+def only_item(subscription: Obj) -> Obj:
+    """The till's subscriptions have one item."""
+    item: Obj = subscription["items"]["data"][0]
+    return item
+
+
+def product_name(till: Desk, price: Obj) -> str:
+    """What the price is for."""
+    product = till.store.get(price["product"])
+    return str(product["name"] if product else price["product"])
+
+
+def line(
+    till: Desk, subscription: Obj, price: Obj, quantity: int, amount: int, text: str, span: tuple[int, int]
+) -> Obj:
+    """One line of ``amount`` for the time of ``span``."""
+    return till.make(
+        "line_item",
+        amount=amount,
+        subtotal=amount,
+        currency=price["currency"],
+        description=text,
+        quantity=quantity,
+        period={"start": span[0], "end": span[1]},
+        parent=_parent(subscription),
+        pricing={
+            "type": "price_details",
+            "price_details": {"price": price["id"], "product": price["product"]},
+            "unit_amount_decimal": price["unit_amount_decimal"],
+        },
+        subscription=subscription["id"],
+    )
+
+
+def _parent(subscription: Obj) -> Obj:
+    details = {
+        "invoice_item": None,
+        "proration": False,
+        "proration_details": {"credited_items": None},
+        "subscription": subscription["id"],
+        "subscription_item": only_item(subscription)["id"],
+    }
+    return {
+        "type": "subscription_item_details",
+        "invoice_item_details": None,
+        "subscription_item_details": details,
+    }
+
+
+def whole(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
+    """A whole period."""
+    text = f"{quantity} × {product_name(till, price)} (per {price['recurring']['interval']})"  # noqa: RUF001 (as Stripe)
+    return line(till, subscription, price, quantity, price["unit_amount"] * quantity, text, span)
+
+
+def trial(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
+    """A period that costs nothing."""
+    text = f"Trial period for {product_name(till, price)}"
+    return line(till, subscription, price, quantity, 0, text, span)
+
+
+def unused(till: Desk, subscription: Obj, at: int) -> Obj:
+    """What was paid for the rest of the running period, given back."""
+    item = only_item(subscription)
+    text = f"Unused time on {product_name(till, item['price'])} after {day(at)}"
+    return _share(till, subscription, item["price"], item["quantity"], at, text, -1)
+
+
+def remaining(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int) -> Obj:
+    """The rest of the running period at a new price."""
+    text = f"Remaining time on {product_name(till, price)} after {day(at)}"
+    return _share(till, subscription, price, quantity, at, text, 1)
+
+
+def _share(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int, text: str, sign: int) -> Obj:
+    item = only_item(subscription)
+    start, end = item["current_period_start"], item["current_period_end"]
+    left = min(max(end - at, 0), end - start)
+    amount = sign * part(price["unit_amount"] * quantity, left, end - start, price["currency"])
+    made = line(till, subscription, price, quantity, amount, text, (at, end))
+    made["discountable"] = False
+    made["parent"]["subscription_item_details"]["proration"] = True
+    return made

@@ -1,0 +1,96 @@
+"""Customers and their payment methods."""
+
+from __future__ import annotations
+
+import secrets
+
+from church.till.billing.ending import end
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+_TEXTS = ("description", "email", "name", "phone")
+_FIELDS = "address balance description email invoice_settings metadata name phone preferred_locales shipping tax_exempt"
+_ADDRESS = "city country line1 line2 postal_code state"
+
+
+@endpoint("POST", "/customers")
+def create_customer(till: Desk, params: Params) -> Obj:
+    """Somebody who may pay."""
+    params.only(f"{_FIELDS} payment_method")
+    made = till.make("customer", invoice_prefix=secrets.token_hex(4).upper())
+    made.update(_fields(till, params, made))
+    return till.keep(made, "customer.created")
+
+
+@endpoint("POST", "/customers/<customer>")
+def update_customer(till: Desk, params: Params, customer: str) -> Obj:
+    """Change fields of a customer."""
+    found = till.get("customer", customer)
+    return till.change(found, "customer.updated", **_fields(till, params.only(_FIELDS), found))
+
+
+def _fields(till: Desk, params: Params, before: Obj) -> Obj:
+    values: Obj = {name: params.text(name) for name in _TEXTS if name in params}
+    if "metadata" in params:
+        values["metadata"] = params.texts_by_name("metadata", before["metadata"])
+    if "address" in params:
+        address = params.table("address").only(_ADDRESS)
+        values["address"] = {name: address.text(name) for name in _ADDRESS.split()}
+    if (balance := params.number("balance")) is not None:
+        values["balance"] = balance
+    if "preferred_locales" in params:
+        values["preferred_locales"] = params.texts("preferred_locales")
+    if default := params.table("invoice_settings").text("default_payment_method"):
+        method = till.get("payment_method", default, "invoice_settings[default_payment_method]")
+        values["invoice_settings"] = {**before["invoice_settings"], "default_payment_method": method["id"]}
+    return values
+
+
+@endpoint("GET", "/customers/<customer>")
+def get_customer(till: Desk, params: Params, customer: str) -> Obj:
+    """One customer; of one that was deleted no more than that."""
+    return till.store.get(customer, "customer") or till.get("customer", customer)
+
+
+@endpoint("DELETE", "/customers/<customer>")
+def delete_customer(till: Desk, params: Params, customer: str) -> Obj:
+    """Remove a customer; what they have subscribed to ends now."""
+    found = till.get("customer", customer)
+    for subscription in till.store.all("subscription", customer=customer):
+        if subscription["status"] not in {"canceled", "incomplete_expired"}:
+            end(till, subscription, "cancellation_requested")
+    till.tell("customer.deleted", found)
+    return till.keep({"id": customer, "object": "customer", "deleted": True})
+
+
+@endpoint("GET", "/customers")
+def list_customers(till: Desk, params: Params) -> Obj:
+    """Customers, by address."""
+    params.only(f"{PAGING} email")
+    return page(till, params, "customer", "/v1/customers", lambda one: "deleted" not in one, email=params.text("email"))
+
+
+@endpoint("GET", "/customers/<customer>/payment_methods")
+def list_customers_methods(till: Desk, params: Params, customer: str) -> Obj:
+    """The cards of a customer."""
+    till.get("customer", customer)
+    params.only(f"{PAGING} type allow_redisplay")
+    url = f"/v1/customers/{customer}/payment_methods"
+    return page(till, params, "payment_method", url, customer=customer, type=params.text("type"))
+
+
+@endpoint("GET", "/payment_methods")
+def list_methods(till: Desk, params: Params) -> Obj:
+    """Cards, by customer."""
+    params.only(f"{PAGING} customer type allow_redisplay")
+    customer, kind = params.text("customer"), params.text("type")
+    return page(till, params, "payment_method", "/v1/payment_methods", customer=customer, type=kind)
+
+
+@endpoint("GET", "/payment_methods/<method>")
+def get_method(till: Desk, params: Params, method: str) -> Obj:
+    """One card."""
+    return till.get("payment_method", method)

@@ -1,0 +1,43 @@
+"""Coupons and the codes that people type for them."""
+
+from __future__ import annotations
+
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+
+@endpoint("GET", "/coupons/<coupon>")
+def get_coupon(till: Desk, params: Params, coupon: str) -> Obj:
+    """One coupon."""
+    return till.get("coupon", coupon)
+
+
+@endpoint("GET", "/coupons")
+def list_coupons(till: Desk, params: Params) -> Obj:
+    """All coupons."""
+    return page(till, params.only(PAGING), "coupon", "/v1/coupons")
+
+
+@endpoint("GET", "/promotion_codes/<promotion>")
+def get_promotion_code(till: Desk, params: Params, promotion: str) -> Obj:
+    """One code."""
+    return till.get("promotion_code", promotion)
+
+
+@endpoint("GET", "/promotion_codes")
+def list_promotion_codes(till: Desk, params: Params) -> Obj:
+    """Codes, by their text, coupon and activity."""
+    params.only(f"{PAGING} active code coupon customer")
+    return page(
+        till,
+        params,
+        "promotion_code",
+        "/v1/promotion_codes",
+        active=params.flag("active"),
+        code=params.text("code"),
+        promotion__coupon=params.text("coupon"),
+        customer=params.text("customer"),
+    )

@@ -1,0 +1,58 @@
+"""Payments of invoices, payment intents and charges."""
+
+from __future__ import annotations
+
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+
+@endpoint("GET", "/invoice_payments/<payment>")
+def get_invoice_payment(till: Desk, params: Params, payment: str) -> Obj:
+    """What was paid of an invoice, and how."""
+    return till.get("invoice_payment", payment)
+
+
+@endpoint("GET", "/invoice_payments")
+def list_invoice_payments(till: Desk, params: Params) -> Obj:
+    """By invoice, status, or the payment intent."""
+    params.only(f"{PAGING} invoice payment status")
+    payment = params.table("payment").only("type payment_intent")
+    return page(
+        till,
+        params,
+        "invoice_payment",
+        "/v1/invoice_payments",
+        invoice=params.text("invoice"),
+        status=params.text("status"),
+        payment__payment_intent=payment.text("payment_intent"),
+    )
+
+
+@endpoint("GET", "/payment_intents/<intent>")
+def get_intent(till: Desk, params: Params, intent: str) -> Obj:
+    """One payment intent."""
+    return till.get("payment_intent", intent)
+
+
+@endpoint("GET", "/payment_intents")
+def list_intents(till: Desk, params: Params) -> Obj:
+    """Payment intents of a customer."""
+    params.only(f"{PAGING} customer")
+    return page(till, params, "payment_intent", "/v1/payment_intents", customer=params.text("customer"))
+
+
+@endpoint("GET", "/charges/<charge>")
+def get_charge(till: Desk, params: Params, charge: str) -> Obj:
+    """One charge."""
+    return till.get("charge", charge)
+
+
+@endpoint("GET", "/charges")
+def list_charges(till: Desk, params: Params) -> Obj:
+    """Charges of a customer or a payment intent."""
+    params.only(f"{PAGING} customer payment_intent")
+    intent = params.text("payment_intent")
+    return page(till, params, "charge", "/v1/charges", customer=params.text("customer"), payment_intent=intent)

@@ -1,0 +1,55 @@
+"""Refunds and disputes."""
+
+from __future__ import annotations
+
+from church.till.billing.refunding import refund
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.errors import TillError
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+_REASONS = ("requested_by_customer", "duplicate", "fraudulent")
+
+
+@endpoint("POST", "/refunds")
+def create_refund(till: Desk, params: Params) -> Obj:
+    """Give back all or a part of a charge."""
+    params.only("amount charge metadata payment_intent reason")
+    charge = params.text("charge")
+    if charge is None:
+        intent = till.get("payment_intent", params.needed("payment_intent"), "payment_intent")
+        charge = intent["latest_charge"]
+    found = till.get("charge", charge, "charge")
+    if (reason := params.text("reason")) not in {None, *_REASONS}:
+        raise TillError(f"Invalid reason: must be one of {', '.join(_REASONS)}", param="reason")
+    return refund(till, found, params.number("amount"), reason, metadata=params.texts_by_name("metadata"))
+
+
+@endpoint("GET", "/refunds/<refund_id>")
+def get_refund(till: Desk, params: Params, refund_id: str) -> Obj:
+    """One refund."""
+    return till.get("refund", refund_id)
+
+
+@endpoint("GET", "/refunds")
+def list_refunds(till: Desk, params: Params) -> Obj:
+    """Refunds of a charge or a payment intent."""
+    params.only(f"{PAGING} charge payment_intent")
+    intent = params.text("payment_intent")
+    return page(till, params, "refund", "/v1/refunds", charge=params.text("charge"), payment_intent=intent)
+
+
+@endpoint("GET", "/disputes/<dispute>")
+def get_dispute(till: Desk, params: Params, dispute: str) -> Obj:
+    """One dispute."""
+    return till.get("dispute", dispute)
+
+
+@endpoint("GET", "/disputes")
+def list_disputes(till: Desk, params: Params) -> Obj:
+    """Disputes of a charge or a payment intent."""
+    params.only(f"{PAGING} charge payment_intent")
+    intent = params.text("payment_intent")
+    return page(till, params, "dispute", "/v1/disputes", charge=params.text("charge"), payment_intent=intent)

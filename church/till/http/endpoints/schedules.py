@@ -1,0 +1,106 @@
+"""Subscription schedules."""
+
+from __future__ import annotations
+
+from church.till.billing.changing import BEHAVIOURS
+from church.till.billing.checkout import price_of
+from church.till.billing.periods import shift
+from church.till.billing.scheduling import around, phase, release, use_discounts
+from church.till.billing.subscribing import ENDED
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.errors import TillError
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+_PHASE = "discounts duration end_date items metadata proration_behavior start_date"
+
+
+@endpoint("POST", "/subscription_schedules")
+def create_schedule(till: Desk, params: Params) -> Obj:
+    """A schedule around a subscription that runs; phases are added by an update."""
+    params.only("from_subscription")
+    found = till.get("subscription", params.needed("from_subscription"), "from_subscription")
+    if found["schedule"] or found["status"] in ENDED:
+        raise TillError(
+            "You cannot migrate a subscription that has ended or has a schedule.", param="from_subscription"
+        )
+    return around(till, found)
+
+
+@endpoint("POST", "/subscription_schedules/<schedule>")
+def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+    """Give it new phases: the first is the one that runs."""
+    found = _active(till, schedule)
+    params.only("end_behavior metadata phases proration_behavior")
+    values: Obj = {"end_behavior": params.choice("end_behavior", found["end_behavior"], "release", "cancel")}
+    if "metadata" in params:
+        values["metadata"] = params.texts_by_name("metadata", found["metadata"])
+    if rows := params.rows("phases"):
+        values["phases"] = _phases(till, found, rows)
+        first = values["phases"][0]
+        values["current_phase"] = {"start_date": first["start_date"], "end_date": first["end_date"]}
+        use_discounts(till, till.get("subscription", found["subscription"]), first)
+    return till.change(found, "subscription_schedule.updated", **values)
+
+
+def _phases(till: Desk, found: Obj, rows: list[Params]) -> list[Obj]:
+    begin = int(found["current_phase"]["start_date"])
+    made: list[Obj] = []
+    for row in rows:
+        row.only(_PHASE)
+        begin = made[-1]["end_date"] if made else row.number("start_date") or begin
+        items = row.rows("items")
+        if len(items) != 1:
+            raise TillError("The test till's subscriptions have one item.", param="phases[0][items]")
+        item = items[0].only("metadata price quantity")
+        price = price_of(till, item.needed("price"), "phases[0][items][0][price]")
+        behaviour = row.choice("proration_behavior", *BEHAVIOURS)
+        span = (begin, _end(row, begin, price))
+        discounts = [
+            till.get("discount", one.only("discount").needed("discount"), "phases[0][discounts]")["id"]
+            for one in row.rows("discounts")
+        ]
+        quantity = item.number("quantity") or 1
+        made.append(phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
+    if made[0]["end_date"] <= till.now:
+        raise TillError("The current phase must end in the future.", param="phases[0][end_date]")
+    return made
+
+
+def _end(row: Params, begin: int, price: Obj) -> int:
+    end = row.number("end_date")
+    if end is None:
+        wish = row.table("duration").only("interval interval_count")
+        interval = wish.choice("interval", price["recurring"]["interval"], "day", "week", "month", "year")
+        end = shift(begin, interval, wish.number("interval_count") or 1)
+    if end <= begin:
+        raise TillError("A phase must end after it starts.", param="phases[0][end_date]")
+    return end
+
+
+def _active(till: Desk, schedule: str) -> Obj:
+    found = till.get("subscription_schedule", schedule)
+    if found["status"] != "active":
+        raise TillError(f"This subscription schedule is {found['status']}: it cannot be changed any more.")
+    return found
+
+
+@endpoint("POST", "/subscription_schedules/<schedule>/release")
+def release_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+    """Let the subscription go on without it."""
+    return release(till, _active(till, schedule))
+
+
+@endpoint("GET", "/subscription_schedules/<schedule>")
+def get_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+    """One schedule."""
+    return till.get("subscription_schedule", schedule)
+
+
+@endpoint("GET", "/subscription_schedules")
+def list_schedules(till: Desk, params: Params) -> Obj:
+    """Schedules of a customer."""
+    params.only(f"{PAGING} customer")
+    return page(till, params, "subscription_schedule", "/v1/subscription_schedules", customer=params.text("customer"))

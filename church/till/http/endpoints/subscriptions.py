@@ -1,0 +1,164 @@
+"""Subscriptions: read, change, cancel, resume."""
+
+from __future__ import annotations
+
+from church.till.billing import lines
+from church.till.billing.cards import ACTION, PAID
+from church.till.billing.changing import BEHAVIOURS, apply, apply_when_paid, weigh
+from church.till.billing.checkout import price_of
+from church.till.billing.ending import end, end_of_period, set_ending
+from church.till.billing.holding import drop
+from church.till.billing.lines import only_item
+from church.till.billing.periods import end_after
+from church.till.billing.subscribing import ENDED, UPDATED, bill, move, rhythm
+from church.till.desk import Desk
+from church.till.http.api import endpoint
+from church.till.http.errors import CardError, TillError
+from church.till.http.lists import PAGING, page
+from church.till.http.params import Params
+from church.till.store import Obj
+
+_UPDATE = (
+    "billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method description items "
+    "metadata off_session payment_behavior payment_settings proration_behavior proration_date trial_end"
+)
+_MAY_WAIT = frozenset(
+    {"billing_cycle_anchor", "expand", "items", "payment_behavior", "proration_behavior", "proration_date", "trial_end"}
+)
+_AT_PERIODS_END = ("min_period_end", "max_period_end")
+
+
+@endpoint("GET", "/subscriptions/<subscription>")
+def get_subscription(till: Desk, params: Params, subscription: str) -> Obj:
+    """One subscription."""
+    return till.get("subscription", subscription)
+
+
+@endpoint("GET", "/subscriptions")
+def list_subscriptions(till: Desk, params: Params) -> Obj:
+    """Subscriptions by customer, price and status; without a status those that have not ended."""
+    params.only(f"{PAGING} collection_method customer price status")
+    status, price = params.text("status"), params.text("price")
+
+    def wanted(one: Obj) -> bool:
+        if price and only_item(one)["price"]["id"] != price:
+            return False
+        if status in {None, "ended"}:
+            return (one["status"] in ENDED) == (status == "ended")
+        return status in {"all", one["status"]}
+
+    return page(till, params, "subscription", "/v1/subscriptions", wanted, customer=params.text("customer"))
+
+
+@endpoint("POST", "/subscriptions/<subscription>")
+def update_subscription(till: Desk, params: Params, subscription: str) -> Obj:
+    """Change plan, end, metadata or card."""
+    found = till.get("subscription", subscription)
+    params.only(_UPDATE)
+    if found["status"] in ENDED and set(params.names) - {"metadata", "cancellation_details", "expand"}:
+        raise TillError("A canceled subscription can only update its cancellation_details and metadata.")
+    _fields(till, params, found)
+    _ending(till, params, found)
+    if "items" in params or "trial_end" in params or params.text("billing_cycle_anchor") == "now":
+        _plan(till, params, found)
+    return found
+
+
+def _fields(till: Desk, params: Params, found: Obj) -> None:
+    values: Obj = {}
+    if "metadata" in params:
+        values["metadata"] = params.texts_by_name("metadata", found["metadata"])
+    if "description" in params:
+        values["description"] = params.text("description")
+    if method := params.text("default_payment_method"):
+        values["default_payment_method"] = till.get("payment_method", method, "default_payment_method")["id"]
+    if "cancellation_details" in params:
+        details = params.table("cancellation_details").only("comment feedback")
+        given = {name: details.text(name) for name in ("comment", "feedback") if name in details}
+        values["cancellation_details"] = {**found["cancellation_details"], **given}
+    till.change(found, UPDATED, **values)
+
+
+def _ending(till: Desk, params: Params, found: Obj) -> None:
+    if "cancel_at" not in params and "cancel_at_period_end" not in params:
+        return
+    if found["schedule"]:
+        raise TillError(
+            f"The subscription is managed by the subscription schedule `{found['schedule']}`, and updating any "
+            "cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
+    if "cancel_at" in params:
+        wish = params.text("cancel_at")
+        at = end_of_period(found) if wish in _AT_PERIODS_END else params.number("cancel_at")
+        if at is not None and at <= till.now:
+            raise TillError("The timestamp must be in the future.", param="cancel_at")
+        set_ending(till, found, at=at, by_period=False)
+    elif params.flag("cancel_at_period_end"):
+        set_ending(till, found, at=end_of_period(found), by_period=True)
+    else:
+        set_ending(till, found, at=None, by_period=False)
+
+
+def wished(till: Desk, params: Params, found: Obj) -> tuple[Obj, int]:
+    """Price and quantity that ``items`` asks for; what it does not name stays."""
+    item, rows = only_item(found), params.rows("items")
+    if len(rows) > 1 or any(row.only("id price quantity").needed("id") != item["id"] for row in rows):
+        raise TillError("The test till's subscriptions have one item: name its id.", "resource_missing", "items[0][id]")
+    price, quantity = item["price"], item["quantity"]
+    for row in rows:
+        if wish := row.text("price"):
+            price = price_of(till, wish, "items[0][price]")
+        quantity = row.number("quantity") or quantity
+    if price["currency"] != found["currency"]:
+        raise TillError("The price must have the currency of the subscription.", param="items[0][price]")
+    return price, quantity
+
+
+def _plan(till: Desk, params: Params, found: Obj) -> None:
+    drop(till, found)  # what is wished now is in its place
+    now = params.text("trial_end") == "now" or params.text("billing_cycle_anchor") == "now"
+    behaviour = params.choice("proration_behavior", *BEHAVIOURS)
+    at = params.number("proration_date") or till.now
+    change = weigh(till, found, *wished(till, params, found), behaviour, at, restart=now)
+    wish = params.choice("payment_behavior", "allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
+    if wish == "pending_if_incomplete":
+        _check_pending(params)
+        apply_when_paid(till, found, change)
+        return
+    said = apply(till, found, change)
+    if said == ACTION and wish == "error_if_incomplete":
+        raise CardError("The payment needs an action of the customer.", "subscription_payment_intent_requires_action")
+    if said not in {None, PAID} and wish == "error_if_incomplete":
+        raise CardError("Your card was declined.", "card_declined", decline_code="generic_decline")
+
+
+def _check_pending(params: Params) -> None:
+    for name in sorted(set(params.names) - _MAY_WAIT):
+        raise TillError(f"`{name}` is not supported with `payment_behavior` `pending_if_incomplete`.", param=name)
+
+
+@endpoint("DELETE", "/subscriptions/<subscription>")
+def cancel_subscription(till: Desk, params: Params, subscription: str) -> Obj:
+    """It ends now."""
+    found = till.get("subscription", subscription)
+    params.only("cancellation_details invoice_now prorate")
+    if found["status"] in ENDED:
+        raise TillError("This subscription is canceled already.", "resource_missing", "id")
+    details = params.table("cancellation_details").only("comment feedback")
+    given = {name: details.text(name) for name in ("comment", "feedback") if name in details}
+    return end(till, found, "cancellation_requested", **given)
+
+
+@endpoint("POST", "/subscriptions/<subscription>/resume")
+def resume_subscription(till: Desk, params: Params, subscription: str) -> Obj:
+    """End the pause that the end of a trial without a card has made; a new period begins."""
+    found = till.get("subscription", subscription)
+    params.only("billing_cycle_anchor proration_behavior proration_date")
+    if found["status"] != "paused":
+        raise TillError("Only paused subscriptions can be resumed.", param="id")
+    item = only_item(found)
+    span = (till.now, end_after(till.now, till.now, *rhythm(item["price"])))
+    till.change(found, "customer.subscription.resumed", status="active", billing_cycle_anchor=till.now)
+    move(till, found, item["price"], item["quantity"], span)
+    bill(till, found, [lines.whole(till, found, item["price"], item["quantity"], span)], "subscription_update")
+    return found

@@ -1,0 +1,104 @@
+"""The hosted checkout page."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from church.till.billing.cards import ACTION, BY_NAME, CARDS, PAID, Card
+from church.till.billing.checkout import apply_code, needs_card, order_of, pay
+from church.till.billing.lines import product_name
+from church.till.desk import desk
+from church.till.http.errors import TillError
+from church.till.store import Obj
+
+bp = Blueprint("checkout", __name__, url_prefix="/checkout")
+_DECLINED = "The card was declined. Nothing was paid; choose another card."
+_NOT_APPROVED = "3-D Secure was not passed. Nothing was paid; try again or choose another card."
+_NO_CODE = "This code is not known, or does not fit."
+
+
+def _open(session: str) -> Obj:
+    found = desk().get("checkout.session", session)
+    g.back = [found["success_url"], found["cancel_url"] or ""]
+    return found
+
+
+def _shown(session: Obj, problem: str | None = None) -> str:
+    till = desk()
+    order = order_of(till, session)
+    price = till.get("price", order["price"])
+    name = product_name(till, price)
+    return render_template(
+        "checkout.html",
+        session=session,
+        order=order,
+        price=price,
+        name=name,
+        cards=CARDS,
+        needed=needs_card(session),
+        email=request.form.get("email", ""),
+        problem=problem,
+    )
+
+
+@bp.get("/<session>")
+def show(session: str) -> str:
+    """What is to pay, and with which card."""
+    with desk().store.transaction():
+        return _shown(_open(session))
+
+
+@bp.post("/<session>")
+def act(session: str) -> Response | tuple[str, int]:
+    """Pay with a card, or try a promotion code."""
+    form = request.form
+    with desk().store.transaction():
+        found = _open(session)
+        if found["status"] != "open":
+            return _shown(found), 409
+        if form.get("do") == "code":
+            fits = apply_code(desk(), found, form.get("code", ""))
+            return redirect(url_for(".show", session=session), 303) if fits else (_shown(found, _NO_CODE), 422)
+        return _pay(found, _card(form.get("card", "good")))
+
+
+def _card(name: str) -> Card | None:
+    if name == "none":
+        return None
+    if name not in BY_NAME:
+        raise TillError("There is no such card in the test till.")
+    return BY_NAME[name]
+
+
+def _pay(session: Obj, card: Card | None, *, approved: bool = False) -> Response | tuple[str, int]:
+    email = request.form.get("email", "").strip()
+    if not (session["customer"] or session["customer_email"] or email):
+        return _shown(session, "Your mail address is missing."), 422
+    said = pay(desk(), session, card, email, approved=approved)
+    if said == PAID:
+        return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]), 303)
+    if said == ACTION and card:
+        return redirect(url_for(".authenticate", session=session["id"], card=card.name, email=email), 303)
+    return _shown(session, _DECLINED), 402
+
+
+@bp.get("/<session>/authenticate")
+def authenticate(session: str) -> str:
+    """What the payer's bank would show."""
+    with desk().store.transaction():
+        found = _open(session)
+    card = _card(request.args.get("card", ""))
+    return render_template("authenticate.html", session=found, card=card, email=request.args.get("email", ""))
+
+
+@bp.post("/<session>/authenticate")
+def answer(session: str) -> Response | tuple[str, int]:
+    """The payer approves, or does not."""
+    with desk().store.transaction():
+        found = _open(session)
+        if found["status"] != "open":
+            return _shown(found), 409
+        if request.form.get("do") == "approve":
+            return _pay(found, _card(request.form.get("card", "")), approved=True)
+        return _shown(found, _NOT_APPROVED), 402

@@ -1,0 +1,144 @@
+"""The operator's page, and the same for tests.
+
+``POST`` to each of these with form fields; ``Accept: application/json`` gives the state instead of the page.
+
+- ``/operator/clock``: ``days`` or ``hours`` (whole, at most 800 days), or ``to=renewal`` for the next one.
+- ``/operator/knobs``: any of ``decline duplicates disorder down api_down`` (``on`` or empty), ``delay`` and
+  ``api_delay`` (seconds). What is not sent stays; the page's own form sends ``all=1``, where it is switched off.
+- ``/operator/refund``: ``charge``, and ``amount`` in minor units for a part. ``/operator/refund/fail``: ``refund``.
+- ``/operator/dispute``: ``charge`` opens one; ``dispute`` and ``outcome`` (``won`` or ``lost``) decides it.
+- ``/operator/resend``: ``event``, or ``failed=1`` for all that wait.
+
+``GET /operator/state`` is the clock, the knobs and how many deliveries wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, jsonify, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from church.till.billing.cycle import catch_up, next_renewal
+from church.till.billing.periods import DAY
+from church.till.billing.refunding import decide, dispute, fail_refund, refund
+from church.till.desk import Desk, desk
+from church.till.http.errors import TillError
+from church.till.http.params import Params
+from church.till.http.sending import log_of, resend
+from church.till.store import Obj
+
+bp = Blueprint("operator", __name__)
+SWITCHES = ("decline", "duplicates", "disorder", "down", "api_down")
+SECONDS = ("delay", "api_delay")
+_FARTHEST = 800 * DAY
+
+
+def _state(till: Desk) -> Obj:
+    pending = till.store.execute("SELECT count(*) FROM deliveries WHERE state = 'pending'")[0][0]
+    return {
+        "now": till.now,
+        "ahead": int(till.store.knob("clock", "0")),
+        "next_renewal": next_renewal(till),
+        "pending": pending,
+        **{name: bool(till.store.knob(name)) for name in SWITCHES},
+        **{name: float(till.store.knob(name, "0")) for name in SECONDS},
+    }
+
+
+@bp.get("/operator/state")
+def state() -> Response:
+    """The till in figures."""
+    with desk().store.transaction():
+        return jsonify(_state(desk()))
+
+
+@bp.get("/")
+def show() -> str:
+    """Everything that can be turned, and what happened last."""
+    with desk().store.transaction():
+        till = desk()
+        return render_template(
+            "operator.html",
+            state=_state(till),
+            subscriptions=list(till.store.all("subscription"))[:20],
+            charges=[one for one in till.store.all("charge") if one["paid"]][:20],
+            disputes={one["charge"]: one for one in till.store.all("dispute")},
+            refunds=list(till.store.all("refund"))[:20],
+            deliveries=log_of(till, 50),
+        )
+
+
+def _action(rule: str) -> Callable[[Callable[[Desk, Params], object]], object]:
+    def add(act: Callable[[Desk, Params], object]) -> object:
+        def view() -> Response:
+            params = Params(dict(request.form.items()))
+            with desk().store.transaction():
+                act(desk(), params)
+                if request.accept_mimetypes.best == "application/json":
+                    return jsonify(_state(desk()))
+            return redirect("/", 303)
+
+        bp.add_url_rule(f"/operator/{rule}", rule, view, methods=["POST"])
+        return act
+
+    return add
+
+
+@_action("clock")
+def _move_clock(till: Desk, params: Params) -> None:
+    """Forward alone; everything that falls due on the way happens."""
+    if params.text("to") == "renewal":
+        goal = next_renewal(till)
+        if goal is None:
+            raise TillError("Nothing is to be renewed.")
+        step = max(0, goal - till.now)
+    else:
+        step = (params.number("days") or 0) * DAY + (params.number("hours") or 0) * 3600
+    if not 0 <= step <= _FARTHEST:
+        raise TillError("The clock moves forward, by 800 days at most.")
+    till.store.turn("clock", str(int(till.store.knob("clock", "0")) + step))
+    catch_up(till)
+
+
+@_action("knobs")
+def _turn_knobs(till: Desk, params: Params) -> None:
+    for name in SWITCHES:
+        if name in params or "all" in params:
+            till.store.turn(name, "on" if params.text(name) else "")
+    for name in SECONDS:
+        if name in params:
+            till.store.turn(name, str(_seconds(params.text(name) or "0")))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise TillError("A delay is from 0 to 3600 seconds.")
+    return seconds
+
+
+@_action("refund")
+def _refund(till: Desk, params: Params) -> None:
+    refund(till, till.get("charge", params.needed("charge"), "charge"), params.number("amount"))
+
+
+@_action("refund/fail")
+def _fail_refund(till: Desk, params: Params) -> None:
+    fail_refund(till, till.get("refund", params.needed("refund"), "refund"))
+
+
+@_action("dispute")
+def _dispute(till: Desk, params: Params) -> None:
+    if "dispute" in params:
+        decide(till, till.get("dispute", params.text("dispute"), "dispute"), params.needed("outcome"))
+    else:
+        dispute(till, till.get("charge", params.needed("charge"), "charge"))
+
+
+@_action("resend")
+def _resend(till: Desk, params: Params) -> None:
+    resend(till, params.text("event"))

@@ -1,0 +1,94 @@
+"""The customer portal: card, invoices, and the end of a subscription."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from church.till.billing.cards import BY_NAME, CARDS, card_of, method_of
+from church.till.billing.ending import end, end_of_period, set_ending
+from church.till.billing.lines import only_item, product_name
+from church.till.billing.scheduling import release
+from church.till.billing.subscribing import ENDED, UPDATED
+from church.till.desk import Desk, desk
+from church.till.http.errors import TillError
+from church.till.store import Obj
+
+bp = Blueprint("portal", __name__, url_prefix="/portal")
+
+
+@bp.get("/<session>")
+def show(session: str) -> str:
+    """Everything of one customer."""
+    with desk().store.transaction():
+        till = desk()
+        found = till.get("billing_portal.session", session)
+        g.back = [found["return_url"] or ""]
+        customer = till.get("customer", found["customer"])
+        subscriptions = [_view(till, one) for one in till.store.all("subscription", customer=customer["id"])]
+        invoices = list(till.store.all("invoice", customer=customer["id"]))
+        return render_template(
+            "portal.html",
+            session=found,
+            customer=customer,
+            subscriptions=subscriptions,
+            invoices=invoices,
+            cards=CARDS,
+        )
+
+
+def _view(till: Desk, subscription: Obj) -> Obj:
+    item = only_item(subscription)
+    chosen = subscription["default_payment_method"]
+    return {
+        **subscription,
+        "plan": product_name(till, item["price"]),
+        "price": item["price"],
+        "until": item["current_period_end"],
+        "card": card_of(till.store.get(chosen)) if chosen else None,
+        "over": subscription["status"] in ENDED,
+    }
+
+
+@bp.post("/<session>")
+def act(session: str) -> Response:
+    """Replace the card, or end or keep a subscription."""
+    with desk().store.transaction():
+        till = desk()
+        found = till.get("billing_portal.session", session)
+        wish = request.form.get("do")
+        if wish == "card":
+            _replace_card(till, found["customer"], request.form.get("card", ""))
+        else:
+            subscription = till.get("subscription", request.form.get("subscription"), "subscription")
+            if subscription["customer"] != found["customer"] or subscription["status"] in ENDED:
+                raise TillError("This subscription is not running.")
+            _change(till, subscription, wish or "")
+    return redirect(url_for(".show", session=session), 303)
+
+
+def _replace_card(till: Desk, customer_id: str, name: str) -> None:
+    if name not in BY_NAME:
+        raise TillError("There is no such card in the test till.")
+    customer = till.get("customer", customer_id)
+    method = method_of(till, BY_NAME[name], customer_id)["id"]
+    settings = {**customer["invoice_settings"], "default_payment_method": method}
+    till.change(customer, "customer.updated", invoice_settings=settings)
+    for subscription in till.store.all("subscription", customer=customer_id):
+        if subscription["status"] not in ENDED:
+            till.change(subscription, UPDATED, default_payment_method=method)
+
+
+def _change(till: Desk, subscription: Obj, wish: str) -> None:
+    """Ending by the portal sets ``cancel_at`` alone, as Stripe does where billing is flexible."""
+    if subscription["schedule"]:
+        release(till, till.get("subscription_schedule", subscription["schedule"]))
+        subscription = till.get("subscription", subscription["id"])
+    if wish == "cancel":
+        set_ending(till, subscription, at=end_of_period(subscription), by_period=False)
+    elif wish == "cancel_now":
+        end(till, subscription, "cancellation_requested")
+    elif wish == "resume":
+        set_ending(till, subscription, at=None, by_period=False)
+    else:
+        raise TillError("The portal does not know how to do that.")

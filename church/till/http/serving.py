@@ -1,0 +1,101 @@
+"""The till's process: its web server, and beside it the greenlets that deliver webhooks and follow the clock."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent import Greenlet
+from gevent.pywsgi import WSGIServer
+from gevent.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
+
+from church.config import ConfigError, load_settings
+from church.lib.folders import UMASK
+from church.till.app import ProductionError, create_till
+from church.till.billing.cycle import catch_up
+from church.till.desk import Desk
+from church.till.http.sending import Sender
+
+if TYPE_CHECKING:
+    from church.config import Settings
+
+log = logging.getLogger("church.till")
+_PAUSE = 0.5  # seconds between two looks for deliveries, if nothing new comes
+_TICK = 5.0  # seconds between two looks at the clock
+
+
+def main() -> int:
+    """Serve; returns 1, with the reason on the console, where that is not possible."""
+    os.umask(UMASK)
+    logging.basicConfig(format="test till: %(message)s")
+    try:
+        return serve(load_settings())
+    except (ConfigError, ProductionError) as error:
+        print(f"test till: {error}", file=sys.stderr)
+        return 1
+
+
+def serve(settings: Settings) -> int:
+    """Listen on ``settings.till_address`` until a signal comes."""
+    if not settings.production and not settings.webhook_secrets:
+        raise ConfigError("STRIPE_WEBHOOK_SECRET: missing; the test till signs its webhooks with it")
+    app = create_till(settings)
+    till: Desk = app.extensions["till"]
+    try:
+        listener = _listen(settings.till_address)
+    except OSError as error:
+        till.store.close()
+        where = f"cannot listen on {settings.till_address}: {error.strerror}"
+        print(f"test till: {where}. Stop what listens there or set CHURCH_TILL_BIND.", file=sys.stderr)
+        return 1
+    server = WSGIServer(listener, app, log=None)
+    workers: list[Greenlet[..., None]] = [
+        gevent.spawn(_deliver, till, Sender(till, settings)),
+        gevent.spawn(_follow_clock, till),
+    ]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, server.stop, 1)
+    server.serve_forever()
+    gevent.killall(workers)
+    till.store.close()
+    return 0
+
+
+def _listen(address: str) -> socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    listener = socket(AF_INET6 if ":" in host else AF_INET)
+    try:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _deliver(till: Desk, sender: Sender) -> None:
+    while True:
+        till.news.wait(_PAUSE)
+        till.news.clear()
+        try:
+            while sender.deliver_due():
+                pass
+        except Exception:  # one that fails must not end the deliveries
+            log.exception("a delivery failed")
+            gevent.sleep(_PAUSE)
+
+
+def _follow_clock(till: Desk) -> None:
+    while True:
+        try:
+            with till.store.transaction():
+                catch_up(till)
+        except Exception:  # one that fails must not stop the clock
+            log.exception("the clock failed")
+        gevent.sleep(_TICK)

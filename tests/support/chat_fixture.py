@@ -1,0 +1,45 @@
+"""Members for the tests of the live rooms, and what is published of what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+from sqlalchemy import select
+
+from church.extensions import db
+from church.models import AuditEntry
+from church.services import chat
+from church.services.audit import Actor
+from church.services.sessions import SignedIn
+from tests.support.people import add_user
+
+ROOM = "public"
+
+
+def speaker(app: Flask, name: str = "Ada", *, premium: bool = False, role: str = "member") -> SignedIn:
+    """A member of that name who is signed in."""
+    user = add_user(app, f"{name.lower()}@church.example", name=name, role=role, password_hash="x")
+    return SignedIn(user.id, user.ref, name, user.email or "", role, True, 0, "", premium=premium)
+
+
+def acting(signed_in: SignedIn) -> Actor:
+    """An admin as the admin area names them."""
+    return Actor(signed_in.user_id, "web", "192.0.2.1")
+
+
+@contextmanager
+def published() -> Iterator[list[tuple[str, str]]]:
+    """What this worker publishes meanwhile: channels and lines."""
+    heard: list[tuple[str, str]] = []
+    end = chat.on_change(lambda channel, line: heard.append((channel, line)))
+    yield heard
+    end()
+
+
+def audited() -> list[tuple[str, int | None, int | None]]:
+    """What was written down: action, actor, subject."""
+    with db.read() as session:
+        rows = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+    return [(row.action, row.actor_id, row.subject_id) for row in rows]

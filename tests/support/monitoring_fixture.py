@@ -1,0 +1,261 @@
+"""A real Prometheus and a real Alertmanager with the shipped rules and routes, for whom 5 minutes are 3 seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import promql
+from tests.support.mail_fixture import PASSWORD, USER, MailServer, lets_in
+from tests.support.services_fixture import free_port, require
+from tests.support.site_fixture import ROOT, Site
+
+SHIPPED = ROOT / "ops/prometheus"
+ROUTES = ROOT / "ops/alertmanager"
+BOARDS = ROOT / "ops/grafana/dashboards"
+SCRAPE = "500ms"
+_PACE, _LONGEST = 100, 8.0
+
+
+def paced(seconds: float) -> float:
+    """A hundred times as quick, but nothing is shorter than a second or longer than eight."""
+    return min(max(seconds / _PACE, 1.0), _LONGEST)
+
+
+def paced_duration(words: str) -> str:
+    """The same of a duration as the configurations write it: ``5m``."""
+    return promql.with_durations(f"[{words}]", paced).strip("[]")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One of a dashboard or a rule; ``place`` says where it stands."""
+
+    place: str
+    expr: str
+    legend: str = ""
+
+
+def rules() -> list[dict[str, Any]]:
+    """All shipped rules, as they are shipped."""
+    files = sorted((SHIPPED / "rules").glob("*.yml"))
+    return [rule for file in files for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def boards() -> list[dict[str, Any]]:
+    """All shipped dashboards."""
+    return [json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))]
+
+
+def panels() -> list[Expression]:
+    """Every expression of every panel."""
+    return [
+        Expression(f"{board['title']}: {panel['title']}", target["expr"], target.get("legendFormat", ""))
+        for board in boards()
+        for panel in board["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def annotations() -> list[Expression]:
+    """Every expression that marks moments on a dashboard, each once."""
+    found = {one["expr"]: one["name"] for board in boards() for one in board["annotations"]["list"] if "expr" in one}
+    return [Expression(name, expr) for expr, name in found.items()]
+
+
+def as_grafana_asks(expr: str, life: float) -> str:
+    """With everything chosen; ``life`` is how long the time is that is shown, in seconds."""
+    shown = round(life * _PACE)
+    for name, value in (("__rate_interval", "5m"), ("__range", f"{shown}s"), ("__interval", "1m")):
+        expr = expr.replace(f"${name}", value)
+    for board in boards():
+        for variable in board["templating"]["list"]:
+            expr = expr.replace(f"${variable['name']}", ".+")
+    return promql.with_durations(expr, lambda seconds: life if seconds == shown else paced(seconds))
+
+
+def _paced_rules(folder: Path) -> None:
+    """The shipped rules with their times shortened, and nothing else."""
+    folder.mkdir()
+    for path in (SHIPPED / "rules").glob("*.yml"):
+        shipped = yaml.safe_load(path.read_text())
+        for group in shipped["groups"]:
+            group.pop("interval", None)
+            for rule in group["rules"]:
+                rule["expr"] = promql.with_durations(rule["expr"], paced)
+                for name in {"for", "keep_firing_for"} & rule.keys():
+                    rule[name] = paced_duration(rule[name])
+        (folder / path.name).write_text(yaml.safe_dump(shipped))
+
+
+class Prometheus:
+    """Scrapes ``site`` by the shipped configuration, and tells ``alertmanager``."""
+
+    def __init__(self, folder: Path, site: Site, token: str, alertmanager: str) -> None:
+        program = require("Prometheus", shutil.which("prometheus"), "apt-get install prometheus")
+        self.address = f"127.0.0.1:{free_port()}"
+        folder.mkdir()
+        (folder / "token").write_text(token)
+        (folder / "targets").mkdir()
+        (folder / "targets/church.yml").write_text(yaml.safe_dump([{"targets": [f"127.0.0.1:{site.port}"]}]))
+        _paced_rules(folder / "rules")
+        config = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
+        config["global"] |= {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE, "evaluation_interval": SCRAPE}
+        config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
+        (job,) = config["scrape_configs"]
+        job["authorization"]["credentials_file"] = str(folder / "token")
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        words = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+        words += [f"--web.listen-address={self.address}", "--log.level=warn", "--rules.alert.resend-delay=1s"]
+        self._console = (folder / "console.txt").open("wb")
+        self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
+
+    def ask(self, what: str, **parameters: Any) -> Any:
+        """What its API says. Raises OSError while it does not answer, AssertionError for what it can't read."""
+        address = f"http://{self.address}/api/v1/{what}?{urllib.parse.urlencode(parameters, doseq=True)}"
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:  # it has just begun
+                raise
+            with error:
+                raise AssertionError(f"{parameters}: {error.read().decode()}") from None
+
+    def now(self, expr: str) -> float | None:
+        """The value of the first series at this moment."""
+        with suppress(OSError):
+            found = self.ask("query", query=expr)["result"]
+            return float(found[0]["value"][1]) if found else None
+        return None
+
+    def course(self, expr: str, start: float, end: float) -> list[dict[str, Any]]:
+        """The series of a panel: labels, and values once a second."""
+        found: list[dict[str, Any]] = self.ask("query_range", query=expr, start=start, end=end, step=1)["result"]
+        return found
+
+    def firing(self, name: str) -> bool:
+        """Whether the alert fires."""
+        return self.now(f'ALERTS{{alertname="{name}", alertstate="firing"}}') == 1
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(60)
+        self._console.close()
+
+
+class Ears:
+    """Whoever else Alertmanager tells: a chat and a heartbeat that keep what they hear, and a mail server."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.heard.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_: Any) -> None:
+                """The tests are quiet."""
+
+        # Of its prompts for LOGIN Alertmanager knows those of other servers alone.
+        plain = {"auth_require_tls": False, "auth_exclude_mechanism": ["LOGIN"]}
+        self.mail = MailServer(authenticator=lets_in, **plain).start()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def told(self, path: str, words: str) -> bool:
+        """Whether something with these words came to ``path``."""
+        return any(words in json.dumps(body) for where, body in self.heard if where == path)
+
+    def stop(self) -> None:
+        """Hear no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self.mail.stop()
+
+
+class Alertmanager:
+    """The shipped routes, inhibitions and receivers; only addresses, secrets and times are the tests' own."""
+
+    def __init__(self, folder: Path, site: Site, token: str, ears: Ears) -> None:
+        program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+        program = require("Alertmanager", program, "apt-get install prometheus-alertmanager")
+        self.address = f"127.0.0.1:{free_port()}"
+        folder.mkdir()
+        secrets = {"church-token": token, "slack-url": f"{ears.url}/chat", "smtp-password": PASSWORD}
+        for name, secret in secrets.items():
+            (folder / name).write_text(secret)
+        shutil.copytree(ROUTES / "templates", folder / "templates")
+        config = (ROUTES / "alertmanager.yml").read_text()
+        for shipped, own in (
+            ("https://church.example/api", f"{site.url}/api"),
+            ("https://heartbeat.example", ears.url),
+            ("/etc/alertmanager", str(folder)),
+            ("mail.church.example:587", f"127.0.0.1:{ears.mail.port}"),
+        ):
+            assert shipped in config
+            config = config.replace(shipped, own)
+        made = yaml.safe_load(config)
+        made["global"] |= {"smtp_require_tls": False, "smtp_auth_username": USER}
+        for route in (made["route"], *made["route"]["routes"]):
+            for name in {"group_wait", "group_interval"} & route.keys():
+                route[name] = "0s" if route[name] == "0s" else paced_duration(route[name])
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(made))
+        words = [f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}"]
+        words += [f"--web.listen-address={self.address}", "--cluster.listen-address=", "--log.level=warn"]
+        self._console = (folder / "console.txt").open("wb")
+        self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(60)
+        self._console.close()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Everybody who looks at a site."""
+
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    ears: Ears
+
+
+@contextmanager
+def watching(folder: Path, site: Site, token: str) -> Iterator[Watch]:
+    """Prometheus begins to scrape ``site``, which takes it some seconds, and Alertmanager hears it."""
+    ears = Ears()
+    started: list[Alertmanager | Prometheus] = []
+    try:
+        alertmanager = Alertmanager(folder / "alertmanager", site, token, ears)
+        started.append(alertmanager)
+        prometheus = Prometheus(folder / "prometheus", site, token, alertmanager.address)
+        started.append(prometheus)
+        yield Watch(prometheus, alertmanager, ears)
+    finally:
+        for one in reversed(started):
+            one.stop()
+        ears.stop()

@@ -1,0 +1,77 @@
+"""Content folders and sites of pages for the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+
+from church import create_app
+from church.config import Settings
+from church.services.pages.front_matter import Page, Stamp, parse_page
+from church.services.pages.render import Rendered, render
+from tests.support.databases import bring_to_head
+from tests.support.services_fixture import site_settings
+
+HIDDEN = "zanzibarquartz"  # a word that stands only in text that is not open to everybody
+
+CLOSED = f"""The opening of it, with *care*.
+
+## First part
+
+The secret is {HIDDEN}.[^1]
+
+### Deeper
+
+{HIDDEN} again.
+
+[^1]: A note about {HIDDEN}.
+"""
+
+
+def write_page(content: Path, slug: str, body: str = "Some words.", **front: object) -> Path:
+    """Write ``content/slug.md``; ``front`` is the front matter, a title by default."""
+    path = content / f"{slug}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{name}: {value}" for name, value in ({"title": slug, "date": "2026-01-02"} | front).items()]
+    path.write_text("\n".join(["---", *lines, "---", body]), encoding="utf-8")
+    return path
+
+
+def made_page(body: str, **front: object) -> Page:
+    """A page without a file."""
+    lines = [f"{name}: {value}" for name, value in ({"title": "A page", "date": "2026-01-02"} | front).items()]
+    data = "\n".join(["---", *lines, "---", body]).encode()
+    return parse_page(Stamp("made.md", 1_700_000_000_000_000_000, len(data)), data)
+
+
+def rendered(body: str, **front: object) -> Rendered:
+    """``body`` as it is shown."""
+    return render(made_page(body, **front))
+
+
+def small_library(content: Path) -> None:
+    """One page of each level, a nested one, and a draft."""
+    write_page(content, "open", "Walnut words.\n\n## Part\n\nMore *walnut*.", title="Open page", tags="[wood, all]")
+    write_page(content, "club", CLOSED, title="Club page", access="members", tags="[all]", date="2026-02-01")
+    write_page(content, "gold", CLOSED, title="Gold page", access="premium", tags="[all]", date="2026-03-01")
+    write_page(
+        content, "guide/first", "Nested pinewood.", title="First steps", date="2025-12-01", summary="How it begins"
+    )
+    write_page(content, "later", "Not yet.", title="Later", draft="true", date="2026-04-01")
+
+
+def make_site(folder: Path, **settings: object) -> Flask:
+    """A migrated site with an empty content folder, its limits out of the way."""
+    return site_app(
+        site_settings(folder, CHURCH_LIMIT_PAGE="100000/minute", CHURCH_LIMIT_API="100000/minute", **settings)
+    )
+
+
+def site_app(settings: Settings) -> Flask:
+    """The app of ``settings``, its database at the head."""
+    bring_to_head(settings)
+    app = create_app(settings)
+    app.config["RAISE_UNEXPECTED"] = True
+    app.testing = True
+    return app

@@ -1,0 +1,427 @@
+"""Real servers for the tests: PostgreSQL and Redis, started in a folder of their own, stopped with the tests.
+
+A server that is not installed skips its tests and says how to install it; with CHURCH_REQUIRE_SERVICES=1 it fails them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
+import pytest
+import redis
+
+from church import database
+from church.config import Settings, load_settings
+from church.database import engines
+from church.database.migrations import migrate
+from tests.support import databases
+from tests.support.databases import copy_database
+
+
+def require(name: str, found: str | None, install: str) -> str:
+    """The path of a server's program; without it the test is skipped, or fails where every server has to be there."""
+    if found:
+        return found
+    message = f"{name} is not installed: {install}"
+    if os.environ.get("CHURCH_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for ``condition`` to be true; fail with ``what`` if it is not in time.
+
+    The time is for a machine with ten times as much to do as it can: none of it is spent where the condition comes.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+class _Ports:
+    """A range of loopback's ports that is this process's own as long as it lives: its first one is kept bound.
+
+    Other runs beside this one take other ranges, and all lie below those that a connection's own end is given, so that
+    nobody takes a port between the moment it is chosen and the moment its server listens.
+    """
+
+    _FIRST, _END, _SIZE = 11_000, 32_000, 500
+
+    def __init__(self) -> None:
+        self._kept = socket.socket()
+        atexit.register(self._kept.close)
+        starts = [*range(self._FIRST, self._END, self._SIZE)]
+        first = next(start for start in starts if self._bound(self._kept, start))
+        self._next = cycle(range(first + 1, first + self._SIZE))
+
+    def take(self) -> int:
+        """The one that was not taken for longest and is free."""
+        for port in islice(self._next, self._SIZE):
+            with socket.socket() as probe:
+                if self._bound(probe, port):
+                    return port
+        pytest.fail("no port is free")
+
+    @staticmethod
+    def _bound(probe: socket.socket, port: int) -> bool:
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+        return False
+
+
+_ports = cache(_Ports)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on, and that nobody but the caller will."""
+    return _ports().take()
+
+
+def _postgresql_program(name: str) -> str:
+    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
+    found = shutil.which(name, path=":".join([*reversed(folders), os.environ["PATH"]]))
+    return require("PostgreSQL", found, "apt-get install postgresql")
+
+
+# What a server may leave undone whose data nobody wants after a crash.
+_NOTHING_LASTS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "2GB",
+    "jit": "off",
+}
+_ROOM = 2 * 1024**3  # bytes that a folder in memory has to have for a server's data
+
+
+def _folder_in_memory() -> str | None:
+    """Where a server's data cost no disk, if there is room; None is the usual folder for temporary files."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM:
+        return str(memory)
+    return None
+
+
+class Postgres:
+    """A PostgreSQL of the tests' own: a Unix socket and a port of loopback, no password, nothing lasting."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root.
+        self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(folder, "postgres", "postgres")
+        initdb = [_postgresql_program("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
+        encoding = ["--encoding=UTF8", "--locale=C.UTF-8"]
+        subprocess.run([*self._as, *initdb, *encoding], check=True, capture_output=True, cwd="/")
+
+    def start(self) -> None:
+        """Start, or do nothing when it runs; returns when it answers."""
+        if self.running:
+            return
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), **_NOTHING_LASTS}
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        dies_with_us = ["--pdeathsig", "INT"] if self._as else []
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *self._as,
+                    *dies_with_us,
+                    _postgresql_program("postgres"),
+                    *("-D", str(self.data), "-p", str(self.port)),
+                    *arguments,
+                ],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+        wait_until(self._answers, f"PostgreSQL answers; see {self.folder / 'log'}")
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """A fast shutdown: sessions are ended, nothing is lost."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=60)
+            self._process = None
+
+    def admin(self) -> psycopg.Connection:
+        """A connection of the superuser, in autocommit."""
+        return psycopg.connect(
+            host=str(self.folder), port=self.port, user="postgres", dbname="postgres", autocommit=True
+        )
+
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database, empty unless ``template`` is not; gives its ``postgresql://`` address."""
+        name = f"church_{uuid4().hex[:12]}"
+        with self.admin() as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def database(self, url: str) -> psycopg.Connection:
+        """A connection of the superuser to the database at ``url``, in autocommit."""
+        name = url.rpartition("/")[2]
+        return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=name, autocommit=True)
+
+    def end_sessions(self) -> int:
+        """Terminate every session but ours, as an administrator would; how many there were."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        with self.admin() as connection:
+            return len(connection.execute(query + "AND pid <> pg_backend_pid()").fetchall())
+
+    def _answers(self) -> bool:
+        try:
+            self.admin().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+class MigratedDatabases:
+    """Databases at the head of the migrations, each handed on from test to test: emptying one takes a few milliseconds,
+    making one a tenth of a second of a core."""
+
+    _SCHEMA = (
+        "SELECT string_agg(concat_ws('/', oid, xmin), ' ' ORDER BY oid) FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace"
+    )
+    _OTHERS = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    _EMPTY = (
+        "SELECT string_agg(CASE WHEN relkind = 'S' THEN format('SELECT setval(%L, 1, false)', oid::regclass) "
+        "WHEN relname = 'chat_rooms' THEN 'UPDATE chat_rooms SET last_number = 0' "  # made by the migration
+        "ELSE format('DELETE FROM %s', oid::regclass) END, ';') FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'alembic_version'"
+    )
+
+    def __init__(self, server: Postgres, template: str) -> None:
+        self._server, self._template = server, template
+        self._free: list[tuple[str, str]] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The address of one for a test. It is not handed on if the test has changed more than its rows."""
+        url, schema = self._free.pop() if self._free else self._new()
+        yield url
+        with suppress(psycopg.Error):
+            if self._server.running and self._emptied(url, schema):
+                self._free.append((url, schema))
+
+    def _new(self) -> tuple[str, str]:
+        url = self._server.new_database(self._template)
+        with self._server.database(url) as connection:
+            return url, self._asked(connection, self._SCHEMA)
+
+    def _emptied(self, url: str, schema: str) -> bool:
+        with self._server.database(url) as connection:
+            connection.execute(self._OTHERS)
+            if self._asked(connection, self._SCHEMA) != schema:
+                return False
+            connection.execute("SET session_replication_role = replica")  # no foreign keys, no triggers
+            connection.execute(self._asked(connection, self._EMPTY))
+        return True
+
+    @staticmethod
+    def _asked(connection: psycopg.Connection, query: LiteralString) -> Any:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+
+class RedisServer:
+    """A redis-server of the tests' own, on a port of loopback, that keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, or do nothing when it runs; returns when it answers."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        program = require("Redis", shutil.which("redis-server"), "apt-get install redis-server")
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._answers, "Redis answers")
+
+    def stop(self) -> None:
+        """Stop it, paused or not."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=60)
+            self._process = None
+
+    def pause(self) -> None:
+        """Make it hang: it takes connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End ``pause``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> redis.Redis:
+        """A client that is not the site's."""
+        return redis.Redis(port=self.port, socket_timeout=30)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Postgres]:
+    _postgresql_program("postgres")
+    # Not in pytest's folder: the user postgres may not enter it, and a socket's path has room for 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="church-pg-", dir=_folder_in_memory()))
+    server = Postgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Postgres:
+    """The PostgreSQL of this run, running; a test may stop it."""
+    _postgres.start()
+    return _postgres
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """A new empty database on PostgreSQL."""
+    return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[RedisServer]:
+    folder = Path(tempfile.mkdtemp(prefix="church-redis-"))
+    server = RedisServer(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> RedisServer:
+    """The Redis of this run, running and empty; a test may stop it."""
+    _redis.start()
+    with _redis.client() as client:
+        client.flushall()
+    return _redis
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a site whose database is not migrated yet, once on SQLite and once on PostgreSQL."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    return site_settings(tmp_path, url)
+
+
+@pytest.fixture(scope="session")
+def migrated_file() -> Path:
+    """A SQLite database at the head of the migrations, to be copied."""
+    return databases.migrated_file()
+
+
+@pytest.fixture(scope="session")
+def _migrated_databases(_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> MigratedDatabases:
+    _postgres.start()
+    template = _postgres.new_database()
+    migrate(site_settings(tmp_path_factory.mktemp("migrated"), template))
+    return MigratedDatabases(_postgres, template.rpartition("/")[2])
+
+
+@pytest.fixture
+def migrated_url(postgres: Postgres, _migrated_databases: MigratedDatabases) -> Iterator[str]:
+    """An empty database at the head of the migrations on PostgreSQL."""
+    with _migrated_databases.lent() as url:
+        yield url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the databases say the same, one of them is enough; a test's own mark wins over its module's."""
+    config.addinivalue_line("markers", "sqlite_alone: its SQL is plain, or is tried on both databases elsewhere")
+    config.addinivalue_line("markers", "both_databases: locks, upserts, order or time, in a module of sqlite_alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``migrated_site`` is once on SQLite and once on PostgreSQL, unless a mark says otherwise."""
+    if "migrated_site" in metafunc.fixturenames:
+        marks = [mark.name for mark in metafunc.definition.iter_markers()]  # the closest first
+        chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
+        wanted = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
+        metafunc.parametrize("migrated_site", wanted, indirect=True)
+
+
+@pytest.fixture
+def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the database gets it, however many there are and however slow the machine: for tests of what
+    many do at once, which say nothing of how long one may wait. To be asked for before the site."""
+    for module, name in (
+        (database, "WRITE_WAIT"),
+        (database, "READ_WAIT"),
+        (engines, "CONNECT_WAIT"),
+        (engines, "_LOCK_WAIT"),
+    ):
+        monkeypatch.setattr(module, name, 60)
+    monkeypatch.setenv("CHURCH_DATABASE_TIMEOUT", "60")
+
+
+@pytest.fixture
+def migrated_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a site whose database is at the head, once on SQLite and once on PostgreSQL."""
+    if request.param == "postgresql":
+        return site_settings(tmp_path, request.getfixturevalue("migrated_url"))
+    return sqlite_site(tmp_path, request.getfixturevalue("migrated_file"))
+
+
+def sqlite_site(folder: Path, migrated: Path) -> Settings:
+    """Settings of a site in ``folder`` over a copy of the database ``migrated``."""
+    site = site_settings(folder)
+    copy_database(migrated, site)
+    return site
+
+
+def site_settings(folder: Path, database_url: str | None = None, **overrides: object) -> Settings:
+    """Settings of a site in ``folder``; nothing is taken from the developer's own ``.env``."""
+    content = folder / "content"
+    content.mkdir(exist_ok=True)
+    places = {"CHURCH_INSTANCE": folder / "instance", "CHURCH_LOG_DIR": folder / "logs", "CHURCH_CONTENT": content}
+    return load_settings(_env_file=None, DATABASE_URL=database_url, **places, **overrides)

@@ -1,0 +1,169 @@
+"""The site as visitors meet it: real gunicorn workers on a free port, a real store beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from church.config import Settings, load_settings
+from church.store import StoreClient, embedded_command
+from tests.support.databases import bring_to_head
+from tests.support.environment import forget_the_shell
+from tests.support.services_fixture import free_port, wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+_SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a log that is being written: the kernel shows a reader the beginning of what it is just adding."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+class Site:
+    """One instance with its own folders and port; ``extra`` are settings of the environment."""
+
+    def __init__(self, folder: Path, **extra: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.logs = folder / "logs"
+        self.console = folder / "console.txt"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CHURCH_", "OTEL_"))}
+        own = {
+            "CHURCH_ENV_FILE": "",
+            "CHURCH_BIND": f"127.0.0.1:{self.port}",
+            "CHURCH_INSTANCE": str(folder / "instance"),
+            "CHURCH_LOG_DIR": str(self.logs),
+            "CHURCH_STORE_TIMEOUT": "2",  # on a busy machine 90 ms may pass, and then each worker counts alone
+            "CHURCH_LIMIT_PAGE": "1000000/minute",
+            "CHURCH_LIMIT_API": "1000000/minute",
+            "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",
+        }
+        self.environment = {**inherited, **own, **extra}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.settings: Settings = load_settings(**{**own, **extra})
+
+    def start(self, store: bool = True, work: bool = False) -> Site:
+        """Migrate, start the store and gunicorn, and wait until the site is ready; ``work``: its jobs are done too."""
+        self.settings.instance.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        bring_to_head(self.settings)
+        if store:
+            self._processes.append(subprocess.Popen(embedded_command(self.settings), stderr=subprocess.DEVNULL))
+            wait_until(lambda: StoreClient(self.settings).ping(), "the store answers")
+        self.gunicorn = self._begin("gunicorn", "-c", "ops/gunicorn.conf.py")
+        self._processes.append(self.gunicorn)
+        if work:
+            self._processes.append(self._begin("flask", "church", "work"))
+        wait_until(self._serves, f"the site answers (see {self.console})", 90)
+        wait_until(lambda: self.value("gunicorn_workers") == self.settings.workers, "all workers are there", 90)
+        return self
+
+    def _begin(self, *module: str) -> subprocess.Popen[bytes]:
+        with self.console.open("ab") as console:
+            command = [sys.executable, "-m", *module]
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
+
+    def run(self, *command: str) -> str:
+        """What ``flask church …`` prints; it must succeed."""
+        words = [sys.executable, "-m", "flask", "church", *command]
+        return subprocess.run(words, env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    def _serves(self) -> bool:
+        if self.gunicorn.poll() is not None:
+            pytest.fail(f"gunicorn ended with {self.gunicorn.returncode}: {self.console.read_text()[-2000:]}")
+        with suppress(OSError):
+            return self.get("/ready")[0] == 200
+        return False
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Status and body of a page; an error status is an answer too."""
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read()
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Everything in /metrics, by name and labels."""
+        token = self.environment.get("METRICS_TOKEN")
+        status, body = self.get("/metrics", **({"Authorization": f"Bearer {token}"} if token else {}))
+        assert status == 200, body
+        found = {}
+        for line in body.decode().splitlines():
+            if not line.startswith("#") and (match := _SAMPLE.fullmatch(line)):
+                labels = frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match["labels"] or ""))
+                found[match["name"], labels] = float(match["value"])
+        return found
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the series of ``name`` that have these labels."""
+        wanted = set(labels.items())
+        return sum(v for (n, have), v in self.samples().items() if n == name and wanted <= have)
+
+    def worker_pids(self) -> list[int]:
+        """The live gunicorn workers."""
+        with suppress(subprocess.CalledProcessError):
+            found = subprocess.check_output(["pgrep", "-P", str(self.gunicorn.pid)], text=True)
+            return [int(pid) for pid in found.split()]
+        return []
+
+    def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
+        """The log's records; a torn line fails."""
+        path = self.logs / name
+        return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
+
+    def stop(self) -> None:
+        """End what was started, kindly and then not."""
+        for process in reversed(self._processes):
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self._processes):
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def running(folder: Path, store: bool = True, **extra: str) -> Iterator[Site]:
+    """A site for the tests of a module, made before any of them cleans the environment of the shell's settings.
+
+    It takes seconds of a core to start: tests share one where none of them stops, breaks or counts what others did.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        forget_the_shell(patch)
+        one = Site(folder, **extra)
+    try:
+        yield one.start(store)
+    finally:
+        one.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start a site with these settings; stopped with the test."""
+    started: list[Site] = []
+
+    def start(store: bool = True, **extra: str) -> Site:
+        one = Site(tmp_path, **extra)
+        started.append(one)
+        return one.start(store)
+
+    yield start
+    for one in started:
+        one.stop()

@@ -1,0 +1,234 @@
+"""A Stripe in memory for tests of the services: objects that tests change, answered as the gateway would."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, TypeVar
+
+from flask import Flask
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from church import create_app
+from church.config import Settings
+from church.extensions import db
+from church.models import Base, User
+from church.services.billing.errors import StripeRefusedError
+from church.services.billing.stripe.webhooks import Outcome, receive
+from church.services.entitlements import premium_of
+from tests.support.helpers import with_settings
+
+T = TypeVar("T", bound=Base)
+
+Obj = dict[str, Any]
+SECRET = "whsec_of_the_tests"
+DAY = 86400
+START = 1_790_000_000
+KINDS = {
+    "subscriptions": "subscription", "invoices": "invoice", "customers": "customer", "charges": "charge",
+    "refunds": "refund", "disputes": "dispute", "products": "product", "prices": "price",
+    "invoice_payments": "invoice_payment", "checkout.sessions": "checkout.session",
+}  # fmt: skip
+_numbers = count(1)
+
+
+def at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class FakeStripe:
+    """Keeps objects by id. ``before`` is called with each method, and may raise or wait."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Obj] = {}
+        self.calls: list[tuple[str, tuple[str, ...], Obj]] = []
+        self.before: Callable[[str], None] = lambda _method: None
+        self.product("prod_patron", church_plan="patron", church_order="2")
+        self.price("price_month", "prod_patron", 1200)
+
+    def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
+        self.calls.append((method, ids, params))
+        self.before(method)
+        service, _, verb = method.rpartition(".")
+        if verb == "list":
+            return self._list(service, params)
+        found = self.objects.get(ids[0])
+        if found is None or found["object"] != KINDS[service]:
+            raise StripeRefusedError("resource_missing", "id", 404)
+        if verb == "cancel":
+            found.update(status="canceled", ended_at=int(time.time()), canceled_at=int(time.time()))
+        return self._expanded(found)
+
+    def put(self, kind: str, stripe_id: str, **values: Any) -> Obj:
+        made = {"id": stripe_id, "object": kind, "created": START, "metadata": {}, **values}
+        self.objects[stripe_id] = made
+        return made
+
+    def product(self, stripe_id: str, **metadata: str) -> Obj:
+        words = {"name": "Patron", "description": "All of it", "marketing_features": [{"name": "Pages"}]}
+        return self.put("product", stripe_id, active=True, metadata=metadata, **words)
+
+    def price(self, stripe_id: str, product: str, amount: int, currency: str = "usd", interval: str = "month") -> Obj:
+        recurring = {"interval": interval, "interval_count": 1, "trial_period_days": None}
+        return self.put(
+            "price", stripe_id, active=True, product=product, unit_amount=amount, currency=currency,
+            recurring=recurring, tax_behavior="exclusive",
+        )  # fmt: skip
+
+    def customer(self, user_ref: str | None, **values: Any) -> Obj:
+        metadata = {"church_user": user_ref} if user_ref else {}
+        method = {"card": {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2031}}
+        settings = {"invoice_settings": {"default_payment_method": method}}
+        return self.put("customer", f"cus_{next(_numbers)}", metadata=metadata, **settings, **values)
+
+    def subscription(self, customer: Obj, price: str = "price_month", **values: Any) -> Obj:
+        found = self.objects[price]
+        item = {
+            "id": "si_1", "price": price, "quantity": 1,
+            "current_period_start": START, "current_period_end": START + 30 * DAY,
+        }  # fmt: skip
+        defaults: Obj = {
+            "status": "active", "currency": found["currency"], "start_date": START, "latest_invoice": None,
+            "cancel_at": None, "cancel_at_period_end": False, "discounts": [], "schedule": None,
+            "default_payment_method": None,
+        }  # fmt: skip
+        stripe_id = f"sub_{next(_numbers)}"
+        items = {"object": "list", "data": [item]}
+        return self.put("subscription", stripe_id, customer=customer["id"], items=items, **(defaults | values))
+
+    def invoice(self, subscription: Obj, paid: int = 0, **values: Any) -> Obj:
+        """An invoice; with ``paid``, paid by one payment, whose charge can be refunded."""
+        number = next(_numbers)
+        stripe_id, currency = f"in_{number}", subscription["currency"]
+        payments = [self._paid(number, stripe_id, subscription["customer"], paid, currency)] if paid else []
+        defaults: Obj = {
+            "status": "paid" if paid else "open", "currency": currency, "amount_paid": paid, "number": f"N-{number}",
+            "status_transitions": {"finalized_at": START, "paid_at": START if paid else None},
+            "parent": {"subscription_details": {"subscription": subscription["id"]}},
+            "hosted_invoice_url": "https://stripe.example/i", "attempt_count": 1,
+        }  # fmt: skip
+        lists = {"payments": {"object": "list", "data": payments}}
+        found = self.put("invoice", stripe_id, customer=subscription["customer"], **lists, **(defaults | values))
+        subscription["latest_invoice"] = stripe_id
+        return found
+
+    def _paid(self, number: int, invoice: str, customer: str, amount: int, currency: str) -> Obj:
+        self.put(
+            "charge", f"ch_{number}", customer=customer, payment_intent=f"pi_{number}", amount=amount,
+            refunds={"object": "list", "data": []},
+        )  # fmt: skip
+        return self.put(
+            "invoice_payment", f"inpay_{number}", invoice=invoice, status="paid", amount_paid=amount,
+            currency=currency, status_transitions={"paid_at": START},
+            payment={"type": "payment_intent", "payment_intent": f"pi_{number}"},
+        )  # fmt: skip
+
+    def charge_of(self, invoice: Obj) -> Obj:
+        return self.objects["ch_" + invoice["id"].removeprefix("in_")]
+
+    def refund(self, charge: Obj, amount: int, currency: str = "usd", status: str = "succeeded") -> Obj:
+        made = self.put(
+            "refund", f"re_{next(_numbers)}", charge=charge["id"], payment_intent=charge["payment_intent"],
+            amount=amount, currency=currency, status=status,
+        )  # fmt: skip
+        charge["refunds"]["data"].append(made)
+        return made
+
+    def dispute(self, charge: Obj, *moved: int, status: str = "needs_response") -> Obj:
+        return self.put(
+            "dispute", f"dp_{next(_numbers)}", charge=charge["id"], amount=charge["amount"], currency="usd",
+            status=status, balance_transactions=[{"amount": amount, "created": START + 9} for amount in moved],
+        )  # fmt: skip
+
+    def _list(self, service: str, params: Obj) -> Obj:
+        same = {name: params[name] for name in ("customer", "invoice", "charge", "product") if name in params}
+        found = [o for o in self.objects.values() if o["object"] == KINDS[service]]
+        found = [o for o in found if all(o.get(name) == value for name, value in same.items())]
+        if (payment := params.get("payment")) is not None:
+            found = [o for o in found if o["payment"]["payment_intent"] == payment["payment_intent"]]
+        return {"object": "list", "data": [self._expanded(o) for o in found], "has_more": False}
+
+    def _expanded(self, found: Obj) -> Obj:
+        """With the objects that the services ask for in place of their ids."""
+        answer = copy.deepcopy(found)
+        for item in (answer.get("items") or {}).get("data", []):
+            item["price"] = copy.deepcopy(self.objects[item["price"]])
+            item["price"]["product"] = copy.deepcopy(self.objects[item["price"]["product"]])
+        if isinstance(answer.get("latest_invoice"), str):
+            answer["latest_invoice"] = copy.deepcopy(self.objects[answer["latest_invoice"]])
+        if answer["object"] == "price":
+            answer["product"] = copy.deepcopy(self.objects.get(answer["product"], answer["product"]))
+        return answer
+
+
+def event(kind: str, obj: Obj, stripe_id: str | None = None, **changes: Any) -> Obj:
+    """The event of Stripe's that says ``kind`` of ``obj``."""
+    name = stripe_id or f"evt_{next(_numbers)}"
+    data = {"object": copy.deepcopy(obj)}
+    return {"id": name, "object": "event", "type": kind, "created": int(time.time()), "data": data, **changes}
+
+
+def signed(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes, str]:
+    """The body and the header of a delivery."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    stamp = int(time.time()) - age
+    mac = hmac.new(secret.encode(), f"{stamp}.".encode() + raw, hashlib.sha256).hexdigest()
+    return raw, f"t={stamp},v1={mac}"
+
+
+def member(app: Flask, name: str = "Ann") -> tuple[int, str]:
+    """A new account: its number and its public name."""
+    ref = f"user{next(_numbers)}"
+    with app.app_context(), db.write() as session:
+        user = User(ref=ref, name=name, source="web", created_at=at(START))
+        session.add(user)
+        session.flush()
+        return user.id, ref
+
+
+class Shop:
+    """A site whose Stripe is in memory, and what tests ask about it."""
+
+    def __init__(self, site: Settings) -> None:
+        self.settings = with_settings(site, stripe_webhook_secret=SecretStr(SECRET))
+        self.app = create_app(self.settings)
+        self.stripe = FakeStripe()
+        self.app.extensions["stripe"] = self.stripe
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        with self.app.app_context():
+            db.dispose()
+
+    def deliver(self, body: Obj | bytes, **how: Any) -> Outcome:
+        """One delivery of a webhook."""
+        with self.app.app_context():
+            return receive(*signed(body, **how))
+
+    def subscriber(self, **values: Any) -> tuple[int, Obj]:
+        """A member who subscribed at Stripe, of which the site has not heard."""
+        user_id, ref = member(self.app)
+        return user_id, self.stripe.subscription(self.stripe.customer(ref), **values)
+
+    def rows(self, model: type[T]) -> list[T]:
+        """All rows of a table."""
+        with self.app.app_context(), db.read() as session:
+            return list(session.scalars(select(model).order_by(text("id"))))
+
+    def one(self, model: type[T]) -> T:
+        """The only row of a table."""
+        found = self.rows(model)
+        assert len(found) == 1, found
+        return found[0]
+
+    def premium(self, user_id: int) -> bool:
+        """Whether the member has premium, at the time of the fake Stripe's objects."""
+        with self.app.app_context(), db.read() as session:
+            return premium_of(session, user_id, at(START + DAY))

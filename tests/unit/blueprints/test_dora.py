@@ -1,0 +1,321 @@
+"""Deliveries by HTTP: what is taken, what is refused by the name of its field, and who may tell and see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from pydantic import SecretStr
+from sqlalchemy import insert
+
+from church import create_app
+from church.config import Settings
+from church.extensions import db
+from church.models import Deployment
+from church.models.user import Role
+from church.observability.metrics import definitions
+from church.services import machine_tokens
+from church.services.audit import Actor
+from church.web import maintenance
+from tests.support.delivery_fixture import DEPLOYMENTS, FIGURES, INCIDENTS, WEEK, Machine, at
+from tests.support.helpers import STRONG, captured_log, grows, with_settings
+from tests.support.people import add_user, client_of
+
+JSON = {"Accept": "application/json"}
+D1: dict[str, Any] = {"id": "x1", "environment": "production", "status": "success"}
+I1: dict[str, Any] = {"id": "i1", "environment": "production", "title": "Broken"}
+
+
+@pytest.fixture
+def machine(app: Flask) -> Iterator[Machine]:
+    yield Machine(app)
+    with app.app_context():
+        db.dispose()
+
+
+def later(**time: float) -> str:
+    return (datetime.now(UTC) + timedelta(**time)).isoformat()
+
+
+# -- deployments ----------------------------------------------------------------------------------------------------
+
+
+def test_deployment_is_written_down_once_and_the_same_again_changes_nothing(machine: Machine) -> None:
+    with captured_log() as log:
+        assert machine.tell("deployment", D1, 201) == {"id": "x1", "outcome": "recorded"}
+        assert machine.tell("deployment", {**D1, "status": "failure"}, 200) == {"id": "x1", "outcome": "unchanged"}
+    (record,) = [one for one in log.records if one["event"] == "delivery.deployment"]
+    assert (record["deployment"], record["outcome"], record["target"]) == ("x1", "success", "production")
+
+
+def test_deployment_may_say_everything_and_a_few_minutes_of_skew(machine: Machine) -> None:
+    commits = [{"sha": f"{number:040X}", "committed_at": at("04T08:00")} for number in range(1000)]
+    told = {"kind": "hotfix", "version": "1.2 ü", "commit": "a" * 40, "commits": commits, "url": "https://ci.example/1"}
+    machine.tell("deployment", {**D1, **told, "started_at": at("04T08:00"), "finished_at": later(minutes=4)}, 201)
+
+
+@pytest.mark.parametrize(
+    ("told", "field"),
+    [
+        ({"id": None}, "id"),
+        ({"id": 5}, "id"),
+        ({"id": "a\nb"}, "id"),
+        ({"id": "\ud800"}, "id"),
+        ({"id": "x" * 201}, "id"),
+        ({"environment": "moon"}, "environment"),
+        ({"status": "SUCCESS"}, "status"),
+        ({"status": ""}, "status"),
+        ({"kind": "rework"}, "kind"),
+        ({"commit": "not a sha"}, "commit"),
+        ({"url": "javascript:alert(1)"}, "url"),
+        ({"url": "https://[broken"}, "url"),
+        ({"finished_at": "2024-03-04"}, "finished_at"),
+        ({"finished_at": "2024-03-04T10:00:00"}, "finished_at"),
+        ({"finished_at": "2023-02-29T10:00:00Z"}, "finished_at"),
+        ({"finished_at": 1709546400}, "finished_at"),
+        ({"finished_at": "1999-12-31T23:59:59Z"}, "finished_at"),
+        ({"finished_at": "2500-01-01T00:00:00Z"}, "finished_at"),
+        ({"finished_at": "0001-01-01T00:00:00+14:00"}, "finished_at"),
+        ({"started_at": at("05T10:00"), "finished_at": at("04T10:00")}, "finished_at"),
+        ({"commits": {"sha": "a"}}, "commits"),
+        ({"commits": [{"sha": "a", "committed_at": at("04T10:00")}] * 1001}, "commits"),
+        ({"commits": [{"sha": "a", "committed_at": at("04T10:00")}, {"sha": "b"}]}, "commits[1].committed_at"),
+        ({"commits": ["a"]}, "commits[0]"),
+        (
+            {"finished_at": at("04T10:00"), "commits": [{"sha": "a", "committed_at": at("04T10:06")}]},
+            "commits[0].committed_at",
+        ),
+    ],
+)
+def test_deployment_that_cannot_be_is_refused_by_the_name_of_its_field(
+    machine: Machine, told: dict[str, Any], field: str
+) -> None:
+    errors = machine.refused("deployment", **{**D1, **told})
+    assert field in errors
+    machine.tell("deployment", D1, 201)  # nothing was written down
+
+
+def test_time_more_than_five_minutes_ahead_is_refused(machine: Machine) -> None:
+    assert machine.refused("deployment", **D1, finished_at=later(minutes=6)) == {
+        "finished_at": "This lies in the future."
+    }
+
+
+def test_body_that_is_no_json_object_is_refused(app: Flask, machine: Machine) -> None:
+    for what in ("deployment", "incident", "alerts"):
+        path = f"/api/telemetry/{what}"
+        assert machine.client.post(path, data={"id": "x1"}).status_code == 415
+        assert machine.client.post(path, data=b"{}", content_type="text/plain").status_code == 415
+        assert machine.client.post(path, data=b"[1]", content_type="application/json").status_code == 400
+        assert machine.client.post(path, data=b"{", content_type="application/json").status_code == 400
+        assert machine.client.get(path).status_code == 405
+
+
+# -- incidents ------------------------------------------------------------------------------------------------------
+
+
+def test_incident_is_opened_changed_and_resolved_and_stays_so(machine: Machine) -> None:
+    opened = machine.tell("incident", {**I1, "opened_at": at("04T10:00")}, 201)
+    assert (opened["outcome"], opened["severity"], opened["deployment"]) == ("opened", "critical", None)
+    assert machine.tell("incident", {"id": "i1", "severity": "warning"}, 200)["outcome"] == "updated"
+    with captured_log() as log:
+        resolved = machine.tell("incident", {"id": "i1", "resolved_at": at("04T11:00")}, 200)
+    assert (resolved["outcome"], resolved["severity"]) == ("resolved", "warning")
+    (record,) = [one for one in log.records if one["event"] == "delivery.incident_resolved"]
+    assert record["seconds"] == 3600
+    again = machine.tell("incident", {"id": "i1", "resolved_at": None}, 200)
+    assert (again["outcome"], again["resolved_at"]) == ("unchanged", "2024-03-04T11:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("told", "field"),
+    [
+        ({"title": None}, "title"),
+        ({"environment": None}, "environment"),
+        ({"severity": "awful"}, "severity"),
+        ({"deployment": "never"}, "deployment"),
+        ({"deployment": "D6"}, "deployment"),
+        ({"deployment": "D7", "opened_at": at("08T10:00")}, "deployment"),
+        ({"opened_at": at("05T10:00"), "resolved_at": at("05T09:00")}, "resolved_at"),
+        ({"resolved_at": "2500-01-01T00:00:00Z"}, "resolved_at"),
+    ],
+)
+def test_incident_that_cannot_be_is_refused_by_the_name_of_its_field(
+    machine: Machine, told: dict[str, Any], field: str
+) -> None:
+    for one in DEPLOYMENTS[5:]:
+        machine.tell("deployment", one, 201)
+    assert list(machine.refused("incident", **{**I1, **told})) == [field]
+
+
+def test_change_of_an_incident_that_cannot_be_is_refused(machine: Machine) -> None:
+    machine.tell("incident", {**I1, "opened_at": at("04T10:00")}, 201)
+    assert list(machine.refused("incident", id="i1", environment="staging")) == ["environment"]
+    assert list(machine.refused("incident", id="i1", resolved_at=at("04T09:00"))) == ["resolved_at"]
+    machine.tell("deployment", DEPLOYMENTS[0], 201)  # finished at 10:00
+    machine.tell("incident", {"id": "i1", "deployment": "D1"}, 200)
+    assert list(machine.refused("incident", id="i1", opened_at=at("04T09:00"))) == ["opened_at"]
+
+
+# -- who may --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(app: Flask, settings: Settings) -> Iterator[Flask]:
+    """The same site with a METRICS_TOKEN."""
+    guarded = create_app(with_settings(settings, metrics_token=SecretStr(STRONG)))
+    guarded.testing = True
+    yield guarded
+    with guarded.app_context():
+        db.dispose()
+
+
+def token_for(app: Flask, *scopes: str) -> str:
+    with app.app_context():
+        return machine_tokens.create("test", scopes, Actor(via="cli")).token
+
+
+def test_token_opens_what_its_scopes_say_and_nothing_after_it_is_revoked(guarded: Flask) -> None:
+    writer, reader = token_for(guarded, "delivery:write"), token_for(guarded, "dora:read", "metrics:read")
+    Machine(guarded, STRONG).tell("deployment", D1, 201)
+    Machine(guarded, writer).tell("deployment", D1, 200)
+    with grows(definitions.security_events.labels("invalid_token", "medium"), by=0):
+        refusal = Machine(guarded, reader).tell("deployment", D1, 403)
+    assert "delivery:write" in refusal["detail"]
+    client = guarded.test_client()
+    for path in ("/dora", "/metrics"):
+        answers = {
+            token: client.get(path, headers={**JSON, "Authorization": f"Bearer {token}"}).status_code
+            for token in (STRONG, reader, writer)
+        }
+        assert list(answers.values()) == [200, 200, 403]
+    with guarded.app_context():
+        machine_tokens.revoke(machine_tokens.listed()[1].ref, Actor(via="cli"))
+    with grows(definitions.security_events.labels("invalid_token", "medium")):
+        Machine(guarded, writer).tell("deployment", D1, 401)
+
+
+def test_token_is_asked_for_and_a_wrong_one_seen(guarded: Flask) -> None:
+    for what in ("deployment", "incident", "alerts"):
+        Machine(guarded).tell(what, D1, 401)
+        with grows(definitions.security_events.labels("invalid_token", "medium")):
+            Machine(guarded, "church_000000000000_wrong").tell(what, D1, 401)
+
+
+def test_tokens_that_are_no_good_are_heard_so_often_and_a_good_one_still(app: Flask, settings: Settings) -> None:
+    limited = create_app(with_settings(settings, metrics_token=SecretStr(STRONG), limit_telemetry_api="3/hour"))
+    wrong, good = Machine(limited, "church_000000000000_wrong"), Machine(limited, token_for(app, "delivery:write"))
+    with grows(definitions.security_events.labels("invalid_token", "medium"), by=2):
+        wrong.tell("deployment", D1, 401)
+        Machine(limited).tell("deployment", D1, 401)
+        wrong.tell("incident", D1, 401)
+        with grows(definitions.rate_limit_hits.labels("telemetry_api")):
+            wrong.tell("deployment", D1, 429)
+    good.tell("deployment", D1, 201)
+    with limited.app_context():
+        db.dispose()
+
+
+def test_scraper_with_the_sites_own_token_asks_the_database_nothing(
+    guarded: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(_token: str) -> None:
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(machine_tokens, "scopes_of", asked)
+    answer = guarded.test_client().get("/metrics", headers={"Authorization": f"Bearer {STRONG}"})
+    assert answer.status_code == 200
+
+
+def test_deliveries_are_told_while_the_site_is_shut_and_from_any_page(app: Flask, machine: Machine) -> None:
+    maintenance.turn_on(app.config["CHURCH"], 5)
+    machine.tell("deployment", D1, 201)
+    answer = machine.client.post("/api/telemetry/deployment", json=D1, headers={"Origin": "https://ci.example"})
+    assert answer.status_code == 200
+
+
+def test_alert_about_an_attack_is_no_attack(machine: Machine) -> None:
+    with grows(definitions.security_events.labels("threat_detected", "high"), by=0):
+        machine.tell("incident", {**I1, "title": "<script>alert(1)</script> ' OR 1=1 --"}, 201)
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_dora_as_json_is_what_its_contract_says(app: Flask, machine: Machine) -> None:
+    machine.tell_the_week()
+    admin = client_of(app, add_user(app, role=Role.ADMIN.value))
+    answer = admin.get("/dora", query_string=WEEK, headers=JSON)
+    found = answer.get_json()
+    assert found["window"] == WEEK
+    assert {name: (one["value"], one["n"]) for name, one in found["metrics"].items()} == FIGURES
+    assert set(found["metrics"]["mttr_seconds"]) == {"value", "n", "unit", "band", "edition"}
+    assert set(found) == {"window", "metrics", "message", "metricsAvailable", "grafanaIntegration", "documentation"}
+    exposed = machine.client.get("/metrics").text
+    assert all(f"# TYPE {name} " in exposed for name in found["metricsAvailable"])
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert admin.get("/dora?environment=moon", headers=JSON).get_json(force=True)["errors"].keys() == {"environment"}
+
+
+def test_dora_page_shows_figures_charts_and_what_they_are_made_of(app: Flask, machine: Machine) -> None:
+    machine.tell_the_week()
+    machine.tell("incident", {**INCIDENTS[2], "id": "x", "title": "<b>bold</b>"}, 201)
+    page = client_of(app, add_user(app, role=Role.ADMIN.value)).get("/dora", query_string=WEEK).text
+    for words in ("1 h 30 min", "0.71 a day", "40 %", "Of 6 commits.", "&lt;b&gt;bold&lt;/b&gt;", ">open<"):
+        assert words in page, words
+    assert page.count('class="point-hotfix"') == 1
+    assert page.count('class="point-ring"') == 2
+    assert 'class="bar-broken"' in page
+    assert "Of 1 commit." in machine_page(app, environment="staging")
+
+
+def test_dora_page_of_many_deployments_draws_the_newest_and_counts_them_all(app: Flask) -> None:
+    day, facts = datetime(2024, 3, 5, tzinfo=UTC), {"environment": "production", "status": "success", "kind": "normal"}
+    rows = [
+        {"ref": f"many-{number}", "finished_at": day + timedelta(minutes=number), "recorded_at": day, "commits": []}
+        for number in range(430)
+    ]
+    with app.app_context(), db.write() as session:
+        session.execute(insert(Deployment), [{**facts, **row} for row in rows])
+    page = machine_page(app)
+    assert "The newest 20 of 430; the newest 400 are in the chart." in page
+    assert page.count('class="point-normal"') == 400
+    assert "many-429, 5 March 2024" in page
+    assert "many-29, 5 March 2024" not in page
+    assert "430 without an incident" in page
+    assert ">600</text>" in page  # the top of the weeks' scale
+
+
+def test_dora_page_of_a_day_tells_the_hours_and_one_of_years_what_is_left_out(app: Flask, machine: Machine) -> None:
+    machine.tell_the_week()
+    for number in range(51):
+        machine.tell("incident", {**INCIDENTS[2], "id": f"more-{number}"}, 201)
+    admin = client_of(app, add_user(app, role=Role.ADMIN.value))
+    day = admin.get("/dora?from=2024-03-06&to=2024-03-07").text
+    assert (">6 Mar 04:00</text>" in day, "of the window." in day) == (True, False)
+    years = admin.get("/dora?from=2023-01-01&to=2025-01-01").text
+    for words in ("0.0068 a day", ">May 2023</text>", "The last 53 weeks of the window.", "The newest 50 of 55."):
+        assert words in years, words
+
+
+def machine_page(app: Flask, **asked: str) -> str:
+    admin = client_of(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
+    return admin.get("/dora", query_string={**WEEK, **asked}).text
+
+
+def test_dora_page_without_data_or_with_a_wrong_window_is_a_page(app: Flask) -> None:
+    admin = client_of(app, add_user(app, role=Role.ADMIN.value))
+    assert admin.get("/dora").text.count("no data") == 6
+    answer = admin.get("/dora?from=2026-02-30&to=x")
+    assert (answer.status_code, answer.text.count('class="field-error"')) == (422, 2)
+
+
+def test_dora_is_for_admins_unless_the_site_says_otherwise(app: Flask, settings: Settings) -> None:
+    member = client_of(app, add_user(app))
+    assert (member.get("/dora").status_code, app.test_client().get("/dora").status_code) == (403, 303)
+    assert app.test_client().get("/dora", headers={"Authorization": "Bearer eyJx.e30.x", **JSON}).status_code == 401
+    open_to_all = create_app(with_settings(settings, dora_public=True))
+    assert open_to_all.test_client().get("/dora").status_code == 200

@@ -1,0 +1,151 @@
+"""What an operator types: each command says what it did, and an exit code that a script can trust."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from church import doctor, jobs
+from church.cli import church
+from church.database import migrations
+from church.extensions import db
+from church.models.job import Job, JobState
+
+
+@pytest.fixture
+def run(app, settings, monkeypatch):
+    monkeypatch.setenv("CHURCH_INSTANCE", str(settings.instance))
+    monkeypatch.setenv("CHURCH_LOG_DIR", str(settings.log_dir))
+    monkeypatch.setattr(doctor, "LIMIT", 120.0)
+    settings.log_dir.mkdir(exist_ok=True)
+
+    def invoke(*words: str) -> Result:
+        from flask.cli import ScriptInfo
+
+        return CliRunner().invoke(church, words, obj=ScriptInfo(create_app=lambda: app))
+
+    return invoke
+
+
+def test_setting_that_is_wrong_ends_every_command_with_its_name(run, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "many")
+    for command in (["migrate"], ["maintenance", "on"], ["run"]):
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "WEB_CONCURRENCY: got 'many'" in result.output
+
+
+def test_doctor_with_a_wrong_setting_fails_with_its_name(run, monkeypatch):
+    monkeypatch.setenv("CHURCH_LIMIT_PAGE", "lots")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert result.output.startswith("fail  settings       CHURCH_LIMIT_PAGE")
+
+
+def test_doctor_of_a_migrated_site_has_no_fail_and_exits_0(run):
+    result = run("doctor")
+    lines = {line.split()[1]: line.split()[0] for line in result.output.splitlines()}
+    assert result.exit_code == 0, result.output
+    assert lines["database"] == "ok"
+    assert lines["store"] == "warn"  # none runs in this test
+    assert "fail" not in lines.values()
+
+
+def test_doctor_of_a_database_without_its_tables_fails(run, settings):
+    (settings.instance / "church.db").unlink()
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert any(line.startswith("fail") and "database" in line for line in result.output.splitlines())
+
+
+def test_maintenance_shuts_pages_and_leaves_health_open(run, client):
+    assert run("maintenance", "on", "--minutes", "7").exit_code == 0
+    shut = client.get("/pages/")
+    assert shut.status_code == 503
+    assert 0 < int(shut.headers["Retry-After"]) <= 7 * 60
+    assert client.get("/health").status_code == client.get("/metrics").status_code == 200
+    assert run("maintenance", "off").output == "Maintenance is off.\n"
+
+
+def test_migrate_says_where_the_database_is(run):
+    assert run("migrate").output == f"The database is at {migrations.head()}.\n"
+
+
+def test_downgrade_takes_the_tables_away_and_migrate_brings_them_back(run, client, monkeypatch):
+    monkeypatch.setattr("church.database.Database.probe.__defaults__", (0.0,))
+    assert run("downgrade", "base").exit_code == 0
+    assert client.get("/ready").status_code == 503
+    assert run("migrate").exit_code == 0
+    assert client.get("/ready").status_code == 200
+
+
+def test_migrate_makes_the_database_its_users_alone_and_leaves_the_umask_as_it_was(run, settings):
+    for path in settings.instance.iterdir():
+        path.unlink()
+    settings.instance.rmdir()
+    before = os.umask(0o022)
+    try:
+        assert run("migrate").exit_code == 0
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    made = [settings.instance, *settings.instance.rglob("*")]
+    assert settings.instance / "church.db" in made
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_index_counts_what_changed_and_names_what_is_left_out(run, app, tmp_path: Path):
+    first = run("index")
+    assert first.exit_code == 0
+    assert int(first.output.split()[0]) >= 10
+    assert run("index").output.startswith("0 entries")
+
+
+def test_jobs_lists_the_dead_and_retries_one(run, app):
+    with app.app_context():
+        with db.write() as session:
+            jobs.enqueue(session, "jobs.purge", {})
+        with db.write() as session:
+            job = session.query(Job).filter_by(kind="jobs.purge").one()
+            job.state, job.error, job.attempts = JobState.DEAD.value, "ValueError: of old", 5
+            number = job.id
+    listed = run("jobs")
+    assert listed.exit_code == 0
+    assert f"{number}" in listed.output
+    assert "after 5 attempts: ValueError: of old" in listed.output
+    assert run("jobs", "--retry", str(number)).output == f"Job {number} is pending again.\n"
+    assert run("jobs").output == ""
+    assert run("jobs", "--retry", "999").exit_code == 1
+
+
+def test_backup_and_restore_tell_where_the_old_data_went(run, tmp_path: Path, settings, monkeypatch):
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "one.md").write_text("---\ntitle: One\nsummary: s\ndate: 2026-01-01\naccess: public\n---\ntext\n")
+    monkeypatch.setenv("CHURCH_CONTENT", str(content))
+    file = tmp_path / "site.tar.gz"
+    assert "It holds no secrets" in run("backup", str(file)).output
+    refused = run("restore", str(file))
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: ")
+    done = run("restore", str(file), "--force")
+    assert done.exit_code == 0, done.output
+    assert "is kept as" in done.output
+    assert "Its 0 sign-ins were ended" in done.output
+
+
+def test_run_with_a_port_that_is_taken_says_so_and_fails(run, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(
+        "church.server.supervisor.install_logs", lambda _settings: None
+    )  # the log of these tests stays theirs
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("CHURCH_BIND", f"127.0.0.1:{taken.getsockname()[1]}")
+        result = run("run")
+    assert result.exit_code == 1

@@ -1,0 +1,134 @@
+"""The library from the command line: brought, listed, changed and taken away, and refused in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from flask.cli import ScriptInfo
+from sqlalchemy import select
+
+from church import jobs
+from church.cli import church
+from church.extensions import db
+from church.models import Job
+from church.services import audit, videos
+from tests.support.accounts_fixture import do_jobs
+
+Run = Callable[..., Result]
+NEW = ("--title", "The Harbour", "--access", "premium")
+
+
+@pytest.fixture
+def run(app: Flask) -> Iterator[Run]:
+    def invoke(*words: object) -> Result:
+        return CliRunner().invoke(church, ["video", *map(str, words)], obj=ScriptInfo(create_app=lambda: app))
+
+    with app.app_context():
+        yield invoke
+        db.dispose()
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> tuple[Path, Path]:
+    """A file of captions and one of chapters."""
+    captions, chapters = tmp_path / "en.vtt", tmp_path / "chapters.txt"
+    captions.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nAhoy\n")
+    chapters.write_text("0:00 The mole\n0:02 The light\n")
+    return captions, chapters
+
+
+def states() -> list[str]:
+    with db.read() as session:
+        return list(session.scalars(select(Job.state).where(Job.kind == "videos.import")))
+
+
+def refused(result: Result) -> str:
+    """The one line of a refusal."""
+    assert result.exit_code == 1, result.output
+    line: str = result.output.splitlines()[-1]
+    return line
+
+
+def test_add_imports_at_once_with_all_that_is_said_of_it(run: Run, clip: Path, texts: tuple[Path, Path]) -> None:
+    captions, chapters = texts
+    more = ("--slug", "pier", "--description", "Boats.", "--captions", f"en={captions}", "--chapters", chapters)
+    result = run("add", clip, *NEW, *more)
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith("pier is ready, as 72p.\n")
+    [found] = videos.admin_listing()
+    assert (found.state, found.title, found.access, found.description) == (
+        "ready", "The Harbour", "premium", "Boats.",
+    )  # fmt: skip
+    assert [one.language for one in found.captions] == ["en"]
+    assert [one.title for one in found.chapters] == ["The mole", "The light"]
+    assert states() == ["done"]
+    assert {entry.via for entry in audit.entries()} == {"cli"}
+    assert run("list").output.split() == [found.ref, "ready", "premium", "0:05", "pier", "72p"]
+
+
+def test_add_to_the_queue_leaves_it_to_the_worker(run: Run, clip: Path) -> None:
+    result = run("add", clip, *NEW, "--queue")
+    assert "the-harbour is queued: the worker process" in result.output
+    assert states() == ["pending"]
+    assert "queued" in run("list").output
+
+
+def test_add_leaves_the_import_to_a_worker_that_was_faster(
+    run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = jobs.hold_job
+    monkeypatch.setattr(jobs, "hold_job", lambda _key: held("taken by another"))
+    assert "is queued" in run("add", clip, *NEW).output
+
+
+def test_failed_import_is_told_in_a_line_and_tried_again(run: Run, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("no video")
+    assert refused(run("add", tmp_path / "notes.mp4", *NEW)).startswith("Error: the-harbour: This is no video")
+    assert refused(run("retry", "the-harbour")).startswith("Error: the-harbour: This is no video")
+    assert "the-harbour is queued" in run("retry", "the-harbour", "--queue").output
+
+
+def test_edit_changes_what_is_given_alone(run: Run, tmp_path: Path, texts: tuple[Path, Path]) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    run("add", tmp_path / "a", *NEW, "--description", "Boats.", "--queue")
+    captions, chapters = texts
+    result = run("edit", "the-harbour", "--access", "public", "--captions", f"de={captions}", "--chapters", chapters)
+    assert result.output == "the-harbour is changed.\n"
+    [found] = videos.admin_listing()
+    assert (found.title, found.access, found.description) == ("The Harbour", "public", "Boats.")
+    assert [one.language for one in found.captions] == ["de"]
+    assert len(found.chapters) == 2
+    run("edit", found.ref, "--title", "The Pier", "--description", "")
+    [found] = videos.admin_listing()
+    assert (found.title, found.description) == ("The Pier", "")
+
+
+def test_remove_asks_and_takes_the_files_along(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    run("add", tmp_path / "a", *NEW, "--queue")
+    assert run("remove", "the-harbour").exit_code == 1
+    assert len(videos.admin_listing()) == 1
+    assert run("remove", "the-harbour", "--yes").exit_code == 0
+    do_jobs("videos.remove")
+    assert videos.admin_listing() == []
+
+
+def test_slips_are_told_in_a_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    assert refused(run("add", tmp_path / "a", "--title", "x" * 201, "--access", "public")) == (
+        "Error: At most 200 characters."
+    )
+    (tmp_path / "empty").touch()
+    assert refused(run("add", tmp_path / "empty", *NEW)) == "Error: The file is empty."
+    assert refused(run("retry", "nowhere")) == "Error: There is no video nowhere."
+    assert refused(run("push")) == "Error: CHURCH_VIDEO_OFFLOAD is not s3."
+    no_captions = refused(run("add", tmp_path / "a", *NEW, "--captions", f"en={tmp_path / 'a'}"))
+    assert no_captions.startswith("Error: This is no WebVTT file")
+    (tmp_path / "latin").write_bytes("0:00 Früh".encode("latin-1"))
+    assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("save it so.")
+    assert "LANGUAGE=FILE" in run("add", tmp_path / "a", *NEW, "--captions", "en").output
+    assert videos.admin_listing() == []

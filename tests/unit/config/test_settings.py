@@ -1,0 +1,330 @@
+"""Settings: what the environment may say, how a bad value is told, and that secrets are not."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from church.config import ConfigError, Settings, load_settings
+from tests.support.helpers import STRONG
+
+# Names that their ecosystem gave them; every other one is ours and says so.
+ECOSYSTEM = {
+    "WEB_CONCURRENCY",
+    "LOG_LEVEL",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "SECRET_KEY_PREVIOUS",
+    "METRICS_TOKEN",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_WEBHOOK_SECRET_PREVIOUS",
+    "STRIPE_API_BASE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
+
+
+def load(tmp_path: Path, **given: Any) -> Settings:
+    return load_settings(_env_file=None, **{"CHURCH_INSTANCE": tmp_path / "instance", **given})
+
+
+def complaint(tmp_path: Path, **given: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, **given)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("field", list(Settings.model_fields))
+def test_setting_has_a_name_of_ours_or_of_its_ecosystem_and_a_meaning(field: str) -> None:
+    info = Settings.model_fields[field]
+    name = str(info.validation_alias)
+    assert name in ECOSYSTEM or re.fullmatch(r"CHURCH_[A-Z0-9_]+", name)
+    assert info.description
+    assert info.description.endswith(".")
+
+
+def test_offload_to_a_bucket_that_is_not_named_is_refused(tmp_path: Path) -> None:
+    assert "CHURCH_VIDEO_S3_BUCKET: missing" in complaint(tmp_path, CHURCH_VIDEO_OFFLOAD="s3")
+
+
+def test_environments_are_names_by_commas(tmp_path: Path) -> None:
+    assert load(tmp_path, CHURCH_ENVIRONMENTS="live, test,live").environments == ("live", "test")
+    assert "CHURCH_ENVIRONMENTS" in complaint(tmp_path, CHURCH_ENVIRONMENTS="a b")
+
+
+def test_settings_by_default_are_a_desk_of_two_workers(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.environment, settings.bind, settings.workers) == ("development", "127.0.0.1:8000", 2)
+    assert settings.origin == "http://127.0.0.1:8000"
+    assert not settings.https
+    assert not settings.production
+    assert settings.trusted_proxies == ()
+    assert settings.metrics_dir == tmp_path / "instance" / "metrics"
+
+
+@pytest.mark.parametrize(("named", "workers"), [(None, 5), ("other.env", 6), ("", 2)])
+def test_settings_come_from_the_file_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, workers: int
+) -> None:
+    (tmp_path / ".env").write_text("WEB_CONCURRENCY=5\n")
+    (tmp_path / "other.env").write_text("WEB_CONCURRENCY=6\n")
+    monkeypatch.chdir(tmp_path)
+    if named is None:
+        monkeypatch.delenv("CHURCH_ENV_FILE")
+    else:
+        monkeypatch.setenv("CHURCH_ENV_FILE", named)
+    assert load_settings().workers == workers
+
+
+def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path))
+    monkeypatch.setenv("WEB_CONCURRENCY", "7")
+    monkeypatch.setenv("CHURCH_TRACE_PATHS", "/a, /b,")
+    settings = load_settings(_env_file=None)
+    assert settings.workers == 7
+    assert settings.trace_paths == ("/a", "/b")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "wants"),
+    [
+        ("CHURCH_ENV", "staging", "'development' or 'production'"),
+        ("CHURCH_BIND", "localhost", "127.0.0.1:8000"),
+        ("CHURCH_BIND", ":8000", "127.0.0.1:8000"),
+        ("CHURCH_BIND", "127.0.0.1:0", "127.0.0.1:8000"),
+        ("CHURCH_BIND", "127.0.0.1:65536", "127.0.0.1:8000"),
+        ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("WEB_CONCURRENCY", "two", "integer"),
+        ("WEB_CONCURRENCY", "", "integer"),
+        ("LOG_LEVEL", "loud", "'WARNING'"),
+        ("CHURCH_SITE_NAME", "", "at least 1 character"),
+        ("CHURCH_SITE_URL", "church.example", "https://church.example"),
+        ("CHURCH_SITE_URL", "ftp://church.example", "https://church.example"),
+        ("CHURCH_SITE_URL", "https://church.example/site", "without a path"),
+        ("CHURCH_SITE_URL", "https://user:word@church.example", "https://church.example"),
+        ("CHURCH_SITE_URL", "https://church.example#x", "https://church.example"),
+        ("CHURCH_SITE_URL", "https://church.example:99999", "0-65535"),
+        ("CHURCH_SITE_URL", "https://church.example:port", "https://church.example"),
+        ("CHURCH_TRUSTED_PROXIES", "10.0.0.0/8, elsewhere", "10.0.0.0/8"),
+        ("CHURCH_TRUSTED_PROXIES", "10.0.0.1/8", "has host bits set"),
+        ("CHURCH_TELEMETRY", "perhaps", "boolean"),
+        ("CHURCH_THREATS", "ignore", "'observe' or 'block'"),
+        ("CHURCH_THREATS_BODY", "-1", "greater than or equal to 0"),
+        ("CHURCH_MAX_BODY", "10", "greater than or equal to 1024"),
+        ("CHURCH_BODY_TIMEOUT", "0", "greater than 0"),
+        ("CHURCH_LIMIT_PAGE", "many", "30/minute"),
+        ("CHURCH_LIMIT_SEARCH", "0/minute", "30/minute"),
+        ("CHURCH_LIMIT_API", "5/fortnight", "30/minute"),
+        ("CHURCH_LIMIT_TELEMETRY_API", "5 per minute", "30/minute"),
+        ("CHURCH_JOBS_LEASE", "0.5", "greater than or equal to 1"),
+    ],
+)
+def test_bad_value_is_told_by_name_with_what_it_got_and_what_it_wants(
+    tmp_path: Path, name: str, bad: str, wants: str
+) -> None:
+    told = complaint(tmp_path, **{name: bad})
+    assert told.startswith(f"{name}: got {bad!r}; wants ")
+    assert wants in told
+    assert "\n" not in told
+
+
+def test_bad_values_are_all_told_a_line_each(tmp_path: Path) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="x", WEB_CONCURRENCY="x", CHURCH_BIND="x").splitlines()
+    assert {line.partition(":")[0] for line in told} == {"CHURCH_ENV", "WEB_CONCURRENCY", "CHURCH_BIND"}
+
+
+def test_bad_value_that_is_long_is_told_in_part(tmp_path: Path) -> None:
+    assert len(complaint(tmp_path, CHURCH_BIND="x" * 10_000)) < 200
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize("bad", ["mysql://u:hunter2@host/d", "hunter2", "postgresql:hunter2"])
+def test_bad_address_of_a_server_is_told_without_its_password(tmp_path: Path, name: str, bad: str) -> None:
+    told = complaint(tmp_path, **{name: bad})
+    assert told.startswith(f"{name}: got a value that is not shown; wants an address such as ")
+    assert "hunter2" not in told
+
+
+def test_secrets_are_not_shown_by_the_settings(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        SECRET_KEY="hunter2key",
+        METRICS_TOKEN="hunter2token",
+        DATABASE_URL="postgresql://u:hunter2@h/d",
+        REDIS_URL="redis://:hunter2@h/0",
+    )
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "METRICS_TOKEN"])
+@pytest.mark.parametrize(
+    ("weak", "why"),
+    [
+        (None, "missing"),
+        ("", "missing"),
+        ("Zk4x9Qw7Lm2Pv8Rt", "has 16 characters; wants at least 32"),
+        ("abcabcabcabcabcabcabcabcabcabcabcabc", "guessable"),
+        ("please-CHANGE-this-1234567890-abcdefgh", "guessable"),
+    ],
+)
+def test_production_refuses_a_missing_or_weak_secret_by_name(
+    tmp_path: Path, missing: str, weak: str | None, why: str
+) -> None:
+    given = {"SECRET_KEY": STRONG, "METRICS_TOKEN": STRONG, missing: weak}
+    told = complaint(tmp_path, CHURCH_ENV="production", **{k: v for k, v in given.items() if v is not None})
+    assert told.startswith(f"{missing}: ")
+    assert why in told
+    assert "\n" not in told
+    assert not weak or weak not in told
+
+
+def test_production_tells_of_both_secrets_a_line_each_and_makes_none(tmp_path: Path) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="production").splitlines()
+    assert [line.partition(":")[0] for line in told] == ["SECRET_KEY", "METRICS_TOKEN"]
+    assert not (tmp_path / "instance").exists()
+
+
+def test_production_with_strong_secrets_starts(tmp_path: Path) -> None:
+    settings = load(tmp_path, CHURCH_ENV="production", SECRET_KEY=STRONG, METRICS_TOKEN=STRONG)
+    assert settings.production
+    assert settings.secret_key.get_secret_value() == STRONG
+
+
+REAL_ONES = {"SECRET_KEY": STRONG, "METRICS_TOKEN": STRONG, "STRIPE_SECRET_KEY": "sk_live_1"}
+WHSEC = "whsec_5WbX5kEWLlfzsGNjH64I8lOOqB6e8FH9"  # as long as Stripe's
+
+
+@pytest.mark.parametrize("name", ["STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET_PREVIOUS"])
+@pytest.mark.parametrize(
+    ("weak", "why"),
+    [
+        ("x", "has 1 characters; wants at least 32"),
+        ("whsec_5WbX5kEWLlfzsGNjH64I8lO", "wants at least 32"),
+        (f"whsec_{'a' * 32}", "guessable"),
+        ("whsec_change-me-1234567890-abcdefgh", "guessable"),
+        ("x" + " " * 40, "has 1 characters"),
+    ],
+)
+def test_production_refuses_a_webhook_secret_that_can_be_guessed(
+    tmp_path: Path, name: str, weak: str, why: str
+) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": WHSEC, name: weak})
+    assert told.startswith(f"{name}: ")
+    assert why in told
+    assert "\n" not in told
+    assert len(weak.strip()) < 2 or weak not in told
+
+
+def test_production_wants_a_webhook_secret_with_a_key_and_one_of_blanks_is_none(tmp_path: Path) -> None:
+    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": "  "})
+    assert told.startswith("STRIPE_WEBHOOK_SECRET: missing")
+
+
+def test_blanks_around_what_was_pasted_from_stripe_are_no_part_of_it(tmp_path: Path) -> None:
+    given = {
+        "STRIPE_SECRET_KEY": " sk_live_1\t",
+        "STRIPE_WEBHOOK_SECRET": f"\n{WHSEC} ",
+        "STRIPE_WEBHOOK_SECRET_PREVIOUS": f" {STRONG}\r\n",
+        "STRIPE_API_BASE": " https://stripe.example ",
+    }
+    settings = load(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, **given})
+    assert settings.stripe_key == "sk_live_1"
+    assert settings.webhook_secrets == (WHSEC, STRONG)
+    assert settings.stripe_base == "https://stripe.example"
+
+
+def test_development_keeps_the_secret_that_it_made(tmp_path: Path) -> None:
+    first = load(tmp_path).secret_key.get_secret_value()
+    assert len(first) >= 32
+    assert load(tmp_path).secret_key.get_secret_value() == first
+    assert load(tmp_path / "other").secret_key.get_secret_value() != first
+
+
+def test_development_takes_a_secret_that_is_given(tmp_path: Path) -> None:
+    assert load(tmp_path, SECRET_KEY="short").secret_key.get_secret_value() == "short"
+    assert not (tmp_path / "instance").exists()
+
+
+def test_instance_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = complaint(tmp_path, CHURCH_INSTANCE=tmp_path / "file" / "instance")
+    assert told.startswith("CHURCH_INSTANCE: cannot keep secrets in ")
+
+
+def test_secrets_file_that_is_damaged_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "secrets.json").write_text('{"SECRET_KEY": "hunt')
+    told = complaint(tmp_path)
+    assert told.startswith("CHURCH_INSTANCE: ")
+    assert "secrets.json is damaged" in told
+
+
+def test_empty_strings_are_settings_that_are_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "REDIS_URL", "METRICS_TOKEN", "CHURCH_SITE_URL", "CHURCH_INSTANCE", "CHURCH_LOG_DIR"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings(_env_file=None)
+    assert settings.database_url is settings.redis_url is settings.metrics_token is settings.site_url is None
+    assert settings.instance == tmp_path / "instance"
+    assert settings.log_dir == tmp_path / "logs"
+
+
+def test_trusted_proxies_are_networks_of_both_versions(tmp_path: Path) -> None:
+    settings = load(tmp_path, CHURCH_TRUSTED_PROXIES=" 10.0.0.0/8,192.0.2.7, 2001:db8::/32 ,")
+    assert settings.trusted_proxies == (
+        ipaddress.ip_network("10.0.0.0/8"),
+        ipaddress.ip_network("192.0.2.7/32"),
+        ipaddress.ip_network("2001:db8::/32"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "dsn"),
+    [
+        ("postgresql://u:p@h:5432/d", "postgresql+psycopg://u:p@h:5432/d"),
+        ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql+psycopg://u@h/postgresql://", "postgresql+psycopg://u@h/postgresql://"),
+    ],
+)
+def test_database_dsn_of_postgresql_names_its_driver(tmp_path: Path, given: str, dsn: str) -> None:
+    assert load(tmp_path, DATABASE_URL=given).database_dsn == dsn
+
+
+def test_database_dsn_without_an_address_is_sqlite_in_the_instance(tmp_path: Path) -> None:
+    assert load(tmp_path).database_dsn == f"sqlite:///{tmp_path}/instance/church.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "origin", "https"),
+    [
+        ("https://church.example/", "https://church.example", True),
+        ("http://church.example:8080", "http://church.example:8080", False),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443", True),
+    ],
+)
+def test_site_url_is_an_origin_and_says_whether_the_site_is_https(
+    tmp_path: Path, given: str, origin: str, https: bool
+) -> None:
+    settings = load(tmp_path, CHURCH_SITE_URL=given)
+    assert settings.origin == origin
+    assert settings.https is https
+
+
+def test_folders_are_absolute_whatever_the_working_directory_becomes(tmp_path: Path) -> None:
+    settings = load(tmp_path, CHURCH_LOG_DIR="somewhere/logs")
+    assert settings.log_dir == Path(os.getcwd()) / "somewhere" / "logs"
+    assert settings.content.is_absolute()
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.workers = 3  # type: ignore[misc]

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from church import database
+from church.config import Settings
+from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed, after_commit
+from church.database.engines import probe_engine, sqlite_path
+from church.database.migrations import head
+from church.models import PageText, Schedule
+from tests.support.databases import bring_to_head
+from tests.support.services_fixture import site_settings, wait_until
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Settings:
+    settings = site_settings(tmp_path)
+    bring_to_head(settings)
+    return settings
+
+
+@pytest.fixture
+def db(site: Settings) -> Iterator[Database]:
+    app = Flask("test")
+    app.config["CHURCH"] = site
+    found = Database()
+    found.init_app(app)
+    with app.app_context():
+        yield found
+        found.dispose()
+
+
+def a_text(slug: str, body: str = "words") -> PageText:
+    return PageText(slug=slug, scope="full", title=slug, summary="", tags="", body=body, access="public")
+
+
+def slugs(db: Database) -> list[str]:
+    with db.read() as session:
+        return list(session.scalars(select(PageText.slug).order_by(PageText.slug)))
+
+
+def outside(site: Settings) -> closing[sqlite3.Connection]:
+    """A connection of another program."""
+    connection = sqlite3.connect(sqlite_path(site), isolation_level=None, timeout=0, check_same_thread=False)
+    return closing(connection)
+
+
+def test_write_that_ends_is_committed(db: Database) -> None:
+    with db.write() as session:
+        session.add(a_text("kept"))
+    assert slugs(db) == ["kept"]
+
+
+def test_refused_write_is_told_without_what_was_written(db: Database) -> None:
+    with pytest.raises(IntegrityError) as told, db.write() as session:  # noqa: PT012 (the block is the transaction)
+        session.add_all([a_text("twice", "said in confidence"), a_text("twice", "said in confidence")])
+        session.flush()
+    assert "confidence" not in str(told.value)
+
+
+def test_write_that_raises_is_rolled_back_and_the_next_one_works(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
+        session.add(a_text("lost"))
+        session.flush()
+        raise ZeroDivisionError
+    with db.write() as session:
+        session.add(a_text("next"))
+    assert slugs(db) == ["next"]
+
+
+def test_what_waits_for_the_commit_is_done_after_it_and_never_without(db: Database) -> None:
+    seen: list[list[str]] = []
+    with db.write() as session:
+        session.add(a_text("kept"))
+        after_commit(session, lambda: seen.append(slugs(db)))
+    with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
+        after_commit(session, lambda: seen.append(["never"]))
+        raise ZeroDivisionError
+    assert seen == [["kept"]]
+
+
+def test_write_inside_a_write_raises_what_to_do(db: Database) -> None:
+    with db.write() as session, pytest.raises(RuntimeError, match="hand the outer session on"), db.write():
+        pass
+    with db.write() as session:
+        session.add(a_text("after"))
+    assert slugs(db) == ["after"]
+
+
+def test_read_that_writes_raises_a_mistake_and_no_outage(db: Database) -> None:
+    with pytest.raises(OperationalError, match="readonly"), db.read() as session:
+        session.execute(text("DELETE FROM page_texts"))
+
+
+def test_read_sees_one_moment_while_others_write(db: Database) -> None:
+    with db.read() as session:
+        with db.write() as other:
+            other.add(a_text("later"))
+        assert session.scalars(select(PageText.slug)).all() == []
+    assert slugs(db) == ["later"]
+
+
+def test_mistake_in_a_statement_stays_what_it_is(db: Database) -> None:
+    with pytest.raises(OperationalError, match="no such table"), db.read() as session:
+        session.execute(text("SELECT 1 FROM nowhere"))
+
+
+def test_constraint_that_fails_stays_an_integrity_error(db: Database) -> None:
+    with pytest.raises(IntegrityError), db.write() as session:
+        session.add_all([a_text("same"), a_text("same")])
+
+
+def test_write_while_another_program_holds_the_lock_is_busy_and_reads_go_on(
+    db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "WRITE_WAIT", 0.2)
+    with outside(site) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusyError) as caught, db.write():
+            pass
+        assert (caught.value.status, caught.value.retry_after) == (503, 1)
+        assert slugs(db) == []
+
+
+def test_write_waits_for_a_lock_that_ends(db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(_seconds: float) -> None:
+        pauses.append(other.in_transaction)
+        if len(pauses) == 3:
+            other.execute("COMMIT")
+
+    pauses: list[bool] = []
+    monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=lambda: 1000.0, sleep=sleep))
+    with outside(site) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with db.write() as session:
+            session.add(a_text("patient"))
+    assert pauses == [True] * 3
+    assert slugs(db) == ["patient"]
+
+
+def test_writers_of_one_process_queue_and_none_is_lost(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask import current_app
+
+    monkeypatch.setattr(database, "WRITE_WAIT", 120)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def write(name: str) -> None:
+        with app.app_context():
+            for n in range(10):
+                with db.write() as session:
+                    session.add(a_text(f"{name}{n}"))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(slugs(db)) == 40
+
+
+def test_full_disk_refuses_writes_serves_reads_and_recovers(db: Database) -> None:
+    with db.write() as session:
+        session.add(a_text("before"))
+        pages = session.scalar(text("PRAGMA page_count"))
+        session.execute(text(f"PRAGMA max_page_count={pages}"))
+    with pytest.raises(DatabaseDownError), db.write() as session:
+        session.add(a_text("big", body="x" * 1_000_000))
+    assert slugs(db) == ["before"]
+    with db.write() as session:
+        session.execute(text("PRAGMA max_page_count=100000"))
+        session.add(a_text("big", body="x" * 1_000_000))
+    assert slugs(db) == ["before", "big"]
+
+
+def test_missing_file_is_an_outage_and_no_new_database(db: Database, site: Settings) -> None:
+    sqlite_path(site).unlink()
+    with pytest.raises(DatabaseDownError), db.read():
+        pass
+    with pytest.raises(DatabaseDownError), db.write():
+        pass
+    assert db.probe() == Probed(answers=False, migrated=False)
+    assert not sqlite_path(site).exists()
+
+
+def test_damaged_file_is_an_outage(db: Database, site: Settings) -> None:
+    sqlite_path(site).write_bytes(b"no database at all " * 1000)
+    with pytest.raises(DatabaseDownError), db.read():
+        pass
+
+
+def test_database_without_init_app_says_what_to_do() -> None:
+    with Flask("bare").app_context(), pytest.raises(RuntimeError, match="init_app"), Database().read():
+        pass
+
+
+def test_sqlite_has_wal_and_foreign_keys(db: Database) -> None:
+    with db.write() as session:
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+        assert session.scalar(text("PRAGMA busy_timeout")) == 0
+    with db.read() as session:
+        assert session.scalar(text("PRAGMA query_only")) == 1
+        assert session.scalar(text("PRAGMA busy_timeout")) == 0
+
+
+def test_engines_after_a_fork_are_the_childs_own(db: Database) -> None:
+    with db.write() as session:
+        session.add(a_text("parent"))
+        parent = id(session.get_bind().engine)
+    child = os.fork()
+    if child == 0:
+        with db.write() as session:  # the parent's lock and connection must not be shared
+            session.add(a_text("child"))
+            fresh = id(session.get_bind().engine) != parent
+        os._exit(0 if fresh else 1)
+    status: list[int] = []
+    wait_until(lambda: _ended(child, status), "the child ends")
+    assert status == [0]
+    assert slugs(db) == ["child", "parent"]
+
+
+def _ended(pid: int, status: list[int]) -> bool:
+    found, code = os.waitpid(pid, os.WNOHANG)
+    if found:
+        status.append(os.waitstatus_to_exitcode(code))
+    return bool(found)
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A connection for each that a probe opened, and an engine for each that was built."""
+    seen: list[object] = []
+
+    def observed(settings: Settings) -> Engine:
+        engine = probe_engine(settings)
+        seen.append(engine)
+        event.listen(engine, "connect", lambda connection, _record: seen.append(connection))
+        return engine
+
+    monkeypatch.setattr(database, "probe_engine", observed)
+    return seen
+
+
+def test_probe_opens_one_connection_and_is_shared_while_it_is_fresh(db: Database, connected: list[object]) -> None:
+    for _ in range(5):
+        assert db.probe(max_age=60) == Probed(answers=True, migrated=True)
+    assert len(connected) == 2, "one engine, one connection"
+    db.probe(max_age=0)
+    assert len(connected) == 3, "the same engine, another connection"
+
+
+def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(_connection: object) -> str:
+        entered.set()
+        assert go.wait(60)
+        return head()
+
+    monkeypatch.setattr("church.database.migrations.current", slow)
+    state = database._state()
+    found: list[Probed] = []
+    threads = [threading.Thread(target=lambda: found.append(state.probe(60))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(60)
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert found == [Probed(answers=True, migrated=True)] * 4
+    assert len(connected) == 2
+
+
+def test_probe_before_the_migrations_answers_and_is_not_migrated(db: Database, site: Settings) -> None:
+    with outside(site) as connection:
+        connection.execute("DROP TABLE alembic_version")
+    assert db.probe() == Probed(answers=True, migrated=False)
+
+
+def test_time_is_aware_utc_and_sorts_as_text(db: Database) -> None:
+    early = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=2)))
+    with db.write() as session:
+        session.add(Schedule(kind="a", every_seconds=1, next_at=early))
+        session.add(Schedule(kind="b", every_seconds=1, next_at=early + timedelta(microseconds=1)))
+    with db.read() as session:
+        found = session.scalars(select(Schedule).order_by(text("CAST(next_at AS TEXT)"))).all()
+    assert [row.kind for row in found] == ["a", "b"]
+    assert found[0].next_at == early
+    assert found[0].next_at.tzinfo is UTC
+
+
+def test_naive_time_is_refused(db: Database) -> None:
+    with pytest.raises(Exception, match="has no time zone"), db.write() as session:
+        session.add(Schedule(kind="a", every_seconds=1, next_at=datetime(2026, 3, 1)))

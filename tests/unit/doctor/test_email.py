@@ -1,0 +1,63 @@
+"""The doctor on mails: a server that lets us in, and none that were refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert
+
+from church.config import Settings
+from church.database.engines import upkeep_engine
+from church.doctor import email
+from church.doctor.email import check_mail
+from church.models import Mail
+from church.models.base import utc_now
+from tests.support.databases import bring_to_head
+from tests.support.helpers import with_settings
+from tests.support.mail_fixture import MailServer
+
+
+@pytest.fixture
+def site(settings: Settings, mail_server: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A site whose mail server may take its time."""
+    monkeypatch.setattr(email, "_STEP", 60.0)
+    monkeypatch.setattr(email, "_WHOLE", 60.0)
+    bring_to_head(settings)
+    return with_settings(settings, smtp_url=SecretStr(mail_server().url))
+
+
+def add_failed(settings: Settings, age: timedelta) -> None:
+    facts = {"template": "verify", "recipient": "ada@example.org", "context": {}, "state": "failed", "attempts": 1}
+    engine = upkeep_engine(settings)
+    with engine.begin() as connection:
+        connection.execute(insert(Mail).values(created_at=utc_now() - age, **facts))
+    engine.dispose()
+
+
+def test_server_that_answers_is_well(site: Settings) -> None:
+    assert check_mail(site) == ("ok", "the server answers, no mail failed within a day", "")
+
+
+def test_site_without_a_server_warns_and_says_where_mails_are(settings: Settings) -> None:
+    state, finding, fix = check_mail(settings)
+    assert (state, str(settings.instance / "outbox") in finding, "CHURCH_SMTP_URL" in fix) == ("warn", True, True)
+
+
+def test_server_that_does_not_answer_fails(site: Settings) -> None:
+    state, finding, _ = check_mail(with_settings(site, smtp_url=SecretStr("smtp://me:hunter2@127.0.0.1:1")))
+    assert (state, "ConnectionRefusedError" in finding, "hunter2" in finding) == ("fail", True, False)
+
+
+def test_mail_that_failed_within_a_day_warns(site: Settings) -> None:
+    add_failed(site, timedelta(hours=25))
+    assert check_mail(site)[0] == "ok"
+    add_failed(site, timedelta(hours=23))
+    assert check_mail(site)[:2] == ("warn", "the server answers; 1 mail failed within a day")
+
+
+def test_database_that_does_not_answer_is_no_verdict_on_mails(site: Settings) -> None:
+    (site.instance / "church.db").unlink()
+    assert check_mail(site) == ("fail", "which mails failed can't be read", "see database")

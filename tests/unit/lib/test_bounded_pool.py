@@ -1,0 +1,121 @@
+"""Heavy work in threads of its own: how many at once, how many wait, and how kind the threads are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from church.errors import BusyError
+from church.lib.bounded_pool import BoundedPool
+
+_PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import os, sys
+import gevent
+from church.lib.bounded_pool import BoundedPool
+from church.errors import BusyError
+
+native = monkey.get_original("threading", "get_ident")
+sleep = monkey.get_original("time", "sleep")
+"""
+
+_FULL = """
+gate = []
+
+def wait():
+    while not gate:
+        sleep(0.001)
+    return native()
+
+pool = BoundedPool(lambda: 2, queue=3, nice=10)
+working = [gevent.spawn(pool.run, wait) for _ in range(5)]
+gevent.sleep(0)
+for _ in range(2):
+    try:
+        pool.run(wait)
+    except BusyError as error:
+        print("busy", error.status, error.retry_after)
+hub = gevent.get_hub().threadpool
+print("the hub's pool is free", hub.apply(lambda: "yes"))
+gate.append(1)
+threads = {one.get(timeout=100) for one in working}
+threads.add(pool.run(wait))
+print("room again, threads", 1 <= len(threads) <= 2, native() in threads)
+"""
+
+_NICE = """
+def niceness():
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+before = niceness()
+pool = BoundedPool(1, queue=0, nice=10)
+print(pool.run(niceness) - before, pool.run(niceness) - before, niceness() - before)
+"""
+
+_BROKEN = """
+def broken():
+    raise LookupError("no such thing")
+
+pool = BoundedPool(1, queue=0, nice=0)
+for _ in range(3):
+    try:
+        pool.run(broken)
+    except LookupError as error:
+        print("raised", error)
+"""
+
+_FORKED = """
+pool = BoundedPool(1, queue=0, nice=0)
+print("parent", pool.run(lambda: "works"), flush=True)
+child = os.fork()
+if not child:
+    with gevent.Timeout(100):
+        print("child", pool.run(lambda: "works"), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def printed(script: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PATCHED + script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_pool_without_gevent_calls_in_this_thread_and_raises_what_was_raised() -> None:
+    pool = BoundedPool(1, queue=0, nice=10)
+    assert pool.run(threading.get_ident) == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        pool.run(lambda number: 1 / number, 0)
+
+
+def test_pool_that_is_full_refuses_at_once_and_leaves_the_hub_alone() -> None:
+    assert printed(_FULL) == [
+        "busy 503 2",
+        "busy 503 2",
+        "the hub's pool is free yes",
+        "room again, threads True False",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is a thread's own on Linux alone")
+def test_threads_of_the_pool_give_way_and_the_others_do_not() -> None:
+    assert printed(_NICE) == ["10 10 0"]
+
+
+def test_pool_raises_what_was_raised_quietly_and_has_room_after_it() -> None:
+    assert printed(_BROKEN) == ["raised no such thing"] * 3
+
+
+def test_pool_of_a_forked_child_has_threads_of_its_own() -> None:
+    assert printed(_FORKED) == ["parent works", "child works"]
+
+
+def test_busy_is_an_error_that_says_when_to_come_back() -> None:
+    assert (BusyError().status, BusyError().retry_after) == (503, 2)

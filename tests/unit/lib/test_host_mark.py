@@ -1,0 +1,33 @@
+"""The mark that all processes of a host see change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from church.lib.host_mark import HostMark
+
+
+def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "mark"
+    mine, theirs = HostMark(path), HostMark(path)
+    before = mine.read()
+    theirs.change()
+    changed = mine.read()
+    assert changed != before
+    assert changed == theirs.read()
+    change = "import sys, pathlib, church.lib.host_mark as m; m.HostMark(pathlib.Path(sys.argv[1])).change()"
+    subprocess.run([sys.executable, "-c", change, str(path)], check=True)
+    assert mine.read() not in {before, changed}
+
+
+def test_mark_is_its_owners_alone(tmp_path: Path) -> None:
+    HostMark(tmp_path / "mark").change()
+    assert (tmp_path / "mark").stat().st_mode & 0o077 == 0
+
+
+def test_mark_where_no_file_can_be_is_empty_and_its_change_goes_by(tmp_path: Path) -> None:
+    mark = HostMark(tmp_path / "nowhere" / "mark")
+    mark.change()
+    assert mark.read() == b""

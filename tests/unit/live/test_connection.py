@@ -1,0 +1,193 @@
+"""One socket: what the kernel does not take waits in order and not without end, and whoever is silent is gone."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from church.live import connection as live_connection
+from church.live.connection import Connection
+from church.live.heartbeat import Wheel
+from church.telemetry import Handshake
+from tests.support.live_fixture import masked
+from tests.support.live_stubs import let_run
+
+
+class StubHub:
+    queue = 8
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, str]] = []
+        self.texts: list[str] = []
+        self.late: list[str] = []
+        self.lost = 0
+        self.closed = 0
+
+    def on_text(self, _connection: Connection, text: str) -> None:
+        self.texts.append(text)
+
+    def sent(self, kind: str) -> None:
+        self.late.append(kind)
+
+    def dropped(self, count: int) -> None:
+        self.lost += count
+
+    def ended(self, _connection: Connection, code: int, outcome: str) -> None:
+        self.ends.append((code, outcome))
+
+    def gone(self, _connection: Connection) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, socket.socket, StubHub]]:
+    """A connection for which no time passes: it may say no more than what one may say at once."""
+    monkeypatch.setattr(live_connection, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    ours, theirs = socket.socketpair()
+    hub: Any = StubHub()
+    connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
+    connection.begin(b"")
+    theirs.setblocking(False)
+    yield connection, theirs, hub
+    connection.drop("over")
+    theirs.close()
+
+
+Pair = tuple[Connection, socket.socket, StubHub]
+
+
+def test_early_bytes_are_the_first_that_are_read(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    whole = masked(1, b"first")
+    connection._take(whole[:4])
+    theirs.sendall(whole[4:] + masked(1, b"second"))
+    let_run(lambda: len(hub.texts) == 2, "both")
+    assert hub.texts == ["first", "second"]
+
+
+def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    sent = bytearray()
+    while not connection.is_behind:
+        frame = len(sent).to_bytes(8) * 4096
+        assert connection.send(frame, "chat") is not connection.is_behind
+        sent += frame
+    assert not connection.send(b"last", "typing")
+    sent += b"last"
+    assert hub.late == []
+    got = bytearray()
+
+    def read() -> bool:
+        with suppress(BlockingIOError):
+            got.extend(theirs.recv(1 << 16))
+        return len(got) >= len(sent)
+
+    let_run(read, "all that was sent")
+    assert got == sent
+    let_run(lambda: not connection.is_behind, "nothing waits")
+    assert (hub.late, hub.lost) == (["chat", "typing"], 0)
+
+
+def test_client_that_does_not_read_is_dropped_with_1008_and_each_message_is_sent_or_lost(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    tried = at_once = 0
+    while connection.is_open:
+        at_once += connection.send(b"x" * 32_768, "chat")
+        tried += 1
+    connection.send(b"x" * 32_768, "chat")  # to nobody: neither
+    assert hub.ends == [(1008, "too_slow")]
+    assert hub.lost == StubHub.queue + 1
+    got = bytearray()
+
+    def read() -> bool:
+        with suppress(BlockingIOError):
+            got.extend(theirs.recv(1 << 20))
+        return got.endswith(b"too slow")
+
+    let_run(read, "its last words, after the frame that had begun")
+    assert len(got[: got.rindex(b"\x88")]) == 32_768 * (at_once + 1)
+    let_run(lambda: hub.late == ["chat", ""], "the frame that had begun is counted")
+    assert at_once + 1 + hub.lost == tried
+
+
+def test_messages_that_wait_for_a_client_that_goes_are_lost(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    while connection.send(b"x" * 32_768, "chat"):
+        pass
+    connection.send(b"a ping")
+    theirs.close()
+    let_run(lambda: hub.ends, "the end")
+    assert hub.lost == 1
+
+
+def test_pings_are_answered_and_the_end_is_said_back(pair: Pair) -> None:
+    _, theirs, hub = pair
+    theirs.sendall(masked(9, b"there?") + masked(8, (1000).to_bytes(2) + b"bye"))
+    let_run(lambda: hub.ends, "the end")
+    theirs.setblocking(True)
+    assert theirs.recv(100) == b"\x8a\x06there?" + b"\x88\x02\x03\xe8"
+    assert theirs.recv(100) == b""
+    theirs.close()
+    let_run(lambda: hub.closed, "the socket is closed")
+    assert hub.ends == [(1000, "closed")]
+
+
+def test_flood_of_one_client_ends_with_1008(pair: Pair) -> None:
+    _, theirs, hub = pair
+    theirs.sendall(masked(1, b"x") * 300)
+    let_run(lambda: hub.ends, "the end")
+    assert hub.ends == [(1008, "flooded")]
+    assert len(hub.texts) == 200
+
+
+def test_message_in_very_many_fragments_is_no_flood(pair: Pair) -> None:
+    _, theirs, hub = pair
+    theirs.sendall(masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * 3000 + masked(0, b"x"))
+    let_run(lambda: hub.texts or hub.ends, "the message")
+    assert hub.texts == ["x" * 3002]
+
+
+def test_connection_that_is_lost_says_so_once(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    theirs.close()
+    let_run(lambda: hub.ends, "the end")
+    connection.drop("again")
+    connection.close(1001, "late", "shutdown")
+    assert hub.ends == [(1006, "gone")]
+    assert not connection.send(b"anything")
+
+
+def test_client_that_is_gone_by_the_first_word_is_not_listened_to() -> None:
+    ours, theirs = socket.socketpair()
+    hub: Any = StubHub()
+    connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
+    theirs.close()
+    connection.send(b"welcome")
+    connection.begin(b"")  # would watch whatever gets the number of its file next
+    assert hub.ends == [(1006, "lost")]
+    assert not connection._watcher.active
+
+
+def test_wheel_drops_whoever_says_nothing_for_two_turns_and_nobody_else(pair: Pair) -> None:
+    connection, theirs, hub = pair
+    wheel = Wheel(25.0)
+    wheel.add(connection)
+
+    def turn() -> None:
+        for _ in range(50):
+            wheel.tick()
+
+    for _ in range(3):
+        turn()
+        theirs.sendall(masked(10, b""))
+        let_run(lambda: connection.heard, "the pong")
+    turn()
+    assert hub.ends == []
+    turn()
+    turn()
+    assert hub.ends == [(1006, "silent")]

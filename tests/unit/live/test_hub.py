@@ -1,0 +1,177 @@
+"""The connections of a worker: who is let in, who is too many, and how all of them end with it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from flask import Flask
+
+from church.live import close_all, heartbeat, hub, message_handlers
+from church.live.broadcast_receiver import PRESENCE, TYPING, Relay
+from church.live.hub import Hub
+from church.live.session_watch import Standing
+from church.observability.metrics import live_definitions
+from church.telemetry import Handshake
+from tests.support.helpers import captured_log
+from tests.support.live_fixture import masked
+from tests.support.live_stubs import let_run, person
+
+Connect = Callable[..., socket.socket]
+
+
+@pytest.fixture
+def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that hears of no other worker, and waits as long as a test may take for a client to say who it is."""
+    for part in (Relay, Standing):
+        monkeypatch.setattr(part, "run", lambda _self: None)
+    monkeypatch.setattr(Hub, "_gossip", lambda _self: None)
+    monkeypatch.setattr(hub, "_AUTH_SECONDS", 600)
+    monkeypatch.setattr(hub, "_LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(hub, "_GOODBYE_SECONDS", 60)
+    app.config["CHURCH"] = app.config["CHURCH"].model_copy(update={"live_per_address": 2, "live_connections": 3})
+    found = Hub(app)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def connect(one: Hub, app: Flask) -> Iterator[Connect]:
+    theirs: list[socket.socket] = []
+
+    def make(address: str = "192.0.2.1") -> socket.socket:
+        ours, client = socket.socketpair()
+        client.settimeout(60)
+        theirs.append(client)
+        assert one.expect(address) is None
+        with app.app_context():
+            one.adopt(ours.detach(), address, b"", Handshake("r1", address, None), None)
+        return client
+
+    yield make
+    for client in theirs:
+        client.close()
+
+
+def active() -> Any:
+    return live_definitions.active._value.get()
+
+
+def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
+    first = connect()
+    connect()
+    assert one.expect("192.0.2.1") == "refused_address"
+    assert one.expect("192.0.2.2") is None  # counted before it is there, and so is nobody else let in meanwhile
+    assert one.expect("192.0.2.3") == "refused_full"
+    one.give_up("192.0.2.2")
+    connect("192.0.2.2")
+    assert one.expect("192.0.2.3") == "refused_full"
+    assert active() == 3
+    first.close()
+    let_run(lambda: one.expect("192.0.2.1") is None, "there is room again")
+    assert active() == 2
+
+
+def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, known = connect(), connect()
+    (connection,) = [c for c in one.connections if c is not min(one.connections, key=lambda c: c.since)]
+    one.admit(connection, person())
+    one._silent.tick()
+    assert len(one.connections) == 2, "there is time yet"
+    later = time.monotonic() + 601
+    with monkeypatch.context() as patch:
+        patch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: later))
+        let_run(lambda: len(one.connections) == 1, "the silent one is ended")
+    assert silent.recv(1000).endswith(b"\x11\x31say who you are first")
+    assert one.by_member == {"ada": {connection}}
+    known.close()
+    let_run(lambda: not one.by_member, "nobody is left")
+    assert not one.shares._own
+
+
+def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(connection: Any, _token: object) -> tuple[Any, None]:
+        connection.drop("gone")
+        asked.append(connection)
+        return person(), None
+
+    asked: list[Any] = []
+    monkeypatch.setattr(message_handlers, "_known", known)
+    connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
+    let_run(lambda: asked and asked[0].inbox is None, "the answer")
+    assert not one.by_member
+
+
+def test_token_that_was_shown_last_ends_its_connection_with_its_time(
+    one: Hub, connect: Connect, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = iter([time.time() + 100, time.time() - 1])
+    monkeypatch.setattr(message_handlers, "_known", lambda _connection, _token: (person(), next(ends)))
+    client = connect()
+    (connection,) = one.connections
+    for _ in range(2):
+        client.sendall(masked(1, b'{"type":"auth","token":"x"}'))
+        shown = connection.until
+        let_run(lambda shown=shown: connection.until != shown, "the token is taken")
+    with app.app_context():
+        one.standing.check([connection])
+    let_run(lambda: not one.connections, "the end")
+    assert client.recv(1000).endswith(b"\x11\x31the token has ended")
+
+
+def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
+    one: Hub, connect: Connect
+) -> None:
+    answers, hangs = connect(), connect()
+    answers.sendall(masked(1, b"{"))
+    ending = gevent.spawn(close_all)
+    let_run(lambda: not one.connections, "all are told")
+    assert b"\x03\xe9" in hangs.recv(1000)
+    answers.close()
+    ending.get(timeout=60)
+    assert hangs.recv(1000) == b""
+    assert active() == 0
+    assert one.expect("192.0.2.9") == "refused_full"
+
+
+def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
+    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.expect("192.0.2.1") is None
+    one.close()
+    with monkeypatch.context() as patch:  # who was let in before
+        patch.setattr(one, "expect", lambda _address: None)
+        late = connect()
+    assert b"\x03\xe9" in late.recv(1000)
+    assert late.recv(1000) == b""
+    assert (active(), one._tasks) == (0, [])
+
+
+def test_part_that_breaks_is_written_down_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def task() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise LookupError
+
+    begun: list[int] = []
+    monkeypatch.setattr(gevent, "sleep", lambda _seconds: None)
+    with captured_log() as sink:
+        hub._kept_up(task)
+    assert len(begun) == 2
+    assert [record["event"] for record in sink.records] == ["live.failed"]
+
+
+def test_line_of_another_worker_that_makes_no_sense_is_left(one: Hub) -> None:
+    for channel in ("chat:public", "chat:control", "notices", PRESENCE, TYPING, "live:unknown"):
+        for line in ("", "[]", "7", "{}", '{"worker":"w","rooms":[]}', '{"worker":"w","rooms":{"a":[[]]}}'):
+            one.relay.hear(channel, line)
+    assert not one.presence._others

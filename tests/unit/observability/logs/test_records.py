@@ -1,0 +1,372 @@
+"""Log records: one line of JSON each, the same fields whoever wrote it, and nothing in it that should not be."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from church.config import Settings
+from church.observability import request_observer
+from church.observability.logs import records
+from church.observability.logs.records import RecordFormatter
+from church.observability.logs.redaction import HIDDEN, MAX_VALUE
+from church.observability.request_observer import Observation
+from tests.support.helpers import STATIC, ListSink
+from tests.support.membership_fixture import Membership
+
+HOSTILE = 'a\nb\r\nc\x00d\x1b[31me\u2028f\u2029g\x85h\x7fi\ud800j\udfffk"l\\m\tn\U0001f600o'
+SPEC_ORDER = [
+    "timestamp",
+    "level",
+    "logger",
+    "message",
+    "event",
+    "service",
+    "version",
+    "environment",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "user_ref",
+    "method",
+    "route",
+    "status",
+    "duration_ms",
+    "ip",
+]
+
+
+def record(message: Any = "happened", level: int = logging.INFO, **extra: Any) -> logging.LogRecord:
+    exc_info, stack = extra.pop("exc_info", None), extra.pop("stack_info", None)
+    made = logging.getLogger("church.test").makeRecord(
+        "church.test", level, "file.py", 1, message, (), exc_info, extra=extra, sinfo=stack
+    )
+    made.created = 1_700_000_000.25
+    return made
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Any:
+    """What sys.exc_info() says while ``error`` is handled."""
+    with pytest.raises(type(error)) as caught:
+        raise error from cause
+    return caught._excinfo
+
+
+def formatted(made: logging.LogRecord, context: dict[str, Any] | None = None) -> dict[str, Any]:
+    line = RecordFormatter(STATIC, lambda: context or {}).format(made)
+    assert line.isascii()
+    assert "\n" not in line
+    assert all(char.isprintable() or char == "\x7f" for char in line)
+    found: dict[str, Any] = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    return found
+
+
+def test_record_has_the_fields_of_the_site_in_order() -> None:
+    found = formatted(record(event="thing.happened", count=3), {"request_id": "r1", "trace_id": "t", "span_id": "s"})
+    assert list(found.items()) == [
+        ("timestamp", "2023-11-14T22:13:20.250Z"),
+        ("level", "INFO"),
+        ("logger", "church.test"),
+        ("message", "happened"),
+        ("event", "thing.happened"),
+        ("service", "church"),
+        ("version", "1.2.3"),
+        ("environment", "development"),
+        ("request_id", "r1"),
+        ("trace_id", "t"),
+        ("span_id", "s"),
+        ("count", 3),
+    ]
+
+
+def test_record_without_an_event_has_its_loggers_name_for_one() -> None:
+    assert formatted(record())["event"] == "church.test"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (0.9999, "1970-01-01T00:00:00.999Z"),
+        (1_700_000_000.001, "2023-11-14T22:13:20.000Z"),
+        (1_709_251_199.5, "2024-02-29T23:59:59.500Z"),
+    ],
+)
+def test_timestamp_is_utc_to_the_millisecond(seconds: float, text: str) -> None:
+    assert records.timestamp(seconds)[:-3] == text[:-3]
+    assert records.timestamp(seconds).endswith("Z")
+    assert len(records.timestamp(seconds)) == len(text)
+
+
+def test_hostile_text_stays_in_its_value_wherever_it_stands() -> None:
+    found = formatted(
+        record(HOSTILE, event=HOSTILE, **{"field": HOSTILE, HOSTILE: HOSTILE, "deep": {HOSTILE: [HOSTILE]}})
+    )
+    assert found["message"] == found["event"] == found["field"] == HOSTILE
+    assert found["deep"] == {HOSTILE: [HOSTILE]}
+
+
+def test_secrets_are_hidden_wherever_they_stand() -> None:
+    error = raised(ValueError("reset_token=hunter2 for jane@mail.example.org"))
+    found = formatted(
+        record(
+            "password=hunter2 Bearer hunter2hunter2",
+            exc_info=error,
+            stack_info="in f(token='hunter2')",
+            new_password="hunter2",
+            form={"card_number": "hunter2", "note": "4242 4242 4242 4242"},
+            url="/x?access_token=hunter2",
+        ),
+        {"token": "hunter2"},
+    )
+    text = json.dumps(found)
+    assert "hunter2" not in text
+    assert "4242" not in text
+    assert "jane" not in text
+    assert found["new_password"] == found["token"] == HIDDEN
+    assert found["exception"].startswith("Traceback (most recent call last):\n")
+    assert found["exception"].splitlines()[-1] == f"ValueError: reset_token={HIDDEN} for {HIDDEN}"
+    assert found["stack"] == f"in f(token='{HIDDEN}')"
+
+
+def test_exception_is_told_once_and_stands_last() -> None:
+    found = formatted(record(exc_info=raised(KeyError("gone")), level=logging.ERROR, count=1))
+    assert list(found)[-1] == "exception"
+    assert set(found) == {*SPEC_ORDER[:8], "count", "exception"}
+
+
+def test_exception_that_is_long_keeps_its_end() -> None:
+    error = raised(KeyError("what went wrong"), ValueError("first " + "x" * 50_000))
+    found = formatted(record(exc_info=error))
+    assert found["exception"].endswith("KeyError: 'what went wrong'")
+    assert len(found["exception"]) <= MAX_VALUE + 1
+
+
+def test_long_values_are_bounded() -> None:
+    found = formatted(record("m" * 100_000, field="f" * 100_000, many=list(range(100_000))))
+    assert len(found["message"]) == len(found["field"]) == MAX_VALUE + 1
+    assert len(found["many"]) == 100
+
+
+def test_record_of_a_mapping_gives_its_fields_and_redacts_them() -> None:
+    found = formatted(record({"event": "x.y", "token": "hunter2", "n": 1}))
+    assert (found["event"], found["token"], found["n"]) == ("x.y", HIDDEN, 1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), b"\xff", {1, 2}, object(), 10**30, Path("/x")])
+def test_any_value_makes_valid_json(value: Any) -> None:
+    assert "field" in formatted(record(field=value))
+
+
+def test_message_with_arguments_is_put_together() -> None:
+    made = logging.getLogger("x").makeRecord("x", logging.INFO, "f", 1, "%s of %d", ("one", 2), None)
+    assert formatted(made)["message"] == "one of 2"
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("cannot be told")
+
+    __repr__ = __str__
+
+
+def deep() -> Any:
+    made: Any = []
+    for _ in range(100_000):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize("field", [Unprintable(), deep()])
+def test_record_that_cannot_be_made_is_dropped_and_counted(field: Any) -> None:
+    dropped: list[int] = []
+    sink = ListSink()
+    handler = records.Handler(RecordFormatter(STATIC, dict), [sink], ListSink(), dropped.append)
+    handler.emit(record(field=field))
+    handler.emit(record("%d"))
+    assert dropped == [1]
+    assert [found["message"] for found in sink.records] == ["%d"]
+
+
+def test_context_that_fails_drops_the_record_and_breaks_nothing() -> None:
+    def fails() -> dict[str, Any]:
+        raise LookupError
+
+    dropped: list[int] = []
+    records.Handler(RecordFormatter(STATIC, fails), [], ListSink(), dropped.append).emit(record())
+    assert dropped == [1]
+
+
+def test_errors_go_to_the_error_log_too() -> None:
+    everything, errors = ListSink(), ListSink()
+    handler = records.Handler(RecordFormatter(STATIC, dict), [everything], errors, lambda _: None)
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        handler.emit(record(level=level))
+    assert len(everything.lines) == 5
+    assert [found["level"] for found in errors.records] == ["ERROR", "CRITICAL"]
+
+
+@pytest.fixture
+def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
+    """A request that was answered, with every field that an access record can have."""
+    head = request_observer.access_head
+    request_observer.prepare(STATIC)
+    environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "2001:db8::1", "HTTP_X_REQUEST_ID": "my-id.7"}
+    made = Observation(environ, None)
+    made.route, made.status = "/pages/<path:slug>", 404
+    made.finished = True
+    made._in_flight.dec()
+    monkeypatch.setattr(request_observer.time, "time", lambda: 1_700_000_000.25)
+    yield made
+    request_observer.access_head = head
+
+
+@pytest.mark.parametrize("ids", [None, ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")])
+@pytest.mark.parametrize("user", [None, "u-42", 'u"4\n2', "token=hunter2"])
+@pytest.mark.parametrize("route", ["/", "/pages/<path:slug>", "_unmatched", '/a"b\\c', "/é\u2028"])
+def test_access_line_is_what_the_formatter_makes_of_its_fields(
+    observation: Observation, ids: tuple[str, str] | None, user: str | None, route: str
+) -> None:
+    observation.ids, observation.user_ref, observation.route = ids, user, route
+    duration = 0.0123456
+    instruments = request_observer._Instruments(observation.method, route, observation.status)
+    direct = observation._line(instruments, duration)
+    made = logging.getLogger("church.access").makeRecord(
+        "church.access",
+        logging.INFO,
+        "f",
+        1,
+        "request",
+        (),
+        None,
+        extra={"event": "http.request", **observation.access_fields(duration)},
+    )
+    made.created = 1_700_000_000.25
+    theirs = RecordFormatter(STATIC, observation.context).format(made)
+    assert direct.decode("ascii") == theirs + "\n"
+    present = [
+        name for name in SPEC_ORDER if (ids or name not in {"trace_id", "span_id"}) and (user or name != "user_ref")
+    ]
+    assert list(json.loads(direct)) == present
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back as it was."""
+    logger = logging.getLogger()
+    before = logger.handlers[:], logger.level, sys.excepthook
+    names = ("gunicorn.error", "gunicorn.access", *records._TALKERS)
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield logger
+    logger.handlers[:], sys.excepthook = before[0], before[2]
+    logger.setLevel(before[1])
+    logging.captureWarnings(False)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def installed(level: str = "INFO") -> tuple[ListSink, ListSink]:
+    sink, errors = ListSink(), ListSink()
+    records.install(records.Handler(RecordFormatter(STATIC, dict), [sink], errors, lambda _: None), level)
+    return sink, errors
+
+
+def test_install_takes_the_place_of_an_earlier_handler(root: logging.Logger) -> None:
+    first, _ = installed()
+    second, _ = installed()
+    logging.getLogger("anyone").info("hello")
+    assert first.lines == []
+    assert [found["message"] for found in second.records] == ["hello"]
+
+
+def test_install_brings_gunicorns_lines_and_warnings_into_the_same_shape(root: logging.Logger) -> None:
+    gunicorn = logging.getLogger("gunicorn.error")
+    gunicorn.addHandler(logging.StreamHandler())
+    gunicorn.propagate = False
+    sink, _ = installed()
+    gunicorn.warning("Worker was sent %s", "SIGKILL")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old thing", DeprecationWarning, stacklevel=1)
+    assert [found["logger"] for found in sink.records] == ["gunicorn.error", "py.warnings"]
+    assert sink.records[0]["message"] == "Worker was sent SIGKILL"
+    assert gunicorn.handlers == []
+
+
+def test_install_logs_at_its_level(root: logging.Logger) -> None:
+    sink, _ = installed("WARNING")
+    logging.getLogger("anyone").info("quiet")
+    logging.getLogger("anyone").warning("loud")
+    assert [found["message"] for found in sink.records] == ["loud"]
+
+
+@pytest.mark.parametrize("name", ["stripe", "urllib3.connectionpool", "requests", "alembic", "werkzeug"])
+def test_install_keeps_bodies_and_addresses_that_libraries_tell_out_at_every_level(
+    root: logging.Logger, name: str
+) -> None:
+    sink, _ = installed("DEBUG")
+    logging.getLogger(name).debug("Post details post_data=b'customer_email=...'")
+    logging.getLogger(name).info("Request to Stripe api")
+    logging.getLogger(name).warning("loud")
+    assert [found["message"] for found in sink.records] == ["loud"]
+    quieter, _ = installed("ERROR")
+    logging.getLogger(name).warning("not asked for")
+    assert quieter.records == []
+
+
+def test_calls_to_stripe_are_not_logged_with_what_members_typed(root: logging.Logger, membership: Membership) -> None:
+    sink, _ = installed("DEBUG")
+    membership.start(membership.as_signed_in(membership.add("ada.of.the.log@church.example")))
+    logging.getLogger("church.test").debug("the end")
+    told = b"".join(sink.lines).decode()
+    assert "the end" in told
+    assert "Request to Stripe" not in told
+    assert "customer_email" not in told
+
+
+def test_exception_that_nobody_caught_is_logged_and_an_interrupt_is_not(root: logging.Logger) -> None:
+    _, errors = installed()
+    error = ValueError("nobody caught it")
+    sys.excepthook(ValueError, error, None)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert [(found["event"], found["level"]) for found in errors.records] == [("process.uncaught", "CRITICAL")]
+    assert "nobody caught it" in errors.records[0]["exception"]
+
+
+def test_build_writes_combined_and_error_logs(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    handler = records.build(settings.log_dir, STATIC, dict, lambda _: None)
+    handler.emit(record("fine"))
+    handler.emit(record("broken", level=logging.ERROR))
+    combined = (settings.log_dir / "combined.log").read_text().splitlines()
+    errors = (settings.log_dir / "error.log").read_text().splitlines()
+    assert [json.loads(line)["message"] for line in combined] == ["fine", "broken"]
+    assert [json.loads(line)["message"] for line in errors] == ["broken"]
+    assert capfd.readouterr().err.splitlines() == combined
+
+
+def test_coloured_line_has_no_control_character_of_a_value() -> None:
+    line = RecordFormatter(STATIC, dict).format(record(HOSTILE, level=logging.ERROR, field="\x1b]0;title\x07", n=1))
+    shown = records.coloured(line.encode() + b"\n").decode("utf-8", "surrogateescape")
+    own = shown.replace("\x1b[2m", "").replace("\x1b[0m", "").replace("\x1b[31m", "", 1).removesuffix("\n")
+    assert own.isprintable()
+    assert own.startswith("22:13:20.250 ERROR   a")
+    assert "n=1" in own
+
+
+def test_coloured_exception_is_indented_line_by_line() -> None:
+    line = RecordFormatter(STATIC, dict).format(record(exc_info=raised(ValueError("one\x1b[2J\ntwo"))))
+    shown = records.coloured(line.encode()).decode().splitlines()
+    assert shown[1] == "    Traceback (most recent call last):"
+    assert shown[-2:] == ["    ValueError: one\\x1b[2J", "    two"]
+
+
+def test_coloured_line_that_is_no_json_is_shown_as_it_is() -> None:
+    assert records.coloured(b"something else\n") == b"something else\n"

@@ -1,0 +1,407 @@
+"""Every request is counted and logged once, as what it was, however it ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request, send_file
+from flask.testing import FlaskClient
+
+from church import telemetry
+from church.observability import raise_in_tests, request_observer
+from church.observability.metrics import definitions
+from church.observability.request_observer import Door
+from tests.support.helpers import add_view, captured_log, grows, value
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    app.config.update(PROPAGATE_EXCEPTIONS=False)
+    return app
+
+
+@contextmanager
+def lenient() -> Iterator[None]:
+    """Telemetry as it is outside the tests: what fails is dropped and counted."""
+    raise_in_tests.on = False
+    try:
+        yield
+    finally:
+        raise_in_tests.on = True
+
+
+@contextmanager
+def counted(method: str, route: str, status: int, sent: int | None = None) -> Iterator[None]:
+    """The block is one request of this kind: in the counters, the histogram, the gauge and the log."""
+    timed_as = method if route != "_unmatched" else "_OTHER"
+    duration = definitions.http_request_duration.labels(timed_as, route, f"{status // 100}xx")
+    all_before = {labels: value(child) for labels, child in definitions.http_requests._metrics.items()}
+    observed = sum(bucket.get() for bucket in duration._buckets)
+    in_flight = value(definitions.http_requests_in_flight)
+    octets = definitions.http_response_bytes.labels(route)
+    before = value(octets)
+    with captured_log() as sink:
+        yield
+    grown = {
+        labels: value(child) - all_before.get(labels, 0)
+        for labels, child in definitions.http_requests._metrics.items()
+        if value(child) != all_before.get(labels, 0)
+    }
+    assert grown == {(method, route, str(status)): 1}
+    assert sum(bucket.get() for bucket in duration._buckets) == observed + 1
+    assert value(definitions.http_requests_in_flight) == in_flight
+    if sent is not None:
+        assert value(octets) - before == sent
+    (record,) = (record for record in sink.records if record["event"] == "http.request")
+    assert (record["method"], record["route"], record["status"]) == (method, route, status)
+
+
+def ask(client: FlaskClient, path: str, method: str = "GET", **options: Any) -> Any:
+    """The whole exchange: the body is read and closed, as a server does."""
+    return client.open(path, method=method, buffered=True, **options)
+
+
+def test_plain_answer_is_counted_by_its_route(app: Flask) -> None:
+    add_view(app, "/x/<name>", lambda name: "é" * 10)
+    with counted("GET", "/x/<name>", 200, sent=20):
+        assert ask(app.test_client(), "/x/anything").status_code == 200
+
+
+def test_streamed_answer_is_counted_when_it_has_been_sent(app: Flask) -> None:
+    def stream() -> Iterator[str]:
+        for number in range(3):
+            assert value(definitions.http_requests_in_flight) == before + 1
+            yield f"part {number}\n"
+
+    add_view(app, "/stream", lambda: Response(stream()))
+    before = value(definitions.http_requests_in_flight)
+    with counted("GET", "/stream", 200, sent=21):
+        assert ask(app.test_client(), "/stream").data == b"part 0\npart 1\npart 2\n"
+
+
+class Body:
+    """A body with a close of its own."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_stream_whose_client_goes_is_counted_and_closed(app: Flask) -> None:
+    body = Body()
+    add_view(app, "/stream", lambda: Response(body))
+    with counted("GET", "/stream", 200, sent=3):
+        answer = app.test_client().get("/stream")
+        assert next(answer.iter_encoded()) == b"one"
+        answer.close()
+    assert body.closed == 1
+
+
+def test_stream_that_breaks_is_counted_with_what_was_sent(app: Flask) -> None:
+    def stream() -> Iterator[bytes]:
+        yield b"four"
+        raise ConnectionResetError
+
+    add_view(app, "/stream", lambda: Response(stream()))
+    with counted("GET", "/stream", 200, sent=4):
+        answer = app.test_client().get("/stream")
+        chunks = answer.iter_encoded()
+        assert next(chunks) == b"four"
+        with pytest.raises(ConnectionResetError):
+            next(chunks)
+        answer.close()
+
+
+@pytest.mark.parametrize("path", ["/static/css/site.css", "/file"])
+def test_file_is_counted_when_it_has_been_sent(app: Flask, path: str, tmp_path: Path) -> None:
+    (tmp_path / "file.bin").write_bytes(b"x" * 100_000)
+    add_view(app, "/file", lambda: send_file(tmp_path / "file.bin"))
+    static = Path(app.static_folder or "", "css/site.css").stat().st_size
+    route, size = ("/file", 100_000) if path == "/file" else ("/static/<path:filename>", static)
+    with counted("GET", route, 200, sent=size):
+        assert len(ask(app.test_client(), path, headers={"Accept-Encoding": "identity"}).data) == size
+
+
+def test_file_goes_to_the_server_as_it_is(app: Flask, tmp_path: Path) -> None:
+    """Only a file wrapper of the server's own can be sent by sendfile."""
+
+    class Wrapper:
+        def __init__(self, file: Any, size: int = 8192) -> None:
+            self.file = file
+            self.close = file.close
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([self.file.read()])
+
+    (tmp_path / "file.bin").write_bytes(b"x" * 50)
+    add_view(app, "/file", lambda: send_file(tmp_path / "file.bin"))
+    with counted("GET", "/file", 200, sent=50):
+        environ = app.test_request_context("/file").request.environ | {"wsgi.file_wrapper": Wrapper}
+        answer: Any = app.wsgi_app(environ, lambda *_: lambda _data: None)
+        assert isinstance(answer, Wrapper)
+        answer.close()
+    assert answer.file.closed
+
+
+def test_part_of_a_file_is_counted_by_its_bytes(app: Flask, tmp_path: Path) -> None:
+    (tmp_path / "file.bin").write_bytes(b"x" * 1000)
+    add_view(app, "/file", lambda: send_file(tmp_path / "file.bin", conditional=True))
+    with counted("GET", "/file", 206, sent=10):
+        assert ask(app.test_client(), "/file", headers={"Range": "bytes=5-14"}).data == b"x" * 10
+
+
+@pytest.mark.parametrize("path", ["/plain", "/stream", "/static/css/site.css"])
+def test_head_is_counted_without_bytes(app: Flask, path: str) -> None:
+    add_view(app, "/plain", lambda: "words")
+    add_view(app, "/stream", lambda: Response(iter([b"words"])))
+    route = "/static/<path:filename>" if path.startswith("/static") else path
+    with counted("HEAD", route, 200, sent=0):
+        assert ask(app.test_client(), path, "HEAD").data == b""
+
+
+@pytest.mark.parametrize("path", ["/", "/static/css/site.css"])
+def test_not_modified_is_counted_without_bytes(app: Flask, path: str) -> None:
+    client = app.test_client()
+    tag = ask(client, path).headers["ETag"]
+    route = "/static/<path:filename>" if path.startswith("/static") else path
+    with counted("GET", route, 304, sent=0):
+        assert ask(client, path, headers={"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/no/where/at/all", "/%ff%fe", "/" + "x" * 3000, "/static"])
+def test_path_of_no_route_is_unmatched(client: FlaskClient, path: str) -> None:
+    with counted("GET", "_unmatched", 404):
+        ask(client, path)
+
+
+def test_page_that_is_not_there_is_its_routes(client: FlaskClient) -> None:
+    with counted("GET", "/pages/<path:slug>", 404):
+        ask(client, "/pages/no-such-page")
+
+
+def test_method_that_is_not_taken_is_unmatched(client: FlaskClient) -> None:
+    with counted("DELETE", "_unmatched", 405):
+        ask(client, "/health", "DELETE")
+
+
+@pytest.mark.parametrize("method", ["BREW", "PROPFIND", "TRACE", "CONNECT", "X" * 100])
+def test_method_that_is_unknown_is_other(client: FlaskClient, method: str) -> None:
+    environ = {"REQUEST_METHOD": method}
+    with counted("_OTHER", "_unmatched", 405):
+        client.open("/health", environ_overrides=environ, buffered=True)
+
+
+@pytest.mark.parametrize("method", sorted(definitions.METHODS))
+def test_method_that_is_known_is_itself(app: Flask, method: str) -> None:
+    add_view(app, "/any", lambda: "any", methods=sorted(definitions.METHODS), provide_automatic_options=False)
+    with counted(method, "/any", 200):
+        ask(app.test_client(), "/any", method)
+
+
+def test_redirect_of_the_routing_is_counted(client: FlaskClient) -> None:
+    with counted("GET", "_unmatched", 308):
+        ask(client, "//health")
+
+
+def test_view_that_raises_is_a_500_of_its_route(app: Flask) -> None:
+    def view() -> str:
+        raise LookupError
+
+    add_view(app, "/fails", view)
+    with counted("GET", "/fails", 500):
+        assert ask(app.test_client(), "/fails").status_code == 500
+
+
+def test_exception_that_leaves_the_app_is_counted_and_goes_on(app: Flask) -> None:
+    def view() -> str:
+        raise LookupError
+
+    add_view(app, "/fails", view)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    with counted("GET", "_unmatched", 500), pytest.raises(LookupError):
+        ask(app.test_client(), "/fails")
+
+
+def test_other_hook_that_raises_is_a_500_that_is_counted_once(app: Flask) -> None:
+    def broken(_response: Response) -> Response:
+        raise LookupError
+
+    add_view(app, "/fine", lambda: "fine")
+    app.after_request(broken)
+    with counted("GET", "_unmatched", 500):
+        assert ask(app.test_client(), "/fine").status_code == 500
+
+
+def test_refused_request_is_counted_by_its_route(app: Flask) -> None:
+    app.add_url_rule("/forgotten", "forgotten", lambda: "in")
+    with counted("GET", "/forgotten", 403):
+        ask(app.test_client(), "/forgotten")
+
+
+def test_websocket_is_no_request_of_an_hour(app: Flask) -> None:
+    meanwhile: list[float] = []
+
+    def view() -> str:
+        telemetry.quiet_route()
+        meanwhile.append(value(definitions.http_requests_in_flight))
+        return "bye"
+
+    add_view(app, "/ws", view)
+    before = value(definitions.http_requests_in_flight)
+    with captured_log() as sink:
+        ask(app.test_client(), "/ws")
+    assert meanwhile == [before]
+    assert sink.records == []
+    assert ("GET", "/ws", "200") not in definitions.http_requests._metrics
+    assert value(definitions.http_requests_in_flight) == before
+
+
+def test_many_random_requests_make_few_series(client: FlaskClient) -> None:
+    before = set(definitions.http_requests._metrics)
+    for number in range(300):
+        ask(
+            client,
+            f"/{number:x}/{number * 7919}",
+            ["GET", "HEAD", f"M{number}"][number % 3],
+            headers={"Host": f"h{number}"},
+        )
+    new = {labels[:2] for labels in set(definitions.http_requests._metrics) - before}
+    assert new <= {("GET", "_unmatched"), ("HEAD", "_unmatched"), ("_OTHER", "_unmatched")}
+
+
+def test_series_beyond_the_bound_are_dropped_and_counted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_view(app, "/beyond", lambda: "beyond")
+    monkeypatch.setattr(request_observer, "_MAX_SERIES", 0)
+    with grows(definitions.telemetry_series_dropped), grows(definitions.http_requests.labels("_OTHER", "other", "200")):
+        assert ask(app.test_client(), "/beyond").text == "beyond"
+    assert ("GET", "/beyond", "200") not in definitions.http_requests._metrics
+
+
+# -- ids ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 64, "0af7651916cd43dd8448eb211c80319c"])
+def test_request_id_that_is_given_and_valid_is_kept(app: Flask, given: str) -> None:
+    add_view(app, "/id", lambda: telemetry.request_id() or "")
+    with captured_log() as sink:
+        answer = ask(app.test_client(), "/id", headers={"X-Request-ID": given})
+    assert answer.text == answer.headers["X-Request-ID"] == sink.records[-1]["request_id"] == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "x" * 65,
+        "with space",
+        'quote"',
+        "né",
+        "a/b",
+        "a\x00b",
+        "4242424242424242",
+        "sk_live_abcdefghijkl",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl",
+    ],
+)
+def test_request_id_that_is_invalid_or_a_credential_is_replaced(client: FlaskClient, given: str) -> None:
+    answer = ask(client, "/health", environ_overrides={"HTTP_X_REQUEST_ID": given})
+    assert re.fullmatch(r"[0-9a-f]{24}", answer.headers["X-Request-ID"])
+
+
+def test_request_ids_differ(client: FlaskClient) -> None:
+    assert len({ask(client, "/health").headers["X-Request-ID"] for _ in range(20)}) == 20
+
+
+def test_record_of_a_request_carries_its_id_and_one_after_it_does_not(app: Flask) -> None:
+    import logging
+
+    add_view(app, "/logs", lambda: logging.getLogger("church.test").info("inside") or "done")
+    with captured_log() as sink:
+        ask(app.test_client(), "/logs", headers={"X-Request-ID": "my-id.7"})
+        logging.getLogger("church.test").info("outside")
+    inside, access, outside = sink.records
+    assert inside["request_id"] == access["request_id"] == "my-id.7"
+    assert "request_id" not in outside
+
+
+def test_access_record_names_the_client_and_the_time_it_took(client: FlaskClient) -> None:
+    with captured_log() as sink:
+        ask(client, "/health", environ_base={"REMOTE_ADDR": "203.0.113.9"})
+    record = sink.records[-1]
+    assert record["ip"] == "203.0.113.9"
+    assert 0 < record["duration_ms"] < 60_000
+
+
+# -- telemetry that fails -------------------------------------------------------------------------------------------
+
+
+def broken(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("telemetry is broken")
+
+
+@pytest.mark.parametrize("part", ["_instruments_of", "_note", "Observation"])
+def test_telemetry_that_fails_is_counted_and_the_request_is_answered(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    add_view(app, "/fine", lambda: "fine")
+    monkeypatch.setattr(request_observer, part, broken)
+    before = value(definitions.http_requests_in_flight)
+    with lenient(), grows(definitions.telemetry_errors.labels("request")):
+        answer = ask(app.test_client(), "/fine")
+    assert (answer.status_code, answer.text) == (200, "fine")
+    assert value(definitions.http_requests_in_flight) == before
+
+
+@pytest.mark.parametrize("part", ["_instruments_of", "_note", "Observation"])
+def test_telemetry_that_fails_raises_in_the_tests(app: Flask, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    add_view(app, "/fine", lambda: "fine")
+    monkeypatch.setattr(request_observer, part, broken)
+    with pytest.raises(RuntimeError, match="telemetry is broken"):
+        ask(app.test_client(), "/fine")
+    monkeypatch.undo()
+    definitions.http_requests_in_flight.set(0)
+
+
+def test_request_without_a_slot_to_count_in_is_answered(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    door = Door(lambda _environ, _start: [b"fine"], lambda: None, tmp_path)
+    monkeypatch.setattr(request_observer.slots.SLOTS, "take", broken)
+    with lenient(), grows(definitions.telemetry_errors.labels("request")):
+        assert list(door({"REQUEST_METHOD": "GET"}, lambda *_: None)) == [b"fine"]
+
+
+def test_second_finish_does_nothing(app: Flask) -> None:
+    with captured_log() as sink:
+        observation = request_observer.Observation({"REQUEST_METHOD": "GET"}, telemetry._handler)
+        observation.finish()
+        observation.finish()
+    assert len(sink.lines) == 1
+
+
+def test_request_that_has_ended_is_nobodys_any_more(app: Flask) -> None:
+    add_view(app, "/fine", lambda: telemetry.request_id() or "")
+    assert ask(app.test_client(), "/fine", headers={"X-Request-ID": "my-id.7"}).text == "my-id.7"
+    assert telemetry.request_id() is None
+    with captured_log() as sink:
+        telemetry.track_security_event("invalid_token", "low")
+    assert {"ip", "method", "request_id"} & set(sink.records[0]) == set()
+
+
+def test_observation_sees_the_request_that_the_view_sees(app: Flask) -> None:
+    seen: list[Callable[[], str | None] | str | None] = []
+    add_view(app, "/seen", lambda: seen.append(request.headers.get("X-Request-ID")) or "seen")
+    ask(app.test_client(), "/seen", headers={"X-Request-ID": "bad id"})
+    assert seen == ["bad id"]

@@ -1,0 +1,78 @@
+"""How a text is undressed before it is scanned."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from church.observability.threats.decoded_text import END, TAIL_LENGTH, TEXT_LIMIT, canonical, views
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", b"plain"),
+        ("%41%62c", b"Abc"),
+        ("%2541", b"A"),
+        ("%252541", b"A"),
+        ("%25252541", b"%41"),
+        ("100% of a=b, %zz, %4", b"100% of a=b, %zz, %4"),
+        ("a%3Db%3dc=d", b"a=b=c=d"),
+        ("%u0041%U0042", b"AB"),
+        ("50%\r\nmore%\nlines", b"50%\r\nmore%\nlines"),
+        ("%c0%ae%c0%ae%c0%af", b"../"),
+        ("%e0%80%af", b"/"),
+        ("+", b"+"),
+        ("\ud800", b"\xed\xa0\x80"),
+    ],
+)
+def test_canonical_takes_off_percent_encoding(text: str, expected: bytes) -> None:
+    assert canonical(text) == expected
+
+
+def test_canonical_reads_plus_as_space_only_where_asked_and_only_outside() -> None:
+    assert canonical("a+b%2Bc", plus=True) == b"a b+c"
+
+
+def test_canonical_of_long_text_keeps_its_beginning_and_its_end() -> None:
+    data = canonical("begin" + "x" * 3 * TEXT_LIMIT + "end")
+    assert data.startswith(b"begin")
+    assert data.endswith(b"end")
+    assert len(data) == TEXT_LIMIT + 2
+    assert data.index(b"\x1e\x1f") == TEXT_LIMIT - TAIL_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("data", "view"),
+    [
+        (b"&lt;b&gt;", b"<b>"),
+        (b"&#60;&#x3C;&#0000060", b"<<<"),
+        (rb"\x3c\u003c\u{3c}", b"<<"),
+        ("\uff1c\u2215".encode(), b"</"),
+        (b"sel/* a */ect/*!50000 from*/x", b"sel ect  from x"),
+        (b"open /* for ever", b"open   for ever"),
+        (b"ja\tva\0script", b"javascript"),
+        (b"w'h\"o\\am^i", b"whoami"),
+        (b"\x1fc2VsZWN0IDEgZnJvbSBh\x1e", b"select 1 from a"),
+    ],
+)
+def test_views_hold_the_other_reading(data: bytes, view: bytes) -> None:
+    first, *others = views(data).split(END)
+    assert first == data.split(END)[0]
+    assert any(view in other for other in others)
+
+
+def test_views_of_plain_text_are_the_text_alone() -> None:
+    assert views(b"nothing to see here") == b"nothing to see here"
+
+
+def test_base64_of_no_text_is_not_a_view() -> None:
+    key = b"\x1fq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ\x1e"
+    assert views(key) == key
+
+
+@given(st.text(), st.booleans())
+def test_canonical_and_views_never_raise(text: str, plus: bool) -> None:
+    data = canonical(text, plus=plus)
+    assert views(data).startswith(data)

@@ -1,0 +1,84 @@
+"""Spans of payments: a webhook's work, and the way to a checkout, each within the request that it is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from church import telemetry
+from church.config import Settings
+from church.extensions import db
+from church.observability.traces import tracing
+from tests.support.databases import bring_to_head
+from tests.support.membership_fixture import FRIEND, Membership
+from tests.support.stripe_fixture import event
+
+
+class Traced(Membership):
+    """A site with payments, all of whose requests are traced."""
+
+    def __init__(self, settings: Settings, exporter: InMemorySpanExporter) -> None:
+        super().__init__(settings)
+        self._exporter = exporter
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        """What was made since the last time, by name."""
+        assert telemetry._tracing is not None
+        telemetry._tracing.processor.force_flush()
+        found = {span.name: span for span in self._exporter.get_finished_spans()}
+        self._exporter.clear()
+        return found
+
+
+@pytest.fixture
+def traced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
+    bring_to_head(settings)
+    exporter = InMemorySpanExporter()
+    monkeypatch.setattr(telemetry, "_tracing", None)
+    monkeypatch.setattr(tracing, "exporter_from_env", lambda: exporter)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    made = Traced(settings, exporter)
+    made.tell()
+    made.spans()
+    yield made
+    with made.app.app_context():
+        db.dispose()
+    assert telemetry._tracing is not None
+    telemetry._tracing.provider.shutdown()
+
+
+def assert_within(inner: ReadableSpan, server: ReadableSpan) -> None:
+    assert server.kind is trace.SpanKind.SERVER
+    assert inner.parent is not None
+    assert server.context is not None
+    assert (inner.parent.trace_id, inner.parent.span_id) == (server.context.trace_id, server.context.span_id)
+
+
+def test_webhook_is_a_span_that_names_its_event(traced: Traced) -> None:
+    told = event("price.updated", {"id": FRIEND, "object": "price"})
+    assert traced.post(json.dumps(told).encode()).status_code == 200
+    spans = traced.spans()
+    span = spans["stripe.webhook"]
+    assert dict(span.attributes or {}) == {"event_type": "price.updated", "event_id": told["id"]}
+    assert_within(span, spans["POST /stripe/webhook"])
+
+
+def test_webhook_whose_signature_is_wrong_is_no_span_of_work(traced: Traced) -> None:
+    assert traced.post(b"{}", "t=1,v1=0").status_code == 400
+    assert "stripe.webhook" not in traced.spans()
+
+
+def test_way_to_a_checkout_is_a_span_without_whose_it_is(traced: Traced) -> None:
+    user = traced.add()
+    browser = traced.browser(user)
+    assert browser.submit("/stripe/checkout", {"price": FRIEND}).status_code in {200, 303}
+    spans = traced.spans()
+    span = spans["stripe.checkout"]
+    assert_within(span, spans["POST /stripe/checkout"])
+    assert not {user.ref, user.email} & {str(value) for value in (span.attributes or {}).values()}

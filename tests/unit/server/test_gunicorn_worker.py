@@ -1,0 +1,291 @@
+"""The fair worker's own parts; how it serves is shown with real gunicorn in the integration tests."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import InvalidChunkSize, NoMoreData
+from gunicorn.http.unreader import IterUnreader
+from gunicorn.workers.ggevent import GeventWorker
+from werkzeug.exceptions import BadRequest, RequestTimeout
+
+from church.server import gunicorn_worker
+from church.server.gunicorn_worker import FairWorker, _TimedReader
+from church.server.sendfile import CutShortError, FileSocket
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+class Inner:
+    """A body reader that gives, in turn, what it is told to: bytes, a wait, an exception."""
+
+    def __init__(self, *turns: bytes | float | Exception) -> None:
+        self.turns = list(turns)
+
+    def read(self, _size: int) -> bytes:
+        turn = self.turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        if isinstance(turn, float):
+            gevent.sleep(turn)
+            return b"late"
+        return turn
+
+
+def length_reader(data: bytes, length: int | None = None) -> LengthReader:
+    return LengthReader(IterUnreader([data]), len(data) if length is None else length)
+
+
+def test_body_is_read_as_it_came() -> None:
+    reader = _TimedReader(length_reader(b"abcdef"), 5)
+    assert (reader.read(4), reader.finished) == (b"abcd", False)
+    assert (reader.read(4), reader.finished) == (b"ef", True)
+
+
+def test_body_that_is_read_to_its_length_is_finished() -> None:
+    reader = _TimedReader(length_reader(b"abcdef"), 5)
+    assert (reader.read(6), reader.finished) == (b"abcdef", True)
+
+
+def test_body_that_does_not_come_is_a_408() -> None:
+    reader = _TimedReader(Inner(60.0), 0.01)
+    with pytest.raises(RequestTimeout):
+        reader.read(10)
+    assert not reader.finished
+
+
+def test_body_that_drips_is_a_408_by_one_deadline_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
+    reader = _TimedReader(Inner(b"a", b"b", 60.0), 20)
+    for expected in (b"a", b"b"):
+        assert reader.read(10) == expected
+        now[0] += 15
+    with pytest.raises(RequestTimeout), gevent.Timeout(60, AssertionError("the clock was set anew")):
+        reader.read(10)
+
+
+def test_clock_of_a_body_starts_with_its_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
+    reader = _TimedReader(Inner(b"a"), 20)
+    now[0] += 3600
+    assert reader.read(10) == b"a"
+
+
+@pytest.mark.parametrize("fault", [NoMoreData(b"x"), InvalidChunkSize("+5")])
+def test_body_that_is_malformed_is_a_400(fault: Exception) -> None:
+    with pytest.raises(BadRequest):
+        _TimedReader(Inner(fault), 5).read(10)
+
+
+@pytest.mark.parametrize("chunks", [b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello"])
+def test_chunked_body_of_gunicorn_that_is_malformed_is_a_400(chunks: bytes) -> None:
+    request = SimpleNamespace(trailers=[], limit_request_fields=10, parse_headers=lambda *_, **__: [])
+    body = Body(_TimedReader(ChunkedReader(request, IterUnreader([chunks])), 5))
+    with pytest.raises(BadRequest):
+        body.read()
+
+
+def test_view_reads_the_whole_body_through_the_timed_one() -> None:
+    body = Body(_TimedReader(length_reader(b"x" * 100_000), 5))
+    assert len(body.read()) == 100_000
+
+
+def request(reader: Any, buffered: bytes = b"") -> Any:
+    return SimpleNamespace(body=SimpleNamespace(reader=reader), unreader=SimpleNamespace(buf=io.BytesIO(buffered)))
+
+
+@pytest.fixture
+def fair(monkeypatch: pytest.MonkeyPatch) -> FairWorker:
+    made: FairWorker = FairWorker.__new__(FairWorker)
+    made._body_seconds = 5.0
+    made.log = SimpleNamespace(debug=lambda *_: None)
+    made.cfg = SimpleNamespace(keepalive=60)
+    return made
+
+
+@pytest.fixture
+def client() -> Any:
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(("sent", "buffered"), [(b"GET /", b""), (b"", b"GET /")])
+def test_worker_lets_others_run_though_the_next_request_is_here(
+    fair: FairWorker,
+    client: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bytes,
+    buffered: bytes,
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: order.append("answered") or True)
+    client[1].sendall(sent)
+    gevent.spawn(order.append, "another")
+    assert fair.handle_request("x", request(length_reader(b""), buffered), client[0], ("127.0.0.1", 1)) is True
+    assert order == ["answered", "another"]
+
+
+def test_worker_ends_the_connection_that_asks_nothing_more(
+    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
+    fair.cfg.keepalive = 0.01
+    with pytest.raises(StopIteration):
+        fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
+
+
+def test_worker_ends_the_connection_whose_body_was_not_read(
+    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = client
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
+    theirs.sendall(b"the rest of what nobody wanted")
+    theirs.shutdown(socket.SHUT_WR)
+    with pytest.raises(StopIteration):
+        fair.handle_request("x", request(length_reader(b"x" * 10)), ours, ("127.0.0.1", 1))
+    assert theirs.recv(10) == b""
+
+
+def test_worker_keeps_the_connection_whose_body_was_read(
+    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads(_self: Any, _listener: Any, req: Any, *_: Any) -> bool:
+        assert req.body.reader.read(10) == b"0123456789"
+        return True
+
+    monkeypatch.setattr(GeventWorker, "handle_request", reads)
+    client[1].sendall(b"GET /")
+    assert fair.handle_request("x", request(length_reader(b"0123456789")), client[0], ("127.0.0.1", 1)) is True
+
+
+@pytest.mark.parametrize("trouble", [TimeoutError, CutShortError])
+def test_worker_ends_the_connection_whose_answer_can_not_go_on(
+    fair: FairWorker,
+    client: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: type[OSError],
+) -> None:
+    def stuck(*_: Any) -> bool:
+        raise trouble
+
+    monkeypatch.setattr(GeventWorker, "handle_request", stuck)
+    with pytest.raises(StopIteration):
+        fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
+    assert client[0].gettimeout() == gunicorn_worker.WRITE_TIMEOUT
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_worker_has_plain_connections_send_files_by_themselves(
+    fair: FairWorker, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    ours, theirs = gevent.socket.socketpair()
+    served: list[Any] = []
+    fair.cfg.is_ssl = encrypted
+    monkeypatch.setattr(GeventWorker, "handle", lambda _self, _listener, client, _addr: served.append(client))
+    fair.handle("x", ours, ("127.0.0.1", 1))
+    (client,) = served
+    assert isinstance(client, FileSocket) is not encrypted
+    client.sendall(b"here")
+    assert theirs.recv(10) == b"here"
+    client.close()
+    ours.close()
+    theirs.close()
+
+
+def test_worker_reads_no_more_of_an_unwanted_body_than_a_bound() -> None:
+    class Endless:
+        taken = 0
+
+        def shutdown(self, how: int) -> None:
+            assert how == socket.SHUT_WR
+
+        def recv(self, size: int) -> bytes:
+            self.taken += size
+            assert self.taken < 10_000_000
+            return b"x" * size
+
+    endless = Endless()
+    gunicorn_worker._linger(endless)
+    assert endless.taken == gunicorn_worker._LINGER_BYTES
+
+
+def test_worker_lingers_over_a_client_that_is_gone() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    gunicorn_worker._linger(ours)
+    ours.close()
+    gunicorn_worker._linger(ours)
+
+
+def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    fair._end_live = lambda: ended.append("live")
+    fair._end = lambda: ended.append("telemetry")
+    monkeypatch.setattr(GeventWorker, "run", lambda _self: None)
+    fair.run()
+
+    def fails(_self: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(GeventWorker, "run", fails)
+    with pytest.raises(OSError):  # noqa: PT011 - whatever ends it
+        fair.run()
+    assert ended == ["live", "telemetry"] * 2
+
+
+LOADS = """
+import sys, types
+sys.modules["church.stale"] = types.ModuleType("church.stale")
+from church import config as old, worker
+from church.observability import slots as old_slots
+from gunicorn.workers.ggevent import GeventWorker
+seen = []
+def load(self):
+    from church import config, create_app
+    from church.observability import slots
+    self.wsgi = create_app()
+    ours = sys.modules[worker.__name__] is worker
+    seen.append((config is old, "church.stale" in sys.modules, slots.SLOTS.number, ours))
+GeventWorker.load_wsgi = load
+made = worker.FairWorker.__new__(worker.FairWorker)
+made.load_wsgi()
+made._end()
+print(seen, made._body_seconds)
+"""
+
+
+def test_worker_imports_the_site_anew_and_has_a_slot_before_the_app(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        env={"CHURCH_INSTANCE": str(tmp_path / "i"), "CHURCH_LOG_DIR": str(tmp_path / "l"), "CHURCH_BODY_TIMEOUT": "7"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[(False, False, 0, True)] 7.0\n"
+
+
+def test_master_loads_nothing_of_flask_or_gevent() -> None:
+    """What the master has imported its workers inherit, before gevent could patch it."""
+    asks = (
+        "import sys, church.server.gunicorn_logger\n"
+        "print([n for n in ('flask', 'gevent', 'sqlalchemy', 'redis') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

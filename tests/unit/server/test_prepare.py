@@ -1,0 +1,72 @@
+"""What is there before the first request, and that a second start does not do it again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from church.config import Settings
+from church.database import migrations
+from church.server import prepare
+
+
+def rows(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(settings.instance / "church.db") as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+@pytest.fixture
+def prepared(settings: Settings) -> Settings:
+    prepare.prepare(settings)
+    return settings
+
+
+def test_prepare_makes_folders_schema_and_search(prepared: Settings):
+    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head(),)]
+    assert ("first-run",) in rows(prepared, "SELECT slug FROM page_texts")
+    assert prepared.instance.stat().st_mode & 0o077 == 0
+
+
+def test_prepare_a_second_time_loads_neither_alembic_nor_the_site(prepared: Settings):
+    code = (
+        "import sys; from church.config import load_settings; from church.server.prepare import prepare;"
+        "prepare(load_settings()); sys.exit('alembic' in sys.modules or 'church.factory' in sys.modules)"
+    )
+    environment = {"CHURCH_INSTANCE": str(prepared.instance), "CHURCH_LOG_DIR": str(prepared.log_dir)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_prepare_after_the_database_was_lost_makes_it_anew(prepared: Settings):
+    for path in prepared.instance.glob("church.db*"):
+        path.unlink()
+    prepare.prepare(prepared)
+    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head(),)]
+
+
+def test_prepare_of_a_database_at_another_revision_migrates(prepared: Settings):
+    migrations.downgrade(prepared, "base")
+    prepare.prepare(prepared)
+    assert rows(prepared, "SELECT kind FROM jobs") == [("videos.demo",)]  # as a new site has it
+
+
+def test_prepare_after_an_upgrade_of_the_code_looks_again(prepared: Settings, monkeypatch):
+    stamp = prepared.instance / "prepared.json"
+    stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "revisions": "of older code"}))
+    migrated = []
+    monkeypatch.setattr(migrations, "migrate", migrated.append)
+    prepare.prepare(prepared)
+    assert migrated == [prepared]
+
+
+def test_prepare_names_pages_that_are_left_out(settings: Settings, tmp_path, capsys):
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "bad.md").write_text("---\nsummary: no title\n---\n")
+    prepare.prepare(settings.model_copy(update={"content": content}))
+    assert "left out: bad.md" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from church.errors import ConflictError, FieldErrors
+from church.extensions import db
+from church.models import Link, Mail, SignIn, User
+from church.models.base import utc_now
+from church.services import accounts, audit, sessions
+from church.services.accounts import data_registry, deletion
+from church.services.accounts.failed_sign_ins import CredentialsError
+from church.services.audit import Actor, entries
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    admin,
+    audited,
+    change_user,
+    find_user,
+    forgotten_token,
+    mails,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def row(user_id: int) -> User:
+    with db.read() as session:
+        found = session.get(User, user_id)
+    assert found is not None
+    return found
+
+
+def left_of(user_id: int) -> list[int]:
+    with db.read() as session:
+        return [
+            session.scalar(select(func.count()).select_from(table).where(table.user_id == user_id)) or 0
+            for table in (SignIn, Link, Mail)
+        ]
+
+
+def test_deleted_account_is_an_empty_row() -> None:
+    user = member()
+    me, other = signed_in(), signed_in()
+    forgotten_token()
+    accounts.delete(me, PASSWORD, DEVICE)
+    gone = row(user.id)
+    assert (gone.email, gone.email_key, gone.password_hash, gone.name) == (None, None, None, "")
+    assert gone.deleted_at is not None
+    assert gone.ref == user.ref
+    assert left_of(user.id) == [0, 0, 0]
+    assert [sessions.load(device.token) for device in (me, other)] == [None, None]
+    with pytest.raises(CredentialsError):
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
+
+
+def test_deletion_is_told_by_a_last_mail_and_stays_in_the_audit_log() -> None:
+    user = member()
+    accounts.delete(signed_in(), PASSWORD, DEVICE)
+    assert [(mail.template, mail.recipient, mail.user_id) for mail in mails()] == [("account_deleted", EMAIL, None)]
+    [entry] = entries(action="account.deleted")
+    assert entry.subject is not None
+    assert (entry.subject.ref, entry.subject.name) == (user.ref, "")
+
+
+def test_deletion_leaves_no_trace_of_where_its_member_was() -> None:
+    user, boss = member(), admin()
+    me = signed_in()
+    assert [entry.address for entry in entries(subject_ref=user.ref)].count(DEVICE.address) >= 2
+    with db.write() as session:
+        audit.record_by(session, "member.promoted", Actor(boss.id, address="198.51.100.9"), user.id)
+        audit.record_by(session, "member.demoted", Actor(user.id, address=DEVICE.address), boss.id)
+    accounts.delete(me, PASSWORD, DEVICE)
+    kept = {entry.action: entry.address for entry in entries(subject_ref=user.ref) if entry.address}
+    assert kept == {"member.promoted": "198.51.100.9"}
+    assert [entry.address for entry in entries(action="member.demoted")] == [DEVICE.address]
+
+
+def test_address_of_a_deleted_account_is_free_again() -> None:
+    member()
+    accounts.delete(signed_in(), PASSWORD, DEVICE)
+    ref = register()
+    assert the_user().ref == ref
+
+
+def test_wrong_password_deletes_nothing() -> None:
+    member()
+    with pytest.raises(FieldErrors) as refused:
+        accounts.delete(signed_in(), OTHER_PASSWORD, DEVICE)
+    assert list(refused.value.errors) == ["password"]
+    assert the_user().deleted_at is None
+
+
+def test_last_admin_stays() -> None:
+    root = admin()
+    change_user(member("idle@example.org").id, role="admin", disabled_at=utc_now())
+    change_user(member("new@example.org").id, role="admin", verified_at=None)
+    with pytest.raises(ConflictError):
+        accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
+    assert row(root.id).deleted_at is None
+    admin("second@example.org")
+    accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
+    assert row(root.id).role == "member"
+
+
+def test_other_services_delete_their_part_in_the_same_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_registry, "_deleters", [])
+    seen: list[str | None] = []
+
+    @data_registry.on_delete
+    def forget(session: Session, user: User) -> None:
+        seen.append(user.email)
+        if len(seen) == 1:
+            raise ConflictError("A payment is under way.")
+
+    user = member()
+    me = signed_in()
+    with pytest.raises(ConflictError):
+        accounts.delete(me, PASSWORD, DEVICE)
+    assert row(user.id).email == EMAIL
+    assert "account.deleted" not in audited()
+    assert sessions.load(me.token) is not None
+    accounts.delete(me, PASSWORD, DEVICE)
+    assert seen == [EMAIL, EMAIL]
+
+
+def test_account_that_was_never_verified_is_forgotten_after_a_month() -> None:
+    old = utc_now() - deletion.KEEP_UNVERIFIED - timedelta(minutes=1)
+    kept = {"young@example.org": {"created_at": old + timedelta(minutes=5)}}
+    kept["verified@example.org"] = {"created_at": old, "verified_at": utc_now()}
+    kept["invited@example.org"] = {"created_at": old, "source": "cli"}
+    kept["disabled@example.org"] = {"created_at": old, "disabled_at": utc_now()}
+    kept["here@example.org"] = {"created_at": old}
+    for email, values in {**kept, EMAIL: {"created_at": old}}.items():
+        register(email)
+        change_user(the_user(email).id, **values)
+    signed_in("here@example.org")
+    forgotten = the_user().id
+    deletion.forget_unverified({})
+    assert find_user(EMAIL) is None
+    assert row(forgotten).deleted_at is not None
+    assert left_of(forgotten) == [0, 0, 0]
+    assert [find_user(email) is not None for email in kept] == [True] * len(kept)
+    [entry] = entries(action="account.deleted")
+    assert (entry.via, entry.actor, entry.detail) == ("site", None, {"reason": "never verified"})
+
+
+def test_many_are_forgotten_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deletion, "_BATCH", 2)
+    monkeypatch.setattr(deletion, "KEEP_UNVERIFIED", timedelta(0))
+    for number in range(5):
+        register(f"a{number}@example.org")
+    deletion.forget_unverified({})
+    assert audited().count("account.deleted") == 5

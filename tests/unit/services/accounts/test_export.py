@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from church.errors import UnauthorizedError
+from church.extensions import db
+from church.models import User
+from church.models.base import Base, utc_now
+from church.services import accounts, audit
+from church.services.accounts import data_registry
+from church.services.audit import Actor
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    PASSWORD,
+    audited,
+    change_user,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def test_profile_is_the_account_as_its_owner_sees_it() -> None:
+    register()
+    user = the_user()
+    found = accounts.read_profile(user.id)
+    assert (found.ref, found.name, found.email, found.role, found.verified) == (user.ref, "Ada", EMAIL, "member", False)
+    assert found.created_at == user.created_at
+    assert not hasattr(found, "password_hash")
+
+
+@pytest.mark.parametrize("values", [{"disabled_at": utc_now()}, {"deleted_at": utc_now(), "email": None}])
+def test_profile_of_an_account_that_was_closed_is_nobodys(values: dict[str, object]) -> None:
+    user = member()
+    change_user(user.id, **values)
+    with pytest.raises(UnauthorizedError):
+        accounts.read_profile(user.id)
+
+
+def test_export_has_every_part_as_json_and_is_written_down() -> None:
+    user = member()
+    me = signed_in()
+    found = json.loads(json.dumps(accounts.export_account(me, DEVICE)))
+    assert found["account"]["email"] == EMAIL
+    assert found["account"]["ref"] == user.ref
+    assert [device["user_agent"] for device in found["devices"]] == [DEVICE.user_agent]
+    assert [mail["template"] for mail in found["mails"]] == ["verify"]
+    assert [act["action"] for act in found["activity"]] == [
+        "account.signed_in",
+        "account.verified",
+        "account.registered",
+    ]
+    assert audited()[-1] == "account.exported"
+
+
+def test_export_holds_no_secret_and_nothing_of_others() -> None:
+    user = member()
+    bob = member("bob@example.org", name="Bob")
+    me, other = signed_in(), signed_in("bob@example.org")
+    accounts.ask_email_change(me, PASSWORD, "new@example.org", DEVICE)
+    with db.write() as session:
+        audit.record_by(session, "member.promoted", Actor(bob.id, address="198.51.100.7"), user.id)
+    text = json.dumps(accounts.export_account(me, DEVICE))
+    assert user.password_hash is not None
+    secrets = [
+        me.token,
+        user.password_hash,
+        other.session_ref,
+        bob.ref,
+        "Bob",
+        "bob@",
+        "198.51.100.7",
+        "new@example.org",
+    ]
+    assert [secret for secret in secrets if secret in text] == []
+    assert "member.promoted" in text
+    assert "change_email" not in {mail["template"] for mail in json.loads(text)["mails"]}
+
+
+# Where each table that knows an account by ``user_id`` is in the export; an empty path says that it is not, and why.
+PARTS = {
+    "sign_ins": "devices",
+    "mails": "mails",
+    "links": "",  # what they open is the owner's mailbox's, and a new address would tell whether it has an account
+    "customers": "membership.customers",
+    "subscriptions": "membership.subscriptions",
+    "invoices": "membership.invoices",
+    "checkouts": "membership.checkouts",
+    "ledger_entries": "membership.payments",
+    "grants": "membership.grants",
+    "watch_positions": "watching.videos",
+    "watch_settings": "watching.remembered",
+    "video_uploads": "uploads",
+    "chat_messages": "live.messages",
+    "chat_reports": "live.reports",
+    "chat_sanctions": "live.sanctions",
+}
+
+
+def test_export_knows_every_table_that_keeps_something_of_a_member() -> None:
+    tables = {table.name for table in Base.metadata.tables.values() if "user_id" in table.columns}
+    assert tables == set(PARTS)
+    member()
+    found = accounts.export_account(signed_in(), DEVICE)
+    for path in filter(None, PARTS.values()):
+        part = found
+        for name in path.split("."):
+            assert name in part, path
+            part = part[name]
+
+
+def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_registry, "_exporters", dict(data_registry._exporters))
+
+    @data_registry.exports("songs")
+    def songs(_session: Session, user: User) -> list[str]:
+        return [f"a song of {user.name}"]
+
+    member()
+    assert accounts.export_account(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
+    with pytest.raises(ValueError, match="songs"):
+        data_registry.exports("songs")(songs)

@@ -1,0 +1,134 @@
+"""Passwords as hashes: whole, salted, at the cost that was settled, and the same work for nobody's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import bcrypt
+import pytest
+from flask import Flask
+
+from church.config import Settings
+from church.errors import BusyError
+from church.services.accounts import passwords
+from church.services.accounts.passwords import check_password, hash_password, needs_rehash, weakness
+
+GOOD = "seven herons over the lake"
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The hashes that bcrypt was asked to compare with."""
+    found: list[bytes] = []
+    real = bcrypt.checkpw
+
+    def check(password: bytes, hashed: bytes) -> bool:
+        found.append(hashed)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", check)
+    return found
+
+
+def test_cost_outside_the_tests_is_twelve() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", "from church.services import passwords as p; print(p.COST, p._nobody()[:7])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "12 $2b$12$\n"
+
+
+def test_password_is_known_again_and_others_are_not() -> None:
+    stored = hash_password(GOOD)
+    assert check_password(GOOD, stored)
+    assert not check_password(GOOD + " ", stored)
+    assert not check_password("", stored)
+    assert GOOD not in stored
+
+
+def test_hashes_of_one_password_differ() -> None:
+    assert hash_password(GOOD) != hash_password(GOOD)
+
+
+@pytest.mark.parametrize(
+    "text", ["é" * 64, "x" * 100, "ab" * 128, "before\0after, far after", "🦊" * 30, "a\ud800b" * 5]
+)
+def test_password_counts_to_its_last_character(text: str) -> None:
+    stored = hash_password(text)
+    assert check_password(text, stored)
+    assert not check_password(text[:-1], stored)
+    assert not check_password(text[: len(text) // 2], stored)
+
+
+def test_password_is_the_same_from_another_keyboard() -> None:
+    assert check_password("u\u0308ber den sieben", hash_password("\u00fcber den sieben"))
+
+
+def test_hash_is_not_of_the_password_by_itself() -> None:
+    stored = hash_password(GOOD).encode()
+    assert not bcrypt.checkpw(GOOD.encode(), stored)
+
+
+@pytest.mark.parametrize("stored", [None, "", "!", "$2b$04$short", "$2b$04$" + "." * 52 + "é", "plain text"])
+def test_check_against_no_hash_does_the_same_work_and_says_no(stored: str | None, worked: list[bytes]) -> None:
+    assert not check_password(GOOD, stored)
+    (against,) = worked
+    assert against.startswith(b"$2b$04$")
+    assert len(against) == len(hash_password(GOOD))
+
+
+def test_check_of_a_text_beyond_all_bounds_says_no_and_does_not_compose_it(
+    worked: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = hash_password("x" * 256)
+    composed: list[int] = []
+    monkeypatch.setattr(passwords.unicodedata, "normalize", lambda _form, text: composed.append(len(text)) or text)
+    assert not check_password("x" * 257, stored)
+    assert not check_password("a" + "\u0323\u0307" * 400_000, stored)  # canonical order is quadratic in such marks
+    assert composed == [256, 256]
+    assert len(worked) == 2
+    with pytest.raises(ValueError, match="at most 256"):
+        hash_password("x" * 257)
+
+
+def test_hash_of_another_cost_is_to_be_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = hash_password(GOOD)
+    assert not needs_rehash(stored)
+    monkeypatch.setattr(passwords, "COST", 5)
+    assert needs_rehash(stored)
+    assert check_password(GOOD, stored)
+    assert needs_rehash("no hash")
+
+
+def test_work_goes_through_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise BusyError
+
+    stored = hash_password(GOOD)
+    monkeypatch.setattr(passwords._pool, "run", full)
+    with pytest.raises(BusyError):
+        hash_password(GOOD)
+    with pytest.raises(BusyError):
+        check_password(GOOD, stored)
+    with pytest.raises(BusyError):
+        check_password(GOOD, None)
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 4), (2, 2, 1), (1, 4, 1)])
+def test_threads_are_the_cores_shared_among_the_workers(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, settings: Settings, cores: int, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(passwords.os, "sched_getaffinity", lambda _pid: set(range(cores)))
+    app.config["CHURCH"] = settings.model_copy(update={"workers": workers})
+    with app.app_context():
+        assert passwords._threads() == threads
+
+
+def test_name_of_the_site_is_refused_in_a_password(app: Flask) -> None:
+    with app.app_context():
+        assert "name of the site" in (weakness("BambiSleep-2024", minimum=12, personal=[]) or "")
+        assert weakness(GOOD, minimum=12, personal=["Ada"]) is None

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from church.errors import ConflictError, FieldErrors
+from church.models.base import utc_now
+from church.services import accounts, email_links, sessions
+from church.services.accounts import passwords
+from church.services.accounts.failed_sign_ins import CredentialsError
+from church.services.audit import entries
+from church.services.email_links import LinkError, Purpose
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    audited,
+    change_user,
+    find_user,
+    forgotten_token,
+    mailed_token,
+    mails,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+
+NEW = "ada@new.example.org"
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def test_name_is_changed_and_seen_at_once() -> None:
+    member()
+    me = signed_in()
+    accounts.rename(me, "  Augusta  Ada ", DEVICE)
+    found = sessions.load(me.token)
+    assert found is not None
+    assert found.name == the_user().name == "Augusta Ada"
+    assert audited()[-1] == "account.renamed"
+
+
+def test_same_name_is_no_change() -> None:
+    member()
+    accounts.rename(signed_in(), "Ada", DEVICE)
+    assert "account.renamed" not in audited()
+
+
+def test_changed_password_signs_out_the_others_and_gives_this_device_a_new_token() -> None:
+    member()
+    here, there = signed_in(), signed_in()
+    token = accounts.change_password(here, PASSWORD, OTHER_PASSWORD, DEVICE)
+    assert sessions.load(here.token) is None
+    assert sessions.load(there.token) is None
+    found = sessions.load(token)
+    assert found is not None
+    assert found.user_id == here.user_id
+    assert signed_in(password=OTHER_PASSWORD)
+    with pytest.raises(CredentialsError):
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
+    assert [mail.recipient for mail in mails("password_changed")] == [EMAIL]
+    [entry] = entries(action="account.password_changed")
+    assert (entry.detail, entry.address) == ({"sessions": 2}, DEVICE.address)
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [
+        (OTHER_PASSWORD, "three owls below the mill", "current"),
+        ("", "three owls below the mill", "current"),
+        (PASSWORD, "password1234", "password"),
+        (PASSWORD, PASSWORD, "password"),
+        (PASSWORD, EMAIL, "password"),
+    ],
+)
+def test_change_of_password_that_is_refused_changes_nothing(current: str, new: str, field: str) -> None:
+    member()
+    here, there = signed_in(), signed_in()
+    with pytest.raises(FieldErrors) as refused:
+        accounts.change_password(here, current, new, DEVICE)
+    assert list(refused.value.errors) == [field]
+    assert sessions.load(there.token) is not None
+    assert signed_in(password=PASSWORD)
+
+
+def test_password_that_was_changed_meanwhile_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = member()
+    me = signed_in()
+    real = passwords.hash_password
+
+    def slow(text: str) -> str:
+        change_user(user.id, password_hash=real("three owls below the mill"))
+        return real(text)
+
+    monkeypatch.setattr(passwords, "hash_password", slow)
+    with pytest.raises(ConflictError):
+        accounts.change_password(me, PASSWORD, OTHER_PASSWORD, DEVICE)
+    assert signed_in(password="three owls below the mill")
+
+
+def test_new_address_is_taken_once_its_link_is_used() -> None:
+    member()
+    me = signed_in()
+    accounts.ask_email_change(me, PASSWORD, NEW, DEVICE)
+    assert the_user().email == EMAIL
+    assert [mail.recipient for mail in mails("email_changing")] == [EMAIL]
+    accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
+    assert find_user(EMAIL) is None
+    assert the_user(NEW).email == NEW
+    found = sessions.load(me.token)
+    assert found is not None
+    assert found.email == NEW
+    assert audited()[-2:] == ["account.email_change_asked", "account.email_changed"]
+    assert all("example" not in str(entry.detail) for entry in entries())
+
+
+def test_change_of_address_closes_the_links_to_the_old_one() -> None:
+    member()
+    reset = forgotten_token()
+    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    token = mailed_token("change_email", NEW)
+    accounts.confirm_email(token, DEVICE)
+    assert email_links.peek(reset, Purpose.RESET) is None
+    with pytest.raises(LinkError):
+        accounts.confirm_email(token, DEVICE)
+
+
+def test_address_typed_wrong_at_registration_can_be_put_right_and_is_then_verified() -> None:
+    register("aad@example.org")
+    accounts.ask_email_change(signed_in("aad@example.org"), PASSWORD, EMAIL, DEVICE)
+    assert mails("email_changing") == []  # whoever has that address has not asked for any of this
+    accounts.confirm_email(mailed_token("change_email"), DEVICE)
+    assert the_user().verified_at is not None
+
+
+def test_letters_of_the_own_address_may_change_their_case() -> None:
+    member()
+    accounts.ask_email_change(signed_in(), PASSWORD, "Ada@example.org", DEVICE)
+    accounts.confirm_email(mailed_token("change_email", "Ada@example.org"), DEVICE)
+    assert the_user().email == "Ada@example.org"
+
+
+@pytest.mark.parametrize(
+    ("current", "email", "field"),
+    [(OTHER_PASSWORD, NEW, "current"), (PASSWORD, "ada", "email"), (PASSWORD, EMAIL, "email")],
+)
+def test_change_of_address_that_is_refused_mails_nothing(current: str, email: str, field: str) -> None:
+    member()
+    with pytest.raises(FieldErrors) as refused:
+        accounts.ask_email_change(signed_in(), current, email, DEVICE)
+    assert list(refused.value.errors) == [field]
+    assert [mail.template for mail in mails()] == ["verify"]
+
+
+def test_address_of_somebody_else_is_answered_the_same_and_its_owner_told() -> None:
+    member()
+    member(NEW)
+    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    assert [mail.recipient for mail in mails("already_registered")] == [NEW]
+    assert mails("change_email") == []
+    assert len(mails("email_changing")) == 1
+
+
+def test_address_that_was_taken_meanwhile_fails_as_a_used_link_does() -> None:
+    member()
+    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    token = mailed_token("change_email", NEW)
+    register(NEW)
+    with pytest.raises(LinkError) as refused:
+        accounts.confirm_email(token, DEVICE)
+    assert str(refused.value) == str(LinkError())
+    assert the_user().email == EMAIL
+
+
+def test_device_is_ended_by_its_owner_alone() -> None:
+    member()
+    member("bob@example.org")
+    here, there, bobs = signed_in(), signed_in(), signed_in("bob@example.org")
+    assert not accounts.end_device(here, bobs.session_ref, DEVICE)
+    assert not accounts.end_device(here, "nothing", DEVICE)
+    assert audited().count("account.sessions_ended") == 0
+    assert accounts.end_device(here, there.session_ref, DEVICE)
+    assert sessions.load(there.token) is None
+    assert sessions.load(bobs.token) is not None
+    assert audited().count("account.sessions_ended") == 1
+
+
+@pytest.mark.parametrize("this_too", [False, True])
+def test_all_devices_are_ended_but_this_one_unless_asked(this_too: bool) -> None:
+    member()
+    here, *others = [signed_in() for _ in range(3)]
+    assert accounts.end_devices(here, DEVICE, this_too=this_too) == 2 + this_too
+    assert [sessions.load(other.token) for other in others] == [None, None]
+    assert (sessions.load(here.token) is None) == this_too
+
+
+def test_disabled_account_changes_nothing_more() -> None:
+    user = member()
+    me = signed_in()
+    change_user(user.id, disabled_at=utc_now())
+    with pytest.raises(FieldErrors):
+        accounts.change_password(me, PASSWORD, OTHER_PASSWORD, DEVICE)
+    accounts.rename(me, "Eve", DEVICE)
+    assert the_user().name == "Ada"

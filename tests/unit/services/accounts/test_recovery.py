@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from church.errors import FieldErrors
+from church.extensions import db
+from church.models import Job
+from church.models.base import utc_now
+from church.observability.metrics import definitions
+from church.services import accounts, email_links, sessions
+from church.services.accounts.failed_sign_ins import CredentialsError
+from church.services.audit import Actor
+from church.services.email_links import LinkError, Purpose
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    audited,
+    change_user,
+    do_jobs,
+    forgotten_token,
+    mailed_token,
+    mails,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+from tests.support.helpers import grows
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def attempts(outcome: str) -> object:
+    return definitions.auth_attempts.labels("reset", outcome)
+
+
+def queued() -> list[dict[str, object]]:
+    with db.read() as session:
+        return list(session.scalars(select(Job.payload).where(Job.kind == "accounts.forgot").order_by(Job.id)))
+
+
+def test_forgotten_password_of_anybody_is_one_job_that_knows_no_address() -> None:
+    user = member()
+    accounts.forgot(EMAIL)
+    accounts.forgot("nobody@example.org")
+    assert queued() == [{"user_id": user.id}, {"user_id": None}]
+    assert mails("reset") == []
+    do_jobs("accounts.forgot")
+    assert [(mail.recipient, mail.user_id) for mail in mails("reset")] == [(EMAIL, user.id)]
+
+
+def test_forgotten_password_wants_an_address() -> None:
+    with grows(attempts("failed_validation"), by=0), pytest.raises(FieldErrors) as refused:
+        accounts.forgot("ada")
+    assert list(refused.value.errors) == ["email"]
+    assert queued() == []
+
+
+@pytest.mark.parametrize("state", ["disabled", "deleted"])
+def test_account_that_was_closed_since_is_mailed_nothing(state: str) -> None:
+    user = member()
+    accounts.forgot(EMAIL)
+    gone = {"disabled_at": utc_now()} if state == "disabled" else {"deleted_at": utc_now(), "email": None}
+    change_user(user.id, **gone)
+    do_jobs("accounts.forgot")
+    assert mails("reset") == []
+
+
+def test_mails_that_a_stranger_asks_for_leave_the_owners_link_good() -> None:
+    member()
+    token = forgotten_token()
+    for _ in range(4):
+        token = forgotten_token()
+    for _ in range(3):
+        forgotten_token()
+    assert len(mails("reset")) == 5
+    assert email_links.peek(token, Purpose.RESET) is not None
+
+
+def test_reset_gives_the_new_password_and_takes_the_old() -> None:
+    member()
+    with grows(attempts("success")):
+        accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+    assert signed_in(password=OTHER_PASSWORD)
+    with pytest.raises(CredentialsError):
+        accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
+    assert len(mails("password_changed")) == 1
+    assert "account.password_reset" in audited()
+
+
+def test_reset_signs_out_every_device() -> None:
+    member()
+    devices = [signed_in(), signed_in()]
+    accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+    assert [sessions.load(device.token) for device in devices] == [None, None]
+
+
+def test_reset_closes_every_link_and_is_used_once() -> None:
+    member()
+    accounts.ask_email_change(signed_in(), PASSWORD, "new@example.org", DEVICE)
+    change = mailed_token("change_email", "new@example.org")
+    token = forgotten_token()
+    accounts.reset(token, OTHER_PASSWORD, DEVICE)
+    with grows(attempts("failed_credentials")), pytest.raises(LinkError):
+        accounts.reset(token, PASSWORD, DEVICE)
+    with pytest.raises(LinkError):
+        accounts.confirm_email(change, DEVICE)
+
+
+def test_reset_verifies_the_address_that_its_link_was_mailed_to() -> None:
+    register()
+    verify = mailed_token("verify")
+    accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+    assert the_user().verified_at is not None
+    with pytest.raises(LinkError):
+        accounts.verify(verify, Actor())
+
+
+def test_weak_password_leaves_the_link_good() -> None:
+    member()
+    token = forgotten_token()
+    with grows(attempts("failed_validation")), pytest.raises(FieldErrors) as refused:
+        accounts.reset(token, "password1234", DEVICE)
+    assert list(refused.value.errors) == ["password"]
+    accounts.reset(token, OTHER_PASSWORD, DEVICE)
+
+
+def test_reset_of_an_account_that_was_disabled_since_is_refused() -> None:
+    user = member()
+    token = forgotten_token()
+    change_user(user.id, disabled_at=utc_now())
+    with pytest.raises(LinkError):
+        accounts.reset(token, OTHER_PASSWORD, DEVICE)
+
+
+def test_link_to_reset_dies_with_a_change_of_the_password() -> None:
+    member()
+    token = forgotten_token()
+    accounts.change_password(signed_in(), PASSWORD, OTHER_PASSWORD, DEVICE)
+    with pytest.raises(LinkError):
+        accounts.reset(token, PASSWORD, DEVICE)
+
+
+def test_link_to_verify_resets_nothing() -> None:
+    register()
+    with pytest.raises(LinkError):
+        accounts.reset(mailed_token("verify"), OTHER_PASSWORD, DEVICE)

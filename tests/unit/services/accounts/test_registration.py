@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from church.errors import BusyError, FieldErrors
+from church.models.base import utc_now
+from church.observability.metrics import definitions
+from church.services import accounts, sessions
+from church.services.accounts import passwords, validation
+from church.services.audit import Actor, entries
+from church.services.email_links import LinkError
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    audited,
+    change_user,
+    find_user,
+    mailed_token,
+    mails,
+    member,
+    register,
+    the_user,
+)
+from tests.support.helpers import captured_log, grows
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def attempts(outcome: str) -> object:
+    return definitions.auth_attempts.labels("registration", outcome)
+
+
+def test_registration_makes_an_unverified_member_and_mails_a_link() -> None:
+    with grows(attempts("success")), grows(definitions.user_registrations.labels("web")):
+        ref = register("Ada@Example.org", name=" Ada ")
+    user = the_user()
+    assert (user.ref, user.email, user.name, user.role, user.source) == (ref, "Ada@example.org", "Ada", "member", "web")
+    assert user.verified_at is None
+    [mail] = mails()
+    assert (mail.template, mail.recipient, mail.user_id) == ("verify", "Ada@example.org", user.id)
+    assert audited() == ["account.registered"]
+    assert entries()[0].address == DEVICE.address
+
+
+def test_password_is_kept_as_a_hash_alone() -> None:
+    register()
+    user = the_user()
+    assert user.password_hash is not None
+    assert passwords.check_password(PASSWORD, user.password_hash)
+    assert PASSWORD not in repr(vars(user))
+
+
+def test_second_registration_of_an_address_changes_nothing_and_tells_its_owner() -> None:
+    ref = register()
+    before = the_user()
+    event = definitions.security_events.labels("duplicate_registration_attempt", "medium")
+    with grows(event), grows(attempts("failed_exists")), grows(definitions.user_registrations.labels("web"), 0):
+        given = accounts.register("ADA@example.org", OTHER_PASSWORD, "Eve", DEVICE)
+    after = the_user()
+    assert (after.ref, after.name, after.password_hash) == (ref, "Ada", before.password_hash)
+    assert [(mail.template, mail.recipient) for mail in mails()] == [("verify", EMAIL), ("already_registered", EMAIL)]
+    assert given != ref
+    assert re.fullmatch(r"[0-9a-f]{16}", given)
+    assert re.fullmatch(r"[0-9a-f]{16}", ref)
+
+
+def test_event_of_a_second_registration_names_nobody() -> None:
+    register()
+    with captured_log() as log:
+        register()
+    [event] = [record for record in log.records if record["event"] == "security.duplicate_registration_attempt"]
+    assert event["address_hash"] == validation.key_hash(EMAIL)
+    for line in log.lines:
+        assert b"example.org" not in line
+        assert b"Ada" not in line
+
+
+def test_both_ways_of_a_registration_hash_and_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    monkeypatch.setattr(passwords, "hash_password", lambda text: hashed.append(text) or f"hash {len(hashed)}")
+    register()
+    register()
+    assert hashed == [PASSWORD, PASSWORD]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_bad_fields_are_told_whether_the_address_is_known_or_not(known: bool) -> None:
+    if known:
+        register()
+    with grows(attempts("failed_validation")), pytest.raises(FieldErrors) as refused:
+        accounts.register(EMAIL, "password1234", "Ada", DEVICE)
+    assert list(refused.value.errors) == ["password"]
+
+
+def test_registration_while_the_hashers_are_busy_is_told_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_text: str) -> str:
+        raise BusyError
+
+    monkeypatch.setattr(passwords, "hash_password", busy)
+    with grows(attempts("failed_error")), pytest.raises(BusyError):
+        register()
+    assert find_user(EMAIL) is None
+
+
+def test_sixth_reminder_within_an_hour_is_not_mailed() -> None:
+    for _ in range(8):
+        register()
+    assert len(mails("already_registered")) == 5
+
+
+def test_registration_of_an_address_that_was_mailed_enough_still_makes_the_account() -> None:
+    for _ in range(6):
+        ref = register()
+        assert the_user().ref == ref
+        change_user(the_user().id, email=None, email_key=None, deleted_at=utc_now())
+    assert len(mails("verify")) == 5
+
+
+def test_link_verifies_once() -> None:
+    ref = register()
+    token = mailed_token("verify")
+    assert accounts.awaiting(token) == ref
+    assert accounts.verify(token, Actor(address="203.0.113.1")) == ref
+    assert the_user().verified_at is not None
+    assert audited()[-1] == "account.verified"
+    assert accounts.awaiting(token) is None
+    with pytest.raises(LinkError):
+        accounts.verify(token, Actor())
+
+
+def test_device_that_is_signed_in_sees_at_once_that_it_is_verified() -> None:
+    register()
+    token = accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate()).token
+    before = sessions.load(token)
+    accounts.verify(mailed_token("verify"), Actor())
+    after = sessions.load(token)
+    assert before is not None
+    assert after is not None
+    assert (before.verified, after.verified) == (False, True)
+
+
+def test_link_of_a_disabled_account_is_refused() -> None:
+    register()
+    token = mailed_token("verify")
+    change_user(the_user().id, disabled_at=utc_now())
+    assert accounts.awaiting(token) is None
+    with pytest.raises(LinkError):
+        accounts.verify(token, Actor())
+
+
+def test_link_to_a_former_address_proves_nothing() -> None:
+    register()
+    token = mailed_token("verify")
+    change_user(the_user().id, email="new@example.org", email_key="new@example.org")
+    with pytest.raises(LinkError):
+        accounts.verify(token, Actor())
+
+
+def test_another_verification_mail_voids_the_first() -> None:
+    register()
+    first = mailed_token("verify")
+    accounts.send_verification(the_user().id)
+    assert accounts.awaiting(first) is None
+    assert accounts.awaiting(mailed_token("verify")) == the_user().ref
+
+
+def test_mails_that_are_withheld_leave_the_last_link_good() -> None:
+    register()
+    for _ in range(7):
+        accounts.send_verification(the_user().id)
+    assert len(mails("verify")) == 5
+    assert accounts.awaiting(mailed_token("verify")) == the_user().ref
+
+
+def test_verified_account_is_sent_no_verification() -> None:
+    user = member()
+    accounts.send_verification(user.id)
+    assert len(mails("verify")) == 1

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import bcrypt
+import pytest
+from flask import Flask
+from gevent import GreenletExit
+
+from church.errors import BusyError
+from church.models.base import utc_now
+from church.observability.metrics import definitions
+from church.services import accounts, sessions
+from church.services.accounts import passwords
+from church.services.accounts import sign_in as accounts_sign_in
+from church.services.accounts.failed_sign_ins import CredentialsError, ThrottledError
+from church.services.audit import entries
+from tests.support.accounts_fixture import (
+    DEVICE,
+    EMAIL,
+    OTHER_PASSWORD,
+    PASSWORD,
+    StubGate,
+    audited,
+    change_user,
+    member,
+    register,
+    signed_in,
+    the_user,
+)
+from tests.support.helpers import captured_log, grows
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+def attempts(outcome: str, kind: str = "login") -> object:
+    return definitions.auth_attempts.labels(kind, outcome)
+
+
+def sign_in(email: str = EMAIL, password: str = PASSWORD, gate: StubGate | None = None) -> accounts.SignInResult:
+    return accounts.sign_in_with_password(email, password, DEVICE, gate or StubGate())
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """What hash each password was checked against."""
+    seen: list[str | None] = []
+    real = passwords.check_password
+
+    def watched(text: str, stored: str | None) -> bool:
+        seen.append(stored)
+        return real(text, stored)
+
+    monkeypatch.setattr(passwords, "check_password", watched)
+    return seen
+
+
+@pytest.mark.parametrize("typed", [EMAIL, " ADA@Example.org "])
+def test_right_password_opens_a_session(typed: str) -> None:
+    user = member()
+    with grows(attempts("success")):
+        found = sign_in(typed)
+    assert found.user_ref == user.ref
+    session = sessions.load(found.token)
+    assert session is not None
+    assert (session.user_id, session.verified) == (user.id, True)
+    [entry] = entries(action="account.signed_in")
+    assert entry.actor is not None
+    assert (entry.actor.ref, entry.address) == (user.ref, DEVICE.address)
+
+
+def test_unverified_account_may_sign_in() -> None:
+    register()
+    assert signed_in().verified is False
+
+
+def test_each_sign_in_is_a_session_of_its_own() -> None:
+    member()
+    assert sign_in().token != sign_in().token
+
+
+def unknown() -> str:
+    return "nobody@example.org"
+
+
+def no_address() -> str:
+    return "no address \0"
+
+
+def disabled() -> str:
+    change_user(member().id, disabled_at=utc_now())
+    return EMAIL
+
+
+def deleted() -> str:
+    change_user(member().id, email=None, email_key=None, deleted_at=utc_now())
+    return EMAIL
+
+
+def passwordless() -> str:
+    change_user(member().id, password_hash=None)
+    return EMAIL
+
+
+@pytest.mark.parametrize("nobody", [unknown, no_address, disabled, deleted, passwordless])
+def test_account_that_is_not_open_is_refused_as_a_wrong_password_is(
+    nobody: Callable[[], str], checked: list[str | None]
+) -> None:
+    email = nobody()
+    gate = StubGate()
+    with grows(attempts("failed_credentials")), pytest.raises(CredentialsError) as refused:
+        sign_in(email, gate=gate)
+    member("bob@example.org")
+    with pytest.raises(CredentialsError) as wrong:
+        sign_in("bob@example.org", OTHER_PASSWORD)
+    assert (refused.value.status, refused.value.detail) == (wrong.value.status, wrong.value.detail)
+    assert checked[0] is None  # which is as much work as a hash
+    assert len(checked) == 2
+    assert gate.calls == ["refused", "failed"]
+
+
+def test_wrong_password_opens_nothing_and_is_counted_by_the_gate() -> None:
+    member()
+    gate = StubGate()
+    with grows(attempts("failed_credentials")), pytest.raises(CredentialsError):
+        sign_in(password=PASSWORD[:-1], gate=gate)
+    assert gate.calls == ["refused", "failed"]
+    assert "account.signed_in" not in audited()
+
+
+def test_right_password_is_no_failure_to_the_gate() -> None:
+    member()
+    gate = StubGate(left=17)
+    sign_in(gate=gate)
+    assert gate.calls == ["refused", "succeeded"]
+
+
+def test_refusal_of_the_gate_looks_at_no_password(checked: list[str | None]) -> None:
+    member()
+    throttled = definitions.security_events.labels("login_throttled", "medium")
+    gate = StubGate(wait=17)
+    with grows(attempts("failed_throttled")), grows(throttled), pytest.raises(ThrottledError) as refused:
+        sign_in(gate=gate)
+    assert (refused.value.status, refused.value.retry_after) == (429, 17)
+    assert gate.calls == ["refused"]
+    assert checked == []
+
+
+def test_wrong_password_once_tries_are_used_up_is_throttled() -> None:
+    member()
+    throttled = definitions.security_events.labels("login_throttled", "medium")
+    gate = StubGate(left=17)
+    with grows(attempts("failed_throttled")), grows(throttled), pytest.raises(ThrottledError) as refused:
+        sign_in(password=OTHER_PASSWORD, gate=gate)
+    assert refused.value.retry_after == 17
+    assert gate.calls == ["refused", "failed"]
+
+
+def test_hash_of_another_cost_is_made_anew_at_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
+    before = the_user().password_hash
+    monkeypatch.setattr(passwords, "COST", 5)
+    sign_in()
+    after = the_user().password_hash
+    assert after is not None
+    assert after != before
+    assert not passwords.needs_rehash(after)
+    sign_in()
+    assert the_user().password_hash == after
+
+
+def test_busy_hashers_put_off_the_new_hash_and_not_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
+    before = the_user().password_hash
+
+    def busy(_text: str) -> str:
+        raise BusyError
+
+    monkeypatch.setattr(passwords, "COST", 5)
+    monkeypatch.setattr(passwords, "hash_password", busy)
+    assert sign_in().token
+    assert the_user().password_hash == before
+
+
+def test_busy_hashers_are_told_as_an_error_and_no_failure_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
+
+    def busy(_text: str, _stored: str | None) -> bool:
+        raise BusyError
+
+    monkeypatch.setattr(passwords, "check_password", busy)
+    gate = StubGate()
+    with grows(attempts("failed_error")), pytest.raises(BusyError):
+        sign_in(gate=gate)
+    assert gate.calls == ["refused", "released"]
+
+
+def test_login_that_is_cut_off_is_an_error_and_no_failure_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    member()
+
+    def killed(_text: str, _stored: str | None) -> bool:
+        raise GreenletExit
+
+    monkeypatch.setattr(passwords, "check_password", killed)
+    gate = StubGate()
+    with grows(attempts("failed_error")), grows(attempts("success"), by=0), pytest.raises(GreenletExit):
+        sign_in(gate=gate)
+    assert gate.calls == ["refused", "released"]
+
+
+@pytest.mark.parametrize("change", ["disabled", "password"])
+def test_change_of_the_account_while_the_password_is_checked_wins(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    user = member()
+    other = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
+    real = passwords.check_password
+
+    def slow(text: str, stored: str | None) -> bool:
+        right = real(text, stored)
+        change_user(user.id, **({"disabled_at": utc_now()} if change == "disabled" else {"password_hash": other}))
+        return right
+
+    monkeypatch.setattr(passwords, "check_password", slow)
+    gate = StubGate()
+    with pytest.raises(CredentialsError):
+        sign_in(gate=gate)
+    assert gate.calls == ["refused", "released"]
+    assert sessions.active_count() == 0
+
+
+def test_attempt_is_told_by_ref_and_never_by_address() -> None:
+    user = member()
+    with captured_log() as log:
+        sign_in()
+        with pytest.raises(CredentialsError):
+            sign_in(password=OTHER_PASSWORD)
+        with pytest.raises(CredentialsError):
+            sign_in("nobody@example.org")
+    told = [(record["outcome"], record.get("user_ref")) for record in log.records if record["event"] == "auth.login"]
+    assert told == [("success", user.ref), ("failed_credentials", user.ref), ("failed_credentials", None)]
+    assert not any(b"example.org" in line or PASSWORD.encode() in line for line in log.lines)
+
+
+def test_login_is_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(accounts_sign_in.telemetry, "span", lambda name: names.append(name) or nullcontext())
+    member()
+    sign_in()
+    assert names == ["auth.login"]
+
+
+def test_sign_out_ends_this_session_alone() -> None:
+    member()
+    here, there = signed_in(), signed_in()
+    with grows(attempts("success", "logout")):
+        accounts.sign_out(here, DEVICE)
+    assert sessions.load(here.token) is None
+    assert sessions.load(there.token) is not None
+    assert audited()[-1] == "account.signed_out"
+
+
+def test_sign_out_of_what_has_ended_is_no_second_act() -> None:
+    member()
+    here = signed_in()
+    accounts.sign_out(here, DEVICE)
+    accounts.sign_out(here, DEVICE)
+    assert audited().count("account.signed_out") == 1

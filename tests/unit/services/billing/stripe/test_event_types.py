@@ -1,0 +1,119 @@
+"""What is read of a webhook, and what is made of one that is not as it should be."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from church.observability.metrics.definitions import STRIPE_EVENTS
+from church.services.billing.stripe.event_types import HANDLED, LARGEST, MalformedError, parse
+
+EVENT: dict[str, Any] = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "invoice.paid",
+    "created": 1_800_000_000,
+    "data": {"object": {"id": "in_1", "object": "invoice", "customer": "cus_1"}},
+}
+
+
+def raw(**changes: Any) -> bytes:
+    return json.dumps({**EVENT, **changes}).encode()
+
+
+def test_event_as_stripe_sends_it_is_read_whole() -> None:
+    event = parse(raw())
+    assert (event.stripe_id, event.type, event.object_id, event.object_kind) == (
+        "evt_1", "invoice.paid", "in_1", "invoice",
+    )  # fmt: skip
+    assert event.created_at == datetime.fromtimestamp(1_800_000_000, UTC)
+    assert event.payload == EVENT
+    assert event.problem is None
+
+
+def test_events_that_are_handled_are_those_that_are_counted_by_name() -> None:
+    assert set(STRIPE_EVENTS) == HANDLED
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'"text"', b"[]", b"null", b"9" * 5000])
+def test_event_that_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own among them
+        parse(body)
+
+
+@pytest.mark.parametrize("changes", [{"id": None}, {"id": 7}, {"id": ""}, {"id": "evt 1"}, {"id": "e" * 256}])
+def test_event_without_an_id_is_malformed(changes: dict[str, Any]) -> None:
+    with pytest.raises(MalformedError, match="id"):
+        parse(raw(**changes))
+
+
+@pytest.mark.parametrize("kind", [None, 3, "", "Invoice.Paid", "a" * 101, "a\nb"])
+def test_event_without_a_type_is_malformed(kind: Any) -> None:
+    with pytest.raises(MalformedError, match="type"):
+        parse(raw(type=kind))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"object": None},
+        {"object": "in_1"},
+        {"object": {}},
+        {"object": {"id": "in_1"}},
+        {"object": {"object": "invoice"}},
+        {"object": {"id": 5, "object": "invoice"}},
+        {"object": {"id": "in_1/../x", "object": "invoice"}},
+        {"object": {"id": "in_1", "object": ["invoice"]}},
+    ],
+)
+def test_event_that_names_no_object_says_so(data: Any) -> None:
+    event = parse(raw(data=data))
+    assert (event.object_id, event.object_kind, event.problem) == (None, None, "no object is named")
+
+
+def test_event_of_another_type_or_account_says_so() -> None:
+    assert parse(raw(type="issuing_card.created")).problem == "a type that this site does not listen to"
+    assert parse(raw(account="acct_1")).problem == "an event of a connected account"
+
+
+@pytest.mark.parametrize("created", [None, "today", -1, True, 1.5, 2**60])
+def test_event_with_an_impossible_time_has_the_first_of_all_times(created: Any) -> None:
+    assert parse(raw(created=created)).created_at.timestamp() == 0
+
+
+def test_event_that_is_large_is_kept_as_an_outline() -> None:
+    event = parse(raw(padding="x" * LARGEST))
+    assert event.object_id == "in_1"
+    assert len(json.dumps(event.payload)) < 500
+    assert event.payload["truncated"]
+    assert event.payload["data"]["object"] == {"id": "in_1", "object": "invoice", "customer": "cus_1"}
+
+
+def test_event_of_an_account_is_refused_however_large() -> None:
+    assert parse(raw(account="acct_1", padding="x" * LARGEST)).problem == "an event of a connected account"
+
+
+@pytest.mark.parametrize("text", ["\ue000", "\ue001"])
+def test_event_with_marks_of_a_search_that_are_not_escaped_is_kept_without_them(text: str) -> None:
+    event = parse(json.dumps({**EVENT, "n": f"a{text}b"}, ensure_ascii=False).encode())
+    assert event.payload["n"] == "ab"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_event_in_another_encoding_of_unicode_is_read(encoding: str) -> None:
+    assert parse(raw().decode().encode(encoding)).payload == EVENT
+
+
+def test_event_with_what_no_database_stores_is_kept_without_it() -> None:
+    event = parse(
+        b'{"id":"evt_1","type":"invoice.paid","n\\u0000":"a\\u0000b\\ud800","f":[1e999,NaN,1.5],"deep":{"x":"\\u0000"}}'
+    )
+    assert event.payload == {
+        "id": "evt_1", "type": "invoice.paid", "n": "ab", "f": [None, None, 1.5], "deep": {"x": ""},
+    }  # fmt: skip

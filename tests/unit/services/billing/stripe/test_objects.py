@@ -1,0 +1,193 @@
+"""Stripe's objects in our words, the odd ones too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from church.services.billing.stripe.objects import (
+    customer_values,
+    owner_ref,
+    plan_of_product,
+    price_values,
+    product_values,
+    ref,
+)
+from church.services.billing.stripe.objects_invoice import invoice_values
+from church.services.billing.stripe.objects_subscription import subscription_values
+from tests.support.stripe_fixture import DAY, START, at
+
+END = START + 30 * DAY
+
+
+def subscription(**values: Any) -> dict[str, Any]:
+    price = {
+        "id": "price_1", "unit_amount": 800, "currency": "usd", "product": {"id": "prod_1"},
+        "recurring": {"interval": "month", "interval_count": 1},
+    }  # fmt: skip
+    item = {"id": "si_1", "price": price, "quantity": 1, "current_period_start": START, "current_period_end": END}
+    base = {
+        "id": "sub_1", "status": "active", "currency": "usd", "start_date": START, "created": START,
+        "items": {"data": [item]}, "cancel_at": None, "cancel_at_period_end": False, "latest_invoice": "in_1",
+    }  # fmt: skip
+    return {**base, **values}
+
+
+def test_subscription_has_its_period_from_its_item() -> None:
+    found = subscription_values(subscription(), "patron")
+    assert (found["current_period_start"], found["current_period_end"]) == (at(START), at(END))
+    assert (found["amount"], found["currency"], found["interval"]) == (800, "usd", "month")
+    assert (found["stripe_price"], found["stripe_product"], found["latest_invoice"]) == ("price_1", "prod_1", "in_1")
+    assert found["plan"] == "patron"
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ({}, None),
+        ({"cancel_at_period_end": True}, END),
+        ({"cancel_at": START + DAY}, START + DAY),
+        ({"cancel_at": START + DAY, "cancel_at_period_end": True}, START + DAY),
+    ],
+)
+def test_subscription_that_is_ending_says_so_either_way(values: dict[str, Any], ends: int | None) -> None:
+    found = subscription_values(subscription(**values), "patron")["cancel_at"]
+    assert found == (at(ends) if ends else None)
+
+
+def test_subscription_past_due_is_so_since_its_invoice_was_due() -> None:
+    invoice = {"id": "in_2", "created": END - 10, "status_transitions": {"finalized_at": END}}
+    late = subscription(status="past_due", latest_invoice=invoice)
+    assert subscription_values(late, "p")["past_due_since"] == at(END)
+    assert subscription_values(subscription(status="past_due"), "p")["past_due_since"] == at(START)
+    assert subscription_values({**late, "status": "active"}, "p")["past_due_since"] is None
+
+
+def _discounted(duration: str = "forever", end: int | None = None, **coupon: Any) -> list[dict[str, Any]]:
+    return [{"id": "di_1", "end": end, "source": {"type": "coupon", "coupon": {"duration": duration, **coupon}}}]
+
+
+@pytest.mark.parametrize(
+    ("discounts", "status", "renews"),
+    [
+        ([], "active", 800),
+        (["di_1"], "active", 800),
+        (_discounted(percent_off=25.0), "active", 600),
+        (_discounted(percent_off=33.3), "active", 534),
+        (_discounted(amount_off=150, currency="usd"), "active", 650),
+        (_discounted(amount_off=150, currency="eur"), "active", 800),
+        (_discounted(amount_off=5000, currency="usd"), "active", 0),
+        (_discounted("repeating", end=END + 1, percent_off=50), "active", 400),
+        (_discounted("repeating", end=END, percent_off=50), "active", 800),
+        (_discounted("once", percent_off=50), "active", 800),
+        (_discounted("once", percent_off=50), "trialing", 400),
+        (_discounted(percent_off=50) + _discounted(amount_off=100, currency="usd"), "active", 300),
+    ],
+)
+def test_subscription_renews_at_what_its_discounts_leave(discounts: list[Any], status: str, renews: int) -> None:
+    found = subscription_values(subscription(discounts=discounts, status=status), "p")
+    assert (found["amount"], found["renewal_amount"]) == (800, renews)
+
+
+def test_subscription_with_a_schedule_says_what_comes_next() -> None:
+    phases = [
+        {"start_date": START, "end_date": END, "items": [{"price": "price_1"}]},
+        {"start_date": END, "end_date": END + DAY, "items": [{"price": {"id": "price_0"}}]},
+    ]
+    schedule = {"id": "sub_sched_1", "status": "active", "current_phase": {"end_date": END}, "phases": phases}
+    found = subscription_values(subscription(schedule=schedule), "p")
+    assert (found["stripe_schedule"], found["next_price"], found["next_price_at"]) == (
+        "sub_sched_1",
+        "price_0",
+        at(END),
+    )
+    released = subscription_values(subscription(schedule={**schedule, "status": "released"}), "p")
+    assert released["next_price"] is None
+    assert subscription_values(subscription(schedule="sub_sched_1"), "p")["stripe_schedule"] == "sub_sched_1"
+
+
+@pytest.mark.parametrize("bare", [{}, {"items": None}, {"items": {"data": []}}, {"items": {"data": [{"price": None}]}}])
+def test_subscription_without_most_of_its_fields_is_read_all_the_same(bare: dict[str, Any]) -> None:
+    found = subscription_values({"id": "sub_1", "status": "active", **bare}, "p")
+    assert (found["status"], found["amount"], found["current_period_end"], found["quantity"]) == (
+        "active",
+        None,
+        None,
+        1,
+    )
+
+
+def test_subscription_of_several_seats_costs_that_many_prices() -> None:
+    several = subscription()
+    several["items"]["data"][0]["quantity"] = 3
+    assert subscription_values(several, "p")["amount"] == 2400
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"status": "paid", "attempt_count": 1}, None),
+        ({"status": "open", "attempt_count": 0}, None),
+        ({"status": "open", "attempt_count": 2}, "payment_failed"),
+        ({"status": "draft", "last_finalization_error": {"type": "x", "code": "tax_id_invalid"}}, "tax_id_invalid"),
+        ({"status": "draft", "last_finalization_error": {"type": "invalid_request_error"}}, "invalid_request_error"),
+        ({"status": "draft", "last_finalization_error": None}, None),
+        ({"status": "void", "attempt_count": 1}, None),
+    ],
+)
+def test_invoice_says_what_is_wrong_with_it(values: dict[str, Any], problem: str | None) -> None:
+    assert invoice_values({"id": "in_1", "currency": "usd", **values})["problem"] == problem
+
+
+def test_invoice_whose_payment_waits_for_the_bank_asks_for_action() -> None:
+    payment = {"payment": {"payment_intent": {"id": "pi_1", "status": "requires_action"}}}
+    found = invoice_values({"status": "open", "attempt_count": 1, "payments": {"data": [payment]}})
+    assert found["problem"] == "action_required"
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "", None, 5])
+def test_invoice_with_an_odd_link_has_none(address: Any) -> None:
+    found = invoice_values({"hosted_invoice_url": address, "invoice_pdf": "https://stripe.example/pdf"})
+    assert (found["hosted_url"], found["pdf_url"]) == (None, "https://stripe.example/pdf")
+
+
+def test_customer_shows_the_card_that_renewals_are_paid_with() -> None:
+    card = {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2031}
+    found = customer_values({"delinquent": True, "invoice_settings": {"default_payment_method": {"card": card}}})
+    assert found == {"delinquent": True, "card_brand": "visa", "card_last4": "4242", "card_expires": "04/2031"}
+    assert customer_values({"invoice_settings": {"default_payment_method": "pm_1"}}) == {"delinquent": False}
+
+
+def test_product_is_a_plan_by_its_metadata() -> None:
+    product = {"name": "Patron", "active": True, "metadata": {"church_plan": "patron", "church_order": "2"}}
+    assert plan_of_product(product) == "patron"
+    assert plan_of_product({"metadata": {}}) is plan_of_product("prod_1") is plan_of_product(None) is None
+    found = product_values({**product, "marketing_features": [{"name": "Pages"}, {}, {"name": None}]})
+    assert (found["features"], found["position"], found["description"]) == (["Pages"], 2, "")
+    assert product_values({**product, "metadata": {"church_order": "first"}})["position"] == 0
+
+
+def test_price_has_its_trial_from_itself_or_its_product() -> None:
+    product = {"id": "prod_1", "metadata": {"church_trial_days": "14"}}
+    price = {"product": product, "unit_amount": 800, "currency": "usd", "active": True}
+    monthly = {"interval": "month", "interval_count": 1}
+    assert price_values({**price, "recurring": monthly})["trial_days"] == 14
+    assert price_values({**price, "recurring": {**monthly, "trial_period_days": 7}})["trial_days"] == 7
+    own = price_values({**price, "recurring": monthly, "metadata": {"church_trial_days": "3"}})
+    assert (own["trial_days"], own["stripe_product"], own["tax_behavior"]) == (3, "prod_1", "unspecified")
+
+
+def test_price_that_is_paid_once_is_not_for_sale() -> None:
+    assert not price_values({"product": "prod_1", "recurring": None, "currency": "usd", "active": True})["active"]
+
+
+def test_owner_is_named_by_metadata_or_the_checkout() -> None:
+    assert owner_ref({"metadata": {"church_user": "a"}, "client_reference_id": "b"}) == "a"
+    assert owner_ref({"metadata": {}, "client_reference_id": "b"}) == "b"
+    assert owner_ref({"metadata": None}) is owner_ref({"client_reference_id": 7}) is None
+
+
+def test_ref_is_the_id_expanded_or_not() -> None:
+    assert ref("in_1") == ref({"id": "in_1"}) == "in_1"
+    assert ref(None) is ref("") is ref({}) is ref(["in_1"]) is None

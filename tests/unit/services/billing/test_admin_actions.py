@@ -1,0 +1,211 @@
+"""What admins see of memberships and do to webhook events: counts, totals, one member's, a replay, an export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from church.config import Settings
+from church.errors import ConflictError
+from church.extensions import db
+from church.models import AuditEntry, StripeEvent
+from church.models.base import utc_now
+from church.services import billing
+from church.services.accounts.member_list import UnknownMemberError
+from church.services.audit import Actor
+from church.services.billing import admin_actions
+from church.services.billing.admin_actions import CurrencyTotal, EventFailedError, UnknownEventError
+from church.services.billing.errors import StripeDownError
+from tests.support.helpers import with_settings
+from tests.support.stripe_fixture import Obj, Shop, event, member
+
+pytestmark = pytest.mark.services
+CLI = Actor(via="cli")
+
+
+@pytest.fixture
+def shop(migrated_site: Settings) -> Iterator[Shop]:
+    shop = Shop(migrated_site)
+    shop.stripe.price("price_jpy", "prod_patron", 800, "jpy")
+    shop.stripe.price("price_kwd", "prod_patron", 2500, "kwd")
+    with shop.app.app_context():
+        yield shop
+    shop.close()
+
+
+def _paid(shop: Shop, amount: int, price: str = "price_month", ref: str | None = None) -> Obj:
+    who = ref or member(shop.app)[1]
+    invoice = shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(who), price), paid=amount)
+    shop.deliver(event("invoice.paid", invoice))
+    return invoice
+
+
+def _failed_event(shop: Shop) -> tuple[int, Obj]:
+    """An event that came while Stripe did not answer; its number, and the subscription that it is about."""
+    _, subscription = shop.subscriber()
+
+    def down(_method: str) -> None:
+        raise StripeDownError
+
+    shop.stripe.before = down
+    shop.deliver(event("customer.subscription.created", subscription))
+    shop.stripe.before = lambda _method: None
+    return shop.one(StripeEvent).id, subscription
+
+
+def _audited() -> list[tuple[str, dict[str, object]]]:
+    with db.read() as session:
+        return [(row.action, row.detail) for row in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
+
+
+# -- counts and totals ----------------------------------------------------------------------------------------------
+
+
+def test_subscriptions_are_counted_by_status_those_that_ended_too(shop: Shop) -> None:
+    assert admin_actions.subscription_counts() == {}
+    for status in ("active", "active", "past_due", "canceled"):
+        shop.deliver(event("customer.subscription.updated", shop.subscriber(status=status)[1]))
+    assert admin_actions.subscription_counts() == {"active": 2, "past_due": 1, "canceled": 1}
+
+
+def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
+    assert admin_actions.totals() == []
+    invoice = _paid(shop, 1200)
+    _paid(shop, 801, "price_jpy")
+    charge = shop.stripe.charge_of(invoice)
+    shop.deliver(event("refund.created", shop.stripe.refund(charge, 500)))
+    failing = shop.stripe.refund(charge, 300, status="failed")
+    failing["failure_balance_transaction"] = "txn_1"
+    shop.deliver(event("refund.failed", failing))
+    shop.deliver(event("charge.dispute.created", shop.stripe.dispute(charge, -1200)))
+    assert admin_actions.totals() == [
+        CurrencyTotal("jpy", payments=801, refunds=0, disputes=0, net=801, count=1),
+        CurrencyTotal("usd", payments=1200, refunds=-500, disputes=-1200, net=-500, count=5),
+    ]
+    entries = billing.list_ledger_entries(limit=200)
+    for total in admin_actions.totals():
+        assert total.net == sum(one.amount for one in entries if one.currency == total.currency)
+
+
+def test_member_is_shown_with_own_subscriptions_and_grants_alone(shop: Shop) -> None:
+    _, ref = member(shop.app)
+    subscription = shop.stripe.subscription(shop.stripe.customer(ref), status="canceled")
+    shop.deliver(event("customer.subscription.updated", subscription))
+    shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
+    found = admin_actions.membership_of(ref)
+    assert (found.premium, [one.stripe_id for one in found.subscriptions]) == (False, [subscription["id"]])
+    billing.grant(ref, utc_now() + timedelta(days=1), "a friend", CLI)
+    found = admin_actions.membership_of(ref)
+    assert (found.premium, [one.reason for one in found.grants]) == (True, ["a friend"])
+    with pytest.raises(UnknownMemberError):
+        admin_actions.membership_of("nobody")
+
+
+# -- events ---------------------------------------------------------------------------------------------------------
+
+
+def test_event_that_failed_is_done_again_and_written_down(shop: Shop) -> None:
+    number, subscription = _failed_event(shop)
+    assert (admin_actions.event(number).state, admin_actions.event(number).attempts) == ("failed", 1)
+    assert admin_actions.replay_event(number, CLI).status == "processed"
+    again = admin_actions.event(number)
+    assert (again.state, again.attempts, again.reason) == ("processed", 2, None)
+    assert [one.stripe_id for one in billing.subscriptions()] == [subscription["id"]]
+    assert _audited() == [("webhook.replayed", {"webhook": number, "type": "customer.subscription.created"})]
+
+
+def test_event_that_fails_again_says_why_and_the_try_is_written_down(shop: Shop) -> None:
+    number, _ = _failed_event(shop)
+
+    def down(_method: str) -> None:
+        raise StripeDownError
+
+    shop.stripe.before = down
+    with pytest.raises(EventFailedError, match="Stripe does not answer"):
+        admin_actions.replay_event(number, CLI)
+    assert admin_actions.event(number).state == "failed"
+    assert [action for action, _ in _audited()] == ["webhook.replayed"]
+
+
+def test_event_under_way_is_left_to_whoever_is_at_it(shop: Shop) -> None:
+    number, _ = _failed_event(shop)
+    lease = {"lease": "another", "leased_until": utc_now() + timedelta(seconds=9), "state": "received"}
+    with db.write() as session:
+        session.execute(update(StripeEvent).values(**lease))
+    assert admin_actions.event(number).under_way
+    with pytest.raises(ConflictError):
+        admin_actions.replay_event(number, CLI)
+    assert (_audited(), admin_actions.event(number).attempts) == ([], 1)
+    with db.write() as session:
+        session.execute(update(StripeEvent).values(leased_until=utc_now() - timedelta(seconds=1)))
+    assert not admin_actions.event(number).under_way
+    assert admin_actions.replay_event(number, CLI).status == "processed"
+
+
+def test_event_is_left_alone_where_there_are_no_payments(shop: Shop) -> None:
+    number, _ = _failed_event(shop)
+    shop.app.config["CHURCH"] = with_settings(shop.settings, environment="production")
+    with pytest.raises(billing.PaymentsOffError):
+        admin_actions.replay_event(number, CLI)
+    assert admin_actions.event(number).attempts == 1
+
+
+def test_event_that_is_done_changes_nothing_when_done_again(shop: Shop) -> None:
+    _paid(shop, 1200)
+    (done,) = billing.events()
+    assert admin_actions.replay_event(done.id, CLI).status == "processed"
+    assert len(billing.list_ledger_entries()) == 1
+
+
+def test_event_that_there_is_not_is_not_found(shop: Shop) -> None:
+    for call in (lambda: admin_actions.event(7), lambda: admin_actions.replay_event(7, CLI)):
+        with pytest.raises(UnknownEventError):
+            call()
+    assert _audited() == []
+
+
+# -- the ledger as a file -------------------------------------------------------------------------------------------
+
+
+def _rows(*, currency: str | None = None, user_ref: str | None = None) -> list[dict[str, str]]:
+    text = "".join(admin_actions.ledger_csv(currency, user_ref))
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_ledger_file_tells_each_amount_in_major_and_minor_units(shop: Shop) -> None:
+    _, ref = member(shop.app, '=HYPERLINK("https://evil.example")')
+    invoice = _paid(shop, 1200, ref=ref)
+    shop.deliver(event("refund.created", shop.stripe.refund(shop.stripe.charge_of(invoice), 5)))
+    _paid(shop, 801, "price_jpy")
+    _paid(shop, 2505, "price_kwd")
+    rows = _rows()
+    assert [(one["amount"], one["currency"], one["minor_units"]) for one in rows] == [
+        ("2.505", "kwd", "2505"),
+        ("801", "jpy", "801"),
+        ("-0.05", "usd", "-5"),
+        ("12.00", "usd", "1200"),
+    ]
+    assert (rows[-1]["member"], rows[-1]["kind"], rows[-1]["invoice"]) == (ref, "payment", invoice["id"])
+    assert rows[-1]["occurred_at"] == "2026-09-21T14:13:20Z"
+    assert "evil" not in str(rows)
+    assert [one["amount"] for one in _rows(currency="jpy")] == ["801"]
+    assert [one["amount"] for one in _rows(user_ref=ref)] == ["-0.05", "12.00"]
+
+
+def test_ledger_file_holds_every_entry_once_however_many_pieces_it_takes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_actions, "_BATCH", 2)
+    for amount in range(100, 105):
+        _paid(shop, amount)
+    assert [one["minor_units"] for one in _rows()] == ["104", "103", "102", "101", "100"]
+
+
+def test_ledger_file_of_an_empty_ledger_has_its_head(shop: Shop) -> None:
+    assert "".join(admin_actions.ledger_csv()).startswith("entry,occurred_at,member,kind,amount,currency,")
+    assert _rows() == []

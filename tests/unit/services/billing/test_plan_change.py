@@ -1,0 +1,347 @@
+"""Another plan: what it costs before, and what is then done."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from church.errors import ConflictError, FieldErrors
+from church.models import LedgerEntry, User
+from church.services import billing
+from church.services.billing.errors import StripeDownError, StripeRefusedError
+from church.services.billing.plan_change import FRESH, CardRefusedError
+from church.services.billing.stripe.plan_change_calls import ChangeLostError
+from church.services.sessions import SignedIn
+from tests.support.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, PATRON_YEAR, Membership
+
+pytestmark = pytest.mark.sqlite_alone
+
+DAY = 86400
+
+
+def preview(membership: Membership, member: SignedIn, price: str) -> billing.ChangePreview:
+    with membership.app.app_context():
+        return billing.preview_change(member, price)
+
+
+def change(membership: Membership, member: SignedIn, price: str, at: int | None = None) -> billing.Changed:
+    at = preview(membership, member, price).at if at is None else at
+    with membership.app.app_context():
+        return billing.change_plan(member, price, at)
+
+
+def subscription(membership: Membership) -> dict[str, Any]:
+    [found] = membership.till.stripe.v1.subscriptions.list().data
+    return found.to_dict(for_json=True)
+
+
+def price_of(membership: Membership) -> str:
+    return str(subscription(membership)["items"]["data"][0]["price"]["id"])
+
+
+@pytest.fixture
+def user(membership: Membership) -> User:
+    return membership.add()
+
+
+def test_larger_plan_costs_the_difference_and_begins_now(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    shown = preview(membership, member, PATRON)
+    assert (shown.kind, shown.plan_name, shown.due, shown.pays, shown.when) == ("now", "Patron", "$7.00", True, None)
+    assert (shown.amount, shown.interval, shown.credit) == ("$12.00", "month", "")
+    assert price_of(membership) == FRIEND  # looking changes nothing
+    assert change(membership, member, PATRON, shown.at) == billing.Changed("now", "Patron", None)
+    assert membership.status(user).price == PATRON  # known before any webhook
+    membership.tell()
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
+
+
+def test_half_a_period_later_half_the_difference_is_paid(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    length = membership.till.desk.now + 15 * DAY
+    [item] = subscription(membership)["items"]["data"]
+    left = (item["current_period_end"] - length) / (item["current_period_end"] - item["current_period_start"])
+    row = membership.till.stripe.v1.invoices.create_preview(
+        {
+            "subscription": subscription(membership)["id"],
+            "subscription_details": {
+                "items": [{"id": item["id"], "price": PATRON}],
+                "proration_behavior": "always_invoice",
+                "proration_date": length,
+            },
+        }
+    )
+    assert abs(row.amount_due - 700 * left) <= 1
+    assert preview(membership, member, PATRON).due == "$7.00"
+
+
+def test_smaller_plan_costs_nothing_and_begins_when_the_period_ends(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, PATRON)
+    shown = preview(membership, member, FRIEND)
+    assert (shown.kind, shown.due, shown.pays) == ("later", "$0.00", False)
+    end = subscription(membership)["items"]["data"][0]["current_period_end"]
+    assert shown.when is not None
+    assert int(shown.when.timestamp()) == end
+    assert change(membership, member, FRIEND, shown.at).when == shown.when
+    assert price_of(membership) == PATRON
+    status = membership.status(user)
+    assert (status.state, status.next_price) == ("changing", FRIEND)
+    assert status.sentence.startswith("Changes to Friend ")
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.next_price, status.state) == (FRIEND, None, "active")
+
+
+def test_change_that_is_to_come_is_taken_back_or_replaced(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, PATRON_YEAR)
+    change(membership, member, FRIEND)
+    assert preview(membership, member, PATRON_YEAR).kind == "keep"
+    assert change(membership, member, PATRON_YEAR).kind == "keep"
+    assert membership.status(user).next_price is None
+    change(membership, member, FRIEND)
+    change(membership, member, FRIEND_YEAR)
+    assert membership.status(user).next_price == FRIEND_YEAR
+
+
+def test_months_and_years_of_one_plan_change_with_the_next_period(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    assert preview(membership, member, FRIEND_YEAR).kind == "later"
+    assert preview(membership, member, PATRON_YEAR).kind == "now"
+    yearly = membership.subscribed(membership.add("bea@church.example"), FRIEND_YEAR)
+    assert preview(membership, yearly, FRIEND).kind == "later"  # though the months of a year cost more
+
+
+def test_larger_plan_by_the_month_keeps_what_is_left_of_the_year(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, FRIEND_YEAR)
+    shown = preview(membership, member, PATRON)
+    assert (shown.kind, shown.due, shown.credit) == ("now", "$0.00", "$38.00")
+    assert shown.renews is not None
+    assert shown.renews.timestamp() - shown.at < 32 * DAY
+
+
+def test_change_within_a_trial_is_made_at_once_and_costs_nothing(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, PATRON)
+    shown = preview(membership, member, FRIEND)
+    assert (shown.kind, shown.due) == ("now", "$0.00")
+    change(membership, member, FRIEND, shown.at)
+    status = membership.status(user)
+    assert (status.price, status.state) == (FRIEND, "trialing")
+    membership.tell()
+    assert membership.rows(LedgerEntry) == []
+
+
+def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, card="fails_later")
+    with pytest.raises(CardRefusedError):
+        change(membership, member, PATRON)
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.state) == (FRIEND, "active")
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_card_whose_bank_asks_leads_to_the_page_where_the_member_confirms(
+    membership: Membership, user: User, confirmed: bool
+) -> None:
+    member = membership.subscribed(user)
+    portal = membership.gateway.call("billing_portal.sessions.create", customer=subscription(membership)["customer"])
+    membership.till.post("/portal/" + portal["id"], do="card", card="always_secure")
+    change(membership, member, FRIEND_YEAR)
+    found = change(membership, member, PATRON)
+    assert (found.kind, price_of(membership)) == ("confirm", FRIEND)
+    banner = membership.status(user).banner  # known before any webhook
+    assert banner is not None
+    assert (banner.pay_url, banner.way) == (found.confirm_at, "Confirm the payment")
+    assert {answer.status_code for answer in membership.tell()} == {200}
+    assert membership.status(user).state == "active"
+    if confirmed:
+        membership.till.post(urlsplit(str(found.confirm_at)).path, do="pay")
+    else:
+        membership.till.operate("clock", days="1")
+    membership.tell()
+    status = membership.status(user)
+    assert (status.price, status.state, status.banner) == (PATRON if confirmed else FRIEND, "active", None)
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == ([500, 700] if confirmed else [500])
+
+
+def refuse(membership: Membership, monkeypatch: pytest.MonkeyPatch, method: str, times: int = 1, **error: Any) -> None:
+    """Let Stripe refuse the first ``times`` calls of a method, or not answer them."""
+    real, left = membership.gateway.call, [times]
+
+    def call(name: str, *ids: str, key: str | None = None, **params: Any) -> Any:
+        if name == method and left[0]:
+            left[0] -= 1
+            raise StripeRefusedError("refused", None, 400) if not error else error["with_"]
+        return real(name, *ids, key=key, **params)
+
+    monkeypatch.setattr(membership.gateway, "call", call)
+
+
+def test_declined_change_leaves_the_one_that_is_to_come(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, FRIEND_YEAR)
+    at = preview(membership, member, PATRON).at
+    membership.till.operate("knobs", decline="on")
+    with pytest.raises(CardRefusedError):
+        change(membership, member, PATRON, at)
+    assert membership.status(user).next_price == FRIEND_YEAR  # known before any webhook
+    membership.tell()
+    assert membership.status(user).next_price == FRIEND_YEAR
+    membership.till.operate("knobs", decline="")
+    assert change(membership, member, FRIEND).kind == "keep"  # by the schedule that is there now
+
+
+@pytest.mark.parametrize("by_card", [True, False])
+def test_change_to_come_that_cannot_be_put_back_is_said_to_be_gone(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch, by_card: bool
+) -> None:
+    member = membership.subscribed(user)
+    change(membership, member, FRIEND_YEAR)
+    at = preview(membership, member, PATRON).at
+    if by_card:
+        membership.till.operate("knobs", decline="on")
+    else:
+        refuse(membership, monkeypatch, "subscriptions.update")
+    refuse(membership, monkeypatch, "subscription_schedules.create")
+    with pytest.raises(ChangeLostError, match="is gone") as raised:
+        change(membership, member, PATRON, at)
+    assert ("card" in str(raised.value)) is by_card
+    assert membership.status(user).next_price is None
+
+
+def test_later_change_that_is_refused_leaves_the_one_before_and_no_empty_schedule(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user, PATRON_YEAR)
+    membership.till.operate("clock", days="15")  # beyond the trial
+    membership.tell()
+    with monkeypatch.context() as patch:
+        refuse(membership, patch, "subscription_schedules.update")
+        with pytest.raises(ConflictError):
+            change(membership, member, FRIEND)
+    assert subscription(membership)["schedule"] is None
+    change(membership, member, FRIEND)
+    refuse(membership, monkeypatch, "subscription_schedules.update")
+    with pytest.raises(ConflictError):
+        change(membership, member, FRIEND_YEAR)
+    assert membership.status(user).next_price == FRIEND
+
+
+def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user)
+    with monkeypatch.context() as patch:
+        refuse(membership, patch, "subscriptions.update", with_=StripeDownError())
+        with pytest.raises(StripeDownError, match="the change may have been made"):
+            change(membership, member, PATRON)
+    change(membership, member, FRIEND_YEAR)
+    refuse(membership, monkeypatch, "subscriptions.update", with_=StripeDownError())
+    with pytest.raises(StripeDownError, match="may be gone"):
+        change(membership, member, PATRON)
+
+
+@pytest.mark.both_databases
+def test_second_press_of_the_button_pays_once(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    at = preview(membership, member, PATRON).at
+    change(membership, member, PATRON, at)
+    with pytest.raises(ConflictError, match="your plan already"):
+        change(membership, member, PATRON, at)
+    membership.tell()
+    assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("late", [-FRESH - 60, FRESH + 60, 10**9])
+def test_amount_of_another_moment_is_shown_anew(membership: Membership, user: User, late: int) -> None:
+    member = membership.subscribed(user)
+    at = preview(membership, member, PATRON).at
+    with pytest.raises(ConflictError, match="another by now"):
+        change(membership, member, PATRON, at + late)
+    assert price_of(membership) == FRIEND
+
+
+def test_who_has_nothing_to_change_is_told_why(membership: Membership, user: User) -> None:
+    member = membership.as_signed_in(user)
+    with pytest.raises(ConflictError, match="no membership"):
+        preview(membership, member, PATRON)
+    member = membership.subscribed(user)
+    with pytest.raises(ConflictError, match="your plan already"):
+        preview(membership, member, FRIEND)
+    with pytest.raises(FieldErrors):
+        preview(membership, member, "price_of_nothing")
+    stripe = membership.till.stripe.v1
+    euros = stripe.prices.create(
+        {"product": "prod_patron", "currency": "eur", "unit_amount": 1200, "recurring": {"interval": "month"}}
+    )
+    membership.tell()
+    with pytest.raises(FieldErrors):
+        preview(membership, member, euros.id)
+    stripe.subscriptions.update(subscription(membership)["id"], {"cancel_at_period_end": True})
+    membership.tell()
+    with pytest.raises(ConflictError, match="is to end"):
+        preview(membership, member, PATRON)
+
+
+def test_change_is_to_what_the_page_offers_and_back_to_what_is_paid_though_nobody_else_can_buy_it(
+    membership: Membership, user: User
+) -> None:
+    member = membership.subscribed(user)
+    stripe: Any = membership.till.stripe.v1
+    wish = {"product": "prod_patron", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "week"}}
+    hidden = stripe.prices.create(wish).id
+    stripe.prices.create({**wish, "product": "prod_friend", "unit_amount": 600, "recurring": {"interval": "month"}})
+    membership.tell()
+    with pytest.raises(FieldErrors):
+        change(membership, member, hidden, 0)
+    change(membership, member, FRIEND_YEAR)
+    stripe.prices.update(FRIEND, {"active": False})
+    membership.tell()
+    assert change(membership, member, FRIEND).kind == "keep"
+    assert membership.status(user).next_price is None
+
+
+def test_plan_is_not_changed_while_a_payment_is_open(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user, card="fails_later")
+    membership.till.operate("clock", days="32")
+    membership.tell()
+    assert membership.status(user).state == "past_due"
+    with pytest.raises(ConflictError, match="payment is open"):
+        preview(membership, member, PATRON)
+
+
+def test_change_of_what_was_changed_at_stripe_meanwhile_is_looked_at_anew(membership: Membership, user: User) -> None:
+    member = membership.subscribed(user)
+    shown = preview(membership, member, FRIEND_YEAR)
+    made = membership.till.stripe.v1.subscription_schedules.create(
+        {"from_subscription": subscription(membership)["id"]}
+    )
+    with pytest.raises(ConflictError, match="not as it was"):
+        change(membership, member, FRIEND_YEAR, shown.at)
+    assert change(membership, member, FRIEND_YEAR).kind == "later"
+    assert membership.till.stripe.v1.subscription_schedules.retrieve(made.id).status == "released"
+
+
+def test_change_that_cannot_be_fetched_back_is_done_and_told_by_its_webhook(
+    membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.subscribed(user)
+    real = membership.gateway.call
+
+    def no_fetch(method: str, *ids: str, **params: Any) -> Any:
+        if method == "subscriptions.retrieve":
+            raise StripeDownError
+        return real(method, *ids, **params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(membership.gateway, "call", no_fetch)
+        assert change(membership, member, PATRON).kind == "now"
+    assert membership.status(user).price == FRIEND
+    membership.tell()
+    assert membership.status(user).price == PATRON

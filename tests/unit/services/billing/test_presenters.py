@@ -1,0 +1,150 @@
+"""The one sentence of a membership, and what the member has to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from church.models import Customer, Grant, Invoice, Subscription
+from church.models.base import utc_now
+from church.services.billing.membership import Holding
+from church.services.billing.presenters import standing
+from tests.support.membership_fixture import PATRON, Membership
+
+NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
+MAY = datetime(2026, 5, 3, 9, tzinfo=UTC)
+NOTHING = Holding(None, None, None, None, "", "", None, had_one=False)
+
+
+def subscription(**values: Any) -> Subscription:
+    defaults = {
+        "status": "active", "amount": 800, "renewal_amount": 800, "currency": "usd", "interval": "month",
+        "current_period_end": MAY, "stripe_price": "price_1", "plan": "friend", "quantity": 1,
+    }  # fmt: skip
+    return Subscription(**(defaults | values))
+
+
+def held(**values: Any) -> Holding:
+    return replace(NOTHING, subscription=subscription(**values), plan_name="Friend", had_one=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "sentence", "premium"),
+    [
+        ({}, "active", "Renews 3 May, $8.00", True),
+        ({"renewal_amount": 640}, "active", "Renews 3 May, $6.40", True),
+        ({"renewal_amount": None, "amount": None}, "active", "Renews 3 May", True),
+        ({"currency": "jpy"}, "active", "Renews 3 May, ¥800", True),
+        ({"currency": "kwd"}, "active", "Renews 3 May, KWD 0.800", True),
+        ({"current_period_end": datetime(2027, 4, 19, tzinfo=UTC)}, "active", "Renews 19 April 2027, $8.00", True),
+        ({"status": "trialing", "trial_end": MAY}, "trialing", "Trial until 3 May, then $8.00", True),
+        ({"status": "trialing", "trial_end": MAY, "cancel_at": MAY}, "ending", "Ends 3 May", True),
+        ({"cancel_at": MAY}, "ending", "Ends 3 May", True),
+        ({"status": "past_due", "past_due_since": NOW}, "past_due", "Payment failed; open until 27 April", True),
+        (
+            {"status": "past_due", "past_due_since": NOW - timedelta(days=7)},
+            "closed",
+            "Payment failed; closed until it is paid",
+            False,
+        ),
+        ({"status": "past_due"}, "closed", "Payment failed; closed until it is paid", False),
+        ({"status": "unpaid"}, "closed", "Payment failed; closed until it is paid", False),
+        ({"status": "paused"}, "paused", "Paused until there is a card to pay with", False),
+    ],
+)
+def test_standing_of_a_subscription_is_said_in_a_sentence(
+    values: dict[str, Any], state: str, sentence: str, premium: bool
+) -> None:
+    found = standing(held(**values), NOW, grace_days=7)
+    assert (found.state, found.sentence, found.premium) == (state, sentence, premium)
+    assert found.can_change is (state in {"active", "trialing"})
+
+
+def test_change_that_is_to_come_is_said_with_its_amount() -> None:
+    found = replace(held(next_price="price_2", next_price_at=MAY), next_plan_name="Patron", next_amount=1200)
+    assert standing(found, NOW, 7).sentence == "Changes to Patron 3 May, $12.00"
+    assert standing(replace(found, next_plan_name="", next_amount=None), NOW, 7).sentence == (
+        "Changes to another plan 3 May"
+    )
+
+
+def test_nobody_has_no_membership() -> None:
+    found = standing(NOTHING, NOW, 7)
+    assert (found.state, found.sentence, found.premium, found.banner) == ("none", "No membership", False, None)
+    assert not found.has_portal
+
+
+def test_grant_is_complimentary_and_speaks_where_no_subscription_opens() -> None:
+    grant = Grant(until=MAY)
+    assert standing(replace(NOTHING, grant=grant), NOW, 7).sentence == "Complimentary until 3 May"
+    failed = standing(replace(held(status="unpaid"), grant=grant), NOW, 7)
+    assert (failed.state, failed.premium) == ("complimentary", True)
+    assert failed.banner is not None
+    assert standing(replace(held(), grant=grant), NOW, 7).sentence == "Renews 3 May, $8.00"
+
+
+def test_failed_payment_has_a_banner_with_the_way_to_pay() -> None:
+    invoice = Invoice(status="open", problem="payment_failed", hosted_url="https://stripe.example/i")
+    found = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
+    assert found.banner is not None
+    assert found.banner.words == "Your last payment failed. Premium stays open until 27 April."
+    assert found.banner.pay_url == "https://stripe.example/i"
+    late = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7)
+    assert late.banner is not None
+    assert "closed until it is paid" in late.banner.words
+
+
+def test_bank_that_asks_and_trial_without_a_card_have_a_banner() -> None:
+    invoice = Invoice(status="open", problem="action_required", hosted_url="https://stripe.example/i")
+    asked = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
+    assert asked is not None
+    assert "bank wants you to confirm" in asked.words
+    assert asked.pay_url == "https://stripe.example/i"
+    paused = standing(held(status="paused"), NOW, 7).banner
+    assert paused is not None
+    assert "no card" in paused.words
+    paid = Invoice(status="paid", hosted_url="https://stripe.example/i")
+    assert standing(replace(held(), invoice=paid), NOW, 7).banner is None
+
+
+def test_card_is_shown_by_its_last_digits() -> None:
+    customer = Customer(card_brand="visa", card_last4="4242")
+    found = standing(replace(held(), customer=customer), NOW, 7)
+    assert (found.card, found.has_portal) == ("Visa •••• 4242", True)
+    assert standing(replace(held(), customer=Customer(card_last4="0002")), NOW, 7).card == "Card •••• 0002"
+
+
+def test_status_is_read_from_what_the_webhooks_told(membership: Membership) -> None:
+    user = membership.add()
+    assert membership.status(user).sentence == "No membership"
+    membership.subscribed(user, PATRON)
+    found = membership.status(user)
+    assert (found.state, found.plan_name, found.price, found.had_trial) == ("trialing", "Patron", PATRON, True)
+    assert found.card == "Visa •••• 4242"
+
+
+def test_subscription_that_opens_counts_before_a_newer_one_that_does_not(membership: Membership) -> None:
+    user = membership.add()
+    membership.subscribed(user)
+    good = membership.one(Subscription)
+    values = {c.name: getattr(good, c.name) for c in Subscription.__table__.columns if c.name != "id"}
+    later = {"created_at": utc_now() + timedelta(days=1)}
+    membership.put(Subscription(**values | later | {"stripe_id": "sub_newer", "status": "unpaid"}))
+    assert membership.status(user).state == "active"
+    membership.put(Subscription(**values | later | {"stripe_id": "sub_ended", "status": "canceled"}))
+    assert membership.status(user).state == "active"
+
+
+def test_grant_that_is_over_or_taken_back_is_none(membership: Membership) -> None:
+    user = membership.add()
+    now = utc_now()
+    facts = {"user_id": user.id, "reason": "", "created_at": now}
+    membership.put(Grant(**facts, until=now - timedelta(seconds=1)))
+    membership.put(Grant(**facts, until=now + timedelta(days=9), revoked_at=now))
+    assert membership.status(user).state == "none"
+    membership.put(Grant(**facts, until=now + timedelta(days=9)))
+    assert membership.status(user).state == "complimentary"
+    assert membership.as_signed_in(user).premium

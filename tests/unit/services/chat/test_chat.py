@@ -1,0 +1,181 @@
+"""The live rooms: who may be there, what is said and changed, and what somebody who was away is given."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask import Flask
+
+from church.errors import UnauthorizedError
+from church.models.base import utc_now
+from church.services import chat
+from church.services.sessions import SignedIn
+from tests.support.accounts_fixture import change_user
+from tests.support.chat_fixture import ROOM, published, speaker
+from tests.support.people import DEVICE
+
+
+@pytest.fixture
+def ada(at_work: Flask) -> SignedIn:
+    return speaker(at_work)
+
+
+def texts(views: list[chat.MessageView]) -> list[str]:
+    return [view.text for view in views]
+
+
+def test_rooms_are_open_to_whom_they_are_for(at_work: Flask, ada: SignedIn) -> None:
+    gold = speaker(at_work, "Gold", premium=True)
+    boss = speaker(at_work, "Boss", role="admin")
+    stranger = SignedIn(ada.user_id, ada.ref, "Ada", "", "admin", False, 0, "", premium=True)
+    found = {one.name: [room.name for room in chat.list_rooms(one)] for one in (ada, gold, boss)}
+    assert found == {"Ada": ["public"], "Gold": ["public", "premium"], "Boss": ["public", "admins"]}
+    assert chat.list_rooms(stranger) == []
+    for one, room in ((ada, "premium"), (ada, "admins"), (boss, "premium"), (stranger, "public")):
+        with pytest.raises(chat.ClosedRoomError):
+            chat.may_enter(one, room)
+        with pytest.raises(chat.ClosedRoomError):
+            chat.post(one, room, "hello", None)
+        with pytest.raises(chat.ClosedRoomError):
+            chat.page(one, room)
+    with pytest.raises(chat.UnknownRoomError):
+        chat.may_enter(ada, "Public\0")
+
+
+def test_message_is_told_after_it_is_kept_and_told_the_same_to_all(ada: SignedIn) -> None:
+    with published() as heard:
+        view = chat.post(ada, ROOM, "  **Hi**\r\nyou\x07 ", "a-1")
+    assert (view.room, view.id, view.changed, view.from_ref, view.from_name) == (ROOM, 1, 1, ada.ref, "Ada")
+    assert (view.text, view.html, view.client_id) == ("**Hi**\nyou", "<strong>Hi</strong><br>\nyou", "a-1")
+    assert (view.is_admin, view.deleted, view.edited_at) == (False, False, None)
+    ((channel, line),) = heard
+    assert (channel, chat.decode(line)) == ("chat:public", view)
+    assert chat.before(chat.may_enter(ada, ROOM).id) == [view]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "\x01", "x" * 4001, "a\0b", "\ud800"])
+def test_text_that_is_none_is_refused(ada: SignedIn, text: str) -> None:
+    with pytest.raises(chat.TextError) as caught:
+        chat.post(ada, ROOM, text, None)
+    assert set(caught.value.errors) == {"message"}
+    assert chat.heads()[ROOM] == 0
+
+
+def test_client_id_of_a_message_that_is_there_is_that_message(ada: SignedIn, at_work: Flask) -> None:
+    first = chat.post(ada, ROOM, "one", "same")
+    with published() as heard:
+        assert chat.post(ada, ROOM, "other words", "same") == first
+    assert heard == []
+    assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", "same").id == 2
+    assert chat.post(ada, ROOM, "without", None).id == 3
+    chat.delete(ada, ROOM, first.id, DEVICE)
+    assert chat.post(ada, ROOM, "one", "same").deleted  # a late retry brings nothing back
+    for bad in ("", "a b", "x" * 65, "é"):
+        with pytest.raises(chat.TextError):
+            chat.post(ada, ROOM, "one", bad)
+
+
+def test_text_is_inspected_once_it_is_within_the_limit_and_before_it_is_kept(at_work: Flask, ada: SignedIn) -> None:
+    at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
+
+    def refuse(text: str) -> None:
+        seen.append(text)
+        raise PermissionError
+
+    seen: list[str] = []
+    for expected in (PermissionError, PermissionError, chat.RateLimitedError):
+        with pytest.raises(expected):
+            chat.post(ada, ROOM, " an attack ", None, refuse)
+    assert seen == ["an attack"] * 2
+    assert chat.heads()[ROOM] == 0
+
+
+def test_edit_is_a_change_of_the_room_by_the_author_alone(ada: SignedIn, at_work: Flask) -> None:
+    boss = speaker(at_work, "Boss", role="admin")
+    first = chat.post(ada, ROOM, "frist", None)
+    chat.post(ada, ROOM, "second", None)
+    with published() as heard:
+        view = chat.edit(ada, ROOM, first.id, "first")
+        assert chat.edit(ada, ROOM, first.id, " first ") == view  # nothing new: nobody is told
+    assert len(heard) == 1
+    assert (view.id, view.changed, view.text) == (1, 3, "first")
+    assert view.edited_at is not None
+    with pytest.raises(chat.NotYoursError):
+        chat.edit(boss, ROOM, first.id, "mine")
+    for number in (99, -1, 2**70):
+        with pytest.raises(chat.UnknownMessageError):
+            chat.edit(ada, ROOM, number, "text")
+
+
+def test_since_gives_each_change_once_in_its_last_state(ada: SignedIn) -> None:
+    for text in ("a", "b", "c", "d"):
+        chat.post(ada, ROOM, text, None)
+    room = chat.may_enter(ada, ROOM)
+    chat.edit(ada, ROOM, 1, "A")
+    chat.edit(ada, ROOM, 1, "AA")
+    chat.delete(ada, ROOM, 2, DEVICE)
+    missed = chat.since(room.id, room.head)
+    assert [(view.id, view.changed, view.text, view.deleted) for view in missed] == [
+        (1, 6, "AA", False),
+        (2, 7, "", True),
+    ]
+    assert missed[-1].changed == chat.heads()[ROOM]
+    assert chat.since(room.id, 7) == chat.since(room.id, 2**70) == []
+    walked, cursor = [], 0
+    while found := chat.since(room.id, cursor, 2):
+        walked += found
+        cursor = found[-1].changed
+    assert [view.id for view in walked] == [3, 4, 1, 2]
+
+
+def test_page_shows_what_stands_and_goes_on_from_its_cursor(ada: SignedIn) -> None:
+    for text in ("a", "b", "c", "d"):
+        chat.post(ada, ROOM, text, None)
+    chat.delete(ada, ROOM, 3, DEVICE)
+    newest = chat.page(ada, ROOM, limit=2)
+    assert (texts(newest.messages), newest.cursor, newest.has_older) == (["b", "d"], 5, True)
+    older = chat.page(ada, ROOM, newest.messages[0].id, limit=2)
+    assert (texts(older.messages), older.has_older) == (["a"], False)
+    chat.post(ada, ROOM, "e", None)
+    assert texts(chat.since(newest.room.id, newest.cursor)) == ["e"]
+
+
+def test_member_who_says_a_lot_waits_and_a_retry_of_what_was_said_does_not(at_work: Flask, ada: SignedIn) -> None:
+    at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
+    first = chat.post(ada, ROOM, "one", "1")
+    chat.post(ada, ROOM, "two", "2")
+    with pytest.raises(chat.RateLimitedError) as caught:
+        chat.edit(ada, ROOM, first.id, "changed")
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 3600
+    assert chat.post(ada, ROOM, "one", "1") == first
+    assert chat.delete(ada, ROOM, first.id, DEVICE).deleted
+    assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", None).text == "hers"
+
+
+def test_account_that_was_shut_since_says_nothing(ada: SignedIn) -> None:
+    change_user(ada.user_id, disabled_at=utc_now())
+    with pytest.raises(UnauthorizedError):
+        chat.post(ada, ROOM, "still here", None)
+    assert chat.heads()[ROOM] == 0
+
+
+def test_listener_that_fails_stops_nobody_and_one_that_left_hears_nothing(ada: SignedIn) -> None:
+    def fail(_channel: str, _line: str) -> None:
+        raise RuntimeError
+
+    end = chat.on_change(fail)
+    with published() as heard:
+        chat.post(ada, ROOM, "one", None)
+    end()
+    chat.post(ada, ROOM, "two", None)
+    assert [json.loads(line)["text"] for _, line in heard] == ["one"]
+
+
+def test_admin_is_shown_as_one_and_a_member_without_a_name_never_by_the_address(at_work: Flask) -> None:
+    boss = speaker(at_work, "Boss", role="admin")
+    assert chat.post(boss, ROOM, "hello", None).is_admin
+    change_user(boss.user_id, name="", role="member")
+    (view,) = chat.before(chat.may_enter(boss, ROOM).id)
+    assert (view.from_name, view.is_admin) == (f"Member {boss.ref[:4]}", False)

@@ -1,0 +1,63 @@
+"""Which time is asked about: UTC days, leap days, offsets, and what is no window."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from church.errors import FieldErrors
+from church.services.dora.window import Window, asked_window
+
+NOW = datetime(2026, 11, 23, 18, 30, 5, 7, tzinfo=UTC)
+PLACES = ("production", "staging")
+
+
+def asked(**said: str) -> Window:
+    return asked_window({name.strip("_"): value for name, value in said.items()}, PLACES, NOW)
+
+
+def test_window_of_nothing_is_the_first_environments_last_30_days() -> None:
+    found = asked()
+    assert (found.environment, found.days) == ("production", 30)
+    assert found.end == datetime(2026, 11, 23, 18, 30, 6, tzinfo=UTC)  # what has just been told belongs to it
+
+
+def test_date_is_the_beginning_of_its_day_in_utc() -> None:
+    found = asked(environment="staging", from_="2024-02-28", to="2024-03-01")
+    assert (found.start, found.environment) == (datetime(2024, 2, 28, tzinfo=UTC), "staging")
+    assert found.days == 2  # with the leap day
+
+
+@pytest.mark.parametrize("offset", ["+02:00", " 02:00"])
+def test_time_is_taken_by_its_offset_also_when_its_plus_was_read_as_a_space(offset: str) -> None:
+    # Clocks were changed in this night where people have this offset; a window of 24 hours stays one.
+    found = asked(from_=f"2026-03-29T00:00:00{offset}", to="2026-03-29T22:00:00Z")
+    assert (found.start, found.days) == (datetime(2026, 3, 28, 22, tzinfo=UTC), 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"environment": "moon"}, "environment"),
+        ({"from_": "2023-02-29"}, "from"),
+        ({"to": "yesterday"}, "to"),
+        ({"from_": "2026-03-01T12:00:00"}, "from"),
+        ({"from_": "1999-01-01"}, "from"),
+        ({"from_": "2026-01-02", "to": "2026-01-02"}, "from"),
+        ({"from_": "2001-01-01", "to": "2026-01-01"}, "from"),
+    ],
+)
+def test_what_is_no_window_is_told_by_the_name_of_its_field(said: dict[str, str], field: str) -> None:
+    with pytest.raises(FieldErrors) as caught:
+        asked(**said)
+    assert list(caught.value.errors) == [field]
+
+
+def test_weeks_begin_on_monday_and_are_cut_to_the_window() -> None:
+    window = asked(from_="2024-02-28", to="2024-03-12")
+    assert [(f"{start:%a %d}", f"{end:%a %d}") for start, end in window.weeks()] == [
+        ("Wed 28", "Mon 04"),
+        ("Mon 04", "Mon 11"),
+        ("Mon 11", "Tue 12"),
+    ]

@@ -1,0 +1,79 @@
+"""The folder that takes mails where there is no server: whole files, for their owner's eyes, not without end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from church.config import Settings
+from church.models.base import utc_now
+from church.services.email import outbox_folder
+from church.services.email.compose import Letter
+from church.services.email.errors import MailDeferredError
+
+NOW = utc_now()
+
+
+def message(subject: str = "Hello") -> EmailMessage:
+    found = EmailMessage()
+    found["Subject"] = subject
+    found["To"] = "žofie@example.org"
+    found.set_content("Hello.\n")
+    return found
+
+
+def letter(number: int = 1, seconds: int = 0) -> Letter:
+    return Letter(number, "verify", "žofie@example.org", "", {}, None, NOW + timedelta(seconds=seconds))
+
+
+def files(settings: Settings) -> list[Path]:
+    return sorted(outbox_folder.folder(settings).iterdir())
+
+
+def test_mail_is_a_file_that_only_its_owner_reads(settings: Settings) -> None:
+    outbox_folder.keep(settings, letter(), message())
+    (path,) = files(settings)
+    assert path.name == f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert message_from_bytes(path.read_bytes())["Subject"] == "Hello"
+
+
+def test_mail_that_is_kept_again_is_one_file(settings: Settings) -> None:
+    outbox_folder.keep(settings, letter(), message("first"))
+    outbox_folder.keep(settings, letter(), message("second"))
+    (path,) = files(settings)
+    assert message_from_bytes(path.read_bytes())["Subject"] == "second"
+
+
+def test_draft_that_a_killed_process_left_is_in_nobodys_way(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_fd: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_folder.os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            outbox_folder.keep(settings, letter(), message())
+    assert not list(outbox_folder.folder(settings).glob("*.eml"))
+    outbox_folder.keep(settings, letter(), message())
+    assert [path.name for path in files(settings)] == [f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"]
+
+
+def test_outbox_keeps_the_newest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_folder, "MOST", 3)
+    for number in (9, 10, 11, 12):
+        outbox_folder.keep(settings, letter(number), message())
+    outbox_folder.keep(settings, letter(8, seconds=5), message())
+    assert {path.stem.rpartition("-")[2] for path in files(settings)} == {"11", "12", "8"}
+
+
+def test_folder_that_takes_no_file_is_a_reason_to_wait(settings: Settings) -> None:
+    outbox_folder.folder(settings).write_text("in the way")
+    with pytest.raises(MailDeferredError, match="outbox can't be written"):
+        outbox_folder.keep(settings, letter(), message())

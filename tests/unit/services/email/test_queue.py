@@ -1,0 +1,265 @@
+"""Mails in their queue: there if and only if their cause is, not too many to one address, retried by admins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from church import create_app
+from church.config import Settings
+from church.extensions import db
+from church.models import Job, Mail, User
+from church.models.base import utc_now
+from church.models.mail import MailState
+from church.services.email import outbox_folder, sending
+from church.services.email import queue as email_queue
+from church.services.email.errors import MailDeferredError
+from church.services.email.sending import ATTEMPTS
+
+ADA = "ada@example.org"
+
+
+@pytest.fixture
+def app(migrated_site: Settings) -> Iterator[Flask]:
+    """The site on SQLite and on PostgreSQL, in its context."""
+    app = create_app(migrated_site)
+    with app.app_context():
+        yield app
+        db.dispose()
+
+
+def queue(template: str = "password_changed", recipient: str = ADA) -> bool:
+    with db.write() as session:
+        return email_queue.queue(session, template, recipient=recipient)
+
+
+def jobs_of_mails() -> list[Job]:
+    with db.read() as session:
+        return list(session.scalars(select(Job).where(Job.kind == "mails.send").order_by(Job.id)))
+
+
+def set_all(**values: object) -> None:
+    with db.write() as session:
+        session.execute(update(Mail).values(**values))
+
+
+def test_mail_and_its_job_are_there_once_their_cause_is(app: Flask) -> None:
+    assert queue()
+    (mail,) = email_queue.recent()
+    assert (mail.template, mail.recipient, mail.state, mail.attempts) == ("password_changed", ADA, "pending", 0)
+    (job,) = jobs_of_mails()
+    assert (job.payload, job.max_attempts) == ({"mail": mail.id}, ATTEMPTS)
+    assert email_queue.pending_count() == 1
+
+
+def test_mail_whose_cause_was_undone_is_not_there(app: Flask) -> None:
+    def fail() -> None:
+        with db.write() as session:
+            assert email_queue.queue(session, "password_changed", recipient=ADA)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (email_queue.recent(), jobs_of_mails(), email_queue.pending_count()) == ([], [], 0)
+
+
+def test_mail_without_words_is_a_slip_that_raises(app: Flask) -> None:
+    with pytest.raises(ValueError, match="no mail 'pasword_changed'; there are account_deleted"):
+        queue("pasword_changed")
+
+
+def test_sixth_mail_of_a_template_within_the_hour_is_not_queued(app: Flask) -> None:
+    assert [queue() for _ in range(6)] == [True] * 5 + [False]
+    assert not queue(recipient="Ada@Example.org")
+    assert queue("account_deleted")
+    assert queue(recipient="eve@example.org")
+    assert len(jobs_of_mails()) == 7
+
+
+@pytest.mark.parametrize("state", list(MailState))
+def test_mails_count_for_an_hour_whatever_became_of_them(app: Flask, state: MailState) -> None:
+    assert [queue() for _ in range(5)] == [True] * 5
+    set_all(created_at=utc_now() - timedelta(minutes=59), state=state.value)
+    assert not queue()
+    set_all(created_at=utc_now() - timedelta(minutes=61))
+    assert queue()
+
+
+def test_many_at_once_queue_no_more_than_five(app: Flask) -> None:
+    start = threading.Barrier(8)
+    queued: list[bool] = []
+
+    def try_it() -> None:
+        with app.app_context():
+            start.wait(10)
+            queued.append(queue())
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(queued) == [False] * 3 + [True] * 5
+    assert len(email_queue.recent()) == 5
+
+
+def test_recent_mails_come_newest_first_in_pages_by_state(app: Flask) -> None:
+    for recipient in ("a@example.org", "b@example.org", "c@example.org"):
+        queue(recipient=recipient)
+    newest = email_queue.recent(limit=2)
+    assert [mail.recipient for mail in newest] == ["c@example.org", "b@example.org"]
+    assert [mail.recipient for mail in email_queue.recent(before_id=newest[-1].id)] == ["a@example.org"]
+    with db.write() as session:
+        session.execute(update(Mail).where(Mail.recipient == "b@example.org").values(state="failed", reason="why"))
+    assert [(mail.recipient, mail.reason) for mail in email_queue.recent("failed")] == [("b@example.org", "why")]
+    assert len(email_queue.recent("pending")) == email_queue.pending_count() == 2
+
+
+def test_recent_mail_names_its_account(app: Flask) -> None:
+    with db.write() as session:
+        user = User(ref="0123456789abcdef", email=ADA, email_key=ADA, name="", source="cli", created_at=utc_now())
+        session.add(user)
+        email_queue.queue(session, "password_changed", recipient=ADA, user=user)
+    assert [mail.user_ref for mail in email_queue.recent()] == ["0123456789abcdef"]
+
+
+def test_failed_mail_is_queued_once_more_with_all_its_attempts(app: Flask) -> None:
+    queue()
+    with db.write() as session:
+        session.execute(update(Job).values(state="dead"))
+    set_all(state="failed", attempts=ATTEMPTS, reason="why")
+    (mail,) = email_queue.recent()
+    with db.write() as session:
+        assert email_queue.retry(session, mail.id)
+        assert not email_queue.retry(session, mail.id)
+    (again,) = email_queue.recent()
+    assert (again.state, again.attempts, again.reason) == ("pending", 0, None)
+    assert [job.state for job in jobs_of_mails()] == ["dead", "pending"]
+
+
+@pytest.mark.parametrize("state", ["pending", "sent"])
+def test_mail_that_has_not_failed_is_not_retried(app: Flask, state: str) -> None:
+    queue()
+    set_all(state=state)
+    (mail,) = email_queue.recent()
+    with db.write() as session:
+        assert not email_queue.retry(session, mail.id)
+        assert not email_queue.retry(session, mail.id + 1)
+    assert len(jobs_of_mails()) == 1
+
+
+@pytest.fixture
+def eve(app: Flask) -> User:
+    """An account that is about to be deleted."""
+    with db.write() as session:
+        user = User(ref="0123456789abcdef", email=ADA, email_key=ADA, name="", source="web", created_at=utc_now())
+        session.add(user)
+    return user
+
+
+def queue_for(user: User, recipient: str = ADA) -> None:
+    with db.write() as session:
+        assert email_queue.queue(session, "password_changed", recipient=recipient, user=user, name="Eve")
+
+
+def withdraw(user: User) -> None:
+    with db.write() as session:
+        email_queue.withdraw(session, user.id)
+
+
+@pytest.mark.parametrize("state", list(MailState))
+def test_withdrawn_mail_that_may_have_left_still_counts_and_names_nobody(eve: User, state: MailState) -> None:
+    for recipient in (ADA, "Ada@Example.org", ADA, ADA, ADA):
+        queue_for(eve, recipient)
+    set_all(state=state.value, attempts=1)
+    withdraw(eve)
+    left = email_queue.recent()
+    assert {(mail.user_ref, mail.reason) for mail in left} == {(None, "its account was deleted")}
+    assert {mail.state for mail in left} == {"failed" if state is MailState.PENDING else state.value}
+    with db.read() as session:
+        rows = session.scalars(select(Mail)).all()
+    assert {(row.user_id, row.link_id, str(row.context), "@" in row.recipient) for row in rows} == {
+        (None, None, "{}", False)
+    }
+    assert not queue()
+    assert queue(recipient="eve@example.org")
+
+
+def test_withdrawn_mail_that_no_attempt_was_made_for_or_that_is_old_is_gone(eve: User) -> None:
+    queue_for(eve)
+    withdraw(eve)
+    assert email_queue.recent() == []
+    queue_for(eve)
+    set_all(state="sent", attempts=1, created_at=utc_now() - timedelta(minutes=61))
+    queue()
+    withdraw(eve)
+    assert [mail.recipient for mail in email_queue.recent()] == [ADA]
+
+
+def test_withdrawn_mail_is_neither_sent_nor_retried(eve: User, app: Flask) -> None:
+    queue_for(eve)
+    set_all(attempts=1, reason="the server did not answer")
+    withdraw(eve)
+    (mail,) = email_queue.recent()
+    assert mail.recipient is None
+    with db.write() as session:
+        assert not email_queue.retry(session, mail.id)
+    sending.send({"mail": mail.id})
+    assert [found.state for found in email_queue.recent()] == ["failed"]
+    assert not outbox_folder.folder(app.config["CHURCH"]).exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_mail_that_is_withdrawn_on_its_way_is_not_tried_again(
+    eve: User, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    queue_for(eve)
+    (mail,) = email_queue.recent()
+
+    def deliver(*_words: object) -> None:
+        withdraw(eve)
+        if fails:
+            raise MailDeferredError("the server did not answer")
+
+    monkeypatch.setattr(outbox_folder, "keep", deliver)
+    with pytest.raises(MailDeferredError) if fails else nullcontext():
+        sending.send({"mail": mail.id})
+    assert [found.state for found in email_queue.recent()] == ["failed" if fails else "sent"]
+    assert email_queue.pending_count() == 0
+
+
+def test_withdrawn_mail_is_tidied_away_after_its_hour_and_no_other(eve: User) -> None:
+    queue_for(eve)
+    set_all(state="sent", attempts=1)
+    withdraw(eve)
+    queue()
+    set_all(state="sent", created_at=utc_now() - timedelta(minutes=59))
+    sending.tidy({})
+    assert len(email_queue.recent()) == 2
+    set_all(created_at=utc_now() - timedelta(minutes=61))
+    sending.tidy({})
+    assert [mail.recipient for mail in email_queue.recent()] == [ADA]
+
+
+@pytest.mark.parametrize(("state", "left"), [("pending", 1), ("sent", 0), ("failed", 0)])
+def test_last_mail_to_who_has_left_is_forgotten_with_its_hour_but_not_unsent(app: Flask, state: str, left: int) -> None:
+    queue("account_deleted")
+    set_all(state=state, created_at=utc_now() - timedelta(minutes=59))
+    sending.tidy({})
+    assert len(email_queue.recent()) == 1
+    set_all(state=state, created_at=utc_now() - timedelta(minutes=61))
+    sending.tidy({})
+    assert len(email_queue.recent()) == left
+
+
+def test_waiting_mails_are_counted_in_the_scrape(app: Flask) -> None:
+    queue()
+    queue(recipient="eve@example.org")
+    exposition = app.test_client().get("/metrics").get_data(as_text=True)
+    assert "\nmail_pending 2.0\n" in exposition

@@ -1,0 +1,245 @@
+"""The job that sends: once, until it works or can't, and only while what it says is still true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from church.extensions import db
+from church.jobs import queue as jobs_queue
+from church.jobs import registry
+from church.models import Job, Link, Mail, User
+from church.models.base import utc_now
+from church.models.link import Purpose
+from church.services import email_links
+from church.services.email import outbox_folder, sending
+from church.services.email import queue as email_queue
+from church.services.email.errors import MailDeferredError, MailRefusedError
+from tests.support.helpers import captured_log
+
+ADA = "ada@example.org"
+
+
+@pytest.fixture(autouse=True)
+def _site(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
+        db.dispose()
+
+
+@pytest.fixture
+def server_says(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have the way out raise this from now on."""
+
+    def say(error: Exception) -> None:
+        def refuse(*_words: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(outbox_folder, "keep", refuse)
+
+    return say
+
+
+def ada(**changes: Any) -> User:
+    facts = {"email": ADA, "email_key": ADA, "name": "Ada", "source": "web", "created_at": utc_now()}
+    return User(ref="0123456789abcdef", **{**facts, **changes})
+
+
+def queue(template: str = "password_changed", user: User | None = None, purpose: Purpose | None = None) -> int:
+    with db.write() as session:
+        if user is not None:
+            session.add(user)
+            session.flush()
+        link = email_links.make(session, purpose, user) if purpose is not None else None
+        assert email_queue.queue(session, template, recipient=ADA, user=user, link=link)
+        return session.scalars(select(Mail.id).order_by(Mail.id.desc())).first() or 0
+
+
+def send(mail_id: int) -> None:
+    registry.find_handler("mails.send")({"mail": mail_id})
+
+
+def state(mail_id: int) -> tuple[str, int, str | None]:
+    with db.read() as session:
+        mail = session.get_one(Mail, mail_id)
+        return mail.state, mail.attempts, mail.reason
+
+
+def outbox(app: Flask) -> list[str]:
+    return [path.read_text() for path in sorted(outbox_folder.folder(app.config["CHURCH"]).glob("*.eml"))]
+
+
+def test_mail_is_sent_once_however_often_its_job_is_done(app: Flask, server_says: Any) -> None:
+    mail = queue()
+    send(mail)
+    assert state(mail) == ("sent", 1, None)
+    assert len(outbox(app)) == 1
+    server_says(AssertionError("sent again"))
+    send(mail)
+    assert [found.sent_at is not None for found in email_queue.recent()] == [True]
+
+
+def test_link_is_written_when_it_is_sent_and_stays_out_of_the_database(app: Flask) -> None:
+    send(queue("reset", ada(), Purpose.RESET))
+    (text,) = outbox(app)
+    found = re.search(r"^http://127\.0\.0\.1:8000/auth/reset/([\w.-]+)$", text, re.MULTILINE)
+    assert found
+    assert email_links.peek(found[1], Purpose.RESET)
+    with db.read() as session:
+        kept = [str(vars(row)) for table in (Mail, Job, Link) for row in session.scalars(select(table))]
+    assert not any(found[1].partition(".")[2] in row for row in kept)
+
+
+def test_mail_that_the_server_defers_waits_and_is_tried_again(app: Flask, server_says: Any) -> None:
+    mail = queue()
+    server_says(MailDeferredError("the mail server said 450"))
+    for attempt in (1, 2):
+        with pytest.raises(MailDeferredError):
+            send(mail)
+        assert state(mail) == ("pending", attempt, "the mail server said 450")
+
+
+def test_mail_that_was_deferred_too_often_has_failed(app: Flask, server_says: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sending, "ATTEMPTS", 2)
+    mail = queue()
+    server_says(MailDeferredError("away"))
+    for _ in range(2):
+        with pytest.raises(MailDeferredError):
+            send(mail)
+    assert state(mail) == ("failed", 2, "away")
+
+
+def test_mail_that_is_refused_for_good_fails_at_once_and_ends_its_job(app: Flask, server_says: Any) -> None:
+    mail = queue()
+    server_says(MailRefusedError("no such user"))
+    send(mail)
+    assert state(mail) == ("failed", 1, "no such user")
+
+
+def test_failed_mail_whose_job_somebody_retries_is_sent(app: Flask) -> None:
+    mail = queue()
+    with db.write() as session:
+        session.execute(update(Mail).values(state="failed", attempts=16, reason="away"))
+    send(mail)
+    assert state(mail) == ("sent", 1, None)
+
+
+def test_mail_whose_link_a_newer_one_replaced_is_dropped(app: Flask) -> None:
+    user = ada()
+    mail = queue("reset", user, Purpose.RESET)
+    with db.write() as session:
+        email_links.make(session, Purpose.RESET, user)
+    send(mail)
+    assert (email_queue.recent(), outbox(app)) == ([], [])
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_mail_whose_link_has_expired_fails_and_says_so(app: Flask, purged: bool) -> None:
+    mail = queue("reset", ada(), Purpose.RESET)
+    with db.write() as session:
+        session.execute(update(Link).values(expires_at=utc_now() - timedelta(seconds=1)))
+        if purged:
+            session.delete(session.scalars(select(Link)).one())
+    send(mail)
+    assert state(mail) == ("failed", 0, "its link has expired before it could be sent")
+    assert outbox(app) == []
+
+
+def test_mail_whose_account_was_deleted_is_not_sent(app: Flask) -> None:
+    mail = queue()
+    with db.write() as session:
+        session.delete(session.get_one(Mail, mail))
+    send(mail)
+    assert outbox(app) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "verified", "greeting"),
+    [
+        ("password_changed", True, "Hello Ada,"),
+        ("password_changed", False, "Hello,"),
+        ("invited", False, "Hello Ada,"),
+    ],
+)
+def test_name_is_greeted_where_no_stranger_chose_it(app: Flask, template: str, verified: bool, greeting: str) -> None:
+    purpose = Purpose.RESET if template == "invited" else None
+    send(queue(template, ada(verified_at=utc_now() if verified else None), purpose))
+    (text,) = outbox(app)
+    assert f"\n{greeting}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "level"),
+    [
+        (None, "mail.sent", "INFO"),
+        (MailDeferredError("away"), "mail.deferred", "WARNING"),
+        (MailRefusedError("no such user"), "mail.failed", "ERROR"),
+    ],
+)
+def test_record_of_a_mail_names_its_number_and_nobody(
+    app: Flask, server_says: Any, error: Exception | None, event: str, level: str
+) -> None:
+    mail = queue()
+    if error is not None:
+        server_says(error)
+    with captured_log() as log, suppress(MailDeferredError):
+        send(mail)
+    (record,) = [found for found in log.records if found["logger"] == "church.mail"]
+    assert (record["event"], record["level"], record["mail_id"], record["template"]) == (
+        event,
+        level,
+        mail,
+        "password_changed",
+    )
+    assert "example" not in str(log.lines)
+
+
+def test_job_that_is_out_of_attempts_and_its_mail_end_together(app: Flask, server_says: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(email_queue, "ATTEMPTS", 2)
+    monkeypatch.setattr(sending, "ATTEMPTS", 2)
+    monkeypatch.setattr(jobs_queue, "_FIRST_RETRY", 0.0)
+    mail = queue()
+    server_says(MailDeferredError("away"))
+    for expected in (("pending", 1, "away"), ("failed", 2, "away")):
+        with db.write() as session:
+            lease = jobs_queue.take(session, {"mails.send"}, 30)
+        assert lease
+        with pytest.raises(MailDeferredError):
+            send(lease.payload["mail"])
+        with db.write() as session:
+            left = jobs_queue.fail(session, lease, "away")
+        assert state(mail) == expected
+    assert left == "dead"
+
+
+def test_tidy_gives_up_what_no_job_sends_any_more(app: Flask) -> None:
+    lost, waiting, running = (queue("password_changed") for _ in range(3))
+    with db.write() as session:
+        for mail, job_state in ((lost, "dead"), (running, "running")):
+            session.execute(update(Job).where(Job.unique_key == sending.job_key(mail)).values(state=job_state))
+    sending.tidy({})
+    assert state(lost) == ("failed", 0, "its job ended without sending it")
+    assert state(waiting)[0] == state(running)[0] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("kept_state", "days", "stays"),
+    [("sent", 29, True), ("sent", 31, False), ("failed", 31, True), ("failed", 91, False), ("pending", 91, True)],
+)
+def test_tidy_forgets_mails_of_long_ago(app: Flask, kept_state: str, days: int, stays: bool) -> None:
+    queue()
+    with db.write() as session:
+        session.execute(update(Mail).values(state=kept_state, created_at=utc_now() - timedelta(days=days)))
+    sending.tidy({})
+    assert bool(email_queue.recent()) is stays
+
+
+def test_mails_are_tidied_every_hour() -> None:
+    assert registry.schedules()["mails.tidy"] == timedelta(hours=1)

@@ -1,0 +1,126 @@
+"""Front matter: what makes a page, and what is refused with its reason."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from church.services.access import Access
+from church.services.pages.front_matter import MAX_BYTES, InvalidPageError, Page, Stamp, parse_page, slug_of
+
+
+def parsed(text: str | bytes, path: str = "a.md", mtime_ns: int = 1_700_000_000_000_000_000) -> Page:
+    data = text.encode() if isinstance(text, str) else text
+    return parse_page(Stamp(path, mtime_ns, len(data)), data)
+
+
+def test_parse_page_full_front_matter_keeps_all_of_it() -> None:
+    page = parsed(
+        "---\ntitle: Hello there\nsummary: What\ndate: 2026-01-31\naccess: members\n"
+        "tags: [b, a, b]\ndraft: true\n---\n\nOne two.\n",
+        "guide/hello.md",
+    )
+    assert (page.slug, page.title, page.summary) == ("guide/hello", "Hello there", "What")
+    assert (page.date, page.access, page.tags) == (dt.date(2026, 1, 31), Access.MEMBERS, ("b", "a"))
+    assert page.draft
+    assert page.source == "One two."
+
+
+def test_parse_page_title_alone_is_public_and_dated_by_the_file() -> None:
+    page = parsed("---\ntitle: Hi\n---\n")
+    assert (page.access, page.date, page.summary, page.tags) == (Access.PUBLIC, dt.date(2023, 11, 14), "", ())
+    assert page.minutes == 1
+
+
+@pytest.mark.parametrize("line", ["date: 2026-01-31", 'date: "2026-01-31"', "date: 2026-01-31 10:00:00"])
+def test_parse_page_date_however_written_is_the_day(line: str) -> None:
+    assert parsed(f"---\ntitle: Hi\n{line}\n---\n").date == dt.date(2026, 1, 31)
+
+
+def test_parse_page_tags_by_commas_are_tags() -> None:
+    assert parsed("---\ntitle: Hi\ntags: one, two words,\n---\n").tags == ("one", "two words")
+
+
+def test_parse_page_windows_file_is_read_like_any_other() -> None:
+    page = parsed(b"\xef\xbb\xbf---\r\ntitle: Hi\r\n---\r\nOne\r\ntwo\r\n")
+    assert (page.title, page.source) == ("Hi", "One\ntwo")
+
+
+def test_parse_page_minutes_are_of_220_words() -> None:
+    assert [parsed(f"---\ntitle: Hi\n---\n{'word ' * n}").minutes for n in (1, 220, 221, 2200)] == [1, 1, 2, 10]
+
+
+@pytest.mark.parametrize("nanoseconds", [-(10**18), 10**30])
+def test_parse_page_impossible_mtime_is_no_trouble(nanoseconds: int) -> None:
+    assert parsed("---\ntitle: Hi\n---\n", mtime_ns=nanoseconds).title == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no front matter", "front matter"),
+        ("---\ntitle: Hi\nno end", "no closing line"),
+        ("---\n- a\n- list\n---\n", "name: value"),
+        ("---\ntitle: [unclosed\n---\n", "front matter"),
+        ("---\nsummary: no title\n---\n", "title"),
+        ("---\ntitle: ''\n---\n", "title"),
+        ("---\ntitle: [a, b]\n---\n", "title"),
+        (f"---\ntitle: {'x' * 201}\n---\n", "title"),
+        ("---\ntitle: Hi\naccess: everyone\n---\n", "access"),
+        ("---\ntitle: Hi\naccess: Public\n---\n", "access"),
+        ("---\ntitle: Hi\naccess:\n---\n", "access"),
+        ("---\ntitle: Hi\nacess: premium\n---\n", "access is meant"),
+        ("---\ntitle: Hi\nAccess: premium\n---\n", "access is meant"),
+        ("---\ntitle: Hi\nDraft: true\n---\n", "draft is meant"),
+        ("---\ntitle: Hi\ndate: 2026-02-31\n---\n", "front matter"),
+        ("---\ntitle: Hi\ndate: yesterday\n---\n", "date"),
+        ("---\ntitle: Hi\ndate: 20260131\n---\n", "date"),
+        ("---\ntitle: Hi\ndraft: perhaps\n---\n", "draft"),
+        ("---\ntitle: Hi\ntags: {a: b}\n---\n", "tags"),
+        (f"---\ntitle: Hi\ntags: [{', '.join(f't{n}' for n in range(21))}]\n---\n", "tags"),
+        ("---\ntitle: Hi\n---\nnul \0 here", "U+0000"),
+        ('---\ntitle: "Hi\\0"\n---\n', "control character"),
+        (b"---\ntitle: Hi\n---\n\xff\xfe", "not UTF-8"),
+        (f"---\ntitle: Hi\nx: {'y' * 9000}\n---\n", "more than"),
+        ("---\ntitle: Hi\n---\n" + "x" * MAX_BYTES, "too large"),
+        ("---\n" + "[" * 5000 + "\n---\n", "front matter"),
+    ],
+)
+def test_parse_page_bad_file_is_refused_with_its_reason(text: str | bytes, reason: str) -> None:
+    with pytest.raises(InvalidPageError) as refused:
+        parsed(text)
+    assert reason in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["../up.md", "/etc/x.md", "a//b.md", "a b.md", ".a.md", "a/.md", "a\\b.md", "x" * 250])
+def test_slug_of_odd_name_is_refused(path: str) -> None:
+    with pytest.raises(InvalidPageError):
+        slug_of(path)
+
+
+def test_slug_of_letters_of_any_language_is_kept_composed() -> None:
+    assert slug_of("guide/u\u0308ber-v1.2_x.md") == "guide/\u00fcber-v1.2_x"
+
+
+@given(st.text())
+def test_slug_of_anything_never_climbs(path: str) -> None:
+    try:
+        slug = slug_of(path)
+    except InvalidPageError:
+        return
+    assert not slug.startswith("/")
+    assert not {"", ".", ".."} & set(slug.split("/"))
+    assert not set(slug) & set("\\%?#\0 ")
+
+
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: f"---\n{text}\n---\n".encode())))
+def test_parse_page_any_bytes_are_a_page_or_refused(data: bytes) -> None:
+    try:
+        page = parsed(data)
+    except InvalidPageError:
+        return
+    assert page.title

@@ -1,0 +1,195 @@
+"""The face of the pages: reading, neighbours, feeds, and asking for the index when the folder changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from church.config import Settings
+from church.database.engines import sqlite_path
+from church.extensions import db
+from church.jobs.registry import find_handler, schedules
+from church.models.job import Job
+from church.models.page_text import PageText
+from church.services import pages as face
+from church.services.access import ANONYMOUS, Reader
+from church.services.pages import Pages
+from church.services.pages.presenters import PageView, TeaserView
+from tests.support.pages_fixture import HIDDEN, small_library, write_page
+from tests.support.services_fixture import site_settings, wait_until
+
+ORIGIN = "https://church.example"
+
+
+class Changes:
+    """Pages of a folder, looked at each time, with a count of the changes they noticed."""
+
+    def __init__(self, content: Path, drafts: bool = False) -> None:
+        self.noticed = 0
+        self._now = 0.0
+        self.pages = Pages(content, drafts=drafts, on_change=self._notice, clock=self._clock)
+
+    def _notice(self) -> None:
+        self.noticed += 1
+
+    def _clock(self) -> float:
+        self._now += 10
+        return self._now
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Changes:
+    small_library(tmp_path)
+    return Changes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("slug", "reader", "kind"),
+    [
+        ("open", ANONYMOUS, PageView),
+        ("guide/first", ANONYMOUS, PageView),
+        ("club", ANONYMOUS, TeaserView),
+        ("club", Reader(member=True), PageView),
+        ("gold", Reader(member=True), TeaserView),
+        ("gold", Reader(member=True, premium=True), PageView),
+        ("later", Reader(member=True, premium=True), type(None)),
+        ("Open", ANONYMOUS, type(None)),
+        ("guide", ANONYMOUS, type(None)),
+        ("open.md", ANONYMOUS, type(None)),
+        ("../open", ANONYMOUS, type(None)),
+        ("", ANONYMOUS, type(None)),
+    ],
+)
+def test_read_gives_as_much_as_is_open(shelf: Changes, slug: str, reader: Reader, kind: type) -> None:
+    found = shelf.pages.read(slug, reader, ORIGIN)
+    assert type(found) is kind
+    assert (HIDDEN in repr(found)) == (kind is PageView and slug in {"club", "gold"})
+
+
+def test_read_neighbours_are_older_and_newer_of_all_levels(shelf: Changes) -> None:
+    page = shelf.pages.read("open", ANONYMOUS, ORIGIN)
+    assert isinstance(page, PageView)
+    assert page.previous
+    assert page.next
+    assert (page.previous.slug, page.next.slug) == ("guide/first", "club")
+
+
+def test_recent_is_the_six_newest(tmp_path: Path) -> None:
+    for day in range(1, 9):
+        write_page(tmp_path, f"p{day}", date=f"2026-01-0{day}")
+    assert [card.slug for card in Changes(tmp_path).pages.recent()] == ["p8", "p7", "p6", "p5", "p4", "p3"]
+
+
+def test_cards_of_a_tag_are_its_pages(shelf: Changes) -> None:
+    assert [card.slug for card in shelf.pages.cards("all")] == ["gold", "club", "open"]
+    assert [card.slug for card in shelf.pages.cards("wood")] == ["open"]
+    assert len(shelf.pages.cards()) == 4
+
+
+def test_drafts_in_development_are_read_but_in_no_feed_or_sitemap(tmp_path: Path) -> None:
+    small_library(tmp_path)
+    pages = Changes(tmp_path, drafts=True).pages
+    draft = pages.read("later", ANONYMOUS, ORIGIN)
+    assert draft is not None
+    assert draft.title == "Draft: Later"
+    assert b"later" not in pages.feed("Site", ORIGIN).lower() + pages.sitemap(ORIGIN).lower()
+
+
+def test_feed_with_a_page_that_cannot_be_rendered_has_its_summary(
+    shelf: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(text: str) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr("church.services.pages.render.clean", fail)
+    feed = shelf.pages.feed("Site", ORIGIN).decode()
+    assert "How it begins" in feed
+    assert "<content" not in feed
+
+
+def test_problems_name_file_and_reason(tmp_path: Path) -> None:
+    write_page(tmp_path, "bad", date="soon")
+    (problem,) = Changes(tmp_path).pages.problems()
+    assert (problem.path, problem.reason.startswith("date")) == ("bad.md", True)
+
+
+def test_library_change_is_noticed_once_and_the_first_look_is_none(shelf: Changes, tmp_path: Path) -> None:
+    for _ in range(3):
+        shelf.pages.library()
+    assert shelf.noticed == 0
+    write_page(tmp_path, "new")
+    for _ in range(3):
+        shelf.pages.library()
+    assert shelf.noticed == 1
+
+
+def site_of(settings: Settings) -> Flask:
+    app = Flask(__name__)
+    app.config["CHURCH"] = settings
+    db.init_app(app)
+    face.init_app(app)
+    return app
+
+
+@pytest.fixture
+def running(migrated_site: Settings) -> Iterator[Flask]:
+    small_library(migrated_site.content)
+    app = site_of(migrated_site)
+    with app.app_context():
+        yield app
+        wait_until(lambda: "pages-notice" not in {t.name for t in threading.enumerate()}, "nobody is queueing")
+        db.dispose()
+
+
+def queued() -> list[str]:
+    with db.read() as session:
+        return list(session.scalars(select(Job.kind)))
+
+
+def test_queue_index_twice_is_one_job_that_indexes(running: Flask) -> None:
+    face.queue_index(running)
+    face.queue_index(running)
+    assert queued() == ["pages.index"]
+    find_handler("pages.index")({})
+    with db.read() as session:
+        slugs = set(session.scalars(select(PageText.slug)))
+    assert slugs == {"open", "club", "gold", "guide/first", "later"}
+
+
+def test_folder_that_changes_while_the_site_runs_has_a_job_queued(running: Flask, migrated_site: Settings) -> None:
+    face.site_pages().library()
+    write_page(migrated_site.content, "new")
+
+    def noticed() -> bool:
+        face.site_pages().library()
+        return queued() == ["pages.index"]
+
+    wait_until(noticed, "the index is queued")
+
+
+def test_index_is_scheduled_every_five_minutes() -> None:
+    assert schedules()["pages.index"].total_seconds() == 300
+
+
+def test_queue_index_without_a_database_is_logged_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app = site_of(site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none"))
+    with caplog.at_level(logging.WARNING, "church.pages"):
+        face.queue_index(app)
+    assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
+
+
+def test_queue_index_before_the_migrations_is_logged_and_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = site_settings(tmp_path)
+    settings.instance.mkdir(exist_ok=True)
+    sqlite_path(settings).touch()
+    with caplog.at_level(logging.WARNING, "church.pages"):
+        face.queue_index(site_of(settings))
+    assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]

@@ -1,0 +1,193 @@
+"""The search, on both databases: who finds what, and that the index never says more than the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from church.config import Settings
+from church.database import DatabaseDownError
+from church.extensions import db
+from church.models.page_text import PageText
+from church.services.access import ANONYMOUS, Reader
+from church.services.pages import Pages
+from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
+from tests.support.services_fixture import site_settings
+
+MEMBER = Reader(member=True)
+SUBSCRIBER = Reader(member=True, premium=True)
+
+
+class Site:
+    """Pages over a real database, looked at again whenever asked."""
+
+    def __init__(self, content: Path) -> None:
+        self.content = content
+        self.now = 0.0
+        self.pages = Pages(content, drafts=False, clock=self._clock)
+
+    def _clock(self) -> float:
+        self.now += 10
+        return self.now
+
+    def found(self, query: str, reader: Reader = ANONYMOUS, tag: str | None = None) -> list[str]:
+        return [card.slug for card in self.pages.search(db, query, reader, tag)]
+
+    def reindex(self) -> int:
+        return self.pages.reindex(db)
+
+
+@pytest.fixture
+def site(migrated_site: Settings) -> Iterator[Site]:
+    app = Flask(__name__)
+    app.config["CHURCH"] = migrated_site
+    db.init_app(app)
+    small_library(migrated_site.content)
+    with app.app_context():
+        yield Site(migrated_site.content)
+        db.dispose()
+
+
+def row_count() -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(PageText)) or 0
+
+
+def test_search_public_page_is_found_by_its_text_with_a_marked_snippet(site: Site) -> None:
+    site.reindex()
+    (card,) = site.pages.search(db, "WALNUT", ANONYMOUS)
+    assert card.slug == "open"
+    assert "<mark>walnut</mark>" in str(card.snippet).lower()
+
+
+def test_search_hidden_text_is_found_by_those_alone_who_may_read_it(site: Site) -> None:
+    site.reindex()
+    assert site.found(HIDDEN) == []
+    assert site.found("deeper") == []
+    assert site.found(HIDDEN, MEMBER) == ["club"]
+    assert sorted(site.found(HIDDEN, SUBSCRIBER)) == ["club", "gold"]
+
+
+def test_search_what_everybody_sees_of_a_closed_page_is_found_by_everybody(site: Site) -> None:
+    site.reindex()
+    for query in ("gold", "opening gold", "first part gold"):
+        assert site.found(query) == ["gold"], query
+    assert HIDDEN not in str([card.snippet for card in site.pages.search(db, "opening", ANONYMOUS)])
+
+
+def test_search_within_a_tag_finds_its_pages_only(site: Site) -> None:
+    site.reindex()
+    assert site.found("walnut", tag="wood") == ["open"]
+    assert site.found("walnut", tag="nothing") == []
+
+
+def test_search_page_that_was_closed_since_is_not_found_before_it_is_indexed_again(site: Site) -> None:
+    write_page(site.content, "open", CLOSED + "\nwalnut", access="members")
+    write_page(site.content, "extra", "mahogany")
+    site.reindex()
+    write_page(site.content, "extra", "# X\n\nmahogany", access="premium")
+    assert site.found("mahogany") == []
+    assert site.found("mahogany", MEMBER) == []
+    site.reindex()
+    assert site.found("mahogany") == []
+    assert site.found("mahogany", SUBSCRIBER) == ["extra"]
+
+
+def test_search_closed_page_whose_opening_shrank_is_not_found_by_what_is_hidden_now(site: Site) -> None:
+    write_page(site.content, "club", "Opening mahogany.\n\n## Part\n\nrest", access="members")
+    site.reindex()
+    assert site.found("mahogany") == ["club"]
+    write_page(site.content, "club", "## Part\n\nOpening mahogany.\n\nrest", access="members")
+    assert site.found("mahogany") == []
+
+
+def test_search_page_that_went_from_members_to_premium_is_closed_to_members_at_once(site: Site) -> None:
+    site.reindex()
+    write_page(site.content, "club", CLOSED, title="Club page", access="premium", tags="[all]", date="2026-02-01")
+    assert site.found(HIDDEN, MEMBER) == []
+
+
+def test_search_deleted_page_is_not_found(site: Site) -> None:
+    site.reindex()
+    (site.content / "open.md").unlink()
+    assert site.found("walnut") == []
+
+
+def test_search_draft_is_not_found(site: Site) -> None:
+    site.reindex()
+    assert site.found("later") == []
+
+
+def test_reindex_writes_what_changed_and_nothing_else(site: Site) -> None:
+    assert site.reindex() == 6  # two closed pages with two rows each, two public ones with one
+    assert site.reindex() == 0
+    write_page(site.content, "open", "Chestnut words.", title="Open page")
+    assert site.reindex() == 1
+    assert (site.found("chestnut"), site.found("walnut")) == (["open"], [])
+    (site.content / "gold.md").unlink()
+    write_page(site.content, "club", "All open now.", access="public")
+    assert site.reindex() == 4
+    assert row_count() == 3
+
+
+def test_reindex_with_a_page_that_cannot_be_rendered_indexes_the_rest(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_on_gold(text: str) -> str:
+        if "opening" in text:
+            raise RecursionError
+        return text
+
+    monkeypatch.setattr("church.services.pages.render.clean", fail_on_gold)
+    assert site.reindex() == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        " ",
+        "\0",
+        "(q+)+$",
+        "' OR '1'='1",
+        '"',
+        "a AND OR NOT",
+        "NEAR(",
+        "*",
+        "%",
+        "\\",
+        "é" * 500,
+        "\ud800x",
+        "x" * 50_000,
+    ],
+)
+def test_search_odd_query_is_harmless(site: Site, query: str) -> None:
+    site.reindex()
+    assert site.found(query) == []
+
+
+def test_search_long_query_is_cut_not_refused(site: Site) -> None:
+    site.reindex()
+    assert site.found("walnut" + " " * 300 + "nothing") == ["open"]
+
+
+def test_search_markup_in_a_page_stays_text_in_the_snippet(site: Site) -> None:
+    write_page(site.content, "odd", "Write `<b onclick=x>` beside hickory.")
+    site.reindex()
+    (card,) = site.pages.search(db, "hickory", ANONYMOUS)
+    assert "<mark>hickory</mark>" in str(card.snippet)
+    assert "<b" not in str(card.snippet)
+
+
+def test_search_without_a_database_says_so(tmp_path: Path) -> None:
+    settings = site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none")
+    app = Flask(__name__)
+    app.config["CHURCH"] = settings
+    db.init_app(app)
+    small_library(settings.content)
+    with app.app_context(), pytest.raises(DatabaseDownError):
+        Site(settings.content).found("walnut")

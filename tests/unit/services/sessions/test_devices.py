@@ -1,0 +1,33 @@
+"""What a device is called to its owner."""
+
+from __future__ import annotations
+
+import pytest
+
+from church.services.sessions.devices import label_of, tidy
+
+_WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "label"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/140.0 Safari/537.36", "Chrome on Windows"),
+        (f"Mozilla/5.0 (Windows NT 10.0) {_WEBKIT} Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        (f"Mozilla/5.0 (Linux; Android 15; Pixel 9) {_WEBKIT} Chrome/140 Mobile Safari/537.36", "Chrome on Android"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15", "Safari on macOS"),
+        ("curl/8.5.0", "curl"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "Linux"),
+        ("", "Unknown device"),
+        ("<script>alert(1)</script>", "Unknown device"),
+    ],
+)
+def test_label_names_browser_and_system(user_agent: str, label: str) -> None:
+    assert label_of(user_agent) == label
+
+
+def test_user_agent_is_kept_as_one_bounded_line() -> None:
+    assert tidy("Firefox\r\nX: y\x00\x1b[2J") == "Firefox  X: y  [2J"
+    assert len(tidy("x" * 5000)) == 256

@@ -1,0 +1,149 @@
+"""Notices: who is told of what, and only once it is so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from church.errors import ConflictError, FieldErrors
+from church.extensions import db
+from church.models import User, Video
+from church.models.base import utc_now
+from church.services import billing, live_broadcast
+from church.services.audit import Actor
+from church.services.live_broadcast import Notice
+from church.services.pages import Pages
+from church.services.sessions import SignedIn
+from church.services.videos.importing import import_rows
+from church.services.videos.importing.import_rows import Made
+from tests.support.chat_fixture import acting, audited, published, speaker
+from tests.support.stripe_fixture import DAY, START, Shop, event
+
+WEEK = timedelta(days=7)
+
+
+def told(heard: list[tuple[str, str]]) -> list[Notice]:
+    assert {channel for channel, _ in heard} <= {live_broadcast.CHANNEL}
+    return [live_broadcast.decode(line) for _, line in heard]
+
+
+def test_notice_reaches_those_whom_it_is_for(at_work: Flask) -> None:
+    ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
+    new = SignedIn(9, "f" * 16, "New", "", "admin", False, 0, "")
+    with published() as heard:
+        for audience in ("all", "members", "admins", ada.ref):
+            live_broadcast.notify(audience, "notice", "Hello")
+    reached = [[one.name for one in (ada, boss, new) if notice.is_for(one)] for notice in told(heard)]
+    assert reached == [["Ada", "Boss", "New"], ["Ada", "Boss"], ["Boss"], ["Ada"]]
+    assert len({notice.id for notice in told(heard)}) == 4
+
+
+def test_grant_given_and_taken_tells_its_member_and_a_refused_one_nobody(at_work: Flask) -> None:
+    ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
+    with published() as heard:
+        number = billing.grant(ada.ref, utc_now() + WEEK, "helps", acting(boss))
+        billing.revoke(number, acting(boss))
+        with pytest.raises(ConflictError):
+            billing.revoke(number, acting(boss))
+    assert [(one.audience, one.kind) for one in told(heard)] == [(ada.ref, "membership")] * 2
+
+
+def test_subscription_that_changes_tells_its_member_and_a_renewal_does_not(app: Flask) -> None:
+    shop = Shop(app.config["CHURCH"])
+    user_id, subscription = shop.subscriber(status="incomplete")
+
+    def heard_of(**values: object) -> list[str]:
+        subscription.update(values)
+        with shop.app.app_context(), published() as heard:
+            shop.deliver(event("customer.subscription.updated", subscription))
+            ref = db_ref(user_id)
+        assert {one.audience for one in told(heard)} <= {ref}
+        return [one.kind for one in told(heard)]
+
+    assert heard_of() == []  # its first payment is not made yet
+    assert heard_of(status="active") == ["membership"]
+    assert heard_of(latest_invoice=None) == []
+    assert heard_of(cancel_at=START + 30 * DAY) == ["membership"]
+    shop.close()
+
+
+def db_ref(user_id: int) -> str:
+    with db.read() as session:
+        return session.get_one(User, user_id).ref
+
+
+def test_nothing_is_told_of_a_transaction_that_fails(at_work: Flask) -> None:
+    ada = speaker(at_work)
+
+    def fail() -> None:
+        with db.write() as session:
+            live_broadcast.membership_changed(session, ada.user_id)
+            raise ZeroDivisionError
+
+    with published() as heard, pytest.raises(ZeroDivisionError):
+        fail()
+    assert heard == []
+
+
+def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+
+    def write(slug: str, access: str = "public") -> None:
+        text = f"---\ntitle: On {slug}\ndate: 2026-01-01\naccess: {access}\nsummary: s\n---\nText.\n"
+        (folder / f"{slug}.md").write_text(text)
+
+    def index() -> list[Notice]:
+        with published() as heard:
+            Pages(folder, drafts=False).reindex(db)
+        return told(heard)
+
+    write("first")
+    write("second")
+    assert index() == []
+    write("third", "premium")
+    assert [(one.kind, one.title, one.url) for one in index()] == [("page", "New page: On third", "/pages/third")]
+    (folder / "first.md").unlink()
+    assert index() == []
+    for number in range(6):
+        write(f"more-{number}")
+    assert [one.title for one in index()] == ["6 new pages"]
+
+
+def test_video_is_told_when_it_can_first_be_watched(at_work: Flask) -> None:
+    made = Made(Path(), duration_ms=1000, width=16, height=16, files=())
+    facts = {"access_level": "members", "description": "", "source_name": "a.mp4", "source_bytes": 1}
+    with db.write() as session:
+        session.add(Video(ref="a" * 16, slug="a-film", title="A film", created_at=utc_now(), **facts))
+    with published() as heard:
+        assert import_rows.finish("a" * 16, made)
+        with db.write() as session:
+            session.execute(update(Video).values(state="queued"))  # done again from the beginning
+        assert import_rows.finish("a" * 16, made)
+    assert [(one.audience, one.title, one.url) for one in told(heard)] == [
+        ("all", "New video: A film", "/video/a-film")
+    ]
+
+
+def test_admins_notice_is_checked_written_down_and_sent(at_work: Flask) -> None:
+    boss = speaker(at_work, "Boss", role="admin")
+    with published() as heard:
+        live_broadcast.from_admin(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
+    (sent,) = told(heard)
+    assert (sent.audience, sent.kind, sent.title, sent.url) == ("members", "notice", "Meet at noon", "/pages/meet")
+    assert audited() == [("notice.sent", boss.user_id, None)]
+    for title, url, audience, wrong in (
+        (" ", "", "all", "title"),
+        ("x" * 201, "", "all", "title"),
+        ("x", "//evil.example", "all", "url"),
+        ("x", "https://evil.example", "all", "url"),
+        ("x", "/\\evil.example", "all", "url"),
+        ("x", "", boss.ref, "audience"),
+    ):
+        with pytest.raises(FieldErrors) as caught:
+            live_broadcast.from_admin(title, url, audience, Actor())
+        assert set(caught.value.errors) == {wrong}

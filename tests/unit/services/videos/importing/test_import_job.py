@@ -1,0 +1,401 @@
+"""Imports: what comes out of ffmpeg, what is refused, and what is left when an attempt ends in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+
+from church.config import current_settings
+from church.errors import ConflictError, FieldErrors
+from church.extensions import db
+from church.models import Job, Video
+from church.services import audit, videos
+from church.services.audit import Actor
+from church.services.videos import AdminVideo, Draft
+from church.services.videos.errors import NoRoomError, NotVideoError, TooLargeError
+from church.services.videos.importing import encode, import_rows, probe
+from church.services.videos.importing import mp4 as importing_mp4
+from church.services.videos.importing.encode import Target, plan
+from church.services.videos.importing.probe import Probed
+from church.services.videos.storage import local
+from tests.support.accounts_fixture import audited, do_jobs
+from tests.support.helpers import with_settings
+from tests.support.video_fixture import make_clip
+
+CLI = Actor(via="cli")
+DRAFT = Draft("The Harbour", "premium")
+
+
+@pytest.fixture(autouse=True)
+def _context(at_work: Flask) -> None:
+    """In an app context."""
+
+
+@pytest.fixture(scope="session")
+def mp4_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of what browsers play."""
+    return make_clip(tmp_path_factory.mktemp("mp4") / "plain.mp4", seconds=1)
+
+
+@pytest.fixture
+def plain(mp4_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The same, on a host without ffmpeg, where an import takes no time."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return mp4_file
+
+
+def brought(file: Path, draft: Draft = DRAFT) -> AdminVideo:
+    """The video of ``file`` after its job."""
+    ref = videos.add(file, draft, CLI)
+    do_jobs("videos.import")
+    return videos.admin_view(ref)
+
+
+def files() -> set[str]:
+    """What lies below the folder of the videos, without the refs."""
+    folder = current_settings().video_dir
+    return {str(path.relative_to(folder)).partition("/")[2] or path.name for path in folder.rglob("*")}
+
+
+def streams(file: Path) -> list[dict[str, object]]:
+    command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(file)]
+    found: list[dict[str, object]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[
+        "streams"
+    ]
+    return found
+
+
+def test_import_makes_what_browsers_play_and_throws_the_source_away(clip: Path) -> None:
+    found = brought(clip)
+    assert (found.state, found.reason, found.progress) == ("ready", None, 100)
+    assert (found.slug, found.width, found.height, found.plain) == ("the-harbour", 128, 72, False)
+    assert abs((found.duration_ms or 0) - 5000) < 200
+    [rendition] = found.renditions
+    assert rendition.quality == "72p"
+    assert rendition.bytes == rendition.path.stat().st_size
+    assert rendition.etag == local.digest(rendition.path)
+    made = rendition.path.read_bytes()
+    assert 0 < made.index(b"moov") < made.index(b"mdat")
+    kinds = {(one["codec_name"], one.get("pix_fmt")) for one in streams(rendition.path)}
+    assert kinds == {("h264", "yuv420p"), ("aac", None)}
+    assert streams(rendition.path.with_name("poster.jpg"))[0]["width"] == 128
+    cues = rendition.path.with_name("thumbs.vtt").read_text().split("\n\n")
+    assert cues[0] == "WEBVTT"
+    assert cues[2] == "00:00:02.000 --> 00:00:04.000\nthumbs.jpg#xywh=160,0,160,90"
+    assert len(cues) == 4
+    assert streams(rendition.path.with_name("thumbs.jpg"))[0]["width"] == 1600
+    assert files() == {"incoming", found.ref, rendition.file, "poster.jpg", "thumbs.jpg", "thumbs.vtt"}
+    assert audited() == ["video.added"]
+    assert clip.exists()
+
+
+def test_large_source_becomes_1080p_and_720p_and_the_bar_moves(tmp_path: Path) -> None:
+    ref = videos.add(make_clip(tmp_path / "large.mov", size="1936x1090", seconds=0.5), DRAFT, CLI)
+    heard: list[int] = []
+    videos.import_video(ref, heard.append)
+    found = videos.admin_view(ref)
+    assert [(one.quality, one.width, one.height) for one in found.renditions] == [
+        ("1080p", 1918, 1080),
+        ("720p", 1278, 720),
+    ]
+    assert heard == sorted(heard)
+    assert {48, 96, 99, 100} <= set(heard)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (3840, 2160, [Target("1080p", 1920, 1080), Target("720p", 1280, 720)]),
+        (1080, 1920, [Target("1080p", 1080, 1920), Target("720p", 720, 1280)]),
+        (1919, 1079, [Target("720p", 1280, 720)]),
+        (1280, 720, [Target("720p", 1280, 720)]),
+        (721, 405, [Target("404p", 718, 404)]),
+    ],
+)
+def test_plan_never_makes_a_picture_larger(width: int, height: int, expected: list[Target]) -> None:
+    assert plan(width, height) == expected
+
+
+def test_probe_of_a_turned_video_with_oblong_pixels_is_upright(tmp_path: Path) -> None:
+    oblong = make_clip(tmp_path / "oblong.mp4", "-vf", "setsar=2/1", seconds=0.5)
+    turned = tmp_path / "turned.mp4"
+    command = ["ffmpeg", "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
+    subprocess.run([*command, str(turned)], check=True)
+    found = probe.probe(turned)
+    assert (found.width, found.height) == (72, 256)
+
+
+def test_probe_refuses_what_is_no_video(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the key")
+    texts = {
+        "page.mp4": "<!doctype html>",
+        "list.m3u8": f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": f"ffconcat version 1.0\nfile {secret}\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", tmp_path / "tone.m4a"], check=True)
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *picture, tmp_path / "picture.png"], check=True)
+    both = ["-i", tmp_path / "tone.m4a", "-i", tmp_path / "picture.png", "-map", "0", "-map", "1", "-c", "copy"]
+    cover = [*both, "-disposition:v", "attached_pic", tmp_path / "cover.m4a"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *cover], check=True)
+    for name in (*texts, "tone.m4a", "cover.m4a", "picture.png", "missing.mp4"):
+        with pytest.raises(NotVideoError):
+            probe.probe(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Probed(0, 8, 600, 1000), "8 by 600"),
+        (Probed(0, 9000, 600, 1000), "9000 by 600"),
+        (Probed(0, 8000, 8000, 1000), "8000 by 8000"),
+        (Probed(0, 640, 360, 12 * 3600 * 1000 + 1), "longer than 12 hours"),
+        (Probed(0, 640, 360, 0), "a picture"),
+    ],
+)
+def test_absurd_sizes_are_refused(found: Probed, says: str) -> None:
+    with pytest.raises(NotVideoError, match=says):
+        probe.checked(found)
+
+
+def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path: Path, plain: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("no video")
+    found = brought(tmp_path / "notes.mp4")
+    assert (found.state, found.settled) == ("failed", True)
+    assert found.reason is not None
+    assert "this is none" in found.reason
+    shutil.copy(plain, local.source_of(current_settings(), found.ref))
+    videos.retry(found.ref, CLI)
+    assert (videos.admin_view(found.ref).state, videos.admin_view(found.ref).reason) == ("queued", None)
+    do_jobs("videos.import")
+    assert videos.admin_view(found.ref).state == "ready"
+    with pytest.raises(ConflictError):
+        videos.retry(found.ref, CLI)
+
+
+def test_attempt_that_was_killed_leaves_nothing_to_the_next(plain: Path) -> None:
+    ref = videos.add(plain, DRAFT, CLI)
+    assert import_rows.begin(ref)
+    half = local.incoming(current_settings()) / f"{ref}.0badf00d.work"
+    half.mkdir()
+    (half / "source.mp4").write_bytes(b"half")
+    do_jobs("videos.import")
+    assert videos.admin_view(ref).state == "ready"
+    assert not half.exists()
+
+
+def test_two_attempts_that_finish_leave_the_files_of_the_first(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    render = encode.render
+
+    def interrupted(*arguments: object) -> None:
+        monkeypatch.setattr(encode, "render", render)
+        source = local.source_of(current_settings(), ref)
+        kept = source.read_bytes()
+        videos.import_video(ref)
+        source.write_bytes(kept)
+        Path(str(arguments[3])).parent.mkdir(exist_ok=True)
+        render(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(encode, "render", interrupted)
+    videos.import_video(ref)
+    found = videos.admin_view(ref)
+    assert found.state == "ready"
+    assert [one.path.exists() for one in found.renditions] == [True]
+    assert found.renditions[0].etag == local.digest(found.renditions[0].path)
+
+
+def test_attempt_that_another_has_replaced_does_not_fail_its_video(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    render = encode.render
+
+    def replaced(source: Path, found: Probed, target: Target, output: Path, tell: encode.Tell) -> None:
+        shutil.rmtree(output.parent)
+        render(source, found, target, output, tell)
+
+    monkeypatch.setattr(encode, "render", replaced)
+    videos.import_video(ref)
+    assert videos.admin_view(ref).state == "working"
+
+
+@pytest.mark.parametrize("flags", ["+faststart", "0"])
+def test_film_that_was_cut_short_is_not_shown_and_its_reason_says_so(tmp_path: Path, flags: str) -> None:
+    film = make_clip(tmp_path / "film.mp4", "-movflags", flags)
+    os.truncate(film, film.stat().st_size // 2)
+    found = brought(film)
+    assert (found.state, found.reason is not None and "cut short" in found.reason) == ("failed", True)
+    assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
+
+
+def test_film_of_high_dynamic_range_is_made_for_every_screen(tmp_path: Path) -> None:
+    light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
+    film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)
+    assert probe.probe(film).hdr == "smpte2084"
+    [rendition] = brought(film).renditions
+    picture = streams(rendition.path)[0]
+    assert (picture["pix_fmt"], picture["color_transfer"], picture["color_space"]) == ("yuv420p", "bt709", "bt709")
+
+
+def test_video_deleted_during_its_import_leaves_no_file(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(plain, DRAFT, CLI)
+    sync = local.sync_folder
+
+    def deleted(folder: Path) -> None:
+        videos.delete(ref, CLI)
+        do_jobs("videos.remove")
+        folder.mkdir(exist_ok=True)
+        (folder / "late.mp4").touch()
+        sync(folder)
+
+    monkeypatch.setattr(local, "sync_folder", deleted)
+    videos.import_video(ref)
+    assert files() == {"incoming"}
+    with db.read() as session:
+        assert session.scalars(select(Video)).all() == []
+
+
+def test_deleted_video_takes_its_files_along(plain: Path) -> None:
+    found = brought(plain)
+    videos.delete(found.ref, CLI)
+    do_jobs("videos.remove")
+    assert files() == {"incoming"}
+    assert [entry.action for entry in audit.entries()] == ["video.deleted", "video.added"]
+
+
+def test_full_disk_is_the_reason_of_a_failure(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    monkeypatch.setattr(local, "_SPARE", 2**62)
+    with pytest.raises(NoRoomError):
+        videos.add(clip, DRAFT, CLI)
+    videos.import_video(ref)
+    assert videos.admin_view(ref).reason == NoRoomError().detail
+
+
+def test_import_that_fills_the_disk_is_ended_before_it_is_full(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = videos.add(clip, DRAFT, CLI)
+    rooms: list[int] = []
+
+    def fewer(_settings: object, wanted: int) -> None:
+        rooms.append(wanted)
+        if len(rooms) > 1:  # the first look is at the start
+            raise NoRoomError
+
+    monkeypatch.setattr(local, "want_room", fewer)
+    videos.import_video(ref)
+    found = videos.admin_view(ref)
+    assert (found.state, found.reason) == ("failed", NoRoomError().detail)
+    assert files() == {"incoming", ref}  # the source, for another try
+
+
+def test_add_checks_what_is_said_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought(plain)
+    monkeypatch.setattr(local, "keep", None)
+    for draft, field in (
+        (Draft(" ", "premium"), "title"),
+        (Draft("A", "everybody"), "access"),
+        (Draft("A", "public", slug="The Harbour"), "slug"),
+        (Draft("A", "public", slug="stream"), "slug"),
+        (Draft("A", "public", slug="the-harbour"), "slug"),
+        (Draft("A", "public", "x" * 5001), "description"),
+    ):
+        with pytest.raises(FieldErrors) as caught:
+            videos.add(plain, draft, CLI)
+        assert list(caught.value.errors) == [field]
+    app.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
+    with pytest.raises(TooLargeError):
+        videos.add(plain, DRAFT, CLI)
+
+
+def test_same_title_twice_has_two_addresses_and_any_title_has_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    titles = ("The Harbour", "The Harbour!", "Äpfel & Öl", "教会")
+    refs = [videos.add(tmp_path / "a", Draft(title, "public"), CLI) for title in titles]
+    slugs = [videos.admin_view(ref).slug for ref in refs]
+    assert slugs[:3] == ["the-harbour", "the-harbour-2", "apfel-ol"]
+    assert slugs[3].startswith("video-")
+    long = [videos.add(tmp_path / "a", Draft("A long title " * 8, "public"), CLI) for _ in range(3)]
+    assert len({videos.admin_view(ref).slug for ref in long}) == 3
+
+
+def test_without_ffmpeg_an_mp4_is_taken_as_it_is(plain: Path, clip: Path) -> None:
+    assert videos.tools_missing() == ("ffmpeg", "ffprobe")
+    found = brought(plain)
+    assert (found.state, found.plain, found.width, found.height) == ("ready", True, 128, 72)
+    assert abs((found.duration_ms or 0) - 1000) < 200
+    assert len(found.missing) == 3
+    assert [one.quality for one in found.renditions] == ["source"]
+    assert found.renditions[0].path.read_bytes() == plain.read_bytes()
+    assert not local.source_of(current_settings(), found.ref).exists()
+    refused = brought(clip)
+    assert (refused.state, refused.missing) == ("failed", ())
+    assert "Without ffmpeg" in str(refused.reason)
+
+
+def test_what_nginx_sends_its_group_may_read_and_nothing_else(plain: Path, app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], video_offload="x-accel")
+    found = brought(plain)
+    file = found.renditions[0].path
+    assert [oct(path.stat().st_mode)[-4:] for path in (file.parent, file)] == ["2750", "0640"]
+
+
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_damaged_mp4_is_read_or_refused(mp4_file: Path, tmp_path: Path, data: st.DataObject) -> None:
+    mp4 = mp4_file.read_bytes()
+    start = mp4.index(b"moov") - 4
+    damaged = bytearray(mp4)
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(start, len(mp4) - 1))] = data.draw(st.sampled_from([0, 1, 127, 255]))
+    file = tmp_path / "damaged.mp4"
+    file.write_bytes(damaged[: data.draw(st.integers(start, len(mp4)))])
+    with suppress(NotVideoError):
+        importing_mp4.read(file)
+
+
+def test_sweep_fails_what_no_job_imports_and_deletes_what_is_nobodys(
+    tmp_path: Path, age: Callable[[Path], None]
+) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    lost, queued = (videos.add(tmp_path / "a", DRAFT, CLI) for _ in range(2))
+    with db.write() as session:
+        session.execute(delete(Job).where(Job.unique_key == videos.import_key(lost)))
+    folder = local.incoming(current_settings())
+    for name in ("0123456789abcdef", f"{lost}.00000000.work", f"{queued}.00000000.work"):
+        (folder / name).mkdir() if name.endswith(".work") else (folder / name).touch()
+    finished = current_settings().video_dir / "fedcba9876543210"
+    finished.mkdir()
+    for path in (*folder.iterdir(), finished):
+        age(path)
+    (folder / "aaaaaaaaaaaaaaaa").touch()
+    videos.sweep({})
+    assert videos.admin_view(lost).state == "failed"
+    assert videos.admin_view(queued).state == "queued"
+    left = {path.name for path in folder.iterdir()}
+    assert left == {lost, queued, f"{queued}.00000000.work", "aaaaaaaaaaaaaaaa"}
+    assert finished.exists()
+
+
+@pytest.fixture
+def age() -> Callable[[Path], None]:
+    """Make a file look as if it had been there for a day."""
+
+    def change(path: Path) -> None:
+        before = path.stat().st_mtime - 86_400
+        os.utime(path, (before, before))
+
+    return change

@@ -1,0 +1,257 @@
+"""Servers and names that do not answer: a call ends by its own deadline, while they go on not answering."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from church.store import client as store_client
+from church.store.circuit import Circuit, StoreDownError
+from church.store.client import BoundedRedis
+from tests.support.services_fixture import wait_until
+
+SHORT = 0.3  # seconds for a call that is to fail
+
+
+class Server:
+    """A server on loopback that does ``behave(connection)`` with each client, on a thread."""
+
+    def __init__(self, behave):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.clients = []
+        self.over = threading.Event()
+        self._behave = behave
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            self.clients.append(client)
+            threading.Thread(target=self._behave, args=(self, client), daemon=True).start()
+
+    def redis(self, path="", budget=60.0, connections=4):
+        """A client with more time than the site's, and a longer rest, so that a busy machine changes no outcome."""
+        return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget, rest=60), connections)
+
+    def close(self):
+        self.over.set()
+        self.socket.close()
+        for client in self.clients:
+            client.close()
+
+
+@contextmanager
+def serving(behave):
+    server = Server(behave)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def says_nothing(server, client):
+    server.over.wait()
+
+
+def drips(server, client):
+    """A reply without an end, each byte of it well within any time-out for one read."""
+    try:
+        client.recv(4096)
+        client.sendall(b"+")
+        while not server.over.wait(0.01):
+            client.sendall(b"x")
+    except OSError:
+        pass
+
+
+def answers(server, client):
+    try:
+        while data := client.recv(4096):
+            client.sendall(b"+PONG\r\n" if b"PING" in data else b"+OK\r\n")
+    except OSError:
+        pass
+
+
+def ends(call):
+    """Do ``call`` on a thread; whether it ended although nothing else changed."""
+    result = []
+
+    def work():
+        try:
+            result.append(call())
+        except StoreDownError as error:
+            result.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    assert not thread.is_alive(), "the call still waits"
+    return result[0]
+
+
+@pytest.mark.parametrize("behave", [says_nothing, drips])
+@pytest.mark.parametrize("path", ["", "/3"])
+def test_call_to_a_server_that_never_finishes_ends_and_is_not_tried_again(behave, path):
+    with serving(behave) as server:
+        client = server.redis(path, budget=SHORT)
+        assert isinstance(ends(client.ping), StoreDownError)
+        wait_until(lambda: server.clients, "it has come")
+        assert len(server.clients) == 1
+
+
+def test_call_after_a_failure_does_not_go_to_the_server():
+    with serving(says_nothing) as server:
+        client = server.redis(budget=SHORT)
+        ends(client.ping)
+        wait_until(lambda: server.clients, "the first has come")
+        assert isinstance(ends(client.ping), StoreDownError)
+        assert len(server.clients) == 1
+
+
+def test_call_when_every_connection_is_in_use_ends():
+    with serving(answers) as server:
+        client = server.redis(connections=1, budget=SHORT)
+        with client._turn():
+            assert isinstance(ends(client.ping), StoreDownError)
+        client.circuit = Circuit(budget=60)
+        assert client.ping() is True
+
+
+def test_call_that_waited_while_another_failed_does_not_try():
+    hang_up = threading.Event()
+
+    def closes(server, client):
+        hang_up.wait(60)
+        client.close()
+
+    with serving(closes) as server:
+        client = server.redis(connections=1)
+        results = []
+
+        def work():
+            try:
+                client.ping()
+            except StoreDownError as error:
+                results.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(client._turns._cond._waiters) == 3 and server.clients, "one asks, three wait")
+        hang_up.set()
+        for thread in threads:
+            thread.join(timeout=60)
+        assert len(results) == 4
+        assert len(server.clients) == 1
+
+
+def test_connect_in_protocol_two_sends_the_command_alone():
+    heard = []
+
+    def note(server, client):
+        heard.append(client.recv(4096))
+        client.sendall(b"+PONG\r\n")
+        server.over.wait()
+
+    with serving(note) as server:
+        assert server.redis().ping() is True
+    assert heard == [b"*1\r\n$4\r\nPING\r\n"]
+
+
+def test_pool_under_many_callers_keeps_to_its_size():
+    with serving(answers) as server:
+        client = server.redis(connections=2)
+        threads = [threading.Thread(target=client.ping) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+        assert client.ping() is True
+        assert len(server.clients) <= 2
+
+
+def test_call_after_the_server_closed_the_connection_connects_again():
+    def once(server, client):
+        client.recv(4096)
+        client.sendall(b"+PONG\r\n")
+        client.close()
+
+    with serving(once) as server:
+        client = server.redis()
+        assert client.ping() is True
+        (idle,) = client.connection_pool._available_connections
+        wait_until(lambda: select.select([idle._sock.fileno()], [], [], 0)[0], "the close has arrived")
+        assert client.ping() is True
+        assert len(server.clients) == 2
+
+
+def test_name_server_that_does_not_answer_ends_the_call_and_its_late_answer_is_used(monkeypatch):
+    with serving(answers) as server:
+        released = threading.Event()
+        real = socket.getaddrinfo
+
+        def slow(host, port, *args, **kwargs):
+            if host != "store.test":
+                return real(host, port, *args, **kwargs)
+            if kwargs.get("flags"):
+                raise socket.gaierror
+            released.wait(60)
+            return real("127.0.0.1", port, *args, **kwargs)
+
+        monkeypatch.setattr(store_client.socket, "getaddrinfo", slow)
+        client = BoundedRedis(f"redis://store.test:{server.port}", Circuit(rest=0.0))
+        assert isinstance(ends(client.ping), StoreDownError)
+        released.set()
+
+        def answered():
+            try:
+                return client.ping()
+            except StoreDownError:
+                return False
+
+        wait_until(answered, "the late address is used")
+
+
+def test_refused_connection_is_store_down():
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # held, so that nobody else comes to listen there
+        with pytest.raises(StoreDownError):
+            BoundedRedis(f"redis://127.0.0.1:{deaf.getsockname()[1]}", Circuit()).ping()
+
+
+def test_settings_in_the_address_cannot_loosen_the_bounds():
+    client = BoundedRedis("redis://127.0.0.1:1/0?socket_timeout=60&protocol=3&retry_on_timeout=yes", Circuit())
+    options = client.connection_pool.connection_kwargs
+    assert (options["socket_timeout"] < 0.1, options["protocol"], options["retry_on_timeout"]) == (True, 2, False)
+
+
+def test_tls_server_that_never_shakes_hands_ends_the_call():
+    with serving(says_nothing) as server:
+        client = BoundedRedis(f"rediss://127.0.0.1:{server.port}", Circuit())
+        assert isinstance(ends(client.ping), StoreDownError)
+
+
+def test_unix_socket_with_a_full_backlog_ends_the_call(tmp_path):
+    path = os.path.join(tmp_path, "s")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(0)
+        waiting = []
+        for _ in range(4):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            client.connect_ex(path)
+            waiting.append(client)
+        client = BoundedRedis(f"unix://{path}", Circuit())
+        assert isinstance(ends(client.ping), StoreDownError)
+        for one in waiting:
+            one.close()

@@ -1,0 +1,90 @@
+"""The store's address and face, without a server."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+from limits.storage import storage_from_string
+
+from church.store import Store, StoreClient, StoreDownError, circuit, limiter_storage, url
+from church.store.circuit import remaining
+from tests.support.services_fixture import site_settings
+
+
+@pytest.fixture
+def down(tmp_path):
+    """Settings of a site whose store does not run; its port is held, so that nobody else comes to listen there."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield site_settings(tmp_path, REDIS_URL=f"redis://127.0.0.1:{deaf.getsockname()[1]}")
+
+
+def test_url_without_redis_is_the_embedded_socket_with_its_letters_escaped(tmp_path):
+    (tmp_path / "a b?").mkdir()
+    settings = site_settings(tmp_path / "a b?")
+    assert url(settings).startswith("unix:///")
+    client = StoreClient(settings).client
+    assert client.connection_pool.connection_kwargs["path"] == str(settings.instance / "store.sock")
+
+
+def test_url_with_redis_is_that(tmp_path):
+    assert (
+        url(site_settings(tmp_path, REDIS_URL="rediss://:secret@cache.example/2")) == "rediss://:secret@cache.example/2"
+    )
+
+
+def test_store_gives_a_call_less_than_a_tenth_of_a_second_in_all(down, monkeypatch):
+    monkeypatch.setattr(circuit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    with StoreClient(down).client.circuit.call():
+        assert remaining() < 0.1
+
+
+def test_store_down_loses_messages_and_says_so(down):
+    client = StoreClient(down)
+    assert client.ping() is False
+    assert client.publish("rooms", "hello") is False
+
+
+@pytest.mark.parametrize("call", [lambda c: c.get("a"), lambda c: c.set("a", "b", 5), lambda c: c.client.incr("a")])
+def test_store_down_raises_what_becomes_503(down, call):
+    with pytest.raises(StoreDownError) as raised:
+        call(StoreClient(down))
+    assert raised.value.status == 503
+
+
+def test_store_init_app_gives_each_app_its_own_client_and_the_limiter_the_same(tmp_path, down):
+    store = Store()
+    apps = [Flask("one"), Flask("two")]
+    for app in apps:
+        app.config["CHURCH"] = down
+        store.init_app(app)
+    clients = []
+    for app in apps:
+        with app.app_context():
+            clients.append(store.client)
+            storage = storage_from_string(
+                app.config["RATELIMIT_STORAGE_URI"], **app.config["RATELIMIT_STORAGE_OPTIONS"]
+            )
+            assert storage.get_connection() is store.client
+    assert clients[0] is not clients[1]
+
+
+def test_store_outside_of_an_app_says_that_a_context_is_missing():
+    with pytest.raises(RuntimeError, match="application context"):
+        Store().ping()
+
+
+def test_limiter_storage_down_goes_on_counting_here(down):
+    uri, options = limiter_storage(down)
+    storage = storage_from_string(uri, **options)
+    assert storage.check() is False
+    assert [storage.incr("key", 60) for _ in range(3)] == [1, 2, 3]
+    assert storage.get("key") == 3
+
+
+def test_limiter_storage_loads_one_client_library_alone(down):
+    uri, options = limiter_storage(down)
+    assert set(storage_from_string(uri, **options).dependencies) == {"redis"}

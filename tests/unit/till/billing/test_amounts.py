@@ -1,0 +1,43 @@
+"""Amounts are exact in every currency's own unit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from church.till.billing.amounts import part, rounded, shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        (1200, "usd", "USD 12.00"),
+        (800, "jpy", "JPY 800"),
+        (8000, "kwd", "KWD 8.000"),
+        (123456789, "eur", "EUR 1,234,567.89"),
+    ],
+)
+def test_shown_has_the_decimals_of_the_currency(amount, currency, text):
+    assert shown(amount, currency) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "found"),
+    [
+        ("12.5", "usd", 13),
+        ("-12.5", "usd", -13),
+        ("0.5", "jpy", 1),
+        ("1234.9", "kwd", 1230),
+        ("1235", "kwd", 1240),
+        ("150", "isk", 200),
+        ("149", "ugx", 100),
+    ],
+)
+def test_rounded_to_what_can_be_charged(amount, currency, found):
+    assert rounded(Decimal(amount), currency) == found
+
+
+def test_parts_of_a_whole_are_a_credit_and_a_charge_of_the_same_size():
+    assert part(500, 1, 3, "usd") == 167
+    assert part(500, 1, 3, "usd") + part(-500, 1, 3, "usd") == 0

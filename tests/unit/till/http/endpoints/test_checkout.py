@@ -1,0 +1,192 @@
+"""The checkout: what is to pay, with which card, and what comes of it."""
+
+from __future__ import annotations
+
+import pytest
+import stripe
+
+from church.till.billing.periods import DAY
+from tests.support.till_fixture import FRIEND, PATRON
+
+
+def pay(till, session, **fields):
+    return till.post(
+        f"/checkout/{session['id']}", do="pay", **{"card": "good", "email": "payer@site.example", **fields}
+    )
+
+
+def again(till, session):
+    return till.stripe.v1.checkout.sessions.retrieve(session["id"]).to_dict(for_json=True)
+
+
+def test_paid_checkout_sends_the_payer_back_and_starts_the_subscription(till):
+    session = till.checkout(
+        client_reference_id="u1", metadata={"church_user": "u1"}, subscription_data={"metadata": {"a": "b"}}
+    )
+    status, headers, _ = pay(till, session)
+    assert (status, headers["location"]) == (303, f"http://site.example/done?session={session['id']}")
+    done = again(till, session)
+    assert (done["status"], done["payment_status"], done["url"]) == ("complete", "paid", None)
+    assert (done["client_reference_id"], done["metadata"]) == ("u1", {"church_user": "u1"})
+    assert done["customer_details"]["email"] == "payer@site.example"
+    subscription = till.subscription(done["subscription"])
+    assert (subscription["status"], subscription["metadata"]) == ("active", {"a": "b"})
+    invoice = till.latest_invoice(subscription["id"])
+    assert (invoice["status"], invoice["amount_paid"], invoice["billing_reason"]) == (
+        "paid",
+        500,
+        "subscription_create",
+    )
+    assert invoice["parent"]["subscription_details"]["subscription"] == subscription["id"]
+    charge = till.charge(invoice)
+    assert (charge["amount_captured"], charge["status"], charge["currency"]) == (500, "succeeded", "usd")
+
+
+def test_paid_checkout_tells_in_order(till):
+    till.subscribe()
+    assert [kind for kind in till.events() if kind.startswith(("customer.sub", "invoice", "checkout"))] == [
+        "customer.subscription.created",
+        "invoice.created",
+        "invoice.finalized",
+        "invoice_payment.paid",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+        "customer.subscription.updated",
+        "checkout.session.completed",
+    ]
+
+
+def test_checkout_of_a_known_customer_asks_no_address(till):
+    customer = till.stripe.v1.customers.create({"email": "a@site.example"}).id
+    session = till.checkout(customer=customer)
+    assert 'name="email"' not in till.get(f"/checkout/{session['id']}")[2]
+    assert pay(till, session, email="")[0] == 303
+    assert again(till, session)["customer"] == customer
+
+
+def test_checkout_without_any_address_says_so(till):
+    session = till.checkout()
+    status, _, body = pay(till, session, email="")
+    assert (status, "address is missing" in body) == (422, True)
+    assert again(till, session)["status"] == "open"
+
+
+def test_declined_card_pays_nothing_and_another_may_be_used(till):
+    session = till.checkout()
+    status, _, body = pay(till, session, card="declined")
+    assert (status, "declined" in body) == (402, True)
+    assert till.stripe.v1.subscriptions.list({"status": "all"}).data == []
+    assert till.events()[-3:] == ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]
+    assert pay(till, session)[0] == 303
+
+
+def test_switch_declines_every_card(till):
+    till.operate("knobs", decline="on")
+    assert pay(till, till.checkout())[0] == 402
+
+
+def test_secure_card_pays_only_when_the_bank_approves(till):
+    session = till.checkout()
+    status, headers, _ = pay(till, session, card="secure")
+    assert (status, "/authenticate?" in headers["location"]) == (303, True)
+    assert "USD 5.00" in till.get(headers["location"])[2]
+    assert till.post(headers["location"], do="fail", card="secure", email="payer@site.example")[0] == 402
+    assert again(till, session)["status"] == "open"
+    assert till.post(headers["location"], do="approve", card="secure", email="payer@site.example")[0] == 303
+    assert again(till, session)["payment_status"] == "paid"
+
+
+def test_second_payment_of_one_checkout_is_refused(till):
+    session = till.checkout()
+    assert [pay(till, session)[0] for _ in range(2)] == [303, 409]
+    assert till.post(f"/checkout/{session['id']}/authenticate", do="approve", card="secure")[0] == 409
+    assert len(till.stripe.v1.subscriptions.list().data) == 1
+
+
+def test_trial_costs_nothing_until_it_ends(till):
+    session = till.checkout(PATRON, subscription_data={"trial_period_days": 14})
+    assert (session["amount_total"], session["amount_subtotal"]) == (0, 0)
+    pay(till, session)
+    done = again(till, session)
+    subscription = till.subscription(done["subscription"])
+    assert (done["payment_status"], subscription["status"]) == ("no_payment_required", "trialing")
+    assert subscription["trial_end"] - subscription["trial_start"] == 14 * DAY
+    assert subscription["items"]["data"][0]["current_period_end"] == subscription["trial_end"]
+    assert till.latest_invoice(subscription["id"])["amount_due"] == 0
+
+
+def test_promotion_code_makes_the_first_payment_smaller_and_is_used_up(till):
+    session = till.checkout(allow_promotion_codes=True)
+    path = f"/checkout/{session['id']}"
+    assert till.post(path, do="code", code="nonsense")[0] == 422
+    assert till.post(path, do="code", code=" welcome20 ")[0] == 303
+    assert again(till, session)["total_details"]["amount_discount"] == 100
+    assert "USD 4.00" in till.get(path)[2]
+    pay(till, session)
+    identity = again(till, session)["subscription"]
+    invoice = till.latest_invoice(identity)
+    assert (invoice["subtotal"], invoice["total"], invoice["amount_paid"]) == (500, 400, 400)
+    assert invoice["total_discount_amounts"][0]["amount"] == 100
+    till.operate("clock", to="renewal")
+    assert till.latest_invoice(identity)["total"] == 500
+    code = till.stripe.v1.promotion_codes.list({"code": "WELCOME20"}).data[0]
+    assert code.times_redeemed == 1
+
+
+def test_promotion_code_in_a_trial_is_kept_for_the_first_payment(till):
+    session = till.checkout(discounts=[{"coupon": "welcome20"}], subscription_data={"trial_period_days": 7})
+    pay(till, session)
+    identity = again(till, session)["subscription"]
+    till.operate("clock", to="renewal")
+    assert till.latest_invoice(identity)["total"] == 400
+
+
+def test_code_is_refused_where_none_is_asked_for(till):
+    session = till.checkout()
+    assert till.post(f"/checkout/{session['id']}", do="code", code="WELCOME20")[0] == 422
+
+
+def test_checkout_expires_when_asked_and_by_time(till):
+    asked, late = till.checkout(), till.checkout()
+    till.stripe.v1.checkout.sessions.expire(asked["id"])
+    with pytest.raises(stripe.InvalidRequestError):
+        till.stripe.v1.checkout.sessions.expire(asked["id"])
+    till.operate("clock", days="2")
+    for session in (asked, late):
+        assert (again(till, session)["status"], again(till, session)["url"]) == ("expired", None)
+        assert pay(till, session)[0] == 409
+    assert till.events().count("checkout.session.expired") == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"mode": "payment"}, "mode"),
+        ({"success_url": "javascript:alert(1)"}, "success_url"),
+        ({"line_items": [{"price": "price_none"}]}, "line_items[0][price]"),
+        ({"line_items": []}, "line_items"),
+        ({"customer": "cus_none"}, "customer"),
+        ({"customer": "cus_1", "customer_email": "a@site.example"}, "customer"),
+        ({"discounts": [{"coupon": "none"}]}, "coupon"),
+        ({"subscription_data": {"colour": "red"}}, "subscription_data[colour]"),
+    ],
+)
+def test_checkout_that_cannot_be_is_refused(till, params, param):
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        till.checkout(**params)
+    assert caught.value.param == param
+
+
+def test_price_that_is_no_longer_sold_is_refused(till):
+    till.stripe.v1.prices.update(FRIEND, {"active": False})
+    with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+        till.checkout()
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("jpy", 800), ("kwd", 8000)])
+def test_other_currencies_are_paid_in_their_own_units(till, currency, amount):
+    price = till.stripe.v1.prices.create(
+        {"currency": currency, "unit_amount": amount, "product": "prod_friend", "recurring": {"interval": "month"}}
+    )
+    invoice = till.latest_invoice(till.subscribe(price.id)["id"])
+    assert (invoice["currency"], invoice["amount_paid"], till.charge(invoice)["amount"]) == (currency, amount, amount)

@@ -1,0 +1,134 @@
+"""The API's frame, by the official SDK: keys, errors, repeated calls, lists, expansion."""
+
+from __future__ import annotations
+
+import pytest
+import stripe
+
+from tests.support.till_fixture import FRIEND, KEY
+
+
+def call(till, method="GET", path="/v1/products", key=KEY, **options):
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return till.app.test_client().open(
+        path, method=method, headers={**headers, **options.pop("headers", {})}, **options
+    )
+
+
+def test_call_without_the_key_is_refused(till):
+    for key in (None, "sk_test_other", ""):
+        answer = call(till, key=key)
+        assert answer.status_code == 401
+        assert answer.json["error"]["type"] == "invalid_request_error"
+    assert call(till, auth=(KEY, ""), key=None).status_code == 200
+
+
+def test_call_of_another_version_is_refused(till):
+    answer = call(till, headers={"Stripe-Version": "2020-08-27"})
+    assert (answer.status_code, "2026-10-28.endive" in answer.json["error"]["message"]) == (400, True)
+
+
+def test_answer_carries_request_id_and_version(till):
+    answer = call(till)
+    assert answer.headers["Request-Id"].startswith("req_")
+    assert answer.headers["Stripe-Version"] == "2026-10-28.endive"
+
+
+def test_unknown_address_and_unknown_object_are_404_in_stripes_words(till):
+    assert call(till, path="/v1/nothing").json["error"]["type"] == "invalid_request_error"
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        till.stripe.v1.prices.retrieve("price_none")
+    assert (caught.value.http_status, caught.value.code, caught.value.param) == (404, "resource_missing", "id")
+
+
+def test_accident_inside_is_an_api_error(till, monkeypatch):
+    monkeypatch.setattr(till.desk.store, "all", lambda *_, **__: 1 / 0)
+    with pytest.raises(stripe.APIError) as caught:
+        till.stripe.v1.products.list()
+    assert caught.value.http_status == 500
+
+
+def test_unknown_parameter_is_refused(till):
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        till.stripe.v1.products.create({"name": "A", "colour": "red"})
+    assert (caught.value.code, caught.value.param) == ("parameter_unknown", "colour")
+
+
+def test_repeated_key_gives_the_first_answer_and_does_nothing_again(till):
+    options = {"idempotency_key": "once"}
+    first = till.stripe.v1.customers.create({"email": "a@site.example"}, options)
+    again = till.stripe.v1.customers.create({"email": "a@site.example"}, options)
+    assert first.id == again.id
+    assert again.last_response.headers["idempotent-replayed"] == "true"
+    assert len(till.stripe.v1.customers.list().data) == 1
+
+
+def test_repeated_key_with_other_parameters_is_refused(till):
+    till.stripe.v1.customers.create({"email": "a@site.example"}, {"idempotency_key": "once"})
+    with pytest.raises(stripe.IdempotencyError):
+        till.stripe.v1.customers.create({"email": "b@site.example"}, {"idempotency_key": "once"})
+
+
+def test_key_of_a_call_that_was_refused_can_be_used_again(till):
+    options = {"idempotency_key": "once"}
+    with pytest.raises(stripe.InvalidRequestError):
+        till.stripe.v1.products.create({"name": ""}, options)
+    assert till.stripe.v1.products.create({"name": "A"}, options).name == "A"
+
+
+def test_event_names_the_call_that_made_it(till):
+    made = till.stripe.v1.customers.create({"email": "a@site.example"}, {"idempotency_key": "once"})
+    event = till.stripe.v1.events.list({"type": "customer.created"}).data[0]
+    assert event.request.id == made.last_response.request_id
+    assert event.request.idempotency_key == "once"
+
+
+def test_list_is_paged_newest_first_and_complete(till):
+    made = [till.stripe.v1.customers.create({"name": str(number)}).id for number in range(7)]
+    first = till.stripe.v1.customers.list({"limit": 3})
+    assert ([one.id for one in first.data], first.has_more) == (made[:3:-1], True)
+    rest = till.stripe.v1.customers.list({"limit": 4, "starting_after": first.data[-1].id})
+    assert ([one.id for one in rest.data], rest.has_more) == (made[3::-1], False)
+    before = till.stripe.v1.customers.list({"limit": 2, "ending_before": rest.data[0].id})
+    assert [one.id for one in before.data] == made[5:3:-1]
+    assert [one.id for one in till.stripe.v1.customers.list({"limit": 2}).auto_paging_iter()] == made[::-1]
+
+
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"starting_after": "cus_none"}, {"created": "x"}])
+def test_list_with_wrong_bounds_is_refused(till, params):
+    with pytest.raises(stripe.InvalidRequestError):
+        till.stripe.v1.customers.list(params)
+
+
+def test_list_by_time_of_creation(till):
+    made = till.stripe.v1.customers.create({})
+    for params, count in (({"gte": made.created}, 1), ({"gt": made.created}, 0), ({"lt": made.created}, 0)):
+        assert len(till.stripe.v1.customers.list({"created": params}).data) == count
+    assert len(till.stripe.v1.customers.list({"created": made.created}).data) == 1
+
+
+def test_expansion_opens_ids_and_refuses_what_is_not_there(till):
+    price = till.stripe.v1.prices.retrieve(FRIEND, {"expand": ["product"]})
+    assert price.product.name == "Friend"
+    listed = till.stripe.v1.prices.list({"expand": ["data.product"]})
+    assert {one.product.name for one in listed.data} == {"Friend", "Patron"}
+    for path in ("colour", "a.b.c.d.e"):
+        with pytest.raises(stripe.InvalidRequestError):
+            till.stripe.v1.prices.retrieve(FRIEND, {"expand": [path]})
+
+
+def test_expansion_deeper_than_four_levels_is_refused(till):
+    invoice = till.latest_invoice(till.subscribe()["id"])["id"]
+    path = "payments.data.payment.payment_intent.latest_charge"
+    assert till.stripe.v1.invoices.retrieve(invoice, {"expand": [path]}).id == invoice
+    with pytest.raises(stripe.InvalidRequestError, match="4 levels"):
+        till.stripe.v1.invoices.retrieve(invoice, {"expand": [f"{path}.refunds"]})
+
+
+def test_api_switched_off_is_503_until_it_is_on_again(till):
+    till.operate("knobs", api_down="on")
+    with pytest.raises(stripe.APIError) as caught:
+        till.stripe.v1.products.list()
+    assert caught.value.http_status == 503
+    till.operate("knobs", api_down="")
+    assert till.stripe.v1.products.list().data

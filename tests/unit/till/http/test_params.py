@@ -1,0 +1,67 @@
+"""Form-encoded parameters, as the SDK's own encoder writes them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stripe._encode import _api_encode
+
+from church.till.http.errors import TillError
+from church.till.http.params import Params, decode
+
+_NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
+_VALUES = st.recursive(
+    st.text(min_size=1, max_size=8),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(_NAMES, inner, min_size=1, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(_NAMES, _VALUES, max_size=4))
+def test_decode_of_what_the_sdk_encodes_gives_it_back(fields):
+    assert decode((name, str(value)) for name, value in _api_encode(fields)) == fields
+
+
+def test_decode_of_empty_brackets_appends():
+    assert decode([("expand[]", "a"), ("expand[]", "b")]) == {"expand": ["a", "b"]}
+
+
+@pytest.mark.parametrize("pairs", [[("a", "1"), ("a[b]", "2")], [("a[b]", "1"), ("a[b][c]", "2")]])
+def test_decode_of_a_value_that_is_a_table_too_names_it(pairs):
+    with pytest.raises(TillError, match="Invalid parameter"):
+        decode(pairs)
+
+
+@pytest.mark.parametrize("name", ["", "[]", "a[", "]", "[[[", "a[b[c]]", "x" + "[y]" * 50])
+def test_decode_of_odd_names_raises_nothing_else(name):
+    assert isinstance(decode([(name, "1")]), dict)
+
+
+@pytest.mark.parametrize(
+    ("read", "param"),
+    [
+        (lambda params: params.number("word"), "word"),
+        (lambda params: params.flag("word"), "word"),
+        (lambda params: params.table("word"), "word"),
+        (lambda params: params.rows("word"), "word"),
+        (lambda params: params.link("word"), "word"),
+        (lambda params: params.choice("word", "a", "b"), "word"),
+        (lambda params: params.text("table"), "table"),
+        (lambda params: params.needed("nothing"), "nothing"),
+        (lambda params: params.table("table").only("other"), "table[inner]"),
+        (lambda params: params.rows("rows")[1].needed("price"), "rows[1][price]"),
+    ],
+)
+def test_params_that_are_wrong_are_named_as_they_were_sent(read, param):
+    params = Params({"word": "x!", "table": {"inner": "1"}, "rows": [{"price": "p"}, {}]})
+    with pytest.raises(TillError) as caught:
+        read(params)
+    assert caught.value.body()["error"]["param"] == param
+    assert caught.value.status == 400
+
+
+def test_metadata_is_merged_and_an_empty_value_removes_its_name():
+    before = {"a": "1", "b": "2"}
+    assert Params({"metadata": {"b": "", "c": "3"}}).texts_by_name("metadata", before) == {"a": "1", "c": "3"}
+    assert Params({"metadata": ""}).texts_by_name("metadata", before) == {}

@@ -1,0 +1,127 @@
+"""Webhooks reach the site signed, in order, again and again until it takes them."""
+
+from __future__ import annotations
+
+import pytest
+import stripe
+
+from church.till.http.sending import Sender, signature
+from tests.support.services_fixture import free_port, site_settings
+from tests.support.till_fixture import InProcessTill, Receiver
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def till(receiver, tmp_path):
+    made = InProcessTill(site_settings(tmp_path, CHURCH_BIND=receiver.bind, STRIPE_WEBHOOK_SECRET="whsec_test"))
+    yield made
+    made.desk.store.close()
+
+
+@pytest.fixture
+def sender(till, tmp_path, receiver):
+    return Sender(till.desk, site_settings(tmp_path, CHURCH_BIND=receiver.bind, STRIPE_WEBHOOK_SECRET="whsec_test"))
+
+
+def made(till):
+    return [event.id for event in till.stripe.v1.events.list({"limit": 100}).auto_paging_iter()][::-1]
+
+
+def pending(till):
+    return till.operate("knobs")["pending"]
+
+
+def due_now(till):
+    till.operate("resend", failed="1")
+
+
+def test_deliveries_are_signed_and_in_the_order_of_creation(till, sender, receiver):
+    till.subscribe()
+    sender.deliver_due()
+    assert receiver.ids == made(till)
+    for path, header, body in receiver.taken:
+        assert path == "/stripe/webhook"
+        stripe.Webhook.construct_event(body, header, "whsec_test")
+        with pytest.raises(stripe.SignatureVerificationError):
+            stripe.Webhook.construct_event(body, header, "whsec_other")
+    assert pending(till) == sender.deliver_due() == 0
+    assert {event.pending_webhooks for event in till.stripe.v1.events.list().data} == {0}
+    assert till.stripe.v1.events.list({"delivery_success": False}).data == []
+
+
+def test_delivery_that_is_not_taken_comes_again_later(till, sender, receiver):
+    receiver.status = 500
+    count = sender.deliver_due()
+    assert sender.deliver_due() == 0  # not yet
+    assert pending(till) == count > 0
+    receiver.status = 204
+    due_now(till)
+    assert sender.deliver_due() == count
+    assert receiver.ids == made(till) * 2
+    assert pending(till) == 0
+
+
+def test_delivery_to_a_site_that_is_not_there_waits(till, tmp_path):
+    nobody = site_settings(tmp_path, CHURCH_BIND=f"127.0.0.1:{free_port()}", STRIPE_WEBHOOK_SECRET="whsec_test")
+    alone = InProcessTill(nobody)
+    count = Sender(alone.desk, nobody).deliver_due()
+    assert pending(alone) == count > 0
+    assert "no answer" in alone.get("/")[2]
+    alone.desk.store.close()
+
+
+def test_redirect_is_no_success(till, sender, receiver):
+    receiver.status = 302
+    assert sender.deliver_due() == pending(till)
+
+
+def test_duplicates_on_sends_each_twice(till, sender, receiver):
+    till.operate("knobs", duplicates="on")
+    sender.deliver_due()
+    assert sorted(receiver.ids) == sorted(made(till) * 2)
+
+
+def test_disorder_on_sends_all_in_another_order(till, sender, receiver):
+    till.operate("knobs", disorder="on")
+    for _ in range(3):
+        till.subscribe()
+    while sender.deliver_due():
+        pass
+    assert receiver.ids != made(till)
+    assert sorted(receiver.ids) == sorted(made(till))
+
+
+def test_down_holds_back_until_it_is_off(till, sender, receiver):
+    till.operate("knobs", down="on")
+    assert sender.deliver_due() == 0
+    till.operate("knobs", down="")
+    assert sender.deliver_due() > 0
+    assert receiver.ids == made(till)
+
+
+def test_delay_keeps_new_ones_back(till, sender, receiver):
+    sender.deliver_due()
+    till.operate("knobs", delay="3600")
+    till.stripe.v1.customers.create({})
+    assert sender.deliver_due() == 0
+    assert pending(till) == 1
+
+
+def test_event_that_is_sent_again_comes_once_more(till, sender, receiver):
+    sender.deliver_due()
+    first = made(till)[0]
+    till.operate("resend", event=first)
+    assert sender.deliver_due() == 1
+    assert receiver.ids.count(first) == 2
+    assert till.post("/operator/resend", event="evt_none")[0] == 404
+
+
+def test_signature_is_that_of_the_sdk():
+    mac = stripe.WebhookSignature._compute_signature("17.{}", "whsec_test")
+    assert signature("whsec_test", b"{}", 17) == f"t=17,v1={mac}"

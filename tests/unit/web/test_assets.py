@@ -1,0 +1,169 @@
+"""Static files: an address that changes with the content, and how long a browser may keep each."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+from flask_compress import Compress
+
+from church.web import assets
+from church.web.route_access import EVERYONE, allow
+
+
+@pytest.fixture(autouse=True)
+def _time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is looked at once a second: each look is an hour after the one before."""
+    hours = count()
+    monkeypatch.setattr(
+        assets, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours), time=lambda: 1000.0 + next(hours))
+    )
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "a.css").write_text("a { color: red }")
+    return folder
+
+
+@pytest.fixture
+def app(static: Path) -> Flask:
+    """An app of nothing but static files."""
+    app = Flask("church", static_folder=str(static))
+    assets.init_app(app)
+    app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
+    return app
+
+
+def address(app: Flask, name: str) -> str:
+    with app.test_request_context():
+        return str(app.jinja_env.globals["asset"](name))  # type: ignore[operator]
+
+
+def kept(app: Flask, path: str) -> str | None:
+    answer = app.test_client().get(path, buffered=True)
+    assert answer.status_code == 200
+    return answer.headers.get("Cache-Control")
+
+
+def test_asset_has_an_address_with_its_fingerprint(app: Flask) -> None:
+    assert re.fullmatch(r"/static/a\.css\?v=[0-9a-f]{12}", address(app, "a.css"))
+    assert address(app, "a.css") == address(app, "a.css")
+
+
+def test_asset_that_changes_has_another_address(app: Flask, static: Path) -> None:
+    before = address(app, "a.css")
+    (static / "a.css").write_text("a { color: blue }")
+    os.utime(static / "a.css", ns=(1, 1))
+    assert address(app, "a.css") != before
+
+
+def test_asset_that_is_touched_keeps_its_address(app: Flask, static: Path) -> None:
+    before = address(app, "a.css")
+    os.utime(static / "a.css", ns=(5, 5))
+    assert address(app, "a.css") == before
+
+
+def test_asset_by_many_spellings_is_remembered_once(app: Flask) -> None:
+    for spelling in ("a.css", "./a.css", "././a.css"):
+        kept(app, f"/static/{spelling}?v=1")
+    remembered = app.jinja_env.globals["asset"].__self__._known  # type: ignore[union-attr]
+    assert set(remembered) == {"a.css"}
+
+
+def test_asset_that_is_not_there_is_an_error(app: Flask) -> None:
+    with pytest.raises(FileNotFoundError):
+        address(app, "b.css")
+
+
+def test_asset_by_its_address_may_be_kept_for_a_year(app: Flask) -> None:
+    assert kept(app, address(app, "a.css")) == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("query", ["", "?v=000000000000", "?v="])
+def test_asset_by_another_address_may_be_kept_for_minutes(app: Flask, query: str) -> None:
+    assert kept(app, f"/static/a.css{query}") == "public, max-age=300"
+
+
+def test_asset_that_is_missing_may_not_be_kept_for_long(app: Flask) -> None:
+    answer = app.test_client().get("/static/b.css?v=1")
+    assert answer.status_code == 404
+    assert "max-age" not in answer.headers.get("Cache-Control", "")
+
+
+def test_other_routes_are_left_alone(app: Flask) -> None:
+    app.add_url_rule("/own", "own", lambda: "own")
+    assert "max-age" not in app.test_client().get("/own?v=1").headers.get("Cache-Control", "")
+
+
+def test_modified_is_the_start_until_an_asset_changes_whatever_date_it_has(app: Flask, static: Path) -> None:
+    found = app.extensions["assets"]
+    start = found.modified
+    address(app, "a.css")
+    address(app, "a.css")
+    assert found.modified == start
+    (static / "a.css").write_text("a { color: blue }")
+    os.utime(static / "a.css", (1.0, 1.0))
+    address(app, "a.css")
+    assert found.modified > start
+
+
+@pytest.fixture
+def styles(app: Flask, static: Path) -> bytes:
+    """A style sheet that is worth compressing, on a site that compresses as ours does."""
+    app.config["COMPRESS_STREAMS"] = False
+    app.after_request_funcs[None].insert(0, Compress(app).after_request)  # the last to be registered runs first
+    del app.after_request_funcs[None][-1]
+    text = b"a { color: red }\n" * 400
+    (static / "large.css").write_bytes(text)
+    return text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_style_sheet_is_compressed(app: Flask, styles: bytes, method: str) -> None:
+    answer = app.test_client().open("/static/large.css", method=method, headers={"Accept-Encoding": "gzip"})
+    assert (answer.status_code, answer.headers["Content-Encoding"]) == (200, "gzip")
+    assert int(answer.headers["Content-Length"]) < len(styles) / 4
+    assert answer.last_modified is not None
+    assert answer.data == b"" if method == "HEAD" else gzip.decompress(answer.data) == styles
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_style_sheet_that_is_known_is_not_sent_again(app: Flask, styles: bytes, encoding: str) -> None:
+    client, headers = app.test_client(), {"Accept-Encoding": encoding}
+    tag = client.get("/static/large.css", headers=headers).headers["ETag"]
+    again = client.get("/static/large.css", headers={**headers, "If-None-Match": tag}, buffered=True)
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert again.headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_part_of_a_style_sheet_is_of_the_file_as_it_is(app: Flask, styles: bytes) -> None:
+    headers = {"Accept-Encoding": "gzip", "Range": "bytes=4-8"}
+    part = app.test_client().get("/static/large.css", headers=headers, buffered=True)
+    assert (part.status_code, part.data) == (206, styles[4:9])
+    assert "Content-Encoding" not in part.headers
+    beyond = app.test_client().get("/static/large.css", headers={**headers, "Range": "bytes=99999-"})
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.png", 5000), ("huge.css", 262_145)])
+def test_picture_and_large_file_are_sent_as_they_are(
+    app: Flask, static: Path, styles: bytes, name: str, size: int
+) -> None:
+    (static / name).write_bytes(b"x" * size)
+    answer = app.test_client().get(f"/static/{name}", headers={"Accept-Encoding": "gzip"}, buffered=True)
+    assert answer.direct_passthrough or answer.content_length == size
+    assert "Content-Encoding" not in answer.headers
+
+
+def test_path_beside_the_static_folder_is_404(app: Flask, static: Path, styles: bytes) -> None:
+    (static.parent / "secret.css").write_text("secret" * 200)
+    assert app.test_client().get("/static/../secret.css", headers={"Accept-Encoding": "gzip"}).status_code == 404

@@ -1,0 +1,263 @@
+"""Who makes a request: by cookie or token, for nothing without either, and unknown while the database is down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask, flash, render_template_string
+
+from church.config import Settings
+from church.database.errors import DatabaseDownError
+from church.extensions import db
+from church.models.user import User
+from church.services import member_tokens, sessions
+from church.services.sessions import cache
+from church.web import identity
+from tests.support.helpers import add_view, captured_log
+from tests.support.people import add_user, client_of, sign_in, with_cookie
+from tests.support.services_fixture import site_settings
+
+
+def who() -> dict[str, Any]:
+    """A view that says who asks."""
+    found = identity.viewer()
+    return {
+        "ref": found.ref if found else None,
+        "page": render_template_string("{{ viewer.name if viewer else 'nobody' }}"),
+        "reader": [identity.reader().member, identity.reader().premium],
+        "stranger": identity.is_stranger(),
+    }
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    add_view(app, "/who", who)
+    add_view(app, "/known", lambda: {"known": getattr(identity.known_viewer(), "ref", None)})
+    add_view(app, "/quiet", lambda: "nobody asks who it is")
+    return app
+
+
+@pytest.fixture
+def ada(app: Flask) -> User:
+    return add_user(app)
+
+
+@pytest.fixture
+def down(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Take the database away, for the sign-ins that are not remembered."""
+
+    def take() -> None:
+        def refuse() -> Any:
+            raise DatabaseDownError
+
+        monkeypatch.setattr(db, "read", refuse)
+
+    return take
+
+
+NOBODY = {"ref": None, "page": "nobody", "reader": [False, False], "stranger": True}
+
+
+# -- cookies --------------------------------------------------------------------------------------------------------
+
+
+def test_member_is_known_by_the_cookie(app: Flask, ada: User) -> None:
+    answer = client_of(app, ada).get("/who")
+    assert answer.json == {"ref": ada.ref, "page": "Ada", "reader": [True, False], "stranger": False}
+    assert "Cookie" in answer.headers["Vary"]
+
+
+def test_member_whose_address_is_not_confirmed_is_known_and_reads_as_a_stranger(app: Flask) -> None:
+    eve = add_user(app, "eve@church.example", verified=False)
+    assert client_of(app, eve).get("/who").json == {
+        "ref": eve.ref,
+        "page": "Ada",
+        "reader": [False, False],
+        "stranger": False,
+    }
+
+
+def test_records_of_a_members_request_name_the_member(app: Flask, ada: User) -> None:
+    client = client_of(app, ada)
+    with captured_log() as log:
+        client.get("/who", buffered=True)
+        client.get("/quiet", buffered=True)
+    assert [record.get("user_ref") for record in log.records if record["event"] == "http.request"] == [ada.ref, None]
+
+
+def test_request_without_cookie_or_token_opens_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "current_user", None)
+    monkeypatch.setattr(sessions, "load", None)
+    answer = app.test_client(use_cookies=False).get("/who", headers={"Cookie": "theme=dark"})
+    assert answer.json == NOBODY
+    quiet = app.test_client(use_cookies=False).get("/quiet", headers={"Cookie": "church=x"})
+    assert "Cookie" not in quiet.headers.get("Vary", "")
+    assert "Set-Cookie" not in quiet.headers
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        *("x", "", ".", "eyJfdXNlcl9pZCI6IjEifQ.aaaaaa.bbbb", ".eJwtzjEOwjAMAE.x.y", '"', "\xff\xfe", "a" * 4000),
+        "gASVCgAAAAAAAACMBmV2aWyULg==",
+    ],
+)
+@pytest.mark.parametrize("name", ["church", "remember_token", "session"])
+def test_cookie_that_was_made_up_is_a_strangers(app: Flask, cookie: str, name: str) -> None:
+    header = f"{name}={cookie}|{cookie}; church=x"
+    answer = app.test_client(use_cookies=False).get("/who", environ_base={"HTTP_COOKIE": header})
+    assert (answer.status_code, answer.json) == (200, NOBODY)
+
+
+@pytest.mark.parametrize("token", ["unknown", "", 7, None, ["a"], {"a": 1}, True])
+def test_cookie_of_ours_without_a_token_of_ours_is_a_strangers(app: Flask, ada: User, token: Any) -> None:
+    client = with_cookie(app.test_client(), token)
+    with client.session_transaction() as cookie:
+        cookie["since"] = "yesterday"
+    assert client.get("/who").json == NOBODY
+
+
+def test_copied_cookie_is_dead_after_the_sign_in_has_ended(app: Flask, ada: User) -> None:
+    token = sign_in(app, ada)
+    client, copy = (with_cookie(app.test_client(), token) for _ in range(2))
+    assert client.get("/who").json != NOBODY
+    with app.app_context(), db.write() as session:
+        sessions.end_all(session, ada.id)
+    assert client.get("/who").json == copy.get("/who").json == NOBODY
+
+
+def test_cookie_signed_by_the_previous_key_is_good(settings: Settings, app: Flask, ada: User) -> None:
+    client = client_of(app, ada)
+    app.config["SECRET_KEY_FALLBACKS"] = [app.config["SECRET_KEY"]]
+    app.config["SECRET_KEY"] = "another key than before, of some length"
+    assert client.get("/who").json != NOBODY
+    app.config["SECRET_KEY_FALLBACKS"] = []
+    assert client.get("/who").json == NOBODY
+
+
+# -- login and logout -----------------------------------------------------------------------------------------------
+
+
+def test_begin_keeps_nothing_of_the_session_before_and_end_nothing_at_all(app: Flask, ada: User) -> None:
+    token = sign_in(app, ada)
+    add_view(app, "/in", lambda: (identity.begin(token), who())[1], methods=["POST"])
+    add_view(app, "/out", lambda: (identity.end(), who())[1], methods=["POST"])
+    app.config["WTF_CSRF_ENABLED"] = False
+    client = app.test_client()
+    with client.session_transaction() as planted:
+        planted["csrf_token"], planted["registered"] = "planted", "somebody"
+    json_body = {"content_type": "application/json", "data": "{}"}
+    answer = client.post("/in", **json_body)  # type: ignore[arg-type]
+    assert answer.json is not None
+    assert answer.json["ref"] == ada.ref
+    cookie = answer.headers["Set-Cookie"]
+    assert len(cookie) < 400
+    assert "Expires=" in cookie
+    with client.session_transaction() as now:
+        assert dict(now) == {"_user_id": token, "_permanent": True}
+    assert client.get("/who").json != NOBODY
+    assert "Set-Cookie" not in client.get("/who").headers
+    assert client.post("/out", **json_body).json == {**NOBODY, "stranger": False}  # type: ignore[arg-type]
+    assert client.get_cookie("church") is None
+
+
+def test_cookie_lives_as_long_as_a_sign_in_may(tmp_path: Any) -> None:
+    from church import create_app
+
+    app = create_app(site_settings(tmp_path, CHURCH_SESSION_LIFETIME=7200))
+    assert app.permanent_session_lifetime.total_seconds() == 7200
+
+
+def test_renewed_browser_sees_its_account_as_it_is(app: Flask, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "FRESH_SECONDS", 600)
+
+    def rename() -> str:
+        with db.write() as session:
+            session.get_one(User, ada.id).name = "Ada Lovelace"
+        return ""
+
+    def renew() -> str:
+        identity.renew()
+        return "".join((identity.viewer() or ada).name)
+
+    add_view(app, "/rename", rename)
+    add_view(app, "/renew", renew)
+    client, other = client_of(app, ada), client_of(app, ada)
+    seen = [one.get("/who").json for one in (client, other)]
+    client.get("/rename")
+    assert [one.get("/who").json for one in (client, other)] == seen
+    assert client.get("/renew").text == "Ada Lovelace"
+    assert client.get("/who").json != seen[0]
+    assert other.get("/who").json == seen[1]
+
+
+# -- access tokens --------------------------------------------------------------------------------------------------
+
+
+def bearer_of(app: Flask, user: User) -> str:
+    with app.app_context():
+        found = sessions.load(sign_in(app, user))
+        assert found is not None
+        return member_tokens.issue(found).token
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
+def test_member_is_known_by_an_access_token(app: Flask, ada: User, kind: str) -> None:
+    headers = {"Authorization": f"{kind} {bearer_of(app, ada)}"}
+    answer = app.test_client().get("/who", headers=headers)
+    assert answer.json is not None
+    assert answer.json["ref"] == ada.ref
+    stale = with_cookie(app.test_client(), "ended")
+    assert stale.get("/who", headers=headers).json == answer.json
+
+
+@pytest.mark.parametrize("header", ["Bearer eyJ", "Bearer eyJhIjoxfQ.e30.x", "Bearer", "Basic eyJ", "\xff", "Bearer x"])
+def test_header_that_is_no_token_of_ours_is_a_strangers(app: Flask, header: str) -> None:
+    assert app.test_client().get("/who", environ_base={"HTTP_AUTHORIZATION": header}).json == NOBODY
+
+
+# -- no database ----------------------------------------------------------------------------------------------------
+
+
+def test_member_is_nobody_on_open_pages_while_the_database_is_down(app: Flask, ada: User, down: Any) -> None:
+    client = client_of(app, ada)
+    bearer = {"Authorization": f"Bearer {bearer_of(app, ada)}"}
+    with app.app_context():
+        sessions.forget_cached()
+    down()
+    assert client.get("/who").json == {**NOBODY, "stranger": False}
+    assert client.get("/known").status_code == 503
+    assert app.test_client().get("/known", headers=bearer).status_code == 503
+    assert app.test_client().get("/who", headers=bearer).json == {**NOBODY, "stranger": False}
+
+
+def test_stranger_is_known_as_one_while_the_database_is_down(app: Flask, down: Any) -> None:
+    down()
+    client = app.test_client()
+    assert client.get("/known").json == {"known": None}
+    with client.session_transaction() as cookie:
+        cookie["csrf_token"] = "x"
+    assert client.get("/known").json == {"known": None}
+
+
+# -- templates and caches -------------------------------------------------------------------------------------------
+
+
+def test_viewer_outside_a_request_is_nobody(app: Flask) -> None:
+    with app.app_context():
+        assert identity.viewer() is None
+        assert render_template_string("{{ viewer is none }}") == "True"
+
+
+def test_page_with_a_message_for_somebody_is_not_everybodys(app: Flask) -> None:
+    def shown() -> dict[str, Any]:
+        page = render_template_string("{{ get_flashed_messages()|join }}")
+        return {"page": page, "stranger": identity.is_stranger()}
+
+    add_view(app, "/flash", lambda: flash("signed out") or "")
+    add_view(app, "/shown", shown)
+    client = app.test_client()
+    client.get("/flash")
+    assert client.get("/shown").json == {"page": "signed out", "stranger": False}
+    assert client.get("/shown").json == {"page": "", "stranger": True}

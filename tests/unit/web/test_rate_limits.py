@@ -1,0 +1,302 @@
+"""Rate limits: who is counted, what is told to whom, and that a limit never disappears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+
+from church import create_app, telemetry
+from church.config import Settings
+from church.observability.budget import Budget
+from church.observability.metrics import definitions
+from church.web import rate_limits
+from church.web.rate_limits import limited
+from tests.support.helpers import add_view, captured_log, grows, with_settings
+from tests.support.services_fixture import RedisServer
+
+RATES = {f"limit_{name}": "3/hour" for name in definitions.LIMITS}
+
+
+@limited("page")
+def one() -> str:
+    return "one"
+
+
+@limited("page")
+def two() -> str:
+    return "two"
+
+
+@limited("api")
+def feed() -> str:
+    return "feed"
+
+
+@limited("search", when=lambda: "q" in request.args)
+def sometimes() -> str:
+    return "sometimes"
+
+
+def site(settings: Settings, **changes: Any) -> Flask:
+    app = create_app(with_settings(settings, **{**RATES, **changes}))
+    add_view(app, "/one", one)
+    add_view(app, "/two", two, methods=["GET", "POST"])
+    add_view(app, "/feed", feed)
+    add_view(app, "/free", lambda: "free")
+    add_view(app, "/sometimes", sometimes)
+    return app
+
+
+@pytest.fixture(autouse=True)
+def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are in a second."""
+    monkeypatch.setattr(telemetry, "_flood", Budget(per_second=1e9))
+
+
+@pytest.fixture
+def client(settings: Settings) -> FlaskClient:
+    return site(settings).test_client()
+
+
+def statuses(client: FlaskClient, paths: list[str], address: str = "192.0.2.1") -> list[int]:
+    return [client.get(path, environ_base={"REMOTE_ADDR": address}).status_code for path in paths]
+
+
+def test_limit_that_is_exceeded_is_a_429_page_with_retry_after(client: FlaskClient) -> None:
+    assert statuses(client, ["/one"] * 3) == [200] * 3
+    answer = client.get("/one", environ_base={"REMOTE_ADDR": "192.0.2.1"})
+    assert answer.status_code == 429
+    assert answer.mimetype == "text/html"
+    assert "That was a lot at once." in answer.text
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3601  # limits rounds the end of the window up
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_limit_that_is_exceeded_is_problem_json_for_machines(client: FlaskClient) -> None:
+    statuses(client, ["/one"] * 3)
+    answer = client.get("/one", environ_base={"REMOTE_ADDR": "192.0.2.1"}, headers={"Accept": "application/json"})
+    assert answer.content_type == "application/problem+json"
+    assert answer.get_json(force=True)["status"] == 429
+    assert re.fullmatch(r"[1-9]\d*", answer.headers["Retry-After"])
+
+
+def test_limit_that_is_exceeded_is_counted_by_name_and_is_one_security_event(client: FlaskClient) -> None:
+    statuses(client, ["/feed"] * 3)
+    with (
+        grows(definitions.rate_limit_hits.labels("api"), by=2),
+        grows(definitions.rate_limit_hits.labels("page"), by=0),
+        grows(definitions.security_events.labels("rate_limit_exceeded", "low"), by=2),
+        captured_log() as sink,
+    ):
+        assert statuses(client, ["/feed"] * 2) == [429, 429]
+    told = [record for record in sink.records if record["event"] == "security.rate_limit_exceeded"]
+    assert [(record["limit"], record["ip"]) for record in told] == [("api", "192.0.2.1")] * 2
+
+
+def test_limit_of_one_name_is_shared_by_its_routes_and_by_no_other(client: FlaskClient) -> None:
+    assert statuses(client, ["/one", "/two", "/one", "/two", "/one"]) == [200, 200, 200, 429, 429]
+    assert statuses(client, ["/feed", "/free", "/free", "/free", "/free"]) == [200] * 5
+
+
+def test_limit_is_of_all_methods_together(client: FlaskClient) -> None:
+    assert statuses(client, ["/two"] * 3) == [200] * 3
+    assert client.head("/two", environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 429
+
+
+def test_limit_with_a_condition_counts_only_where_it_holds(client: FlaskClient) -> None:
+    assert statuses(client, ["/sometimes"] * 5) == [200] * 5
+    assert statuses(client, ["/sometimes?q=a"] * 4) == [200, 200, 200, 429]
+    assert statuses(client, ["/sometimes"]) == [200]
+
+
+def test_limit_of_one_client_leaves_another_alone(client: FlaskClient) -> None:
+    assert statuses(client, ["/one"] * 4)[-1] == 429
+    assert statuses(client, ["/one"], "192.0.2.2") == [200]
+
+
+def test_limit_counts_an_ipv6_subscriber_as_one_client(client: FlaskClient) -> None:
+    addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff::", "2001:db8:1:2:3:4:5:6"]
+    assert [statuses(client, ["/one"], address)[0] for address in addresses] == [200, 200, 200, 429]
+    assert statuses(client, ["/one"], "2001:db8:1:3::1") == [200]
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("unix:", "unix:"),
+        ("", "unknown"),
+    ],
+)
+def test_client_that_is_counted(app: Flask, address: str, counted: str) -> None:
+    with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+        assert rate_limits.client() == counted
+
+
+def test_forwarded_address_of_a_stranger_does_not_escape_the_limit(client: FlaskClient) -> None:
+    found = [
+        client.get("/one", environ_base={"REMOTE_ADDR": "192.0.2.1"}, headers={"X-Forwarded-For": f"10.0.0.{n}"})
+        for n in range(4)
+    ]
+    assert [answer.status_code for answer in found] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("name", definitions.LIMITS)
+def test_limit_of_a_setting_has_a_series_from_zero(name: str) -> None:
+    assert (name,) in definitions.rate_limit_hits._metrics
+
+
+def test_limit_of_an_unknown_name_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"pages is no limit: add limit_pages to church\.config\.Settings"):
+        limited("pages")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", "page"),
+        ("/pages/", "page"),
+        ("/pages/x", "page"),
+        ("/pages/?q=x", "search"),
+        ("/feed.xml", "api"),
+        ("/sitemap.xml", "api"),
+        ("/robots.txt", "api"),
+        ("/metrics", "telemetry_api"),
+    ],
+)
+def test_route_of_the_site_has_its_limit(app: Flask, settings: Settings, path: str, name: str) -> None:
+    large = {f"limit_{other}": "1000/hour" for other in definitions.LIMITS}
+    client = create_app(with_settings(settings, **{**large, f"limit_{name}": "1/hour"})).test_client()
+    with grows(definitions.rate_limit_hits.labels(name)):
+        client.get(path)
+        answer = client.get(path)
+    assert answer.status_code == 429
+
+
+def test_health_has_no_limit(settings: Settings) -> None:
+    assert statuses(site(settings).test_client(), ["/health"] * 5) == [200] * 5
+
+
+@pytest.fixture
+def two_workers(settings: Settings, redis_server: RedisServer) -> Iterator[tuple[FlaskClient, FlaskClient]]:
+    """Two apps over one Redis, as two workers are, which has more time than a busy machine may need."""
+    from pydantic import SecretStr
+
+    shared = {"redis_url": SecretStr(redis_server.url), "store_timeout": 60.0}
+    return site(settings, **shared).test_client(), site(settings, **shared).test_client()
+
+
+def test_limit_is_shared_by_workers_through_the_store(two_workers: tuple[FlaskClient, FlaskClient]) -> None:
+    first, second = two_workers
+    found = [statuses(client, ["/one"])[0] for client in (first, second, first, second, first)]
+    assert found == [200, 200, 200, 429, 429]
+
+
+def test_limit_goes_on_in_the_worker_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    first, _second = two_workers
+    assert statuses(first, ["/one"]) == [200]
+    redis_server.stop()
+    found = statuses(first, ["/one"] * 5)
+    assert set(found) == {200, 429}
+    assert found[-1] == 429
+    assert 200 not in found[found.index(429) :]
+
+
+@pytest.fixture
+def counting(settings: Settings) -> Iterator[Flask]:
+    app = site(settings, limit_login_account="3/hour")
+    with app.test_request_context():
+        yield app
+
+
+def test_count_tells_how_many_there_are(counting: Flask) -> None:
+    assert [rate_limits.count("login_account", "a") for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_spent_is_told_once_as_many_are_counted_as_the_setting_allows(counting: Flask) -> None:
+    found = []
+    for _ in range(3):
+        found.append(rate_limits.spent("login_account", "a"))
+        rate_limits.count("login_account", "a")
+    assert found == [None] * 3
+    left = rate_limits.spent("login_account", "a")
+    assert left is not None
+    assert 3500 < left <= 3600
+
+
+def test_spent_counts_nothing(counting: Flask) -> None:
+    assert [rate_limits.spent("login_account", "a") for _ in range(5)] == [None] * 5
+    assert rate_limits.count("login_account", "a") == 1
+
+
+def test_spent_may_be_asked_for_fewer_than_the_setting_allows(counting: Flask) -> None:
+    assert rate_limits.spent("login_account", "a", most=1) is None
+    rate_limits.count("login_account", "a")
+    assert rate_limits.spent("login_account", "a", most=1) is not None
+    assert rate_limits.spent("login_account", "a") is None
+
+
+def test_count_of_one_key_or_limit_is_not_anothers(counting: Flask) -> None:
+    for _ in range(3):
+        rate_limits.count("login_account", "a", "b")
+    free = [rate_limits.spent("login_account", *key) for key in (("a",), ("b",), ("a", "c"), ())]
+    assert [*free, rate_limits.spent("login", "a", "b")] == [None] * 5
+
+
+def test_forget_frees_its_key_and_no_other(counting: Flask) -> None:
+    for _ in range(3):
+        rate_limits.count("login_account", "a")
+        rate_limits.count("login_account", "b")
+    rate_limits.forget("login_account", "a")
+    rate_limits.forget("login_account", "never counted")
+    assert rate_limits.spent("login_account", "a") is None
+    assert rate_limits.spent("login_account", "b") is not None
+    assert rate_limits.count("login_account", "a") == 1
+
+
+def test_count_leaves_the_limits_of_views_alone(client: FlaskClient) -> None:
+    with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
+        for _ in range(5):
+            rate_limits.count("page", rate_limits.client())
+    assert statuses(client, ["/one"] * 4) == [200, 200, 200, 429]
+
+
+def test_count_is_shared_by_workers_and_goes_on_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    for client in two_workers:
+        with client.application.app_context():
+            rate_limits.count("login_account", "a")
+    with two_workers[0].application.app_context():
+        assert rate_limits.count("login_account", "a") == 3
+        assert rate_limits.spent("login_account", "a") is not None
+        redis_server.stop()
+        assert [rate_limits.count("login_account", "a") for _ in range(3)] == [1, 2, 3]
+        assert rate_limits.spent("login_account", "a") is not None
+
+
+def test_forget_is_shared_by_workers_and_goes_on_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    first, second = (client.application for client in two_workers)
+    with first.app_context():
+        for _ in range(3):
+            rate_limits.count("login_account", "a")
+    with second.app_context():
+        rate_limits.forget("login_account", "a")
+    with first.app_context():
+        assert rate_limits.spent("login_account", "a") is None
+        redis_server.stop()
+        for _ in range(3):
+            rate_limits.count("login_account", "a")
+        rate_limits.forget("login_account", "a")
+        assert rate_limits.spent("login_account", "a") is None

@@ -1,0 +1,311 @@
+"""Who may use which route, and how a bearer token is asked for."""
+
+from __future__ import annotations
+
+import hmac
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from church import create_app
+from church.config import Settings
+from church.database.errors import DatabaseDownError
+from church.extensions import db
+from church.models.user import User
+from church.observability.metrics import definitions
+from church.web import route_access
+from church.web.route_access import ADMINS, EVERYONE, MEMBERS, SIGNED_IN, Policy, allow, bearer, is_local, policy_of
+from tests.support.helpers import STRONG, add_view, captured_log, grows, value, with_settings
+from tests.support.people import add_user, client_of, with_cookie
+
+NON_ASCII = "schlüssel-" + STRONG
+# What is open to strangers; a new route is put here on purpose or declares a policy.
+OPEN = {
+    "/",
+    "/pages",
+    "/pages/",
+    "/pages/<path:slug>",
+    "/feed.xml",
+    "/sitemap.xml",
+    "/robots.txt",
+    "/health",
+    "/ready",
+    "/static/<path:filename>",
+    "/auth/register",
+    "/auth/login",
+    "/auth/logout",
+    "/auth/forgot",
+    "/auth/sent/<what>",
+    "/auth/reset",
+    "/auth/reset/<token>",
+    "/auth/verify",
+    "/auth/verify/<token>",
+    "/auth/email/<token>",
+    "/auth/first-admin/<token>",
+    "/live",
+    "/ws",
+    "/stripe/pricing",
+    "/stripe/cancel",
+    "/stripe/webhook",
+    "/video/",
+    "/video/<slug>",
+    "/video/access/<slug>",
+    "/video/assets/<slug>/<name>",
+    "/video/stream/<slug>",
+}
+
+
+def token_site(settings: Settings, token: str | None, **changes: Any) -> FlaskClient:
+    from pydantic import SecretStr
+
+    secret = None if token is None else SecretStr(token)
+    app = create_app(with_settings(settings, metrics_token=secret, **changes))
+    add_view(app, "/guarded", lambda: "in", bearer("metrics:read"))
+    return app.test_client()
+
+
+def asked(client: FlaskClient, authorization: str | None, **environ: str) -> Any:
+    base = {"REMOTE_ADDR": "203.0.113.9", **environ}
+    if authorization is not None:
+        base["HTTP_AUTHORIZATION"] = authorization
+    return client.get("/guarded", environ_base=base)
+
+
+def test_every_route_declares_who_may_use_it(app: Flask) -> None:
+    undeclared = [
+        rule.rule for rule in app.url_map.iter_rules() if policy_of(app.view_functions[rule.endpoint]) is None
+    ]
+    assert undeclared == []
+
+
+def test_routes_that_are_open_to_everyone_are_these(app: Flask) -> None:
+    found = {r.rule for r in app.url_map.iter_rules() if policy_of(app.view_functions[r.endpoint]) is EVERYONE}
+    assert found == OPEN
+
+
+def test_metrics_ask_for_the_scope_that_reads_them(app: Flask) -> None:
+    (rule,) = (rule for rule in app.url_map.iter_rules() if rule.rule == "/metrics")
+    policy = policy_of(app.view_functions[rule.endpoint])
+    assert policy is not None
+    assert policy.name == "bearer metrics:read"
+
+
+def test_route_that_declares_nobody_is_refused(app: Flask) -> None:
+    called = []
+    app.add_url_rule("/forgotten", "forgotten", lambda: called.append(1) or "in")
+    answer = app.test_client().get("/forgotten")
+    assert answer.status_code == 403
+    assert "forgotten does not declare who may use it" in answer.text
+    assert called == []
+
+
+def test_policy_is_kept_by_a_decorated_view(app: Flask) -> None:
+    @allow(EVERYONE)
+    def view() -> str:
+        return "in"
+
+    assert policy_of(view) is EVERYONE
+    assert policy_of(lambda: None) is None
+
+
+@pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer ", f"Basic {STRONG}", STRONG])
+def test_bearer_that_is_not_shown_is_asked_for(settings: Settings, shown: str | None) -> None:
+    invalid = definitions.security_events.labels("invalid_token", "medium")
+    with grows(invalid, by=0):
+        answer = asked(token_site(settings, STRONG), shown)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("shown", ["wrong", STRONG[:-1], STRONG + "x", STRONG.lower(), "schl\xfcssel", "\xff\xfe"])
+def test_bearer_that_is_wrong_is_refused_and_seen(settings: Settings, shown: str) -> None:
+    client = token_site(settings, STRONG)
+    with grows(definitions.security_events.labels("invalid_token", "medium")):
+        answer = asked(client, f"Bearer {shown}")
+    assert answer.status_code == 401
+    assert shown not in answer.text
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
+def test_bearer_that_is_right_is_let_in_whatever_the_case_of_its_scheme(settings: Settings, scheme: str) -> None:
+    assert asked(token_site(settings, STRONG), f"{scheme} {STRONG}").text == "in"
+
+
+def test_bearer_of_other_than_ascii_is_compared_by_its_bytes(settings: Settings) -> None:
+    client = token_site(settings, NON_ASCII)
+    as_sent = NON_ASCII.encode().decode("latin-1")  # what WSGI makes of UTF-8
+    assert asked(client, f"Bearer {as_sent}").status_code == 200
+    assert asked(client, f"Bearer {as_sent[:-1]}").status_code == 401
+
+
+def test_bearer_is_compared_in_constant_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return hmac.compare_digest(a, b)
+
+    monkeypatch.setattr(route_access, "hmac", SimpleNamespace(compare_digest=compare))
+    asked(token_site(settings, STRONG), "Bearer wrong")
+    assert compared == [(b"wrong", STRONG.encode())]
+
+
+def test_bearer_is_wanted_from_loopback_too_where_a_token_is_set(settings: Settings) -> None:
+    assert asked(token_site(settings, STRONG), None, REMOTE_ADDR="127.0.0.1").status_code == 401
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_loopback_reads_without_a_token_in_development(settings: Settings, address: str) -> None:
+    assert asked(token_site(settings, None), None, REMOTE_ADDR=address).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.1", "2001:db8::1", "", "localhost"])
+def test_stranger_without_a_configured_token_is_refused(settings: Settings, address: str) -> None:
+    answer = asked(token_site(settings, None), f"Bearer {STRONG}", REMOTE_ADDR=address)
+    assert answer.status_code == 403
+    assert "METRICS_TOKEN" in answer.text
+
+
+@pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"])
+def test_loopback_behind_a_proxy_is_nobody(settings: Settings, header: str) -> None:
+    client = token_site(settings, None)
+    assert asked(client, None, REMOTE_ADDR="127.0.0.1", **{header: "for=127.0.0.1"}).status_code == 403
+
+
+def test_is_local_of_an_address_that_is_none_is_false(app: Flask) -> None:
+    with app.test_request_context(environ_base={"REMOTE_ADDR": "unix:"}):
+        assert not is_local()
+
+
+def test_policy_is_checked_for_every_method(settings: Settings) -> None:
+    client = token_site(settings, STRONG)
+    before = value(definitions.security_events.labels("invalid_token", "medium"))
+    for method in ("GET", "HEAD", "OPTIONS"):
+        answer = client.open("/guarded", method=method, headers={"Authorization": "Bearer wrong"})
+        assert answer.status_code == 401
+    assert value(definitions.security_events.labels("invalid_token", "medium")) == before + 3
+
+
+# -- people ---------------------------------------------------------------------------------------------------------
+
+CLOSED = {"/account": SIGNED_IN, "/club": MEMBERS, "/desk": ADMINS}
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture
+def closed(app: Flask) -> Flask:
+    """The site with a route of each policy."""
+    app.config["WTF_CSRF_ENABLED"] = False
+    for rule, policy in CLOSED.items():
+        add_view(app, rule, lambda: "in", policy, methods=["GET", "POST"])
+    add_view(app, "/club/<path:rest>", lambda rest: "in", MEMBERS)
+    return app
+
+
+def person(app: Flask, kind: str) -> User | None:
+    changes: dict[str, dict[str, Any]] = {
+        "anonymous": {},
+        "unverified": {"verified": False},
+        "member": {},
+        "admin": {"role": "admin"},
+        "unverified admin": {"role": "admin", "verified": False},
+    }
+    return None if kind == "anonymous" else add_user(app, **changes[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "account", "club", "desk"),
+    [
+        ("anonymous", 303, 303, 303),
+        ("unverified", 200, 403, 403),
+        ("member", 200, 200, 403),
+        ("admin", 200, 200, 200),
+        ("unverified admin", 200, 403, 403),
+    ],
+)
+def test_policy_lets_in_whom_it_names(closed: Flask, kind: str, account: int, club: int, desk: int) -> None:
+    client = client_of(closed, person(closed, kind))
+    found = [client.get(rule).status_code for rule in CLOSED]
+    assert found == [account, club, desk]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "comes_back_to"),
+    [
+        ("/club", "/club"),
+        ("/club?page=2&q=a%20b", "/club?page=2&q=a%20b"),
+        ("/club/gr%C3%BCn%3Fx", "/club/gr%C3%BCn%3Fx"),
+        ("/club?next=//evil.example", "/club?next=//evil.example"),
+    ],
+)
+def test_stranger_with_a_browser_is_sent_to_the_login_and_back(
+    closed: Flask, asked_for: str, comes_back_to: str
+) -> None:
+    for method in ("GET", "HEAD"):
+        answer = closed.test_client().open(asked_for, method=method)
+        path, _, query = answer.headers["Location"].partition("?")
+        assert (answer.status_code, path) == (303, "/auth/login")
+        assert parse_qs(query) == {"next": [comes_back_to]}
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_stranger_who_sent_something_is_sent_to_the_login_alone(closed: Flask) -> None:
+    answer = closed.test_client().post("/club", data={"a": "b"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/login")
+    answer = closed.test_client().get("/club?q=" + "x" * 2000)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/login")
+
+
+@pytest.mark.parametrize("headers", [JSON, {"Authorization": "Bearer eyJhIjoxfQ.e30.x"}, {"Authorization": "bearer x"}])
+def test_program_that_is_not_signed_in_is_told_so(closed: Flask, headers: dict[str, str]) -> None:
+    answer = closed.test_client().get("/club", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "Sign in first." in answer.text
+
+
+def test_browser_behind_a_password_of_the_server_is_sent_to_the_login(closed: Flask) -> None:
+    assert closed.test_client().get("/club", headers={"Authorization": "Basic eHg6eHg="}).status_code == 303
+
+
+def test_ended_sign_in_is_a_strangers(closed: Flask) -> None:
+    assert with_cookie(closed.test_client(), "ended").get("/club").status_code == 303
+
+
+@pytest.mark.parametrize("rule", ["/club", "/desk"])
+def test_admin_or_member_without_a_confirmed_address_is_told_what_to_do(closed: Flask, rule: str) -> None:
+    answer = client_of(closed, person(closed, "unverified admin")).get(rule, headers=JSON)
+    assert answer.status_code == 403
+    assert answer.get_json(force=True)["detail"].startswith("Confirm your address first")
+
+
+def test_member_at_an_admins_door_is_a_security_event(closed: Flask) -> None:
+    member = person(closed, "member")
+    assert member is not None
+    client = client_of(closed, member)
+    with grows(definitions.security_events.labels("role_probe", "medium")), captured_log() as log:
+        assert client.post("/desk").status_code == 403
+    (record,) = [one for one in log.records if one["event"] == "security.role_probe"]
+    assert record["user_ref"] == member.ref
+    with grows(definitions.security_events.labels("role_probe", "medium"), by=0):
+        client.get("/club")
+        closed.test_client().get("/desk")
+
+
+@pytest.mark.parametrize("policy", [SIGNED_IN, MEMBERS, ADMINS])
+def test_door_is_closed_to_all_while_nobody_can_tell_who_asks(
+    closed: Flask, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> Any:
+        raise DatabaseDownError
+
+    client = client_of(closed, person(closed, "admin"))
+    rule = next(rule for rule, found in CLOSED.items() if found is policy)
+    monkeypatch.setattr(db, "read", down)
+    assert client.get(rule).status_code == 503
+    assert client.get(rule, headers=JSON).status_code == 503
+    assert closed.test_client().get(rule).status_code == 303
