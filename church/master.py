@@ -1,3 +1,5 @@
 """Old name of ``church.server.gunicorn_logger``, kept for one release."""
 
-from church.server.gunicorn_logger import MasterLogger as MasterLogger
+from church.server.gunicorn_logger import MasterLogger
+
+__all__ = ["MasterLogger"]
