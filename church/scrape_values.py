@@ -117,17 +117,17 @@ def _mails_pending() -> Iterator[Reading]:
 
 
 def _subscriptions() -> Iterator[Reading]:
-    for labels, count in billing_scrape_counts.standing():
+    for labels, count in billing_scrape_counts.subscriptions_by_status():
         yield labels, float(count)
 
 
 def _paid() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.paid():
+    for currency, value in billing_scrape_counts.paid_by_currency():
         yield (currency,), float(value)
 
 
 def _refunded() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.refunded():
+    for currency, value in billing_scrape_counts.refunded_by_currency():
         yield (currency,), float(value)
 
 

@@ -114,7 +114,7 @@ def _replayed(event: str) -> Outcome:
 
     if not _NAME.fullmatch(event) or (event.isdecimal() and not _NUMBER.fullmatch(event)):
         raise click.UsageError("Name an event by its number, or as Stripe does: evt_…")
-    number = int(event) if event.isdecimal() else billing.event_named(event)
+    number = int(event) if event.isdecimal() else billing.find_event_id(event)
     try:
         return billing.replay(number or 0)
     except LookupError:

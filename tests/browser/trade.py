@@ -67,4 +67,4 @@ def _fail(shop: Shop, ref: str) -> int:
     subscription = shop.stripe.subscription(shop.stripe.customer(ref), "price_usd", metadata={"note": LONG})
     shop.stripe.before = down
     shop.deliver(event("customer.subscription.trial_will_end", subscription))
-    return billing.events(state="failed")[0].id
+    return billing.list_events(state="failed")[0].id

@@ -134,7 +134,7 @@ def test_reconcile_does_failed_events_again(shop: Shop) -> None:
     shop.stripe.before = lambda _method: None
     assert _reconcile(shop).replayed == 1
     with shop.app.app_context():
-        assert billing.event_counts() == {"processed": 1}
+        assert billing.count_events() == {"processed": 1}
 
 
 def _leave(shop: Shop, user_id: int) -> list[Job]:
@@ -282,18 +282,18 @@ def test_views_show_events_and_subscriptions_to_admins(shop: Shop) -> None:
     shop.deliver(event("customer.subscription.created", subscription, "evt_shown"))
     shop.deliver(event("a.type_of_tomorrow", subscription))
     with shop.app.app_context():
-        newest, first = billing.events()
+        newest, first = billing.list_events()
         assert (newest.state, first.state, first.payload) == ("ignored", "processed", None)
-        assert [one.id for one in billing.events(before_id=newest.id)] == [first.id]
-        assert [one.id for one in billing.events(state="ignored")] == [newest.id]
-        assert billing.events(event_type="invoice.paid") == []
-        alone = billing.event(first.id)
+        assert [one.id for one in billing.list_events(before_id=newest.id)] == [first.id]
+        assert [one.id for one in billing.list_events(state="ignored")] == [newest.id]
+        assert billing.list_events(event_type="invoice.paid") == []
+        alone = billing.find_event(first.id)
         assert alone is not None
         assert alone.payload is not None
         assert alone.payload["data"]["object"]["id"] == subscription["id"]
-        assert billing.event(first.id + 99) is None
-        assert (billing.event_named("evt_shown"), billing.event_named("evt_0")) == (first.id, None)
-        (view,) = billing.subscriptions()
+        assert billing.find_event(first.id + 99) is None
+        assert (billing.find_event_id("evt_shown"), billing.find_event_id("evt_0")) == (first.id, None)
+        (view,) = billing.list_subscriptions()
         assert (view.plan, view.status, view.price, view.user_name) == ("patron", "active", "$12.00", "Ann")
-        assert billing.subscriptions(status="canceled") == billing.subscriptions(before_id=view.id) == []
-        assert billing.active_counts() == [("patron", "active", 1)]
+        assert billing.list_subscriptions(status="canceled") == billing.list_subscriptions(before_id=view.id) == []
+        assert billing.count_active_subscriptions() == [("patron", "active", 1)]

@@ -23,7 +23,7 @@ def shown(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     """The account of ``ref``; ``errors`` and ``values`` are those of the form that gives a membership."""
-    data = {"dossier": members.dossier(ref), "membership": admin_actions.membership_of(ref)}
+    data = {"dossier": members.dossier(ref), "membership": admin_actions.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return answer(
         "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form

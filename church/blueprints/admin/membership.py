@@ -20,6 +20,6 @@ from church.web.route_access import ADMINS, allow
 def membership() -> Response:
     """The subscriptions in a status, newest first."""
     status = one_of(SubscriptionStatus, "status")
-    found = listed(billing.subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
-    data = {"subscriptions": found, "counts": admin_actions.subscription_counts()}
+    found = listed(billing.list_subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
+    data = {"subscriptions": found, "counts": admin_actions.count_subscriptions()}
     return answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))

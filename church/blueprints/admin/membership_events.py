@@ -24,8 +24,8 @@ from church.web.route_access import ADMINS, allow
 def membership_events() -> Response:
     """The events in a state, newest first."""
     state = one_of(EventState, "state")
-    found = listed(billing.events(state=state, before_id=number("before"), limit=PAGE + 1))
-    data = {"events": found, "counts": billing.event_counts()}
+    found = listed(billing.list_events(state=state, before_id=number("before"), limit=PAGE + 1))
+    data = {"events": found, "counts": billing.count_events()}
     return answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
 
 
@@ -50,10 +50,10 @@ def membership_replay(event_id: int) -> Response:
         return _shown(event_id, str(error), error.status)
     said = f"Event {event_id} was done again: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
     back = url_for("admin.membership_event", event_id=event_id)
-    return done(said, back, outcome=outcome, event=admin_actions.event(event_id))
+    return done(said, back, outcome=outcome, event=admin_actions.read_event(event_id))
 
 
 def _shown(event_id: int, problem: str | None = None, status: int = 200) -> Response:
-    found = admin_actions.event(event_id)
+    found = admin_actions.read_event(event_id)
     payload = json.dumps(found.payload, indent=2, ensure_ascii=False)
     return answer("admin/membership_event.html", {"event": found}, status, problem=problem, payload=payload)

@@ -27,7 +27,7 @@ def membership_ledger() -> Response:
     entries = billing.list_ledger_entries(
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
     )  # fmt: skip
-    data = {"entries": listed(entries), "totals": admin_actions.totals(), "months": billing.list_months(_MONTHS)}
+    data = {"entries": listed(entries), "totals": admin_actions.list_totals(), "months": billing.list_months(_MONTHS)}
     return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.display)
 
 

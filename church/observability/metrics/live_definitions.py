@@ -56,11 +56,11 @@ deliveries = Counter(
     registry=CATALOGUE,
 )
 
-for _outcome in CONNECTION_OUTCOMES:
-    connections.labels(_outcome)
+for _live_outcome in CONNECTION_OUTCOMES:
+    connections.labels(_live_outcome)
 for _kind in (*RECEIVED, OTHER):
     messages.labels("in", _kind)
 for _kind in SENT:
     messages.labels("out", _kind)
-for _outcome in DELIVERIES:
-    deliveries.labels(_outcome)
+for _live_outcome in DELIVERIES:
+    deliveries.labels(_live_outcome)

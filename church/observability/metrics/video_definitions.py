@@ -25,5 +25,5 @@ video_bytes = Counter(
     "video_bytes", "Bytes of videos that were sent; unknown of what nginx or a bucket sends.", registry=CATALOGUE
 )
 
-for _outcome in OUTCOMES:
-    video_streams.labels(OTHER, OTHER, _outcome)
+for _video_outcome in OUTCOMES:
+    video_streams.labels(OTHER, OTHER, _video_outcome)

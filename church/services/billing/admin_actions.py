@@ -82,14 +82,14 @@ class MemberBilling:
     grants: list[GrantView]
 
 
-def subscription_counts() -> dict[str, int]:
+def count_subscriptions() -> dict[str, int]:
     """How many subscriptions are in each status."""
     query = select(Subscription.status, func.count()).group_by(Subscription.status)
     with db.read() as session:
         return {row[0]: row[1] for row in session.execute(query)}
 
 
-def totals() -> list[CurrencyTotal]:
+def list_totals() -> list[CurrencyTotal]:
     """What moved in each currency since the beginning; never summed over currencies."""
     query = select(LedgerEntry.currency, LedgerEntry.kind, func.sum(LedgerEntry.amount), func.count())
     with db.read() as session:
@@ -101,20 +101,20 @@ def totals() -> list[CurrencyTotal]:
     ]
 
 
-def membership_of(ref: str) -> MemberBilling:
+def read_member_billing(ref: str) -> MemberBilling:
     """One member's subscriptions and grants, the newest first. Raises UnknownMemberError."""
     with db.read() as session:
         user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one_or_none()
         if user_id is None:
             raise UnknownMemberError(ref)
         premium = premium_of(session, user_id, utc_now())
-    subscriptions = views.subscriptions(user_ref=ref)
+    subscriptions = views.list_subscriptions(user_ref=ref)
     return MemberBilling(premium, subscriptions, grant_views.list_grants(user_ref=ref))
 
 
-def event(event_id: int) -> views.EventView:
+def read_event(event_id: int) -> views.EventView:
     """One webhook event with its payload. Raises UnknownEventError."""
-    found = views.event(event_id)
+    found = views.find_event(event_id)
     if found is None:
         raise UnknownEventError(event_id)
     return found
@@ -125,7 +125,7 @@ def replay_event(event_id: int, actor: Actor) -> Outcome:
 
     Raises UnknownEventError, ConflictError while a delivery is at it, EventFailedError, and the database's errors.
     """
-    found = event(event_id)
+    found = read_event(event_id)
     if found.under_way:
         raise ConflictError("This event is being worked on right now. Look again in a few seconds.")
     with db.write() as session:

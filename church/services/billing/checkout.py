@@ -20,7 +20,7 @@ from church.models import Checkout, Customer
 from church.models.base import utc_now
 from church.models.checkout import CheckoutState
 from church.services.billing import checkout_rows
-from church.services.billing.checkout_pending import came_to_nothing
+from church.services.billing.checkout_pending import slow_payment_failed
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import customer_of, had_subscription, living_of
 from church.services.billing.plans import price_for_sale
@@ -75,7 +75,7 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
             try:
                 order = _order(member, stripe_price)
             except PaidAlreadyError as error:
-                if not came_to_nothing(error.session):
+                if not slow_payment_failed(error.session):
                     raise
                 continue
             address = _try(member, order, stripe_price)
@@ -92,12 +92,12 @@ def _order(member: SignedIn, stripe_price: str) -> _Order:
         price = price_for_sale(session, stripe_price)
         if price is None:
             raise FieldErrors({"price": "This plan is not for sale any more."})
-        pending = checkout_rows.pending(session, member.user_id)
+        pending = checkout_rows.pending_checkout(session, member.user_id)
         if pending is not None:
             raise PaidAlreadyError(pending.stripe_session or "")
         now = utc_now()
         made = {"ref": secrets.token_hex(12), "stripe_price": stripe_price, "created_at": now, "expires_at": now + LIFE}
-        row = checkout_rows.open_or_new(session, member.user_id, made)
+        row = checkout_rows.open_or_add_checkout(session, member.user_id, made)
         customer = customer_of(session, member.user_id)
         trial = 0 if had_subscription(session, member.user_id) else price.trial_days
     return _Order(row, customer, trial)
@@ -113,13 +113,15 @@ def _try(member: SignedIn, order: _Order, stripe_price: str) -> str | None:
         _end(row, found)
         return None
     if row.stripe_price != stripe_price:
-        checkout_rows.close(row.id, CheckoutState.EXPIRED)  # its twin is told so when it comes to keep its session
+        checkout_rows.close_checkout(
+            row.id, CheckoutState.EXPIRED
+        )  # its twin is told so when it comes to keep its session
         return None
     try:
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
-    if not checkout_rows.keep(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
+    if not checkout_rows.keep_session(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
         gateway().call("checkout.sessions.expire", made["id"])
         return None
     return str(made["url"])
@@ -159,11 +161,13 @@ def _refused(order: _Order, error: StripeRefusedError) -> str | None:
     """What a refusal leads to: a twin's answer, or one more try with another key or without a customer who is gone."""
     if error.code == "idempotency_key_in_use":
         return _of_twin(order.row)
-    checkout_rows.close(order.row.id, CheckoutState.FAILED)  # the key is used up: Stripe would repeat the refusal
+    checkout_rows.close_checkout(
+        order.row.id, CheckoutState.FAILED
+    )  # the key is used up: Stripe would repeat the refusal
     if error.code == _OTHER_WORDS:
         return None
     if error.is_missing and error.param == "customer" and order.customer is not None:
-        checkout_rows.forget_customer(order.customer.id)
+        checkout_rows.mark_customer_deleted(order.customer.id)
         return None
     raise error
 
@@ -172,7 +176,7 @@ def _of_twin(row: Checkout) -> str | None:
     """The address that another request of the same member is getting right now."""
     deadline = time.monotonic() + _WAIT
     while time.monotonic() < deadline:
-        found = checkout_rows.read(row.id)
+        found = checkout_rows.read_checkout(row.id)
         if found is None or found.state != CheckoutState.OPEN:
             return None
         if found.url is not None:
@@ -190,4 +194,4 @@ def _end(row: Checkout, found: Obj) -> None:
             found = gateway().call("checkout.sessions.retrieve", str(row.stripe_session))
     if found.get("status") == "complete":
         raise PaidAlreadyError(str(row.stripe_session))
-    checkout_rows.close(row.id, CheckoutState.EXPIRED)
+    checkout_rows.close_checkout(row.id, CheckoutState.EXPIRED)

@@ -14,7 +14,7 @@ _FAILED_PAYMENT = frozenset({"requires_payment_method", "canceled"})
 _INTENT = "payments.data.payment.payment_intent"
 
 
-def came_to_nothing(stripe_session: str) -> bool:
+def slow_payment_failed(stripe_session: str) -> bool:
     """Ask Stripe, and close the checkout if so: else a webhook that never came would bar its member from buying.
 
     Raises StripeDownError, StripeRefusedError and the database's errors.
@@ -23,17 +23,17 @@ def came_to_nothing(stripe_session: str) -> bool:
         return False
     try:
         found = gateway().call("checkout.sessions.retrieve", stripe_session, expand=["subscription"])
-        over = _is_over(found)
+        over = _payment_has_failed(found)
     except StripeRefusedError as error:
         if not error.is_missing:
             raise
         over = True
     if over:
-        checkout_rows.give_up(stripe_session)
+        checkout_rows.fail_checkout(stripe_session)
     return over
 
 
-def _is_over(found: Obj) -> bool:
+def _payment_has_failed(found: Obj) -> bool:
     """A session is complete and unpaid both before and after its payment failed: the payment itself tells."""
     if found.get("status") != "complete":
         return found.get("status") == "expired"

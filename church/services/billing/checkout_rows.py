@@ -19,11 +19,11 @@ WITHOUT_SESSION = timedelta(minutes=2)
 """How long a row whose session is unknown is tried again with its key: Stripe repeats what it once answered to that."""
 
 
-def open_or_new(session: Session, user_id: int, values: dict[str, Any]) -> Checkout:
+def open_or_add_checkout(session: Session, user_id: int, values: dict[str, Any]) -> Checkout:
     """The member's open checkout, or a new one of ``values``; the caller's transaction has it for itself."""
     query = select(Checkout).where(Checkout.user_id == user_id, Checkout.state == CheckoutState.OPEN.value)
     row = session.scalars(query.with_for_update()).one_or_none()
-    if row is not None and _is_over(row):
+    if row is not None and _key_has_expired(row):
         row.state, row.finished_at = CheckoutState.EXPIRED.value, utc_now()
         session.flush()
         row = None
@@ -37,12 +37,12 @@ def open_or_new(session: Session, user_id: int, values: dict[str, Any]) -> Check
     return row
 
 
-def _is_over(row: Checkout) -> bool:
+def _key_has_expired(row: Checkout) -> bool:
     """Whether its key is of no use any more; of one that has a session Stripe says whether that is open."""
     return row.stripe_session is None and row.created_at <= utc_now() - WITHOUT_SESSION
 
 
-def pending(session: Session, user_id: int) -> Checkout | None:
+def pending_checkout(session: Session, user_id: int) -> Checkout | None:
     """One that was filled in, and whose slow payment is on its way."""
     query = select(Checkout).where(
         Checkout.user_id == user_id,
@@ -52,13 +52,13 @@ def pending(session: Session, user_id: int) -> Checkout | None:
     return session.scalars(query.limit(1)).first()
 
 
-def read(row_id: int) -> Checkout | None:
+def read_checkout(row_id: int) -> Checkout | None:
     """The row as it is now."""
     with db.read() as session:
         return session.get(Checkout, row_id)
 
 
-def keep(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:
+def keep_session(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:
     """Write down the session that Stripe made; False when the row was closed in the meantime."""
     until = {"expires_at": expires_at} if expires_at is not None else {}
     statement = (
@@ -71,7 +71,7 @@ def keep(row_id: int, stripe_session: str, url: str, expires_at: datetime | None
         return session.scalars(statement).one_or_none() is not None
 
 
-def close(row_id: int, state: CheckoutState) -> None:
+def close_checkout(row_id: int, state: CheckoutState) -> None:
     """End an open checkout; one that is done stays so."""
     with db.write() as session:
         session.execute(
@@ -81,7 +81,7 @@ def close(row_id: int, state: CheckoutState) -> None:
         )
 
 
-def give_up(stripe_session: str) -> None:
+def fail_checkout(stripe_session: str) -> None:
     """Its slow payment failed, or Stripe has no such session any more."""
     with db.write() as session:
         session.execute(
@@ -91,7 +91,7 @@ def give_up(stripe_session: str) -> None:
         )
 
 
-def forget_customer(customer_id: int) -> None:
+def mark_customer_deleted(customer_id: int) -> None:
     """Stripe has no such customer any more."""
     with db.write() as session:
         session.execute(update(Customer).where(Customer.id == customer_id).values(deleted_at=utc_now()))

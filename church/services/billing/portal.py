@@ -41,7 +41,7 @@ def open_portal(member: SignedIn) -> str:
     except StripeRefusedError as error:
         if not error.is_missing:
             raise
-        checkout_rows.forget_customer(customer.id)
+        checkout_rows.mark_customer_deleted(customer.id)
         raise NoCustomerError from error
     return str(made["url"])
 

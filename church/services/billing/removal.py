@@ -16,7 +16,7 @@ from church.models.checkout import CheckoutState
 from church.services.accounts.data_registry import on_delete
 from church.services.billing.stripe.client import gateway
 
-_ATTEMPTS = 20
+_EXPIRE_ATTEMPTS = 20
 
 
 @on_delete
@@ -25,7 +25,7 @@ def abandon(session: Session, user: User) -> None:
     query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
     for row in session.scalars(query):
         if row.stripe_session is not None:
-            jobs.enqueue(session, "billing.abandon", {"session": row.stripe_session}, max_attempts=_ATTEMPTS)
+            jobs.enqueue(session, "billing.abandon", {"session": row.stripe_session}, max_attempts=_EXPIRE_ATTEMPTS)
 
 
 @jobs.handler("billing.abandon")

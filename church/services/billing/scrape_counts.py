@@ -18,27 +18,27 @@ STATUSES = ("trialing", "active", "past_due", "unpaid", "incomplete", "paused")
 _OTHER = "other"
 
 
-def standing() -> Iterator[tuple[tuple[str, str], int]]:
+def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
     """How many subscriptions of each (plan, status) have not ended; each known plan has all statuses, from 0.
 
     A plan is known while its product is in the catalogue; any other, and all after the first 50, are ``other``.
     """
     known = _known_plans()
     counted: Counter[tuple[str, str]] = Counter()
-    for plan, status, count in views.active_counts():
+    for plan, status, count in views.count_active_subscriptions():
         counted[plan if plan in known else _OTHER, status if status in STATUSES else _OTHER] += count
     every = {(plan, status) for plan in known for status in STATUSES}
     for labels in sorted(every | counted.keys()):
         yield labels, counted[labels]
 
 
-def paid() -> Iterator[tuple[str, Decimal]]:
+def paid_by_currency() -> Iterator[tuple[str, Decimal]]:
     """Of each currency all payments ever, in major units."""
     for currency, (value, _) in _values().items():
         yield currency, value
 
 
-def refunded() -> Iterator[tuple[str, Decimal]]:
+def refunded_by_currency() -> Iterator[tuple[str, Decimal]]:
     """Of each currency all refunds ever, in major units; disputes are none."""
     for currency, (_, value) in _values().items():
         yield currency, value

@@ -57,7 +57,7 @@ class SubscriptionView:
     past_due_since: datetime | None
 
 
-def events(
+def list_events(
     *, state: str | None = None, event_type: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[EventView]:
     """Webhook events, the newest first; ``before_id`` is the last one of the page before."""
@@ -73,27 +73,27 @@ def events(
     return [_event(row, None) for row in found]
 
 
-def event(event_id: int) -> EventView | None:
+def find_event(event_id: int) -> EventView | None:
     """One webhook event with its payload."""
     with db.read() as session:
         row = session.get(StripeEvent, event_id)
     return None if row is None else _event(row, row.payload)
 
 
-def event_named(stripe_id: str) -> int | None:
+def find_event_id(stripe_id: str) -> int | None:
     """The number of the event that Stripe calls so."""
     with db.read() as session:
         return session.scalars(select(StripeEvent.id).where(StripeEvent.stripe_id == stripe_id)).one_or_none()
 
 
-def event_counts() -> dict[str, int]:
+def count_events() -> dict[str, int]:
     """How many events are in each state."""
     with db.read() as session:
         found = session.execute(select(StripeEvent.state, func.count()).group_by(StripeEvent.state)).all()
     return {state: count for state, count in found}  # noqa: C416 - rows are no pairs to the type checker
 
 
-def subscriptions(
+def list_subscriptions(
     *, status: str | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[SubscriptionView]:
     """Subscriptions, the newest first; ``before_id`` is the last one of the page before."""
@@ -109,7 +109,7 @@ def subscriptions(
     return [_subscription(row, ref, name) for row, ref, name in found]
 
 
-def active_counts() -> list[tuple[str, str, int]]:
+def count_active_subscriptions() -> list[tuple[str, str, int]]:
     """For the scrape: how many subscriptions of each plan are in each status, those that ended left out."""
     query = select(Subscription.plan, Subscription.status, func.count()).where(Subscription.status.not_in(ENDED))
     with db.read() as session:

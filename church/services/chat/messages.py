@@ -44,7 +44,7 @@ def post(
     ``inspect`` is given what will be said, once it is within the limit, and may refuse it by an error of its own.
     Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
     """
-    text, name = chat_text.tidy(text), chat_text.client_id(client_id)
+    text, name = chat_text.clean_text(text), chat_text.check_client_id(client_id)
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         again = history.by_client_id(session, view.id, signed_in.user_id, name)
@@ -66,7 +66,7 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
 
     Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
     """
-    text = chat_text.tidy(text)
+    text = chat_text.clean_text(text)
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         rooms.insist_on_voice(view)

@@ -17,7 +17,7 @@ _REFUSED = re.compile("[\x00\ud800-\udfff]")
 _CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def tidy(text: str, field: str = "message") -> str:
+def clean_text(text: str, field: str = "message") -> str:
     """``text`` as it is kept: without control characters and outer space. Raises TextError."""
     return _tidy(text, LONGEST, field) or _refuse("Say something first.", field)
 
@@ -27,7 +27,7 @@ def tidy_reason(text: str) -> str:
     return " ".join(_tidy(text, LONGEST_REASON, "reason").split())
 
 
-def client_id(name: str | None) -> str | None:
+def check_client_id(name: str | None) -> str | None:
     """What a client calls a message of its own; None where it does not. Raises TextError."""
     if name is None or _CLIENT_ID.fullmatch(name):
         return name

@@ -17,7 +17,7 @@ from church.services.videos.presenters import VideoCard
 
 _EXTENSION = "video_shelf"
 _KEPT_SECONDS = 5.0
-_MOST = 1000
+_NEWEST_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Look:
     videos: tuple[VideoCard, ...]
 
 
-def newest(limit: int = _MOST) -> tuple[VideoCard, ...]:
+def newest(limit: int = _NEWEST_KEPT) -> tuple[VideoCard, ...]:
     """The newest ready videos as a stranger sees them. Never raises for the database's sake."""
     look: _Look | None = current_app.extensions.get(_EXTENSION)
     now = time.monotonic()
@@ -40,7 +40,7 @@ def newest(limit: int = _MOST) -> tuple[VideoCard, ...]:
 
 def _listed(known: tuple[VideoCard, ...]) -> tuple[VideoCard, ...]:
     try:
-        return listing(limit=_MOST)
+        return listing(limit=_NEWEST_KEPT)
     except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
         return known
 

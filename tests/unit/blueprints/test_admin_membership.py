@@ -71,7 +71,7 @@ def failed_event(shop: Shop, user: User) -> int:
     shop.stripe.before = down
     subscribe(shop, user)
     shop.stripe.before = lambda _method: None
-    return within(shop.app, billing.events)[0].id
+    return within(shop.app, billing.list_events)[0].id
 
 
 def day(ahead: int) -> str:
@@ -175,7 +175,7 @@ def test_age_is_told_as_coarsely_as_it_is_great(shop: Shop, desk: Desk, ada: Use
 def test_event_shows_what_stripe_sent_indented_and_escaped(shop: Shop, desk: Desk, ada: User) -> None:
     subscription = shop.stripe.subscription(shop.stripe.customer(ada.ref), metadata={"note": HOSTILE, "name": "Zoë"})
     shop.deliver(event("customer.subscription.created", subscription))
-    (stored,) = within(shop.app, billing.events)
+    (stored,) = within(shop.app, billing.list_events)
     page = desk.get(f"{ROOT}/events/{stored.id}").text
     assert "<svg onload" not in page
     payload = page.partition('<pre class="payload"')[2].partition("</pre>")[0]

@@ -44,7 +44,7 @@ def end_missing(suspects: list[str]) -> Vanished:
     with db.write() as session:
         living = session.scalar(select(func.count()).select_from(Subscription).where(_LIVES)) or 0
         wrong_key = len(missing) == living > 1
-        ended = [] if wrong_key else [one for one in missing if _end(session, one, started_at)]
+        ended = [] if wrong_key else [one for one in missing if _end_vanished(session, one, started_at)]
     for stripe_id in ended:
         facts = {"kind": "subscription", "stripe_id": stripe_id, "reason": _MISSING}
         log.warning("repaired", extra={"event": "stripe.repaired", **facts})
@@ -64,7 +64,7 @@ def _is_missing(stripe_id: str) -> bool:
     return False
 
 
-def _end(session: Session, stripe_id: str, now: datetime) -> bool:
+def _end_vanished(session: Session, stripe_id: str, now: datetime) -> bool:
     """End it unless a webhook has brought news of it since; whether it was ended."""
     row = session.scalars(select(Subscription).where(Subscription.stripe_id == stripe_id).with_for_update()).one()
     if row.status in ENDED or row.fetched_at > now:

@@ -67,14 +67,14 @@ def _audited() -> list[tuple[str, dict[str, object]]]:
 
 
 def test_subscriptions_are_counted_by_status_those_that_ended_too(shop: Shop) -> None:
-    assert admin_actions.subscription_counts() == {}
+    assert admin_actions.count_subscriptions() == {}
     for status in ("active", "active", "past_due", "canceled"):
         shop.deliver(event("customer.subscription.updated", shop.subscriber(status=status)[1]))
-    assert admin_actions.subscription_counts() == {"active": 2, "past_due": 1, "canceled": 1}
+    assert admin_actions.count_subscriptions() == {"active": 2, "past_due": 1, "canceled": 1}
 
 
 def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
-    assert admin_actions.totals() == []
+    assert admin_actions.list_totals() == []
     invoice = _paid(shop, 1200)
     _paid(shop, 801, "price_jpy")
     charge = shop.stripe.charge_of(invoice)
@@ -83,12 +83,12 @@ def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
     failing["failure_balance_transaction"] = "txn_1"
     shop.deliver(event("refund.failed", failing))
     shop.deliver(event("charge.dispute.created", shop.stripe.dispute(charge, -1200)))
-    assert admin_actions.totals() == [
+    assert admin_actions.list_totals() == [
         CurrencyTotal("jpy", payments=801, refunds=0, disputes=0, net=801, count=1),
         CurrencyTotal("usd", payments=1200, refunds=-500, disputes=-1200, net=-500, count=5),
     ]
     entries = billing.list_ledger_entries(limit=200)
-    for total in admin_actions.totals():
+    for total in admin_actions.list_totals():
         assert total.net == sum(one.amount for one in entries if one.currency == total.currency)
 
 
@@ -97,13 +97,13 @@ def test_member_is_shown_with_own_subscriptions_and_grants_alone(shop: Shop) -> 
     subscription = shop.stripe.subscription(shop.stripe.customer(ref), status="canceled")
     shop.deliver(event("customer.subscription.updated", subscription))
     shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
-    found = admin_actions.membership_of(ref)
+    found = admin_actions.read_member_billing(ref)
     assert (found.premium, [one.stripe_id for one in found.subscriptions]) == (False, [subscription["id"]])
     billing.grant(ref, utc_now() + timedelta(days=1), "a friend", CLI)
-    found = admin_actions.membership_of(ref)
+    found = admin_actions.read_member_billing(ref)
     assert (found.premium, [one.reason for one in found.grants]) == (True, ["a friend"])
     with pytest.raises(UnknownMemberError):
-        admin_actions.membership_of("nobody")
+        admin_actions.read_member_billing("nobody")
 
 
 # -- events ---------------------------------------------------------------------------------------------------------
@@ -111,11 +111,11 @@ def test_member_is_shown_with_own_subscriptions_and_grants_alone(shop: Shop) -> 
 
 def test_event_that_failed_is_done_again_and_written_down(shop: Shop) -> None:
     number, subscription = _failed_event(shop)
-    assert (admin_actions.event(number).state, admin_actions.event(number).attempts) == ("failed", 1)
+    assert (admin_actions.read_event(number).state, admin_actions.read_event(number).attempts) == ("failed", 1)
     assert admin_actions.replay_event(number, CLI).status == "processed"
-    again = admin_actions.event(number)
+    again = admin_actions.read_event(number)
     assert (again.state, again.attempts, again.reason) == ("processed", 2, None)
-    assert [one.stripe_id for one in billing.subscriptions()] == [subscription["id"]]
+    assert [one.stripe_id for one in billing.list_subscriptions()] == [subscription["id"]]
     assert _audited() == [("webhook.replayed", {"webhook": number, "type": "customer.subscription.created"})]
 
 
@@ -128,7 +128,7 @@ def test_event_that_fails_again_says_why_and_the_try_is_written_down(shop: Shop)
     shop.stripe.before = down
     with pytest.raises(EventFailedError, match="Stripe does not answer"):
         admin_actions.replay_event(number, CLI)
-    assert admin_actions.event(number).state == "failed"
+    assert admin_actions.read_event(number).state == "failed"
     assert [action for action, _ in _audited()] == ["webhook.replayed"]
 
 
@@ -137,13 +137,13 @@ def test_event_under_way_is_left_to_whoever_is_at_it(shop: Shop) -> None:
     lease = {"lease": "another", "leased_until": utc_now() + timedelta(seconds=9), "state": "received"}
     with db.write() as session:
         session.execute(update(StripeEvent).values(**lease))
-    assert admin_actions.event(number).under_way
+    assert admin_actions.read_event(number).under_way
     with pytest.raises(ConflictError):
         admin_actions.replay_event(number, CLI)
-    assert (_audited(), admin_actions.event(number).attempts) == ([], 1)
+    assert (_audited(), admin_actions.read_event(number).attempts) == ([], 1)
     with db.write() as session:
         session.execute(update(StripeEvent).values(leased_until=utc_now() - timedelta(seconds=1)))
-    assert not admin_actions.event(number).under_way
+    assert not admin_actions.read_event(number).under_way
     assert admin_actions.replay_event(number, CLI).status == "processed"
 
 
@@ -152,18 +152,18 @@ def test_event_is_left_alone_where_there_are_no_payments(shop: Shop) -> None:
     shop.app.config["CHURCH"] = with_settings(shop.settings, environment="production")
     with pytest.raises(billing.PaymentsOffError):
         admin_actions.replay_event(number, CLI)
-    assert admin_actions.event(number).attempts == 1
+    assert admin_actions.read_event(number).attempts == 1
 
 
 def test_event_that_is_done_changes_nothing_when_done_again(shop: Shop) -> None:
     _paid(shop, 1200)
-    (done,) = billing.events()
+    (done,) = billing.list_events()
     assert admin_actions.replay_event(done.id, CLI).status == "processed"
     assert len(billing.list_ledger_entries()) == 1
 
 
 def test_event_that_there_is_not_is_not_found(shop: Shop) -> None:
-    for call in (lambda: admin_actions.event(7), lambda: admin_actions.replay_event(7, CLI)):
+    for call in (lambda: admin_actions.read_event(7), lambda: admin_actions.replay_event(7, CLI)):
         with pytest.raises(UnknownEventError):
             call()
     assert _audited() == []
