@@ -8,12 +8,12 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import errors, scrape_values
+from church import scrape_values
 from church import live as church_live
 from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
-from church.web import assets, csrf, headers, identity, intake, rate_limits, route_access
+from church.web import assets, csrf, error_pages, headers, identity, intake, rate_limits, route_access
 from church.web.proxies import TrustedProxies
 
 _ROOT = Path(__file__).parent.parent
@@ -27,7 +27,7 @@ def build(settings: Settings | None = None) -> Flask:
 
     telemetry.init_app(app, guard=status.guard_metrics)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
-    errors.init_app(app)
+    error_pages.init_app(app)
     headers.init_app(app)
     intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | dora.MACHINES)
     db.init_app(app)

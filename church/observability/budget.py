@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.lib import native
+from church.lib import threads
 
 
 class Budget:
@@ -11,12 +11,12 @@ class Budget:
     def __init__(self, per_second: float) -> None:
         self._rate = per_second
         self._tokens = per_second
-        self._at = native.clock()
+        self._at = threads.clock()
         self.withheld = 0
 
     def spend(self) -> int | None:
         """Take a token: how many were withheld since the last one, or None when there is none to take."""
-        now = native.clock()
+        now = threads.clock()
         self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
         self._at = now
         if self._tokens < 1:

@@ -18,7 +18,7 @@ from limits import RateLimitItem, parse
 
 from church import telemetry
 from church.config import Settings, current_settings
-from church.errors import error_response
+from church.web.error_pages import error_response
 from church.web.proxies import plain_address
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 from flask import Response, flash, jsonify, make_response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.errors import wants_json
 from church.services.audit import Actor
 from church.services.sessions import SignedIn
+from church.web.error_pages import wants_json
 from church.web.identity import viewer
 from church.web.route_access import SignInError
 

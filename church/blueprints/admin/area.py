@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify, make_response, render_template
 
-from church.errors import wants_json
+from church.web.error_pages import wants_json
 from church.web.responses import as_data, keep_private
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")

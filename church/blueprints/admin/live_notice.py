@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from flask import Response, url_for
 
 from church.blueprints.admin.area import answer, bp
-from church.errors import FieldErrors, wants_json
+from church.errors import FieldErrors
 from church.services import live_broadcast
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
 from church.web.responses import actor, done

@@ -9,11 +9,12 @@ from flask import Response, url_for
 
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.list_filters import words
-from church.errors import ChurchError, ConflictError, FieldErrors, wants_json
+from church.errors import ChurchError, ConflictError, FieldErrors
 from church.models.base import utc_now
 from church.models.chat import SanctionKind
 from church.services import chat
 from church.services.accounts.members import UnknownMemberError
+from church.web.error_pages import wants_json
 from church.web.forms import Fields, fields
 from church.web.rate_limits import limited
 from church.web.responses import actor, done

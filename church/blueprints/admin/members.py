@@ -9,11 +9,12 @@ from flask import Response, url_for
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import number, one_of, words
 from church.blueprints.admin.member_page import is_own, shown
-from church.errors import ConflictError, InvalidError, wants_json
+from church.errors import ConflictError, InvalidError
 from church.models.user import Role
 from church.services.accounts import members as accounts_members
 from church.services.accounts.members import MemberState, MemberView
 from church.services.audit import Actor
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.identity import renew
 from church.web.rate_limits import limited

@@ -8,11 +8,12 @@ from flask import Response, url_for
 
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
-from church.errors import ConflictError, UnavailableError, wants_json
+from church.errors import ConflictError, UnavailableError
 from church.models.base import utc_now
 from church.models.stripe_event import EventState
 from church.services import billing
 from church.services.billing import admin_actions
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import actor, done
 from church.web.route_access import ADMINS, allow

@@ -7,9 +7,10 @@ from flask import Response, url_for
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.blueprints.admin.member_page import GRANT_FIELDS, is_own, shown
-from church.errors import ConflictError, FieldErrors, wants_json
+from church.errors import ConflictError, FieldErrors
 from church.services import billing
 from church.services.billing import GrantState
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.identity import renew
 from church.web.rate_limits import limited

@@ -6,8 +6,9 @@ from flask import Response, request
 
 from church.blueprints.admin.area import bp
 from church.blueprints.admin.videos import shown, told
-from church.errors import FieldErrors, wants_json
+from church.errors import FieldErrors
 from church.services import videos as library
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
 from church.web.responses import actor

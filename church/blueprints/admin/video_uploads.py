@@ -12,10 +12,11 @@ from church import telemetry
 from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.videos import LEVELS, facts
 from church.config import current_settings
-from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
+from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo, Draft, UploadView
+from church.web.error_pages import wants_json
 from church.web.forms import PIECE, Fields, fields
 from church.web.rate_limits import limited
 from church.web.responses import actor, as_data, done, signed_in

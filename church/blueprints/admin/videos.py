@@ -9,11 +9,12 @@ from flask import Response, url_for
 
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import one_of, words
-from church.errors import FieldErrors, wants_json
+from church.errors import FieldErrors
 from church.models.video import VideoState
 from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
 from church.web.responses import actor, done

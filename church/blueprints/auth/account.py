@@ -10,9 +10,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, shown_again
 from church.blueprints.auth.sign_in_limits import asked_again
-from church.errors import wants_json
 from church.services import accounts, billing, sessions
 from church.web import headers, identity
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import as_data, done, signed_in
 from church.web.route_access import SIGNED_IN, allow

@@ -20,10 +20,10 @@ from church.blueprints.auth.form_answers import (
     shown_again,
 )
 from church.blueprints.auth.sign_in_limits import asked_again
-from church.errors import wants_json
 from church.services import accounts, email_links
 from church.services.email_links import LinkError, Purpose
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import done, signed_in
 from church.web.route_access import EVERYONE, SIGNED_IN, allow

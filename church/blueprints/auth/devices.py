@@ -8,9 +8,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import ACCOUNT, LOGIN, device, parsed
-from church.errors import wants_json
 from church.services import accounts, sessions
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import as_data, done, signed_in
 from church.web.route_access import SIGNED_IN, allow

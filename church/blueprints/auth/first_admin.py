@@ -9,9 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
-from church.errors import wants_json
 from church.services import accounts, email_links
 from church.services.email_links import LinkError, Purpose
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import done
 from church.web.route_access import EVERYONE, allow

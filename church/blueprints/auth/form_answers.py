@@ -11,11 +11,12 @@ from flask import Response, jsonify, make_response, redirect, render_template, r
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
-from church.errors import ConflictError, FieldErrors, InvalidError, wants_json
+from church.errors import ConflictError, FieldErrors, InvalidError
 from church.services.accounts import CredentialsError, ThrottledError
 from church.services.accounts.passwords import LONGEST
 from church.services.email_links import LinkError
 from church.services.sessions import Device
+from church.web.error_pages import wants_json
 from church.web.forms import Fields, fields, safe_next
 from church.web.responses import View
 

@@ -11,10 +11,10 @@ from church import telemetry
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, sent, shown_again
 from church.blueprints.auth.sign_in_limits import gate_of
-from church.errors import wants_json
 from church.services import accounts
 from church.services.email_links import LinkError
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import done
 from church.web.route_access import EVERYONE, allow

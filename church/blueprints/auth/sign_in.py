@@ -11,9 +11,9 @@ from church import telemetry
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, shown_again, way_on
 from church.blueprints.auth.sign_in_limits import gate_of
-from church.errors import wants_json
 from church.services import accounts, member_tokens
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.forms import safe_next
 from church.web.rate_limits import limited
 from church.web.responses import done, signed_in

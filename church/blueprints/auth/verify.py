@@ -9,10 +9,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import ACCOUNT, LOGIN, bad_link, page, parsed, sent
-from church.errors import wants_json
 from church.services import accounts
 from church.services.email_links import LinkError
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.forms import safe_next
 from church.web.rate_limits import limited
 from church.web.responses import actor, done, signed_in

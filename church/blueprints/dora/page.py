@@ -10,8 +10,9 @@ from flask import Response, jsonify, make_response, render_template, request
 from church.blueprints.dora import charts, words
 from church.blueprints.dora.blueprint import bp
 from church.config import current_settings
-from church.errors import FieldErrors, wants_json
+from church.errors import FieldErrors
 from church.services import dora as services_dora
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import as_data
 from church.web.route_access import DORA, allow

@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from church import telemetry
 from church.blueprints.live.blueprint import bp
 from church.blueprints.live.telling import as_told
-from church.errors import ChurchError, FieldErrors, wants_json
+from church.errors import ChurchError, FieldErrors
 from church.services import chat
 from church.services.sessions import Device
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
 from church.web.responses import as_data, done, signed_in

@@ -12,8 +12,9 @@ from church import telemetry
 from church.blueprints.live.blueprint import bp
 from church.blueprints.live.telling import as_told
 from church.config import current_settings
-from church.errors import ChurchError, FieldErrors, InvalidError, wants_json
+from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import chat
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.identity import known_viewer
 from church.web.rate_limits import limited

@@ -15,9 +15,10 @@ from flask import Flask, Response, g, request
 from church import live, telemetry
 from church.blueprints.live.blueprint import bp
 from church.config import current_settings
-from church.errors import ForbiddenError, InvalidError, UnavailableError, error_response
+from church.errors import ForbiddenError, InvalidError, UnavailableError
 from church.extensions import sock
 from church.web import rate_limits
+from church.web.error_pages import error_response
 from church.web.identity import known_viewer, viewer
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from flask import Response, flash, jsonify, make_response, redirect, render_template
 from werkzeug.wrappers import Response as AnyResponse
 
-from church.errors import ConflictError, FieldErrors, wants_json
+from church.errors import ConflictError, FieldErrors
 from church.services import billing
 from church.web import headers
+from church.web.error_pages import wants_json
 from church.web.responses import View
 
 PRICING = "/stripe/pricing"

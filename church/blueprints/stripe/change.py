@@ -7,8 +7,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.stripe.answers import ACCOUNT, PRICING, page, told
 from church.blueprints.stripe.blueprint import bp
-from church.errors import FieldErrors, wants_json
+from church.errors import FieldErrors
 from church.services import billing
+from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
 from church.web.responses import as_data, done, signed_in

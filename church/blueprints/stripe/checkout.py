@@ -10,10 +10,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.stripe.answers import PRICING, onward, page, told
 from church.blueprints.stripe.blueprint import bp
-from church.errors import wants_json
 from church.services import billing
 from church.services.billing import MemberAlreadyError, PaidAlreadyError
 from church.web import identity
+from church.web.error_pages import wants_json
 from church.web.forms import fields, safe_next
 from church.web.rate_limits import limited
 from church.web.responses import as_data, signed_in

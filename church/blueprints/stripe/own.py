@@ -7,8 +7,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.stripe.answers import ACCOUNT, onward, page, told
 from church.blueprints.stripe.blueprint import bp
-from church.errors import wants_json
 from church.services import billing
+from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import as_data, signed_in
 from church.web.route_access import SIGNED_IN, allow

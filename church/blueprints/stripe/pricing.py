@@ -7,8 +7,8 @@ from flask import Response, jsonify, request
 from church.blueprints.stripe.answers import page
 from church.blueprints.stripe.blueprint import bp
 from church.config import current_settings
-from church.errors import wants_json
 from church.services import billing
+from church.web.error_pages import wants_json
 from church.web.forms import safe_next
 from church.web.identity import known_viewer
 from church.web.rate_limits import limited

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from church.lib import native
+from church.lib import threads
 
 Dropped = Callable[[int], None]
 
@@ -34,7 +34,7 @@ class Sink:
         self._queue: deque[bytes] = deque()
         self._started_in = 0
         self._stopped = False
-        self._turn = native.allocate_lock()  # one writer at a time: the thread, or flush() at the end
+        self._turn = threads.allocate_lock()  # one writer at a time: the thread, or flush() at the end
 
     def put(self, line: bytes) -> None:
         """Take a line that ends with a newline; never blocks, never raises."""
@@ -48,12 +48,12 @@ class Sink:
     def start(self) -> None:
         """Write from a thread of this process from now on; called after the fork."""
         self._started_in = os.getpid()
-        self._turn = native.allocate_lock()
-        native.start_thread(self._run)
+        self._turn = threads.allocate_lock()
+        threads.start_thread(self._run)
 
     def _run(self) -> None:
         while not self._stopped and self._started_in == os.getpid():
-            native.sleep(_INTERVAL)
+            threads.sleep(_INTERVAL)
             self.flush()
 
     def flush(self, wait: float = -1) -> None:

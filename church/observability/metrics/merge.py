@@ -17,7 +17,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-from church.lib import native
+from church.lib import threads
 from church.observability.metrics import definitions, exemplars, worker_files
 from church.observability.metrics.exemplars import Exemplar, Place
 
@@ -116,7 +116,7 @@ class Exposition:
         self._families: dict[str, Family] = {}
         self._series: dict[bytes, Series | None] = {}
         self._layouts: dict[str, _Layout] = {}
-        self._lock = native.allocate_lock()
+        self._lock = threads.allocate_lock()
         self._reported: set[str] = set()  # a live slot's damage is told once, not at each scrape
         self.damage: list[str] = []  # what the endpoint has still to log: a real thread must not
 

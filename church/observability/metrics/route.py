@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.http import parse_accept_header, parse_options_header
 
-from church.lib import native
+from church.lib import threads
 from church.observability.metrics import definitions
 from church.observability.metrics.merge import Exposition
 from church.observability.metrics.scrape_registry import State
@@ -74,7 +74,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
 
     def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
         """The body and its content type. State is read here; files are merged in a real thread, off the hub."""
-        started = native.clock()
+        started = threads.clock()
         directory = self._directory()
         directory.mkdir(parents=True, exist_ok=True)
         content_type = negotiate(accept_header)
@@ -85,7 +85,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         while self._exposition.damage:
             found = self._exposition.damage.pop()
             log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})
-        definitions.telemetry_scrape_duration.observe(native.clock() - started)
+        definitions.telemetry_scrape_duration.observe(threads.clock() - started)
         with suppress(OSError):  # a full disk: the doctor will not know, and the scraper has its answer
             (directory / SCRAPED).touch()
         return body, content_type

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from prometheus_client import values
 from prometheus_client.mmap_dict import mmap_key
 
-from church.lib import native
+from church.lib import threads
 from church.observability.metrics.slot_file import SlotFile
 
 MAX_SLOTS = 1024
@@ -207,7 +207,7 @@ class SlotValue:
     """
 
     _multiprocess = True
-    _lock = native.allocate_lock()
+    _lock = threads.allocate_lock()
     _all: ClassVar[list[SlotValue]] = []
     _waiting: ClassVar[list[SlotValue]] = []  # for room on the disk, counting in memory
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import bcrypt
 
 from church.config import current_settings
-from church.lib.bounded_pool import BoundedPool
+from church.lib.threads import BoundedPool
 from church.services.accounts import password_words
 from church.services.accounts.password_strength import LONGEST, problem
 

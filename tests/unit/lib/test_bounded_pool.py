@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from church.errors import BusyError
-from church.lib.bounded_pool import BoundedPool
+from church.lib.threads import BoundedPool
 
 _PATCHED = """
 from gevent import monkey

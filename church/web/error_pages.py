@@ -1,0 +1,104 @@
+"""Render errors: one HTML page, or RFC 9457 problem+json for clients that prefer JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from flask import Response, current_app, jsonify, make_response, redirect, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.routing import RequestRedirect
+
+from church import telemetry
+from church.errors import MESSAGES, ChurchError, FieldErrors
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger("church.errors")
+
+
+def wants_json() -> bool:
+    """Whether the client prefers JSON to a page; a tie is a page, or JSON where JSON was sent."""
+    accept = request.accept_mimetypes
+    page, machine = accept["text/html"], max(accept["application/json"], accept["application/problem+json"])
+    return machine > page or (machine == page and request.mimetype == "application/json")
+
+
+def error_response(
+    status: int, detail: str | None = None, retry_after: int | None = None, errors: Mapping[str, str] | None = None
+) -> Response:
+    """The one shape of every error: page or problem+json, with the request id and without a cause.
+
+    ``errors`` are those of single fields; a page that has the form shows them beside it instead.
+    """
+    title = HTTPStatus(status).phrase
+    facts = {"status": status, "title": title, "detail": detail or MESSAGES.get(status, "")}
+    if wants_json():
+        fields = {"errors": errors} if errors else {}
+        response = jsonify(type="about:blank", request_id=telemetry.request_id(), **facts, **fields)
+        response.content_type = "application/problem+json"
+    else:
+        response = make_response(
+            render_template("errors/error.html", request_id=telemetry.request_id(), retry_after=retry_after, **facts)
+        )
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _on_http(error: HTTPException) -> Response:
+    if error.code is None or error.code < 400:
+        return make_response(error.get_response())
+    limit_reset = getattr(error, "retry_after", None)
+    retry_after = int(limit_reset) if isinstance(limit_reset, (int, float)) else None
+    response = error_response(error.code, retry_after=retry_after)
+    for name, value in error.get_headers():
+        if name in {"Allow", "Content-Range"}:
+            response.headers[name] = value
+    return response
+
+
+def _redirect_here() -> Response | None:
+    """Werkzeug builds a slash redirect from the Host header, which a stranger chooses: keep its path alone.
+
+    Flask hands such an answer to no error handler.
+    """
+    error = request.routing_exception
+    if not isinstance(error, RequestRedirect):
+        return None
+    path = error.new_url.split("://", 1)[-1].partition("/")[2]
+    return make_response(redirect("/" + path.lstrip("/\\"), error.code))
+
+
+def _on_church(error: ChurchError) -> Response:
+    if error.status == 500:
+        log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
+    elif error.status > 500:
+        log.warning("unavailable", extra={"event": "error.unavailable", "reason": error.reason})
+    errors = error.errors if isinstance(error, FieldErrors) else None
+    return error_response(error.status, error.detail, error.retry_after, errors)
+
+
+def _on_unexpected(error: Exception) -> Response:
+    original = getattr(error, "original_exception", None) or error
+    log.error("unexpected error", exc_info=original, extra={"event": "error.unexpected"})
+    telemetry.track_security_event("unexpected_error", "low")
+    if current_app.testing and current_app.config.get("RAISE_UNEXPECTED"):
+        raise original
+    return error_response(500)
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers of every error on ``app``."""
+    app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # _on_unexpected logs it, once
+    app.before_request(_redirect_here)
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(ChurchError, _on_church)
+    app.register_error_handler(InternalServerError, _on_unexpected)
