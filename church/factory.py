@@ -8,8 +8,8 @@ from pathlib import Path
 from flask import Flask
 from jinja2 import StrictUndefined
 
-from church import scrape_values
 from church import live as church_live
+from church import scrape_values
 from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
