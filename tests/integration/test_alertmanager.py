@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from church.documents import ROOT
+from ops.documents import ROOT
 from tests.support.services_fixture import free_port, require, wait_until
 
 pytestmark = pytest.mark.services

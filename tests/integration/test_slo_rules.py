@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from church.documents import ROOT
 from church.services import slo
+from ops.documents import ROOT
 from tests.support.services_fixture import require
 
 pytestmark = pytest.mark.services

@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 
-from church import documents
 from church.cli import church as command_group
 from church.config import Settings
 from church.observability.metrics import definitions
 from church.observability.metrics.worker_files import SLOTS
 from church.services.billing.stripe.event_types import HANDLED
 from church.web.route_access import policy_of
+from ops import documents
 
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
@@ -227,7 +227,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_check_says_which_document_differs_and_write_mends_it(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert documents.main(["--check"]) == 0, "run python -m church.documents --write"
+    assert documents.main(["--check"]) == 0, "run python -m ops.documents --write"
     readme = copies / "README.md"
     right = readme.read_text()
     readme.write_text(right.replace("How many gunicorn workers", "How few gunicorn workers"))

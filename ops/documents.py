@@ -1,6 +1,6 @@
 """The parts of the documents that are made from the code, so that they cannot say something else.
 
-``python -m church.documents --write`` puts the settings into README.md and .env.example and the catalogue into
+``python -m ops.documents --write`` puts the settings into README.md and .env.example and the catalogue into
 TELEMETRY.md, each between a pair of marker lines; ``--check`` says what differs. A test holds the documents to it.
 """
 
@@ -26,7 +26,7 @@ from church.observability.threats import scan_text
 from church.services import dora
 from church.services.billing import scrape_counts
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 # What a validator of church.config wants, in words.
 _FORMS = {
@@ -221,7 +221,7 @@ def _between(document: str, start: str, end: str, text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the documents' made parts, or say which differ (exit code 1)."""
-    parser = argparse.ArgumentParser(prog="python -m church.documents", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ops.documents", description=(__doc__ or "").partition("\n")[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="bring the documents up to date")
     action.add_argument("--check", action="store_true", help="say which documents differ")
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path, text in stale.items():
         if options.write:
             path.write_text(text)
-        print(f"{path.name}: {'written' if options.write else 'differs; run python -m church.documents --write'}")
+        print(f"{path.name}: {'written' if options.write else 'differs; run python -m ops.documents --write'}")
     return 1 if stale and options.check else 0
 
 
