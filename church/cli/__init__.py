@@ -1,4 +1,4 @@
-"""``flask church …``: what an operator types. Each command loads what it needs, so that the site starts quickly."""
+"""``flask church …``: the commands of an operator. Each loads only what it needs, so that it starts quickly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from church.lib.folders import UMASK, make_private
 
 
 class _Commands(AppGroup):
-    """What a command makes is its user's alone; what an operator can mend is told in a line, without a traceback."""
+    """Keep new files private, and show an error that an operator can fix in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         before = os.umask(UMASK)
@@ -48,7 +48,7 @@ def _is_the_operators(error: Exception) -> bool:
     return isinstance(error, BackupError | ChurchError | DBAPIError)
 
 
-church = _Commands("church", help="Run and look after the site.")
+church = _Commands("church", help="Run and manage the site.")
 church.add_command(deploy_commands)
 church.add_command(slo_commands)
 church.add_command(stripe_commands)
@@ -59,7 +59,10 @@ church.add_command(video_commands)
 
 @church.command(with_appcontext=False)
 def run() -> None:
-    """Prepare the instance, then run web, worker and store until one signal stops them all."""
+    """Prepare the instance, then run web, worker and store together until Ctrl-C or a signal stops them.
+
+    In development without a Stripe key it runs the test till too. `make run` runs this command.
+    """
     from church.server import supervisor
     from church.server.announce import announcements
     from church.server.prepare import prepare
@@ -73,7 +76,7 @@ def run() -> None:
 
 @church.command(with_appcontext=False)
 def migrate() -> None:
-    """Bring the database to the head of the migrations, making it if it is not there."""
+    """Create the database, or upgrade it to the newest migration."""
     from church.database import migrations
 
     settings = load_settings()
@@ -85,7 +88,7 @@ def migrate() -> None:
 @church.command(with_appcontext=False)
 @click.argument("revision")
 def downgrade(revision: str) -> None:
-    """Take the database back to REVISION, as the rollback of an upgrade asks."""
+    """Take the database back to REVISION, to roll back an upgrade."""
     from church.database import migrations
 
     migrations.downgrade(load_settings(), revision)
@@ -95,7 +98,7 @@ def downgrade(revision: str) -> None:
 @church.command(with_appcontext=False)
 @pass_script_info
 def index(info: ScriptInfo) -> None:
-    """Make the search agree with the content folder."""
+    """Update the search index from the content folder."""
     from church.server import prepare
 
     click.echo(f"{prepare.index(info.load_app())} entries of the search changed.")
@@ -104,7 +107,7 @@ def index(info: ScriptInfo) -> None:
 @church.command(with_appcontext=False)
 @pass_script_info
 def work(info: ScriptInfo) -> None:
-    """Do the queued and scheduled jobs until told to stop."""
+    """Run queued and scheduled jobs until a signal stops the process."""
     from church import jobs, telemetry
     from church.services import pages
 
@@ -118,10 +121,10 @@ def work(info: ScriptInfo) -> None:
 
 
 @church.command(with_appcontext=False)
-@click.option("--retry", type=int, metavar="ID", help="Put this dead job back into the queue.")
+@click.option("--retry", type=int, metavar="ID", help="Queue this dead job again.")
 @pass_script_info
 def jobs(info: ScriptInfo, retry: int | None) -> None:
-    """List the jobs that are dead and why, or retry one."""
+    """List the dead jobs with the reason, or retry one."""
     from church import jobs as queue
 
     with info.load_app().app_context():
@@ -136,7 +139,7 @@ def jobs(info: ScriptInfo, retry: int | None) -> None:
 
 @church.command(with_appcontext=False)
 def doctor() -> None:
-    """Look at everything the site leans on; exit 1 if something fails."""
+    """Check everything that the site needs: ok, warn or fail, each with a fix. Exit code 1 if a check fails."""
     from church.doctor import examine
 
     try:
@@ -154,7 +157,10 @@ def doctor() -> None:
 @church.command(with_appcontext=False)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(file: Path) -> None:
-    """Write a consistent snapshot of database and content to FILE, while the site runs."""
+    """Back up the database and the content to FILE. The site can keep running.
+
+    The backup has no videos and no secrets: keep those separately.
+    """
     from church import backup as backups
 
     backups.backup(load_settings(), file)
@@ -165,7 +171,7 @@ def backup(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace a database that is not empty.")
 def restore(file: Path, force: bool) -> None:
-    """Put the database and content of FILE in place; stop the site first."""
+    """Restore the database and the content from FILE. Stop the site first."""
     from church import backup as backups
 
     restored = backups.restore(load_settings(), file, force=force)
@@ -176,9 +182,9 @@ def restore(file: Path, force: bool) -> None:
 
 @church.command(with_appcontext=False)
 @click.argument("state", type=click.Choice(["on", "off"]))
-@click.option("--minutes", type=click.IntRange(1, 24 * 60), help="How long it will take, told by Retry-After.")
+@click.option("--minutes", type=click.IntRange(1, 24 * 60), help="Expected length, sent to visitors as Retry-After.")
 def maintenance(state: str, minutes: int | None) -> None:
-    """Shut the site for visitors, or open it again; health, metrics and webhooks go on."""
+    """Close the site to visitors, or open it again. Health, metrics and webhooks keep working."""
     from church.web import maintenance as web_maintenance
 
     if state == "on":

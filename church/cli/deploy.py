@@ -1,4 +1,4 @@
-"""``flask church deploy …``: deployments told by an operator, and the history of before anybody told."""
+"""``flask church deploy …``: record deployments, and import the history from git."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-deploy_commands = AppGroup("deploy", help="Write down deployments, for the DORA figures.")
+deploy_commands = AppGroup("deploy", help="Record deployments for the DORA metrics.")
 
 
 @deploy_commands.command()
 @click.argument("ref", metavar="ID")
-@click.option("--environment", required=True, help="Where it went: one of CHURCH_ENVIRONMENTS.")
-@click.option("--status", type=click.Choice(["success", "failure", "rollback"]), default="success", show_default=True)
-@click.option("--kind", type=click.Choice(["normal", "hotfix"]), default="normal", show_default=True)
-@click.option("--version", help="What was deployed, in words.")
-@click.option("--commit", help="The sha of its commit.")
-@click.option("--started-at", metavar="TIME", help="Such as 2026-03-01T12:00:00Z.")
-@click.option("--finished-at", metavar="TIME", help="Such as 2026-03-01T12:00:00Z. Default: now.")
-@click.option("--url", help="Where more about it stands.")
+@click.option("--environment", required=True, help="Environment it went to: one of CHURCH_ENVIRONMENTS.")
+@click.option(
+    "--status",
+    type=click.Choice(["success", "failure", "rollback"]),
+    default="success",
+    show_default=True,
+    help="How it ended.",
+)
+@click.option(
+    "--kind", type=click.Choice(["normal", "hotfix"]), default="normal", show_default=True, help="Planned, or a hotfix."
+)
+@click.option("--version", help="Version that was deployed.")
+@click.option("--commit", help="SHA of the commit.")
+@click.option("--started-at", metavar="TIME", help="Start, such as 2026-03-01T12:00:00Z.")
+@click.option("--finished-at", metavar="TIME", help="End, such as 2026-03-01T12:00:00Z. Default: now.")
+@click.option("--url", help="Link to more about it.")
 def record(ref: str, **told: Any) -> None:
-    """Write down the deployment ID; the same ID again changes nothing."""
+    """Record a deployment. Recording the same ID again changes nothing."""
     from church.errors import FieldErrors
     from church.services import dora
 
@@ -37,17 +45,22 @@ def record(ref: str, **told: Any) -> None:
 
 @deploy_commands.group("import", cls=AppGroup)
 def import_() -> None:
-    """Fill in what was deployed before anybody told."""
+    """Import past deployments."""
 
 
 @import_.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
-@click.option("--environment", required=True, help="Where it all went: one of CHURCH_ENVIRONMENTS.")
-@click.option("--branch", default="HEAD", show_default=True, help="Each commit of its main line is a deployment.")
-@click.option("--tags", metavar="PATTERN", help="Each tag that fits, such as v*, is a deployment instead.")
-@click.option("--since", metavar="DATE", help="Nothing before this day, such as 2026-01-01.")
+@click.option("--environment", required=True, help="Environment they went to: one of CHURCH_ENVIRONMENTS.")
+@click.option(
+    "--branch",
+    default="HEAD",
+    show_default=True,
+    help="Count each commit of the main line of this branch as a deployment.",
+)
+@click.option("--tags", metavar="PATTERN", help="Count each matching tag, such as v*, as a deployment instead.")
+@click.option("--since", metavar="DATE", help="Skip everything before this day, such as 2026-01-01.")
 def git(folder: Path, environment: str, branch: str, tags: str | None, since: str | None) -> None:
-    """Take the log of the repository in FOLDER for deployments; done again, it adds what is new."""
+    """Import deployments from the git log of FOLDER. Run it again to add new ones."""
     from church.config import current_settings
     from church.services import dora
     from church.services.dora import git_import

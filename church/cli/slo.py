@@ -1,4 +1,4 @@
-"""``flask church slo …``: Prometheus' rules for what the site promises."""
+"""``flask church slo …``: Prometheus rules for the service level objectives."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-slo_commands = AppGroup("slo", help="Make Prometheus' rules of the objectives.")
+slo_commands = AppGroup("slo", help="Generate Prometheus rules from the service level objectives.")
 
 
 @slo_commands.command(with_appcontext=False)
-@click.option("--spec", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="ops/slo.yml")
-@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default="ops/prometheus")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is not what the objectives say.")
+@click.option(
+    "--spec",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default="ops/slo.yml",
+    show_default=True,
+    help="File with the objectives.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="ops/prometheus",
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option("--check", is_flag=True, help="Write nothing. Exit code 1 if a file is out of date.")
 def generate(spec: Path, into: Path, check: bool) -> None:
-    """Write recording rules, alerts and their tests for promtool."""
+    """Generate Prometheus recording rules and alerts from the objectives, and their tests for promtool."""
     from church.errors import FieldErrors
     from church.services import slo as slos
 

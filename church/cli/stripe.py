@@ -1,4 +1,4 @@
-"""``flask church stripe …``: what an operator does about payments when webhooks did not come, or failed."""
+"""``flask church stripe …``: bring the local payment data in line with Stripe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ stripe_commands = AppGroup("stripe", help="Bring plans and payments in line with
 
 @stripe_commands.command()
 def sync() -> None:
-    """Fetch every plan and price from Stripe."""
+    """Fetch all plans and prices from Stripe, or from the test till."""
     _want_payments()
     from church.services import billing
 
@@ -42,7 +42,11 @@ def sync() -> None:
 
 @stripe_commands.command()
 def reconcile() -> None:
-    """Compare subscriptions, invoices and refunds with Stripe, and repair what differs."""
+    """Compare subscriptions, invoices, refunds and disputes with Stripe, and repair the differences.
+
+    It also ends subscriptions that no longer exist at Stripe and cancels those of deleted accounts. A job does the
+    same once a day.
+    """
     _want_payments()
     from church.services import billing
 
@@ -62,9 +66,12 @@ def reconcile() -> None:
 
 @stripe_commands.command()
 @click.argument("event", required=False)
-@click.option("--failed", is_flag=True, help="All events that failed or were never finished.")
+@click.option("--failed", is_flag=True, help="Replay all events that failed or never finished.")
 def replay(event: str | None, failed: bool) -> None:
-    """Do a stored webhook EVENT (evt_… or its number) again, or all that failed."""
+    """Process a stored webhook event again.
+
+    EVENT is its id at Stripe (evt_…) or its number.
+    """
     if failed == (event is not None):
         raise click.UsageError("Name one event, or say --failed.")
     _want_payments()

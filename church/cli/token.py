@@ -1,20 +1,22 @@
-"""``flask church token …``: what machines show instead of a password."""
+"""``flask church token …``: bearer tokens for machines."""
 
 from __future__ import annotations
 
 import click
 from flask.cli import AppGroup
 
-token_commands = AppGroup("token", help="Make and revoke the bearer tokens of machines.")
+token_commands = AppGroup("token", help="Create and revoke bearer tokens for machines.")
 
 
 @token_commands.command()
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, help="What it opens; may be said several times.")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help="What it may do. Repeat the option for several scopes."
+)
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a token for NAME and print it: it is shown this once.
+    """Create a token called NAME and print it. It is shown only once.
 
-    Scopes are metrics:read, delivery:write and dora:read.
+    The scopes are metrics:read, delivery:write and dora:read.
     """
     from church.services import machine_tokens
     from church.services.audit import Actor
@@ -26,7 +28,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 
 @token_commands.command("list")
 def list_() -> None:
-    """List all tokens, without what is secret of them."""
+    """List all tokens, without their secrets."""
     from church.services import machine_tokens
 
     for one in machine_tokens.listed():
@@ -37,7 +39,7 @@ def list_() -> None:
 @token_commands.command()
 @click.argument("ref")
 def revoke(ref: str) -> None:
-    """End the token REF, as `list` names it."""
+    """Revoke a token. REF is its ref in the list."""
     from church.services import machine_tokens
     from church.services.audit import Actor
 

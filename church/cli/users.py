@@ -1,7 +1,6 @@
-"""``flask church user …``: accounts from the command line, where the first admin and a locked-out one are helped.
+"""``flask church user …``: manage accounts, for example for the first admin or one who is locked out.
 
-WHO is an account's address, or its name in the admin area's addresses. Nobody types a password here: whoever owns
-the account chooses it by a mailed link.
+WHO is the email address of an account, or its ref. No password is typed here: the owner chooses it by an emailed link.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from flask.cli import AppGroup
 if TYPE_CHECKING:
     from church.services.audit import Actor
 
-user_commands = AppGroup("user", help="Make accounts, and change what they may do.")
+user_commands = AppGroup("user", help="Create accounts and change what they may do.")
 
 
 @user_commands.command()
 @click.argument("email")
-@click.option("--name", default="", help="What to call them.")
-@click.option("--admin", is_flag=True, help="Make it an admin.")
+@click.option("--name", default="", help="Display name.")
+@click.option("--admin", is_flag=True, help="Make the account an admin.")
 def create(email: str, name: str, admin: bool) -> None:
-    """Make an account for EMAIL and mail its owner a link to choose a password."""
+    """Create an account and email its owner a link to choose a password. The link is valid for 7 days."""
     from church.errors import FieldErrors
     from church.models.user import Role
     from church.services.accounts import members
@@ -37,7 +36,7 @@ def create(email: str, name: str, admin: bool) -> None:
 @user_commands.command()
 @click.argument("who")
 def promote(who: str) -> None:
-    """Make WHO an admin."""
+    """Make a member an admin."""
     from church.models.user import Role
     from church.services.accounts import members
 
@@ -47,7 +46,7 @@ def promote(who: str) -> None:
 @user_commands.command()
 @click.argument("who")
 def demote(who: str) -> None:
-    """Make WHO a member like others; the last admin stays one."""
+    """Make an admin a member again. The last admin can't be demoted."""
     from church.models.user import Role
     from church.services.accounts import members
 
@@ -57,7 +56,7 @@ def demote(who: str) -> None:
 @user_commands.command()
 @click.argument("who")
 def disable(who: str) -> None:
-    """Shut the account of WHO and sign it out everywhere."""
+    """Disable an account and sign it out everywhere."""
     from church.services.accounts import members
 
     click.echo(f"{members.disable(_ref(who), _console()).label} can't sign in any more.")
@@ -66,7 +65,7 @@ def disable(who: str) -> None:
 @user_commands.command()
 @click.argument("who")
 def enable(who: str) -> None:
-    """Open the account of WHO again."""
+    """Enable a disabled account."""
     from church.services.accounts import members
 
     click.echo(f"{members.enable(_ref(who), _console()).label} may sign in.")
@@ -75,7 +74,7 @@ def enable(who: str) -> None:
 @user_commands.command()
 @click.argument("who")
 def reset(who: str) -> None:
-    """Mail WHO a link to choose a new password."""
+    """Email the owner of an account a link to choose a new password."""
     from church.services.accounts import members
 
     members.send_reset(_ref(who), _console())
@@ -84,7 +83,10 @@ def reset(who: str) -> None:
 
 @user_commands.command("first-admin")
 def first_admin() -> None:
-    """Print a link that makes the first admin, where `flask church run` does not run the site."""
+    """Print a link that creates the first admin. It is valid once, within 24 hours.
+
+    `flask church run` prints one at every start until there is an admin.
+    """
     from church.server.announce import first_admin_line
     from church.services.accounts.first_admin import first_admin_address
 

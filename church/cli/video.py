@@ -1,6 +1,6 @@
-"""``flask church video …``: the video library from the command line.
+"""``flask church video …``: manage the video library.
 
-WHICH is a video's address (the end of its page's) or its ref.
+WHICH is the end of the address of a video's page, or its ref.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from church.services.audit import Actor
     from church.services.videos.presenters import AdminVideo
 
-video_commands = AppGroup("video", help="Bring videos in, and look after them.")
+video_commands = AppGroup("video", help="Add and manage videos.")
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _ACCESS = click.Choice(["public", "members", "premium"])
@@ -27,18 +27,23 @@ _MINE = 60
 
 @video_commands.command()
 @click.argument("file", type=_FILE)
-@click.option("--title", required=True, help="What it is called.")
+@click.option("--title", required=True, help="Title.")
 @click.option("--access", type=_ACCESS, required=True, help="Who may watch it.")
-@click.option("--slug", default="", help="The end of its address; made of the title by default.")
-@click.option("--description", default="", help="About it, in markdown; everybody may read it.")
-@click.option("--captions", multiple=True, metavar="LANGUAGE=FILE", help="A WebVTT file; may be given again.")
-@click.option("--chapters", type=_FILE, help="A file of lines such as `1:30 The nave`.")
-@click.option("--queue", is_flag=True, help="Leave the import to the worker process.")
+@click.option("--slug", default="", help="End of its address. Default: made from the title.")
+@click.option("--description", default="", help="Description in markdown. Everyone can read it.")
+@click.option(
+    "--captions",
+    multiple=True,
+    metavar="LANGUAGE=FILE",
+    help="WebVTT file, such as en=english.vtt. Repeat for more languages.",
+)
+@click.option("--chapters", type=_FILE, help="Text file with lines such as `1:30 The nave`.")
+@click.option("--queue", is_flag=True, help="Let the worker process do the import.")
 def add(
     file: Path, title: str, access: str, slug: str, description: str, captions: tuple[str, ...],
     chapters: Path | None, queue: bool,
 ) -> None:  # fmt: skip
-    """Bring FILE in: check it, and make of it what browsers play."""
+    """Add a video: check FILE and convert it for browsers."""
     from datetime import timedelta
 
     from church.services import videos
@@ -58,7 +63,7 @@ def add(
 
 @video_commands.command("list")
 def listing() -> None:
-    """List all videos, the newest first."""
+    """List all videos with state and qualities, newest first."""
     from church.services import videos
 
     before: str | None = None
@@ -73,9 +78,9 @@ def listing() -> None:
 
 @video_commands.command()
 @click.argument("which")
-@click.option("--queue", is_flag=True, help="Leave the import to the worker process.")
+@click.option("--queue", is_flag=True, help="Let the worker process do the import.")
 def retry(which: str, queue: bool) -> None:
-    """Import WHICH once more after it has failed."""
+    """Retry a failed import."""
     from datetime import timedelta
 
     from church.services import videos
@@ -87,16 +92,21 @@ def retry(which: str, queue: bool) -> None:
 
 @video_commands.command()
 @click.argument("which")
-@click.option("--title", help="What it is called.")
+@click.option("--title", help="Title.")
 @click.option("--access", type=_ACCESS, help="Who may watch it.")
-@click.option("--description", help="About it, in markdown.")
-@click.option("--captions", multiple=True, metavar="LANGUAGE=FILE", help="A WebVTT file; may be given again.")
-@click.option("--chapters", type=_FILE, help="A file of lines such as `1:30 The nave`.")
+@click.option("--description", help="Description in markdown. Everyone can read it.")
+@click.option(
+    "--captions",
+    multiple=True,
+    metavar="LANGUAGE=FILE",
+    help="WebVTT file, such as en=english.vtt. Repeat for more languages.",
+)
+@click.option("--chapters", type=_FILE, help="Text file with lines such as `1:30 The nave`.")
 def edit(
     which: str, title: str | None, access: str | None, description: str | None, captions: tuple[str, ...],
     chapters: Path | None,
 ) -> None:  # fmt: skip
-    """Change what is said of WHICH, and who may watch it."""
+    """Change the details of a video and who may watch it."""
     from church.services import videos
 
     found = _found(which)
@@ -116,7 +126,7 @@ def edit(
 @click.argument("which")
 @click.confirmation_option(prompt="Its files are deleted, too. Go on?")
 def remove(which: str) -> None:
-    """Take WHICH away for good."""
+    """Remove a video and its files for good."""
     from church.services import videos
 
     found = _found(which)
@@ -126,7 +136,7 @@ def remove(which: str) -> None:
 
 @video_commands.command()
 def push() -> None:
-    """Upload to the bucket what it has not, such as after CHURCH_VIDEO_OFFLOAD has become s3."""
+    """Upload missing files to the bucket, for example after you set CHURCH_VIDEO_OFFLOAD to s3."""
     from church.config import current_settings
     from church.services import videos
 
