@@ -1,32 +1,53 @@
-"""The parts of the documents that are made from the code, so that they cannot say something else.
+"""Write the reference parts of the documents from the code: settings, commands and metrics.
 
-``python -m ops.documents --write`` puts the settings into README.md and .env.example and the catalogue into
-TELEMETRY.md, each between a pair of marker lines; ``--check`` says what differs. A test holds the documents to it.
+``python -m ops.documents --write`` brings docs/settings.md, .env.example, docs/commands.md and the catalogue in
+TELEMETRY.md up to date, each between a pair of marker lines. ``--check`` names the ones that differ; a test runs it.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import click
 from annotated_types import Ge, Gt, Le
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from church import create_app
+from church.cli import church as command_group
 from church.config import Settings, load_settings
 from church.extensions import telemetry
 from church.observability.metrics import definitions, live_definitions, scrape_registry, video_definitions
+from church.observability.metrics.definitions import OTHER
 from church.observability.threats import scan_text
 from church.services import dora
 from church.services.billing import scrape_counts
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Each group of settings by the names that belong to it; a test holds that every setting is in exactly one.
+SETTING_GROUPS = {
+    "Site": ("CHURCH_ENV", "CHURCH_SITE_*", "CHURCH_INSTANCE", "CHURCH_CONTENT"),
+    "Server": ("CHURCH_BIND", "WEB_CONCURRENCY", "CHURCH_TRUSTED_PROXIES", "CHURCH_MAX_BODY", "CHURCH_BODY_TIMEOUT"),
+    "Security": ("SECRET_KEY*", "CHURCH_PASSWORD_*", "CHURCH_SESSION_*", "CHURCH_THREATS*"),
+    "Database and store": ("DATABASE_URL", "CHURCH_DATABASE_*", "REDIS_URL", "CHURCH_STORE_*"),
+    "Background jobs": ("CHURCH_JOBS_*",),
+    "Email": ("CHURCH_SMTP_*", "CHURCH_MAIL_*"),
+    "Payments": ("STRIPE_*", "CHURCH_TILL_*", "CHURCH_AUTOMATIC_TAX", "CHURCH_GRACE_DAYS"),
+    "Videos": ("CHURCH_VIDEO_*", "AWS_*"),
+    "Chat": ("CHURCH_LIVE_*",),
+    "Deliveries (DORA)": ("CHURCH_ENVIRONMENTS", "CHURCH_DORA_*", "CHURCH_INCIDENT_*"),
+    "Telemetry and logs": ("METRICS_TOKEN", "CHURCH_TELEMETRY", "CHURCH_TRACE_*", "LOG_LEVEL", "CHURCH_LOG_*"),
+    "Rate limits": ("CHURCH_LIMIT_*",),
+}
 
 # What a validator of church.config wants, in words.
 _FORMS = {
@@ -36,7 +57,7 @@ _FORMS = {
     "_is_postgresql": "address, secret",
     "_is_redis": "address, secret",
     "_is_smtp": "address, secret",
-    "_is_mailbox": "mail address",
+    "_is_mailbox": "email address",
 }
 _KINDS = {
     bool: "`true` or `false`",
@@ -47,6 +68,22 @@ _KINDS = {
     float: "seconds",
     str: "text",
 }
+OPEN_LABELS = {
+    "commit": "the commit that runs, or `unknown`",
+    "currency": "a currency of the prices at Stripe, such as `usd`",
+    "environment": "one of `CHURCH_ENVIRONMENTS`",
+    "kind": "a kind of job, such as `mail.send`",
+    "path": "`instance`, `logs` or `videos`",
+    "plan": "a plan's short name, of the first 50, or `other`",
+    "python": "the version of Python",
+    "route": "the rule of a route, such as `/pages/<path:slug>`, or `_unmatched`; never a path",
+    "slot": "a number",
+    "status_class": "`1xx` to `5xx`",
+    "status_code": "the status, such as `200`",
+    "version": "the release",
+    "video_id": "the slug of one of the first 200 videos, or `other`",
+}
+"""The labels without a fixed set of values, in words."""
 _COUNTED, _READ, _SHARED, _PROCESS = "counted", "scrape", "database", "process"
 
 
@@ -64,29 +101,46 @@ class Row:
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
-def _settings() -> list[FieldInfo]:
-    """The fields in the order in which they are read about: the site's own, then those of its parts."""
-    named = sorted(Settings.model_fields.items(), key=lambda item: item[0] not in Settings.__annotations__)
-    return [field for _, field in named]
+def groups_of(name: str) -> list[str]:
+    """The groups of settings that ``name`` belongs to: one, or the definition has a mistake."""
+    return [group for group, patterns in SETTING_GROUPS.items() if any(fnmatchcase(name, one) for one in patterns)]
 
 
-def settings_table() -> str:
-    """Every setting with its form, default and meaning, as a markdown table."""
-    rows = []
-    for field in _settings():
-        default = _default(field)
-        shown = f"`{default}`" if default else ""
-        rows.append((f"`{field.validation_alias}`", _form(field), shown, str(field.description)))
-    return _table(("setting", "form", "default", "meaning"), rows)
+def settings_by_group() -> dict[str, list[FieldInfo]]:
+    """Every setting under its group, in the order of the code."""
+    found: dict[str, list[FieldInfo]] = {group: [] for group in SETTING_GROUPS}
+    for field in Settings.model_fields.values():
+        for group in groups_of(str(field.validation_alias)):
+            found[group].append(field)
+    return found
+
+
+def settings_reference() -> str:
+    """A markdown table for each group: setting, form, default and meaning."""
+    parts = []
+    for group, fields in settings_by_group().items():
+        rows = [
+            (f"`{field.validation_alias}`", _form(field), _code(_default(field)), str(field.description))
+            for field in fields
+        ]
+        parts.append(f"## {group}\n\n{_table(('setting', 'form', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
 
 
 def settings_example() -> str:
     """Every setting commented out, at its default, as an environment file."""
     parts = []
-    for field in _settings():
-        meaning = str(field.description).replace("`", "")
-        parts.append(f"# {meaning}\n# {_form(field).replace('`', '')}\n#{field.validation_alias}={_default(field)}\n")
+    for group, fields in settings_by_group().items():
+        parts.append(f"# ---- {group} ----\n")
+        for field in fields:
+            meaning = str(field.description).replace("`", "")
+            form = _form(field).replace("`", "")
+            parts.append(f"# {meaning}\n# {form}\n#{field.validation_alias}={_default(field)}\n")
     return "\n".join(parts)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def _default(field: FieldInfo) -> str:
@@ -111,13 +165,14 @@ def _form(field: FieldInfo) -> str:
     if "SecretStr" in written:
         return "secret"
     if "tuple" in written:
-        return "list by commas"
+        return "list, separated by commas"
     return _KINDS[field.annotation] + _limits(field.metadata)  # type: ignore[index]
 
 
 def _limits(metadata: Sequence[Any]) -> str:
-    words = {Ge: "from {0.ge}", Gt: "above {0.gt}", Le: "to {0.le}"}
-    return "".join(f", {words[type(limit)].format(limit)}" for limit in metadata if type(limit) in words)
+    words = {Ge: "{0.ge}", Gt: "above {0.gt}", Le: "to {0.le}"}
+    found = [words[type(limit)].format(limit) for limit in metadata if type(limit) in words]
+    return f", {' '.join(found)}{' or more' if len(found) == 1 else ''}" if found else ""
 
 
 # -- the catalogue --------------------------------------------------------------------------------------------------
@@ -137,7 +192,7 @@ def _counted() -> Iterator[Row]:
 
 def _read() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        site = load_settings(CHURCH_ENV="development", CHURCH_INSTANCE=folder, SECRET_KEY="-")  # noqa: S106 (signs nothing)
+        site = load_settings(CHURCH_ENV="development", CHURCH_INSTANCE=folder, SECRET_KEY="-")
         create_app(site)
         for metric in telemetry.state.metrics:
             source = _SHARED if metric.shared else _READ
@@ -153,60 +208,107 @@ def _shown(family: Any) -> str:
     return f"{family.name}_total" if family.type == "counter" else str(family.name)
 
 
-def catalogue_table() -> str:
-    """The catalogue as a markdown table, and below it the values of the labels whose values are a fixed set."""
+def catalogue_tables() -> str:
+    """The catalogue as a markdown table, and a second one with the values of each label of each metric."""
     rows = [(f"`{r.name}`", r.kind, ", ".join(r.labels), r.source, r.meaning) for r in catalogue()]
-    values = [(f"`{name}`", ", ".join(f"`{value}`" for value in known)) for name, known in label_values().items()]
-    return f"{_table(('name', 'type', 'labels', 'from', 'meaning'), rows)}\n{_table(('label', 'values'), values)}"
+    values = [(f"`{r.name}`", f"`{label}`", _values(r.name, label)) for r in catalogue() for label in r.labels]
+    return (
+        f"{_table(('metric', 'type', 'labels', 'from', 'meaning'), rows)}\n### Labels\n\n"
+        f"{_table(('metric', 'label', 'values'), values)}"
+    )
 
 
-def label_values() -> dict[str, tuple[str, ...]]:
-    """The labels whose values are a fixed set, with that set."""
+def _values(metric: str, label: str) -> str:
+    known = label_values().get((metric, label))
+    return OPEN_LABELS[label] if known is None else ", ".join(f"`{value}`" for value in known)
+
+
+def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
+    """The values of each (metric, label) that takes a fixed set of them."""
+    methods = (*sorted(definitions.METHODS), "_OTHER")
+    message_types = dict.fromkeys((*live_definitions.RECEIVED, *live_definitions.SENT, OTHER))
     return {
-        "method": (*sorted(definitions.METHODS), "_OTHER"),
-        "event_type": (*definitions.SECURITY_EVENTS, *definitions.STRIPE_EVENTS, definitions.OTHER),
-        "severity": (*definitions.SEVERITIES, definitions.OTHER),
-        "activity_type": tuple(sorted(scan_text.ACTIVITY_TYPES)),
-        "source": (*sorted(definitions.SOURCES), *definitions.REGISTRATION_SOURCES, definitions.OTHER),
-        "limit": (*definitions.LIMITS, definitions.OTHER),
-        "metric": tuple(dora.UNITS),
-        "content_type": (*definitions.CONTENT_TYPES, definitions.OTHER),
-        "access_level": (*definitions.ACCESS_LEVELS, definitions.OTHER),
-        "status": (*definitions.WEBHOOK_STATUSES, *scrape_counts.STATUSES, definitions.OTHER),
-        "type": (*definitions.AUTH_TYPES, definitions.OTHER),
-        "outcome": tuple(
-            dict.fromkeys(
-                (
-                    *(*definitions.CONTENT_OUTCOMES, *definitions.AUTH_OUTCOMES, *definitions.OUTBOUND_OUTCOMES),
-                    *(*video_definitions.OUTCOMES, *live_definitions.CONNECTION_OUTCOMES, *live_definitions.DELIVERIES),
-                    definitions.OTHER,
-                )
-            )
-        ),
-        "quality": (*video_definitions.QUALITIES, definitions.OTHER),
-        "direction": ("in", "out"),
-        "message_type": (*dict.fromkeys((*live_definitions.RECEIVED, *live_definitions.SENT)), definitions.OTHER),
-        "service": (*definitions.OUTBOUND_SERVICES, definitions.OTHER),
-        "part": (*definitions.TELEMETRY_PARTS, definitions.OTHER),
+        ("auth_attempts_total", "type"): (*definitions.AUTH_TYPES, OTHER),
+        ("auth_attempts_total", "outcome"): (*definitions.AUTH_OUTCOMES, OTHER),
+        ("content_access_total", "content_type"): (*definitions.CONTENT_TYPES, OTHER),
+        ("content_access_total", "access_level"): (*definitions.ACCESS_LEVELS, OTHER),
+        ("content_access_total", "outcome"): (*definitions.CONTENT_OUTCOMES, OTHER),
+        ("dora_sample_size", "metric"): tuple(dora.UNITS),
+        ("http_request_duration_seconds", "method"): methods,
+        ("http_requests_total", "method"): methods,
+        ("outbound_request_duration_seconds", "service"): (*definitions.OUTBOUND_SERVICES, OTHER),
+        ("outbound_request_duration_seconds", "outcome"): definitions.OUTBOUND_OUTCOMES,
+        ("rate_limit_hits_total", "limit"): (*definitions.LIMITS, OTHER),
+        ("security_events_total", "event_type"): (*definitions.SECURITY_EVENTS, OTHER),
+        ("security_events_total", "severity"): (*definitions.SEVERITIES, OTHER),
+        ("stripe_subscriptions_active", "status"): (*scrape_counts.STATUSES, OTHER),
+        ("stripe_webhooks_total", "event_type"): (*definitions.STRIPE_EVENTS, OTHER),
+        ("stripe_webhooks_total", "status"): (*definitions.WEBHOOK_STATUSES, OTHER),
+        ("suspicious_activity_total", "activity_type"): tuple(sorted(scan_text.ACTIVITY_TYPES)),
+        ("suspicious_activity_total", "source"): tuple(sorted(definitions.SOURCES)),
+        ("telemetry_errors_total", "part"): (*definitions.TELEMETRY_PARTS, OTHER),
+        ("user_registrations_total", "source"): (*definitions.REGISTRATION_SOURCES, OTHER),
+        ("video_streams_total", "quality"): (*video_definitions.QUALITIES, OTHER),
+        ("video_streams_total", "outcome"): (*video_definitions.OUTCOMES, OTHER),
+        ("websocket_connections_total", "outcome"): (*live_definitions.CONNECTION_OUTCOMES, OTHER),
+        ("websocket_deliveries_total", "outcome"): live_definitions.DELIVERIES,
+        ("websocket_messages_total", "direction"): ("in", "out"),
+        ("websocket_messages_total", "message_type"): tuple(message_types),
     }
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+# -- the commands ---------------------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its full name, such as ``flask church user create``, in alphabetical order."""
+    yield from _below("flask church", command_group)
+
+
+def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    for inner, command in sorted(group.commands.items()):
+        full = f"{name} {inner}"
+        if isinstance(command, click.Group):
+            yield from _below(full, command)
+        else:
+            yield full, command
+
+
+def commands_reference() -> str:
+    """A table of all commands, then for each its help, usage and options."""
+    rows = [(f"[`{name}`](#{name.replace(' ', '-')})", command.get_short_help_str(200)) for name, command in commands()]
+    details = [_command(name, command) for name, command in commands()]
+    return "\n".join((_table(("command", "what it does"), rows), *details))
+
+
+def _command(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name)
+    records = [param.get_help_record(context) for param in command.params if isinstance(param, click.Option)]
+    rows = [(f"`{record[0]}`", " ".join(record[1].split())) for record in records if record is not None]
+    pieces = [piece for piece in command.collect_usage_pieces(context) if rows or piece != "[OPTIONS]"]
+    parts = [f"## {name}\n", f"{inspect.cleandoc(command.help or '')}\n", f"```\n{' '.join((name, *pieces))}\n```\n"]
+    if rows:
+        parts.append(_table(("option", "what it does"), rows))
+    return "\n".join(parts)
 
 
 # -- the documents --------------------------------------------------------------------------------------------------
 
 
 def made() -> dict[Path, str]:
-    """Each document that has a made part, as it should be. Raises ValueError where a marker is missing."""
+    """Each document with a generated part, as it should be. Raises ValueError where a marker is missing."""
     return {
         ROOT / name: _between((ROOT / name).read_text(), start, end, text)
         for name, start, end, text in (
-            ("README.md", "<!-- settings -->", "<!-- /settings -->", settings_table()),
+            ("docs/settings.md", "<!-- settings -->", "<!-- /settings -->", settings_reference()),
             (".env.example", "# <settings>", "# </settings>", settings_example()),
-            ("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->", catalogue_table()),
+            ("docs/commands.md", "<!-- commands -->", "<!-- /commands -->", commands_reference()),
+            ("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->", catalogue_tables()),
         )
     }
 
@@ -220,11 +322,11 @@ def _between(document: str, start: str, end: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the documents' made parts, or say which differ (exit code 1)."""
+    """Write the generated parts of the documents, or name the ones that differ (exit code 1)."""
     parser = argparse.ArgumentParser(prog="python -m ops.documents", description=(__doc__ or "").partition("\n")[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="bring the documents up to date")
-    action.add_argument("--check", action="store_true", help="say which documents differ")
+    action.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document differs")
     options = parser.parse_args(arguments)
     stale = {path: text for path, text in made().items() if path.read_text() != text}
     for path, text in stale.items():

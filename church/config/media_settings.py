@@ -20,29 +20,35 @@ class MediaSettings(BaseSettings):
     video_offload: Literal["none", "x-accel", "s3"] = setting(
         "CHURCH_VIDEO_OFFLOAD",
         "none",
-        "Who sends a video once access is granted: the site itself, nginx by X-Accel-Redirect, or an S3 bucket.",
+        "What sends the videos: the site (`none`), nginx by X-Accel-Redirect (`x-accel`) or an S3 bucket (`s3`).",
     )
     video_ttl: int = setting(
-        "CHURCH_VIDEO_TTL", 600, "Seconds that the signed address of a video is good for.", ge=30, le=86_400
+        "CHURCH_VIDEO_TTL", 600, "Seconds that the signed address of a video is valid.", ge=30, le=86_400
     )
     video_max_bytes: int = setting(
-        "CHURCH_VIDEO_MAX_BYTES", 8_589_934_592, "Bytes that an imported video may have.", ge=1_048_576
+        "CHURCH_VIDEO_MAX_BYTES", 8_589_934_592, "Largest video that can be imported, in bytes.", ge=1_048_576
     )
     video_write_timeout: float = setting(
-        "CHURCH_VIDEO_WRITE_TIMEOUT", 60.0, "Seconds that a viewer may read nothing of a stream.", gt=0, le=3600
+        "CHURCH_VIDEO_WRITE_TIMEOUT",
+        60.0,
+        "Longest time that a viewer may stop reading a stream before it is closed.",
+        gt=0,
+        le=3600,
     )
-    video_s3_bucket: str | None = setting("CHURCH_VIDEO_S3_BUCKET", None, "Bucket of the videos, for `s3`.")
+    video_s3_bucket: str | None = setting("CHURCH_VIDEO_S3_BUCKET", None, "Name of the bucket. Required for `s3`.")
     video_s3_endpoint: Origin | None = setting(
-        "CHURCH_VIDEO_S3_ENDPOINT", None, "Where the bucket's service is, if not at Amazon."
+        "CHURCH_VIDEO_S3_ENDPOINT", None, "Address of the bucket's service, if not Amazon."
     )
     video_s3_region: str = setting("CHURCH_VIDEO_S3_REGION", "us-east-1", "Region of the bucket.", min_length=1)
     video_s3_key: str | None = setting("AWS_ACCESS_KEY_ID", None, "Access key of the bucket.")
-    video_s3_secret: SecretStr | None = setting("AWS_SECRET_ACCESS_KEY", None, "Secret of that access key.")
+    video_s3_secret: SecretStr | None = setting("AWS_SECRET_ACCESS_KEY", None, "Secret of the access key.")
     limit_video: Rate = setting(
-        "CHURCH_LIMIT_VIDEO", "300/minute", "Signed addresses and kept positions of videos, one address."
+        "CHURCH_LIMIT_VIDEO", "300/minute", "Signed addresses and saved positions of videos, from one IP address."
     )
-    limit_stream: Rate = setting("CHURCH_LIMIT_STREAM", "1200/minute", "Requests for pieces of videos, one address.")
-    limit_upload: Rate = setting("CHURCH_LIMIT_UPLOAD", "6000/minute", "Pieces of an upload, one address.")
+    limit_stream: Rate = setting(
+        "CHURCH_LIMIT_STREAM", "1200/minute", "Requests for parts of videos, from one IP address."
+    )
+    limit_upload: Rate = setting("CHURCH_LIMIT_UPLOAD", "6000/minute", "Parts of uploads, from one IP address.")
 
     @field_validator(
         "video_folder", "video_s3_bucket", "video_s3_endpoint", "video_s3_key", "video_s3_secret", mode="before"
@@ -60,43 +66,45 @@ class MediaSettings(BaseSettings):
 class LiveSettings(BaseSettings):
     """How much the live rooms hold, keep, and take from one member."""
 
-    live_keep_days: int = setting(
-        "CHURCH_LIVE_KEEP_DAYS", 30, "Days that messages of the live rooms are kept.", ge=1, le=3650
-    )
+    live_keep_days: int = setting("CHURCH_LIVE_KEEP_DAYS", 30, "Days that chat messages are kept.", ge=1, le=3650)
     live_connections: int = setting(
-        "CHURCH_LIVE_CONNECTIONS", 12_000, "Live connections that one worker holds.", ge=1, le=200_000
+        "CHURCH_LIVE_CONNECTIONS", 12_000, "Most chat connections that each worker holds.", ge=1, le=200_000
     )
     live_per_member: int = setting(
-        "CHURCH_LIVE_PER_MEMBER", 10, "Live connections of one member, on all workers.", ge=1, le=1000
+        "CHURCH_LIVE_PER_MEMBER", 10, "Most chat connections of one member, over all workers.", ge=1, le=1000
     )
     live_per_address: int = setting(
-        "CHURCH_LIVE_PER_ADDRESS", 100, "Live connections from one address, on all workers.", ge=1, le=200_000
+        "CHURCH_LIVE_PER_ADDRESS", 100, "Most chat connections from one IP address, over all workers.", ge=1, le=200_000
     )
     live_queue: int = setting(
-        "CHURCH_LIVE_QUEUE", 256, "Frames that a live connection may lag behind before it is ended.", ge=8, le=65_536
+        "CHURCH_LIVE_QUEUE",
+        256,
+        "Messages that a slow chat connection may fall behind before it is closed.",
+        ge=8,
+        le=65_536,
     )
-    live_ping: float = setting("CHURCH_LIVE_PING", 25.0, "Seconds between pings of a live connection.", gt=0, le=300)
-    limit_chat: Rate = setting("CHURCH_LIMIT_CHAT", "20/minute", "Messages of one member in the live rooms.")
+    live_ping: float = setting("CHURCH_LIVE_PING", 25.0, "Seconds between pings of a chat connection.", gt=0, le=300)
+    limit_chat: Rate = setting("CHURCH_LIMIT_CHAT", "20/minute", "Chat messages of one member.")
     limit_history: Rate = setting(
-        "CHURCH_LIMIT_HISTORY", "120/minute", "How often one member may enter live rooms, or ask what they missed."
+        "CHURCH_LIMIT_HISTORY", "120/minute", "How often one member may enter chat rooms or load missed messages."
     )
-    limit_live: Rate = setting("CHURCH_LIMIT_LIVE", "120/minute", "Live connections that one address may open.")
+    limit_live: Rate = setting("CHURCH_LIMIT_LIVE", "120/minute", "Chat connections opened from one IP address.")
 
 
 class DeliverySettings(BaseSettings):
     """What is delivered where, and who may see how well."""
 
     environments: Annotated[tuple[str, ...], NoDecode] = setting(
-        "CHURCH_ENVIRONMENTS", ("production", "staging"), "Environments, by commas, that deployments go to."
+        "CHURCH_ENVIRONMENTS", ("production", "staging"), "Environments that deployments go to."
     )
     dora_public: bool = setting("CHURCH_DORA_PUBLIC", False, "`true` shows the DORA page to everyone.")
     dora_edition: int = setting(
-        "CHURCH_DORA_EDITION", 2024, "Year of the DORA report whose bands are used.", ge=2014, le=2100
+        "CHURCH_DORA_EDITION", 2024, "Year of the DORA report whose performance bands are used.", ge=2014, le=2100
     )
     incident_window: int = setting(
         "CHURCH_INCIDENT_WINDOW",
         86_400,
-        "Seconds after a deployment in which an alert's incident is taken for its doing.",
+        "Seconds after a deployment in which an incident from an alert counts as caused by it.",
         ge=60,
         le=2_592_000,
     )

@@ -1,6 +1,6 @@
 """Every setting of the site once: its name in the environment, type, default and meaning.
 
-The README's table and ``.env.example`` are held to this module by a test. Secrets come from the
+A test holds docs/settings.md and ``.env.example`` to this module. Secrets come from the
 environment; in development the missing ones are made once and kept in the instance folder (``church.lib.secrets``).
 """
 
@@ -36,149 +36,165 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     environment: Literal["development", "production"] = setting(
         "CHURCH_ENV",
         "development",
-        "`development` makes missing secrets itself; `production` refuses to start without.",
+        "`development` creates missing secrets; `production` does not start without them.",
     )
     bind: Bind = setting("CHURCH_BIND", "127.0.0.1:8000", "Address and port that gunicorn listens on.")
     workers: int = setting("WEB_CONCURRENCY", 2, "How many gunicorn workers serve requests.", ge=1, le=64)
     instance: Path = setting("CHURCH_INSTANCE", Path("instance"), "Folder of the database, secrets and sockets.")
     log_dir: Path = setting("CHURCH_LOG_DIR", Path("logs"), "Folder of `combined.log` and `error.log`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
-        "LOG_LEVEL", "INFO", "Least level that is logged: DEBUG, INFO, WARNING or ERROR."
+        "LOG_LEVEL", "INFO", "Lowest level that is logged."
     )
     content: Path = setting("CHURCH_CONTENT", Path("content"), "Folder of the markdown pages.")
     site_name: str = setting(
-        "CHURCH_SITE_NAME", "BambiSleep Church", "Name in titles, feeds and mails.", min_length=1, max_length=80
+        "CHURCH_SITE_NAME",
+        "BambiSleep Church",
+        "Name of the site in titles, feeds and emails.",
+        min_length=1,
+        max_length=80,
     )
     site_url: Origin | None = setting(
         "CHURCH_SITE_URL",
         None,
-        "Public origin of every absolute link; https turns on Secure cookies and HSTS. Default: `http://` and bind.",
+        "Public address in every link; https turns on Secure cookies and HSTS. Default: `http://` and `CHURCH_BIND`.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
-        "CHURCH_TRUSTED_PROXIES", (), "Networks, by commas, whose forwarded headers and `traceparent` are believed."
+        "CHURCH_TRUSTED_PROXIES", (), "Networks of your proxies: their forwarded headers and `traceparent` are trusted."
     )
     database_url: PostgresAddress | None = setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
     )
-    database_pool: int = setting("CHURCH_DATABASE_POOL", 10, "Most database connections a worker keeps.", ge=1, le=100)
+    database_pool: int = setting(
+        "CHURCH_DATABASE_POOL", 10, "Most database connections that each worker keeps open.", ge=1, le=100
+    )
     database_timeout: float = setting(
-        "CHURCH_DATABASE_TIMEOUT", 5.0, "Seconds that a statement on PostgreSQL may take.", gt=0, le=300
+        "CHURCH_DATABASE_TIMEOUT", 5.0, "Longest time that a PostgreSQL statement may take.", gt=0, le=300
     )
     redis_url: RedisAddress | None = setting(
-        "REDIS_URL", None, "`redis://…` shared by several hosts. Default: the embedded store on a Unix socket."
+        "REDIS_URL", None, "`redis://…` of a Redis that all hosts share. Default: the embedded store on a Unix socket."
     )
     store_timeout: float = setting(
         "CHURCH_STORE_TIMEOUT",
         0.09,
-        "Seconds that a call to the shared store may take; a worker whose call takes longer is alone for a second.",
+        "Longest time for a call to the store. After a slower one the worker does without it for a second.",
         gt=0,
         le=10,
     )
-    secret_key: SecretStr = setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms; at least 32 characters.")
+    secret_key: SecretStr = setting("SECRET_KEY", SecretStr(""), "Signs cookies and forms. At least 32 characters.")
     secret_key_previous: SecretStr | None = setting(
         "SECRET_KEY_PREVIOUS",
         None,
-        "The key before `SECRET_KEY`: what it signed stays good until this is taken out again.",
+        "The `SECRET_KEY` before this one. What it signed stays valid until you remove it.",
     )
     metrics_token: SecretStr | None = setting(
         "METRICS_TOKEN",
         None,
-        "Bearer token of the scraper. Required in production; without it loopback alone may scrape.",
+        "Bearer token for `/metrics`. Required in production; without one only this machine can scrape.",
     )
     telemetry: bool = setting(
         "CHURCH_TELEMETRY",
         True,
-        "`false` turns metrics, access records, traces and the threat scan off, to measure their cost.",
+        "`false` turns off metrics, access records, traces and the threat scan, to measure what they cost.",
     )
     trace_paths: Annotated[tuple[str, ...], NoDecode] = setting(
         "CHURCH_TRACE_PATHS",
         ("/auth/login", "/stripe/webhook", "/api/telemetry/"),
-        "Paths, by commas, whose requests are traced whatever the sampler says.",
+        "Requests to paths that start with one of these are always traced.",
     )
     threats: Literal["observe", "block"] = setting(
-        "CHURCH_THREATS", "observe", "`block` answers a request that looks like an attack with 403."
+        "CHURCH_THREATS",
+        "observe",
+        "`observe` records a request that looks like an attack; `block` also answers it with 403.",
     )
     threats_body: int = setting(
-        "CHURCH_THREATS_BODY", 65_536, "Bytes of a request body that the threat scan reads at most.", ge=0, le=1_048_576
+        "CHURCH_THREATS_BODY", 65_536, "Most bytes of a request body that the threat scan reads.", ge=0, le=1_048_576
     )
-    max_body: int = setting("CHURCH_MAX_BODY", 1_048_576, "Bytes that a request body may have.", ge=1024)
+    max_body: int = setting("CHURCH_MAX_BODY", 1_048_576, "Largest request body, in bytes.", ge=1024)
     body_timeout: float = setting(
-        "CHURCH_BODY_TIMEOUT", 20.0, "Seconds that a client may take to send a whole request body.", gt=0, le=600
+        "CHURCH_BODY_TIMEOUT", 20.0, "Longest time that a client may take to send a request body.", gt=0, le=600
     )
-    password_min: int = setting("CHURCH_PASSWORD_MIN", 12, "Fewest characters of a password.", ge=8, le=64)
+    password_min: int = setting(
+        "CHURCH_PASSWORD_MIN", 12, "Shortest password that is accepted, in characters.", ge=8, le=64
+    )
     session_idle: int = setting(
-        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request after which a sign-in ends.", ge=60, le=34_560_000
+        "CHURCH_SESSION_IDLE", 1_209_600, "Seconds without a request until a sign-in ends.", ge=60, le=34_560_000
     )
     session_lifetime: int = setting(
         "CHURCH_SESSION_LIFETIME",
         2_592_000,
-        "Seconds after which a sign-in ends however much it is used.",
+        "Seconds until a sign-in ends, however much it is used.",
         ge=60,
         le=34_560_000,
     )
     smtp_url: SmtpAddress | None = setting(
         "CHURCH_SMTP_URL",
         None,
-        "`smtp://user:password@host:587` (STARTTLS) or `smtps://…`. Default: mails are files in the instance's outbox.",
+        "`smtp://user:password@host:587` (STARTTLS) or `smtps://…`. Default: emails become files in `instance/outbox`.",
     )
     mail_from: Mailbox | None = setting(
-        "CHURCH_MAIL_FROM", None, "Sender of mails. Default: `church@` and the host of the site's address."
+        "CHURCH_MAIL_FROM", None, "Sender of emails. Default: `church@` and the host of `CHURCH_SITE_URL`."
     )
     stripe_secret_key: SecretStr | None = setting(
         "STRIPE_SECRET_KEY",
         None,
-        "Secret key of the Stripe account. Without one: the test till in development, no payments in production.",
+        "Secret key of your Stripe account. Without one: the test till in development, no payments in production.",
     )
     stripe_webhook_secret: SecretStr | None = setting(
-        "STRIPE_WEBHOOK_SECRET", None, "Signing secret of the webhook endpoint; the test till signs with it too."
+        "STRIPE_WEBHOOK_SECRET",
+        None,
+        "Signing secret of the webhook endpoint. Required with `STRIPE_SECRET_KEY` in production.",
     )
     stripe_webhook_secret_previous: SecretStr | None = setting(
-        "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The signing secret before it, while it is being rotated."
+        "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The signing secret before this one, while you rotate it."
     )
     stripe_api_base: Origin | None = setting(
-        "STRIPE_API_BASE", None, "Where Stripe's API is, if not at Stripe; in production only by https."
+        "STRIPE_API_BASE", None, "Address of the Stripe API, if not Stripe's own. Must be https in production."
     )
     till_bind: Bind | None = setting(
-        "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: those of the site, one port higher."
+        "CHURCH_TILL_BIND", None, "Address and port of the test till. Default: the site's, one port higher."
     )
     automatic_tax: bool = setting(
-        "CHURCH_AUTOMATIC_TAX", False, "Have Stripe reckon the tax of new subscriptions; wants Stripe Tax set up there."
+        "CHURCH_AUTOMATIC_TAX",
+        False,
+        "`true` lets Stripe calculate tax on new subscriptions. Needs Stripe Tax in your Stripe account.",
     )
     grace_days: int = setting(
-        "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal's payment failed.", ge=0, le=90
+        "CHURCH_GRACE_DAYS", 7, "Days that premium stays open after a renewal payment fails.", ge=0, le=90
     )
-    limit_page: Rate = setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views of one address.")
-    limit_search: Rate = setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches of one address.")
+    limit_page: Rate = setting("CHURCH_LIMIT_PAGE", "600/minute", "Page views from one IP address.")
+    limit_search: Rate = setting("CHURCH_LIMIT_SEARCH", "60/minute", "Searches from one IP address.")
     limit_api: Rate = setting(
-        "CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other reads by machines, one address."
+        "CHURCH_LIMIT_API", "300/minute", "Feeds, sitemaps and other machine reads from one IP address."
     )
     limit_telemetry_api: Rate = setting(
-        "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls of one address."
+        "CHURCH_LIMIT_TELEMETRY_API", "120/minute", "Scrapes and telemetry calls from one IP address."
     )
-    limit_login: Rate = setting("CHURCH_LIMIT_LOGIN", "30/minute", "Logins that one address may try.")
+    limit_login: Rate = setting("CHURCH_LIMIT_LOGIN", "30/minute", "Sign-in attempts from one IP address.")
     limit_login_account: Rate = setting(
         "CHURCH_LIMIT_LOGIN_ACCOUNT",
         "20/hour",
-        "Failed logins to one account; beyond them each address has one more a window, so that its owner gets in.",
+        "Failed sign-ins to one account. Beyond that, each IP address has one more try per window.",
     )
-    limit_register: Rate = setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registrations that one address may try.")
+    limit_register: Rate = setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registration attempts from one IP address.")
     limit_link: Rate = setting(
         "CHURCH_LIMIT_LINK",
         "20/minute",
-        "Confirming an address by a mailed link, and having it mailed again: one address.",
+        "Confirmations of an email address, and requests for a new confirmation link, from one IP address.",
     )
     limit_reset: Rate = setting(
-        "CHURCH_LIMIT_RESET", "20/minute", "Asking for the link to a new password, and using it: one address."
+        "CHURCH_LIMIT_RESET", "20/minute", "Requests for a password reset link, and uses of one, from one IP address."
     )
-    limit_token: Rate = setting("CHURCH_LIMIT_TOKEN", "60/minute", "Tokens that one address may ask for.")
+    limit_token: Rate = setting("CHURCH_LIMIT_TOKEN", "60/minute", "Token requests from one IP address.")
     limit_checkout: Rate = setting(
-        "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one address."
+        "CHURCH_LIMIT_CHECKOUT", "20/minute", "Checkouts, portal visits and plan changes from one IP address."
     )
-    limit_webhook: Rate = setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one address.")
-    limit_account: Rate = setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one address.")
-    jobs_threads: int = setting("CHURCH_JOBS_THREADS", 2, "Jobs that the worker process does at once.", ge=1, le=16)
+    limit_webhook: Rate = setting("CHURCH_LIMIT_WEBHOOK", "6000/minute", "Webhook deliveries from one IP address.")
+    limit_account: Rate = setting("CHURCH_LIMIT_ACCOUNT", "60/minute", "Changes to accounts from one IP address.")
+    jobs_threads: int = setting(
+        "CHURCH_JOBS_THREADS", 2, "Number of jobs that the worker process runs at once.", ge=1, le=16
+    )
     jobs_lease: float = setting(
-        "CHURCH_JOBS_LEASE", 30.0, "Seconds after which the job of a dead process is done again.", ge=1, le=3600
+        "CHURCH_JOBS_LEASE", 30.0, "Seconds until a job of a process that died is run again.", ge=1, le=3600
     )
 
     @field_validator("trusted_proxies", mode="before")

@@ -1,4 +1,4 @@
-"""The documents say what the code says: settings, metrics, commands, files and anchors, both ways."""
+"""The documents match the code: settings, metrics, commands, files and anchors, both ways."""
 
 from __future__ import annotations
 
@@ -54,9 +54,14 @@ def anchors(document: Path) -> set[str]:
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_settings_table_names_every_setting_once_and_no_other() -> None:
-    named = first_cells(part("README.md", "<!-- settings -->", "<!-- /settings -->"))
+def test_settings_page_names_every_setting_once_and_no_other() -> None:
+    named = first_cells(part("docs/settings.md", "<!-- settings -->", "<!-- /settings -->"))
     assert sorted(named) == sorted(SETTINGS)
+
+
+def test_setting_groups_have_every_setting_in_exactly_one_and_none_is_empty() -> None:
+    assert {name: len(documents.groups_of(name)) for name in SETTINGS} == dict.fromkeys(SETTINGS, 1)
+    assert all(documents.settings_by_group().values())
 
 
 def test_example_environment_has_every_setting_at_its_default_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +75,9 @@ def test_example_environment_has_every_setting_at_its_default_and_no_other(monke
     assert Settings() == plain
 
 
-def test_settings_table_says_default_form_and_limits() -> None:
-    rows = documents.settings_table().splitlines()
-    assert (
-        "| `WEB_CONCURRENCY` | whole number, from 1, to 64 | `2` | How many gunicorn workers serve requests. |" in rows
-    )
+def test_settings_page_shows_default_form_and_limits() -> None:
+    rows = documents.settings_reference().splitlines()
+    assert "| `WEB_CONCURRENCY` | whole number, 1 to 64 | `2` | How many gunicorn workers serve requests. |" in rows
     assert any(row.startswith("| `CHURCH_THREATS` | `observe` or `block` | `observe` |") for row in rows)
     assert any(row.startswith("| `CHURCH_LIMIT_PAGE` | count/window | `600/minute` |") for row in rows)
     assert any(row.startswith("| `SECRET_KEY` | secret |  |") for row in rows)
@@ -96,7 +99,7 @@ def test_document_names_only_opentelemetry_variables_that_the_sdk_knows(document
 
 
 def test_catalogue_names_every_metric_of_the_code_once_and_no_other() -> None:
-    table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("| label |")[0]
+    table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("### Labels")[0]
     named = first_cells(table)
     assert named == [row.name for row in documents.catalogue()]
     assert len(set(named)) == len(named)
@@ -120,13 +123,35 @@ def test_catalogue_lists_the_labels_that_a_scrape_shows(client: FlaskClient) -> 
         assert set(re.findall(r'(\w+)="', inside)) - {"le"} == labels[family]
 
 
-def test_values_of_labels_are_told_of_every_label_that_has_a_fixed_set() -> None:
-    free = {"route", "status_code", "status_class", "kind", "path", "slot", "version", "commit", "python"}
-    free |= {"plan", "currency"}  # what the products and prices at Stripe are called
-    free |= {"environment"}  # a setting
-    free |= {"video_id"}  # the first 200 videos
-    used = {label for row in documents.catalogue() for label in row.labels}
-    assert documents.label_values().keys() == used - free
+def test_catalogue_has_the_values_of_every_label_of_every_metric_once() -> None:
+    table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("### Labels")[2]
+    listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \| \S", table, re.MULTILINE)
+    assert listed == [(row.name, label) for row in documents.catalogue() for label in row.labels]
+
+
+def test_label_values_are_of_labels_that_exist_and_open_labels_have_none() -> None:
+    used = {(row.name, label) for row in documents.catalogue() for label in row.labels}
+    fixed = documents.label_values().keys()
+    assert fixed <= used
+    assert {label for _, label in used - fixed} == documents.OPEN_LABELS.keys()
+
+
+def test_catalogue_lists_the_label_values_that_a_scrape_shows(client: FlaskClient) -> None:
+    client.get("/pages/first-run").close()
+    listed, shown = documents.label_values(), set()
+    for sample, inside in re.findall(r"^(\w+)\{(.*)\} ", client.get("/metrics").text, re.MULTILINE):
+        family = next(row.name for row in documents.catalogue() if sample in samples_of(row.name))
+        pairs = re.findall(r'(\w+)="([^"]*)"', inside)
+        shown |= {(family, label, value) for label, value in pairs if (family, label) in listed}
+    assert {one for one in shown if one[2] not in listed[one[:2]]} == set()
+    # what exists from the start is shown whole
+    for family in ("auth_attempts_total", "websocket_messages_total", "outbound_request_duration_seconds"):
+        for (name, label), values in listed.items():
+            if name == family:
+                assert {one[2] for one in shown if one[:2] == (name, label)} | {definitions.OTHER} == {
+                    *values,
+                    definitions.OTHER,
+                }
 
 
 def test_queries_ask_for_metrics_that_exist() -> None:
@@ -164,17 +189,19 @@ def test_document_names_only_commands_and_options_that_exist(document: Path) -> 
         assert set(re.findall(r"(?<!\S)--\w+", rest)) <= options, f"flask church {name}{rest}"
 
 
-def test_readme_names_every_command_and_those_of_the_groups() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert {name for name, _ in commands_in(text)} >= command_group.commands.keys()
-    inner = {
-        (name, below)
-        for name, group in command_group.commands.items()
-        if isinstance(group, click.Group)
-        for below in group.commands
-    }
-    assert inner
-    assert {pair for pair in inner if not re.search(rf"`flask church {pair[0]} {pair[1]}\b", text)} == set()
+def test_commands_page_has_a_section_for_every_command_and_no_other() -> None:
+    text = part("docs/commands.md", "<!-- commands -->", "<!-- /commands -->")
+    assert re.findall(r"^## (flask church .+)$", text, re.MULTILINE) == [name for name, _ in documents.commands()]
+    assert {name.split()[2] for name, _ in documents.commands()} == command_group.commands.keys()
+
+
+def test_commands_page_shows_usage_and_every_option_with_its_help() -> None:
+    text = part("docs/commands.md", "<!-- commands -->", "<!-- /commands -->")
+    for name, command in documents.commands():
+        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        assert f"```\n{name}" in section
+        for option in (param for param in command.params if isinstance(param, click.Option)):
+            assert re.search(rf"^\| `{option.opts[0]}\b.*` \| \w", section, re.MULTILINE), f"{name} {option.opts[0]}"
 
 
 def test_security_lists_every_route_with_its_methods_and_who_may_use_it(app: Flask) -> None:
@@ -208,7 +235,7 @@ def test_document_links_to_files_and_headings_that_exist(document: Path) -> None
 @each_document
 def test_document_names_only_files_that_exist(document: Path) -> None:
     named = re.findall(
-        r"[\s`(]((?:church|ops|tests|docs|templates|static|content)/[\w./-]*\w)(?=[\s`,.;:)#])", document.read_text()
+        r"[\s`(]((?:church|ops|tests|docs|templates|static|content)/[\w./-]*\w)(?=[\s`,.;:)#\]])", document.read_text()
     )
     missing = [name for name in named if not (ROOT / name).exists() and name != MADE_BY_THE_OPERATOR]
     assert missing == []
@@ -219,22 +246,33 @@ def test_document_names_only_files_that_exist(document: Path) -> None:
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the three documents that have a made part, in the place of the real one."""
-    for name in ("README.md", ".env.example", "TELEMETRY.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    """A folder with copies of the documents that have a generated part, in place of the real one."""
+    for name in ("docs/settings.md", "docs/commands.md", ".env.example", "TELEMETRY.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.setattr(documents, "ROOT", tmp_path)
     return tmp_path
 
 
-def test_check_says_which_document_differs_and_write_mends_it(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("docs/settings.md", "How many gunicorn workers"),
+        ("docs/commands.md", "Run queued and scheduled jobs"),
+        ("TELEMETRY.md", "`failed_credentials`"),
+    ],
+)
+def test_check_names_the_document_that_differs_and_write_updates_it(
+    copies: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
+) -> None:
     assert documents.main(["--check"]) == 0, "run python -m ops.documents --write"
-    readme = copies / "README.md"
-    right = readme.read_text()
-    readme.write_text(right.replace("How many gunicorn workers", "How few gunicorn workers"))
+    document = copies / name
+    right = document.read_text()
+    document.write_text(right.replace(words, "Something else", 1))
     assert documents.main(["--check"]) == 1
-    assert capsys.readouterr().out.startswith("README.md: differs")
+    assert capsys.readouterr().out.startswith(f"{document.name}: differs")
     assert documents.main(["--write"]) == 0
-    assert readme.read_text() == right
+    assert document.read_text() == right
 
 
 def test_document_without_its_markers_is_refused(copies: Path) -> None:
