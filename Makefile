@@ -1,6 +1,7 @@
 # run: the site. test, lint: what CI runs. bench: what the telemetry costs (BENCH holds its arguments).
+# screenshots: take the pictures of the README again, in docs/img.
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
-.PHONY: run test test-units test-servers test-more-servers test-browser lint bench lock clean
+.PHONY: run test test-units test-servers test-more-servers test-browser lint bench screenshots lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -38,6 +39,9 @@ lint: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	.venv/bin/python -m ops.bench $(BENCH)
+
+screenshots: .venv/dev.stamp
+	.venv/bin/python -m ops.screenshots
 
 # Each stamp is newer than what it was made from: a changed lock is installed before anything runs.
 .venv/run.stamp: requirements.lock setup.cfg
