@@ -20,14 +20,14 @@ from church.observability.metrics import definitions
 from church.observability.metrics.worker_files import SLOTS
 from church.services.billing.stripe.event_types import HANDLED
 from church.web.route_access import policy_of
-from ops import documents
+from ops import documents, screenshots
 
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()}
 # Read where no Settings exist: by the build of the image, before the settings, by the tests, and by Compose.
 ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_ENV_FILE", "CHURCH_REQUIRE_SERVICES", "CHURCH_MONITORING_SECRETS"}
-MADE_BY_THE_OPERATOR = "ops/.env"
+MADE_BY_THE_OPERATOR = {"ops/.env", "content/hello.md"}
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -237,8 +237,14 @@ def test_document_names_only_files_that_exist(document: Path) -> None:
     named = re.findall(
         r"[\s`(]((?:church|ops|tests|docs|templates|static|content)/[\w./-]*\w)(?=[\s`,.;:)#\]])", document.read_text()
     )
-    missing = [name for name in named if not (ROOT / name).exists() and name != MADE_BY_THE_OPERATOR]
+    missing = [name for name in named if not (ROOT / name).exists() and name not in MADE_BY_THE_OPERATOR]
     assert missing == []
+
+
+def test_readme_shows_every_screenshot_and_none_is_too_large() -> None:
+    shown = re.findall(r"""(?:\]\(|src=")docs/img/([\w.-]+)""", (ROOT / "README.md").read_text())
+    assert sorted(shown) == sorted(shot.name for shot in screenshots.SHOTS)
+    assert max((screenshots.IMAGES / name).stat().st_size for name in shown) <= screenshots.MOST_BYTES
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
