@@ -51,7 +51,7 @@ def bash(script: str, folder: Path, **environment: str) -> str:
 
 
 def test_one_line_of_the_documents_tells_of_a_deployment(site: Site, token: str, tmp_path: Path) -> None:
-    (line,) = re.findall(r"^ *(curl .*)$", (ROOT / "docs/delivery.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^ *(curl .*)$", (ROOT / "docs/dora.md").read_text(), re.MULTILINE)
     told = bash(line.replace("https://church.example", site.url), tmp_path, TOKEN=token)
     assert json.loads(told) == {"id": "2026-03-01.1", "outcome": "recorded"}
     assert figure(site, "lead_time_seconds")[1] == 1
