@@ -71,7 +71,7 @@ def test_notification_says_what_since_when_and_what_to_do(tmp_path: Path) -> Non
     title, runbook, text = said.strip().split("|")
     assert (title, runbook) == ("[RESOLVED] ChurchDown (production)", "https://x/#down")
     assert text.splitlines() == [
-        "Nobody answers: over",
+        "Nobody answers: resolved",
         "None does.",
         "Since 2026-03-01 10:00:00 UTC, until 2026-03-01 10:20:00 UTC, critical. What to do: https://x/#down",
     ]

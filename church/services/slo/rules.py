@@ -49,9 +49,9 @@ def alert_labels(severity: str, ids: dict[str, str]) -> dict[str, str]:
 
 def burning_words(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
     """What an alert on a spent budget says."""
-    pace = "so fast that it will be gone in days" if severity == "page" else "faster than it should"
+    pace = "so fast that it will be used up in days" if severity == "page" else "too fast"
     return {
-        "summary": f"({severity}) {slos.service} {slo.name}: the error budget is spent {pace}",
+        "summary": f"({severity}) {slos.service} {slo.name}: the error budget is being spent {pace}",
         "description": f"{slo.description} The objective is {slo.objective:g}% of 30 days.",
         "runbook_url": f"{slos.runbooks}#an-error-budget-is-spent",
     }
@@ -61,7 +61,7 @@ def unmeasured(slo: Slo, slos: Slos) -> tuple[str, dict[str, str], dict[str, str
     """Name, labels and annotations of the alert that says that there is nothing to compute the objective of."""
     says = {
         "summary": f"{slos.service} {slo.name}: the objective is not measured",
-        "description": f"Prometheus has no series of {slo.sli.measured_by.partition('{')[0]}.",
+        "description": f"Prometheus has no series for {slo.sli.measured_by.partition('{')[0]}.",
         "runbook_url": f"{slos.runbooks}#an-objective-is-not-measured",
     }
     return f"{slo.alert}Unmeasured", alert_labels("ticket", slos.ids(slo)), says

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-_HEAD = "# Made of ops/slo.yml by `flask church slo generate`; a change here is lost. docs/slo.md says more.\n"
+_HEAD = "# Generated from ops/slo.yml by `flask church slo generate`; do not edit. See docs/slo.md.\n"
 
 
 class _Dumper(yaml.SafeDumper):
