@@ -11,7 +11,7 @@ try:
 except ConfigError as error:
     sys.exit(f"The site can't start with these settings:\n{error}")
 
-os.umask(UMASK)  # gunicorn's own setting is for its sockets and scratch files alone; workers inherit this one
+os.umask(UMASK)  # gunicorn's own setting covers only its sockets and scratch files; workers inherit this one
 umask = UMASK
 
 wsgi_app = "wsgi:app"
@@ -21,7 +21,7 @@ worker_class = "church.server.gunicorn_worker.FairWorker"
 worker_connections = 1000
 preload_app = False  # a worker takes its slot before the site is imported
 
-keepalive = 5  # seconds for the next request's head, the first included: a slow head ends here
+keepalive = 5  # seconds for a request's head, the first included: closes slow clients
 timeout = 30
 graceful_timeout = 30
 max_requests = 200_000
@@ -31,7 +31,7 @@ limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8190
 
-# Who may be believed about forwarding is CHURCH_TRUSTED_PROXIES' business, in one place.
+# CHURCH_TRUSTED_PROXIES alone decides which proxies may set forwarding headers.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
