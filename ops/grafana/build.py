@@ -1,4 +1,4 @@
-"""Write the dashboards: `python -m ops.grafana.build`. With --check say which are not what the code makes of them."""
+"""Write the dashboards: `python -m ops.grafana.build`. With --check list those that differ from the code."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ BOARDS = (http.BOARD, auth.BOARD, stripe.BOARD, dora.BOARD, security.BOARD, webs
 
 
 def made() -> dict[str, str]:
-    """Each dashboard's file by its name."""
+    """Content of each dashboard's file, by file name."""
     return {f"{board.uid.removeprefix('church-')}.json": rendered(board) for board in BOARDS}
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
-    """The files that are missing, are too many, or differ from what the code makes."""
+    """Files that are missing, superfluous, or differ from the code."""
     there = {path.name: path.read_text() for path in folder.glob("*.json")}
     fresh = made()
     return sorted(name for name in there.keys() | fresh.keys() if there.get(name) != fresh.get(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 1 where --check finds something."""
+    """Return exit code 1 if --check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m ops.grafana.build", description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, say what differs")
+    parser.add_argument("--check", action="store_true", help="write nothing, only list differences")
     check = parser.parse_args(arguments).check
     found = stale()
     for name in found:

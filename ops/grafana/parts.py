@@ -1,4 +1,4 @@
-"""The house's panels, variables, links and annotations, so that one board looks and works like the next."""
+"""Panels, variables, links and annotations that all dashboards share."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid=f"${{{METRICS}}}")
 Panel = timeseries.Panel | stat.Panel
 Kind = TypeVar("Kind", timeseries.Panel, stat.Panel)
 Steps = Sequence[tuple[float, str]]
-"""Values from which another colour holds; below the first it is green."""
+"""Values at which the colour changes; below the first it is green."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard: rows of panels, and what may be chosen above them beside data source, job and instance."""
+    """A dashboard: rows of panels, and its variables besides data source, job and instance."""
 
     uid: str
     title: str
     about: str
     rows: Sequence[tuple[str, Sequence[Panel]]]
     logs: str
-    """Which of the site's log records the link below the title leads to, in LogQL behind the stream."""
+    """Filter for the *Logs* link, in LogQL, after the stream."""
     traces: str
-    """Which spans, in TraceQL."""
+    """Filter for the *Traces* link, in TraceQL."""
     choices: Sequence[tuple[str, str, str]] = ()
     """Variables: name, label, query."""
     span: str = "now-6h"
     instances: bool = True
-    """False where nothing but recorded series is shown: they have neither job nor instance."""
+    """False if all series are recorded ones, which have neither job nor instance."""
 
 
 def graph(
@@ -81,7 +81,7 @@ def number(
     empty: str = "no data",
     decimals: int | None = None,
 ) -> stat.Panel:
-    """One figure for each series with its course behind it; ``empty`` says what it means that there is none."""
+    """One figure for each series, with a sparkline. ``empty`` is the text without data."""
     thresholds = [dashboard.Threshold(value=None, color=start)]
     thresholds += [dashboard.Threshold(value=value, color=colour) for value, colour in steps]
     panel = (
@@ -181,7 +181,7 @@ def _choice(name: str, label: str, query: str) -> boards.QueryVariable:
 
 
 def _annotations(board: Board) -> Iterable[_Annotation]:
-    """Deployments, as they were told to the site; versions, as they turn up on the instances."""
+    """Mark recorded deployments, and new versions when an instance first runs them."""
     scope = f"{{{SITE}}}" if board.instances else ""
     told = f'dora_sample_size{{{SITE + ", " if board.instances else ""}metric="deployment_frequency"}}'
     known = f"max by (environment) ({told})"
@@ -218,7 +218,7 @@ def _link(title: str, tooltip: str, url: str) -> boards.DashboardLink:
 
 
 def explore(variable: str, kind: str, query: dict[str, Any]) -> str:
-    """The address of Explore with a query; Grafana fills in the variables, which are left as they are."""
+    """The address of Explore with a query. Variables stay unquoted, so that Grafana fills them in."""
     source = f"${{{variable}}}"
     asked = {"refId": "A", "datasource": {"type": kind, "uid": source}, **query}
     pane = {"datasource": source, "queries": [asked], "range": {"from": "${__from}", "to": "${__to}"}}

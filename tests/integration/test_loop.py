@@ -123,8 +123,8 @@ NO_ERROR_YET = 'status_code =~ "5.."'
 NOTHING_FIRES_YET = "ALERTS"
 """Prometheus' own, once an alert does."""
 ZERO = {
-    "Church: Authentication: Mails that wait": "the worker process sends at once",
-    "Church: Authentication: Sign-ins that broke": "the database was there",
+    "Church: Authentication: Emails waiting": "the worker process sends at once",
+    "Church: Authentication: Sign-in errors": "the database was there",
     "Church: HTTP: Damaged files, refused series": "nobody damaged any",
     "Church: HTTP: Dropped telemetry": "none was dropped",
     "Church: HTTP: Errors": "there was none",
@@ -132,14 +132,14 @@ ZERO = {
     "Church: HTTP: Queue": "no job gave up; mails are sent at once",
     "Church: HTTP: Workers": "none began anew",
     "Church: SLO: Alerts": "none fires",
-    "Church: SLO: Burn of 3 days": "all promises were kept",
-    "Church: SLO: Burn of 6 hours": "all promises were kept",
-    "Church: SLO: Burn of a day": "all promises were kept",
-    "Church: SLO: Burn of an hour": "all promises were kept",
-    "Church: SLO: Burning now": "all promises were kept",
+    "Church: SLO: Burn rate, 3 days": "all promises were kept",
+    "Church: SLO: Burn rate, 6 hours": "all promises were kept",
+    "Church: SLO: Burn rate, 1 day": "all promises were kept",
+    "Church: SLO: Burn rate, 1 hour": "all promises were kept",
+    "Church: SLO: Burn rate now": "all promises were kept",
     "Church: SLO: Errors": "all promises were kept",
     "Church: Stripe payments: Past due": "everybody pays",
-    "Church: Stripe payments: Webhooks that failed": "none failed",
+    "Church: Stripe payments: Failed webhooks": "none failed",
     "Church: WebSocket: Dropped": "everybody reads as quickly as they are told",
 }
 """Panels with a line that is rightly at zero all the time, and why."""

@@ -1,1 +1,1 @@
-"""One module for each dashboard: its queries, and what each panel is there to say."""
+"""One module for each dashboard: its panels with their queries and descriptions."""

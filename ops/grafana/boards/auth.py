@@ -1,4 +1,4 @@
-"""Authentication: who gets in, who does not, and why."""
+"""Authentication: successful and failed sign-ins, and why they fail."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ _broken = total(rate(_attempts, LOGIN, 'outcome="failed_error"'))
 _wrong = total(rate(_attempts, LOGIN, 'outcome="failed_credentials"'))
 
 NOW = (
-    number("Signed in", "Sign-ins that are good, from their rows.", "none", Query(one(site("auth_sessions_active")))),
+    number("Signed in", "Active sessions, from the database.", "none", Query(one(site("auth_sessions_active")))),
     number(
         "Sign-ins",
-        "Successful ones in the time that is shown.",
+        "Successful sign-ins in the selected time.",
         "short",
         Query(total(increase(_attempts, LOGIN, 'outcome="success"'))),
         decimals=0,
     ),
     number(
         "New accounts",
-        "Made in the time that is shown.",
+        "Accounts made in the selected time.",
         "short",
         Query(total(increase("user_registrations_total"))),
         decimals=0,
     ),
     number(
         "Wrong passwords",
-        "Share of attempts to sign in. A share that is far above its usual one is somebody who guesses.",
+        "Share of sign-in attempts. Far above normal means password guessing.",
         "percentunit",
         Query(share(_wrong, total(rate(_attempts, LOGIN)))),
         steps=((0.3, "yellow"), (0.6, "red")),
-        empty="nobody tried",
+        empty="no attempts",
         decimals=1,
     ),
     number(
-        "Sign-ins that broke",
-        "Share of the right passwords that were answered with an error of the site.",
+        "Sign-in errors",
+        "Share of sign-ins with the right password that ended in a server error.",
         "percentunit",
         Query(share(_broken, total(rate(_attempts, LOGIN, TAKEN)))),
         steps=((0.01, "red"),),
-        empty="nobody tried",
+        empty="no attempts",
         decimals=2,
     ),
-    number("Mails that wait", "Confirmations and new passwords go by mail.", "none", Query(one(site("mail_pending")))),
+    number("Emails waiting", "Confirmations and password resets need email.", "none", Query(one(site("mail_pending")))),
 )
 ATTEMPTS = (
     graph(
         "Attempts",
-        "A second, by what was attempted.",
+        "Per second, by type.",
         "ops",
         each("type", _attempts),
         stacked=True,
     ),
     graph(
         "Sign-ins by outcome",
-        "A second, by what came of it.",
+        "Per second, by outcome.",
         "ops",
         each("outcome", _attempts, LOGIN),
         stacked=True,
     ),
     graph(
         "Failures",
-        "Attempts of any kind a second that did not succeed.",
+        "Failed attempts of any type per second.",
         "ops",
         Query(total(rate(_attempts, 'outcome!="success"'), "type", "outcome"), "{{type}}: {{outcome}}"),
     ),
     graph(
         "Time to sign in",
-        "From the form to the answer, most of it the password's hash: half and 95 of 100 took less.",
+        "From the form to the response, mostly hashing the password: median and 95th percentile.",
         "s",
         Query(quantile(0.5, "http_request_duration_seconds", 'route="/auth/login", method="POST"'), "half"),
         Query(
@@ -82,19 +82,19 @@ ATTEMPTS = (
 PEOPLE = (
     graph(
         "Signed in",
-        "Sign-ins that are good. A drop is a revocation, or the end of many at once.",
+        "Active sessions. A drop means that many were revoked or expired at once.",
         "none",
         Query(one(site("auth_sessions_active")), "sign-ins"),
     ),
     graph(
         "New accounts",
-        "A second, by where they came from.",
+        "Per second, by source.",
         "ops",
         each("source", "user_registrations_total"),
     ),
     graph(
         "Refused by a limit",
-        "Requests of the account's pages a second that were one too many.",
+        "Requests to account pages per second over a limit.",
         "reqps",
         Query(
             total(
@@ -105,7 +105,7 @@ PEOPLE = (
     ),
     graph(
         "Security events of accounts",
-        "A second: throttled sign-ins, forged tokens, forms of other sites, roles that were tried.",
+        "Per second: throttled sign-ins, forged tokens, forms from other sites, admin pages tried by members.",
         "ops",
         Query(
             total(
@@ -122,7 +122,7 @@ PEOPLE = (
 BOARD = Board(
     "church-auth",
     "Church: Authentication",
-    "Signing in and out, registering, new passwords and tokens.",
+    "Sign-in, sign-out, registration, password resets and tokens.",
     (("Now", NOW), ("Attempts", ATTEMPTS), ("People", PEOPLE)),
     logs=r'| event=~"auth\\..+"',
     traces='{resource.service.name="church" && name="auth.login"}',

@@ -25,7 +25,7 @@ def _sample(metric: str) -> Query:
 NOW = (
     number(
         "Deployments a day",
-        "Successful ones over the last 30 days.",
+        "Successful deployments over the last 30 days.",
         "none",
         _of("deployment_frequency"),
         width=6,
@@ -33,19 +33,18 @@ NOW = (
     ),
     number(
         "Lead time",
-        "Median from a commit to the first deployment that delivered it, of what was delivered in the time that is"
-        " shown. Elite below a day, high below a week (report of 2024). It is read off buckets, so near; the page /dora"
-        " has it exactly.",
+        "Median from a commit to the first deployment that delivered it, in the selected time. Elite below a day, high"
+        " below a week (report of 2024). Approximate, because it comes from buckets; the page /dora has it exactly.",
         "s",
         Query(_median("lead_time_seconds", "$__range"), LEGEND),
         width=6,
         steps=((DAY, "yellow"), (7 * DAY, "orange"), (30 * DAY, "red")),
-        empty="nothing delivered",
+        empty="no deliveries",
     ),
     number(
         "Change failure rate",
-        "Share of the last 30 days' successful deployments that at least one incident came of. Elite to 5%, high to 20%"
-        " (report of 2024).",
+        "Share of the last 30 days' successful deployments with at least one incident. Elite to 5%, high to 20% (report"
+        " of 2024).",
         "percentunit",
         _of("change_failure_rate"),
         width=6,
@@ -55,7 +54,7 @@ NOW = (
     ),
     number(
         "Time to restore",
-        "Median from opened to resolved, of the incidents that were resolved in the time that is shown.",
+        "Median from opened to resolved, for incidents resolved in the selected time.",
         "s",
         Query(_median("mttr_seconds", "$__range"), LEGEND),
         width=6,
@@ -73,21 +72,21 @@ NOW = (
     ),
     number(
         "Deployments",
-        "Successful ones of the last 30 days: what frequency, failure rate and rework rate are made of.",
+        "Successful deployments of the last 30 days: the sample of frequency, failure rate and rework rate.",
         "none",
         _sample("deployment_frequency"),
         width=6,
     ),
     number(
         "Commits delivered",
-        "In the last 30 days: what the lead time is made of.",
+        "In the last 30 days: the sample of the lead time.",
         "none",
         _sample("lead_time_seconds"),
         width=6,
     ),
     number(
         "Incidents resolved",
-        "Of those opened in the last 30 days: what the time to restore is made of.",
+        "Of those opened in the last 30 days: the sample of the time to restore.",
         "none",
         _sample("mttr_seconds"),
         width=6,
@@ -102,7 +101,7 @@ TRENDS = (
     ),
     graph(
         "Lead time",
-        "Median of what was delivered in the 7 days before each moment.",
+        "Median of commits delivered in the 7 days before each moment.",
         "s",
         Query(_median("lead_time_seconds", "7d"), LEGEND),
     ),
@@ -116,13 +115,13 @@ TRENDS = (
     ),
     graph(
         "Time to restore",
-        "Median of the incidents that were resolved in the 7 days before each moment.",
+        "Median of incidents resolved in the 7 days before each moment.",
         "s",
         Query(_median("mttr_seconds", "7d"), LEGEND),
     ),
     graph(
         "Commits delivered in a week",
-        "In the 7 days before each moment. A history that is filled in afterwards stands where it was filled in.",
+        "In the 7 days before each moment. An imported history appears at the time of the import.",
         "none",
         Query(one(increase("lead_time_seconds_count", IN, over="7d"), "environment"), LEGEND),
     ),
@@ -136,7 +135,7 @@ TRENDS = (
 BOARD = Board(
     "church-dora",
     "Church: DORA",
-    "How fast and how safely the site is delivered. The page /dora has the figures of any window, exactly.",
+    "How fast and how safely the site is delivered. The page /dora has exact figures for any window.",
     (("Figures", NOW), ("Trends", TRENDS)),
     logs=r'| event=~"delivery\\..+"',
     traces='{resource.service.name="church" && name=~"delivery\\\\..+"}',

@@ -1,4 +1,4 @@
-"""Security: what was seen, what was refused, and where it came in."""
+"""Security: events, findings of the threat scan, and refused requests."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def _seen(title: str, about: str, *matchers: str, red: float) -> Panel:
 NOW = (
     number(
         "Events",
-        "All security events in the time that is shown.",
+        "All security events in the selected time.",
         "short",
         Query(total(increase(_events))),
         decimals=0,
     ),
-    _seen("Severe", "Events of high severity: attacks seen or blocked, forged webhooks.", 'severity="high"', red=50),
-    _seen("Throttled sign-ins", "Sign-ins refused since there were too many.", 'event_type="login_throttled"', red=50),
-    _seen("Roles tried", "Requests for what only admins may do, by others.", 'event_type="role_probe"', red=20),
+    _seen("Severe", "High severity: detected or blocked attacks, forged webhooks.", 'severity="high"', red=50),
+    _seen("Throttled sign-ins", "Sign-ins refused after too many attempts.", 'event_type="login_throttled"', red=50),
+    _seen("Admin pages tried", "Requests by members for admin pages.", 'event_type="role_probe"', red=20),
     _seen(
         "Forged",
-        "Webhooks, tokens and stream addresses that the site did not sign or that are too old.",
+        "Webhooks, tokens and stream addresses with a wrong or old signature.",
         'event_type=~"webhook_forged|invalid_token|video_token_forged"',
         red=50,
     ),
     number(
         "Refused by limits",
-        "Requests in the time that is shown that were one too many.",
+        "Requests over a limit in the selected time.",
         "short",
         Query(total(increase(_limits))),
         decimals=0,
@@ -42,28 +42,28 @@ NOW = (
 EVENTS = (
     graph(
         "Events by kind",
-        "A second.",
+        "Events per second.",
         "ops",
         each("event_type", _events),
         stacked=True,
     ),
     graph(
         "Events by severity",
-        "A second.",
+        "Events per second.",
         "ops",
         each("severity", _events),
         stacked=True,
     ),
     graph(
         "Findings by kind",
-        "What of the requests looked like an attack, a second, by which.",
+        "Parts of requests that look like an attack, per second, by kind of attack.",
         "ops",
         each("activity_type", _findings),
         stacked=True,
     ),
     graph(
         "Findings by place",
-        "The same, by where in the request it stood.",
+        "The same, by place in the request.",
         "ops",
         each("source", _findings),
         stacked=True,
@@ -72,13 +72,13 @@ EVENTS = (
 REFUSED = (
     graph(
         "Refused by limit",
-        "Requests a second that were one too many, by which limit said so.",
+        "Requests per second over a limit, by limit.",
         "reqps",
         each("limit", _limits),
     ),
     graph(
         "Refused by status",
-        "Requests a second that were answered with 400, 401, 403 or 429. A site that nobody tries has none.",
+        "Requests per second answered with 400, 401, 403 or 429. Zero on a site that no one probes.",
         "reqps",
         Query(
             f"{total(rate('http_requests_total', REFUSALS), 'status_code')} or vector(0)",
@@ -86,14 +86,14 @@ REFUSED = (
         ),
     ),
     graph(
-        "Sign-ins that fail",
-        "A second, by why. Many of failed_credentials from many places is somebody who guesses.",
+        "Failed sign-ins",
+        "Per second, by reason. Many failed_credentials from many places mean password guessing.",
         "ops",
         each("outcome", "auth_attempts_total", 'type="login", outcome=~"failed_.+"'),
     ),
     graph(
         "Live connections refused",
-        "A second, by why.",
+        "Per second, by reason.",
         "ops",
         each("outcome", "websocket_connections_total", 'outcome=~"refused_.+"'),
     ),
@@ -101,8 +101,8 @@ REFUSED = (
 BOARD = Board(
     "church-security",
     "Church: Security",
-    "What the site saw of attacks, and whom it refused. Each event is a log record with the request's id.",
-    (("In the time shown", NOW), ("Events", EVENTS), ("Refused", REFUSED)),
+    "Attacks and refused requests. Each event is a log record with the request's id.",
+    (("Selected time", NOW), ("Events", EVENTS), ("Refused", REFUSED)),
     logs=r'| event=~"security\\..+"',
     traces='{resource.service.name="church" && span.http.status_code>=400}',
     span="now-24h",

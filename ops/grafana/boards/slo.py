@@ -1,4 +1,4 @@
-"""SLO: what was promised, what is left of the error budget, and how fast it burns. Recorded series alone."""
+"""SLO: objectives, remaining error budgets and burn rates, from recorded series only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _burn(window: str) -> Query:
 NOW = (
     number(
         "Budget left",
-        "Of the period's errors that the objective allows. Below zero it is broken.",
+        "Share of the errors that the objective allows in the period. Below zero the objective is missed.",
         "percentunit",
         Query(_recorded("slo:period_error_budget_remaining:ratio"), LEGEND),
         width=12,
@@ -31,7 +31,7 @@ NOW = (
     ),
     number(
         "Objective",
-        "Share of good events that was promised for the period.",
+        "Promised share of good events in the period.",
         "percentunit",
         Query(_recorded("slo:objective:ratio"), LEGEND),
         width=12,
@@ -39,16 +39,15 @@ NOW = (
     ),
     number(
         "Good in the period",
-        "Share of good events so far, each event counted alike, whenever it was.",
+        "Share of good events so far; every event counts the same.",
         "percentunit",
         Query(f"1 - {_recorded('slo:sli_error:ratio_rate30d')}", LEGEND),
         width=12,
         decimals=3,
     ),
     number(
-        "Burning now",
-        "Times as fast as would just use the budget up by the end of the period. Above 14.4 for an hour somebody is"
-        " woken.",
+        "Burn rate now",
+        "1 uses up exactly the whole budget by the end of the period. Above 14.4 for an hour the alert pages.",
         "none",
         Query(_recorded("slo:current_burn_rate:ratio"), LEGEND),
         width=12,
@@ -58,21 +57,21 @@ NOW = (
 )
 BURN = (
     graph(
-        "Burn of an hour",
-        "At 14.4, with that of 5 minutes, the alert pages: two percent of the budget in an hour.",
+        "Burn rate, 1 hour",
+        "The alert pages at 14.4, if also in the last 5 minutes: 2% of the budget in an hour.",
         "none",
         _burn("1h"),
     ),
     graph(
-        "Burn of 6 hours",
-        "At 6, with that of 30 minutes, the alert pages: five percent in six hours.",
+        "Burn rate, 6 hours",
+        "The alert pages at 6, if also in the last 30 minutes: 5% in six hours.",
         "none",
         _burn("6h"),
     ),
-    graph("Burn of a day", "At 3, with that of 2 hours, there is a ticket: ten percent in a day.", "none", _burn("1d")),
+    graph("Burn rate, 1 day", "A ticket opens at 3, if also in the last 2 hours: 10% in a day.", "none", _burn("1d")),
     graph(
-        "Burn of 3 days",
-        "At 1, with that of 6 hours, there is a ticket: ten percent in three days.",
+        "Burn rate, 3 days",
+        "A ticket opens at 1, if also in the last 6 hours: 10% in three days.",
         "none",
         _burn("3d"),
     ),
@@ -93,13 +92,13 @@ COURSE = (
     ),
     graph(
         "Events",
-        "How many there were in the hour before each moment: a share of few says little.",
+        "Events in the hour before each moment. With few events the shares mean little.",
         "short",
         Query(_recorded("slo:sli_total:increase1h"), LEGEND),
     ),
     graph(
         "Alerts",
-        "Of the chosen objectives, those that fire.",
+        "Firing alerts of the selected objectives.",
         "none",
         Query(
             f'sum by (alertname, sloth_severity) (ALERTS{{alertstate="firing", {OF}}}) or vector(0)',
@@ -111,7 +110,7 @@ BOARD = Board(
     "church-slo",
     "Church: SLO",
     "Objectives, error budgets and burn rates, from the rules that `flask church slo generate` writes.",
-    (("Now", NOW), ("Burn rates", BURN), ("Course", COURSE)),
+    (("Now", NOW), ("Burn rates", BURN), ("Over time", COURSE)),
     logs='| level="ERROR"',
     traces='{resource.service.name="church" && status=error}',
     choices=(

@@ -20,14 +20,14 @@ def _members(*matchers: str, by: str = "") -> str:
 NOW = (
     number(
         "Paying",
-        "Subscriptions that are active or on trial, from their rows.",
+        "Subscriptions that are active or in a trial, from the database.",
         "none",
         Query(_members(PAYING)),
         empty="no plans",
     ),
     number(
         "Past due",
-        "Subscriptions whose renewal failed; their members keep premium for the days of grace.",
+        "Subscriptions whose renewal failed; members keep premium for the grace period.",
         "none",
         Query(_members('status="past_due"')),
         steps=((1, "yellow"),),
@@ -35,7 +35,7 @@ NOW = (
     ),
     number(
         "Paid",
-        "In the time that is shown, by currency, in its major unit; currencies are never added up.",
+        "In the selected time, by currency, in its major unit; currencies are never added up.",
         "locale",
         Query(one(increase("stripe_payment_value_total"), "currency"), "{{currency}}"),
         empty="nothing yet",
@@ -43,15 +43,15 @@ NOW = (
     ),
     number(
         "Refunded",
-        "In the time that is shown, by currency, in its major unit.",
+        "In the selected time, by currency, in its major unit.",
         "locale",
         Query(one(increase("stripe_refund_value_total"), "currency"), "{{currency}}"),
         empty="nothing yet",
         decimals=2,
     ),
     number(
-        "Webhooks that failed",
-        "Share of Stripe's deliveries that were not taken; they come again.",
+        "Failed webhooks",
+        "Share of Stripe's deliveries that failed; Stripe sends them again.",
         "percentunit",
         Query(share(total(rate(_hooks, 'status="failed"')), total(rate(_hooks, SIGNED)))),
         steps=((0.01, "yellow"), (0.05, "red")),
@@ -60,7 +60,7 @@ NOW = (
     ),
     number(
         "Forged webhooks",
-        "Deliveries in the time that is shown that Stripe did not sign: a wrong secret, or somebody else.",
+        "Deliveries in the selected time without Stripe's signature: a wrong secret, or a forger.",
         "short",
         Query(total(increase(_hooks, 'status="invalid_signature"'))),
         steps=((1, "yellow"), (20, "red")),
@@ -70,27 +70,27 @@ NOW = (
 WEBHOOKS = (
     graph(
         "Webhooks by answer",
-        "Deliveries a second, by what came of them.",
+        "Deliveries per second, by outcome.",
         "ops",
         each("status", _hooks),
         stacked=True,
     ),
     graph(
         "Webhooks by event",
-        "Deliveries a second of the ten commonest events.",
+        "Deliveries per second of the ten most frequent events.",
         "ops",
         busiest("event_type", _hooks),
         stacked=True,
     ),
     graph(
         "Lag",
-        "From the event at Stripe to its being done here: half and 95 of 100 took less.",
+        "From the event at Stripe until it is processed here: median and 95th percentile.",
         "s",
         *spread("stripe_webhook_lag_seconds"),
     ),
     graph(
         "Failed and forged",
-        "Deliveries a second that were not taken.",
+        "Rejected deliveries per second.",
         "ops",
         each("status", _hooks, 'status=~"failed|invalid_signature"'),
     ),
@@ -98,7 +98,7 @@ WEBHOOKS = (
 MONEY = (
     graph(
         "Subscriptions by state",
-        "Those that have not ended, from their rows.",
+        "Subscriptions that have not ended, from the database.",
         "none",
         Query(
             _members(by="status"),
@@ -108,7 +108,7 @@ MONEY = (
     ),
     graph(
         "Subscriptions by plan",
-        "Those that are active or on trial.",
+        "Subscriptions that are active or in a trial.",
         "none",
         Query(
             _members(PAYING, by="plan"),
@@ -132,21 +132,21 @@ MONEY = (
 CALLS = (
     graph(
         "Calls to Stripe",
-        "A second, by what came of them; refused is any no of Stripe's, a declined card too.",
+        "Per second, by outcome; refused means rejected by Stripe, such as a declined card.",
         "ops",
         each("outcome", "outbound_request_duration_seconds_count", STRIPE),
         width=8,
     ),
     graph(
         "Time of calls to Stripe",
-        "Half and 95 of 100 calls took less.",
+        "Median and 95th percentile.",
         "s",
         *spread("outbound_request_duration_seconds", STRIPE),
         width=8,
     ),
     graph(
-        "Premium asked for",
-        "Premium pages and videos a second: shown, or as a teaser to who may not see them.",
+        "Premium views",
+        "Premium pages and videos per second: shown in full, or as a teaser without access.",
         "ops",
         each("outcome", "content_access_total", 'access_level="premium"'),
         width=8,

@@ -1,4 +1,4 @@
-"""WebSocket: who is connected, what goes through, and what does not arrive."""
+"""WebSocket: connections, messages, and dropped deliveries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _dropped = total(rate(_delivered, 'outcome="dropped"'))
 
 NOW = (
     number(
-        "Open", "Live connections on all chosen instances.", "none", Query(total(site("websocket_connections_active")))
+        "Open", "Live connections on selected instances.", "none", Query(total(site("websocket_connections_active")))
     ),
-    number("Received", "Messages of clients a second.", "ops", Query(total(rate(_messages, 'direction="in"')))),
-    number("Sent", "Messages to clients a second.", "ops", Query(total(rate(_messages, 'direction="out"')))),
+    number("Received", "Messages from clients per second.", "ops", Query(total(rate(_messages, 'direction="in"')))),
+    number("Sent", "Messages to clients per second.", "ops", Query(total(rate(_messages, 'direction="out"')))),
     number(
         "Dropped",
-        "Share of messages that a client never got since it reads too slowly.",
+        "Share of messages dropped because the client reads too slowly.",
         "percentunit",
         Query(share(_dropped, total(rate(_delivered)))),
         steps=((0.001, "yellow"), (0.005, "red")),
@@ -28,15 +28,15 @@ NOW = (
         decimals=2,
     ),
     number(
-        "Said",
-        "Chat messages that clients sent in the time that is shown.",
+        "Chat messages",
+        "Chat messages sent by clients in the selected time.",
         "short",
         Query(total(increase(_messages, 'direction="in", message_type="chat"'))),
         decimals=0,
     ),
     number(
         "Refused",
-        "Connections refused in the time that is shown.",
+        "Connections refused in the selected time.",
         "short",
         Query(total(increase(_connections, 'outcome=~"refused_.+"'))),
         decimals=0,
@@ -51,20 +51,20 @@ CONNECTIONS = (
         stacked=True,
     ),
     graph(
-        "Connections asked for",
-        "A second, by what came of it.",
+        "Connection attempts",
+        "Per second, by outcome.",
         "ops",
         each("outcome", _connections),
     ),
     graph(
-        "How long they last",
-        "Half and 95 of 100 of the connections that ended lasted less.",
+        "Connection duration",
+        "Median and 95th percentile of ended connections.",
         "s",
         *spread("websocket_connection_duration_seconds"),
     ),
     graph(
         "Signing in",
-        "Attempts a second to sign in over a connection.",
+        "Attempts per second to sign in over a connection.",
         "ops",
         each("outcome", "auth_attempts_total", 'type="websocket"'),
     ),
@@ -72,27 +72,27 @@ CONNECTIONS = (
 MESSAGES = (
     graph(
         "Received by kind",
-        "Messages of clients a second.",
+        "Messages from clients per second.",
         "ops",
         each("message_type", _messages, 'direction="in"'),
         stacked=True,
     ),
     graph(
         "Sent by kind",
-        "Messages to clients a second; one that goes to many counts for each.",
+        "Messages to clients per second; one to many clients counts for each.",
         "ops",
         each("message_type", _messages, 'direction="out"'),
         stacked=True,
     ),
     graph(
         "Delivered and dropped",
-        "Messages a second for clients.",
+        "Messages to clients per second, sent or dropped.",
         "ops",
         each("outcome", _delivered),
     ),
     graph(
         "Refused by a limit",
-        "Chat messages and connections a second that were one too many.",
+        "Chat messages and connections per second over a limit.",
         "ops",
         each("limit", "rate_limit_hits_total", 'limit=~"chat|live"'),
     ),
@@ -100,7 +100,7 @@ MESSAGES = (
 BOARD = Board(
     "church-websocket",
     "Church: WebSocket",
-    "Live connections and their messages. A connection is no request: none of this is on the board of HTTP.",
+    "Live connections and their messages. They do not count as requests on the HTTP dashboard.",
     (("Now", NOW), ("Connections", CONNECTIONS), ("Messages", MESSAGES)),
     logs=r'| event=~"(live|chat)\\..+"',
     traces='{resource.service.name="church" && name=~"chat.message|live\\\\..+"}',
