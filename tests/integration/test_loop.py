@@ -194,7 +194,7 @@ def test_every_rule_measures_something_and_none_fails(world: World) -> None:
 
 # -- what breaks is told --------------------------------------------------------------------------------------------
 
-ERRORS, OUTAGE = "requests end in an error", "database does not answer"
+ERRORS, OUTAGE = "requests fail", "database does not answer"
 FIRING, RESOLVED = "[FIRING:1] ChurchErrors (production)", "[RESOLVED] ChurchErrors (production)"
 REPAIRED = 'max(mttr_seconds_count{environment="production"})'
 
