@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from tests.support.people import add_user
 
 pytestmark = pytest.mark.services
 
-NOW = utc_now()
+NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 CONSOLE = Actor(via="cli")
 CROWD: dict[str, dict[str, Any]] = {
     "ada@church.example": {"name": "Ada Lovelace", "role": "admin"},
@@ -40,11 +40,12 @@ CROWD: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def crowd(on_both: Flask) -> Flask:
+    now = utc_now()
     for number, (email, facts) in enumerate(CROWD.items()):
-        made = {"ref": f"{number}f00f00f00f00f00", "created_at": NOW + timedelta(number), "password_hash": "x"}
+        made = {"ref": f"{number}f00f00f00f00f00", "created_at": now + timedelta(number), "password_hash": "x"}
         add_user(on_both, email, **made, **facts)
     with db.write() as session:
-        session.add(User(ref="d" * 16, name="", source="web", created_at=NOW, deleted_at=NOW))
+        session.add(User(ref="d" * 16, name="", source="web", created_at=now, deleted_at=now))
     return on_both
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models import User
-from church.models.base import utc_now
 from church.models.link import Purpose
 from church.models.user import Role
 from church.server.announce import announcements
@@ -23,6 +23,8 @@ from church.services.accounts import find_account
 from church.services.accounts.validation import Address
 from tests.support.databases import bring_to_head
 from tests.support.helpers import with_settings
+
+CLOSED_AT = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 def told(settings: Settings, word: str) -> list[str]:
@@ -65,7 +67,7 @@ def test_start_with_the_test_till_says_where_it_is_and_with_a_stripe_key_does_no
     assert told(with_settings(migrated_site, stripe_secret_key=SecretStr("sk_test_1")), "Test till") == []
 
 
-@pytest.mark.parametrize("changes", [{"role": "member"}, {"disabled_at": utc_now()}])
+@pytest.mark.parametrize("changes", [{"role": "member"}, {"disabled_at": CLOSED_AT}])
 def test_start_whose_only_admin_can_not_sign_in_prints_a_link(
     migrated_site: Settings, changes: dict[str, object]
 ) -> None:
@@ -78,8 +80,8 @@ def test_start_whose_only_admin_can_not_sign_in_prints_a_link(
     [
         ({"verified_at": None}, True),
         ({"role": "member"}, False),
-        ({"disabled_at": utc_now()}, False),
-        ({"deleted_at": utc_now(), "email": None, "email_key": None}, False),
+        ({"disabled_at": CLOSED_AT}, False),
+        ({"deleted_at": CLOSED_AT, "email": None, "email_key": None}, False),
     ],
 )
 def test_start_and_site_mean_the_same_by_an_admin(

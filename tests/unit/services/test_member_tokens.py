@@ -108,17 +108,11 @@ def test_token_ends_with_its_sign_in(signed_in: SignedIn) -> None:
         assert who(token) is None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"exp": int(time.time()) - 60, "iat": int(time.time()) - 660},
-        {"nbf": int(time.time()) + 600},
-        {"iat": int(time.time()) + 600},
-    ],
-)
+@pytest.mark.parametrize("seconds_ahead", [{"exp": -60, "iat": -660}, {"nbf": 600}, {"iat": 600}])
 def test_token_that_is_over_or_not_yet_good_is_nobodys_and_no_event(
-    app: Flask, signed_in: SignedIn, changes: dict[str, int]
+    app: Flask, signed_in: SignedIn, seconds_ahead: dict[str, int]
 ) -> None:
+    changes = {claim: int(time.time()) + ahead for claim, ahead in seconds_ahead.items()}
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=0):
         assert who(made(app, signed_in, **changes)) is None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import User
-from church.models.base import Base, utc_now
+from church.models.base import Base
 from church.services import accounts, audit
 from church.services.accounts import data_registry
 from church.services.audit import Actor
@@ -24,6 +25,8 @@ from tests.support.accounts_fixture import (
     signed_in,
     the_user,
 )
+
+CLOSED_AT = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,7 @@ def test_profile_is_the_account_as_its_owner_sees_it() -> None:
     assert not hasattr(found, "password_hash")
 
 
-@pytest.mark.parametrize("values", [{"disabled_at": utc_now()}, {"deleted_at": utc_now(), "email": None}])
+@pytest.mark.parametrize("values", [{"disabled_at": CLOSED_AT}, {"deleted_at": CLOSED_AT, "email": None}])
 def test_profile_of_an_account_that_was_closed_is_nobodys(values: dict[str, object]) -> None:
     user = member()
     change_user(user.id, **values)

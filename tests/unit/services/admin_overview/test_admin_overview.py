@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,6 @@ from church.config import Settings, current_settings
 from church.database import DatabaseDownError, Probed, migrations
 from church.extensions import db, store
 from church.lib.version import COMMIT, VERSION
-from church.models.base import utc_now
 from church.services.admin_overview import health, last_errors, overview
 from church.services.admin_overview.counts import WorkCounts
 from church.services.admin_overview.health import Verdict
@@ -26,7 +26,7 @@ from church.services.billing.health import PaymentFacts
 from tests.support.helpers import with_settings
 from tests.support.people import add_user, sign_in
 
-QUIET = WorkCounts(0, 0, 0, 0.0, utc_now(), (), 0, 0)
+QUIET = WorkCounts(0, 0, 0, 0.0, datetime(2026, 5, 3, 12, tzinfo=UTC), (), 0, 0)
 NOTHING_PAID = PaymentFacts(failed=0, last_webhook=None, plans=0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from church.config import Settings
-from church.models.base import utc_now
 from church.services.email import outbox_folder
 from church.services.email.compose import Letter
 from church.services.email.errors import MailDeferredError
 
-NOW = utc_now()
+NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 def message(subject: str = "Hello") -> EmailMessage:
