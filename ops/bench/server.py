@@ -1,4 +1,4 @@
-"""A server under measurement: gunicorn in an instance of its own, and what its workers have spent."""
+"""What is measured: an instance of its own, gunicorn in it, and what its workers have spent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from church.config import load_settings
 from church.database.migrations import migrate
-from church.store import embedded_command
+from church.store import StoreClient, embedded_command
 
 ROOT = Path(__file__).parent.parent.parent
 UNLIMITED = "1000000/second"
@@ -28,16 +28,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
-    """One gunicorn with ``workers`` workers of ``app``."""
+class Instance:
+    """Folders, settings, a database and a store of their own; ``port`` is where the site would listen."""
 
-    def __init__(self, folder: Path, app: str, workers: int, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.port = free_port()
         own = {
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(folder / "logs"),
-            "WEB_CONCURRENCY": str(workers),
             "CHURCH_LIMIT_PAGE": UNLIMITED,
             "CHURCH_LIMIT_API": UNLIMITED,
             "CHURCH_LIMIT_TELEMETRY_API": UNLIMITED,
@@ -48,15 +47,39 @@ class Server:
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         migrate(self.settings)
-        with (folder / "console").open("wb") as console:
-            self._store = subprocess.Popen(embedded_command(self.settings), stdout=console, stderr=console)
-            self._gunicorn = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", app],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=console,
-                stderr=console,
-            )
+        self.console = folder / "console"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.start(*embedded_command(self.settings))
+        self._wait_for_store()
+
+    def _wait_for_store(self) -> None:
+        deadline = time.monotonic() + 60
+        while not StoreClient(self.settings).ping():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the store did not start")
+            time.sleep(0.1)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a process that ends with this instance."""
+        with self.console.open("ab") as console:
+            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
+        self._processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what was started."""
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            process.wait(60)
+
+
+class Server(Instance):
+    """One gunicorn with ``workers`` workers of ``app``."""
+
+    def __init__(self, folder: Path, app: str, workers: int, settings: dict[str, str]) -> None:
+        super().__init__(folder, {"WEB_CONCURRENCY": str(workers), **settings})
+        self._gunicorn = self.start(sys.executable, "-m", "gunicorn", "-c", "ops/gunicorn.conf.py", app)
         self._wait(workers)
 
     def _wait(self, workers: int) -> None:
@@ -95,13 +118,6 @@ class Server:
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in self.workers())
 
-    def stop(self) -> None:
-        """End what was started."""
-        for process in (self._gunicorn, self._store):
-            process.terminate()
-        for process in (self._gunicorn, self._store):
-            process.wait(60)
-
 
 @contextmanager
 def serving(app: str = "wsgi:app", workers: int = 1, **settings: str) -> Iterator[Server]:
@@ -112,3 +128,14 @@ def serving(app: str = "wsgi:app", workers: int = 1, **settings: str) -> Iterato
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def instance(**settings: str) -> Iterator[Instance]:
+    """An instance without a server, for a site in this process; gone afterwards, with its folders."""
+    with tempfile.TemporaryDirectory(prefix="church-bench-") as folder:
+        one = Instance(Path(folder), settings)
+        try:
+            yield one
+        finally:
+            one.stop()

@@ -6,14 +6,11 @@ import hashlib
 import hmac
 import json
 import secrets
-import subprocess
 import sys
 import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from church import create_app
@@ -21,7 +18,7 @@ from church.extensions import db
 from church.models import User
 from church.models.base import utc_now
 from ops.bench.client import percentile
-from ops.bench.server import ROOT, UNLIMITED, Server, free_port, serving
+from ops.bench.server import UNLIMITED, Instance, Server, free_port, serving
 
 _MEMBERS = 10
 _AT_ONCE = 100
@@ -30,8 +27,9 @@ _AT_ONCE = 100
 def measure() -> float:
     """Seconds of the p99 of 100 deliveries at once, ten for each of ten members, over two workers and the till."""
     till_bind = f"127.0.0.1:{free_port()}"
-    with serving(workers=2, CHURCH_LIMIT_WEBHOOK=UNLIMITED, CHURCH_TILL_BIND=till_bind) as server, _till(server):
-        subscriptions = [_subscribe(server, ref) for ref in _members(server)]
+    with serving(workers=2, CHURCH_LIMIT_WEBHOOK=UNLIMITED, CHURCH_TILL_BIND=till_bind) as server:
+        start_till(server)
+        subscriptions = [subscribe(server, ref) for ref in add_members(server, _MEMBERS)]
         events = [_event(subscriptions[number % _MEMBERS]) for number in range(_AT_ONCE)]
         latencies = _deliver_at_once(server, events)
     slow = percentile(latencies, 0.99)
@@ -39,25 +37,13 @@ def measure() -> float:
     return slow
 
 
-@contextmanager
-def _till(server: Server) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "church.till"], cwd=ROOT, env=server.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        _wait_for_till(server)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for_till(server: Server) -> None:
+def start_till(site: Instance) -> None:
+    """Start the test till of this instance. Raises TimeoutError where it does not answer."""
+    site.start(sys.executable, "-m", "church.till")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
-            _ask(server, "/v1/products")
+            ask_till(site, "/v1/products")
         except OSError:
             time.sleep(0.1)
         else:
@@ -65,9 +51,10 @@ def _wait_for_till(server: Server) -> None:
     raise TimeoutError("the till did not start")
 
 
-def _members(server: Server) -> list[str]:
-    app = create_app(server.settings)
-    refs = [secrets.token_hex(8) for _ in range(_MEMBERS)]
+def add_members(site: Instance, number: int) -> list[str]:
+    """Add accounts; their refs."""
+    app = create_app(site.settings)
+    refs = [secrets.token_hex(8) for _ in range(number)]
     with app.app_context():
         with db.write() as session:
             session.add_all(User(ref=ref, name="Ada", source="cli", created_at=utc_now()) for ref in refs)
@@ -75,24 +62,24 @@ def _members(server: Server) -> list[str]:
     return refs
 
 
-def _subscribe(server: Server, ref: str) -> dict[str, Any]:
+def subscribe(site: Instance, ref: str) -> dict[str, Any]:
     """Have a member pay at the till; the subscription."""
-    session = _ask(
-        server, "/v1/checkout/sessions",
+    session = ask_till(
+        site, "/v1/checkout/sessions",
         **{"mode": "subscription", "line_items[0][price]": "price_friend_month", "line_items[0][quantity]": "1",
-           "success_url": server.settings.origin, "cancel_url": server.settings.origin, "client_reference_id": ref,
+           "success_url": site.settings.origin, "cancel_url": site.settings.origin, "client_reference_id": ref,
            "subscription_data[metadata][church_user]": ref},
     )  # fmt: skip
-    _ask(server, f"/checkout/{session['id']}", do="pay", card="good", email="payer@church.example")
-    paid = _ask(server, f"/v1/checkout/sessions/{session['id']}")
-    return _ask(server, f"/v1/subscriptions/{paid['subscription']}")
+    ask_till(site, f"/checkout/{session['id']}", do="pay", card="good", email="payer@church.example")
+    paid = ask_till(site, f"/v1/checkout/sessions/{session['id']}")
+    return ask_till(site, f"/v1/subscriptions/{paid['subscription']}")
 
 
-def _ask(server: Server, path: str, **fields: str) -> Any:
-    site = server.settings
+def ask_till(site: Instance, path: str, **fields: str) -> Any:
+    """What the till's API answers; with ``fields``, to a form. None where it is no JSON."""
     data = urllib.parse.urlencode(fields).encode() if fields else None
-    headers = {"Authorization": f"Bearer {site.stripe_key}", "Accept": "application/json"}
-    request = urllib.request.Request(f"http://{site.till_address}{path}", data, headers)
+    headers = {"Authorization": f"Bearer {site.settings.stripe_key}", "Accept": "application/json"}
+    request = urllib.request.Request(f"http://{site.settings.till_address}{path}", data, headers)
     with _opener.open(request, timeout=30) as answer:
         body = answer.read()
     return json.loads(body) if body.startswith(b"{") else None
@@ -123,7 +110,7 @@ def _deliver_at_once(server: Server, events: list[bytes]) -> list[float]:
     together = threading.Barrier(len(events))
 
     def deliver(body: bytes) -> None:
-        request = _signed(server, body)
+        request = signed(server, body)
         together.wait(30)
         started = time.perf_counter()
         with _opener.open(request, timeout=60) as answer:
@@ -141,9 +128,10 @@ def _deliver_at_once(server: Server, events: list[bytes]) -> list[float]:
     return latencies
 
 
-def _signed(server: Server, body: bytes) -> urllib.request.Request:
+def signed(site: Instance, body: bytes) -> urllib.request.Request:
+    """The request that delivers an event, signed as Stripe does."""
     now = str(int(time.time()))
-    secret = server.settings.webhook_secrets[0].encode()
+    secret = site.settings.webhook_secrets[0].encode()
     signature = hmac.new(secret, f"{now}.".encode() + body, hashlib.sha256).hexdigest()
     headers = {"Stripe-Signature": f"t={now},v1={signature}", "Content-Type": "application/json"}
-    return urllib.request.Request(f"http://127.0.0.1:{server.port}/stripe/webhook", body, headers)
+    return urllib.request.Request(f"http://127.0.0.1:{site.port}/stripe/webhook", body, headers)
