@@ -150,15 +150,15 @@ def test_every_expression_names_only_series_and_labels_that_are_there(world: Wor
     for one in (*panels(), *annotations(), *RULES):
         asked = as_grafana_asks(one.expr, 1)
         known = {"environment"}  # which Prometheus gives to its alerts
-        for selector in promql.selectors(asked):
-            metric = selector.split()[0]
-            labels = {label for each in world.series(metric) for label in each}
+        reading = promql.read(asked)
+        for selector in reading.selectors:
+            labels = {label for each in world.series(selector.metric) for label in each}
             known |= labels
-            if unknown := promql.matched_labels(selector) - labels:
-                wrong.append(f"{one.place}: {selector} has no {unknown}")
-            if not world.series(selector) and NO_ERROR_YET not in selector:
-                wrong.append(f"{one.place}: no series is {selector}")
-        if unknown := promql.grouping_labels(asked) - known:
+            if unknown := selector.labels - labels:
+                wrong.append(f"{one.place}: {selector.text} has no {unknown}")
+            if not world.series(selector.text) and NO_ERROR_YET not in selector.text:
+                wrong.append(f"{one.place}: no series is {selector.text}")
+        if unknown := reading.grouped - known:
             wrong.append(f"{one.place}: grouped by {unknown}, which nothing has")
     assert [words for words in wrong if NOTHING_FIRES_YET not in words] == []
 

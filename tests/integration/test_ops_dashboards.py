@@ -17,7 +17,7 @@ import yaml
 
 from church import create_app
 from ops.grafana import build
-from tests.support import expressions
+from tests.support import expressions, promql
 from tests.support.services_fixture import require, site_settings
 
 PROMETHEUS, LOKI, TEMPO = "prometheus_datasource", "loki_datasource", "tempo_datasource"
@@ -40,10 +40,10 @@ def panels(boards: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def queries(panels: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], expressions.Reading]]:
+def queries(panels: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], promql.Reading]]:
     """Board, panel, target and what its expression names."""
     return [
-        (name, panel["title"], target, expressions.read(target["expr"]))
+        (name, panel["title"], target, promql.read(target["expr"]))
         for name, panel in panels
         for target in panel["targets"]
     ]
@@ -72,7 +72,7 @@ def test_dashboards_are_the_seven_that_the_documents_name(boards: dict[str, Any]
 
 
 def test_every_expression_names_what_the_site_exports(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]], boards: dict[str, Any], routes: set[str]
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], routes: set[str]
 ) -> None:
     asked = [(name, title, target["expr"]) for name, title, target, _ in queries]
     for name, board in boards.items():
@@ -101,7 +101,7 @@ def test_a_foreign_name_is_found(expression: str, complaint: str | None) -> None
 
 
 def test_every_expression_is_promql(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]], boards: dict[str, Any], tmp_path: Path
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], tmp_path: Path
 ) -> None:
     promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
     asked = [target["expr"] for _, _, target, _ in queries]
@@ -116,7 +116,7 @@ def test_every_expression_is_promql(
 
 
 def test_counters_are_rates_over_the_window_that_grafana_fits(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     for name, title, target, reading in queries:
         for selector in reading.selectors:
@@ -136,10 +136,10 @@ def test_rates_are_shown_as_rates(panels: list[tuple[str, dict[str, Any]]]) -> N
 
 
 def test_what_a_database_gives_is_taken_once_and_not_summed_over_hosts(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     aggregated = [
-        (name, title, next(w for w in reversed(s.within) if w in expressions.AGGREGATIONS))
+        (name, title, next(w for w in reversed(s.within) if w in promql.AGGREGATIONS))
         for name, title, _, reading in queries
         for s in reading.selectors
         if s.metric in expressions.stated()
@@ -149,7 +149,7 @@ def test_what_a_database_gives_is_taken_once_and_not_summed_over_hosts(
 
 
 def test_every_selector_is_bound_to_job_and_instance(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     bound = {("job", "=~", "$job"), ("instance", "=~", "$instance")}
     for name, title, target, reading in queries:
@@ -194,7 +194,7 @@ def test_every_panel_says_what_it_shows_and_in_which_unit(panels: list[tuple[str
 
 
 def test_legends_name_labels_that_are_left(
-    queries: list[tuple[str, str, dict[str, Any], expressions.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     for name, title, target, reading in queries:
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= reading.grouped, (name, title)

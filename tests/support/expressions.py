@@ -1,11 +1,9 @@
-"""Reads PromQL as far as one must to hold it against what the site exports: which series, within which functions."""
+"""Compares PromQL expressions with what the site and the shipped rules export."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,78 +12,13 @@ import yaml
 
 from church import documents
 from church.observability.metrics import definitions
+from tests.support import promql
 
 OPS = documents.ROOT / "ops"
-AGGREGATIONS = frozenset(
-    {"sum", "min", "max", "avg", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values"}
-)
-GROUPING = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
-WORDS = frozenset({"and", "or", "unless", "bool", "offset", "atan2", "inf", "nan", "start", "end"})
 OF_PROMETHEUS = {"up": frozenset[str](), "scrape_duration_seconds": frozenset[str]()}
 OF_THE_SCRAPE = frozenset({"job", "instance"})
 FILLED = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
-_TOKEN = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<range>\[[^\]]*\])|(?P<number>\d[\w.]*|\$\w+)"""
-    r"""|(?P<name>[A-Za-z_:][\w:]*)|(?P<sign>=~|!~|!=|[{}(),=])|(?P<rest>\S)"""
-)
-
-
-@dataclass
-class Selector:
-    """Series that an expression names: its matchers as (label, operator, value), and what stands around it."""
-
-    metric: str
-    matchers: list[tuple[str, str, str]] = field(default_factory=list)
-    range: str = ""
-    within: tuple[str, ...] = ()
-
-
-@dataclass
-class Reading:
-    """What an expression names."""
-
-    selectors: list[Selector] = field(default_factory=list)
-    grouped: set[str] = field(default_factory=set)
-    """Labels behind by, on and their like."""
-
-
-def read(expression: str) -> Reading:
-    """Take ``expression`` apart. It is for expressions that Prometheus itself takes: this knows no syntax errors."""
-    tokens = [(m.lastgroup or "", m.group()) for m in _TOKEN.finditer(expression)]
-    found, around, pending, at = Reading(), [""], "", 0
-    while at < len(tokens):
-        kind, text = tokens[at]
-        after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
-        if kind == "name" and text in GROUPING and after != "(":
-            pass  # group_left may stand alone
-        elif kind == "name" and text in GROUPING:
-            end = next(i for i in range(at, len(tokens)) if tokens[i][1] == ")")
-            found.grouped |= {word for sort, word in tokens[at + 1 : end] if sort == "name"}
-            at = end
-        elif kind == "name" and (text in AGGREGATIONS or after == "("):
-            pending = text
-        elif kind == "name" and text not in WORDS:
-            found.selectors.append(Selector(text, within=tuple(filter(None, around))))
-        elif text == "{":
-            end = next(i for i in range(at, len(tokens)) if tokens[i][1] == "}")
-            found.selectors[-1].matchers += list(_matchers(tokens[at + 1 : end]))
-            at = end
-        elif kind == "range" and found.selectors:
-            found.selectors[-1].range = text.strip("[]")
-        elif text == "(":
-            around.append(pending)
-            pending = ""
-        elif text == ")":
-            around.pop()
-        at += 1
-    return found
-
-
-def _matchers(tokens: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    words = [text for _, text in tokens if text != ","]
-    for label, operator, value in zip(words[::3], words[1::3], words[2::3], strict=True):
-        yield label, operator, value[1:-1].replace("\\\\", "\\")
 
 
 @cache
@@ -142,7 +75,7 @@ def values() -> dict[tuple[str, str], frozenset[str]]:
 
 def foreign(expression: str, routes: Iterable[str] = ()) -> list[str]:
     """What of ``expression`` neither the site nor the shipped rules make: metrics, labels, values of labels."""
-    reading, complaints = read(expression), []
+    reading, complaints = promql.read(expression), []
     known_labels: set[str] = set(OF_THE_SCRAPE)
     routes = frozenset(routes)
     for selector in reading.selectors:
@@ -182,11 +115,3 @@ def filled(expression: str, **variables: str) -> str:
     for name, window in FILLED.items():
         expression = expression.replace(name, window)
     return re.sub(r"\$(\w+)", lambda match: variables.get(match[1], ".+"), expression)
-
-
-def panels(folder: Path = OPS / "grafana" / "dashboards") -> Iterator[tuple[str, str, str]]:
-    """Dashboard, panel and expression, of all panels of all dashboards."""
-    for path in sorted(folder.glob("*.json")):
-        for panel in json.loads(path.read_text())["panels"]:
-            for target in panel.get("targets", ()):
-                yield path.stem, panel["title"], target["expr"]

@@ -1,9 +1,10 @@
-"""As much of PromQL's grammar as the tests have to ask: which series an expression reads, and what its parts are."""
+"""Reads as much of PromQL as the tests need: the series that an expression names, and its parts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -11,22 +12,51 @@ _TOKEN = re.compile(
     | (?P<duration>\[[^]]*\])
     | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
     | (?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:ms|[smhdwy])?)
+    | (?P<variable>\$\w+)
     | (?P<operator>==|!=|>=|<=|=~|!~|[-+*/%^<>=(),{}])
     """,
     re.VERBOSE,
+)
+AGGREGATIONS = frozenset(
+    {"sum", "min", "max", "avg", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values"}
 )
 _COMPARE = {"==", "!=", ">=", "<=", "<", ">"}
 _SETS = {"and", "or", "unless"}
 _SUMS = {"+", "-", "*", "/", "%", "^"}
 _LISTS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
-_OTHER = {"offset", "bool", "inf", "nan", "sum", "max", "min", "avg", "count", "topk", "quantile", "group", "bottomk"}
+_WORDS = _SETS | {"bool", "offset", "atan2", "inf", "nan", "start", "end"}
 _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 Token = tuple[str, str]
 
 
+@dataclass
+class Selector:
+    """Series that an expression names: its matchers as (label, operator, value), and the functions around it."""
+
+    metric: str
+    matchers: list[tuple[str, str, str]] = field(default_factory=list)
+    range: str = ""
+    within: tuple[str, ...] = ()
+    text: str = ""
+    """The metric with its matchers, without a range."""
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels that it names."""
+        return {label for label, _, _ in self.matchers}
+
+
+@dataclass
+class Reading:
+    """The series that an expression names, and the labels by which it groups or matches them."""
+
+    selectors: list[Selector] = field(default_factory=list)
+    grouped: set[str] = field(default_factory=set)
+
+
 def tokens(expression: str) -> list[Token]:
-    """Kinds and texts without the space between them. Raises ValueError for what is none."""
+    """Kinds and texts, without the space between them. Raises ValueError for what is no PromQL."""
     found, at = [], 0
     while at < len(expression):
         match = _TOKEN.match(expression, at)
@@ -43,45 +73,51 @@ def text(parts: list[Token]) -> str:
     return " ".join(word for _, word in parts)
 
 
-def selectors(expression: str) -> list[str]:
-    """Every metric that is read, with its matchers, without a range."""
-    parts, found = tokens(expression), []
-    at = 0
+def read(expression: str) -> Reading:
+    """Take an expression apart. It may hold Grafana's variables; Prometheus must accept the rest of it."""
+    return _read(tokens(expression))
+
+
+def _read(parts: list[Token]) -> Reading:
+    found, around, pending, at = Reading(), [""], "", 0
     while at < len(parts):
         kind, word = parts[at]
-        if word in _LISTS and at + 1 < len(parts) and parts[at + 1][1] == "(":
-            at = _closing(parts, at + 1)
-        elif kind == "name" and word not in _SETS | _LISTS | _OTHER:
-            after = parts[at + 1][1] if at + 1 < len(parts) else ""
-            end = _closing(parts, at + 1) if after == "{" else at
-            if after != "(":
-                found.append(text(parts[at : end + 1]))
+        after = parts[at + 1][1] if at + 1 < len(parts) else ""
+        if kind == "name" and word in _LISTS and after != "(":
+            pass  # group_left may have no labels
+        elif kind == "name" and word in _LISTS:
+            end = _closing(parts, at + 1)
+            found.grouped |= {label for sort, label in parts[at + 1 : end] if sort == "name"}
             at = end
+        elif kind == "name" and (word in AGGREGATIONS or after == "("):
+            pending = word
+        elif kind == "name" and word not in _WORDS:
+            end = _closing(parts, at + 1) if after == "{" else at
+            matchers = list(_matchers(parts[at + 2 : end]))
+            found.selectors.append(
+                Selector(word, matchers, within=tuple(filter(None, around)), text=text(parts[at : end + 1]))
+            )
+            at = end
+        elif kind == "duration" and found.selectors:
+            found.selectors[-1].range = word.strip("[]")
+        elif word == "(":
+            around.append(pending)
+            pending = ""
+        elif word == ")":
+            around.pop()
         at += 1
     return found
 
 
-def grouping_labels(expression: str) -> set[str]:
-    """The labels by which something is grouped or matched."""
-    parts = tokens(expression)
-    return {
-        word
-        for at, (_, keyword) in enumerate(parts)
-        if keyword in _LISTS and at + 1 < len(parts) and parts[at + 1][1] == "("
-        for kind, word in parts[at + 1 : _closing(parts, at + 1)]
-        if kind == "name"
-    }
-
-
-def matched_labels(selector: str) -> set[str]:
-    """The labels that a selector names."""
-    parts = tokens(selector)
-    return {word for at, (kind, word) in enumerate(parts[1:], 1) if kind == "name" and parts[at - 1][1] in "{,"}
+def _matchers(parts: list[Token]) -> Iterator[tuple[str, str, str]]:
+    words = [word for _, word in parts if word != ","]
+    for label, operator, value in zip(words[::3], words[1::3], words[2::3], strict=True):
+        yield label, operator, value[1:-1].replace("\\\\", "\\")
 
 
 def measured(expression: str) -> Iterator[str]:
-    """What a condition compares: its largest parts without a comparison in them that read some series."""
-    yield from (text(part) for part in _measured(tokens(expression)) if selectors(text(part)))
+    """What a condition compares: its largest parts that name a series and hold no comparison."""
+    yield from (text(part) for part in _measured(tokens(expression)) if _read(part).selectors)
 
 
 def _measured(parts: list[Token]) -> Iterator[list[Token]]:
