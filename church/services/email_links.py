@@ -49,7 +49,7 @@ class LinkError(InvalidError):
     """The link is used up, too old, or none of ours: one wording for all, so that nothing can be tried out."""
 
     def __init__(self) -> None:
-        super().__init__("This link has been used, is too old, or is not complete. Ask for a new one.")
+        super().__init__("This link has been used, has expired or is incomplete. Request a new one.")
 
 
 def make(session: Session, purpose: Purpose, user: User | None = None, email: str | None = None) -> Link:

@@ -53,7 +53,7 @@ def issue(signed_in: SignedIn) -> AccessToken:
     Raises ForbiddenError for who asks with an access token: a stolen one would be renewed for weeks.
     """
     if not signed_in.token:
-        raise ForbiddenError("An access token gets no other. Ask for one as you signed in, by the cookie.")
+        raise ForbiddenError("An access token cannot request another token. Sign in with the cookie first.")
     now = datetime.now(UTC).replace(microsecond=0)
     expires_at = now + timedelta(seconds=LIFETIME)
     claims = {

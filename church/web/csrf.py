@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _EXTENSION = "csrf_exempt"
 _WORDS = {
-    "origin": "This came from another site, so it was not done. Open the page here, and send it from there.",
-    "token": "The form was too old. Go back, reload the page, and send it again.",
+    "origin": "This form came from another site, so nothing was done. Open the page here and send it again.",
+    "token": "This form has expired. Go back, reload the page and send it again.",
 }
 
 

@@ -40,14 +40,14 @@ class Fields:
         if value is None:
             value = ""
         if not isinstance(value, str):
-            raise InvalidError(f"“{name}” has to be text.")
+            raise InvalidError(f"“{name}” must be text.")
         if not _is_text(value):
-            raise InvalidError(f"“{name}” holds characters that are none.")
+            raise InvalidError(f"“{name}” contains invalid characters.")
         if len(value) > most:
-            self.errors.setdefault(name, f"This is too long: at most {most} characters are taken.")
+            self.errors.setdefault(name, f"This is too long. Use at most {most} characters.")
             return value[:most]
         if required and not value.strip():
-            self.errors.setdefault(name, "Please fill this in.")
+            self.errors.setdefault(name, "Fill this in.")
         return value
 
     def flag(self, name: str) -> bool:
@@ -66,7 +66,7 @@ class Fields:
             value = str(value)
         digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
         if not digits or len(digits) > len(str(most)) or int(digits) > most:
-            self.errors.setdefault(name, f"This is a whole number from 0 to {most}.")
+            self.errors.setdefault(name, f"Enter a whole number from 0 to {most}.")
             return 0
         return int(digits)
 
@@ -109,9 +109,9 @@ def _json_object(raw: bytes) -> Mapping[str, Any]:
     try:
         parsed = json.loads(raw.decode(), parse_constant=_no_number, object_pairs_hook=_first_of_each)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise InvalidError("The body is no JSON.") from None
+        raise InvalidError("The body is not valid JSON.") from None
     if not isinstance(parsed, dict):
-        raise InvalidError("The body has to be a JSON object.")
+        raise InvalidError("The body must be a JSON object.")
     return parsed
 
 

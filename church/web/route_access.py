@@ -65,7 +65,9 @@ def _check_signed_in() -> None:
 
 def _check_member() -> None:
     if not _signed_in().is_member:
-        raise ForbiddenError("Confirm your address first, by the link in our mail; your account page sends another.")
+        raise ForbiddenError(
+            "Confirm your email address first. Open the link in our email, or request a new one in your account."
+        )
 
 
 def _check_admin() -> None:

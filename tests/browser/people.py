@@ -38,8 +38,8 @@ class Person:
         page.get_by_label("Name").fill(self.name)
         page.get_by_label("Email address").fill(self.email)
         page.get_by_label("Password", exact=True).fill(self.password)
-        page.get_by_role("button", name="Create the account").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Look into your mailbox")
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
 
     def sign_in(self, page: Page, path: str | None = "/auth/login") -> None:
         """Sign in by the form at ``path``, or by the one that is open."""

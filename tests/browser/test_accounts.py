@@ -32,7 +32,7 @@ def test_member_walks_from_the_teaser_through_every_form_to_a_new_password(
     assert not is_out(desk)
 
     desk.get_by_role("button", name="Sign out", exact=True).click()
-    said(desk, "You have signed out.")
+    said(desk, "You are signed out.")
     desk.goto(MEMBERS_PAGE)
     expect(desk.get_by_role("heading", name="The rest is for members")).to_be_visible()
 
@@ -47,7 +47,7 @@ def _join_from_the_teaser(page: Page, person: Person, mailbox: Mailbox) -> None:
     heading(page, "Create an account")
     person.register(page)
     page.goto(mailbox.link("verify", person.email))
-    said(page, "Your address is confirmed.")
+    said(page, "Email address confirmed.")
     person.sign_in(page, path=None)
     expect(page).to_have_url(re.compile(f"{MEMBERS_PAGE}$"))
     expect(page.get_by_role("heading", name="The rest is for members")).to_have_count(0)
@@ -59,21 +59,21 @@ def _change_password(page: Page, person: Person, new: str) -> None:
     form = part(page, "Password")
     form.get_by_label("Current password", exact=True).fill(person.password)
     form.get_by_label("New password", exact=True).fill(new)
-    form.get_by_role("button", name="Change the password").click()
-    said(page, "Your password is changed")
+    form.get_by_role("button", name="Change password").click()
+    said(page, "Password changed")
     person.password = new
 
 
 def _choose_a_new_password(page: Page, person: Person, mailbox: Mailbox, new: str) -> None:
     page.locator("main").get_by_role("link", name="Sign in").click()
-    page.get_by_role("link", name="I have forgotten my password").click()
+    page.get_by_role("link", name="Reset your password").click()
     page.get_by_label("Email address").fill(person.email)
-    page.get_by_role("button", name="Send the link").click()
-    heading(page, "Look into your mailbox")
+    page.get_by_role("button", name="Send link").click()
+    heading(page, "Check your inbox")
     page.goto(mailbox.link("reset", person.email))
     page.get_by_label("New password", exact=True).fill(new)
-    page.get_by_role("button", name="Keep this password").click()
-    said(page, "Your new password is set.")
+    page.get_by_role("button", name="Save password").click()
+    said(page, "Password changed.")
     person.password = new
 
 
@@ -84,11 +84,11 @@ def test_link_in_the_mail_opened_on_another_device_asks_once_and_is_then_used_up
     person.register(windows("/auth/register"))
     link = mailbox.link("verify", person.email)
     phone = windows(link, width=390)
-    heading(phone, "Confirm your address")
-    phone.get_by_role("button", name="Confirm the address").click()
-    said(phone, "Your address is confirmed.")
+    heading(phone, "Confirm your email address")
+    phone.get_by_role("button", name="Confirm email address").click()
+    said(phone, "Email address confirmed.")
     phone.goto(link)
-    heading(phone, "This link is no longer good")
+    heading(phone, "This link no longer works")
 
 
 def test_known_address_registers_to_the_same_page_and_its_owner_is_told(
@@ -106,18 +106,18 @@ def test_unverified_member_is_led_to_the_mail_by_the_account_and_by_the_teaser(
     person = cast.add(verified=False)
     page = windows()
     person.sign_in(page)
-    page.get_by_role("button", name="Send the mail again").click()
-    heading(page, "Look into your mailbox")
+    page.get_by_role("button", name="Resend email").click()
+    heading(page, "Check your inbox")
     first = mailbox.link("verify", person.email)
     page.goto(MEMBERS_PAGE)
-    page.get_by_role("button", name="Send the mail again").click()
+    page.get_by_role("button", name="Resend email").click()
     second = mailbox.link("verify", person.email, nth=2)
 
     page.goto(first)
-    heading(page, "This link is no longer good")
+    heading(page, "This link no longer works")
     page.goto(second)
-    page.get_by_role("button", name="Confirm the address").click()
-    said(page, "You are a member now.")
+    page.get_by_role("button", name="Confirm email address").click()
+    said(page, "You are now a member.")
     expect(page.locator(".notice")).to_have_count(0)
     page.goto(MEMBERS_PAGE)
     expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
@@ -139,8 +139,8 @@ def test_first_admin_comes_in_by_the_link_of_the_console_and_sees_the_admin_area
     page.get_by_label("Name").fill(person.name)
     page.get_by_label("Email address").fill(person.email)
     page.get_by_label("Password", exact=True).fill(person.password)
-    page.get_by_role("button", name="Become the admin").click()
-    said(page, "The site is yours.")
+    page.get_by_role("button", name="Create admin account").click()
+    said(page, "Admin account created.")
     person.sign_in(page, path=None)
     page.get_by_role("navigation", name="Account").get_by_role("link", name="Admin").click()
     expect(page).to_have_url(re.compile("/admin/$"))

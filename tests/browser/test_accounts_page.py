@@ -19,12 +19,12 @@ def test_member_takes_another_address_by_the_mail_to_it(windows: Windows, mailbo
     form = part(page, "Email address")
     form.get_by_label("New email address").fill(new)
     form.get_by_label("Your password", exact=True).fill(person.password)
-    form.get_by_role("button", name="Change the address").click()
-    heading(page, "Look into your mailbox")
+    form.get_by_role("button", name="Change email address").click()
+    heading(page, "Check your inbox")
     wait_until(lambda: mailbox.mails("email_changing", person.email), "the old address is told")
     page.goto(mailbox.link("change_email", new))
-    page.get_by_role("button", name="Confirm the new address").click()
-    said(page, "Your new address is confirmed.")
+    page.get_by_role("button", name="Confirm new email address").click()
+    said(page, "Email address changed.")
     expect(page.locator(".standfirst").first).to_contain_text(new)
 
 
@@ -37,10 +37,10 @@ def test_member_ends_one_device_and_then_all_others(windows: Windows, cast: Cast
     devices = part(desk, "Devices").get_by_role("listitem")
     expect(devices).to_have_count(4)
     expect(devices.filter(has_text="This device").get_by_role("button")).to_have_count(0)
-    desk.get_by_role("button", name=re.compile("^End ")).first.click()
+    desk.get_by_role("button", name=re.compile("^Sign out device ")).first.click()
     said(desk, "That device is signed out.")
     wait_until(lambda: [is_out(window) for window in others].count(True) == 1, "one is out")
-    desk.get_by_role("button", name="Sign out everywhere else").click()
+    desk.get_by_role("button", name="Sign out other devices").click()
     said(desk, "All other devices are signed out.")
     wait_until(lambda: all(is_out(window) for window in others), "all others are out")
     assert not is_out(desk)
@@ -53,8 +53,8 @@ def test_member_takes_another_name_which_the_header_shows_at_once(windows: Windo
     form = part(page, "Name")
     expect(form.get_by_label("Name")).to_have_value(person.name)
     form.get_by_label("Name").fill("<b>Countess</b> & Co")
-    form.get_by_role("button", name="Save the name").click()
-    said(page, "Your name is changed.")
+    form.get_by_role("button", name="Save name").click()
+    said(page, "Name changed.")
     expect(page.get_by_role("navigation", name="Account")).to_contain_text("<b>Countess</b> & Co")
 
 
@@ -63,15 +63,15 @@ def test_member_takes_a_copy_along_and_deletes_the_account(windows: Windows, mai
     page = windows()
     person.sign_in(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download a copy").click()
+        page.get_by_role("link", name="Download your data").click()
     copy = json.loads(download.value.path().read_text())
     assert person.email in json.dumps(copy)
 
-    page.get_by_role("link", name="Delete the account").click()
+    page.get_by_role("link", name="Delete account").click()
     for password, then in (("not the one that it is", "Delete your account"), (person.password, "A membership site")):
         page.get_by_label("Your password", exact=True).fill(password)
         with page.expect_navigation():  # the form that comes back looks like the one that was sent
-            page.get_by_role("button", name="Delete the account for good").click()
+            page.get_by_role("button", name="Delete account for good").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(then)
     said(page, "Your account is deleted.")
     wait_until(lambda: mailbox.mails("account_deleted", person.email), "the last mail is sent")

@@ -130,7 +130,7 @@ def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_e
     member: Callable[..., Page], till: TillProcess, scripts: bool, width: int
 ) -> None:
     page = member(PREMIUM_PAGE, java_script_enabled=scripts, width=width)
-    page.get_by_role("link", name="See the plans").click()
+    page.get_by_role("link", name="See plans").click()
     till.operate("knobs", down="on")
     _pay(page)
     _heading(page, "Waiting for Stripe")

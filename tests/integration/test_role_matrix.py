@@ -288,7 +288,7 @@ def test_form_without_the_token_of_its_session_is_refused_to_every_role(
         client = client_of(site, user)
         for path in rules:
             answer = client.post(path, data={**FILLED_IN, **token}, headers=BROWSER)
-            assert (path, answer.status_code, "The form was too old." in answer.text) == (path, 400, True)
+            assert (path, answer.status_code, "This form has expired." in answer.text) == (path, 400, True)
         assert user is None or client.get("/auth/account").status_code == 200  # also after what would have ended it
 
 

@@ -56,7 +56,7 @@ def rename() -> AnyResponse:
         name = form.text("name")
     accounts.rename(signed_in(), name, device())
     identity.renew()
-    return done("Your name is changed.", ACCOUNT)
+    return done("Name changed.", ACCOUNT)
 
 
 @bp.post("/account/password")
@@ -70,4 +70,4 @@ def change_password() -> AnyResponse:
     member = signed_in()
     with asked_again(member):
         identity.begin(accounts.change_password(member, current, new, device()))
-    return done("Your password is changed, and your other devices are signed out.", ACCOUNT)
+    return done("Password changed. Your other devices are signed out.", ACCOUNT)

@@ -44,7 +44,7 @@ def change_email() -> AnyResponse:
     member = signed_in()
     with asked_again(member):
         accounts.ask_email_change(member, current, email, device())
-    return sent("email", "We have sent a mail to the new address. Open the link in it to make it yours here.")
+    return sent("email", "We sent an email to your new address. Open the link in it to confirm the change.")
 
 
 @bp.get("/email/<token>")
@@ -68,4 +68,4 @@ def confirm_email(token: str) -> AnyResponse:
         return bad_link("auth/email.html", token)
     if identity.viewer() is not None:
         identity.renew()
-    return done("Your new address is confirmed. Sign in with it from now on.", ACCOUNT)
+    return done("Email address changed. Use it to sign in from now on.", ACCOUNT)

@@ -41,4 +41,4 @@ def first_admin(token: str) -> AnyResponse:
         email, name = form.text("email"), form.text("name", required=False)
         password = form.text("password", PASSWORD_MOST)
     accounts.become_admin(token, email, password, name, device())
-    return done("The site is yours. Sign in to see its admin area.", LOGIN)
+    return done("Admin account created. Sign in to open the admin area.", LOGIN)

@@ -48,7 +48,7 @@ def forgot() -> AnyResponse:
     with parsed() as form:
         email = form.text("email")
     accounts.forgot(email)
-    return sent("forgot", "If there is an account with this address, a mail with a link is on its way to it.")
+    return sent("forgot", "If this address has an account, we sent it an email with a link.")
 
 
 @bp.get("/reset/<token>")
@@ -92,7 +92,7 @@ def _reset(token: str, password: str) -> AnyResponse:
     identity.end()
     if former is not None:  # of another account: those of this one have ended
         accounts.end_device(former, former.session_ref, device())
-    return done("Your new password is set. Sign in with it.", LOGIN)
+    return done("Password changed. Sign in with it.", LOGIN)
 
 
 @bp.after_request

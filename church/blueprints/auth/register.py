@@ -48,7 +48,7 @@ def register() -> AnyResponse:
     session["registered"] = ref  # of nobody where the address has an account: the cookie's holder can read it
     if goal is not None:
         session["next"] = goal
-    return sent("register", "We have sent a mail to this address. Open the link in it to confirm that it is yours.")
+    return sent("register", "We sent you an email. Open the link in it to confirm your address.")
 
 
 @bp.get("/sent/<what>")

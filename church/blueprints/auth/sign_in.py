@@ -65,7 +65,7 @@ def logout() -> AnyResponse:
     if found is not None:
         accounts.sign_out(found, device())
     identity.end()
-    return done("You have signed out.", "/")
+    return done("You are signed out.", "/")
 
 
 @bp.post("/token")

@@ -61,7 +61,7 @@ def verify_token() -> AnyResponse:
 def resend() -> AnyResponse:
     """Mail the link once more."""
     accounts.send_verification(signed_in().user_id)
-    return sent("verification", "If your address is not confirmed yet, a new mail is on its way to it.")
+    return sent("verification", "If your address is not confirmed yet, we sent you a new email.")
 
 
 def _verify(token: str) -> AnyResponse:
@@ -74,9 +74,9 @@ def _verify(token: str) -> AnyResponse:
     goal = safe_next(session.pop("next", ""))
     if identity.viewer() is None:
         to = f"{LOGIN}?next={quote(goal)}" if goal else LOGIN
-        return done("Your address is confirmed. Sign in to go on.", to)
+        return done("Email address confirmed. Sign in to continue.", to)
     identity.renew()
-    return done("Your address is confirmed. You are a member now.", goal or ACCOUNT)
+    return done("Email address confirmed. You are now a member.", goal or ACCOUNT)
 
 
 def _looks_ahead() -> bool:

@@ -17,7 +17,7 @@ class CredentialsError(UnauthorizedError):
     """Address and password do not go together; the same for an address without an account."""
 
     def __init__(self) -> None:
-        super().__init__("The address or the password is not right.")
+        super().__init__("Wrong email address or password.")
 
 
 class ThrottledError(ChurchError):
@@ -28,7 +28,7 @@ class ThrottledError(ChurchError):
     def __init__(self, seconds: int) -> None:
         minutes = math.ceil(seconds / 60)
         wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-        words = f"Too many wrong passwords were tried. Wait {wait}, or choose a new password by mail."
+        words = f"Too many wrong passwords. Wait {wait}, or reset your password by email."
         super().__init__(words, retry_after=seconds)
 
 

@@ -71,7 +71,7 @@ def unchanged(session: Session, user: User) -> User:
     """
     found = locked(session, user.id)
     if found is None or found.password_hash != user.password_hash:
-        raise ConflictError("The account was changed from somewhere else at this moment. Look, and try again.")
+        raise ConflictError("The account was just changed elsewhere. Check it and try again.")
     return found
 
 

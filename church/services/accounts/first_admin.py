@@ -18,7 +18,7 @@ from church.services.accounts.failed_sign_ins import attempt
 from church.services.audit import Actor
 from church.services.sessions import Device
 
-TAKEN = "This address has an account. Use another, or make it an admin on the console: flask church user promote."
+TAKEN = "This address already has an account. Use another, or make it an admin with: flask church user promote."
 
 
 def has_admin() -> bool:

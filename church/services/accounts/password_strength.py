@@ -37,19 +37,19 @@ def problem(text: str, words: Collection[str], *, minimum: int, personal: Sequen
         return f"Use at most {LONGEST} characters."
     typed = unicodedata.normalize("NFC", text)
     if len(typed) < minimum:
-        return f"Use at least {minimum} characters. A few words in a row are easy to keep in mind."
+        return f"Use at least {minimum} characters. A few words in a row are easy to remember."
     return _guessed_first(typed.casefold(), words, minimum, personal)
 
 
 def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: Sequence[str]) -> str | None:
     if _is_run(folded):
-        return "This follows the keyboard or the alphabet. Use something less regular."
+        return "This follows the keyboard or the alphabet. Use something less predictable."
     if (piece := _repeated(folded)) is not None and len(piece) < minimum:
-        return "This repeats itself. Use something less regular."
+        return "This repeats itself. Use something less predictable."
     if any(core in words or _repeated(core) in words for core in _cores(folded)):
-        return "This is one of the passwords that everybody tries first. Use something of your own."
+        return "This is one of the most common passwords. Choose a different one."
     if _is_personal(folded, personal):
-        return "This is made of your name, your address or the name of the site. Use something that others can't know."
+        return "This uses your name, your email address or the name of the site. Choose something others cannot guess."
     return None
 
 

@@ -18,9 +18,9 @@ from church.services.audit import Actor
 from church.services.email import queue
 from church.services.sessions import Device, SignedIn
 
-WRONG_PASSWORD = "This is not your password."  # noqa: S105 - the words for one that is wrong
-SAME_PASSWORD = "This is your password already. Choose another."  # noqa: S105 - likewise
-SAME_ADDRESS = "This is your address already."
+WRONG_PASSWORD = "This is not your current password."  # noqa: S105 - the words for one that is wrong
+SAME_PASSWORD = "This is already your password. Choose a different one."  # noqa: S105 - likewise
+SAME_ADDRESS = "This is already your email address."
 
 
 def acting(signed_in: SignedIn, device: Device) -> Actor:

@@ -15,8 +15,8 @@ from church.services.accounts import passwords
 
 LONGEST_NAME = 80
 _LONGEST_ADDRESS = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
-BAD_ADDRESS = "This is not an email address that mail could reach."
-LONG_NAME = f"A name has at most {LONGEST_NAME} characters."
+BAD_ADDRESS = "Enter a valid email address."
+LONG_NAME = f"A name can have at most {LONGEST_NAME} characters."
 # Joiners make letters of some scripts and many emoji; nothing else of their kind is seen or wanted in a name.
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -39,7 +39,7 @@ def _tidy(text: str, most: int, field: str) -> str:
         _refuse("This holds characters that are none.", field)
     text = _CONTROLS.sub("", plain(text).replace("\r\n", "\n").replace("\r", "\n")).strip()
     if len(text) > most:
-        _refuse(f"This is too long: at most {most} characters are taken.", field)
+        _refuse(f"This is too long. Use at most {most} characters.", field)
     return text
 
 

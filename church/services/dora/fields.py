@@ -54,7 +54,7 @@ class Told:
             self.wrong(name, "This has to be one line of text.")
             return None
         if len(value) > most:
-            self.wrong(name, f"This is too long: at most {most} characters are taken.")
+            self.wrong(name, f"This is too long. Use at most {most} characters.")
             return None
         return value.strip()
 

@@ -52,7 +52,7 @@ def test_account_page_shows_the_account_and_its_devices(app: Flask, ada: User, b
 
 def test_account_page_of_the_unverified_asks_to_confirm(app: Flask) -> None:
     page = Browser(app, add_user(app, verified=False)).get("/auth/account")
-    assert "confirm your address" in page.text
+    assert "Confirm your email address" in page.text
     assert 'action="/auth/verify/resend"' in page.text
 
 
@@ -69,7 +69,7 @@ def test_name_is_changed_and_shown_at_once(app: Flask, ada: User, browser: Brows
     assert answer.location == "/auth/account"
     page = follow(browser, answer)
     assert 'value="Ada Lovelace"' in page
-    assert "Your name is changed." in page
+    assert "Name changed." in page
     found = account_of(app, ada.ref)
     assert (found.name, found.role, found.email) == ("Ada Lovelace", "member", ada.email)
 
@@ -85,7 +85,7 @@ def test_name_is_text_wherever_it_is_shown(browser: Browser, name: str) -> None:
     assert told["name"] == name
 
 
-@pytest.mark.parametrize(("name", "words"), [("", "Please fill this in."), ("n" * 81, "at most 80 characters")])
+@pytest.mark.parametrize(("name", "words"), [("", "Fill this in."), ("n" * 81, "at most 80 characters")])
 def test_name_that_cannot_be_taken_comes_back_in_its_part_of_the_page(browser: Browser, name: str, words: str) -> None:
     answer = browser.submit("/auth/account", {"name": name})
     assert answer.status_code == 422
@@ -98,7 +98,7 @@ def test_password_is_changed_by_who_knows_it_and_other_devices_are_out(app: Flas
     with browser.client.session_transaction() as session:
         before = dict(session)
     answer = browser.submit("/auth/account/password", {"current": PASSWORD, "password": NEW})
-    assert "Your password is changed" in follow(browser, answer)
+    assert "Password changed" in follow(browser, answer)
     assert browser.is_signed_in()
     assert not other.is_signed_in()
     with app.app_context():

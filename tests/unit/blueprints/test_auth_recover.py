@@ -90,7 +90,7 @@ def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Fl
     with attempted("reset", "success"):
         answer = browser.submit(path, {"password": NEW})
     assert answer.location == "/auth/login"
-    assert "Your new password is set." in follow(browser, answer)
+    assert "Password changed." in follow(browser, answer)
     assert not elsewhere.is_signed_in()
     assert browser.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 401
     assert browser.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
@@ -153,7 +153,7 @@ def test_link_that_is_no_longer_good_offers_another(app: Flask, ada: User) -> No
             answer = browser.submit(f"/auth/reset/{bad}", {"password": NEW})
         for shown in (answer, browser.get(f"/auth/reset/{bad}")):
             assert shown.status_code == 400
-            assert "This link has been used, is too old, or is not complete." in shown.text
+            assert "This link has been used, has expired or is incomplete." in shown.text
             assert 'action="/auth/forgot"' in shown.text
         problem = browser.get(f"/auth/reset/{bad}", headers=JSON)
         assert (problem.status_code, problem.content_type) == (400, "application/problem+json")

@@ -38,7 +38,7 @@ def test_visitor_registers_and_is_told_to_look_into_the_mailbox(app: Flask) -> N
     with attempted("registration", "success"), grows(definitions.user_registrations.labels("web")):
         answer = browser.submit("/auth/register", FORM)
     assert answer.location == "/auth/sent/register"
-    assert "Look into your mailbox" in follow(browser, answer)
+    assert "Check your inbox" in follow(browser, answer)
     assert mails_queued(app) == [("verify", "eve@church.example")]
     assert not verified(app)
 
@@ -105,7 +105,7 @@ def test_browser_that_registered_confirms_by_opening_the_link(app: Flask) -> Non
     browser = Browser(app)
     token = registered(app, browser)
     answer = browser.get(f"/auth/verify/{token}")
-    assert "Your address is confirmed." in follow(browser, answer)
+    assert "Email address confirmed." in follow(browser, answer)
     assert verified(app)
 
 
@@ -126,7 +126,7 @@ def test_another_browser_confirms_by_the_button(app: Flask) -> None:
     assert page.status_code == 200
     assert f'action="/auth/verify/{token}"' in page.text
     assert not verified(app)
-    assert "Your address is confirmed." in follow(other, other.submit(f"/auth/verify/{token}"))
+    assert "Email address confirmed." in follow(other, other.submit(f"/auth/verify/{token}"))
     assert verified(app)
 
 
@@ -157,7 +157,7 @@ def test_link_that_is_used_or_false_says_so_and_nothing_else(app: Flask) -> None
     for bad in (token, token[:-2] + "xx", "1.x", "x", "9" * 40, "1.é"):
         for answer in (browser.get(f"/auth/verify/{bad}"), browser.submit(f"/auth/verify/{bad}")):
             assert answer.status_code == 400
-            assert "This link is no longer good" in answer.text
+            assert "This link no longer works" in answer.text
         problem = browser.get(f"/auth/verify/{bad}", headers=JSON)
         assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
 

@@ -103,7 +103,7 @@ def test_wrong_password_and_unknown_address_are_answered_the_same(app: Flask) ->
     for form in (WRONG, NOBODY, {**WRONG, "email": "no address"}):
         with attempted("login", "failed_credentials"):
             answer = Browser(app).submit("/auth/login", form)
-        assert "The address or the password is not right." in answer.text
+        assert "Wrong email address or password." in answer.text
         assert form["password"] not in answer.text
         found.append((answer.status_code, plain(answer), sorted(answer.headers.keys())))
     assert found[0] == found[1]
@@ -123,7 +123,7 @@ def test_form_without_a_password_comes_back(app: Flask) -> None:
         answer = Browser(app).submit("/auth/login", {"email": EMAIL})
     assert answer.status_code == 422
     assert f'value="{EMAIL}"' in answer.text
-    assert "Please fill this in." in answer.text
+    assert "Fill this in." in answer.text
 
 
 @contextmanager
@@ -182,7 +182,7 @@ def test_throttled_login_is_the_form_that_says_how_long_to_wait_and_the_way_out(
         browser.post_json("/auth/login", WRONG)
     answer = browser.submit("/auth/login", WRONG)
     assert (answer.status_code, answer.mimetype) == (429, "text/html")
-    assert re.search(r"Wait \d+ minutes, or choose a new password by mail\.", answer.text)
+    assert re.search(r"Wait \d+ minutes, or reset your password by email\.", answer.text)
     assert 'href="/auth/forgot"' in answer.text
     assert f'value="{EMAIL}"' in answer.text
     assert 1 <= int(answer.headers["Retry-After"]) <= 3600
@@ -268,7 +268,7 @@ def test_logout_ends_the_session_and_every_copy_of_its_cookie(app: Flask) -> Non
     assert not browser.is_signed_in()
     assert not copy.is_signed_in()
     assert audited(app)[-1] == "account.signed_out"
-    assert "You have signed out." in follow(browser, answer)
+    assert "You are signed out." in follow(browser, answer)
 
 
 def test_logout_of_nobody_is_done_already(app: Flask) -> None:

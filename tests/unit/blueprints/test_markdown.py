@@ -367,12 +367,12 @@ def test_public_answer_unchanged_is_304(client: FlaskClient, path: str) -> None:
 
 def test_page_that_says_what_its_reader_has_just_done_is_kept_by_nobody(client: FlaskClient) -> None:
     with client.session_transaction() as session:
-        session["_flashes"] = [("success", "You have signed out.")]
+        session["_flashes"] = [("success", "You are signed out.")]
     told = client.get("/")
-    assert "You have signed out." in told.text
+    assert "You are signed out." in told.text
     assert told.headers["Cache-Control"] == "private, no-store"
     after = client.get("/")
-    assert "You have signed out." not in after.text
+    assert "You are signed out." not in after.text
     assert "public" in after.headers["Cache-Control"]
 
 

@@ -113,7 +113,7 @@ def test_teaser_shows_poster_and_description_and_nothing_of_what_is_inside(site:
     assert "A walk <em>through</em> the nave." in page
     assert '/auth/login?next=/video/house"' in page
     assert [word in page for word in ("The door", "captions-en.vtt", "thumbs.vtt", "token=")] == [False] * 4
-    assert "See the plans" in Browser(site, add_user(site)).get("/video/talk").text
+    assert "See plans" in Browser(site, add_user(site)).get("/video/talk").text
 
 
 def test_address_in_the_page_streams_to_its_member_alone(site: Flask) -> None:

@@ -73,7 +73,7 @@ def test_form_without_a_good_token_is_refused(client: FlaskClient, method: str, 
     with grows(definitions.security_events.labels("csrf_refused", "medium")), captured_log() as sink:
         answer = send(client, method=method, **options)
     assert answer.status_code == 400
-    assert "The form was too old." in answer.text
+    assert "This form has expired." in answer.text
     told = [record for record in sink.records if record["event"] == "security.csrf_refused"]
     assert [record["reason"] for record in told] == ["token"]
 
@@ -110,8 +110,8 @@ def test_token_is_good_as_long_as_its_session(client: FlaskClient, monkeypatch: 
 def test_form_from_another_site_is_refused_with_a_good_token_too(client: FlaskClient, origin: str) -> None:
     answer = send(client, data={"csrf_token": token_of(client)}, headers={"Origin": origin})
     assert answer.status_code == 400
-    assert "This came from another site" in answer.text
-    assert "too old" not in answer.text
+    assert "This form came from another site" in answer.text
+    assert "expired" not in answer.text
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, ORIGIN.upper(), "null"])
@@ -144,7 +144,7 @@ def test_json_from_another_site_is_refused(client: FlaskClient, headers: dict[st
     with grows(definitions.security_events.labels("csrf_refused", "medium")), captured_log() as sink:
         answer = send(client, json={"name": "x"}, headers=headers)
     assert answer.status_code == 400
-    assert answer.get_json()["detail"].startswith("This came from another site")
+    assert answer.get_json()["detail"].startswith("This form came from another site")
     told = [record for record in sink.records if record["event"] == "security.csrf_refused"]
     assert [record["reason"] for record in told] == ["origin"]
 

@@ -67,8 +67,8 @@ def test_everything_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
     assert problem["status"] == 422
     assert problem["request_id"] == answer.headers["X-Request-ID"]
     assert problem["errors"] == {
-        "name": "This is too long: at most 10 characters are taken.",
-        "note": "This is too long: at most 320 characters are taken.",
+        "name": "This is too long. Use at most 10 characters.",
+        "note": "This is too long. Use at most 320 characters.",
     }
 
 
@@ -78,14 +78,14 @@ def test_field_that_is_required_and_empty_is_told(sent: dict[str, Any]) -> None:
     found.text("name")
     with pytest.raises(FieldErrors) as raised:
         found.check()
-    assert raised.value.errors == {"name": "Please fill this in."}
+    assert raised.value.errors == {"name": "Fill this in."}
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": "b"}, 1, 1.5, True, False, [], {}])
 def test_text_of_another_type_is_refused_with_400(client: FlaskClient, value: Any) -> None:
     answer = client.put("/read", json={"name": value})
     assert answer.status_code == 400
-    assert answer.get_json(force=True)["detail"] == "“name” has to be text."
+    assert answer.get_json(force=True)["detail"] == "“name” must be text."
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "a\udfffb"])

@@ -280,7 +280,7 @@ def test_ended_sign_in_is_a_strangers(closed: Flask) -> None:
 def test_admin_or_member_without_a_confirmed_address_is_told_what_to_do(closed: Flask, rule: str) -> None:
     answer = client_of(closed, person(closed, "unverified admin")).get(rule, headers=JSON)
     assert answer.status_code == 403
-    assert answer.get_json(force=True)["detail"].startswith("Confirm your address first")
+    assert answer.get_json(force=True)["detail"].startswith("Confirm your email address first")
 
 
 def test_member_at_an_admins_door_is_a_security_event(closed: Flask) -> None:

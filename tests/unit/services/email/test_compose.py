@@ -126,8 +126,8 @@ def test_mail_with_a_link_brings_it_whole_by_the_sites_own_address(template: str
 )
 def test_mail_says_how_long_its_link_is_good(hours: float, said: str) -> None:
     message = write(letter("verify", link=link_for("verify", hours)))
-    assert f"within {said}." in part(message, "plain")
-    assert f"within {said}." in part(message, "html")
+    assert f"expires in {said}." in part(message, "plain")
+    assert f"expires in {said}." in part(message, "html")
 
 
 def test_name_is_greeted_on_one_line_and_is_no_html() -> None:
