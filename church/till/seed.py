@@ -16,7 +16,7 @@ _PLANS = (
     (
         "patron",
         "Patron",
-        "Everything a friend has, and you carry the site.",
+        "Everything in Friend, plus extra support for the site.",
         ("Premium pages", "Our thanks"),
         14,
         {"month": 1200, "year": 12000},

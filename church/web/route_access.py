@@ -65,9 +65,7 @@ def _check_signed_in() -> None:
 
 def _check_member() -> None:
     if not _signed_in().is_member:
-        raise ForbiddenError(
-            "Confirm your email address first. Open the link in our email, or request a new one in your account."
-        )
+        raise ForbiddenError("Confirm your email address first. Your account page can send you a new link.")
 
 
 def _check_admin() -> None:

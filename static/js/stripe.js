@@ -1,11 +1,11 @@
-// The page that waits for Stripe asks the site how it stands, ever more slowly, and shows what came of it.
+// Ask the site at growing intervals whether the payment is confirmed, then reload the page.
 
 const words = document.querySelector("[data-waiting]");
 const FIRST = 700;
 const SLOWEST = 5000;
-const LATE = 45_000; // milliseconds until it says that this takes long
+const LATE = 45_000; // milliseconds until the page says that it takes longer than usual
 
-/** Whether the site has heard of the payment; false also when it does not answer. */
+/** Whether the payment is settled; false also when the site does not answer. */
 async function isOver() {
   try {
     const answer = await fetch(location.href, { headers: { Accept: "application/json" } });

@@ -76,7 +76,7 @@ def _heading(page: Page, words: str) -> None:
 
 def _pay(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
     """From the plans to the till, and pay there."""
-    page.get_by_role("button", name=re.compile(f"^(Choose|Try) {plan}$")).click()
+    page.get_by_role("button", name=re.compile(f"^(Get|Try) {plan}\\b")).click()
     _heading(page, f"Subscribe to {plan}")
     page.get_by_label(f"•••• {card}").check()
     page.get_by_role("button", name=re.compile("^(Pay|Start the trial)")).click()
@@ -100,7 +100,7 @@ def _standing(page: Page, words: str) -> None:
 
 def _open_invoice(page: Page) -> Locator:
     """The way to the unpaid invoice: Stripe tells of the subscription first, of its invoice in later webhooks."""
-    way = page.get_by_role("link", name="Pay the invoice")
+    way = page.get_by_role("link", name="Pay invoice")
 
     def offered() -> bool:
         page.goto("/auth/account")
@@ -133,14 +133,14 @@ def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_e
     page.get_by_role("link", name="See plans").click()
     till.operate("knobs", down="on")
     _pay(page)
-    _heading(page, "Waiting for Stripe")
+    _heading(page, "Confirming your payment")
     waiting = page.url
     assert not _reads(page)  # having paid opens nothing until Stripe has said so
     page.goto(waiting)
     till.operate("knobs", down="")
     _heading(page, "Welcome")
     expect(page.locator(".standfirst")).to_contain_text("Friend. Renews")
-    page.get_by_role("link", name="Go on reading").click()
+    page.get_by_role("link", name="Continue reading").click()
     expect(page).to_have_url(re.compile(f"{PREMIUM_PAGE}$"))
     expect(page.get_by_role("heading", name="The rest is for subscribers")).to_have_count(0)
 
@@ -170,13 +170,13 @@ def test_card_that_is_declined_buys_nothing_and_the_way_back_says_so(member: Cal
 def test_trial_begins_without_a_payment_and_is_offered_once(member: Callable[..., Page], till: TillProcess) -> None:
     page = member()
     patron = page.get_by_role("region", name="Patron")
-    expect(patron).to_contain_text("The first 14 days are free.")
+    expect(patron).to_contain_text("First 14 days free.")
     _subscribe(page, "Patron")
     _standing(page, r"Patron\. Trial until \d+ \w+, then \$12\.00\.")
     assert _reads(page)
     page.goto("/stripe/pricing?interval=month")
     expect(patron.locator(".badge")).to_have_text("Your plan")
-    expect(patron).not_to_contain_text("days are free")
+    expect(patron).not_to_contain_text("days free")
 
 
 def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pays(
@@ -185,13 +185,13 @@ def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pa
     page = member()
     _subscribe(page, card=FAILS_LATER)
     till.operate("clock", days="32")
-    _standing(page, r"Payment failed; open until \d+ \w+")
-    expect(page.locator(".notice")).to_contain_text("Your last payment failed. Premium stays open until")
+    _standing(page, r"Payment failed; premium until \d+ \w+")
+    expect(page.locator(".notice")).to_contain_text("Your last payment failed. You keep premium until")
     assert inaccessible(page) == []
     assert _reads(page)
 
     page.goto("/auth/account")
-    page.get_by_role("button", name="Replace the card").click()
+    page.get_by_role("button", name="Replace card").click()
     page.get_by_label(f"•••• {GOOD}").check()
     page.get_by_role("button", name="Use this card").click()
     expect(page.get_by_role("region", name="Friend")).to_contain_text(f"Card •••• {GOOD}")
@@ -210,7 +210,7 @@ def test_renewal_that_nobody_pays_shuts_premium_when_stripe_gives_up(
     page = member()
     _subscribe(page, card=FAILS_LATER)
     till.operate("clock", days="32")
-    _standing(page, "Payment failed; open until")
+    _standing(page, "Payment failed; premium until")
     assert _reads(page)
     till.operate("clock", days="20")
     wait_until(lambda: not _reads(page), "the page is shut")
@@ -226,19 +226,19 @@ def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
     page.get_by_role("link", name="Change to Patron").click()
     _heading(page, "Change to Patron")
     expect(page.locator(".sums-due dd")).to_have_text(re.compile(r"^\$7\.00$|^\$6\.99$"))
-    page.get_by_role("button", name="Pay and change").click()
-    expect(page.locator(".flash")).to_have_text("Your plan is Patron from now on.")
+    page.get_by_role("button", name="Pay and change plan").click()
+    expect(page.locator(".flash")).to_have_text("Your plan is now Patron.")
     _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
 
     page.goto("/stripe/pricing")
     page.get_by_role("link", name="Change to Friend").click()
     expect(page.locator(".sums-due dd")).to_have_text("$0.00")
-    page.get_by_role("button", name="Change the plan").click()
+    page.get_by_role("button", name="Change plan").click()
     expect(page.locator(".standing")).to_contain_text(re.compile(r"Changes to Friend \d+ \w+, \$5\.00"))
     page.goto("/stripe/pricing")
-    expect(page.get_by_role("region", name="Friend").locator(".badge")).to_have_text("Comes next")
-    page.get_by_role("link", name="Stay with Patron").click()
-    page.get_by_role("button", name="Stay with it").click()
+    expect(page.get_by_role("region", name="Friend").locator(".badge")).to_have_text("Next plan")
+    page.get_by_role("link", name="Keep Patron").click()
+    page.get_by_role("button", name="Keep plan").click()
     _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
 
     _invoices(page, 2)  # the first period, the change
@@ -253,7 +253,7 @@ def test_button_that_is_pressed_again_and_for_another_plan_leads_to_one_checkout
     addresses = []
     for plan in ("Friend", "Friend", "Patron"):
         page.goto("/stripe/pricing")
-        page.get_by_role("button", name=re.compile(f"^(Choose|Try) {plan}$")).click()
+        page.get_by_role("button", name=re.compile(f"^(Get|Try) {plan}\\b")).click()
         _heading(page, f"Subscribe to {plan}")
         addresses.append(page.url)
     assert addresses[0] == addresses[1] != addresses[2]
@@ -265,9 +265,9 @@ def test_till_that_does_not_answer_is_told_and_the_pages_stay(member: Callable[.
     page = member()
     till.operate("knobs", api_down="on")
     try:
-        page.get_by_role("button", name="Choose Friend").click()
+        page.get_by_role("button", name="Get Friend").click()
         expect(page.locator(".error-status")).to_have_text("503")
-        expect(page.locator("main")).to_contain_text("The payment service does not answer right now.")
+        expect(page.locator("main")).to_contain_text("The payment service is not responding.")
         page.goto("/auth/account")
         expect(page.locator(".standing")).to_have_text("No membership.")
     finally:
@@ -276,7 +276,7 @@ def test_till_that_does_not_answer_is_told_and_the_pages_stay(member: Callable[.
     def back() -> bool:
         page.goto("/stripe/pricing")
         with page.expect_navigation():  # until then the plans are shown, and no error
-            page.get_by_role("button", name="Choose Friend").click()
+            page.get_by_role("button", name="Get Friend").click()
         return page.locator(".error-status").count() == 0
 
     wait_until(back, "the circuit has closed")
@@ -288,7 +288,7 @@ def test_stranger_is_led_to_join_and_back_to_the_plans(windows: Windows) -> None
     expect(page.get_by_role("region", name="Friend").locator(".price")).to_have_text("$50.00 a year")
     page.get_by_role("link", name="Monthly").click()
     expect(page.get_by_role("region", name="Friend").locator(".price")).to_have_text("$5.00 a month")
-    page.get_by_role("link", name="Join for Friend").click()
+    page.get_by_role("link", name="Get Friend, $5 a month").click()
     _heading(page, "Create an account")
     assert "next=/stripe/pricing" in page.url.replace("%2F", "/")
 
@@ -309,7 +309,7 @@ def test_pages_of_membership_fit_their_window_and_give_axe_nothing_to_find(
     _fits_and_reads(page, "plans for a member")
     till.operate("knobs", down="on")
     _pay(page)
-    _heading(page, "Waiting for Stripe")
+    _heading(page, "Confirming your payment")
     _fits_and_reads(page, "waiting")
     till.operate("knobs", down="")
     _heading(page, "Welcome")

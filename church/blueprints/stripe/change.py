@@ -18,9 +18,9 @@ from church.web.route_access import MEMBERS, allow
 _LONGEST_ID = 255
 _LONGEST_MOMENT = 12
 _WORDS = {
-    "now": "Your plan is {plan} from now on.",
-    "later": "Your plan changes to {plan} when the period ends that you have paid for.",
-    "keep": "You stay with {plan}.",
+    "now": "Your plan is now {plan}.",
+    "later": "Your plan changes to {plan} at the end of the period you paid for.",
+    "keep": "You keep {plan}.",
 }
 
 
@@ -46,7 +46,7 @@ def change() -> AnyResponse:
     form = fields()
     price, at = form.text("price", _LONGEST_ID), form.text("at", _LONGEST_MOMENT)
     if at and not (at.isascii() and at.isdecimal()):
-        form.errors.setdefault("at", "This is no moment: look at the amount first.")
+        form.errors.setdefault("at", "Invalid time. Check the amount first.")
     form.check()
     changed = billing.change_plan(signed_in(), price, int(at))
     if changed.confirm_at is not None:

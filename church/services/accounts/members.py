@@ -165,7 +165,7 @@ def _change(ref: str, taking_from: Actor | None = None, own: bool = False) -> It
             keep_an_admin(session, user)
         session.refresh(user, with_for_update=True)
         if user.deleted_at is not None:
-            raise ConflictError("This account was deleted; only its row is left.")
+            raise ConflictError("This account is deleted.")
         yield session, user
 
 

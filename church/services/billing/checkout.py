@@ -42,14 +42,14 @@ class MemberAlreadyError(ConflictError):
     """A second subscription would be paid twice; a plan is changed instead."""
 
     def __init__(self) -> None:
-        super().__init__("You have a membership already. You can change its plan instead.")
+        super().__init__("You already have a membership. Change its plan instead.")
 
 
 class PaidAlreadyError(ConflictError):
     """The checkout was filled in, and what came of it is on its way; ``session`` is Stripe's id of it."""
 
     def __init__(self, session: str) -> None:
-        super().__init__("You have filled in a checkout already, and its payment is on its way.")
+        super().__init__("You already completed a checkout. Its payment is on its way.")
         self.session = session
 
 
@@ -91,7 +91,7 @@ def _order(member: SignedIn, stripe_price: str) -> _Order:
             raise MemberAlreadyError  # before the price is looked at, which may be one in the currency of theirs
         price = price_for_sale(session, stripe_price)
         if price is None:
-            raise FieldErrors({"price": "This plan is not for sale any more."})
+            raise FieldErrors({"price": "This plan is no longer available."})
         pending = checkout_rows.pending_checkout(session, member.user_id)
         if pending is not None:
             raise PaidAlreadyError(pending.stripe_session or "")

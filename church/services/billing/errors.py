@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from church.errors import ChurchError, ConflictError, UnavailableError
 
-_DOWN = "The payment service does not answer right now. Nothing was charged; please try again in a minute."
-_REFUSED = "The payment service refused this, and nothing was charged. Please try again later."
+_DOWN = "The payment service is not responding. Nothing was charged. Try again in a minute."
+_REFUSED = "The payment service refused this. Nothing was charged. Try again later."
 
 
 class StripeDownError(UnavailableError):

@@ -37,7 +37,7 @@ def end_of_day(text: str) -> datetime:
     try:
         day = datetime.strptime(text.strip(), "%Y-%m-%d").date()
     except ValueError:
-        raise FieldErrors({"until": "Give a day, written like 2027-05-31."}) from None
+        raise FieldErrors({"until": "Enter a date such as 2027-05-31."}) from None
     return _last_second(day)
 
 
@@ -51,7 +51,7 @@ def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
     with db.write() as session:
         user = _locked(session, user_ref)
         if user.deleted_at is not None:
-            raise ConflictError("This account was deleted; only its row is left.")
+            raise ConflictError("This account is deleted.")
         row = Grant(user_id=user.id, granted_by=actor.user_id, reason=reason, created_at=utc_now(), until=until)
         session.add(row)
         session.flush()
@@ -71,7 +71,7 @@ def revoke(grant_id: int, actor: Actor) -> str:
         if row is None:
             raise UnknownGrantError(grant_id)
         if row.revoked_at is not None or row.until <= utc_now():
-            raise ConflictError(f"Complimentary membership {grant_id} has ended already.")
+            raise ConflictError(f"Complimentary membership {grant_id} has already ended.")
         row.revoked_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
@@ -89,13 +89,13 @@ def _check(until: datetime, reason: str) -> None:
     errors: dict[str, str] = {}
     now = utc_now()
     if until <= now:
-        errors["until"] = "This day is over: give one to come."
+        errors["until"] = "This date is in the past. Choose a later one."
     elif until > now + LONGEST:
-        errors["until"] = "This is more than ten years off."
+        errors["until"] = "Choose a date within the next ten years."
     if not reason:
-        errors["reason"] = "Say why: it is what the next admin will ask."
+        errors["reason"] = "Enter a reason. The next admin will need it."
     elif len(reason) > LONGEST_REASON:
-        errors["reason"] = f"At most {LONGEST_REASON} characters."
+        errors["reason"] = f"Use at most {LONGEST_REASON} characters."
     if errors:
         raise FieldErrors(errors)
 

@@ -36,15 +36,15 @@ log = logging.getLogger("church.stripe")
 
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
 FRESH = 900  # seconds for which an amount that was shown holds
-_ELSEWHERE = "Your membership is not as it was a moment ago. Please look at it once more."
-_STALE = "The amount is another by now. Please look at it once more."
+_ELSEWHERE = "Your membership has changed since you opened this page. Check it and try again."
+_STALE = "The amount has changed. Check it and try again."
 
 
 class CardRefusedError(ConflictError):
     """The card did not pay for the larger plan, and nothing was changed."""
 
     def __init__(self) -> None:
-        super().__init__("Your card was declined, so nothing has changed. Replace the card and try again.")
+        super().__init__("Your card was declined. Your plan has not changed. Replace the card and try again.")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _wish(member: SignedIn, stripe_price: str) -> _Wish:
         former = price_named(session, next_price) if next_price else None
     row = _changeable(found)
     if price is None or product is None or price.amount is None or price.currency != row.currency:
-        raise FieldErrors({"price": "This plan is not for sale."})
+        raise FieldErrors({"price": "This plan is not available."})
     return _Wish(_kind(row, price), row, price, product, former)
 
 
@@ -177,18 +177,18 @@ def _price(session: Session, row: Subscription | None, stripe_price: str) -> Pri
 def _changeable(found: Holding) -> Subscription:
     row = found.subscription
     if row is None:
-        raise ConflictError("You have no membership to change. Choose a plan to begin one.")
+        raise ConflictError("You have no membership to change. Choose a plan to subscribe.")
     if row.cancel_at is not None:
-        raise ConflictError("Your membership is to end. Take that back first, then change the plan.")
+        raise ConflictError("Your plan is cancelled. Resume it first, then change it.")
     if row.status not in {"trialing", "active"}:
-        raise ConflictError("Your last payment is open. Pay it first, then change the plan.")
+        raise ConflictError("Your last payment is due. Pay it first, then change the plan.")
     return row
 
 
 def _kind(row: Subscription, price: Price) -> str:
     if price.stripe_id == row.stripe_price:
         if row.next_price is None:
-            raise ConflictError("This is your plan already.")
+            raise ConflictError("This is already your plan.")
         return "keep"
     if row.status == "trialing":
         return "now"

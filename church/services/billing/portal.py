@@ -18,7 +18,7 @@ class NoCustomerError(ConflictError):
     """The member has never paid here, so there is nothing to look after."""
 
     def __init__(self) -> None:
-        super().__init__("There is no membership of yours to look after yet.")
+        super().__init__("You have no membership to manage yet.")
 
 
 def open_portal(member: SignedIn) -> str:

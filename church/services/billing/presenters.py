@@ -27,7 +27,7 @@ class Banner:
 
     words: str
     pay_url: str | None = None
-    way: str = "Pay the invoice"
+    way: str = "Pay invoice"
     """What the way to that page is called."""
 
 
@@ -101,12 +101,12 @@ def standing(found: Holding, now: datetime, grace_days: int) -> MembershipStatus
 def _of_subscription(row: Subscription, found: Holding, now: datetime, grace_days: int) -> tuple[str, str, bool]:
     """State, sentence, and whether it opens premium."""
     if row.status == "paused":
-        return "paused", "Paused until there is a card to pay with", False
+        return "paused", "Paused; add a card to resume", False
     if row.status not in OPEN_STATUSES:
         until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
         if until is not None and now < until:
-            return "past_due", f"Payment failed; open until {_day(until, now)}", True
-        return "closed", "Payment failed; closed until it is paid", False
+            return "past_due", f"Payment failed; premium until {_day(until, now)}", True
+        return "closed", "Payment failed; no premium until you pay", False
     return (*_of_open(row, found, now), True)
 
 
@@ -132,15 +132,15 @@ def _banner(row: Subscription, found: Holding, now: datetime, grace_days: int) -
     invoice = found.invoice
     pay_url = invoice.hosted_url if invoice is not None and invoice.status == "open" else None
     if row.status == "paused":
-        return Banner("Your trial is over and there is no card to pay with. Add one, and premium opens again.")
+        return Banner("Your trial is over and no card is on file. Add a card to get premium back.")
     if invoice is not None and invoice.problem == "action_required":
-        return Banner("Your bank wants you to confirm the last payment.", pay_url, "Confirm the payment")
+        return Banner("Your bank needs you to confirm your last payment.", pay_url, "Confirm payment")
     if row.status not in {"past_due", "unpaid"}:
         return None
     until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
     if until is not None and now < until:
-        return Banner(f"Your last payment failed. Premium stays open until {_day(until, now)}.", pay_url)
-    return Banner("Your last payment failed, and premium is closed until it is paid.", pay_url)
+        return Banner(f"Your last payment failed. You keep premium until {_day(until, now)}.", pay_url)
+    return Banner("Your last payment failed. Pay it to get premium back.", pay_url)
 
 
 def _day(at: datetime, now: datetime) -> str:

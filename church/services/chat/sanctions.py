@@ -74,7 +74,7 @@ def lift(sanction_id: int, actor: Actor) -> str:
         if row is None:
             raise UnknownSanctionError(sanction_id)
         if row.lifted_at is not None or (row.until is not None and row.until <= utc_now()):
-            raise ConflictError(f"Sanction {sanction_id} has ended already.")
+            raise ConflictError(f"Sanction {sanction_id} has already ended.")
         row.lifted_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, f"chat.{row.kind}_lifted", actor, user.id, sanction=sanction_id)
@@ -142,7 +142,7 @@ def _check(until: datetime | None, reason: str) -> None:
     if until is not None and until <= utc_now():
         errors["until"] = "This time is over: give one to come."
     if not reason:
-        errors["reason"] = "Say why: it is what the next admin will ask."
+        errors["reason"] = "Enter a reason. The next admin will need it."
     if errors:
         raise FieldErrors(errors)
 
@@ -153,7 +153,7 @@ def _sanctioned(session: Session, ref: str) -> User:
     if user is None:
         raise UnknownMemberError(ref)
     if user.deleted_at is not None:
-        raise ConflictError("This account was deleted; only its row is left.")
+        raise ConflictError("This account is deleted.")
     if user.role == Role.ADMIN.value:
         raise ConflictError("This is an admin, who could lift it: demote them first.")
     return user

@@ -42,7 +42,7 @@ def test_plans_are_shown_to_everyone_by_month_and_by_year(membership: Membership
     monthly, yearly = text_of(stranger, "/stripe/pricing"), text_of(stranger, "/stripe/pricing?interval=year")
     assert "$5.00 a month Or $50.00 a year. Tax, where it applies," in monthly
     assert "$50.00 a year Or $5.00 a month." in yearly
-    assert "The first 14 days are free." in monthly
+    assert "First 14 days free." in monthly
     assert "<form" not in PAGE.findall(stranger.get("/stripe/pricing").text)[0]
     assert text_of(stranger, "/stripe/pricing?interval=<b>") == monthly
 
@@ -75,14 +75,14 @@ def test_site_without_plans_or_payments_says_so_in_a_page(app: Flask) -> None:
     browser = Browser(app)
     assert "No plans yet" in text_of(browser, "/stripe/pricing")
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], environment="production")
-    assert "No payments here" in text_of(browser, "/stripe/pricing")
+    assert "No paid plans" in text_of(browser, "/stripe/pricing")
     assert "/stripe/pricing" not in browser.get("/").text.partition("</header>")[0]
     assert browser.get("/stripe/pricing", headers=JSON).get_json()["payments"] is False
 
 
 def test_account_that_is_not_confirmed_can_buy_nothing_and_is_told_why(membership: Membership) -> None:
     browser = membership.browser(membership.add("new@church.example", verified=False))
-    assert "Please confirm your address." in text_of(browser, "/stripe/pricing")
+    assert "Confirm your email address to subscribe." in text_of(browser, "/stripe/pricing")
     assert 'action="/stripe/checkout"' not in browser.get("/stripe/pricing").text
     assert browser.submit("/stripe/checkout", {"price": FRIEND}).status_code == 403
     assert membership.rows(Checkout) == []
@@ -113,7 +113,7 @@ def test_checkout_without_the_forms_token_is_refused(membership: Membership, bro
 
 
 def test_checkout_that_cannot_be_is_told_on_the_plans(membership: Membership, user: User, browser: Browser) -> None:
-    assert "not for sale any more" in follow(browser, browser.submit("/stripe/checkout", {"price": "price_gone"}))
+    assert "no longer available" in follow(browser, browser.submit("/stripe/checkout", {"price": "price_gone"}))
     refused = browser.post_json("/stripe/checkout", {"price": "price_gone"})
     assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["price"])
     membership.subscribed(user)
@@ -140,7 +140,7 @@ def test_success_page_waits_and_grants_nothing_until_the_webhook_is_there(
     membership.pay(session)
     path = f"/stripe/success?session_id={session}"
     waiting = browser.get(path)
-    assert "Waiting for Stripe" in waiting.text
+    assert "Confirming your payment" in waiting.text
     assert '<noscript><meta http-equiv="refresh"' in waiting.text
     assert browser.get(path, headers=JSON).get_json()["state"] == "waiting"
     assert not membership.as_signed_in(user).premium
@@ -180,7 +180,7 @@ def test_cancelled_checkout_says_that_nothing_was_paid(membership: Membership, b
 
 
 def test_portal_leads_to_stripe_for_who_has_paid(membership: Membership, user: User, browser: Browser) -> None:
-    assert "no membership of yours" in follow(browser, browser.submit("/stripe/portal"))
+    assert "no membership to manage" in follow(browser, browser.submit("/stripe/portal"))
     assert browser.post_json("/stripe/portal").status_code == 409
     membership.subscribed(user)
     assert browser.submit("/stripe/portal").location.startswith(f"{membership.till.desk.address}/portal/")
@@ -191,17 +191,17 @@ def test_change_shows_the_amount_and_is_then_made(membership: Membership, user: 
     membership.subscribed(user)
     shown = browser.get(f"/stripe/change?price={PATRON}")
     assert "$7.00" in shown.text
-    assert "Pay and change" in shown.text
+    assert "Pay and change plan" in shown.text
     at = re.findall(r'name="at" value="(\d+)"', shown.text)[0]
     assert browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["due"] == "$7.00"
     answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
     assert answer.location == "/auth/account"
-    assert "Your plan is Patron from now on." in follow(browser, answer)
+    assert "Your plan is now Patron." in follow(browser, answer)
     later = browser.get(f"/stripe/change?price={FRIEND}", headers=JSON).get_json()
     assert (later["kind"], later["due"]) == ("later", "$0.00")
     done = browser.post_json("/stripe/change", {"price": FRIEND, "at": str(later["at"])})
     assert done.get_json()["detail"].startswith("Your plan changes to Friend")
-    assert "Comes next" in browser.get("/stripe/pricing").text
+    assert "Next plan" in browser.get("/stripe/pricing").text
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_change_that_the_card_does_not_pay_is_told_on_the_plans(
     membership.subscribed(user, card="fails_later")
     at = browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["at"]
     answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
-    assert "Your card was declined, so nothing has changed." in follow(browser, answer)
+    assert "Your card was declined. Your plan has not changed." in follow(browser, answer)
 
 
 def test_change_that_the_bank_asks_about_is_led_to_its_page(
@@ -233,7 +233,7 @@ def test_change_that_the_bank_asks_about_is_led_to_its_page(
     at = browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["at"]
     page = browser.submit("/stripe/change", {"price": PATRON, "at": at}).text
     asked = membership.till.latest_invoice(subscription["id"])["hosted_invoice_url"]
-    assert "Your bank asks" in page
+    assert "Confirm the payment with your bank" in page
     assert f'href="{asked}"' in page
     assert browser.post_json("/stripe/change", {"price": PATRON, "at": str(at)}).get_json()["url"] != asked
 
@@ -246,7 +246,7 @@ def test_change_of_nothing_is_told_on_the_plans(browser: Browser) -> None:
 def test_invoices_are_listed_with_links_for_their_payer_alone(
     membership: Membership, user: User, browser: Browser
 ) -> None:
-    assert "There are none yet." in text_of(browser, "/stripe/invoices")
+    assert "No invoices yet." in text_of(browser, "/stripe/invoices")
     membership.subscribed(user)
     assert membership.one(LedgerEntry).amount == 500
     [invoice] = browser.get("/stripe/invoices", headers=JSON).get_json()["invoices"]
@@ -265,8 +265,8 @@ def test_account_says_how_the_membership_stands(membership: Membership, user: Us
     membership.till.operate("clock", days="32")
     membership.tell()
     page = browser.get("/auth/account")
-    assert "Payment failed; open until" in page.text
-    assert "Pay the invoice" in page.text
+    assert "Payment failed; premium until" in page.text
+    assert "Pay invoice" in page.text
     assert membership.as_signed_in(user).premium
 
 
@@ -274,7 +274,7 @@ def test_stripe_that_does_not_answer_is_told_and_its_pages_stay(membership: Memb
     membership.till.operate("knobs", api_down="on")
     answer = browser.submit("/stripe/checkout", {"price": FRIEND})
     assert answer.status_code == 503
-    assert "The payment service does not answer right now." in answer.text
+    assert "The payment service is not responding." in answer.text
     assert "Retry-After" in answer.headers
     assert browser.get("/stripe/pricing").status_code == 200
 

@@ -20,11 +20,11 @@ from church.services.billing.stripe.objects import link, moment, part, ref, rows
 
 log = logging.getLogger("church.stripe")
 
-_LOST = "The change that was to come is gone, and your plan stays as it is. Please choose a plan once more."
+_LOST = "Your scheduled change was cancelled and your plan stays the same. Choose a plan again."
 _LOST_BY_CARD = f"Your card was declined. {_LOST}"
-_UNSURE = "The payment service does not answer right now. Please look at your membership in a minute: "
+_UNSURE = "The payment service is not responding. Check your membership in a minute: "
 _MAYBE_DONE = f"{_UNSURE}the change may have been made."
-_MAYBE_GONE = f"{_UNSURE}the change may have been made, and the one that was to come may be gone."
+_MAYBE_GONE = f"{_UNSURE}the change may have been made, and your scheduled change may be cancelled."
 
 _CHALLENGED = frozenset({
     "subscription_payment_intent_requires_action", "invoice_payment_intent_requires_action", "authentication_required",

@@ -43,16 +43,16 @@ def held(**values: Any) -> Holding:
         ({"status": "trialing", "trial_end": MAY}, "trialing", "Trial until 3 May, then $8.00", True),
         ({"status": "trialing", "trial_end": MAY, "cancel_at": MAY}, "ending", "Ends 3 May", True),
         ({"cancel_at": MAY}, "ending", "Ends 3 May", True),
-        ({"status": "past_due", "past_due_since": NOW}, "past_due", "Payment failed; open until 27 April", True),
+        ({"status": "past_due", "past_due_since": NOW}, "past_due", "Payment failed; premium until 27 April", True),
         (
             {"status": "past_due", "past_due_since": NOW - timedelta(days=7)},
             "closed",
-            "Payment failed; closed until it is paid",
+            "Payment failed; no premium until you pay",
             False,
         ),
-        ({"status": "past_due"}, "closed", "Payment failed; closed until it is paid", False),
-        ({"status": "unpaid"}, "closed", "Payment failed; closed until it is paid", False),
-        ({"status": "paused"}, "paused", "Paused until there is a card to pay with", False),
+        ({"status": "past_due"}, "closed", "Payment failed; no premium until you pay", False),
+        ({"status": "unpaid"}, "closed", "Payment failed; no premium until you pay", False),
+        ({"status": "paused"}, "paused", "Paused; add a card to resume", False),
     ],
 )
 def test_standing_of_a_subscription_is_said_in_a_sentence(
@@ -90,18 +90,18 @@ def test_failed_payment_has_a_banner_with_the_way_to_pay() -> None:
     invoice = Invoice(status="open", problem="payment_failed", hosted_url="https://stripe.example/i")
     found = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
     assert found.banner is not None
-    assert found.banner.words == "Your last payment failed. Premium stays open until 27 April."
+    assert found.banner.words == "Your last payment failed. You keep premium until 27 April."
     assert found.banner.pay_url == "https://stripe.example/i"
     late = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7)
     assert late.banner is not None
-    assert "closed until it is paid" in late.banner.words
+    assert "Pay it to get premium back" in late.banner.words
 
 
 def test_bank_that_asks_and_trial_without_a_card_have_a_banner() -> None:
     invoice = Invoice(status="open", problem="action_required", hosted_url="https://stripe.example/i")
     asked = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
     assert asked is not None
-    assert "bank wants you to confirm" in asked.words
+    assert "bank needs you to confirm" in asked.words
     assert asked.pay_url == "https://stripe.example/i"
     paused = standing(held(status="paused"), NOW, 7).banner
     assert paused is not None
