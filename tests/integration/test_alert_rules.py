@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from church import documents
+from ops import documents
 from tests.support.services_fixture import require
 
 pytestmark = pytest.mark.services

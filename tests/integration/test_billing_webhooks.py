@@ -119,9 +119,9 @@ def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop, monkeypa
 _DOOMED = """
 import sys, time
 from church.config import load_settings
-from church.services import billing_inbox
+from church.services.billing.stripe import event_store
 from tests.support.stripe_fixture import Shop
-billing_inbox.LEASE = 1.5
+event_store.LEASE = 1.5
 shop = Shop(load_settings())
 def hang(_method):
     print("fetching", flush=True)

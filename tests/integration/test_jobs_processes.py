@@ -27,8 +27,8 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 # It waits as good as for ever for a job that may finish: who does not wait ends, and that takes as long as it takes.
 _WORKER = """
 import runpy
-from church import jobs_worker
-jobs_worker.STOP_WAIT = 3600.0
+from church.jobs import worker
+worker.STOP_WAIT = 3600.0
 runpy.run_module("tests.support.worker_process", run_name="__main__")
 """
 

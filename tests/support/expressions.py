@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from church import documents
+from ops import documents
 from church.observability.metrics import definitions
 from tests.support import promql
 

@@ -197,13 +197,13 @@ PROCESS = """
 import logging, sys
 from church import telemetry
 from church.config import load_settings
-from church.observability import metrics, slots
+from church.observability.metrics import definitions, worker_files
 settings = load_settings(_env_file=None)
 telemetry.start_process(settings, "work")
 telemetry.start_process(settings, "work")
 logging.getLogger("church.test").info("between")
 logging.getLogger("church.test").error("broken", extra={"event": "test.broken"})
-print(slots.SLOTS.number, slots.living(settings.metrics_dir)[0]["role"], metrics.telemetry_corrupt_files._value.get())
+print(worker_files.SLOTS.number, worker_files.living(settings.metrics_dir)[0]["role"], definitions.telemetry_corrupt_files._value.get())
 telemetry.end_process()
 logging.getLogger("church.test").info("after the end")
 """

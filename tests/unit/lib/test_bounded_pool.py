@@ -16,7 +16,7 @@ from gevent import monkey
 monkey.patch_all()
 import os, sys
 import gevent
-from church.lib.bounded_pool import BoundedPool
+from church.lib.threads import BoundedPool
 from church.errors import BusyError
 
 native = monkey.get_original("threading", "get_ident")

@@ -15,7 +15,7 @@ from tests.support.helpers import captured_log, grows
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     now = [100.0]
-    monkeypatch.setattr(budget.native, "clock", lambda: now[0])
+    monkeypatch.setattr(budget.threads, "clock", lambda: now[0])
     return now
 
 

@@ -250,16 +250,17 @@ def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: 
 LOADS = """
 import sys, types
 sys.modules["church.stale"] = types.ModuleType("church.stale")
-from church import config as old, worker
-from church.observability import slots as old_slots
+from church import config as old
+from church.server import gunicorn_worker as worker
+from church.observability.metrics import worker_files as old_files
 from gunicorn.workers.ggevent import GeventWorker
 seen = []
 def load(self):
     from church import config, create_app
-    from church.observability import slots
+    from church.observability.metrics import worker_files
     self.wsgi = create_app()
     ours = sys.modules[worker.__name__] is worker
-    seen.append((config is old, "church.stale" in sys.modules, slots.SLOTS.number, ours))
+    seen.append((config is old, "church.stale" in sys.modules, worker_files.SLOTS.number, ours))
 GeventWorker.load_wsgi = load
 made = worker.FairWorker.__new__(worker.FairWorker)
 made.load_wsgi()

@@ -20,7 +20,7 @@ from tests.support.services_fixture import free_port, site_settings, wait_until
 HARNESS = """
 import logging, signal, sys, time
 from church.lib.processes import Child
-from church import supervisor
+from church.server import supervisor
 logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
 folder, bind, stubborn = sys.argv[1:4]
 supervisor.GRACE = float(sys.argv[4])

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parent.parent.parent.parent.parent
 WRITER = """
 import select, sys, time
 from pathlib import Path
-from church.observability import sinks
+from church.observability.logs import outputs
 from church.observability.logs.outputs import FileSink
-sinks._LAST_WAIT = 60
+outputs._LAST_WAIT = 60
 path, name, threaded = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1"
 lost, number = [], 0
 sink = FileSink(path, lost.append)
@@ -334,7 +334,7 @@ class SlowSink(Sink):
     def _write(self, data: bytes) -> None:
         self.writing.set()
         assert self.stopping.wait(60)
-        outputs.native.sleep(0.1)
+        outputs.threads.sleep(0.1)
         self.written += data
 
 

@@ -29,14 +29,14 @@ ROOT = Path(__file__).parent.parent.parent.parent.parent
 PROCESS = """
 import sys
 from pathlib import Path
-from church.observability import slots
-slots.install()
+from church.observability.metrics import worker_files
+worker_files.install()
 from prometheus_client import CollectorRegistry, Counter, Gauge
 registry = CollectorRegistry()
 counter = Counter("things", "Things.", ["kind"], registry=registry)
 gauge = Gauge("busy", "Busy.", multiprocess_mode="livesum", registry=registry)
 counter.labels("early").inc(int(sys.argv[3]))
-print(slots.SLOTS.take(Path(sys.argv[1]), sys.argv[2]), slots.SLOTS.damaged, flush=True)
+print(worker_files.SLOTS.take(Path(sys.argv[1]), sys.argv[2]), worker_files.SLOTS.damaged, flush=True)
 for line in sys.stdin:
     verb, number = line.split()
     if verb == "count":
@@ -420,13 +420,13 @@ def test_lock_files_do_not_reach_programs_that_are_started(here: Path) -> None:
 FULL = """
 import sys
 from pathlib import Path
-from church.observability import slots
-slots.install()
+from church.observability.metrics import worker_files
+worker_files.install()
 from prometheus_client import CollectorRegistry, Counter
 registry = CollectorRegistry()
 counter = Counter("things", "Things.", ["kind"], registry=registry)
 disk = Path(sys.argv[1])
-print("slot", slots.SLOTS.take(disk / "metrics", "web"))
+print("slot", worker_files.SLOTS.take(disk / "metrics", "web"))
 counter.labels("before").inc()
 with open(disk / "filling", "wb", 0) as filling:
     try:

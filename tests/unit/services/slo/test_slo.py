@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from church import documents
+from ops import documents
 from church.cli import church
 from church.errors import FieldErrors
 from church.services import slo
