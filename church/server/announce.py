@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from church.config import Settings
-from church.models.admins import ACTIVE_ADMIN
+from church.lib.admin_sql import ACTIVE_ADMIN
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ops import documents
 from church.observability.metrics import definitions
+from ops import documents
 from tests.support import promql
 
 OPS = documents.ROOT / "ops"

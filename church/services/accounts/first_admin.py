@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.errors import FieldErrors
 from church.extensions import db
+from church.lib.admin_sql import ACTIVE_ADMIN
 from church.models import Link, User
-from church.models.admins import ACTIVE_ADMIN
 from church.models.link import Purpose
 from church.models.user import Role
 from church.services import audit, email_links

@@ -49,7 +49,7 @@ def test_message_is_in_flight_nowhere() -> None:
 
 @pytest.mark.parametrize(("text", "found"), [("hello there", False), ("' UNION SELECT password FROM users --", True)])
 def test_text_that_looks_like_an_attack_is_one_finding_of_the_websocket(text: str, found: bool) -> None:
-    series = [definitions.suspicious_activity.labels(kind, "websocket") for kind in telemetry.threats.ACTIVITY_TYPES]
+    series = [definitions.suspicious_activity.labels(kind, "websocket") for kind in telemetry.scan_text.ACTIVITY_TYPES]
     before = sum(one._value.get() for one in series)
     with captured_log() as sink:
         assert telemetry.track_live_text(text) is found

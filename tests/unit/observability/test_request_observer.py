@@ -378,7 +378,7 @@ def test_request_without_a_slot_to_count_in_is_answered(
     app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     door = Door(lambda _environ, _start: [b"fine"], lambda: None, tmp_path)
-    monkeypatch.setattr(request_observer.slots.SLOTS, "take", broken)
+    monkeypatch.setattr(request_observer.worker_files.SLOTS, "take", broken)
     with lenient(), grows(definitions.telemetry_errors.labels("request")):
         assert list(door({"REQUEST_METHOD": "GET"}, lambda *_: None)) == [b"fine"]
 

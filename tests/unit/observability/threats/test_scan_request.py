@@ -312,7 +312,7 @@ def test_scan_that_fails_lets_the_request_by_and_is_counted(
     def broken(*_: Any) -> Any:
         raise RuntimeError("the engine is broken")
 
-    monkeypatch.setattr(scan_request.threats, "scan_request", broken)
+    monkeypatch.setattr(scan_request.scan_text, "scan_request", broken)
     monkeypatch.setattr(raise_in_tests, "on", False)
     with grows(definitions.telemetry_errors.labels("scan")):
         assert client.get("/echo").status_code == 200
@@ -333,7 +333,7 @@ def test_thousands_of_fields_are_refused_before_they_are_parsed(client: FlaskCli
 def test_headers_are_scanned_up_to_their_share_of_a_bound(client: FlaskClient, monkeypatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        scan_request.threats,
+        scan_request.scan_text,
         "scan_request",
         lambda p, q, headers, *_: seen.append(sum(len(v) for _, v in headers)) or (),
     )

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from ops import documents
 from church.cli import church
 from church.errors import FieldErrors
 from church.services import slo
 from church.services.slo.spec import read
+from ops import documents
 
 SPEC = documents.ROOT / "ops" / "slo.yml"
 MINIMAL: dict[str, Any] = {
