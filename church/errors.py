@@ -14,19 +14,19 @@ from __future__ import annotations
 
 # Shown to people by status: what happened, and what to do. The title is the HTTP phrase.
 MESSAGES = {
-    400: "The request could not be understood. Go back and try once more.",
-    401: "This needs a key that was not shown, or that is no longer good.",
-    403: "This is not open to you.",
-    404: "There is nothing at this address. It may have moved, or the link has a slip in it.",
-    405: "This address does not take that kind of request.",
-    408: "The request took too long to arrive.",
-    409: "That does not go together with how things are now.",
-    413: "What was sent is larger than this site takes.",
-    415: "This kind of content is not taken here.",
-    422: "Some of what was filled in needs another look.",
-    429: "That was a lot at once. Wait a little, then go on.",
-    500: "Something broke on our side. It has been written down; quote the number below if you ask about it.",
-    503: "The site cannot answer this right now. Please come back in a moment.",
+    400: "The request is invalid. Go back and try again.",
+    401: "This needs a valid token. Yours is missing or no longer works.",
+    403: "You do not have access to this.",
+    404: "There is nothing at this address. It may have moved, or the link is mistyped.",
+    405: "This address does not accept this kind of request.",
+    408: "The request took too long to arrive. Try again.",
+    409: "This conflicts with a recent change. Reload the page and try again.",
+    413: "This is larger than the site accepts.",
+    415: "This type of content is not accepted.",
+    422: "Some fields need to be corrected.",
+    429: "Too many requests. Wait a moment, then try again.",
+    500: "Something went wrong on our side. The error was logged. Quote the request ID below if you contact us.",
+    503: "The site cannot answer right now. Try again in a moment.",
 }
 
 

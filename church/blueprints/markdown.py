@@ -86,7 +86,7 @@ def page(slug: str) -> AnyResponse:
     try:
         found = site_pages().read(slug, identity.reader(), site.origin)
     except RenderError as error:
-        raise ChurchError("This page cannot be shown. Its writer has been told why.") from error
+        raise ChurchError("This page cannot be shown right now. The error was logged.") from error
     if found is None:
         return _elsewhere(slug)
     whole = isinstance(found, PageView)

@@ -116,13 +116,13 @@ def _send(audience: str, kind: str, title: str, url: str) -> None:
 def _check(title: str, url: str, audience: str) -> None:
     errors: dict[str, str] = {}
     if not title:
-        errors["title"] = "Say something first."
+        errors["title"] = "Write a message first."
     elif len(title) > LONGEST:
-        errors["title"] = f"At most {LONGEST} characters."
+        errors["title"] = f"Use at most {LONGEST} characters."
     is_path = url.startswith("/") and not url.startswith("//") and "\\" not in url and url.isprintable()
     if url and (not is_path or len(url) > LONGEST):
-        errors["url"] = "Give a path on this site, such as /pages/welcome, or nothing."
+        errors["url"] = "Enter a path on this site such as /pages/welcome, or leave it empty."
     if audience not in AUDIENCES:
-        errors["audience"] = "Choose who is told."
+        errors["audience"] = "Choose who receives it."
     if errors:
         raise FieldErrors(errors)

@@ -94,7 +94,7 @@ def _check_bearer(scope: str) -> None:
     shown, own = _shown_bearer(), current_settings().metrics_token
     if own is None and not shown.startswith(machine_tokens.PREFIX):
         if not is_local():
-            raise ForbiddenError("Show a token, or set METRICS_TOKEN, to use this from another machine.")
+            raise ForbiddenError("Send a token, or set METRICS_TOKEN, to use this from another machine.")
         return
     if not shown:
         raise _refused()
@@ -108,7 +108,7 @@ def _check_bearer(scope: str) -> None:
             telemetry.track_security_event("invalid_token", "medium")
         raise refusal
     if scope not in scopes:
-        raise ForbiddenError(f"This token does not open this: it wants the scope {scope}.")
+        raise ForbiddenError(f"This token lacks the scope {scope}.")
 
 
 def _refused() -> ChurchError:

@@ -1,9 +1,9 @@
-// How far the imports are, while somebody looks: the page asks every other second, and shows itself anew once one is done.
+// Show import progress: poll every two seconds, and reload the page once an import is done.
 
 const PAUSE = 2000;
 const waiting = new Map([...document.querySelectorAll("[data-unsettled]")].map((box) => [box.dataset.unsettled, box]));
 
-/** What the site says of the videos that are not settled; null while it does not answer. */
+/** The state of unfinished imports; null while the site does not respond. */
 async function ask() {
   try {
     const answer = await fetch(location.href, { headers: { Accept: "application/json" } });
@@ -15,7 +15,7 @@ async function ask() {
   }
 }
 
-/** Move the bar of one; whether it is what the page shows otherwise, too. */
+/** Update one progress bar; whether the rest of the page is still right. */
 function show(video) {
   const box = waiting.get(video.ref);
   if (!box) return true;

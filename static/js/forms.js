@@ -1,6 +1,6 @@
-// What forms gain from scripts: a password can be looked at while it is typed.
+// Form extras: show a password while typing it.
 
-/** The button beside a password shows and hides it; the field is hidden again before it is sent. */
+/** Toggle a password between shown and hidden; hide it again before the form is sent. */
 function reveal(button) {
   const field = document.getElementById(button.getAttribute("aria-controls"));
   const show = (shown) => {
@@ -8,7 +8,7 @@ function reveal(button) {
     button.setAttribute("aria-pressed", String(shown));
   };
   button.addEventListener("click", () => show(field.type === "password"));
-  field.form.addEventListener("submit", () => show(false)); // browsers remember what was typed into a text field
+  field.form.addEventListener("submit", () => show(false)); // browsers remember values of text fields
   button.hidden = false;
 }
 

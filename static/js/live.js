@@ -1,8 +1,8 @@
-// A live room: puts the parts together. Each is a module of its own, which the page names by its versioned address.
+// Connect the parts of a chat room. The page lists each module by its versioned address.
 
 const ENDED = {
   4401: "You are signed out. Sign in again, then reload the page.",
-  4403: "This room is no longer open to you.",
+  4403: "You no longer have access to this room.",
 };
 
 async function begin(root) {
@@ -30,7 +30,7 @@ async function begin(root) {
     say(text) {
       const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
       log.await(clientId, text, root.dataset.name);
-      send(clientId, text); // without a line it waits: room_joined sends it
+      send(clientId, text); // offline messages wait until room_joined
     },
     typing: () => line.send({ type: "typing", room }),
   });
@@ -64,7 +64,7 @@ async function begin(root) {
   });
 }
 
-/** Says how the line is. The seconds until the next try are for the eye alone: nobody wants them read out. */
+/** Show the connection state. Screen readers skip the countdown to the next try. */
 function stateOf(root) {
   const row = root.querySelector("[data-state-row]");
   const words = root.querySelector("[data-state]");
@@ -74,15 +74,15 @@ function stateOf(root) {
     clearInterval(counting);
     more.textContent = "";
     row.dataset.is = is;
-    if (is === "live") words.textContent = "Live.";
+    if (is === "live") words.textContent = "Connected.";
     else if (is === "over") words.textContent = ENDED[detail];
     else if (is === "waiting") {
-      words.textContent = "The connection is lost. It is tried again; what you write waits.";
+      words.textContent = "Connection lost. Trying again. Messages you write now are sent later.";
       const until = Date.now() + detail;
       const count = () => (more.textContent = `Next try in ${Math.max(0, Math.ceil((until - Date.now()) / 1000))} s.`);
       counting = setInterval(count, 500);
       count();
-    } else if (!words.textContent.startsWith("The connection")) words.textContent = "Connecting…";
+    } else if (!words.textContent.startsWith("Connection lost")) words.textContent = "Connecting…";
   };
 }
 

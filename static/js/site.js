@@ -1,8 +1,8 @@
-// What the pages gain from scripts. Each part stands alone; without any of them every page still works.
+// Extras for every page. The parts are independent, and every page works without them.
 
 const PAPER = { light: "#fcfcfa", dark: "#17161b" };
 
-/** The theme in force: the reader's choice, else the system's. */
+/** The current theme: the choice of the reader, or that of the system. */
 function currentTheme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   return document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
@@ -21,7 +21,7 @@ function themeToggle(button) {
     try {
       localStorage.setItem("theme", theme);
     } catch {
-      // Not remembered; it still holds for this page.
+      // Storage is blocked: the choice applies to this page only.
     }
     show();
   });
@@ -30,7 +30,7 @@ function themeToggle(button) {
   button.hidden = false;
 }
 
-/** A button on each block of code. The clipboard exists on https and on this machine alone. */
+/** Add a copy button to each code block. The clipboard needs https or localhost. */
 function copyButtons(prose) {
   if (!navigator.clipboard) return;
   status.className = "visually-hidden";
@@ -55,7 +55,7 @@ function copyButtons(prose) {
 
 const status = document.createElement("p");
 
-/** Says what a button did, to the eye on the button itself and to a screen reader in a live region. */
+/** Show the result on the button and announce it in a live region. */
 function announce(button, words) {
   status.textContent = words;
   button.textContent = words;
@@ -65,7 +65,7 @@ function announce(button, words) {
   }, 2000);
 }
 
-/** Blocks that can scroll sideways come with a tab stop, for the keyboard; those that now fit do without it. */
+/** Keep a tab stop only on blocks that scroll sideways. */
 function keyboardScrolling(prose) {
   const update = () => {
     for (const box of prose.querySelectorAll("pre, table")) {
@@ -76,7 +76,7 @@ function keyboardScrolling(prose) {
   new ResizeObserver(update).observe(prose);
 }
 
-/** Marks the entry of the section being read: the last heading above the upper third of the window. */
+/** Mark the current section: the last heading above the upper third of the window. */
 function currentSection(toc, prose) {
   const links = new Map();
   for (const link of toc.querySelectorAll("a")) {

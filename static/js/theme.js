@@ -1,5 +1,5 @@
 // Runs before the first paint, so that a chosen theme never flashes in the other one.
-// Storage may be refused (private windows, policies): then the system's choice stands.
+// Storage may be blocked (private windows, policies): then the system theme applies.
 (() => {
   try {
     const theme = localStorage.getItem("theme");

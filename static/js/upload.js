@@ -1,29 +1,29 @@
-// Sends a video in pieces, so that it goes on where it was broken off: after a lost connection by itself, after a closed
-// window once the same file is chosen again. Without scripts the form is sent as a whole, which only a small one can be.
+// Upload a video in pieces, so that an interrupted upload continues: automatically after a lost connection, and when the
+// same file is chosen again after the window was closed. Without scripts the form sends the whole file, up to a small size.
 
 const SMALLEST = 256 * 1024;
-const LARGEST = 4 * 1024 * 1024; // what the site takes at once
+const LARGEST = 4 * 1024 * 1024; // the largest piece that the site accepts
 const AIM = 3; // seconds that a piece should take
 const SLOWEST = 30_000; // milliseconds between two tries
 
 const form = document.querySelector("[data-upload]");
 
-/** The site's answer was no; `errors` are by field. */
+/** The site refused the request; `errors` are keyed by field. */
 class RefusedError extends Error {
   constructor(said, status) {
-    super(said.detail ?? "The site did not take it.");
+    super(said.detail ?? "The site refused it.");
     this.errors = said.errors ?? {};
     this.status = status;
   }
 }
 
-/** What the site answers. Throws RefusedError for what trying again won't change, TypeError for the rest. */
+/** Send a request. Throws RefusedError if a retry is pointless, TypeError otherwise. */
 async function ask(address, options = {}) {
   const headers = { Accept: "application/json", "X-CSRFToken": form.elements.csrf_token.value, ...options.headers };
   const answer = await fetch(address, { ...options, headers });
   if (answer.status >= 500 && answer.status !== 507) throw new TypeError(`status ${answer.status}`);
   if ([408, 429].includes(answer.status)) throw new TypeError(`status ${answer.status}`);
-  if (!answer.ok) throw new RefusedError(await answer.json().catch(() => ({})), answer.status); // a proxy's is no JSON
+  if (!answer.ok) throw new RefusedError(await answer.json().catch(() => ({})), answer.status); // an answer from a proxy is not JSON
   const said = answer.status === 204 || options.method === "HEAD" ? {} : await answer.json();
   return { said, offset: Number(answer.headers.get("Upload-Offset")) };
 }
@@ -37,7 +37,7 @@ class Upload {
     this.control = new AbortController();
   }
 
-  /** Send no more of it; what is there stays, to go on with or to give up. */
+  /** Stop sending. What was uploaded stays, to continue or cancel. */
   stop() {
     this.control.abort();
   }
@@ -50,13 +50,13 @@ class Upload {
     return `${form.dataset.upload}/${this.ref}`;
   }
 
-  /** Where the site has it to: of an upload that was begun before, or of a new one. */
+  /** The offset to continue from, of an earlier upload or a new one. */
   async begin(words) {
     if (this.ref) {
       try {
         return await ask(this.address(), { method: "HEAD" });
       } catch (error) {
-        if (error.status !== 404) throw error; // it is there still: who signs in again goes on with it
+        if (error.status !== 404) throw error; // the upload still exists: sign in again to continue it
         const made = await this.made();
         if (made) return made;
         localStorage.removeItem(this.key);
@@ -69,7 +69,7 @@ class Upload {
     return answer;
   }
 
-  /** The video that it has become, which has its ref: the answer to the last piece may have been lost. */
+  /** The finished video, which has the ref of the upload: the last answer may have been lost. */
   async made() {
     const url = `${form.dataset.videos}/${this.ref}`;
     try {
@@ -80,7 +80,7 @@ class Upload {
     }
   }
 
-  /** Send it all; gives where the video is then looked after. */
+  /** Send every piece; returns the address of the admin page of the video. */
   async send(words, tell) {
     let pause = 1000;
     for (let offset = null; !this.control.signal.aborted; ) {
@@ -97,12 +97,12 @@ class Upload {
       } catch (error) {
         if (this.control.signal.aborted) break;
         if (offset !== null && error.status === 413 && this.size > SMALLEST) {
-          this.size = this.most = SMALLEST; // a proxy in between takes less at once than the site
+          this.size = this.most = SMALLEST; // a proxy in between accepts smaller requests only
           continue;
         }
-        // A piece for another place than the site is at is no end; of anything else, trying again changes nothing.
+        // A wrong offset can be corrected; other refusals are final.
         if (error instanceof RefusedError && (error.status !== 409 || offset === null)) throw error;
-        offset = null; // the site says where to go on
+        offset = null; // ask the site for the offset
         tell(null);
         await new Promise((done) => setTimeout(done, pause));
         pause = Math.min(pause * 2, SLOWEST);
@@ -111,11 +111,11 @@ class Upload {
     return null;
   }
 
-  /** An upload that went on has the words of its beginning; what was filled in since is what is meant. */
+  /** A continued upload has its old title and description: replace them with what the form says now. */
   async correct({ video, url }, words) {
     if (Object.entries(words).every(([name, value]) => video[name] === value.trim())) return;
     const headers = { "Content-Type": "application/json" };
-    await ask(url, { method: "POST", headers, body: JSON.stringify(words) }).catch(() => {}); // the page shows what it is
+    await ask(url, { method: "POST", headers, body: JSON.stringify(words) }).catch(() => {}); // the page shows the current values
   }
 
   async piece(offset) {
@@ -137,19 +137,19 @@ let under = null;
 
 function tell(file, offset) {
   if (offset === null) {
-    line.textContent = "The connection is gone. It goes on by itself.";
+    line.textContent = "Connection lost. The upload continues when it is back.";
     return;
   }
   bar.value = (100 * offset) / Math.max(file.size, 1);
-  line.textContent = `${Math.floor(bar.value)} % of ${(file.size / 1024 ** 2).toFixed(1)} MB is there.`;
+  line.textContent = `${Math.floor(bar.value)} % of ${(file.size / 1024 ** 2).toFixed(1)} MB uploaded.`;
 }
 
 function halt() {
   under?.stop();
-  rest("Stopped. Add the video once more to go on from there; reload the page to give it up.");
+  rest("Upload stopped. Add the video again to continue. To cancel it, reload the page.");
 }
 
-/** Nothing is under way any more, and `words` say why. */
+/** End the upload and show `words`. */
 function rest(words) {
   under = null;
   line.textContent = words;

@@ -1,4 +1,4 @@
-// What the browser's own controls lack: speed, chapters, and keys that work while the player has the focus.
+// Controls that browsers lack: speed, chapters, and keyboard shortcuts while the player has focus.
 
 const STEP = 10; // seconds by a key
 const video = document.querySelector("[data-video]");
@@ -7,7 +7,7 @@ const speed = document.querySelector("[data-speed]");
 const chapters = [...document.querySelectorAll(".chapters [data-at]")];
 
 function setSpeed(rate) {
-  video.defaultPlaybackRate = video.playbackRate = rate; // the default outlives a change of address
+  video.defaultPlaybackRate = video.playbackRate = rate; // the default survives a change of source
 }
 
 function changeSpeed(by) {
@@ -22,7 +22,7 @@ function goTo(seconds) {
   video.currentTime = Math.min(Math.max(seconds, 0), most);
 }
 
-/** The chapter that is playing, by its place in the list; -1 before the first. */
+/** Index of the current chapter; -1 before the first. */
 function current() {
   return chapters.findLastIndex((link) => Number(link.dataset.at) <= video.currentTime + 0.2);
 }

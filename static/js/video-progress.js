@@ -1,11 +1,11 @@
-// Tells the site how far a member has come, so that the video goes on there the next time, on any device.
+// Save the position of a member, so that the video resumes there on any device.
 
-const EVERY = 10; // seconds of playing between two tellings
+const EVERY = 10; // seconds of playback between two saves
 const video = document.querySelector("[data-video]");
 const address = video?.dataset.progress;
 let told = -1;
 
-/** `keepalive`: it arrives also when the page is left. */
+/** `keepalive` lets the request finish after the page is closed. */
 function tell() {
   const at = Math.round(video.currentTime * 1000);
   if (!video.readyState || at === told) return;

@@ -1,4 +1,4 @@
-// A line under the picture to seek by, which shows what is there before one lets go.
+// A seek bar below the video that previews the picture at the pointer.
 
 const video = document.querySelector("[data-video]");
 const box = document.querySelector("[data-seek]");
@@ -15,7 +15,7 @@ function secondsOf(stamp) {
   return stamp.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
 }
 
-/** The pictures of a WebVTT file whose cues name a part of a sheet: `thumbs.jpg#xywh=160,0,160,90`. */
+/** Parse a WebVTT file whose cues name part of a sprite sheet: `thumbs.jpg#xywh=160,0,160,90`. */
 function parse(text) {
   const cue = /([\d:.]+) --> [^\n]*\n([^\n]*)#xywh=(\d+),(\d+),(\d+),(\d+)/g;
   return [...text.replaceAll("\r", "").matchAll(cue)].map(([, from, sheet, x, y, w, h]) => ({
@@ -94,7 +94,7 @@ class Seek {
     this.preview.hidden = true;
   }
 
-  /** The pictures, asked for once somebody wants to see one. */
+  /** Load the preview pictures on first use. */
   async load() {
     if (!box.dataset.thumbs) return [];
     const answer = await fetch(box.dataset.thumbs).catch(() => null);

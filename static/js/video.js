@@ -1,31 +1,31 @@
-// Where the player reads from. The address is signed and ends, so the next one is fetched before it does and put in
-// where nobody notices; a stream that breaks off goes on at the same second. All addresses belong to one playback.
+// The source of the player. Signed addresses expire, so the next one is fetched early and swapped in unnoticed. A broken
+// stream resumes at the same second. All addresses belong to one playback.
 
-const MARGIN = 0.25; // of an address' life that is left when the next one is fetched
+const MARGIN = 0.25; // fraction of an address's life that is left when the next one is fetched
 const TRIES = 4;
-const CALM = 5; // seconds that played since the last trouble, after which it is forgotten
+const CALM = 5; // seconds of playback after which the last failure is forgotten
 
-/** The site's answer was no; `message` says why. */
+/** The site refused the request; `message` says why. */
 class RefusedError extends Error {}
 
 class Source {
   constructor(video) {
     this.video = video;
     this.quality = video.dataset.quality;
-    this.wanted = this.quality; // what was chosen, until it plays
-    this.shows = () => {}; // told which of them it is
+    this.wanted = this.quality; // the chosen quality, until it plays
+    this.shows = () => {}; // called with the current quality
     this.playback = video.dataset.playback;
     this.next = null;
     this.tries = 0;
     this.troubleAt = 0;
-    this.plays = false; // or would, had its stream not broken off: Chromium then says that it is paused
+    this.plays = false; // stays true when the stream breaks: Chromium then reports a paused video
     video.addEventListener("play", () => (this.plays = true));
     video.addEventListener("pause", () => (this.plays &&= video.error !== null));
     this.holds(Number(video.dataset.lasts), performance.timeOrigin);
     this.begin(new URL(video.src));
   }
 
-  /** Begin where the address says, by a position that can still be changed: one in the address could not. */
+  /** Start at the position in the address, set so that it can still change. */
   begin(address) {
     const at = Number(address.hash.replace("#t=", ""));
     if (!at) return;
@@ -34,7 +34,7 @@ class Source {
     this.video.currentTime = at;
   }
 
-  /** The address in use is good for `seconds` from the moment `since`, by this clock. */
+  /** The current address is valid for `seconds` from `since`, by the local clock. */
   holds(seconds, since = Date.now()) {
     this.due = since + seconds * 1000 * (1 - MARGIN);
     clearTimeout(this.timer);
@@ -49,18 +49,18 @@ class Source {
     const answer = await fetch(address, { headers: { Accept: "application/json" } });
     const said = await answer.json().catch(() => ({}));
     if (answer.status >= 500 || answer.status === 429) throw new TypeError(said.detail);
-    if (!answer.ok) throw new RefusedError(said.detail ?? "This video cannot be played any more.");
-    const now = Date.parse(answer.headers.get("Date")) || asked; // by the site's clock: this one may be wrong
+    if (!answer.ok) throw new RefusedError(said.detail ?? "This video can no longer be played.");
+    const now = Date.parse(answer.headers.get("Date")) || asked; // by the clock of the site: the local one may be wrong
     return { url: said.url, quality: said.quality, end: asked + said.expires_at * 1000 - now };
   }
 
-  /** Shortly before the address ends, have the next one; a page that nobody plays asks for nothing. */
+  /** Fetch the next address shortly before this one expires, only while playing. */
   async prepare() {
     if (this.video.paused) return;
     this.next = await this.ask().catch(() => null);
   }
 
-  /** Go on from the same second at another address. */
+  /** Continue at the same second from another address. */
   put(fresh) {
     const { video } = this;
     const at = video.currentTime;
@@ -69,20 +69,20 @@ class Source {
     this.quality = fresh.quality;
     this.holds((fresh.end - Date.now()) / 1000);
     if (begun) {
-      video.removeAttribute("poster"); // it would be shown again
+      video.removeAttribute("poster"); // it would show again
       video.preload = "auto";
     }
     video.src = fresh.url;
-    video.currentTime = at; // where it begins, while nothing of it is known
+    video.currentTime = at; // the start position before metadata has loaded
     if (this.plays) video.play().catch(() => {});
   }
 
-  /** Put in another address if the one in use has ended, or is about to. */
+  /** Swap in a new address if the current one has expired or soon will. */
   renew() {
     if (Date.now() >= this.due) this.go();
   }
 
-  /** Get an address of the quality that is wanted, and put it in; a choice holds until it plays or is refused. */
+  /** Fetch and use an address of the wanted quality; the choice holds until it plays or is refused. */
   async go(quality = this.wanted) {
     this.wanted = quality;
     if (this.going) return;
@@ -98,17 +98,17 @@ class Source {
     } finally {
       this.going = false;
     }
-    if (this.wanted !== quality) this.go(); // another was chosen meanwhile
+    if (this.wanted !== quality) this.go(); // the choice changed meanwhile
     else this.settle();
   }
 
-  /** What plays is what is wanted, and is shown to be. */
+  /** The wanted quality is playing: show it. */
   settle() {
     this.wanted = this.quality;
     this.shows(this.quality);
   }
 
-  /** Trouble at another place is not the same trouble: it is tried anew. */
+  /** Retry; failures at another position count from zero. */
   calm() {
     if (Math.abs(this.video.currentTime - this.troubleAt) > CALM) this.tries = 0;
     this.troubleAt = this.video.currentTime;
@@ -121,11 +121,11 @@ class Source {
       say(error.message);
     } else if (this.tries < TRIES) {
       this.tries += 1;
-      say("The connection is gone. Trying again…");
+      say("Connection lost. Trying again…");
       this.again = setTimeout(() => this.go(), 500 * 2 ** this.tries);
     } else {
       this.rest();
-      say("The connection is gone. Reload the page to go on.");
+      say("Connection lost. Reload the page to continue.");
     }
   }
 
@@ -135,7 +135,7 @@ class Source {
     this.video.pause();
   }
 
-  /** The stream broke off: the address has ended, the site was away, or this is no video. */
+  /** The stream broke: the address expired, the site was down, or the file is not a video. */
   broke() {
     if (this.going) return;
     this.calm();
@@ -149,13 +149,13 @@ class Source {
 }
 
 const line = document.querySelector("[data-said]");
-/** Tell it under the picture, and to a screen reader. */
+/** Show a message below the video and announce it to screen readers. */
 function say(words) {
   if (line.textContent !== words) line.textContent = words;
 }
 
 const KEPT = "video-quality";
-/** Another quality at the same second; the choice is kept for the next video. */
+/** Switch quality at the same second and remember the choice for the next video. */
 function chooseQuality(select, source) {
   const take = (quality) => {
     select.value = quality;
@@ -166,7 +166,7 @@ function chooseQuality(select, source) {
     try {
       localStorage.setItem(KEPT, select.value);
     } catch {
-      // Not kept; it still holds for this video.
+      // Storage is blocked: the choice applies to this video only.
     }
     take(select.value);
   });
@@ -176,7 +176,7 @@ function chooseQuality(select, source) {
     const offered = [...select.options].some((option) => option.value === kept);
     if (offered && !location.search.includes("quality=")) take(kept);
   } catch {
-    // Storage is refused: the site's choice stands.
+    // Storage is blocked: use the quality that the site chose.
   }
 }
 
@@ -185,7 +185,7 @@ if (video) {
   const source = new Source(video);
   video.addEventListener("error", () => source.broke());
   for (const name of ["play", "seeking"]) video.addEventListener(name, () => source.renew());
-  video.addEventListener("pause", () => source.next && source.renew()); // nobody looks: a good moment
+  video.addEventListener("pause", () => source.next && source.renew()); // a good moment, while paused
   const select = document.querySelector("[data-quality-choice]");
   if (select) chooseQuality(select, source);
 }

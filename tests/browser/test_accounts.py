@@ -125,7 +125,7 @@ def test_unverified_member_is_led_to_the_mail_by_the_account_and_by_the_teaser(
 
 def test_member_without_a_subscription_reads_on_the_teaser_what_is_missing(windows: Windows, cast: Cast) -> None:
     page = windows("/pages/under-load", storage_state=cast.signed_in("member"))
-    expect(page.get_by_role("region", name="The rest is for subscribers")).to_contain_text("What is missing is a")
+    expect(page.get_by_role("region", name="The rest is for subscribers")).to_contain_text("Subscribe to keep reading")
 
 
 def test_first_admin_comes_in_by_the_link_of_the_console_and_sees_the_admin_area(

@@ -112,7 +112,7 @@ def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def is_live(page: Page) -> None:
-    expect(page.locator("[data-state]")).to_have_text("Live.")
+    expect(page.locator("[data-state]")).to_have_text("Connected.")
 
 
 def messages(page: Page) -> Locator:
@@ -187,7 +187,7 @@ def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hal
     known = messages(page).count()
 
     hall.away()
-    expect(page.locator("[data-state]")).to_contain_text("The connection is lost.")
+    expect(page.locator("[data-state]")).to_contain_text("Connection lost.")
     write(page, "while you were away")
     expect(page.locator(".message-waiting .message-fate")).to_have_text("Sending…")
     hall.say(other, "missed one")
@@ -195,7 +195,7 @@ def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hal
 
     hall.back()
     page.evaluate("dispatchEvent(new Event('online'))")  # else it waits for its next try
-    expect(page.locator("[data-state]")).to_have_text("Live.", timeout=120_000)
+    expect(page.locator("[data-state]")).to_have_text("Connected.", timeout=120_000)
     expect(page.locator(".message-waiting")).to_have_count(0)
     expect(messages(page)).to_have_count(known + 3)
     assert messages(page).all_inner_texts()[known:] == ["missed one", "missed two", "while you were away"]
@@ -234,7 +234,7 @@ def test_who_says_a_lot_is_counted_down_to_the_next_word(hall: Hall) -> None:
     for number in range(6):
         write(page, f"word {number}")
     expect(page.get_by_role("button", name=re.compile(r"^Wait \d+ s$"))).to_be_disabled()
-    expect(page.locator(".message-failed")).to_contain_text("Not sent. That was a lot at once.")
+    expect(page.locator(".message-failed")).to_contain_text("Not sent. Too many messages.")
     write(page, "kept")
     expect(page.get_by_label("Your message")).to_have_value("kept")
 
@@ -281,13 +281,13 @@ def test_page_of_somebody_who_signed_out_elsewhere_says_so_and_stays_away(hall: 
 def test_notice_of_an_admin_is_shown_at_once_and_put_away(hall: Hall) -> None:
     page, desk = hall.window(hall.member("Guest")), hall.window(hall.member("Chief", "admin"), "/admin/live/notice")
     is_live(page)
-    desk.get_by_label("What to say").fill("Open house <b>tonight</b>")
-    desk.get_by_label("Where it leads").fill("/pages/terms")
-    desk.get_by_role("button", name="Send the notice").click()
+    desk.get_by_label("Message").fill("Open house <b>tonight</b>")
+    desk.get_by_label("Link").fill("/pages/terms")
+    desk.get_by_role("button", name="Send notice").click()
     notice = page.locator("[data-notices] .flash")
     expect(notice.get_by_role("link", name="Open house <b>tonight</b>")).to_have_attribute("href", "/pages/terms")
     assert inaccessible(page) == []
-    notice.get_by_role("button", name="Put this away").click()
+    notice.get_by_role("button", name="Dismiss").click()
     expect(notice).to_have_count(0)
 
 
@@ -300,27 +300,27 @@ def test_talk_report_and_moderation_work_without_scripts(windows: Windows, cast:
     member.get_by_role("button", name="Send").click()
     expect(messages(member).last).to_have_text("A word without scripts")
     expect(messages(member).last).to_be_in_viewport()
-    expect(member.get_by_text("Reload the page to see what is new.")).to_be_visible()
+    expect(member.get_by_text("Reload the page to see new messages.")).to_be_visible()
     member.locator(".message-time").last.click()
-    heading(member, "A message in Public")
-    member.get_by_text("Edit it").click()
+    heading(member, "Message in Public")
+    member.get_by_text("Edit message").click()
     member.get_by_label("Your message").fill("Other words")
-    member.get_by_role("button", name="Save").click()
-    said(member, "The message is changed.")
+    member.get_by_role("button", name="Save message").click()
+    said(member, "Message saved.")
     expect(messages(member).last).to_have_text("Other words")
 
     admin = plain("admin", ROOM)
     admin.locator(".message-time").last.click()
-    admin.get_by_text("Report it").click()
-    admin.get_by_label("What is wrong with it").fill("too plain")
-    admin.get_by_role("button", name="Report").click()
-    said(admin, "The message is reported.")
+    admin.get_by_text("Report message").click()
+    admin.get_by_label("What is wrong?").fill("too plain")
+    admin.get_by_role("button", name="Send report").click()
+    said(admin, "Report sent.")
     admin.goto("/admin/live")
     row = admin.get_by_role("row", name="Other words")
     expect(row).to_contain_text("too plain")
     scripted = windows("/admin/live", storage_state=cast.signed_in("admin"))
     assert inaccessible(scripted) == []
-    row.get_by_role("button", name="Delete it").click()
-    said(admin, "The message is deleted.")
+    row.get_by_role("button", name="Delete message").click()
+    said(admin, "Message deleted.")
     member.reload()
     expect(member.get_by_text("Other words")).to_have_count(0)

@@ -68,7 +68,7 @@ def test_error_page_says_what_to_quote_and_marks_no_place_as_its_own(windows: Wi
     page = windows("/pages/nothing-here")
     assert re.fullmatch(r"[\w.-]{8,64}", page.locator(".error-id code").inner_text())
     expect(page.locator("[aria-current]")).to_have_count(0)
-    page.get_by_label("Search the pages").fill("backup")
+    page.get_by_label("Search pages").fill("backup")
     page.get_by_role("button", name="Search").click()
     expect(page.locator("mark").first).to_be_visible()
 

@@ -60,15 +60,15 @@ def test_member_plays_seeks_and_goes_on_there_the_next_time(windows: Windows, ca
     wait_until(lambda: page.title() and at in kept, "it is kept")  # looking at the page lets answers in
 
     later = windows("/video/", storage_state=cast.signed_in("member"))
-    later.get_by_role("region", name="Go on watching").get_by_role("link", name="A film").click()
-    expect(later.get_by_text(f"It goes on at 0:{at // 1000:02}.")).to_be_visible()
+    later.get_by_role("region", name="Continue watching").get_by_role("link", name="A film").click()
+    expect(later.get_by_text(f"Resumes at 0:{at // 1000:02}.")).to_be_visible()
     video = film_in(later)
     video.evaluate("video => video.play()")
     plays_from(video, at / 1000, most=1)
 
-    later.get_by_role("button", name="Stop remembering where I am").click()
-    said(later, "Where you were in each video is forgotten.")
-    expect(later.get_by_text("It goes on at")).to_have_count(0)
+    later.get_by_role("button", name="Turn off resume").click()
+    said(later, "Resume is off. Your saved positions were removed.")
+    expect(later.get_by_text("Resumes at")).to_have_count(0)
 
 
 def test_address_that_ended_is_renewed_at_the_same_second_of_the_same_playback(windows: Windows) -> None:
@@ -164,7 +164,7 @@ def test_video_is_watched_and_chosen_without_scripts(windows: Windows, cast: Cas
     video.evaluate("video => { video.muted = true; video.play(); }")
     wait_until(lambda: second(video) > 16, "it begins at the chapter")
     page.get_by_label("Quality").select_option("1080p")
-    page.get_by_role("button", name="Change").click()
+    page.get_by_role("button", name="Change quality").click()
     expect(video).to_have_attribute("src", re.compile("1080p"))
 
     page.goto("/video/closed")
@@ -195,13 +195,13 @@ def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, c
     page.route("**/admin/video-uploads/*", lambda r: wire(r) if r.request.method == "PATCH" else r.continue_())
     page.get_by_label("File").set_input_files(larger_clip(tmp_path / "Our evening.mp4", 1_200_000))
     page.get_by_label("Title").fill("Our morning")
-    page.get_by_role("button", name="Add the video").click()
-    expect(page.locator("[data-line]")).to_have_text("The connection is gone. It goes on by itself.")
+    page.get_by_role("button", name="Add video").click()
+    expect(page.locator("[data-line]")).to_have_text("Connection lost. The upload continues when it is back.")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("[data-line]")).to_contain_text("Stopped.")
     away.clear()
     page.get_by_label("Title").fill("Our evening")
-    page.get_by_role("button", name="Add the video").click()
+    page.get_by_role("button", name="Add video").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Our evening")
     assert 0 not in sent[1:]  # it went on where it was broken off
     assert sent[-1] > sent[1]
@@ -216,14 +216,14 @@ def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, c
 def test_admin_brings_a_small_video_in_without_scripts(windows: Windows, cast: Cast) -> None:
     page = windows("/admin/videos/new", java_script_enabled=False, storage_state=cast.signed_in("admin"))
     page.get_by_label("File").set_input_files(CLIP)
-    page.get_by_role("button", name="Add the video").click()  # required of the browser, too
+    page.get_by_role("button", name="Add video").click()  # required of the browser, too
     page.get_by_label("Title").fill("Small")
     page.get_by_label("Open to").select_option("premium")
-    page.get_by_role("button", name="Add the video").click()
-    said(page, "The video is there.")
+    page.get_by_role("button", name="Add video").click()
+    said(page, "Upload complete.")
     page.get_by_role("textbox", name="Chapters").fill("0:00 One\n0:05 Two")
-    page.get_by_role("button", name="Save the chapters").click()
-    said(page, "The chapters are saved.")
-    page.get_by_text("Delete the video").click()
-    page.get_by_role("button", name="Delete", exact=True).click()
-    said(page, "The video is deleted.")
+    page.get_by_role("button", name="Save chapters").click()
+    said(page, "Chapters saved.")
+    page.get_by_text("Delete video").click()
+    page.get_by_role("button", name="Delete video", exact=True).click()
+    said(page, "Video deleted.")

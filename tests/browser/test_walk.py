@@ -26,11 +26,11 @@ def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) 
         "aria-current", "page"
     )
 
-    page.get_by_label("Search the pages").fill("front matter")
+    page.get_by_label("Search pages").fill("front matter")
     page.get_by_role("button", name="Search").click()
     expect(page).to_have_url(re.compile(r"/pages/\?q=front\+matter$"))
     expect(page.locator(".card").first.locator("mark").first).to_have_text(re.compile("front|matter", re.IGNORECASE))
-    expect(page.get_by_label("Search the pages")).to_have_value("front matter")
+    expect(page.get_by_label("Search pages")).to_have_value("front matter")
 
     page.get_by_role("link", name="Writing a page").click()
     expect(page).to_have_url(re.compile("/pages/writing-a-page$"))
@@ -51,7 +51,7 @@ def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) 
 
 def _to_the_neighbour_and_back(page: Page) -> None:
     here = page.get_by_role("heading", level=1).inner_text()
-    neighbours = page.get_by_role("navigation", name="Neighbouring pages")
+    neighbours = page.get_by_role("navigation", name="Previous and next page")
     there = neighbours.get_by_role("link", name="Next").inner_text().removeprefix("Next").strip()
     neighbours.get_by_role("link", name="Next").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(there)
@@ -86,7 +86,7 @@ def _tab_to(page: Page, name: str) -> None:
 def _skip_to_the_text(page: Page) -> None:
     """The first stop of every page is the link over the header, and it is shown once it has the focus."""
     page.wait_for_load_state()  # its address is there before it is
-    assert _tab(page) == "Skip to the text"
+    assert _tab(page) == "Skip to content"
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
 
@@ -99,7 +99,7 @@ def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
     expect(page).to_have_url(re.compile("/pages/$"))
 
     _skip_to_the_text(page)
-    assert _tab(page) == "Search the pages"
+    assert _tab(page) == "Search pages"
     page.keyboard.type("front matter")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Search")
@@ -120,7 +120,7 @@ def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
     _at_the_top(page, "tables")
     _tab_to(page, "Next")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Who may read what")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Who can read what")
 
 
 def test_every_stop_of_the_keyboard_shows_where_it_is(windows: Windows) -> None:

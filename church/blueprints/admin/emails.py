@@ -15,7 +15,7 @@ from church.web.route_access import ADMINS, allow
 
 
 @bp.get("/mails")
-@section("Mails", 40)
+@section("Emails", 40)
 @allow(ADMINS)
 @limited("page")
 def mails() -> Response:
@@ -31,4 +31,4 @@ def mails() -> Response:
 def mail_retry(mail_id: int) -> Response:
     """Queue a failed mail once more."""
     retry_failed.retry_mail(mail_id, actor())
-    return done(f"Mail {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))
+    return done(f"Email {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))

@@ -53,7 +53,7 @@ def one_of(kind: type[_E], name: str) -> _E | None:
     try:
         return kind(text) if text else None
     except ValueError:
-        raise InvalidError(f"“{name}” is one of: {', '.join(kind)}.") from None
+        raise InvalidError(f"“{name}” must be one of: {', '.join(kind)}.") from None
 
 
 def number(name: str) -> int | None:
@@ -62,5 +62,5 @@ def number(name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise InvalidError(f"“{name}” is a whole number.")
+        raise InvalidError(f"“{name}” must be a whole number.")
     return int(text)

@@ -23,7 +23,7 @@ class ReportState(StrEnum):
 
 
 @bp.get("/live")
-@section("Live", 27)
+@section("Chat", 27)
 @allow(ADMINS)
 @limited("page")
 def live() -> Response:
@@ -42,4 +42,4 @@ def live_settle(report_id: int) -> Response:
     """Close a report and all others of its message; ``remove`` deletes the message, too."""
     removing = fields().flag("remove")
     chat.settle(report_id, actor(), removing=removing)
-    return done("The message is deleted." if removing else "The message stays.", url_for("admin.live"))
+    return done("Message deleted." if removing else "Report dismissed.", url_for("admin.live"))

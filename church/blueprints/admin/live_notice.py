@@ -17,7 +17,7 @@ from church.web.route_access import ADMINS, allow
 
 _AUDIENCES = (
     ("members", "members"),
-    ("all", "whoever is signed in"),
+    ("all", "everyone signed in"),
     ("admins", "admins"),
 )
 
@@ -48,7 +48,7 @@ def live_notify() -> Response:
         if wants_json():
             raise
         return _shown(sent.shown("title", "url", "audience"), error.errors, error.status)
-    return done("The notice is sent.", url_for("admin.live_notice"))
+    return done("Notice sent.", url_for("admin.live_notice"))
 
 
 def _shown(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:

@@ -25,7 +25,7 @@ _LASTS = {
     "day": (timedelta(days=1), "a day"),
     "week": (timedelta(days=7), "a week"),
     "month": (timedelta(days=30), "30 days"),
-    "lifted": (None, "until it is lifted"),
+    "lifted": (None, "until lifted"),
 }
 _EVERYWHERE = "all"
 _GIVE = {SanctionKind.MUTE: chat.mute, SanctionKind.BAN: chat.ban}
@@ -52,7 +52,7 @@ def live_sanction() -> Response:
         if wants_json():
             raise
         return _shown(None, sent.shown(*_FIELDS), error)
-    return done("It is in force.", url_for("admin.live_sanctions"), sanction=number)
+    return done("Applied.", url_for("admin.live_sanctions"), sanction=number)
 
 
 @bp.post("/live/sanctions/<int(max=9223372036854775807):sanction_id>/lift")
@@ -61,16 +61,16 @@ def live_sanction() -> Response:
 def live_lift(sanction_id: int) -> Response:
     """End a sanction at once."""
     chat.lift(sanction_id, actor())
-    return done("It is lifted.", url_for("admin.live_sanctions"))
+    return done("Lifted.", url_for("admin.live_sanctions"))
 
 
 def _give(sent: Fields) -> int:
     ref, kind, room = sent.text("member", 32), sent.text("kind", 8), sent.text("room", 64)
     lasts, reason = sent.text("lasts", 8), sent.text("reason", 2 * chat.LONGEST_REASON, required=False)
     if kind not in set(SanctionKind):
-        sent.errors.setdefault("kind", "Choose what the member may not.")
+        sent.errors.setdefault("kind", "Choose mute or ban.")
     if lasts not in _LASTS:
-        sent.errors.setdefault("lasts", "Choose how long.")
+        sent.errors.setdefault("lasts", "Choose a duration.")
     sent.check()
     span, _ = _LASTS[lasts]
     until = utc_now() + span if span is not None else None
@@ -84,8 +84,8 @@ def _shown(ref: str | None, values: Mapping[str, str], error: ChurchError | None
         "values": values,
         "errors": errors,
         "problem": None if errors or error is None else str(error),
-        "kinds": (("mute", "mute: reads, and does not speak"), ("ban", "ban: stays outside")),
-        "rooms": ((_EVERYWHERE, "every room"), *((name, name) for name in chat.heads())),
+        "kinds": (("mute", "mute: can read, cannot write"), ("ban", "ban: cannot enter")),
+        "rooms": ((_EVERYWHERE, "all rooms"), *((name, name) for name in chat.heads())),
         "spans": tuple((name, said) for name, (_, said) in _LASTS.items()),
     }
     data = {"sanctions": chat.list_sanctions(ref)}

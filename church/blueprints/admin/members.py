@@ -49,11 +49,11 @@ def member_role(ref: str) -> Response:
     sent = fields()
     asked, own = sent.text("role", 20), sent.flag("own")
     if asked not in set(Role):
-        raise InvalidError(f"“role” is one of: {', '.join(Role)}.")
+        raise InvalidError(f"“role” must be one of: {', '.join(Role)}.")
 
     def change(who: Actor) -> str:
         found = accounts_members.set_role(ref, Role(asked), who, own=own)
-        return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no admin."
+        return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no longer an admin."
 
     return _act(ref, change)
 
@@ -74,7 +74,7 @@ def member_disable(ref: str) -> Response:
 @limited("account")
 def member_enable(ref: str) -> Response:
     """Open a disabled account."""
-    return _act(ref, lambda who: f"{accounts_members.enable(ref, who).label} may sign in again.")
+    return _act(ref, lambda who: f"{accounts_members.enable(ref, who).label} can sign in again.")
 
 
 @bp.post("/members/<ref>/end-sessions")
@@ -98,7 +98,7 @@ def member_reset(ref: str) -> Response:
 
     def change(who: Actor) -> str:
         accounts_members.send_reset(ref, who)
-        return "A mail with a link to choose a password is on its way."
+        return "Password link sent."
 
     return _act(ref, change)
 

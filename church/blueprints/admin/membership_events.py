@@ -49,7 +49,7 @@ def membership_replay(event_id: int) -> Response:
         if wants_json():
             raise
         return _shown(event_id, str(error), error.status)
-    said = f"Event {event_id} was done again: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
+    said = f"Event {event_id} replayed: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
     back = url_for("admin.membership_event", event_id=event_id)
     return done(said, back, outcome=outcome, event=admin_actions.read_event(event_id))
 

@@ -47,7 +47,7 @@ def member_grant(ref: str) -> Response:
         errors = error.errors if isinstance(error, FieldErrors) else {}
         problem = None if errors else str(error)
         return shown(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
-    return _done(ref, f"A complimentary membership is given until {until.strip()}.", grant=number_)
+    return _done(ref, f"Complimentary membership given until {until.strip()}.", grant=number_)
 
 
 @bp.post("/membership/grants/<int(max=9223372036854775807):grant_id>/revoke")
@@ -56,7 +56,7 @@ def member_grant(ref: str) -> Response:
 def membership_revoke(grant_id: int) -> Response:
     """Take a grant back; it ends at once."""
     ref = billing.revoke(grant_id, actor())
-    return _done(ref, "The complimentary membership is taken back.", grant=grant_id)
+    return _done(ref, "Complimentary membership revoked.", grant=grant_id)
 
 
 def _done(ref: str, said: str, **data: object) -> Response:

@@ -34,7 +34,7 @@ def video_caption(ref: str) -> Response:
         if wants_json():
             raise
         return shown(ref, error, {"language": language, "label": label})
-    return told(ref, "The captions are added.")
+    return told(ref, "Captions added.")
 
 
 @bp.post("/videos/<ref>/captions/<language>/delete")
@@ -43,7 +43,7 @@ def video_caption(ref: str) -> Response:
 def video_caption_delete(ref: str, language: str) -> Response:
     """Take the captions of a language away."""
     library.remove_caption(ref, language, actor())
-    return told(ref, "The captions are taken away.")
+    return told(ref, "Captions removed.")
 
 
 @bp.post("/videos/<ref>/chapters")
@@ -60,4 +60,4 @@ def video_chapters(ref: str) -> Response:
         if wants_json():
             raise
         return shown(ref, error, {"chapters": text})
-    return told(ref, "The chapters are saved.")
+    return told(ref, "Chapters saved.")

@@ -53,7 +53,7 @@ def video_add() -> Response:
         if wants_json() or error.status >= 500:
             raise
         return _form(sent.shown("title", "access", "description"), error)
-    return done("The video is there. It is imported next.", url_for("admin.video", ref=added.ref))
+    return done("Upload complete. The import starts next.", url_for("admin.video", ref=added.ref))
 
 
 @bp.post("/video-uploads")
@@ -86,7 +86,7 @@ def video_upload_piece(ref: str) -> Response:
         raise UnsupportedMediaType
     offset = request.headers.get(_OFFSET, "")
     if not (offset.isascii() and offset.isdigit() and len(offset) <= len(str(_MOST_BYTES))):
-        raise InvalidError(f"{_OFFSET} says at which byte the piece begins.")
+        raise InvalidError(f"{_OFFSET} must be the byte at which the piece starts.")
     request.max_content_length = library.LARGEST_PIECE
     piece = request.get_data(cache=False)
     taken = library.append(ref, signed_in().user_id, int(offset), piece, actor())
@@ -101,7 +101,7 @@ def video_upload_piece(ref: str) -> Response:
 def video_upload_give_up(ref: str) -> Response:
     """Forget an upload, and what has come of it."""
     library.give_up(ref, signed_in().user_id)
-    return done("The upload is given up.", url_for("admin.video_new"))
+    return done("Upload cancelled.", url_for("admin.video_new"))
 
 
 def _draft(sent: Fields) -> Draft:

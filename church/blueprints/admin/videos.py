@@ -22,7 +22,7 @@ from church.web.route_access import ADMINS, allow
 
 PAGE = 50
 _MOST = 20_000  # characters that are read of a field; what is taken, the service says
-LEVELS = ((Access.PUBLIC, "everyone"), (Access.MEMBERS, "members"), (Access.PREMIUM, "premium members"))
+LEVELS = ((Access.PUBLIC, "everyone"), (Access.MEMBERS, "members"), (Access.PREMIUM, "subscribers"))
 _FIELDS = ("title", "access", "description")
 
 
@@ -61,7 +61,7 @@ def video_edit(ref: str) -> Response:
         if wants_json():
             raise
         return shown(ref, error, {"title": title, "access": access, "description": description})
-    return told(ref, "The video is changed.")
+    return told(ref, "Video saved.")
 
 
 @bp.post("/videos/<ref>/retry")
@@ -70,7 +70,7 @@ def video_edit(ref: str) -> Response:
 def video_retry(ref: str) -> Response:
     """Try a failed import once more."""
     library.retry(ref, actor())
-    return told(ref, "The import is queued again.")
+    return told(ref, "Import queued again.")
 
 
 @bp.post("/videos/<ref>/delete")
@@ -79,7 +79,7 @@ def video_retry(ref: str) -> Response:
 def video_delete(ref: str) -> Response:
     """Take it away, with its files."""
     library.delete(ref, actor())
-    return done("The video is deleted.", url_for("admin.videos"))
+    return done("Video deleted.", url_for("admin.videos"))
 
 
 def shown(ref: str, error: FieldErrors | None = None, values: dict[str, str] | None = None) -> Response:

@@ -9,13 +9,13 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 TITLES = {
     "deployment_frequency": ("Deployment frequency", "Successful deployments a day."),
     "lead_time_seconds": ("Lead time for changes", "Median from a commit to the first deployment that delivered it."),
-    "change_failure_rate": ("Change failure rate", "Successful deployments that an incident followed from."),
+    "change_failure_rate": ("Change failure rate", "Successful deployments that caused an incident."),
     "failed_deployment_recovery_seconds": (
         "Failed deployment recovery time",
-        "Median from the deployment that broke something to the end of the incident.",
+        "Median from the deployment that caused an incident to its end.",
     ),
     "deployment_rework_rate": ("Rework rate", "Successful deployments that were hotfixes."),
-    "mttr_seconds": ("Time to restore", "Median of all resolved incidents, opened to resolved."),
+    "mttr_seconds": ("Time to restore", "Median of all resolved incidents, from opened to resolved."),
 }
 _COUNTED = {
     "deployment_frequency": ("deployment", "deployments"),

@@ -63,7 +63,7 @@ def edit(room: str, number: int) -> AnyResponse:
     text = form.text("message", _MOST, required=False)
     form.check()
     said = chat.edit(signed_in(), room, number, text)
-    return jsonify(as_data(said)) if wants_json() else done("The message is changed.", _room(room, number))
+    return jsonify(as_data(said)) if wants_json() else done("Message saved.", _room(room, number))
 
 
 @bp.post(f"/live/<room>/{_NUMBER}/delete")
@@ -73,7 +73,7 @@ def delete(room: str, number: int) -> AnyResponse:
     """Take its text away. Its author can, and an admin."""
     device = Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
     chat.delete(signed_in(), room, number, device)
-    return done("The message is deleted.", f"/live/{room}")
+    return done("Message deleted.", f"/live/{room}")
 
 
 @bp.post(f"/live/<room>/{_NUMBER}/report")
@@ -87,7 +87,7 @@ def report(room: str, number: int) -> AnyResponse:
     reason = form.text("reason", _MOST_REASON, required=False)
     form.check()
     chat.report(signed_in(), room, number, reason)
-    return done("The message is reported. Somebody will look at it.", _room(room, number))
+    return done("Report sent. An admin will review it.", _room(room, number))
 
 
 def _room(room: str, number: int) -> str:

@@ -110,7 +110,7 @@ def _words(error: ChurchError | None) -> str:
         return " ".join(error.errors.values())
     if error is None or error.retry_after is None:
         return str(error or "")
-    return f"That was a lot at once. Send it again in {error.retry_after} seconds."
+    return f"Too many messages. Send it again in {error.retry_after} seconds."
 
 
 def _before() -> int | None:
@@ -119,5 +119,5 @@ def _before() -> int | None:
     if not asked:
         return None
     if not (asked.isascii() and asked.isdecimal() and len(asked) <= _MOST_DIGITS):
-        raise InvalidError("“before” is the number of a message.")
+        raise InvalidError("“before” must be a message number.")
     return int(asked)

@@ -63,7 +63,7 @@ def _refusal() -> Response | None:
     if not _is_from_here():
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
-        raise ForbiddenError("A connection has to be made from this site.")
+        raise ForbiddenError("Connect from this site.")
     outcome = live.hub_of().expect(rate_limits.client())
     if outcome is None:
         g.live_expected = True
@@ -72,7 +72,7 @@ def _refusal() -> Response | None:
         return None
     telemetry.track_live_opened(outcome)
     if outcome == "refused_full":
-        raise UnavailableError("There is no room for another connection.")
+        raise UnavailableError("Too many connections. Try again later.")
     return error_response(429, retry_after=10)
 
 

@@ -37,5 +37,5 @@ def resume() -> Response:
     wanted, back = sent.flag("wanted"), sent.text("next", _LONGEST_NEXT, required=False)
     sent.check()
     videos.set_resume(signed_in().user_id, wanted)
-    words = "Videos go on where you left off." if wanted else "Where you were in each video is forgotten."
+    words = "Resume is on." if wanted else "Resume is off. Your saved positions were removed."
     return keep_private(done(words, safe_next(back) or "/video/"))

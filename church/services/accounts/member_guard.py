@@ -9,11 +9,10 @@ from church.errors import ConflictError
 from church.models.user import Role, User
 
 LAST_ADMIN = (
-    "This is the last admin who can sign in. Make somebody else an admin first, "
-    "or nobody could look after the site any more."
+    "This is the last admin who can sign in. Make someone else an admin first, or the site would have no admin."
 )
 OWN_ACCOUNT = (
-    "This is your own account: you would lose the admin area at once. Say that you mean it, or ask another admin."
+    "This is your own account. You would lose the admin area at once. Tick the box to confirm, or ask another admin."
 )
 
 

@@ -87,7 +87,7 @@ def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:
     with db.write() as session:
         user = find_account.add(session, address, name=name, source="cli", role=role)
         if user is None:
-            raise ConflictError("There is an account with this address already.")
+            raise ConflictError("This address already has an account.")
         audit.record_by(session, "member.created", actor, user.id, role=role.value)
         _mail_link(session, user)
     telemetry.track_registration("cli")
@@ -140,7 +140,7 @@ def send_reset(ref: str, actor: Actor) -> None:
     """Mail the owner a link to choose a password; also a conflict where too many went there within the hour."""
     with _change(ref) as (session, user):
         if user.disabled_at is not None:
-            raise ConflictError("This account is disabled: nobody can sign in to it, whatever its password.")
+            raise ConflictError("This account is disabled. Enable it first.")
         _mail_link(session, user)
         audit.record_by(session, "member.reset_sent", actor, user.id)
 
@@ -173,7 +173,7 @@ def _mail_link(session: Session, user: User) -> None:
     """A link to choose a password. Raises ConflictError."""
     template = "invited" if user.password_hash is None else "reset"
     if not find_account.mail_link(session, template, Purpose.RESET, user):
-        raise ConflictError("Enough such mails went to this address within the hour. Wait until some time has passed.")
+        raise ConflictError("Too many of these emails were sent to this address in the last hour. Try again later.")
 
 
 def _settled(user: User, action: str) -> MemberView:

@@ -53,63 +53,63 @@ def _servers(settings: Settings) -> Iterator[Part]:
     kind = "SQLite" if is_sqlite(settings) else "PostgreSQL"
     found = db.probe()
     if not found.answers:
-        yield Part("Database", Verdict.FAIL, f"{kind} does not answer.")
+        yield Part("Database", Verdict.FAIL, f"{kind} is not responding.")
     else:
-        yield Part("Database", Verdict.OK, f"{kind} answers.")
+        yield Part("Database", Verdict.OK, f"{kind} is responding.")
         if found.migrated:
-            yield Part("Migrations", Verdict.OK, "The schema is the one this version wants.")
+            yield Part("Migrations", Verdict.OK, "Schema is up to date.")
         else:
-            yield Part("Migrations", Verdict.FAIL, "The schema is not this version's: run flask church migrate.")
+            yield Part("Migrations", Verdict.FAIL, "Schema does not match this version. Run flask church migrate.")
     if store.ping():
-        yield Part("Store", Verdict.OK, "The shared store answers.")
+        yield Part("Store", Verdict.OK, "Shared store is responding.")
     else:
-        lost = "rate limits count in each worker alone, and messages stay in their worker"
-        yield Part("Store", Verdict.WARN, f"The shared store does not answer: {lost}.")
+        lost = "rate limits count per worker, and chat messages stay in their worker"
+        yield Part("Store", Verdict.WARN, f"Shared store is not responding: {lost}.")
 
 
 def _work(work: WorkCounts | None) -> Iterator[Part]:
     if work is None:
-        yield Part("Background work", Verdict.FAIL, "Its queue is in the database, which does not answer.")
+        yield Part("Background work", Verdict.FAIL, "The database with its queue is not responding.")
         return
     yield _worker(work)
     queued = f"{work.pending} waiting, {work.running} running, {work.dead} dead."
     yield Part("Jobs", Verdict.WARN if work.dead else Verdict.OK, queued)
     mails = f"{work.mails_pending} waiting, {work.mails_failed} failed."
-    yield Part("Mails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
+    yield Part("Emails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
 
 
 def _worker(work: WorkCounts) -> Part:
     """Whether somebody does the work: told by the work itself, which holds for any number of hosts."""
     start = "Start flask church work."
     if work.late:
-        return Part("Background work", Verdict.FAIL, f"Nobody has done what is due: {', '.join(work.late)}. {start}")
+        return Part("Background work", Verdict.FAIL, f"Overdue: {', '.join(work.late)}. {start}")
     if work.waiting > LATE_AFTER.total_seconds() and not work.running:
         minutes = round(work.waiting / 60)
-        return Part("Background work", Verdict.FAIL, f"A job has waited for {minutes} min. {start}")
+        return Part("Background work", Verdict.FAIL, f"A job has been waiting for {minutes} min. {start}")
     if work.scheduled_at is None:
         return Part("Background work", Verdict.FAIL, f"No worker process has run yet. {start}")
-    return Part("Background work", Verdict.OK, "The worker process keeps its times.")
+    return Part("Background work", Verdict.OK, "Worker is on schedule.")
 
 
 def _delivery(settings: Settings) -> Part:
     """Where mails go; of the server's address its host and port alone, for the rest is a password."""
     if settings.smtp_url is None:
         folder = settings.instance / "outbox"
-        return Part("Mail delivery", Verdict.WARN, f"No mail server is set: mails are files in {folder}.")
+        return Part("Email delivery", Verdict.WARN, f"No mail server is configured. Emails are files in {folder}.")
     server = urlsplit(settings.smtp_url.get_secret_value()).netloc.rpartition("@")[2]
-    return Part("Mail delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
+    return Part("Email delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
 
 
 def _payments(settings: Settings, paid: PaymentFacts | None) -> Part:
     """As the doctor has it, with what to do."""
     if paid is None:
-        return Part("Payments", Verdict.FAIL, "What has come from Stripe is in the database, which does not answer.")
+        return Part("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
     found = payment_health(settings, paid)
     return Part("Payments", Verdict(found.state), ". To do: ".join(filter(None, (found.finding, found.fix))) + ".")
 
 
 def _disks(settings: Settings) -> Iterator[Part]:
-    for name, folder in (("Disk of the instance", settings.instance), ("Disk of the logs", settings.log_dir)):
+    for name, folder in (("Instance disk", settings.instance), ("Log disk", settings.log_dir)):
         yield _disk(name, folder)
 
 

@@ -40,16 +40,16 @@ def list_last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
     try:
         lines = off_hub(_last_lines, path)
     except FileNotFoundError:
-        return ErrorLog(str(path), [], "There is no such file on this host: it has logged no error yet.")
+        return ErrorLog(str(path), [], "No errors logged on this host yet.")
     except OSError as error:
-        return ErrorLog(str(path), [], f"The file can't be read: {error.strerror}.")
+        return ErrorLog(str(path), [], f"Cannot read the file: {error.strerror}.")
     records: list[ErrorRecord] = []
     for line in reversed(lines):
         if len(records) == most:
             break
         if (record := _parsed(line)) is not None:
             records.append(record)
-    return ErrorLog(str(path), records, "" if records else "The file holds no error.")
+    return ErrorLog(str(path), records, "" if records else "No errors logged.")
 
 
 def _last_lines(path: Path) -> list[bytes]:

@@ -17,7 +17,7 @@ def retry_job(job_id: int, actor: Actor) -> None:
     """Queue a dead job once more. Raises ConflictError where there is none such, or the same work waits already."""
     with db.write() as session:
         if not jobs_queue.retry(session, job_id):
-            raise ConflictError(f"Job {job_id} is not dead any more, or the same work is queued already.")
+            raise ConflictError(f"Job {job_id} is no longer dead, or the same job is already queued.")
         audit.record_by(session, "job.retried", actor, job=job_id)
 
 
@@ -25,7 +25,7 @@ def retry_mail(mail_id: int, actor: Actor) -> None:
     """Queue a failed mail once more. Raises ConflictError where there is none such."""
     with db.write() as session:
         if not email_queue.retry(session, mail_id):
-            raise ConflictError(f"Mail {mail_id} has not failed, or is gone.")
+            raise ConflictError(f"Email {mail_id} has not failed, or no longer exists.")
         audit.record_by(session, "mail.retried", actor, mail=mail_id)
 
 

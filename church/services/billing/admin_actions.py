@@ -58,7 +58,7 @@ class EventFailedError(UnavailableError):
     """An event that was done again came to nothing again; its row says why."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The event could not be done: {reason}.", retry_after=None)
+        super().__init__(f"The event could not be processed: {reason}.", retry_after=None)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def replay_event(event_id: int, actor: Actor) -> Outcome:
     """
     found = read_event(event_id)
     if found.under_way:
-        raise ConflictError("This event is being worked on right now. Look again in a few seconds.")
+        raise ConflictError("This event is being processed. Try again in a few seconds.")
     with db.write() as session:
         audit.record_by(session, "webhook.replayed", actor, webhook=event_id, type=found.type)
     outcome = replay(event_id)

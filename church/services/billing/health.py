@@ -15,8 +15,8 @@ from church.models import Product, StripeEvent
 from church.models.stripe_event import EventState
 
 LATELY = timedelta(days=1)
-_OFF = "off: STRIPE_SECRET_KEY is not set, and nobody can pay"
-_TOLD = "read why at /admin/membership/events, mend it, then flask church stripe replay --failed"
+_OFF = "off: STRIPE_SECRET_KEY is not set, so nobody can pay"
+_TOLD = "find the cause at /admin/membership/events, fix it, then run flask church stripe replay --failed"
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ def payment_health(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
 def _troubles(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Literal["warn", "fail"], str, str], ...]:
     """What may be wrong, the worst first: whether it is, how bad, what to add to the finding, what to do."""
     kind = _kind(settings)
-    endpoint = f"make Stripe send its webhooks to {settings.origin}/stripe/webhook"
+    endpoint = f"set the webhook address at Stripe to {settings.origin}/stripe/webhook"
     start = "start it: make run, or python -m church.till"
-    label = "give a product of Stripe's the metadata church_plan, then flask church stripe sync"
+    label = "add church_plan to the metadata of a Stripe product, then run flask church stripe sync"
     return (
-        (not settings.webhook_secrets, "fail", "no webhook is believed", "set STRIPE_WEBHOOK_SECRET"),
+        (not settings.webhook_secrets, "fail", "every webhook is rejected", "set STRIPE_WEBHOOK_SECRET"),
         (facts.failed > 0, "warn", "", _TOLD),
-        (settings.production and kind != "live", "warn", "no money moves", "set STRIPE_SECRET_KEY to the live one"),
-        (not settings.production and kind == "live", "warn", "real money moves", "develop with a test key"),
+        (settings.production and kind != "live", "warn", "no real payments", "set STRIPE_SECRET_KEY to the live one"),
+        (not settings.production and kind == "live", "warn", "payments are real", "use a test key for development"),
         (facts.last_webhook is None, "warn", "", start if settings.till else endpoint),
-        (facts.plans == 0, "warn", "there is nothing to buy", start if settings.till else label),
+        (facts.plans == 0, "warn", "no plans for sale", start if settings.till else label),
     )
 
 

@@ -65,4 +65,4 @@ class RateLimitedError(ChurchError):
     code = "rate_limited"
 
     def __init__(self, seconds: int) -> None:
-        super().__init__("That was a lot at once. Wait a little, then go on.", retry_after=seconds)
+        super().__init__("Too many messages. Wait a moment.", retry_after=seconds)

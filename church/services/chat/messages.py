@@ -72,7 +72,7 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
         rooms.insist_on_voice(view)
         found = history.shown(session, view.id, number)
     if found.from_ref != signed_in.ref:
-        raise NotYoursError("Only its author can change a message.")
+        raise NotYoursError("Only the author can edit a message.")
     if found.text == text:
         return found
     keep_pace(signed_in)

@@ -66,7 +66,7 @@ def delete(signed_in: SignedIn, room: str, number: int, device: Device) -> Messa
         if not own and not signed_in.is_admin:
             rooms.entered(session, signed_in, room)
             history.shown(session, room_id, number)
-            raise NotYoursError("Only its author can delete a message.")
+            raise NotYoursError("Only the author can delete a message.")
     return _remove(room_id, number, acting(signed_in, device))
 
 

@@ -17,9 +17,9 @@ from church.services.chat.presenters import RoomView
 from church.services.sessions import SignedIn
 
 _CLOSED = {
-    RoomAccess.MEMBERS: "Confirm your address first, by the link in our mail.",
-    RoomAccess.PREMIUM: "This room is part of the premium membership.",
-    RoomAccess.ADMINS: "This room is open to admins alone.",
+    RoomAccess.MEMBERS: "Confirm your email address first. The link is in our email.",
+    RoomAccess.PREMIUM: "This room is for subscribers.",
+    RoomAccess.ADMINS: "This room is for admins.",
 }
 
 
@@ -49,7 +49,7 @@ def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
     """The room, if no ban of the member's is in force there. Raises BannedError."""
     held = sanctions(session, user_id)
     if ban := _ban(held, room.id):
-        raise BannedError(f"An admin has closed this room to you{_until(ban.until)}.")
+        raise BannedError(f"An admin has banned you from this room{_until(ban.until)}.")
     return _view(room, held)
 
 

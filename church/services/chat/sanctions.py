@@ -140,7 +140,7 @@ def _give(
 def _check(until: datetime | None, reason: str) -> None:
     errors: dict[str, str] = {}
     if until is not None and until <= utc_now():
-        errors["until"] = "This time is over: give one to come."
+        errors["until"] = "This time is in the past. Choose a later one."
     if not reason:
         errors["reason"] = "Enter a reason. The next admin will need it."
     if errors:
@@ -155,7 +155,7 @@ def _sanctioned(session: Session, ref: str) -> User:
     if user.deleted_at is not None:
         raise ConflictError("This account is deleted.")
     if user.role == Role.ADMIN.value:
-        raise ConflictError("This is an admin, who could lift it: demote them first.")
+        raise ConflictError("Admins cannot be muted or banned. Remove the admin role first.")
     return user
 
 

@@ -19,7 +19,7 @@ _CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 
 def clean_text(text: str, field: str = "message") -> str:
     """``text`` as it is kept: without control characters and outer space. Raises TextError."""
-    return _tidy(text, LONGEST, field) or _refuse("Say something first.", field)
+    return _tidy(text, LONGEST, field) or _refuse("Write a message first.", field)
 
 
 def tidy_reason(text: str) -> str:
@@ -36,7 +36,7 @@ def check_client_id(name: str | None) -> str | None:
 
 def _tidy(text: str, most: int, field: str) -> str:
     if _REFUSED.search(text):
-        _refuse("This holds characters that are none.", field)
+        _refuse("This contains invalid characters.", field)
     text = _CONTROLS.sub("", plain(text).replace("\r\n", "\n").replace("\r", "\n")).strip()
     if len(text) > most:
         _refuse(f"This is too long. Use at most {most} characters.", field)

@@ -75,7 +75,7 @@ def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
     with db.write() as session:
         video = queries.by_ref(session, ref, lock=True)
         if video.state != VideoState.FAILED:
-            raise ConflictError("Only an import that has failed can be tried again.")
+            raise ConflictError("Only a failed import can be retried.")
         video.state, video.reason, video.progress = VideoState.QUEUED.value, None, 0
         queue_import(session, video.ref, delay)
         audit.record_by(session, "video.retried", actor, video=video.slug)
@@ -115,15 +115,15 @@ def checked(draft: Draft) -> Draft:
     slug = draft.slug.strip().lower()
     errors: dict[str, str] = {}
     if not title:
-        errors["title"] = "Say what the video is called."
+        errors["title"] = "Enter a title."
     elif len(title) > LONGEST_TITLE:
-        errors["title"] = f"At most {LONGEST_TITLE} characters."
+        errors["title"] = f"Use at most {LONGEST_TITLE} characters."
     if draft.access not in set(Access):
         errors["access"] = "Choose public, members or premium."
     if len(description) > LONGEST_DESCRIPTION:
-        errors["description"] = f"At most {LONGEST_DESCRIPTION:,} characters."
+        errors["description"] = f"Use at most {LONGEST_DESCRIPTION:,} characters."
     if slug and not is_slug(slug):
-        errors["slug"] = "Lower-case letters and digits, with hyphens between them, that no other address has."
+        errors["slug"] = "Use lower-case letters, digits and hyphens. No other video may have this address."
     if errors:
         raise FieldErrors(errors)
     return Draft(title, draft.access, description, slug)

@@ -11,7 +11,7 @@ class UnknownVideoError(ChurchError):
     status = 404
 
     def __init__(self) -> None:
-        super().__init__("There is no such video. It may have been taken away, or the address has a slip in it.")
+        super().__init__("There is no such video. It may have been removed, or the address is mistyped.")
 
 
 class UnknownUploadError(ChurchError):
@@ -20,7 +20,7 @@ class UnknownUploadError(ChurchError):
     status = 404
 
     def __init__(self) -> None:
-        super().__init__("There is no such upload any more. Begin it again.")
+        super().__init__("This upload no longer exists. Start it again.")
 
 
 class OffsetError(ConflictError):
@@ -37,7 +37,7 @@ class TooLargeError(ChurchError):
     status = 413
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"A video may have {most / 1024**3:.1f} GiB at most.")
+        super().__init__(f"A video can be at most {most / 1024**3:.1f} GiB.")
 
 
 class NoRoomError(ChurchError):
@@ -46,7 +46,7 @@ class NoRoomError(ChurchError):
     status = 507
 
     def __init__(self) -> None:
-        super().__init__("There is no room for this on the disk of the videos.")
+        super().__init__("There is not enough disk space for this video.")
 
 
 class NotVideoError(InvalidError):

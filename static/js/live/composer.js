@@ -1,6 +1,6 @@
-// The field: sends by Enter, keeps what was not sent, counts down while the site asks to wait.
+// The message field: send with Enter, keep unsent text, count down while rate limited.
 
-const TYPING = 3000; // milliseconds between two frames that say that somebody writes
+const TYPING = 3000; // milliseconds between two typing frames
 
 export class Composer {
   /** `on` has: say(text) and typing(). */
@@ -40,7 +40,7 @@ export class Composer {
     this.on.typing();
   }
 
-  /** Nothing more is taken for `seconds`: says how long yet. */
+  /** Block sending for `seconds` and show a countdown. */
   wait(seconds) {
     this.waitsUntil = Date.now() + seconds * 1000;
     clearInterval(this.counting);
@@ -52,12 +52,12 @@ export class Composer {
       clearInterval(this.counting);
       this.said.textContent = "";
     };
-    this.said.textContent = "That was a lot at once: a short wait, then go on.";
+    this.said.textContent = "Too many messages. Wait a moment.";
     this.counting = setInterval(count, 250);
     count();
   }
 
-  /** The room is shut: the text stays to be copied. */
+  /** Close the field; its text stays so that it can be copied. */
   shut() {
     clearInterval(this.counting);
     this.button.disabled = true;

@@ -1,7 +1,7 @@
-// The log: messages in the order of their numbers, those on their way below them, and what was missed while reading up.
+// The message list: messages in order, pending ones below, and a count of those missed while scrolled up.
 
-const NEAR = 48; // pixels from the end that still count as its end
-const MOST = 600; // messages that stand in the page
+const NEAR = 48; // pixels from the end that still count as the end
+const MOST = 600; // messages kept in the page
 const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
 function made(name, className, text) {
@@ -11,12 +11,12 @@ function made(name, className, text) {
   return element;
 }
 
-/** Shows the times of the site, which are in UTC, in the reader's own zone. */
+/** Show UTC times in the time zone of the reader. */
 function ownTimes(root) {
   for (const time of root.querySelectorAll("time")) time.textContent = clock.format(new Date(time.dateTime));
 }
 
-/** The element of a frame, the same that templates/live/_parts.html makes. Its html comes escaped from the site. */
+/** Build the element of a frame, as templates/live/_parts.html does. The site escapes its HTML. */
 function elementOf(frame) {
   const item = made("li", frame.deleted ? "message message-deleted" : "message");
   item.id = `m${frame.id}`;
@@ -29,7 +29,7 @@ function elementOf(frame) {
   link.href = `/live/${encodeURIComponent(frame.room)}/${frame.id}`;
   const time = made("time");
   time.dateTime = frame.at;
-  link.append(time, made("span", "visually-hidden", ", the message by itself"));
+  link.append(time, made("span", "visually-hidden", ", open message"));
   head.append(link);
   if (frame.edited_at && !frame.deleted) head.append(made("span", "message-edited", "edited"));
   const body = made("div", "message-body");
@@ -48,7 +48,7 @@ export class Log {
     this.pill = root.querySelector("[data-pill]");
     this.older = root.querySelector("[data-older]");
     this.cursor = Number(root.dataset.cursor);
-    this.waiting = new Map(); // by client_id: what is not in the room yet
+    this.waiting = new Map(); // unsent messages by client_id
     this.unseen = 0;
     this.box.addEventListener("scroll", () => this.atEnd && this.seen(), { passive: true });
     this.pill.addEventListener("click", () => this.toEnd());
@@ -56,7 +56,7 @@ export class Log {
     ownTimes(this.list);
   }
 
-  /** The box is laid out in reverse: its end is 0, and what is above has negative offsets. */
+  /** The box is laid out in reverse: its end is 0, and offsets above are negative. */
   get atEnd() {
     return Math.abs(this.box.scrollTop) < NEAR;
   }
@@ -71,7 +71,7 @@ export class Log {
     this.seen();
   }
 
-  /** A message in its present state; whether it is one that was not here. */
+  /** Add or update a message; whether it is new. */
   put(frame) {
     const missed = frame.changed > this.cursor;
     this.cursor = Math.max(this.cursor, frame.changed);
@@ -81,7 +81,7 @@ export class Log {
       if (Number(known.dataset.changed) < frame.changed) known.replaceWith(elementOf(frame));
       return false;
     }
-    if (frame.deleted) return false; // said and gone while nobody looked
+    if (frame.deleted) return false; // sent and deleted in the meantime
     const first = this.list.querySelector("[data-id]");
     if (!this.older.parentElement.hidden && first && frame.id < Number(first.dataset.id)) return false; // on an older page
     this.place(elementOf(frame), this.after(frame.id));
@@ -89,7 +89,7 @@ export class Log {
     return missed;
   }
 
-  /** What stands below a new message: mostly nothing but what is on its way. */
+  /** The element to insert a new message before: usually the first pending one. */
   after(id) {
     const numbered = [...this.list.querySelectorAll("[data-id]")];
     const last = numbered.at(-1);
@@ -97,7 +97,7 @@ export class Log {
     return below ?? this.list.querySelector("[data-client]");
   }
 
-  /** A page that is left open does not grow without end: the oldest go, and can be asked for again. */
+  /** Limit the page: remove the oldest messages, which can be loaded again. */
   trim() {
     if (this.list.children.length <= MOST || !this.atEnd) return;
     while (this.list.children.length > MOST - 100) this.list.firstElementChild.remove();
@@ -116,10 +116,10 @@ export class Log {
     const top = this.box.scrollTop;
     this.list.insertBefore(item, before ?? null);
     if (follows) this.box.scrollTop = 0;
-    else if (this.box.scrollTop === top) this.box.scrollTop = top - (this.box.scrollHeight - height); // the eye stays where it reads
+    else if (this.box.scrollTop === top) this.box.scrollTop = top - (this.box.scrollHeight - height); // keep the reading position
   }
 
-  /** Somebody else has said something: it is told where the reader has scrolled away from it. */
+  /** Count a message of someone else while the reader is scrolled up. */
   told() {
     if (this.atEnd) return;
     this.unseen += 1;
@@ -127,7 +127,7 @@ export class Log {
     this.pill.hidden = false;
   }
 
-  /** One's own message on its way, below all others. */
+  /** Add an own message that is being sent, below all others. */
   await(clientId, text, name) {
     const item = made("li", "message message-waiting");
     item.dataset.client = clientId;
@@ -140,7 +140,7 @@ export class Log {
     this.toEnd();
   }
 
-  /** It could not be sent: why, and two ways on. */
+  /** Mark a message as failed: the reason, with buttons to retry or discard. */
   fail(clientId, words, again, discard) {
     const waiting = this.waiting.get(clientId);
     if (!waiting) return;
@@ -156,7 +156,7 @@ export class Log {
     waiting.failed = true;
   }
 
-  /** Nothing more is sent from this page: what was on its way says so, and can be copied. */
+  /** Mark all pending messages as not sent; their text can be copied. */
   giveUp(words) {
     for (const { item } of this.waiting.values()) {
       item.className = "message message-failed";
@@ -176,7 +176,7 @@ export class Log {
     this.waiting.delete(clientId);
   }
 
-  /** What is neither in the room nor given up, in the order in which it was written. */
+  /** Pending messages, in the order they were written. */
   unsent() {
     return [...this.waiting].filter(([, one]) => !one.failed).map(([clientId, one]) => [clientId, one.text]);
   }

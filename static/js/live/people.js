@@ -1,7 +1,7 @@
-// Who is in the room, who of them writes, and what the site has to tell meanwhile.
+// Who is in the room, who is writing, and notices of the site.
 
-const FORGOTTEN = 6000; // milliseconds after which nobody is taken to be still writing
-const MOST = 50; // names that are shown
+const FORGOTTEN = 6000; // milliseconds until a typing mark expires
+const MOST = 50; // names shown
 
 export class People {
   constructor(root) {
@@ -63,7 +63,7 @@ export class People {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "×";
-    button.setAttribute("aria-label", "Put this away");
+    button.setAttribute("aria-label", "Dismiss");
     button.addEventListener("click", () => box.remove());
     box.append(words, button);
     this.notices.append(box);

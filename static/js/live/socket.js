@@ -1,10 +1,10 @@
-// The line to /ws: signs in by the cookie, asks for what was missed, and comes back by itself when it is cut.
+// The connection to /ws: authenticate by cookie, load missed messages, reconnect automatically.
 
-const QUIET = 30_000; // milliseconds without a frame until it asks whether anybody is there
-const ANSWER = 10_000; // milliseconds until no answer means that the line is dead
+const QUIET = 30_000; // milliseconds without a frame until it sends a ping
+const ANSWER = 10_000; // milliseconds to wait for the pong
 const FIRST = 500;
 const SLOWEST = 30_000;
-const STAYS = 15_000; // milliseconds after which a connection counts as a good one
+const STAYS = 15_000; // milliseconds after which a connection counts as stable
 const SIGNED_OUT = 4401;
 const CLOSED_TO_YOU = 4403;
 const TOO_MANY = 4429;
@@ -12,8 +12,8 @@ const NOT_NOW = 1013;
 const SHUT = new Set(["forbidden", "banned", "unknown_room"]);
 
 /**
- * A line that is kept up. `on` has: frame(object), state("connecting" | "live" | "waiting" | "over", detail), and
- * cursor(), the newest change that the page has. Nothing is sent twice by it: what is unanswered, its owner sends again.
+ * A connection that reconnects. `on` has: frame(object), state("connecting" | "live" | "waiting" | "over", detail), and
+ * cursor(), the newest change that the page has. It never sends twice: the owner resends what has no answer.
  */
 export class Line {
   constructor(address, room, on) {
@@ -23,7 +23,7 @@ export class Line {
     this.open();
   }
 
-  /** Sends a frame; false where there is no line, or the room is not entered yet. */
+  /** Send a frame; false if there is no connection or the room is not joined yet. */
   send(frame) {
     if (!this.joined) return false;
     this.socket.send(JSON.stringify(frame));
@@ -56,7 +56,7 @@ export class Line {
     this.on.state("live");
   }
 
-  /** The room did not open: for good, or for now. */
+  /** Joining failed, for good or for now. */
   refused(frame) {
     if (SHUT.has(frame.code)) return this.end(CLOSED_TO_YOU);
     this.socket.close();
@@ -66,16 +66,16 @@ export class Line {
   lost(code) {
     if (code === SIGNED_OUT || code === CLOSED_TO_YOU) return this.end(code);
     this.forget();
-    this.socket = null; // its own end is no second failure
+    this.socket = null; // its close event is not a second failure
     this.failures += code === TOO_MANY ? 4 : 1;
     const longest = Math.min(SLOWEST, FIRST * 2 ** this.failures);
-    const pause = Math.round(longest * (0.5 + Math.random() / 2)); // a thousand pages come back spread out
+    const pause = Math.round(longest * (0.5 + Math.random() / 2)); // spread out reconnects of many pages
     this.due = Date.now() + pause;
     this.on.state("waiting", pause);
     this.later(pause, () => this.open());
   }
 
-  /** It will not be tried again: the page has to be loaded anew. */
+  /** Give up: the page must be reloaded. */
   end(code) {
     this.forget();
     const socket = this.socket;
@@ -85,12 +85,12 @@ export class Line {
     this.on.state("over", code);
   }
 
-  /** The window is looked at again, or the network is back: a long pause is cut short. */
+  /** The window is visible or the network is back: retry now. */
   hurry() {
     if (!this.over && this.due && this.due - Date.now() > FIRST) this.open();
   }
 
-  /** Begins to wait for silence anew. Browsers answer pings of the protocol unseen, so the page asks for itself. */
+  /** Restart the silence timer. Browsers hide protocol pings from scripts, so the page sends its own. */
   watch() {
     clearTimeout(this.silence);
     const dead = () => {

@@ -88,9 +88,9 @@ def test_navigation_names_every_section_and_the_present_one(desk: Desk) -> None:
         ("/admin/members", "Members"),
         ("/admin/membership", "Membership"),
         ("/admin/videos", "Videos"),
-        ("/admin/live", "Live"),
+        ("/admin/live", "Chat"),
         ("/admin/jobs", "Jobs"),
-        ("/admin/mails", "Mails"),
+        ("/admin/mails", "Emails"),
         ("/admin/audit", "Audit log"),
     ]
     assert [path for path, here, _ in sections if here] == ["/admin/jobs"]
@@ -106,10 +106,10 @@ def test_overview_shows_parts_numbers_and_errors_escaped(desk: Desk, app: Flask)
     page = desk.get("/admin/").text
     assert "<svg onload" not in page
     assert "&lt;svg onload=x&gt;" in page
-    assert "The shared store does not answer" in page
+    assert "Shared store is not responding" in page
     found = desk.get("/admin/", **JSON).json["overview"]  # type: ignore[index]
     assert found["members"] == {"members": 1, "verified": 1, "admins": 1, "disabled": 0, "new_7": 1, "new_30": 1}
-    assert {"name": "Database", "verdict": "ok", "finding": "SQLite answers."} in found["parts"]
+    assert {"name": "Database", "verdict": "ok", "finding": "SQLite is responding."} in found["parts"]
     assert found["errors"]["records"][0]["message"] == "<svg onload=x>"
 
 
@@ -120,7 +120,7 @@ def test_overview_is_shown_while_the_database_is_down(desk: Desk, monkeypatch: p
     monkeypatch.setattr(counts, "count_members", down)  # who asks may be known for a moment longer
     found = desk.get("/admin/")
     assert found.status_code == 200
-    assert "the numbers are missing" in found.text
+    assert "there are no numbers" in found.text
 
 
 # -- members --------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_members_are_found_filtered_and_paged(desk: Desk, ada: User, app: Flask)
     assert len(desk.get("/admin/members?q=mail.example&page=2", **JSON).json["found"]["members"]) == 10  # type: ignore[index]
     admins = desk.get("/admin/members?role=admin&state=active", **JSON).json["found"]  # type: ignore[index]
     assert [member["name"] for member in admins["members"]] == ["Boss"]
-    assert "No account fits" in desk.get("/admin/members?q=nobody").text
+    assert "No matches" in desk.get("/admin/members?q=nobody").text
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask
 def test_member_page_says_how_long_a_link_to_choose_a_password_opens(desk: Desk, ada: User, app: Flask) -> None:
     invited = add_user(app, "new@church.example", password_hash=None)
     assert (email_links.LIFETIMES[Purpose.RESET], email_links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
-    assert "and opens for an hour. The present password stays good" in desk.get(path_of(ada)).text
-    assert "and opens for 7 days. Until then the account has no password." in desk.get(path_of(invited)).text
+    assert "It works for one hour. The current password works" in desk.get(path_of(ada)).text
+    assert "It works for 7 days. The account has no password yet." in desk.get(path_of(invited)).text
 
 
 # -- changes --------------------------------------------------------------------------------------------------------
@@ -180,9 +180,9 @@ def test_member_page_says_how_long_a_link_to_choose_a_password_opens(desk: Desk,
 CHANGES: list[tuple[str, dict[str, str], str, str]] = [
     ("/role", {"role": "admin"}, "member.promoted", "Ada is an admin."),
     ("/disable", {}, "member.disabled", "Ada is disabled and signed out everywhere."),
-    ("/enable", {}, "member.enabled", "Ada may sign in again."),
+    ("/enable", {}, "member.enabled", "Ada can sign in again."),
     ("/end-sessions", {}, "member.sessions_ended", "Signed out of 1 device."),
-    ("/reset", {}, "member.reset_sent", "A mail with a link to choose a password is on its way."),
+    ("/reset", {}, "member.reset_sent", "Password link sent."),
 ]
 
 
@@ -295,8 +295,8 @@ def test_jobs_and_mails_show_state_and_reason_but_not_what_they_are_about(desk: 
         assert "<svg onload" not in page
         assert "&lt;svg onload=x&gt;{{7*7}}" in page
     assert desk.get("/admin/jobs", **JSON).json["counts"]["dead"] == 1  # type: ignore[index]
-    assert "There are no pending jobs" in desk.get("/admin/jobs?state=pending").text
-    assert "There are no sent mails" in desk.get("/admin/mails?state=sent").text
+    assert "No pending jobs" in desk.get("/admin/jobs?state=pending").text
+    assert "No sent emails" in desk.get("/admin/mails?state=sent").text
 
 
 def test_dead_job_and_failed_mail_are_done_again_once(desk: Desk, app: Flask) -> None:

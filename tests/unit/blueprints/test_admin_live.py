@@ -46,7 +46,7 @@ def test_desk_without_a_report_or_sanction_says_so(desk: Desk) -> None:
     for path in ("/admin/live", "/admin/live?state=settled", "/admin/live/sanctions"):
         assert '<p class="empty">' in desk.get(path).text
     assert desk.get("/admin/live?state=dead").status_code == 400
-    assert '<a href="/admin/live" aria-current="page">Live</a>' in desk.get("/admin/live").text
+    assert '<a href="/admin/live" aria-current="page">Chat</a>' in desk.get("/admin/live").text
 
 
 def test_report_is_shown_escaped_and_is_settled_by_letting_it_stand(app: Flask, desk: Desk, ada: SignedIn) -> None:

@@ -86,7 +86,7 @@ def test_upload_is_nobody_elses_and_can_be_given_up(app: Flask, admin: Browser) 
     other = Browser(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
     assert other.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
     assert send(other, ref, 0, b"x").status_code == 404
-    assert "is given up" in follow(admin, admin.submit(f"/admin/video-uploads/{ref}/give-up"))
+    assert "Upload cancelled" in follow(admin, admin.submit(f"/admin/video-uploads/{ref}/give-up"))
     assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
 
 
@@ -106,14 +106,14 @@ def test_upload_of_more_than_the_site_takes_is_refused_at_once(admin: Browser) -
 def test_small_video_comes_in_by_a_plain_form(app: Flask, admin: Browser) -> None:
     answer = admin.submit("/admin/videos/new", {**DRAFT, "file": (io.BytesIO(b"film"), "evening.mov")})
     page = follow(admin, answer)
-    assert "It waits for its turn." in page
+    assert "Waiting for import." in page
     assert "evening.mov" in page
     assert audited(app) == ["video.added"]
 
 
 @pytest.mark.parametrize(
     ("form", "words"),
-    [({}, "Choose a file."), ({"title": " "}, "Say what the video is called."), ({"file": b""}, "The file is empty.")],
+    [({}, "Choose a file."), ({"title": " "}, "Enter a title."), ({"file": b""}, "The file is empty.")],
 )
 def test_plain_form_comes_back_with_what_is_wrong(admin: Browser, form: dict[str, Any], words: str) -> None:
     sent = {**DRAFT, **({} if form == {} else {"file": (io.BytesIO(form.get("file", b"x")), "a.mov")})}
@@ -141,23 +141,23 @@ def test_states_are_told_to_people_and_to_the_script(app: Flask, admin: Browser)
     assert str(app.config["CHURCH"].instance) not in admin.get("/admin/videos", headers=JSON).text
     assert [v["slug"] for v in admin.get("/admin/videos?state=failed", headers=JSON).get_json()["videos"]] == ["failed"]
     failed = told["failed"]["ref"]
-    assert "It waits for its turn." in follow(admin, admin.submit(f"/admin/videos/{failed}/retry"))
+    assert "Waiting for import." in follow(admin, admin.submit(f"/admin/videos/{failed}/retry"))
     assert "ffmpeg is not installed" in admin.get(f"/admin/videos/{told['harbour']['ref']}").text
 
 
 def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Browser) -> None:
     with app.app_context():
         path = f"/admin/videos/{add_ready('harbour').ref}"
-    assert "The video is changed." in follow(admin, admin.submit(path, {**DRAFT, "access": "public"}))
+    assert "Video saved." in follow(admin, admin.submit(path, {**DRAFT, "access": "public"}))
     assert "<h1>Our evening</h1>" in Browser(app).get("/video/harbour").text
     captions = {"language": "en", "label": "English", "is_default": "1", "file": (io.BytesIO(VTT), "en.vtt")}
-    assert "The captions are added." in follow(admin, admin.submit(f"{path}/captions", captions))
+    assert "Captions added." in follow(admin, admin.submit(f"{path}/captions", captions))
     assert 'label="English" default' in Browser(app).get("/video/harbour").text
-    assert "The chapters are saved." in follow(admin, admin.submit(f"{path}/chapters", {"chapters": "0:00 The door"}))
+    assert "Chapters saved." in follow(admin, admin.submit(f"{path}/chapters", {"chapters": "0:00 The door"}))
     assert "The door" in Browser(app).get("/video/harbour").text
     follow(admin, admin.submit(f"{path}/captions/en/delete"))
     assert "<track" not in Browser(app).get("/video/harbour").text
-    assert "The video is deleted." in follow(admin, admin.submit(f"{path}/delete"))
+    assert "Video deleted." in follow(admin, admin.submit(f"{path}/delete"))
     assert Browser(app).get("/video/harbour").status_code == 404
     assert audited(app) == [
         "video.edited", "video.captioned", "video.chaptered", "video.uncaptioned", "video.deleted",
@@ -166,10 +166,10 @@ def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Brow
 
 @pytest.mark.parametrize(
     ("part", "form", "words"),
-    [("", {"title": "", "access": "public"}, "Say what the video is called."),
-     ("/chapters", {"chapters": "the door"}, "is no chapter"),
-     ("/captions", {"language": "Welsh", "label": "W"}, "Give a language such as en"),
-     ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "This is no WebVTT file")],
+    [("", {"title": "", "access": "public"}, "Enter a title."),
+     ("/chapters", {"chapters": "the door"}, "is not a chapter"),
+     ("/captions", {"language": "Welsh", "label": "W"}, "Enter a language such as en"),
+     ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "This is not a WebVTT file")],
 )  # fmt: skip
 def test_form_of_a_video_comes_back_with_what_is_wrong(
     app: Flask, admin: Browser, part: str, form: dict[str, Any], words: str

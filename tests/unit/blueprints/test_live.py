@@ -60,7 +60,7 @@ def test_stranger_reads_what_it_is_and_finds_the_way_in(app: Flask) -> None:
 
 def test_unconfirmed_account_is_told_to_confirm_and_stays_outside(app: Flask) -> None:
     browser = Browser(app, person(app, "new@church.example", verified=False))
-    assert "Please confirm your address." in browser.get("/live").text
+    assert "Confirm your email address" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
     assert browser.submit("/live/public", {"message": "in"}).status_code == 403
 
@@ -80,7 +80,7 @@ def test_rooms_are_shown_to_those_to_whom_they_are_open(app: Flask, ada: User, b
 def test_member_who_is_banned_everywhere_is_told_so(app: Flask, ada: User) -> None:
     within(app, chat.ban, ada.ref, None, None, "enough", Actor())
     browser = Browser(app, ada)
-    assert "An admin has closed the rooms to you" in browser.get("/live").text
+    assert "An admin has banned you from the chat" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
 
 
@@ -159,7 +159,7 @@ def test_muted_member_reads_why_in_place_of_the_form(app: Flask, ada: User) -> N
     browser = Browser(app, ada)
     answer = browser.submit("/live/public", {"message": "but"})
     assert answer.status_code == 403
-    assert "An admin has muted you here. You can read on." in answer.text
+    assert "An admin has muted you here. You can still read." in answer.text
     assert bodies(browser.get("/live/public").text) == []
 
 
@@ -173,11 +173,11 @@ def test_author_mends_and_deletes_what_they_said(app: Flask, ada: User) -> None:
     assert ">frist</textarea>" in page
     assert f'action="{address}/report"' not in page
     assert browser.submit(f"{address}/edit", {"message": ""}).status_code == 422
-    assert "The message is changed." in follow(browser, browser.submit(f"{address}/edit", {"message": "first"}))
+    assert "Message saved." in follow(browser, browser.submit(f"{address}/edit", {"message": "first"}))
     page = browser.get("/live/public").text
     assert bodies(page) == ["first"]
     assert '<span class="message-edited">edited</span>' in page
-    assert "The message is deleted." in follow(browser, browser.submit(f"{address}/delete"))
+    assert "Message deleted." in follow(browser, browser.submit(f"{address}/delete"))
     assert bodies(browser.get("/live/public").text) == []
     assert browser.get(address).status_code == 404
 
@@ -193,7 +193,7 @@ def test_others_report_it_and_change_nothing(app: Flask, ada: User, bob: User) -
     wrong = browser.submit(f"{address}/report", {"reason": "x" * 501})
     assert wrong.status_code == 422
     assert f'action="{address}/report"' in wrong.text
-    assert "Somebody will look at it." in follow(browser, browser.submit(f"{address}/report", {"reason": "rude"}))
+    assert "An admin will review it." in follow(browser, browser.submit(f"{address}/report", {"reason": "rude"}))
     assert within(app, chat.open_reports) == 1
     assert bodies(browser.get("/live/public").text) == ["mine"]
 

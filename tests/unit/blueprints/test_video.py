@@ -153,12 +153,12 @@ def test_video_goes_on_where_a_member_left_off(site: Flask) -> None:
     assert member.post_json("/video/progress/house", {"position_ms": 30_500}).json == {"kept": True}
     page = member.get("/video/house").text
     assert (source_in(page) or "").endswith("#t=30.5")
-    assert "It goes on at 0:30." in page
+    assert "Resumes at 0:30." in page
     assert "#t=" not in (source_in(member.get("/video/house?t=0").text) or "")
     assert (source_in(member.get("/video/house?t=12").text) or "").endswith("#t=12.0")
     shelf = member.get("/video/").text
     assert 'value="50"' in shelf
-    assert "Go on watching" in shelf
+    assert "Continue watching" in shelf
     assert "#t=" not in (source_in(Browser(site, add_user(site, "eve@church.example")).get("/video/house").text) or "")
 
 
@@ -168,7 +168,7 @@ def test_member_may_have_nothing_remembered(site: Flask) -> None:
     answer = member.submit("/video/settings/resume", {"wanted": "0", "next": "/video/house"})
     assert answer.location == "/video/house"
     page = follow(member, answer)
-    assert "Where you were in each video is forgotten." in page
+    assert "Resume is off. Your saved positions were removed." in page
     assert "#t=" not in (source_in(page) or "")
     assert "data-progress" not in page
     assert member.post_json("/video/progress/house", {"position_ms": 30_000}).json == {"kept": False}

@@ -114,8 +114,8 @@ def test_premium_video_is_open_as_long_as_the_grant_is(app: Flask, member: User)
         session.query(Grant).update({"revoked_at": utc_now()})
     with app.app_context():
         sessions.forget_cached()
-    assert "no longer open" in refused(client, url)
-    assert "no longer open" in refused(app.test_client(), url)
+    assert "no longer have access" in refused(client, url)
+    assert "no longer have access" in refused(app.test_client(), url)
 
 
 def test_usual_quality_is_the_best_up_to_720p(app: Flask, member: User, film: Video) -> None:
@@ -154,8 +154,8 @@ def test_token_ends_with_the_sign_in_that_it_was_made_for(app: Flask, member: Us
     url = address(client)["url"]
     with app.app_context(), db.write() as session:
         sessions.end_all(session, member.id)
-    assert "no longer open" in refused(client, url)
-    assert "no longer open" in refused(client_of(app, member), url)
+    assert "no longer have access" in refused(client, url)
+    assert "no longer have access" in refused(client_of(app, member), url)
 
 
 def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, film: Video) -> None:
@@ -177,7 +177,7 @@ def test_address_without_a_token_is_refused_and_no_forgery(app: Flask, film: Vid
     before, stranger = value(forged), app.test_client()
     with grows(video_definitions.video_streams.labels("harbour", "other", "forbidden"), 2):
         for url in ("/video/stream/harbour", "/video/stream/harbour?token="):
-            assert "without what opens it" in refused(stranger, url)
+            assert "stream address is incomplete" in refused(stranger, url)
     assert value(forged) == before
 
 
@@ -189,7 +189,7 @@ def test_token_for_everybody_is_worth_nothing_once_the_video_is_not(app: Flask) 
     assert stranger.get(url).status_code == 200
     with app.app_context(), db.write() as session:
         session.query(Video).update({"access_level": "members"})
-    assert "no longer open" in refused(stranger, url)
+    assert "no longer have access" in refused(stranger, url)
 
 
 def test_token_of_the_previous_key_is_believed_as_long_as_that_is(settings: Settings, migrated_file: Any) -> None:

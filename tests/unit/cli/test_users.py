@@ -68,7 +68,7 @@ def test_create_of_what_is_no_address_says_so(run: Run) -> None:
 
 def test_create_of_an_address_that_has_an_account_is_refused(run: Run) -> None:
     run("create", ADA)
-    assert "account with this address already" in refused(run("create", "Ada@Example.org"))
+    assert "address already has an account" in refused(run("create", "Ada@Example.org"))
 
 
 @pytest.mark.parametrize("by_ref", [False, True])

@@ -87,8 +87,8 @@ def test_add_leaves_the_import_to_a_worker_that_was_faster(
 
 def test_failed_import_is_told_in_a_line_and_tried_again(run: Run, tmp_path: Path, clip: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
-    assert refused(run("add", tmp_path / "notes.mp4", *NEW)).startswith("Error: the-harbour: This is no video")
-    assert refused(run("retry", "the-harbour")).startswith("Error: the-harbour: This is no video")
+    assert refused(run("add", tmp_path / "notes.mp4", *NEW)).startswith("Error: the-harbour: This video cannot be read")
+    assert refused(run("retry", "the-harbour")).startswith("Error: the-harbour: This video cannot be read")
     assert "the-harbour is queued" in run("retry", "the-harbour", "--queue").output
 
 
@@ -120,7 +120,7 @@ def test_remove_asks_and_takes_the_files_along(run: Run, tmp_path: Path) -> None
 def test_slips_are_told_in_a_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     assert refused(run("add", tmp_path / "a", "--title", "x" * 201, "--access", "public")) == (
-        "Error: At most 200 characters."
+        "Error: Use at most 200 characters."
     )
     (tmp_path / "empty").touch()
     assert refused(run("add", tmp_path / "empty", *NEW)) == "Error: The file is empty."

@@ -99,7 +99,7 @@ def test_abort_500_is_the_same_page(app: Flask) -> None:
     with captured_log() as sink:
         answer = fails_with(app, 500).get("/fails")
     assert answer.status_code == 500
-    assert "Something broke on our side." in answer.text
+    assert "Something went wrong on our side." in answer.text
     assert [r["event"] for r in sink.records if r["level"] == "ERROR"] == ["error.unexpected"]
 
 
@@ -115,7 +115,7 @@ def test_body_that_is_too_large_is_a_413(app: Flask) -> None:
     most = app.config["MAX_CONTENT_LENGTH"]
     answer = app.test_client().post("/echo", data=b"x" * (most + 1), headers=JSON)
     assert answer.status_code == 413
-    assert answer.get_json(force=True)["detail"] == "What was sent is larger than this site takes."
+    assert answer.get_json(force=True)["detail"] == "This is larger than the site accepts."
 
 
 @pytest.mark.parametrize(

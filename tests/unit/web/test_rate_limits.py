@@ -72,7 +72,7 @@ def test_limit_that_is_exceeded_is_a_429_page_with_retry_after(client: FlaskClie
     answer = client.get("/one", environ_base={"REMOTE_ADDR": "192.0.2.1"})
     assert answer.status_code == 429
     assert answer.mimetype == "text/html"
-    assert "That was a lot at once." in answer.text
+    assert "Too many requests." in answer.text
     assert 1 <= int(answer.headers["Retry-After"]) <= 3601  # limits rounds the end of the window up
     assert answer.headers["Cache-Control"] == "no-store"
 

@@ -78,7 +78,7 @@ def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: ti
             continue
         log.info("video queued", extra={"event": "video.queued", "video": slug, "bytes": size})
         return
-    raise ConflictError("Another video is being added under this address. Try once more.")
+    raise ConflictError("Another video is being added at this address. Try again.")
 
 
 def insert(
@@ -106,7 +106,7 @@ def _free_slug(session: Session, draft: Draft) -> str:
     """The address that was asked for, or one made of the title, numbered where others have it."""
     if draft.slug:
         if session.scalar(select(Video.id).where(Video.slug == draft.slug)) is not None:
-            raise FieldErrors({"slug": "Another video has this address."})
+            raise FieldErrors({"slug": "Another video already has this address."})
         return draft.slug
     base = slug_of(draft.title)
     short = base[: LONGEST_SLUG - 6].rstrip("-")

@@ -66,14 +66,14 @@ def parse_caption(language: str, label: str, data: bytes) -> str:
     """The file as text with lines of one kind, if it may be added. Raises FieldErrors with everything that is wrong."""
     errors: dict[str, str] = {}
     if not _LANGUAGE.fullmatch(language):
-        errors["language"] = "Give a language such as en or pt-BR."
+        errors["language"] = "Enter a language such as en or pt-BR."
     if len(label) > _LONGEST_LABEL:
-        errors["label"] = f"At most {_LONGEST_LABEL} characters."
+        errors["label"] = f"Use at most {_LONGEST_LABEL} characters."
     text = plain(data[: LARGEST + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
     if len(data) > LARGEST:
-        errors["file"] = "Captions may have 2 MiB at most."
+        errors["file"] = "Captions can be at most 2 MiB."
     elif not _HEADER.match(text) or "-->" not in text:
-        errors["file"] = "This is no WebVTT file: it begins with WEBVTT, and has times such as 00:01.000 --> 00:04.000."
+        errors["file"] = "This is not a WebVTT file: it needs a WEBVTT line and times such as 00:01.000 --> 00:04.000."
     elif "\ufffd" in text:
         errors["file"] = "Save the file as UTF-8."
     if errors:

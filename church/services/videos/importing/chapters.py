@@ -26,7 +26,7 @@ def set_chapters(ref: str, text: str, actor: Actor) -> tuple[Chapter, ...]:
         video = queries.by_ref(session, ref, lock=True)
         late = video.duration_ms is not None and any(chapter.at_ms >= video.duration_ms for chapter in chapters)
         if late:
-            raise FieldErrors({"chapters": "A chapter begins after the end of the video."})
+            raise FieldErrors({"chapters": "A chapter starts after the end of the video."})
         video.chapters = [{"at_ms": chapter.at_ms, "title": chapter.title} for chapter in chapters]
         audit.record_by(session, "video.chaptered", actor, video=video.slug, chapters=len(chapters))
     return chapters
@@ -37,9 +37,9 @@ def parse_chapters(text: str) -> tuple[Chapter, ...]:
     lines = [" ".join(line.split()) for line in plain(text).splitlines() if line.strip()]
     chapters = [_chapter(line) for line in lines]
     if len(chapters) > MOST:
-        raise FieldErrors({"chapters": f"At most {MOST} chapters."})
+        raise FieldErrors({"chapters": f"Use at most {MOST} chapters."})
     if any(later.at_ms <= earlier.at_ms for earlier, later in pairwise(chapters)):
-        raise FieldErrors({"chapters": "Each chapter begins after the one before it."})
+        raise FieldErrors({"chapters": "Each chapter must start after the one before it."})
     return tuple(chapters)
 
 
@@ -51,7 +51,7 @@ def chapters_text(chapters: Iterable[Chapter]) -> str:
 def _chapter(line: str) -> Chapter:
     found = _LINE.fullmatch(line)
     if found is None or len(found[5]) > _LONGEST_TITLE or (found[1] is not None and int(found[2]) > 59):
-        said = f"“{line[:40]}” is no chapter: write a time and a title, such as 1:30 The nave."
+        said = f"“{line[:40]}” is not a chapter. Write a time and a title, such as 1:30 The nave."
         raise FieldErrors({"chapters": said})
     seconds = int(found[1] or 0) * 3600 + int(found[2]) * 60 + int(found[3])
     return Chapter(seconds * 1000 + int((found[4] or "0").ljust(3, "0")), found[5])

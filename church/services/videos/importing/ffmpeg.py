@@ -46,7 +46,7 @@ class CutShortError(ToolError):
     """The file ends before what it promises."""
 
     def __init__(self, detail: str = "a part of it is missing") -> None:
-        cause = "It was not copied whole, or its recording broke off: bring all of it."
+        cause = "It was not copied completely, or the recording broke off. Add the complete file."
         super().__init__(f"The file was cut short: {detail}. {cause}")
 
 

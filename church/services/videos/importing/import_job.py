@@ -66,7 +66,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
         _failed(ref, str(error))
     except OSError as error:
         log.warning("import failed", exc_info=error, extra={"event": "video.import_disk"})
-        _failed(ref, f"The files of the video can't be read or written: {error.strerror or type(error).__name__}.")
+        _failed(ref, f"The video files cannot be read or written: {error.strerror or type(error).__name__}.")
     progress(100)
 
 
@@ -103,7 +103,7 @@ def drop_work(site: Settings, ref: str) -> None:
 def _make(site: Settings, ref: str, work: Path, tell: Progress) -> Made:
     source = local.source_of(site, ref)
     if not source.exists():
-        raise ImportFailedError("The file that was brought is not there any more. Bring it once more.")
+        raise ImportFailedError("The uploaded file no longer exists. Add it again.")
     if tools_missing():
         return _as_it_is(source, work)
     found = probe.probe(source)

@@ -16,7 +16,7 @@ from church.services.videos.importing.probe import Probed, checked
 _MOST_INDEX = 64 * 1024 * 1024
 _MOST_BOXES = 10_000
 _PLAYED = frozenset({b"avc1", b"avc3", b"av01", b"vp09"})
-_NEITHER = "Without ffmpeg the site takes MP4 files of H.264 alone, and this is none."
+_NEITHER = "Without ffmpeg, only MP4 files with H.264 are accepted."
 
 Box = tuple[bytes, memoryview]
 

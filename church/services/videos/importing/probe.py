@@ -21,7 +21,7 @@ _ENTRIES = (
 # Their durations are read from an index; those of the rest are guessed from the bit rate, and may be wrong.
 _INDEXED = ("mov,", "matroska,")
 _HDR = frozenset({"smpte2084", "arib-std-b67"})  # ITU-R BT.2100: PQ and HLG
-_NO_VIDEO = "This is no video that can be read: take MP4, MOV, MKV, WebM, AVI or MPEG."
+_NO_VIDEO = "This video cannot be read. Use MP4, MOV, MKV, WebM, AVI or MPEG."
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def probe(file: Path) -> Probed:
         raise NotVideoError(_NO_VIDEO) from None
     pictures = [stream for stream in found.get("streams", ()) if _is_picture(stream)]
     if not pictures:
-        raise NotVideoError("There is no picture in this file, or only a cover.")
+        raise NotVideoError("This file has no video track, or only a cover image.")
     whole = found.get("format", {})
     indexed = str(whole.get("format_name", "")).startswith(_INDEXED)
     upright = _upright(pictures[0], _milliseconds(whole.get("duration")))
@@ -62,11 +62,11 @@ def checked(found: Probed) -> Probed:
     """``found``, if the site takes videos so large and so long. Raises NotVideoError."""
     width, height = found.width, found.height
     if width not in _SIDE or height not in _SIDE or width * height > _MOST_PIXELS:
-        raise NotVideoError(f"Its picture is {width} by {height}; {_SIDE[0]} to {_SIDE[-1]} pixels a side are taken.")
+        raise NotVideoError(f"It is {width} by {height} pixels. Each side must have {_SIDE[0]} to {_SIDE[-1]}.")
     if found.duration_ms is not None and found.duration_ms > LONGEST * 1000:
-        raise NotVideoError(f"It is longer than {LONGEST // 3600} hours.")
+        raise NotVideoError(f"The video is longer than {LONGEST // 3600} hours.")
     if found.duration_ms == 0:
-        raise NotVideoError("It is no video but a picture: it has no duration.")
+        raise NotVideoError("This is a picture, not a video: it has no duration.")
     return found
 
 

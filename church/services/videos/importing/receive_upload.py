@@ -47,7 +47,7 @@ def start_upload(user_id: int, name: str, size: int, draft: Draft) -> UploadView
     with db.write() as session:
         mine = select(func.count()).where(VideoUpload.user_id == user_id, VideoUpload.expires_at > now)
         if (session.scalar(mine) or 0) >= MOST_OPEN:
-            raise ConflictError(f"{MOST_OPEN} uploads of yours are not complete. Finish or give up one of them.")
+            raise ConflictError(f"{MOST_OPEN} of your uploads are unfinished. Finish or cancel one of them.")
         row = VideoUpload(
             ref=ref, user_id=user_id, name=Path(name).name[:200], title=draft.title, description=draft.description,
             access_level=draft.access, size=size, created_at=now, expires_at=now + LIFETIME,
@@ -81,7 +81,7 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
         raise OffsetError(upload.received)
     end = offset + len(piece)
     if not piece or len(piece) > LARGEST_PIECE or end > upload.size:
-        raise InvalidError("A piece has from one byte to 4 MiB, and all of them no more than was said at the start.")
+        raise InvalidError("A piece must have 1 byte to 4 MiB, and all pieces no more than the announced size.")
     local.want_room(current_settings(), len(piece))  # others may have filled the disk since the start
     try:
         off_hub(_write, local.source_of(current_settings(), ref), offset, piece)
@@ -99,7 +99,7 @@ def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> U
             add_video.insert(session, ref, row.name, row.size, draft, actor)
             session.delete(row)
     except IntegrityError:  # another video took the address between our look and the commit
-        raise ConflictError("Another video is being added under this title. Send the last piece once more.") from None
+        raise ConflictError("Another video is being added with this title. Send the last piece again.") from None
     return admin_view(ref)
 
 

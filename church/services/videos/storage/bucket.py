@@ -35,7 +35,7 @@ def remove(keys: Sequence[str]) -> None:
         with _called():
             refused = _client().delete_objects(Bucket=_bucket(), Delete=wanted).get("Errors")
         if refused:  # said in an answer that is a success
-            raise UnavailableError(f"The bucket of the videos keeps {len(refused)} files: {refused[0].get('Code')}.")
+            raise UnavailableError(f"The video bucket did not delete {len(refused)} files: {refused[0].get('Code')}.")
 
 
 def installed() -> bool:
@@ -56,7 +56,7 @@ def _called() -> Iterator[None]:
     except ImportFailedError:
         raise
     except Exception as error:
-        raise UnavailableError(f"The bucket of the videos does not do as asked: {type(error).__name__}.") from error
+        raise UnavailableError(f"The video bucket refused the request: {type(error).__name__}.") from error
 
 
 def _bucket() -> str:

@@ -25,7 +25,7 @@ from church.services.videos.editing import import_key
 from church.services.videos.storage import local
 
 _UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
-_DIED = "The process that imported it died, each time that it was tried. Look at the log, then try it again."
+_DIED = "The import process crashed on every attempt. Check the log, then try again."
 # Seconds that something may lie without a row: it is made before its row is.
 _YOUNG = 3600.0
 

@@ -40,7 +40,7 @@ class MissingError(TokenError):
     """There is none. Nobody forges what they do not show: an address that was cut short, a crawler."""
 
     def __init__(self) -> None:
-        super().__init__("This is the address of a stream without what opens it. Open the video's page.")
+        super().__init__("This stream address is incomplete. Open the video's page.")
 
 
 class AlteredError(TokenError):
@@ -49,7 +49,7 @@ class AlteredError(TokenError):
     outcome = "forged"
 
     def __init__(self) -> None:
-        super().__init__("This address was not made by the site, or was changed since. Open the video's page again.")
+        super().__init__("This address is invalid. Open the video's page again.")
 
 
 class ExpiredError(TokenError):
@@ -65,21 +65,21 @@ class OtherVideoError(TokenError):
     """It is good, for another video."""
 
     def __init__(self) -> None:
-        super().__init__("This address was made for another video.")
+        super().__init__("This address belongs to another video.")
 
 
 class OtherMemberError(TokenError):
     """It is good, and somebody else's."""
 
     def __init__(self) -> None:
-        super().__init__("This address was made for another member. Open the video's page yourself.")
+        super().__init__("This address belongs to another member. Open the video's page yourself.")
 
 
 class EntitlementError(TokenError):
     """Whom it was made for may no longer watch this, or has signed out."""
 
     def __init__(self) -> None:
-        super().__init__("This is no longer open to whom the address was made for. Sign in, or see your membership.")
+        super().__init__("You no longer have access to this video. Sign in, or check your membership.")
 
 
 @dataclass(frozen=True)

@@ -138,5 +138,5 @@ def _refusal(video: Playable, who: SignedIn | None) -> UnauthorizedError | Forbi
     if who is None:
         return UnauthorizedError("Sign in to watch this.")
     if not who.is_member:
-        return ForbiddenError("Confirm your address first, by the link in our mail; then you can watch this.")
-    return ForbiddenError("This is for members with premium; see /stripe/pricing.")
+        return ForbiddenError("Confirm your email address to watch this. The link is in our email.")
+    return ForbiddenError("This is for subscribers. See /stripe/pricing.")

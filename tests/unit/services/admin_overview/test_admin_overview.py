@@ -48,9 +48,9 @@ def test_overview_says_what_runs_and_counts_what_is_there(at_work: Flask) -> Non
     assert (seen.version, seen.commit, seen.environment) == (VERSION, COMMIT, "development")
     assert seen.members is not None
     assert (seen.members.members, seen.members.admins, seen.signed_in) == (1, 1, 1)
-    assert found(seen.parts, "Database") == (Verdict.OK, "SQLite answers.")
+    assert found(seen.parts, "Database") == (Verdict.OK, "SQLite is responding.")
     assert found(seen.parts, "Migrations")[0] is Verdict.OK
-    assert "no error yet" in seen.errors.problem
+    assert "No errors logged" in seen.errors.problem
 
 
 def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,10 +61,10 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
     monkeypatch.setattr(db, "probe", lambda: Probed(answers=False, migrated=False))
     seen = overview(current_settings())
     assert (seen.members, seen.signed_in) == (None, None)
-    assert found(seen.parts, "Database") == (Verdict.FAIL, "SQLite does not answer.")
+    assert found(seen.parts, "Database") == (Verdict.FAIL, "SQLite is not responding.")
     assert found(seen.parts, "Background work")[0] is Verdict.FAIL
     assert "Migrations" not in [part.name for part in seen.parts]
-    assert found(seen.parts, "Disk of the instance")[0] is not None
+    assert found(seen.parts, "Instance disk")[0] is not None
 
 
 def test_overview_of_a_database_without_tables_says_so(at_work: Flask) -> None:
@@ -81,18 +81,18 @@ def test_overview_of_a_database_without_tables_says_so(at_work: Flask) -> None:
 def test_store_that_is_down_is_said_and_no_failure(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("Store")[0] is Verdict.WARN  # nothing listens in a test
     monkeypatch.setattr(store, "ping", lambda: True)
-    assert look("Store") == (Verdict.OK, "The shared store answers.")
+    assert look("Store") == (Verdict.OK, "Shared store is responding.")
 
 
 @pytest.mark.parametrize(
     ("change", "verdict", "words"),
     [
-        ({}, Verdict.OK, "keeps its times"),
+        ({}, Verdict.OK, "on schedule"),
         ({"scheduled_at": None}, Verdict.FAIL, "No worker process has run yet"),
         ({"late": ("accounts.purge", "pages.index")}, Verdict.FAIL, "due: accounts.purge, pages.index"),
-        ({"waiting": 61.0}, Verdict.FAIL, "waited for 1 min"),
-        ({"waiting": 59.0}, Verdict.OK, "keeps its times"),
-        ({"waiting": 600.0, "running": 1}, Verdict.OK, "keeps its times"),  # it is busy with another
+        ({"waiting": 61.0}, Verdict.FAIL, "waiting for 1 min"),
+        ({"waiting": 59.0}, Verdict.OK, "on schedule"),
+        ({"waiting": 600.0, "running": 1}, Verdict.OK, "on schedule"),  # it is busy with another
     ],
 )
 def test_worker_is_judged_by_its_work(at_work: Flask, change: dict[str, Any], verdict: Verdict, words: str) -> None:
@@ -104,17 +104,17 @@ def test_worker_is_judged_by_its_work(at_work: Flask, change: dict[str, Any], ve
 def test_dead_jobs_and_failed_mails_want_a_look(at_work: Flask) -> None:
     assert look("Jobs", replace(QUIET, pending=3, running=1)) == (Verdict.OK, "3 waiting, 1 running, 0 dead.")
     assert look("Jobs", replace(QUIET, dead=2)) == (Verdict.WARN, "0 waiting, 0 running, 2 dead.")
-    assert look("Mails", replace(QUIET, mails_pending=4))[0] is Verdict.OK
-    assert look("Mails", replace(QUIET, mails_failed=1)) == (Verdict.WARN, "0 waiting, 1 failed.")
+    assert look("Emails", replace(QUIET, mails_pending=4))[0] is Verdict.OK
+    assert look("Emails", replace(QUIET, mails_failed=1)) == (Verdict.WARN, "0 waiting, 1 failed.")
 
 
 def test_mail_delivery_names_the_server_and_never_its_password(at_work: Flask) -> None:
-    assert look("Mail delivery") == (
+    assert look("Email delivery") == (
         Verdict.WARN,
-        f"No mail server is set: mails are files in {current_settings().instance / 'outbox'}.",
+        f"No mail server is configured. Emails are files in {current_settings().instance / 'outbox'}.",
     )
     url = SecretStr("smtp://church:s3cr3t-p@ss@mail.example:587")
-    verdict, words = look("Mail delivery", site=with_settings(current_settings(), smtp_url=url))
+    verdict, words = look("Email delivery", site=with_settings(current_settings(), smtp_url=url))
     assert (verdict, words.split(",")[0]) == (Verdict.OK, "By SMTP to mail.example:587")
     assert "s3cr3t" not in words
 
@@ -126,7 +126,7 @@ def test_payments_are_judged_as_the_doctor_does(at_work: Flask) -> None:
     off = with_settings(current_settings(), environment="production")
     assert look("Payments", site=off) == (
         Verdict.OK,
-        "off: STRIPE_SECRET_KEY is not set, and nobody can pay.",
+        "off: STRIPE_SECRET_KEY is not set, so nobody can pay.",
     )
     assert look("Payments", None)[0] is Verdict.FAIL
 
@@ -144,12 +144,12 @@ def test_disk_is_judged_by_what_is_free(
     at_work: Flask, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict, words: str
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=free))
-    assert look("Disk of the logs") == (verdict, words)
+    assert look("Log disk") == (verdict, words)
 
 
 def test_folder_that_is_gone_is_a_finding(at_work: Flask, tmp_path: Path) -> None:
     site = with_settings(current_settings(), log_dir=tmp_path / "nowhere")
-    assert look("Disk of the logs", site=site) == (Verdict.FAIL, f"{tmp_path}/nowhere: No such file or directory.")
+    assert look("Log disk", site=site) == (Verdict.FAIL, f"{tmp_path}/nowhere: No such file or directory.")
 
 
 # -- the error log --------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_values_are_bounded_and_of_any_type(tmp_path: Path) -> None:
 
 
 def test_missing_empty_and_unreadable_logs_are_said_to_be(tmp_path: Path) -> None:
-    assert "no such file" in list_last_errors(tmp_path / "error.log").problem
-    assert "can't be read: Is a directory" in list_last_errors(tmp_path).problem
+    assert "No errors logged on this host yet" in list_last_errors(tmp_path / "error.log").problem
+    assert "Cannot read the file: Is a directory" in list_last_errors(tmp_path).problem
     (tmp_path / "error.log").write_text("")
-    assert list_last_errors(tmp_path / "error.log").problem == "The file holds no error."
+    assert list_last_errors(tmp_path / "error.log").problem == "No errors logged."

@@ -47,8 +47,8 @@ def test_till_is_well_on_a_desk(settings: Settings) -> None:
         (REAL | LIVE, {"last_webhook": None}, "warn", "no webhook has come", "https://church.example/stripe/webhook"),
         (REAL | LIVE, {"plans": 0}, "warn", "0 plans", "church_plan"),
         (REAL | TEST, {}, "warn", "a test key", "live"),
-        (LIVE, {}, "warn", "real money moves", "test key"),
-        (TEST | {"stripe_webhook_secret": None}, {"failed": 1}, "fail", "no webhook is believed", "STRIPE_WEBHOOK_"),
+        (LIVE, {}, "warn", "payments are real", "test key"),
+        (TEST | {"stripe_webhook_secret": None}, {"failed": 1}, "fail", "every webhook is rejected", "STRIPE_WEBHOOK_"),
         ({}, {"last_webhook": None}, "warn", "no webhook has come", "make run"),
     ],
 )

@@ -178,7 +178,7 @@ def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path:
     found = brought(tmp_path / "notes.mp4")
     assert (found.state, found.settled) == ("failed", True)
     assert found.reason is not None
-    assert "this is none" in found.reason
+    assert "only MP4 files with H.264 are accepted" in found.reason
     shutil.copy(plain, local.source_of(current_settings(), found.ref))
     videos.retry(found.ref, CLI)
     assert (videos.admin_view(found.ref).state, videos.admin_view(found.ref).reason) == ("queued", None)
