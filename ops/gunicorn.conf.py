@@ -4,7 +4,7 @@ import os
 import sys
 
 from church.config import ConfigError, load_settings
-from church.lib.folders import UMASK
+from church.lib.files import UMASK
 
 try:
     settings = load_settings()

@@ -14,7 +14,7 @@ from church.backup.archive import BackupError, Manifest, checksum, unpack, write
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.lib.version import VERSION
 from church.models.base import utc_now
 

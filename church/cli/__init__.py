@@ -17,7 +17,7 @@ from church.cli.token import token_commands
 from church.cli.users import user_commands
 from church.cli.video import video_commands
 from church.config import ConfigError, load_settings
-from church.lib.folders import UMASK, make_private
+from church.lib.files import UMASK, make_private
 
 
 class _Commands(AppGroup):

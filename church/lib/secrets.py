@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from church.lib.folders import make_private
+from church.lib.files import make_private
 
 MIN_LENGTH = 32
 _MIN_DISTINCT = 10

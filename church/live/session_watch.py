@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 from church.live import websocket_frames
 from church.models.chat import RoomAccess
 from church.services import chat

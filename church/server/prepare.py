@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from church.config import Settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 
 if TYPE_CHECKING:
     from flask import Flask

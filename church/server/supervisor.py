@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.lib.processes import Child, die_with_parent, explain
 from church.store.embedded import embedded_command
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from church.config import load_settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 
 if TYPE_CHECKING:
     from church.config import Settings

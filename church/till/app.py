@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.till.billing import amounts, periods
 from church.till.desk import Desk
 from church.till.http import api, endpoints, pages

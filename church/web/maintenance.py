@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from church.config import Settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.models.base import utc_now
 
 # Seconds that a process believes what it last saw.

@@ -11,7 +11,7 @@ from pathlib import Path
 from church.config import Settings, load_settings
 from church.database.engines import is_sqlite, sqlite_path
 from church.database.migrations import migrate
-from church.lib.folders import make_private
+from church.lib.files import make_private
 
 
 @cache

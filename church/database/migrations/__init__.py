@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings
 from church.database.engines import sqlite_path, upkeep_engine
-from church.lib.folders import make_private
+from church.lib.files import make_private
 
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368

@@ -8,7 +8,7 @@ from email.policy import SMTP
 from pathlib import Path
 
 from church.config import Settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.services.email.compose import Letter
 from church.services.email.errors import MailDeferredError
 

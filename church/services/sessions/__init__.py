@@ -21,7 +21,7 @@ from church import jobs
 from church.config import Settings, current_settings
 from church.database import after_commit
 from church.extensions import db
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 from church.models.base import utc_now
 from church.models.link import Link
 from church.models.sign_in import SignIn

@@ -1,6 +1,6 @@
 """What one process remembers of sign-ins for a moment, found and not found alike.
 
-It is forgotten as soon as any process of the host says that a sign-in has ended (``church.lib.host_mark``); what
+It is forgotten as soon as any process of the host says that a sign-in has ended (``church.lib.files``); what
 another host ends is found out by time.
 """
 
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 from church.services.sessions.lookup import SignedIn
 
 FRESH_SECONDS = 1.5

@@ -14,7 +14,7 @@ from gevent.pywsgi import WSGIServer
 from gevent.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 
 from church.config import ConfigError, load_settings
-from church.lib.folders import UMASK
+from church.lib.files import UMASK
 from church.till.app import ProductionError, create_till
 from church.till.billing.cycle import catch_up
 from church.till.desk import Desk

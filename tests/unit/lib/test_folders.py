@@ -13,7 +13,7 @@ import pytest
 from church import backup
 from church.config import Settings
 from church.database import migrations
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.lib.secrets import instance_secret
 from church.server import prepare
 from church.web import maintenance

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 
 
 def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(
     changed = mine.read()
     assert changed != before
     assert changed == theirs.read()
-    change = "import sys, pathlib, church.lib.host_mark as m; m.HostMark(pathlib.Path(sys.argv[1])).change()"
+    change = "import sys, pathlib, church.lib.files as m; m.HostMark(pathlib.Path(sys.argv[1])).change()"
     subprocess.run([sys.executable, "-c", change, str(path)], check=True)
     assert mine.read() not in {before, changed}
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from church.config import current_settings
 from church.errors import FieldErrors
 from church.extensions import db
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.lib.threads import off_hub
 from church.models import Caption
 from church.models.base import plain

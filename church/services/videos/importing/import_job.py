@@ -19,7 +19,7 @@ from typing import Any
 
 from church import jobs, telemetry
 from church.config import Settings, current_settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.services.videos.editing import IMPORT
 from church.services.videos.errors import ImportFailedError, NoRoomError, NotVideoError
 from church.services.videos.importing import encode, import_rows, mp4, probe

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from church.config import Settings
-from church.lib.folders import make_private
+from church.lib.files import make_private
 from church.services.videos.errors import NoRoomError
 
 REF = re.compile(r"[0-9a-f]{16}")

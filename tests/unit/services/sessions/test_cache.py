@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 from church.services.sessions import cache as sessions_cache
 from church.services.sessions.cache import FRESH_SECONDS, SessionCache
 from church.services.sessions.lookup import SignedIn

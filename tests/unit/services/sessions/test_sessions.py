@@ -17,7 +17,7 @@ from church import create_app
 from church.config import Settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
-from church.lib.host_mark import HostMark
+from church.lib.files import HostMark
 from church.models.base import utc_now
 from church.models.link import Link
 from church.models.sign_in import SignIn

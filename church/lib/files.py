@@ -1,8 +1,4 @@
-"""A mark that every process of this host sees change at once: "what you remember may be out of date".
-
-Eight bytes in a file of the instance. Reading them is one system call from the page cache, so that it can be done at
-every look into a memory; another host's processes do not see it and go by the age of what they remember.
-"""
+"""Folders of the site's user alone. Imports nothing of the site, so that every part of it can use this."""
 
 from __future__ import annotations
 
@@ -10,6 +6,15 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+
+# What others may not do with a file that the site makes: anything.
+UMASK = 0o077
+
+
+def make_private(folder: Path) -> None:
+    """Make ``folder`` and what is missing above it; nobody else may enter it. One that is there stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
 
 _BYTES = 8
 
