@@ -19,9 +19,8 @@ from typing import Any
 
 from church.extensions import db
 from church.jobs import listing, queue
-from church.jobs.held import hold_job
 from church.jobs.listing import JobView
-from church.jobs.queue import enqueue
+from church.jobs.queue import enqueue, hold_job
 from church.jobs.registry import UnknownKindError, every, handler, schedule
 from church.jobs.worker import work
 from church.models.job import Job, JobState

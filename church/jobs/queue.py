@@ -6,21 +6,31 @@ token, so that a process that slept through its lease can't finish what another 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import uniform
 from typing import Any
 from uuid import uuid4
 
+from flask import Flask, current_app
 from sqlalchemy import ColumnElement, CursorResult, Insert, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from church import telemetry
+from church.config import current_settings
+from church.errors import UnavailableError
+from church.extensions import db
 from church.jobs.registry import find_handler, kinds
 from church.models.base import utc_now
 from church.models.job import PENDING_ONLY, Job, JobState
+
+log = logging.getLogger("church.jobs")
 
 _FIRST_RETRY = 5.0
 _LONGEST_RETRY = 3600.0
@@ -233,3 +243,43 @@ def _make_pending(session: Session, job: Job, run_at: datetime) -> None:
         job.unique_key = None
     job.state, job.run_at = JobState.PENDING.value, run_at
     session.flush()
+
+
+@contextmanager
+def hold_job(unique_key: str) -> Iterator[Lease | None]:
+    """Hold the pending job of a key, and do it in the body; None where the worker process has it already.
+
+    What the body raises gives the job back to the queue and goes on; a process that is killed leaves it to its lease.
+    """
+    with db.write() as session:
+        lease = take_named(session, unique_key, current_settings().jobs_lease)
+    if lease is None:
+        yield None
+        return
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    over = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(app, lease, over), name="jobs-held", daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    except BaseException:
+        with suppress(UnavailableError, SQLAlchemyError), db.write() as session:  # else its lease has to end
+            release(session, lease)
+        raise
+    else:
+        with db.write() as session:
+            finish(session, lease)
+    finally:
+        over.set()
+        keeper.join()
+
+
+def _keep(app: Flask, lease: Lease, over: threading.Event) -> None:
+    seconds = app.config["CHURCH"].jobs_lease
+    while not over.wait(seconds / 3):
+        try:
+            with app.app_context(), db.write() as session:
+                renew(session, {lease.job_id: lease.token}, seconds)
+        except (UnavailableError, SQLAlchemyError) as error:
+            facts = {"event": "jobs.database", "reason": type(error).__name__}
+            log.warning("lease not renewed, trying again", extra=facts)
