@@ -25,7 +25,7 @@ from church import create_app
 from church.cli import church as command_group
 from church.config import Settings, load_settings
 from church.extensions import telemetry
-from church.observability.metrics import definitions, live_definitions, scrape_registry, video_definitions
+from church.observability.metrics import definitions, scrape_registry
 from church.observability.metrics.definitions import OTHER
 from church.observability.threats import scan_text
 from church.services import dora
@@ -226,7 +226,7 @@ def _values(metric: str, label: str) -> str:
 def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
     """The values of each (metric, label) that takes a fixed set of them."""
     methods = (*sorted(definitions.METHODS), "_OTHER")
-    message_types = dict.fromkeys((*live_definitions.RECEIVED, *live_definitions.SENT, OTHER))
+    message_types = dict.fromkeys((*definitions.RECEIVED, *definitions.SENT, OTHER))
     return {
         ("auth_attempts_total", "type"): (*definitions.AUTH_TYPES, OTHER),
         ("auth_attempts_total", "outcome"): (*definitions.AUTH_OUTCOMES, OTHER),
@@ -248,10 +248,10 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("suspicious_activity_total", "source"): tuple(sorted(definitions.SOURCES)),
         ("telemetry_errors_total", "part"): (*definitions.TELEMETRY_PARTS, OTHER),
         ("user_registrations_total", "source"): (*definitions.REGISTRATION_SOURCES, OTHER),
-        ("video_streams_total", "quality"): (*video_definitions.QUALITIES, OTHER),
-        ("video_streams_total", "outcome"): (*video_definitions.OUTCOMES, OTHER),
-        ("websocket_connections_total", "outcome"): (*live_definitions.CONNECTION_OUTCOMES, OTHER),
-        ("websocket_deliveries_total", "outcome"): live_definitions.DELIVERIES,
+        ("video_streams_total", "quality"): (*definitions.QUALITIES, OTHER),
+        ("video_streams_total", "outcome"): (*definitions.OUTCOMES, OTHER),
+        ("websocket_connections_total", "outcome"): (*definitions.CONNECTION_OUTCOMES, OTHER),
+        ("websocket_deliveries_total", "outcome"): definitions.DELIVERIES,
         ("websocket_messages_total", "direction"): ("in", "out"),
         ("websocket_messages_total", "message_type"): tuple(message_types),
     }

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from church.observability import request_observer
-from church.observability.metrics import definitions, live_definitions
+from church.observability.metrics import definitions
 from church.observability.request_observer import Observation
 from church.observability.threats import scan_text
 
@@ -57,8 +57,8 @@ class _Message(Observation):
 @contextmanager
 def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Tracing | None) -> Iterator[None]:
     """Observe the answering of one message that a client sent."""
-    known = definitions.bounded(kind, live_definitions.RECEIVED)
-    live_definitions.messages.labels("in", known).inc()
+    known = definitions.bounded(kind, definitions.RECEIVED)
+    definitions.messages.labels("in", known).inc()
     observation = _Message(opened_by, user_ref)
     token = request_observer.current.set(observation)
     try:
@@ -76,17 +76,17 @@ def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Trac
 
 def opened(outcome: str) -> None:
     """Somebody asked for a connection, and this came of it."""
-    live_definitions.connections.labels(definitions.bounded(outcome, live_definitions.CONNECTION_OUTCOMES)).inc()
+    definitions.connections.labels(definitions.bounded(outcome, definitions.CONNECTION_OUTCOMES)).inc()
 
 
 def active(count: int) -> None:
     """So many connections this process has: said, never counted up and down."""
-    live_definitions.active.set(count)
+    definitions.active.set(count)
 
 
 def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
     """A connection has ended; ``code`` is that of its close frame, 1006 where there was none."""
-    live_definitions.duration.observe(seconds)
+    definitions.duration.observe(seconds)
     log.info(
         "connection closed",
         extra={
@@ -100,13 +100,13 @@ def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds
 def sent(kind: str, count: int) -> None:
     """A message was sent to so many clients."""
     if count:
-        live_definitions.messages.labels("out", definitions.bounded(kind, live_definitions.SENT)).inc(count)
-        live_definitions.deliveries.labels("sent").inc(count)
+        definitions.messages.labels("out", definitions.bounded(kind, definitions.SENT)).inc(count)
+        definitions.deliveries.labels("sent").inc(count)
 
 
 def dropped(count: int) -> None:
     """So many messages never reach a client that reads too slowly."""
-    live_definitions.deliveries.labels("dropped").inc(count)
+    definitions.deliveries.labels("dropped").inc(count)
 
 
 def suspicious(text: str) -> tuple[scan_text.Finding, ...]:

@@ -18,7 +18,7 @@ from church.config import Settings, load_settings
 from church.extensions import db
 from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
-from church.observability.metrics import definitions, video_definitions
+from church.observability.metrics import definitions
 from church.services import sessions
 from church.services.videos.storage.presign import presigned
 from church.services.videos.streaming import playback_tokens
@@ -145,7 +145,7 @@ def test_token_is_good_for_its_member_its_video_and_its_time(
     assert "another member" in refused(client_of(app, other), url)
     assert "another video" in refused(client, url.replace("harbour", "second"))
     monkeypatch.setattr(playback_tokens.time, "time", lambda: utc_now().timestamp() + 700)
-    with grows(video_definitions.video_streams.labels("harbour", "other", "expired")):
+    with grows(definitions.video_streams.labels("harbour", "other", "expired")):
         assert "expired" in refused(client, url)
 
 
@@ -175,7 +175,7 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
 def test_address_without_a_token_is_refused_and_no_forgery(app: Flask, film: Video) -> None:
     forged = definitions.security_events.labels("video_token_forged", "medium")
     before, stranger = value(forged), app.test_client()
-    with grows(video_definitions.video_streams.labels("harbour", "other", "forbidden"), 2):
+    with grows(definitions.video_streams.labels("harbour", "other", "forbidden"), 2):
         for url in ("/video/stream/harbour", "/video/stream/harbour?token="):
             assert "stream address is incomplete" in refused(stranger, url)
     assert value(forged) == before
@@ -249,9 +249,9 @@ def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, memb
     response = client.get(url, headers={"Range": "bytes=5-9", "If-Range": etag})
     assert (response.status_code, response.data) == (200, b"n" * len(FILM))
     path.unlink()
-    before = value(video_definitions.video_streams.labels("harbour", "720p", "started"))
+    before = value(definitions.video_streams.labels("harbour", "720p", "started"))
     assert client.get(address(client)["url"]).status_code == 404
-    assert value(video_definitions.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
+    assert value(definitions.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
 
 
 def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, member: User, film: Video) -> None:
@@ -272,11 +272,11 @@ def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, me
 def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     granted = address(client)
-    started = video_definitions.video_streams.labels("harbour", "720p", "started")
+    started = definitions.video_streams.labels("harbour", "720p", "started")
     octets = definitions.http_response_bytes.labels("/video/stream/<slug>")
     client.head(granted["url"])  # these send nothing of it, and are not its beginning
     client.get(granted["url"], headers={"Range": f"bytes={len(FILM)}-"})
-    before = (value(video_definitions.video_bytes), value(octets), connections())
+    before = (value(definitions.video_bytes), value(octets), connections())
     with grows(started):
         client.get(granted["url"], headers={"Range": "bytes=0-99"})
         client.get(granted["url"], headers={"Range": "bytes=100-299"})
@@ -287,12 +287,12 @@ def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, m
         next(gone.iter_encoded())
         gone.close()
     taken = 301 + 64 * 1024
-    after = (value(video_definitions.video_bytes), value(octets), connections())
+    after = (value(definitions.video_bytes), value(octets), connections())
     assert after == (before[0] + taken, before[1] + taken, before[2] + 4)
 
 
 def connections() -> float:
-    return sum(bucket.get() for bucket in video_definitions.video_stream_duration._buckets)
+    return sum(bucket.get() for bucket in definitions.video_stream_duration._buckets)
 
 
 def test_name_of_a_video_in_metrics_is_one_of_the_first(
@@ -301,7 +301,7 @@ def test_name_of_a_video_in_metrics_is_one_of_the_first(
     monkeypatch.setattr("church.services.videos.streaming.playbacks.NAMED", 1)
     with app.app_context():
         add_ready("second", access_level="public")
-    with grows(video_definitions.video_streams.labels("other", "720p", "started")):
+    with grows(definitions.video_streams.labels("other", "720p", "started")):
         client = app.test_client()
         client.get(address(client, "second")["url"])
 

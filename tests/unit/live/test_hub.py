@@ -16,7 +16,7 @@ from church.live import close_all, heartbeat, hub, message_handlers
 from church.live.broadcast_receiver import PRESENCE, TYPING, Relay
 from church.live.hub import Hub
 from church.live.session_watch import Standing
-from church.observability.metrics import live_definitions
+from church.observability.metrics import definitions
 from church.telemetry import Handshake
 from tests.support.helpers import captured_log
 from tests.support.live_fixture import masked
@@ -59,7 +59,7 @@ def connect(one: Hub, app: Flask) -> Iterator[Connect]:
 
 
 def active() -> Any:
-    return live_definitions.active._value.get()
+    return definitions.active._value.get()
 
 
 def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
