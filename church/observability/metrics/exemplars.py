@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from church.observability.metrics import definitions, worker_files
-from church.observability.metrics.slot_file import reserve
+from church.observability.metrics.worker_files import reserve
 
 MOST = 2048  # records of a slot: 0.5 MiB
 KEPT = 3600.0  # seconds after which a trace is too old to lead to
