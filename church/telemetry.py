@@ -22,9 +22,7 @@ from werkzeug.exceptions import BadRequest, Forbidden
 from church.config import Settings
 from church.lib.threads import off_hub
 from church.lib.version import COMMIT, VERSION
-from church.observability import delivery_verbs, live_verbs, raise_in_tests, request_observer, video_verbs
-from church.observability.budget import Budget
-from church.observability.live_verbs import Handshake
+from church.observability import raise_in_tests, request_observer, verbs
 from church.observability.logs import records
 from church.observability.metrics import definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
@@ -32,6 +30,7 @@ from church.observability.metrics.scrape_registry import State, StateMetric
 from church.observability.request_observer import under_way
 from church.observability.threats import scan_text
 from church.observability.threats.scan_request import TooDeepError, confide_body, leave_body, scan
+from church.observability.verbs import Budget, Handshake
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -237,7 +236,7 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
 @_never_breaks("verb")
 def track_deployment(environment: str, status: str, kind: str, **fields: Any) -> None:
     """A deployment was written down; its metrics are read from the rows."""
-    facts = delivery_verbs.deployment(environment, status, kind, **fields)
+    facts = verbs.deployment(environment, status, kind, **fields)
     if _tracing is not None:
         _tracing.note("delivery.deployment", facts)
 
@@ -245,7 +244,7 @@ def track_deployment(environment: str, status: str, kind: str, **fields: Any) ->
 @_never_breaks("verb")
 def track_incident(environment: str, severity: str, **fields: Any) -> None:
     """An incident was opened."""
-    facts = delivery_verbs.incident(environment, severity, **fields)
+    facts = verbs.incident(environment, severity, **fields)
     if _tracing is not None:
         _tracing.note("delivery.incident_opened", facts)
 
@@ -253,7 +252,7 @@ def track_incident(environment: str, severity: str, **fields: Any) -> None:
 @_never_breaks("verb")
 def track_incident_resolution(environment: str, severity: str, seconds: float, **fields: Any) -> None:
     """An incident was resolved, ``seconds`` after it was opened."""
-    facts = delivery_verbs.resolution(environment, severity, seconds, **fields)
+    facts = verbs.resolution(environment, severity, seconds, **fields)
     if _tracing is not None:
         _tracing.note("delivery.incident_resolved", facts)
 
@@ -261,7 +260,7 @@ def track_incident_resolution(environment: str, severity: str, seconds: float, *
 @_never_breaks("verb")
 def track_video_stream(video: str, quality: str, outcome: str) -> None:
     """A playback of a video (a slug among the first, else ``other``) began, or was refused; once a playback."""
-    facts = video_verbs.stream(video, quality, outcome)
+    facts = verbs.stream(video, quality, outcome)
     if _tracing is not None:
         _tracing.note("video.stream", facts)
 
@@ -269,7 +268,7 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
 @_never_breaks("verb")
 def track_video_transfer(seconds: float, sent: int) -> None:
     """A connection that took a video has ended, however it did; ``sent`` bytes went out over it."""
-    video_verbs.transfer(seconds, sent)
+    verbs.transfer(seconds, sent)
 
 
 @contextmanager
@@ -384,23 +383,23 @@ def quiet_route() -> None:
 
 # -- live connections -----------------------------------------------------------------------------------------------
 
-handshake = live_verbs.handshake
-track_live_opened = _never_breaks("verb")(live_verbs.opened)
-track_live_active = _never_breaks("verb")(live_verbs.active)
-track_live_closed = _never_breaks("verb")(live_verbs.closed)
-track_live_sent = _never_breaks("verb")(live_verbs.sent)
-track_live_dropped = _never_breaks("verb")(live_verbs.dropped)
+handshake = verbs.handshake
+track_live_opened = _never_breaks("verb")(verbs.opened)
+track_live_active = _never_breaks("verb")(verbs.active)
+track_live_closed = _never_breaks("verb")(verbs.closed)
+track_live_sent = _never_breaks("verb")(verbs.sent)
+track_live_dropped = _never_breaks("verb")(verbs.dropped)
 
 
 def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> AbstractContextManager[None]:
     """Observe the answering of one message of a live connection: counted, and a span that is linked to its request."""
-    return live_verbs.message(opened_by, kind, user_ref, _tracing)
+    return verbs.message(opened_by, kind, user_ref, _tracing)
 
 
 def track_live_text(text: str) -> bool:
     """Look for attacks in what somebody says live; whether there were any. A scan that fails finds none."""
     try:
-        found = live_verbs.suspicious(text)
+        found = verbs.suspicious(text)
     except Exception:
         if raise_in_tests.on:
             raise

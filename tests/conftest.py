@@ -13,8 +13,8 @@ from hypothesis import settings as of_hypothesis
 from church import create_app, telemetry
 from church.config import Settings, load_settings
 from church.observability import raise_in_tests, request_observer
-from church.observability.budget import Budget
 from church.observability.metrics import worker_files
+from church.observability.verbs import Budget
 from church.services.accounts import passwords
 from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.support.databases import copy_database

@@ -15,8 +15,8 @@ from flask import Flask
 from church import create_app, telemetry
 from church.config import Settings
 from church.observability import raise_in_tests, request_observer
-from church.observability.budget import Budget
 from church.observability.metrics import definitions
+from church.observability.verbs import Budget
 from church.telemetry import StateMetric
 from tests.support.helpers import add_view, captured_log, grows, with_settings
 

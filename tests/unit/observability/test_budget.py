@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from church import telemetry
-from church.observability import budget
-from church.observability.budget import Budget
+from church.observability import verbs
 from church.observability.metrics import definitions
+from church.observability.verbs import Budget
 from tests.support.helpers import captured_log, grows
 
 
@@ -15,7 +15,7 @@ from tests.support.helpers import captured_log, grows
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     now = [100.0]
-    monkeypatch.setattr(budget.threads, "clock", lambda: now[0])
+    monkeypatch.setattr(verbs.threads, "clock", lambda: now[0])
     return now
 
 

@@ -6,10 +6,10 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from church import telemetry
-from church.observability import live_verbs, request_observer
-from church.observability.live_verbs import Handshake
+from church.observability import request_observer, verbs
 from church.observability.metrics import definitions
 from church.observability.traces.tracing import Tracing
+from church.observability.verbs import Handshake
 from tests.support.helpers import captured_log, grows
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
@@ -18,7 +18,7 @@ OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c",
 def test_message_is_a_trace_of_its_own_linked_to_the_request_that_opened_its_connection() -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing(exporter, {"service.name": "church"}, ())
-    with live_verbs.message(OPENED, "chat", "ada", tracing), tracing.span("inner", None, {}):
+    with verbs.message(OPENED, "chat", "ada", tracing), tracing.span("inner", None, {}):
         observation = request_observer.under_way()
         assert observation is not None
         assert observation.context()["request_id"] == "opened.1"
@@ -36,13 +36,13 @@ def test_message_is_a_trace_of_its_own_linked_to_the_request_that_opened_its_con
 
 
 def test_message_of_any_kind_is_counted_under_a_bounded_name() -> None:
-    with grows(definitions.messages.labels("in", "other")), live_verbs.message(OPENED, "x" * 1000, None, None):
+    with grows(definitions.messages.labels("in", "other")), verbs.message(OPENED, "x" * 1000, None, None):
         pass
 
 
 def test_message_is_in_flight_nowhere() -> None:
     before = definitions.http_requests_in_flight._value.get()
-    with live_verbs.message(OPENED, "chat", "ada", None):
+    with verbs.message(OPENED, "chat", "ada", None):
         assert definitions.http_requests_in_flight._value.get() == before
     assert definitions.http_requests_in_flight._value.get() == before
 

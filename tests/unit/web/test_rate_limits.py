@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from church import create_app, telemetry
 from church.config import Settings
-from church.observability.budget import Budget
 from church.observability.metrics import definitions
+from church.observability.verbs import Budget
 from church.web import rate_limits
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings

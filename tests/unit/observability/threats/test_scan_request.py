@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from church import create_app, telemetry
 from church.config import Settings
 from church.observability import raise_in_tests
-from church.observability.budget import Budget
 from church.observability.metrics import definitions
 from church.observability.threats import scan_request, scan_text
+from church.observability.verbs import Budget
 from church.telemetry import leave_body
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings

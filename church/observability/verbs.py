@@ -1,8 +1,4 @@
-"""What happens on live connections, told in one line: the verbs that ``church.telemetry`` shows to the site.
-
-A connection is no HTTP request; each message on it is observed as one of its own, with the id of the request that
-opened the connection, and with a span that is linked to that request's.
-"""
+"""What is told of deliveries: records. Their metrics are read from the rows, so nothing is counted here."""
 
 from __future__ import annotations
 
@@ -10,17 +6,46 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from church.lib import threads
 from church.observability import request_observer
 from church.observability.metrics import definitions
+from church.observability.metrics.definitions import bounded
 from church.observability.request_observer import Observation
 from church.observability.threats import scan_text
 
 if TYPE_CHECKING:
     from church.observability.traces.tracing import Tracing
 
-log = logging.getLogger("church.live")
+log = logging.getLogger("church.delivery")
+
+
+def deployment(environment: str, status: str, kind: str, **fields: Any) -> dict[str, str]:
+    """A deployment was recorded; gives what a span notes."""
+    facts = {"environment": environment, "outcome": str(status), "kind": str(kind)}
+    log.info("deployment", extra={"event": "delivery.deployment", **_unlike(facts), **fields})
+    return facts
+
+
+def incident(environment: str, severity: str, **fields: Any) -> dict[str, str]:
+    """An incident was opened."""
+    facts = {"environment": environment, "severity": severity}
+    log.warning("incident opened", extra={"event": "delivery.incident_opened", **_unlike(facts), **fields})
+    return facts
+
+
+def resolution(environment: str, severity: str, seconds: float, **fields: Any) -> dict[str, str]:
+    """An incident was resolved, ``seconds`` after it was opened."""
+    facts = {"environment": environment, "severity": severity}
+    told = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3)}
+    log.info("incident resolved", extra={**told, **_unlike(facts), **fields})
+    return facts
+
+
+def _unlike(facts: dict[str, str]) -> dict[str, str]:
+    """``environment`` is a field of every record already, and is that of the site which writes it."""
+    return {"target" if name == "environment" else name: value for name, value in facts.items()}
 
 
 class Handshake(NamedTuple):
@@ -112,3 +137,49 @@ def dropped(count: int) -> None:
 def suspicious(text: str) -> tuple[scan_text.Finding, ...]:
     """What of a message looks like an attack."""
     return scan_text.scan(text, "websocket")
+
+
+def stream(video: str, quality: str, outcome: str) -> dict[str, str]:
+    """A playback began (``started``) or was refused; ``video`` is bounded by the caller. Gives what a span notes."""
+    known = bounded(quality, definitions.QUALITIES)
+    outcome = bounded(outcome, definitions.OUTCOMES)
+    definitions.video_streams.labels(video, known, outcome).inc()
+    facts = {"video": video, "quality": known, "outcome": outcome}
+    level = logging.INFO if outcome == "started" else logging.WARNING
+    log.log(level, "stream", extra={"event": "video.stream", **facts})
+    return facts
+
+
+def transfer(seconds: float, sent: int) -> None:
+    """A connection that took a video has ended, by its end or sooner, after ``sent`` bytes.
+
+    Of its request these were the bytes, too, and not those that it was to have.
+    """
+    definitions.video_stream_duration.observe(seconds)
+    definitions.video_bytes.inc(sent)
+    observation = request_observer.under_way()
+    if observation is not None:
+        observation.sent = sent
+    log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})
+
+
+class Budget:
+    """A bucket of ``per_second`` tokens, refilled by the clock that only goes forward."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate = per_second
+        self._tokens = per_second
+        self._at = threads.clock()
+        self.withheld = 0
+
+    def spend(self) -> int | None:
+        """Take a token: how many were withheld since the last one, or None when there is none to take."""
+        now = threads.clock()
+        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            self.withheld += 1
+            return None
+        self._tokens -= 1
+        withheld, self.withheld = self.withheld, 0
+        return withheld
