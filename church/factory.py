@@ -13,7 +13,7 @@ from church import scrape_values
 from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import compress, db, store, telemetry
-from church.web import assets, csrf, error_pages, headers, identity, intake, rate_limits, route_access
+from church.web import assets, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
 from church.web.proxies import TrustedProxies
 
 _ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def build(settings: Settings | None = None) -> Flask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     error_pages.init_app(app)
     headers.init_app(app)
-    intake.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | dora.MACHINES)
+    maintenance.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | dora.MACHINES)
     db.init_app(app)
     store.init_app(app)
     rate_limits.init_app(app)
