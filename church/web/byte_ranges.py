@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import BinaryIO
 
 from werkzeug.datastructures import Headers
 from werkzeug.http import http_date, parse_date, parse_etags
@@ -106,3 +110,50 @@ def _number(digits: str) -> int:
     """Its value; one of more digits than any size has is merely larger than all of them."""
     significant = digits.lstrip("0")
     return int(significant or "0") if len(significant) <= _MOST_DIGITS else 10**_MOST_DIGITS
+
+
+class FileBody:
+    """``length`` bytes of ``file`` from ``start`` on; closing it closes the file and tells how it went, once.
+
+    A server with a ``wsgi.file_wrapper`` takes its ``fileno`` and sends from where that stands; any other reads.
+    ``ended`` is told the seconds that it took and the bytes that were sent, however the connection ended.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        start: int,
+        length: int,
+        *,
+        patience: float = 60.0,
+        ended: Callable[[float, int], None] | None = None,
+    ) -> None:
+        self.patience = patience
+        """Seconds that its reader may take nothing."""
+        self.sent = 0
+        """Bytes that have gone out; ``church.server.sendfile`` counts here, too."""
+        self._file = file
+        self._left = length
+        self._ended = ended
+        self._began = time.monotonic()
+        os.lseek(file.fileno(), start, os.SEEK_SET)
+
+    def fileno(self) -> int:
+        """The file, standing at the first byte of the piece."""
+        return self._file.fileno()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes of the piece, for servers without sendfile; fewer than its length where the file has ended."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = os.read(self._file.fileno(), wanted) if wanted else b""
+        self._left -= len(data)
+        self.sent += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the file and tell; the second call does nothing."""
+        if self._file.closed:
+            return
+        self._file.close()
+        if self._ended is not None:
+            self._ended(time.monotonic() - self._began, self.sent)

@@ -15,8 +15,7 @@ from church.config import current_settings
 from church.services.videos.storage.presign import presigned
 from church.services.videos.streaming import player_addresses
 from church.services.videos.streaming.player_addresses import Admitted
-from church.web.byte_ranges import asked
-from church.web.file_body import FileBody
+from church.web.byte_ranges import FileBody, asked
 from church.web.identity import known_viewer
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow

@@ -14,7 +14,7 @@ from gevent.socket import socket, socketpair
 
 from church.server import sendfile
 from church.server.sendfile import CutShortError, FileSocket
-from church.web.file_body import FileBody
+from church.web.byte_ranges import FileBody
 
 SIZE = 8 * 1024 * 1024 + 12_345
 _PATIENCE = 0.2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from church.web.file_body import FileBody
+from church.web.byte_ranges import FileBody
 
 
 @pytest.fixture
