@@ -17,7 +17,7 @@ import gevent
 from church.errors import UnavailableError
 from church.extensions import store
 from church.live import client_messages
-from church.services import chat, live_broadcast, live_wire
+from church.services import chat, live_broadcast
 from church.services.live_broadcast import Notice
 from church.store import Message, Subscribed
 
@@ -55,7 +55,7 @@ class Relay:
 
     def listen_here(self) -> None:
         """Be told of what this worker publishes, the store up or down; in the app's context."""
-        live_wire.on_change(self._on_own)
+        live_broadcast.on_change(self._on_own)
 
     def run(self) -> None:
         """Listen, for ever."""

@@ -6,25 +6,29 @@ A notice says nothing that its readers could not see for themselves: titles as t
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church.database import after_commit
 from church.errors import FieldErrors
-from church.extensions import db
+from church.extensions import db, store
 from church.models import User
 from church.models.base import plain, utc_now
-from church.services import audit, live_wire
+from church.services import audit
 from church.services.audit import Actor
 from church.services.sessions import SignedIn
+
+log = logging.getLogger("church.live")
 
 CHANNEL = "notices"
 AUDIENCES = ("all", "members", "admins")
@@ -59,7 +63,7 @@ class Notice:
 def notify(audience: str, kind: str, title: str, url: str = "") -> Notice:
     """Send a notice; after the commit of what it is about. Never raises: who misses it finds it on the site."""
     notice = Notice(secrets.token_hex(8), audience, kind, plain(title)[:LONGEST], url, utc_now())
-    live_wire.publish(CHANNEL, encode(notice))
+    publish(CHANNEL, encode(notice))
     return notice
 
 
@@ -126,3 +130,26 @@ def _check(title: str, url: str, audience: str) -> None:
         errors["audience"] = "Choose who receives it."
     if errors:
         raise FieldErrors(errors)
+
+
+Listener = Callable[[str, str], None]
+"""Told the channel and the line that was published; returns at once."""
+
+_EXTENSION = "live_listeners"
+
+
+def on_change(listener: Listener) -> Callable[[], None]:
+    """Have ``listener`` told of all that this worker publishes; the returned function ends it."""
+    listeners: list[Listener] = current_app.extensions.setdefault(_EXTENSION, [])
+    listeners.append(listener)
+    return lambda: listeners.remove(listener)
+
+
+def publish(channel: str, line: str) -> None:
+    """Tell everybody; to be called after the commit. Never raises."""
+    for listener in tuple(current_app.extensions.get(_EXTENSION, ())):
+        try:
+            listener(channel, line)
+        except Exception:
+            log.exception("a listener failed", extra={"event": "live.listener_failed", "channel": channel})
+    store.publish(channel, line)

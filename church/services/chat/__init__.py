@@ -32,7 +32,7 @@ from church.services.chat.retention import purge
 from church.services.chat.rooms import banned, heads, list_rooms, may_enter
 from church.services.chat.sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, list_sanctions, mute
 from church.services.chat.text import LONGEST, LONGEST_REASON
-from church.services.live_wire import on_change
+from church.services.live_broadcast import on_change
 
 __all__ = [
     "CONTROL",

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from church.errors import UnauthorizedError
 from church.models import ChatMessage, ChatRoom, User
 from church.models.base import utc_now
-from church.services import live_wire
+from church.services import live_broadcast
 from church.services.chat import rooms as chat_rooms
 from church.services.chat.errors import UnknownMessageError
 from church.services.chat.presenters import MessageView, encode, view_by
@@ -115,5 +115,5 @@ def _erase_in(session: Session, room: ChatRoom, author: User) -> Change | None:
 
 def tell(view: MessageView) -> MessageView:
     """Tell everybody in the room; to be called after the commit."""
-    live_wire.publish(f"chat:{view.room}", encode(view))
+    live_broadcast.publish(f"chat:{view.room}", encode(view))
     return view

@@ -16,7 +16,7 @@ from church.models import ChatRoom, ChatSanction, User
 from church.models.base import plain, utc_now
 from church.models.chat import SanctionKind
 from church.models.user import Role
-from church.services import audit, live_wire
+from church.services import audit, live_broadcast
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor, Person
 from church.services.chat import text
@@ -161,5 +161,5 @@ def _sanctioned(session: Session, ref: str) -> User:
 
 def _settled(action: str, user_ref: str) -> None:
     """After the commit: the connections of the member are looked at again, and the log says what was done."""
-    live_wire.publish(CONTROL, json.dumps({"user": user_ref}))
+    live_broadcast.publish(CONTROL, json.dumps({"user": user_ref}))
     log.info("live rooms moderated", extra={"event": action, "subject_ref": user_ref})
