@@ -88,7 +88,7 @@ def first_admin() -> None:
     `flask church run` prints one at every start until there is an admin.
     """
     from church.server.announce import first_admin_line
-    from church.services.accounts.first_admin import first_admin_address
+    from church.services.accounts.registration import first_admin_address
 
     address = first_admin_address()
     if address is None:

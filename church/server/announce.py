@@ -32,7 +32,7 @@ def announcements(settings: Settings, app: Flask | None = None) -> Iterator[str]
         return
     from church import create_app  # noqa: PLC0415 - see above
     from church.extensions import db  # noqa: PLC0415
-    from church.services.accounts.first_admin import first_admin_address  # noqa: PLC0415
+    from church.services.accounts.registration import first_admin_address  # noqa: PLC0415
 
     with (app or create_app(settings)).app_context():
         address = first_admin_address()

@@ -8,7 +8,6 @@ commit. What admins do to the accounts of others is in ``members``.
 from church.services.accounts.deletion import delete
 from church.services.accounts.export import Profile, export_account, read_profile
 from church.services.accounts.failed_sign_ins import CredentialsError, Gate, ThrottledError
-from church.services.accounts.first_admin import become_admin, first_admin_address, has_admin
 from church.services.accounts.profile import (
     ask_email_change,
     change_password,
@@ -18,7 +17,15 @@ from church.services.accounts.profile import (
     rename,
 )
 from church.services.accounts.recovery import forgot, reset, reset_address
-from church.services.accounts.registration import awaiting, register, send_verification, verify
+from church.services.accounts.registration import (
+    awaiting,
+    become_admin,
+    first_admin_address,
+    has_admin,
+    register,
+    send_verification,
+    verify,
+)
 from church.services.accounts.sign_in import SignInResult, sign_in_with_password, sign_out
 
 __all__ = [
