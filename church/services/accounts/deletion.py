@@ -17,7 +17,7 @@ from church.models.base import utc_now
 from church.models.user import Role
 from church.services import audit, sessions
 from church.services.accounts import data_registry, find_account
-from church.services.accounts.member_guard import keep_an_admin
+from church.services.accounts.members import keep_an_admin
 from church.services.accounts.profile import acting, confirmed
 from church.services.audit import Actor
 from church.services.email import queue

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from church import telemetry
@@ -22,11 +22,12 @@ from church.models.link import Purpose
 from church.models.user import Role, User
 from church.services import audit, sessions
 from church.services.accounts import find_account, member_search, validation
-from church.services.accounts.member_guard import keep_an_admin, not_by_mistake
 from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError, view_of
 from church.services.accounts.member_search import MemberPage
 from church.services.audit import Actor, AuditView
 from church.services.sessions import DeviceView
+
+log = logging.getLogger("church.members")
 
 __all__ = [
     "Dossier",
@@ -46,8 +47,6 @@ __all__ = [
 ]
 
 _HISTORY = 10  # entries of the audit log beside an account
-
-log = logging.getLogger("church.members")
 
 
 @dataclass(frozen=True)
@@ -181,3 +180,35 @@ def _settled(user: User, action: str) -> MemberView:
     sessions.forget_cached()
     log.info("account changed", extra={"event": action, "subject_ref": user.ref})
     return view_of(user)
+
+
+LAST_ADMIN = (
+    "This is the last admin who can sign in. Make someone else an admin first, or the site would have no admin."
+)
+OWN_ACCOUNT = (
+    "This is your own account. You would lose the admin area at once. Tick the box to confirm, or ask another admin."
+)
+
+
+def keep_an_admin(session: Session, user: User) -> None:
+    """Call it before ``user`` is demoted, disabled or deleted, inside the same write. Raises ConflictError.
+
+    The rows of all admins are locked: of two who demote each other at the same moment, the second one waits, looks
+    again and is refused. Who can't sign in or has never verified an address is nobody to rely on.
+    """
+    able = and_(
+        User.role == Role.ADMIN.value,
+        User.disabled_at.is_(None),
+        User.deleted_at.is_(None),
+        User.verified_at.is_not(None),
+    )
+    # Locked by id, so that two of these never wait for each other in a ring.
+    admins = set(session.scalars(select(User.id).where(able).order_by(User.id).with_for_update()))
+    if admins == {user.id}:
+        raise ConflictError(LAST_ADMIN)
+
+
+def not_by_mistake(user: User, actor_id: int | None, own: bool) -> None:
+    """Refuse what takes the admin area from the very admin who asks, unless they said ``own``. Raises ConflictError."""
+    if user.id == actor_id and not own:
+        raise ConflictError(OWN_ACCOUNT)
