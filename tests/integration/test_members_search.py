@@ -18,7 +18,7 @@ from church.models.base import utc_now
 from church.models.job import JobState
 from church.models.user import Role, User
 from church.services.accounts import members
-from church.services.accounts.member_search import PAGE_SIZE
+from church.services.accounts.member_list import PAGE_SIZE
 from church.services.accounts.members import MemberState
 from church.services.admin_overview import counts, retry_failed
 from church.services.audit import Actor

@@ -21,9 +21,8 @@ from church.models.base import utc_now
 from church.models.link import Purpose
 from church.models.user import Role, User
 from church.services import audit, sessions
-from church.services.accounts import find_account, member_search, validation
-from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError, view_of
-from church.services.accounts.member_search import MemberPage
+from church.services.accounts import find_account, member_list, validation
+from church.services.accounts.member_list import MemberPage, MemberState, MemberView, UnknownMemberError, view_of
 from church.services.audit import Actor, AuditView
 from church.services.sessions import DeviceView
 
@@ -61,7 +60,7 @@ class Dossier:
 def search(query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1) -> MemberPage:
     """Accounts by a piece of their name or address, or the start of their ref; newest first, 50 a page."""
     with db.read() as session:
-        return member_search.find(session, query, role, state, page)
+        return member_list.find(session, query, role, state, page)
 
 
 def member(ref: str) -> MemberView:
