@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import string
+import threading
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from church.lib.threads import off_hub
 
 LONGEST = 256  # characters
 
@@ -101,3 +107,37 @@ def _terms(personal: Sequence[str]) -> set[str]:
     parts = {part for text in personal for part in (text, *re.split(r"[\W_]+", text), *text.split("@"))}
     folded = {_letters_and_digits(unicodedata.normalize("NFC", part).casefold()) for part in parts}
     return {part for part in folded if len(part) >= _SHORTEST_TERM}
+
+
+_SHORTEST = 4  # characters; shorter ones stand in too many words to mean anything
+
+_words: frozenset[str] | None = None
+_loading = threading.Lock()
+
+
+def common() -> frozenset[str]:
+    """All of them in lower case: read once a process, by whoever asks first."""
+    global _words  # noqa: PLW0603 - one set a process
+    if _words is None:
+        with _loading:
+            _words = _words or off_hub(_load, _lists())
+    return _words
+
+
+def _lists() -> Path:
+    """The file of the lists; the package is not imported, for it would keep all of them ranked, in far more memory."""
+    package = importlib.util.find_spec("zxcvbn")
+    if package is None or package.origin is None:
+        raise RuntimeError("zxcvbn is not installed: install the site's locked requirements")
+    return Path(package.origin).with_name("frequency_lists.py")
+
+
+def _load(path: Path) -> frozenset[str]:
+    lists: dict[str, Any] = {}
+    exec(compile(path.read_bytes(), str(path), "exec"), lists)  # noqa: S102 - a module of an installed package
+    return frozenset(
+        word
+        for text in lists["FREQUENCY_LISTS"].values()
+        for word in (text.split(",") if isinstance(text, str) else text)
+        if len(word) >= _SHORTEST
+    )

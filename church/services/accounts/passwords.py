@@ -18,7 +18,7 @@ import bcrypt
 
 from church.config import current_settings
 from church.lib.threads import BoundedPool
-from church.services.accounts import password_words
+from church.services.accounts import password_strength
 from church.services.accounts.password_strength import LONGEST, problem
 
 __all__ = ["COST", "LONGEST", "check_password", "hash_password", "needs_rehash", "weakness"]
@@ -70,7 +70,9 @@ def weakness(text: str, *, minimum: int, personal: Sequence[str]) -> str | None:
 
     ``personal`` are the name and the address of its owner; the name of the site is added here.
     """
-    return problem(text, password_words.common(), minimum=minimum, personal=[current_settings().site_name, *personal])
+    return problem(
+        text, password_strength.common(), minimum=minimum, personal=[current_settings().site_name, *personal]
+    )
 
 
 def _prepared(text: str) -> bytes:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from church.services.accounts import password_words
+from church.services.accounts import password_strength
 from church.services.accounts.password_strength import LONGEST, problem
 
 PERSONAL = ["BambiSleep Church", "Ada Lovelace", "ada.lovelace@mail.example"]
 
 
 def refusal(text: str, minimum: int = 12) -> str:
-    return problem(text, password_words.common(), minimum=minimum, personal=PERSONAL) or ""
+    return problem(text, password_strength.common(), minimum=minimum, personal=PERSONAL) or ""
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_password_is_measured_in_characters_as_they_are_composed() -> None:
 
 
 def test_words_are_lower_case_and_many() -> None:
-    words = password_words.common()
+    words = password_strength.common()
     assert len(words) > 90_000
     assert {"password", "qwerty", "dragon", "elizabeth"} <= words
-    assert password_words.common() is words
+    assert password_strength.common() is words
     assert all(word == word.lower() for word in words)
 
 
