@@ -19,8 +19,8 @@ from church.live import websocket_frames
 from church.models.chat import RoomAccess
 from church.services import chat
 from church.services.chat.rooms import is_open
-from church.services.sessions import standing
-from church.services.sessions.standing import Standing as Known
+from church.services.sessions import lookup
+from church.services.sessions.lookup import Standing as Known
 
 if TYPE_CHECKING:
     from church.live.connection import Connection
@@ -66,7 +66,7 @@ class Standing:
             elif connection.signed_in is not None and connection.is_open:
                 by_ref.setdefault(connection.signed_in.session_ref, []).append(connection)
         for refs in _portions(by_ref):
-            found = standing.standing(refs)
+            found = lookup.standing(refs)
             own = [connection for ref in refs for connection in by_ref[ref]]
             for ref in refs:
                 _renew(by_ref[ref], found.get(ref))
@@ -100,7 +100,7 @@ class Standing:
         asked = {
             one.signed_in.user_id for one in connections if one.signed_in is not None and gated.intersection(one.rooms)
         }
-        open_to = standing.premium_members(asked) if asked else set()
+        open_to = lookup.premium_members(asked) if asked else set()
         return {user_id: user_id in open_to for user_id in asked}
 
 
@@ -123,5 +123,5 @@ def _changed(signed_in: SignedIn, **facts: object) -> SignedIn:
 
 def _portions(refs: Collection[str]) -> Iterator[list[str]]:
     waiting = list(refs)
-    for begin in range(0, len(waiting), standing.MOST):
-        yield waiting[begin : begin + standing.MOST]
+    for begin in range(0, len(waiting), lookup.MOST):
+        yield waiting[begin : begin + lookup.MOST]

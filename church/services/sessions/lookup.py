@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask_login import UserMixin
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from church.config import Settings
+from church.config import Settings, current_settings
+from church.extensions import db
+from church.models import Grant, Subscription
+from church.models.base import utc_now
 from church.models.sign_in import SignIn
 from church.models.user import Role, User
-from church.services.entitlements import premium_of
+from church.services.entitlements import OPEN_STATUSES, PAST_DUE, Granted, has_premium, premium_of
+from church.services.entitlements import Subscribed as Bought
 
 _LONGEST_TOUCH = 60.0  # seconds
 
@@ -112,3 +117,43 @@ def find(session: Session, key: Key, settings: Settings, now: datetime) -> Found
     # The clock may have been set back: a last use that is ahead of it would keep the sign-in alive for too long.
     stale = abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, settings.session_idle / 10)
     return Found(found, stale)
+
+
+MOST = 500
+"""Sign-ins, or members, in one question."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What of a sign-in may change while it lasts."""
+
+    name: str
+    role: str
+    verified: bool
+
+
+def standing(refs: Collection[str]) -> dict[str, Standing]:
+    """Those of the sign-ins (by their public names) that are still good. Raises what the database does."""
+    query = select(SignIn.ref, User.name, User.role, User.verified_at).join(User, User.id == SignIn.user_id)
+    with db.read() as session:
+        rows = session.execute(query.where(SignIn.ref.in_(refs), *is_live(current_settings(), utc_now()), *is_active()))
+        return {ref: Standing(name, role, verified_at is not None) for ref, name, role, verified_at in rows}
+
+
+def premium_members(user_ids: Collection[int]) -> set[int]:
+    """Those of the members to whom premium is open; by the same rule as ``entitlements.premium_of``."""
+    bought = select(
+        Subscription.user_id, Subscription.status, Subscription.past_due_since.label("moment"), literal(0)
+    ).where(Subscription.user_id.in_(user_ids), Subscription.status.in_({*OPEN_STATUSES, PAST_DUE}))
+    given = select(Grant.user_id, literal(""), Grant.until, literal(1)).where(
+        Grant.user_id.in_(user_ids), Grant.revoked_at.is_(None)
+    )
+    with db.read() as session:
+        rows: Sequence[Any] = session.execute(union_all(bought, given)).all()
+    now, grace_days = utc_now(), current_settings().grace_days
+    found = set()
+    for user_id, status, moment, is_grant in rows:
+        grants, subscriptions = ([Granted(moment)], []) if is_grant else ([], [Bought(status, moment)])
+        if has_premium(subscriptions, grants, now, grace_days):
+            found.add(user_id)
+    return found

@@ -13,7 +13,7 @@ from church.models.base import utc_now
 from church.models.sign_in import SignIn
 from church.services import sessions
 from church.services.entitlements import premium_of
-from church.services.sessions import standing
+from church.services.sessions import lookup
 from tests.support.people import add_user, sign_in
 
 
@@ -33,8 +33,8 @@ def test_standing_has_those_sign_ins_alone_that_are_good(app: Flask) -> None:
             session.get_one(User, people[2].id).disabled_at = utc_now()
             row = session.scalars(select(SignIn).where(SignIn.ref == ended)).one()
             sessions.end(session, row.id)
-        found = standing.standing([good, ended, disabled, "nobody"])
-    assert found == {good: standing.Standing("Ada", "admin", verified=True)}
+        found = lookup.standing([good, ended, disabled, "nobody"])
+    assert found == {good: lookup.Standing("Ada", "admin", verified=True)}
 
 
 def test_premium_members_are_those_of_the_one_rule(app: Flask) -> None:
@@ -51,5 +51,5 @@ def test_premium_members_are_those_of_the_one_rule(app: Flask) -> None:
         session.flush()
         alone = {user.id for user in people if premium_of(session, user.id, now)}
     with app.app_context():
-        together = standing.premium_members([user.id for user in people])
+        together = lookup.premium_members([user.id for user in people])
     assert together == alone == {people[0].id}
