@@ -6,16 +6,26 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
-from church.services.billing.arrival_page import Arrival, read_arrival
 from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
-from church.services.billing.grant_views import GrantState, GrantView, grant_counts, list_grants
 from church.services.billing.grants import end_of_day, grant, revoke
 from church.services.billing.ledger import EntryView, MonthTotal, list_ledger_entries, list_months
 from church.services.billing.plan_change import Changed, ChangePreview, change_plan, preview_change
 from church.services.billing.plans import INTERVALS, PlanView, PriceView, list_plans
 from church.services.billing.portal import NoCustomerError, open_portal, payment_origins
-from church.services.billing.presenters import Banner, InvoiceView, MembershipStatus, invoices_of, status_of
+from church.services.billing.presenters import (
+    Arrival,
+    Banner,
+    GrantState,
+    GrantView,
+    InvoiceView,
+    MembershipStatus,
+    grant_counts,
+    invoices_of,
+    list_grants,
+    read_arrival,
+    status_of,
+)
 from church.services.billing.removal import abandon
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT

@@ -19,9 +19,9 @@ from church.models.ledger import EntryKind
 from church.services import audit, money
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor
-from church.services.billing import grant_views, ledger, views
-from church.services.billing.grant_views import GrantView
+from church.services.billing import ledger, presenters, views
 from church.services.billing.ledger import EntryView
+from church.services.billing.presenters import GrantView
 from church.services.billing.stripe.webhooks import Outcome, replay
 from church.services.billing.views import SubscriptionView
 from church.services.entitlements import premium_of
@@ -109,7 +109,7 @@ def read_member_billing(ref: str) -> MemberBilling:
             raise UnknownMemberError(ref)
         premium = premium_of(session, user_id, utc_now())
     subscriptions = views.list_subscriptions(user_ref=ref)
-    return MemberBilling(premium, subscriptions, grant_views.list_grants(user_ref=ref))
+    return MemberBilling(premium, subscriptions, presenters.list_grants(user_ref=ref))
 
 
 def read_event(event_id: int) -> views.EventView:
