@@ -9,8 +9,12 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
@@ -18,14 +22,13 @@ from church.errors import BusyError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
 from church.models.base import utc_now
-from church.models.checkout import CheckoutState
-from church.services.billing import checkout_rows
-from church.services.billing.checkout_pending import slow_payment_failed
+from church.models.checkout import OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import customer_of, had_subscription, living_of
 from church.services.billing.plans import price_for_sale
 from church.services.billing.stripe.client import Obj, gateway
-from church.services.billing.stripe.objects import moment
+from church.services.billing.stripe.objects import ENDED, moment, part, ref
+from church.services.billing.stripe.objects import rows as listed
 from church.services.sessions import SignedIn
 
 __all__ = ["MemberAlreadyError", "PaidAlreadyError", "start_checkout"]
@@ -92,12 +95,12 @@ def _order(member: SignedIn, stripe_price: str) -> _Order:
         price = price_for_sale(session, stripe_price)
         if price is None:
             raise FieldErrors({"price": "This plan is no longer available."})
-        pending = checkout_rows.pending_checkout(session, member.user_id)
+        pending = pending_checkout(session, member.user_id)
         if pending is not None:
             raise PaidAlreadyError(pending.stripe_session or "")
         now = utc_now()
         made = {"ref": secrets.token_hex(12), "stripe_price": stripe_price, "created_at": now, "expires_at": now + LIFE}
-        row = checkout_rows.open_or_add_checkout(session, member.user_id, made)
+        row = open_or_add_checkout(session, member.user_id, made)
         customer = customer_of(session, member.user_id)
         trial = 0 if had_subscription(session, member.user_id) else price.trial_days
     return _Order(row, customer, trial)
@@ -113,15 +116,13 @@ def _try(member: SignedIn, order: _Order, stripe_price: str) -> str | None:
         _end(row, found)
         return None
     if row.stripe_price != stripe_price:
-        checkout_rows.close_checkout(
-            row.id, CheckoutState.EXPIRED
-        )  # its twin is told so when it comes to keep its session
+        close_checkout(row.id, CheckoutState.EXPIRED)  # its twin is told so when it comes to keep its session
         return None
     try:
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
-    if not checkout_rows.keep_session(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
+    if not keep_session(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
         gateway().call("checkout.sessions.expire", made["id"])
         return None
     return str(made["url"])
@@ -161,13 +162,11 @@ def _refused(order: _Order, error: StripeRefusedError) -> str | None:
     """What a refusal leads to: a twin's answer, or one more try with another key or without a customer who is gone."""
     if error.code == "idempotency_key_in_use":
         return _of_twin(order.row)
-    checkout_rows.close_checkout(
-        order.row.id, CheckoutState.FAILED
-    )  # the key is used up: Stripe would repeat the refusal
+    close_checkout(order.row.id, CheckoutState.FAILED)  # the key is used up: Stripe would repeat the refusal
     if error.code == _OTHER_WORDS:
         return None
     if error.is_missing and error.param == "customer" and order.customer is not None:
-        checkout_rows.mark_customer_deleted(order.customer.id)
+        mark_customer_deleted(order.customer.id)
         return None
     raise error
 
@@ -176,7 +175,7 @@ def _of_twin(row: Checkout) -> str | None:
     """The address that another request of the same member is getting right now."""
     deadline = time.monotonic() + _WAIT
     while time.monotonic() < deadline:
-        found = checkout_rows.read_checkout(row.id)
+        found = read_checkout(row.id)
         if found is None or found.state != CheckoutState.OPEN:
             return None
         if found.url is not None:
@@ -194,4 +193,129 @@ def _end(row: Checkout, found: Obj) -> None:
             found = gateway().call("checkout.sessions.retrieve", str(row.stripe_session))
     if found.get("status") == "complete":
         raise PaidAlreadyError(str(row.stripe_session))
-    checkout_rows.close_checkout(row.id, CheckoutState.EXPIRED)
+    close_checkout(row.id, CheckoutState.EXPIRED)
+
+
+LONGEST_PENDING = timedelta(days=14)  # what a slow payment may take; by then its event has come, or never will
+WITHOUT_SESSION = timedelta(minutes=2)
+"""How long a row whose session is unknown is tried again with its key: Stripe repeats what it once answered to that."""
+
+
+def open_or_add_checkout(session: Session, user_id: int, values: dict[str, Any]) -> Checkout:
+    """The member's open checkout, or a new one of ``values``; the caller's transaction has it for itself."""
+    query = select(Checkout).where(Checkout.user_id == user_id, Checkout.state == CheckoutState.OPEN.value)
+    row = session.scalars(query.with_for_update()).one_or_none()
+    if row is not None and _key_has_expired(row):
+        row.state, row.finished_at = CheckoutState.EXPIRED.value, utc_now()
+        session.flush()
+        row = None
+    if row is None:
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        made = {**values, "user_id": user_id, "state": CheckoutState.OPEN.value}
+        session.execute(
+            insert(Checkout).values(made).on_conflict_do_nothing(index_elements=["user_id"], index_where=OPEN_ONLY)
+        )
+        row = session.scalars(query).one()
+    return row
+
+
+def _key_has_expired(row: Checkout) -> bool:
+    """Whether its key is of no use any more; of one that has a session Stripe says whether that is open."""
+    return row.stripe_session is None and row.created_at <= utc_now() - WITHOUT_SESSION
+
+
+def pending_checkout(session: Session, user_id: int) -> Checkout | None:
+    """One that was filled in, and whose slow payment is on its way."""
+    query = select(Checkout).where(
+        Checkout.user_id == user_id,
+        Checkout.state == CheckoutState.PENDING.value,
+        Checkout.created_at > utc_now() - LONGEST_PENDING,
+    )
+    return session.scalars(query.limit(1)).first()
+
+
+def read_checkout(row_id: int) -> Checkout | None:
+    """The row as it is now."""
+    with db.read() as session:
+        return session.get(Checkout, row_id)
+
+
+def keep_session(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:
+    """Write down the session that Stripe made; False when the row was closed in the meantime."""
+    until = {"expires_at": expires_at} if expires_at is not None else {}
+    statement = (
+        update(Checkout)
+        .where(Checkout.id == row_id, Checkout.state == CheckoutState.OPEN.value)
+        .values(stripe_session=stripe_session, url=url, **until)
+        .returning(Checkout.id)
+    )
+    with db.write() as session:
+        return session.scalars(statement).one_or_none() is not None
+
+
+def close_checkout(row_id: int, state: CheckoutState) -> None:
+    """End an open checkout; one that is done stays so."""
+    with db.write() as session:
+        session.execute(
+            update(Checkout)
+            .where(Checkout.id == row_id, Checkout.state == CheckoutState.OPEN.value)
+            .values(state=state.value, finished_at=utc_now())
+        )
+
+
+def fail_checkout(stripe_session: str) -> None:
+    """Its slow payment failed, or Stripe has no such session any more."""
+    with db.write() as session:
+        session.execute(
+            update(Checkout)
+            .where(Checkout.stripe_session == stripe_session, Checkout.state == CheckoutState.PENDING.value)
+            .values(state=CheckoutState.FAILED.value, finished_at=utc_now())
+        )
+
+
+def mark_customer_deleted(customer_id: int) -> None:
+    """Stripe has no such customer any more."""
+    with db.write() as session:
+        session.execute(update(Customer).where(Customer.id == customer_id).values(deleted_at=utc_now()))
+
+
+_PAID = frozenset({"paid", "no_payment_required"})
+_FAILED_INVOICE = frozenset({"void", "uncollectible"})
+_FAILED_PAYMENT = frozenset({"requires_payment_method", "canceled"})
+_INTENT = "payments.data.payment.payment_intent"
+
+
+def slow_payment_failed(stripe_session: str) -> bool:
+    """Ask Stripe, and close the checkout if so: else a webhook that never came would bar its member from buying.
+
+    Raises StripeDownError, StripeRefusedError and the database's errors.
+    """
+    if not stripe_session:
+        return False
+    try:
+        found = gateway().call("checkout.sessions.retrieve", stripe_session, expand=["subscription"])
+        over = _payment_has_failed(found)
+    except StripeRefusedError as error:
+        if not error.is_missing:
+            raise
+        over = True
+    if over:
+        fail_checkout(stripe_session)
+    return over
+
+
+def _payment_has_failed(found: Obj) -> bool:
+    """A session is complete and unpaid both before and after its payment failed: the payment itself tells."""
+    if found.get("status") != "complete":
+        return found.get("status") == "expired"
+    if found.get("payment_status") in _PAID:
+        return False
+    if part(found, "subscription", "status") in ENDED:
+        return True
+    invoice_id = ref(found.get("invoice"))
+    if invoice_id is None:
+        return False
+    invoice = gateway().call("invoices.retrieve", invoice_id, expand=[_INTENT])
+    tried = [part(one, "payment", "payment_intent", "status") for one in listed(invoice, "payments")]
+    failed = bool(tried) and all(status in _FAILED_PAYMENT for status in tried)
+    return invoice.get("status") in _FAILED_INVOICE or failed

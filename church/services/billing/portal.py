@@ -5,7 +5,7 @@ from __future__ import annotations
 from church.config import current_settings
 from church.errors import ConflictError
 from church.extensions import db
-from church.services.billing import checkout_rows
+from church.services.billing import checkout
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import customer_of
 from church.services.billing.stripe.client import gateway
@@ -41,7 +41,7 @@ def open_portal(member: SignedIn) -> str:
     except StripeRefusedError as error:
         if not error.is_missing:
             raise
-        checkout_rows.mark_customer_deleted(customer.id)
+        checkout.mark_customer_deleted(customer.id)
         raise NoCustomerError from error
     return str(made["url"])
 

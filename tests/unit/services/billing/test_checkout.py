@@ -17,7 +17,7 @@ from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
 from church.models.checkout import CheckoutState
 from church.services import billing
-from church.services.billing.checkout_rows import WITHOUT_SESSION
+from church.services.billing.checkout import WITHOUT_SESSION
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from tests.support.helpers import with_settings
 from tests.support.membership_fixture import FRIEND, PATRON, Membership
