@@ -27,13 +27,13 @@ from church.services.billing.presenters import (
     status_of,
 )
 from church.services.billing.removal import abandon
+from church.services.billing.scrape_counts import value_totals
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT
 from church.services.billing.stripe.forgetting import forget_payloads
 from church.services.billing.stripe.products_and_prices import sync
 from church.services.billing.stripe.reconcile import Reconciled, reconcile, replay_failed
 from church.services.billing.stripe.webhooks import Outcome, receive, replay
-from church.services.billing.totals import value_totals
 from church.services.billing.views import (
     EventView,
     SubscriptionView,
