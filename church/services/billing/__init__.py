@@ -6,6 +6,16 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
+from church.services.billing.admin_actions import (
+    EventView,
+    SubscriptionView,
+    count_active_subscriptions,
+    count_events,
+    find_event,
+    find_event_id,
+    list_events,
+    list_subscriptions,
+)
 from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.grants import end_of_day, grant, revoke
@@ -34,16 +44,6 @@ from church.services.billing.stripe.forgetting import forget_payloads
 from church.services.billing.stripe.products_and_prices import sync
 from church.services.billing.stripe.reconcile import Reconciled, reconcile, replay_failed
 from church.services.billing.stripe.webhooks import Outcome, receive, replay
-from church.services.billing.views import (
-    EventView,
-    SubscriptionView,
-    count_active_subscriptions,
-    count_events,
-    find_event,
-    find_event_id,
-    list_events,
-    list_subscriptions,
-)
 
 __all__ = [
     "INTERVALS",

@@ -16,7 +16,7 @@ from church.extensions import db
 from church.models import LedgerEntry, Price, Product
 from church.models.ledger import EntryKind
 from church.services import money
-from church.services.billing import views
+from church.services.billing import admin_actions
 
 MOST_PLANS = 50
 STATUSES = ("trialing", "active", "past_due", "unpaid", "incomplete", "paused")
@@ -31,7 +31,7 @@ def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
     """
     known = _known_plans()
     counted: Counter[tuple[str, str]] = Counter()
-    for plan, status, count in views.count_active_subscriptions():
+    for plan, status, count in admin_actions.count_active_subscriptions():
         counted[plan if plan in known else _OTHER, status if status in STATUSES else _OTHER] += count
     every = {(plan, status) for plan in known for status in STATUSES}
     for labels in sorted(every | counted.keys()):
