@@ -6,6 +6,7 @@ Stripe, and only ``billing_gateway`` imports its SDK.
 
 from __future__ import annotations
 
+from church.services.billing.account_data import abandon
 from church.services.billing.admin_actions import (
     EventView,
     SubscriptionView,
@@ -36,7 +37,6 @@ from church.services.billing.presenters import (
     read_arrival,
     status_of,
 )
-from church.services.billing.removal import abandon
 from church.services.billing.scrape_counts import value_totals
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT

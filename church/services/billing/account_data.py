@@ -14,6 +14,7 @@ from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
+from church.models.checkout import CheckoutState
 from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
@@ -133,3 +134,23 @@ def export(session: Session, user: User) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+_EXPIRE_ATTEMPTS = 20
+
+
+@on_delete
+def abandon(session: Session, user: User) -> None:
+    """Have the checkouts of a deleted account closed, in the transaction that deletes it."""
+    query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
+    for row in session.scalars(query):
+        if row.stripe_session is not None:
+            jobs.enqueue(session, "billing.abandon", {"session": row.stripe_session}, max_attempts=_EXPIRE_ATTEMPTS)
+
+
+@jobs.handler("billing.abandon")
+def close(payload: dict[str, Any]) -> None:
+    """Close a session. One that was paid meanwhile is told by its webhook, which cancels what it began."""
+    found = gateway().call("checkout.sessions.retrieve", str(payload["session"]))
+    if found.get("status") == "open":
+        gateway().call("checkout.sessions.expire", str(payload["session"]))

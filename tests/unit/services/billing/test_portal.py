@@ -10,7 +10,7 @@ from church.models import Checkout, Customer, Job, User
 from church.models.checkout import CheckoutState
 from church.services import billing
 from church.services.accounts import deletion
-from church.services.billing import removal
+from church.services.billing import account_data
 from church.services.sessions import SignedIn
 from tests.support.membership_fixture import Membership
 
@@ -87,7 +87,7 @@ def leave(membership: Membership, user: User) -> None:
             deletion.empty(session, session.get_one(User, user.id))
         for job in membership.rows(Job):
             if job.kind == "billing.abandon":
-                removal.close(job.payload)
+                account_data.close(job.payload)
 
 
 def test_open_checkout_of_a_deleted_account_takes_no_payment(membership: Membership, user: User) -> None:
