@@ -15,8 +15,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Base, User
 from church.services import billing, sessions
-from church.services.billing.stripe.circuit import Circuit
-from church.services.billing.stripe.client import StripeGateway
+from church.services.billing.stripe.client import Circuit, StripeGateway
 from church.services.sessions import SignedIn
 from tests.support.browsing import Browser
 from tests.support.helpers import with_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from church.services.billing.errors import StripeDownError
-from church.services.billing.stripe.circuit import Circuit
+from church.services.billing.stripe.client import Circuit
 
 
 class Clock:

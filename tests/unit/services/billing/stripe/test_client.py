@@ -18,8 +18,7 @@ from flask import Flask
 from church.observability.metrics import definitions
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import client
-from church.services.billing.stripe.circuit import Circuit
-from church.services.billing.stripe.client import StripeGateway, every, gateway
+from church.services.billing.stripe.client import Circuit, StripeGateway, every, gateway
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port
 
