@@ -26,11 +26,11 @@ from church.services.billing.stripe.objects import (
     card_values,
     customer_values,
     first_moment,
+    invoice_values,
     price_values,
     product_values,
+    subscription_values,
 )
-from church.services.billing.stripe.objects_invoice import invoice_values
-from church.services.billing.stripe.objects_subscription import subscription_values
 
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]

@@ -13,8 +13,7 @@ from church.services.billing.stripe import owners
 from church.services.billing.stripe.client import Obj
 from church.services.billing.stripe.facts import Facts
 from church.services.billing.stripe.fetcher import CUSTOMER, Fetcher
-from church.services.billing.stripe.objects import part, plan_of_product, ref, rows
-from church.services.billing.stripe.objects_invoice import subscription_of_invoice
+from church.services.billing.stripe.objects import part, plan_of_product, ref, rows, subscription_of_invoice
 
 _SUBSCRIPTION = (
     "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",

@@ -25,9 +25,7 @@ from church.services.billing.stripe import apply_to_database, products_and_price
 from church.services.billing.stripe.client import Obj, every, gateway
 from church.services.billing.stripe.fetch import Gatherer
 from church.services.billing.stripe.ledger_entries import OPPOSITE, UNDONE
-from church.services.billing.stripe.objects import ENDED
-from church.services.billing.stripe.objects_invoice import invoice_values
-from church.services.billing.stripe.objects_subscription import subscription_values
+from church.services.billing.stripe.objects import ENDED, invoice_values, subscription_values
 
 log = logging.getLogger("church.stripe")
 

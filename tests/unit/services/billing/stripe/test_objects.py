@@ -8,14 +8,14 @@ import pytest
 
 from church.services.billing.stripe.objects import (
     customer_values,
+    invoice_values,
     owner_ref,
     plan_of_product,
     price_values,
     product_values,
     ref,
+    subscription_values,
 )
-from church.services.billing.stripe.objects_invoice import invoice_values
-from church.services.billing.stripe.objects_subscription import subscription_values
 from tests.support.stripe_fixture import DAY, START, at
 
 END = START + 30 * DAY
