@@ -19,8 +19,7 @@ from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.client import Obj, every, gateway
-from church.services.billing.stripe.facts import Facts
-from church.services.billing.stripe.fetch import Gatherer
+from church.services.billing.stripe.fetch import Facts, Gatherer
 from church.services.billing.stripe.objects import ENDED
 
 log = logging.getLogger("church.stripe")

@@ -19,7 +19,7 @@ from church.models.base import utc_now
 from church.models.ledger import EntryKind
 from church.services import money
 from church.services.billing.rows import add_once
-from church.services.billing.stripe.facts import Facts
+from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.ledger_entries import OPPOSITE, WHOLE, bookings
 
 _MOST = 200

@@ -21,7 +21,7 @@ from church.services import live_broadcast
 from church.services.billing import ledger
 from church.services.billing.rows import add_once
 from church.services.billing.stripe.checkout_state import settle_checkout
-from church.services.billing.stripe.facts import Facts
+from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.objects import (
     card_values,
     customer_values,

@@ -7,7 +7,7 @@ from typing import Any
 
 from church.models.ledger import EntryKind
 from church.services.billing.stripe.client import Obj
-from church.services.billing.stripe.facts import Facts
+from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.objects import first_moment, part, ref, rows
 
 WHOLE = "invoice:"

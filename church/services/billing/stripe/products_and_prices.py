@@ -24,7 +24,7 @@ from church.services.billing.plans import INTERVALS
 from church.services.billing.stripe import apply_to_database, owners
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.client import Obj, every, gateway
-from church.services.billing.stripe.facts import Facts
+from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.objects import plan_of_product, price_values, ref
 
 _LONGEST_PLAN = 40
