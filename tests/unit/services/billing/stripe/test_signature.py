@@ -9,7 +9,7 @@ import json
 import pytest
 import stripe
 
-from church.services.billing.stripe.signature import SignatureError, check_signature
+from church.services.billing.stripe.webhooks import SignatureError, check_signature
 
 NOW = 1_800_000_000
 BODY = b'{"id": "evt_1",  "object": "event", "name": "\xc3\xa9"}'
