@@ -26,7 +26,7 @@ from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import billing
 from church.services.billing.errors import StripeDownError
-from church.services.billing.stripe import event_store, forgetting
+from church.services.billing.stripe import event_store
 from church.services.billing.stripe.webhooks import replay
 from tests.support.helpers import grows
 from tests.support.services_fixture import wait_until
@@ -431,7 +431,7 @@ def test_payload_of_an_event_is_forgotten_after_ninety_days_and_the_event_can_st
     shop.deliver(fresh)
     with shop.app.app_context():
         with db.write() as session:
-            since = utc_now() - forgetting.KEEP_PAYLOADS
+            since = utc_now() - event_store.KEEP_PAYLOADS
             for body, more in ((old, timedelta(hours=1)), (fresh, timedelta(hours=-1))):
                 row = update(StripeEvent).where(StripeEvent.stripe_id == body["id"])
                 session.execute(row.values(received_at=since - more))

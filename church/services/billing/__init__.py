@@ -39,8 +39,8 @@ from church.services.billing.presenters import (
 )
 from church.services.billing.scrape_counts import value_totals
 from church.services.billing.stripe.apply_to_database import Applied
+from church.services.billing.stripe.event_store import forget_payloads
 from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT
-from church.services.billing.stripe.forgetting import forget_payloads
 from church.services.billing.stripe.products_and_prices import sync
 from church.services.billing.stripe.reconcile import Reconciled, reconcile, replay_failed
 from church.services.billing.stripe.webhooks import Outcome, receive, replay
