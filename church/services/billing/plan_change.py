@@ -21,6 +21,7 @@ from church.services import money
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import Holding, holding, product_of
 from church.services.billing.plans import price_for_sale, price_named
+from church.services.billing.stripe.apply_to_database import refresh
 from church.services.billing.stripe.plan_change_calls import (
     ChangeLostError,
     Weighed,
@@ -29,7 +30,6 @@ from church.services.billing.stripe.plan_change_calls import (
     move_now,
     preview,
 )
-from church.services.billing.stripe.refresh import refresh
 from church.services.sessions import SignedIn
 
 log = logging.getLogger("church.stripe")

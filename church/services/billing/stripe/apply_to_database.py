@@ -6,31 +6,41 @@ and arrive in the other leave the newer truth. Applying the same facts again cha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, select, update
+from sqlalchemy import Select, Update, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+from church.errors import UnavailableError
+from church.extensions import db
 from church.jobs.queue import database_now
-from church.models import Customer, Invoice, Price, Product, Subscription
+from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
+from church.models.base import utc_now
+from church.models.checkout import CheckoutState
 from church.services import live_broadcast
 from church.services.billing import ledger
+from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.rows import add_once
-from church.services.billing.stripe.checkout_state import settle_checkout
-from church.services.billing.stripe.fetch import Facts
+from church.services.billing.stripe.client import Obj, gateway
+from church.services.billing.stripe.fetch import Facts, Gatherer
 from church.services.billing.stripe.objects import (
     card_values,
     customer_values,
     first_moment,
     invoice_values,
+    part,
     price_values,
     product_values,
+    ref,
     subscription_values,
 )
+
+log = logging.getLogger("church.stripe")
 
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]
@@ -176,3 +186,52 @@ def _rewritten(table: Any) -> Update:
 def _is_newer(held: datetime | None, offered: datetime, now: datetime) -> bool:
     """Whether what is held was fetched later; a time to come was written before the clock was set back."""
     return held is not None and offered < held <= now
+
+
+_UNFINISHED = frozenset({CheckoutState.OPEN.value, CheckoutState.PENDING.value})
+_PAID = frozenset({"paid", "no_payment_required"})
+
+
+def settle_checkout(session: Session, found: Obj, *, payment_failed: bool) -> bool:
+    """Bring our row of it up to date, in the caller's transaction; whether that changed something.
+
+    What is finished stays so, whatever order the events come in. That a slow payment failed is said by its event
+    alone (``payment_failed``): the session is complete and unpaid before and after.
+    """
+    ours = or_(Checkout.stripe_session == found["id"], Checkout.ref == part(found, "metadata", "church_checkout"))
+    row = session.scalars(select(Checkout).where(ours).with_for_update()).first()
+    if row is None or row.state not in _UNFINISHED:
+        return False
+    state = _state(found, payment_failed=payment_failed)
+    if state.value == row.state:
+        return False
+    row.state, row.stripe_session = state.value, found["id"]
+    row.stripe_subscription = ref(found.get("subscription"))
+    row.finished_at = None if row.state in _UNFINISHED else utc_now()
+    return True
+
+
+def _state(found: Obj, *, payment_failed: bool) -> CheckoutState:
+    if found.get("status") == "expired":
+        return CheckoutState.EXPIRED
+    if found.get("status") != "complete":
+        return CheckoutState.OPEN
+    if found.get("payment_status") in _PAID:
+        return CheckoutState.COMPLETED
+    return CheckoutState.FAILED if payment_failed else CheckoutState.PENDING
+
+
+def refresh(stripe_subscription: str) -> bool:
+    """Fetch and keep it; False where that did not work, since the webhook will tell the same."""
+    try:
+        with db.read() as session:
+            gatherer = Gatherer(gateway(), database_now(session))
+        facts = gatherer.about("subscription", stripe_subscription)
+        with db.write() as session:
+            apply(session, facts)
+    except (NotOursError, StripeRefusedError, UnavailableError) as error:
+        log.warning(
+            "not refreshed", extra={"event": "stripe.not_refreshed", "reason": getattr(error, "reason", str(error))}
+        )
+        return False
+    return True
