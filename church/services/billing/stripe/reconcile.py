@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import current_settings
@@ -21,7 +22,7 @@ from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.stripe_event import EventState
 from church.services.billing import account_data, emails
 from church.services.billing.errors import MissingError, NotOursError, StripeRefusedError
-from church.services.billing.stripe import apply_to_database, products_and_prices, vanished, webhooks
+from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
 from church.services.billing.stripe.client import Obj, every, gateway
 from church.services.billing.stripe.fetch import Gatherer
 from church.services.billing.stripe.ledger_entries import OPPOSITE, UNDONE
@@ -142,7 +143,7 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
 def _end_missing(done: Reconciled, missing: list[str]) -> None:
     """Members keep no premium of what Stripe does not have, and is never to say anything of again."""
     if missing:
-        found = vanished.end_missing(missing)
+        found = end_missing(missing)
         done.ended, done.unknown = found.ended, found.left
         done.repaired += found.ended
         done.failed += found.left
@@ -190,3 +191,59 @@ def _living_but(seen: set[str]) -> list[str]:
     query = select(Subscription.stripe_id).where(Subscription.status.not_in(ENDED))
     with db.read() as session:
         return [stripe_id for stripe_id in session.scalars(query) if stripe_id not in seen]
+
+
+_LIVES = Subscription.status.not_in(ENDED)
+_MISSING = "Stripe has no such subscription"
+_WRONG_KEY = "Stripe has none of the subscriptions that are known here: is STRIPE_SECRET_KEY of the same account?"
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """How many were ended, and how many were left as they are since no single one is at Stripe."""
+
+    ended: int = 0
+    left: int = 0
+
+
+def end_missing(suspects: list[str]) -> Vanished:
+    """End now those of ``suspects`` that Stripe says it does not have; for the caller to ask once its lists came.
+
+    Where every living subscription is missing and there is more than one, the key is another account's, and to end
+    them would be to turn out all members: they are left, and the log says so. Raises StripeDownError,
+    StripeRefusedError and the database's errors.
+    """
+    with db.read() as session:
+        started_at = database_now(session)
+    missing = [stripe_id for stripe_id in suspects if _is_missing(stripe_id)]
+    with db.write() as session:
+        living = session.scalar(select(func.count()).select_from(Subscription).where(_LIVES)) or 0
+        wrong_key = len(missing) == living > 1
+        ended = [] if wrong_key else [one for one in missing if _end_vanished(session, one, started_at)]
+    for stripe_id in ended:
+        facts = {"kind": "subscription", "stripe_id": stripe_id, "reason": _MISSING}
+        log.warning("repaired", extra={"event": "stripe.repaired", **facts})
+    if wrong_key:
+        facts = {"kind": "subscription", "reason": _WRONG_KEY}
+        log.warning("not reconciled", extra={"event": "stripe.unreconciled", "count": living, **facts})
+    return Vanished(len(ended), len(missing) if wrong_key else 0)
+
+
+def _is_missing(stripe_id: str) -> bool:
+    try:
+        gateway().call("subscriptions.retrieve", stripe_id)
+    except StripeRefusedError as error:
+        if error.is_missing:
+            return True
+        raise
+    return False
+
+
+def _end_vanished(session: Session, stripe_id: str, now: datetime) -> bool:
+    """End it unless a webhook has brought news of it since; whether it was ended."""
+    row = session.scalars(select(Subscription).where(Subscription.stripe_id == stripe_id).with_for_update()).one()
+    if row.status in ENDED or row.fetched_at > now:
+        return False
+    came = {"status": "canceled", "ended_at": now, "canceled_at": row.canceled_at or now, "fetched_at": now}
+    session.execute(update(Subscription).where(Subscription.id == row.id).values(**came))
+    return True
