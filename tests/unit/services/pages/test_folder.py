@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from church.services.pages import folder
-from church.services.pages.folder import scan
+from church.services.pages.folder import Shelf, scan
 from church.services.pages.library import Library
-from church.services.pages.shelf import Shelf
 from tests.support.pages_fixture import write_page
 
 
@@ -197,7 +196,7 @@ def test_shelf_while_one_looks_others_get_what_is_known(tmp_path: Path, monkeypa
         assert go_on.wait(10)
         return scan(root, before, drafts)
 
-    monkeypatch.setattr("church.services.pages.shelf.scan", slow_scan)
+    monkeypatch.setattr("church.services.pages.folder.scan", slow_scan)
     write_page(tmp_path, "new")
     clock.now += 2
     looker = threading.Thread(target=shelf.current)
