@@ -16,7 +16,7 @@ from church.errors import ChurchError
 from church.extensions import db
 from church.services import pages, videos
 from church.services.pages import PageView, Place, RenderError, TeaserView, site_pages
-from church.services.pages.paths import looks_like_traversal
+from church.services.pages.library import looks_like_traversal
 from church.services.pages.presenters import json_ld
 from church.services.videos import shelf as videos_shelf
 from church.web import identity

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from urllib.parse import unquote
 
 from church.services.pages.front_matter import Page, Stamp
 
@@ -80,3 +83,25 @@ def assemble(files: dict[str, File], drafts: bool, modified: float, version: str
         version=version,
         files=files,
     )
+
+
+_TRAVERSAL = re.compile(r"\.\.|[\\\x00\ufffd]|^/|//")
+_WIDE = re.compile(r"%u([0-9a-f]{4})", re.IGNORECASE)  # JavaScript's escape(), which IIS decodes
+_ROUNDS = 8
+_MOST_READ = 2000
+
+
+def looks_like_traversal(slug: str) -> bool:
+    """Whether somebody tries to leave the pages: dots, backslashes, NUL, overlong UTF-8, however they are encoded.
+
+    Full-width forms are read as what they stand for. What is still encoded after eight rounds is an attempt as well.
+    """
+    text = unicodedata.normalize("NFKC", slug[:_MOST_READ])
+    for _ in range(_ROUNDS):
+        if _TRAVERSAL.search(text):
+            return True
+        decoded = unicodedata.normalize("NFKC", unquote(_WIDE.sub(lambda code: chr(int(code[1], 16)), text)))
+        if decoded == text:
+            return False
+        text = decoded
+    return True

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from church.services.pages.paths import looks_like_traversal
+from church.services.pages.library import looks_like_traversal
 
 
 @pytest.mark.parametrize(
