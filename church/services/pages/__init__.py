@@ -24,13 +24,12 @@ from church.extensions import db
 from church.services.access import ANONYMOUS, Reader, may_read
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
-from church.services.pages.cache import RenderCache
 from church.services.pages.feeds import Place
 from church.services.pages.folder import Shelf
 from church.services.pages.front_matter import Page
 from church.services.pages.library import Library, Problem, TagCount
 from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderError
+from church.services.pages.render import RenderCache, RenderError
 
 __all__ = [
     "PageCard",

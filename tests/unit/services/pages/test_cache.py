@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from church.services.pages.cache import RenderCache
 from church.services.pages.front_matter import Page
-from church.services.pages.render import Rendered, RenderError, render
+from church.services.pages.render import RenderCache, Rendered, RenderError, render
 from tests.support.pages_fixture import made_page
 
 
