@@ -18,7 +18,7 @@ from church.services import pages, videos
 from church.services.pages import PageView, Place, RenderError, TeaserView, site_pages
 from church.services.pages.library import looks_like_traversal
 from church.services.pages.presenters import json_ld
-from church.services.videos import shelf as videos_shelf
+from church.services.videos import library
 from church.web import identity
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
@@ -45,7 +45,7 @@ def _set_up(state: BlueprintSetupState) -> None:
 def home() -> Response:
     """The newest pages and videos, and the tags."""
     shelf = site_pages()
-    films = videos_shelf.newest(_HOME_VIDEOS)
+    films = library.newest(_HOME_VIDEOS)
     return _public(render_template("markdown/home.html", recent=shelf.recent(), tags=shelf.tags(), films=films))
 
 
@@ -125,7 +125,7 @@ def robots() -> Response:
 
 def _places() -> list[Place]:
     """The videos as feed and sitemap name them: what is open to everybody of each."""
-    return [Place(one.url, one.title, one.summary, one.published_at) for one in videos_shelf.newest()]
+    return [Place(one.url, one.title, one.summary, one.published_at) for one in library.newest()]
 
 
 def _typed(name: str, most: int) -> str:
@@ -153,7 +153,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), videos_shelf.modified(), current_app.extensions["assets"].modified)
+    changed = max(site_pages().modified(), library.modified(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response

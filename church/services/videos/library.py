@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
-from church.errors import ForbiddenError
+from church.errors import ForbiddenError, UnavailableError
 from church.extensions import db
 from church.models import Video, WatchPosition
 from church.models.page_text import search_words
@@ -153,3 +157,38 @@ def _folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     accents = [letter for letter in set(decomposed) if unicodedata.category(letter) == _ACCENT]
     return decomposed.translate(dict.fromkeys(map(ord, accents)))
+
+
+_EXTENSION = "video_shelf"
+_KEPT_SECONDS = 5.0
+_NEWEST_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class _Look:
+    until: float
+    videos: tuple[VideoCard, ...]
+
+
+def newest(limit: int = _NEWEST_KEPT) -> tuple[VideoCard, ...]:
+    """The newest ready videos as a stranger sees them. Never raises for the database's sake."""
+    look: _Look | None = current_app.extensions.get(_EXTENSION)
+    now = time.monotonic()
+    if look is None or now >= look.until:
+        # Whoever comes while this one asks is given what is known.
+        known = look.videos if look is not None else ()
+        current_app.extensions[_EXTENSION] = _Look(now + _KEPT_SECONDS, known)
+        look = current_app.extensions[_EXTENSION] = _Look(now + _KEPT_SECONDS, _listed(known))
+    return look.videos[:limit]
+
+
+def _listed(known: tuple[VideoCard, ...]) -> tuple[VideoCard, ...]:
+    try:
+        return listing(limit=_NEWEST_KEPT)
+    except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
+        return known
+
+
+def modified() -> float:
+    """When the newest of them was published, in seconds since 1970; 0 where there is none."""
+    return max((video.published_at.timestamp() for video in newest()), default=0.0)

@@ -17,7 +17,7 @@ from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import videos
 from church.services.audit import Actor
-from church.services.videos import shelf as videos_shelf
+from church.services.videos import library as videos_library
 from church.services.videos.storage import local
 from tests.support.browsing import JSON, Browser, follow
 from tests.support.helpers import grows
@@ -228,13 +228,13 @@ def test_new_videos_are_on_the_home_page_in_the_feed_the_sitemap_and_the_search(
 def test_home_page_without_a_database_shows_what_it_knew(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(site)
     assert 'href="/video/talk"' in browser.get("/").text
-    monkeypatch.setattr(videos_shelf, "_KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(videos_library, "_KEPT_SECONDS", -1.0)
     browser.get("/")
 
     def down(**_: object) -> None:
         raise DatabaseDownError
 
-    monkeypatch.setattr(videos_shelf, "listing", down)
+    monkeypatch.setattr(videos_library, "listing", down)
     assert 'href="/video/talk"' in browser.get("/").text
 
 
