@@ -47,10 +47,10 @@ def prepare(settings: Settings) -> Flask | None:
 
 def _queue_demo(app: Flask) -> None:
     """Have the work process bring in the film that a new site begins with."""
-    from church.services.videos.importing import demo  # noqa: PLC0415 - a second start does without it
+    from church.services.videos.importing import add_video  # noqa: PLC0415 - a second start does without it
 
     with app.app_context():
-        demo.queue_demo()
+        add_video.queue_demo()
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:

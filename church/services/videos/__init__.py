@@ -18,10 +18,9 @@ from church.services.videos.errors import (
     UnknownUploadError,
     UnknownVideoError,
 )
-from church.services.videos.importing.add_video import add
+from church.services.videos.importing.add_video import add, queue_demo
 from church.services.videos.importing.captions import add_caption, parse_caption, remove_caption
 from church.services.videos.importing.chapters import chapters_text, parse_chapters, set_chapters
-from church.services.videos.importing.demo import queue_demo
 from church.services.videos.importing.ffmpeg import tools_missing
 from church.services.videos.importing.import_job import import_video
 from church.services.videos.importing.receive_upload import (

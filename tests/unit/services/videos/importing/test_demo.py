@@ -12,7 +12,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import Job, Video
 from church.services import videos
-from church.services.videos.importing import demo, ffmpeg
+from church.services.videos.importing import add_video, ffmpeg
 from tests.support.people import add_user
 from tests.support.services_fixture import require
 
@@ -43,8 +43,8 @@ def test_film_that_ships_is_taken_without_ffmpeg(app: Flask, monkeypatch: pytest
     shipped = app.config["CHURCH"].content / "videos" / "a-short-film.mp4"
     assert shipped.stat().st_size < 100_000
     with app.app_context():
-        demo.bring_demo({})
-        demo.bring_demo({})  # its lease ended before it did
+        add_video.bring_demo({})
+        add_video.bring_demo({})  # its lease ended before it did
         (film,) = videos.admin_listing()
         assert (film.slug, film.access, film.source_bytes) == ("a-short-film", "public", shipped.stat().st_size)
         assert ([c.language for c in film.captions], len(film.chapters)) == (["en"], 3)
@@ -53,7 +53,7 @@ def test_film_that_ships_is_taken_without_ffmpeg(app: Flask, monkeypatch: pytest
 def test_film_is_made_where_ffmpeg_is(app: Flask) -> None:
     require("ffmpeg", shutil.which("ffmpeg"), "apt-get install ffmpeg")
     with app.app_context():
-        demo.bring_demo({})
+        add_video.bring_demo({})
         with db.read() as session:
             (film,) = session.scalars(select(Video))
         assert film.source_name == "film.mp4"
