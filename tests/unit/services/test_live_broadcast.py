@@ -18,8 +18,8 @@ from church.services.audit import Actor
 from church.services.live_broadcast import Notice
 from church.services.pages import Pages
 from church.services.sessions import SignedIn
-from church.services.videos.importing import import_rows
-from church.services.videos.importing.import_rows import Made
+from church.services.videos.importing import import_job
+from church.services.videos.importing.import_job import Made
 from tests.support.chat_fixture import acting, audited, published, speaker
 from tests.support.stripe_fixture import DAY, START, Shop, event
 
@@ -120,10 +120,10 @@ def test_video_is_told_when_it_can_first_be_watched(at_work: Flask) -> None:
     with db.write() as session:
         session.add(Video(ref="a" * 16, slug="a-film", title="A film", created_at=utc_now(), **facts))
     with published() as heard:
-        assert import_rows.finish("a" * 16, made)
+        assert import_job.finish("a" * 16, made)
         with db.write() as session:
             session.execute(update(Video).values(state="queued"))  # done again from the beginning
-        assert import_rows.finish("a" * 16, made)
+        assert import_job.finish("a" * 16, made)
     assert [(one.audience, one.title, one.url) for one in told(heard)] == [
         ("all", "New video: A film", "/video/a-film")
     ]

@@ -14,24 +14,35 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import CursorResult, select, update
+
 from church import jobs, telemetry
 from church.config import Settings, current_settings
+from church.database import after_commit
+from church.errors import UnavailableError
+from church.extensions import db
 from church.lib.files import make_private
+from church.models import Rendition, Video
+from church.models.base import utc_now
+from church.models.video import VideoState
+from church.services import live_broadcast
 from church.services.videos.editing import IMPORT
 from church.services.videos.errors import ImportFailedError, NoRoomError, NotVideoError
-from church.services.videos.importing import encode, import_rows, mp4, probe
+from church.services.videos.importing import encode, mp4, probe
 from church.services.videos.importing.encode import Target
 from church.services.videos.importing.ffmpeg import CutShortError, tools_missing
-from church.services.videos.importing.import_rows import Made, MadeFile, UnwantedError
 from church.services.videos.importing.probe import Probed
 from church.services.videos.storage import local
 
+log = logging.getLogger("church.videos")
+
 Progress = Callable[[int], None]
 
-log = logging.getLogger("church.videos")
 
 # Seconds between two notes of how far an import is.
 _NOTE = 1.0
@@ -54,7 +65,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
     DatabaseDownError.
     """
     site = current_settings()
-    if not import_rows.begin(ref):
+    if not begin(ref):
         return
     try:
         with telemetry.span("video.import"), _workshop(site, ref) as work:
@@ -71,7 +82,7 @@ def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
 
 
 def _failed(ref: str, reason: str) -> None:
-    if import_rows.fail(ref, reason):
+    if fail(ref, reason):
         log.warning("import failed", extra={"event": "video.failed", "video_ref": ref, "reason": reason[:200]})
 
 
@@ -177,10 +188,10 @@ def _finish(site: Settings, ref: str, made: Made) -> None:
     if site.video_offload == "x-accel":
         local.share(folder, [file.file for file in made.files])
     local.sync_folder(folder)
-    if import_rows.finish(ref, made):
+    if finish(ref, made):
         local.source_of(site, ref).unlink(missing_ok=True)
         log.info("video ready", extra={"event": "video.ready", "video_ref": ref, "plain": made.plain})
-    elif not import_rows.exists(ref):  # deleted meanwhile: its files went before these came
+    elif not exists(ref):  # deleted meanwhile: its files went before these came
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -199,7 +210,95 @@ def _teller(site: Settings, ref: str, progress: Progress) -> Progress:
             local.want_room(site, 0)
             if percent > noted:
                 noted = percent
-                import_rows.note(ref, percent)
+                note(ref, percent)
         progress(percent)
 
     return tell
+
+
+PUSH = "videos.push"
+_LONGEST_REASON = 500
+_UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
+
+
+class UnwantedError(Exception):
+    """The video was deleted, or is settled already: what is made of it now is nobody's."""
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """One rendition that was made."""
+
+    quality: str
+    file: str
+    bytes: int
+    width: int
+    height: int
+    bitrate: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """All that an import has made, in its ``folder``; ``pictures`` are the names of poster and thumbnails."""
+
+    folder: Path
+    duration_ms: int
+    width: int
+    height: int
+    files: tuple[MadeFile, ...]
+    pictures: tuple[str, ...] = ()
+    plain: bool = False
+
+
+def begin(ref: str) -> bool:
+    """Write down that the import is under way; False where there is nothing to import any more."""
+    return _change(ref, {"state": VideoState.WORKING.value, "progress": 0, "reason": None})
+
+
+def note(ref: str, percent: int) -> None:
+    """Write down how far it is, unless the database is busy. Raises UnwantedError."""
+    try:
+        wanted = _change(ref, {"progress": max(0, min(99, percent))})
+    except UnavailableError:
+        return
+    if not wanted:
+        raise UnwantedError
+
+
+def fail(ref: str, reason: str) -> bool:
+    """Write down why it came to nothing; whether anybody still wants to know."""
+    return _change(ref, {"state": VideoState.FAILED.value, "reason": reason[:_LONGEST_REASON]})
+
+
+def finish(ref: str, made: Made) -> bool:
+    """Show the video from now on; False where it is gone or another attempt has finished before."""
+    now = utc_now()
+    with db.write() as session:
+        unsettled = select(Video).where(Video.ref == ref, Video.state.in_(_UNSETTLED))
+        video = session.scalars(unsettled.with_for_update()).one_or_none()
+        if video is None:
+            return False
+        video.state, video.progress, video.reason = VideoState.READY.value, 100, None
+        video.duration_ms, video.width, video.height = made.duration_ms, made.width, made.height
+        video.plain, video.has_poster, video.has_thumbs = made.plain, bool(made.pictures), bool(made.pictures)
+        if video.published_at is None:
+            video.published_at = now
+            after_commit(session, partial(live_broadcast.new_video, video.slug, video.title))
+        session.add_all(Rendition(video_id=video.id, **vars(file)) for file in made.files)
+        if current_settings().video_offload == "s3":
+            jobs.enqueue(session, PUSH, {"ref": ref}, unique_key=f"{PUSH}:{ref}", max_attempts=20)
+    return True
+
+
+def exists(ref: str) -> bool:
+    """Whether the video has its row."""
+    with db.read() as session:
+        return session.scalar(select(Video.id).where(Video.ref == ref)) is not None
+
+
+def _change(ref: str, values: dict[str, Any]) -> bool:
+    unsettled = update(Video).where(Video.ref == ref, Video.state.in_(_UNSETTLED)).values(**values)
+    with db.write() as session:
+        changed = session.execute(unsettled.execution_options(synchronize_session=False))
+    return isinstance(changed, CursorResult) and changed.rowcount == 1

@@ -14,8 +14,7 @@ from church.extensions import db
 from church.models import Rendition, Video
 from church.models.video import VideoState
 from church.services.videos.editing import REMOVE
-from church.services.videos.importing.import_job import drop_work
-from church.services.videos.importing.import_rows import PUSH
+from church.services.videos.importing.import_job import PUSH, drop_work
 from church.services.videos.storage import bucket, local
 
 log = logging.getLogger("church.videos")

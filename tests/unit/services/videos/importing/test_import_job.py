@@ -25,7 +25,7 @@ from church.services import audit, videos
 from church.services.audit import Actor
 from church.services.videos import AdminVideo, Draft
 from church.services.videos.errors import NoRoomError, NotVideoError, TooLargeError
-from church.services.videos.importing import encode, import_rows, probe
+from church.services.videos.importing import encode, import_job, probe
 from church.services.videos.importing import mp4 as importing_mp4
 from church.services.videos.importing.encode import Target, plan
 from church.services.videos.importing.probe import Probed
@@ -190,7 +190,7 @@ def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path:
 
 def test_attempt_that_was_killed_leaves_nothing_to_the_next(plain: Path) -> None:
     ref = videos.add(plain, DRAFT, CLI)
-    assert import_rows.begin(ref)
+    assert import_job.begin(ref)
     half = local.incoming(current_settings()) / f"{ref}.0badf00d.work"
     half.mkdir()
     (half / "source.mp4").write_bytes(b"half")
