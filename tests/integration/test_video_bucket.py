@@ -12,8 +12,8 @@ from church.config import current_settings
 from church.errors import UnavailableError
 from church.services import videos
 from church.services.audit import Actor
+from church.services.videos.storage import bucket as pushing
 from church.services.videos.storage import bucket as storage_bucket
-from church.services.videos.storage import pushing
 from tests.support.accounts_fixture import do_jobs
 from tests.support.helpers import with_settings
 from tests.support.s3_fixture import Bucket

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from church.config import Settings
-from church.services.videos.storage.presign import presigned
+from church.services.videos.storage.bucket import presigned
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port, wait_until
 

@@ -12,7 +12,7 @@ from werkzeug.wsgi import wrap_file
 from church import telemetry
 from church.blueprints.video.blueprint import bp
 from church.config import current_settings
-from church.services.videos.storage.presign import presigned
+from church.services.videos.storage.bucket import presigned
 from church.services.videos.streaming import player_addresses
 from church.services.videos.streaming.player_addresses import Admitted
 from church.web.byte_ranges import FileBody, asked

@@ -12,7 +12,7 @@ from church.blueprints.video.blueprint import bp, member_id
 from church.config import current_settings
 from church.services import videos
 from church.services.videos import UnknownVideoError, WatchView
-from church.services.videos.storage.presign import bucket_origin
+from church.services.videos.storage.bucket import bucket_origin
 from church.web import headers, identity
 from church.web.rate_limits import limited
 from church.web.responses import keep_private

@@ -47,9 +47,9 @@ from church.services.videos.presenters import (
     Watched,
     WatchView,
 )
+from church.services.videos.storage.bucket import push
 from church.services.videos.storage.cleanup import sweep
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
-from church.services.videos.storage.pushing import push
 
 __all__ = [
     "LARGEST_PIECE",

@@ -20,7 +20,7 @@ from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import sessions
-from church.services.videos.storage.presign import presigned
+from church.services.videos.storage.bucket import presigned
 from church.services.videos.streaming import playback_tokens
 from tests.support.databases import copy_database
 from tests.support.helpers import captured_log, grows, value, with_settings

@@ -13,7 +13,7 @@ from botocore.config import Config
 from pydantic import SecretStr
 
 from church.config import Settings
-from church.services.videos.storage.presign import bucket_origin, presigned
+from church.services.videos.storage.bucket import bucket_origin, presigned
 from tests.support.helpers import with_settings
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
