@@ -15,7 +15,7 @@ from church.services.chat.errors import (
     UnknownRoomError,
 )
 from church.services.chat.history import before, message, page, since
-from church.services.chat.messages import edit, post
+from church.services.chat.messages import LONGEST, LONGEST_REASON, edit, post
 from church.services.chat.moderation import (
     ReportView,
     UnknownReportError,
@@ -31,7 +31,6 @@ from church.services.chat.presenters import MessageView, RoomPage, RoomView, dec
 from church.services.chat.retention import purge
 from church.services.chat.rooms import banned, heads, list_rooms, may_enter
 from church.services.chat.sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, list_sanctions, mute
-from church.services.chat.text import LONGEST, LONGEST_REASON
 from church.services.live_broadcast import on_change
 
 __all__ = [

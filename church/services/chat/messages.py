@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,11 +11,10 @@ from sqlalchemy.orm import Session
 from church.errors import UnauthorizedError
 from church.extensions import db
 from church.models import ChatMessage
-from church.models.base import utc_now
+from church.models.base import plain, utc_now
 from church.services.chat import history, rooms
-from church.services.chat import text as chat_text
 from church.services.chat.change_log import Change, living, speaking, tell
-from church.services.chat.errors import NotYoursError
+from church.services.chat.errors import NotYoursError, TextError
 from church.services.chat.posting_limits import keep_pace
 from church.services.chat.presenters import MessageView
 from church.services.sessions import SignedIn
@@ -44,7 +44,7 @@ def post(
     ``inspect`` is given what will be said, once it is within the limit, and may refuse it by an error of its own.
     Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
     """
-    text, name = chat_text.clean_text(text), chat_text.check_client_id(client_id)
+    text, name = clean_text(text), check_client_id(client_id)
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         again = history.by_client_id(session, view.id, signed_in.user_id, name)
@@ -66,7 +66,7 @@ def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
 
     Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
     """
-    text = chat_text.clean_text(text)
+    text = clean_text(text)
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         rooms.insist_on_voice(view)
@@ -107,3 +107,43 @@ def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> Messa
     if found is None:  # its author's account was emptied since
         raise UnauthorizedError
     return found
+
+
+LONGEST = 4000
+"""Characters of a message."""
+LONGEST_REASON = 500
+
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REFUSED = re.compile("[\x00\ud800-\udfff]")
+# Neither do they show anything, nor does a person type them.
+_CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean_text(text: str, field: str = "message") -> str:
+    """``text`` as it is kept: without control characters and outer space. Raises TextError."""
+    return _tidy(text, LONGEST, field) or _refuse("Write a message first.", field)
+
+
+def tidy_reason(text: str) -> str:
+    """A reason, in one line; may be empty. Raises TextError for ``reason``."""
+    return " ".join(_tidy(text, LONGEST_REASON, "reason").split())
+
+
+def check_client_id(name: str | None) -> str | None:
+    """What a client calls a message of its own; None where it does not. Raises TextError."""
+    if name is None or _CLIENT_ID.fullmatch(name):
+        return name
+    raise TextError("A client_id is 1 to 64 of A-Z a-z 0-9 . _ -", "client_id")
+
+
+def _tidy(text: str, most: int, field: str) -> str:
+    if _REFUSED.search(text):
+        _refuse("This contains invalid characters.", field)
+    text = _CONTROLS.sub("", plain(text).replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if len(text) > most:
+        _refuse(f"This is too long. Use at most {most} characters.", field)
+    return text
+
+
+def _refuse(words: str, field: str) -> str:
+    raise TextError(words, field)

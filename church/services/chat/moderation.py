@@ -17,8 +17,7 @@ from church.models.base import utc_now
 from church.services import audit
 from church.services.accounts.profile import acting
 from church.services.audit import Actor, Person
-from church.services.chat import history, rooms
-from church.services.chat import text as chat_text
+from church.services.chat import history, messages, rooms
 from church.services.chat.change_log import Change, erase, hold_account, tell
 from church.services.chat.errors import NotYoursError, UnknownMessageError
 from church.services.chat.posting_limits import keep_pace
@@ -82,7 +81,7 @@ def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> Non
 
     Raises what ``chat_reading.message`` raises, TextError and RateLimitedError.
     """
-    reason = chat_text.tidy_reason(reason)
+    reason = messages.tidy_reason(reason)
     history.message(signed_in, room, number)
     keep_pace(signed_in)
     with db.write() as session:

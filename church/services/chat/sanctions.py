@@ -19,7 +19,7 @@ from church.models.user import Role
 from church.services import audit, live_broadcast
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor, Person
-from church.services.chat import text
+from church.services.chat import messages
 from church.services.chat.rooms import in_force, named
 
 CONTROL = "chat:control"
@@ -115,7 +115,7 @@ def _view(row: ChatSanction, room: str | None, member: User, giver: User | None)
 def _give(
     kind: SanctionKind, user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor
 ) -> int:
-    reason = text.tidy_reason(reason)
+    reason = messages.tidy_reason(reason)
     _check(until, reason)
     with db.write() as session:
         user = _sanctioned(session, user_ref)
