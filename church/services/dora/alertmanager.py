@@ -21,7 +21,7 @@ from church.extensions import db
 from church.models import Incident
 from church.models.delivery import Severity
 from church.services.dora import incidents
-from church.services.dora.fields import Told
+from church.services.dora.schemas import Told
 
 MOST_ALERTS = 1000
 _LONGEST = 300

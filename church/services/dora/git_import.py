@@ -14,8 +14,7 @@ from pathlib import Path
 
 from church.errors import InvalidError
 from church.models.delivery import DeploymentKind, DeploymentStatus
-from church.services.dora.fields import EARLIEST, SKEW, parsed_time
-from church.services.dora.schemas import MOST_COMMITS, Commit, DeploymentReport
+from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parsed_time
 
 _TIMEOUT = 120.0  # seconds, of one call of git
 _HOTFIX = re.compile(r"\b(hot-?fix|revert)\b", re.IGNORECASE)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from church.errors import FieldErrors
-from church.services.dora.fields import EARLIEST, parsed_time
 from church.services.dora.figures import DAY
+from church.services.dora.schemas import EARLIEST, parsed_time
 
 USUAL = timedelta(days=30)
 _LONGEST = timedelta(days=3660)
