@@ -14,12 +14,10 @@ from church.extensions import db
 from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
 from church.services.dora.alertmanager import Alert, Heard, hear, read_alerts
 from church.services.dora.deployments import record_deployment, record_deployments
-from church.services.dora.facts import facts_of, leads_of
-from church.services.dora.figures import UNITS, Figure, compute_figures
+from church.services.dora.figures import UNITS, Figure, Window, asked_window, compute_figures, facts_of, leads_of
 from church.services.dora.figures_over_time import DeploymentView, History, IncidentView, WeekView, history_of
 from church.services.dora.incidents import Recorded, record_incident
 from church.services.dora.schemas import Commit, DeploymentReport, IncidentReport, read_deployment, read_incident
-from church.services.dora.window import Window, asked_window
 
 __all__ = [
     "UNITS",

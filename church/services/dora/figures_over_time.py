@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from church.models import Deployment, Incident
 from church.models.delivery import DeploymentStatus
-from church.services.dora.facts import finished_in, opened_in
-from church.services.dora.window import Window
+from church.services.dora.figures import Window, finished_in, opened_in
 
 MOST_WEEKS = 53
 MOST_DEPLOYMENTS = 400

@@ -20,9 +20,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.base import utc_now
-from church.services.dora.facts import BROKEN, HOTFIX, SUCCESSFUL
-from church.services.dora.figures import DAY, UNITS
-from church.services.dora.window import USUAL
+from church.services.dora.figures import BROKEN, DAY, HOTFIX, SUCCESSFUL, UNITS, USUAL
 
 LEAD_BUCKETS = (300.0, 900.0, 3600.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
 REPAIR_BUCKETS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY)

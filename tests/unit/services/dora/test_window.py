@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from church.errors import FieldErrors
-from church.services.dora.window import Window, asked_window
+from church.services.dora.figures import Window, asked_window
 
 NOW = datetime(2026, 11, 23, 18, 30, 5, 7, tzinfo=UTC)
 PLACES = ("production", "staging")
