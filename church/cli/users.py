@@ -23,7 +23,7 @@ user_commands = AppGroup("user", help="Create accounts and change what they may 
 def create(email: str, name: str, admin: bool) -> None:
     """Create an account and email its owner a link to choose a password. The link is valid for 7 days."""
     from church.errors import FieldErrors
-    from church.models.user import Role
+    from church.models.accounts import Role
     from church.services.accounts import members
 
     try:
@@ -37,7 +37,7 @@ def create(email: str, name: str, admin: bool) -> None:
 @click.argument("who")
 def promote(who: str) -> None:
     """Make a member an admin."""
-    from church.models.user import Role
+    from church.models.accounts import Role
     from church.services.accounts import members
 
     click.echo(f"{members.set_role(_ref(who), Role.ADMIN, _console()).label} is an admin.")
@@ -47,7 +47,7 @@ def promote(who: str) -> None:
 @click.argument("who")
 def demote(who: str) -> None:
     """Make an admin a member again. The last admin can't be demoted."""
-    from church.models.user import Role
+    from church.models.accounts import Role
     from church.services.accounts import members
 
     click.echo(f"{members.set_role(_ref(who), Role.MEMBER, _console()).label} is no admin.")

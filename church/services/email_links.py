@@ -22,8 +22,8 @@ from church.config import current_settings
 from church.errors import InvalidError
 from church.extensions import db
 from church.models import Link, User
+from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.models.link import Purpose
 
 __all__ = ["LIFETIMES", "LinkError", "Purpose", "address_of", "find", "make", "peek", "redeem", "token_of", "void"]
 

@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, make_response, redirect, request
 from church import telemetry
 from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnauthorizedError
-from church.models.user import Role
+from church.models.accounts import Role
 from church.services import machine_tokens
 from church.services.sessions import SignedIn
 from church.web import identity, rate_limits

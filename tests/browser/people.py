@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 from church import create_app
 from church.extensions import db
 from church.models import User
-from church.models.link import Purpose
+from church.models.accounts import Purpose
 from church.services import email_links
 from tests.browser.trade import Trade, trade
 from tests.support.people import PASSWORD, add_user

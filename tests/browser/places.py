@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route
 
-from church.models.link import Purpose
+from church.models.accounts import Purpose
 from church.web import maintenance
 from tests.support.pages_fixture import write_page
 from tests.support.services_fixture import wait_until

@@ -9,8 +9,8 @@ from flask import Flask
 from playwright.sync_api import expect
 
 from church.extensions import db
+from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.models.link import Purpose
 from church.services import email_links
 from church.services.email import compose
 from tests.browser.conftest import Windows

@@ -23,7 +23,7 @@ from church.database.engines import is_sqlite, sqlite_path, upkeep_engine
 from church.extensions import db
 from church.lib.secrets import instance_secret
 from church.models import PageText, User
-from church.models.link import Purpose
+from church.models.accounts import Purpose
 from church.services import email_links, sessions
 from tests.support.helpers import with_settings
 from tests.support.people import add_user, sign_in

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from church import create_app
 from church.config import Settings
 from church.extensions import db
-from church.models.user import Role
+from church.models.accounts import Role
 from church.observability.metrics import worker_files
 from tests.support.delivery_fixture import FIGURES, WEEK, Machine, at
 from tests.support.helpers import with_settings

@@ -17,7 +17,7 @@ from church.extensions import db
 from church.jobs import queue as jobs_queue
 from church.jobs import worker
 from church.models import Mail
-from church.models.link import Purpose
+from church.models.accounts import Purpose
 from church.services import email_links
 from church.services.accounts import find_account
 from church.services.accounts.validation import Address

@@ -10,7 +10,7 @@ from flask import Flask
 from church import create_app
 from church.config import Settings
 from church.extensions import db
-from church.models.user import Role, User
+from church.models.accounts import Role, User
 from church.observability.metrics import definitions
 from church.services import accounts, audit, billing, sessions
 from church.services.accounts import members

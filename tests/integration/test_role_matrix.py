@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from church import create_app
 from church.config import Settings
 from church.extensions import db
-from church.models.user import Role, User
+from church.models.accounts import Role, User
 from tests.support.helpers import with_settings
 from tests.support.people import PASSWORD, add_user, client_of
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from church.models.user import User
+from church.models.accounts import User
 from tests.support.people import add_user, client_of
 
 JSON = {"Accept": "application/json"}

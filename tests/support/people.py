@@ -10,8 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from church.extensions import db
+from church.models.accounts import User
 from church.models.base import utc_now
-from church.models.user import User
 from church.services import sessions
 from church.services.accounts.passwords import hash_password
 from church.services.sessions import Device

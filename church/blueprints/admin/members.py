@@ -10,7 +10,7 @@ from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import number, one_of, words
 from church.blueprints.admin.member_page import is_own, shown
 from church.errors import ConflictError, InvalidError
-from church.models.user import Role
+from church.models.accounts import Role
 from church.services.accounts import members as accounts_members
 from church.services.accounts.members import MemberState, MemberView
 from church.services.audit import Actor

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from church import jobs
 from church.extensions import db
 from church.models import Link, SignIn, User
+from church.models.accounts import Role
 from church.models.base import utc_now
-from church.models.user import Role
 from church.services import audit, sessions
 from church.services.accounts import data_registry, find_account
 from church.services.accounts.members import keep_an_admin

@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 
 from church.errors import ConflictError
 from church.models import Link, User
+from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
-from church.models.link import Purpose
-from church.models.user import Role
 from church.services import email_links
 from church.services.accounts.validation import Address
 from church.services.email import queue

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from church.errors import ChurchError
+from church.models.accounts import Role, User
 from church.models.base import plain
-from church.models.user import Role, User
 
 
 class UnknownMemberError(ChurchError):

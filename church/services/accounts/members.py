@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.errors import ConflictError
 from church.extensions import db
+from church.models.accounts import Purpose, Role, User
 from church.models.base import utc_now
-from church.models.link import Purpose
-from church.models.user import Role, User
 from church.services import audit, sessions
 from church.services.accounts import find_account, member_list, validation
 from church.services.accounts.member_list import MemberPage, MemberState, MemberView, UnknownMemberError, view_of

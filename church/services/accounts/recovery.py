@@ -10,8 +10,8 @@ from church import jobs
 from church.errors import FieldErrors
 from church.extensions import db
 from church.models import User
+from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.models.link import Purpose
 from church.services import audit, email_links, sessions
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import attempt

@@ -10,9 +10,8 @@ from church.errors import FieldErrors
 from church.extensions import db
 from church.lib.admin_sql import ACTIVE_ADMIN
 from church.models import Link, User
+from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
-from church.models.link import Purpose
-from church.models.user import Role
 from church.services import audit, email_links, sessions
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import attempt

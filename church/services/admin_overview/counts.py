@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from church.jobs.queue import database_now
 from church.jobs.registry import kinds, schedules
+from church.models.accounts import Role, User
 from church.models.base import utc_now
 from church.models.job import Job, JobState, Schedule
 from church.models.mail import Mail, MailState
-from church.models.user import Role, User
 
 
 @dataclass(frozen=True)

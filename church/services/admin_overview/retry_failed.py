@@ -7,7 +7,7 @@ from sqlalchemy import select
 from church.errors import ConflictError
 from church.extensions import db
 from church.jobs import queue as jobs_queue
-from church.models.audit import AuditEntry
+from church.models.accounts import AuditEntry
 from church.services import audit
 from church.services.audit import Actor
 from church.services.email import queue as email_queue

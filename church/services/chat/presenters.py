@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from church.models import ChatMessage, User
-from church.models.user import Role
+from church.models.accounts import Role
 from church.services.chat.markup import render
 
 

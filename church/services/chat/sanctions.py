@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, aliased
 from church.errors import ChurchError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import ChatRoom, ChatSanction, User
+from church.models.accounts import Role
 from church.models.base import plain, utc_now
 from church.models.chat import SanctionKind
-from church.models.user import Role
 from church.services import audit, live_broadcast
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor, Person

@@ -20,8 +20,8 @@ from typing import Any
 from flask import current_app
 
 from church.config import current_settings
+from church.models.accounts import Link
 from church.models.base import utc_now
-from church.models.link import Link
 from church.services import email_links
 from church.services.email.errors import MailRefusedError
 

@@ -15,10 +15,9 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.extensions import db
+from church.models.accounts import Link, User
 from church.models.base import utc_now
-from church.models.link import Link
 from church.models.mail import Mail, MailState
-from church.models.user import User
 from church.services.email.cancel_queued import WINDOW, is_withdrawn, stand_in, withdraw
 from church.services.email.compose import TEMPLATES
 from church.services.email.sending import ATTEMPTS, KIND, job_key

@@ -22,10 +22,8 @@ from church.config import Settings, current_settings
 from church.database import after_commit
 from church.extensions import db
 from church.lib.files import HostMark
+from church.models.accounts import Link, SignIn, User
 from church.models.base import utc_now
-from church.models.link import Link
-from church.models.sign_in import SignIn
-from church.models.user import User
 from church.services.sessions.cache import SessionCache
 from church.services.sessions.devices import Device, label_of, tidy
 from church.services.sessions.last_used import Toucher

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from church.errors import UnavailableError
 from church.extensions import db
+from church.models.accounts import SignIn
 from church.models.base import utc_now
-from church.models.sign_in import SignIn
 
 log = logging.getLogger("church.auth")
 

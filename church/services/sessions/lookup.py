@@ -15,9 +15,8 @@ from sqlalchemy.orm import Session
 from church.config import Settings, current_settings
 from church.extensions import db
 from church.models import Grant, Subscription
+from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
-from church.models.sign_in import SignIn
-from church.models.user import Role, User
 from church.services.entitlements import OPEN_STATUSES, PAST_DUE, Granted, has_premium, premium_of
 from church.services.entitlements import Subscribed as Bought
 

@@ -14,8 +14,8 @@ from flask import Flask
 from church.database import DatabaseDownError
 from church.extensions import db
 from church.models import Job, Mail
+from church.models.accounts import User
 from church.models.base import utc_now
-from church.models.user import User
 from church.observability.metrics import definitions
 from church.services import audit, email_links
 from church.services.accounts import members

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from church.config import current_settings
 from church.extensions import db
 from church.models import Job
-from church.models.user import Role
+from church.models.accounts import Role
 from church.services.videos.storage import local
 from tests.support.browsing import JSON, Browser, audited, follow
 from tests.support.people import add_user

@@ -12,7 +12,7 @@ from flask import Flask
 from church import create_app
 from church.config import Settings
 from church.models import User
-from church.models.user import Role
+from church.models.accounts import Role
 from church.observability.metrics import definitions
 from church.services.sessions import Device
 from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow

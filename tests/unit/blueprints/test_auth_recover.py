@@ -9,7 +9,7 @@ from church import create_app, jobs
 from church.config import Settings
 from church.extensions import db
 from church.models import User
-from church.models.link import Purpose
+from church.models.accounts import Purpose
 from church.observability.metrics import definitions
 from church.services import accounts, email_links
 from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued

@@ -15,7 +15,7 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models import Deployment
-from church.models.user import Role
+from church.models.accounts import Role
 from church.observability.metrics import definitions
 from church.services import machine_tokens
 from church.services.audit import Actor

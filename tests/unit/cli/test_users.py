@@ -13,8 +13,8 @@ from sqlalchemy import update
 from church.cli import church
 from church.extensions import db
 from church.models import User
+from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.models.link import Purpose
 from church.services import audit, email_links
 from church.services.accounts import members
 from church.services.email import queue

@@ -15,8 +15,7 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models import User
-from church.models.link import Purpose
-from church.models.user import Role
+from church.models.accounts import Purpose, Role
 from church.server.announce import announcements
 from church.services import accounts, email_links
 from church.services.accounts import find_account

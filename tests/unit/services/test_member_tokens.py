@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from church.config import Settings
 from church.errors import ForbiddenError
 from church.extensions import db
-from church.models.user import User
+from church.models.accounts import User
 from church.observability.metrics import definitions
 from church.services import member_tokens, sessions
 from church.services.member_tokens import issue, who

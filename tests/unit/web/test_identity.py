@@ -10,7 +10,7 @@ from flask import Flask, flash, render_template_string
 from church.config import Settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
-from church.models.user import User
+from church.models.accounts import User
 from church.services import member_tokens, sessions
 from church.services.sessions import cache
 from church.web import identity

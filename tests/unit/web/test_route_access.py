@@ -15,7 +15,7 @@ from church import create_app
 from church.config import Settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
-from church.models.user import User
+from church.models.accounts import User
 from church.observability.metrics import definitions
 from church.web import route_access
 from church.web.route_access import ADMINS, EVERYONE, MEMBERS, SIGNED_IN, Policy, allow, bearer, is_local, policy_of

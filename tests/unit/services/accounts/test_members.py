@@ -11,8 +11,8 @@ from flask import Flask
 
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
+from church.models.accounts import Role, User
 from church.models.base import utc_now
-from church.models.user import Role, User
 from church.observability.metrics import definitions
 from church.services import audit, email_links, sessions
 from church.services.accounts import members

@@ -16,8 +16,8 @@ from flask import Flask
 from pydantic import SecretStr
 
 from church.config import Settings, load_settings
+from church.models.accounts import Link, Purpose
 from church.models.base import utc_now
-from church.models.link import Link, Purpose
 from church.services.email import compose
 from church.services.email.compose import LINKED, TEMPLATES, Letter, one_line, write
 from church.services.email.errors import MailRefusedError

@@ -16,8 +16,8 @@ from church.extensions import db
 from church.jobs import queue as jobs_queue
 from church.jobs import registry
 from church.models import Job, Link, Mail, User
+from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.models.link import Purpose
 from church.services import email_links
 from church.services.email import outbox_folder, sending
 from church.services.email import queue as email_queue

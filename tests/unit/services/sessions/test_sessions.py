@@ -18,10 +18,8 @@ from church.config import Settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
 from church.lib.files import HostMark
+from church.models.accounts import Link, SignIn, User
 from church.models.base import utc_now
-from church.models.link import Link
-from church.models.sign_in import SignIn
-from church.models.user import User
 from church.services import sessions
 from church.services.sessions import Device, cache, lookup
 from church.services.sessions.cache import SessionCache

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from church.extensions import db
 from church.models import Grant, User
+from church.models.accounts import SignIn
 from church.models.base import utc_now
-from church.models.sign_in import SignIn
 from church.services import sessions
 from church.services.entitlements import premium_of
 from church.services.sessions import lookup

@@ -1,0 +1,132 @@
+"""People: one row an account. A deleted account keeps its row, emptied: money and audit rows still point at it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from church.models.base import Base, BigId, PlainText
+
+
+class Role(StrEnum):
+    """What somebody may do beyond reading."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
+class User(Base):
+    """One account. ``ref`` is its name outside the database: in addresses, logs and tokens, never the number."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("role IN ('member', 'admin')", name="role"),
+        CheckConstraint("deleted_at IS NULL OR email IS NULL", name="deleted_is_empty"),
+        Index("ix_users_created_at", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str | None] = mapped_column(PlainText)
+    email_key: Mapped[str | None] = mapped_column(unique=True)
+    """The address as it is compared: one account however it is typed."""
+    name: Mapped[str] = mapped_column(PlainText)
+    role: Mapped[str] = mapped_column(default=Role.MEMBER.value)
+    password_hash: Mapped[str | None]
+    password_changed_at: Mapped[datetime | None]
+    source: Mapped[str]
+    """How the account came to be: ``web``, ``cli`` or ``first_admin``."""
+    created_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody may sign in to it."""
+        return self.disabled_at is None and self.deleted_at is None
+
+
+class SignIn(Base):
+    """One device of one member. Ending it deletes the row; ``ref`` names it to its owner and in tokens."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]
+    """The end however often it is used; the idle timeout is counted from ``last_seen_at``."""
+    user_agent: Mapped[str] = mapped_column(PlainText)
+    address: Mapped[str]
+
+
+class Purpose(StrEnum):
+    """What a link does when it is used."""
+
+    VERIFY = "verify"
+    RESET = "reset"
+    CHANGE_EMAIL = "change_email"
+    FIRST_ADMIN = "first_admin"
+
+
+class Link(Base):
+    """One link; used once, until ``expires_at``."""
+
+    __tablename__ = "links"
+    __table_args__ = (CheckConstraint("purpose IN ('verify', 'reset', 'change_email', 'first_admin')", name="purpose"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    nonce: Mapped[str]
+    purpose: Mapped[str]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
+    email: Mapped[str | None] = mapped_column(PlainText)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """One token. The secret itself is shown once, when it is made, and kept nowhere."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    """Names the token; the part of it that is no secret."""
+    name: Mapped[str] = mapped_column(PlainText)
+    """What it is for, in an operator's words."""
+    scopes: Mapped[str]
+    """What it opens, by spaces."""
+    digest: Mapped[str]
+    """SHA-256 of the secret, which is random enough to need no salt."""
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """One action; without an actor it was the command line or the site itself, as ``via`` says."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_action_at", "action", "at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    action: Mapped[str]
+    """``domain.action``, such as ``member.disabled``."""
+    via: Mapped[str]
+    """``web``, ``cli`` or ``site``."""
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
+    subject_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
+    """Nothing secret and no address: names of fields, roles, counts."""
+    address: Mapped[str | None]
+    request_id: Mapped[str | None]
