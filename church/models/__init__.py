@@ -2,19 +2,22 @@
 
 from church.models.accounts import ApiToken, AuditEntry, Link, SignIn, User
 from church.models.base import Base
-from church.models.catalogue import Price, Product
+from church.models.billing import (
+    Checkout,
+    Customer,
+    Grant,
+    Invoice,
+    LedgerEntry,
+    Price,
+    Product,
+    StripeEvent,
+    Subscription,
+)
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
-from church.models.checkout import Checkout
-from church.models.customer import Customer
 from church.models.delivery import DeliveredCommit, Deployment, Incident
-from church.models.grant import Grant
-from church.models.invoice import Invoice
 from church.models.job import Job, Schedule
-from church.models.ledger import LedgerEntry
 from church.models.mail import Mail
 from church.models.page_text import PageText
-from church.models.stripe_event import StripeEvent
-from church.models.subscription import Subscription
 from church.models.video import Caption, Rendition, Video
 from church.models.video_upload import VideoUpload
 from church.models.watch import WatchPosition, WatchSetting

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from church.config import Settings
 from church.extensions import db
 from church.models import LedgerEntry
-from church.models.ledger import EntryKind
+from church.models.billing import EntryKind
 from church.observability.metrics import worker_files
 from church.services import money
 from tests.support.stripe_fixture import Obj, Shop, event, member

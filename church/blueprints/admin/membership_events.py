@@ -10,7 +10,7 @@ from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.errors import ConflictError, UnavailableError
 from church.models.base import utc_now
-from church.models.stripe_event import EventState
+from church.models.billing import EventState
 from church.services import billing
 from church.services.billing import admin_actions
 from church.web.error_pages import wants_json

@@ -14,7 +14,7 @@ from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
-from church.models.checkout import CheckoutState
+from church.models.billing import CheckoutState
 from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database

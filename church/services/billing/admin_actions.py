@@ -17,7 +17,7 @@ from church.errors import ChurchError, ConflictError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.ledger import EntryKind
+from church.models.billing import EntryKind
 from church.services import audit, money
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor

@@ -22,7 +22,7 @@ from church.errors import BusyError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
 from church.models.base import utc_now
-from church.models.checkout import OPEN_ONLY, CheckoutState
+from church.models.billing import OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import customer_of, had_subscription, living_of
 from church.services.billing.plans import price_for_sale

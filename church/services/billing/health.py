@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.jobs.queue import database_now
 from church.models import Product, StripeEvent
-from church.models.stripe_event import EventState
+from church.models.billing import EventState
 
 LATELY = timedelta(days=1)
 _OFF = "off: STRIPE_SECRET_KEY is not set, so nobody can pay"

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from church.extensions import db
 from church.models import LedgerEntry, User
 from church.models.base import utc_now
-from church.models.ledger import EntryKind
+from church.models.billing import EntryKind
 from church.services import money
 from church.services.billing.rows import add_once
 from church.services.billing.stripe.fetch import Facts

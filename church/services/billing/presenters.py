@@ -13,7 +13,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import Checkout, Grant, Invoice, Subscription, User
 from church.models.base import utc_now
-from church.models.checkout import CheckoutState
+from church.models.billing import CheckoutState
 from church.services import money
 from church.services.audit import Person
 from church.services.billing.membership import Holding, holding

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from church.extensions import db
 from church.models import LedgerEntry, Price, Product
-from church.models.ledger import EntryKind
+from church.models.billing import EntryKind
 from church.services import money
 from church.services.billing import admin_actions
 

@@ -21,7 +21,7 @@ from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
 from church.models.base import utc_now
-from church.models.checkout import CheckoutState
+from church.models.billing import CheckoutState
 from church.services import live_broadcast
 from church.services.billing import ledger
 from church.services.billing.errors import NotOursError, StripeRefusedError

@@ -23,7 +23,7 @@ from church import jobs, telemetry
 from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import Checkout, Customer, StripeEvent, User
-from church.models.stripe_event import EventState
+from church.models.billing import EventState
 from church.services.accounts.data_registry import on_delete
 from church.services.billing.rows import add_once
 from church.services.billing.stripe import owners

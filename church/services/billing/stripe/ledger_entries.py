@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from church.models.ledger import EntryKind
+from church.models.billing import EntryKind
 from church.services.billing.stripe.client import Obj
 from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.objects import first_moment, part, ref, rows

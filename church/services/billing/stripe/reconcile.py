@@ -19,7 +19,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
-from church.models.stripe_event import EventState
+from church.models.billing import EventState
 from church.services.billing import account_data, emails
 from church.services.billing.errors import MissingError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks

@@ -20,7 +20,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs.queue import database_now
 from church.models import StripeEvent
-from church.models.stripe_event import EventState
+from church.models.billing import EventState
 from church.services.billing import account_data, emails
 from church.services.billing.errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, event_store

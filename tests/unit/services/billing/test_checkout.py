@@ -15,7 +15,7 @@ from church.errors import FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
-from church.models.checkout import CheckoutState
+from church.models.billing import CheckoutState
 from church.services import billing
 from church.services.billing.checkout import WITHOUT_SESSION
 from church.services.billing.errors import StripeDownError, StripeRefusedError

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from church.extensions import db
 from church.models import Checkout, Customer, Job, User
-from church.models.checkout import CheckoutState
+from church.models.billing import CheckoutState
 from church.services import billing
 from church.services.accounts import deletion
 from church.services.billing import account_data

@@ -1,0 +1,271 @@
+"""Members as Stripe knows them. Its rows are what a webhook locks, so that two of one customer take turns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from church.models.base import Base, BigId, PlainText
+
+
+class Customer(Base):
+    """One customer at Stripe. A member may have had several; the one in use is the newest that is not deleted."""
+
+    __tablename__ = "customers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    delinquent: Mapped[bool] = mapped_column(default=False)
+    card_brand: Mapped[str | None] = mapped_column(PlainText)
+    card_last4: Mapped[str | None] = mapped_column(PlainText)
+    card_expires: Mapped[str | None] = mapped_column(PlainText)
+    """``05/2029``, of the card that renewals are paid with."""
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    fetched_at: Mapped[datetime | None]
+    """When the fetch that this row was filled from started; None before the first."""
+
+
+class Subscription(Base):
+    """One subscription. Amounts are minor units of ``currency``; what is named ``stripe_…`` is Stripe's id."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (Index("ix_subscriptions_status_plan", "status", "plan"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    status: Mapped[str]
+    """Stripe's word: trialing, active, past_due, canceled, unpaid, incomplete, incomplete_expired, paused."""
+    plan: Mapped[str]
+    """The product's ``church_plan``; what metrics call it."""
+    stripe_item: Mapped[str | None]
+    stripe_price: Mapped[str | None]
+    stripe_product: Mapped[str | None]
+    quantity: Mapped[int]
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    """The price of one period, before discounts and tax."""
+    renewal_amount: Mapped[int | None] = mapped_column(BigInteger)
+    """What the next period costs by what is known now: discounts that go on taken off, tax left out."""
+    currency: Mapped[str]
+    interval: Mapped[str | None]
+    interval_count: Mapped[int]
+    started_at: Mapped[datetime]
+    trial_end: Mapped[datetime | None]
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]
+    """When it is to end, by whichever of Stripe's two ways of saying so."""
+    canceled_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    past_due_since: Mapped[datetime | None]
+    collection_paused: Mapped[bool] = mapped_column(default=False)
+    stripe_schedule: Mapped[str | None]
+    next_price: Mapped[str | None]
+    """The price that a schedule changes to at ``next_price_at``."""
+    next_price_at: Mapped[datetime | None]
+    latest_invoice: Mapped[str | None]
+    created_at: Mapped[datetime]
+    fetched_at: Mapped[datetime]
+    """When the fetch that this row was filled from started: only one that started later may replace it."""
+
+
+class Invoice(Base):
+    """One invoice of a subscription of ours; amounts are minor units of ``currency``."""
+
+    __tablename__ = "invoices"
+    __table_args__ = (Index("ix_invoices_user_id_created_at", "user_id", "created_at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    stripe_subscription: Mapped[str | None] = mapped_column(index=True)
+    number: Mapped[str | None] = mapped_column(PlainText)
+    status: Mapped[str]
+    """Stripe's word: draft, open, paid, uncollectible, void."""
+    billing_reason: Mapped[str | None]
+    currency: Mapped[str]
+    total: Mapped[int] = mapped_column(BigInteger)
+    amount_due: Mapped[int] = mapped_column(BigInteger)
+    amount_paid: Mapped[int] = mapped_column(BigInteger)
+    amount_remaining: Mapped[int] = mapped_column(BigInteger)
+    attempts: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str | None] = mapped_column(PlainText)
+    """Why it can't be paid or finalised as things are: ``payment_failed``, ``action_required`` or Stripe's code."""
+    hosted_url: Mapped[str | None] = mapped_column(PlainText)
+    pdf_url: Mapped[str | None] = mapped_column(PlainText)
+    created_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    fetched_at: Mapped[datetime]
+
+
+class EntryKind(StrEnum):
+    """What moved the money; refunds and disputes are negative, what undoes them positive."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    REFUND_FAILED = "refund_failed"
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+
+
+class LedgerEntry(Base):
+    """One movement. ``source_id`` names its cause at Stripe, so that nothing is booked twice."""
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = (
+        CheckConstraint("kind IN ('payment', 'refund', 'refund_failed', 'dispute', 'dispute_reversal')", name="kind"),
+        CheckConstraint("(amount > 0) = (kind IN ('payment', 'refund_failed', 'dispute_reversal'))", name="sign"),
+        CheckConstraint("amount <> 0", name="something"),
+        Index("ix_ledger_entries_currency_occurred_at", "currency", "occurred_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    source_id: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    stripe_customer: Mapped[str]
+    stripe_invoice: Mapped[str | None] = mapped_column(index=True)
+    stripe_payment: Mapped[str | None] = mapped_column(index=True)
+    """The payment intent, or the charge where there is none."""
+    occurred_at: Mapped[datetime] = mapped_column(index=True)
+    """When the money moved, by Stripe."""
+    recorded_at: Mapped[datetime]
+
+
+OPEN_ONLY = text("state = 'open'")
+
+
+class CheckoutState(StrEnum):
+    """Where a checkout stands; ``pending`` was filled in and waits for a slow payment, such as a bank debit."""
+
+    OPEN = "open"
+    PENDING = "pending"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class Checkout(Base):
+    """One checkout. ``ref`` is part of its idempotency key and stands in the address of the success page."""
+
+    __tablename__ = "checkouts"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'pending', 'completed', 'expired', 'failed')", name="state"),
+        Index("uq_checkouts_open_user_id", "user_id", unique=True, sqlite_where=OPEN_ONLY, postgresql_where=OPEN_ONLY),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    stripe_price: Mapped[str]
+    stripe_session: Mapped[str | None] = mapped_column(unique=True)
+    """None until Stripe has made the session."""
+    url: Mapped[str | None] = mapped_column(PlainText)
+    stripe_subscription: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default=CheckoutState.OPEN.value)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Grant(Base):
+    """One gift of premium to one member; taken back by ``revoked_at``."""
+
+    __tablename__ = "grants"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    granted_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    """None when the command line gave it."""
+    reason: Mapped[str] = mapped_column(PlainText)
+    created_at: Mapped[datetime]
+    until: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Product(Base):
+    """One plan."""
+
+    __tablename__ = "products"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    plan: Mapped[str] = mapped_column(index=True)
+    """Its short name in metrics and addresses, from ``church_plan`` or its name."""
+    name: Mapped[str] = mapped_column(PlainText)
+    description: Mapped[str] = mapped_column(PlainText)
+    features: Mapped[list[Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
+    position: Mapped[int] = mapped_column(default=0)
+    """Its place on the pricing page, from ``church_order``; then by price."""
+    active: Mapped[bool]
+    fetched_at: Mapped[datetime]
+
+
+class Price(Base):
+    """One price of a plan, in minor units of ``currency``. It may be here before its product is."""
+
+    __tablename__ = "prices"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    stripe_product: Mapped[str] = mapped_column(index=True)
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    """None for a price of tiers, which no page shows."""
+    currency: Mapped[str]
+    interval: Mapped[str | None]
+    interval_count: Mapped[int]
+    trial_days: Mapped[int]
+    tax_behavior: Mapped[str]
+    """``inclusive``, ``exclusive`` or ``unspecified``."""
+    active: Mapped[bool]
+    created_at: Mapped[datetime]
+    """At Stripe: of two prices for one interval the newer is shown."""
+    fetched_at: Mapped[datetime]
+
+
+class EventState(StrEnum):
+    """Where an event stands; ``failed`` waits for Stripe to send it again or an admin to replay it."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+class StripeEvent(Base):
+    """One event, by Stripe's id. ``lease`` is the token of the one delivery that may finish it."""
+
+    __tablename__ = "stripe_events"
+    __table_args__ = (
+        CheckConstraint("state IN ('received', 'processed', 'ignored', 'failed')", name="state"),
+        Index("ix_stripe_events_state_received_at", "state", "received_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    object_id: Mapped[str | None] = mapped_column(index=True)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
+    state: Mapped[str] = mapped_column(default=EventState.RECEIVED.value)
+    reason: Mapped[str | None] = mapped_column(PlainText)
+    """Why it was ignored, or what its last attempt failed with."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease: Mapped[str | None]
+    leased_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    """When Stripe made it."""
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    processed_at: Mapped[datetime | None]
+    request_id: Mapped[str | None]
