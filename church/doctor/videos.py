@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.doctor.dependencies import ask
 from church.doctor.findings import Finding
-from church.models.video import Video, VideoState
+from church.models.videos import Video, VideoState
 from church.services.videos.importing.ffmpeg import tools_missing
 from church.services.videos.storage import bucket
 

@@ -18,9 +18,7 @@ from church.models.delivery import DeliveredCommit, Deployment, Incident
 from church.models.job import Job, Schedule
 from church.models.mail import Mail
 from church.models.page_text import PageText
-from church.models.video import Caption, Rendition, Video
-from church.models.video_upload import VideoUpload
-from church.models.watch import WatchPosition, WatchSetting
+from church.models.videos import Caption, Rendition, Video, VideoUpload, WatchPosition, WatchSetting
 
 __all__ = [
     "ApiToken",

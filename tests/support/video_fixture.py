@@ -14,7 +14,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import Rendition, Video
 from church.models.base import utc_now
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services.videos.storage import local
 from tests.support.services_fixture import require
 

@@ -10,7 +10,7 @@ from flask import Response, url_for
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import one_of, words
 from church.errors import FieldErrors
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo

@@ -15,7 +15,7 @@ from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Caption, Rendition, Video, WatchPosition
 from church.models.base import plain
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services import audit
 from church.services.access import Access
 from church.services.audit import Actor

@@ -19,7 +19,7 @@ from church.errors import ForbiddenError, UnavailableError
 from church.extensions import db
 from church.models import Video, WatchPosition
 from church.models.page_text import search_words
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access, Reader, may_read
 from church.services.videos import positions, queries
 from church.services.videos.descriptions import described

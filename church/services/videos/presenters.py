@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from church.models.video import VideoState
+from church.models.videos import VideoState
 
 
 @dataclass(frozen=True)

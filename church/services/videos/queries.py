@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from church.config import Settings
 from church.models import Caption, Rendition, Video
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services.access import Reader, may_read
 from church.services.videos.descriptions import summary
 from church.services.videos.errors import UnknownVideoError

@@ -29,7 +29,7 @@ from church.extensions import db
 from church.lib.files import make_private
 from church.models import Rendition, Video
 from church.models.base import utc_now
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services import live_broadcast
 from church.services.videos.editing import IMPORT
 from church.services.videos.errors import ImportFailedError, NoRoomError, NotVideoError

@@ -26,7 +26,7 @@ from church.config import Settings, current_settings
 from church.errors import UnavailableError
 from church.extensions import db
 from church.models import Rendition, Video
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services.videos.editing import REMOVE
 from church.services.videos.errors import ImportFailedError
 from church.services.videos.importing.import_job import PUSH, drop_work

@@ -20,7 +20,7 @@ from church.extensions import db
 from church.jobs import queue
 from church.models import Video, VideoUpload
 from church.models.base import utc_now
-from church.models.video import VideoState
+from church.models.videos import VideoState
 from church.services.videos.editing import import_key
 from church.services.videos.storage import local
 

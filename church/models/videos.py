@@ -96,3 +96,45 @@ class Caption(Base):
     label: Mapped[str] = mapped_column(PlainText)
     file: Mapped[str]
     is_default: Mapped[bool] = mapped_column(default=False)
+
+
+class VideoUpload(Base):
+    """One upload that is not complete; the last piece makes a video of it and deletes the row."""
+
+    __tablename__ = "video_uploads"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ref: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(PlainText)
+    """Of the file, as the browser told."""
+    title: Mapped[str] = mapped_column(PlainText)
+    description: Mapped[str] = mapped_column(PlainText)
+    access_level: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    """Set anew by every piece."""
+
+
+class WatchPosition(Base):
+    """How far one member is in one video."""
+
+    __tablename__ = "watch_positions"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    video_id: Mapped[int] = mapped_column(ForeignKey("videos.id"), primary_key=True, index=True)
+    position_ms: Mapped[int] = mapped_column(BigInteger)
+    finished: Mapped[bool]
+    """Watched to the end, or nearly: the next time begins at the beginning."""
+    updated_at: Mapped[datetime]
+
+
+class WatchSetting(Base):
+    """What one member wants; without a row: that the site remembers."""
+
+    __tablename__ = "watch_settings"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    resume: Mapped[bool]
