@@ -15,7 +15,7 @@ from church.database import migrations
 from church.database.engines import is_sqlite, probe_engine, sqlite_path
 from church.doctor.findings import Finding
 from church.jobs.queue import database_now
-from church.models.job import Job, JobState, Schedule
+from church.models.jobs import Job, JobState, Schedule
 
 _LATE = timedelta(minutes=5)
 _START_WORKER = "is the worker process running? flask church work"

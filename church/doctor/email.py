@@ -12,7 +12,7 @@ from church.config import Settings
 from church.doctor.dependencies import ask
 from church.doctor.findings import Finding
 from church.models.base import utc_now
-from church.models.mail import Mail, MailState
+from church.models.jobs import Mail, MailState
 from church.services.email import outbox_folder, smtp
 from church.services.email.errors import MailDeferredError
 

@@ -23,7 +23,7 @@ from church.jobs.listing import JobView
 from church.jobs.queue import enqueue, hold_job
 from church.jobs.registry import UnknownKindError, every, handler, schedule
 from church.jobs.worker import work
-from church.models.job import Job, JobState
+from church.models.jobs import Job, JobState
 
 __all__ = [
     "JobView",

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from church.models.job import Job, JobState
+from church.models.jobs import Job, JobState
 
 _MOST = 200
 

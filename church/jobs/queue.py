@@ -28,7 +28,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs.registry import find_handler, kinds
 from church.models.base import utc_now
-from church.models.job import PENDING_ONLY, Job, JobState
+from church.models.jobs import PENDING_ONLY, Job, JobState
 
 log = logging.getLogger("church.jobs")
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from church.database import Database
 from church.jobs.queue import database_now, enqueue
 from church.jobs.registry import schedules
-from church.models.job import Schedule
+from church.models.jobs import Schedule
 
 
 def queue_due(db: Database) -> None:

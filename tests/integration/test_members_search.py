@@ -16,7 +16,7 @@ from church.extensions import db
 from church.models import Job, Mail, Schedule
 from church.models.accounts import Role, User
 from church.models.base import utc_now
-from church.models.job import JobState
+from church.models.jobs import JobState
 from church.services.accounts import members
 from church.services.accounts.member_list import PAGE_SIZE
 from church.services.accounts.members import MemberState

@@ -14,7 +14,7 @@ from church.config import Settings, current_settings
 from church.extensions import db
 from church.jobs import registry
 from church.models import AuditEntry, Job, Link, Mail, User
-from church.models.job import JobState
+from church.models.jobs import JobState
 from church.services import accounts, email_links, sessions
 from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn

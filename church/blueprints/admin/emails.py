@@ -6,7 +6,7 @@ from flask import Response, url_for
 
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
-from church.models.mail import MailState
+from church.models.jobs import MailState
 from church.services.admin_overview import retry_failed
 from church.services.email import queue
 from church.web.rate_limits import limited

@@ -7,7 +7,7 @@ from flask import Response, url_for
 from church import jobs as queue
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
-from church.models.job import JobState
+from church.models.jobs import JobState
 from church.services.admin_overview import retry_failed
 from church.web.rate_limits import limited
 from church.web.responses import actor, done

@@ -12,8 +12,7 @@ from church.jobs.queue import database_now
 from church.jobs.registry import kinds, schedules
 from church.models.accounts import Role, User
 from church.models.base import utc_now
-from church.models.job import Job, JobState, Schedule
-from church.models.mail import Mail, MailState
+from church.models.jobs import Job, JobState, Mail, MailState, Schedule
 
 
 @dataclass(frozen=True)

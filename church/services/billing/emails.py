@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from church.config import current_settings
 from church.models import Invoice, Product, StripeEvent, Subscription, User
 from church.models.billing import EventState
-from church.models.mail import Mail
+from church.models.jobs import Mail
 from church.services import money
 from church.services.billing.membership import LIVING, living_of
 from church.services.billing.stripe.event_types import Incoming

@@ -13,7 +13,7 @@ from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from church.models.base import utc_now
-from church.models.mail import Mail, MailState
+from church.models.jobs import Mail, MailState
 from church.services.accounts.validation import key_hash
 
 __all__ = ["WINDOW", "forget_withdrawn", "is_withdrawn", "stand_in", "withdraw"]

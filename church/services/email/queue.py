@@ -17,7 +17,7 @@ from church import jobs
 from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now
-from church.models.mail import Mail, MailState
+from church.models.jobs import Mail, MailState
 from church.services.email.cancel_queued import WINDOW, is_withdrawn, stand_in, withdraw
 from church.services.email.compose import TEMPLATES
 from church.services.email.sending import ATTEMPTS, KIND, job_key

@@ -20,8 +20,7 @@ from church.config import Settings, current_settings
 from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now
-from church.models.job import Job, JobState
-from church.models.mail import Mail, MailState
+from church.models.jobs import Job, JobState, Mail, MailState
 from church.services.email import outbox_folder, smtp
 from church.services.email.cancel_queued import forget_withdrawn, is_withdrawn
 from church.services.email.compose import LINKED, Letter, write

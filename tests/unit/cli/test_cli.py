@@ -12,7 +12,7 @@ from church import doctor, jobs
 from church.cli import church
 from church.database import migrations
 from church.extensions import db
-from church.models.job import Job, JobState
+from church.models.jobs import Job, JobState
 
 
 @pytest.fixture

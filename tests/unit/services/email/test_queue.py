@@ -16,7 +16,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Job, Mail, User
 from church.models.base import utc_now
-from church.models.mail import MailState
+from church.models.jobs import MailState
 from church.services.email import outbox_folder, sending
 from church.services.email import queue as email_queue
 from church.services.email.errors import MailDeferredError

@@ -15,7 +15,7 @@ from church.config import Settings
 from church.database.engines import sqlite_path
 from church.extensions import db
 from church.jobs.registry import find_handler, schedules
-from church.models.job import Job
+from church.models.jobs import Job
 from church.models.page_text import PageText
 from church.services import pages as face
 from church.services.access import ANONYMOUS, Reader
