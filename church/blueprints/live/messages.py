@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.live.blueprint import bp
-from church.blueprints.live.telling import as_told
 from church.errors import ChurchError, FieldErrors
 from church.services import chat
-from church.services.sessions import Device
+from church.services.chat import MessageView
+from church.services.sessions import Device, SignedIn
 from church.web.error_pages import wants_json
 from church.web.forms import fields
 from church.web.rate_limits import limited
@@ -109,3 +111,8 @@ def _shown(room: str, number: int, error: ChurchError | None = None, text: str |
     if error is not None and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def as_told(message: MessageView, to: SignedIn) -> Any:
+    """The message as JSON; what its author calls it is for the author alone."""
+    return as_data(message if message.from_ref == to.ref else replace(message, client_id=None))

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.live.blueprint import bp
-from church.blueprints.live.telling import as_told
+from church.blueprints.live.messages import as_told
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import chat
