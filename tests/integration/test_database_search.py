@@ -10,7 +10,7 @@ from church.config import Settings
 from church.database import Database
 from church.models import PageText
 from church.models.base import MARK_END, MARK_START
-from church.models.page_text import search_statement
+from church.models.pages import search_statement
 
 pytestmark = pytest.mark.services
 

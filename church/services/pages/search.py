@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from church.database import Database
 from church.models.base import MARK_END, MARK_START, plain
-from church.models.page_text import PageText, search_statement
+from church.models.pages import PageText, search_statement
 from church.services import live_broadcast
 from church.services.access import Access, Reader, may_read
 from church.services.pages.front_matter import Page

@@ -18,7 +18,7 @@ from church.config import current_settings
 from church.errors import ForbiddenError, UnavailableError
 from church.extensions import db
 from church.models import Video, WatchPosition
-from church.models.page_text import search_words
+from church.models.pages import search_words
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access, Reader, may_read
 from church.services.videos import positions, queries

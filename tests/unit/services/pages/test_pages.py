@@ -16,7 +16,7 @@ from church.database.engines import sqlite_path
 from church.extensions import db
 from church.jobs.registry import find_handler, schedules
 from church.models.jobs import Job
-from church.models.page_text import PageText
+from church.models.pages import PageText
 from church.services import pages as face
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages import Pages

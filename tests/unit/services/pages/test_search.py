@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from church.config import Settings
 from church.database import DatabaseDownError
 from church.extensions import db
-from church.models.page_text import PageText
+from church.models.pages import PageText
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages import Pages
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
