@@ -14,7 +14,7 @@ from church.models.billing import (
     Subscription,
 )
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
-from church.models.delivery import DeliveredCommit, Deployment, Incident
+from church.models.dora import DeliveredCommit, Deployment, Incident
 from church.models.jobs import Job, Mail, Schedule
 from church.models.pages import PageText
 from church.models.videos import Caption, Rendition, Video, VideoUpload, WatchPosition, WatchSetting

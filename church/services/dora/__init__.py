@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from church import telemetry
 from church.config import current_settings
 from church.extensions import db
-from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
+from church.models.dora import DeploymentKind, DeploymentStatus, Severity
 from church.services.dora.alertmanager import Alert, Heard, hear, read_alerts
 from church.services.dora.deployments import record_deployment, record_deployments
 from church.services.dora.figures import UNITS, Figure, Window, asked_window, compute_figures, facts_of, leads_of

@@ -19,7 +19,7 @@ from church import telemetry
 from church.config import current_settings
 from church.extensions import db
 from church.models import Incident
-from church.models.delivery import Severity
+from church.models.dora import Severity
 from church.services.dora import incidents
 from church.services.dora.schemas import Told
 

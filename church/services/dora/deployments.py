@@ -14,7 +14,7 @@ from church import telemetry
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment
 from church.models.base import utc_now
-from church.models.delivery import DeploymentStatus
+from church.models.dora import DeploymentStatus
 from church.services.billing.rows import add_once
 from church.services.dora.schemas import DeploymentReport
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from church.errors import FieldErrors
 from church.models import DeliveredCommit, Deployment, Incident
-from church.models.delivery import DeploymentKind, DeploymentStatus
+from church.models.dora import DeploymentKind, DeploymentStatus
 from church.services.dora.schemas import EARLIEST, parsed_time
 
 DAY = 86400.0  # seconds

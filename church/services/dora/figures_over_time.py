@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from church.models import Deployment, Incident
-from church.models.delivery import DeploymentStatus
+from church.models.dora import DeploymentStatus
 from church.services.dora.figures import Window, finished_in, opened_in
 
 MOST_WEEKS = 53

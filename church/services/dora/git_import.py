@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from church.errors import InvalidError
-from church.models.delivery import DeploymentKind, DeploymentStatus
+from church.models.dora import DeploymentKind, DeploymentStatus
 from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parsed_time
 
 _TIMEOUT = 120.0  # seconds, of one call of git

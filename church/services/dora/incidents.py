@@ -15,7 +15,7 @@ from church.errors import FieldErrors
 from church.extensions import db
 from church.models import Deployment, Incident
 from church.models.base import utc_now
-from church.models.delivery import DeploymentStatus, Severity
+from church.models.dora import DeploymentStatus, Severity
 from church.services.dora.schemas import SKEW, IncidentReport
 
 _INCIDENTS: Any = Incident.__table__

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from church.config import current_settings
 from church.errors import FieldErrors
 from church.models.base import utc_now
-from church.models.delivery import DeploymentKind, DeploymentStatus, Severity
+from church.models.dora import DeploymentKind, DeploymentStatus, Severity
 
 MOST_COMMITS = 1000
 _LONGEST_ID = 200
