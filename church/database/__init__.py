@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from random import uniform
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -26,8 +27,9 @@ from church.database import migrations
 from church.database.engines import Engines, is_sqlite, make_engines, probe_engine
 from church.database.errors import DatabaseBusyError, DatabaseDownError, is_locked, translated
 from church.errors import UnavailableError
+from church.models.base import utc_now
 
-__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed", "after_commit"]
+__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed", "after_commit", "database_now"]
 
 # Seconds.
 WRITE_WAIT = 5.0
@@ -207,3 +209,11 @@ def _begin(engine: Engine, wait: float) -> Connection:
             return connection
         time.sleep(pause * uniform(0.5, 1.0))  # noqa: S311 (a pause, no secret)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def database_now(session: Session) -> datetime:
+    """Read the clock that leases are measured by: the database's, one for all hosts."""
+    if session.get_bind().dialect.name == "sqlite":
+        return utc_now()
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return now

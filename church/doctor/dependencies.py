@@ -11,10 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.database import migrations
+from church.database import database_now, migrations
 from church.database.engines import is_sqlite, probe_engine, sqlite_path
 from church.doctor.findings import Finding
-from church.jobs.queue import database_now
 from church.models.jobs import Job, JobState, Schedule
 
 _LATE = timedelta(minutes=5)

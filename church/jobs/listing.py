@@ -8,9 +8,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from church.database.paging import newest_first
 from church.models.jobs import Job, JobState
-
-_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,9 @@ def listed(
     session: Session, state: JobState | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[JobView]:
     """The newest jobs, or those older than ``before_id``; of one state, if asked."""
-    wanted = select(Job).order_by(Job.id.desc()).limit(max(1, min(limit, _MOST)))
+    wanted = newest_first(select(Job), Job.id, before_id, limit)
     if state is not None:
         wanted = wanted.where(Job.state == state.value)
-    if before_id is not None:
-        wanted = wanted.where(Job.id < before_id)
     return [_view(job) for job in session.scalars(wanted)]
 
 

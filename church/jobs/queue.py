@@ -17,17 +17,17 @@ from typing import Any
 from uuid import uuid4
 
 from flask import Flask, current_app
-from sqlalchemy import ColumnElement, CursorResult, Insert, and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
+from church.database import database_now
+from church.database.upsert import insert_or_ignore
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs.registry import find_handler, kinds
-from church.models.base import utc_now
 from church.models.jobs import PENDING_ONLY, Job, JobState
 
 log = logging.getLogger("church.jobs")
@@ -77,20 +77,7 @@ def enqueue(
         "request_id": telemetry.request_id(),
         "traceparent": telemetry.trace_headers().get("traceparent"),
     }
-    session.execute(_insert_unless_pending(session, values))
-
-
-def _insert_unless_pending(session: Session, values: dict[str, Any]) -> Insert:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    return insert(Job).values(values).on_conflict_do_nothing(index_elements=["unique_key"], index_where=PENDING_ONLY)
-
-
-def database_now(session: Session) -> datetime:
-    """The clock that leases are measured by: one for all hosts."""
-    if session.get_bind().dialect.name == "sqlite":
-        return utc_now()
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return now
+    insert_or_ignore(session, Job, values, unique=["unique_key"], where=PENDING_ONLY)
 
 
 def any_due(session: Session, wanted: Collection[str]) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from church.database import Database
-from church.jobs.queue import database_now, enqueue
+from church.database import Database, database_now
+from church.database.upsert import insert_or_ignore
+from church.jobs.queue import enqueue
 from church.jobs.registry import schedules
 from church.models.jobs import Schedule
 
@@ -60,5 +60,4 @@ def _settle(session: Session, kind: str, every: timedelta) -> None:
 
 def _make(session: Session, kind: str, every: timedelta, now: datetime) -> None:
     values = {"kind": kind, "every_seconds": every.total_seconds(), "next_at": now}
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    session.execute(insert(Schedule).values(values).on_conflict_do_nothing(index_elements=["kind"]))
+    insert_or_ignore(session, Schedule, values, unique=["kind"])

@@ -10,11 +10,10 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from church import telemetry
+from church.database.paging import newest_first
 from church.extensions import db
 from church.models import AuditEntry, User
 from church.models.base import utc_now
-
-_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,8 @@ def entries(
         select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
         .outerjoin(actor, actor.id == AuditEntry.actor_id)
         .outerjoin(subject, subject.id == AuditEntry.subject_id)
-        .order_by(AuditEntry.id.desc())
-        .limit(max(1, min(limit, _MOST)))
     )
-    if before_id is not None:
-        wanted = wanted.where(AuditEntry.id < before_id)
+    wanted = newest_first(wanted, AuditEntry.id, before_id, limit)
     if action:
         wanted = wanted.where(AuditEntry.action == action)
     if subject_ref:

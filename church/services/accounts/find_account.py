@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from church.database.upsert import insert_for
 from church.errors import ConflictError
 from church.models import Link, User
 from church.models.accounts import Purpose, Role
@@ -46,8 +46,9 @@ def add(
         "created_at": now,
         "verified_at": now if verified else None,
     }
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = insert(User).values(values).on_conflict_do_nothing(index_elements=["email_key"]).returning(User)
+    statement = (
+        insert_for(session, User).values(values).on_conflict_do_nothing(index_elements=["email_key"]).returning(User)
+    )
     return session.scalars(statement).first()
 
 

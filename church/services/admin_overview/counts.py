@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from church.jobs.queue import database_now
+from church.database import database_now
 from church.jobs.registry import kinds, schedules
 from church.models.accounts import Role, User
 from church.models.base import utc_now

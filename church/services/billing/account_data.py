@@ -10,8 +10,8 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
+from church.database import database_now
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
 from church.models.billing import CheckoutState

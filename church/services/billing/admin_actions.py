@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from church.database.paging import newest_first
 from church.errors import ChurchError, ConflictError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, StripeEvent, Subscription, User
@@ -177,9 +178,6 @@ def _csv(rows: object) -> str:
     return out.getvalue()
 
 
-_MOST = 200
-
-
 @dataclass(frozen=True)
 class EventView:
     """One webhook event; ``payload`` only where one event alone is looked at."""
@@ -229,10 +227,8 @@ def list_events(
         query = query.where(StripeEvent.state == state)
     if event_type is not None:
         query = query.where(StripeEvent.type == event_type)
-    if before_id is not None:
-        query = query.where(StripeEvent.id < before_id)
     with db.read() as session:
-        found = session.scalars(query.order_by(StripeEvent.id.desc()).limit(min(limit, _MOST))).all()
+        found = session.scalars(newest_first(query, StripeEvent.id, before_id, limit)).all()
     return [_event(row, None) for row in found]
 
 
@@ -265,10 +261,8 @@ def list_subscriptions(
         query = query.where(Subscription.status == status)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
-    if before_id is not None:
-        query = query.where(Subscription.id < before_id)
     with db.read() as session:
-        found = session.execute(query.order_by(Subscription.id.desc()).limit(min(limit, _MOST))).all()
+        found = session.execute(newest_first(query, Subscription.id, before_id, limit)).all()
     return [_subscription(row, ref, name) for row, ref, name in found]
 
 

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
+from church.database.upsert import insert_or_ignore
 from church.errors import BusyError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
@@ -210,11 +210,8 @@ def open_or_add_checkout(session: Session, user_id: int, values: dict[str, Any])
         session.flush()
         row = None
     if row is None:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         made = {**values, "user_id": user_id, "state": CheckoutState.OPEN.value}
-        session.execute(
-            insert(Checkout).values(made).on_conflict_do_nothing(index_elements=["user_id"], index_where=OPEN_ONLY)
-        )
+        insert_or_ignore(session, Checkout, made, unique=["user_id"], where=OPEN_ONLY)
         row = session.scalars(query).one()
     return row
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.jobs.queue import database_now
+from church.database import database_now
 from church.models import Product, StripeEvent
 from church.models.billing import EventState
 

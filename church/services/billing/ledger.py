@@ -13,16 +13,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
+from church.database.paging import newest_first
+from church.database.upsert import add_once
 from church.extensions import db
 from church.models import LedgerEntry, User
 from church.models.base import utc_now
 from church.models.billing import EntryKind
 from church.services import money
-from church.services.billing.rows import add_once
 from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.ledger_entries import OPPOSITE, WHOLE, bookings
 
-_MOST = 200
 _ENTRIES: Any = LedgerEntry.__table__
 _BOOKED = select(_ENTRIES.c.id).where(_ENTRIES.c.source_id == bindparam("source"))
 _PAYMENTS = select(_ENTRIES.c.source_id).where(
@@ -97,14 +97,12 @@ def list_ledger_entries(
 ) -> list[EntryView]:
     """Entries, the newest first; ``before_id`` is the last one of the page before."""
     query = select(LedgerEntry, User.ref, User.name).join(User, User.id == LedgerEntry.user_id)
-    if before_id is not None:
-        query = query.where(LedgerEntry.id < before_id)
     if currency is not None:
         query = query.where(LedgerEntry.currency == currency)
     if user_ref is not None:
         query = query.where(User.ref == user_ref)
     with db.read() as session:
-        found = session.execute(query.order_by(LedgerEntry.id.desc()).limit(min(limit, _MOST))).all()
+        found = session.execute(newest_first(query, LedgerEntry.id, before_id, limit)).all()
     return [_view(row, ref_, name) for row, ref_, name in found]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import aliased
 
 from church.config import current_settings
+from church.database.paging import newest_first
 from church.extensions import db
 from church.models import Checkout, Grant, Invoice, Subscription, User
 from church.models.base import utc_now
@@ -200,9 +201,6 @@ def read_arrival(user_id: int, stripe_session: str) -> Arrival | None:
     return Arrival(_ENDS.get(state, "waiting"), status)
 
 
-_MOST = 200
-
-
 class GrantState(StrEnum):
     """How a grant stands; each is in exactly one of these states."""
 
@@ -240,10 +238,8 @@ def list_grants(
         query = query.where(_in_state(state, now))
     if user_ref is not None:
         query = query.where(member.ref == user_ref)
-    if before_id is not None:
-        query = query.where(Grant.id < before_id)
     with db.read() as session:
-        found = session.execute(query.order_by(Grant.id.desc()).limit(min(limit, _MOST))).all()
+        found = session.execute(newest_first(query, Grant.id, before_id, limit)).all()
     return [_view(row[0], Person(*row[1:3]), Person(*row[3:5]) if row[3] else None, now) for row in found]
 
 

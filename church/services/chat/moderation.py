@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
+from church.database.paging import newest_first
+from church.database.upsert import insert_or_ignore
 from church.errors import ChurchError
 from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, User
@@ -23,8 +24,6 @@ from church.services.chat.errors import NotYoursError, UnknownMessageError
 from church.services.chat.posting_limits import keep_pace
 from church.services.chat.presenters import MessageView
 from church.services.sessions import Device, SignedIn
-
-_MOST = 200
 
 log = logging.getLogger("church.live")
 
@@ -94,10 +93,7 @@ def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> Non
             "reason": reason,
             "created_at": utc_now(),
         }
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        session.execute(
-            insert(ChatReport).values(values).on_conflict_do_nothing(index_elements=["message_id", "user_id"])
-        )
+        insert_or_ignore(session, ChatReport, values, unique=["message_id", "user_id"])
     log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
 
 
@@ -111,11 +107,8 @@ def reports(*, settled: bool = False, before_id: int | None = None, limit: int =
         .join(author, author.id == ChatMessage.user_id)
         .join(reporter, reporter.id == ChatReport.user_id)
         .where(ChatReport.settled_at.is_not(None) if settled else ChatReport.settled_at.is_(None))
-        .order_by(ChatReport.id.desc())
-        .limit(max(1, min(limit, _MOST)))
     )
-    if before_id is not None:
-        query = query.where(ChatReport.id < before_id)
+    query = newest_first(query, ChatReport.id, before_id, limit)
     with db.read() as session:
         return [_view(*row) for row in session.execute(query)]
 

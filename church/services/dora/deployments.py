@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church import telemetry
+from church.database.upsert import add_once
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment
 from church.models.base import utc_now
 from church.models.dora import DeploymentStatus
-from church.services.billing.rows import add_once
 from church.services.dora.schemas import DeploymentReport
 
 _BATCH = 100  # deployments that one transaction writes

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from church import telemetry
+from church.database.upsert import insert_for
 from church.errors import FieldErrors
 from church.extensions import db
 from church.models import Deployment, Incident
@@ -86,9 +86,9 @@ def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
     """Insert an incident; None where its id is known, or its alert has an open one."""
     values = {"deployment_id": None, "confidence": None, "fingerprint": None, **row}
     values |= {"seconds": seconds_of(row["opened_at"], row["resolved_at"]), "changes": 0, "recorded_at": utc_now()}
-    dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(_INCIDENTS).values(values).on_conflict_do_nothing().returning(_INCIDENTS.c.id)
-    made = session.scalar(statement)
+    made = session.scalar(
+        insert_for(session, _INCIDENTS).values(values).on_conflict_do_nothing().returning(_INCIDENTS.c.id)
+    )
     return session.get(Incident, made) if made is not None else None
 
 

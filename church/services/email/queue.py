@@ -14,6 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from church import jobs
+from church.database.paging import newest_first
 from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now
@@ -83,11 +84,10 @@ def queue(
 
 def recent(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
     """The newest mails, of one state if asked; ``before_id`` is the last of the page before."""
-    wanted = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id).order_by(Mail.id.desc()).limit(limit)
+    wanted = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
     if state is not None:
         wanted = wanted.where(Mail.state == state)
-    if before_id is not None:
-        wanted = wanted.where(Mail.id < before_id)
+    wanted = newest_first(wanted, Mail.id, before_id, limit)
     with db.read() as session:
         return [_view(mail, ref) for mail, ref in session.execute(wanted)]
 

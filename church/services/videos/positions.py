@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Insert, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from church.database.upsert import insert_or_update
 from church.extensions import db
 from church.models import User, Video, WatchPosition, WatchSetting
 from church.models.base import utc_now
@@ -38,14 +38,14 @@ def save(slug: str, user_id: int, reader: Reader, position_ms: int) -> bool:
         at = max(0, min(position_ms, length))
         finished = at >= length * _NEARLY or at >= length - min(_LAST_MS, length // 2)
         values = {"position_ms": 0 if finished else at, "finished": finished, "updated_at": utc_now()}
-        session.execute(_upsert(session, WatchPosition, {"user_id": user_id, "video_id": video.id}, values))
+        insert_or_update(session, WatchPosition, {"user_id": user_id, "video_id": video.id}, values)
     return True
 
 
 def set_resume(user_id: int, wanted: bool) -> None:
     """Remember from now on where the member is, or forget all of it and remember nothing."""
     with db.write() as session:
-        session.execute(_upsert(session, WatchSetting, {"user_id": user_id}, {"resume": wanted}))
+        insert_or_update(session, WatchSetting, {"user_id": user_id}, {"resume": wanted})
         if not wanted:
             session.execute(delete(WatchPosition).where(WatchPosition.user_id == user_id))
 
@@ -64,11 +64,6 @@ def watched(session: Session, user_id: int | None, video_ids: Iterable[int] | No
     if video_ids is not None:
         query = query.where(WatchPosition.video_id.in_(list(video_ids)))
     return {row.video_id: Watched(row.position_ms, row.finished, row.updated_at) for row in session.scalars(query)}
-
-
-def _upsert(session: Session, model: type[Any], key: dict[str, Any], values: dict[str, Any]) -> Insert:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    return insert(model).values(**key, **values).on_conflict_do_update(index_elements=list(key), set_=values)
 
 
 @exports("watching")

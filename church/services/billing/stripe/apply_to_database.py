@@ -16,16 +16,16 @@ from typing import Any
 from sqlalchemy import Select, Update, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
+from church.database import database_now
+from church.database.upsert import add_once
 from church.errors import UnavailableError
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
 from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import live_broadcast
 from church.services.billing import ledger
 from church.services.billing.errors import NotOursError, StripeRefusedError
-from church.services.billing.rows import add_once
 from church.services.billing.stripe.client import Obj, gateway
 from church.services.billing.stripe.fetch import Facts, Gatherer
 from church.services.billing.stripe.objects import (

@@ -20,12 +20,12 @@ from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from church import jobs, telemetry
+from church.database import database_now
+from church.database.upsert import add_once
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import Checkout, Customer, StripeEvent, User
 from church.models.billing import EventState
 from church.services.accounts.data_registry import on_delete
-from church.services.billing.rows import add_once
 from church.services.billing.stripe import owners
 from church.services.billing.stripe.event_types import Incoming, outline
 

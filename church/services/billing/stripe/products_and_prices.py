@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import current_settings
+from church.database import database_now
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import Price, Product
 from church.services.billing.plans import INTERVALS
 from church.services.billing.stripe import apply_to_database, owners

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import current_settings
+from church.database import database_now
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.billing import EventState
 from church.services.billing import account_data, emails

@@ -16,9 +16,9 @@ from typing import Any
 
 from church import telemetry
 from church.config import current_settings
+from church.database import database_now
 from church.errors import UnavailableError
 from church.extensions import db
-from church.jobs.queue import database_now
 from church.models import StripeEvent
 from church.models.billing import EventState
 from church.services.billing import account_data, emails

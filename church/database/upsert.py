@@ -1,0 +1,60 @@
+"""Insert a row unless it is there already, on SQLite and PostgreSQL alike.
+
+Of many transactions that insert the same row at once, one does; the others find it there and raise nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Table, TextClause
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+_DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert_for(session: Session, table: Any) -> Any:
+    """Start an INSERT of the session's own dialect, the one that has ``on_conflict_do_…``; ``table`` may be a model."""
+    return _DIALECTS[session.get_bind().dialect.name](table)
+
+
+def insert_or_ignore(
+    session: Session,
+    model: type[Any],
+    values: dict[str, Any],
+    *,
+    unique: Collection[str] = (),
+    where: TextClause | None = None,
+) -> None:
+    """Insert ``values`` unless a row has the same ``unique`` columns (none: whatever index it would break).
+
+    ``where`` is the condition of a partial unique index.
+    """
+    session.execute(
+        insert_for(session, model)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=list(unique) or None, index_where=where)
+    )
+
+
+def insert_or_update(session: Session, model: type[Any], key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Insert ``key`` and ``values``, or set ``values`` in the row that has the ``key``."""
+    statement = insert_for(session, model).values(**key, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def add_once(session: Session, model: type[Any], unique: str, values: dict[str, Any]) -> int | None:
+    """Insert a row unless one has the same ``unique`` column. Returns the id of the new row, else None."""
+    made: int | None = session.execute(
+        _insert_returning_id(session.get_bind().dialect.name, model.__table__, unique), values
+    ).scalar()
+    return made
+
+
+@cache
+def _insert_returning_id(dialect: str, table: Table, unique: str) -> Any:
+    """Build the statement once, of the table: building one through the ORM costs more than executing it."""
+    return _DIALECTS[dialect](table).on_conflict_do_nothing(index_elements=[unique]).returning(table.c.id)
