@@ -25,11 +25,11 @@ from church import create_app
 from church.cli import church as command_group
 from church.config import Settings, load_settings
 from church.extensions import telemetry
+from church.models.billing import OPEN_STATUSES
 from church.observability.metrics import definitions, scrape_registry
 from church.observability.metrics.definitions import OTHER
 from church.observability.threats import scan_text
 from church.services import dora
-from church.services.billing import scrape_counts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -241,7 +241,7 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("rate_limit_hits_total", "limit"): (*definitions.LIMITS, OTHER),
         ("security_events_total", "event_type"): (*definitions.SECURITY_EVENTS, OTHER),
         ("security_events_total", "severity"): (*definitions.SEVERITIES, OTHER),
-        ("stripe_subscriptions_active", "status"): (*scrape_counts.STATUSES, OTHER),
+        ("stripe_subscriptions_active", "status"): (*OPEN_STATUSES, OTHER),
         ("stripe_webhooks_total", "event_type"): (*definitions.STRIPE_EVENTS, OTHER),
         ("stripe_webhooks_total", "status"): (*definitions.WEBHOOK_STATUSES, OTHER),
         ("suspicious_activity_total", "activity_type"): tuple(sorted(scan_text.ACTIVITY_TYPES)),

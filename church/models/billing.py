@@ -13,6 +13,30 @@ from sqlalchemy.orm import Mapped, mapped_column
 from church.models.base import Base, BigId, PlainText
 
 
+class SubscriptionStatus(StrEnum):
+    """Stripe's words for the state of a subscription (https://docs.stripe.com/api/subscriptions/object)."""
+
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    INCOMPLETE = "incomplete"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+
+
+PAID_STATUSES = frozenset({"trialing", "active"})
+"""Premium without a look at dates."""
+UNPAID_STATUSES = frozenset({"past_due", "unpaid"})
+"""An invoice is open: the member is asked to pay it."""
+ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
+"""Never changes again."""
+OPEN_STATUSES = tuple(status.value for status in SubscriptionStatus if status not in ENDED_STATUSES)
+CURRENT_STATUSES = frozenset(OPEN_STATUSES) - {"incomplete"}
+"""The member has this subscription: billing pages show it, and a second one is refused."""
+
+
 class Customer(Base):
     """One customer at Stripe. A member may have had several; the one in use is the newest that is not deleted."""
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from church.config import current_settings
 from church.models import Grant, Subscription
+from church.models.billing import PAID_STATUSES
 
-OPEN_STATUSES = frozenset({"trialing", "active"})
 PAST_DUE = "past_due"
 
 
@@ -52,7 +52,7 @@ def grace_end(subscription: Subscribed, grace_days: int) -> datetime | None:
 
 
 def _opens(subscription: Subscribed, now: datetime, grace_days: int) -> bool:
-    if subscription.status in OPEN_STATUSES:
+    if subscription.status in PAID_STATUSES:
         return True
     until = grace_end(subscription, grace_days)
     return until is not None and now < until
@@ -61,7 +61,7 @@ def _opens(subscription: Subscribed, now: datetime, grace_days: int) -> bool:
 def premium_of(session: Session, user_id: int, now: datetime) -> bool:
     """Whether the member has premium by what the database knows; one statement, by index."""
     subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
-        Subscription.user_id == user_id, Subscription.status.in_({*OPEN_STATUSES, PAST_DUE})
+        Subscription.user_id == user_id, Subscription.status.in_({*PAID_STATUSES, PAST_DUE})
     )
     granted = select(literal(""), Grant.until, literal(1)).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
     rows: Sequence[Any] = session.execute(union_all(subscribed, granted)).all()

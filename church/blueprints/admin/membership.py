@@ -6,9 +6,9 @@ from flask import Response
 
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.models.billing import SubscriptionStatus
 from church.services import billing
 from church.services.billing import admin_actions
-from church.services.billing.admin_actions import SubscriptionStatus
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 

@@ -14,13 +14,12 @@ from church.database import database_now
 from church.extensions import db
 from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
-from church.models.billing import CheckoutState
+from church.models.billing import ENDED_STATUSES, CheckoutState
 from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.client import Obj, every, gateway
 from church.services.billing.stripe.fetch import Facts, Gatherer
-from church.services.billing.stripe.objects import ENDED
 
 log = logging.getLogger("church.stripe")
 
@@ -49,7 +48,7 @@ def cancel(payload: dict[str, Any]) -> None:
         customers = session.scalars(query).all()
     for customer in customers:
         for subscription in _subscriptions(customer):
-            if subscription["status"] not in ENDED:
+            if subscription["status"] not in ENDED_STATUSES:
                 _cancel(subscription["id"])
 
 
@@ -71,7 +70,9 @@ def still_paying() -> list[int]:
     """Who has left, and pays all the same by what is known here: the job that was to cancel it gave up, or was lost."""
     query = select(Subscription.user_id).join(User, User.id == Subscription.user_id).distinct()
     with db.read() as session:
-        return list(session.scalars(query.where(User.deleted_at.is_not(None), Subscription.status.not_in(ENDED))))
+        return list(
+            session.scalars(query.where(User.deleted_at.is_not(None), Subscription.status.not_in(ENDED_STATUSES)))
+        )
 
 
 def _cancel(stripe_id: str) -> None:
@@ -93,7 +94,7 @@ def _fetch(stripe_id: str) -> Facts:
 
 def cancel_if_left(session: Session, facts: Facts) -> None:
     """Have a subscription cancelled that was begun by somebody who has left, as by a checkout that was still open."""
-    living = [one for one, _ in facts.subscriptions.values() if one.get("status") not in ENDED]
+    living = [one for one, _ in facts.subscriptions.values() if one.get("status") not in ENDED_STATUSES]
     if living and facts.owner_id is not None and has_left(session, facts):
         _enqueue(session, facts.owner_id)
 

@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
@@ -18,14 +17,13 @@ from church.errors import ChurchError, ConflictError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
-from church.models.billing import EntryKind
+from church.models.billing import ENDED_STATUSES, EntryKind
 from church.services import audit, money
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor
 from church.services.billing import ledger, presenters
 from church.services.billing.ledger import EntryView
 from church.services.billing.presenters import GrantView
-from church.services.billing.stripe.objects import ENDED
 from church.services.billing.stripe.webhooks import Outcome, replay
 from church.services.entitlements import premium_of
 
@@ -33,19 +31,6 @@ _BATCH = 200
 _COLUMNS = (
     "entry", "occurred_at", "member", "kind", "amount", "currency", "minor_units", "source", "invoice",
 )  # fmt: skip
-
-
-class SubscriptionStatus(StrEnum):
-    """Stripe's words for how a subscription stands (https://docs.stripe.com/api/subscriptions/object)."""
-
-    TRIALING = "trialing"
-    ACTIVE = "active"
-    PAST_DUE = "past_due"
-    UNPAID = "unpaid"
-    INCOMPLETE = "incomplete"
-    PAUSED = "paused"
-    CANCELED = "canceled"
-    INCOMPLETE_EXPIRED = "incomplete_expired"
 
 
 class UnknownEventError(ChurchError):
@@ -268,7 +253,9 @@ def list_subscriptions(
 
 def count_active_subscriptions() -> list[tuple[str, str, int]]:
     """For the scrape: how many subscriptions of each plan are in each status, those that ended left out."""
-    query = select(Subscription.plan, Subscription.status, func.count()).where(Subscription.status.not_in(ENDED))
+    query = select(Subscription.plan, Subscription.status, func.count()).where(
+        Subscription.status.not_in(ENDED_STATUSES)
+    )
     with db.read() as session:
         found = session.execute(query.group_by(Subscription.plan, Subscription.status)).all()
     return [(plan, status, count) for plan, status, count in found]

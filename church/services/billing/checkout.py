@@ -22,12 +22,12 @@ from church.errors import BusyError, ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
 from church.models.base import utc_now
-from church.models.billing import OPEN_ONLY, CheckoutState
+from church.models.billing import ENDED_STATUSES, OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import customer_of, had_subscription, living_of
 from church.services.billing.plans import price_for_sale
 from church.services.billing.stripe.client import Obj, gateway
-from church.services.billing.stripe.objects import ENDED, moment, part, ref
+from church.services.billing.stripe.objects import moment, part, ref
 from church.services.billing.stripe.objects import rows as listed
 from church.services.sessions import SignedIn
 
@@ -307,7 +307,7 @@ def _payment_has_failed(found: Obj) -> bool:
         return found.get("status") == "expired"
     if found.get("payment_status") in _PAID:
         return False
-    if part(found, "subscription", "status") in ENDED:
+    if part(found, "subscription", "status") in ENDED_STATUSES:
         return True
     invoice_id = ref(found.get("invoice"))
     if invoice_id is None:

@@ -15,15 +15,14 @@ from sqlalchemy.orm import Session
 
 from church.config import current_settings
 from church.models import Invoice, Product, StripeEvent, Subscription, User
-from church.models.billing import EventState
+from church.models.billing import CURRENT_STATUSES, UNPAID_STATUSES, EventState
 from church.models.jobs import Mail
 from church.services import money
-from church.services.billing.membership import LIVING, living_of
+from church.services.billing.membership import living_of
 from church.services.billing.stripe.event_types import Incoming
 from church.services.email import queue
 from church.services.entitlements import Subscribed, grace_end, premium_of
 
-_UNPAID = frozenset({"past_due", "unpaid"})
 _LENGTHS = {"day": "a day", "week": "a week", "month": "a month", "year": "a year"}
 Words = dict[str, Any]
 
@@ -51,11 +50,11 @@ def tell_unheard(session: Session, before: dict[str, str], now: datetime) -> Non
     """Queue the mails of what became otherwise since ``before``, whose webhooks have not come, and may yet come."""
     for stripe_id, status in before.items():
         row = _subscription(session, stripe_id)
-        if row is None or status not in LIVING:
+        if row is None or status not in CURRENT_STATUSES:
             continue
         if row.status == "canceled":
             what, about = "customer.subscription.deleted", stripe_id
-        elif row.status in _UNPAID and status not in _UNPAID and row.latest_invoice is not None:
+        elif row.status in UNPAID_STATUSES and status not in UNPAID_STATUSES and row.latest_invoice is not None:
             what, about = "invoice.payment_failed", row.latest_invoice
         else:
             continue
@@ -95,7 +94,7 @@ def _is_told(session: Session, stripe_id: str, template: str, user_id: int) -> b
 def _payment_failed(session: Session, stripe_id: str, now: datetime) -> tuple[str, int, Words] | None:
     invoice = session.scalars(select(Invoice).where(Invoice.stripe_id == stripe_id)).one_or_none()
     row = _subscription(session, invoice.stripe_subscription) if invoice is not None else None
-    if invoice is None or row is None or invoice.status != "open" or row.status not in _UNPAID:
+    if invoice is None or row is None or invoice.status != "open" or row.status not in UNPAID_STATUSES:
         return None
     until = grace_end(Subscribed(row.status, row.past_due_since), current_settings().grace_days)
     words = {

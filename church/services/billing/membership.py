@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church.models import Customer, Grant, Invoice, Price, Product, Subscription
+from church.models.billing import CURRENT_STATUSES
 from church.services.entitlements import Subscribed, has_premium
 
-LIVING = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
 """A second checkout would make a second one of these."""
 
 
@@ -35,7 +35,7 @@ class Holding:
 def holding(session: Session, user_id: int, now: datetime, grace_days: int) -> Holding:
     """All of it, by index."""
     rows = session.scalars(select(Subscription).where(Subscription.user_id == user_id)).all()
-    living = [row for row in rows if row.status in LIVING]
+    living = [row for row in rows if row.status in CURRENT_STATUSES]
     best = max(living, key=lambda row: (_opens(row, now, grace_days), row.created_at, row.id), default=None)
     grants = select(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None), Grant.until > now)
     name = _plan_name(session, best.stripe_product) if best else ""
@@ -61,7 +61,7 @@ def customer_of(session: Session, user_id: int) -> Customer | None:
 def living_of(session: Session, user_id: int) -> Sequence[Subscription]:
     """The member's subscriptions that have not ended."""
     return session.scalars(
-        select(Subscription).where(Subscription.user_id == user_id, Subscription.status.in_(LIVING))
+        select(Subscription).where(Subscription.user_id == user_id, Subscription.status.in_(CURRENT_STATUSES))
     ).all()
 
 

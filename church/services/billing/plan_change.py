@@ -17,6 +17,7 @@ from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Price, Product, Subscription
 from church.models.base import utc_now
+from church.models.billing import PAID_STATUSES
 from church.services import money
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import Holding, holding, product_of
@@ -180,7 +181,7 @@ def _changeable(found: Holding) -> Subscription:
         raise ConflictError("You have no membership to change. Choose a plan to subscribe.")
     if row.cancel_at is not None:
         raise ConflictError("Your plan is cancelled. Resume it first, then change it.")
-    if row.status not in {"trialing", "active"}:
+    if row.status not in PAID_STATUSES:
         raise ConflictError("Your last payment is due. Pay it first, then change the plan.")
     return row
 

@@ -14,11 +14,11 @@ from church.database.paging import newest_first
 from church.extensions import db
 from church.models import Checkout, Grant, Invoice, Subscription, User
 from church.models.base import utc_now
-from church.models.billing import CheckoutState
+from church.models.billing import PAID_STATUSES, UNPAID_STATUSES, CheckoutState
 from church.services import money
 from church.services.audit import Person
 from church.services.billing.membership import Holding, holding
-from church.services.entitlements import OPEN_STATUSES, Subscribed, grace_end
+from church.services.entitlements import Subscribed, grace_end
 
 NONE = "No membership"
 _FAR = 330  # days: beyond them a day without its year could be read as this year's
@@ -97,7 +97,7 @@ def standing(found: Holding, now: datetime, grace_days: int) -> MembershipStatus
         if customer and customer.card_last4
         else None,
         has_portal=customer is not None,
-        can_change=row is not None and row.status in {"trialing", "active"} and row.cancel_at is None,
+        can_change=row is not None and row.status in PAID_STATUSES and row.cancel_at is None,
         had_trial=found.had_one,
         banner=_banner(row, found, now, grace_days) if row else None,
     )
@@ -107,7 +107,7 @@ def _of_subscription(row: Subscription, found: Holding, now: datetime, grace_day
     """State, sentence, and whether it opens premium."""
     if row.status == "paused":
         return "paused", "Paused; add a card to resume", False
-    if row.status not in OPEN_STATUSES:
+    if row.status not in PAID_STATUSES:
         until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
         if until is not None and now < until:
             return "past_due", f"Payment failed; premium until {_day(until, now)}", True
@@ -140,7 +140,7 @@ def _banner(row: Subscription, found: Holding, now: datetime, grace_days: int) -
         return Banner("Your trial is over and no card is on file. Add a card to get premium back.")
     if invoice is not None and invoice.problem == "action_required":
         return Banner("Your bank needs you to confirm your last payment.", pay_url, "Confirm payment")
-    if row.status not in {"past_due", "unpaid"}:
+    if row.status not in UNPAID_STATUSES:
         return None
     until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
     if until is not None and now < until:

@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session
 
 from church.extensions import db
 from church.models import LedgerEntry, Price, Product
-from church.models.billing import EntryKind
+from church.models.billing import OPEN_STATUSES, EntryKind
 from church.services import money
 from church.services.billing import admin_actions
 
 MOST_PLANS = 50
-STATUSES = ("trialing", "active", "past_due", "unpaid", "incomplete", "paused")
 """Those of a subscription that has not ended."""
 _OTHER = "other"
 
@@ -32,8 +31,8 @@ def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
     known = _known_plans()
     counted: Counter[tuple[str, str]] = Counter()
     for plan, status, count in admin_actions.count_active_subscriptions():
-        counted[plan if plan in known else _OTHER, status if status in STATUSES else _OTHER] += count
-    every = {(plan, status) for plan in known for status in STATUSES}
+        counted[plan if plan in known else _OTHER, status if status in OPEN_STATUSES else _OTHER] += count
+    every = {(plan, status) for plan in known for status in OPEN_STATUSES}
     for labels in sorted(every | counted.keys()):
         yield labels, counted[labels]
 

@@ -17,7 +17,8 @@ from church.extensions import db
 from church.models import Grant, Subscription
 from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
-from church.services.entitlements import OPEN_STATUSES, PAST_DUE, Granted, has_premium, premium_of
+from church.models.billing import PAID_STATUSES
+from church.services.entitlements import PAST_DUE, Granted, has_premium, premium_of
 from church.services.entitlements import Subscribed as Bought
 
 _LONGEST_TOUCH = 60.0  # seconds
@@ -143,7 +144,7 @@ def premium_members(user_ids: Collection[int]) -> set[int]:
     """Those of the members to whom premium is open; by the same rule as ``entitlements.premium_of``."""
     bought = select(
         Subscription.user_id, Subscription.status, Subscription.past_due_since.label("moment"), literal(0)
-    ).where(Subscription.user_id.in_(user_ids), Subscription.status.in_({*OPEN_STATUSES, PAST_DUE}))
+    ).where(Subscription.user_id.in_(user_ids), Subscription.status.in_({*PAID_STATUSES, PAST_DUE}))
     given = select(Grant.user_id, literal(""), Grant.until, literal(1)).where(
         Grant.user_id.in_(user_ids), Grant.revoked_at.is_(None)
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from church.models.billing import UNPAID_STATUSES
 from church.services.billing.errors import MissingError, NotOursError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import owners
 from church.services.billing.stripe import owners as stripe_owners
@@ -130,7 +131,6 @@ class Fetcher:
 _SUBSCRIPTION = (
     "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",
 )  # fmt: skip
-_UNPAID = frozenset({"past_due", "unpaid"})
 _INVOICE = ("payments.data.payment.payment_intent",)
 
 
@@ -178,7 +178,7 @@ class Gatherer(Fetcher):
         latest = ref(found.get("latest_invoice"))
         if found.get("status") == "past_due":
             self._unpaid_before(stripe_id, latest)
-        if (found.get("status") in _UNPAID or found.get("pending_update")) and not owners.is_due(latest):
+        if (found.get("status") in UNPAID_STATUSES or found.get("pending_update")) and not owners.is_due(latest):
             self._with_payments(latest)
 
     def invoice(self, stripe_id: str) -> None:

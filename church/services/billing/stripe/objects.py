@@ -12,8 +12,6 @@ from typing import Any
 
 from church.services.billing.stripe.client import Obj
 
-ENDED = frozenset({"canceled", "incomplete_expired"})
-
 
 def ref(value: Any) -> str | None:
     """The id of an object that may be expanded."""

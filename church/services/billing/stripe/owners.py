@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription, User
-from church.services.billing.stripe.objects import ENDED
+from church.models.billing import ENDED_STATUSES
 
 # Asked for each event: made once, and of the table, for the ORM's way takes several times as long.
 _OWNER = select(Customer.__table__.c.user_id).where(Customer.__table__.c.stripe_id == bindparam("customer"))
@@ -89,4 +89,6 @@ def living_subscriptions(customer: str) -> list[str]:
     """Stripe's ids of a customer's subscriptions that have not ended, as far as is known here."""
     query = select(Subscription.stripe_id).join(Customer, Customer.id == Subscription.customer_id)
     with db.read() as session:
-        return list(session.scalars(query.where(Customer.stripe_id == customer, Subscription.status.not_in(ENDED))))
+        return list(
+            session.scalars(query.where(Customer.stripe_id == customer, Subscription.status.not_in(ENDED_STATUSES)))
+        )

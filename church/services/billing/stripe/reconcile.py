@@ -19,14 +19,14 @@ from church.config import current_settings
 from church.database import database_now
 from church.extensions import db
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
-from church.models.billing import EventState
+from church.models.billing import ENDED_STATUSES, EventState
 from church.services.billing import account_data, emails
 from church.services.billing.errors import MissingError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
 from church.services.billing.stripe.client import Obj, every, gateway
 from church.services.billing.stripe.fetch import Gatherer
 from church.services.billing.stripe.ledger_entries import OPPOSITE, UNDONE
-from church.services.billing.stripe.objects import ENDED, invoice_values, subscription_values
+from church.services.billing.stripe.objects import invoice_values, subscription_values
 
 log = logging.getLogger("church.stripe")
 
@@ -188,12 +188,12 @@ def _count_of(beginning: str) -> int:
 
 
 def _living_but(seen: set[str]) -> list[str]:
-    query = select(Subscription.stripe_id).where(Subscription.status.not_in(ENDED))
+    query = select(Subscription.stripe_id).where(Subscription.status.not_in(ENDED_STATUSES))
     with db.read() as session:
         return [stripe_id for stripe_id in session.scalars(query) if stripe_id not in seen]
 
 
-_LIVES = Subscription.status.not_in(ENDED)
+_LIVES = Subscription.status.not_in(ENDED_STATUSES)
 _MISSING = "Stripe has no such subscription"
 _WRONG_KEY = "Stripe has none of the subscriptions that are known here: is STRIPE_SECRET_KEY of the same account?"
 
@@ -242,7 +242,7 @@ def _is_missing(stripe_id: str) -> bool:
 def _end_vanished(session: Session, stripe_id: str, now: datetime) -> bool:
     """End it unless a webhook has brought news of it since; whether it was ended."""
     row = session.scalars(select(Subscription).where(Subscription.stripe_id == stripe_id).with_for_update()).one()
-    if row.status in ENDED or row.fetched_at > now:
+    if row.status in ENDED_STATUSES or row.fetched_at > now:
         return False
     came = {"status": "canceled", "ended_at": now, "canceled_at": row.canceled_at or now, "fetched_at": now}
     session.execute(update(Subscription).where(Subscription.id == row.id).values(**came))
