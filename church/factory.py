@@ -64,5 +64,8 @@ def _configure(app: Flask, settings: Settings) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        site_name=settings.site_name, site_url=settings.origin, current_year=datetime.now(UTC).year
+        site_name=settings.site_name,
+        site_url=settings.origin,
+        payments_enabled=settings.payments,
+        current_year=datetime.now(UTC).year,
     )

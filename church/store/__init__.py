@@ -14,8 +14,7 @@ from urllib.parse import quote
 from flask import current_app
 from redis.exceptions import RedisError
 
-from church.store.circuit import Circuit, StoreDownError
-from church.store.client import BoundedRedis
+from church.store.client import BoundedRedis, Circuit, StoreDownError
 from church.store.embedded import embedded_command, socket_path
 from church.store.pubsub import Message, Subscribed, listen
 from church.store.rate_counters import LimiterStorage

@@ -14,7 +14,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from church.store.circuit import BUDGET, Circuit, StoreDownError
+from church.store.client import BUDGET, Circuit, StoreDownError
 
 _IDLE = 15.0  # seconds of silence after which the server is asked whether it is still there
 _FIRST_PAUSE = 0.1  # seconds; doubles with each failure in a row

@@ -13,7 +13,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from packaging.version import Version
 from redis.exceptions import RedisError
 
-from church.store.circuit import StoreDownError
+from church.store.client import StoreDownError
 
 if TYPE_CHECKING:
     from church.store import StoreClient

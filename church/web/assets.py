@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from functools import wraps
 from pathlib import Path
 from posixpath import normpath
 from typing import TYPE_CHECKING
@@ -71,8 +72,12 @@ def init_app(app: Flask) -> None:
         except OSError:
             return False
 
-    def cache(response: Response) -> Response:
-        if request.endpoint == "static" and response.status_code in {200, 206, 304}:
+    send = app.view_functions["static"]
+
+    @wraps(send)
+    def send_static(filename: str) -> Response:
+        response = app.make_response(app.ensure_sync(send)(filename=filename))
+        if response.status_code in {200, 206, 304}:
             # only by its own fingerprint: while hosts are upgraded, one may still have the older content
             lasting = f"public, max-age={_YEAR}, immutable"
             response.headers["Cache-Control"] = lasting if is_current() else "public, max-age=300"
@@ -81,4 +86,4 @@ def init_app(app: Flask) -> None:
 
     app.extensions["assets"] = assets
     app.template_global("asset")(assets.address)
-    app.after_request(cache)
+    app.view_functions["static"] = send_static

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Response, current_app, jsonify, make_response, redirect, render_template, request
+from flask import Response, current_app, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError
-from werkzeug.routing import RequestRedirect
 
 from church import telemetry
 from church.errors import MESSAGES, ChurchError, FieldErrors
@@ -65,18 +64,6 @@ def _on_http(error: HTTPException) -> Response:
     return response
 
 
-def _redirect_here() -> Response | None:
-    """Werkzeug builds a slash redirect from the Host header, which a stranger chooses: keep its path alone.
-
-    Flask hands such an answer to no error handler.
-    """
-    error = request.routing_exception
-    if not isinstance(error, RequestRedirect):
-        return None
-    path = error.new_url.split("://", 1)[-1].partition("/")[2]
-    return make_response(redirect("/" + path.lstrip("/\\"), error.code))
-
-
 def _on_church(error: ChurchError) -> Response:
     if error.status == 500:
         log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
@@ -98,7 +85,6 @@ def _on_unexpected(error: Exception) -> Response:
 def init_app(app: Flask) -> None:
     """Register the handlers of every error on ``app``."""
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # _on_unexpected logs it, once
-    app.before_request(_redirect_here)
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(ChurchError, _on_church)
     app.register_error_handler(InternalServerError, _on_unexpected)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask import current_app, request
 from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 
-from church.config import Settings, current_settings
+from church.config import Settings
 from church.errors import UnavailableError
 from church.lib.files import make_private
 from church.models.base import utc_now
@@ -78,7 +78,7 @@ def open_in_maintenance(endpoint: str) -> bool:
     return endpoint in current_app.extensions["open_in_maintenance"] or endpoint == "static"
 
 
-def _turn_away() -> None:
+def _turn_away(settings: Settings) -> None:
     environ = request.environ
     if "HTTP_CONTENT_ENCODING" in environ:
         raise UnsupportedMediaType  # an inflated body could be any size
@@ -86,8 +86,8 @@ def _turn_away() -> None:
         raise BadRequest
     if "\0" in request.path:
         raise NotFound  # no address of ours holds one, and it ends a text early for whoever reads it in C
-    if is_on(current_settings()) and not open_in_maintenance(request.endpoint or ""):
-        wait = retry_after(current_settings())
+    if is_on(settings) and not open_in_maintenance(request.endpoint or ""):
+        wait = retry_after(settings)
         raise UnavailableError("The site is being looked after and will be back soon.", retry_after=wait)
 
 
@@ -99,4 +99,5 @@ def _is_host(host: str | None, protocol: str) -> bool:
 def init_app(app: Flask, always_open: frozenset[str]) -> None:
     """``always_open`` are the endpoints that answer during maintenance: health, metrics, webhooks."""
     app.extensions["open_in_maintenance"] = always_open
-    app.before_request(_turn_away)
+    settings: Settings = app.config["CHURCH"]
+    app.before_request(lambda: _turn_away(settings))

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Response, request
+from flask import Response, current_app, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
 
 from church import telemetry
-from church.config import Settings, current_settings
+from church.config import Settings
 from church.web.error_pages import error_response
 from church.web.proxies import plain_address
 
@@ -90,7 +90,7 @@ def forget(name: str, *key: str) -> None:
 
 
 def _rate(name: str) -> str:
-    value: str = getattr(current_settings(), f"limit_{name}")
+    value: str = getattr(current_app.config["CHURCH"], f"limit_{name}")
     return value
 
 

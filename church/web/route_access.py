@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, make_response, redirect, request
+from werkzeug.routing import RequestRedirect
 
 from church import telemetry
 from church.config import current_settings
@@ -173,14 +174,27 @@ def policy_of(view: Callable[..., Any]) -> Policy | None:
     return found
 
 
-def _guard() -> None:
+def _redirect_to_path() -> Response | None:
+    """Redirect to the address with or without a slash, by its path alone.
+
+    Werkzeug builds it from the Host header, which a stranger chooses. Flask hands it to no error handler.
+    """
+    error = request.routing_exception
+    if not isinstance(error, RequestRedirect):
+        return None
+    path = error.new_url.split("://", 1)[-1].partition("/")[2]
+    return make_response(redirect("/" + path.lstrip("/\\"), error.code))
+
+
+def _guard() -> Response | None:
     if request.endpoint is None:
-        return
+        return _redirect_to_path()
     policy = policy_of(current_app.view_functions[request.endpoint])
     if policy is None:
         raise ForbiddenError(f"{request.endpoint} does not declare who may use it: decorate it with @allow(...).")
     if policy.check is not None:
         policy.check()
+    return None
 
 
 def _on_stranger(error: SignInError) -> Response:

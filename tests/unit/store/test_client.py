@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from church.store import client as store_client
-from church.store.circuit import Circuit, StoreDownError
-from church.store.client import BoundedRedis
+from church.store.client import BoundedRedis, Circuit, StoreDownError
 from tests.support.services_fixture import wait_until
 
 SHORT = 0.3  # seconds for a call that is to fail

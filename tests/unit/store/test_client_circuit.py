@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from church.store import StoreClient
-from church.store.circuit import Circuit, StoreDownError, remaining
+from church.store.client import Circuit, StoreDownError, remaining
 from tests.support.services_fixture import site_settings
 
 
