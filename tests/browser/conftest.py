@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from church import create_app
+from church.server import prepare
 from tests.browser.films import show_films
 from tests.browser.people import Cast, Mailbox
 from tests.browser.places import GUARDED, write_content
@@ -59,7 +61,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     site = made_site(tmp_path_factory.mktemp("demo"), **limits)
     try:
         site.start(work=True)
-        site.run("index")
+        prepare.index(create_app(site.settings))
         show_films(site)
         yield site
     finally:

@@ -84,9 +84,13 @@ class Hall:
         self.site.start(store=False)
 
 
+SOON_AWAY = {"GUNICORN_CMD_ARGS": "--keep-alive=1"}
+"""A worker that ends waits as long for the idle connections of a browser, usually 5 s."""
+
+
 @pytest.fixture(scope="module")
 def hall(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    site = made_site(tmp_path_factory.mktemp("hall"), CHURCH_LIMIT_CHAT="5/hour", WEB_CONCURRENCY="2")
+    site = made_site(tmp_path_factory.mktemp("hall"), CHURCH_LIMIT_CHAT="5/hour", WEB_CONCURRENCY="2", **SOON_AWAY)
     try:
         site.start()
         made = Hall(chromium, site)

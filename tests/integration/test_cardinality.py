@@ -11,13 +11,13 @@ from tests.support import load
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
-REQUESTS = 4_000
+REQUESTS = 1_000
 CONNECTIONS = 8
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "FOO1", "PROPFIND", "TRACE", "X-Y"]
 
 
-def test_4000_random_paths_methods_and_hosts_make_fewer_than_60_series(site: Callable[..., Site]) -> None:
-    one = site()
+def test_random_paths_methods_and_hosts_make_fewer_than_60_series(site: Callable[..., Site]) -> None:
+    one = site(WEB_CONCURRENCY="1")
     one.get("/metrics")
     before = set(one.samples())
 

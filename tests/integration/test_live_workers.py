@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -14,6 +14,7 @@ from flask import Flask
 from church import create_app
 from church.extensions import db
 from church.services import chat, sessions
+from tests.support.environment import forget_the_shell
 from tests.support.live_fixture import Line, token_of
 from tests.support.people import add_user, sign_in
 from tests.support.services_fixture import Postgres, RedisServer, wait_until
@@ -30,8 +31,9 @@ OPEN = {
 }
 
 
-def known(site: Site, app: Flask, count: int = 1) -> list[str]:
-    return [token_of(app, add_user(app, f"m{number}-{site.port}@church.example")) for number in range(count)]
+def known(app: Flask, count: int = 1) -> list[str]:
+    """Tokens of so many new members."""
+    return [token_of(app, add_user(app, f"{secrets.token_hex(4)}@church.example")) for _ in range(count)]
 
 
 def entered(site: Site, token: str, after: int | None = None) -> Line:
@@ -49,22 +51,22 @@ def serves(site: Site) -> bool:
     return False
 
 
-@pytest.fixture
-def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iterator[Hosts]:
-    """Two hosts, each with folders and a port of its own, one worker each, and the same PostgreSQL and Redis.
-
-    The third is the same site in this process.
-    """
+@pytest.fixture(scope="module")
+def _hosts(_postgres: Postgres, _redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    _postgres.start()
+    _redis.start()
     shared = {
-        "DATABASE_URL": postgres.new_database(),
-        "REDIS_URL": redis_server.url,
+        "DATABASE_URL": _postgres.new_database(),
+        "REDIS_URL": _redis.url,
         "SECRET_KEY": "a key that both of the hosts know, long enough",
         "CHURCH_SITE_URL": "http://church.example",
         "WEB_CONCURRENCY": "1",
         **OPEN,
         "CHURCH_LIVE_PER_MEMBER": "2",
     }
-    sites = [Site(folder, **shared) for folder in (tmp_path / "one", tmp_path / "two") if folder.mkdir() is None]
+    with pytest.MonkeyPatch.context() as patch:
+        forget_the_shell(patch)
+        sites = [Site(tmp_path_factory.mktemp(name), **shared) for name in ("one", "two")]
     try:
         first, second = (site.start(store=False) for site in sites)
         app = create_app(first.settings)
@@ -76,9 +78,18 @@ def hosts(postgres: Postgres, redis_server: RedisServer, tmp_path: Path) -> Iter
             site.stop()
 
 
+@pytest.fixture
+def hosts(_hosts: Hosts, postgres: Postgres, redis_server: RedisServer) -> Hosts:
+    """Two hosts, each with folders and a port of its own, one worker each, and the same PostgreSQL and Redis.
+
+    The third is the same site in this process.
+    """
+    return _hosts
+
+
 def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts, redis_server: RedisServer) -> None:
     one, two, app = hosts
-    ada, eve = known(one, app, 2)
+    ada, eve = known(app, 2)
     with entered(one, ada) as first, entered(two, eve) as second:
         for number in range(20):
             for line, name in ((first, "a"), (second, "e")):
@@ -86,29 +97,30 @@ def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts,
         for line in (first, second):
             line.hear("chat", lambda frame, line=line: len(line.chats()) == 40)
         assert [(f["id"], f["message"]) for f in first.chats()] == [(f["id"], f["message"]) for f in second.chats()]
-        assert [frame["id"] for frame in first.chats()] == list(range(1, 41))
+        last = first.chats()[-1]["id"]
+        assert [frame["id"] for frame in first.chats()] == list(range(last - 39, last + 1))
         second.say("presence", room="public")
         second.hear("presence", lambda frame: frame["count"] == 2)
 
         second.socket.close()  # away, while one is edited and some are said, and the store forgets half of it
         first.say("chat", room="public", message="missed 1", client_id="m1")
-        first.hear("chat", lambda frame: frame["id"] == 41)
+        first.hear("chat", lambda frame: frame["id"] == last + 1)
         redis_server.stop()
         first.say("chat", room="public", message="missed 2", client_id="m2")
-        first.hear("chat", lambda frame: frame["id"] == 42)
-        with entered(two, eve, after=40) as back:
+        first.hear("chat", lambda frame: frame["id"] == last + 2)
+        with entered(two, eve, after=last) as back:
             assert [frame["message"] for frame in back.chats()] == ["missed 1", "missed 2"]
             first.say("chat", room="public", message="without the store", client_id="m3")
             assert back.hear("chat")["message"] == "without the store"
             redis_server.start()
             first.say("chat", room="public", message="with it again", client_id="m4")
             assert back.hear("chat")["message"] == "with it again"
-            assert [frame["id"] for frame in back.chats()] == [41, 42, 43, 44]
+            assert [frame["id"] for frame in back.chats()] == [last + 1, last + 2, last + 3, last + 4]
 
 
 def test_member_has_so_many_connections_on_all_hosts_and_no_more(hosts: Hosts) -> None:
     one, two, app = hosts
-    (ada,) = known(one, app)
+    (ada,) = known(app)
 
     def let_in(site: Site) -> bool:
         with Line(site.port) as another:
@@ -139,7 +151,7 @@ def test_sign_in_that_ends_on_one_host_ends_its_connection_on_the_other(hosts: H
 def test_killed_worker_and_a_storm_of_reconnects_leave_the_true_count(site: Start) -> None:
     one = site(WEB_CONCURRENCY="2", **OPEN)
     app = create_app(one.settings)
-    (token,) = known(one, app)
+    (token,) = known(app)
     lines = [entered(one, token) for _ in range(30)]
     assert one.value("websocket_connections_active") == 30
     for pid in one.worker_pids():

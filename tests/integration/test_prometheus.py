@@ -27,7 +27,7 @@ INSTALL = "apt-get install prometheus"
 def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for them all; the first of them counts from nothing."""
     traced = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "CHURCH_TRACE_PATHS": "/pages/"}
-    nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}
+    nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     with running(tmp_path_factory.mktemp("site"), METRICS_TOKEN=TOKEN, **traced, **nowhere) as one:
         yield one
 
