@@ -67,7 +67,7 @@ def git(folder: Path, environment: str, branch: str, tags: str | None, since: st
 
     known = current_settings().environments
     if environment not in known:
-        raise click.ClickException(f"environment: This is one of: {', '.join(known)}.")
+        raise click.ClickException(f"environment: This must be one of: {', '.join(known)}.")
     if tags:
         found = list(git_import.deployments_of_tags(folder, environment, tags, since))
     else:

@@ -68,7 +68,7 @@ def revoke(ref: str, actor: Actor) -> None:
     with db.write() as session:
         row = session.scalar(select(ApiToken).where(ApiToken.ref == ref).with_for_update())
         if row is None or row.revoked_at is not None:
-            raise ConflictError(f"There is no token {ref} that is good.")
+            raise ConflictError(f"There is no valid token {ref}.")
         row.revoked_at = utc_now()
         audit.record_by(session, "token.revoked", actor, token=ref)
 

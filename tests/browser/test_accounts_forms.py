@@ -83,7 +83,7 @@ def test_errors_of_one_form_of_the_account_stay_out_of_the_others(windows: Windo
 
 def test_password_is_shown_on_demand_and_hidden_before_it_is_sent(windows: Windows) -> None:
     page = windows("/auth/login")
-    field, button = page.locator("#password"), page.get_by_role("button", name="Show the password")
+    field, button = page.locator("#password"), page.get_by_role("button", name="Show password")
     field.fill("something")
     expect(field).to_have_attribute("type", "password")
     button.click()

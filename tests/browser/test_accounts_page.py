@@ -68,7 +68,7 @@ def test_member_takes_a_copy_along_and_deletes_the_account(windows: Windows, mai
     assert person.email in json.dumps(copy)
 
     page.get_by_role("link", name="Delete account").click()
-    for password, then in (("not the one that it is", "Delete your account"), (person.password, "A membership site")):
+    for password, then in (("not the one that it is", "Delete your account"), (person.password, "Welcome to")):
         page.get_by_label("Your password", exact=True).fill(password)
         with page.expect_navigation():  # the form that comes back looks like the one that was sent
             page.get_by_role("button", name="Delete account for good").click()

@@ -226,12 +226,12 @@ def asked_window(asked: Mapping[str, str], environments: Sequence[str], now: dat
     errors: dict[str, str] = {}
     environment = asked.get("environment") or environments[0]
     if environment not in environments:
-        errors["environment"] = f"This is one of: {', '.join(environments)}."
+        errors["environment"] = f"This must be one of: {', '.join(environments)}."
     # What has just been told belongs to it, too.
     end = _moment(asked, "to", errors) or now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
     start = _moment(asked, "from", errors) or end - USUAL
     if not errors and start >= end:
-        errors["from"] = "This has to be before the end of the window."
+        errors["from"] = "This must be before the end of the window."
     if not errors and end - start > _LONGEST:
         errors["from"] = "The window is longer than ten years."
     if errors:
@@ -246,6 +246,6 @@ def _moment(asked: Mapping[str, str], name: str, errors: dict[str, str]) -> date
     # A plus sign in a query is a space to whoever reads it.
     found = parsed_time(f"{value}T00:00:00Z" if len(value) == 10 else value[:_MOST_TEXT].replace(" ", "+"))
     if found is None or not EARLIEST <= found <= datetime(2100, 1, 1, tzinfo=UTC):
-        errors[name] = "This has to be a date such as 2026-03-01, or a time with its zone such as 2026-03-01T12:00:00Z."
+        errors[name] = "This must be a date such as 2026-03-01, or a time with its zone such as 2026-03-01T12:00:00Z."
         return None
     return found

@@ -79,7 +79,7 @@ def _record(session: Session, report: IncidentReport) -> Recorded:
 def _insist(report: IncidentReport) -> None:
     missing = [name for name in ("environment", "title") if getattr(report, name) is None]
     if missing:
-        raise FieldErrors(dict.fromkeys(missing, "This is missing, and the id is that of no incident yet."))
+        raise FieldErrors(dict.fromkeys(missing, "This is missing, and no incident has this id yet."))
 
 
 def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
@@ -94,7 +94,7 @@ def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
 
 def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded:
     if report.environment not in {None, row.environment}:
-        raise FieldErrors({"environment": f"The incident is one of {row.environment}, and stays there."})
+        raise FieldErrors({"environment": f"The incident belongs to {row.environment} and cannot move."})
     was_open = row.resolved_at is None
     news: dict[str, Any] = {
         "title": report.title,
@@ -149,7 +149,7 @@ def _insist_after(session: Session, deployment_id: int | None, opened_at: dateti
     """That an incident is not moved to before the deployment whose doing it is."""
     cause = session.get(Deployment, deployment_id) if deployment_id is not None else None
     if cause is not None and opened_at < _began(cause):
-        raise FieldErrors({"opened_at": f"This is before {cause.ref} began, whose doing it is."})
+        raise FieldErrors({"opened_at": f"This is before {cause.ref} began, which caused it."})
 
 
 def _began(deployment: Deployment) -> datetime:

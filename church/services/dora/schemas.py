@@ -123,7 +123,7 @@ class Told:
         self._place = place
         self._sent: Mapping[str, Any] = sent if isinstance(sent, Mapping) else {}
         if not isinstance(sent, Mapping):
-            self.wrong("", "This has to be an object.")
+            self.wrong("", "This must be an object.")
 
     def wrong(self, name: str, words: str) -> None:
         """Note that ``name`` can't be taken."""
@@ -132,7 +132,7 @@ class Told:
     def check(self) -> None:
         """Raise FieldErrors if anything that was read can't be taken."""
         if self.errors:
-            raise FieldErrors(self.errors, "Some fields can't be taken: " + ", ".join(self.errors) + ".")
+            raise FieldErrors(self.errors, "Some fields are invalid: " + ", ".join(self.errors) + ".")
 
     def text(self, name: str, most: int, *, required: bool = False) -> str | None:
         """One line of text, without the white space around it; None where there is nothing."""
@@ -142,7 +142,7 @@ class Told:
                 self.wrong(name, "This is missing.")
             return None
         if not isinstance(value, str) or not value.isprintable() or not value.strip():
-            self.wrong(name, "This has to be one line of text.")
+            self.wrong(name, "This must be one line of text.")
             return None
         if len(value) > most:
             self.wrong(name, f"This is too long. Use at most {most} characters.")
@@ -165,7 +165,7 @@ class Told:
         """One of ``known``."""
         value = self.text(name, 100, required=required)
         if value is not None and value not in known:
-            self.wrong(name, f"This is one of: {', '.join(known)}.")
+            self.wrong(name, f"This must be one of: {', '.join(known)}.")
             return None
         return value
 
@@ -178,7 +178,7 @@ class Told:
         """The name of a commit: hexadecimal digits."""
         value = self.text(name, 64, required=required)
         if value is not None and not _SHA.fullmatch(value.lower()):
-            self.wrong(name, "This has to be a sha: hexadecimal digits, 64 at most.")
+            self.wrong(name, "This must be a sha: hexadecimal digits, 64 at most.")
             return None
         return value.lower() if value is not None else None
 
@@ -186,7 +186,7 @@ class Told:
         """An address of the web, which a page may link to."""
         value = self.text(name, 2000)
         if value is not None and not _is_address(value):
-            self.wrong(name, "This has to be an address that begins with http:// or https://.")
+            self.wrong(name, "This must be an address that begins with http:// or https://.")
             return None
         return value
 
@@ -197,11 +197,11 @@ class Told:
             return None
         found = parsed_time(value)
         if found is None:
-            self.wrong(name, "This has to be a time with its zone such as 2026-03-01T12:00:00Z.")
+            self.wrong(name, "This must be a time with its zone such as 2026-03-01T12:00:00Z.")
         elif found < EARLIEST:
             self.wrong(name, "This is before the year 2000.")
         elif found > utc_now() + SKEW:
-            self.wrong(name, "This lies in the future.")
+            self.wrong(name, "This is in the future.")
         else:
             return found
         return None
@@ -212,10 +212,10 @@ class Told:
         if value is None and not required:
             return []
         if not isinstance(value, list):
-            self.wrong(name, "This has to be a list.")
+            self.wrong(name, "This must be a list.")
             return []
         if len(value) > most:
-            self.wrong(name, f"These are too many: at most {most} are taken.")
+            self.wrong(name, f"Too many: at most {most} are accepted.")
             return []
         return [Told(item, f"{self._place}{name}[{at}].", self.errors) for at, item in enumerate(value)]
 

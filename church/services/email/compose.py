@@ -86,7 +86,7 @@ def _addressed(recipient: str) -> EmailMessage:
         message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
         message["To"] = Address(addr_spec=recipient)
     except (ValueError, IndexError, MessageError):  # the parser of addresses raises any, with the address in its words
-        raise MailRefusedError("the sender's or the recipient's address is no mail address") from None
+        raise MailRefusedError("the sender or recipient is not a valid email address") from None
     return message
 
 

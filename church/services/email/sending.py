@@ -72,7 +72,7 @@ def _claim(mail_id: int) -> Letter | None:
             return None
         link = session.get(Link, mail.link_id) if mail.link_id else None
         if mail.template in LINKED and (link is None or link.expires_at <= utc_now()):
-            mail.state, mail.reason = MailState.FAILED.value, "its link has expired before it could be sent"
+            mail.state, mail.reason = MailState.FAILED.value, "link expired before the email was sent"
             return None
         if link is not None and link.used_at is not None:
             session.delete(mail)  # used, or replaced by a newer one that a newer mail brings
@@ -122,7 +122,7 @@ def tidy(_payload: dict[str, Any]) -> None:
         alive = (JobState.PENDING.value, JobState.RUNNING.value)
         payloads = session.scalars(select(Job.payload).where(Job.kind == KIND, Job.state.in_(alive)))
         lost = waiting - {int(payload["mail"]) for payload in payloads}
-        given_up = {"state": MailState.FAILED.value, "reason": "its job ended without sending it"}
+        given_up = {"state": MailState.FAILED.value, "reason": "job ended without sending it"}
         session.execute(update(Mail).where(Mail.id.in_(lost), Mail.state == MailState.PENDING.value).values(given_up))
     if lost:
         log.error("mails given up", extra={"event": "mail.lost", "count": len(lost)})

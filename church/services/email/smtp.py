@@ -186,14 +186,14 @@ def _reply(error: Exception) -> tuple[int | None, str]:
 def _without_reply(error: Exception) -> MailError:
     if isinstance(error, smtplib.SMTPNotSupportedError):
         if "SMTPUTF8" in str(error):
-            return MailRefusedError("the mail server takes no address with such letters (SMTPUTF8)")
-        return MailDeferredError(f"the mail server lacks what is needed: {_nameless(str(error))}")
+            return MailRefusedError("the mail server does not support such addresses (SMTPUTF8)")
+        return MailDeferredError(f"the mail server lacks a required feature: {_nameless(str(error))}")
     if isinstance(error, TimeoutError):
         return MailDeferredError("the mail server took too long")
     if isinstance(error, ssl.SSLCertVerificationError):
         return MailDeferredError(f"the mail server's certificate is not trusted: {error.verify_message}")
     if isinstance(error, ValueError):  # what could not be encoded may be our password
-        return MailDeferredError(f"the mail could not be handed over: {type(error).__name__}")
+        return MailDeferredError(f"the email could not be handed over: {type(error).__name__}")
     return MailDeferredError(f"{type(error).__name__}: {_nameless(str(error))}")
 
 

@@ -35,21 +35,21 @@ def _like(pattern: re.Pattern[str], words: str) -> AfterValidator:
 
 def _is_objective(value: float) -> float:
     if not LOWEST <= value < 100:
-        raise ValueError(f"This has to be a percentage of at least {LOWEST} and below 100.")
+        raise ValueError(f"This must be a percentage of at least {LOWEST} and below 100.")
     return value
 
 
 def _is_line(value: str) -> str:
     if not value.strip() or not value.isprintable() or "{{" in value:
-        raise ValueError("This has to be one line of text, without Prometheus' templates.")
+        raise ValueError("This must be one line of text, without Prometheus' templates.")
     return value
 
 
-Selector = Annotated[str, _like(_SELECTOR, 'This has to be a selector of a counter such as asked_total{job="church"}.')]
-Series = Annotated[str, _like(_SERIES, 'This has to be one series such as asked_total{job="church"}.')]
-Name = Annotated[str, _like(_NAME, "This has to be a short word of small letters, digits and hyphens.")]
-AlertName = Annotated[str, _like(_ALERT, "This has to be letters and digits, and begin with a capital.")]
-LabelName = Annotated[str, _like(_LABEL, "This is no name of a label, or one that the rules set themselves.")]
+Selector = Annotated[str, _like(_SELECTOR, 'This must be a selector of a counter such as asked_total{job="church"}.')]
+Series = Annotated[str, _like(_SERIES, 'This must be one series such as asked_total{job="church"}.')]
+Name = Annotated[str, _like(_NAME, "This must be a short word of small letters, digits and hyphens.")]
+AlertName = Annotated[str, _like(_ALERT, "This must be letters and digits, and begin with a capital.")]
+LabelName = Annotated[str, _like(_LABEL, "This is not a label name, or the rules set it themselves.")]
 Line = Annotated[str, AfterValidator(_is_line)]
 Objective = Annotated[float, AfterValidator(_is_objective)]
 
@@ -139,7 +139,7 @@ def _parsed(text: str) -> dict[Any, Any]:
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
-        raise _refused({"file": f"This is no YAML: {' '.join(str(error).split())}"}) from None
+        raise _refused({"file": f"This is not valid YAML: {' '.join(str(error).split())}"}) from None
     if not isinstance(found, dict):
         raise _refused({"file": "This has to have service, runbooks and slos."})
     return found
@@ -174,4 +174,4 @@ def _words(message: str) -> str:
 
 
 def _refused(wrong: dict[str, str]) -> FieldErrors:
-    return FieldErrors(wrong, "Some fields can't be taken: " + ", ".join(wrong) + ".")
+    return FieldErrors(wrong, "Some fields are invalid: " + ", ".join(wrong) + ".")

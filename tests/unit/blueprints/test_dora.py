@@ -100,7 +100,7 @@ def test_deployment_that_cannot_be_is_refused_by_the_name_of_its_field(
 
 def test_time_more_than_five_minutes_ahead_is_refused(machine: Machine) -> None:
     assert machine.refused("deployment", **D1, finished_at=later(minutes=6)) == {
-        "finished_at": "This lies in the future."
+        "finished_at": "This is in the future."
     }
 
 

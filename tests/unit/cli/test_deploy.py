@@ -51,7 +51,7 @@ def test_record_writes_a_deployment_down_and_says_what_is_wrong_with_it(run: Run
     assert deployments() == [("1.0", "hotfix", [])]
     wrong = run("deploy", "record", "d2", "--environment", "moon", "--finished-at", "tomorrow")
     assert wrong.exit_code == 1
-    assert "environment: This is one of: production, staging." in wrong.output
+    assert "environment: This must be one of: production, staging." in wrong.output
     assert "finished_at: " in wrong.output
 
 

@@ -127,7 +127,7 @@ def test_slips_are_told_in_a_line(run: Run, tmp_path: Path) -> None:
     assert refused(run("retry", "nowhere")) == "Error: There is no video nowhere."
     assert refused(run("push")) == "Error: CHURCH_VIDEO_OFFLOAD is not s3."
     no_captions = refused(run("add", tmp_path / "a", *NEW, "--captions", f"en={tmp_path / 'a'}"))
-    assert no_captions.startswith("Error: This is no WebVTT file")
+    assert no_captions.startswith("Error: This is not a WebVTT file")
     (tmp_path / "latin").write_bytes("0:00 Früh".encode("latin-1"))
     assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("save it so.")
     assert "LANGUAGE=FILE" in run("add", tmp_path / "a", *NEW, "--captions", "en").output

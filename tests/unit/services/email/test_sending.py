@@ -148,7 +148,7 @@ def test_mail_whose_link_has_expired_fails_and_says_so(app: Flask, purged: bool)
         if purged:
             session.delete(session.scalars(select(Link)).one())
     send(mail)
-    assert state(mail) == ("failed", 0, "its link has expired before it could be sent")
+    assert state(mail) == ("failed", 0, "link expired before the email was sent")
     assert outbox(app) == []
 
 
@@ -225,7 +225,7 @@ def test_tidy_gives_up_what_no_job_sends_any_more(app: Flask) -> None:
         for mail, job_state in ((lost, "dead"), (running, "running")):
             session.execute(update(Job).where(Job.unique_key == sending.job_key(mail)).values(state=job_state))
     sending.tidy({})
-    assert state(lost) == ("failed", 0, "its job ended without sending it")
+    assert state(lost) == ("failed", 0, "job ended without sending it")
     assert state(waiting)[0] == state(running)[0] == "pending"
 
 

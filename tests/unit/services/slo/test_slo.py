@@ -167,7 +167,7 @@ def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:
     (folder / "slo.yml").write_text(spec("slos.0.objective", 100))
     refused = run(folder)
     assert refused.exit_code == 1
-    assert "slos[0].objective: This has to be a percentage of at least 93.1 and below 100." in refused.output
+    assert "slos[0].objective: This must be a percentage of at least 93.1 and below 100." in refused.output
     (folder / "slo.yml").write_bytes(b"\xff\xfe")
     assert "file: This is no text in UTF-8." in run(folder).output
 
