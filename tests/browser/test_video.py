@@ -197,7 +197,7 @@ def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, c
     page.get_by_label("Title").fill("Our morning")
     page.get_by_role("button", name="Add video").click()
     expect(page.locator("[data-line]")).to_have_text("Connection lost. The upload continues when it is back.")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop upload").click()
     expect(page.locator("[data-line]")).to_contain_text("Upload stopped.")
     away.clear()
     page.get_by_label("Title").fill("Our evening")
@@ -205,8 +205,8 @@ def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, c
     expect(page.get_by_role("heading", level=1)).to_have_text("Our evening")
     assert 0 not in sent[1:]  # it went on where it was broken off
     assert sent[-1] > sent[1]
-    expect(page.get_by_role("link", name="Watch it")).to_be_visible(timeout=180_000)  # without anybody's doing
-    page.get_by_role("link", name="Watch it").click()
+    expect(page.get_by_role("link", name="Watch video")).to_be_visible(timeout=180_000)  # without anybody's doing
+    page.get_by_role("link", name="Watch video").click()
     video = film_in(page)
     video.evaluate("video => video.play()")
     plays_from(video, 0.2)
