@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from church.blueprints.video import library
+from church.blueprints import video
 from church.config import Settings, current_settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
@@ -72,7 +72,7 @@ def test_shelf_shows_every_ready_video_to_everyone_and_no_other(site: Flask) -> 
 
 
 def test_long_shelf_is_shown_in_pages(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "PAGE", 1)
+    monkeypatch.setattr(video, "PAGE", 1)
     browser = Browser(site)
     seen: list[str] = []
     address = "/video/"

@@ -1,0 +1,300 @@
+"""The pages of /video: the list, the watch page with its player, the stream, and where a member left off.
+
+A browser opens the watch page, which has a signed address for the player. The player gets the stream from there, and a
+new address from ``/video/access`` before the old one expires.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
+from werkzeug.exceptions import NotFound, PreconditionFailed, RequestedRangeNotSatisfiable
+from werkzeug.wsgi import wrap_file
+
+from church import telemetry
+from church.config import current_settings
+from church.lib.threads import off_hub
+from church.services import videos
+from church.services.videos import UnknownVideoError, WatchView
+from church.services.videos.storage.bucket import bucket_origin, presigned
+from church.services.videos.streaming import player_addresses
+from church.services.videos.streaming.player_addresses import Admitted
+from church.web import headers, identity
+from church.web.byte_ranges import FileBody, asked
+from church.web.forms import fields, safe_next
+from church.web.identity import known_viewer
+from church.web.rate_limits import limited
+from church.web.responses import done, keep_private, signed_in
+from church.web.route_access import EVERYONE, MEMBERS, allow
+
+bp = Blueprint("video", __name__, url_prefix="/video")
+
+PAGE = 60  # videos on a page of the list
+_MAX_STARTED = 4
+_MAX_PAGE_DIGITS = 4
+_MIN_RESUME_MS = 5_000  # a video that was left before this starts at its beginning
+_MAX_SECOND_DIGITS = 6
+_MAX_QUALITY_LENGTH = 20
+_MAX_PARAMETER_LENGTH = 64
+_MAX_POSITION_MS = 24 * 3600 * 1000
+_MAX_NEXT_LENGTH = 1000
+_VIDEO_TYPE = "video/mp4"
+_NGINX_LOCATION = "/_videos"  # ops/nginx/church.conf maps it to the video folder
+_READ_SIZE = 64 * 1024  # bytes per read, on a server without sendfile
+_YEAR = 365 * 24 * 3600
+_ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
+
+
+# -- the list and the watch page ------------------------------------------------------------------------------------
+
+
+@bp.get("/")
+@allow(EVERYONE)
+@limited("page")
+def listing() -> Response:
+    """List all videos, newest first, 60 a page. The first page starts with those that the member has not finished."""
+    page, reader, member = _page_number(), identity.reader(), _member_id()
+    cards = videos.listing(reader, member, PAGE + 1, (page - 1) * PAGE)
+    if page > 1 and not cards:
+        raise NotFound
+    context = {
+        "videos": cards[:PAGE],
+        "begun": videos.begun(reader, member, _MAX_STARTED) if page == 1 and member is not None else (),
+        "older": page + 1 if len(cards) > PAGE else None,
+    }
+    return keep_private(make_response(render_template("video/list.html", **context)))
+
+
+@bp.get("/<slug>")
+@allow(EVERYONE)
+@limited("page")
+def watch(slug: str) -> Response:
+    """Show the video, or its poster and description to a viewer who may not watch it.
+
+    Query: ``quality`` is the rendition to start with, ``t`` the second to start at.
+    """
+    member = _member_id()
+    try:
+        video = videos.watch_view(slug, identity.reader(), member)
+    except UnknownVideoError:
+        telemetry.track_content_access("video", "unknown", "not_found")
+        raise
+    if not video.open:
+        identity.insist()
+        telemetry.track_content_access("video", video.access, "teaser")
+    context = _player_context(video, member is not None) if video.open else {}
+    response = make_response(render_template("video/watch.html", video=video, **context))
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return keep_private(response)
+
+
+def _page_number() -> int:
+    """Read ``page`` from the query: 1 or more, and 1 where it is not a number."""
+    page = request.args.get("page", "")[:_MAX_PAGE_DIGITS]
+    return max(1, int(page)) if page.isascii() and page.isdigit() else 1
+
+
+def _member_id() -> int | None:
+    """Return the id of the signed-in member; None for strangers and accounts without a confirmed address."""
+    viewer = identity.viewer()
+    return viewer.user_id if viewer is not None and viewer.is_member else None
+
+
+def _player_context(video: WatchView, is_member: bool) -> dict[str, object]:
+    """Build what the player template needs: a signed address and where to start.
+
+    Access is counted by the service that grants the address.
+    """
+    quality = request.args.get("quality", "")[:_MAX_QUALITY_LENGTH]
+    address = _stream_address(video.slug, quality)
+    if current_settings().video_offload == "s3":
+        headers.media_from((bucket_origin(current_settings()),))
+    start_ms, resumed = _start_position(video)
+    return {
+        "source": address["url"],
+        "playback": address["playback"],
+        "quality": address["quality"],
+        "lasts": max(0, address["expires_at"] - int(time.time())),
+        "start_ms": start_ms,
+        "resumed": resumed,
+        "is_member": is_member,
+        "remembers": is_member and video.resume,
+    }
+
+
+def _start_position(video: WatchView) -> tuple[int, bool]:
+    """Return the millisecond to start at, and whether it is where the member left off."""
+    second = request.args.get("t", "")[:_MAX_SECOND_DIGITS]
+    if second.isascii() and second.isdigit():
+        return min(int(second) * 1000, video.duration_ms), False
+    position = video.watched.position_ms if video.watched is not None and video.resume else 0
+    return (position, True) if position >= _MIN_RESUME_MS else (0, False)
+
+
+# -- signed addresses and the stream --------------------------------------------------------------------------------
+
+
+@bp.get("/access/<slug>")
+@allow(EVERYONE)
+@limited("video")
+def access(slug: str) -> Response:
+    """Give a viewer who may watch a signed stream address. ``playback`` continues an earlier playback."""
+    quality, playback = (request.args.get(name, "")[:_MAX_PARAMETER_LENGTH] for name in ("quality", "playback"))
+    return keep_private(jsonify(_stream_address(slug, quality, playback)))
+
+
+def _stream_address(slug: str, quality: str = "", playback: str = "") -> dict[str, Any]:
+    """Sign a stream address for the viewer, with the qualities to choose from, best first.
+
+    ``expires_at`` is in seconds since 1970. Raises UnknownVideoError, UnauthorizedError and ForbiddenError.
+    """
+    granted = player_addresses.grant(slug, known_viewer(), quality, playback)
+    qualities = [
+        {
+            "quality": rendition.quality,
+            "width": rendition.width,
+            "height": rendition.height,
+            "bitrate": rendition.bitrate,
+            "bytes": rendition.bytes,
+        }
+        for rendition in granted.video.renditions.values()
+    ]
+    return {
+        "url": url_for("video.stream", slug=slug, token=granted.signed.token),
+        "expires_at": granted.signed.expires_at,
+        "playback": granted.signed.playback,
+        "quality": granted.rendition.quality,
+        "qualities": qualities,
+    }
+
+
+@bp.get("/stream/<slug>")
+@allow(EVERYONE)
+@limited("stream")
+def stream(slug: str) -> Response:
+    """Send the video, or the requested range of it, to the holder of a valid ``token``."""
+    admitted = player_addresses.admit(slug, request.args.get("token", ""), known_viewer())
+    offload = current_settings().video_offload
+    if offload == "x-accel":
+        response = _send_by_nginx(admitted)
+    elif offload == "s3" and admitted.rendition.in_bucket:
+        response = _redirect_to_bucket(admitted)
+    else:
+        response = _send_file(admitted)
+    # Only the viewer's browser may see it, and the address with its token never leaves as a referrer.
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _send_by_nginx(admitted: Admitted) -> Response:
+    """Name the file to nginx, which sends it and handles ranges and conditions."""
+    if request.method == "GET" and admitted.rendition.path.is_file():
+        player_addresses.begin(admitted)
+    response = Response(content_type=_VIDEO_TYPE)
+    response.headers["X-Accel-Redirect"] = quote(f"{_NGINX_LOCATION}/{admitted.video.ref}/{admitted.rendition.file}")
+    return response
+
+
+def _redirect_to_bucket(admitted: Admitted) -> Response:
+    """Redirect to the bucket for as long as the token is valid: players use that address again when they seek."""
+    if request.method == "GET":
+        player_addresses.begin(admitted)
+    seconds = max(1, admitted.expires_at - int(time.time()))
+    response = Response(status=302)
+    key = f"{admitted.video.ref}/{admitted.rendition.file}"
+    response.headers["Location"] = presigned(current_settings(), key, seconds, method=request.method)
+    return response
+
+
+def _send_file(admitted: Admitted) -> Response:
+    """Send the file from this process, by sendfile where the server can."""
+    file, version, size = player_addresses.opened(admitted.rendition)
+    wanted = asked(request.method, request.headers, version, size)
+    has_body = request.method == "GET" and wanted.status in {200, 206}
+    if not has_body:
+        file.close()
+    if wanted.status == 412:
+        raise PreconditionFailed
+    if wanted.status == 416:
+        raise RequestedRangeNotSatisfiable(length=size)
+    response = Response(status=wanted.status, content_type=_VIDEO_TYPE)
+    if has_body:
+        player_addresses.begin(admitted)
+        body = FileBody(
+            file,
+            wanted.start,
+            wanted.length,
+            patience=current_settings().video_write_timeout,
+            ended=telemetry.track_video_transfer,
+        )
+        response.response = wrap_file(request.environ, body, _READ_SIZE)  # type: ignore[arg-type]  # reads as a file does
+        response.direct_passthrough = True
+    if wanted.status != 304:
+        response.content_length = wanted.length
+    if wanted.status == 206:
+        response.headers["Content-Range"] = f"bytes {wanted.start}-{wanted.start + wanted.length - 1}/{size}"
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Last-Modified"] = version.last_modified
+    response.set_etag(version.etag)
+    return response
+
+
+# -- posters, captions and thumbnails -------------------------------------------------------------------------------
+
+
+@bp.get("/assets/<slug>/<name>")
+@allow(EVERYONE)
+@limited("stream")
+def asset(slug: str, name: str) -> Response:
+    """Send a poster to everyone; captions and thumbnails only to viewers who may watch the video.
+
+    A poster requested with ``v`` can be cached for a year, because a new poster has a new ``v``.
+    """
+    is_poster = name == videos.POSTER
+    if not is_poster:
+        identity.insist()
+    path = videos.asset(slug, name, identity.reader())
+    try:
+        data = off_hub(path.read_bytes)
+    except FileNotFoundError:  # removed in the meantime
+        raise NotFound from None
+    response = Response(data, mimetype=_ASSET_TYPES.get(name.rpartition(".")[2]))
+    response.add_etag()
+    public = f"public, max-age={_YEAR if request.args.get('v') else 300}"
+    response.headers["Cache-Control"] = public if is_poster else "private, no-cache"
+    if not is_poster:
+        response.vary.add("Cookie")
+    response.make_conditional(request)
+    return response
+
+
+# -- where a member left off ----------------------------------------------------------------------------------------
+
+
+@bp.post("/progress/<slug>")
+@allow(MEMBERS)
+@limited("video")
+def progress(slug: str) -> Response:
+    """Save ``position_ms``. The answer's ``kept`` is false for members who turned resume off."""
+    sent = fields()
+    position = sent.number("position_ms", _MAX_POSITION_MS)
+    sent.check()
+    kept = videos.save_position(slug, signed_in().user_id, identity.reader(), position)
+    return keep_private(jsonify(kept=kept))
+
+
+@bp.post("/settings/resume")
+@allow(MEMBERS)
+@limited("video")
+def resume() -> Response:
+    """Turn resume on, or turn it off and remove all saved positions; then go back to ``next``."""
+    sent = fields()
+    wanted, back = sent.flag("wanted"), sent.text("next", _MAX_NEXT_LENGTH, required=False)
+    sent.check()
+    videos.set_resume(signed_in().user_id, wanted)
+    message = "Resume is on." if wanted else "Resume is off. Your saved positions were removed."
+    return keep_private(done(message, safe_next(back) or "/video/"))
