@@ -1,4 +1,4 @@
-"""What is written about a video: its description on the page and in a line, and the address that a title makes."""
+"""Text of a video: the description as HTML, its one-line summary, and the slug that is made from a title."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from church.services.pages.render import RenderError, render_fragment
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 LONGEST_SLUG = 80
-# Paths of the blueprint itself: a video of such a name would look like one of them.
-_TAKEN = frozenset({"access", "stream", "progress", "resume", "assets", "poster", "captions", "thumbs", "chapters"})
-_SUMMARY = 200
-_LOOKED_AT = 5 * _SUMMARY  # characters: markup takes room, too
+# Paths of the blueprint: a video must not be called like one of them.
+_RESERVED = frozenset({"access", "stream", "progress", "resume", "assets", "poster", "captions", "thumbs", "chapters"})
+_SUMMARY_LENGTH = 200
+_SCANNED_LENGTH = 5 * _SUMMARY_LENGTH  # more than the summary, because markup is removed
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^<>]*>|[*_`#>~|]+")
 
 
 @lru_cache(maxsize=256)
 def described(description: str) -> Markup:
-    """A description, written in markdown, as HTML; one that can't be rendered is shown as it was written."""
+    """Render a markdown description as HTML, or show it as plain text where rendering fails."""
     try:
         return off_hub(render_fragment, description)
     except RenderError:
@@ -31,25 +31,25 @@ def described(description: str) -> Markup:
 
 
 def summary(description: str) -> str:
-    """The beginning of a description as text of one line, cut at a word."""
-    first = next((part for part in description.split("\n\n") if part.strip()), "")
-    return _in_a_line(first[:_LOOKED_AT])
+    """Shorten a description to one line of plain text, cut at a word."""
+    paragraph = next((part for part in description.split("\n\n") if part.strip()), "")
+    return _shorten(paragraph[:_SCANNED_LENGTH])
 
 
 @lru_cache(maxsize=2048)
-def _in_a_line(text: str) -> str:
-    """Kept, since a list makes one for each of its videos, which may be a thousand."""
-    words = " ".join(_MARKUP.sub(lambda found: found[1] or "", text).split())
-    return words if len(words) <= _SUMMARY else words[:_SUMMARY].rsplit(" ", 1)[0] + " …"
+def _shorten(text: str) -> str:
+    """Strip markup and cut at a word. Cached: a list needs one summary a video, of up to a thousand videos."""
+    line = " ".join(_MARKUP.sub(lambda match: match[1] or "", text).split())
+    return line if len(line) <= _SUMMARY_LENGTH else line[:_SUMMARY_LENGTH].rsplit(" ", 1)[0] + " …"
 
 
 def slug_of(title: str) -> str:
-    """An address made of a title: ASCII letters and digits with hyphens between words."""
+    """Make a slug from a title: ASCII letters and digits, with hyphens between words."""
     ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    made = "-".join(re.findall(r"[a-z0-9]+", ascii_only))[:LONGEST_SLUG].strip("-")
-    return made or f"video-{secrets.token_hex(3)}"
+    slug = "-".join(re.findall(r"[a-z0-9]+", ascii_only))[:LONGEST_SLUG].strip("-")
+    return slug or f"video-{secrets.token_hex(3)}"
 
 
 def is_slug(text: str) -> bool:
-    """Whether a video may have ``text`` as its address."""
-    return len(text) <= LONGEST_SLUG and SLUG.fullmatch(text) is not None and text not in _TAKEN
+    """Whether a video may have ``text`` as its slug."""
+    return len(text) <= LONGEST_SLUG and SLUG.fullmatch(text) is not None and text not in _RESERVED

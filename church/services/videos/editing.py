@@ -1,4 +1,4 @@
-"""What admins do with videos that are there: look, change what is said of them, try an import again, take them away."""
+"""What admins do with existing videos: list, edit, retry a failed import, delete."""
 
 from __future__ import annotations
 
@@ -22,56 +22,56 @@ from church.services.audit import Actor
 from church.services.videos import queries
 from church.services.videos.descriptions import is_slug
 from church.services.videos.presenters import AdminVideo, Draft
+from church.services.videos.storage.bucket import REMOVE
 
 IMPORT = "videos.import"
-REMOVE = "videos.remove"
 LONGEST_TITLE = 200
 LONGEST_DESCRIPTION = 5000
-_ATTEMPTS = 5
+_MAX_ATTEMPTS = 5
 
 log = logging.getLogger("church.videos")
 
 
 def admin_listing(state: VideoState | None = None, before_ref: str | None = None, limit: int = 50) -> list[AdminVideo]:
-    """The newest videos, or those older than the one of a ref; of one state, if asked."""
-    wanted = select(Video).order_by(Video.id.desc()).limit(max(1, min(limit, 200)))
+    """List videos for admins, newest first: those of one ``state``, or those older than ``before_ref``."""
+    query = select(Video).order_by(Video.id.desc()).limit(max(1, min(limit, 200)))
     if state is not None:
-        wanted = wanted.where(Video.state == state.value)
+        query = query.where(Video.state == state.value)
     if before_ref is not None:
-        wanted = wanted.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
+        query = query.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
     with db.read() as session:
-        return queries.admin_views(session, current_settings(), session.scalars(wanted).all())
+        return queries.admin_views(session, current_settings(), session.scalars(query).all())
 
 
 def admin_view(ref: str) -> AdminVideo:
-    """One video, in whatever state. Raises UnknownVideoError."""
+    """Load one video in any state by its ref. Raises UnknownVideoError."""
     with db.read() as session:
         return queries.admin_views(session, current_settings(), [queries.by_ref(session, ref)])[0]
 
 
 def named(which: str) -> AdminVideo | None:
-    """The video of an address or a ref."""
+    """Find a video by its slug or its ref."""
     with db.read() as session:
         video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
         return queries.admin_views(session, current_settings(), [video])[0] if video is not None else None
 
 
 def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:
-    """Change what is said of a video and who may watch it; its address stays. Raises UnknownVideoError, FieldErrors."""
+    """Change title, access and description of a video; its slug stays. Raises UnknownVideoError, FieldErrors."""
     draft = checked(Draft(title, access, description))
     with db.write() as session:
         video = queries.by_ref(session, ref, lock=True)
-        wanted = {"title": draft.title, "access_level": draft.access, "description": draft.description}
-        changed = [name for name, value in wanted.items() if getattr(video, name) != value]
+        values = {"title": draft.title, "access_level": draft.access, "description": draft.description}
+        changed = [name for name, value in values.items() if getattr(video, name) != value]
         for name in changed:
-            setattr(video, name, wanted[name])
+            setattr(video, name, values[name])
         if changed:
             audit.record_by(session, "video.edited", actor, video=video.slug, fields=changed)
     log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})
 
 
 def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
-    """Try a failed import once more, after ``delay``. Raises UnknownVideoError, ConflictError for any other."""
+    """Queue a failed import again, to start after ``delay``. Raises UnknownVideoError, ConflictError if not failed."""
     with db.write() as session:
         video = queries.by_ref(session, ref, lock=True)
         if video.state != VideoState.FAILED:
@@ -83,7 +83,7 @@ def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
 
 
 def delete(ref: str, actor: Actor) -> None:
-    """Take a video away: its rows at once, its files by a job. An import under way ends by itself.
+    """Delete the rows of a video now and queue the deletion of its files. A running import stops by itself.
 
     Raises UnknownVideoError.
     """
@@ -99,18 +99,21 @@ def delete(ref: str, actor: Actor) -> None:
 
 
 def queue_import(session: Session, ref: str, delay: timedelta = timedelta(0)) -> None:
-    """Have a video imported, in the caller's write transaction; a ``delay`` leaves time to take the job by its key."""
+    """Queue the import of a video in the caller's write transaction.
+
+    During ``delay`` the caller can still hold the job by its key and run the import itself.
+    """
     key = import_key(ref)
-    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_ATTEMPTS)
+    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_MAX_ATTEMPTS)
 
 
 def import_key(ref: str) -> str:
-    """What makes the import of a video the only one of it that waits."""
+    """Return the unique key of a video's import job: only one of them can be in the queue."""
     return f"{IMPORT}:{ref}"
 
 
 def checked(draft: Draft) -> Draft:
-    """``draft`` tidied. Raises FieldErrors with everything that is wrong with it."""
+    """Return ``draft`` with whitespace cleaned up. Raises FieldErrors with every invalid field."""
     title, description = " ".join(plain(draft.title).split()), plain(draft.description).strip().replace("\r\n", "\n")
     slug = draft.slug.strip().lower()
     errors: dict[str, str] = {}

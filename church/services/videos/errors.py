@@ -1,4 +1,4 @@
-"""What can stand against something that is done with the videos."""
+"""Errors of the video library: unknown videos and uploads, files that are too large, failed imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from church.errors import ChurchError, ConflictError, InvalidError
 
 
 class UnknownVideoError(ChurchError):
-    """There is no such video, or it is not ready and the caller is no admin."""
+    """No video exists there, or it is not ready and the viewer is not an admin."""
 
     status = 404
 
@@ -15,7 +15,7 @@ class UnknownVideoError(ChurchError):
 
 
 class UnknownUploadError(ChurchError):
-    """There is no such upload of this admin: it was finished, given up, or has lain still for too long."""
+    """This admin has no such upload: it is complete, cancelled or expired."""
 
     status = 404
 
@@ -32,7 +32,7 @@ class OffsetError(ConflictError):
 
 
 class TooLargeError(ChurchError):
-    """The video has more bytes than the site takes."""
+    """The video has more bytes than CHURCH_VIDEO_MAX_BYTES allows."""
 
     status = 413
 
@@ -41,7 +41,7 @@ class TooLargeError(ChurchError):
 
 
 class NoRoomError(ChurchError):
-    """The disk of the videos has no room for what is to be kept there."""
+    """The disk with the video folder has too little free space."""
 
     status = 507
 
@@ -50,8 +50,8 @@ class NoRoomError(ChurchError):
 
 
 class NotVideoError(InvalidError):
-    """The file is no video that the site takes; the message says why."""
+    """The file is not a video that the site accepts; the message says why."""
 
 
 class ImportFailedError(Exception):
-    """An import came to nothing for a reason that an admin can read; the message is that reason."""
+    """An import failed; the message is a reason that an admin can read."""

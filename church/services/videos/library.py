@@ -1,4 +1,4 @@
-"""The library as its readers meet it: the list, the watch page, what streams, the search."""
+"""The video library for readers: list, search, watch page, playback data, small files, and the newest videos, cached."""
 
 from __future__ import annotations
 
@@ -27,81 +27,122 @@ from church.services.videos.errors import UnknownVideoError
 from church.services.videos.presenters import Playable, VideoCard, WatchView
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS, folder_of
 
-_RELATED = 4
-_MOST = 1000
-_ACCENT = "Mn"  # Unicode's category
+_MAX_LISTED = 1000
+_MAX_RELATED = 4
+_RELATED_POOL = 50  # related videos are chosen from the newest so many
+_ACCENT = "Mn"  # Unicode category
+_CACHE = "video_shelf"  # key in app.extensions
+_CACHE_SECONDS = 5.0
+_MAX_CACHED = 1000
+
+
+# -- lists ----------------------------------------------------------------------------------------------------------
 
 
 def listing(
-    reader: Reader = ANONYMOUS, user_id: int | None = None, limit: int = _MOST, skip: int = 0
+    reader: Reader = ANONYMOUS, user_id: int | None = None, limit: int = _MAX_LISTED, skip: int = 0
 ) -> tuple[VideoCard, ...]:
-    """The ready videos, newest first, after the first ``skip`` of them, with where the member is in each.
+    """List ready videos, newest first, with the member's position in each.
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
     with db.read() as session:
-        videos = _newest(session, limit, skip)
+        videos = _load_newest(session, limit, skip)
         watched = positions.watched(session, user_id, [video.id for video in videos])
     return queries.cards(videos, reader, watched)
 
 
 def begun(reader: Reader, user_id: int, limit: int) -> tuple[VideoCard, ...]:
-    """The videos open to ``reader`` that the member has begun and not finished, the last watched first."""
-    mine = select(Video).join(WatchPosition).where(WatchPosition.user_id == user_id, ~WatchPosition.finished)
+    """List videos that the member has started, not finished and may still watch, last watched first."""
+    query = select(Video).join(WatchPosition).where(WatchPosition.user_id == user_id, ~WatchPosition.finished)
     levels = [level.value for level in Access if may_read(level, reader)]
-    there = mine.where(Video.state == VideoState.READY.value, Video.access_level.in_(levels))
+    query = query.where(Video.state == VideoState.READY.value, Video.access_level.in_(levels))
     with db.read() as session:
-        videos = session.scalars(there.order_by(WatchPosition.updated_at.desc(), Video.id.desc()).limit(limit)).all()
+        videos = session.scalars(query.order_by(WatchPosition.updated_at.desc(), Video.id.desc()).limit(limit)).all()
         watched = positions.watched(session, user_id, [video.id for video in videos])
     return queries.cards(videos, reader, watched)
 
 
 def search(query: str, reader: Reader = ANONYMOUS, limit: int = 20) -> tuple[VideoCard, ...]:
-    """The ready videos with every word of ``query`` in title or description, which are open to everybody."""
-    words = [_folded(word) for word in search_words(query)]
+    """Find ready videos with every word of ``query`` in title or description; matches in the title come first.
+
+    Videos that ``reader`` may not watch are included: title and description are public.
+    """
+    words = [_fold(word) for word in search_words(query)]
     if not words:
         return ()
     with db.read() as session:
-        videos = _newest(session, _MOST)
-    found = [(video, _folded(video.title), _folded(video.description)) for video in videos]
-    hits = [(v, title) for v, title, text in found if all(word in title or word in text for word in words)]
+        videos = _load_newest(session, _MAX_LISTED)
+    texts = [(video, _fold(video.title), _fold(video.description)) for video in videos]
+    hits = [(video, title) for video, title, text in texts if all(word in title or word in text for word in words)]
     hits.sort(key=lambda hit: not all(word in hit[1] for word in words))
     return queries.cards([video for video, _ in hits[:limit]], reader, {})
 
 
+def first_slugs(limit: int = 200) -> tuple[str, ...]:
+    """Return the slugs of the oldest videos: the ones that metrics name."""
+    with db.read() as session:
+        return tuple(session.scalars(select(Video.slug).order_by(Video.id).limit(limit)))
+
+
+def _load_newest(session: Session, limit: int, skip: int = 0) -> Sequence[Video]:
+    query = select(Video).where(Video.state == VideoState.READY.value)
+    return session.scalars(query.order_by(Video.published_at.desc(), Video.id.desc()).limit(limit).offset(skip)).all()
+
+
+def _fold(text: str) -> str:
+    """Remove case and accents. Each letter is looked up once, because a search folds the text of every video."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    accents = [letter for letter in set(decomposed) if unicodedata.category(letter) == _ACCENT]
+    return decomposed.translate(dict.fromkeys(map(ord, accents)))
+
+
+# -- one video ------------------------------------------------------------------------------------------------------
+
+
 def watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
-    """The watch page at ``slug``, as far as it is open to ``reader``. Raises UnknownVideoError."""
+    """Load the watch page, limited to what ``reader`` may see. Raises UnknownVideoError."""
     with db.read() as session:
         video = queries.ready(session, slug)
-        others = [other for other in _newest(session, 50) if other.id != video.id]
-        facts = queries.card_facts(video, reader)
-        inside: dict[str, Any] = {}
-        if facts["open"]:
-            inside = {
-                "qualities": tuple(
-                    one.quality for one in queries.renditions(session, current_settings(), video)[video.id]
-                ),
-                "captions": queries.captions(session, current_settings(), video)[video.id],
-                "chapters": queries.chapters(video),
-                "has_thumbs": video.has_thumbs,
-            }
+        others = [other for other in _load_newest(session, _RELATED_POOL) if other.id != video.id]
+        card = queries.card_facts(video, reader)
+        content = _load_content(session, video) if card["open"] else {}
         watched = positions.watched(session, user_id)
         resume = user_id is None or positions.wants(session, user_id)
-    related = queries.cards(_related(video, others), reader, watched)
+    related = queries.cards(_choose_related(video, others), reader, watched)
     return WatchView(
         watched=watched.get(video.id),
         description=described(video.description),
         related=related,
         resume=resume,
-        **facts,
-        **inside,
+        **card,
+        **content,
     )
 
 
-def playable(slug: str) -> Playable:
-    """What streaming needs of the ready video at ``slug``; two reads by index. Raises UnknownVideoError.
+def _load_content(session: Session, video: Video) -> dict[str, Any]:
+    """Load the fields of the watch page that only viewers who may watch the video get."""
+    renditions = queries.renditions(session, current_settings(), video)[video.id]
+    return {
+        "qualities": tuple(rendition.quality for rendition in renditions),
+        "captions": queries.captions(session, current_settings(), video)[video.id],
+        "chapters": queries.chapters(video),
+        "has_thumbs": video.has_thumbs,
+    }
 
-    It asks nobody for a right: that is the caller's, by ``access``.
+
+def _choose_related(video: Video, others: Sequence[Video]) -> Sequence[Video]:
+    """Choose the videos that share most words of the title, the newest first among equals."""
+    words = set(search_words(video.title))
+    return sorted(others, key=lambda other: -len(words & set(search_words(other.title))))[:_MAX_RELATED]
+
+
+def playable(slug: str) -> Playable:
+    """Load what streaming needs of a ready video, with two indexed queries. Raises UnknownVideoError.
+
+    Access is not checked here: the caller checks ``access``.
     """
     with db.read() as session:
         video = queries.ready(session, slug)
@@ -113,82 +154,58 @@ def playable(slug: str) -> Playable:
         title=video.title,
         access=video.access_level,
         duration_ms=video.duration_ms or 0,
-        renditions={one.quality: one for one in renditions},
+        renditions={rendition.quality: rendition for rendition in renditions},
     )
 
 
 def asset(slug: str, name: str, reader: Reader) -> Path:
-    """A small file of a ready video: ``POSTER``, which is everybody's, ``SPRITE``, ``THUMBS`` or a caption's file.
+    """Return the path of a small file of a ready video: poster, thumbnails or captions. Posters are public.
 
-    Raises UnknownVideoError where there is none, ForbiddenError for who may not watch it.
+    Raises UnknownVideoError if there is no such file, ForbiddenError if ``reader`` may not watch the video.
     """
     with db.read() as session:
         video = queries.ready(session, slug)
-        there = {POSTER: video.has_poster, SPRITE: video.has_thumbs, THUMBS: video.has_thumbs}
-        there |= {caption.path.name: True for caption in queries.captions(session, current_settings(), video)[video.id]}
-    if not there.get(name):
+        files = {POSTER: video.has_poster, SPRITE: video.has_thumbs, THUMBS: video.has_thumbs}
+        captions = queries.captions(session, current_settings(), video)[video.id]
+        files |= {caption.path.name: True for caption in captions}
+    if not files.get(name):
         raise UnknownVideoError
     if name != POSTER and not may_read(video.access_level, reader):
         raise ForbiddenError
     return folder_of(current_settings(), video.ref) / name
 
 
-def first_slugs(limit: int = 200) -> tuple[str, ...]:
-    """The addresses of the first videos by creation: the ones that metrics name."""
-    with db.read() as session:
-        return tuple(session.scalars(select(Video.slug).order_by(Video.id).limit(limit)))
-
-
-def _newest(session: Session, limit: int, skip: int = 0) -> Sequence[Video]:
-    ready = select(Video).where(Video.state == VideoState.READY.value)
-    return session.scalars(ready.order_by(Video.published_at.desc(), Video.id.desc()).limit(limit).offset(skip)).all()
-
-
-def _related(video: Video, others: Sequence[Video]) -> Sequence[Video]:
-    """Those that share most words of the title, the newest of equals first."""
-    words = set(search_words(video.title))
-    return sorted(others, key=lambda other: -len(words & set(search_words(other.title))))[:_RELATED]
-
-
-def _folded(text: str) -> str:
-    """Without case and accents; each letter is looked up once, for a search folds all that is said of all videos."""
-    if text.isascii():
-        return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    accents = [letter for letter in set(decomposed) if unicodedata.category(letter) == _ACCENT]
-    return decomposed.translate(dict.fromkeys(map(ord, accents)))
-
-
-_EXTENSION = "video_shelf"
-_KEPT_SECONDS = 5.0
-_NEWEST_KEPT = 1000
+# -- the newest videos, cached for the home page, feed and sitemap --------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Cached:
     until: float
     videos: tuple[VideoCard, ...]
 
 
-def newest(limit: int = _NEWEST_KEPT) -> tuple[VideoCard, ...]:
-    """The newest ready videos as a stranger sees them. Never raises for the database's sake."""
-    look: _Look | None = current_app.extensions.get(_EXTENSION)
+def newest(limit: int = _MAX_CACHED) -> tuple[VideoCard, ...]:
+    """List the newest ready videos as a stranger sees them, up to 5 s old. Database errors are not raised.
+
+    While the database is down the list is the last one that was loaded.
+    """
+    cached: _Cached | None = current_app.extensions.get(_CACHE)
     now = time.monotonic()
-    if look is None or now >= look.until:
-        # Whoever comes while this one asks is given what is known.
-        known = look.videos if look is not None else ()
-        current_app.extensions[_EXTENSION] = _Look(now + _KEPT_SECONDS, known)
-        look = current_app.extensions[_EXTENSION] = _Look(now + _KEPT_SECONDS, _listed(known))
-    return look.videos[:limit]
-
-
-def _listed(known: tuple[VideoCard, ...]) -> tuple[VideoCard, ...]:
-    try:
-        return listing(limit=_NEWEST_KEPT)
-    except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
-        return known
+    if cached is None or now >= cached.until:
+        # Requests that come while this one loads get the previous list.
+        previous = cached.videos if cached is not None else ()
+        current_app.extensions[_CACHE] = _Cached(now + _CACHE_SECONDS, previous)
+        cached = current_app.extensions[_CACHE] = _Cached(now + _CACHE_SECONDS, _list_or(previous))
+    return cached.videos[:limit]
 
 
 def modified() -> float:
-    """When the newest of them was published, in seconds since 1970; 0 where there is none."""
+    """Return when the newest video was published, in seconds since 1970; 0 if there is none."""
     return max((video.published_at.timestamp() for video in newest()), default=0.0)
+
+
+def _list_or(previous: tuple[VideoCard, ...]) -> tuple[VideoCard, ...]:
+    try:
+        return listing(limit=_MAX_CACHED)
+    except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
+        return previous

@@ -1,4 +1,4 @@
-"""What the rest of the site gets of a video: a card in a list, the watch page, what streams, what an admin sees."""
+"""What other packages and templates get of a video: list card, watch page, stream, admin view and upload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from church.models.videos import VideoState
 
 @dataclass(frozen=True)
 class Watched:
-    """How far a member is in a video; ``position_ms`` is 0 once it is ``finished``."""
+    """A member's position in a video; ``position_ms`` is 0 once it is ``finished``."""
 
     position_ms: int
     finished: bool
@@ -22,13 +22,13 @@ class Watched:
 
 @dataclass(frozen=True)
 class VideoCard:
-    """A ready video in a list. ``open`` is whether the reader who asked may watch it."""
+    """A ready video in a list. ``open`` is whether the reader may watch it."""
 
     ref: str
     slug: str
     title: str
     summary: str
-    """The beginning of the description, as plain text of one line."""
+    """The beginning of the description: plain text in one line."""
     access: str
     open: bool
     duration_ms: int
@@ -37,16 +37,16 @@ class VideoCard:
     has_poster: bool
     published_at: datetime
     watched: Watched | None = None
-    """None for strangers, for who has not begun it, and for who does not want it kept."""
+    """None for strangers, for videos that the member has not started, and where resume is off."""
 
     @property
     def url(self) -> str:
-        """The path of its page on the site."""
+        """Path of the watch page."""
         return f"/video/{self.slug}"
 
     @property
     def percent(self) -> int:
-        """How much of it was watched, from 0 to 100."""
+        """Share of the video that the member has watched, 0 to 100."""
         if self.watched is None:
             return 0
         return 100 if self.watched.finished else min(100, self.watched.position_ms * 100 // max(1, self.duration_ms))
@@ -54,7 +54,7 @@ class VideoCard:
 
 @dataclass(frozen=True)
 class RenditionView:
-    """One file that can be streamed; ``path`` is where it lies on this host, ``etag`` has no quotes."""
+    """One file that can be streamed. ``path`` is on this host, ``etag`` has no quotes, ``bitrate`` is bits a second."""
 
     quality: str
     file: str
@@ -79,7 +79,7 @@ class CaptionView:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part of a video, from ``at_ms`` on."""
+    """A titled part of a video that starts at ``at_ms``."""
 
     at_ms: int
     title: str
@@ -87,23 +87,23 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchView(VideoCard):
-    """The watch page. For a reader to whom it is not ``open``, everything below the description is empty."""
+    """The watch page. If the reader may not watch (``open`` is false), the fields from qualities to thumbs are empty."""
 
     description: Markup
     qualities: tuple[str, ...] = ()
-    """The best first."""
+    """Best first."""
     captions: tuple[CaptionView, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     has_thumbs: bool = False
     related: tuple[VideoCard, ...] = ()
-    """Never empty for want of access: the way in shows them, too."""
+    """Other videos, also for a reader who may not watch this one."""
     resume: bool = True
-    """Whether the member wants the site to remember where they are."""
+    """Whether the member's positions are saved."""
 
 
 @dataclass(frozen=True)
 class Playable:
-    """What streaming needs of a ready video; ``renditions`` by quality, the best first."""
+    """What streaming needs of a ready video; ``renditions`` by quality, best first."""
 
     id: int
     ref: str
@@ -116,20 +116,20 @@ class Playable:
 
 @dataclass(frozen=True)
 class AdminVideo:
-    """One video as admins see it, in whatever state."""
+    """A video in any state, as admins see it."""
 
     ref: str
     slug: str
     title: str
     description: str
-    """As it was written, in markdown."""
+    """Markdown, as written."""
     access: str
     state: VideoState
     reason: str | None
     progress: int
     plain: bool
     missing: tuple[str, ...]
-    """What a video that was taken without ffmpeg lacks, in words."""
+    """What a video that was imported without ffmpeg lacks, as text for the admin."""
     source_name: str
     source_bytes: int
     duration_ms: int | None
@@ -145,18 +145,18 @@ class AdminVideo:
 
     @property
     def url(self) -> str:
-        """The path of its page on the site, once it is ready."""
+        """Path of the watch page; it exists once the video is ready."""
         return f"/video/{self.slug}"
 
     @property
     def settled(self) -> bool:
-        """Whether nothing changes by itself any more."""
+        """Whether the import has ended, as ready or failed."""
         return self.state in {VideoState.READY, VideoState.FAILED}
 
 
 @dataclass(frozen=True)
 class UploadView:
-    """An upload that is not complete. ``received`` is where the next piece begins."""
+    """An incomplete upload. The next piece begins at byte ``received``."""
 
     ref: str
     name: str
@@ -169,7 +169,7 @@ class UploadView:
 
 @dataclass(frozen=True)
 class Draft:
-    """What is said of a video that is to be taken in. An empty ``slug`` is made of the title."""
+    """What an admin enters about a new video. If ``slug`` is empty, one is made from the title."""
 
     title: str
     access: str

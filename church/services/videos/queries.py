@@ -1,4 +1,4 @@
-"""How videos are found in the database, inside a transaction of the caller, and what is made of their rows."""
+"""Load videos with their files, captions and chapters in the caller's transaction, and turn rows into views."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from church.services.videos.errors import UnknownVideoError
 from church.services.videos.presenters import AdminVideo, CaptionView, Chapter, RenditionView, VideoCard, Watched
 from church.services.videos.storage.local import folder_of
 
-_MISSING = ("renditions in other sizes", "a poster", "pictures for seeking")
+_MISSING_WITHOUT_FFMPEG = ("renditions in other sizes", "a poster", "pictures for seeking")
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
 
 
 def by_ref(session: Session, ref: str, *, lock: bool = False) -> Video:
-    """The video of a ref, in whatever state; locked for a write, if asked. Raises UnknownVideoError."""
+    """Load a video in any state by its ref; ``lock`` it before a write. Raises UnknownVideoError."""
     query = select(Video).where(Video.ref == ref)
     video = session.scalars(query.with_for_update() if lock else query).one_or_none()
     if video is None:
@@ -30,7 +33,7 @@ def by_ref(session: Session, ref: str, *, lock: bool = False) -> Video:
 
 
 def ready(session: Session, slug: str) -> Video:
-    """The ready video at an address. Raises UnknownVideoError."""
+    """Load a ready video by its slug. Raises UnknownVideoError."""
     query = select(Video).where(Video.slug == slug, Video.state == VideoState.READY.value)
     video = session.scalars(query).one_or_none()
     if video is None:
@@ -39,43 +42,51 @@ def ready(session: Session, slug: str) -> Video:
 
 
 def renditions(session: Session, settings: Settings, *videos: Video) -> dict[int, tuple[RenditionView, ...]]:
-    """The files of ``videos`` that can be streamed, by the number of the video, the best first."""
+    """Load the renditions of ``videos`` by video id, best first."""
     folders = {video.id: folder_of(settings, video.ref) for video in videos}
     query = select(Rendition).where(Rendition.video_id.in_(folders))
-    found: dict[int, list[RenditionView]] = {number: [] for number in folders}
+    by_video: dict[int, list[RenditionView]] = {video_id: [] for video_id in folders}
     for row in session.scalars(query.order_by(Rendition.height.desc(), Rendition.id)):
-        found[row.video_id].append(
+        by_video[row.video_id].append(
             RenditionView(
                 quality=row.quality, file=row.file, path=folders[row.video_id] / row.file, bytes=row.bytes,
                 width=row.width, height=row.height, bitrate=row.bitrate, etag=row.etag, in_bucket=row.in_bucket,
             )
         )  # fmt: skip
-    return {number: tuple(views) for number, views in found.items()}
+    return {video_id: tuple(views) for video_id, views in by_video.items()}
 
 
 def captions(session: Session, settings: Settings, *videos: Video) -> dict[int, tuple[CaptionView, ...]]:
-    """The captions of ``videos``, by the number of the video and then by language."""
+    """Load the captions of ``videos`` by video id, sorted by language."""
     folders = {video.id: folder_of(settings, video.ref) for video in videos}
     query = select(Caption).where(Caption.video_id.in_(folders)).order_by(Caption.language)
-    found: dict[int, list[CaptionView]] = {number: [] for number in folders}
+    by_video: dict[int, list[CaptionView]] = {video_id: [] for video_id in folders}
     for row in session.scalars(query):
         view = CaptionView(row.language, row.label, row.is_default, folders[row.video_id] / row.file)
-        found[row.video_id].append(view)
-    return {number: tuple(views) for number, views in found.items()}
+        by_video[row.video_id].append(view)
+    return {video_id: tuple(views) for video_id, views in by_video.items()}
 
 
 def chapters(video: Video) -> tuple[Chapter, ...]:
-    """The chapters of ``video``, in the order of time."""
+    """Return the chapters of ``video`` in order of time."""
     return tuple(Chapter(int(chapter["at_ms"]), str(chapter["title"])) for chapter in video.chapters)
 
 
+# -- views of rows --------------------------------------------------------------------------------------------------
+
+
+def cards(videos: Iterable[Video], reader: Reader, watched: Mapping[int, Watched]) -> tuple[VideoCard, ...]:
+    """Make list cards of ready ``videos`` for ``reader``; ``watched`` has the member's positions by video id."""
+    return tuple(card(video, reader, watched.get(video.id)) for video in videos)
+
+
 def card(video: Video, reader: Reader, watched: Watched | None = None) -> VideoCard:
-    """A ready ``video`` in a list for ``reader``."""
+    """Make the list card of a ready ``video`` for ``reader``."""
     return VideoCard(watched=watched, **card_facts(video, reader))
 
 
 def card_facts(video: Video, reader: Reader) -> dict[str, Any]:
-    """What every view of a ready ``video`` says."""
+    """Return the fields that the list card and the watch page of a ready ``video`` share."""
     return {
         "ref": video.ref,
         "slug": video.slug,
@@ -91,13 +102,8 @@ def card_facts(video: Video, reader: Reader) -> dict[str, Any]:
     }
 
 
-def cards(videos: Iterable[Video], reader: Reader, watched: Mapping[int, Watched]) -> tuple[VideoCard, ...]:
-    """``videos`` in a list for ``reader``, with where they are in each (by its number)."""
-    return tuple(card(video, reader, watched.get(video.id)) for video in videos)
-
-
 def admin_views(session: Session, settings: Settings, videos: Sequence[Video]) -> list[AdminVideo]:
-    """All of ``videos`` for an admin, in two reads however many they are."""
+    """Make the admin views of ``videos``, with two queries however many they are."""
     files, texts = renditions(session, settings, *videos), captions(session, settings, *videos)
     return [_admin_view(video, files[video.id], texts[video.id]) for video in videos]
 
@@ -107,7 +113,7 @@ def _admin_view(video: Video, files: tuple[RenditionView, ...], texts: tuple[Cap
     return AdminVideo(
         ref=video.ref, slug=video.slug, title=video.title, description=video.description, access=video.access_level,
         state=state, reason=video.reason, progress=video.progress, plain=video.plain,
-        missing=_MISSING if video.plain and state is VideoState.READY else (),
+        missing=_MISSING_WITHOUT_FFMPEG if video.plain and state is VideoState.READY else (),
         source_name=video.source_name, source_bytes=video.source_bytes, duration_ms=video.duration_ms,
         width=video.width, height=video.height, has_poster=video.has_poster, has_thumbs=video.has_thumbs,
         renditions=files, captions=texts, chapters=chapters(video), created_at=video.created_at,
