@@ -7,7 +7,7 @@ new address from ``/video/access`` before the old one expires.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, make_response, render_template, request, url_for
@@ -23,7 +23,7 @@ from church.services.videos.storage.bucket import bucket_origin, presigned
 from church.services.videos.streaming import player_addresses
 from church.services.videos.streaming.player_addresses import Admitted
 from church.web import headers, identity
-from church.web.byte_ranges import FileBody, asked
+from church.web.byte_ranges import FileBody, Validators, asked
 from church.web.forms import fields, safe_next
 from church.web.identity import known_viewer
 from church.web.rate_limits import limited
@@ -212,35 +212,37 @@ def _redirect_to_bucket(admitted: Admitted) -> Response:
 
 def _send_file(admitted: Admitted) -> Response:
     """Send the file from this process, by sendfile where the server can."""
-    file, version, size = player_addresses.opened(admitted.rendition)
-    wanted = asked(request.method, request.headers, version, size)
+    source = player_addresses.opened(admitted.rendition)
+    version = Validators(source.etag, source.modified)
+    wanted = asked(request.method, request.headers, version, source.size)
     has_body = request.method == "GET" and wanted.status in {200, 206}
     if not has_body:
-        file.close()
+        source.file.close()
     if wanted.status == 412:
         raise PreconditionFailed
     if wanted.status == 416:
-        raise RequestedRangeNotSatisfiable(length=size)
+        raise RequestedRangeNotSatisfiable(length=source.size)
     response = Response(status=wanted.status, content_type=_VIDEO_TYPE)
     if has_body:
         player_addresses.begin(admitted)
-        body = FileBody(
-            file,
-            wanted.start,
-            wanted.length,
-            patience=current_settings().video_write_timeout,
-            ended=telemetry.track_video_transfer,
-        )
-        response.response = wrap_file(request.environ, body, _READ_SIZE)  # type: ignore[arg-type]  # reads as a file does
+        response.response = _file_body(source.file, wanted.start, wanted.length)
         response.direct_passthrough = True
     if wanted.status != 304:
         response.content_length = wanted.length
     if wanted.status == 206:
-        response.headers["Content-Range"] = f"bytes {wanted.start}-{wanted.start + wanted.length - 1}/{size}"
+        last = wanted.start + wanted.length - 1
+        response.headers["Content-Range"] = f"bytes {wanted.start}-{last}/{source.size}"
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Last-Modified"] = version.last_modified
     response.set_etag(version.etag)
     return response
+
+
+def _file_body(file: BinaryIO, start: int, length: int) -> Any:
+    """Wrap a piece of ``file`` for the server, so that it can use sendfile; count what was sent when it is closed."""
+    patience = current_settings().video_write_timeout
+    body = FileBody(file, start, length, patience=patience, ended=telemetry.track_video_transfer)
+    return wrap_file(request.environ, body, _READ_SIZE)  # type: ignore[arg-type]  # reads as a file does
 
 
 # -- posters, captions and thumbnails -------------------------------------------------------------------------------

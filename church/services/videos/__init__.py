@@ -1,13 +1,15 @@
-"""The videos: the face of the library, its imports, uploads and what members have watched.
+"""The video library: add and import videos, edit them, list, search and stream them, remember positions.
 
-Nothing outside this module's rooms (``video_*``) touches the folder of the videos, ffmpeg or the bucket.
+Only this package touches the video folder, ffmpeg and the bucket.
 
-A reader's road: ``listing``, ``watch_view``, ``playable`` (for the stream), ``save_position``. An admin's:
-``start_upload`` and ``append`` (or ``add``), then ``admin_view`` until it is settled, ``edit``, ``retry``, ``delete``.
+For a viewer: ``listing``, ``watch_view``, ``playable`` (for the stream), ``save_position``. For an admin:
+``start_upload`` and ``append`` (or ``add``), ``admin_view`` until the import has ended, then ``edit``, ``retry`` and
+``delete``.
 """
 
 from __future__ import annotations
 
+from church.services.videos import account_data  # noqa: F401 - registers the library's part of an account
 from church.services.videos.editing import admin_listing, admin_view, delete, edit, import_key, named, retry
 from church.services.videos.errors import (
     ImportFailedError,
@@ -21,6 +23,7 @@ from church.services.videos.errors import (
 from church.services.videos.importing.add_video import add, queue_demo
 from church.services.videos.importing.captions import add_caption, parse_caption, remove_caption
 from church.services.videos.importing.chapters import chapters_text, parse_chapters, set_chapters
+from church.services.videos.importing.cleanup import sweep
 from church.services.videos.importing.ffmpeg import tools_missing
 from church.services.videos.importing.import_job import import_video
 from church.services.videos.importing.receive_upload import (
@@ -48,7 +51,6 @@ from church.services.videos.presenters import (
     WatchView,
 )
 from church.services.videos.storage.bucket import push
-from church.services.videos.storage.cleanup import sweep
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The video library for readers: list, search, watch page, playback data, small files, and the newest videos, cached."""
+"""The video library for readers: lists and search, one video with its files, and a cached list of the newest."""
 
 from __future__ import annotations
 

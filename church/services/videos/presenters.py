@@ -87,7 +87,7 @@ class Chapter:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchView(VideoCard):
-    """The watch page. If the reader may not watch (``open`` is false), the fields from qualities to thumbs are empty."""
+    """The watch page. If ``open`` is false, the fields from ``qualities`` to ``has_thumbs`` are empty."""
 
     description: Markup
     qualities: tuple[str, ...] = ()

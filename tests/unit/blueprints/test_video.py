@@ -228,7 +228,7 @@ def test_new_videos_are_on_the_home_page_in_the_feed_the_sitemap_and_the_search(
 def test_home_page_without_a_database_shows_what_it_knew(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(site)
     assert 'href="/video/talk"' in browser.get("/").text
-    monkeypatch.setattr(videos_library, "_KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(videos_library, "_CACHE_SECONDS", -1.0)
     browser.get("/")
 
     def down(**_: object) -> None:

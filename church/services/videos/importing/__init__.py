@@ -1,1 +1,1 @@
-"""From an uploaded file to a video that browsers play."""
+"""Turn an uploaded file into a video that browsers play."""

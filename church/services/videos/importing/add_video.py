@@ -1,4 +1,7 @@
-"""How a video comes in: its source is kept aside, and in one transaction it gets its row and its import is queued."""
+"""Add a video: store its source, create its row and queue the import in one transaction.
+
+The demo film of a new site is added here, too.
+"""
 
 from __future__ import annotations
 
@@ -25,34 +28,42 @@ from church.services import audit
 from church.services.audit import Actor
 from church.services.videos.descriptions import LONGEST_SLUG, slug_of
 from church.services.videos.editing import checked, queue_import
-from church.services.videos.errors import NotVideoError, TooLargeError
+from church.services.videos.errors import ImportFailedError, NotVideoError, TooLargeError
 from church.services.videos.importing import captions, chapters, ffmpeg
-from church.services.videos.importing.ffmpeg import ToolError
 from church.services.videos.presenters import Draft
 from church.services.videos.storage import local
 
 log = logging.getLogger("church.videos")
 
-_NOW = timedelta(0)
-_LONGEST_NAME = 200
+_NO_DELAY = timedelta(0)
+_MAX_NAME_LENGTH = 200
 _TRIES = 3
 
+_DEMO_JOB = "videos.demo"
+_DEMO_FOLDER = "videos"  # in the content folder
+_DEMO_ACTOR = Actor(None, "site", None)
+_DEMO_SECONDS = 24
+_DEMO_TIMEOUT = 120.0  # seconds
 
-def add(file: Path, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
-    """Take in ``file``, which stays where it is; the ref of the video, whose import begins after ``delay``.
+
+# -- any video ------------------------------------------------------------------------------------------------------
+
+
+def add(file: Path, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
+    """Add a copy of ``file`` as a video and return its ref; the import begins after ``delay``.
 
     Raises FieldErrors, TooLargeError, NoRoomError, NotVideoError for an empty file, OSError.
     """
     draft = checked(draft)
-    _want_slug(draft.slug)
+    _check_slug(draft.slug)
     size = wanted_size(file.stat().st_size)
     local.want_room(current_settings(), 2 * size)
     with file.open("rb") as stream:
         return take(stream, file.name, draft, actor, delay)
 
 
-def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> str:
-    """Take in what ``stream`` gives, as ``add`` does a file."""
+def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
+    """Add the contents of ``stream`` as a video, as ``add`` does with a file."""
     draft, most, ref = checked(draft), current_settings().video_max_bytes, secrets.token_hex(8)
     source = local.source_of(current_settings(), ref)
     try:
@@ -65,7 +76,7 @@ def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timede
 
 
 def wanted_size(size: int) -> int:
-    """``size``, if the site takes a video of so many bytes. Raises TooLargeError, NotVideoError."""
+    """Return ``size`` if the site accepts a video of so many bytes. Raises TooLargeError, NotVideoError."""
     if size > current_settings().video_max_bytes:
         raise TooLargeError(current_settings().video_max_bytes)
     if size <= 0:
@@ -73,13 +84,13 @@ def wanted_size(size: int) -> int:
     return size
 
 
-def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NOW) -> None:
-    """Make the row of a video whose source is in place. Raises FieldErrors where its address is taken."""
+def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> None:
+    """Create the row of a video whose source is stored. Raises FieldErrors if the chosen slug is taken."""
     for _ in range(_TRIES):
         try:
             with db.write() as session:
                 slug = insert(session, ref, name, size, draft, actor, delay)
-        except IntegrityError:  # another took the address between our look and the commit
+        except IntegrityError:  # another video took the slug between our query and the commit
             continue
         log.info("video queued", extra={"event": "video.queued", "video": slug, "bytes": size})
         return
@@ -87,17 +98,17 @@ def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: ti
 
 
 def insert(
-    session: Session, ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NOW
+    session: Session, ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY
 ) -> str:
-    """The row of a video and the job of its import, in the caller's write transaction; its address.
+    """Insert the row of a video and queue its import, in the caller's write transaction; return its slug.
 
-    Raises FieldErrors where the address is taken.
+    Raises FieldErrors if the chosen slug is taken.
     """
-    slug = _free_slug(session, draft)
+    slug = _choose_slug(session, draft)
     session.add(
         Video(
             ref=ref, slug=slug, title=draft.title, description=draft.description, access_level=draft.access,
-            source_name=Path(name).name[:_LONGEST_NAME], source_bytes=size, created_at=utc_now(),
+            source_name=Path(name).name[:_MAX_NAME_LENGTH], source_bytes=size, created_at=utc_now(),
             uploaded_by=actor.user_id,
         )
     )  # fmt: skip
@@ -107,8 +118,8 @@ def insert(
     return slug
 
 
-def _free_slug(session: Session, draft: Draft) -> str:
-    """The address that was asked for, or one made of the title, numbered where others have it."""
+def _choose_slug(session: Session, draft: Draft) -> str:
+    """Return the draft's slug, or one made from the title, with a number if it is taken. Raises FieldErrors."""
     if draft.slug:
         if session.scalar(select(Video.id).where(Video.slug == draft.slug)) is not None:
             raise FieldErrors({"slug": "Another video already has this address."})
@@ -122,67 +133,66 @@ def _free_slug(session: Session, draft: Draft) -> str:
     return slug
 
 
-def _want_slug(slug: str) -> None:
-    """Find a taken address before gigabytes are copied."""
+def _check_slug(slug: str) -> None:
+    """Raise FieldErrors for a taken slug before gigabytes are copied."""
     if slug:
         with db.read() as session:
-            _free_slug(session, Draft("", "", slug=slug))
+            _choose_slug(session, Draft("", "", slug=slug))
 
 
-_KIND = "videos.demo"
-_FOLDER = "videos"  # in the content folder
-_SITE = Actor(None, "site", None)
-_SECONDS = 24
-_PATIENCE = 120.0  # seconds that ffmpeg may take
+# -- the demo film --------------------------------------------------------------------------------------------------
 
 
 def queue_demo() -> bool:
-    """Have the films of the content folder brought in, if the site is new and has any; whether it is so.
+    """Queue the films of the content folder if the site is new and there are any; return whether it did.
 
-    New is one without videos and accounts: whoever has taken the film away is not given it again.
+    A site is new if it has neither videos nor accounts, so a film that an admin deleted does not come back.
     """
-    if not any((current_settings().content / _FOLDER).glob("*.toml")):
+    if not any((current_settings().content / _DEMO_FOLDER).glob("*.toml")):
         return False
     with db.write() as session:
         if any(session.scalar(select(model.id).limit(1)) is not None for model in (Video, User)):
             return False
-        jobs.enqueue(session, _KIND, unique_key=_KIND)
+        jobs.enqueue(session, _DEMO_JOB, unique_key=_DEMO_JOB)
     return True
 
 
-@jobs.handler(_KIND, heavy=True)
+@jobs.handler(_DEMO_JOB, heavy=True)
 def bring_demo(_payload: dict[str, Any]) -> None:
-    """Bring in each film of the content folder whose address is still free: the job may be done twice."""
-    for described in sorted((current_settings().content / _FOLDER).glob("*.toml")):
-        facts = tomllib.loads(described.read_text("utf-8"))
+    """Add each film of the content folder whose slug is still free, because the job may run twice."""
+    for description in sorted((current_settings().content / _DEMO_FOLDER).glob("*.toml")):
+        facts = tomllib.loads(description.read_text("utf-8"))
         with tempfile.TemporaryDirectory(prefix="church-demo-") as folder:
-            film = _made(Path(folder)) or described.with_suffix(".mp4")
-            _bring(film, described.stem, facts)
+            film = _generate_film(Path(folder)) or description.with_suffix(".mp4")
+            _add_demo(film, description.stem, facts)
 
 
-def _bring(film: Path, slug: str, facts: dict[str, Any]) -> None:
+def _add_demo(film: Path, slug: str, facts: dict[str, Any]) -> None:
     draft = Draft(facts["title"], facts["access"], facts.get("description", "").strip(), slug)
     try:
-        ref = add(film, draft, _SITE)
-    except FieldErrors:  # it is there already
+        ref = add(film, draft, _DEMO_ACTOR)
+    except FieldErrors:  # already added
         return
     for language, caption in facts.get("captions", {}).items():
         text = caption["text"].lstrip().encode()
-        captions.add_caption(ref, language, caption["label"], text, _SITE, default=False)
-    chapters.set_chapters(ref, facts.get("chapters", ""), _SITE)
+        captions.add_caption(ref, language, caption["label"], text, _DEMO_ACTOR, default=False)
+    chapters.set_chapters(ref, facts.get("chapters", ""), _DEMO_ACTOR)
 
 
-def _made(folder: Path) -> Path | None:
-    """A film of bars, a counter and a beep, sharper than the one that ships; None where ffmpeg can't make it."""
+def _generate_film(folder: Path) -> Path | None:
+    """Generate a test picture with a counter and a beep, sharper than the film that ships; None without ffmpeg."""
     if ffmpeg.tools_missing():
         return None
-    made = folder / "film.mp4"
-    sources = (f"testsrc2=size=640x360:rate=25:duration={_SECONDS}", f"sine=frequency=220:duration={_SECONDS}")
+    film = folder / "film.mp4"
+    sources = (
+        f"testsrc2=size=640x360:rate=25:duration={_DEMO_SECONDS}",
+        f"sine=frequency=220:duration={_DEMO_SECONDS}",
+    )
     inputs = [part for source in sources for part in ("-f", "lavfi", "-i", source)]
     codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     try:
-        ffmpeg.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", *inputs, *codecs, str(made)], _PATIENCE)
-    except ToolError as error:  # one that was built without these sources or codecs
-        log.info("film not made", extra={"event": "video.demo_not_made", "reason": str(error)})
+        ffmpeg.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", *inputs, *codecs, str(film)], _DEMO_TIMEOUT)
+    except ImportFailedError as error:  # an ffmpeg without these sources or codecs
+        log.info("demo film not generated", extra={"event": "video.demo_not_made", "reason": str(error)})
         return None
-    return made
+    return film

@@ -1,4 +1,4 @@
-"""Captions: WebVTT files of a video, one a language."""
+"""Add, replace and remove the captions of a video: one WebVTT file a language."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from church.services.videos.storage import local
 LARGEST = 2 * 1024 * 1024
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _HEADER = re.compile(r"WEBVTT([ \t\n]|$)")  # www.w3.org/TR/webvtt1, 4.1
-_LONGEST_LABEL = 60
+_MAX_LABEL_LENGTH = 60
 
 
 def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, default: bool = False) -> None:
-    """Add the captions of a language, or put others in their place; ``default`` are shown unasked.
+    """Add or replace the captions of a language. ``default`` captions are on when the video starts.
 
     Raises UnknownVideoError, FieldErrors for ``language``, ``label`` and ``file``.
     """
@@ -50,7 +50,7 @@ def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, 
 
 
 def remove_caption(ref: str, language: str, actor: Actor) -> None:
-    """Take the captions of a language away. Raises UnknownVideoError, also where there are none."""
+    """Remove the captions of a language. Raises UnknownVideoError, also if there are none."""
     with db.write() as session:
         video = queries.by_ref(session, ref, lock=True)
         row = session.scalars(select(Caption).where(Caption.video_id == video.id, Caption.language == language)).first()
@@ -63,12 +63,12 @@ def remove_caption(ref: str, language: str, actor: Actor) -> None:
 
 
 def parse_caption(language: str, label: str, data: bytes) -> str:
-    """The file as text with lines of one kind, if it may be added. Raises FieldErrors with everything that is wrong."""
+    r"""Decode and check captions; return their text with \n line ends. Raises FieldErrors with every invalid field."""
     errors: dict[str, str] = {}
     if not _LANGUAGE.fullmatch(language):
         errors["language"] = "Enter a language such as en or pt-BR."
-    if len(label) > _LONGEST_LABEL:
-        errors["label"] = f"Use at most {_LONGEST_LABEL} characters."
+    if len(label) > _MAX_LABEL_LENGTH:
+        errors["label"] = f"Use at most {_MAX_LABEL_LENGTH} characters."
     text = plain(data[: LARGEST + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
     if len(data) > LARGEST:
         errors["file"] = "Captions can be at most 2 MiB."

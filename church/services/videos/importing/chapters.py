@@ -1,4 +1,4 @@
-"""Chapters: what is where in a video, written by admins as one line each, such as ``1:30 The nave``."""
+"""Set the chapters of a video, which admins write as lines such as ``1:30 The nave``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from church.services.videos import queries
 from church.services.videos.presenters import Chapter
 
 MOST = 100
-_LONGEST_TITLE = 120
+_MAX_TITLE_LENGTH = 120
 _LINE = re.compile(r"(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d)(?:\.(\d{1,3}))?\s+(\S.*)", re.ASCII)
 
 
 def set_chapters(ref: str, text: str, actor: Actor) -> tuple[Chapter, ...]:
-    """Give a video the chapters of ``text``, or none. Raises UnknownVideoError, FieldErrors for ``chapters``."""
+    """Replace the chapters of a video with those in ``text``; an empty text removes them.
+
+    Raises UnknownVideoError, FieldErrors for ``chapters``.
+    """
     chapters = parse_chapters(text)
     with db.write() as session:
         video = queries.by_ref(session, ref, lock=True)
@@ -33,9 +36,9 @@ def set_chapters(ref: str, text: str, actor: Actor) -> tuple[Chapter, ...]:
 
 
 def parse_chapters(text: str) -> tuple[Chapter, ...]:
-    """The chapters of lines of a time and a title, in the order of time. Raises FieldErrors for ``chapters``."""
+    """Parse lines of a time and a title, in order of time. Raises FieldErrors for ``chapters``."""
     lines = [" ".join(line.split()) for line in plain(text).splitlines() if line.strip()]
-    chapters = [_chapter(line) for line in lines]
+    chapters = [_parse_line(line) for line in lines]
     if len(chapters) > MOST:
         raise FieldErrors({"chapters": f"Use at most {MOST} chapters."})
     if any(later.at_ms <= earlier.at_ms for earlier, later in pairwise(chapters)):
@@ -44,21 +47,21 @@ def parse_chapters(text: str) -> tuple[Chapter, ...]:
 
 
 def chapters_text(chapters: Iterable[Chapter]) -> str:
-    """``chapters`` as the lines that ``parse_chapters`` reads."""
-    return "\n".join(f"{_clock(chapter.at_ms)} {chapter.title}" for chapter in chapters)
+    """Format ``chapters`` as the lines that ``parse_chapters`` reads."""
+    return "\n".join(f"{_format_time(chapter.at_ms)} {chapter.title}" for chapter in chapters)
 
 
-def _chapter(line: str) -> Chapter:
-    found = _LINE.fullmatch(line)
-    if found is None or len(found[5]) > _LONGEST_TITLE or (found[1] is not None and int(found[2]) > 59):
-        said = f"“{line[:40]}” is not a chapter. Write a time and a title, such as 1:30 The nave."
-        raise FieldErrors({"chapters": said})
-    seconds = int(found[1] or 0) * 3600 + int(found[2]) * 60 + int(found[3])
-    return Chapter(seconds * 1000 + int((found[4] or "0").ljust(3, "0")), found[5])
+def _parse_line(line: str) -> Chapter:
+    match = _LINE.fullmatch(line)
+    if match is None or len(match[5]) > _MAX_TITLE_LENGTH or (match[1] is not None and int(match[2]) > 59):
+        message = f"“{line[:40]}” is not a chapter. Write a time and a title, such as 1:30 The nave."
+        raise FieldErrors({"chapters": message})
+    seconds = int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
+    return Chapter(seconds * 1000 + int((match[4] or "0").ljust(3, "0")), match[5])
 
 
-def _clock(ms: int) -> str:
+def _format_time(ms: int) -> str:
     minutes, seconds = divmod(ms // 1000, 60)
     hours, minutes = divmod(minutes, 60)
-    rest = f".{ms % 1000:03}" if ms % 1000 else ""
-    return (f"{hours}:{minutes:02}" if hours else str(minutes)) + f":{seconds:02}{rest}"
+    fraction = f".{ms % 1000:03}" if ms % 1000 else ""
+    return (f"{hours}:{minutes:02}" if hours else str(minutes)) + f":{seconds:02}{fraction}"

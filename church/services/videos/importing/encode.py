@@ -1,4 +1,4 @@
-"""What browsers play, made of what came: MP4 files of H.264 and AAC that start before they are loaded, and pictures."""
+"""Encode what browsers play: MP4 renditions (H.264 and AAC, playable while loading), a poster and thumbnails."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 Tell = Callable[[float], None]
 
 _SIZES = (1080, 720)
-# Bits a second at most, by the shorter side from which on; what a picture really needs is often far less (crf).
-_RATES = ((1080, 6_000_000), (720, 3_000_000), (480, 1_500_000), (0, 800_000))
-_KEY_SECONDS = 2
+# (shorter side in pixels, bits a second at most): the quality setting (crf) often needs far less.
+_MAX_RATES = ((1080, 6_000_000), (720, 3_000_000), (480, 1_500_000), (0, 800_000))
+_KEYFRAME_SECONDS = 2
 _THREADS = min(4, os.cpu_count() or 1)
-_FIRST = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
-_PICTURE_SECONDS = 600.0
+_FFMPEG = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
+_TIMEOUT = 600.0  # seconds, for all but a rendition
 _POSTER_WIDTH = 1280
 _THUMB_SIDE = 160
-_COLUMNS, _MOST_THUMBS = 10, 100
+_COLUMNS, _MAX_THUMBS = 10, 100
 
 
 @dataclass(frozen=True)
 class Target:
-    """One rendition that is to be made."""
+    """A rendition to encode."""
 
     quality: str
     width: int
@@ -36,56 +36,59 @@ class Target:
 
 
 def plan(width: int, height: int) -> list[Target]:
-    """1080p and 720p where the source has them, else its own size; never larger than it is. The best first."""
+    """Choose the renditions: 1080p and 720p if the source is that large, else its own size. Best first."""
     short = min(width, height)
     sizes = [size for size in _SIZES if short >= size] or [_even(short)]
     return [Target(f"{size}p", _even(width * size / short), _even(height * size / short)) for size in sizes]
 
 
 def render(source: Path, found: Probed, target: Target, output: Path, tell: Tell) -> None:
-    """Make one rendition; ``tell`` is told how much of it is done, from 0 to 1. Raises ToolError, what it raises."""
+    """Encode one rendition; ``tell`` is called with the share that is done, 0 to 1, and may raise to stop.
+
+    Raises ToolError, CutShortError.
+    """
     length = (found.duration_ms or 0) / 1000
     command = [
-        *_FIRST, *read_from(source),
+        *_FFMPEG, *read_from(source),
         "-map", f"0:{found.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _picture(found, target),
-        *_h264(min(target.width, target.height)),
+        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _video_filters(found, target),
+        *_h264_options(min(target.width, target.height)),
         "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
         "-movflags", "+faststart", "-f", "mp4", "-progress", "pipe:1", "-nostats", str(output),
     ]  # fmt: skip
-    run(command, 600 + 60 * (length or LONGEST), _heed_progress(length, tell))
+    run(command, 600 + 60 * (length or LONGEST), _progress_parser(length, tell))
 
 
 def poster(rendition: Path, duration_ms: int, folder: Path) -> None:
-    """A still from the beginning, past a black first frame. Raises ToolError."""
+    """Make the poster: a frame near the beginning, but after a black first frame. Raises ToolError."""
     at = min(10.0, duration_ms / 10_000)
-    command = [*_FIRST, "-ss", f"{at:.3f}", *read_from(rendition), "-frames:v", "1", "-vf"]
+    command = [*_FFMPEG, "-ss", f"{at:.3f}", *read_from(rendition), "-frames:v", "1", "-vf"]
     scale = f"thumbnail=24,scale='min({_POSTER_WIDTH},iw)':-2"
-    run([*command, scale, "-q:v", "4", "-f", "mjpeg", str(folder / POSTER)], _PICTURE_SECONDS)
+    run([*command, scale, "-q:v", "4", "-f", "mjpeg", str(folder / POSTER)], _TIMEOUT)
 
 
 def thumbs(rendition: Path, target: Target, duration_ms: int, folder: Path) -> None:
-    """Small pictures for seeking, in one sheet, and the WebVTT that says which part of it is when. Raises ToolError."""
-    step = _KEY_SECONDS * max(1, math.ceil(duration_ms / 1000 / _MOST_THUMBS / _KEY_SECONDS))
+    """Make thumbnails for seeking: one image with all, and a WebVTT file with the place of each. Raises ToolError."""
+    step = _KEYFRAME_SECONDS * max(1, math.ceil(duration_ms / 1000 / _MAX_THUMBS / _KEYFRAME_SECONDS))
     count = max(1, math.ceil(duration_ms / 1000 / step))
     scale = _THUMB_SIDE / max(target.width, target.height)
     width, height = _even(target.width * scale), _even(target.height * scale)
-    # The first key frame of each step; a rendition has one where each begins.
-    passed = f"floor((t+0.1)/{step})", f"floor((prev_selected_t+0.1)/{step})"
-    chosen = f"select='isnan(prev_selected_t)+gt({passed[0]},{passed[1]})'"
-    sheet = f"{chosen},scale={width}:{height},tile={_COLUMNS}x{math.ceil(count / _COLUMNS)}"
-    command = [*_FIRST, "-skip_frame", "nokey", *read_from(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
-    run([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _PICTURE_SECONDS)
-    (folder / THUMBS).write_text(_cues(count, step, duration_ms, width, height), encoding="utf-8")
+    # The first key frame of each step; a rendition has a key frame at the start of each.
+    steps = f"floor((t+0.1)/{step})", f"floor((prev_selected_t+0.1)/{step})"
+    select = f"select='isnan(prev_selected_t)+gt({steps[0]},{steps[1]})'"
+    sheet = f"{select},scale={width}:{height},tile={_COLUMNS}x{math.ceil(count / _COLUMNS)}"
+    command = [*_FFMPEG, "-skip_frame", "nokey", *read_from(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
+    run([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _TIMEOUT)
+    (folder / THUMBS).write_text(_thumbnail_cues(count, step, duration_ms, width, height), encoding="utf-8")
 
 
-def _picture(found: Probed, target: Target) -> str:
-    """The filters of a rendition: to its size, and from high dynamic range to what every screen shows.
+def _video_filters(found: Probed, target: Target) -> str:
+    """Return the filters of a rendition: scaling, and tone mapping for a high dynamic range source.
 
-    Unchanged, the latter would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, and zimg's own example.
+    Without tone mapping its colours would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, zimg's example.
     """
     filters = [f"scale={target.width}:{target.height}", "setsar=1"]
-    if found.hdr is not None and _maps_tones():
+    if found.hdr is not None and _can_map_tones():
         filters += [
             f"zscale=tin={found.hdr}:min=bt2020nc:pin=bt2020:t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709",
             "tonemap=hable:desat=0", "zscale=t=bt709:m=bt709:r=tv", "format=yuv420p",
@@ -93,45 +96,45 @@ def _picture(found: Probed, target: Target) -> str:
     return ",".join(filters)
 
 
-def _maps_tones() -> bool:
-    """Whether this ffmpeg was built with what it takes; Debian's is."""
-    known = run(["ffmpeg", "-hide_banner", "-filters"], _PICTURE_SECONDS)
-    return " zscale " in known and " tonemap " in known
+def _can_map_tones() -> bool:
+    """Whether this ffmpeg was built with the filters for tone mapping; Debian's is."""
+    filters = run(["ffmpeg", "-hide_banner", "-filters"], _TIMEOUT)
+    return " zscale " in filters and " tonemap " in filters
 
 
-def _h264(short: int) -> list[str]:
-    rate = next(rate for size, rate in _RATES if short >= size)
+def _h264_options(short: int) -> list[str]:
+    rate = next(rate for size, rate in _MAX_RATES if short >= size)
     return [
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "22", "-maxrate", str(rate), "-bufsize", str(rate * 2),
         "-profile:v", "high", "-pix_fmt", "yuv420p", "-threads", str(_THREADS),
-        "-force_key_frames", f"expr:gte(t,n_forced*{_KEY_SECONDS})", "-sc_threshold", "0",
+        "-force_key_frames", f"expr:gte(t,n_forced*{_KEYFRAME_SECONDS})", "-sc_threshold", "0",
     ]  # fmt: skip
 
 
-def _heed_progress(length: float, tell: Tell) -> Heed:
-    """Reads ``-progress``: lines of ``name=value``, a few a second."""
+def _progress_parser(length: float, tell: Tell) -> Heed:
+    """Parse the output of ``-progress``: lines of ``name=value``, a few a second. ``length`` is in seconds."""
 
-    def heed(line: str) -> None:
+    def parse(line: str) -> None:
         name, _, value = line.partition("=")
         if name == "out_time_us" and value.lstrip("-").isdigit():
             tell(min(1.0, max(0.0, int(value) / 1e6 / length)) if length else 0.0)
 
-    return heed
+    return parse
 
 
-def _cues(count: int, step: int, duration_ms: int, width: int, height: int) -> str:
+def _thumbnail_cues(count: int, step: int, duration_ms: int, width: int, height: int) -> str:
     cues = ["WEBVTT"]
     for n in range(count):
         end = min((n + 1) * step * 1000, duration_ms)
-        place = f"{n % _COLUMNS * width},{n // _COLUMNS * height},{width},{height}"
-        cues.append(f"{_clock(n * step * 1000)} --> {_clock(end)}\n{SPRITE}#xywh={place}")
+        area = f"{n % _COLUMNS * width},{n // _COLUMNS * height},{width},{height}"
+        cues.append(f"{_cue_time(n * step * 1000)} --> {_cue_time(end)}\n{SPRITE}#xywh={area}")
     return "\n\n".join(cues) + "\n"
 
 
-def _clock(ms: int) -> str:
+def _cue_time(ms: int) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
 def _even(size: float) -> int:
-    """H.264 in 4:2:0 has no odd sides."""
+    """Round down to an even number: H.264 in 4:2:0 has no odd sides."""
     return max(2, int(size) // 2 * 2)

@@ -1,8 +1,8 @@
-"""The import: what came is looked at, and what browsers play is made of it, in a process that serves nobody.
+"""Import a video in the worker process: probe the source, encode renditions and pictures, then publish them.
 
-Each attempt works in a folder of its own; its files get names of their contents and are moved into the video's folder
-when all are there. So an attempt that was killed leaves nothing that is shown, and one that was thought dead and is
-not can change no file that the next one has made.
+Each attempt works in a folder of its own. Its files get names with a hash of their contents and move into the video's
+folder once all are there. So a killed attempt leaves nothing visible, and an attempt that was wrongly taken for dead
+cannot change the files of the next one.
 """
 
 from __future__ import annotations
@@ -34,200 +34,31 @@ from church.services import live_broadcast
 from church.services.videos.editing import IMPORT
 from church.services.videos.errors import ImportFailedError, NoRoomError, NotVideoError
 from church.services.videos.importing import encode, mp4, probe
+from church.services.videos.importing.detect_cut_short import check_duration
 from church.services.videos.importing.encode import Target
-from church.services.videos.importing.ffmpeg import CutShortError, tools_missing
-from church.services.videos.importing.probe import Probed
+from church.services.videos.importing.ffmpeg import tools_missing
 from church.services.videos.storage import local
+from church.services.videos.storage.bucket import PUSH
 
 log = logging.getLogger("church.videos")
 
 Progress = Callable[[int], None]
 
-
-# Seconds between two notes of how far an import is.
-_NOTE = 1.0
-# Of the whole way in percent: what the renditions take, before the pictures.
-_RENDERED = 96
-# Of the length that a source promises: tracks need not end together, and much less is a file that was cut.
-_WHOLE = 0.9
-
-
-@jobs.handler(IMPORT, heavy=True)
-def import_job(payload: dict[str, Any]) -> None:
-    """Import one video; that it is no video is an end, too, which its row tells."""
-    import_video(str(payload["ref"]))
-
-
-def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
-    """Make a queued video ready, or failed with the reason; ``progress`` hears the percents.
-
-    Does nothing for a video that is settled or gone. What it raises is worth another try, such as
-    DatabaseDownError.
-    """
-    site = current_settings()
-    if not begin(ref):
-        return
-    try:
-        with telemetry.span("video.import"), _workshop(site, ref) as work:
-            made = _make(site, ref, work, _teller(site, ref, progress))
-            _finish(site, ref, made)
-    except UnwantedError:
-        log.info("import given up: it is gone, or another attempt's", extra={"event": "video.import_given_up"})
-    except (ImportFailedError, NotVideoError, NoRoomError) as error:
-        _failed(ref, str(error))
-    except OSError as error:
-        log.warning("import failed", exc_info=error, extra={"event": "video.import_disk"})
-        _failed(ref, f"The video files cannot be read or written: {error.strerror or type(error).__name__}.")
-    progress(100)
-
-
-def _failed(ref: str, reason: str) -> None:
-    if fail(ref, reason):
-        log.warning("import failed", extra={"event": "video.failed", "video_ref": ref, "reason": reason[:200]})
-
-
-@contextmanager
-def _workshop(site: Settings, ref: str) -> Iterator[Path]:
-    """A folder for this attempt; what earlier ones left is thrown away first.
-
-    Raises UnwantedError where that happened to this one: it was thought dead, and what failed for it is no news.
-    """
-    drop_work(site, ref)
-    work = local.incoming(site) / f"{ref}.{secrets.token_hex(4)}{local.WORK}"
-    work.mkdir()
-    try:
-        yield work
-    except (ImportFailedError, NotVideoError, OSError):
-        if work.exists():
-            raise
-        raise UnwantedError from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def drop_work(site: Settings, ref: str) -> None:
-    """Throw away what attempts at a video have left."""
-    for left in local.incoming(site).glob(f"{ref}.*{local.WORK}"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _make(site: Settings, ref: str, work: Path, tell: Progress) -> Made:
-    source = local.source_of(site, ref)
-    if not source.exists():
-        raise ImportFailedError("The uploaded file no longer exists. Add it again.")
-    if tools_missing():
-        return _as_it_is(source, work)
-    found = probe.probe(source)
-    local.want_room(site, source.stat().st_size)
-    targets = encode.plan(found.width, found.height)
-    share = _RENDERED / len(targets)
-    for number, target in enumerate(targets):
-        output = work / f"{target.quality}.mp4"
-        start = number * share
-        encode.render(source, found, target, output, lambda part, start=start: tell(int(start + part * share)))  # type: ignore[misc]
-    first = work / f"{targets[0].quality}.mp4"
-    length = _whole(found, probe.probe(first).duration_ms or 0)
-    _pictures(work, targets[-1], length)
-    tell(99)
-    return Made(
-        folder=work,
-        duration_ms=length,
-        width=targets[0].width,
-        height=targets[0].height,
-        files=tuple(_named(work, target, length) for target in targets),
-        pictures=(local.POSTER, local.SPRITE, local.THUMBS),
-    )
-
-
-def _whole(found: Probed, made_ms: int) -> int:
-    """``made_ms``, if that is about what the source promised. Raises CutShortError."""
-    promised = found.duration_ms if found.indexed and found.duration_ms is not None else 0
-    if made_ms < promised * _WHOLE:
-        raise CutShortError(f"of its {promised / 1000:.0f} seconds only {made_ms / 1000:.0f} are there")
-    return made_ms
-
-
-def _pictures(work: Path, target: Target, length: int) -> None:
-    rendition = work / f"{target.quality}.mp4"
-    encode.poster(rendition, length, work)
-    encode.thumbs(rendition, target, length, work)
-
-
-def _as_it_is(source: Path, work: Path) -> Made:
-    found = mp4.read(source)
-    copy = work / "source.mp4"
-    try:
-        os.link(source, copy)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, copy)
-    length = found.duration_ms or 0
-    file = _named(work, Target("source", found.width, found.height), length)
-    return Made(work, length, found.width, found.height, (file,), plain=True)
-
-
-def _named(work: Path, target: Target, length: int) -> MadeFile:
-    """Give a rendition the name that it keeps: other contents, another name."""
-    made = work / f"{target.quality}.mp4"
-    etag = local.digest(made)
-    size = made.stat().st_size
-    with made.open("rb") as file:
-        os.fsync(file.fileno())
-    name = f"{target.quality}-{etag[:8]}.mp4"
-    made.rename(work / name)
-    rate = size * 8000 // max(1, length)
-    return MadeFile(target.quality, name, size, target.width, target.height, min(rate, 2**31 - 1), etag)
-
-
-def _finish(site: Settings, ref: str, made: Made) -> None:
-    """Move the files into the video's folder, then say that it is ready."""
-    folder = local.folder_of(site, ref)
-    make_private(folder)
-    moved = [file.file for file in made.files] + list(made.pictures)
-    for name in moved:
-        (made.folder / name).replace(folder / name)
-    if site.video_offload == "x-accel":
-        local.share(folder, [file.file for file in made.files])
-    local.sync_folder(folder)
-    if finish(ref, made):
-        local.source_of(site, ref).unlink(missing_ok=True)
-        log.info("video ready", extra={"event": "video.ready", "video_ref": ref, "plain": made.plain})
-    elif not exists(ref):  # deleted meanwhile: its files went before these came
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _teller(site: Settings, ref: str, progress: Progress) -> Progress:
-    """Notes how far the import is, at most once a second, for the page.
-
-    Ends it where the video is gone, and where the disk fills up: what it makes may be many times its source.
-    """
-    noted, at = -1, 0.0
-
-    def tell(percent: int) -> None:
-        nonlocal noted, at
-        now = time.monotonic()
-        if now - at >= _NOTE:
-            at = now
-            local.want_room(site, 0)
-            if percent > noted:
-                noted = percent
-                note(ref, percent)
-        progress(percent)
-
-    return tell
-
-
-PUSH = "videos.push"
-_LONGEST_REASON = 500
+_SAVE_INTERVAL = 1.0  # seconds between two updates of the progress in the database
+_RENDERED_PERCENT = 96  # progress after the renditions, before the pictures
+_MAX_REASON_LENGTH = 500
+_MAX_BITRATE = 2**31 - 1  # of the column
+_MAX_PUSH_ATTEMPTS = 20
 _UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
 
 
 class UnwantedError(Exception):
-    """The video was deleted, or is settled already: what is made of it now is nobody's."""
+    """The video was deleted or another attempt finished it, so this attempt stops."""
 
 
 @dataclass(frozen=True)
 class MadeFile:
-    """One rendition that was made."""
+    """An encoded rendition. ``bitrate`` is bits a second."""
 
     quality: str
     file: str
@@ -240,7 +71,7 @@ class MadeFile:
 
 @dataclass(frozen=True)
 class Made:
-    """All that an import has made, in its ``folder``; ``pictures`` are the names of poster and thumbnails."""
+    """Everything an import has made in its ``folder``; ``pictures`` are the file names of poster and thumbnails."""
 
     folder: Path
     duration_ms: int
@@ -251,15 +82,175 @@ class Made:
     plain: bool = False
 
 
+# -- one attempt ----------------------------------------------------------------------------------------------------
+
+
+@jobs.handler(IMPORT, heavy=True)
+def import_job(payload: dict[str, Any]) -> None:
+    """Import one video. A file that is not a video does not fail the job: its row has the reason."""
+    import_video(str(payload["ref"]))
+
+
+def import_video(ref: str, progress: Progress = lambda _percent: None) -> None:
+    """Import a queued video until it is ready, or failed with a reason; ``progress`` is called with the percent.
+
+    Does nothing if the video is ready, failed or deleted. Errors that are raised, such as DatabaseDownError, are worth
+    another attempt.
+    """
+    site = current_settings()
+    if not begin(ref):
+        return
+    try:
+        with telemetry.span("video.import"), _work_folder(site, ref) as folder:
+            made = _make_files(site, ref, folder, _progress_reporter(site, ref, progress))
+            _publish(site, ref, made)
+    except UnwantedError:
+        log.info("import abandoned: deleted or finished elsewhere", extra={"event": "video.import_given_up"})
+    except (ImportFailedError, NotVideoError, NoRoomError) as error:
+        _fail(ref, str(error))
+    except OSError as error:
+        log.warning("import failed", exc_info=error, extra={"event": "video.import_disk"})
+        _fail(ref, f"The video files cannot be read or written: {error.strerror or type(error).__name__}.")
+    progress(100)
+
+
+def _fail(ref: str, reason: str) -> None:
+    if fail(ref, reason):
+        log.warning("import failed", extra={"event": "video.failed", "video_ref": ref, "reason": reason[:200]})
+
+
+@contextmanager
+def _work_folder(site: Settings, ref: str) -> Iterator[Path]:
+    """Create a folder for this attempt and delete those of earlier ones.
+
+    Raises UnwantedError instead of a failure if the next attempt has deleted this folder: it took this one for dead.
+    """
+    local.delete_work_folders(site, ref)
+    folder = local.incoming(site) / f"{ref}.{secrets.token_hex(4)}{local.WORK}"
+    folder.mkdir()
+    try:
+        yield folder
+    except (ImportFailedError, NotVideoError, OSError):
+        if folder.exists():
+            raise
+        raise UnwantedError from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _progress_reporter(site: Settings, ref: str, progress: Progress) -> Progress:
+    """Report progress to the caller, and at most once a second to the database, for the page.
+
+    Stops the import if the video is gone or the disk fills up: the renditions may be many times larger than the source.
+    """
+    saved, saved_at = -1, 0.0
+
+    def report(percent: int) -> None:
+        nonlocal saved, saved_at
+        now = time.monotonic()
+        if now - saved_at >= _SAVE_INTERVAL:
+            saved_at = now
+            local.want_room(site, 0)
+            if percent > saved:
+                saved = percent
+                note(ref, percent)
+        progress(percent)
+
+    return report
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def _make_files(site: Settings, ref: str, folder: Path, report: Progress) -> Made:
+    source = local.source_of(site, ref)
+    if not source.exists():
+        raise ImportFailedError("The uploaded file no longer exists. Add it again.")
+    if tools_missing():
+        return _keep_source(source, folder)
+    found = probe.probe(source)
+    local.want_room(site, source.stat().st_size)
+    targets = encode.plan(found.width, found.height)
+    share = _RENDERED_PERCENT / len(targets)
+    for number, target in enumerate(targets):
+        output = folder / f"{target.quality}.mp4"
+        start = number * share
+        encode.render(source, found, target, output, lambda part, start=start: report(int(start + part * share)))  # type: ignore[misc]
+    duration_ms = probe.probe(folder / f"{targets[0].quality}.mp4").duration_ms or 0
+    check_duration(found.duration_ms if found.indexed else None, duration_ms)
+    _make_pictures(folder, targets[-1], duration_ms)
+    report(99)
+    return Made(
+        folder=folder,
+        duration_ms=duration_ms,
+        width=targets[0].width,
+        height=targets[0].height,
+        files=tuple(_name_by_contents(folder, target, duration_ms) for target in targets),
+        pictures=(local.POSTER, local.SPRITE, local.THUMBS),
+    )
+
+
+def _make_pictures(folder: Path, target: Target, duration_ms: int) -> None:
+    rendition = folder / f"{target.quality}.mp4"
+    encode.poster(rendition, duration_ms, folder)
+    encode.thumbs(rendition, target, duration_ms, folder)
+
+
+def _keep_source(source: Path, folder: Path) -> Made:
+    """Use the source as the only rendition, on a host without ffmpeg. Raises NotVideoError."""
+    found = mp4.read(source)
+    copy = folder / "source.mp4"
+    try:
+        os.link(source, copy)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, copy)
+    duration_ms = found.duration_ms or 0
+    file = _name_by_contents(folder, Target("source", found.width, found.height), duration_ms)
+    return Made(folder, duration_ms, found.width, found.height, (file,), plain=True)
+
+
+def _name_by_contents(folder: Path, target: Target, duration_ms: int) -> MadeFile:
+    """Sync a rendition and rename it after its contents, so that other contents have another name."""
+    output = folder / f"{target.quality}.mp4"
+    etag = local.digest(output)
+    size = output.stat().st_size
+    with output.open("rb") as file:
+        os.fsync(file.fileno())
+    name = f"{target.quality}-{etag[:8]}.mp4"
+    output.rename(folder / name)
+    bitrate = min(size * 8000 // max(1, duration_ms), _MAX_BITRATE)
+    return MadeFile(target.quality, name, size, target.width, target.height, bitrate, etag)
+
+
+def _publish(site: Settings, ref: str, made: Made) -> None:
+    """Move the files into the video's folder, then mark the video ready."""
+    folder = local.folder_of(site, ref)
+    make_private(folder)
+    names = [file.file for file in made.files] + list(made.pictures)
+    for name in names:
+        (made.folder / name).replace(folder / name)
+    if site.video_offload == "x-accel":
+        local.share(folder, [file.file for file in made.files])
+    local.sync_folder(folder)
+    if finish(ref, made):
+        local.source_of(site, ref).unlink(missing_ok=True)
+        log.info("video ready", extra={"event": "video.ready", "video_ref": ref, "plain": made.plain})
+    elif not exists(ref):  # deleted meanwhile: the removal job ran before these files were here
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+
+
 def begin(ref: str) -> bool:
-    """Write down that the import is under way; False where there is nothing to import any more."""
-    return _change(ref, {"state": VideoState.WORKING.value, "progress": 0, "reason": None})
+    """Mark a video as being imported; False if there is nothing to import any more."""
+    return _update_unsettled(ref, {"state": VideoState.WORKING.value, "progress": 0, "reason": None})
 
 
 def note(ref: str, percent: int) -> None:
-    """Write down how far it is, unless the database is busy. Raises UnwantedError."""
+    """Save the progress of an import, unless the database is unavailable. Raises UnwantedError."""
     try:
-        wanted = _change(ref, {"progress": max(0, min(99, percent))})
+        wanted = _update_unsettled(ref, {"progress": max(0, min(99, percent))})
     except UnavailableError:
         return
     if not wanted:
@@ -267,12 +258,15 @@ def note(ref: str, percent: int) -> None:
 
 
 def fail(ref: str, reason: str) -> bool:
-    """Write down why it came to nothing; whether anybody still wants to know."""
-    return _change(ref, {"state": VideoState.FAILED.value, "reason": reason[:_LONGEST_REASON]})
+    """Mark an import as failed with its reason; False if the video is gone or settled."""
+    return _update_unsettled(ref, {"state": VideoState.FAILED.value, "reason": reason[:_MAX_REASON_LENGTH]})
 
 
 def finish(ref: str, made: Made) -> bool:
-    """Show the video from now on; False where it is gone or another attempt has finished before."""
+    """Mark a video as ready with its renditions; False if it is gone or another attempt finished first.
+
+    Viewers on live pages are notified when it becomes ready for the first time.
+    """
     now = utc_now()
     with db.write() as session:
         unsettled = select(Video).where(Video.ref == ref, Video.state.in_(_UNSETTLED))
@@ -287,18 +281,20 @@ def finish(ref: str, made: Made) -> bool:
             after_commit(session, partial(live_broadcast.new_video, video.slug, video.title))
         session.add_all(Rendition(video_id=video.id, **vars(file)) for file in made.files)
         if current_settings().video_offload == "s3":
-            jobs.enqueue(session, PUSH, {"ref": ref}, unique_key=f"{PUSH}:{ref}", max_attempts=20)
+            key = f"{PUSH}:{ref}"
+            jobs.enqueue(session, PUSH, {"ref": ref}, unique_key=key, max_attempts=_MAX_PUSH_ATTEMPTS)
     return True
 
 
 def exists(ref: str) -> bool:
-    """Whether the video has its row."""
+    """Whether the video has a row."""
     with db.read() as session:
         return session.scalar(select(Video.id).where(Video.ref == ref)) is not None
 
 
-def _change(ref: str, values: dict[str, Any]) -> bool:
+def _update_unsettled(ref: str, values: dict[str, Any]) -> bool:
+    """Update a video that is queued or being imported; return whether there was one."""
     unsettled = update(Video).where(Video.ref == ref, Video.state.in_(_UNSETTLED)).values(**values)
     with db.write() as session:
-        changed = session.execute(unsettled.execution_options(synchronize_session=False))
-    return isinstance(changed, CursorResult) and changed.rowcount == 1
+        result = session.execute(unsettled.execution_options(synchronize_session=False))
+    return isinstance(result, CursorResult) and result.rowcount == 1

@@ -1,6 +1,6 @@
-"""An MP4 read without ffprobe: how large and how long it is, and whether browsers play it (ISO/IEC 14496-12).
+"""Read an MP4 without ffprobe: its size, its duration, and whether browsers play it (ISO/IEC 14496-12).
 
-A file from a stranger: every length in it is held against what there is, and nothing is believed for long.
+The file comes from a stranger, so every length in it is checked against the file's size, and the search is bounded.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from typing import BinaryIO
 from church.services.videos.errors import NotVideoError
 from church.services.videos.importing.probe import Probed, checked
 
-_MOST_INDEX = 64 * 1024 * 1024
-_MOST_BOXES = 10_000
-_PLAYED = frozenset({b"avc1", b"avc3", b"av01", b"vp09"})
-_NEITHER = "Without ffmpeg, only MP4 files with H.264 are accepted."
+_MAX_INDEX_BYTES = 64 * 1024 * 1024
+_MAX_BOXES = 10_000
+_PLAYABLE_CODECS = frozenset({b"avc1", b"avc3", b"av01", b"vp09"})
+_NOT_PLAYABLE = "Without ffmpeg, only MP4 files with H.264 are accepted."
 
 Box = tuple[bytes, memoryview]
 
 
 def read(file: Path) -> Probed:
-    """What the MP4 ``file`` is. Raises NotVideoError."""
+    """Read the facts of an MP4 ``file``. Raises NotVideoError."""
     try:
         with file.open("rb") as stream:
-            return checked(_movie(_index(stream, file.stat().st_size)))
+            return checked(_parse_index(_load_index(stream, file.stat().st_size)))
     except (struct.error, IndexError, ValueError, OverflowError, ZeroDivisionError):
-        raise NotVideoError(_NEITHER) from None
+        raise NotVideoError(_NOT_PLAYABLE) from None
 
 
-def _index(stream: BinaryIO, size: int) -> memoryview:
-    """The contents of ``moov``, wherever in the file it is; the pictures themselves are skipped."""
+def _load_index(stream: BinaryIO, size: int) -> memoryview:
+    """Load the contents of the ``moov`` box, wherever it is in the file; the frames are skipped."""
     at = 0
-    for count in range(_MOST_BOXES):
+    for count in range(_MAX_BOXES):
         stream.seek(at)
-        head = stream.read(16)
-        length, name, skip = _head(head, size - at)
+        header = stream.read(16)
+        length, name, skip = _parse_header(header, size - at)
         if length < skip or at + length > size or (count == 0 and name != b"ftyp"):
             break
         if name == b"moov":
-            if length > _MOST_INDEX:
+            if length > _MAX_INDEX_BYTES:
                 break
             stream.seek(at + skip)
             return memoryview(stream.read(length - skip))
@@ -48,45 +48,45 @@ def _index(stream: BinaryIO, size: int) -> memoryview:
     raise ValueError("no moov")
 
 
-def _head(head: bytes, left: int) -> tuple[int, bytes, int]:
-    """Length of a box, its name, and where its contents begin."""
-    length, name = struct.unpack_from(">I4s", head)
+def _parse_header(header: bytes, left: int) -> tuple[int, bytes, int]:
+    """Return the length of a box, its name, and the offset of its contents; length 0 means all that is ``left``."""
+    length, name = struct.unpack_from(">I4s", header)
     if length == 1:
-        return struct.unpack_from(">Q", head, 8)[0], name, 16
+        return struct.unpack_from(">Q", header, 8)[0], name, 16
     return (left if length == 0 else length), name, 8
 
 
 def _boxes(data: memoryview) -> Iterator[Box]:
     at = 0
     while at + 8 <= len(data):
-        length, name, skip = _head(bytes(data[at : at + 16]), len(data) - at)
+        length, name, skip = _parse_header(bytes(data[at : at + 16]), len(data) - at)
         if length < skip or at + length > len(data):
-            raise ValueError("a box reaches out of another")
+            raise ValueError("a box is longer than the box around it")
         yield name, data[at + skip : at + length]
         at += length
 
 
 def _child(data: memoryview, *path: bytes) -> memoryview:
-    """The first box at the end of ``path``. Raises ValueError."""
+    """Return the first box at the end of ``path``. Raises ValueError."""
     for name in path:
-        found = next((body for label, body in _boxes(data) if label == name), None)
-        if found is None:
+        contents = next((body for label, body in _boxes(data) if label == name), None)
+        if contents is None:
             raise ValueError(f"no {name!r}")
-        data = found
+        data = contents
     return data
 
 
-def _movie(moov: memoryview) -> Probed:
+def _parse_index(moov: memoryview) -> Probed:
     for number, track in enumerate(body for name, body in _boxes(moov) if name == b"trak"):
         if bytes(_child(track, b"mdia", b"hdlr")[8:12]) != b"vide":
             continue
-        if bytes(_child(track, b"mdia", b"minf", b"stbl", b"stsd")[12:16]) not in _PLAYED:
+        if bytes(_child(track, b"mdia", b"minf", b"stbl", b"stsd")[12:16]) not in _PLAYABLE_CODECS:
             break
         width, height = struct.unpack(">II", _child(track, b"tkhd")[-8:])  # 16.16 fixed point
-        return Probed(number, width >> 16, height >> 16, _duration(_child(moov, b"mvhd")))
+        return Probed(number, width >> 16, height >> 16, _duration_ms(_child(moov, b"mvhd")))
     raise ValueError("no track that browsers play")
 
 
-def _duration(mvhd: memoryview) -> int:
+def _duration_ms(mvhd: memoryview) -> int:
     scale, length = struct.unpack_from(">IQ", mvhd, 20) if mvhd[0] == 1 else struct.unpack_from(">II", mvhd, 12)
     return int(length) * 1000 // int(scale)

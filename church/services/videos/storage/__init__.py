@@ -1,1 +1,1 @@
-"""Where the files of videos are kept."""
+"""Files of videos: the folder on this host, and the bucket that can send them."""

@@ -1,4 +1,4 @@
-"""Where the files of the videos are, and how they come there: whole, or not at all."""
+"""The video folder on this host: paths of videos and incoming files, free space, and crash-safe writes."""
 
 from __future__ import annotations
 
@@ -19,49 +19,61 @@ POSTER = "poster.jpg"
 SPRITE = "thumbs.jpg"
 THUMBS = "thumbs.vtt"
 WORK = ".work"
-_PIECE = 1024 * 1024
-# What an import leaves free on the disk, for the database and the logs often lie there, too.
-_SPARE = 512 * _PIECE
+_CHUNK = 1024 * 1024
+# Bytes that stay free: the database and the logs are often on the same disk.
+_SPARE = 512 * _CHUNK
+
+
+# -- paths ----------------------------------------------------------------------------------------------------------
 
 
 def folder_of(settings: Settings, ref: str) -> Path:
-    """The folder of a video. Raises ValueError for what is no ref, such as the name of a file elsewhere."""
+    """Return the folder of a video. Raises ValueError for anything but a ref, such as a path to another file."""
     if not REF.fullmatch(ref):
-        raise ValueError(f"{ref!r} is no name of a video")
+        raise ValueError(f"{ref!r} is not the ref of a video")
     return settings.video_dir / ref
 
 
 def incoming(settings: Settings) -> Path:
-    """The folder of what is on its way in, made where it is missing."""
+    """Return the folder for uploads, sources and work folders; it is created if missing."""
     folder = settings.video_dir / "incoming"
     make_private(folder)
     return folder
 
 
 def source_of(settings: Settings, ref: str) -> Path:
-    """Where what a video is made of waits, or an upload grows. Raises ValueError as ``folder_of``."""
+    """Return the path of a video's source or growing upload. Raises ValueError for anything but a ref."""
     return incoming(settings) / folder_of(settings, ref).name
 
 
+def delete_work_folders(settings: Settings, ref: str) -> None:
+    """Delete the work folders that import attempts at a video have left."""
+    for folder in incoming(settings).glob(f"{ref}.*{WORK}"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- reading and writing --------------------------------------------------------------------------------------------
+
+
 def want_room(settings: Settings, wanted: int) -> None:
-    """Raise NoRoomError where the disk of the videos has not ``wanted`` bytes to spare."""
+    """Raise NoRoomError if the disk has less than ``wanted`` bytes and the reserve of 512 MiB."""
     if shutil.disk_usage(incoming(settings)).free < wanted + _SPARE:
         raise NoRoomError
 
 
 def keep(stream: IO[bytes], target: Path, most: int) -> int:
-    """Write what ``stream`` gives to ``target``, onto the disk; how many bytes. Beyond ``most`` it stops, one over."""
+    """Copy ``stream`` to ``target``, sync it and return the bytes written: at most one more than ``most``."""
     written = 0
     with target.open("wb") as file:
-        while written <= most and (piece := stream.read(min(_PIECE, most + 1 - written))):
-            file.write(piece)
-            written += len(piece)
+        while written <= most and (chunk := stream.read(min(_CHUNK, most + 1 - written))):
+            file.write(chunk)
+            written += len(chunk)
         sync(file)
     return written
 
 
 def write_aside(target: Path, data: bytes) -> None:
-    """Put ``data`` in place of ``target`` at once: nobody reads half of it, and a crash leaves the old or the new."""
+    """Replace ``target`` with ``data`` in one step: readers and crashes leave the old or the new file, never half."""
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     with aside.open("wb") as file:
         file.write(data)
@@ -71,20 +83,20 @@ def write_aside(target: Path, data: bytes) -> None:
 
 
 def share(folder: Path, names: Iterable[str]) -> None:
-    """Let the group of ``folder``, which is nginx's where nginx sends the videos, read these files of it."""
+    """Make these files readable to the group of ``folder``: nginx belongs to it where nginx sends the videos."""
     folder.chmod(0o2750)
     for name in names:
         (folder / name).chmod(0o640)
 
 
 def sync(file: IO[bytes]) -> None:
-    """Have what was written to ``file`` on the disk."""
+    """Force the contents of ``file`` to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` on the disk."""
+    """Force the directory entries of ``folder`` to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -93,9 +105,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def digest(file: Path) -> str:
-    """A digest of the bytes of ``file``: its ETag."""
-    found = hashlib.blake2b(digest_size=16)
+    """Hash the bytes of ``file`` for its ETag: BLAKE2b, 32 hex digits."""
+    hasher = hashlib.blake2b(digest_size=16)
     with file.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            found.update(piece)
-    return found.hexdigest()
+        while chunk := stream.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.hexdigest()

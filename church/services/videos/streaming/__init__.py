@@ -1,1 +1,1 @@
-"""Signed addresses and the streams behind them."""
+"""Signed stream addresses, and who may use them."""

@@ -1,8 +1,8 @@
-"""The tokens by which a stream is opened: who may have which rendition of which video, until when.
+"""Sign and read the tokens of stream addresses: one member, one rendition of one video, until it expires.
 
-A token is short text that stands in an address: a version, the key's id, the end, the names of the member, the sign-in,
-the video, the rendition and the playback, and their HMAC-SHA256. Its keys are made from the site's secret for this
-purpose alone, so that nothing else that the site signs is a token, nor the reverse.
+A token is text for a URL: a version, the key's id, the expiry, the refs of the member, the session and the video, the
+quality, the playback, and the HMAC-SHA256 of all that. Its keys are derived from the site's secret for this purpose
+only, so that no other signature of the site is a valid token, and no token is valid elsewhere.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from church.config import current_settings
 from church.errors import ForbiddenError
 from church.services.sessions import SignedIn
 
-_VERSION = "cvt1"  # the redaction of logs knows a token by it (church/observability/logs/redaction.py)
+_VERSION = "cvt1"  # log redaction recognizes tokens by it (church/observability/logs/redaction.py)
 _LABEL = b"church video token v1"
-_NOBODY = "-"
+_STRANGER = "-"
 _FIELD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAYBACK = re.compile(r"[A-Za-z0-9_-]{8,40}")
-_LONGEST = 512  # characters
-_LEEWAY = 5  # seconds that the clocks of two hosts may differ
+_MAX_LENGTH = 512  # characters
+_CLOCK_LEEWAY = 5  # seconds by which the clocks of two hosts may differ
 
 
 class TokenError(ForbiddenError):
-    """A stream is not opened by this token; ``outcome`` is how metrics call the reason."""
+    """The token does not open this stream; ``outcome`` is the label in metrics."""
 
     outcome = "forbidden"
 
 
 class MissingError(TokenError):
-    """There is none. Nobody forges what they do not show: an address that was cut short, a crawler."""
+    """The address has no token: it was cut off, or a crawler called it. Not counted as forged."""
 
     def __init__(self) -> None:
         super().__init__("This stream address is incomplete. Open the video's page.")
 
 
 class AlteredError(TokenError):
-    """It was not signed by us, or not like this."""
+    """The token was not signed by this site, or was changed."""
 
     outcome = "forged"
 
@@ -53,7 +53,7 @@ class AlteredError(TokenError):
 
 
 class ExpiredError(TokenError):
-    """Its time is over."""
+    """The token has expired."""
 
     outcome = "expired"
 
@@ -62,21 +62,21 @@ class ExpiredError(TokenError):
 
 
 class OtherVideoError(TokenError):
-    """It is good, for another video."""
+    """The token is valid, but for another video."""
 
     def __init__(self) -> None:
         super().__init__("This address belongs to another video.")
 
 
 class OtherMemberError(TokenError):
-    """It is good, and somebody else's."""
+    """The token is valid, but for another member."""
 
     def __init__(self) -> None:
         super().__init__("This address belongs to another member. Open the video's page yourself.")
 
 
 class EntitlementError(TokenError):
-    """Whom it was made for may no longer watch this, or has signed out."""
+    """The member of the token may no longer watch this, or has signed out."""
 
     def __init__(self) -> None:
         super().__init__("You no longer have access to this video. Sign in, or check your membership.")
@@ -84,7 +84,7 @@ class EntitlementError(TokenError):
 
 @dataclass(frozen=True)
 class Signed:
-    """A token as it is handed out."""
+    """A signed token with its expiry and its playback."""
 
     token: str
     expires_at: int
@@ -94,7 +94,7 @@ class Signed:
 
 @dataclass(frozen=True)
 class Claims:
-    """What a token says, while it is good. ``member`` and ``sign_in`` are None for one that was made for strangers."""
+    """Contents of a valid token. ``member`` and ``sign_in`` are refs; None in a token for a public video."""
 
     member: str | None
     sign_in: str | None
@@ -105,50 +105,55 @@ class Claims:
 
 
 def new_playback(given: str = "") -> str:
-    """The name of one playback: ``given``, where a player goes on with one that it has, else a new one."""
+    """Return ``given`` if it is a valid playback id, so that a playback continues; else a new id."""
     return given if _PLAYBACK.fullmatch(given) else secrets.token_urlsafe(12)
 
 
 def sign(video: str, quality: str, who: SignedIn | None, playback: str = "") -> Signed:
-    """A token for a rendition of the video of a ref, for ``CHURCH_VIDEO_TTL`` from now on.
+    """Sign a token for a rendition of a video (by its ref), valid for ``CHURCH_VIDEO_TTL`` seconds.
 
-    ``who`` is None for what everybody may watch. ``playback`` goes on with that of an earlier token.
+    ``who`` is None for strangers, who can watch public videos. ``playback`` continues the one of an earlier token.
     """
     kid, key = next(iter(_keys(current_settings().secret_keys).items()))
     playback, expires_at = new_playback(playback), int(time.time()) + current_settings().video_ttl
-    person = (who.ref, who.session_ref) if who is not None else (_NOBODY, _NOBODY)
-    fields = (_VERSION, kid, str(expires_at), *person, video, quality, playback)
+    holder = (who.ref, who.session_ref) if who is not None else (_STRANGER, _STRANGER)
+    fields = (_VERSION, kid, str(expires_at), *holder, video, quality, playback)
     if not all(_FIELD.fullmatch(field) for field in fields):
-        raise ValueError(f"{quality!r} or {video!r} can't stand in an address")
-    said = ".".join(fields)
-    return Signed(f"{said}.{_signature(key, said)}", expires_at, playback)
+        raise ValueError(f"{quality!r} or {video!r} cannot be part of an address")
+    payload = ".".join(fields)
+    return Signed(f"{payload}.{_signature(key, payload)}", expires_at, playback)
 
 
 def read(token: str) -> Claims:
-    """What a token of ours says. Raises MissingError, AlteredError, which is a security event, and ExpiredError."""
+    """Verify a token and return its contents.
+
+    Raises MissingError, ExpiredError, and AlteredError, which is also recorded as a security event.
+    """
     if not token:
         raise MissingError
-    said, _, shown = token.rpartition(".")
-    fields = said.split(".")
-    key = _keys(current_settings().secret_keys).get(fields[1]) if len(fields) == 8 and len(token) <= _LONGEST else None
-    genuine = hmac.compare_digest(_signature(key or b"", said).encode(), shown.encode("utf-8", "surrogatepass"))
+    payload, _, signature = token.rpartition(".")
+    fields = payload.split(".")
+    key = (
+        _keys(current_settings().secret_keys).get(fields[1]) if len(fields) == 8 and len(token) <= _MAX_LENGTH else None
+    )
+    genuine = hmac.compare_digest(_signature(key or b"", payload).encode(), signature.encode("utf-8", "surrogatepass"))
     if key is None or not genuine or fields[0] != _VERSION:
         telemetry.track_security_event("video_token_forged", "medium")
         raise AlteredError
-    _, _, end, member, sign_in, video, quality, playback = fields
-    if int(end) + _LEEWAY < time.time():
+    _, _, expiry, member, sign_in, video, quality, playback = fields
+    if int(expiry) + _CLOCK_LEEWAY < time.time():
         raise ExpiredError
-    nobody = member == _NOBODY
-    return Claims(None if nobody else member, None if nobody else sign_in, video, quality, playback, int(end))
+    stranger = member == _STRANGER
+    return Claims(None if stranger else member, None if stranger else sign_in, video, quality, playback, int(expiry))
 
 
-def _signature(key: bytes, said: str) -> str:
-    mac = hmac.digest(key, said.encode("utf-8", "surrogatepass"), hashlib.sha256)
+def _signature(key: bytes, payload: str) -> str:
+    mac = hmac.digest(key, payload.encode("utf-8", "surrogatepass"), hashlib.sha256)
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 @lru_cache(maxsize=8)
 def _keys(secret_keys: tuple[str, ...]) -> dict[str, bytes]:
-    """The keys by their ids: the one that signs, and after it those that are still believed."""
+    """Derive the keys, by id: first the one that signs, then older ones that are still accepted."""
     derived = [hmac.digest(secret.encode(), _LABEL, hashlib.sha256) for secret in secret_keys]
     return {hashlib.sha256(key).hexdigest()[:8]: key for key in derived}

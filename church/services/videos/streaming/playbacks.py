@@ -1,4 +1,4 @@
-"""What metrics call a video, and which of a player's many requests is the first of a playback."""
+"""Count playbacks for metrics: tell the first request of a playback from the rest, and label videos by slug."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from church.services.videos.library import first_slugs
 from church.store import StoreDownError
 
 NAMED = 200
-"""Videos that metrics name; any later one is ``other``."""
-_KEPT_SECONDS = 12 * 3600.0
-_MOST = 4096
-_NAMES_SECONDS = 60.0
-_EXTENSION = "video_playbacks"
+"""Videos that metrics name, the oldest first; the label of all others is ``other``."""
+_REMEMBERED_SECONDS = 12 * 3600.0
+_MAX_REMEMBERED = 4096
+_SLUGS_SECONDS = 60.0
+_EXTENSION = "video_playbacks"  # key in app.extensions
 
 
 class _Memory:
-    """What one process remembers: the playbacks it has seen, and the names of the first videos."""
+    """What one process remembers: recent playbacks, and the slugs of the first videos."""
 
     def __init__(self) -> None:
         self.seen: OrderedDict[str, None] = OrderedDict()
-        self.names: frozenset[str] = frozenset()
-        self.named_at = float("-inf")
+        self.slugs: frozenset[str] = frozenset()
+        self.loaded_at = float("-inf")
 
-    def note(self, playback: str) -> bool:
-        """Whether it is new here; the oldest are forgotten beyond 4096."""
+    def add(self, playback: str) -> bool:
+        """Remember a playback; True if it is new. Beyond 4096 the oldest are dropped."""
         new = playback not in self.seen
         self.seen[playback] = None
         self.seen.move_to_end(playback)
-        if len(self.seen) > _MOST:
+        if len(self.seen) > _MAX_REMEMBERED:
             self.seen.popitem(last=False)
         return new
 
 
 def is_first(video: str, playback: str) -> bool:
-    """Whether no request of this playback was let in before, by any worker; true once.
+    """Whether this is the first request of a playback on any worker; true once.
 
-    While the store is down each worker knows its own: a playback then counts once a worker.
+    While the store is down each worker counts for itself, so a playback can count once a worker.
     """
     name = f"{video}:{playback}"
-    if not _memory().note(name):
+    if not _memory().add(name):
         return False
     try:
-        return store.claim(f"playback:{name}", _KEPT_SECONDS)
+        return store.claim(f"playback:{name}", _REMEMBERED_SECONDS)
     except StoreDownError:
         return True
 
 
 def label(slug: str) -> str:
-    """What metrics call the existing video at ``slug``. Raises DatabaseDownError, DatabaseBusyError."""
+    """Return the metrics label of an existing video. Raises DatabaseDownError, DatabaseBusyError."""
     memory, now = _memory(), time.monotonic()
-    is_new = slug not in memory.names and len(memory.names) < NAMED
-    if is_new or now - memory.named_at > _NAMES_SECONDS:
-        memory.names, memory.named_at = frozenset(first_slugs(NAMED)), now
-    return slug if slug in memory.names else "other"
+    may_be_new = slug not in memory.slugs and len(memory.slugs) < NAMED
+    if may_be_new or now - memory.loaded_at > _SLUGS_SECONDS:
+        memory.slugs, memory.loaded_at = frozenset(first_slugs(NAMED)), now
+    return slug if slug in memory.slugs else "other"
 
 
 def _memory() -> _Memory:
-    found: _Memory = current_app.extensions.setdefault(_EXTENSION, _Memory())
-    return found
+    memory: _Memory = current_app.extensions.setdefault(_EXTENSION, _Memory())
+    return memory

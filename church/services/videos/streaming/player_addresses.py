@@ -1,4 +1,4 @@
-"""Who is let into a stream: a signed address for who may watch, and what it is still worth when it is shown."""
+"""Grant signed stream addresses to viewers who may watch, and check them again when the stream is requested."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from church.services.videos.streaming.playback_tokens import (
     TokenError,
 )
 from church.services.videos.streaming.playbacks import is_first, label
-from church.web.byte_ranges import Validators
 
-_USUAL_HEIGHT = 720
+_DEFAULT_HEIGHT = 720
 
 
 @dataclass(frozen=True)
 class Granted:
-    """What a player gets: the token of one rendition, and what else there is to choose from."""
+    """What a player gets: the token of one rendition, and the video with its other renditions."""
 
     signed: Signed
     video: Playable
@@ -40,7 +39,7 @@ class Granted:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A stream that may begin; the token that opened it is good until ``expires_at`` (seconds since 1970)."""
+    """A stream that may be sent; its token is valid until ``expires_at`` (seconds since 1970)."""
 
     video: Playable
     rendition: RenditionView
@@ -48,27 +47,37 @@ class Admitted:
     playback: str
 
 
-def grant(slug: str, who: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
-    """A token for who may watch; where there is no such ``quality``, of the best rendition up to 720p.
+@dataclass(frozen=True)
+class OpenFile:
+    """An open rendition with its ETag (no quotes), last change (seconds since 1970) and size in bytes."""
 
-    Counted as access where a playback begins: one that goes on shows its name. Raises UnknownVideoError,
-    UnauthorizedError for strangers, and ForbiddenError for members without the right.
+    file: BinaryIO
+    etag: str
+    modified: float
+    size: int
+
+
+def grant(slug: str, who: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
+    """Sign a token for a viewer who may watch. Without such a ``quality`` it is for the best rendition up to 720p.
+
+    Access is counted once a playback, not again for one that continues. Raises UnknownVideoError, UnauthorizedError
+    for strangers, and ForbiddenError for members without access.
     """
     video = playable(slug)
     allowed = may_read(video.access, _reader(who))
     if not playback or not allowed:
         telemetry.track_content_access("video", video.access, "granted" if allowed else "denied")
     if not allowed:
-        raise _refusal(video, who)
-    rendition = video.renditions.get(quality) or _usual(video)
+        raise _refusal(who)
+    rendition = video.renditions.get(quality) or _default_rendition(video)
     return Granted(playback_tokens.sign(video.ref, rendition.quality, who, playback), video, rendition)
 
 
 def admit(slug: str, token: str, who: SignedIn | None) -> Admitted:
-    """Let the holder of ``token`` into the stream at ``slug``; ``who`` is signed in where it is shown, if anybody is.
+    """Check ``token`` for the stream of a video; ``who`` is the signed-in viewer of this request, if any.
 
-    Everything is looked at anew: the signature, the video, and whether the member of the token is still signed in and
-    may still watch, by what is at most two seconds old. Raises UnknownVideoError and TokenError.
+    Every request checks the signature, the video, and whether the token's member is still signed in and may still
+    watch; that state is at most two seconds old. Raises UnknownVideoError and TokenError.
     """
     video = playable(slug)
     with telemetry.span("video.authorize"):
@@ -82,22 +91,22 @@ def admit(slug: str, token: str, who: SignedIn | None) -> Admitted:
 
 
 def begin(admitted: Admitted) -> None:
-    """Count the playback that begins now that something of it is sent; a later request of it counts nothing."""
+    """Count the start of a playback when its first bytes are sent; later requests of it count nothing."""
     if is_first(admitted.video.ref, admitted.playback):
         telemetry.track_video_stream(label(admitted.video.slug), admitted.rendition.quality, "started")
 
 
-def opened(rendition: RenditionView) -> tuple[BinaryIO, Validators, int]:
-    """The file of a rendition, by what its versions are told apart, and its size. Raises UnknownVideoError.
+def opened(rendition: RenditionView) -> OpenFile:
+    """Open the file of a rendition. Raises UnknownVideoError if it is gone.
 
-    Of the file as it lies there, not of the database: whatever was done to it, no player joins two versions of it.
+    ETag and size come from the file, not from the database, so that no player joins two versions of a replaced file.
     """
     try:
         file = rendition.path.open("rb", buffering=0)
     except OSError:
         raise UnknownVideoError from None
-    found = os.fstat(file.fileno())
-    return file, Validators(f"{found.st_mtime_ns:x}-{found.st_size:x}", found.st_mtime), found.st_size
+    status = os.fstat(file.fileno())
+    return OpenFile(file, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime, status.st_size)
 
 
 def _check(claims: Claims, video: Playable, who: SignedIn | None) -> RenditionView:
@@ -105,7 +114,7 @@ def _check(claims: Claims, video: Playable, who: SignedIn | None) -> RenditionVi
         raise OtherVideoError
     if claims.member is not None and who is not None and who.ref != claims.member:
         raise OtherMemberError
-    if video.access != Access.PUBLIC and not may_read(video.access, _reader(_holder(claims, who))):
+    if video.access != Access.PUBLIC and not may_read(video.access, _reader(_token_holder(claims, who))):
         raise EntitlementError
     rendition = video.renditions.get(claims.quality)
     if rendition is None:
@@ -113,8 +122,8 @@ def _check(claims: Claims, video: Playable, who: SignedIn | None) -> RenditionVi
     return rendition
 
 
-def _holder(claims: Claims, who: SignedIn | None) -> SignedIn | None:
-    """Whom the token was made for, if that sign-in has not ended."""
+def _token_holder(claims: Claims, who: SignedIn | None) -> SignedIn | None:
+    """Return the member that the token was signed for; None once that session has ended."""
     if claims.member is None or claims.sign_in is None:
         return None
     if who is not None and who.session_ref == claims.sign_in:
@@ -126,15 +135,16 @@ def _reader(who: SignedIn | None) -> Reader:
     return Reader(member=who.is_member, premium=who.premium) if who is not None else ANONYMOUS
 
 
-def _usual(video: Playable) -> RenditionView:
-    """The best that is no larger than 720p, else the smallest. Raises UnknownVideoError where there is none."""
-    by_size = sorted(video.renditions.values(), key=lambda one: one.height)
-    if not by_size:
+def _default_rendition(video: Playable) -> RenditionView:
+    """Choose the best rendition up to 720p, else the smallest. Raises UnknownVideoError if there is none."""
+    by_height = sorted(video.renditions.values(), key=lambda rendition: rendition.height)
+    if not by_height:
         raise UnknownVideoError
-    return next((one for one in reversed(by_size) if one.height <= _USUAL_HEIGHT), by_size[0])
+    small_enough = (rendition for rendition in reversed(by_height) if rendition.height <= _DEFAULT_HEIGHT)
+    return next(small_enough, by_height[0])
 
 
-def _refusal(video: Playable, who: SignedIn | None) -> UnauthorizedError | ForbiddenError:
+def _refusal(who: SignedIn | None) -> UnauthorizedError | ForbiddenError:
     if who is None:
         return UnauthorizedError("Sign in to watch this.")
     if not who.is_member:

@@ -89,7 +89,7 @@ def test_asset_is_given_to_who_may_have_it_and_is_never_another_file(at_work: Fl
     for name in ("720p.mp4", "captions-de.vtt", "../poster.jpg", ""):
         with pytest.raises(UnknownVideoError):
             videos.asset("harbour", name, PREMIUM)
-    with pytest.raises(ValueError, match="no name of a video"):
+    with pytest.raises(ValueError, match="not the ref of a video"):
         folder_of(current_settings(), "../../etc")
 
 

@@ -44,7 +44,7 @@ def test_run_that_takes_too_long_is_killed(script: str) -> None:
 
 
 def test_run_without_a_word_or_an_end_of_line_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffmpeg, "_LONGEST_SILENCE", 0.3)
+    monkeypatch.setattr(ffmpeg, "_MAX_SILENCE", 0.3)
     with pytest.raises(ToolError, match="too long"):
         run(["sleep", "600"], 600)
     with pytest.raises(ToolError, match="more than"):

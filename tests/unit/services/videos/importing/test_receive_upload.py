@@ -123,7 +123,7 @@ def test_last_piece_is_sent_again_where_another_video_took_the_address(
     first, second = begun(ada), begun(ada)
     sent(ada, first.ref, 0, b"0123456789")
     with monkeypatch.context() as patch:  # as PostgreSQL looks where the other's is not committed yet
-        patch.setattr(add_video, "_free_slug", lambda *_: "the-harbour")
+        patch.setattr(add_video, "_choose_slug", lambda *_: "the-harbour")
         with pytest.raises(ConflictError):
             sent(ada, second.ref, 0, b"0123456789")
     assert videos.upload_view(second.ref, ada.id).received == 0

@@ -1,6 +1,7 @@
-"""What imports and uploads leave behind when nobody comes back to them: told or thrown away once an hour.
+"""Clean up after imports and uploads that were never finished, once an hour.
 
-A folder of a finished video is never touched, whatever the database says: it may be the database that is the older.
+The folder of an imported video is never touched, even if the database has no row of it: the database may be an older
+backup.
 """
 
 from __future__ import annotations
@@ -25,46 +26,46 @@ from church.services.videos.editing import import_key
 from church.services.videos.storage import local
 
 _UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
-_DIED = "The import process crashed on every attempt. Check the log, then try again."
-# Seconds that something may lie without a row: it is made before its row is.
-_YOUNG = 3600.0
+_CRASHED = "The import process crashed on every attempt. Check the log, then try again."
+# Seconds: younger files are kept, because a file is written before its row.
+_MIN_AGE = 3600.0
 
 log = logging.getLogger("church.videos")
 
 
 @jobs.every(timedelta(hours=1), "videos.sweep")
 def sweep(_payload: dict[str, Any]) -> None:
-    """Forget uploads that lay still, fail imports that no job does any more, and delete what belongs to neither."""
+    """Delete expired uploads, fail imports that have no job any more, and delete files that belong to neither."""
     with db.write() as session:
         session.execute(delete(VideoUpload).where(VideoUpload.expires_at <= utc_now()))
         for video in session.scalars(select(Video).where(Video.state.in_(_UNSETTLED)).with_for_update()):
             if not queue.is_queued(session, import_key(video.ref)):
-                video.state, video.reason = VideoState.FAILED.value, _DIED
-    wanted, working = _wanted()
-    for left in local.incoming(current_settings()).iterdir():
-        ref = left.name.partition(".")[0]
-        if ref not in (working if left.suffix == local.WORK else wanted) and _is_old(left):
-            log.info("left-over deleted", extra={"event": "video.swept", "file": left.name})
-            _drop(left)
+                video.state, video.reason = VideoState.FAILED.value, _CRASHED
+    with_source, importing = _load_unfinished()
+    for path in local.incoming(current_settings()).iterdir():
+        ref = path.name.partition(".")[0]
+        if ref not in (importing if path.suffix == local.WORK else with_source) and _is_old(path):
+            log.info("leftover file deleted", extra={"event": "video.swept", "file": path.name})
+            _delete(path)
 
 
-def _wanted() -> tuple[set[str], set[str]]:
-    """The refs whose sources are wanted, and those that an import may be working on."""
+def _load_unfinished() -> tuple[set[str], set[str]]:
+    """Load the refs whose sources are still needed, and the refs that an import may be working on."""
     with db.read() as session:
         uploads = set(session.scalars(select(VideoUpload.ref)))
         states = session.execute(select(Video.ref, Video.state).where(Video.state != VideoState.READY.value)).all()
-    working = {ref for ref, state in states if state in _UNSETTLED}
-    return uploads | {ref for ref, _ in states}, working
+    importing = {ref for ref, state in states if state in _UNSETTLED}
+    return uploads | {ref for ref, _ in states}, importing
 
 
 def _is_old(path: Path) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > _YOUNG
+        return time.time() - path.stat().st_mtime > _MIN_AGE
     except FileNotFoundError:
         return False
 
 
-def _drop(path: Path) -> None:
+def _delete(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
