@@ -1,4 +1,4 @@
-"""Videos in a real Chromium: it plays, seeks, resumes, goes on when an address has ended, works without scripts."""
+"""Videos in real Chromium: play, seek, resume, renew an expired address, upload, and work without scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.browser.people import Cast, said
 from tests.support.services_fixture import wait_until
 
 FILM = "/video/film"
-# All of so short a film is loaded by now: this has the player ask for the same address again, and begin at 11 s.
+# The short film is fully loaded by now: this makes the player request the same address again and start at 11 s.
 _AGAIN = "video => { video.src = video.src; video.currentTime = 11; return video.play().catch(() => 0); }"
 
 
@@ -29,7 +29,7 @@ def second(video: Locator) -> float:
 
 
 def plays_from(video: Locator, at: float, most: float = 4.0) -> None:
-    """It has played beyond ``at``, from there or not far after it; by now it may have come to any second."""
+    """Wait until it has played past ``at``, starting less than ``most`` seconds after it."""
 
     def played() -> bool:
         parts = video.evaluate("({ played }) => Array.from(played, (_, n) => [played.start(n), played.end(n)])")
@@ -38,26 +38,26 @@ def plays_from(video: Locator, at: float, most: float = 4.0) -> None:
     wait_until(played, f"it plays from {at} on")
 
 
-def test_member_plays_seeks_and_goes_on_there_the_next_time(windows: Windows, cast: Cast) -> None:
+def test_member_plays_seeks_and_resumes_later(windows: Windows, cast: Cast) -> None:
     page = windows(FILM, storage_state=cast.signed_in("member"))
     video = film_in(page)
     video.focus()
     page.keyboard.press("k")
     plays_from(video, 0.2)
-    page.get_by_label("Speed").select_option("0.5")  # far from its end, which is not remembered
+    page.get_by_label("Speed").select_option("0.5")  # slow, so that it stays far from the end, which is not saved
     page.get_by_role("slider", name="Seek").fill("8")
     plays_from(video, 8)
-    kept: list[int] = []
+    saved: list[int] = []
 
-    def keep(answer: Response) -> None:
+    def note_saved(answer: Response) -> None:
         if "/video/progress/film" in answer.url:
             assert answer.status == 200
-            kept.append(answer.request.post_data_json["position_ms"])
+            saved.append(answer.request.post_data_json["position_ms"])
 
-    page.on("response", keep)
+    page.on("response", note_saved)
     video.evaluate("video => video.pause()")
     at = int(video.evaluate("video => Math.round(video.currentTime * 1000)"))
-    wait_until(lambda: page.title() and at in kept, "it is kept")  # looking at the page lets answers in
+    wait_until(lambda: page.title() and at in saved, "it is saved")  # page.title() lets responses arrive
 
     later = windows("/video/", storage_state=cast.signed_in("member"))
     later.get_by_role("region", name="Continue watching").get_by_role("link", name="A film").click()
@@ -71,23 +71,25 @@ def test_member_plays_seeks_and_goes_on_there_the_next_time(windows: Windows, ca
     expect(later.get_by_text("Resumes at")).to_have_count(0)
 
 
-def test_address_that_ended_is_renewed_at_the_same_second_of_the_same_playback(windows: Windows) -> None:
+def test_player_renews_expired_address_at_the_same_second_of_the_playback(windows: Windows) -> None:
     page = windows(FILM)
     video = film_in(page)
     playback = video.get_attribute("data-playback")
     video.evaluate("video => video.play()")
     plays_from(video, 0.2)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/video/access/" in request.url else None)
-    page.route("**/video/stream/**", lambda route: route.continue_() if asked else route.fulfill(status=403, body=""))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/video/access/" in request.url else None)
+    page.route(
+        "**/video/stream/**", lambda route: route.continue_() if requests else route.fulfill(status=403, body="")
+    )
     video.evaluate(_AGAIN)
     plays_from(video, 11)
-    assert [parse_qs(urlsplit(url).query)["playback"] for url in asked] == [[playback]]
+    assert [parse_qs(urlsplit(url).query)["playback"] for url in requests] == [[playback]]
     expect(page.locator("[data-said]")).to_have_text("")
     windows.forgive()
 
 
-def test_address_that_is_about_to_end_is_changed_before_it_is_played(windows: Windows) -> None:
+def test_player_renews_address_that_expires_soon_before_it_plays(windows: Windows) -> None:
     page = windows()
 
     def short(route: Route) -> None:
@@ -102,7 +104,7 @@ def test_address_that_is_about_to_end_is_changed_before_it_is_played(windows: Wi
     plays_from(video, 0.2)
 
 
-def test_player_says_why_it_may_not_go_on(windows: Windows) -> None:
+def test_player_shows_why_it_cannot_continue(windows: Windows) -> None:
     page = windows(FILM)
     video = film_in(page)
     page.route("**/video/stream/**", lambda route: route.fulfill(status=403, body=""))
@@ -113,7 +115,7 @@ def test_player_says_why_it_may_not_go_on(windows: Windows) -> None:
     windows.forgive()
 
 
-def test_quality_speed_chapter_and_captions_can_be_chosen(windows: Windows) -> None:
+def test_player_quality_speed_chapter_and_captions_can_be_chosen(windows: Windows) -> None:
     page = windows(FILM)
     video = film_in(page)
     page.get_by_role("link", name="It goes on").click()
@@ -122,16 +124,16 @@ def test_quality_speed_chapter_and_captions_can_be_chosen(windows: Windows) -> N
     page.get_by_label("Speed").select_option("0.5")
     failed: list[str] = []
 
-    def away_once(route: Route) -> None:
+    def fail_once(route: Route) -> None:
         if failed:
             route.continue_()
         else:
             failed.append(route.request.url)
             route.abort("connectionreset")
 
-    page.route("**/video/access/**", away_once)
+    page.route("**/video/access/**", fail_once)
     page.get_by_label("Quality").select_option("1080p")
-    wait_until(lambda: "1080p" in str(video.get_attribute("src")), "another rendition is played, after a failure too")
+    wait_until(lambda: "1080p" in str(video.get_attribute("src")), "the other quality plays, also after a failure")
     expect(page.get_by_label("Quality")).to_have_value("1080p")
     assert failed
     plays_from(video, 8, most=15)
@@ -142,16 +144,16 @@ def test_quality_speed_chapter_and_captions_can_be_chosen(windows: Windows) -> N
     page.keyboard.press("n")
     plays_from(video, 16)
     page.close()
-    windows.opened[0][1].complaints.clear()  # of the failure on purpose; no more of them can come
+    windows.opened[0][1].complaints.clear()  # of the deliberate failure; there can be no more
 
     page = windows.opened[0][0].new_page()
-    page.goto("/video/film")  # the choice is kept, and nothing is loaded for its sake
-    wait_until(lambda: "1080p" in str(page.locator("video").get_attribute("src")), "the quality is kept")
+    page.goto("/video/film")  # the choice is remembered, and nothing is loaded before play
+    wait_until(lambda: "1080p" in str(page.locator("video").get_attribute("src")), "the quality is remembered")
     wait_until(lambda: page.locator("video").evaluate("video => video.networkState") == 1, "it waits to be played")
     assert page.locator("video").evaluate("video => video.readyState") == 0
 
 
-def test_video_is_watched_and_chosen_without_scripts(windows: Windows, cast: Cast) -> None:
+def test_video_without_scripts_can_be_chosen_and_watched(windows: Windows, cast: Cast) -> None:
     page = windows("/video/", java_script_enabled=False, storage_state=cast.signed_in("member"))
     page.get_by_role("region", name="All videos").get_by_role("link", name="A film").click()
     video = page.locator("video[controls]")
@@ -162,7 +164,7 @@ def test_video_is_watched_and_chosen_without_scripts(windows: Windows, cast: Cas
     page.get_by_role("link", name="It ends").click()
     expect(video).to_have_attribute("src", re.compile(r"#t=16\.0$"))
     video.evaluate("video => { video.muted = true; video.play(); }")
-    wait_until(lambda: second(video) > 16, "it begins at the chapter")
+    wait_until(lambda: second(video) > 16, "it starts at the chapter")
     page.get_by_label("Quality").select_option("1080p")
     page.get_by_role("button", name="Change quality").click()
     expect(video).to_have_attribute("src", re.compile("1080p"))
@@ -173,39 +175,39 @@ def test_video_is_watched_and_chosen_without_scripts(windows: Windows, cast: Cas
     expect(page.locator("video")).to_have_count(0)
 
 
-def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, cast: Cast, tmp_path: Path) -> None:
+def test_admin_upload_survives_a_broken_connection(windows: Windows, cast: Cast, tmp_path: Path) -> None:
     page = windows("/admin/videos", storage_state=cast.signed_in("admin"))
     page.get_by_role("link", name="Add a video").click()
     sent: list[int] = []
-    away = [True]
+    offline = [True]
 
-    def wire(route: Route) -> None:
+    def unreliable(route: Route) -> None:
         sent.append(int(route.request.headers["upload-offset"]))
-        if sent[-1] and away:
+        if sent[-1] and offline:
             route.abort("connectionreset")
-        elif len(route.request.post_data_buffer or b"") > 300_000:  # as a proxy that takes less than the site
+        elif len(route.request.post_data_buffer or b"") > 300_000:  # as a proxy with a lower limit than the site
             route.fulfill(status=413, content_type="text/html", body="<h1>413</h1>")
         else:
             answer = route.fetch()
-            if "video" in answer.json():  # it is made, and nobody hears of it
+            if "video" in answer.json():  # the video is made, but the response is lost
                 route.abort("connectionreset")
             else:
                 route.fulfill(response=answer)
 
-    page.route("**/admin/video-uploads/*", lambda r: wire(r) if r.request.method == "PATCH" else r.continue_())
+    page.route("**/admin/video-uploads/*", lambda r: unreliable(r) if r.request.method == "PATCH" else r.continue_())
     page.get_by_label("File").set_input_files(larger_clip(tmp_path / "Our evening.mp4", 1_200_000))
     page.get_by_label("Title").fill("Our morning")
     page.get_by_role("button", name="Add video").click()
     expect(page.locator("[data-line]")).to_have_text("Connection lost. The upload continues when it is back.")
     page.get_by_role("button", name="Stop upload").click()
     expect(page.locator("[data-line]")).to_contain_text("Upload stopped.")
-    away.clear()
+    offline.clear()
     page.get_by_label("Title").fill("Our evening")
     page.get_by_role("button", name="Add video").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Our evening")
-    assert 0 not in sent[1:]  # it went on where it was broken off
+    assert 0 not in sent[1:]  # it continued where it was interrupted
     assert sent[-1] > sent[1]
-    expect(page.get_by_role("link", name="Watch video")).to_be_visible(timeout=180_000)  # without anybody's doing
+    expect(page.get_by_role("link", name="Watch video")).to_be_visible(timeout=180_000)  # appears by itself
     page.get_by_role("link", name="Watch video").click()
     video = film_in(page)
     video.evaluate("video => video.play()")
@@ -213,10 +215,10 @@ def test_admin_uploads_a_video_over_a_connection_that_breaks(windows: Windows, c
     windows.forgive()
 
 
-def test_admin_brings_a_small_video_in_without_scripts(windows: Windows, cast: Cast) -> None:
+def test_admin_without_scripts_adds_a_small_video(windows: Windows, cast: Cast) -> None:
     page = windows("/admin/videos/new", java_script_enabled=False, storage_state=cast.signed_in("admin"))
     page.get_by_label("File").set_input_files(CLIP)
-    page.get_by_role("button", name="Add video").click()  # required of the browser, too
+    page.get_by_role("button", name="Add video").click()  # the browser requires a title
     page.get_by_label("Title").fill("Small")
     page.get_by_label("Open to").select_option("premium")
     page.get_by_role("button", name="Add video").click()

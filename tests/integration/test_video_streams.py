@@ -1,4 +1,4 @@
-"""Streams as players meet them: over real gunicorn, by a real nginx, and out of a bucket of moto's server."""
+"""Video streams over real gunicorn, through real nginx, and from a bucket of moto's server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PATIENCE = "0.6"
 
 
 def film(site: Site, slug: str, data: bytes = FILM) -> Path:
-    """A public video of that site; the file that is streamed."""
+    """Add a public video to the site and return the file that is streamed."""
     app = create_app(site.settings)
     with app.app_context():
         video = add_ready(slug, data, access_level="public")
@@ -61,7 +61,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 @pytest.fixture(scope="module")
 def direct(started: Callable[..., Site]) -> Site:
-    """A site that sends by itself; ``/video/harbour``."""
+    """A site that sends videos itself, with ``/video/harbour``."""
     site = started("direct")
     film(site, "harbour")
     return site
@@ -69,7 +69,7 @@ def direct(started: Callable[..., Site]) -> Site:
 
 @pytest.fixture(scope="module")
 def impatient(started: Callable[..., Site]) -> Site:
-    """The same with little patience: no test may be slow here but the one that means to."""
+    """A site with a short write timeout, for the test of a player that stops reading."""
     return started("impatient", CHURCH_VIDEO_WRITE_TIMEOUT=PATIENCE)
 
 
@@ -86,14 +86,14 @@ def ask(connection: http.client.HTTPConnection, url: str, method: str = "GET", *
 
 
 def raw(site: Site, url: str) -> socket.socket:
-    """A player that has asked, and read nothing yet."""
+    """Open a connection that has sent its request and read nothing yet."""
     player = socket.create_connection(("127.0.0.1", site.port), timeout=60)
     player.sendall(f"GET {url} HTTP/1.1\r\nHost: church.example\r\n\r\n".encode())
     return player
 
 
 def rest_of(player: socket.socket) -> int:
-    """How many bytes still come until the site ends the connection."""
+    """Count the bytes until the site closes the connection."""
     count = 0
     while data := player.recv(1 << 20):
         count += len(data)
@@ -104,7 +104,7 @@ def ended(site: Site) -> float:
     return site.value("video_stream_duration_seconds_count")
 
 
-def test_pieces_follow_each_other_on_one_connection_and_are_sent_without_being_read(direct: Site) -> None:
+def test_stream_sends_ranges_on_one_connection_by_sendfile(direct: Site) -> None:
     url = address(direct)
     (pid,) = direct.worker_pids()
 
@@ -130,7 +130,7 @@ def test_pieces_follow_each_other_on_one_connection_and_are_sent_without_being_r
     assert reads() - before < 2 * len(FILM) / 8192 / 2  # gevent's own sendfile reads 8 KiB at a time
 
 
-def test_file_that_is_cut_ends_the_stream_and_nothing_else(direct: Site) -> None:
+def test_stream_of_truncated_file_ends_and_the_site_goes_on(direct: Site) -> None:
     path = film(direct, "cut", FILM * 4)
     before = ended(direct)
     with closing(raw(direct, address(direct, "cut"))) as player:
@@ -141,19 +141,19 @@ def test_file_that_is_cut_ends_the_stream_and_nothing_else(direct: Site) -> None
     assert direct.get("/health")[0] == 200
 
 
-def test_player_that_goes_away_or_reads_nothing_is_counted_by_what_it_took(impatient: Site) -> None:
+def test_stream_to_closed_or_stalled_player_counts_the_bytes_sent(impatient: Site) -> None:
     film(impatient, "long", FILM * 8)
     url = address(impatient, "long")
     before, sent = ended(impatient), impatient.value("video_bytes_total")
     raw(impatient, url).close()
-    with closing(raw(impatient, url)) as sleeper:
+    with closing(raw(impatient, url)) as stalled:
         wait_until(lambda: ended(impatient) == before + 2, "both connections have ended")
-        assert rest_of(sleeper) < 8 * len(FILM)
+        assert rest_of(stalled) < 8 * len(FILM)
     assert 0 < impatient.value("video_bytes_total") - sent < 2 * 8 * len(FILM)
 
 
-def test_streams_that_end_early_leave_no_complaint(direct: Site, impatient: Site) -> None:
-    """After the tests before it."""
+def test_streams_that_end_early_log_no_errors(direct: Site, impatient: Site) -> None:
+    """Runs after the tests above."""
     for site in (direct, impatient):
         assert [r for r in site.records() if r["level"] in {"ERROR", "CRITICAL"} or "exception" in r] == []
         assert "Traceback" not in site.console.read_text()
@@ -161,7 +161,7 @@ def test_streams_that_end_early_leave_no_complaint(direct: Site, impatient: Site
 
 
 class Front:
-    """nginx as it is deployed, before a site."""
+    """nginx with the deployed configuration, in front of a site."""
 
     def __init__(self, folder: Path, site: Site) -> None:
         self.port, self.folder = free_port(), folder
@@ -197,7 +197,7 @@ def front(started: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory
     running.process.wait(60)
 
 
-def test_nginx_sends_what_the_site_has_granted(front: tuple[Front, Site]) -> None:
+def test_nginx_sends_streams_that_the_site_allows(front: tuple[Front, Site]) -> None:
     nginx, site = front
     path = film(site, "harbour")
     url = address(site)
@@ -222,7 +222,10 @@ def test_nginx_sends_what_the_site_has_granted(front: tuple[Front, Site]) -> Non
     inside = f"/_videos/{path.parent.name}/{path.name}"
     assert nginx.ask(inside)[0].status == 404
     assert nginx.ask("/video/stream/harbour?token=cvt1.x")[0].status == 403
-    assert (site.value("video_bytes_total"), ended(site)) == (0, 0)  # only nginx knows
+    assert (site.value("video_bytes_total"), ended(site)) == (
+        0,
+        0,
+    )  # nginx sends the bytes, uncounted by the site
     assert site.value("video_streams_total", outcome="started") == 1
 
 
@@ -243,7 +246,7 @@ def test_token_is_in_no_log_of_nginx(front: tuple[Front, Site]) -> None:
 
 @pytest.fixture
 def bucket(app: Flask) -> Iterator[Settings]:
-    """A bucket of moto's server, and the settings of a site whose videos are in it."""
+    """Start moto's server; the settings of a site with its videos in a bucket there."""
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -268,7 +271,7 @@ def _answers(endpoint: str) -> bool:
     return True
 
 
-def test_bucket_gives_what_the_site_has_granted(app: Flask, bucket: Settings) -> None:
+def test_bucket_sends_streams_that_the_site_allows(app: Flask, bucket: Settings) -> None:
     app.config["CHURCH"] = bucket
     with app.app_context():
         video: Video = add_ready("open", FILM, access_level="public")

@@ -1,4 +1,4 @@
-"""A bucket for the tests: moto's server, a stand-in for S3 that speaks its protocol."""
+"""A bucket for tests, from moto's server, which imitates S3."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ BUCKET = "church-videos"
 
 
 class Bucket:
-    """An empty bucket of a server at ``endpoint``; ``forget`` empties it again."""
+    """A bucket of the server at ``endpoint``; ``forget`` empties it."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
 
     def settings(self, site: Settings) -> Settings:
-        """``site`` with its videos sent by this bucket."""
+        """Return the settings ``site`` with videos sent by this bucket."""
         return with_settings(
             site, video_offload="s3", video_s3_bucket=BUCKET, video_s3_endpoint=self.endpoint,
             video_s3_key="testing", video_s3_secret=SecretStr("testing"),
         )  # fmt: skip
 
     def get(self, site: Settings, key: str) -> bytes | None:
-        """What is at ``key``, as a browser gets it by a presigned address; None where there is nothing."""
+        """Download ``key`` by a presigned address, as a browser does; None if there is no such object."""
         try:
             with urllib.request.urlopen(presigned(self.settings(site), key, 60), timeout=60) as answer:
-                found: bytes = answer.read()
-                return found
+                data: bytes = answer.read()
+                return data
         except HTTPError as error:
             error.close()
             if error.code != 404:
@@ -45,12 +45,12 @@ class Bucket:
             return None
 
     def forget(self) -> None:
-        """Begin again with an empty bucket."""
+        """Empty the bucket."""
         self._send("POST", "/moto-api/reset")
         self._send("PUT", f"/{BUCKET}")
 
     def answers(self) -> bool:
-        """Whether the server is there."""
+        """Whether the server responds."""
         try:
             self._send("GET", "/moto-api/data.json")
         except OSError:

@@ -1,4 +1,4 @@
-"""The videos as strangers, members and subscribers meet them: the shelf, the watch page, small files, positions."""
+"""Pages of /video for strangers, members and subscribers: list, watch page, small files, saved positions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tests.support.people import add_user
 from tests.support.video_fixture import add_ready
 
 CONSOLE = Actor(None, "cli")
-WORDS = "A walk *through* the nave."
+DESCRIPTION = "A walk *through* the nave."
 
 
 @pytest.fixture
 def site(app: Flask) -> Flask:
-    """A site with a video of each level, the one for members with captions, chapters and pictures."""
+    """A site with one video per access level; the one for members has captions, chapters and pictures."""
     with app.app_context():
         add_ready("open", access_level="public")
-        add_ready("house", access_level="members", description=WORDS, has_poster=True, has_thumbs=True)
+        add_ready("house", access_level="members", description=DESCRIPTION, has_poster=True, has_thumbs=True)
         add_ready("talk", access_level="premium", description="<b>Hello</b>")
         house = ref_of("house")
         for name in (videos.POSTER, videos.SPRITE, videos.THUMBS):
@@ -61,7 +61,7 @@ def source_in(page: str) -> str | None:
     return found[1].replace("&amp;", "&") if found else None
 
 
-def test_shelf_shows_every_ready_video_to_everyone_and_no_other(site: Flask) -> None:
+def test_list_shows_ready_videos_only_and_to_everyone(site: Flask) -> None:
     with site.app_context():
         add_ready("secret", state="working", published_at=None)
     page = Browser(site).get("/video/")
@@ -71,7 +71,7 @@ def test_shelf_shows_every_ready_video_to_everyone_and_no_other(site: Flask) -> 
     assert Browser(site).get("/video/secret").status_code == 404
 
 
-def test_long_shelf_is_shown_in_pages(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_of_many_videos_is_paged(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "PAGE", 1)
     browser = Browser(site)
     seen: list[str] = []
@@ -91,23 +91,23 @@ def test_long_shelf_is_shown_in_pages(site: Flask, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("who", "opened"),
+    ("viewer", "playable"),
     [(None, ["open"]), ("unverified", ["open"]), ("member", ["open", "house"]), ("sub", ["open", "house", "talk"])],
 )
-def test_watch_page_has_a_player_for_who_may_watch_and_a_way_in_for_others(
-    site: Flask, who: str | None, opened: list[str]
+def test_watch_page_shows_the_player_with_access_and_next_steps_without(
+    site: Flask, viewer: str | None, playable: list[str]
 ) -> None:
-    user = subscriber(site) if who == "sub" else add_user(site, verified=who == "member") if who else None
+    user = subscriber(site) if viewer == "sub" else add_user(site, verified=viewer == "member") if viewer else None
     browser = Browser(site, user)
     for slug in ("open", "house", "talk"):
         page = browser.get(f"/video/{slug}")
-        assert (page.status_code, source_in(page.text) is not None) == (200, slug in opened), slug
-        assert ("way-in" in page.text) == (slug not in opened)
+        assert (page.status_code, source_in(page.text) is not None) == (200, slug in playable), slug
+        assert ("way-in" in page.text) == (slug not in playable)
         assert page.headers["Referrer-Policy"] == "no-referrer"
         assert page.headers["Cache-Control"] == "private, no-store"
 
 
-def test_teaser_shows_poster_and_description_and_nothing_of_what_is_inside(site: Flask) -> None:
+def test_watch_page_without_access_shows_poster_and_description_only(site: Flask) -> None:
     page = Browser(site).get("/video/house").text
     assert "/video/assets/house/poster.jpg" in page
     assert "A walk <em>through</em> the nave." in page
@@ -116,7 +116,7 @@ def test_teaser_shows_poster_and_description_and_nothing_of_what_is_inside(site:
     assert "See plans" in Browser(site, add_user(site)).get("/video/talk").text
 
 
-def test_address_in_the_page_streams_to_its_member_alone(site: Flask) -> None:
+def test_watch_page_has_a_working_stream_address_for_the_member(site: Flask) -> None:
     member = Browser(site, add_user(site))
     source = source_in(member.get("/video/house").text)
     assert source is not None
@@ -125,7 +125,7 @@ def test_address_in_the_page_streams_to_its_member_alone(site: Flask) -> None:
     assert Browser(site).get("/video/access/house", headers=JSON).status_code == 401
 
 
-def test_player_is_told_of_captions_chapters_and_pictures(site: Flask) -> None:
+def test_watch_page_lists_captions_chapters_and_thumbnails(site: Flask) -> None:
     page = Browser(site, add_user(site)).get("/video/house").text
     assert (
         '<track kind="captions" src="/video/assets/house/captions-en.vtt" srclang="en" label="English" default>' in page
@@ -139,7 +139,7 @@ def test_player_is_told_of_captions_chapters_and_pictures(site: Flask) -> None:
     [("poster.jpg", 200, "image/jpeg"), ("thumbs.jpg", 403, "image/jpeg"), ("thumbs.vtt", 403, "text/vtt"),
      ("captions-en.vtt", 403, "text/vtt"), ("720p.mp4", 404, ""), ("..%2fsecrets.json", 404, "")],
 )  # fmt: skip
-def test_small_files_are_closed_but_for_the_poster(site: Flask, name: str, stranger: int, kind: str) -> None:
+def test_assets_need_access_except_the_poster(site: Flask, name: str, stranger: int, kind: str) -> None:
     assert Browser(site).get(f"/video/assets/house/{name}").status_code == stranger
     member = Browser(site, add_user(site)).get(f"/video/assets/house/{name}")
     assert member.status_code == (404 if stranger == 404 else 200)
@@ -148,7 +148,7 @@ def test_small_files_are_closed_but_for_the_poster(site: Flask, name: str, stran
         assert ("public" in member.headers["Cache-Control"]) == (name == "poster.jpg")
 
 
-def test_video_goes_on_where_a_member_left_off(site: Flask) -> None:
+def test_watch_page_resumes_where_the_member_left_off(site: Flask) -> None:
     member = Browser(site, add_user(site))
     assert member.post_json("/video/progress/house", {"position_ms": 30_500}).json == {"kept": True}
     page = member.get("/video/house").text
@@ -156,13 +156,13 @@ def test_video_goes_on_where_a_member_left_off(site: Flask) -> None:
     assert "Resumes at 0:30." in page
     assert "#t=" not in (source_in(member.get("/video/house?t=0").text) or "")
     assert (source_in(member.get("/video/house?t=12").text) or "").endswith("#t=12.0")
-    shelf = member.get("/video/").text
-    assert 'value="50"' in shelf
-    assert "Continue watching" in shelf
+    page = member.get("/video/").text
+    assert 'value="50"' in page
+    assert "Continue watching" in page
     assert "#t=" not in (source_in(Browser(site, add_user(site, "eve@church.example")).get("/video/house").text) or "")
 
 
-def test_member_may_have_nothing_remembered(site: Flask) -> None:
+def test_resume_off_removes_and_saves_no_position(site: Flask) -> None:
     member = Browser(site, add_user(site))
     member.post_json("/video/progress/house", {"position_ms": 30_000})
     answer = member.submit("/video/settings/resume", {"wanted": "0", "next": "/video/house"})
@@ -179,31 +179,31 @@ def test_member_may_have_nothing_remembered(site: Flask) -> None:
 
 
 @pytest.mark.parametrize("position", [None, -1, 1.5, "x", "", True, "9" * 30, [1]])
-def test_position_that_is_none_is_refused(site: Flask, position: object) -> None:
+def test_progress_invalid_position_is_rejected(site: Flask, position: object) -> None:
     member = Browser(site, add_user(site))
     assert member.post_json("/video/progress/house", {"position_ms": position}).status_code == 422
 
 
-def test_position_in_a_video_that_is_closed_is_not_kept(site: Flask) -> None:
+def test_progress_without_access_is_not_saved(site: Flask) -> None:
     member = Browser(site, add_user(site))
     assert member.post_json("/video/progress/talk", {"position_ms": 1000}).status_code == 404
     assert Browser(site).post_json("/video/progress/open", {"position_ms": 1000}).status_code == 401
 
 
-def test_quality_that_is_asked_for_is_played_where_there_is_such_a_one(site: Flask) -> None:
+def test_watch_page_plays_the_requested_quality_if_it_exists(site: Flask) -> None:
     with site.app_context(), db.write() as session:
         first = session.query(Rendition).join(Video).filter(Video.slug == "open").one()
         better = {"quality": "1080p", "file": "720p.mp4", "bytes": 99, "height": 1080, "etag": "y"}
         session.add(Rendition(video_id=first.video_id, width=1920, bitrate=1, **better))
     browser = Browser(site)
     chosen = {
-        asked: re.search(r'data-quality="(\w+)"', browser.get(f"/video/open?quality={asked}").text)
-        for asked in ("1080p", "x")
+        quality: re.search(r'data-quality="(\w+)"', browser.get(f"/video/open?quality={quality}").text)
+        for quality in ("1080p", "x")
     }
     assert [found and found[1] for found in chosen.values()] == ["1080p", "720p"]
 
 
-def test_page_that_plays_from_a_bucket_may_do_so(settings: Settings, site: Flask) -> None:
+def test_watch_page_playing_from_a_bucket_allows_it_in_the_policy(settings: Settings, site: Flask) -> None:
     site.config["CHURCH"] = settings.model_copy(
         update={"video_offload": "s3", "video_s3_bucket": "films", "video_s3_endpoint": "https://s3.church.example"}
     )
@@ -212,7 +212,7 @@ def test_page_that_plays_from_a_bucket_may_do_so(settings: Settings, site: Flask
     assert "https://s3" not in Browser(site).get("/video/talk").headers["Content-Security-Policy"]
 
 
-def test_new_videos_are_on_the_home_page_in_the_feed_the_sitemap_and_the_search(site: Flask) -> None:
+def test_new_videos_appear_on_home_page_feed_sitemap_and_search(site: Flask) -> None:
     browser = Browser(site)
     assert 'href="/video/talk"' in browser.get("/").text
     feed = browser.get("/feed.xml").text
@@ -222,10 +222,10 @@ def test_new_videos_are_on_the_home_page_in_the_feed_the_sitemap_and_the_search(
     found = browser.get("/pages/?q=nave").text
     assert 'href="/video/house"' in found
     assert 'href="/video/talk"' not in found
-    assert "The door" not in feed + found  # a chapter is inside
+    assert "The door" not in feed + found  # chapters are for viewers with access
 
 
-def test_home_page_without_a_database_shows_what_it_knew(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_page_while_database_is_down_shows_the_last_videos(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(site)
     assert 'href="/video/talk"' in browser.get("/").text
     monkeypatch.setattr(videos_library, "_CACHE_SECONDS", -1.0)
@@ -238,7 +238,7 @@ def test_home_page_without_a_database_shows_what_it_knew(site: Flask, monkeypatc
     assert 'href="/video/talk"' in browser.get("/").text
 
 
-def test_watch_page_is_counted_once_for_who_may_and_for_who_may_not(site: Flask) -> None:
+def test_watch_page_counts_access_once_whatever_the_outcome(site: Flask) -> None:
     pages = {"open": ("public", "granted"), "house": ("members", "teaser"), "nowhere": ("other", "not_found")}
     for slug, labels in pages.items():
         with grows(definitions.content_access.labels("video", *labels)):

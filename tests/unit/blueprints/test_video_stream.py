@@ -1,4 +1,4 @@
-"""Signed addresses of videos, and the stream behind them."""
+"""Signed stream addresses: who gets one, what its token opens, and what the stream sends and counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILM = bytes(range(256)) * 400
 
 
 class Viewer(FlaskClient):
-    """Takes all of an answer and closes it, as a browser does."""
+    """Reads the whole response and closes it, as a browser does."""
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         return super().open(*args, **{"buffered": True, **options})
@@ -70,14 +70,14 @@ def reason(response: TestResponse) -> str:
     return str(response.json["detail"])
 
 
-def refused(client: FlaskClient, url: str) -> str:
+def rejection(client: FlaskClient, url: str) -> str:
     return reason(client.get(url, headers={"Accept": "application/json"}))
 
 
-# -- who is given an address ----------------------------------------------------------------------------------------
+# -- who gets an address --------------------------------------------------------------------------------------------
 
 
-def test_address_is_for_who_may_watch(app: Flask, member: User, film: Video) -> None:
+def test_address_needs_access(app: Flask, member: User, film: Video) -> None:
     unconfirmed = add_user(app, "eve@church.example", verified=False)
     json_ = {"Accept": "application/json"}
     denied = definitions.content_access.labels("video", "members", "denied")
@@ -97,7 +97,7 @@ def test_address_is_for_who_may_watch(app: Flask, member: User, film: Video) -> 
     assert response.headers["Cache-Control"] == "private, no-store"
 
 
-def test_premium_video_is_open_as_long_as_the_grant_is(app: Flask, member: User) -> None:
+def test_address_of_premium_video_works_until_the_grant_is_revoked(app: Flask, member: User) -> None:
     with app.app_context():
         add_ready("deep", access_level="premium")
     client = client_of(app, member)
@@ -114,11 +114,11 @@ def test_premium_video_is_open_as_long_as_the_grant_is(app: Flask, member: User)
         session.query(Grant).update({"revoked_at": utc_now()})
     with app.app_context():
         sessions.forget_cached()
-    assert "no longer have access" in refused(client, url)
-    assert "no longer have access" in refused(app.test_client(), url)
+    assert "no longer have access" in rejection(client, url)
+    assert "no longer have access" in rejection(app.test_client(), url)
 
 
-def test_usual_quality_is_the_best_up_to_720p(app: Flask, member: User, film: Video) -> None:
+def test_address_without_a_quality_is_the_best_up_to_720p(app: Flask, member: User, film: Video) -> None:
     with app.app_context(), db.write() as session:
         for quality, height in (("1080p", 1080), ("360p", 360)):
             facts = {"file": f"{quality}.mp4", "bytes": 1, "width": 1, "bitrate": 1, "etag": "x"}
@@ -129,10 +129,10 @@ def test_usual_quality_is_the_best_up_to_720p(app: Flask, member: User, film: Vi
     assert client.get(address(client, quality="1080p")["url"]).status_code == 404  # its file is not there
 
 
-# -- what a token is worth ------------------------------------------------------------------------------------------
+# -- what a token opens ---------------------------------------------------------------------------------------------
 
 
-def test_token_is_good_for_its_member_its_video_and_its_time(
+def test_token_opens_only_for_its_member_and_video_until_it_expires(
     app: Flask, member: User, film: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = add_user(app, "bob@church.example")
@@ -141,24 +141,24 @@ def test_token_is_good_for_its_member_its_video_and_its_time(
     client = client_of(app, member)
     url = address(client)["url"]
     assert client.get(url).data == FILM
-    assert app.test_client().get(url).data == FILM  # the address alone opens it: a television has no cookie
-    assert "another member" in refused(client_of(app, other), url)
-    assert "another video" in refused(client, url.replace("harbour", "second"))
+    assert app.test_client().get(url).data == FILM  # the address is enough: a television has no cookie
+    assert "another member" in rejection(client_of(app, other), url)
+    assert "another video" in rejection(client, url.replace("harbour", "second"))
     monkeypatch.setattr(playback_tokens.time, "time", lambda: utc_now().timestamp() + 700)
     with grows(definitions.video_streams.labels("harbour", "other", "expired")):
-        assert "expired" in refused(client, url)
+        assert "expired" in rejection(client, url)
 
 
-def test_token_ends_with_the_sign_in_that_it_was_made_for(app: Flask, member: User, film: Video) -> None:
+def test_token_ends_with_its_session(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     url = address(client)["url"]
     with app.app_context(), db.write() as session:
         sessions.end_all(session, member.id)
-    assert "no longer have access" in refused(client, url)
-    assert "no longer have access" in refused(client_of(app, member), url)
+    assert "no longer have access" in rejection(client, url)
+    assert "no longer have access" in rejection(client_of(app, member), url)
 
 
-def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, film: Video) -> None:
+def test_token_altered_is_rejected_and_recorded(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     token = token_of(address(client)["url"])
     parts = token.split(".")
@@ -172,16 +172,16 @@ def test_token_that_was_altered_is_refused_and_told(app: Flask, member: User, fi
     assert client.get("/video/stream/none", query_string={"token": token}).status_code == 404
 
 
-def test_address_without_a_token_is_refused_and_no_forgery(app: Flask, film: Video) -> None:
+def test_stream_without_a_token_is_rejected_but_not_as_forged(app: Flask, film: Video) -> None:
     forged = definitions.security_events.labels("video_token_forged", "medium")
     before, stranger = value(forged), app.test_client()
     with grows(definitions.video_streams.labels("harbour", "other", "forbidden"), 2):
         for url in ("/video/stream/harbour", "/video/stream/harbour?token="):
-            assert "stream address is incomplete" in refused(stranger, url)
+            assert "stream address is incomplete" in rejection(stranger, url)
     assert value(forged) == before
 
 
-def test_token_for_everybody_is_worth_nothing_once_the_video_is_not(app: Flask) -> None:
+def test_token_of_public_video_ends_when_the_video_is_not_public(app: Flask) -> None:
     with app.app_context():
         add_ready("open", access_level="public")
     stranger = app.test_client()
@@ -189,10 +189,10 @@ def test_token_for_everybody_is_worth_nothing_once_the_video_is_not(app: Flask) 
     assert stranger.get(url).status_code == 200
     with app.app_context(), db.write() as session:
         session.query(Video).update({"access_level": "members"})
-    assert "no longer have access" in refused(stranger, url)
+    assert "no longer have access" in rejection(stranger, url)
 
 
-def test_token_of_the_previous_key_is_believed_as_long_as_that_is(settings: Settings, migrated_file: Any) -> None:
+def test_token_of_previous_key_works_while_that_key_is_configured(settings: Settings, migrated_file: Any) -> None:
     keys = {name: (name * 48)[:48] for name in ("first-1", "second-2", "third-3")}
     copy_database(migrated_file, settings)
     folders = {"CHURCH_INSTANCE": settings.instance, "CHURCH_LOG_DIR": settings.log_dir}
@@ -213,7 +213,7 @@ def test_token_of_the_previous_key_is_believed_as_long_as_that_is(settings: Sett
 # -- what is sent ---------------------------------------------------------------------------------------------------
 
 
-def test_stream_sends_what_was_asked_for(app: Flask, member: User, film: Video) -> None:
+def test_stream_answers_ranges_and_conditions(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     url = address(client)["url"]
     whole = client.get(url)
@@ -238,7 +238,7 @@ def test_stream_sends_what_was_asked_for(app: Flask, member: User, film: Video) 
     assert client.get(url, headers={"If-Match": '"x"'}).status_code == 412
 
 
-def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, member: User, film: Video) -> None:
+def test_stream_range_of_replaced_file_gets_the_whole_new_file(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     url = address(client)["url"]
     etag = client.head(url).headers["ETag"]
@@ -254,11 +254,11 @@ def test_piece_of_a_file_that_was_replaced_is_the_whole_new_one(app: Flask, memb
     assert value(definitions.video_streams.labels("harbour", "720p", "started")) == before  # nothing was sent
 
 
-def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, member: User, film: Video) -> None:
-    """Only what the server wraps itself can it send by sendfile."""
+def test_stream_gives_the_server_an_open_file_at_the_start_of_the_range(app: Flask, member: User, film: Video) -> None:
+    """The server can use sendfile only for its own wrapper."""
     client = client_of(app, member)
-    asked = EnvironBuilder(path=address(client)["url"], headers={"Range": "bytes=7-99"}).get_environ()
-    environ = {**asked, "wsgi.file_wrapper": FileWrapper}
+    request = EnvironBuilder(path=address(client)["url"], headers={"Range": "bytes=7-99"}).get_environ()
+    environ = {**request, "wsgi.file_wrapper": FileWrapper}
     answer = app.wsgi_app(environ, lambda *_: lambda _data: None)
     assert type(answer) is FileWrapper
     assert os.lseek(answer.file.fileno(), 0, os.SEEK_CUR) == 7
@@ -266,15 +266,15 @@ def test_server_s_own_wrapper_gets_the_file_standing_at_the_piece(app: Flask, me
     answer.close()
 
 
-# -- what is told ---------------------------------------------------------------------------------------------------
+# -- metrics and logs -----------------------------------------------------------------------------------------------
 
 
-def test_playback_counts_once_and_every_connection_by_what_it_took(app: Flask, member: User, film: Video) -> None:
+def test_playback_counts_once_and_each_connection_by_bytes_and_time(app: Flask, member: User, film: Video) -> None:
     client = client_of(app, member)
     granted = address(client)
     started = definitions.video_streams.labels("harbour", "720p", "started")
     octets = definitions.http_response_bytes.labels("/video/stream/<slug>")
-    client.head(granted["url"])  # these send nothing of it, and are not its beginning
+    client.head(granted["url"])  # these two send no bytes, so the playback has not started
     client.get(granted["url"], headers={"Range": f"bytes={len(FILM)}-"})
     before = (value(definitions.video_bytes), value(octets), connections())
     with grows(started):
@@ -295,7 +295,7 @@ def connections() -> float:
     return sum(bucket.get() for bucket in definitions.video_stream_duration._buckets)
 
 
-def test_name_of_a_video_in_metrics_is_one_of_the_first(
+def test_metrics_name_only_the_first_videos(
     app: Flask, film: Video, member: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("church.services.videos.streaming.playbacks.NAMED", 1)
@@ -326,7 +326,7 @@ def test_token_is_in_no_log(app: Flask, member: User, film: Video) -> None:
     assert f"{member_ref}." not in lines
 
 
-# -- who else sends -------------------------------------------------------------------------------------------------
+# -- nginx and a bucket ---------------------------------------------------------------------------------------------
 
 
 def offloaded(settings: Settings, migrated_file: Any, **changes: Any) -> FlaskClient:
@@ -342,17 +342,17 @@ def offloaded(settings: Settings, migrated_file: Any, **changes: Any) -> FlaskCl
     return client
 
 
-def test_nginx_is_told_the_file_and_sends_it(settings: Settings, migrated_file: Any) -> None:
+def test_stream_with_nginx_names_the_file(settings: Settings, migrated_file: Any) -> None:
     client = offloaded(settings, migrated_file, video_offload="x-accel")
     before = connections()
     response = client.get(address(client, "open")["url"], headers={"Range": "bytes=0-1"})
     assert (response.status_code, response.data) == (200, b"")
     assert response.headers["X-Accel-Redirect"] == f"/_videos/{client.ref}/720p.mp4"
     assert response.headers["Content-Type"] == "video/mp4"
-    assert connections() == before  # how much and how long is nginx's to know
+    assert connections() == before  # nginx sends the bytes, so they are not counted here
 
 
-def test_bucket_is_named_for_as_long_as_the_token_is_good(settings: Settings, migrated_file: Any) -> None:
+def test_stream_with_bucket_redirects_until_the_token_expires(settings: Settings, migrated_file: Any) -> None:
     changes = {"video_offload": "s3", "video_s3_bucket": "films", "video_s3_key": "AKIAEXAMPLE", "video_ttl": 90}
     client = offloaded(settings, migrated_file, **changes)
     response = client.get(address(client, "open")["url"])
@@ -365,7 +365,7 @@ def test_bucket_is_named_for_as_long_as_the_token_is_good(settings: Settings, mi
     signed_at = datetime.strptime(facts["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
     site = client.application.config["CHURCH"]
     again = presigned(site, found.path[1:], int(facts["X-Amz-Expires"]), signed_at, method="HEAD")
-    assert probed == again  # a bucket takes each signature for one method
+    assert probed == again  # a signature is valid for one method
     with client.application.app_context(), db.write() as session:
         session.query(Rendition).update({"in_bucket": False})
-    assert client.get(address(client, "open")["url"]).data == b"0123456789"  # not uploaded yet: it is sent from here
+    assert client.get(address(client, "open")["url"]).data == b"0123456789"  # not uploaded yet, so the site sends it

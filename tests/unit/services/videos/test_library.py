@@ -1,4 +1,4 @@
-"""The library as its readers meet it, with captions, chapters, and where they are in what they watch."""
+"""The video library for readers: lists, watch page, small files, captions, chapters and saved positions."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ CLI = Actor(via="cli")
 VTT = b"\xef\xbb\xbfWEBVTT\r\n\r\n00:01.000 --> 00:02.000\r\nAhoy\r\n"
 
 
-def test_watch_page_of_a_stranger_has_nothing_of_the_inside(at_work: Flask) -> None:
+def test_watch_view_reader_without_access_gets_no_content(at_work: Flask) -> None:
     video = add_ready(description="Boats *and* <script>alert(1)</script> [ropes](/ropes).\n\nMore.", has_thumbs=True)
     videos.add_caption(video.ref, "en", "English", VTT, CLI, default=True)
     videos.set_chapters(video.ref, "0:10 The mole\n0:20 The light", CLI)
     add_ready("lighthouse", access_level="public")
-    inside = videos.watch_view("harbour", PREMIUM, None)
-    assert (inside.open, inside.qualities, inside.has_thumbs) == (True, ("720p",), True)
-    assert [(one.language, one.label, one.is_default) for one in inside.captions] == [("en", "English", True)]
-    assert inside.chapters == (Chapter(10_000, "The mole"), Chapter(20_000, "The light"))
+    full = videos.watch_view("harbour", PREMIUM, None)
+    assert (full.open, full.qualities, full.has_thumbs) == (True, ("720p",), True)
+    assert [(one.language, one.label, one.is_default) for one in full.captions] == [("en", "English", True)]
+    assert full.chapters == (Chapter(10_000, "The mole"), Chapter(20_000, "The light"))
     for reader in (ANONYMOUS, MEMBER):
-        shut = videos.watch_view("harbour", reader, None)
-        assert not shut.open
-        assert (shut.qualities, shut.captions, shut.chapters, shut.has_thumbs) == ((), (), (), False)
-        assert [(one.slug, one.open) for one in shut.related] == [("lighthouse", True)]
-        assert "<em>and</em>" in shut.description
-        assert "script" not in shut.description
-        assert shut.summary == "Boats and alert(1) ropes."
+        closed = videos.watch_view("harbour", reader, None)
+        assert not closed.open
+        assert (closed.qualities, closed.captions, closed.chapters, closed.has_thumbs) == ((), (), (), False)
+        assert [(one.slug, one.open) for one in closed.related] == [("lighthouse", True)]
+        assert "<em>and</em>" in closed.description
+        assert "script" not in closed.description
+        assert closed.summary == "Boats and alert(1) ropes."
 
 
-def test_lists_show_what_is_ready_newest_first_to_everybody(at_work: Flask) -> None:
+def test_lists_show_ready_videos_newest_first_to_everyone(at_work: Flask) -> None:
     now = utc_now()
     add_ready("old", published_at=now - timedelta(days=2), description="Nets and *Öl*.")
     add_ready("new", access_level="public", title="The new Pier")
@@ -70,14 +70,14 @@ def test_lists_show_what_is_ready_newest_first_to_everybody(at_work: Flask) -> N
     assert len(videos.admin_listing()) == 5
 
 
-def test_playable_has_the_best_rendition_first_and_its_file(at_work: Flask) -> None:
+def test_playable_lists_renditions_with_their_files(at_work: Flask) -> None:
     video = add_ready(data=b"abc")
     found = videos.playable("harbour")
     assert (found.ref, found.access, list(found.renditions)) == (video.ref, "premium", ["720p"])
     assert found.renditions["720p"].path.read_bytes() == b"abc"
 
 
-def test_asset_is_given_to_who_may_have_it_and_is_never_another_file(at_work: Flask) -> None:
+def test_asset_needs_access_and_is_never_another_file(at_work: Flask) -> None:
     video = add_ready(has_poster=True, has_thumbs=True)
     videos.add_caption(video.ref, "en", "", VTT, CLI)
     folder = folder_of(current_settings(), video.ref)
@@ -93,7 +93,7 @@ def test_asset_is_given_to_who_may_have_it_and_is_never_another_file(at_work: Fl
         folder_of(current_settings(), "../../etc")
 
 
-def test_edit_changes_what_is_said_and_is_written_down(at_work: Flask) -> None:
+def test_edit_changes_fields_and_is_audited(at_work: Flask) -> None:
     video = add_ready(description="Old.")
     videos.edit(video.ref, "  The   Pier ", "public", "Old.", CLI)
     found = videos.admin_view(video.ref)
@@ -107,7 +107,7 @@ def test_edit_changes_what_is_said_and_is_written_down(at_work: Flask) -> None:
         videos.edit("0" * 16, "A", "public", "", CLI)
 
 
-def test_captions_are_replaced_and_taken_away(at_work: Flask) -> None:
+def test_captions_can_be_replaced_and_removed(at_work: Flask) -> None:
     video = add_ready()
     videos.add_caption(video.ref, "en", "English", VTT, CLI, default=True)
     videos.add_caption(video.ref, "pt-BR", "", VTT, CLI, default=True)
@@ -136,13 +136,13 @@ def test_captions_are_replaced_and_taken_away(at_work: Flask) -> None:
         ("en", VTT + b"x" * 2**21, "file"),
     ],
 )
-def test_captions_that_are_none_are_refused(at_work: Flask, language: str, data: bytes, field: str) -> None:
+def test_captions_invalid_are_rejected(at_work: Flask, language: str, data: bytes, field: str) -> None:
     with pytest.raises(FieldErrors) as caught:
         videos.add_caption(add_ready().ref, language, "", data, CLI)
     assert list(caught.value.errors) == [field]
 
 
-def test_chapters_are_read_and_written_as_lines() -> None:
+def test_chapters_round_trip_as_lines() -> None:
     text = "0:00 Begin\n\n 1:30   The  nave \n1:02:03.5 End\n"
     found = videos.parse_chapters(text)
     assert found == (Chapter(0, "Begin"), Chapter(90_000, "The nave"), Chapter(3_723_500, "End"))
@@ -150,19 +150,19 @@ def test_chapters_are_read_and_written_as_lines() -> None:
 
 
 @pytest.mark.parametrize("text", ["The nave", "1:60 Nave", "1:90:00 Nave", "0:10 B\n0:10 A", "1:00", "0:01 A\n" * 101])
-def test_chapters_that_are_none_are_refused(text: str) -> None:
+def test_chapters_invalid_are_rejected(text: str) -> None:
     with pytest.raises(FieldErrors):
         videos.parse_chapters(text)
 
 
-def test_chapter_after_the_end_is_refused(at_work: Flask) -> None:
+def test_chapters_after_the_end_are_rejected(at_work: Flask) -> None:
     video = add_ready(duration_ms=60_000)
     with pytest.raises(FieldErrors):
         videos.set_chapters(video.ref, "1:00 Late", CLI)
     assert videos.set_chapters(video.ref, "", CLI) == ()
 
 
-def test_position_is_kept_until_the_member_wants_it_forgotten(on_both: Flask) -> None:
+def test_position_is_saved_until_the_member_turns_resume_off(on_both: Flask) -> None:
     ada = add_user(on_both)
     add_ready()
     add_ready("pier", access_level="members")
@@ -183,8 +183,8 @@ def test_position_is_kept_until_the_member_wants_it_forgotten(on_both: Flask) ->
     assert watched is not None
     assert (watched.position_ms, watched.finished) == (0, True)
     with db.read() as session:
-        told = data_registry.collect(session, session.get_one(User, ada.id))["watching"]
-    assert [one["video"] for one in told["videos"]] == ["pier", "harbour"]
+        exported = data_registry.collect(session, session.get_one(User, ada.id))["watching"]
+    assert [one["video"] for one in exported["videos"]] == ["pier", "harbour"]
     videos.set_resume(ada.id, False)
     assert not videos.save_position("harbour", ada.id, PREMIUM, 10_000)
     found = videos.watch_view("harbour", PREMIUM, ada.id)
@@ -196,7 +196,7 @@ def test_position_is_kept_until_the_member_wants_it_forgotten(on_both: Flask) ->
     assert videos.watch_view("harbour", PREMIUM, ada.id).watched is None
 
 
-def test_position_in_what_a_member_may_not_watch_is_refused(at_work: Flask) -> None:
+def test_position_in_video_without_access_is_rejected(at_work: Flask) -> None:
     ada = add_user(at_work)
     add_ready()
     with pytest.raises(UnknownVideoError):
@@ -205,7 +205,7 @@ def test_position_in_what_a_member_may_not_watch_is_refused(at_work: Flask) -> N
         videos.save_position("nowhere", ada.id, PREMIUM, 10)
 
 
-def test_deleted_video_takes_positions_and_captions_along(at_work: Flask) -> None:
+def test_delete_removes_positions_and_captions(at_work: Flask) -> None:
     ada = add_user(at_work)
     video = add_ready()
     videos.add_caption(video.ref, "en", "", VTT, CLI)

@@ -1,4 +1,4 @@
-"""The film that a new site begins with."""
+"""The demo film of a new site."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from church.services.videos.importing import add_video, ffmpeg
 from tests.support.people import add_user
 from tests.support.services_fixture import require
 
-HEAVY = "videos.demo"
+DEMO_JOB = "videos.demo"
 
 
 def queued() -> list[str]:
     with db.read() as session:
-        return list(session.scalars(select(Job.kind).where(Job.kind == HEAVY)))
+        return list(session.scalars(select(Job.kind).where(Job.kind == DEMO_JOB)))
 
 
-def test_new_site_has_its_film_brought_in_once(app: Flask) -> None:
+def test_new_site_queues_its_demo_film_once(app: Flask) -> None:
     with app.app_context():
         assert videos.queue_demo()
-        assert videos.queue_demo()  # another host, at the same time
-        assert queued() == [HEAVY]
+        assert videos.queue_demo()  # as another host that starts at the same time
+        assert queued() == [DEMO_JOB]
 
 
-def test_site_with_accounts_is_not_given_a_film(app: Flask) -> None:
+def test_site_with_accounts_gets_no_demo_film(app: Flask) -> None:
     add_user(app)
     with app.app_context():
         assert not videos.queue_demo()
         assert queued() == []
 
 
-def test_film_that_ships_is_taken_without_ffmpeg(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_without_ffmpeg_adds_the_film_that_ships(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffmpeg, "tools_missing", lambda: ("ffmpeg", "ffprobe"))
     shipped = app.config["CHURCH"].content / "videos" / "a-short-film.mp4"
     assert shipped.stat().st_size < 100_000
     with app.app_context():
         add_video.bring_demo({})
-        add_video.bring_demo({})  # its lease ended before it did
+        add_video.bring_demo({})  # the job runs again, because its lease expired
         (film,) = videos.admin_listing()
         assert (film.slug, film.access, film.source_bytes) == ("a-short-film", "public", shipped.stat().st_size)
         assert ([c.language for c in film.captions], len(film.chapters)) == (["en"], 3)
 
 
-def test_film_is_made_where_ffmpeg_is(app: Flask) -> None:
+def test_demo_with_ffmpeg_generates_a_film(app: Flask) -> None:
     require("ffmpeg", shutil.which("ffmpeg"), "apt-get install ffmpeg")
     with app.app_context():
         add_video.bring_demo({})

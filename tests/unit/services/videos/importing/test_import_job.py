@@ -1,4 +1,4 @@
-"""Imports: what comes out of ffmpeg, what is refused, and what is left when an attempt ends in the middle."""
+"""Imports: what ffmpeg makes, what is rejected, and what an interrupted attempt leaves."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def _context(at_work: Flask) -> None:
 
 @pytest.fixture(scope="session")
 def mp4_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of what browsers play."""
+    """One second of a video that browsers play."""
     return make_clip(tmp_path_factory.mktemp("mp4") / "plain.mp4", seconds=1)
 
 
 @pytest.fixture
 def plain(mp4_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The same, on a host without ffmpeg, where an import takes no time."""
+    """The same file on a host without ffmpeg, where an import is fast."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return mp4_file
 
 
-def brought(file: Path, draft: Draft = DRAFT) -> AdminVideo:
-    """The video of ``file`` after its job."""
+def import_file(file: Path, draft: Draft = DRAFT) -> AdminVideo:
+    """Add ``file``, run its import job and return the video."""
     ref = videos.add(file, draft, CLI)
     do_jobs("videos.import")
     return videos.admin_view(ref)
 
 
 def files() -> set[str]:
-    """What lies below the folder of the videos, without the refs."""
+    """Names of everything in the video folder, without the refs."""
     folder = current_settings().video_dir
     return {str(path.relative_to(folder)).partition("/")[2] or path.name for path in folder.rglob("*")}
 
@@ -77,8 +77,8 @@ def streams(file: Path) -> list[dict[str, object]]:
     return found
 
 
-def test_import_makes_what_browsers_play_and_throws_the_source_away(clip: Path) -> None:
-    found = brought(clip)
+def test_import_makes_playable_files_and_deletes_the_source(clip: Path) -> None:
+    found = import_file(clip)
     assert (found.state, found.reason, found.progress) == ("ready", None, 100)
     assert (found.slug, found.width, found.height, found.plain) == ("the-harbour", 128, 72, False)
     assert abs((found.duration_ms or 0) - 5000) < 200
@@ -101,17 +101,17 @@ def test_import_makes_what_browsers_play_and_throws_the_source_away(clip: Path) 
     assert clip.exists()
 
 
-def test_large_source_becomes_1080p_and_720p_and_the_bar_moves(tmp_path: Path) -> None:
+def test_import_large_source_gets_1080p_and_720p_and_reports_progress(tmp_path: Path) -> None:
     ref = videos.add(make_clip(tmp_path / "large.mov", size="1936x1090", seconds=0.5), DRAFT, CLI)
-    heard: list[int] = []
-    videos.import_video(ref, heard.append)
+    percents: list[int] = []
+    videos.import_video(ref, percents.append)
     found = videos.admin_view(ref)
     assert [(one.quality, one.width, one.height) for one in found.renditions] == [
         ("1080p", 1918, 1080),
         ("720p", 1278, 720),
     ]
-    assert heard == sorted(heard)
-    assert {48, 96, 99, 100} <= set(heard)
+    assert percents == sorted(percents)
+    assert {48, 96, 99, 100} <= set(percents)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_large_source_becomes_1080p_and_720p_and_the_bar_moves(tmp_path: Path) -
         (721, 405, [Target("404p", 718, 404)]),
     ],
 )
-def test_plan_never_makes_a_picture_larger(width: int, height: int, expected: list[Target]) -> None:
+def test_plan_never_enlarges_the_video(width: int, height: int, expected: list[Target]) -> None:
     assert plan(width, height) == expected
 
 
-def test_probe_of_a_turned_video_with_oblong_pixels_is_upright(tmp_path: Path) -> None:
+def test_probe_rotated_video_with_wide_pixels_returns_displayed_size(tmp_path: Path) -> None:
     oblong = make_clip(tmp_path / "oblong.mp4", "-vf", "setsar=2/1", seconds=0.5)
     turned = tmp_path / "turned.mp4"
     command = ["ffmpeg", "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
@@ -137,7 +137,7 @@ def test_probe_of_a_turned_video_with_oblong_pixels_is_upright(tmp_path: Path) -
     assert (found.width, found.height) == (72, 256)
 
 
-def test_probe_refuses_what_is_no_video(tmp_path: Path) -> None:
+def test_probe_rejects_files_that_are_not_videos(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the key")
     texts = {
@@ -159,7 +159,7 @@ def test_probe_refuses_what_is_no_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("found", "message"),
     [
         (Probed(0, 8, 600, 1000), "8 by 600"),
         (Probed(0, 9000, 600, 1000), "9000 by 600"),
@@ -168,14 +168,14 @@ def test_probe_refuses_what_is_no_video(tmp_path: Path) -> None:
         (Probed(0, 640, 360, 0), "a picture"),
     ],
 )
-def test_absurd_sizes_are_refused(found: Probed, says: str) -> None:
-    with pytest.raises(NotVideoError, match=says):
+def test_probe_rejects_extreme_sizes_and_durations(found: Probed, message: str) -> None:
+    with pytest.raises(NotVideoError, match=message):
         probe.checked(found)
 
 
-def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path: Path, plain: Path) -> None:
+def test_import_text_file_fails_with_a_reason_and_can_be_retried(tmp_path: Path, plain: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
-    found = brought(tmp_path / "notes.mp4")
+    found = import_file(tmp_path / "notes.mp4")
     assert (found.state, found.settled) == ("failed", True)
     assert found.reason is not None
     assert "only MP4 files with H.264 are accepted" in found.reason
@@ -188,7 +188,7 @@ def test_import_of_a_text_fails_with_the_reason_and_can_be_tried_again(tmp_path:
         videos.retry(found.ref, CLI)
 
 
-def test_attempt_that_was_killed_leaves_nothing_to_the_next(plain: Path) -> None:
+def test_import_killed_attempt_leaves_nothing_to_the_next(plain: Path) -> None:
     ref = videos.add(plain, DRAFT, CLI)
     assert import_job.begin(ref)
     half = local.incoming(current_settings()) / f"{ref}.0badf00d.work"
@@ -199,20 +199,20 @@ def test_attempt_that_was_killed_leaves_nothing_to_the_next(plain: Path) -> None
     assert not half.exists()
 
 
-def test_two_attempts_that_finish_leave_the_files_of_the_first(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_two_finished_attempts_leave_the_files_of_the_first(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(clip, DRAFT, CLI)
     render = encode.render
 
-    def interrupted(*arguments: object) -> None:
+    def finish_another_attempt(*arguments: object) -> None:
         monkeypatch.setattr(encode, "render", render)
         source = local.source_of(current_settings(), ref)
-        kept = source.read_bytes()
+        data = source.read_bytes()
         videos.import_video(ref)
-        source.write_bytes(kept)
+        source.write_bytes(data)
         Path(str(arguments[3])).parent.mkdir(exist_ok=True)
         render(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(encode, "render", interrupted)
+    monkeypatch.setattr(encode, "render", finish_another_attempt)
     videos.import_video(ref)
     found = videos.admin_view(ref)
     assert found.state == "ready"
@@ -220,64 +220,64 @@ def test_two_attempts_that_finish_leave_the_files_of_the_first(clip: Path, monke
     assert found.renditions[0].etag == local.digest(found.renditions[0].path)
 
 
-def test_attempt_that_another_has_replaced_does_not_fail_its_video(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_replaced_attempt_does_not_fail_the_video(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(clip, DRAFT, CLI)
     render = encode.render
 
-    def replaced(source: Path, found: Probed, target: Target, output: Path, tell: encode.Tell) -> None:
+    def render_after_replacement(source: Path, found: Probed, target: Target, output: Path, tell: encode.Tell) -> None:
         shutil.rmtree(output.parent)
         render(source, found, target, output, tell)
 
-    monkeypatch.setattr(encode, "render", replaced)
+    monkeypatch.setattr(encode, "render", render_after_replacement)
     videos.import_video(ref)
     assert videos.admin_view(ref).state == "working"
 
 
 @pytest.mark.parametrize("flags", ["+faststart", "0"])
-def test_film_that_was_cut_short_is_not_shown_and_its_reason_says_so(tmp_path: Path, flags: str) -> None:
+def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str) -> None:
     film = make_clip(tmp_path / "film.mp4", "-movflags", flags)
     os.truncate(film, film.stat().st_size // 2)
-    found = brought(film)
+    found = import_file(film)
     assert (found.state, found.reason is not None and "cut short" in found.reason) == ("failed", True)
     assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
 
 
-def test_film_of_high_dynamic_range_is_made_for_every_screen(tmp_path: Path) -> None:
+def test_import_high_dynamic_range_film_is_mapped_for_every_screen(tmp_path: Path) -> None:
     light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
     film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)
     assert probe.probe(film).hdr == "smpte2084"
-    [rendition] = brought(film).renditions
+    [rendition] = import_file(film).renditions
     picture = streams(rendition.path)[0]
     assert (picture["pix_fmt"], picture["color_transfer"], picture["color_space"]) == ("yuv420p", "bt709", "bt709")
 
 
-def test_video_deleted_during_its_import_leaves_no_file(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_video_deleted_meanwhile_leaves_no_file(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(plain, DRAFT, CLI)
     sync = local.sync_folder
 
-    def deleted(folder: Path) -> None:
+    def delete_video(folder: Path) -> None:
         videos.delete(ref, CLI)
         do_jobs("videos.remove")
         folder.mkdir(exist_ok=True)
         (folder / "late.mp4").touch()
         sync(folder)
 
-    monkeypatch.setattr(local, "sync_folder", deleted)
+    monkeypatch.setattr(local, "sync_folder", delete_video)
     videos.import_video(ref)
     assert files() == {"incoming"}
     with db.read() as session:
         assert session.scalars(select(Video)).all() == []
 
 
-def test_deleted_video_takes_its_files_along(plain: Path) -> None:
-    found = brought(plain)
+def test_delete_removes_the_files(plain: Path) -> None:
+    found = import_file(plain)
     videos.delete(found.ref, CLI)
     do_jobs("videos.remove")
     assert files() == {"incoming"}
     assert [entry.action for entry in audit.entries()] == ["video.deleted", "video.added"]
 
 
-def test_full_disk_is_the_reason_of_a_failure(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_full_disk_fails_with_that_reason(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(clip, DRAFT, CLI)
     monkeypatch.setattr(local, "_SPARE", 2**62)
     with pytest.raises(NoRoomError):
@@ -286,24 +286,24 @@ def test_full_disk_is_the_reason_of_a_failure(clip: Path, monkeypatch: pytest.Mo
     assert videos.admin_view(ref).reason == NoRoomError().detail
 
 
-def test_import_that_fills_the_disk_is_ended_before_it_is_full(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_filling_the_disk_stops_before_it_is_full(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = videos.add(clip, DRAFT, CLI)
-    rooms: list[int] = []
+    checks: list[int] = []
 
-    def fewer(_settings: object, wanted: int) -> None:
-        rooms.append(wanted)
-        if len(rooms) > 1:  # the first look is at the start
+    def fill_up(_settings: object, wanted: int) -> None:
+        checks.append(wanted)
+        if len(checks) > 1:  # the first check is at the start
             raise NoRoomError
 
-    monkeypatch.setattr(local, "want_room", fewer)
+    monkeypatch.setattr(local, "want_room", fill_up)
     videos.import_video(ref)
     found = videos.admin_view(ref)
     assert (found.state, found.reason) == ("failed", NoRoomError().detail)
-    assert files() == {"incoming", ref}  # the source, for another try
+    assert files() == {"incoming", ref}  # the source is kept for a retry
 
 
-def test_add_checks_what_is_said_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    brought(plain)
+def test_add_checks_fields_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_file(plain)
     monkeypatch.setattr(local, "keep", None)
     for draft, field in (
         (Draft(" ", "premium"), "title"),
@@ -321,7 +321,7 @@ def test_add_checks_what_is_said_before_it_copies(plain: Path, app: Flask, monke
         videos.add(plain, DRAFT, CLI)
 
 
-def test_same_title_twice_has_two_addresses_and_any_title_has_one(tmp_path: Path) -> None:
+def test_add_gives_every_title_its_own_slug(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     titles = ("The Harbour", "The Harbour!", "Äpfel & Öl", "教会")
     refs = [videos.add(tmp_path / "a", Draft(title, "public"), CLI) for title in titles]
@@ -332,30 +332,30 @@ def test_same_title_twice_has_two_addresses_and_any_title_has_one(tmp_path: Path
     assert len({videos.admin_view(ref).slug for ref in long}) == 3
 
 
-def test_without_ffmpeg_an_mp4_is_taken_as_it_is(plain: Path, clip: Path) -> None:
+def test_import_without_ffmpeg_keeps_an_mp4_as_it_is(plain: Path, clip: Path) -> None:
     assert videos.tools_missing() == ("ffmpeg", "ffprobe")
-    found = brought(plain)
+    found = import_file(plain)
     assert (found.state, found.plain, found.width, found.height) == ("ready", True, 128, 72)
     assert abs((found.duration_ms or 0) - 1000) < 200
     assert len(found.missing) == 3
     assert [one.quality for one in found.renditions] == ["source"]
     assert found.renditions[0].path.read_bytes() == plain.read_bytes()
     assert not local.source_of(current_settings(), found.ref).exists()
-    refused = brought(clip)
-    assert (refused.state, refused.missing) == ("failed", ())
-    assert "Without ffmpeg" in str(refused.reason)
+    rejected = import_file(clip)
+    assert (rejected.state, rejected.missing) == ("failed", ())
+    assert "Without ffmpeg" in str(rejected.reason)
 
 
-def test_what_nginx_sends_its_group_may_read_and_nothing_else(plain: Path, app: Flask) -> None:
+def test_import_for_nginx_lets_its_group_read_the_renditions_only(plain: Path, app: Flask) -> None:
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], video_offload="x-accel")
-    found = brought(plain)
+    found = import_file(plain)
     file = found.renditions[0].path
     assert [oct(path.stat().st_mode)[-4:] for path in (file.parent, file)] == ["2750", "0640"]
 
 
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_damaged_mp4_is_read_or_refused(mp4_file: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_mp4_damaged_file_is_read_or_rejected(mp4_file: Path, tmp_path: Path, data: st.DataObject) -> None:
     mp4 = mp4_file.read_bytes()
     start = mp4.index(b"moov") - 4
     damaged = bytearray(mp4)
@@ -367,7 +367,7 @@ def test_damaged_mp4_is_read_or_refused(mp4_file: Path, tmp_path: Path, data: st
         importing_mp4.read(file)
 
 
-def test_sweep_fails_what_no_job_imports_and_deletes_what_is_nobodys(
+def test_cleanup_fails_imports_without_a_job_and_deletes_leftover_files(
     tmp_path: Path, age: Callable[[Path], None]
 ) -> None:
     (tmp_path / "a").write_bytes(b"x")
@@ -392,7 +392,7 @@ def test_sweep_fails_what_no_job_imports_and_deletes_what_is_nobodys(
 
 @pytest.fixture
 def age() -> Callable[[Path], None]:
-    """Make a file look as if it had been there for a day."""
+    """Return a function that makes a file look one day old."""
 
     def change(path: Path) -> None:
         before = path.stat().st_mtime - 86_400

@@ -1,4 +1,4 @@
-"""Uploads in pieces: where they go on, whose they are, and what the last piece makes of them."""
+"""Uploads in pieces: continuing them, who may, and the video that the last piece makes."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def ada(at_work: Flask) -> User:
     return add_user(at_work)
 
 
-def begun(user: User, size: int = 10) -> UploadView:
+def start(user: User, size: int = 10) -> UploadView:
     return videos.start_upload(user.id, "../C:\\clips/harbour.mov", size, DRAFT)
 
 
-def sent(user: User, ref: str, offset: int, piece: bytes) -> UploadView | AdminVideo:
+def send(user: User, ref: str, offset: int, piece: bytes) -> UploadView | AdminVideo:
     return videos.append(ref, user.id, offset, piece, Actor(user.id))
 
 
 def test_upload_in_pieces_becomes_a_queued_video(ada: User) -> None:
-    upload = begun(ada)
+    upload = start(ada)
     assert (upload.name, upload.size, upload.received) == ("harbour.mov", 10, 0)
-    half = sent(ada, upload.ref, 0, b"01234")
+    half = send(ada, upload.ref, 0, b"01234")
     assert isinstance(half, UploadView)
     assert videos.upload_view(upload.ref, ada.id).received == half.received == 5
     assert [one.ref for one in videos.uploads_of(ada.id)] == [upload.ref]
-    made = sent(ada, upload.ref, 5, b"56789")
+    made = send(ada, upload.ref, 5, b"56789")
     assert isinstance(made, AdminVideo)
     assert (made.ref, made.state, made.slug, made.access) == (upload.ref, "queued", "the-harbour", "premium")
     assert (made.source_name, made.source_bytes, made.description) == ("harbour.mov", 10, "Boats.")
@@ -58,127 +58,125 @@ def test_upload_in_pieces_becomes_a_queued_video(ada: User) -> None:
         assert session.query(Job.kind).where(Job.unique_key == videos.import_key(made.ref)).scalar() == "videos.import"
 
 
-def test_piece_at_another_place_is_told_where_the_upload_is(ada: User) -> None:
-    upload = begun(ada)
-    sent(ada, upload.ref, 0, b"01234")
+def test_piece_with_wrong_offset_gets_the_right_one(ada: User) -> None:
+    upload = start(ada)
+    send(ada, upload.ref, 0, b"01234")
     for offset in (0, 4, 6, 10, -1):
         with pytest.raises(OffsetError) as caught:
-            sent(ada, upload.ref, offset, b"x")
+            send(ada, upload.ref, offset, b"x")
         assert caught.value.offset == 5
     assert local.source_of(current_settings(), upload.ref).read_bytes() == b"01234"
 
 
-def test_piece_that_was_written_but_not_counted_comes_again(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = begun(ada)
+def test_piece_written_but_not_counted_can_be_sent_again(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = start(ada)
     advance = receive_upload._advance
     monkeypatch.setattr(receive_upload, "_advance", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        sent(ada, upload.ref, 0, b"01234")
+        send(ada, upload.ref, 0, b"01234")
     monkeypatch.setattr(receive_upload, "_advance", advance)
     assert videos.upload_view(upload.ref, ada.id).received == 0
-    sent(ada, upload.ref, 0, b"01234")
-    assert isinstance(sent(ada, upload.ref, 5, b"56789"), AdminVideo)
+    send(ada, upload.ref, 0, b"01234")
+    assert isinstance(send(ada, upload.ref, 5, b"56789"), AdminVideo)
 
 
-def test_piece_is_on_the_disk_before_it_is_counted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload, counted = begun(ada), []
+def test_piece_is_synced_before_it_is_counted(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload, counted = start(ada), []
     fsync = os.fsync
 
-    def noted(handle: int) -> None:
+    def note_count(handle: int) -> None:
         fsync(handle)
         counted.append(videos.upload_view(upload.ref, ada.id).received)
 
-    monkeypatch.setattr(os, "fsync", noted)
-    sent(ada, upload.ref, 0, b"01234")
-    sent(ada, upload.ref, 5, b"56789")
+    monkeypatch.setattr(os, "fsync", note_count)
+    send(ada, upload.ref, 0, b"01234")
+    send(ada, upload.ref, 5, b"56789")
     assert counted == [0, 5]
 
 
-def test_piece_after_one_that_is_gone_leaves_no_hole(ada: User) -> None:
-    upload = begun(ada)
-    sent(ada, upload.ref, 0, b"01234")
+def test_piece_after_a_lost_one_is_rejected(ada: User) -> None:
+    upload = start(ada)
+    send(ada, upload.ref, 0, b"01234")
     local.source_of(current_settings(), upload.ref).unlink()
     with pytest.raises(UnknownUploadError):
-        sent(ada, upload.ref, 5, b"56789")
+        send(ada, upload.ref, 5, b"56789")
     assert videos.uploads_of(ada.id) == []
 
 
-def test_of_two_pieces_for_one_place_one_counts(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = begun(ada)
+def test_piece_sent_twice_at_once_counts_once(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = start(ada)
     write = receive_upload._write
 
-    def meanwhile(*arguments: object) -> None:
+    def send_another_first(*arguments: object) -> None:
         monkeypatch.setattr(receive_upload, "_write", write)
-        sent(ada, upload.ref, 0, b"01234")
+        send(ada, upload.ref, 0, b"01234")
 
-    monkeypatch.setattr(receive_upload, "_write", meanwhile)
+    monkeypatch.setattr(receive_upload, "_write", send_another_first)
     with pytest.raises(OffsetError) as caught:
-        sent(ada, upload.ref, 0, b"012")
+        send(ada, upload.ref, 0, b"012")
     assert caught.value.offset == 5
 
 
-def test_last_piece_is_sent_again_where_another_video_took_the_address(
+def test_last_piece_can_be_sent_again_after_another_video_took_the_slug(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = begun(ada), begun(ada)
-    sent(ada, first.ref, 0, b"0123456789")
-    with monkeypatch.context() as patch:  # as PostgreSQL looks where the other's is not committed yet
+    first, second = start(ada), start(ada)
+    send(ada, first.ref, 0, b"0123456789")
+    with monkeypatch.context() as patch:  # as in PostgreSQL before the other video is committed
         patch.setattr(add_video, "_choose_slug", lambda *_: "the-harbour")
         with pytest.raises(ConflictError):
-            sent(ada, second.ref, 0, b"0123456789")
+            send(ada, second.ref, 0, b"0123456789")
     assert videos.upload_view(second.ref, ada.id).received == 0
-    made = sent(ada, second.ref, 0, b"0123456789")
+    made = send(ada, second.ref, 0, b"0123456789")
     assert isinstance(made, AdminVideo)
     assert made.slug == "the-harbour-2"
 
 
 @pytest.mark.parametrize("piece", [b"", b"x" * 11, b"x" * (receive_upload.LARGEST_PIECE + 1)])
-def test_piece_of_a_wrong_size_is_refused(ada: User, piece: bytes) -> None:
-    upload = begun(ada, size=10 if len(piece) < 20 else 2**30)
+def test_piece_of_wrong_size_is_rejected(ada: User, piece: bytes) -> None:
+    upload = start(ada, size=10 if len(piece) < 20 else 2**30)
     with pytest.raises(InvalidError):
-        sent(ada, upload.ref, 0, piece)
+        send(ada, upload.ref, 0, piece)
     assert videos.upload_view(upload.ref, ada.id).received == 0
 
 
-def test_upload_is_its_admins_alone_until_it_expires_or_is_given_up(ada: User, at_work: Flask) -> None:
+def test_upload_belongs_to_one_admin_until_it_expires_or_is_cancelled(ada: User, at_work: Flask) -> None:
     eve = add_user(at_work, "eve@church.example")
-    mine, other = begun(ada), begun(ada)
-    for steal in (lambda: sent(eve, mine.ref, 0, b"x"), lambda: videos.give_up(mine.ref, eve.id)):
+    mine, other = start(ada), start(ada)
+    for steal in (lambda: send(eve, mine.ref, 0, b"x"), lambda: videos.give_up(mine.ref, eve.id)):
         with pytest.raises(UnknownUploadError):
             steal()
-    sent(ada, other.ref, 0, b"x")
+    send(ada, other.ref, 0, b"x")
     videos.give_up(other.ref, ada.id)
     assert not local.source_of(current_settings(), other.ref).exists()
     with db.write() as session:
         session.execute(update(VideoUpload).values(expires_at=utc_now() - timedelta(seconds=1)))
     with pytest.raises(UnknownUploadError):
-        sent(ada, mine.ref, 0, b"x")
+        send(ada, mine.ref, 0, b"x")
     assert videos.uploads_of(ada.id) == []
 
 
-def test_upload_that_can_not_be_is_refused_at_its_start(
-    ada: User, at_work: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_upload_invalid_is_rejected_at_the_start(ada: User, at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
     with pytest.raises(TooLargeError):
-        begun(ada, 101)
+        start(ada, 101)
     with pytest.raises(NotVideoError):
-        begun(ada, 0)
+        start(ada, 0)
     with pytest.raises(FieldErrors):
         videos.start_upload(ada.id, "a.mp4", 10, Draft("", "premium"))
     for _ in range(receive_upload.MOST_OPEN):
-        begun(ada)
+        start(ada)
     with pytest.raises(ConflictError):
-        begun(ada)
+        start(ada)
     mine = videos.uploads_of(ada.id)[0]
     monkeypatch.setattr(local, "_SPARE", 2**62)
     with pytest.raises(NoRoomError):
-        begun(ada)
-    with pytest.raises(NoRoomError):  # the disk has filled up since
-        sent(ada, mine.ref, 0, b"x")
+        start(ada)
+    with pytest.raises(NoRoomError):  # the disk has filled up meanwhile
+        send(ada, mine.ref, 0, b"x")
 
 
-def test_small_video_in_one_form_is_queued_and_a_large_one_leaves_nothing(ada: User, at_work: Flask) -> None:
+def test_small_video_in_one_form_is_queued_and_a_large_one_leaves_no_file(ada: User, at_work: Flask) -> None:
     made = videos.take_whole("a.mp4", io.BytesIO(b"0123456789"), DRAFT, Actor(ada.id))
     assert (made.state, made.source_bytes) == ("queued", 10)
     at_work.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=9)
@@ -188,7 +186,7 @@ def test_small_video_in_one_form_is_queued_and_a_large_one_leaves_nothing(ada: U
 
 
 def test_deleted_account_has_no_upload(ada: User) -> None:
-    begun(ada)
+    start(ada)
     with db.write() as session:
         data_registry.forget(session, session.get_one(User, ada.id))
     assert videos.uploads_of(ada.id) == []

@@ -1,4 +1,4 @@
-"""Addresses of a bucket's objects, held to those that the SDK makes and to what moto's server gives for them."""
+"""Presigned addresses of the bucket, compared with those of the AWS SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 KEY = "0123456789abcdef/720p-1a2b3c4d.mp4"
 
 
-def at(settings: Settings, **changes: Any) -> Settings:
+def with_bucket(settings: Settings, **changes: Any) -> Settings:
     facts = {"video_s3_bucket": "films", "video_s3_key": "AKIA/EXAMPLE+", "video_s3_secret": SecretStr("s3cr3t/+=")}
     return with_settings(settings, **{**facts, **changes})
 
@@ -48,10 +48,10 @@ def by_sdk(settings: Settings, key: str, method: str, style: str, monkeypatch: p
         ({"video_s3_endpoint": "https://s3.church.example:9000"}, "path"),
     ],
 )
-def test_address_is_the_one_that_the_sdk_makes(
+def test_presigned_address_equals_that_of_the_sdk(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, key: str, method: str, changes: dict[str, str], style: str
 ) -> None:
-    site = at(settings, **changes)
+    site = with_bucket(settings, **changes)
     ours = urlsplit(presigned(site, key, 600, NOW, method=method))
     theirs = urlsplit(by_sdk(site, key, method, style, monkeypatch))
     assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
@@ -59,6 +59,6 @@ def test_address_is_the_one_that_the_sdk_makes(
     assert f"{ours.scheme}://{ours.netloc}" == bucket_origin(site)
 
 
-@pytest.mark.parametrize(("asked", "given"), [(-5, "1"), (600, "600"), (10_000_000, "604800")])
-def test_address_is_good_for_a_time_that_s3_takes(settings: Settings, asked: int, given: str) -> None:
-    assert parse_qs(urlsplit(presigned(at(settings), KEY, asked)).query)["X-Amz-Expires"] == [given]
+@pytest.mark.parametrize(("seconds", "expires"), [(-5, "1"), (600, "600"), (10_000_000, "604800")])
+def test_presigned_address_expires_within_the_limits_of_s3(settings: Settings, seconds: int, expires: str) -> None:
+    assert parse_qs(urlsplit(presigned(with_bucket(settings), KEY, seconds)).query)["X-Amz-Expires"] == [expires]
