@@ -42,21 +42,21 @@ def plan(width: int, height: int) -> list[Target]:
     return [Target(f"{size}p", _even(width * size / short), _even(height * size / short)) for size in sizes]
 
 
-def render(source: Path, found: Probed, target: Target, output: Path, tell: Tell) -> None:
-    """Encode one rendition; ``tell`` is called with the share that is done, 0 to 1, and may raise to stop.
+def render(source: Path, probed: Probed, target: Target, output: Path, on_progress: Tell) -> None:
+    """Encode one rendition; ``on_progress`` is called with the share that is done, 0 to 1, and may raise to stop.
 
     Raises ToolError, CutShortError.
     """
-    length = (found.duration_ms or 0) / 1000
+    length = (probed.duration_ms or 0) / 1000
     command = [
         *_FFMPEG, *read_from(source),
-        "-map", f"0:{found.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _video_filters(found, target),
+        "-map", f"0:{probed.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
+        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _video_filters(probed, target),
         *_h264_options(min(target.width, target.height)),
         "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
         "-movflags", "+faststart", "-f", "mp4", "-progress", "pipe:1", "-nostats", str(output),
     ]  # fmt: skip
-    run(command, 600 + 60 * (length or LONGEST), _progress_parser(length, tell))
+    run(command, 600 + 60 * (length or LONGEST), _progress_parser(length, on_progress))
 
 
 def poster(rendition: Path, duration_ms: int, folder: Path) -> None:
@@ -82,15 +82,15 @@ def thumbs(rendition: Path, target: Target, duration_ms: int, folder: Path) -> N
     (folder / THUMBS).write_text(_thumbnail_cues(count, step, duration_ms, width, height), encoding="utf-8")
 
 
-def _video_filters(found: Probed, target: Target) -> str:
+def _video_filters(probed: Probed, target: Target) -> str:
     """Return the filters of a rendition: scaling, and tone mapping for a high dynamic range source.
 
     Without tone mapping its colours would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, zimg's example.
     """
     filters = [f"scale={target.width}:{target.height}", "setsar=1"]
-    if found.hdr is not None and _can_map_tones():
+    if probed.hdr is not None and _can_map_tones():
         filters += [
-            f"zscale=tin={found.hdr}:min=bt2020nc:pin=bt2020:t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709",
+            f"zscale=tin={probed.hdr}:min=bt2020nc:pin=bt2020:t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709",
             "tonemap=hable:desat=0", "zscale=t=bt709:m=bt709:r=tv", "format=yuv420p",
         ]  # fmt: skip
     return ",".join(filters)
@@ -111,13 +111,13 @@ def _h264_options(short: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _progress_parser(length: float, tell: Tell) -> Heed:
+def _progress_parser(length: float, on_progress: Tell) -> Heed:
     """Parse the output of ``-progress``: lines of ``name=value``, a few a second. ``length`` is in seconds."""
 
     def parse(line: str) -> None:
         name, _, value = line.partition("=")
         if name == "out_time_us" and value.lstrip("-").isdigit():
-            tell(min(1.0, max(0.0, int(value) / 1e6 / length)) if length else 0.0)
+            on_progress(min(1.0, max(0.0, int(value) / 1e6 / length)) if length else 0.0)
 
     return parse
 

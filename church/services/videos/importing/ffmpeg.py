@@ -50,17 +50,17 @@ def read_from(file: Path) -> list[str]:
     return [*_SANDBOX_OPTIONS, "-i", f"file:{file.absolute()}"]
 
 
-def run(command: Sequence[str], seconds: float, heed: Heed | None = None) -> str:
-    """Run ``command`` for at most ``seconds`` and return its output; with ``heed``, call that for each line instead.
+def run(command: Sequence[str], seconds: float, on_line: Heed | None = None) -> str:
+    """Run ``command`` for at most ``seconds`` and return its output; with ``on_line``, call that for each line instead.
 
-    An exception from ``heed`` ends the run and is passed on. Raises ToolError, CutShortError.
+    An exception that ``on_line`` raises ends the run and is passed on. Raises ToolError, CutShortError.
     """
     with tempfile.TemporaryFile() as error_output:
         process = _start(command, error_output)
         lines: list[str] = []
         try:
             for line in _read_lines(process, time.monotonic() + seconds):
-                (heed or lines.append)(line)
+                (on_line or lines.append)(line)
             code = process.wait(timeout=_MAX_SILENCE)
         except subprocess.TimeoutExpired:
             raise ToolError(f"{command[0]} did not end") from None

@@ -168,16 +168,16 @@ def _make_files(site: Settings, ref: str, folder: Path, report: Progress) -> Mad
         raise ImportFailedError("The uploaded file no longer exists. Add it again.")
     if tools_missing():
         return _keep_source(source, folder)
-    found = probe.probe(source)
+    probed = probe.probe(source)
     local.want_room(site, source.stat().st_size)
-    targets = encode.plan(found.width, found.height)
+    targets = encode.plan(probed.width, probed.height)
     share = _RENDERED_PERCENT / len(targets)
     for number, target in enumerate(targets):
         output = folder / f"{target.quality}.mp4"
         start = number * share
-        encode.render(source, found, target, output, lambda part, start=start: report(int(start + part * share)))  # type: ignore[misc]
+        encode.render(source, probed, target, output, lambda part, start=start: report(int(start + part * share)))  # type: ignore[misc]
     duration_ms = probe.probe(folder / f"{targets[0].quality}.mp4").duration_ms or 0
-    check_duration(found.duration_ms if found.indexed else None, duration_ms)
+    check_duration(probed.duration_ms if probed.indexed else None, duration_ms)
     _make_pictures(folder, targets[-1], duration_ms)
     report(99)
     return Made(
@@ -198,15 +198,15 @@ def _make_pictures(folder: Path, target: Target, duration_ms: int) -> None:
 
 def _keep_source(source: Path, folder: Path) -> Made:
     """Use the source as the only rendition, on a host without ffmpeg. Raises NotVideoError."""
-    found = mp4.read(source)
+    probed = mp4.read(source)
     copy = folder / "source.mp4"
     try:
         os.link(source, copy)
     except OSError:  # a file system without links
         shutil.copyfile(source, copy)
-    duration_ms = found.duration_ms or 0
-    file = _name_by_contents(folder, Target("source", found.width, found.height), duration_ms)
-    return Made(folder, duration_ms, found.width, found.height, (file,), plain=True)
+    duration_ms = probed.duration_ms or 0
+    file = _name_by_contents(folder, Target("source", probed.width, probed.height), duration_ms)
+    return Made(folder, duration_ms, probed.width, probed.height, (file,), plain=True)
 
 
 def _name_by_contents(folder: Path, target: Target, duration_ms: int) -> MadeFile:

@@ -59,16 +59,16 @@ def probe(file: Path) -> Probed:
     return checked(replace(video, indexed=indexed))
 
 
-def checked(found: Probed) -> Probed:
-    """Return ``found`` if the site accepts its size and duration. Raises NotVideoError."""
-    width, height = found.width, found.height
+def checked(probed: Probed) -> Probed:
+    """Return ``probed`` if the site accepts its size and duration. Raises NotVideoError."""
+    width, height = probed.width, probed.height
     if width not in _SIDE or height not in _SIDE or width * height > _MAX_PIXELS:
         raise NotVideoError(f"It is {width} by {height} pixels. Each side must have {_SIDE[0]} to {_SIDE[-1]}.")
-    if found.duration_ms is not None and found.duration_ms > LONGEST * 1000:
+    if probed.duration_ms is not None and probed.duration_ms > LONGEST * 1000:
         raise NotVideoError(f"The video is longer than {LONGEST // 3600} hours.")
-    if found.duration_ms == 0:
+    if probed.duration_ms == 0:
         raise NotVideoError("This is a picture, not a video: it has no duration.")
-    return found
+    return probed
 
 
 def _is_video_track(stream: dict[str, Any]) -> bool:

@@ -109,14 +109,14 @@ def new_playback(given: str = "") -> str:
     return given if _PLAYBACK.fullmatch(given) else secrets.token_urlsafe(12)
 
 
-def sign(video: str, quality: str, who: SignedIn | None, playback: str = "") -> Signed:
+def sign(video: str, quality: str, viewer: SignedIn | None, playback: str = "") -> Signed:
     """Sign a token for a rendition of a video (by its ref), valid for ``CHURCH_VIDEO_TTL`` seconds.
 
-    ``who`` is None for strangers, who can watch public videos. ``playback`` continues the one of an earlier token.
+    ``viewer`` is None for strangers, who can watch public videos. ``playback`` continues the one of an earlier token.
     """
     kid, key = next(iter(_keys(current_settings().secret_keys).items()))
     playback, expires_at = new_playback(playback), int(time.time()) + current_settings().video_ttl
-    holder = (who.ref, who.session_ref) if who is not None else (_STRANGER, _STRANGER)
+    holder = (viewer.ref, viewer.session_ref) if viewer is not None else (_STRANGER, _STRANGER)
     fields = (_VERSION, kid, str(expires_at), *holder, video, quality, playback)
     if not all(_FIELD.fullmatch(field) for field in fields):
         raise ValueError(f"{quality!r} or {video!r} cannot be part of an address")

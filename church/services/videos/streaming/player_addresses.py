@@ -57,24 +57,24 @@ class OpenFile:
     size: int
 
 
-def grant(slug: str, who: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
+def grant(slug: str, viewer: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
     """Sign a token for a viewer who may watch. Without such a ``quality`` it is for the best rendition up to 720p.
 
     Access is counted once a playback, not again for one that continues. Raises UnknownVideoError, UnauthorizedError
     for strangers, and ForbiddenError for members without access.
     """
     video = playable(slug)
-    allowed = may_read(video.access, _reader(who))
+    allowed = may_read(video.access, _reader(viewer))
     if not playback or not allowed:
         telemetry.track_content_access("video", video.access, "granted" if allowed else "denied")
     if not allowed:
-        raise _refusal(who)
+        raise _refusal(viewer)
     rendition = video.renditions.get(quality) or _default_rendition(video)
-    return Granted(playback_tokens.sign(video.ref, rendition.quality, who, playback), video, rendition)
+    return Granted(playback_tokens.sign(video.ref, rendition.quality, viewer, playback), video, rendition)
 
 
-def admit(slug: str, token: str, who: SignedIn | None) -> Admitted:
-    """Check ``token`` for the stream of a video; ``who`` is the signed-in viewer of this request, if any.
+def admit(slug: str, token: str, viewer: SignedIn | None) -> Admitted:
+    """Check ``token`` for the stream of a video; ``viewer`` is the signed-in viewer of this request, if any.
 
     Every request checks the signature, the video, and whether the token's member is still signed in and may still
     watch; that state is at most two seconds old. Raises UnknownVideoError and TokenError.
@@ -83,7 +83,7 @@ def admit(slug: str, token: str, who: SignedIn | None) -> Admitted:
     with telemetry.span("video.authorize"):
         try:
             claims = playback_tokens.read(token)
-            rendition = _check(claims, video, who)
+            rendition = _check(claims, video, viewer)
         except TokenError as error:
             telemetry.track_video_stream(label(slug), "other", error.outcome)
             raise
@@ -109,12 +109,12 @@ def opened(rendition: RenditionView) -> OpenFile:
     return OpenFile(file, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime, status.st_size)
 
 
-def _check(claims: Claims, video: Playable, who: SignedIn | None) -> RenditionView:
+def _check(claims: Claims, video: Playable, viewer: SignedIn | None) -> RenditionView:
     if claims.video != video.ref:
         raise OtherVideoError
-    if claims.member is not None and who is not None and who.ref != claims.member:
+    if claims.member is not None and viewer is not None and viewer.ref != claims.member:
         raise OtherMemberError
-    if video.access != Access.PUBLIC and not may_read(video.access, _reader(_token_holder(claims, who))):
+    if video.access != Access.PUBLIC and not may_read(video.access, _reader(_token_holder(claims, viewer))):
         raise EntitlementError
     rendition = video.renditions.get(claims.quality)
     if rendition is None:
@@ -122,17 +122,17 @@ def _check(claims: Claims, video: Playable, who: SignedIn | None) -> RenditionVi
     return rendition
 
 
-def _token_holder(claims: Claims, who: SignedIn | None) -> SignedIn | None:
+def _token_holder(claims: Claims, viewer: SignedIn | None) -> SignedIn | None:
     """Return the member that the token was signed for; None once that session has ended."""
     if claims.member is None or claims.sign_in is None:
         return None
-    if who is not None and who.session_ref == claims.sign_in:
-        return who
+    if viewer is not None and viewer.session_ref == claims.sign_in:
+        return viewer
     return sessions.load_ref(claims.sign_in, claims.member)
 
 
-def _reader(who: SignedIn | None) -> Reader:
-    return Reader(member=who.is_member, premium=who.premium) if who is not None else ANONYMOUS
+def _reader(viewer: SignedIn | None) -> Reader:
+    return Reader(member=viewer.is_member, premium=viewer.premium) if viewer is not None else ANONYMOUS
 
 
 def _default_rendition(video: Playable) -> RenditionView:
@@ -144,9 +144,9 @@ def _default_rendition(video: Playable) -> RenditionView:
     return next(small_enough, by_height[0])
 
 
-def _refusal(who: SignedIn | None) -> UnauthorizedError | ForbiddenError:
-    if who is None:
+def _refusal(viewer: SignedIn | None) -> UnauthorizedError | ForbiddenError:
+    if viewer is None:
         return UnauthorizedError("Sign in to watch this.")
-    if not who.is_member:
+    if not viewer.is_member:
         return ForbiddenError("Confirm your email address to watch this. The link is in our email.")
     return ForbiddenError("This is for subscribers. See /stripe/pricing.")

@@ -54,12 +54,12 @@ def test_run_without_output_or_line_ends_is_killed(monkeypatch: pytest.MonkeyPat
 def test_run_is_killed_when_its_reader_raises() -> None:
     seen: list[int] = []
 
-    def heed(line: str) -> None:
+    def read_line(line: str) -> None:
         seen.append(int(line))
         raise LookupError
 
     with pytest.raises(LookupError):
-        run(["sh", "-c", "echo $$; exec sleep 600"], 20, heed)
+        run(["sh", "-c", "echo $$; exec sleep 600"], 20, read_line)
     assert not Path(f"/proc/{seen[0]}").exists()
 
 
