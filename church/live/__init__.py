@@ -1,19 +1,24 @@
-"""The live connections of one worker: held, pinged, served and told what happens, without a greenlet of their own.
+"""Live connections of one worker: WebSockets without a greenlet each, for chat rooms, presence and notifications.
 
-A WebSocket begins as a request (``blueprints.live.ws``), which ends with the handshake: its socket goes to the worker's
-``Hub``, where it costs a watcher and a few objects. A greenlet runs while a frame of it is being answered, and only
-then; a send is one system call, and has a queue only after the kernel has refused to take more.
+A WebSocket begins as a request (the blueprint ``live``), which ends with the handshake. Its socket then goes to the
+worker's hub, where it costs a watcher and a few objects. A greenlet runs only while a message of the client is being
+answered. A send is one system call; a queue exists only while the kernel does not take more.
 
-frames      RFC 6455: what comes in, checked; what goes out, encoded once for everybody
-connection  one socket: reads, sends, its bounded queue, its end
-heartbeat   pings and deadlines of all of them, from one timer
-hub         all connections of this worker, and their limits
-words       the frames of docs/live.md: parsed, checked, made
-talk        what is done about each frame of a client
-feed        a room as this worker sees it: every change, once, in order
-relay       what the other workers say, and whether they can be heard
-presence    who is in a room, on any worker
-standing    whose sign-in has ended, or what of it has changed
+From the parts to the whole (each module imports only modules above it):
+
+websocket_frames    RFC 6455: checks what comes in, encodes what goes out once for everyone
+client_messages     the JSON messages of docs/live.md: parse, check, build
+connection_limits   connections of an address or a member, counted over all workers
+broadcast_receiver  publish to all workers, receive what they publish, know whether that works
+pending_writes      the bounded queue of a slow client
+connection          one socket: read, send, close
+heartbeat           pings and deadlines of all connections, from one timer
+room_feed           one chat room: each change once, in order
+joined_rooms        the rooms that clients of this worker have joined
+presence            who is in a room, on any worker
+session_watch       close what belongs to an ended session or a closed room
+message_handlers    answer each message of a client
+hub                 all connections of this worker; makes and connects the parts
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frames of docs/live.md: what a client may say, checked, and what the site says, encoded once."""
+"""The JSON messages of docs/live.md: parse and check what a client sends, build what the site sends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class WordsError(Exception):
-    """A frame that makes no sense; ``detail`` is for whoever wrote the client."""
+    """Invalid client message; ``detail`` is for the developer of the client."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -24,7 +24,7 @@ class WordsError(Exception):
 
 
 class Said:
-    """What a client said: its type, and its fields, each asked for by what it has to be."""
+    """One message of a client: its type (``kind``) and its fields, checked when they are read."""
 
     __slots__ = ("_fields", "kind")
 
@@ -33,51 +33,54 @@ class Said:
         self._fields = fields
 
     def text(self, name: str) -> str:
-        """A text that has to be there. Raises WordsError."""
+        """Return a required string. Raises WordsError."""
         value = self._fields.get(name)
         if not isinstance(value, str):
-            raise WordsError(f"{name} has to be a text")
+            raise WordsError(f"{name} has to be a string")
         return value
 
     def optional(self, name: str) -> str | None:
-        """A text that may be missing. Raises WordsError for anything else."""
+        """Return an optional string. Raises WordsError for another type."""
         return None if self._fields.get(name) is None else self.text(name)
 
     def number(self, name: str) -> int | None:
-        """A whole number from 0 that may be missing. Raises WordsError for anything else."""
+        """Return an optional whole number from 0. Raises WordsError for another type."""
         value = self._fields.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53):
             raise WordsError(f"{name} has to be a whole number")
         return value
 
     def about(self, rooms: Collection[str]) -> dict[str, str]:
-        """What an answer repeats, so that the client knows what it is about: what is surely a name, and no more."""
-        found = {"room": self._fields.get("room"), "client_id": self._fields.get("client_id")}
-        if found["room"] not in rooms:
-            del found["room"]
-        return {name: value for name, value in found.items() if isinstance(value, str) and _NAME.fullmatch(value)}
+        """Return the fields that an answer repeats: room and client_id, if they are valid names.
+
+        The room is repeated only if it is among ``rooms``.
+        """
+        fields = {"room": self._fields.get("room"), "client_id": self._fields.get("client_id")}
+        if fields["room"] not in rooms:
+            del fields["room"]
+        return {name: value for name, value in fields.items() if isinstance(value, str) and _NAME.fullmatch(value)}
 
     @property
     def room(self) -> str:
-        """The room that it is about. Raises WordsError."""
-        found = self.text("room")
-        if len(found) > _LONGEST_NAME:
-            raise WordsError("no room is called so")
-        return found
+        """The message's room name. Raises WordsError."""
+        room = self.text("room")
+        if len(room) > _LONGEST_NAME:
+            raise WordsError("room name too long")
+        return room
 
 
 def read(text: str) -> Said:
-    """What a frame says. Raises WordsError for anything but an object with a type, and for text that is none."""
+    """Parse a client's message. Raises WordsError unless it is a JSON object with a type, in valid Unicode."""
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        fields = json.loads(text, parse_constant=_refuse)
         if "\\u" in text:
             text.encode()
-            json.dumps(found, ensure_ascii=False).encode()  # half a character, as \\ud800 alone, is no text
+            json.dumps(fields, ensure_ascii=False).encode()  # fails for half a character, such as \\ud800 alone
     except (ValueError, RecursionError):
-        raise WordsError("a frame is one JSON object") from None
-    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
-        raise WordsError("a frame is one JSON object with a type")
-    return Said(found["type"], found)
+        raise WordsError("a message is one JSON object") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+        raise WordsError("a message is one JSON object with a type")
+    return Said(fields["type"], fields)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -85,9 +88,9 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def frame(kind: str, /, **fields: Any) -> bytes:
-    """A frame with these fields; those that are None are left out."""
-    said = {"type": kind, **{name: value for name, value in fields.items() if value is not None}}
-    return text_frame(json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode())
+    """Build a frame with these fields; None values are left out."""
+    message = {"type": kind, **{name: value for name, value in fields.items() if value is not None}}
+    return text_frame(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 WELCOME: Final = frame("welcome", protocol=PROTOCOL)
@@ -95,7 +98,7 @@ PONG: Final = frame("pong")
 
 
 def chat(view: MessageView, client_id: str | None = None) -> bytes:
-    """A message in its present state; ``client_id`` is for its author alone."""
+    """Build the frame of a chat message in its current state; pass ``client_id`` for its author only."""
     return frame(
         "chat",
         room=view.room,
@@ -112,16 +115,16 @@ def chat(view: MessageView, client_id: str | None = None) -> bytes:
 
 
 def presence(room: str, people: Iterable[Mapping[str, Any]], count: int) -> bytes:
-    """Who is in a room: some of them, and how many there are."""
+    """Build the frame that shows who is in a room: some of the members, and the number of all."""
     return frame("presence", room=room, members=list(people), count=count)
 
 
 def person(ref: str, name: str, *, is_admin: bool) -> dict[str, Any]:
-    """Somebody, as others see them: by the same name wherever they are shown."""
+    """Return a member as others see them; the name is the one shown everywhere."""
     shown = {"ref": ref, "name": shown_name(ref, name)}
     return {**shown, "admin": True} if is_admin else shown
 
 
 def error(code: str, detail: str, **about: Any) -> bytes:
-    """What was asked for was not done."""
+    """Build an error frame for a message that failed."""
     return frame("error", code=code, detail=detail, **about)

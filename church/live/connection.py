@@ -1,6 +1,6 @@
-"""One client's socket: what it sends is read and put together, what is for it is sent at once or not at all.
+"""One client's socket: reads frames, sends frames, queues what the kernel does not take yet, and closes.
 
-All of this runs in the hub of gevent, or in whatever greenlet sends: nothing here waits, ever.
+All of this runs in gevent's hub, or in the greenlet that sends. Nothing here blocks.
 """
 
 from __future__ import annotations
@@ -9,42 +9,63 @@ import socket
 import time
 from _socket import socket as RawSocket  # noqa: N812 - gevent's own holds a hub, watchers and a dict: 2 KiB
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 
+from church import telemetry
 from church.live import websocket_frames
 from church.live.pending_writes import FullError, Outbox
 from church.live.websocket_frames import FrameError, Reader
 
 if TYPE_CHECKING:
-    from church.live.hub import Hub
     from church.services.sessions import SignedIn
     from church.telemetry import Handshake
 
 _READ, _WRITE = 1, 2
-_BUFFER: Final = bytearray(65_536)  # of the process: what is read is copied out before anything else can run
+_BUFFER: Final = bytearray(65_536)  # shared by all connections: each read is copied out before anything else can run
 _VIEW: Final = memoryview(_BUFFER)
-_SEND_BUFFER = 65_536  # bytes that the kernel holds for one client, which it doubles; its default grows to megabytes
-_WAITING = 32  # messages of one client that wait to be answered before no more are read
-_RATE = 40.0  # messages and control frames a second that one client may send for long,
-_BURST = 200.0  # and at once; each fragment counts a hundredth of one
+_SEND_BUFFER = 65_536  # bytes; the kernel doubles it for one client. Its default grows to megabytes
+_MAX_INBOX = 32  # unanswered messages of one client, before reading pauses
+_RATE = 40.0  # messages and control frames a second that one client may send on average,
+_BURST = 200.0  # and at once; each fragment costs a hundredth of one
+
+
+class Owner(Protocol):
+    """What a connection reports to. The hub is one; tests use a stub."""
+
+    queue: int
+    """Frames that may wait for one slow client."""
+
+    def on_text(self, connection: Connection, text: str) -> None:
+        """Handle one text message of the client; must return at once."""
+
+    def sent(self, kind: str) -> None:
+        """Count a frame that had to wait and is now sent."""
+
+    def dropped(self, count: int) -> None:
+        """Count messages that a slow client never receives."""
+
+    def ended(self, connection: Connection, code: int, outcome: str) -> None:
+        """Unregister a connection that is closing; its socket may linger."""
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a connection whose socket is closed."""
 
 
 class Connection:
-    """One client. ``signed_in`` is None until it has said who it is."""
+    """One client. ``signed_in`` is None until the client has authenticated."""
 
     __slots__ = (
         "_budget",
         "_budget_at",
         "_ended",
-        "_hub",
         "_outbox",
+        "_owner",
         "_reader",
         "_sock",
         "_watcher",
         "address",
-        "busy",
         "cookie",
         "handshake",
         "heard",
@@ -58,8 +79,10 @@ class Connection:
         "until",
     )
 
-    def __init__(self, hub: Hub, fd: int, address: str, handshake: Handshake, cookie: tuple[str, str] | None) -> None:
-        self._hub = hub
+    def __init__(
+        self, owner: Owner, fd: int, address: str, handshake: Handshake, cookie: tuple[str, str] | None
+    ) -> None:
+        self._owner = owner
         self._sock = RawSocket(fileno=fd)
         self._sock.setblocking(False)
         if self._sock.family != socket.AF_UNIX:
@@ -71,17 +94,16 @@ class Connection:
         self._budget, self._budget_at = _BURST, time.monotonic()
         self._watcher: Any = gevent.get_hub().loop.io(fd, _READ)
         self.address = address
-        """As it is counted; see ``limits.client``."""
+        """The client's address, or its IPv6 network, as the rate limits count it."""
         self.handshake = handshake
         self.since = time.monotonic()
         self.signed_in: SignedIn | None = None
         self.until: float | None = None
-        """Seconds since 1970 at which the token that was shown ends; None for a sign-in by cookie."""
+        """Unix time at which the client's access token expires; None for a sign-in by cookie."""
         self.cookie = cookie
-        """Sign-in and account whose cookie came with the handshake."""
+        """Session ref and account ref of the cookie that came with the handshake."""
         self.rooms: tuple[str, ...] = ()
         self.inbox: deque[str] | None = None
-        self.busy = False
         self.heard = True
         self.missed = 0
         self.spoke = 0
@@ -92,28 +114,32 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything may still be said to it, and is heard of it."""
+        """Whether the connection has not begun to close."""
         return not self._ended
 
     @property
     def ref(self) -> str:
-        """Whose it is; empty while nobody knows."""
+        """The account's ref; empty before the client has authenticated."""
         return self.signed_in.ref if self.signed_in is not None else ""
 
     def begin(self, early: bytes) -> None:
-        """Listen; ``early`` is what had come with the handshake. Not to a client that was gone by the first word."""
-        if not self._is_held:
+        """Start reading; ``early`` is what came with the handshake. Does nothing if the socket is closed already."""
+        if not self._has_socket:
             return
         self._watcher.start(self._on_readable)
         if early:
             self._take(early)
 
-    # -- out -----------------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def send_message(self, kind: str, frame: bytes) -> None:
+        """Send one message and count it by its ``kind``."""
+        telemetry.track_live_sent(kind, int(self.send(frame, kind)))
 
     def send(self, frame: bytes, kind: str = "") -> bool:
-        """Send a frame, or queue it where the kernel takes no more; whether all of it has gone.
+        """Send a frame, or queue what the kernel does not take; True if all of it was sent at once.
 
-        One that waits is counted as sent by its ``kind`` when it goes, or as dropped; what is no message has none.
+        A queued message is counted by its ``kind`` later, as sent or as dropped. Control frames have no kind.
         """
         if self._outbox is not None or self._ended:
             self._queue(frame, kind)
@@ -132,7 +158,7 @@ class Connection:
 
     def _wait_with(self, rest: bytes, kind: str) -> None:
         watcher = gevent.get_hub().loop.io(self._sock.fileno(), _WRITE)
-        self._outbox = Outbox(rest, kind, watcher, self._on_writable, self._hub.queue)
+        self._outbox = Outbox(rest, kind, watcher, self._on_writable, self._owner.queue)
 
     def _queue(self, frame: bytes, kind: str) -> None:
         if self._outbox is None or self._ended:
@@ -140,7 +166,7 @@ class Connection:
         try:
             self._outbox.put(frame, kind)
         except FullError:
-            self._hub.dropped(1 if kind else 0)
+            self._owner.dropped(1 if kind else 0)
             self.close(websocket_frames.POLICY, "too slow", "too_slow")
 
     def _on_writable(self) -> None:
@@ -149,7 +175,7 @@ class Connection:
             return
         try:
             for kind in outbox.write(self._sock.send):
-                self._hub.sent(kind)
+                self._owner.sent(kind)
         except OSError:
             self.drop("lost")
             return
@@ -161,10 +187,10 @@ class Connection:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the client has yet to take what was sent."""
+        """Whether frames wait because the client reads too slowly."""
         return self._outbox is not None
 
-    # -- in ------------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
         try:
@@ -175,7 +201,7 @@ class Connection:
             size = 0
         if not size:
             self.drop("gone")
-        elif not self._ended:  # else whatever comes is late: it is read so that our own last words are not lost
+        elif not self._ended:  # after the end, data is read and ignored: unread data would reset our close frame away
             self.heard = True
             self._take(bytes(_VIEW[:size]))
 
@@ -194,8 +220,8 @@ class Connection:
 
     def _on_event(self, event: websocket_frames.Event) -> None:
         if event.kind == websocket_frames.TEXT:
-            self._hub.on_text(self, event.text)
-            if self.inbox is not None and len(self.inbox) >= _WAITING:
+            self._owner.on_text(self, event.text)
+            if self.inbox is not None and len(self.inbox) >= _MAX_INBOX:
                 self._watcher.stop()
         elif event.kind == websocket_frames.PING:
             self.send(websocket_frames.pong_frame(event.data))
@@ -203,12 +229,12 @@ class Connection:
             self.close(event.code, "", "closed")
 
     def resume(self) -> None:
-        """Read on: what waited to be answered has been."""
+        """Read on after a full inbox has been answered."""
         if not self._ended and not self._watcher.active:
             self._watcher.start(self._on_readable)
 
     def _spend(self, cost: float) -> None:
-        """Count what the client sends; raises FrameError when it is more than anybody types, or than pings need."""
+        """Take ``cost`` from the client's rate budget. Raises FrameError when it is used up."""
         if self._budget < cost:
             now = time.monotonic()
             self._budget = min(_BURST, self._budget + (now - self._budget_at) * _RATE)
@@ -217,21 +243,21 @@ class Connection:
                 raise FrameError(websocket_frames.POLICY, "too much at once")
         self._budget -= cost
 
-    # -- the end -------------------------------------------------------------------------------------------------------
+    # -- closing -------------------------------------------------------------------------------------------------------
 
     def close(self, code: int, reason: str, outcome: str) -> None:
-        """Say why, and end: the socket is gone when the client has answered, or a second later."""
+        """Send a close frame and end; the socket closes when the client answers, or a second later."""
         if self._ended:
             return
         self._ended = True
-        self._hub.ended(self, code, outcome)
-        self._say_last(websocket_frames.close_frame(code, reason))
-        if self._is_held and not self._watcher.active:
-            self._watcher.start(self._on_readable)  # for the client's own end; nothing more is taken from it
+        self._owner.ended(self, code, outcome)
+        self._send_last(websocket_frames.close_frame(code, reason))
+        if self._has_socket and not self._watcher.active:
+            self._watcher.start(self._on_readable)  # to see the client's own close; other data is ignored
 
-    def _say_last(self, frame: bytes) -> None:
+    def _send_last(self, frame: bytes) -> None:
         if self._outbox is not None:
-            self._hub.dropped(self._outbox.end_with(frame))
+            self._owner.dropped(self._outbox.end_with(frame))
             return
         try:
             sent = self._sock.send(frame)
@@ -246,7 +272,7 @@ class Connection:
             self._half_close()
 
     @property
-    def _is_held(self) -> bool:
+    def _has_socket(self) -> bool:
         return self._sock.fileno() >= 0
 
     def _half_close(self) -> None:
@@ -256,17 +282,17 @@ class Connection:
             self.drop("lost")
 
     def drop(self, outcome: str) -> None:
-        """Let go of the socket at once, with nothing said."""
+        """Close the socket at once, without a close frame."""
         if not self._ended:
             self._ended = True
-            self._hub.ended(self, websocket_frames.ABNORMAL, outcome)
-        if not self._is_held:
+            self._owner.ended(self, websocket_frames.ABNORMAL, outcome)
+        if not self._has_socket:
             return
         self._watcher.stop()
         self._watcher.close()
         if self._outbox is not None:
-            self._hub.dropped(self._outbox.messages)
+            self._owner.dropped(self._outbox.messages)
             self._outbox.stop()
             self._outbox = None
         self._sock.close()
-        self._hub.gone(self)
+        self._owner.gone(self)

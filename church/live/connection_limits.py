@@ -1,9 +1,9 @@
-"""How many live connections an address or a member has, on all workers of all hosts together.
+"""Limit how many live connections an address or a member may have, counted over all workers of all hosts.
 
-Each worker keeps its own counts in the store, in one hash that ends by itself when the worker no longer says that it
-is there: whoever is killed holds nobody's place for longer than ``_LEASE``. What is asked when somebody comes is one
-script; what is given back is said later, many at once. While the store is down each worker counts alone, and a store
-that has forgotten everything is told all of it again.
+Each worker keeps its own counts in the store, in one hash that expires when the worker stops renewing it: a killed
+worker holds no places for longer than ``_LEASE``. A new connection costs one script; closed connections are reported
+later, many at once. While the store is down, each worker counts alone. A store that has lost its
+data gets all counts again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _WORKERS: Final = "church:live:workers"
-_LEASE: Final = 6.0  # seconds for which the counts of a worker that says nothing are believed
+_LEASE: Final = 6.0  # seconds without renewal after which a worker's counts expire
 _RENEWED: Final = 1.0
-_MOST_AT_ONCE = 200  # counts in one script: the store does nothing else meanwhile
+_MOST_AT_ONCE = 200  # counts in one script, during which the store does nothing else
 _DOWN = (StoreDownError, RedisError)
 
-# One more of this worker's, if that is not too many with those of the others; a store that was emptied knows less of
-# this worker than it does itself, and more while others of it are on their way.
+# Count one more for this worker, if that is within the limit together with the other workers' counts. The store may
+# know a lower count of this worker than the worker does (it lost its data), or a higher one (takes are under way).
 _TAKE: Final = """
 local own = KEYS[1] .. ':' .. ARGV[1]
 local count = math.max(tonumber(redis.call('HGET', own, ARGV[2]) or 0), tonumber(ARGV[3])) + 1
@@ -49,8 +49,8 @@ redis.call('SADD', KEYS[1], ARGV[1])
 return 1
 """
 
-# This worker's counts of some, and that it is there; 1 where the store knew nothing of it.
-_SAY: Final = """
+# Store some of this worker's counts and renew its lease; returns 1 if the store had no counts of this worker.
+_REPORT: Final = """
 local own = KEYS[1] .. ':' .. ARGV[1]
 local unknown = redis.call('HSETNX', own, '', 1)
 for i = 3, #ARGV, 2 do
@@ -65,72 +65,72 @@ return unknown
 
 
 class Shares:
-    """The counts of one worker, by who is counted; ``worker`` is its name among the others."""
+    """One worker's counts by key (an address or a member); ``worker`` is its name among the workers."""
 
     def __init__(self, app: Flask, worker: str) -> None:
         self._app = app
         self._worker = worker
         self._own: Counter[str] = Counter()
-        self._unsaid: set[str] = set()
+        self._unreported: set[str] = set()
         self._is_due = False
-        self._turn = BoundedSemaphore(1)  # else an older count might be the last that is heard
+        self._turn = BoundedSemaphore(1)  # otherwise an older count could reach the store last
 
-    def take(self, who: str, most: int) -> bool:
-        """Count one more connection of ``who``; False, and not counted, where ``most`` are there already."""
-        if self._own[who] >= most or not self._fits(who, most):
+    def take(self, key: str, most: int) -> bool:
+        """Count one more connection of ``key``; False, and not counted, if there are ``most`` already."""
+        if self._own[key] >= most or not self._fits(key, most):
             return False
-        self._unsaid.add(who)  # while we asked, an older count may have been said
-        if self._own[who] >= most:  # nobody could be asked, and others have come meanwhile
+        self._unreported.add(key)  # an older count may have been reported while the store was asked
+        if self._own[key] >= most:  # the store was down, and others were counted meanwhile
             return False
-        self._own[who] += 1
+        self._own[key] += 1
         return True
 
-    def give_back(self, who: str) -> None:
-        """Count one less; returns at once."""
-        self._own[who] -= 1
-        if self._own[who] <= 0:
-            del self._own[who]
-        self._unsaid.add(who)
+    def give_back(self, key: str) -> None:
+        """Count one connection less; returns at once."""
+        self._own[key] -= 1
+        if self._own[key] <= 0:
+            del self._own[key]
+        self._unreported.add(key)
         if not self._is_due:
             self._is_due = True
-            gevent.spawn(self._say_all)
+            gevent.spawn(self._report_all)
 
     def run(self) -> None:
-        """Say that this worker is there, for ever."""
+        """Renew this worker's lease, for ever."""
         while True:
-            if self._own or self._unsaid:
-                self._say_all()
+            if self._own or self._unreported:
+                self._report_all()
             gevent.sleep(_RENEWED)
 
     def farewell(self) -> None:
-        """This worker has nobody any more."""
+        """Remove this worker's counts: it is stopping."""
         self._own.clear()
-        with self._app.app_context(), suppress(*_DOWN):  # it is forgotten without that, too, a little later
+        with self._app.app_context(), suppress(*_DOWN):  # if this fails, the counts expire a little later
             store.client.delete(f"{_WORKERS}:{self._worker}")
 
-    def _fits(self, who: str, most: int) -> bool:
+    def _fits(self, key: str, most: int) -> bool:
         try:
-            return bool(self._script(_TAKE, who, self._own[who], most, _milliseconds()))
+            return bool(self._script(_TAKE, key, self._own[key], most, _milliseconds()))
         except _DOWN:
             return True
 
-    def _say_all(self) -> None:
+    def _report_all(self) -> None:
         with self._turn:
             self._is_due = False
-            while self._say() and self._unsaid:
+            while self._report() and self._unreported:
                 pass
 
-    def _say(self) -> bool:
-        """Say what has changed, or some of it; False where it was not heard, and waits."""
-        said = [self._unsaid.pop() for _ in range(min(len(self._unsaid), _MOST_AT_ONCE))]
-        counts = [part for who in said for part in (who, self._own.get(who, 0))]
+    def _report(self) -> bool:
+        """Store some of the changed counts; False if the store is down, and they wait."""
+        keys = [self._unreported.pop() for _ in range(min(len(self._unreported), _MOST_AT_ONCE))]
+        counts = [part for key in keys for part in (key, self._own.get(key, 0))]
         try:
-            unknown = self._script(_SAY, _milliseconds(), *counts)
+            unknown = self._script(_REPORT, _milliseconds(), *counts)
         except _DOWN:
-            self._unsaid.update(said)
+            self._unreported.update(keys)
             return False
         if unknown:
-            self._unsaid.update(self._own)
+            self._unreported.update(self._own)
         return True
 
     def _script(self, lua: str, *args: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Pings and deadlines of all connections: one timer that turns a wheel, not a timer for each.
+"""Ping all connections and enforce deadlines, from one timer instead of a timer for each connection.
 
-A connection is in one spoke of the wheel and is pinged when its spoke comes by; one of which nothing was heard for two
-turns is gone, whatever TCP believes (RFC 6455, section 5.5.2). Deadlines are all equally far away, so that a queue
-holds them in order.
+Connections are spread over the spokes of a wheel, and each is pinged when its spoke comes up. A connection that sent
+nothing for two turns is dropped, whatever TCP reports (RFC 6455, section 5.5.2). All deadlines are equally far away, so
+a queue keeps them in order.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from church.live.connection import Connection
 from church.live.websocket_frames import PING_FRAME
 
 _SPOKES = 50
-_TURNS = 2  # without a word, and a connection is gone
+_MAX_SILENT_TURNS = 2  # then the connection is dropped
 
 
 class Wheel:
-    """The connections of a hub, spread over the spokes; ``tick`` has to be called every ``pause`` seconds."""
+    """Connections to ping, spread over the spokes; call ``tick`` every ``pause`` seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.pause = seconds / _SPOKES
@@ -28,31 +28,31 @@ class Wheel:
         self._next = 0
 
     def add(self, connection: Connection) -> None:
-        """Ping ``connection`` from now on; a thousand that come at once are not pinged at once."""
+        """Ping ``connection`` from now on. Spokes are filled in turn, so that a thousand arrivals spread out."""
         self._next = (self._next + 1) % _SPOKES
         self._spokes[self._next].add(connection)
         connection.spoke = self._next
 
     def remove(self, connection: Connection) -> None:
-        """Ping it no longer."""
+        """Stop pinging ``connection``."""
         self._spokes[connection.spoke].discard(connection)
 
     def tick(self) -> None:
-        """Ping the next spoke."""
+        """Ping the connections of the next spoke, and drop the silent ones."""
         self._at = (self._at + 1) % _SPOKES
         for connection in tuple(self._spokes[self._at]):
             if connection.heard:
                 connection.heard, connection.missed = False, 0
             else:
                 connection.missed += 1
-            if connection.missed >= _TURNS:
+            if connection.missed >= _MAX_SILENT_TURNS:
                 connection.drop("silent")
             else:
                 connection.send(PING_FRAME)
 
 
 class Deadlines:
-    """What has to have happened ``seconds`` after ``add``, else ``late`` is called."""
+    """Call ``late`` for each connection ``seconds`` after it was added; ``late`` checks whether it still matters."""
 
     def __init__(self, seconds: float, late: Callable[[Connection], None]) -> None:
         self._seconds = seconds
@@ -60,11 +60,11 @@ class Deadlines:
         self._waiting: deque[tuple[float, Connection]] = deque()
 
     def add(self, connection: Connection) -> None:
-        """Begin the wait of ``connection``."""
+        """Start the deadline of ``connection``."""
         self._waiting.append((time.monotonic() + self._seconds, connection))
 
     def tick(self) -> None:
-        """Call ``late`` for those whose time is up; it decides whether they still matter."""
+        """Call ``late`` for the connections whose time is up."""
         now = time.monotonic()
         while self._waiting and self._waiting[0][0] <= now:
             self._late(self._waiting.popleft()[1])

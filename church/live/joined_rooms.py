@@ -1,35 +1,47 @@
-"""The rooms in which clients of this worker are, and how the worker notices what it was not told."""
+"""The chat rooms that clients of this worker have joined, and the regular check for changes the worker missed."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import Any
 
+import gevent
+
+from church.live import client_messages
+from church.live.connection import Connection
 from church.live.room_feed import Feed
 from church.services import chat
 from church.services.chat import MessageView, RoomView
 
-if TYPE_CHECKING:
-    from church.live.connection import Connection
-    from church.live.hub import Hub
-
-_LOOK_DEAF = 1.0  # seconds between looks at the rooms' counts while the store can't be heard,
-_LOOK = 5.0  # and while it can: a message may have been said without it
+_CHECK_SECONDS = 5.0  # between reads of the rooms' counters while the store works: a publish may still get lost,
+_CHECK_SECONDS_DOWN = 1.0  # and while the store is down
+_CROWD = 50  # members in a room, above which typing is not shown: there is always one who types
 
 
 class Rooms:
-    """Feeds by the names of their rooms; one exists as long as somebody is there."""
+    """Room feeds by room name; a feed exists while a client of this worker is in its room.
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._looked = 0.0
+    ``is_heard`` returns whether published changes reach this worker. ``Feed`` describes the other two callables.
+    """
+
+    def __init__(
+        self,
+        connections_of: Callable[[str], Collection[Connection]],
+        guarded: Callable[..., bool],
+        is_heard: Callable[[], bool],
+    ) -> None:
+        self._connections_of = connections_of
+        self._guarded = guarded
+        self._is_heard = is_heard
+        self._checked_at = 0.0
         self.feeds: dict[str, Feed] = {}
 
     def join(self, connection: Connection, room: RoomView, after: int | None) -> None:
-        """See ``Feed.join``; ``room`` is one that the member may enter."""
+        """Add a client to a room that its member may enter; see ``Feed.join``."""
         feed = self.feeds.get(room.name)
         if feed is None:
-            feed = self.feeds[room.name] = Feed(self._hub, room)
+            feed = self.feeds[room.name] = Feed(room, self._connections_of, self._guarded)
         elif room.head > feed.last:
             feed.look(room.head)
         if room.name not in connection.rooms:
@@ -41,7 +53,7 @@ class Rooms:
                 self.leave(connection, room.name)
 
     def leave(self, connection: Connection, room: str) -> None:
-        """Tell the client nothing more of a room."""
+        """Remove a client from a room; removes an empty feed."""
         connection.rooms = tuple(name for name in connection.rooms if name != room)
         feed = self.feeds.get(room)
         if feed is not None:
@@ -50,27 +62,34 @@ class Rooms:
                 del self.feeds[room]
 
     def leave_all(self, connection: Connection) -> None:
-        """The client is gone."""
+        """Remove a client from all of its rooms."""
         for room in connection.rooms:
             self.leave(connection, room)
 
     def hear(self, view: MessageView) -> None:
-        """A change of a room, as it was published."""
+        """Pass a published change to its room's feed."""
         feed = self.feeds.get(view.room)
         if feed is not None:
             feed.hear(view)
 
+    def show_typing(self, room: str, person: dict[str, Any]) -> None:
+        """Show the others in a room that a member is typing; not in a crowd."""
+        feed = self.feeds.get(room)
+        if feed is not None and len(feed.members) <= _CROWD:
+            frame = client_messages.frame("typing", room=room, **{"from": person})
+            gevent.spawn(feed.tell, "typing", frame, (str(person["ref"]), None))
+
     def look_all(self) -> None:
-        """Something may have been missed in any room."""
+        """Read the database for every room, since any may have missed changes."""
         for feed in self.feeds.values():
             feed.look()
 
     def look(self) -> None:
-        """Now and then, and often while the store can't be heard: ask for the rooms' counts, all in one statement."""
-        pause = _LOOK if self._hub.relay.is_heard else _LOOK_DEAF
-        if not self.feeds or time.monotonic() < self._looked + pause:
+        """Compare the rooms' counters with the database, if it is time; one statement for all rooms."""
+        pause = _CHECK_SECONDS if self._is_heard() else _CHECK_SECONDS_DOWN
+        if not self.feeds or time.monotonic() < self._checked_at + pause:
             return
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
         for name, head in chat.heads().items():
             feed = self.feeds.get(name)
             if feed is not None and head > feed.last:

@@ -1,4 +1,4 @@
-"""What the kernel would not take yet of one connection: bounded, and gone as soon as it is written."""
+"""Queue of frames that one client's socket does not take yet; bounded in frames and bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ MOST_BYTES = 1 << 20
 
 
 class FullError(Exception):
-    """The client reads too slowly: this frame is one too many."""
+    """The client reads too slowly: its queue is full."""
 
 
 class Outbox:
-    """Frames in the order in which they were sent; the first may have gone in part.
+    """Frames in sending order; part of the first may be sent already.
 
-    Each has its kind, by which it is counted when the kernel has all of it; what is no message has none.
+    Each frame has a kind, by which it is counted once the kernel has taken all of it. A control frame's kind is empty.
     """
 
     __slots__ = ("_bytes", "_frames", "_most", "_watcher")
@@ -30,35 +30,35 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything has gone."""
+        """Whether everything has been sent."""
         return not self._frames
 
     @property
     def messages(self) -> int:
-        """How many messages wait."""
+        """Number of queued messages; control frames do not count."""
         return sum(1 for _, kind in self._frames if kind)
 
     def put(self, frame: bytes, kind: str) -> None:
-        """Send ``frame`` after the others. Raises FullError instead of holding more than is allowed."""
+        """Queue ``frame``. Raises FullError when the queue has no space for it."""
         if len(self._frames) > self._most or self._bytes + len(frame) > MOST_BYTES:
             raise FullError
         self._frames.append((frame, kind))
         self._bytes += len(frame)
 
     def end_with(self, frame: bytes) -> int:
-        """Forget what is queued but the rest of a frame that has begun, which nobody could leave out; how much it was.
+        """Drop the queue, send ``frame`` as the last one, and return how many messages were dropped.
 
-        Only messages count.
+        The first frame stays: part of it may be sent, and the client could not read anything after half a frame.
         """
-        first, waiting = self._frames[0], self.messages
+        first, before = self._frames[0], self.messages
         self._frames = deque([first])
-        forgotten = waiting - self.messages
+        dropped = before - self.messages
         self._frames.append((frame, ""))
         self._bytes = len(first[0]) + len(frame)
-        return forgotten
+        return dropped
 
     def write(self, send: Callable[[bytes], int]) -> Iterator[str]:
-        """Write what the kernel takes now; the kinds of the frames that have gone. Raises OSError."""
+        """Write what the kernel takes now; yield the kind of each completed frame. Raises OSError."""
         while self._frames:
             frame, kind = self._frames[0]
             try:
@@ -73,6 +73,6 @@ class Outbox:
             yield kind
 
     def stop(self) -> None:
-        """Watch the socket no longer."""
+        """Stop watching the socket."""
         self._watcher.stop()
         self._watcher.close()

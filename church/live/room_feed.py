@@ -1,39 +1,37 @@
-"""One room as this worker sees it: every change of it, once and in order, for everybody who is in it here.
+"""One chat room on this worker: sends every change of it once, in order, to all clients here that joined it.
 
-What the store publishes is a hint. A change whose number is the next one is passed on as it was heard; anything else
-sends the feed to the database, which has all of them. A client that comes back is given what it missed from there, and
-what happens meanwhile waits for it, so that nothing is lost or told twice in between.
+What the store publishes is only a hint. A change with the next number is passed on as received; after any gap the feed
+reads the database, which has every change. A returning client gets what it missed from the database, and changes that
+happen meanwhile are queued for it, so that nothing is lost or sent twice.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import gevent
 from gevent.lock import BoundedSemaphore
 
 from church import telemetry
 from church.live import client_messages
+from church.live.connection import Connection
 from church.services import chat
 from church.services.chat import MessageView, RoomView
 
-if TYPE_CHECKING:
-    from church.live.connection import Connection
-    from church.live.hub import Hub
-
-_PAGE = 200  # changes that are read at once for one who was away,
-_READERS = 2  # for so many at once: when all come back, what is said now has its turn after each page
-_BACKLOG = 256  # changes that wait for one who is still given older ones; beyond them the database is asked again
-_MOST = 500  # changes that are read at once for everybody
-_BREATH = 100  # clients that are written to before everybody else has a turn
-_PATIENCE = 0.01  # seconds for a change that was overtaken by the next one, before the database is asked
+_PAGE = 200  # changes in one read for a returning client,
+_READERS = 2  # and clients that read at once: new messages get their turn after each page
+_BACKLOG = 256  # changes queued for a client that is still catching up; if there are more, it reads the database again
+_MOST = 500  # changes in one read for everyone
+_BATCH = 100  # clients that are written to before other greenlets run
+_PATIENCE = 0.01  # seconds to wait for a change that the next one has overtaken, before reading the database
 _PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 
 
 class _Change(NamedTuple):
-    """A change as it is sent; ``own`` has its author's name for it."""
+    """A change as it is sent; ``own`` is the author's version, with the client_id."""
 
     number: int
     by: str
@@ -42,20 +40,30 @@ class _Change(NamedTuple):
 
 
 class Feed:
-    """The clients of one room, and how far they have been told."""
+    """The clients of one room, and the last change they were sent.
 
-    def __init__(self, hub: Hub, room: RoomView) -> None:
-        self._hub = hub
+    ``connections_of`` returns a member's connections on this worker, by the account's ref. ``guarded`` runs a function
+    in the app's context, logs what it raises, and returns whether it succeeded.
+    """
+
+    def __init__(
+        self,
+        room: RoomView,
+        connections_of: Callable[[str], Collection[Connection]],
+        guarded: Callable[..., bool],
+    ) -> None:
+        self._connections_of = connections_of
+        self._guarded = guarded
         self._room_id = room.id
         self.name = room.name
         self.access = room.access
         self.last = room.head
-        """The change up to which everybody here was told."""
+        """The last change that was sent to everyone here."""
         self.members: set[Connection] = set()
         self.comings = 0
-        """How often somebody came or went."""
+        """Number of joins and leaves so far; shows whether the members have changed."""
         self._head = room.head
-        """A change that is surely in the database, as are all before it that were not purged."""
+        """A change that is certainly in the database, like all earlier ones that were not purged."""
         self._turns = BoundedSemaphore(_READERS)
         self._joining: dict[Connection, deque[_Change]] = {}
         self._heard: dict[int, MessageView] = {}
@@ -63,25 +71,25 @@ class Feed:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is here, or about to be."""
+        """Whether no client is here or joining."""
         return not self.members and not self._joining
 
-    # -- what happens --------------------------------------------------------------------------------------------------
+    # -- changes -------------------------------------------------------------------------------------------------------
 
     def hear(self, view: MessageView) -> None:
-        """Somebody says that this is a change of the room; returns at once."""
+        """Take a published change; returns at once."""
         if view.changed > self.last:
             self._heard[view.changed] = view
             self._head = max(self._head, view.changed - 1)
-            self._go()
+            self._start()
 
     def look(self, head: int = 0) -> None:
-        """Ask the database what has changed, to ``head`` at least where that is known; returns at once."""
+        """Read the database for changes, up to ``head`` at least where that is given; returns at once."""
         self._head = max(self._head, head)
         self._is_stale = True
-        self._go()
+        self._start()
 
-    def _go(self) -> None:
+    def _start(self) -> None:
         if not self._is_running:
             self._is_running = True
             gevent.spawn(self._run)
@@ -95,7 +103,7 @@ class Feed:
             self._is_running = False
 
     def _step(self) -> bool:
-        """One change, or one look; whether to go on: where the look failed, another comes with the hub's clock."""
+        """Pass on one change, or read the database once; False if that failed. The hub's timer then tries again."""
         heard = self._heard.pop(self.last + 1, None)
         if heard is not None:
             self._deliver(heard)
@@ -104,26 +112,30 @@ class Feed:
             gevent.sleep(_PATIENCE)
             if self.last + 1 in self._heard:
                 return True
-        return self._hub.guarded(self._read_on)
+        return self._guarded(self._read_on)
 
     def _read_on(self) -> None:
         self._is_stale, head = False, self._head
         try:
-            found = chat.since(self._room_id, self.last, _MOST)
+            changes = chat.since(self._room_id, self.last, _MOST)
         except BaseException:
             self._is_stale = True
             raise
-        for view in found:
+        for view in changes:
             self._deliver(view)
-        if len(found) < _MOST:
-            self.last = max(self.last, head)  # what was said before and purged is not waited for
+        if len(changes) < _MOST:
+            self.last = max(self.last, head)  # earlier changes that are missing were purged: do not wait for them
         else:
             self._is_stale = True
         for number in [number for number in self._heard if number <= self.last]:
             del self._heard[number]
 
     def _deliver(self, view: MessageView) -> None:
-        """Tell everybody; from the first line to the first pause nobody else runs, so that none is missed."""
+        """Send a change to everyone.
+
+        No other greenlet runs between the first line and the first pause in ``tell``, so that no joining client
+        misses it.
+        """
         change = _Change(
             view.changed, view.from_ref, client_messages.chat(view), client_messages.chat(view, view.client_id)
         )
@@ -133,22 +145,22 @@ class Feed:
         self.tell("chat", change.frame, own=(change.by, change.own))
 
     def tell(self, kind: str, frame: bytes, own: tuple[str, bytes | None] = ("", None)) -> None:
-        """Send one frame to everybody here; ``own`` is whose connections are sent another instead, or none."""
-        authors = self.members.intersection(self._hub.by_member.get(own[0], ()))
+        """Send one frame to everyone here, but to the account ``own[0]`` the frame ``own[1]``, or nothing if None."""
+        authors = self.members.intersection(self._connections_of(own[0]))
         others = tuple(self.members - authors) if authors else tuple(self.members)
         reached = sum([connection.send(own[1], kind) for connection in authors]) if own[1] is not None else 0
-        for begin in range(0, len(others), _BREATH):
+        for begin in range(0, len(others), _BATCH):
             if begin:
                 gevent.sleep(0)
-            reached += sum([connection.send(frame, kind) for connection in others[begin : begin + _BREATH]])
+            reached += sum([connection.send(frame, kind) for connection in others[begin : begin + _BATCH]])
         telemetry.track_live_sent(kind, reached)
 
-    # -- who comes and goes --------------------------------------------------------------------------------------------
+    # -- joining and leaving -------------------------------------------------------------------------------------------
 
     def join(self, connection: Connection, room: RoomView, after: int | None) -> None:
-        """Tell ``connection`` what changed after ``after``, then that it is here, and from then on all that changes.
+        """Send what changed after ``after``, then ``room_joined``, and from then on every change.
 
-        May take a while: a client is given no more than it reads. Raises what the database does.
+        Takes as long as the client needs to read it all. Raises what the database raises.
         """
         self.members.discard(connection)
         backlog = self._joining[connection] = deque(maxlen=_BACKLOG)
@@ -156,10 +168,10 @@ class Feed:
             reached = max(room.head, self.last) if after is None else min(after, max(room.head, self.last))
             while True:
                 reached = self._catch_up(connection, reached)
-                self._keep_up(connection, reached)
+                self._wait_for_feed(connection, reached)
                 if len(backlog) < _BACKLOG or backlog[0].number <= reached + 1:
                     break
-                backlog.clear()  # it has lost some: they are in the database
+                backlog.clear()  # it was full and lost some changes; they are in the database
         finally:
             if self._joining.get(connection) is backlog:
                 del self._joining[connection]
@@ -167,19 +179,19 @@ class Feed:
             return
         for change in backlog:
             if change.number > reached:
-                self._hub.say(connection, "chat", change.own if change.by == connection.ref else change.frame)
+                connection.send_message("chat", change.own if change.by == connection.ref else change.frame)
         self.members.add(connection)
         self.comings += 1
         joined = client_messages.frame("room_joined", room=self.name, title=room.title, changed=self.last)
-        self._hub.say(connection, "room_joined", joined)
+        connection.send_message("room_joined", joined)
 
     def leave(self, connection: Connection) -> None:
-        """Tell ``connection`` nothing more."""
+        """Stop sending this room's changes to ``connection``."""
         self.members.discard(connection)
         self.comings += 1
 
-    def _keep_up(self, connection: Connection, reached: int) -> None:
-        """Wait until everybody here is told what ``connection`` was given already."""
+    def _wait_for_feed(self, connection: Connection, reached: int) -> None:
+        """Wait until everyone here was sent what ``connection`` has got already."""
         pause = _PAUSE
         while self.last < reached and connection.is_open:
             self.look(reached)
@@ -187,18 +199,18 @@ class Feed:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _catch_up(self, connection: Connection, after: int) -> int:
-        """Send what changed after ``after``, at the client's own pace; the change that it has been told of last."""
+        """Send what changed after ``after``, no faster than the client reads; the number of the last change sent."""
         reached = after
         while reached < self.last and connection.is_open:
             with self._turns:
-                found = chat.since(self._room_id, reached, _PAGE)
-                for view in found:
+                changes = chat.since(self._room_id, reached, _PAGE)
+                for view in changes:
                     own = view.client_id if view.from_ref == connection.ref else None
-                    self._hub.say(connection, "chat", client_messages.chat(view, own))
+                    connection.send_message("chat", client_messages.chat(view, own))
                     reached = view.changed
                 gevent.sleep(0)
             while connection.is_behind and connection.is_open:
                 gevent.sleep(_PAUSE)
-            if len(found) < _PAGE:
+            if len(changes) < _PAGE:
                 break
         return reached

@@ -1,75 +1,87 @@
-"""Whose sign-in has ended while the connection was open, and to whom a room is closed by now.
+"""Close connections whose session has ended, and connections in rooms that are now closed to their member.
 
-All connections are asked for in a few statements every two seconds, and at once when a process of this host says that
-a sign-in has ended, or any worker that somebody was banned.
+All connections are checked in a few statements every two seconds. They are checked at once when a process of this host
+marks that a session has ended, or when any worker publishes that a member was muted or banned.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import gevent
 
 from church.lib.files import HostMark
 from church.live import websocket_frames
+from church.live.connection import Connection
+from church.live.room_feed import Feed
 from church.models.chat import RoomAccess
 from church.services import chat
 from church.services.chat.rooms import is_open
-from church.services.sessions import lookup
+from church.services.sessions import SignedIn, lookup
 from church.services.sessions.lookup import Standing as Known
 
-if TYPE_CHECKING:
-    from church.live.connection import Connection
-    from church.live.hub import Hub
-    from church.services.sessions import SignedIn
-
 _EVERY = 2.0
-_BREATH = 500  # connections that are looked at before everybody else has a turn
-_GLANCE = 0.2  # seconds between looks at the host's mark
+_BATCH = 500  # connections that are checked before other greenlets run
+_MARK_SECONDS = 0.2  # between reads of the host's mark
 
 
 class Standing:
-    """The watch over the sign-ins of a hub's connections."""
+    """Regular check of all connections of a worker.
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._mark = HostMark(hub.app.config["CHURCH"].instance / "sign-ins.mark")
+    ``mark`` is the file that changes when a session of this host ends. ``connections`` is all of this worker's,
+    ``connections_of`` a member's, by the account's ref, and ``feeds`` is by room name; all three are read at each
+    check. ``guarded`` runs a function in the app's context, and logs what it raises.
+    """
+
+    def __init__(
+        self,
+        mark: Path,
+        connections: Collection[Connection],
+        connections_of: Callable[[str], Collection[Connection]],
+        feeds: Mapping[str, Feed],
+        guarded: Callable[..., bool],
+    ) -> None:
+        self._connections = connections
+        self._connections_of = connections_of
+        self._feeds = feeds
+        self._guarded = guarded
+        self._mark = HostMark(mark)
         self._seen = self._mark.read()
         self._checked_at = 0.0
 
     def run(self) -> None:
-        """Watch, for ever."""
+        """Check, for ever."""
         while True:
-            gevent.sleep(_GLANCE)
+            gevent.sleep(_MARK_SECONDS)
             mark = self._mark.read()
             if mark != self._seen or time.monotonic() - self._checked_at >= _EVERY:
                 self._seen, self._checked_at = mark, time.monotonic()
-                self._hub.guarded(self.check, tuple(self._hub.connections))
+                self._guarded(self.check, tuple(self._connections))
 
     def hear(self, line: str) -> None:
-        """Somebody's standing in the rooms has changed. Raises what unreadable JSON does."""
-        concerned = tuple(self._hub.by_member.get(json.loads(line)["user"], ()))
-        if concerned:
-            gevent.spawn(self._hub.guarded, self.check, concerned)
+        """Check the member named in a published line. Raises what unreadable JSON raises."""
+        own = tuple(self._connections_of(json.loads(line)["user"]))
+        if own:
+            gevent.spawn(self._guarded, self.check, own)
 
     def check(self, connections: Collection[Connection]) -> None:
-        """End those that are nobody's any more, or in a room that is closed to them. Raises what the database does."""
+        """Close those that have no valid session any more, or are in a closed room. Raises what the database raises."""
         now = time.time()
-        by_ref: dict[str, list[Connection]] = {}
+        by_session: dict[str, list[Connection]] = {}
         for connection in connections:
             if connection.until is not None and connection.until <= now:
-                connection.close(websocket_frames.UNAUTHENTICATED, "the token has ended", "token_ended")
+                connection.close(websocket_frames.UNAUTHENTICATED, "access token expired", "token_ended")
             elif connection.signed_in is not None and connection.is_open:
-                by_ref.setdefault(connection.signed_in.session_ref, []).append(connection)
-        for refs in _portions(by_ref):
-            found = lookup.standing(refs)
-            own = [connection for ref in refs for connection in by_ref[ref]]
+                by_session.setdefault(connection.signed_in.session_ref, []).append(connection)
+        for refs in _batches(by_session):
+            sessions = lookup.standing(refs)
+            own = [connection for ref in refs for connection in by_session[ref]]
             for ref in refs:
-                _renew(by_ref[ref], found.get(ref))
+                _refresh(by_session[ref], sessions.get(ref))
             self._check_rooms([connection for connection in own if connection.is_open and connection.rooms])
             gevent.sleep(0)
 
@@ -80,48 +92,47 @@ class Standing:
         banned = chat.banned(members)
         premium = self._premium(connections)
         for number, connection in enumerate(connections, 1):
-            if not number % _BREATH:
+            if not number % _BATCH:
                 gevent.sleep(0)
             signed_in = connection.signed_in
             if signed_in is None or not connection.is_open:
                 continue
             if signed_in.user_id in premium:
                 signed_in = connection.signed_in = _changed(signed_in, premium=premium[signed_in.user_id])
-            shut = banned.get(signed_in.user_id, frozenset())
+            banned_from = banned.get(signed_in.user_id, frozenset())
             for name in connection.rooms:
-                feed = self._hub.rooms.feeds.get(name)
-                if name in shut or (feed is not None and not is_open(feed.access, signed_in)):
+                feed = self._feeds.get(name)
+                if name in banned_from or (feed is not None and not is_open(feed.access, signed_in)):
                     connection.close(websocket_frames.FORBIDDEN, "this room is closed to you", "forbidden")
 
     def _premium(self, connections: list[Connection]) -> dict[int, bool]:
-        """Whether premium is open to those who are in such a room; of nobody else does it matter."""
-        feeds = self._hub.rooms.feeds
-        gated = {name for name, feed in feeds.items() if feed.access == RoomAccess.PREMIUM}
-        asked = {
+        """Whether each member in a premium room has premium; other members are left out."""
+        gated = {name for name, feed in self._feeds.items() if feed.access == RoomAccess.PREMIUM}
+        in_gated = {
             one.signed_in.user_id for one in connections if one.signed_in is not None and gated.intersection(one.rooms)
         }
-        open_to = lookup.premium_members(asked) if asked else set()
-        return {user_id: user_id in open_to for user_id in asked}
+        with_premium = lookup.premium_members(in_gated) if in_gated else set()
+        return {user_id: user_id in with_premium for user_id in in_gated}
 
 
-def _renew(connections: list[Connection], found: Known | None) -> None:
+def _refresh(connections: list[Connection], session: Known | None) -> None:
     for connection in connections:
-        if found is None:
-            connection.close(websocket_frames.UNAUTHENTICATED, "the sign-in has ended", "signed_out")
-        elif not found.verified:
-            connection.close(websocket_frames.FORBIDDEN, "the address is not confirmed", "forbidden")
+        if session is None:
+            connection.close(websocket_frames.UNAUTHENTICATED, "session ended", "signed_out")
+        elif not session.verified:
+            connection.close(websocket_frames.FORBIDDEN, "email address not confirmed", "forbidden")
         elif (signed_in := connection.signed_in) is not None:
-            connection.signed_in = _changed(signed_in, name=found.name, role=found.role)
+            connection.signed_in = _changed(signed_in, name=session.name, role=session.role)
 
 
 def _changed(signed_in: SignedIn, **facts: object) -> SignedIn:
-    """The same if nothing is otherwise: thousands of connections are looked at, and few have changed."""
+    """Return ``signed_in`` with these facts; the same object if none differs, as for most of thousands."""
     if all(getattr(signed_in, name) == value for name, value in facts.items()):
         return signed_in
     return replace(signed_in, **facts)  # type: ignore[arg-type]  # facts of the class's own fields
 
 
-def _portions(refs: Collection[str]) -> Iterator[list[str]]:
+def _batches(refs: Collection[str]) -> Iterator[list[str]]:
     waiting = list(refs)
     for begin in range(0, len(waiting), lookup.MOST):
         yield waiting[begin : begin + lookup.MOST]

@@ -1,7 +1,7 @@
-"""Frames of RFC 6455, server's side: a strict reader, and frames that are encoded once for any number of clients.
+"""WebSocket frames (RFC 6455), server side: a strict reader, and frames encoded once for any number of clients.
 
-No extension is spoken, so every reserved bit is an error. What is wrong raises FrameError with the status code that
-section 7.4.1 has for it.
+No extension is supported, so every reserved bit is an error. An invalid frame raises FrameError with its status code of
+section 7.4.1.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 LARGEST: Final = 16_384
-"""Bytes of a message at most."""
+"""Maximum bytes of a message."""
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 UNSUPPORTED: Final = 1003
 ABNORMAL: Final = 1006
-"""What section 7.4.1 calls an end without a close frame; never sent."""
+"""Section 7.4.1: closed without a close frame; never sent."""
 INVALID_TEXT: Final = 1007
 POLICY: Final = 1008
 TOO_BIG: Final = 1009
 NO_STATUS: Final = 1005
-"""What section 7.4.1 calls a close frame without a code; never sent."""
+"""Section 7.4.1: a close frame without a code; never sent."""
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 TOO_MANY: Final = 4429
 
 _CONTINUATION = 0x0
 _BINARY = 0x2
-_KNOWN = frozenset({_CONTINUATION, TEXT, _BINARY, CLOSE, PING, PONG})
+_OPCODES = frozenset({_CONTINUATION, TEXT, _BINARY, CLOSE, PING, PONG})
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _LONGEST_CONTROL = 125
 _decoder = getincrementaldecoder("utf-8")
 
 
 class FrameError(Exception):
-    """The peer broke the protocol, or its bounds; the connection has to end with ``code``."""
+    """The client broke the protocol or a limit; close the connection with ``code``."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -50,7 +50,7 @@ class FrameError(Exception):
 
 
 class Event(NamedTuple):
-    """What the peer said: a whole TEXT message, or a PING, PONG or CLOSE; ``code`` is that of a CLOSE."""
+    """One whole TEXT message, or a PING, PONG or CLOSE; ``code`` is that of a CLOSE."""
 
     kind: int
     text: str = ""
@@ -59,21 +59,21 @@ class Event(NamedTuple):
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole text message; the payload is UTF-8."""
+    """Encode a whole text message; the payload is UTF-8."""
     return _head(TEXT, len(payload)) + payload
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """The answer to a ping."""
+    """Encode the answer to a ping."""
     return _head(PONG, len(payload)) + payload
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """The end, with why; a reason is cut to what a control frame holds. ``NO_STATUS`` is a frame without a code."""
+    """Encode a close frame. A long reason is cut to the size of a control frame; ``NO_STATUS`` sends no code."""
     if code == NO_STATUS:
         return _head(CLOSE, 0)
-    words = reason.encode()[: _LONGEST_CONTROL - 2].decode("utf-8", "ignore").encode()
-    return _head(CLOSE, len(words) + 2) + code.to_bytes(2) + words
+    cut = reason.encode()[: _LONGEST_CONTROL - 2].decode("utf-8", "ignore").encode()
+    return _head(CLOSE, len(cut) + 2) + code.to_bytes(2) + cut
 
 
 def _head(opcode: int, size: int) -> bytes:
@@ -88,7 +88,7 @@ PING_FRAME: Final = _head(PING, 0)
 
 
 class _Head(NamedTuple):
-    """The head of one frame: ``begin`` and ``end`` are where its payload is."""
+    """The header of one frame; its payload is from ``begin`` to ``end``."""
 
     opcode: int
     last: bool
@@ -98,21 +98,21 @@ class _Head(NamedTuple):
 
 
 class Reader:
-    """What one client sends, put together; holds at most one unfinished frame and one unfinished message."""
+    """Puts one client's data together; holds at most one unfinished frame and one unfinished message."""
 
     __slots__ = ("_decoder", "_largest", "_pieces", "_rest", "_size")
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._largest = largest
         self._rest = b""
-        self._decoder: IncrementalDecoder | None = None  # while a fragmented message is under way
+        self._decoder: IncrementalDecoder | None = None  # set while a fragmented message is incomplete
         self._pieces: list[str] = []
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Event | None]:
-        """What ``data`` completes, in order; None stands for a fragment, of which there may be very many.
+        """Yield what ``data`` completes, in order: an Event, or None for a fragment (there may be very many).
 
-        Raises FrameError at the first thing that is wrong, after what came before it.
+        Raises FrameError at the first error, after yielding what came before it.
         """
         if self._rest:
             data, self._rest = self._rest + data, b""
@@ -123,7 +123,7 @@ class Reader:
         self._rest = data[at:]
 
     def _next(self, data: bytes, at: int) -> _Head | None:
-        """The frame that begins at ``at``, if it is all there; its head is judged as soon as it has come."""
+        """Return the frame that begins at ``at`` if it is complete; its header is checked as soon as it arrives."""
         if len(data) - at < 2:
             return None
         first, second = data[at], data[at + 1]
@@ -146,7 +146,7 @@ class Reader:
     def _check(self, first: int, second: int, opcode: int, size: int) -> None:
         if first & 0x70:
             raise FrameError(PROTOCOL_ERROR, "reserved bits")
-        if opcode not in _KNOWN:
+        if opcode not in _OPCODES:
             raise FrameError(PROTOCOL_ERROR, "reserved opcode")
         if not second & 0x80:
             raise FrameError(PROTOCOL_ERROR, "not masked")
@@ -168,7 +168,7 @@ class Reader:
         return self._add(payload, last=head.last)
 
     def _add(self, payload: bytes, *, last: bool) -> Event | None:
-        """One fragment more; its text is checked at once and not when the last one has come."""
+        """Add one fragment; its text is checked at once, not after the last fragment."""
         if self._decoder is None:
             self._decoder = _decoder()
         self._size += len(payload)
@@ -176,7 +176,7 @@ class Reader:
             piece = self._decoder.decode(payload, last)
         except UnicodeDecodeError:
             raise FrameError(INVALID_TEXT, "not UTF-8") from None
-        if piece:  # of empty fragments there may be any number
+        if piece:  # empty fragments are not kept: there may be any number
             self._pieces.append(piece)
         if not last:
             return None
@@ -187,7 +187,7 @@ class Reader:
 
 
 def _long_size(encoded: bytes) -> int:
-    """Section 5.2: the shortest form there is, and no sign bit; more than anybody takes is merely too big."""
+    """Decode a long length (section 5.2). Raises FrameError unless it has the shortest form."""
     size = int.from_bytes(encoded)
     if size <= _LONGEST_CONTROL or (len(encoded) == 8 and size < 1 << 16):
         raise FrameError(PROTOCOL_ERROR, "length not minimal")
@@ -195,7 +195,7 @@ def _long_size(encoded: bytes) -> int:
 
 
 def _unmasked(payload: bytes, mask: bytes) -> bytes:
-    """Section 5.3, as one exclusive or of two long numbers."""
+    """Remove the mask (section 5.3), as one XOR of two long numbers."""
     size = len(payload)
     key = int.from_bytes((mask * (size // 4 + 1))[:size])
     return (int.from_bytes(payload) ^ key).to_bytes(size)
@@ -213,5 +213,5 @@ def _closing(payload: bytes) -> Event:
         return Event(CLOSE, code=NO_STATUS)
     code = int.from_bytes(payload[:2])
     if len(payload) == 1 or not (code in _CODES or 3000 <= code <= 4999):
-        raise FrameError(PROTOCOL_ERROR, "no close code")
+        raise FrameError(PROTOCOL_ERROR, "invalid close code")
     return Event(CLOSE, _decoded(payload[2:]), code=code)

@@ -1,4 +1,4 @@
-"""Parts of a hub for the tests of one other part, and a way to let greenlets run until something is so."""
+"""Stubs for the unit tests of church.live, and a way to let greenlets run until a condition holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from church.services.sessions import SignedIn
 
 
 def let_run(until: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Give the greenlets their turn until ``until`` holds."""
+    """Let greenlets run until ``until()`` is true; ``what`` names it in the failure."""
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -25,13 +25,13 @@ def let_run(until: Callable[[], object], what: str, seconds: float = 60.0) -> No
 
 
 def person(ref: str = "ada", **facts: Any) -> SignedIn:
-    """Somebody who is signed in."""
+    """Make a signed-in member."""
     own = {"user_id": 1, "ref": ref, "name": ref.title(), "email": "", "role": "member", "verified": True}
     return SignedIn(**{**own, "session_id": 1, "session_ref": f"on-{ref}", **facts})
 
 
 def said(changed: int, by: str = "eve", **facts: Any) -> MessageView:
-    """A message of the public room."""
+    """Make a message of the public room with this change number."""
     own = {"id": changed, "from_name": by.title(), "is_admin": False, "text": f"no. {changed}", "html": ""}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     return MessageView(
@@ -41,7 +41,7 @@ def said(changed: int, by: str = "eve", **facts: Any) -> MessageView:
 
 @dataclass(eq=False)
 class StubClient:
-    """A client that keeps what it is sent."""
+    """A connection that records what it is sent."""
 
     signed_in: SignedIn | None = field(default_factory=person)
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -58,20 +58,23 @@ class StubClient:
         self.sent.append(json.loads(frame[at:]))
         return self.is_open
 
+    def send_message(self, kind: str, frame: bytes) -> None:
+        self.send(frame, kind)
+
     def numbers(self) -> list[int]:
-        """The changes that it was told of, in the order in which it was."""
+        """The numbers of the changes it was sent, in order."""
         return [frame["changed"] for frame in self.sent if frame["type"] == "chat"]
 
 
 class StubHub:
-    """What a feed needs of a hub."""
+    """The callables that a feed takes from a hub."""
 
     def __init__(self) -> None:
         self.by_member: dict[str, set[Any]] = {}
         self.failed = 0
 
-    def say(self, connection: Any, kind: str, frame: bytes) -> None:
-        connection.send(frame, kind)
+    def connections_of(self, ref: str) -> set[Any]:
+        return self.by_member.get(ref, set())
 
     def guarded(self, work: Callable[..., None], *args: Any) -> bool:
         with suppress(ConnectionError):

@@ -64,7 +64,7 @@ def _refusal() -> Response | None:
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("Connect from this site.")
-    outcome = live.hub_of().expect(rate_limits.client())
+    outcome = live.hub_of().reserve(rate_limits.client())
     if outcome is None:
         g.live_expected = True
         known_viewer()  # whom the cookie shows; where nobody can tell now, the client tries again
@@ -80,7 +80,7 @@ def _refusal() -> Response | None:
 def _give_up(_error: BaseException | None) -> None:
     """Keep no place for a handshake that came to nothing."""
     if g.pop("live_expected", False):
-        live.hub_of().give_up(rate_limits.client())
+        live.hub_of().release(rate_limits.client())
 
 
 @bp.errorhandler(ConnectionError)

@@ -22,7 +22,7 @@ def test_frame_that_is_no_object_with_a_type_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("value", [1, None, True, [], {"a": 1}])
 def test_text_that_is_none_is_refused(value: object) -> None:
-    with pytest.raises(WordsError, match="message has to be a text"):
+    with pytest.raises(WordsError, match="message has to be a string"):
         Said("chat", {"message": value}).text("message")
 
 

@@ -30,7 +30,7 @@ def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub that hears of no other worker, and waits as long as a test may take for a client to say who it is."""
     for part in (Relay, Standing):
         monkeypatch.setattr(part, "run", lambda _self: None)
-    monkeypatch.setattr(Hub, "_gossip", lambda _self: None)
+    monkeypatch.setattr(Hub, "_run_updates", lambda _self: None)
     monkeypatch.setattr(hub, "_AUTH_SECONDS", 600)
     monkeypatch.setattr(hub, "_LINGER_SECONDS", 0.05)
     monkeypatch.setattr(hub, "_GOODBYE_SECONDS", 60)
@@ -48,7 +48,7 @@ def connect(one: Hub, app: Flask) -> Iterator[Connect]:
         ours, client = socket.socketpair()
         client.settimeout(60)
         theirs.append(client)
-        assert one.expect(address) is None
+        assert one.reserve(address) is None
         with app.app_context():
             one.adopt(ours.detach(), address, b"", Handshake("r1", address, None), None)
         return client
@@ -65,15 +65,15 @@ def active() -> Any:
 def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
     first = connect()
     connect()
-    assert one.expect("192.0.2.1") == "refused_address"
-    assert one.expect("192.0.2.2") is None  # counted before it is there, and so is nobody else let in meanwhile
-    assert one.expect("192.0.2.3") == "refused_full"
-    one.give_up("192.0.2.2")
+    assert one.reserve("192.0.2.1") == "refused_address"
+    assert one.reserve("192.0.2.2") is None  # counted before it is there, and so is nobody else let in meanwhile
+    assert one.reserve("192.0.2.3") == "refused_full"
+    one.release("192.0.2.2")
     connect("192.0.2.2")
-    assert one.expect("192.0.2.3") == "refused_full"
+    assert one.reserve("192.0.2.3") == "refused_full"
     assert active() == 3
     first.close()
-    let_run(lambda: one.expect("192.0.2.1") is None, "there is room again")
+    let_run(lambda: one.reserve("192.0.2.1") is None, "there is room again")
     assert active() == 2
 
 
@@ -83,17 +83,17 @@ def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(
     silent, known = connect(), connect()
     (connection,) = [c for c in one.connections if c is not min(one.connections, key=lambda c: c.since)]
     one.admit(connection, person())
-    one._silent.tick()
+    one._auth_deadlines.tick()
     assert len(one.connections) == 2, "there is time yet"
     later = time.monotonic() + 601
     with monkeypatch.context() as patch:
         patch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: later))
         let_run(lambda: len(one.connections) == 1, "the silent one is ended")
-    assert silent.recv(1000).endswith(b"\x11\x31say who you are first")
+    assert silent.recv(1000).endswith(b"\x11\x31send auth first")
     assert one.by_member == {"ada": {connection}}
     known.close()
     let_run(lambda: not one.by_member, "nobody is left")
-    assert not one.shares._own
+    assert not one.limits._own
 
 
 def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
@@ -105,7 +105,7 @@ def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
         return person(), None
 
     asked: list[Any] = []
-    monkeypatch.setattr(message_handlers, "_known", known)
+    monkeypatch.setattr(message_handlers, "_authenticate", known)
     connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
     let_run(lambda: asked and asked[0].inbox is None, "the answer")
     assert not one.by_member
@@ -115,7 +115,7 @@ def test_token_that_was_shown_last_ends_its_connection_with_its_time(
     one: Hub, connect: Connect, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends = iter([time.time() + 100, time.time() - 1])
-    monkeypatch.setattr(message_handlers, "_known", lambda _connection, _token: (person(), next(ends)))
+    monkeypatch.setattr(message_handlers, "_authenticate", lambda _connection, _token: (person(), next(ends)))
     client = connect()
     (connection,) = one.connections
     for _ in range(2):
@@ -123,9 +123,9 @@ def test_token_that_was_shown_last_ends_its_connection_with_its_time(
         shown = connection.until
         let_run(lambda shown=shown: connection.until != shown, "the token is taken")
     with app.app_context():
-        one.standing.check([connection])
+        one.session_watch.check([connection])
     let_run(lambda: not one.connections, "the end")
-    assert client.recv(1000).endswith(b"\x11\x31the token has ended")
+    assert client.recv(1000).endswith(b"\x11\x31access token expired")
 
 
 def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
@@ -140,16 +140,16 @@ def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_a
     ending.get(timeout=60)
     assert hangs.recv(1000) == b""
     assert active() == 0
-    assert one.expect("192.0.2.9") == "refused_full"
+    assert one.reserve("192.0.2.9") == "refused_full"
 
 
 def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
     one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert one.expect("192.0.2.1") is None
+    assert one.reserve("192.0.2.1") is None
     one.close()
     with monkeypatch.context() as patch:  # who was let in before
-        patch.setattr(one, "expect", lambda _address: None)
+        patch.setattr(one, "reserve", lambda _address: None)
         late = connect()
     assert b"\x03\xe9" in late.recv(1000)
     assert late.recv(1000) == b""
@@ -165,7 +165,7 @@ def test_part_that_breaks_is_written_down_and_begins_anew(monkeypatch: pytest.Mo
     begun: list[int] = []
     monkeypatch.setattr(gevent, "sleep", lambda _seconds: None)
     with captured_log() as sink:
-        hub._kept_up(task)
+        hub._restart_on_error(task)
     assert len(begun) == 2
     assert [record["event"] for record in sink.records] == ["live.failed"]
 

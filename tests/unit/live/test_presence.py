@@ -28,19 +28,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return one
 
 
-class World(StubHub):
-    """A hub with one room, that keeps what it publishes."""
+class World:
+    """The presence of one room, and what it publishes."""
 
     def __init__(self, *clients: StubClient) -> None:
-        super().__init__()
         self.published: list[dict[str, Any]] = []
-        hub: Any = self
+        hub = StubHub()
         room: Any = SimpleNamespace(id=1, name="public", access="members", head=0)
-        feed = Feed(hub, room)
+        feed = Feed(room, hub.connections_of, hub.guarded)
         feed.members.update(clients)  # type: ignore[arg-type]
-        self.rooms = SimpleNamespace(feeds={"public": feed})
-        self.relay = SimpleNamespace(worker="us", publish=lambda _channel, facts: not self.published.append(facts))
-        self.presence = Presence(hub)
+        self.rooms: Any = SimpleNamespace(feeds={"public": feed})
+        relay: Any = SimpleNamespace(worker="us", publish=lambda _channel, facts: not self.published.append(facts))
+        self.presence = Presence(relay, self.rooms)
 
     def told(self, worker: str, *refs: str) -> None:
         people = [{"ref": ref, "name": ref.title()} for ref in refs]

@@ -47,7 +47,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
 
 def feed_with(*clients: StubClient) -> tuple[Feed, Any]:
     hub: Any = StubHub()
-    feed = Feed(hub, ROOM)
+    feed = Feed(ROOM, hub.connections_of, hub.guarded)
     feed.members.update(clients)  # type: ignore[arg-type]
     return feed, hub
 
