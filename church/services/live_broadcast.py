@@ -1,6 +1,6 @@
-"""Notices: one line about something new, shown on live pages that are open at this moment, and kept nowhere.
+"""Publish to all workers, and send notices: one line about something new, shown on open live pages, never stored.
 
-A notice says nothing that its readers could not see for themselves: titles as they stand in lists, never a text.
+A notice contains nothing that its readers cannot see themselves: titles as in lists, never content.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ log = logging.getLogger("church.live")
 
 CHANNEL = "notices"
 AUDIENCES = ("all", "members", "admins")
-"""Whoever is signed in, whose address is confirmed, who looks after the site. A member's ref is an audience, too."""
+"""Everyone signed in, members with a confirmed address, admins. An account's ref is an audience, too."""
 LONGEST = 200
-"""Characters of a title, and of an address."""
-_MOST_PAGES = 5  # told one by one; more at once are an import, or another folder
+"""Maximum characters of a title, and of a URL."""
+_MOST_PAGES = 5  # announced one by one; more at once are an import or another folder, and get one notice
 
 _MEMBERSHIP = "/auth/account"
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One notice; ``url`` is a path on this site, or empty. By ``id`` a worker knows one that comes by two ways."""
+    """One notice; ``url`` is a path on this site, or empty. ``id`` makes equal notices distinct for the workers."""
 
     id: str
     audience: str
@@ -52,7 +52,7 @@ class Notice:
     at: datetime
 
     def is_for(self, signed_in: SignedIn) -> bool:
-        """Whether the member is among those whom it is for."""
+        """Whether the member is in the audience."""
         if self.audience == "admins":
             return signed_in.is_admin
         if self.audience == "members":
@@ -61,26 +61,26 @@ class Notice:
 
 
 def notify(audience: str, kind: str, title: str, url: str = "") -> Notice:
-    """Send a notice; after the commit of what it is about. Never raises: who misses it finds it on the site."""
+    """Send a notice; call this after the commit. Never raises: the news is on the site anyway."""
     notice = Notice(secrets.token_hex(8), audience, kind, plain(title)[:LONGEST], url, utc_now())
     publish(CHANNEL, encode(notice))
     return notice
 
 
 def notify_after(session: Session, audience: str, kind: str, title: str, url: str = "") -> None:
-    """Send it once the caller's ``db.write()`` has committed; never if that fails."""
+    """Send a notice once the caller's ``db.write()`` has committed; not if that fails."""
     after_commit(session, partial(_send, audience, kind, title, url))
 
 
 def membership_changed(session: Session, user_id: int) -> None:
-    """Tell a member, after the commit, that what they have paid for, or were given, is otherwise from now on."""
+    """Notify a member, after the commit, that their subscription or grant has changed."""
     ref = session.scalars(select(User.ref).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
     if ref is not None:
         notify_after(session, ref, "membership", "Your membership has changed.", _MEMBERSHIP)
 
 
 def new_pages(session: Session, titles: Mapping[str, str]) -> None:
-    """Tell everybody, after the commit, of the pages that came: titles by slug."""
+    """Notify everyone, after the commit, of new pages; ``titles`` is by slug."""
     if len(titles) > _MOST_PAGES:
         notify_after(session, "all", "page", f"{len(titles)} new pages", "/pages/")
         return
@@ -89,12 +89,12 @@ def new_pages(session: Session, titles: Mapping[str, str]) -> None:
 
 
 def new_video(slug: str, title: str) -> None:
-    """Tell everybody of a video that can be watched from now on; after the commit."""
+    """Notify everyone of a video that can now be watched; call this after the commit."""
     notify("all", "video", f"New video: {title}", f"/video/{quote(slug)}")
 
 
 def from_admin(title: str, url: str, audience: str, actor: Actor) -> Notice:
-    """Send what an admin has to say; written down. Raises FieldErrors for ``title``, ``url`` and ``audience``."""
+    """Send an admin's notice, with an audit row. Raises FieldErrors for ``title``, ``url`` and ``audience``."""
     title, url = " ".join(plain(title).split()), url.strip()
     _check(title, url, audience)
     with db.write() as session:
@@ -103,12 +103,12 @@ def from_admin(title: str, url: str, audience: str, actor: Actor) -> Notice:
 
 
 def encode(notice: Notice) -> str:
-    """One line of JSON, for the store."""
+    """Write a notice as one line of JSON."""
     return json.dumps({**asdict(notice), "at": notice.at.isoformat()}, ensure_ascii=False, separators=(",", ":"))
 
 
 def decode(line: str) -> Notice:
-    """The notice that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a notice that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     return Notice(**{**facts, "at": datetime.fromisoformat(facts["at"])})
 
@@ -133,23 +133,23 @@ def _check(title: str, url: str, audience: str) -> None:
 
 
 Listener = Callable[[str, str], None]
-"""Told the channel and the line that was published; returns at once."""
+"""Called with the channel and the published line; must return at once."""
 
 _EXTENSION = "live_listeners"
 
 
 def on_change(listener: Listener) -> Callable[[], None]:
-    """Have ``listener`` told of all that this worker publishes; the returned function ends it."""
+    """Call ``listener`` for everything this worker publishes; returns a function that removes it."""
     listeners: list[Listener] = current_app.extensions.setdefault(_EXTENSION, [])
     listeners.append(listener)
     return lambda: listeners.remove(listener)
 
 
 def publish(channel: str, line: str) -> None:
-    """Tell everybody; to be called after the commit. Never raises."""
+    """Publish a line to all workers; call this after the commit. Never raises."""
     for listener in tuple(current_app.extensions.get(_EXTENSION, ())):
         try:
             listener(channel, line)
         except Exception:
-            log.exception("a listener failed", extra={"event": "live.listener_failed", "channel": channel})
+            log.exception("live listener failed", extra={"event": "live.listener_failed", "channel": channel})
     store.publish(channel, line)

@@ -1,4 +1,4 @@
-"""The live rooms as their members meet them: pages, forms, and the socket; a room here for each part."""
+"""Live chat over HTTP: the pages of rooms and messages, their forms, and the handshake of the WebSocket."""
 
 from church.blueprints.live import messages, rooms, ws
 from church.blueprints.live.blueprint import bp

@@ -1,4 +1,4 @@
-"""The way in, a room with what was said in it, and speaking there without a script."""
+"""The pages of the chat rooms, and the form that sends a message without JavaScript."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.live.blueprint import bp
-from church.blueprints.live.messages import as_told
+from church.blueprints.live.messages import message_data
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import chat
@@ -21,22 +21,22 @@ from church.web.rate_limits import limited
 from church.web.responses import as_data, signed_in
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
-_MOST = 2 * chat.LONGEST  # characters that are read of a message; what is taken, the service says
-_MOST_DIGITS = 18  # any number of so many fits a column
+_MOST = 2 * chat.LONGEST  # characters that are read from a form; the service checks the real limit
+_MOST_DIGITS = 18  # any number of this length fits a database column
 
 
 @bp.get("/live")
 @allow(EVERYONE)
 @limited("page")
-def rooms() -> AnyResponse:
-    """What it is, and the way in; members go on to their first room."""
-    found = known_viewer()
-    own = chat.list_rooms(found) if found is not None and found.is_member else []
+def list_rooms() -> AnyResponse:
+    """Redirect members to their first room; show others what live chat is."""
+    viewer = known_viewer()
+    own = chat.list_rooms(viewer) if viewer is not None and viewer.is_member else []
     if wants_json():
         return jsonify(rooms=as_data(own))
     if own:
         return redirect(f"/live/{own[0].name}", 302)
-    member = found is not None and found.is_member
+    member = viewer is not None and viewer.is_member
     return make_response(render_template("live/welcome.html", days=current_settings().live_keep_days, shut=member))
 
 
@@ -44,54 +44,54 @@ def rooms() -> AnyResponse:
 @allow(MEMBERS)
 @limited("page")
 def room(room: str) -> Response:
-    """The newest messages of a room, or those ``before`` a number."""
-    return _shown(room, before=_before())
+    """Show the newest messages of a room, or those ``before`` a number."""
+    return _page(room, before=_before())
 
 
 @bp.post("/live/<room>")
 @allow(MEMBERS)
 @limited("account")
 @telemetry.confide_body
-def say(room: str) -> AnyResponse:
-    """Say ``message``. ``client_id`` is the form's own name for it: sent twice, it is said once."""
+def send(room: str) -> AnyResponse:
+    """Send ``message`` to a room. The form's ``client_id`` makes a repeated request harmless."""
     form = fields()
     text = form.text("message", _MOST, required=False)
-    name = form.text("client_id", 64, required=False) or None
+    client_id = form.text("client_id", 64, required=False) or None
     try:
         form.check()
-        said = chat.post(signed_in(), room, text, name)
+        view = chat.post(signed_in(), room, text, client_id)
     except (FieldErrors, chat.RateLimitedError, chat.MutedError) as error:
         if wants_json():
             raise
-        return _shown(room, text=text, error=error, client_id=name)
+        return _page(room, text=text, error=error, client_id=client_id)
     if wants_json():
-        return make_response(jsonify(as_data(said)), 201)
-    return redirect(f"/live/{room}#m{said.id}", 303)
+        return make_response(jsonify(as_data(view)), 201)
+    return redirect(f"/live/{room}#m{view.id}", 303)
 
 
-def _shown(
+def _page(
     room: str,
     before: int | None = None,
     text: str = "",
     error: ChurchError | None = None,
     client_id: str | None = None,
 ) -> Response:
-    """The page of a room; what could not be said stands in the form again, with the reason."""
+    """Render a room; after an error, the form keeps the text and shows the error."""
     member = signed_in()
-    found = chat.page(member, room, before)
-    older = found.messages[0].id if found.has_older else None
+    page = chat.page(member, room, before)
+    older = page.messages[0].id if page.has_older else None
     if wants_json():
-        messages = [as_told(one, member) for one in found.messages]
-        return jsonify(room=as_data(found.room), messages=messages, cursor=found.cursor, older=older)
+        messages = [message_data(view, member) for view in page.messages]
+        return jsonify(room=as_data(page.room), messages=messages, cursor=page.cursor, older=older)
     context: dict[str, Any] = {
-        "room": found.room,
+        "room": page.room,
         "rooms": chat.list_rooms(member),
-        "messages": found.messages,
-        "cursor": found.cursor,
+        "messages": page.messages,
+        "cursor": page.cursor,
         "older": older,
         "is_now": before is None,
         "text": text,
-        "problem": _words(error),
+        "problem": _problem(error),
         "client_id": client_id or secrets.token_hex(16),
         "most": chat.LONGEST,
         "days": current_settings().live_keep_days,
@@ -104,8 +104,8 @@ def _shown(
     return response
 
 
-def _words(error: ChurchError | None) -> str:
-    """What is wrong, as the form says it; empty while nothing is."""
+def _problem(error: ChurchError | None) -> str:
+    """Return the error text for the form; empty without an error."""
     if isinstance(error, FieldErrors):
         return " ".join(error.errors.values())
     if error is None or error.retry_after is None:
@@ -114,10 +114,10 @@ def _words(error: ChurchError | None) -> str:
 
 
 def _before() -> int | None:
-    """The number that is asked for, None for the newest. Raises InvalidError."""
-    asked = request.args.get("before", "")
-    if not asked:
+    """Return the query's ``before``, or None. Raises InvalidError."""
+    before = request.args.get("before", "")
+    if not before:
         return None
-    if not (asked.isascii() and asked.isdecimal() and len(asked) <= _MOST_DIGITS):
+    if not (before.isascii() and before.isdecimal() and len(before) <= _MOST_DIGITS):
         raise InvalidError("“before” must be a message number.")
-    return int(asked)
+    return int(before)

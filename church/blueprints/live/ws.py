@@ -1,6 +1,6 @@
-"""/ws: the handshake of RFC 6455, after which the socket is the hub's and this request is over.
+"""GET /ws: the WebSocket handshake (RFC 6455), after which the hub owns the socket and the request is over.
 
-What is refused is refused before that, as an answer of HTTP: a foreign page, too many connections, no handshake.
+Requests from another origin, over a connection limit, or without a valid handshake get an HTTP error instead.
 """
 
 from __future__ import annotations
@@ -25,50 +25,76 @@ from church.web.route_access import EVERYONE, allow
 
 _VERSION = "13"
 _EXTENSIONS = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
+_ENDPOINT = f"{bp.name}.ws"
 
 
-class _NoThread:
-    """simple-websocket would read in a thread of its own: the hub does, for all."""
+class _NoReader:
+    """Replaces the thread in which flask-sock's library would read the socket; this one never runs.
+
+    The hub reads all sockets itself, and a second reader would take the client's frames. ``thread_class`` is the
+    library's own option for this, and it has none to do the handshake alone.
+    """
 
     name = ""
 
     def __init__(self, **_: Any) -> None:
-        """Whatever it should run."""
+        """Take what the library passes to a thread, and keep none of it."""
 
     def start(self) -> None:
-        """It need not."""
-
-
-class _NoEvent:
-    """Nobody waits for what is read."""
+        """Do nothing."""
 
 
 @bp.record_once
 def _configure(state: Any) -> None:
     app: Flask = state.app
-    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _NoThread, "event_class": _NoEvent}
+    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _NoReader}
+
+
+@allow(EVERYONE)
+def connect(server: Any) -> None:
+    """Pass the socket to the hub after the handshake; the client authenticates by its first message."""
+    fd = os.dup(server.sock.fileno())
+    server.connected = False  # otherwise flask-sock would send a close frame
+    member = viewer()
+    cookie = (member.session_ref, member.ref) if member is not None and member.token else None
+    telemetry.quiet_route()
+    live.hub_of().adopt(fd, rate_limits.client(), _early_bytes(), telemetry.handshake(), cookie)
+    g.pop("live_reserved")
+
+
+sock.route("/ws", bp=bp, endpoint="ws")(connect)  # not as a decorator: flask-sock's returns None
+
+
+def _early_bytes() -> bytes:
+    """Return what the client sent before our answer, which gunicorn has read together with the request."""
+    unreader = getattr(getattr(request.environ["wsgi.input"], "reader", None), "unreader", None)
+    early: bytes = unreader.take_buffered() if unreader is not None else b""
+    return early
+
+
+# -- checks before the handshake ---------------------------------------------------------------------------------------
 
 
 @bp.before_request
-def _gate() -> Response | None:
-    return _refusal() if request.endpoint == f"{bp.name}.{ws.__name__}" else None
+def _check() -> Response | None:
+    return _refuse() if request.endpoint == _ENDPOINT else None
 
 
 @limited("live")
-def _refusal() -> Response | None:
-    """Let nobody through to the handshake who would not get a connection. Raises ChurchErrors."""
+def _refuse() -> Response | None:
+    """Refuse a request that must not become a connection, or reserve a place for it. Raises ChurchErrors."""
     if not _is_handshake():
         telemetry.track_live_opened("refused_handshake")
         raise InvalidError("This address is for WebSockets, version 13.")
-    if not _is_from_here():
+    if not _is_same_origin():
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("Connect from this site.")
     outcome = live.hub_of().reserve(rate_limits.client())
     if outcome is None:
-        g.live_expected = True
-        known_viewer()  # whom the cookie shows; where nobody can tell now, the client tries again
-        request.environ.pop(_EXTENSIONS, None)  # none is spoken
+        g.live_reserved = True
+        known_viewer()  # looks up the cookie; raises if that is impossible now, and the client tries again
+        request.environ.pop(_EXTENSIONS, None)  # no extension is supported
         return None
     telemetry.track_live_opened(outcome)
     if outcome == "refused_full":
@@ -77,22 +103,22 @@ def _refusal() -> Response | None:
 
 
 @bp.teardown_request
-def _give_up(_error: BaseException | None) -> None:
-    """Keep no place for a handshake that came to nothing."""
-    if g.pop("live_expected", False):
+def _release(_error: BaseException | None) -> None:
+    """Give the reserved place back after a failed handshake."""
+    if g.pop("live_reserved", False):
         live.hub_of().release(rate_limits.client())
 
 
 @bp.errorhandler(ConnectionError)
-def _on_gone(error: ConnectionError) -> Response:
-    """Nobody is there any more to shake hands with: the client's affair, as a request is that it never finished."""
-    if request.endpoint != f"{bp.name}.{ws.__name__}":
+def _on_client_gone(error: ConnectionError) -> Response:
+    """Answer 400 if the client went away during the handshake, as for an unfinished request."""
+    if request.endpoint != _ENDPOINT:
         raise error
     return error_response(400)
 
 
 def _is_handshake() -> bool:
-    """Section 4.2.1, so far as werkzeug has not looked at it; a body would be taken for frames."""
+    """Check section 4.2.1, as far as werkzeug has not; a request body would be read as frames."""
     key = request.headers.get("Sec-WebSocket-Key", "")
     try:
         is_key = len(base64.b64decode(key, validate=True)) == 16
@@ -105,34 +131,12 @@ def _is_handshake() -> bool:
 
 
 def _socket() -> Any:
-    """The client's socket, if this is gunicorn's and is not encrypted here."""
-    found = request.environ.get("gunicorn.socket")
-    return None if hasattr(found, "cipher") else found
+    """Return gunicorn's socket of the client; None for another server, or if gunicorn itself does TLS on it."""
+    raw = request.environ.get("gunicorn.socket")
+    return None if hasattr(raw, "cipher") else raw
 
 
-def _is_from_here() -> bool:
-    """Whether the page that asks is this site's (ASVS 5.0.0, 4.4.2); a program has to name it, too."""
-    said = request.headers.get("Origin", "").lower()
-    return said in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
-
-
-@allow(EVERYONE)
-def ws(server: Any) -> None:
-    """Shake hands, and hand the socket over: who it is, the first frame says."""
-    fd = os.dup(server.sock.fileno())
-    server.connected = False  # else flask-sock would say goodbye
-    found = viewer()
-    cookie = (found.session_ref, found.ref) if found is not None and found.token else None
-    telemetry.quiet_route()
-    live.hub_of().adopt(fd, rate_limits.client(), _early(), telemetry.handshake(), cookie)
-    g.pop("live_expected")
-
-
-def _early() -> bytes:
-    """What a client that would not wait for our answer has sent already; gunicorn read it with the head."""
-    unreader = getattr(getattr(request.environ["wsgi.input"], "reader", None), "unreader", None)
-    early: bytes = unreader.take_buffered() if unreader is not None else b""
-    return early
-
-
-sock.route("/ws", bp=bp)(ws)  # not by @: flask-sock's gives back nothing
+def _is_same_origin() -> bool:
+    """Whether Origin is this site (ASVS 5.0.0, 4.4.2); programs have to send it, too."""
+    origin = request.headers.get("Origin", "").lower()
+    return origin in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}

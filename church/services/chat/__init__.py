@@ -1,9 +1,10 @@
-"""The live rooms: who may be there, what is said, what is taken away; the face of its rooms (``chat_*``).
+"""Chat rooms: who may join, sending and reading messages, moderation.
 
-What changes in a room is published as ``chat:<room>`` (a MessageView as ``encode`` writes it) after the commit, and
-that somebody's standing has changed as ``chat:control``; ``on_change`` tells this worker of both without the store.
+Each change of a room is published on ``chat:<room>`` after the commit, as a MessageView that ``encode`` made. A new or
+lifted mute or ban is published on ``chat:control``. ``on_change`` passes both to this worker without the store.
 """
 
+from church.services.chat import account_data as _account_data  # noqa: F401 - registers the export and the deletion
 from church.services.chat.errors import (
     BannedError,
     ClosedRoomError,
@@ -26,7 +27,7 @@ from church.services.chat.moderation import (
     reports,
     settle,
 )
-from church.services.chat.posting_limits import keep_entry_pace
+from church.services.chat.posting_limits import keep_entry_pace, set_limiter
 from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode, encode
 from church.services.chat.retention import purge
 from church.services.chat.rooms import banned, heads, list_rooms, may_enter
@@ -75,6 +76,7 @@ __all__ = [
     "remove",
     "report",
     "reports",
+    "set_limiter",
     "settle",
     "since",
 ]

@@ -1,6 +1,6 @@
-"""How a room's change is written: the author first, then the room's count, then the message.
+"""Write a change of a chat room: lock the author first, then the room's counter, then the message.
 
-Everybody locks in this order, as does whoever deletes an account, so that no two wait for each other in a ring.
+Everything that changes messages, including the deletion of an account, locks in this order, so that no deadlock arises.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from church.services.chat import rooms as chat_rooms
 from church.services.chat.errors import UnknownMessageError
 from church.services.chat.presenters import MessageView, encode, view_by
 
-# Said for every message: putting a statement together costs as much as having it answered.
+# Built once: these run for every message, and building a statement costs as much as running it.
 _HOLD = (
     select(User)
     .where(User.id == bindparam("user_id"), User.deleted_at.is_(None), User.disabled_at.is_(None))
@@ -34,19 +34,19 @@ _COUNT = (
 
 
 class Change(NamedTuple):
-    """A message in its new state, its author, and the room's name; ``view`` is asked when it is committed."""
+    """A changed message, its author, and the room's name. Call ``view`` after the commit."""
 
     message: ChatMessage
     author: User
     room: str
 
     def view(self) -> MessageView:
-        """What everybody is shown of it."""
+        """The message as members see it."""
         return view_by(self.message, self.room, self.author)
 
 
 def hold_account(session: Session, user_id: int) -> User:
-    """The account, which is not emptied while this transaction goes on. Raises UnauthorizedError for one that was."""
+    """Lock an account against deletion until the transaction ends. Raises UnauthorizedError if it is deleted."""
     user = session.scalars(_HOLD, {"user_id": user_id}).one_or_none()
     if user is None:
         raise UnauthorizedError
@@ -54,12 +54,12 @@ def hold_account(session: Session, user_id: int) -> User:
 
 
 def next_number(session: Session, room_id: int) -> ChatRoom:
-    """The room, counted one further in ``last_number``; nobody else counts there until this transaction ends."""
+    """Count a room's ``last_number`` up by one and return the room, locked until the transaction ends."""
     return session.scalars(_COUNT, {"room_id": room_id}).one()
 
 
 def speaking(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRoom]:
-    """The author and the counted room, for who may still speak there.
+    """Check that the member may write in the room, and take its next number; the locked author and room.
 
     Raises UnauthorizedError, BannedError and MutedError.
     """
@@ -70,18 +70,18 @@ def speaking(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRo
 
 
 def living(session: Session, room_id: int, number: int) -> ChatMessage:
-    """The message as it is, locked, for a change under the room's lock. Raises UnknownMessageError."""
-    same = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
-    message = session.scalars(same.with_for_update().execution_options(populate_existing=True)).one_or_none()
+    """Load and lock a message that is not deleted; lock its room first. Raises UnknownMessageError."""
+    query = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
+    message = session.scalars(query.with_for_update().execution_options(populate_existing=True)).one_or_none()
     if message is None or message.deleted_at is not None:
         raise UnknownMessageError
     return message
 
 
 def erase(session: Session, room_id: int, number: int, by: int | None) -> Change:
-    """Take a message's text away, and keep that it was. Raises UnknownMessageError.
+    """Delete a message's text, and mark the message as deleted. Raises UnknownMessageError.
 
-    Who deletes a message may not want it kept: what was reported of it stays with the report.
+    Open reports keep their copy of the text.
     """
     room = next_number(session, room_id)
     message = living(session, room_id, number)
@@ -92,28 +92,28 @@ def erase(session: Session, room_id: int, number: int, by: int | None) -> Change
 
 
 def erase_all(session: Session, author: User) -> list[Change]:
-    """The same for all that a member has said, whose row is locked; the last change of each room."""
+    """Delete all messages of a member, whose row the caller has locked; the last change of each room."""
     own = select(ChatMessage.room_id).where(ChatMessage.user_id == author.id, ChatMessage.deleted_at.is_(None))
-    rooms = select(ChatRoom).where(ChatRoom.id.in_(own)).order_by(ChatRoom.id).with_for_update()
-    found = session.scalars(rooms.execution_options(populate_existing=True)).all()
-    return [change for room in found if (change := _erase_in(session, room, author)) is not None]
+    query = select(ChatRoom).where(ChatRoom.id.in_(own)).order_by(ChatRoom.id).with_for_update()
+    rooms = session.scalars(query.execution_options(populate_existing=True)).all()
+    return [change for room in rooms if (change := _erase_in(session, room, author)) is not None]
 
 
 def _erase_in(session: Session, room: ChatRoom, author: User) -> Change | None:
     own = select(ChatMessage.id).where(ChatMessage.room_id == room.id, ChatMessage.user_id == author.id)
-    standing = own.where(ChatMessage.deleted_at.is_(None)).order_by(ChatMessage.number).with_for_update()
-    ids = session.scalars(standing).all()
+    not_deleted = own.where(ChatMessage.deleted_at.is_(None)).order_by(ChatMessage.number).with_for_update()
+    ids = session.scalars(not_deleted).all()
     if not ids:
         return None
-    gone = {"text": "", "deleted_at": utc_now(), "deleted_by": author.id}
+    erased = {"text": "", "deleted_at": utc_now(), "deleted_by": author.id}
     numbered = enumerate(ids, room.last_number + 1)
-    session.execute(update(ChatMessage), [{"id": row, "changed": number, **gone} for number, row in numbered])
+    session.execute(update(ChatMessage), [{"id": row, "changed": number, **erased} for number, row in numbered])
     room.last_number += len(ids)
     session.flush()
     return Change(session.get_one(ChatMessage, ids[-1]), author, room.name)
 
 
 def tell(view: MessageView) -> MessageView:
-    """Tell everybody in the room; to be called after the commit."""
+    """Publish a change to everyone in the room; call this after the commit."""
     live_broadcast.publish(f"chat:{view.room}", encode(view))
     return view

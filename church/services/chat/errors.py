@@ -1,4 +1,4 @@
-"""What can go wrong in the live rooms; ``code`` is what a frame calls it."""
+"""Errors of the chat; ``code`` is the name that a live error frame gives it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UnknownRoomError(ChurchError):
 
 
 class UnknownMessageError(ChurchError):
-    """No message of the room has this number, or it was deleted."""
+    """The room has no message with this number, or it was deleted."""
 
     status = 404
     code = "unknown_message"
@@ -26,31 +26,31 @@ class UnknownMessageError(ChurchError):
 
 
 class ClosedRoomError(ForbiddenError):
-    """The room is open to others alone."""
+    """The member has no access to the room."""
 
     code = "forbidden"
 
 
 class BannedError(ForbiddenError):
-    """An admin has shut the member out of the room."""
+    """An admin has banned the member from the room."""
 
     code = "banned"
 
 
 class MutedError(ForbiddenError):
-    """An admin has taken the word from the member."""
+    """An admin has muted the member in the room."""
 
     code = "muted"
 
 
 class NotYoursError(ForbiddenError):
-    """The message is somebody else's."""
+    """The message is another member's."""
 
     code = "not_yours"
 
 
 class TextError(FieldErrors):
-    """What was written can't be said; ``detail`` says why, and so does ``errors`` for the form's field."""
+    """A text that cannot be taken; ``detail`` gives the reason, ``errors`` the same for the form's field."""
 
     code = "invalid_message"
 
@@ -59,7 +59,7 @@ class TextError(FieldErrors):
 
 
 class RateLimitedError(ChurchError):
-    """The member has said a lot at once; ``retry_after`` says in how many seconds there is room."""
+    """The member sends too much at once; try again in ``retry_after`` seconds."""
 
     status = 429
     code = "rate_limited"

@@ -1,4 +1,4 @@
-"""What was said in a room: the newest, the older, and what changed since."""
+"""Read a room's messages: the newest, older pages, and what changed since a cursor."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from church.services.chat.presenters import MessageView, RoomPage, view_by
 from church.services.sessions import SignedIn
 
 MOST = 500
-"""Messages in one answer."""
+"""Maximum messages in one answer."""
 PAGE = 50
-_HIGHEST = 2**63 - 1  # what a number may be in a database; clients may send any
+_HIGHEST = 2**63 - 1  # the largest number of a database column; clients may send larger ones
 
 
 def since(room_id: int, changed: int, limit: int = MOST) -> list[MessageView]:
-    """Every message of the room that changed after ``changed``, in the order of its last change, as it is now.
+    """List the messages that changed after ``changed``, in the order of their last change, in their current state.
 
-    Fewer than ``limit`` are all there are; else ask again with the last one's ``changed``. Each message is there once,
-    however often it changed, so that the numbers may have gaps.
+    If there are ``limit`` of them, there may be more: call again with the last one's ``changed``. Each message is
+    listed once, however often it changed, so ``changed`` may have gaps.
     """
     query = _messages(room_id).where(ChatMessage.changed > _bounded(changed)).order_by(ChatMessage.changed)
     with db.read() as session:
@@ -30,32 +30,32 @@ def since(room_id: int, changed: int, limit: int = MOST) -> list[MessageView]:
 
 
 def before(room_id: int, number: int | None = None, limit: int = PAGE) -> list[MessageView]:
-    """The newest messages of the room, or those before ``number``; the oldest first, none that was deleted."""
+    """List the newest messages of a room, or the newest before ``number``; oldest first, without deleted ones."""
     with db.read() as session:
         return _before(session, room_id, number, limit)
 
 
 def page(signed_in: SignedIn, room: str, number: int | None = None, limit: int = PAGE) -> RoomPage:
-    """The same for who may enter the room, with the cursor from which ``since`` goes on.
+    """Load a page of a room that the member may enter: messages as in ``before``, and the cursor for ``since``.
 
     Raises UnknownRoomError, ClosedRoomError and BannedError.
     """
     with db.read() as session:
-        # The cursor is read first: what changes in between is then shown here, and told once more.
+        # The cursor is read first: a change in between is shown here and sent once more, instead of being missed.
         view = rooms.entered(session, signed_in, room)
         found = _before(session, view.id, number, limit + 1)
     return RoomPage(view, found[-limit:], view.head, len(found) > limit)
 
 
 def message(signed_in: SignedIn, room: str, number: int) -> MessageView:
-    """One message, for who may enter its room. Raises UnknownMessageError, and what ``page`` raises."""
+    """Load one message of a room that the member may enter. Raises UnknownMessageError, and what ``page`` raises."""
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         return shown(session, view.id, number)
 
 
 def shown(session: Session, room_id: int, number: int) -> MessageView:
-    """A message that is not deleted. Raises UnknownMessageError."""
+    """Load a message that is not deleted. Raises UnknownMessageError."""
     found = _views(session, _messages(room_id).where(ChatMessage.number == _bounded(number)))
     if not found or found[0].deleted:
         raise UnknownMessageError
@@ -63,7 +63,7 @@ def shown(session: Session, room_id: int, number: int) -> MessageView:
 
 
 def by_client_id(session: Session, room_id: int, user_id: int, client_id: str | None) -> MessageView | None:
-    """The member's message of this name in the room, deleted or not; None where there is none."""
+    """Find the member's message with this client_id in the room, deleted or not."""
     if client_id is None:
         return None
     own = {"room_id": room_id, "user_id": user_id, "client_id": client_id}
@@ -81,7 +81,7 @@ def _messages(room_id: int | BindParameter[int]) -> Select[ChatMessage, str, Use
     return query.where(ChatMessage.room_id == room_id)
 
 
-# Asked for every message: putting a statement together costs as much as having it answered.
+# Built once: this runs for every message, and building a statement costs as much as running it.
 _OWN = _messages(bindparam("room_id", type_=BigInteger())).where(
     ChatMessage.user_id == bindparam("user_id"), ChatMessage.client_id == bindparam("client_id")
 )

@@ -1,7 +1,7 @@
-"""Markdown-lite, as messages are written: **bold**, *italic*, `code`, ``` blocks, links to the web; else as typed.
+"""Render a message's markup as HTML: **bold**, *italic*, `code`, ``` blocks and web links; everything else as typed.
 
-Everything is escaped on its way out and no tag comes from the text, so that nothing in it can become one. It takes
-time in proportion to the length: no pattern below tries a character a second time for what an earlier one left open.
+All text is escaped, and tags come only from this module, so a message cannot contain HTML. The time is proportional to
+the length: no pattern below backtracks.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _REL = "nofollow ugc noopener"
 
 
 def render(text: str) -> Markup:
-    """``text`` as HTML that is safe to show."""
+    """Return ``text`` as safe HTML."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if line.rstrip() == "```"]
     parts: list[str] = []
-    start = 0  # of the lines that no block has
+    start = 0  # first line after the last code block
     for number, line in enumerate(lines):
         if number < start or not fences or number >= fences[-1] or not _FENCE.fullmatch(line.rstrip()):
             continue
@@ -46,26 +46,26 @@ def _block(code: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Text outside of code blocks."""
+    """Render text outside code blocks."""
     line = _Line()
     at = 0
-    while (found := _TOKEN.search(text, at)) is not None:
-        line.say(escape(text[at : found.start()]))
-        at = found.end()
-        if found["mark"]:
-            line.mark(found["mark"], before=text[max(found.start() - 1, 0) : found.start()], after=text[at : at + 1])
-        elif found["line"]:
+    while (token := _TOKEN.search(text, at)) is not None:
+        line.add(escape(text[at : token.start()]))
+        at = token.end()
+        if token["mark"]:
+            line.mark(token["mark"], before=text[max(token.start() - 1, 0) : token.start()], after=text[at : at + 1])
+        elif token["line"]:
             line.end()
-        elif found["code"]:
-            line.say(f"<code>{escape(found['code'])}</code>")
-        elif found["label"]:
-            line.say(_link(found["target"], found["label"]))
+        elif token["code"]:
+            line.add(f"<code>{escape(token['code'])}</code>")
+        elif token["label"]:
+            line.add(_link(token["target"], token["label"]))
         else:
-            url = _without_tail(found["url"])
-            line.say(_link(url, url))
-            at = found.start() + len(url)
-    line.say(escape(text[at:]))
-    return line.done()
+            url = _without_tail(token["url"])
+            line.add(_link(url, url))
+            at = token.start() + len(url)
+    line.add(escape(text[at:]))
+    return line.html()
 
 
 def _link(target: str, label: str) -> str:
@@ -73,7 +73,7 @@ def _link(target: str, label: str) -> str:
 
 
 def _without_tail(url: str) -> str:
-    """The address without the sentence's own signs at its end; a bracket stays if it was opened within."""
+    """Cut punctuation of the sentence from the end of a URL; a closing bracket stays if it was opened in the URL."""
     end = len(url)
     missing = {")": url.count(")") - url.count("("), "]": url.count("]") - url.count("[")}
     while url[end - 1] in _AFTER_URL:
@@ -86,21 +86,21 @@ def _without_tail(url: str) -> str:
 
 
 class _Line:
-    """Emphasis of one line: a mark is a tag only if it is closed in its order, else it stands as it was typed."""
+    """Emphasis in one line: a mark becomes a tag only if it is closed in order; otherwise it stays as typed."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._open: dict[str, int] = {}
-        """The marks that may still be closed, outermost first, with the place of each."""
+        """Open marks, outermost first, with the index of each in the pieces."""
 
-    def say(self, html: str) -> None:
-        """Add what is escaped."""
+    def add(self, html: str) -> None:
+        """Add escaped HTML."""
         if html:
             self._pieces.append(html)
 
     def mark(self, mark: str, before: str, after: str) -> None:
-        """Add ``**``, ``*`` or ``_`` between two characters."""
-        # An underscore within a word is part of it.
+        """Add ``**``, ``*`` or ``_``; ``before`` and ``after`` are the characters around it."""
+        # An underscore inside a word is part of the word.
         within = mark == "_" and before.isalnum() and after.isalnum()
         if mark in self._open and before.strip() and not within and self._open[mark] < len(self._pieces) - 1:
             self._close(mark)
@@ -112,7 +112,7 @@ class _Line:
     def _close(self, mark: str) -> None:
         at = self._open[mark]
         while self._open.popitem()[0] != mark:
-            pass  # what was opened inside and not closed stays as it was typed
+            pass  # marks opened inside and not closed stay as typed
         self._pieces[at] = f"<{_TAGS[mark]}>"
         self._pieces.append(f"</{_TAGS[mark]}>")
 
@@ -121,6 +121,6 @@ class _Line:
         self._open.clear()
         self._pieces.append("<br>\n")
 
-    def done(self) -> str:
-        """All of it."""
+    def html(self) -> str:
+        """Return the HTML."""
         return "".join(self._pieces)

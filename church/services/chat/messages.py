@@ -1,4 +1,4 @@
-"""Saying something in a room, and saying it otherwise."""
+"""Send and edit chat messages, and check their text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from church.services.chat.posting_limits import keep_pace
 from church.services.chat.presenters import MessageView
 from church.services.sessions import SignedIn
 
-# Said for every message: putting a statement together costs as much as having it answered.
+# Built once: this runs for every message, and building a statement costs as much as running it.
 _INSERT = {
     name: dialect.insert(ChatMessage)
     .on_conflict_do_nothing(index_elements=["room_id", "user_id", "client_id"])
@@ -29,7 +29,7 @@ _INSERT = {
 
 
 class _RepeatedError(Exception):
-    """The same client_id was written by another request at this moment."""
+    """Another request has just stored a message with the same client_id."""
 
 
 def post(
@@ -39,30 +39,30 @@ def post(
     client_id: str | None,
     inspect: Callable[[str], object] = lambda _text: None,
 ) -> MessageView:
-    """Say ``text`` in a room. With a ``client_id`` that was used there, it is the message of then, whatever the text.
+    """Send a message to a room. A repeated ``client_id`` returns the earlier message, whatever the text.
 
-    ``inspect`` is given what will be said, once it is within the limit, and may refuse it by an error of its own.
+    ``inspect`` gets the text after the rate limit has been checked, and may raise an error to refuse it.
     Raises TextError, UnknownRoomError, ClosedRoomError, BannedError, MutedError and RateLimitedError.
     """
-    text, name = clean_text(text), check_client_id(client_id)
+    text, client_id = clean_text(text), check_client_id(client_id)
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
-        again = history.by_client_id(session, view.id, signed_in.user_id, name)
-    if again is not None:
-        return again
+        earlier = history.by_client_id(session, view.id, signed_in.user_id, client_id)
+    if earlier is not None:
+        return earlier
     rooms.insist_on_voice(view)
     keep_pace(signed_in)
     inspect(text)
     try:
         with db.write() as session:
-            change = _write(session, signed_in, view.id, text, name)
+            change = _write(session, signed_in, view.id, text, client_id)
     except _RepeatedError:
-        return _repeated(signed_in, view.id, name)
+        return _repeated(signed_in, view.id, client_id)
     return tell(change.view())
 
 
 def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
-    """Say otherwise what one has said.
+    """Change the text of the member's own message.
 
     Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
     """
@@ -104,33 +104,33 @@ def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, clien
 def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:
     with db.read() as session:
         found = history.by_client_id(session, room_id, signed_in.user_id, client_id)
-    if found is None:  # its author's account was emptied since
+    if found is None:  # the author's account has been deleted meanwhile
         raise UnauthorizedError
     return found
 
 
 LONGEST = 4000
-"""Characters of a message."""
+"""Maximum characters of a message."""
 LONGEST_REASON = 500
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
-# Neither do they show anything, nor does a person type them.
+# Invisible, and not typed by people.
 _CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean_text(text: str, field: str = "message") -> str:
-    """``text`` as it is kept: without control characters and outer space. Raises TextError."""
+    """Return ``text`` as it is stored: without control characters and surrounding spaces. Raises TextError."""
     return _tidy(text, LONGEST, field) or _refuse("Write a message first.", field)
 
 
 def tidy_reason(text: str) -> str:
-    """A reason, in one line; may be empty. Raises TextError for ``reason``."""
+    """Return a reason in one line; may be empty. Raises TextError for ``reason``."""
     return " ".join(_tidy(text, LONGEST_REASON, "reason").split())
 
 
 def check_client_id(name: str | None) -> str | None:
-    """What a client calls a message of its own; None where it does not. Raises TextError."""
+    """Check the client_id that a client gave its message; None is allowed. Raises TextError."""
     if name is None or _CLIENT_ID.fullmatch(name):
         return name
     raise TextError("A client_id is 1 to 64 of A-Z a-z 0-9 . _ -", "client_id")
@@ -145,5 +145,5 @@ def _tidy(text: str, most: int, field: str) -> str:
     return text
 
 
-def _refuse(words: str, field: str) -> str:
-    raise TextError(words, field)
+def _refuse(detail: str, field: str) -> str:
+    raise TextError(detail, field)

@@ -1,4 +1,4 @@
-"""Deleting messages, one's own or as an admin; reporting them, and what admins make of reports."""
+"""Delete messages, report them, and close reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UnknownReportError(ChurchError):
 
 @dataclass(frozen=True)
 class ReportView:
-    """What a member says should not stand. ``text`` is what it said then; ``standing`` is False once it is deleted."""
+    """A reported message. ``text`` is its text when it was reported; ``standing`` is False once it is deleted."""
 
     id: int
     room: str
@@ -54,13 +54,14 @@ class ReportView:
 
 
 def delete(signed_in: SignedIn, room: str, number: int, device: Device) -> MessageView:
-    """Delete one's own message, also in a room that one may not enter any more; an admin deletes anybody's.
+    """Delete the member's own message, even in a room they may no longer enter; admins may delete any message.
 
-    Raises UnknownRoomError, UnknownMessageError, NotYoursError, and ClosedRoomError and BannedError to strangers there.
+    Raises UnknownRoomError, UnknownMessageError and NotYoursError; also ClosedRoomError and BannedError for a message
+    of another member in a room that is closed to this one.
     """
     with db.read() as session:
         room_id = rooms.named(session, room).id
-        own = _is_by(session, room_id, number, signed_in)
+        own = _is_own(session, room_id, number, signed_in)
         if not own and not signed_in.is_admin:
             rooms.entered(session, signed_in, room)
             history.shown(session, room_id, number)
@@ -76,16 +77,16 @@ def remove(room: str, number: int, actor: Actor) -> MessageView:
 
 
 def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> None:
-    """Tell the admins of a message; once, however often. ``reason`` may be empty.
+    """Report a message to the admins; repeated reports count once. ``reason`` may be empty.
 
-    Raises what ``chat_reading.message`` raises, TextError and RateLimitedError.
+    Raises what ``history.message`` raises, TextError and RateLimitedError.
     """
     reason = messages.tidy_reason(reason)
     history.message(signed_in, room, number)
     keep_pace(signed_in)
     with db.write() as session:
         hold_account(session, signed_in.user_id)
-        message = _kept(session, rooms.named(session, room).id, number)
+        message = _lock_message(session, rooms.named(session, room).id, number)
         values = {
             "message_id": message.id,
             "user_id": signed_in.user_id,
@@ -98,7 +99,7 @@ def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> Non
 
 
 def reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
-    """The reports that wait for an admin, or those that were settled; the newest first."""
+    """List open reports, or the closed ones; newest first."""
     author, reporter = aliased(User), aliased(User)
     query = (
         select(ChatReport, ChatMessage, ChatRoom.name, author, reporter)
@@ -114,27 +115,27 @@ def reports(*, settled: bool = False, before_id: int | None = None, limit: int =
 
 
 def open_reports() -> int:
-    """How many reports wait for an admin."""
+    """Count open reports."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(ChatReport.settled_at.is_(None))) or 0
 
 
 def settle(report_id: int, actor: Actor, *, removing: bool = False) -> None:
-    """Close a report, and every other of the same message; ``removing`` deletes the message, if it still stands.
+    """Close all open reports of a report's message; ``removing`` deletes the message, unless it is deleted already.
 
     Raises UnknownReportError.
     """
     with db.write() as session:
         message = _reported(session, report_id)
-        stands = message.deleted_at is None
-        change = _erase(session, message.room_id, message.number, actor) if removing and stands else None
-        same = update(ChatReport).where(ChatReport.message_id == message.id, ChatReport.settled_at.is_(None))
-        closing = same.values(settled_at=utc_now(), settled_by=actor.user_id)
+        exists = message.deleted_at is None
+        change = _erase(session, message.room_id, message.number, actor) if removing and exists else None
+        still_open = update(ChatReport).where(ChatReport.message_id == message.id, ChatReport.settled_at.is_(None))
+        closing = still_open.values(settled_at=utc_now(), settled_by=actor.user_id)
         session.execute(closing.execution_options(synchronize_session=False))
         audit.record_by(session, "chat.report_settled", actor, message.user_id, report=report_id, removed=removing)
     if change is not None:
         tell(change.view())
-    log.info("report settled", extra={"event": "chat.report_settled", "report": report_id, "removed": removing})
+    log.info("report closed", extra={"event": "chat.report_settled", "report": report_id, "removed": removing})
 
 
 def _remove(room_id: int, number: int, actor: Actor) -> MessageView:
@@ -144,7 +145,7 @@ def _remove(room_id: int, number: int, actor: Actor) -> MessageView:
 
 
 def _erase(session: Session, room_id: int, number: int, actor: Actor) -> Change:
-    """Take it away; that an admin did it to another's is written down."""
+    """Delete a message; an admin's deletion of another member's message gets an audit row."""
     if actor.user_id is not None:
         hold_account(session, actor.user_id)
     change = erase(session, room_id, number, actor.user_id)
@@ -154,17 +155,17 @@ def _erase(session: Session, room_id: int, number: int, actor: Actor) -> Change:
     return change
 
 
-def _is_by(session: Session, room_id: int, number: int, signed_in: SignedIn) -> bool:
+def _is_own(session: Session, room_id: int, number: int, signed_in: SignedIn) -> bool:
     try:
         return history.shown(session, room_id, number).from_ref == signed_in.ref
     except UnknownMessageError:
         return False
 
 
-def _kept(session: Session, room_id: int, number: int) -> ChatMessage:
-    """A message that is neither deleted nor purged while this transaction goes on. Raises UnknownMessageError."""
-    same = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
-    message = session.scalars(same.with_for_update(read=True)).one_or_none()
+def _lock_message(session: Session, room_id: int, number: int) -> ChatMessage:
+    """Load a message, locked against deletion until the transaction ends. Raises UnknownMessageError."""
+    query = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
+    message = session.scalars(query.with_for_update(read=True)).one_or_none()
     if message is None or message.deleted_at is not None:
         raise UnknownMessageError
     return message

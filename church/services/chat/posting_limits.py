@@ -1,28 +1,43 @@
-"""How often a member may say something, and come into a room; counted over all of their connections and forms."""
+"""Rate limits for sending messages and joining rooms, counted per member over all connections and forms.
+
+The limiter belongs to a higher layer (``church.web.rate_limits``); the live blueprint sets it when it is imported.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from church import telemetry
 from church.services.chat.errors import RateLimitedError
 from church.services.sessions import SignedIn
-from church.web import rate_limits
 
-_SAYING = "chat"
-_COMING = "history"
+Limiter = Callable[[str, str], int | None]
+"""Counts once against a named limit for a key; returns None, or the seconds to wait if that is too many."""
+
+_POSTING = "chat"
+_JOINING = "history"
+_limiter: list[Limiter] = []  # one, once it is set
+
+
+def set_limiter(limiter: Limiter) -> None:
+    """Set the limiter that counts messages and joins."""
+    _limiter[:] = [limiter]
 
 
 def keep_pace(signed_in: SignedIn) -> None:
-    """Count one more of what the member says, by whichever way. Raises RateLimitedError."""
-    _count(_SAYING, signed_in)
+    """Count a message, edit or report of the member. Raises RateLimitedError."""
+    _count(_POSTING, signed_in)
 
 
 def keep_entry_pace(signed_in: SignedIn) -> None:
-    """Count once more that the member enters a room, and may have to be given all of it. Raises RateLimitedError."""
-    _count(_COMING, signed_in)
+    """Count a member's join of a room, which may load its history. Raises RateLimitedError."""
+    _count(_JOINING, signed_in)
 
 
 def _count(limit: str, signed_in: SignedIn) -> None:
-    seconds = rate_limits.take(limit, signed_in.ref)
+    if not _limiter:
+        raise RuntimeError("Chat has no rate limiter: call chat.set_limiter first.")
+    seconds = _limiter[0](limit, signed_in.ref)
     if seconds is not None:
         telemetry.track_rate_limit(limit)
         raise RateLimitedError(seconds)

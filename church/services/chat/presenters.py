@@ -1,4 +1,4 @@
-"""Rooms and messages as they leave the service, and messages as they travel between workers."""
+"""Views of rooms and messages, and the JSON form in which messages travel between workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from church.services.chat.markup import render
 
 @dataclass(frozen=True)
 class RoomView:
-    """One room as a member finds it; ``head`` is the room's newest change."""
+    """A room as one member sees it; ``head`` is the number of its newest change."""
 
     id: int
     name: str
@@ -22,28 +22,28 @@ class RoomView:
     access: str
     head: int
     muted: bool = False
-    """Whether the member may read here and not speak."""
+    """Whether the member may only read here."""
     muted_until: datetime | None = None
-    """None also where it lasts until an admin lifts it."""
+    """None if not muted, or muted until an admin lifts it."""
 
 
 @dataclass(frozen=True)
 class MessageView:
-    """A message in its present state. Of a deleted one, ``text`` and ``html`` are empty."""
+    """A message in its current state. If it is deleted, ``text`` and ``html`` are empty."""
 
     room: str
     id: int
-    """Its number in the room, which is its order."""
+    """Number in the room; gives the order."""
     changed: int
-    """The room's count at its last change: what "since" asks for."""
+    """Number of the message's last change in the room; the cursor for ``since``."""
     from_ref: str
     from_name: str
     is_admin: bool
     text: str
     html: str
-    """Safe as it is."""
+    """Safe HTML."""
     client_id: str | None
-    """For its author alone: whoever sends it to others leaves it out."""
+    """Only for the author; leave it out for others."""
     at: datetime
     edited_at: datetime | None = None
     deleted: bool = False
@@ -51,7 +51,7 @@ class MessageView:
 
 @dataclass(frozen=True)
 class RoomPage:
-    """Messages as a page shows them, the oldest first; ``cursor`` is what to ask "since" to miss nothing after it."""
+    """A page of messages, oldest first; pass ``cursor`` to ``since`` to get every later change."""
 
     room: RoomView
     messages: list[MessageView]
@@ -60,7 +60,7 @@ class RoomPage:
 
 
 def message_view(row: ChatMessage, room: str, ref: str, name: str, *, is_admin: bool) -> MessageView:
-    """What is shown of a row."""
+    """Make the view of a message row."""
     return MessageView(
         room=room,
         id=row.number,
@@ -78,18 +78,18 @@ def message_view(row: ChatMessage, room: str, ref: str, name: str, *, is_admin: 
 
 
 def view_by(row: ChatMessage, room: str, author: User) -> MessageView:
-    """The same, by the author's row."""
+    """Make the view of a message row from its author's row."""
     is_admin = author.role == Role.ADMIN.value and author.verified_at is not None
     return message_view(row, room, author.ref, author.name, is_admin=is_admin)
 
 
 def shown_name(ref: str, name: str) -> str:
-    """What others call a member: never the address."""
+    """Return the name that others see; never the email address."""
     return name or f"Member {ref[:4]}"
 
 
 def encode(view: MessageView) -> str:
-    """One line of JSON, for ``chat:<room>`` in the store."""
+    """Write a view as one line of JSON, for the channel ``chat:<room>``."""
     facts = asdict(view)
     facts["at"] = view.at.isoformat()
     facts["edited_at"] = view.edited_at.isoformat() if view.edited_at is not None else None
@@ -97,7 +97,7 @@ def encode(view: MessageView) -> str:
 
 
 def decode(line: str) -> MessageView:
-    """The view that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a view that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     facts["at"] = datetime.fromisoformat(facts["at"])
     facts["edited_at"] = datetime.fromisoformat(facts["edited_at"]) if facts["edited_at"] else None

@@ -1,4 +1,4 @@
-"""Which rooms there are, and who may be there and speak."""
+"""Chat rooms: which exist, who may enter them, who may write in them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _CLOSED = {
 
 
 def list_rooms(signed_in: SignedIn) -> list[RoomView]:
-    """The rooms that the member may enter, in the order in which they are shown."""
+    """List the rooms that the member may enter, in display order."""
     with db.read() as session:
-        held = sanctions(session, signed_in.user_id)
-        found = session.scalars(select(ChatRoom).order_by(ChatRoom.id)).all()
-    return [_view(room, held) for room in found if is_open(room.access, signed_in) and not _ban(held, room.id)]
+        own = sanctions(session, signed_in.user_id)
+        rooms = session.scalars(select(ChatRoom).order_by(ChatRoom.id)).all()
+    return [_view(room, own) for room in rooms if is_open(room.access, signed_in) and not _ban(own, room.id)]
 
 
 def may_enter(signed_in: SignedIn, room: str) -> RoomView:
-    """The room, for who may be there. Raises UnknownRoomError, ClosedRoomError and BannedError."""
+    """Load a room that the member may enter. Raises UnknownRoomError, ClosedRoomError and BannedError."""
     with db.read() as session:
         return entered(session, signed_in, room)
 
 
 def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
-    """The same within a transaction of the caller."""
+    """Like ``may_enter``, in the caller's session."""
     room = named(session, name)
     if not is_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
@@ -46,15 +46,15 @@ def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
 
 
 def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
-    """The room, if no ban of the member's is in force there. Raises BannedError."""
-    held = sanctions(session, user_id)
-    if ban := _ban(held, room.id):
+    """Return the view of a room from which the member is not banned. Raises BannedError."""
+    own = sanctions(session, user_id)
+    if ban := _ban(own, room.id):
         raise BannedError(f"An admin has banned you from this room{_until(ban.until)}.")
-    return _view(room, held)
+    return _view(room, own)
 
 
 def named(session: Session, name: str) -> ChatRoom:
-    """The room's row. Raises UnknownRoomError."""
+    """Load a room's row by name. Raises UnknownRoomError."""
     room = session.scalars(_NAMED, {"name": name}).one_or_none()
     if room is None:
         raise UnknownRoomError
@@ -62,7 +62,7 @@ def named(session: Session, name: str) -> ChatRoom:
 
 
 def is_open(access: str, signed_in: SignedIn) -> bool:
-    """Whether a room of this ``access`` is open to the member; an access that nobody knows is closed to all."""
+    """Whether a room with this ``access`` is open to the member; an unknown ``access`` is closed to everyone."""
     if access == RoomAccess.MEMBERS:
         return signed_in.is_member
     if access == RoomAccess.PREMIUM:
@@ -71,13 +71,13 @@ def is_open(access: str, signed_in: SignedIn) -> bool:
 
 
 def heads() -> dict[str, int]:
-    """The newest change of each room, by its name."""
+    """Return the number of each room's newest change, by room name."""
     with db.read() as session:
         return {room.name: room.last_number for room in session.scalars(select(ChatRoom))}
 
 
 def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
-    """The names of the rooms that are closed to each of these members by a ban; who has none is left out."""
+    """Return the rooms from which these members are banned, by user id; members without a ban are left out."""
     if not user_ids:
         return {}
     bans = select(ChatSanction.user_id, ChatSanction.room_id).where(
@@ -86,35 +86,35 @@ def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
     with db.read() as session:
         rows = session.execute(bans).all()
         names = {room.id: room.name for room in session.scalars(select(ChatRoom))} if rows else {}
-    found: dict[int, set[str]] = {}
+    closed: dict[int, set[str]] = {}
     for user_id, room_id in rows:
-        found.setdefault(user_id, set()).update(names.values() if room_id is None else {names[room_id]})
-    return {user_id: frozenset(closed) for user_id, closed in found.items()}
+        closed.setdefault(user_id, set()).update(names.values() if room_id is None else {names[room_id]})
+    return {user_id: frozenset(rooms) for user_id, rooms in closed.items()}
 
 
 def insist_on_voice(room: RoomView) -> None:
-    """Raise MutedError where the member may not speak in the room."""
+    """Raise MutedError if the member may not write in the room."""
     if room.muted:
         raise MutedError(f"An admin has muted you here{_until(room.muted_until)}.")
 
 
 def sanctions(session: Session, user_id: int) -> list[ChatSanction]:
-    """What is in force against the member."""
+    """List the sanctions in force against the member."""
     return list(session.scalars(_SANCTIONS, {"user_id": user_id, "now": utc_now()}))
 
 
 def in_force(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
-    """Neither lifted nor over."""
+    """SQL conditions for a sanction in force: neither lifted nor over."""
     return ChatSanction.lifted_at.is_(None), or_(ChatSanction.until.is_(None), ChatSanction.until > now)
 
 
-# Said for every message: putting a statement together costs as much as having it answered.
+# Built once: these run for every message, and building a statement costs as much as running it.
 _NAMED = select(ChatRoom).where(ChatRoom.name == bindparam("name"))
 _SANCTIONS = select(ChatSanction).where(ChatSanction.user_id == bindparam("user_id"), *in_force(bindparam("now")))
 
 
-def _view(room: ChatRoom, held: list[ChatSanction]) -> RoomView:
-    mute = _longest(held, SanctionKind.MUTE, room.id)
+def _view(room: ChatRoom, own: list[ChatSanction]) -> RoomView:
+    mute = _longest(own, SanctionKind.MUTE, room.id)
     return RoomView(
         id=room.id,
         name=room.name,
@@ -126,13 +126,13 @@ def _view(room: ChatRoom, held: list[ChatSanction]) -> RoomView:
     )
 
 
-def _ban(held: list[ChatSanction], room_id: int) -> ChatSanction | None:
-    return _longest(held, SanctionKind.BAN, room_id)
+def _ban(own: list[ChatSanction], room_id: int) -> ChatSanction | None:
+    return _longest(own, SanctionKind.BAN, room_id)
 
 
-def _longest(held: list[ChatSanction], kind: SanctionKind, room_id: int) -> ChatSanction | None:
-    """Of those of a kind that hold in the room, the one that lasts longest."""
-    here = [one for one in held if one.kind == kind and one.room_id in {None, room_id}]
+def _longest(own: list[ChatSanction], kind: SanctionKind, room_id: int) -> ChatSanction | None:
+    """Return the sanction of this kind in the room that lasts longest."""
+    here = [one for one in own if one.kind == kind and one.room_id in {None, room_id}]
     return max(here, key=lambda one: (one.until is None, one.until or one.created_at), default=None)
 
 

@@ -1,4 +1,4 @@
-"""Taking the word from a member, or shutting them out; each with a reason, an end if there is one, and an audit row."""
+"""Mute and ban members, with a reason, an optional end, and an audit row each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from church.services.chat import messages
 from church.services.chat.rooms import in_force, named
 
 CONTROL = "chat:control"
-"""The channel on which workers are told that what somebody may has changed: ``{"user": ref}``."""
+"""Channel on which workers learn that a member's sanctions have changed: ``{"user": ref}``."""
 
 log = logging.getLogger("church.live")
 
@@ -39,7 +39,7 @@ class UnknownSanctionError(ChurchError):
 
 @dataclass(frozen=True)
 class SanctionView:
-    """One sanction that is in force; ``room`` is None where it is in every room."""
+    """A sanction in force; ``room`` is None if it covers every room."""
 
     id: int
     kind: SanctionKind
@@ -52,22 +52,23 @@ class SanctionView:
 
 
 def mute(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
-    """Let a member read and not speak, in a room or (None) in all, until a time or (None) until lifted; its number.
+    """Mute a member: they may read, not write. Returns the sanction's id.
 
+    ``room`` None is all rooms, ``until`` None is until an admin lifts it.
     Raises FieldErrors for ``until`` and ``reason``, UnknownMemberError, UnknownRoomError, ConflictError for an admin.
     """
-    return _give(SanctionKind.MUTE, user_ref, room, until, reason, actor)
+    return _sanction(SanctionKind.MUTE, user_ref, room, until, reason, actor)
 
 
 def ban(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
-    """Shut a member out; otherwise as ``mute``."""
-    return _give(SanctionKind.BAN, user_ref, room, until, reason, actor)
+    """Ban a member from a room or from all; otherwise like ``mute``."""
+    return _sanction(SanctionKind.BAN, user_ref, room, until, reason, actor)
 
 
 def lift(sanction_id: int, actor: Actor) -> str:
-    """End a sanction at once; the public name of whose it was.
+    """End a sanction at once; returns the member's ref.
 
-    Raises UnknownSanctionError, ConflictError for one that has ended.
+    Raises UnknownSanctionError, and ConflictError if it has ended already.
     """
     with db.write() as session:
         row = session.get(ChatSanction, sanction_id, with_for_update=True)
@@ -78,12 +79,12 @@ def lift(sanction_id: int, actor: Actor) -> str:
         row.lifted_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, f"chat.{row.kind}_lifted", actor, user.id, sanction=sanction_id)
-    _settled(f"chat.{row.kind}_lifted", user.ref)
+    _announce(f"chat.{row.kind}_lifted", user.ref)
     return user.ref
 
 
 def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
-    """Those in force, the newest first; of one member, if asked."""
+    """List the sanctions in force, newest first; with ``user_ref`` only that member's."""
     member, giver = aliased(User), aliased(User)
     query = (
         select(ChatSanction, ChatRoom.name, member, giver)
@@ -96,7 +97,7 @@ def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
     if user_ref is not None:
         query = query.where(member.ref == user_ref)
     with db.read() as session:
-        return [_view(row, room, whose, by) for row, room, whose, by in session.execute(query)]
+        return [_view(*row) for row in session.execute(query)]
 
 
 def _view(row: ChatSanction, room: str | None, member: User, giver: User | None) -> SanctionView:
@@ -112,13 +113,13 @@ def _view(row: ChatSanction, room: str | None, member: User, giver: User | None)
     )
 
 
-def _give(
+def _sanction(
     kind: SanctionKind, user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor
 ) -> int:
     reason = messages.tidy_reason(reason)
     _check(until, reason)
     with db.write() as session:
-        user = _sanctioned(session, user_ref)
+        user = _lock_member(session, user_ref)
         room_id = named(session, room).id if room is not None else None
         row = ChatSanction(
             user_id=user.id,
@@ -133,7 +134,7 @@ def _give(
         session.flush()
         facts = {"sanction": row.id, "room": room, "until": until.isoformat() if until is not None else None}
         audit.record_by(session, f"chat.{kind.value}", actor, user.id, **facts)
-    _settled(f"chat.{kind.value}", user.ref)
+    _announce(f"chat.{kind.value}", user.ref)
     return row.id
 
 
@@ -147,8 +148,8 @@ def _check(until: datetime | None, reason: str) -> None:
         raise FieldErrors(errors)
 
 
-def _sanctioned(session: Session, ref: str) -> User:
-    """The member, locked; no admin, who could lift it, and no account that is gone."""
+def _lock_member(session: Session, ref: str) -> User:
+    """Load and lock the member. Raises ConflictError for an admin, who could lift it, and for a deleted account."""
     user = session.scalars(select(User).where(User.ref == plain(ref)).with_for_update()).one_or_none()
     if user is None:
         raise UnknownMemberError(ref)
@@ -159,7 +160,7 @@ def _sanctioned(session: Session, ref: str) -> User:
     return user
 
 
-def _settled(action: str, user_ref: str) -> None:
-    """After the commit: the connections of the member are looked at again, and the log says what was done."""
+def _announce(action: str, user_ref: str) -> None:
+    """After the commit: have the member's connections checked again, and log the action."""
     live_broadcast.publish(CONTROL, json.dumps({"user": user_ref}))
-    log.info("live rooms moderated", extra={"event": action, "subject_ref": user_ref})
+    log.info("member moderated", extra={"event": action, "subject_ref": user_ref})

@@ -10,6 +10,7 @@ from flask import Flask
 from church.errors import UnauthorizedError
 from church.models.base import utc_now
 from church.services import chat
+from church.services.chat import posting_limits
 from church.services.sessions import SignedIn
 from tests.support.accounts_fixture import change_user
 from tests.support.chat_fixture import ROOM, published, speaker
@@ -179,3 +180,10 @@ def test_admin_is_shown_as_one_and_a_member_without_a_name_never_by_the_address(
     change_user(boss.user_id, name="", role="member")
     (view,) = chat.before(chat.may_enter(boss, ROOM).id)
     assert (view.from_name, view.is_admin) == (f"Member {boss.ref[:4]}", False)
+
+
+def test_post_without_a_limiter_is_refused(ada: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting_limits, "_limiter", [])
+    with pytest.raises(RuntimeError, match="set_limiter"):
+        chat.post(ada, ROOM, "hello", None)
+    assert chat.heads()[ROOM] == 0
