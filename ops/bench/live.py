@@ -1,7 +1,7 @@
-"""Live connections: what an idle one costs, what telling a thousand costs beside a bare loop, and one that stalls.
+"""Benchmark live connections: memory of an idle one, CPU to reach a thousand, latency beside a stalled client.
 
-A message that is told was said, and stored, by another process, as most are where there are many workers; what it
-costs to store it, too, is the other ratio. The machine's own noise is in all of them, so that medians count.
+Reaching a thousand is compared with a bare loop of sends. In ``live_fan_out`` another process stores the message, as
+with many workers; ``live_fan_out_stored`` includes storing it. Medians, because the machine's own noise is in all.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SETTINGS = {
 
 
 def measure(rounds: int) -> dict[str, float]:
-    """KiB of an idle connection; CPU of a message to 1,000 over a bare loop's; the p99 beside one that stalls."""
+    """Measure KiB per idle connection, CPU of a message to 1,000 over a bare loop, p99 beside a stalled client."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with serving("ops.bench.live_app:app", **_SETTINGS) as server:
@@ -62,7 +62,7 @@ def _crowd(server: Server, size: int, tokens: list[str]) -> Iterator[Crowd]:
 
 
 class _People:
-    """Members, each with a sign-in and a token; and a process of the site, ours, in which one of them speaks."""
+    """Members with access tokens, and the site in this process, in which one of them posts."""
 
     def __init__(self, server: Server) -> None:
         self._app = create_app(server.settings)
@@ -73,7 +73,7 @@ class _People:
                 self.tokens.append(member_tokens.issue(self._speaker).token)
 
     def say(self, crowd: Crowd) -> None:
-        """Have something said, and heard by all."""
+        """Post a message here and wait until all connections have it."""
         name = secrets.token_hex(8)
         with self._app.app_context():
             chat.post(self._speaker, "public", f"{name} {'x' * 300}", name)
@@ -89,12 +89,12 @@ def _member() -> SignedIn:
         raw = sessions.start(session, user, Device("127.0.0.1", "bench"))
     found = sessions.load(raw)
     if found is None:
-        raise RuntimeError("a sign-in was not kept")
+        raise RuntimeError("the session was not stored")
     return found
 
 
 def _idle(server: Server, tokens: list[str]) -> float:
-    with _crowd(server, 100, tokens):  # what the first ones bring along is not theirs
+    with _crowd(server, 100, tokens):  # warm up: what the first connections load is not theirs
         before = server.memory()
     with _crowd(server, _IDLE, tokens):
         each = (server.memory() - before) / _IDLE / 1024
@@ -103,14 +103,14 @@ def _idle(server: Server, tokens: list[str]) -> float:
 
 
 def _fan_out(server: Server, crowd: Crowd, people: _People, rounds: int) -> dict[str, float]:
-    told, said, bare = [], [], []
+    sent, stored, bare = [], [], []
     for _ in range(rounds):
-        told.append(_cpu_of(server, lambda: people.say(crowd)))
-        said.append(_cpu_of(server, lambda: _say(crowd)))
+        sent.append(_cpu_of(server, lambda: people.say(crowd)))
+        stored.append(_cpu_of(server, lambda: _say(crowd)))
         bare.append(_cpu_of(server, lambda: _bare(server, crowd)))
-    ours, whole, loop = map(statistics.median, (told, said, bare))
-    words = f"a message to {_CROWD}: {ours * 1e3:.2f} ms of CPU, with storing it {whole * 1e3:.2f} ms"
-    print(f"  {words}; a bare loop of sends {loop * 1e3:.2f} ms")
+    ours, whole, loop = map(statistics.median, (sent, stored, bare))
+    line = f"a message to {_CROWD}: {ours * 1e3:.2f} ms of CPU, with storing it {whole * 1e3:.2f} ms"
+    print(f"  {line}; a bare loop of sends {loop * 1e3:.2f} ms")
     return {"live_fan_out": ours / loop, "live_fan_out_stored": whole / loop}
 
 
@@ -122,16 +122,16 @@ def _cpu_of(server: Server, act: Callable[[], object]) -> float:
 
 
 def _say(crowd: Crowd) -> list[float]:
-    """Say something; when each of the others has heard it, in seconds after that."""
+    """Send a message over a connection; seconds until each connection had it."""
     name = secrets.token_hex(8)
-    words = frame(type="chat", room="public", client_id=name, message=f"{name} {'x' * 300}")
+    message = frame(type="chat", room="public", client_id=name, message=f"{name} {'x' * 300}")
     started = time.perf_counter()
-    crowd.sockets[0].sendall(words)
+    crowd.sockets[0].sendall(message)
     return [at - started for at in crowd.await_all(name.encode())]
 
 
 def _bare(server: Server, crowd: Crowd) -> None:
-    """Have the loop run while the crowd reads, as it does when it is told: a send that wakes a reader costs more."""
+    """Run the bare loop while the crowd reads, as for a message: a send that wakes a reader costs more."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as asking:
         asking.sendall(b"GET /bench/bare HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
         crowd.await_all(b"xxxx")
@@ -140,12 +140,12 @@ def _bare(server: Server, crowd: Crowd) -> None:
 
 
 def _stalled(crowd: Crowd, rounds: int) -> float:
-    """How late the last of a thousand hear a message while one of them reads nothing, over how late without it."""
+    """Return the p99 latency of a message to a thousand while one of them reads nothing, over the usual p99."""
     usual = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
     crowd.leave_unread(crowd.sockets[-1])
     beside = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
     slow, plain = percentile(beside, 0.99), percentile(usual, 0.99)
-    print(f"  p99 of {_CROWD} hearing a message: {plain * 1e3:.1f} ms, beside one that stalls {slow * 1e3:.1f} ms")
+    print(f"  p99 of {_CROWD} receiving a message: {plain * 1e3:.1f} ms, beside a stalled client {slow * 1e3:.1f} ms")
     return slow / plain
 
 

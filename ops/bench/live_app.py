@@ -1,4 +1,4 @@
-"""The site with one address more: a bare loop of ``send`` over the sockets of all live connections."""
+"""The site with one more address, /bench/bare: a bare loop of ``send`` over all live connections' sockets."""
 
 from __future__ import annotations
 

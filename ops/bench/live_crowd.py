@@ -1,4 +1,4 @@
-"""A crowd of live connections in one thread: they say little, and read what comes as soon as it does."""
+"""Many live connections in one thread, which read at once whatever arrives."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _BATCH = 100
 _PATIENCE = 60.0
 
 
-def frame(**said: str) -> bytes:
-    """A text frame of a client; a mask of zeros is one, too."""
-    payload = json.dumps(said).encode()
+def frame(**fields: str) -> bytes:
+    """Encode a client's text frame; the mask is zeros, which is valid."""
+    payload = json.dumps(fields).encode()
     head = bytes((0x81, 0x80 | len(payload))) if len(payload) < 126 else bytes((0x81, 0xFE)) + len(payload).to_bytes(2)
     return head + bytes(4) + payload
 
 
 class Crowd:
-    """Connections that are in a room; ``tokens`` are shared out among them."""
+    """Connections in a room; ``tokens`` are shared among them."""
 
     def __init__(self, port: int, size: int, tokens: list[str], room: str = "public") -> None:
         self._port = port
@@ -50,7 +50,7 @@ class Crowd:
         return batch
 
     def await_all(self, marker: bytes) -> list[float]:
-        """Read until each connection has had ``marker``; when each did, by the clock of ``perf_counter``."""
+        """Read until each connection has received ``marker``; the ``perf_counter`` times."""
         arrived: list[float] = []
         wanted = set(self._by_fd)
         for fd, data in self._arriving():
@@ -59,7 +59,7 @@ class Crowd:
                 arrived.append(time.perf_counter())
             if not wanted:
                 return arrived
-        raise TimeoutError(f"{len(wanted)} connections never heard {marker!r}")
+        raise TimeoutError(f"{len(wanted)} connections never received {marker!r}")
 
     def _arriving(self) -> Iterator[tuple[int, bytes]]:
         deadline = time.monotonic() + _PATIENCE
@@ -71,12 +71,12 @@ class Crowd:
                 yield fd, data
 
     def leave_unread(self, one: socket.socket) -> None:
-        """Let a connection read nothing from now on."""
+        """Stop reading from a connection."""
         self._poll.unregister(one.fileno())
         del self._by_fd[one.fileno()]
 
     def close(self) -> None:
-        """End all of them."""
+        """Close all connections."""
         self._poll.close()
         for one in self.sockets:
             one.close()

@@ -1,4 +1,4 @@
-"""The live rooms in windows side by side: what is said comes to the others, also after the site was away."""
+"""Chat in several browser windows: live messages, reconnecting, errors, notices, and use without scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOM = "/live/public"
 
 
 class Hall:
-    """A site of its own, which a test may end and begin anew, and the people in it."""
+    """A site that the test may stop and restart, and its members."""
 
     def __init__(self, chromium: Browser, site: Site) -> None:
         self.site = site
@@ -41,7 +41,7 @@ class Hall:
         return add_user(self.app, f"{name.lower()}@example.org", name=name, role=role, password_hash="x")
 
     def window(self, user: User, path: str = ROOM) -> Page:
-        """A window of somebody who is signed in, on a room that is live."""
+        """Open a window of a signed-in member, in a connected room."""
         self._tokens[user.id] = sign_in(self.app, user)
         cookie = client_of(self.app, user).get_cookie("church")
         assert cookie is not None
@@ -56,7 +56,7 @@ class Hall:
         line.on("framereceived", lambda payload: self.frames.append(("server", payload)))
 
     def misfits(self) -> list[str]:
-        """What docs/live.schema.json holds against the frames so far, which are forgotten."""
+        """Check the frames so far against docs/live.schema.json and clear them; the errors."""
         ends = {
             end: Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{end}"}]}) for end in ("client", "server")
         }
@@ -65,7 +65,7 @@ class Hall:
         return [f"{text!r}: {error.message}" for text, error in found]
 
     def say(self, user: User, text: str) -> chat.MessageView:
-        """As the user says it in some other window, the site's processes running or not."""
+        """Post as the user from this process, whether the site is running or not."""
         with self.app.app_context():
             return chat.post(self.signed_in(user), "public", text, None)
 
@@ -76,7 +76,7 @@ class Hall:
         return found
 
     def away(self) -> None:
-        """End the web server as a restart does."""
+        """Stop the web server as a restart does."""
         self.site.gunicorn.terminate()
         self.site.gunicorn.wait(90)  # it gives its workers 30 s
 
@@ -102,7 +102,7 @@ def hall(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(autouse=True)
 def _quiet(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No window complains, but of a site that is away on purpose; frames are as written down; none is left open."""
+    """Afterwards: no console errors except for the intended outage, valid frames, no open window."""
     yield
     if "hall" not in request.fixturenames:
         return
@@ -129,7 +129,7 @@ def write(page: Page, text: str) -> None:
 
 
 def _here_are(page: Page, count: int) -> None:
-    """Workers tell each other at once, and again every ten seconds what a busy store has lost."""
+    """Wait for presence: workers publish it at once, and again every ten seconds in case the store lost it."""
     expect(page.get_by_role("heading", name="Here now")).to_have_text(f"Here now {count}")
 
 
@@ -141,7 +141,7 @@ def test_two_windows_talk(hall: Hall) -> None:
         _here_are(page, 2)
         expect(page.locator("[data-people-list]")).to_contain_text("Ada")
 
-    def seen_to_write() -> bool:  # which is told again while it goes on, and forgotten some seconds later
+    def seen_to_write() -> bool:  # repeated while typing goes on, and cleared some seconds later
         ada.get_by_label("Your message").press_sequentially("Is **anybody**")
         return bob.locator("[data-typing]").inner_text() == "Ada is writing…"
 
@@ -167,7 +167,7 @@ def test_two_windows_talk(hall: Hall) -> None:
     _here_are(ada, 1)
 
 
-def test_edit_and_deletion_come_to_the_others_in_place(hall: Hall) -> None:
+def test_edit_and_deletion_appear_in_place(hall: Hall) -> None:
     author = hall.member("Author")
     first, second = hall.say(author, "frist"), hall.say(author, "to be gone")
     page = hall.window(hall.member("Reader"))
@@ -182,7 +182,7 @@ def test_edit_and_deletion_come_to_the_others_in_place(hall: Hall) -> None:
     assert messages(page).count() == before
 
 
-def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hall: Hall) -> None:
+def test_reconnect_after_an_outage_misses_and_doubles_nothing(hall: Hall) -> None:
     reader, other = hall.member("Waiting"), hall.member("Elsewhere")
     page = hall.window(reader)
     is_live(page)
@@ -198,7 +198,7 @@ def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hal
     hall.say(other, "missed two")
 
     hall.back()
-    page.evaluate("dispatchEvent(new Event('online'))")  # else it waits for its next try
+    page.evaluate("dispatchEvent(new Event('online'))")  # otherwise it waits for its next try
     expect(page.locator("[data-state]")).to_have_text("Connected.", timeout=120_000)
     expect(page.locator(".message-waiting")).to_have_count(0)
     expect(messages(page)).to_have_count(known + 3)
@@ -208,7 +208,7 @@ def test_site_that_was_away_is_come_back_to_and_nothing_is_missed_or_doubled(hal
     assert messages(page).all_inner_texts()[-3:] == ["missed one", "missed two", "while you were away"]
 
 
-def test_message_that_is_refused_says_why_and_can_be_taken_back(hall: Hall) -> None:
+def test_refused_message_shows_why_and_can_be_discarded(hall: Hall) -> None:
     user = hall.member("Loud")
     page = hall.window(user)
     is_live(page)
@@ -221,7 +221,7 @@ def test_message_that_is_refused_says_why_and_can_be_taken_back(hall: Hall) -> N
     with hall.app.app_context():
         chat.lift(number, Actor())
     failed.get_by_role("button", name="Try again").click()
-    expect(page.locator(".message-failed, .message-waiting")).to_have_count(0)  # it is in the room, not on its way
+    expect(page.locator(".message-failed, .message-waiting")).to_have_count(0)  # it has arrived
     expect(messages(page).last).to_have_text("but I")
 
     with hall.app.app_context():
@@ -232,7 +232,7 @@ def test_message_that_is_refused_says_why_and_can_be_taken_back(hall: Hall) -> N
     expect(page.get_by_label("Your message")).to_have_value("and then")
 
 
-def test_who_says_a_lot_is_counted_down_to_the_next_word(hall: Hall) -> None:
+def test_rate_limited_member_sees_a_countdown(hall: Hall) -> None:
     page = hall.window(hall.member("Quick"))
     is_live(page)
     for number in range(6):
@@ -243,7 +243,7 @@ def test_who_says_a_lot_is_counted_down_to_the_next_word(hall: Hall) -> None:
     expect(page.get_by_label("Your message")).to_have_value("kept")
 
 
-def test_reader_of_the_past_stays_there_and_is_told_of_what_is_new(hall: Hall) -> None:
+def test_reader_of_old_messages_keeps_the_place_and_sees_that_there_are_new_ones(hall: Hall) -> None:
     speakers = [hall.member(f"Speaker{number}") for number in range(13)]
     for number in range(60):
         hall.say(speakers[number % 12], f"line {number}\n\n\nof several")
@@ -271,7 +271,7 @@ def test_reader_of_the_past_stays_there_and_is_told_of_what_is_new(hall: Hall) -
     expect(page.locator("[data-pill]")).to_be_hidden()
 
 
-def test_page_of_somebody_who_signed_out_elsewhere_says_so_and_stays_away(hall: Hall) -> None:
+def test_page_after_sign_out_elsewhere_says_so_and_does_not_reconnect(hall: Hall) -> None:
     user = hall.member("Leaver")
     page = hall.window(user)
     is_live(page)
@@ -282,7 +282,7 @@ def test_page_of_somebody_who_signed_out_elsewhere_says_so_and_stays_away(hall: 
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
 
 
-def test_notice_of_an_admin_is_shown_at_once_and_put_away(hall: Hall) -> None:
+def test_admin_notice_appears_at_once_and_can_be_dismissed(hall: Hall) -> None:
     page, desk = hall.window(hall.member("Guest")), hall.window(hall.member("Chief", "admin"), "/admin/live/notice")
     is_live(page)
     desk.get_by_label("Message").fill("Open house <b>tonight</b>")
@@ -295,7 +295,7 @@ def test_notice_of_an_admin_is_shown_at_once_and_put_away(hall: Hall) -> None:
     expect(notice).to_have_count(0)
 
 
-def test_talk_report_and_moderation_work_without_scripts(windows: Windows, cast: Cast) -> None:
+def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast: Cast) -> None:
     def plain(role: str, path: str) -> Page:
         return windows(path, java_script_enabled=False, storage_state=cast.signed_in(role))
 

@@ -1,4 +1,4 @@
-"""What many do in one room at the same moment, on both databases: one order, nothing twice, nothing missed."""
+"""Parallel changes of one chat room, on both databases: one order, nothing twice, nothing missed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Act = Callable[[], Any]
 
 @pytest.fixture
 def site(patient_database: None, on_both: Flask) -> Flask:
-    """A site on each database, whose members may say a lot."""
+    """A site on each database, with a high posting limit."""
     on_both.config["CHURCH"] = on_both.config["CHURCH"].model_copy(update={"limit_chat": "1000/minute"})
     return on_both
 
 
 def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
-    """What each act gave or raised; each in a thread and a context of its own, all beginning together."""
+    """Run the acts in parallel, each in its own thread and app context; what each returned or raised."""
     start = threading.Barrier(len(acts))
     results: list[Any] = [None] * len(acts)
 
@@ -41,7 +41,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
             start.wait(120)
             try:
                 results[number] = act()
-            except Exception as error:  # noqa: BLE001 - the test looks at it
+            except Exception as error:  # noqa: BLE001 - the test checks it
                 results[number] = error
 
     threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
@@ -53,7 +53,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
     return results
 
 
-def test_parallel_changes_get_one_order_and_a_reader_misses_none(site: Flask) -> None:
+def test_parallel_changes_have_one_order_and_a_reader_misses_none(site: Flask) -> None:
     speakers = [speaker(site, f"S{number}") for number in range(4)]
     room = chat.may_enter(speakers[0], ROOM)
     done = threading.Event()
@@ -86,9 +86,9 @@ def test_parallel_changes_get_one_order_and_a_reader_misses_none(site: Flask) ->
     flat = [view for views in said for view in views]
     assert sorted(view.changed for view in flat) == sorted(set(range(1, 41)) - _deletions(site, room.id))
     assert [view.changed for view in seen] == sorted({view.changed for view in seen})
-    final = {view.id: view for view in seen}  # the last state that the reader was given of each
+    final = {view.id: view for view in seen}  # the last state of each that the reader got
     assert sorted(final.values(), key=lambda view: view.changed) == chat.since(room.id, 0)
-    for number in range(4):  # one who talks is heard in the order of talking
+    for number in range(4):  # each author's messages keep their order
         numbers = [view.id for view in said[number] if view.edited_at is None]
         assert numbers == sorted(numbers)
 
@@ -99,20 +99,20 @@ def _deletions(app: Flask, room_id: int) -> set[int]:
     return found
 
 
-def test_message_that_is_sent_many_times_at_once_is_there_once(site: Flask) -> None:
+def test_message_sent_many_times_at_once_is_stored_once(site: Flask) -> None:
     ada = speaker(site)
     views = at_once(site, [lambda: chat.post(ada, ROOM, "hello", "the-one") for _ in range(8)])
     assert set(views) == {views[0]}
-    assert chat.heads()[ROOM] == 1  # and nothing was counted for the others
+    assert chat.heads()[ROOM] == 1  # the repeats took no number
 
 
-def test_limit_lets_exactly_so_many_through_at_once(site: Flask) -> None:
+def test_rate_limit_allows_exactly_its_number_in_parallel(site: Flask) -> None:
     site.config["CHURCH"] = site.config["CHURCH"].model_copy(update={"limit_chat": "3/hour"})
-    taken = at_once(site, [lambda: rate_limits.take("chat", "somebody") for _ in range(8)])
+    taken = at_once(site, [lambda: rate_limits.take("chat", "a-member") for _ in range(8)])
     assert sum(wait is None for wait in taken) == 3
 
 
-def test_account_that_is_deleted_while_it_speaks_leaves_nothing_and_nobody_waits_in_a_ring(site: Flask) -> None:
+def test_account_deleted_while_posting_leaves_nothing_and_does_not_deadlock(site: Flask) -> None:
     ada, bea = speaker(site), speaker(site, "Bea")
     room = chat.may_enter(bea, ROOM)
     for turn in range(3):

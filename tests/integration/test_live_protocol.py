@@ -1,4 +1,4 @@
-"""/ws of a real worker, from the outside: who gets in, what ends a connection, and what is counted of it."""
+"""/ws of a real worker: who may connect, what closes a connection, and what is counted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def app(live: Site) -> Flask:
-    """The same site in this process: what is done in it, the worker hears of by the store and the database."""
+    """The same site in this process; the worker notices its changes by the store and the database."""
     return create_app(live.settings)
 
 
@@ -77,15 +77,13 @@ def line(live: Site, app: Flask, ada: User) -> Iterator[Line]:
         ({"Content_Length": "5"}, 400),
     ],
 )
-def test_handshake_that_is_none_or_from_elsewhere_is_refused_as_a_request(
-    live: Site, headers: dict[str, str], status: int
-) -> None:
+def test_invalid_or_foreign_handshake_gets_an_http_error(live: Site, headers: dict[str, str], status: int) -> None:
     with Line(live.port, **headers) as refused:
         assert refused.status == status
     assert live.value("websocket_connections_active") == 0
 
 
-def test_handshake_agrees_on_no_extension(live: Site) -> None:
+def test_handshake_accepts_no_extension(live: Site) -> None:
     with Line(live.port, Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits") as one:
         assert one.status == 101
         assert "deflate" not in one.head.lower()
@@ -110,9 +108,7 @@ def test_handshake_agrees_on_no_extension(live: Site) -> None:
         (masked(1, b'{"type":"ping"}') * 2000, 1008),
     ],
 )
-def test_broken_frame_ends_its_connection_with_its_code_and_no_other(
-    live: Site, line: Line, sent: bytes, code: int
-) -> None:
+def test_invalid_frame_closes_only_its_connection_with_its_code(live: Site, line: Line, sent: bytes, code: int) -> None:
     with Line(live.port) as broken:
         broken.raw(sent)
         assert broken.ended() == code
@@ -121,7 +117,7 @@ def test_broken_frame_ends_its_connection_with_its_code_and_no_other(
     line.hear("pong")
 
 
-def test_frame_that_makes_no_sense_is_answered_and_the_connection_stays(line: Line) -> None:
+def test_invalid_message_gets_an_error_and_the_connection_stays(line: Line) -> None:
     for text in ("hello", "[" * 8000, '{"type":"dance"}', '{"type":"chat","room":7}', '{"type":"\\ud800"}'):
         line.raw(masked(1, text.encode()))
         assert line.hear("error")["code"] in {"invalid", "unknown_type"}
@@ -130,7 +126,7 @@ def test_frame_that_makes_no_sense_is_answered_and_the_connection_stays(line: Li
     assert line.pongs == [b"still?"]
 
 
-def test_stranger_may_ping_and_nothing_else(live: Site) -> None:
+def test_unauthenticated_client_may_only_ping(live: Site) -> None:
     with Line(live.port) as stranger:
         stranger.say("subscribe_room", room="public")
         assert stranger.hear("error")["code"] == "unauthenticated"
@@ -139,7 +135,7 @@ def test_stranger_may_ping_and_nothing_else(live: Site) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "eyJhbGciOiJub25lIn0.e30.", "x" * 5000])
-def test_token_that_is_none_ends_the_connection(live: Site, token: str) -> None:
+def test_invalid_token_closes_the_connection(live: Site, token: str) -> None:
     before = live.value(AUTH, type="websocket", outcome="failed_credentials")
     with Line(live.port) as one:
         one.say("auth", token=token)
@@ -148,7 +144,7 @@ def test_token_that_is_none_ends_the_connection(live: Site, token: str) -> None:
     assert live.value(AUTH, type="websocket", outcome="failed_credentials") == before + 1
 
 
-def test_cookie_of_the_handshake_signs_in(live: Site, app: Flask, ada: User) -> None:
+def test_cookie_of_the_handshake_authenticates(live: Site, app: Flask, ada: User) -> None:
     cookie = client_of(app, ada).get_cookie("church")
     assert cookie is not None
     with Line(live.port, Cookie=f"church={cookie.value}") as one:
@@ -158,44 +154,44 @@ def test_cookie_of_the_handshake_signs_in(live: Site, app: Flask, ada: User) -> 
         assert without.ended() == 4401
 
 
-def test_member_whose_address_is_not_confirmed_is_turned_away(live: Site, app: Flask) -> None:
+def test_unconfirmed_member_is_refused(live: Site, app: Flask) -> None:
     user = add_user(app, "unconfirmed@church.example", verified=False)
     with Line(live.port) as one:
         one.say("auth", token=token_of(app, user))
         assert one.ended() == 4403
 
 
-def test_member_has_so_many_connections_and_no_more(live: Site, app: Flask, ada: User, line: Line) -> None:
+def test_member_over_the_connection_limit_is_refused(live: Site, app: Flask, ada: User, line: Line) -> None:
     with Line(live.port) as second, Line(live.port) as third:
         second.sign_in(token_of(app, ada))
         third.say("auth", token=token_of(app, ada))
         assert third.ended() == 4429
 
 
-def test_address_has_so_many_connections_and_no_more(live: Site, app: Flask) -> None:
+def test_address_over_the_connection_limit_is_refused(live: Site, app: Flask) -> None:
     with ExitStack() as stack:
 
         def let_in(token: str) -> bool:
             one = stack.enter_context(Line(live.port))
             if one.status == 101:
-                one.sign_in(token)  # who does not say who it is in ten seconds has its place no longer
+                one.sign_in(token)  # a client that does not authenticate within ten seconds loses its place
             return one.status == 101
 
         for number in range(PLACES):
             token = token_of(app, add_user(app, f"guest-{number}@church.example", password_hash="x"))
-            # The places of those before it are free a moment after their connections have ended.
+            # Earlier places become free a moment after their connections have closed.
             wait_until(partial(let_in, token), "a place is free")
         assert stack.enter_context(Line(live.port)).status == 429
     wait_until(lambda: live.value("websocket_connections_active") == 0, "they are gone")
 
 
-def test_sign_in_that_ends_ends_its_connection(app: Flask, ada: User, line: Line) -> None:
+def test_sign_out_closes_the_connection(app: Flask, ada: User, line: Line) -> None:
     with app.app_context(), db.write() as session:
         sessions.end_all(session, ada.id)
     assert line.ended() == 4401
 
 
-def test_premium_that_ends_ends_the_connection_in_its_room(live: Site, app: Flask, ada: User, line: Line) -> None:
+def test_lost_premium_closes_the_connection_in_the_premium_room(live: Site, app: Flask, ada: User, line: Line) -> None:
     line.say("subscribe_room", room="premium")
     error = line.hear("error")
     assert (error["code"], error["room"]) == ("forbidden", "premium")
@@ -213,14 +209,14 @@ def test_premium_that_ends_ends_the_connection_in_its_room(live: Site, app: Flas
     assert line.ended() == 4403
 
 
-def test_ban_ends_the_connection_at_once(app: Flask, ada: User, line: Line) -> None:
+def test_ban_closes_the_connection_at_once(app: Flask, ada: User, line: Line) -> None:
     line.enter("public")
     with app.app_context():
         chat.ban(ada.ref, "public", None, "spam", Actor())
     assert line.ended() == 4403
 
 
-def test_member_enters_rooms_so_often_and_no_more(live: Site, line: Line) -> None:
+def test_joins_over_the_rate_limit_are_refused(live: Site, line: Line) -> None:
     before = live.value("rate_limit_hits_total", limit="history")
     for _ in range(200):
         line.enter("public", after=0)
@@ -232,7 +228,7 @@ def test_member_enters_rooms_so_often_and_no_more(live: Site, line: Line) -> Non
     assert live.value("rate_limit_hits_total", limit="history") == before + 2
 
 
-def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: Flask, line: Line) -> None:
+def test_repeated_message_gets_the_same_answer_again(live: Site, app: Flask, line: Line) -> None:
     eve = add_user(app, f"eve-{utc_now().timestamp()}@church.example")
     with Line(live.port) as other:
         other.sign_in(token_of(app, eve))
@@ -266,7 +262,7 @@ def test_message_is_told_and_told_again_to_who_sends_it_again(live: Site, app: F
     assert live.value("suspicious_activity_total", source="websocket") >= 1
 
 
-def test_notice_reaches_those_whom_it_is_for(app: Flask, ada: User, line: Line) -> None:
+def test_notice_reaches_its_audience(app: Flask, ada: User, line: Line) -> None:
     with app.app_context():
         live_broadcast.notify("admins", "notice", "not for her")
         live_broadcast.notify(ada.ref, "membership", "for her", "/auth/account")
@@ -274,7 +270,7 @@ def test_notice_reaches_those_whom_it_is_for(app: Flask, ada: User, line: Line) 
     SERVER_FRAME.validate(line.heard[-1])
 
 
-def test_connection_is_no_request_and_its_end_is_counted_and_written(live: Site, app: Flask, line: Line) -> None:
+def test_connection_is_not_a_request_and_its_end_is_counted_and_logged(live: Site, app: Flask, line: Line) -> None:
     assert live.value("websocket_connections_active") == 1
     assert live.value("http_requests_in_flight") == 1  # the scrape that asks
     ended = live.value("websocket_connection_duration_seconds_count")

@@ -1,4 +1,4 @@
-"""Live connections on several workers and hosts: one order for all, nothing lost, and a count that is true."""
+"""Live connections on several workers and hosts: one order, nothing lost, correct counts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def entered(site: Site, token: str, after: int | None = None) -> Line:
 
 
 def serves(site: Site) -> bool:
-    """Whether a request is answered: while there is no worker, it waits in the kernel."""
+    """Whether a request is answered; without a worker it waits in the kernel."""
     with suppress(OSError):
         return site.get("/health")[0] == 200
     return False
@@ -87,7 +87,7 @@ def hosts(_hosts: Hosts, postgres: Postgres, redis_server: RedisServer) -> Hosts
     return _hosts
 
 
-def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts, redis_server: RedisServer) -> None:
+def test_two_hosts_deliver_every_change_once_in_one_order(hosts: Hosts, redis_server: RedisServer) -> None:
     one, two, app = hosts
     ada, eve = known(app, 2)
     with entered(one, ada) as first, entered(two, eve) as second:
@@ -102,7 +102,7 @@ def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts,
         second.say("presence", room="public")
         second.hear("presence", lambda frame: frame["count"] == 2)
 
-        second.socket.close()  # away, while one is edited and some are said, and the store forgets half of it
+        second.socket.close()  # away during an edit and some messages, while the store loses half of it
         first.say("chat", room="public", message="missed 1", client_id="m1")
         first.hear("chat", lambda frame: frame["id"] == last + 1)
         redis_server.stop()
@@ -118,7 +118,7 @@ def test_two_hosts_tell_everybody_everything_once_and_in_one_order(hosts: Hosts,
             assert [frame["id"] for frame in back.chats()] == [last + 1, last + 2, last + 3, last + 4]
 
 
-def test_member_has_so_many_connections_on_all_hosts_and_no_more(hosts: Hosts) -> None:
+def test_connection_limit_counts_all_hosts(hosts: Hosts) -> None:
     one, two, app = hosts
     (ada,) = known(app)
 
@@ -133,7 +133,7 @@ def test_member_has_so_many_connections_on_all_hosts_and_no_more(hosts: Hosts) -
         wait_until(lambda: let_in(one), "the place is free")
 
 
-def test_sign_in_that_ends_on_one_host_ends_its_connection_on_the_other(hosts: Hosts) -> None:
+def test_sign_out_on_one_host_closes_the_connection_on_the_other(hosts: Hosts) -> None:
     one, two, app = hosts
     user = add_user(app)
     raw = sign_in(app, user)
@@ -148,7 +148,7 @@ def test_sign_in_that_ends_on_one_host_ends_its_connection_on_the_other(hosts: H
         assert line.ended() == 4401
 
 
-def test_killed_worker_and_a_storm_of_reconnects_leave_the_true_count(site: Start) -> None:
+def test_killed_worker_and_reconnects_leave_a_correct_count(site: Start) -> None:
     one = site(WEB_CONCURRENCY="2", **OPEN)
     app = create_app(one.settings)
     (token,) = known(app)

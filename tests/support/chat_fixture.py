@@ -1,4 +1,4 @@
-"""Members for the tests of the live rooms, and what is published of what they do."""
+"""Members for chat tests, and a recorder of what the worker publishes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ ROOM = "public"
 
 
 def speaker(app: Flask, name: str = "Ada", *, premium: bool = False, role: str = "member") -> SignedIn:
-    """A member of that name who is signed in."""
+    """Add a member with this name and return them signed in."""
     user = add_user(app, f"{name.lower()}@church.example", name=name, role=role, password_hash="x")
     return SignedIn(user.id, user.ref, name, user.email or "", role, True, 0, "", premium=premium)
 
 
 def acting(signed_in: SignedIn) -> Actor:
-    """An admin as the admin area names them."""
+    """The admin as the actor of a moderation."""
     return Actor(signed_in.user_id, "web", "192.0.2.1")
 
 
 @contextmanager
 def published() -> Iterator[list[tuple[str, str]]]:
-    """What this worker publishes meanwhile: channels and lines."""
+    """Record what this worker publishes inside the block: (channel, line)."""
     heard: list[tuple[str, str]] = []
     end = chat.on_change(lambda channel, line: heard.append((channel, line)))
     yield heard
@@ -39,7 +39,7 @@ def published() -> Iterator[list[tuple[str, str]]]:
 
 
 def audited() -> list[tuple[str, int | None, int | None]]:
-    """What was written down: action, actor, subject."""
+    """List the audit rows: action, actor, subject."""
     with db.read() as session:
         rows = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
     return [(row.action, row.actor_id, row.subject_id) for row in rows]

@@ -1,4 +1,4 @@
-"""A client of /ws that says exactly what it is told to: whole frames, or bytes that are none."""
+"""A client of /ws for tests: sends messages, frames, or any bytes, valid or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 
 def token_of(app: Flask, user: User) -> str:
-    """A token for a new sign-in of ``user``."""
+    """Sign ``user`` in and return an access token."""
     raw = sign_in(app, user)
     with app.app_context():
         found = sessions.load(raw)
@@ -29,7 +29,7 @@ def token_of(app: Flask, user: User) -> str:
 
 
 def handshake(port: int, **headers: str) -> bytes:
-    """A request for /ws as a browser on the site's own page makes it; ``headers`` replace its own, empty ones none."""
+    """The handshake request of a browser on the site; ``headers`` replace its own, an empty one removes it."""
     own = {
         "Host": f"127.0.0.1:{port}",
         "Connection": "Upgrade",
@@ -44,7 +44,7 @@ def handshake(port: int, **headers: str) -> bytes:
 
 
 def masked(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
-    """A frame as a client has to send it."""
+    """Encode a client's masked frame."""
     mask = os.urandom(4)
     size = len(payload)
     long = b"" if size < 126 else size.to_bytes(2) if size < 1 << 16 else size.to_bytes(8)
@@ -53,7 +53,7 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> by
 
 
 class Line:
-    """One connection. Frames that come are kept until somebody asks for one of their type."""
+    """One connection. Received messages are kept in ``heard``."""
 
     def __init__(self, port: int, **headers: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -63,7 +63,7 @@ class Line:
         self.pongs: list[bytes] = []
         self.pings = 0
         self.code: int | None = None
-        """Of the close frame; 1006 where the socket ended without one."""
+        """Code of the close frame; 1006 if the socket closed without one."""
         while b"\r\n\r\n" not in self._data:
             if not (more := self.socket.recv(4096)):
                 break
@@ -79,50 +79,50 @@ class Line:
         self.socket.close()
 
     def say(self, kind: str, **fields: Any) -> None:
-        """Send a frame of the protocol."""
+        """Send one message of the protocol."""
         self.raw(masked(1, json.dumps({"type": kind, **fields}).encode()))
 
     def raw(self, data: bytes) -> None:
-        """Send bytes; a peer that is gone is no error here, its last words are."""
+        """Send any bytes; a closed socket is no error here, since reading reports it."""
         with suppress(OSError):
             self.socket.sendall(data)
 
     def hear(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _frame: True) -> dict[str, Any]:
-        """The next frame of this type that ``fits``; what comes before it is kept in ``heard``."""
+        """Wait for the next message of this type that ``fits``."""
         for frame in self.frames():
             if frame["type"] == kind and fits(frame):
                 return frame
         raise AssertionError(f"closed with {self.code} before any {kind}; heard {self.heard[-5:]}")
 
     def ended(self) -> int:
-        """Read to the end; its code."""
+        """Read until the connection closes; returns the close code."""
         for _ in self.frames():
             pass
         assert self.code is not None
         return self.code
 
     def sign_in(self, token: str | None) -> dict[str, Any]:
-        """Say who it is, and be known."""
+        """Authenticate, with the cookie if ``token`` is None."""
         self.say("auth", **({"token": token} if token else {}))
         return self.hear("auth_success")
 
     def enter(self, room: str, after: int | None = None) -> dict[str, Any]:
-        """Come into a room; what was missed is in ``heard``."""
+        """Join a room; missed changes are in ``heard``."""
         self.say(
             "subscribe_room" if after is None else "history", room=room, **({} if after is None else {"after": after})
         )
         return self.hear("room_joined", lambda frame: frame["room"] == room)
 
     def chats(self) -> list[dict[str, Any]]:
-        """The messages heard so far."""
+        """The chat messages received so far."""
         return [frame for frame in self.heard if frame["type"] == "chat"]
 
     def frames(self) -> Iterator[dict[str, Any]]:
-        """Frames as they come, to the end; pings are answered meanwhile."""
+        """Yield messages until the connection closes, and answer pings."""
         deadline = time.monotonic() + PATIENCE
         while self.code is None:
-            assert time.monotonic() < deadline, f"nothing of it came; heard {self.heard[-5:]}"
-            whole = self._one()
+            assert time.monotonic() < deadline, f"no such message came; heard {self.heard[-5:]}"
+            whole = self._next_frame()
             if whole is None:
                 try:
                     more = self.socket.recv(65_536)
@@ -131,11 +131,11 @@ class Line:
                 self._data += more
                 if not more:
                     self.code = 1006
-            elif (frame := self._taken(*whole)) is not None:
+            elif (frame := self._handle(*whole)) is not None:
                 self.heard.append(frame)
                 yield frame
 
-    def _one(self) -> tuple[int, bytes] | None:
+    def _next_frame(self) -> tuple[int, bytes] | None:
         data = self._data
         if len(data) < 2:
             return None
@@ -148,10 +148,10 @@ class Line:
         self._data = data[at + size :]
         return data[0], data[at : at + size]
 
-    def _taken(self, first: int, payload: bytes) -> dict[str, Any] | None:
+    def _handle(self, first: int, payload: bytes) -> dict[str, Any] | None:
         if first == 0x81:
-            found: dict[str, Any] = json.loads(payload)
-            return found
+            message: dict[str, Any] = json.loads(payload)
+            return message
         if first == 0x89:
             self.pings += 1
             self.raw(masked(10, payload))
@@ -160,5 +160,5 @@ class Line:
         elif first == 0x88:
             self.code = int.from_bytes(payload[:2]) if payload else 1005
         else:
-            raise AssertionError(f"a frame that begins with {first:#x}")
+            raise AssertionError(f"unexpected frame, begins with {first:#x}")
         return None

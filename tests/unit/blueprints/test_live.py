@@ -1,4 +1,4 @@
-"""The live rooms over HTTP: who comes in, what is shown and escaped, speaking and mending without a script."""
+"""Chat rooms over HTTP: access, escaping, and sending, editing and reporting by forms and as JSON."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ def boss(app: Flask) -> User:
 
 
 def say(browser: Browser, text: str, room: str = "public", **more: str) -> int:
-    """Say it by the form; the number that it got."""
+    """Send a message by the form; returns its number."""
     answer = browser.submit(f"/live/{room}", {"message": text, **more})
     assert answer.status_code == 303, answer.text
     return int(answer.location.rpartition("#m")[2])
 
 
 def bodies(page: str) -> list[str]:
-    """What the messages of a page say, as HTML."""
+    """The messages of a page, as HTML."""
     return re.findall(r'<div class="message-body">(.*?)</div>\n</li>', page, re.DOTALL)
 
 
 # -- who comes in ---------------------------------------------------------------------------------------------------
 
 
-def test_stranger_reads_what_it_is_and_finds_the_way_in(app: Flask) -> None:
+def test_visitor_sees_the_introduction_and_how_to_join(app: Flask) -> None:
     page = app.test_client().get("/live").text
     assert 'href="/auth/register?next=/live"' in page
     assert 'href="/auth/login?next=/live"' in page
 
 
-def test_unconfirmed_account_is_told_to_confirm_and_stays_outside(app: Flask) -> None:
+def test_unconfirmed_account_sees_how_to_confirm_and_no_room(app: Flask) -> None:
     browser = Browser(app, person(app, "new@church.example", verified=False))
     assert "Confirm your email address" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
     assert browser.submit("/live/public", {"message": "in"}).status_code == 403
 
 
-def test_rooms_are_shown_to_those_to_whom_they_are_open(app: Flask, ada: User, boss: User) -> None:
+def test_rooms_are_listed_by_access(app: Flask, ada: User, boss: User) -> None:
     member, admin = Browser(app, ada), Browser(app, boss)
     assert member.get("/live").location == "/live/public"
     assert [room["name"] for room in member.get("/live", headers=JSON).json["rooms"]] == ["public"]
@@ -77,7 +77,7 @@ def test_rooms_are_shown_to_those_to_whom_they_are_open(app: Flask, ada: User, b
         assert member.get(f"/live/{room}/1").status_code == status
 
 
-def test_member_who_is_banned_everywhere_is_told_so(app: Flask, ada: User) -> None:
+def test_member_banned_everywhere_sees_the_ban(app: Flask, ada: User) -> None:
     within(app, chat.ban, ada.ref, None, None, "enough", Actor())
     browser = Browser(app, ada)
     assert "An admin has banned you from the chat" in browser.get("/live").text
@@ -87,7 +87,7 @@ def test_member_who_is_banned_everywhere_is_told_so(app: Flask, ada: User) -> No
 # -- reading --------------------------------------------------------------------------------------------------------
 
 
-def test_room_shows_what_was_said_escaped_and_is_kept_by_nobody(app: Flask, ada: User, bob: User) -> None:
+def test_room_escapes_messages_and_is_not_cached(app: Flask, ada: User, bob: User) -> None:
     say(Browser(app, ada), f"**bold** {HOSTILE}")
     answer = Browser(app, bob).get("/live/public")
     assert "no-store" in answer.headers["Cache-Control"]
@@ -120,16 +120,16 @@ def test_older_messages_are_paged_by_number_without_gap_or_repetition(settings: 
 # -- speaking -------------------------------------------------------------------------------------------------------
 
 
-def test_form_sent_twice_is_said_once(app: Flask, ada: User) -> None:
+def test_form_sent_twice_posts_once(app: Flask, ada: User) -> None:
     browser = Browser(app, ada)
     shown = re.search(r'name="client_id" value="(\w+)"', browser.get("/live/public").text)
     assert shown is not None
     assert say(browser, "hello", client_id=shown[1]) == say(browser, "hello", client_id=shown[1]) == 1
     assert bodies(browser.get("/live/public").text) == ["hello"]
-    assert shown[1] not in browser.get("/live/public").text  # the next one has a name of its own
+    assert shown[1] not in browser.get("/live/public").text  # the next form has its own client_id
 
 
-def test_text_that_is_not_taken_stands_in_the_form_again_with_the_reason(app: Flask, ada: User) -> None:
+def test_refused_text_stays_in_the_form_with_the_error(app: Flask, ada: User) -> None:
     browser = Browser(app, ada)
     answer = browser.submit("/live/public", {"message": f"{HOSTILE}{'x' * 4000}"})
     assert answer.status_code == 422
@@ -140,7 +140,7 @@ def test_text_that_is_not_taken_stands_in_the_form_again_with_the_reason(app: Fl
     assert browser.post_json("/live/public", {"message": 5}).status_code == 400
 
 
-def test_who_says_a_lot_is_told_when_to_go_on_and_loses_nothing(settings: Settings, migrated_file: Path) -> None:
+def test_rate_limited_member_sees_the_wait_and_keeps_the_text(settings: Settings, migrated_file: Path) -> None:
     copy_database(migrated_file, settings)
     app = create_app(with_settings(settings, limit_chat="1/minute"))
     browser = Browser(app, person(app, "ada@church.example"))
@@ -154,7 +154,7 @@ def test_who_says_a_lot_is_told_when_to_go_on_and_loses_nothing(settings: Settin
     assert (problem.status_code, problem.content_type) == (429, "application/problem+json")
 
 
-def test_muted_member_reads_why_in_place_of_the_form(app: Flask, ada: User) -> None:
+def test_muted_member_sees_the_reason_instead_of_the_form(app: Flask, ada: User) -> None:
     within(app, chat.mute, ada.ref, "public", None, "enough", Actor())
     browser = Browser(app, ada)
     answer = browser.submit("/live/public", {"message": "but"})
@@ -166,7 +166,7 @@ def test_muted_member_reads_why_in_place_of_the_form(app: Flask, ada: User) -> N
 # -- one message ----------------------------------------------------------------------------------------------------
 
 
-def test_author_mends_and_deletes_what_they_said(app: Flask, ada: User) -> None:
+def test_author_edits_and_deletes_a_message(app: Flask, ada: User) -> None:
     browser = Browser(app, ada)
     address = f"/live/public/{say(browser, 'frist')}"
     page = browser.get(address).text
@@ -182,7 +182,7 @@ def test_author_mends_and_deletes_what_they_said(app: Flask, ada: User) -> None:
     assert browser.get(address).status_code == 404
 
 
-def test_others_report_it_and_change_nothing(app: Flask, ada: User, bob: User) -> None:
+def test_others_can_only_report_a_message(app: Flask, ada: User, bob: User) -> None:
     address = f"/live/public/{say(Browser(app, ada), 'mine')}"
     browser = Browser(app, bob)
     page = browser.get(address).text
@@ -198,7 +198,7 @@ def test_others_report_it_and_change_nothing(app: Flask, ada: User, bob: User) -
     assert bodies(browser.get("/live/public").text) == ["mine"]
 
 
-def test_program_speaks_reads_mends_and_deletes_as_json(app: Flask, ada: User, bob: User) -> None:
+def test_program_posts_reads_edits_and_deletes_as_json(app: Flask, ada: User, bob: User) -> None:
     browser = Browser(app, ada)
     said = browser.post_json("/live/public", {"message": "*hi*", "client_id": "p-1"}, headers=JSON)
     assert said.status_code == 201
@@ -214,7 +214,7 @@ def test_program_speaks_reads_mends_and_deletes_as_json(app: Flask, ada: User, b
     assert browser.get("/live/public/1", headers=JSON).status_code == 404
 
 
-def test_client_that_leaves_during_the_handshake_is_no_error_of_the_site(app: Flask) -> None:
+def test_client_gone_during_the_handshake_is_not_a_server_error(app: Flask) -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "http://localhost"}
@@ -224,7 +224,7 @@ def test_client_that_leaves_during_the_handshake_is_no_error_of_the_site(app: Fl
     assert found.status_code == 400
 
 
-def test_what_members_say_is_scanned_and_is_in_no_log(app: Flask, ada: User) -> None:
+def test_message_is_scanned_and_not_logged(app: Flask, ada: User) -> None:
     browser = Browser(app, ada)
     with captured_log() as sink:
         say(browser, HOSTILE)

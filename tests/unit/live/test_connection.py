@@ -1,4 +1,4 @@
-"""One socket: what the kernel does not take waits in order and not without end, and whoever is silent is gone."""
+"""One connection: bounded, ordered queue for a slow client, close and drop, silent clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StubHub:
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, socket.socket, StubHub]]:
-    """A connection for which no time passes: it may say no more than what one may say at once."""
+    """A connection whose clock does not move, so that its rate budget never refills."""
     monkeypatch.setattr(live_connection, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     ours, theirs = socket.socketpair()
     hub: Any = StubHub()
@@ -61,7 +61,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, socket.s
 Pair = tuple[Connection, socket.socket, StubHub]
 
 
-def test_early_bytes_are_the_first_that_are_read(pair: Pair) -> None:
+def test_early_bytes_are_read_first(pair: Pair) -> None:
     connection, theirs, hub = pair
     whole = masked(1, b"first")
     connection._take(whole[:4])
@@ -70,7 +70,7 @@ def test_early_bytes_are_the_first_that_are_read(pair: Pair) -> None:
     assert hub.texts == ["first", "second"]
 
 
-def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None:
+def test_frames_the_kernel_refuses_are_sent_later_in_order(pair: Pair) -> None:
     connection, theirs, hub = pair
     sent = bytearray()
     while not connection.is_behind:
@@ -93,13 +93,13 @@ def test_frames_that_the_kernel_refuses_wait_and_go_in_order(pair: Pair) -> None
     assert (hub.late, hub.lost) == (["chat", "typing"], 0)
 
 
-def test_client_that_does_not_read_is_dropped_with_1008_and_each_message_is_sent_or_lost(pair: Pair) -> None:
+def test_client_that_does_not_read_is_closed_with_1008_and_every_message_is_counted(pair: Pair) -> None:
     connection, theirs, hub = pair
     tried = at_once = 0
     while connection.is_open:
         at_once += connection.send(b"x" * 32_768, "chat")
         tried += 1
-    connection.send(b"x" * 32_768, "chat")  # to nobody: neither
+    connection.send(b"x" * 32_768, "chat")  # after the end: counted neither as sent nor as dropped
     assert hub.ends == [(1008, "too_slow")]
     assert hub.lost == StubHub.queue + 1
     got = bytearray()
@@ -109,13 +109,13 @@ def test_client_that_does_not_read_is_dropped_with_1008_and_each_message_is_sent
             got.extend(theirs.recv(1 << 20))
         return got.endswith(b"too slow")
 
-    let_run(read, "its last words, after the frame that had begun")
+    let_run(read, "the close frame, after the frame that had begun")
     assert len(got[: got.rindex(b"\x88")]) == 32_768 * (at_once + 1)
     let_run(lambda: hub.late == ["chat", ""], "the frame that had begun is counted")
     assert at_once + 1 + hub.lost == tried
 
 
-def test_messages_that_wait_for_a_client_that_goes_are_lost(pair: Pair) -> None:
+def test_queued_messages_of_a_lost_client_count_as_dropped(pair: Pair) -> None:
     connection, theirs, hub = pair
     while connection.send(b"x" * 32_768, "chat"):
         pass
@@ -125,7 +125,7 @@ def test_messages_that_wait_for_a_client_that_goes_are_lost(pair: Pair) -> None:
     assert hub.lost == 1
 
 
-def test_pings_are_answered_and_the_end_is_said_back(pair: Pair) -> None:
+def test_ping_is_answered_and_close_is_answered_with_close(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(9, b"there?") + masked(8, (1000).to_bytes(2) + b"bye"))
     let_run(lambda: hub.ends, "the end")
@@ -137,7 +137,7 @@ def test_pings_are_answered_and_the_end_is_said_back(pair: Pair) -> None:
     assert hub.ends == [(1000, "closed")]
 
 
-def test_flood_of_one_client_ends_with_1008(pair: Pair) -> None:
+def test_flooding_client_is_closed_with_1008(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(1, b"x") * 300)
     let_run(lambda: hub.ends, "the end")
@@ -145,14 +145,14 @@ def test_flood_of_one_client_ends_with_1008(pair: Pair) -> None:
     assert len(hub.texts) == 200
 
 
-def test_message_in_very_many_fragments_is_no_flood(pair: Pair) -> None:
+def test_message_in_very_many_fragments_is_not_a_flood(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * 3000 + masked(0, b"x"))
     let_run(lambda: hub.texts or hub.ends, "the message")
     assert hub.texts == ["x" * 3002]
 
 
-def test_connection_that_is_lost_says_so_once(pair: Pair) -> None:
+def test_lost_connection_is_reported_once(pair: Pair) -> None:
     connection, theirs, hub = pair
     theirs.close()
     let_run(lambda: hub.ends, "the end")
@@ -162,18 +162,18 @@ def test_connection_that_is_lost_says_so_once(pair: Pair) -> None:
     assert not connection.send(b"anything")
 
 
-def test_client_that_is_gone_by_the_first_word_is_not_listened_to() -> None:
+def test_client_gone_before_the_welcome_is_not_watched() -> None:
     ours, theirs = socket.socketpair()
     hub: Any = StubHub()
     connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
     theirs.close()
     connection.send(b"welcome")
-    connection.begin(b"")  # would watch whatever gets the number of its file next
+    connection.begin(b"")  # would watch the next socket that gets the same file number
     assert hub.ends == [(1006, "lost")]
     assert not connection._watcher.active
 
 
-def test_wheel_drops_whoever_says_nothing_for_two_turns_and_nobody_else(pair: Pair) -> None:
+def test_wheel_drops_only_a_client_silent_for_two_turns(pair: Pair) -> None:
     connection, theirs, hub = pair
     wheel = Wheel(25.0)
     wheel.add(connection)

@@ -1,4 +1,4 @@
-"""The shares of addresses and members are one for all workers, whatever becomes of a worker or of the store."""
+"""Connection limits hold over all workers, also when a worker is killed or the store is down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def worker(tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.Monkey
     return lambda name: Shares(app, name)
 
 
-def test_share_is_one_for_all_workers_and_is_free_again_when_it_is_given_back(worker: Worker) -> None:
+def test_limit_counts_all_workers_and_frees_what_is_given_back(worker: Worker) -> None:
     one, two = worker("one"), worker("two")
     assert [one.take(WHO, 3), two.take(WHO, 3), one.take(WHO, 3)] == [True] * 3
     assert [one.take(WHO, 3), two.take(WHO, 3)] == [False] * 2
@@ -39,16 +39,14 @@ def test_share_is_one_for_all_workers_and_is_free_again_when_it_is_given_back(wo
     assert not one.take(WHO, 3)
 
 
-def test_many_who_come_at_once_are_let_in_as_far_as_there_is_room(worker: Worker) -> None:
+def test_parallel_takes_are_allowed_up_to_the_limit(worker: Worker) -> None:
     workers = [worker(name) for name in "abc"]
     coming = [gevent.spawn(workers[number % 3].take, WHO, 7) for number in range(30)]
     gevent.joinall(coming, raise_error=True)
     assert sum(one.value for one in coming) == 7
 
 
-def test_worker_that_was_killed_holds_nothing_for_long_and_one_that_lives_all_it_has(
-    worker: Worker, redis_server: RedisServer
-) -> None:
+def test_counts_of_a_killed_worker_expire_and_of_a_living_one_stay(worker: Worker, redis_server: RedisServer) -> None:
     assert LEASE <= 6
     lives, killed, other = worker("lives"), worker("killed"), worker("other")
     assert [lives.take(WHO, 2), killed.take(WHO, 2), other.take(WHO, 2)] == [True, True, False]
@@ -57,12 +55,12 @@ def test_worker_that_was_killed_holds_nothing_for_long_and_one_that_lives_all_it
         client.pexpire("church:live:workers:lives", 300_000)
         living = gevent.spawn(lives.run)
         let_run(lambda: client.pttl("church:live:workers:lives") > 300_000, "it says that it is there")
-        client.delete("church:live:workers:killed")  # as time does
+        client.delete("church:live:workers:killed")  # as its expiry does
     assert [other.take(WHO, 2), other.take(WHO, 2)] == [True, False]
     living.kill()
 
 
-def test_store_that_is_away_stops_nobody_and_is_told_all_of_it_when_it_is_back(
+def test_store_down_counts_locally_and_reports_when_it_is_back(
     worker: Worker, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "_RENEWED", 0.02)

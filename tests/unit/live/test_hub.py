@@ -1,4 +1,4 @@
-"""The connections of a worker: who is let in, who is too many, and how all of them end with it."""
+"""The hub: limits, authentication deadline, shutdown, and errors of its background tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Connect = Callable[..., socket.socket]
 
 @pytest.fixture
 def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that hears of no other worker, and waits as long as a test may take for a client to say who it is."""
+    """A hub without background updates, with a long authentication deadline."""
     for part in (Relay, Standing):
         monkeypatch.setattr(part, "run", lambda _self: None)
     monkeypatch.setattr(Hub, "_run_updates", lambda _self: None)
@@ -62,56 +62,56 @@ def active() -> Any:
     return definitions.active._value.get()
 
 
-def test_address_and_worker_have_so_many_connections(one: Hub, connect: Connect) -> None:
+def test_reserve_over_the_limit_of_address_or_worker_is_refused(one: Hub, connect: Connect) -> None:
     first = connect()
     connect()
     assert one.reserve("192.0.2.1") == "refused_address"
-    assert one.reserve("192.0.2.2") is None  # counted before it is there, and so is nobody else let in meanwhile
+    assert one.reserve("192.0.2.2") is None  # reserved places count, too
     assert one.reserve("192.0.2.3") == "refused_full"
     one.release("192.0.2.2")
     connect("192.0.2.2")
     assert one.reserve("192.0.2.3") == "refused_full"
     assert active() == 3
     first.close()
-    let_run(lambda: one.reserve("192.0.2.1") is None, "there is room again")
+    let_run(lambda: one.reserve("192.0.2.1") is None, "a place is free again")
     assert active() == 2
 
 
-def test_client_that_never_says_who_it_is_is_ended_and_one_that_did_is_not(
+def test_client_that_does_not_authenticate_in_time_is_closed(
     one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent, known = connect(), connect()
     (connection,) = [c for c in one.connections if c is not min(one.connections, key=lambda c: c.since)]
     one.admit(connection, person())
     one._auth_deadlines.tick()
-    assert len(one.connections) == 2, "there is time yet"
+    assert len(one.connections) == 2, "the deadline has not passed"
     later = time.monotonic() + 601
     with monkeypatch.context() as patch:
         patch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: later))
-        let_run(lambda: len(one.connections) == 1, "the silent one is ended")
+        let_run(lambda: len(one.connections) == 1, "the silent connection is closed")
     assert silent.recv(1000).endswith(b"\x11\x31send auth first")
     assert one.by_member == {"ada": {connection}}
     known.close()
-    let_run(lambda: not one.by_member, "nobody is left")
+    let_run(lambda: not one.by_member, "no member is registered")
     assert not one.limits._own
 
 
-def test_client_that_goes_while_its_sign_in_is_looked_up_is_nobodys(
+def test_client_gone_during_authentication_is_not_registered(
     one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def known(connection: Any, _token: object) -> tuple[Any, None]:
+    def drop_and_find(connection: Any, _token: object) -> tuple[Any, None]:
         connection.drop("gone")
-        asked.append(connection)
+        dropped.append(connection)
         return person(), None
 
-    asked: list[Any] = []
-    monkeypatch.setattr(message_handlers, "_authenticate", known)
+    dropped: list[Any] = []
+    monkeypatch.setattr(message_handlers, "_authenticate", drop_and_find)
     connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
-    let_run(lambda: asked and asked[0].inbox is None, "the answer")
+    let_run(lambda: dropped and dropped[0].inbox is None, "the answer")
     assert not one.by_member
 
 
-def test_token_that_was_shown_last_ends_its_connection_with_its_time(
+def test_expiry_of_the_last_token_closes_the_connection(
     one: Hub, connect: Connect, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends = iter([time.time() + 100, time.time() - 1])
@@ -128,13 +128,11 @@ def test_token_that_was_shown_last_ends_its_connection_with_its_time(
     assert client.recv(1000).endswith(b"\x11\x31access token expired")
 
 
-def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_answer(
-    one: Hub, connect: Connect
-) -> None:
+def test_close_sends_1001_to_all_and_drops_clients_that_do_not_answer(one: Hub, connect: Connect) -> None:
     answers, hangs = connect(), connect()
     answers.sendall(masked(1, b"{"))
     ending = gevent.spawn(close_all)
-    let_run(lambda: not one.connections, "all are told")
+    let_run(lambda: not one.connections, "all have been closed")
     assert b"\x03\xe9" in hangs.recv(1000)
     answers.close()
     ending.get(timeout=60)
@@ -143,12 +141,10 @@ def test_worker_that_ends_tells_all_of_them_and_waits_for_no_one_that_does_not_a
     assert one.reserve("192.0.2.9") == "refused_full"
 
 
-def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
-    one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_client_adopted_after_close_gets_1001(one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     assert one.reserve("192.0.2.1") is None
     one.close()
-    with monkeypatch.context() as patch:  # who was let in before
+    with monkeypatch.context() as patch:  # the place was reserved before the close
         patch.setattr(one, "reserve", lambda _address: None)
         late = connect()
     assert b"\x03\xe9" in late.recv(1000)
@@ -156,7 +152,7 @@ def test_client_that_shook_hands_while_the_worker_ended_is_told_so(
     assert (active(), one._tasks) == (0, [])
 
 
-def test_part_that_breaks_is_written_down_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_task_is_logged_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     def task() -> None:
         begun.append(1)
         if len(begun) == 1:
@@ -170,7 +166,7 @@ def test_part_that_breaks_is_written_down_and_begins_anew(monkeypatch: pytest.Mo
     assert [record["event"] for record in sink.records] == ["live.failed"]
 
 
-def test_line_of_another_worker_that_makes_no_sense_is_left(one: Hub) -> None:
+def test_unreadable_broadcast_is_ignored(one: Hub) -> None:
     for channel in ("chat:public", "chat:control", "notices", PRESENCE, TYPING, "live:unknown"):
         for line in ("", "[]", "7", "{}", '{"worker":"w","rooms":[]}', '{"worker":"w","rooms":{"a":[[]]}}'):
             one.relay.hear(channel, line)

@@ -1,4 +1,4 @@
-"""What waits for a client goes in order; its last words come after the frame that had begun, and after no other."""
+"""The queue of a slow client: order, limits, and a close frame that replaces what was queued."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from church.live.pending_writes import MOST_BYTES, FullError, Outbox
 
 class Watcher:
     def start(self, _write: object) -> None:
-        """Nobody watches here."""
+        """Do nothing: the tests write by hand."""
 
 
 class Kernel:
-    """Takes as many bytes as it is told."""
+    """A socket that takes a given number of bytes at a time."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -32,7 +32,7 @@ def outbox(rest: bytes, most: int = 3) -> Outbox:
     return Outbox(rest, "first", Watcher(), lambda: None, most)
 
 
-def test_frames_go_in_order_however_little_the_kernel_takes() -> None:
+def test_frames_are_sent_in_order_in_small_parts() -> None:
     kernel, one = Kernel(), outbox(b"rest")
     one.put(b"second", "second")
     gone = []
@@ -43,7 +43,7 @@ def test_frames_go_in_order_however_little_the_kernel_takes() -> None:
     assert gone == ["first", "second"]
 
 
-def test_last_words_come_after_the_rest_of_what_has_begun() -> None:
+def test_close_frame_follows_the_frame_that_had_begun() -> None:
     kernel, one = Kernel(), outbox(b"rest")
     one.put(b"second", "second")
     one.put(b"a pong", "")
@@ -55,7 +55,7 @@ def test_last_words_come_after_the_rest_of_what_has_begun() -> None:
     assert kernel.taken == b"restbye"
 
 
-def test_outbox_holds_so_many_frames_and_so_many_bytes() -> None:
+def test_queue_over_the_limit_of_frames_or_bytes_is_full() -> None:
     one = outbox(b"rest")
     for _ in range(3):
         one.put(b"x", "chat")

@@ -1,4 +1,4 @@
-"""Who is in a room: this worker's own, and what the others said last, for as long as they say it again."""
+"""Presence: members of all workers, renewal and expiry, and crowds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class World:
         relay: Any = SimpleNamespace(worker="us", publish=lambda _channel, facts: not self.published.append(facts))
         self.presence = Presence(relay, self.rooms)
 
-    def told(self, worker: str, *refs: str) -> None:
+    def hear(self, worker: str, *refs: str) -> None:
         people = [{"ref": ref, "name": ref.title()} for ref in refs]
         self.presence.hear(json.dumps({"worker": worker, "rooms": {"public": people}}))
 
@@ -50,10 +50,10 @@ def names(client: StubClient) -> list[str]:
     return [one["name"] for one in client.sent[-1]["members"]]
 
 
-def test_people_of_all_workers_are_there_each_once(clock: Clock) -> None:
+def test_members_of_all_workers_are_listed_once(clock: Clock) -> None:
     ada, second = StubClient(person("ada")), StubClient(person("ada"))
     world = World(ada, second)
-    world.told("other", "eve", "ada")
+    world.hear("other", "eve", "ada")
     world.presence.turn()
     let_run(lambda: ada.sent and second.sent, "who is here")
     assert names(ada) == ["Ada", "Eve"]
@@ -61,10 +61,10 @@ def test_people_of_all_workers_are_there_each_once(clock: Clock) -> None:
     assert world.published == [{"rooms": {"public": [{"ref": "ada", "name": "Ada"}]}}]
 
 
-def test_people_of_a_worker_that_says_nothing_more_are_forgotten(clock: Clock) -> None:
+def test_members_of_a_silent_worker_expire(clock: Clock) -> None:
     ada = StubClient(person("ada"))
     world = World(ada)
-    world.told("killed", "eve")
+    world.hear("killed", "eve")
     world.presence.turn()
     clock.now += 31
     world.presence.turn()
@@ -72,7 +72,7 @@ def test_people_of_a_worker_that_says_nothing_more_are_forgotten(clock: Clock) -
     assert names(ada) == ["Ada"]
 
 
-def test_people_are_told_again_every_ten_seconds_and_at_once_when_they_change(clock: Clock) -> None:
+def test_members_are_published_every_ten_seconds_and_after_a_change(clock: Clock) -> None:
     world = World(StubClient(person("ada")))
     for seconds, times in ((0.0, 1), (5.0, 1), (5.0, 2)):
         clock.now += seconds
@@ -85,7 +85,7 @@ def test_people_are_told_again_every_ten_seconds_and_at_once_when_they_change(cl
     assert len(world.published) == 3
 
 
-def test_crowd_is_told_seldom_and_by_a_hundred_names(clock: Clock) -> None:
+def test_crowd_is_sent_less_often_with_a_hundred_names(clock: Clock) -> None:
     clients = [StubClient(person(f"m{number:03}")) for number in range(300)]
     world = World(*clients)
     world.presence.turn()
@@ -100,7 +100,7 @@ def test_crowd_is_told_seldom_and_by_a_hundred_names(clock: Clock) -> None:
     assert clients[0].sent[1]["count"] == 299
 
 
-def test_of_a_crowd_workers_say_a_hundred_names_and_how_many_more_there_are(clock: Clock) -> None:
+def test_crowd_is_published_as_a_hundred_names_and_a_count(clock: Clock) -> None:
     world = World(*(StubClient(person(f"m{number:04}")) for number in range(1000)))
     world.presence.turn()
     (facts,) = world.published
@@ -114,7 +114,7 @@ def test_of_a_crowd_workers_say_a_hundred_names_and_how_many_more_there_are(cloc
     assert (ada.sent[0]["count"], len(ada.sent[0]["members"]), names(ada)[:2]) == (1001, 100, ["Ada", "M0000"])
 
 
-def test_who_comes_into_a_crowd_is_shown_it_as_it_was_a_moment_ago(clock: Clock) -> None:
+def test_join_of_a_crowd_gets_the_frame_of_the_last_second(clock: Clock) -> None:
     clients = [StubClient(person(f"m{number:03}")) for number in range(101)]
     world = World(*clients)
     counts = []

@@ -1,4 +1,4 @@
-"""A room's changes reach each client once and in order, whatever is lost, overtaken or repeated on the way."""
+"""A room's changes reach each client once and in order, even if broadcasts are lost, overtaken or repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOM = RoomView(1, "public", "Public", "members", head=0)
 
 
 class Rows:
-    """The table of messages: everything that was said, and whether it can be read."""
+    """Replaces the messages table; may be slow or down."""
 
     def __init__(self) -> None:
         self.said: list[MessageView] = []
@@ -52,20 +52,20 @@ def feed_with(*clients: StubClient) -> tuple[Feed, Any]:
     return feed, hub
 
 
-def test_feed_passes_on_what_follows_without_asking_the_database(rows: Rows) -> None:
+def test_next_change_is_passed_on_without_the_database(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     for view in rows.add(3):
         feed.hear(view)
-        feed.hear(view)  # by the store, too
+        feed.hear(view)  # again, by the store
     let_run(lambda: len(client.sent) == 3, "three messages")
-    feed.hear(rows.said[0])  # and once more, late
-    let_run(lambda: not feed._is_running, "nothing is left to do")
+    feed.hear(rows.said[0])  # again, late
+    let_run(lambda: not feed._is_running, "the feed is idle")
     assert client.numbers() == [1, 2, 3]
     assert rows.reads == 0
 
 
-def test_feed_that_hears_the_second_first_waits_a_moment_for_the_first(rows: Rows) -> None:
+def test_overtaken_change_is_waited_for_briefly(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     one, two = rows.add(2)
@@ -77,15 +77,15 @@ def test_feed_that_hears_the_second_first_waits_a_moment_for_the_first(rows: Row
     assert rows.reads == 0
 
 
-def test_feed_with_a_gap_reads_on_in_the_database(rows: Rows) -> None:
+def test_gap_is_read_from_the_database(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     feed.hear(rows.add(5)[4])
-    let_run(lambda: len(client.sent) == 5, "what was lost")
+    let_run(lambda: len(client.sent) == 5, "the missing changes")
     assert client.numbers() == [1, 2, 3, 4, 5]
 
 
-def test_feed_goes_on_where_it_was_when_the_database_is_back(rows: Rows) -> None:
+def test_feed_continues_when_the_database_is_back(rows: Rows) -> None:
     client = StubClient()
     feed, hub = feed_with(client)
     rows.add(2)
@@ -97,7 +97,7 @@ def test_feed_goes_on_where_it_was_when_the_database_is_back(rows: Rows) -> None
     let_run(lambda: len(client.sent) == 2, "both messages")
 
 
-def test_feed_does_not_wait_for_what_was_purged(rows: Rows) -> None:
+def test_feed_does_not_wait_for_purged_changes(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     feed.hear(said(7))
@@ -106,7 +106,7 @@ def test_feed_does_not_wait_for_what_was_purged(rows: Rows) -> None:
     assert feed.last == 7
 
 
-def test_client_that_comes_back_is_told_what_it_missed_once_and_then_that_it_is_here(rows: Rows) -> None:
+def test_returning_client_gets_missed_changes_once_then_room_joined(rows: Rows) -> None:
     feed, _ = feed_with(StubClient())
     feed.last = 450
     rows.add(450)
@@ -116,7 +116,7 @@ def test_client_that_comes_back_is_told_what_it_missed_once_and_then_that_it_is_
     assert back.sent[-1] == {"type": "room_joined", "room": "public", "title": "Public", "changed": 450}
 
 
-def test_client_that_joins_while_others_speak_misses_nothing_and_hears_nothing_twice(rows: Rows) -> None:
+def test_join_during_new_messages_gets_each_once(rows: Rows) -> None:
     here: Any = StubClient()
     feed, _ = feed_with(here)
     rows.slow = True
@@ -134,25 +134,25 @@ def test_client_that_joins_while_others_speak_misses_nothing_and_hears_nothing_t
     assert here.numbers() == list(range(301, 341))
 
 
-def test_client_that_was_given_more_than_the_others_here_is_not_told_it_again(rows: Rows) -> None:
+def test_join_ahead_of_the_feed_gets_no_change_twice(rows: Rows) -> None:
     here: Any = StubClient()
     feed, _ = feed_with(here)
     feed.last = 5
-    rows.add(8)  # the last three were said elsewhere, and nobody has told this worker
+    rows.add(8)  # the last three come from elsewhere, and this worker has not heard of them
     back: Any = StubClient()
     feed.join(back, RoomView(1, "public", "Public", "members", head=8), 2)
     assert back.numbers() == [3, 4, 5, 6, 7, 8]
     assert here.numbers() == [6, 7, 8]
 
 
-def test_cursor_beyond_the_room_is_taken_for_its_end(rows: Rows) -> None:
+def test_cursor_beyond_the_room_means_its_end(rows: Rows) -> None:
     feed, _ = feed_with()
     ahead: Any = StubClient()
     feed.join(ahead, ROOM, 1_000_000)
     assert ahead.sent[-1]["changed"] == 0
 
 
-def test_client_id_is_told_to_the_author_alone(rows: Rows) -> None:
+def test_client_id_is_sent_only_to_the_author(rows: Rows) -> None:
     eve, ada = StubClient(person("eve")), StubClient(person("ada"))
     feed, hub = feed_with(eve, ada)
     hub.by_member = {"eve": {eve}, "ada": {ada}}
@@ -162,7 +162,7 @@ def test_client_id_is_told_to_the_author_alone(rows: Rows) -> None:
     assert "client_id" not in ada.sent[0]
 
 
-def test_client_that_has_gone_is_not_taken_back(rows: Rows) -> None:
+def test_join_of_a_closed_connection_is_ignored(rows: Rows) -> None:
     feed, _ = feed_with()
     gone: Any = StubClient(is_open=False)
     feed.join(gone, ROOM, 0)
@@ -170,28 +170,28 @@ def test_client_that_has_gone_is_not_taken_back(rows: Rows) -> None:
     assert feed.is_empty
 
 
-def test_client_that_joins_does_not_wait_for_what_was_purged(rows: Rows) -> None:
+def test_join_does_not_wait_for_purged_changes(rows: Rows) -> None:
     here: Any = StubClient()
     feed, _ = feed_with(here)
     feed.last = 5
-    rows.add(5)  # three more were said, of which nobody has told this worker before they were purged
+    rows.add(5)  # three more were sent, and purged before this worker heard of them
     back: Any = StubClient()
     joining = gevent.spawn(feed.join, back, RoomView(1, "public", "Public", "members", head=8), None)
-    let_run(joining.ready, "it is here")
+    let_run(joining.ready, "it has joined")
     assert back.sent[-1]["changed"] == feed.last == 8
     feed.hear(said(9))
-    let_run(lambda: here.sent and back.numbers(), "what is said after that")
+    let_run(lambda: here.sent and back.numbers(), "the next message")
 
 
-def test_feed_reads_on_until_there_is_no_more(rows: Rows) -> None:
+def test_feed_reads_all_pages_of_the_database(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     rows.add(1200)
     feed.look()
-    let_run(lambda: len(client.sent) == 1200, "all of it")
+    let_run(lambda: len(client.sent) == 1200, "all changes")
 
 
-def test_client_that_comes_back_slowly_has_little_kept_for_it_and_misses_nothing(rows: Rows) -> None:
+def test_slow_returning_client_has_a_bounded_backlog_and_misses_nothing(rows: Rows) -> None:
     feed, _ = feed_with()
     feed.last = len(rows.add(10))
     slow: Any = StubClient(is_behind=True)
@@ -200,14 +200,14 @@ def test_client_that_comes_back_slowly_has_little_kept_for_it_and_misses_nothing
     for number in range(11, 1001):
         rows.said.append(said(number))
         feed.hear(rows.said[-1])
-    let_run(lambda: feed.last == 1000, "what was said meanwhile")
+    let_run(lambda: feed.last == 1000, "the changes meanwhile")
     assert len(feed._joining[slow]) <= 256
     slow.is_behind = False
-    let_run(lambda: slow.sent[-1]["type"] == "room_joined", "it is here")
+    let_run(lambda: slow.sent[-1]["type"] == "room_joined", "it has joined")
     assert slow.numbers() == list(range(1, 1001))
 
 
-def test_what_is_said_now_does_not_wait_for_all_who_come_back(rows: Rows) -> None:
+def test_new_message_does_not_wait_for_returning_clients(rows: Rows) -> None:
     class Here(StubClient):
         def send(self, frame: bytes, kind: str = "") -> bool:
             reads_before.append(rows.reads)
@@ -221,7 +221,7 @@ def test_what_is_said_now_does_not_wait_for_all_who_come_back(rows: Rows) -> Non
     room = RoomView(1, "public", "Public", "members", head=2000)
     coming = [gevent.spawn(feed.join, one, room, 0) for one in crowd]
     feed.hear(said(2001))
-    let_run(lambda: here.sent, "what is said now")
+    let_run(lambda: here.sent, "the new message")
     assert reads_before[0] < 30  # of 300
     gevent.joinall(coming, timeout=120, raise_error=True)
     assert all(one.numbers()[:2000] == list(range(1, 2001)) for one in crowd)

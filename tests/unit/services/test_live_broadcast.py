@@ -1,4 +1,4 @@
-"""Notices: who is told of what, and only once it is so."""
+"""Notices: who gets which, and only after the commit."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from tests.support.stripe_fixture import DAY, START, Shop, event
 WEEK = timedelta(days=7)
 
 
-def told(heard: list[tuple[str, str]]) -> list[Notice]:
+def notices(heard: list[tuple[str, str]]) -> list[Notice]:
     assert {channel for channel, _ in heard} <= {live_broadcast.CHANNEL}
     return [live_broadcast.decode(line) for _, line in heard]
 
 
-def test_notice_reaches_those_whom_it_is_for(at_work: Flask) -> None:
+def test_notice_is_for_its_audience(at_work: Flask) -> None:
     ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
     new = SignedIn(9, "f" * 16, "New", "", "admin", False, 0, "")
     with published() as heard:
         for audience in ("all", "members", "admins", ada.ref):
             live_broadcast.notify(audience, "notice", "Hello")
-    reached = [[one.name for one in (ada, boss, new) if notice.is_for(one)] for notice in told(heard)]
+    reached = [[one.name for one in (ada, boss, new) if notice.is_for(one)] for notice in notices(heard)]
     assert reached == [["Ada", "Boss", "New"], ["Ada", "Boss"], ["Boss"], ["Ada"]]
-    assert len({notice.id for notice in told(heard)}) == 4
+    assert len({notice.id for notice in notices(heard)}) == 4
 
 
-def test_grant_given_and_taken_tells_its_member_and_a_refused_one_nobody(at_work: Flask) -> None:
+def test_grant_and_its_removal_notify_the_member_and_a_refused_grant_does_not(at_work: Flask) -> None:
     ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
     with published() as heard:
         number = billing.grant(ada.ref, utc_now() + WEEK, "helps", acting(boss))
         billing.revoke(number, acting(boss))
         with pytest.raises(ConflictError):
             billing.revoke(number, acting(boss))
-    assert [(one.audience, one.kind) for one in told(heard)] == [(ada.ref, "membership")] * 2
+    assert [(one.audience, one.kind) for one in notices(heard)] == [(ada.ref, "membership")] * 2
 
 
-def test_subscription_that_changes_tells_its_member_and_a_renewal_does_not(app: Flask) -> None:
+def test_changed_subscription_notifies_the_member_and_a_renewal_does_not(app: Flask) -> None:
     shop = Shop(app.config["CHURCH"])
     user_id, subscription = shop.subscriber(status="incomplete")
 
@@ -61,10 +61,10 @@ def test_subscription_that_changes_tells_its_member_and_a_renewal_does_not(app: 
         with shop.app.app_context(), published() as heard:
             shop.deliver(event("customer.subscription.updated", subscription))
             ref = db_ref(user_id)
-        assert {one.audience for one in told(heard)} <= {ref}
-        return [one.kind for one in told(heard)]
+        assert {one.audience for one in notices(heard)} <= {ref}
+        return [one.kind for one in notices(heard)]
 
-    assert heard_of() == []  # its first payment is not made yet
+    assert heard_of() == []  # the first payment is still open
     assert heard_of(status="active") == ["membership"]
     assert heard_of(latest_invoice=None) == []
     assert heard_of(cancel_at=START + 30 * DAY) == ["membership"]
@@ -76,7 +76,7 @@ def db_ref(user_id: int) -> str:
         return session.get_one(User, user_id).ref
 
 
-def test_nothing_is_told_of_a_transaction_that_fails(at_work: Flask) -> None:
+def test_failed_transaction_sends_no_notice(at_work: Flask) -> None:
     ada = speaker(at_work)
 
     def fail() -> None:
@@ -89,7 +89,7 @@ def test_nothing_is_told_of_a_transaction_that_fails(at_work: Flask) -> None:
     assert heard == []
 
 
-def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tmp_path: Path) -> None:
+def test_new_page_is_announced_once_and_a_first_index_is_not(at_work: Flask, tmp_path: Path) -> None:
     folder = tmp_path / "pages"
     folder.mkdir()
 
@@ -100,7 +100,7 @@ def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tm
     def index() -> list[Notice]:
         with published() as heard:
             Pages(folder, drafts=False).reindex(db)
-        return told(heard)
+        return notices(heard)
 
     write("first")
     write("second")
@@ -114,7 +114,7 @@ def test_page_that_came_is_told_once_and_a_first_index_is_not(at_work: Flask, tm
     assert [one.title for one in index()] == ["6 new pages"]
 
 
-def test_video_is_told_when_it_can_first_be_watched(at_work: Flask) -> None:
+def test_video_is_announced_when_it_is_first_ready(at_work: Flask) -> None:
     made = Made(Path(), duration_ms=1000, width=16, height=16, files=())
     facts = {"access_level": "members", "description": "", "source_name": "a.mp4", "source_bytes": 1}
     with db.write() as session:
@@ -122,18 +122,18 @@ def test_video_is_told_when_it_can_first_be_watched(at_work: Flask) -> None:
     with published() as heard:
         assert import_job.finish("a" * 16, made)
         with db.write() as session:
-            session.execute(update(Video).values(state="queued"))  # done again from the beginning
+            session.execute(update(Video).values(state="queued"))  # imported again
         assert import_job.finish("a" * 16, made)
-    assert [(one.audience, one.title, one.url) for one in told(heard)] == [
+    assert [(one.audience, one.title, one.url) for one in notices(heard)] == [
         ("all", "New video: A film", "/video/a-film")
     ]
 
 
-def test_admins_notice_is_checked_written_down_and_sent(at_work: Flask) -> None:
+def test_admin_notice_is_checked_audited_and_sent(at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     with published() as heard:
         live_broadcast.from_admin(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
-    (sent,) = told(heard)
+    (sent,) = notices(heard)
     assert (sent.audience, sent.kind, sent.title, sent.url) == ("members", "notice", "Meet at noon", "/pages/meet")
     assert audited() == [("notice.sent", boss.user_id, None)]
     for title, url, audience, wrong in (

@@ -1,4 +1,4 @@
-"""What the live rooms keep of members: to take along, to be forgotten with the account, to fall away by itself."""
+"""A member's chat data: export, deletion with the account, and removal after the retention time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kept(model: type[ChatMessage | ChatReport | ChatSanction]) -> int:
         return session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def test_export_has_what_was_said_and_reported_and_what_is_held_against_one(at_work: Flask, ada: SignedIn) -> None:
+def test_export_has_messages_reports_and_sanctions(at_work: Flask, ada: SignedIn) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     chat.post(boss, ROOM, "not hers", None)
     chat.post(ada, ROOM, "one", "a-1")
@@ -50,7 +50,7 @@ def test_export_has_what_was_said_and_reported_and_what_is_held_against_one(at_w
     assert [(one["kind"], one["room"], one["reason"]) for one in found["sanctions"]] == [("mute", "premium", "loud")]
 
 
-def test_account_that_is_deleted_leaves_nothing_it_said_and_everybody_is_told(at_work: Flask, ada: SignedIn) -> None:
+def test_deleted_account_leaves_no_message_and_each_room_is_notified(at_work: Flask, ada: SignedIn) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     for room, text in ((ROOM, "one"), ("premium", "two"), (ROOM, "three")):
         chat.post(ada, room, text, None)
@@ -61,10 +61,10 @@ def test_account_that_is_deleted_leaves_nothing_it_said_and_everybody_is_told(at
     with published() as heard:
         with db.write() as session:
             empty(session, session.get_one(User, ada.user_id))
-        told = {channel: chat.decode(line) for channel, line in heard}
+        last = {channel: chat.decode(line) for channel, line in heard}
     missed = chat.since(chat.may_enter(boss, ROOM).id, 3)
     assert [(view.id, view.changed, view.deleted, view.text) for view in missed] == [(1, 4, True, ""), (2, 5, True, "")]
-    assert (told["chat:public"], told["chat:premium"].id) == (missed[-1], 1)
+    assert (last["chat:public"], last["chat:premium"].id) == (missed[-1], 1)
     assert [view.text for view in chat.page(boss, ROOM).messages] == ["stays"]
     assert (kept(ChatReport), kept(ChatSanction)) == (0, 0)
 
@@ -86,4 +86,4 @@ def test_purge_removes_what_is_older_than_the_setting_with_its_reports(at_work: 
         session.execute(lifting.values(lifted_at=utc_now() - keep - DAY))
     chat.purge({})
     assert (kept(ChatMessage), kept(ChatReport), kept(ChatSanction)) == (1, 1, 1)
-    assert chat.heads()[ROOM] == 3  # its numbers are never given again
+    assert chat.heads()[ROOM] == 3  # numbers are never reused

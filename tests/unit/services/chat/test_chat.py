@@ -1,4 +1,4 @@
-"""The live rooms: who may be there, what is said and changed, and what somebody who was away is given."""
+"""Chat rooms: access, sending and editing, reading pages and missed changes, limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(views: list[chat.MessageView]) -> list[str]:
     return [view.text for view in views]
 
 
-def test_rooms_are_open_to_whom_they_are_for(at_work: Flask, ada: SignedIn) -> None:
+def test_rooms_are_open_by_their_access_level(at_work: Flask, ada: SignedIn) -> None:
     gold = speaker(at_work, "Gold", premium=True)
     boss = speaker(at_work, "Boss", role="admin")
     stranger = SignedIn(ada.user_id, ada.ref, "Ada", "", "admin", False, 0, "", premium=True)
@@ -44,7 +44,7 @@ def test_rooms_are_open_to_whom_they_are_for(at_work: Flask, ada: SignedIn) -> N
         chat.may_enter(ada, "Public\0")
 
 
-def test_message_is_told_after_it_is_kept_and_told_the_same_to_all(ada: SignedIn) -> None:
+def test_message_is_published_after_the_commit_as_stored(ada: SignedIn) -> None:
     with published() as heard:
         view = chat.post(ada, ROOM, "  **Hi**\r\nyou\x07 ", "a-1")
     assert (view.room, view.id, view.changed, view.from_ref, view.from_name) == (ROOM, 1, 1, ada.ref, "Ada")
@@ -56,14 +56,14 @@ def test_message_is_told_after_it_is_kept_and_told_the_same_to_all(ada: SignedIn
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\x01", "x" * 4001, "a\0b", "\ud800"])
-def test_text_that_is_none_is_refused(ada: SignedIn, text: str) -> None:
+def test_invalid_text_is_refused(ada: SignedIn, text: str) -> None:
     with pytest.raises(chat.TextError) as caught:
         chat.post(ada, ROOM, text, None)
     assert set(caught.value.errors) == {"message"}
     assert chat.heads()[ROOM] == 0
 
 
-def test_client_id_of_a_message_that_is_there_is_that_message(ada: SignedIn, at_work: Flask) -> None:
+def test_repeated_client_id_returns_the_first_message(ada: SignedIn, at_work: Flask) -> None:
     first = chat.post(ada, ROOM, "one", "same")
     with published() as heard:
         assert chat.post(ada, ROOM, "other words", "same") == first
@@ -71,13 +71,13 @@ def test_client_id_of_a_message_that_is_there_is_that_message(ada: SignedIn, at_
     assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", "same").id == 2
     assert chat.post(ada, ROOM, "without", None).id == 3
     chat.delete(ada, ROOM, first.id, DEVICE)
-    assert chat.post(ada, ROOM, "one", "same").deleted  # a late retry brings nothing back
+    assert chat.post(ada, ROOM, "one", "same").deleted  # a late retry does not restore the text
     for bad in ("", "a b", "x" * 65, "é"):
         with pytest.raises(chat.TextError):
             chat.post(ada, ROOM, "one", bad)
 
 
-def test_text_is_inspected_once_it_is_within_the_limit_and_before_it_is_kept(at_work: Flask, ada: SignedIn) -> None:
+def test_text_is_inspected_after_the_rate_limit_and_before_it_is_stored(at_work: Flask, ada: SignedIn) -> None:
     at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
 
     def refuse(text: str) -> None:
@@ -92,13 +92,13 @@ def test_text_is_inspected_once_it_is_within_the_limit_and_before_it_is_kept(at_
     assert chat.heads()[ROOM] == 0
 
 
-def test_edit_is_a_change_of_the_room_by_the_author_alone(ada: SignedIn, at_work: Flask) -> None:
+def test_edit_is_a_change_that_only_the_author_may_make(ada: SignedIn, at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     first = chat.post(ada, ROOM, "frist", None)
     chat.post(ada, ROOM, "second", None)
     with published() as heard:
         view = chat.edit(ada, ROOM, first.id, "first")
-        assert chat.edit(ada, ROOM, first.id, " first ") == view  # nothing new: nobody is told
+        assert chat.edit(ada, ROOM, first.id, " first ") == view  # the same text: nothing is published
     assert len(heard) == 1
     assert (view.id, view.changed, view.text) == (1, 3, "first")
     assert view.edited_at is not None
@@ -109,7 +109,7 @@ def test_edit_is_a_change_of_the_room_by_the_author_alone(ada: SignedIn, at_work
             chat.edit(ada, ROOM, number, "text")
 
 
-def test_since_gives_each_change_once_in_its_last_state(ada: SignedIn) -> None:
+def test_since_lists_each_changed_message_once_in_its_current_state(ada: SignedIn) -> None:
     for text in ("a", "b", "c", "d"):
         chat.post(ada, ROOM, text, None)
     room = chat.may_enter(ada, ROOM)
@@ -130,7 +130,7 @@ def test_since_gives_each_change_once_in_its_last_state(ada: SignedIn) -> None:
     assert [view.id for view in walked] == [3, 4, 1, 2]
 
 
-def test_page_shows_what_stands_and_goes_on_from_its_cursor(ada: SignedIn) -> None:
+def test_page_leaves_out_deleted_messages_and_since_continues_from_its_cursor(ada: SignedIn) -> None:
     for text in ("a", "b", "c", "d"):
         chat.post(ada, ROOM, text, None)
     chat.delete(ada, ROOM, 3, DEVICE)
@@ -142,7 +142,7 @@ def test_page_shows_what_stands_and_goes_on_from_its_cursor(ada: SignedIn) -> No
     assert texts(chat.since(newest.room.id, newest.cursor)) == ["e"]
 
 
-def test_member_who_says_a_lot_waits_and_a_retry_of_what_was_said_does_not(at_work: Flask, ada: SignedIn) -> None:
+def test_rate_limit_stops_new_messages_and_edits_but_not_retries(at_work: Flask, ada: SignedIn) -> None:
     at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
     first = chat.post(ada, ROOM, "one", "1")
     chat.post(ada, ROOM, "two", "2")
@@ -155,14 +155,14 @@ def test_member_who_says_a_lot_waits_and_a_retry_of_what_was_said_does_not(at_wo
     assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", None).text == "hers"
 
 
-def test_account_that_was_shut_since_says_nothing(ada: SignedIn) -> None:
+def test_disabled_account_cannot_post(ada: SignedIn) -> None:
     change_user(ada.user_id, disabled_at=utc_now())
     with pytest.raises(UnauthorizedError):
         chat.post(ada, ROOM, "still here", None)
     assert chat.heads()[ROOM] == 0
 
 
-def test_listener_that_fails_stops_nobody_and_one_that_left_hears_nothing(ada: SignedIn) -> None:
+def test_failing_listener_is_harmless_and_a_removed_one_is_not_called(ada: SignedIn) -> None:
     def fail(_channel: str, _line: str) -> None:
         raise RuntimeError
 
@@ -174,7 +174,7 @@ def test_listener_that_fails_stops_nobody_and_one_that_left_hears_nothing(ada: S
     assert [json.loads(line)["text"] for _, line in heard] == ["one"]
 
 
-def test_admin_is_shown_as_one_and_a_member_without_a_name_never_by_the_address(at_work: Flask) -> None:
+def test_admin_is_marked_and_nameless_member_is_not_shown_by_email(at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     assert chat.post(boss, ROOM, "hello", None).is_admin
     change_user(boss.user_id, name="", role="member")

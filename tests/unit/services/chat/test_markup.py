@@ -1,4 +1,4 @@
-"""Markdown-lite: what is marked up, that nothing else is, and that nothing in it becomes a tag of its own."""
+"""Message markup: what becomes HTML, and that text never becomes a tag."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def link(target: str, label: str | None = None) -> str:
         ("https:// https://) data:text/html,x //a.example", "https:// https://) data:text/html,x //a.example"),
     ],
 )  # fmt: skip
-def test_text_as_it_is_typed_becomes_html(text: str, html: str) -> None:
+def test_markup_becomes_html(text: str, html: str) -> None:
     assert str(render(text)) == html
 
 
-def test_tags_of_the_text_are_shown_and_not_made() -> None:
+def test_tags_in_the_text_are_escaped() -> None:
     html = str(render("""<script>alert(1)</script> <img src=x onerror='y'> **<b>** [<i>](http://a.example/'><u>)"""))
     assert set(re.findall(r"<(\w+)", html)) == {"a", "strong"}
     assert "&lt;script&gt;" in html
 
 
 @given(st.text(alphabet="*_`[]()\n <>&\"'hxt:/.p", max_size=80).map(lambda text: text.replace("x", "http://x")))
-def test_any_text_keeps_its_tags_in_pairs(text: str) -> None:
+def test_any_text_gives_balanced_tags(text: str) -> None:
     html = str(render(text))
     stack: list[str] = []
     for end, name, attributes in re.findall(r"<(/?)(\w+)([^<>]*)>", html):

@@ -1,4 +1,4 @@
-"""What admins do in the live rooms, and members about each other: deletions, reports, mutes and bans."""
+"""Moderation of chat rooms: deletions, reports, mutes and bans."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def let_end(sanction: int) -> None:
         session.execute(update(ChatSanction).where(ChatSanction.id == sanction).values(until=utc_now()))
 
 
-def test_message_is_deleted_by_its_author_or_an_admin_and_its_text_is_gone(
-    ada: SignedIn, boss: SignedIn, at_work: Flask
-) -> None:
+def test_author_or_admin_deletes_a_message_with_its_text(ada: SignedIn, boss: SignedIn, at_work: Flask) -> None:
     bea = speaker(at_work, "Bea")
     for text in ("mine", "hers", "left"):
         chat.post(ada, ROOM, text, None)
@@ -61,7 +59,7 @@ def test_message_is_deleted_by_its_author_or_an_admin_and_its_text_is_gone(
         chat.edit(ada, ROOM, 1, "back")
 
 
-def test_deleting_in_a_closed_room_is_for_the_author_and_admins(at_work: Flask, ada: SignedIn, boss: SignedIn) -> None:
+def test_delete_in_a_closed_room_is_allowed_to_author_and_admins(at_work: Flask, ada: SignedIn, boss: SignedIn) -> None:
     gold = speaker(at_work, "Gold", premium=True)
     chat.post(gold, "premium", "one", None)
     chat.post(gold, "premium", "two", None)
@@ -72,7 +70,7 @@ def test_deleting_in_a_closed_room_is_for_the_author_and_admins(at_work: Flask, 
     assert chat.delete(boss, "premium", 2, DEVICE).deleted
 
 
-def test_muted_member_reads_and_does_not_speak_until_it_ends(ada: SignedIn, boss: SignedIn) -> None:
+def test_muted_member_can_read_but_not_post_until_it_ends(ada: SignedIn, boss: SignedIn) -> None:
     chat.post(ada, ROOM, "before", None)
     until = utc_now() + LATER
     with published() as heard:
@@ -96,7 +94,7 @@ def test_muted_member_reads_and_does_not_speak_until_it_ends(ada: SignedIn, boss
     assert audited() == [("chat.mute", boss.user_id, ada.user_id)]
 
 
-def test_banned_member_is_shut_out_until_it_is_lifted(at_work: Flask, boss: SignedIn) -> None:
+def test_banned_member_cannot_enter_until_it_is_lifted(at_work: Flask, boss: SignedIn) -> None:
     gold = speaker(at_work, "Gold", premium=True)
     here = chat.ban(gold.ref, "premium", None, "spam", acting(boss))
     everywhere = chat.ban(gold.ref, None, utc_now() + LATER, "spam", Actor(via="cli"))
@@ -117,7 +115,7 @@ def test_banned_member_is_shut_out_until_it_is_lifted(at_work: Flask, boss: Sign
         chat.lift(99, acting(boss))
 
 
-def test_sanction_that_cannot_be_is_refused(ada: SignedIn, boss: SignedIn) -> None:
+def test_invalid_sanction_is_refused(ada: SignedIn, boss: SignedIn) -> None:
     with pytest.raises(FieldErrors) as caught:
         chat.mute(ada.ref, ROOM, utc_now(), " ", acting(boss))
     assert set(caught.value.errors) == {"until", "reason"}
@@ -130,7 +128,7 @@ def test_sanction_that_cannot_be_is_refused(ada: SignedIn, boss: SignedIn) -> No
     assert (chat.list_sanctions(), audited()) == ([], [])
 
 
-def test_report_keeps_what_was_said_and_is_settled_with_all_of_the_message(
+def test_report_keeps_the_text_and_is_closed_with_all_reports_of_the_message(
     at_work: Flask, ada: SignedIn, boss: SignedIn
 ) -> None:
     bea = speaker(at_work, "Bea")
@@ -148,7 +146,7 @@ def test_report_keeps_what_was_said_and_is_settled_with_all_of_the_message(
     assert chat.decode(heard[0][1]).deleted
     assert chat.reports() == []
     assert [(one.text, one.standing) for one in chat.reports(settled=True, before_id=second.id)] == [("rude", False)]
-    chat.settle(second.id, acting(boss), removing=True)  # it is gone already
+    chat.settle(second.id, acting(boss), removing=True)  # it is deleted already
     with pytest.raises(chat.UnknownReportError):
         chat.settle(99, acting(boss))
     with pytest.raises(chat.UnknownMessageError):
