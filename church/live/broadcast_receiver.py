@@ -113,8 +113,8 @@ class Relay:
     def _on_own(self, channel: str, line: str) -> None:
         """Handle a line that this worker publishes, and remember it: the store will bring it back.
 
-        Other workers may publish the same line to ``CONTROL``, so it is not remembered. It is then handled twice, which
-        is harmless.
+        Other workers may publish the same line on the control channel, so it is not remembered. It is then handled
+        twice, which is harmless.
         """
         if channel != chat.CONTROL:
             self._own[line] = None

@@ -33,18 +33,18 @@ class Said:
         self._fields = fields
 
     def text(self, name: str) -> str:
-        """Return a required string. Raises WordsError."""
+        """Return a required string. Raises InvalidMessageError."""
         value = self._fields.get(name)
         if not isinstance(value, str):
             raise WordsError(f"{name} has to be a string")
         return value
 
     def optional(self, name: str) -> str | None:
-        """Return an optional string. Raises WordsError for another type."""
+        """Return an optional string. Raises InvalidMessageError for another type."""
         return None if self._fields.get(name) is None else self.text(name)
 
     def number(self, name: str) -> int | None:
-        """Return an optional whole number from 0. Raises WordsError for another type."""
+        """Return an optional whole number from 0. Raises InvalidMessageError for another type."""
         value = self._fields.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53):
             raise WordsError(f"{name} has to be a whole number")
@@ -62,7 +62,7 @@ class Said:
 
     @property
     def room(self) -> str:
-        """The message's room name. Raises WordsError."""
+        """The message's room name. Raises InvalidMessageError."""
         room = self.text("room")
         if len(room) > _LONGEST_NAME:
             raise WordsError("room name too long")
@@ -70,7 +70,7 @@ class Said:
 
 
 def read(text: str) -> Said:
-    """Parse a client's message. Raises WordsError unless it is a JSON object with a type, in valid Unicode."""
+    """Parse a client's message. Raises InvalidMessageError unless it is a JSON object with a type, in valid Unicode."""
     try:
         fields = json.loads(text, parse_constant=_refuse)
         if "\\u" in text:

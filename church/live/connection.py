@@ -31,7 +31,7 @@ _RATE = 40.0  # messages and control frames a second that one client may send on
 _BURST = 200.0  # and at once; each fragment costs a hundredth of one
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection reports to. The hub is one; tests use a stub."""
 
     queue: int
@@ -80,7 +80,7 @@ class Connection:
     )
 
     def __init__(
-        self, owner: Owner, fd: int, address: str, handshake: Handshake, cookie: tuple[str, str] | None
+        self, owner: ConnectionOwner, fd: int, address: str, handshake: Handshake, cookie: tuple[str, str] | None
     ) -> None:
         self._owner = owner
         self._sock = RawSocket(fileno=fd)

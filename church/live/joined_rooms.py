@@ -22,7 +22,8 @@ _CROWD = 50  # members in a room, above which typing is not shown: there is alwa
 class Rooms:
     """Room feeds by room name; a feed exists while a client of this worker is in its room.
 
-    ``is_heard`` returns whether published changes reach this worker. ``Feed`` describes the other two callables.
+    ``connections_of`` and ``guarded`` are for the feeds. ``is_heard`` returns whether published changes
+    reach this worker.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Rooms:
         self.feeds: dict[str, Feed] = {}
 
     def join(self, connection: Connection, room: RoomView, after: int | None) -> None:
-        """Add a client to a room that its member may enter; see ``Feed.join``."""
+        """Add a client to a room that its member may enter, and send it what changed after ``after``."""
         feed = self.feeds.get(room.name)
         if feed is None:
             feed = self.feeds[room.name] = Feed(room, self._connections_of, self._guarded)

@@ -206,14 +206,14 @@ class Talk:
         self._relay.publish(TYPING, {"room": room, "from": person})
 
     def _joined_room(self, connection: Connection, message: Said) -> str:
-        """The message's room, if the client has joined it. Raises WordsError otherwise."""
+        """The message's room, if the client has joined it. Raises InvalidMessageError otherwise."""
         if message.room not in connection.rooms:
             raise WordsError("join the room first")
         return message.room
 
 
 def _refuse_attacks(text: str) -> None:
-    """Scan a message for attacks. Raises WordsError for one, where the site blocks them."""
+    """Scan a message for attacks. Raises InvalidMessageError for one, where the site blocks them."""
     if telemetry.track_live_text(text) and current_settings().threats == "block":
         telemetry.track_security_event("request_blocked", "high")
         raise WordsError("message blocked")

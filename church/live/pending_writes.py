@@ -39,7 +39,7 @@ class Outbox:
         return sum(1 for _, kind in self._frames if kind)
 
     def put(self, frame: bytes, kind: str) -> None:
-        """Queue ``frame``. Raises FullError when the queue has no space for it."""
+        """Queue ``frame``. Raises QueueFullError when the queue has no space for it."""
         if len(self._frames) > self._most or self._bytes + len(frame) > MOST_BYTES:
             raise FullError
         self._frames.append((frame, kind))

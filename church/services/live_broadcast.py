@@ -108,7 +108,7 @@ def encode(notice: Notice) -> str:
 
 
 def decode(line: str) -> Notice:
-    """Read a notice that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a notice from its JSON form. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     return Notice(**{**facts, "at": datetime.fromisoformat(facts["at"])})
 

@@ -1,7 +1,7 @@
 """Chat rooms: who may join, sending and reading messages, moderation.
 
-Each change of a room is published on ``chat:<room>`` after the commit, as a MessageView that ``encode`` made. A new or
-lifted mute or ban is published on ``chat:control``. ``on_change`` passes both to this worker without the store.
+Each change of a room is published on ``chat:<room>`` after the commit, as a MessageView in JSON. A new or lifted
+mute or ban is published on ``chat:control``. Listeners of this worker get both without the store.
 """
 
 from church.services.chat import account_data as _account_data  # noqa: F401 - registers the export and the deletion

@@ -36,7 +36,7 @@ def before(room_id: int, number: int | None = None, limit: int = PAGE) -> list[M
 
 
 def page(signed_in: SignedIn, room: str, number: int | None = None, limit: int = PAGE) -> RoomPage:
-    """Load a page of a room that the member may enter: messages as in ``before``, and the cursor for ``since``.
+    """Load a page of a room that the member may enter: its newest messages, or those before ``number``, and the cursor.
 
     Raises UnknownRoomError, ClosedRoomError and BannedError.
     """
@@ -48,7 +48,10 @@ def page(signed_in: SignedIn, room: str, number: int | None = None, limit: int =
 
 
 def message(signed_in: SignedIn, room: str, number: int) -> MessageView:
-    """Load one message of a room that the member may enter. Raises UnknownMessageError, and what ``page`` raises."""
+    """Load one message of a room that the member may enter.
+
+    Raises UnknownMessageError, UnknownRoomError, ClosedRoomError and BannedError.
+    """
     with db.read() as session:
         view = rooms.entered(session, signed_in, room)
         return shown(session, view.id, number)

@@ -64,7 +64,7 @@ def post(
 def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
     """Change the text of the member's own message.
 
-    Raises TextError, UnknownMessageError, NotYoursError, and what ``post`` raises.
+    Raises TextError, UnknownMessageError, NotYoursError, and what sending a message raises.
     """
     text = clean_text(text)
     with db.read() as session:

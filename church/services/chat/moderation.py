@@ -79,7 +79,7 @@ def remove(room: str, number: int, actor: Actor) -> MessageView:
 def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> None:
     """Report a message to the admins; repeated reports count once. ``reason`` may be empty.
 
-    Raises what ``history.message`` raises, TextError and RateLimitedError.
+    Raises what loading the message raises, TextError and RateLimitedError.
     """
     reason = messages.tidy_reason(reason)
     history.message(signed_in, room, number)

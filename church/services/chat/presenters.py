@@ -35,7 +35,7 @@ class MessageView:
     id: int
     """Number in the room; gives the order."""
     changed: int
-    """Number of the message's last change in the room; the cursor for ``since``."""
+    """Number of the message's last change in the room; a cursor for later changes."""
     from_ref: str
     from_name: str
     is_admin: bool
@@ -51,7 +51,7 @@ class MessageView:
 
 @dataclass(frozen=True)
 class RoomPage:
-    """A page of messages, oldest first; pass ``cursor`` to ``since`` to get every later change."""
+    """A page of messages, oldest first; ``cursor`` is the number after which to list later changes."""
 
     room: RoomView
     messages: list[MessageView]
@@ -97,7 +97,7 @@ def encode(view: MessageView) -> str:
 
 
 def decode(line: str) -> MessageView:
-    """Read a view that ``encode`` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """Read a view from its JSON form. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     facts["at"] = datetime.fromisoformat(facts["at"])
     facts["edited_at"] = datetime.fromisoformat(facts["edited_at"]) if facts["edited_at"] else None

@@ -38,7 +38,10 @@ def may_enter(signed_in: SignedIn, room: str) -> RoomView:
 
 
 def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
-    """Like ``may_enter``, in the caller's session."""
+    """Load a room that the member may enter, in the caller's session.
+
+    Raises UnknownRoomError, ClosedRoomError and BannedError.
+    """
     room = named(session, name)
     if not is_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))

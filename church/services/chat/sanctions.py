@@ -61,7 +61,7 @@ def mute(user_ref: str, room: str | None, until: datetime | None, reason: str, a
 
 
 def ban(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
-    """Ban a member from a room or from all; otherwise like ``mute``."""
+    """Ban a member from a room or from all; otherwise like muting."""
     return _sanction(SanctionKind.BAN, user_ref, room, until, reason, actor)
 
 
