@@ -32,7 +32,7 @@ OPEN = {
 
 
 def known(app: Flask, count: int = 1) -> list[str]:
-    """Tokens of so many new members."""
+    """Add this many members; returns their tokens."""
     return [token_of(app, add_user(app, f"{secrets.token_hex(4)}@church.example")) for _ in range(count)]
 
 
