@@ -1,4 +1,4 @@
-"""``flask church …``: the commands of an operator. Each loads only what it needs, so that it starts quickly."""
+"""``flask church …``: the operator's commands. Each imports only what it needs, so that it starts quickly."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from church.cli.video import video_commands
 from church.config import ConfigError, load_settings
 from church.lib.files import UMASK, make_private
 
+_STATES = {"ok": "OK", "warn": "Warning", "fail": "Failed"}
+
 
 class _Commands(AppGroup):
-    """Keep new files private, and show an error that an operator can fix in one line, without a traceback."""
+    """Create files for this user only, and show errors that an operator can fix in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         before = os.umask(UMASK)
@@ -32,14 +34,14 @@ class _Commands(AppGroup):
         except OSError as error:
             raise click.ClickException(str(error)) from None
         except Exception as error:
-            if _is_the_operators(error):
+            if _is_operator_error(error):
                 raise click.ClickException(str(error).splitlines()[0]) from None
             raise
         finally:
             os.umask(before)
 
 
-def _is_the_operators(error: Exception) -> bool:
+def _is_operator_error(error: Exception) -> bool:
     from sqlalchemy.exc import DBAPIError
 
     from church.backup import BackupError
@@ -82,7 +84,7 @@ def migrate() -> None:
     settings = load_settings()
     make_private(settings.instance)
     migrations.migrate(settings)
-    click.echo(f"The database is at {migrations.head()}.")
+    click.echo(f"Database is at revision {migrations.head()}.")
 
 
 @church.command(with_appcontext=False)
@@ -92,7 +94,7 @@ def downgrade(revision: str) -> None:
     from church.database import migrations
 
     migrations.downgrade(load_settings(), revision)
-    click.echo(f"The database is at {revision}.")
+    click.echo(f"Database is at revision {revision}.")
 
 
 @church.command(with_appcontext=False)
@@ -101,7 +103,9 @@ def index(info: ScriptInfo) -> None:
     """Update the search index from the content folder."""
     from church.server import prepare
 
-    click.echo(f"{prepare.index(info.load_app())} entries of the search changed.")
+    changed = prepare.index(info.load_app())
+    entries = "1 entry" if changed == 1 else f"{changed} entries"
+    click.echo(f"Updated {entries} of the search index." if changed else "Search index is up to date.")
 
 
 @church.command(with_appcontext=False)
@@ -114,7 +118,7 @@ def work(info: ScriptInfo) -> None:
     telemetry.start_process(load_settings(), "work")
     try:
         app = info.load_app()
-        pages.queue_index(app)  # the pages may have changed while nobody looked
+        pages.queue_index(app)  # the pages may have changed while no worker ran
         jobs.work(app)
     finally:
         telemetry.end_process()
@@ -132,25 +136,25 @@ def jobs(info: ScriptInfo, retry: int | None) -> None:
             for job in queue.dead():
                 click.echo(f"{job.id:8} {job.kind:20} after {job.attempts} attempts: {job.error}")
         elif queue.retry(retry):
-            click.echo(f"Job {retry} is pending again.")
+            click.echo(f"Job {retry} is queued again.")
         else:
-            raise click.ClickException(f"There is no dead job {retry}, or the same work is queued already.")
+            raise click.ClickException(f"Job {retry} is not dead, or the same work is already queued.")
 
 
 @church.command(with_appcontext=False)
 def doctor() -> None:
-    """Check everything that the site needs: ok, warn or fail, each with a fix. Exit code 1 if a check fails."""
+    """Check everything that the site needs: OK, Warning or Failed, each with a fix. Exit code 1 if a check failed."""
     from church.doctor import examine
 
     try:
         checks = examine(load_settings())
     except ConfigError as error:
         for line in str(error).splitlines():
-            click.echo(f"fail  settings       {line}")
+            click.echo(f"{_STATES['fail']:8} {'settings':14} {line}")
         sys.exit(1)
     for check in checks:
         fix = f" → {check.fix}" if check.fix and check.state != "ok" else ""
-        click.echo(f"{check.state:5} {check.name:14} {check.finding}{fix}")
+        click.echo(f"{_STATES[check.state]:8} {check.name:14} {check.finding}{fix}")
     sys.exit(any(check.state == "fail" for check in checks))
 
 
@@ -164,7 +168,8 @@ def backup(file: Path) -> None:
     from church import backup as backups
 
     backups.backup(load_settings(), file)
-    click.echo(f"{file}: {file.stat().st_size:,} bytes. It holds no secrets: keep those apart.")
+    size = f"{file.stat().st_size:,} bytes"
+    click.echo(f"Backup written to {file} ({size}). It has no videos and no secrets: keep those separately.")
 
 
 @church.command(with_appcontext=False)
@@ -175,9 +180,9 @@ def restore(file: Path, force: bool) -> None:
     from church import backup as backups
 
     restored = backups.restore(load_settings(), file, force=force)
-    click.echo(f"Restored from {file}. Its {restored.ended} sign-ins were ended, and its mailed links lead nowhere.")
+    click.echo(f"Restored from {file}. Sign-ins ended: {restored.ended}. Emailed links no longer work.")
     for kept in restored.kept:
-        click.echo(f"What was there before is kept as {kept}.")
+        click.echo(f"Replaced data is kept in {kept}.")
 
 
 @church.command(with_appcontext=False)

@@ -1,4 +1,4 @@
-"""``flask church deploy …``: record deployments, and import the history from git."""
+"""``flask church deploy …``: record deployments, and import past ones from git."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ deploy_commands = AppGroup("deploy", help="Record deployments for the DORA metri
 @click.option("--started-at", metavar="TIME", help="Start, such as 2026-03-01T12:00:00Z.")
 @click.option("--finished-at", metavar="TIME", help="End, such as 2026-03-01T12:00:00Z. Default: now.")
 @click.option("--url", help="Link to more about it.")
-def record(ref: str, **told: Any) -> None:
+def record(ref: str, **fields: Any) -> None:
     """Record a deployment. Recording the same ID again changes nothing."""
     from church.errors import FieldErrors
     from church.services import dora
 
     try:
-        report = dora.read_deployment({"id": ref, **told})
+        report = dora.read_deployment({"id": ref, **fields})
     except FieldErrors as error:
-        lines = (f"{name}: {words}" for name, words in error.errors.items())
+        lines = (f"{name}: {message}" for name, message in error.errors.items())
         raise click.ClickException("\n".join(lines)) from None
     is_new = dora.record_deployment(report)
-    click.echo(f"Deployment {ref} is written down." if is_new else f"Deployment {ref} was known already.")
+    click.echo(f"Recorded deployment {ref}." if is_new else f"Deployment {ref} is already recorded; nothing changed.")
 
 
 @deploy_commands.group("import", cls=AppGroup)
@@ -65,13 +65,13 @@ def git(folder: Path, environment: str, branch: str, tags: str | None, since: st
     from church.services import dora
     from church.services.dora import git_import
 
-    known = current_settings().environments
-    if environment not in known:
-        raise click.ClickException(f"environment: This must be one of: {', '.join(known)}.")
+    environments = current_settings().environments
+    if environment not in environments:
+        raise click.ClickException(f"environment: This must be one of: {', '.join(environments)}.")
     if tags:
-        found = list(git_import.deployments_of_tags(folder, environment, tags, since))
+        deployments = list(git_import.deployments_of_tags(folder, environment, tags, since))
     else:
-        found = list(git_import.deployments_of_commits(folder, environment, branch, since))
-    added = dora.record_deployments(found)
-    commits = sum(len(one.commits) for one in found)
-    click.echo(f"{len(found)} deployments with {commits} commits in the log, {added} of them new.")
+        deployments = list(git_import.deployments_of_commits(folder, environment, branch, since))
+    added = dora.record_deployments(deployments)
+    commits = sum(len(deployment.commits) for deployment in deployments)
+    click.echo(f"{len(deployments)} deployments with {commits} commits found, {added} new.")

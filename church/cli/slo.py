@@ -35,12 +35,12 @@ def generate(spec: Path, into: Path, check: bool) -> None:
     try:
         changed = (slos.stale if check else slos.write)(spec.read_text("utf-8"), into)
     except UnicodeDecodeError:
-        raise click.ClickException(f"{spec}: file: This is no text in UTF-8.") from None
+        raise click.ClickException(f"{spec}: file: This is not UTF-8 text.") from None
     except FieldErrors as error:
-        lines = (f"{spec}: {place}: {words}" for place, words in error.errors.items())
+        lines = (f"{spec}: {place}: {message}" for place, message in error.errors.items())
         raise click.ClickException("\n".join(lines)) from None
     for path in changed:
-        click.echo(f"{into / path} {'differs from the objectives' if check else 'is written'}.")
+        click.echo(f"{into / path} differs from the objectives." if check else f"Wrote {into / path}.")
     if not changed:
-        click.echo("The rules are what the objectives say.")
+        click.echo("The rules match the objectives.")
     sys.exit(1 if check and changed else 0)

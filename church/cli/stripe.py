@@ -1,4 +1,4 @@
-"""``flask church stripe …``: bring the local payment data in line with Stripe."""
+"""``flask church stripe …``: fetch plans, repair payment data and replay webhook events."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ stripe_commands = AppGroup("stripe", help="Bring plans and payments in line with
 @stripe_commands.command()
 def sync() -> None:
     """Fetch all plans and prices from Stripe, or from the test till."""
-    _want_payments()
+    _require_payments()
     from church.services import billing
 
-    with _told():
+    with _explained():
         done = billing.sync()
-    click.echo(f"{done.changed} plans and prices changed; {len(billing.list_plans())} plans are on offer.")
+    click.echo(f"{done.changed} plans and prices changed; {len(billing.list_plans())} plans are for sale.")
     if done.marked and done.unmarked:
-        left = "1 active product" if done.unmarked == 1 else f"{done.unmarked} active products"
-        click.echo(f"{left} left alone: no metadata church_plan (docs/deployment.md).")
+        skipped = "1 active product" if done.unmarked == 1 else f"{done.unmarked} active products"
+        click.echo(f"Skipped {skipped} without church_plan in the metadata (docs/deployment.md).")
     elif done.unmarked:
         click.echo(
-            "No product has the metadata church_plan (docs/deployment.md), so each active one that has a price by the "
-            "month or the year is a plan."
+            "No product has church_plan in its metadata (docs/deployment.md), so every active product with a monthly "
+            "or yearly price is a plan."
         )
     elif not done.marked:
         click.echo("The Stripe account has no active product.")
@@ -47,21 +47,22 @@ def reconcile() -> None:
     It also ends subscriptions that no longer exist at Stripe and cancels those of deleted accounts. A job does the
     same once a day.
     """
-    _want_payments()
+    _require_payments()
     from church.services import billing
 
-    with _told():
+    with _explained():
         done = billing.reconcile()
-    click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events done at last.")
+    click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events replayed.")
     if done.ended:
-        click.echo(f"{done.ended} of the repaired: subscriptions that Stripe does not have any more, ended now.")
+        ended = "subscription that no longer exists" if done.ended == 1 else "subscriptions that no longer exist"
+        click.echo(f"Ended {done.ended} {ended} at Stripe.")
     if done.unknown:
         click.echo(
-            f"Stripe has none of the {done.unknown} living subscriptions, which are left as they are: "
-            "is STRIPE_SECRET_KEY of the same account?"
+            f"Stripe has none of the {done.unknown} running subscriptions, so they were left unchanged. "
+            "Is STRIPE_SECRET_KEY of the same account?"
         )
     if done.failed:
-        raise click.ClickException(f"{done.failed} could not be repaired; the log says why.")
+        raise click.ClickException(f"{done.failed} could not be repaired. The log has the reasons.")
 
 
 @stripe_commands.command()
@@ -73,22 +74,22 @@ def replay(event: str | None, failed: bool) -> None:
     EVENT is its id at Stripe (evt_…) or its number.
     """
     if failed == (event is not None):
-        raise click.UsageError("Name one event, or say --failed.")
-    _want_payments()
+        raise click.UsageError("Give one event, or --failed.")
+    _require_payments()
     from church.services import billing
 
-    with _told():
-        outcomes = billing.replay_failed() if failed else [_replayed(str(event))]
+    with _explained():
+        outcomes = billing.replay_failed() if failed else [_replay_one(str(event))]
     for outcome in outcomes:
         click.echo(outcome.status + (f": {outcome.reason}" if outcome.reason else ""))
-    wrong = sum(outcome.http >= 400 for outcome in outcomes)
-    if wrong:
-        raise click.ClickException(f"{wrong} of {len(outcomes)} could not be done.")
+    failures = sum(outcome.http >= 400 for outcome in outcomes)
+    if failures:
+        raise click.ClickException(f"{failures} of {len(outcomes)} could not be processed.")
     if not outcomes:
-        click.echo("No event waits.")
+        click.echo("No events to replay.")
 
 
-def _want_payments() -> None:
+def _require_payments() -> None:
     from church.config import current_settings
 
     if not current_settings().payments:
@@ -96,8 +97,8 @@ def _want_payments() -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What goes wrong between here and Stripe, in words for an operator: the services' own are for who pays."""
+def _explained() -> Iterator[None]:
+    """Show Stripe's errors as messages for the operator: those of the services are for the payer."""
     from church.config import current_settings
     from church.services.billing import StripeDownError, StripeRefusedError
 
@@ -105,22 +106,22 @@ def _told() -> Iterator[None]:
         yield
     except StripeRefusedError as error:
         raise click.ClickException(
-            f"{error.reason}, with status {error.http_status}. What was done before that stays; has the key in "
-            "STRIPE_SECRET_KEY all the rights that docs/deployment.md names?"
+            f"{error.reason}, with status {error.http_status}. Changes made before that are kept. Does the "
+            "key in STRIPE_SECRET_KEY have all permissions that docs/deployment.md lists?"
         ) from None
     except StripeDownError as error:
         where = current_settings().stripe_base or "https://api.stripe.com"
         why = f" ({error.__cause__})" if error.__cause__ is not None else ""
         raise click.ClickException(
-            f"Stripe does not answer at {where}{why}. What was done before that stays; run this again when it does."
+            f"Stripe does not answer at {where}{why}. Changes made before that are kept; run this again later."
         ) from None
 
 
-def _replayed(event: str) -> Outcome:
+def _replay_one(event: str) -> Outcome:
     from church.services import billing
 
     if not _NAME.fullmatch(event) or (event.isdecimal() and not _NUMBER.fullmatch(event)):
-        raise click.UsageError("Name an event by its number, or as Stripe does: evt_…")
+        raise click.UsageError("Give the event's number, or its id at Stripe (evt_…).")
     number = int(event) if event.isdecimal() else billing.find_event_id(event)
     try:
         return billing.replay(number or 0)

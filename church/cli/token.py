@@ -1,4 +1,4 @@
-"""``flask church token …``: bearer tokens for machines."""
+"""``flask church token …``: create, list and revoke bearer tokens for machines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     from church.services import machine_tokens
     from church.services.audit import Actor
 
-    made = machine_tokens.create(name, scopes, Actor(via="cli"))
-    click.echo(made.token)
-    click.echo(f"Token {made.ref} opens {', '.join(dict.fromkeys(scopes))}. It can't be shown again.", err=True)
+    created = machine_tokens.create(name, scopes, Actor(via="cli"))
+    granted = ", ".join(dict.fromkeys(scopes))
+    click.echo(created.token)
+    click.echo(f"Created token {created.ref} for {granted}. It can't be shown again.", err=True)
 
 
 @token_commands.command("list")
@@ -31,9 +32,9 @@ def list_() -> None:
     """List all tokens, without their secrets."""
     from church.services import machine_tokens
 
-    for one in machine_tokens.listed():
-        state = f"revoked {one.revoked_at:%Y-%m-%d}" if one.revoked_at else "good"
-        click.echo(f"{one.ref}  {one.created_at:%Y-%m-%d}  {state:18}  {' '.join(one.scopes):40}  {one.name}")
+    for token in machine_tokens.listed():
+        state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "active"
+        click.echo(f"{token.ref}  {token.created_at:%Y-%m-%d}  {state:18}  {' '.join(token.scopes):40}  {token.name}")
 
 
 @token_commands.command()
@@ -44,4 +45,4 @@ def revoke(ref: str) -> None:
     from church.services.audit import Actor
 
     machine_tokens.revoke(ref, Actor(via="cli"))
-    click.echo(f"Token {ref} opens nothing any more.")
+    click.echo(f"Revoked token {ref}.")

@@ -1,6 +1,7 @@
-"""``flask church user …``: manage accounts, for example for the first admin or one who is locked out.
+"""``flask church user …``: manage accounts, for example create the first admin or help one who is locked out.
 
-WHO is the email address of an account, or its ref. No password is typed here: the owner chooses it by an emailed link.
+WHO is the email address of an account, or its ref. Passwords are never typed here: owners choose theirs by a link in
+an email.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ def create(email: str, name: str, admin: bool) -> None:
     from church.services.accounts import members
 
     try:
-        made = members.create(email, name, Role.ADMIN if admin else Role.MEMBER, _console())
+        account = members.create(email, name, Role.ADMIN if admin else Role.MEMBER, _console())
     except FieldErrors as error:
         raise click.ClickException(" ".join(error.errors.values())) from None
-    click.echo(f"{made.role.capitalize()} {made.ref} is made.\n{_mailed()}")
+    created = f"Created admin {account.email}" if admin else f"Created {account.email}"
+    outbox = _outbox_line()
+    click.echo(f"{created}.\n{outbox}" if outbox else f"{created}; invitation sent.")
 
 
 @user_commands.command()
@@ -50,7 +53,7 @@ def demote(who: str) -> None:
     from church.models.accounts import Role
     from church.services.accounts import members
 
-    click.echo(f"{members.set_role(_ref(who), Role.MEMBER, _console()).label} is no admin.")
+    click.echo(f"{members.set_role(_ref(who), Role.MEMBER, _console()).label} is no longer an admin.")
 
 
 @user_commands.command()
@@ -59,7 +62,7 @@ def disable(who: str) -> None:
     """Disable an account and sign it out everywhere."""
     from church.services.accounts import members
 
-    click.echo(f"{members.disable(_ref(who), _console()).label} can't sign in any more.")
+    click.echo(f"{members.disable(_ref(who), _console()).label} can no longer sign in.")
 
 
 @user_commands.command()
@@ -68,7 +71,7 @@ def enable(who: str) -> None:
     """Enable a disabled account."""
     from church.services.accounts import members
 
-    click.echo(f"{members.enable(_ref(who), _console()).label} may sign in.")
+    click.echo(f"{members.enable(_ref(who), _console()).label} can sign in.")
 
 
 @user_commands.command()
@@ -78,7 +81,7 @@ def reset(who: str) -> None:
     from church.services.accounts import members
 
     members.send_reset(_ref(who), _console())
-    click.echo(_mailed())
+    click.echo(_outbox_line() or "Password link sent.")
 
 
 @user_commands.command("first-admin")
@@ -92,7 +95,7 @@ def first_admin() -> None:
 
     address = first_admin_address()
     if address is None:
-        raise click.ClickException("There is an admin already; they can promote others, as can `user promote`.")
+        raise click.ClickException("There is already an admin. Admins can promote others, and so can `user promote`.")
     click.echo(first_admin_line(address))
 
 
@@ -103,7 +106,7 @@ def _console() -> Actor:
 
 
 def _ref(who: str) -> str:
-    """The account's ref, by itself or by its address."""
+    """Return the ref of the account that ``who`` names by its email address or its ref."""
     from church.extensions import db
     from church.services.accounts import find_account, validation
 
@@ -111,15 +114,15 @@ def _ref(who: str) -> str:
         return who
     address = validation.parsed_address(who)
     with db.read() as session:
-        found = find_account.by_key(session, address.key) if address else None
-    if found is None:
-        raise click.ClickException(f"No account has the address {who}.")
-    return found.ref
+        account = find_account.by_key(session, address.key) if address else None
+    if account is None:
+        raise click.ClickException(f"No account has the email address {who}.")
+    return account.ref
 
 
-def _mailed() -> str:
-    """Where the mail is that a command has queued."""
+def _outbox_line() -> str:
+    """Say where emails are written if no mail server is set; empty with one."""
     from church.config import current_settings
     from church.server.announce import outbox_line
 
-    return outbox_line(current_settings()) or "A mail with the link is on its way."
+    return outbox_line(current_settings())

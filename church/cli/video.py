@@ -21,8 +21,8 @@ video_commands = AppGroup("video", help="Add and manage videos.")
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _ACCESS = click.Choice(["public", "members", "premium"])
-# Seconds in which the worker process leaves a new import to the command that has queued it.
-_MINE = 60
+# Seconds before the worker process may start an import: until then it is for the command that queued it.
+_HEAD_START = 60
 
 
 @video_commands.command()
@@ -48,13 +48,13 @@ def add(
 
     from church.services import videos
 
-    with_captions = [_caption(one) for one in captions]
-    lines = _lines(chapters) if chapters is not None else ""
-    with _told():
+    tracks = [_read_captions(option) for option in captions]
+    lines = _read_chapters(chapters) if chapters is not None else ""
+    with _explained():
         videos.parse_chapters(lines)
         draft = videos.Draft(title, access, description, slug)
-        ref = videos.add(file, draft, _console(), timedelta(seconds=0 if queue else _MINE))
-        for language, data in with_captions:
+        ref = videos.add(file, draft, _console(), timedelta(seconds=0 if queue else _HEAD_START))
+        for language, data in tracks:
             videos.add_caption(ref, language, language, data, _console())
         if lines:
             videos.set_chapters(ref, lines, _console())
@@ -62,18 +62,19 @@ def add(
 
 
 @video_commands.command("list")
-def listing() -> None:
+def list_videos() -> None:
     """List all videos with state and qualities, newest first."""
     from church.services import videos
 
     before: str | None = None
-    while found := videos.admin_listing(before_ref=before):
-        for one in found:
-            length = f"{(one.duration_ms or 0) // 60_000}:{(one.duration_ms or 0) // 1000 % 60:02}"
-            sizes = ", ".join(rendition.quality for rendition in one.renditions)
-            state = f"{one.state} {one.progress} %" if one.state == "working" else one.state
-            click.echo(f"{one.ref}  {state:12} {one.access:8} {length:>7}  {one.slug}  {sizes or one.reason or ''}")
-        before = found[-1].ref
+    while page := videos.admin_listing(before_ref=before):
+        for video in page:
+            length = f"{(video.duration_ms or 0) // 60_000}:{(video.duration_ms or 0) // 1000 % 60:02}"
+            state = f"{video.state} {video.progress} %" if video.state == "working" else video.state
+            qualities = ", ".join(rendition.quality for rendition in video.renditions)
+            end = qualities or video.reason or ""
+            click.echo(f"{video.ref}  {state:12} {video.access:8} {length:>7}  {video.slug}  {end}")
+        before = page[-1].ref
 
 
 @video_commands.command()
@@ -85,9 +86,9 @@ def retry(which: str, queue: bool) -> None:
 
     from church.services import videos
 
-    found = _found(which)
-    videos.retry(found.ref, _console(), timedelta(seconds=0 if queue else _MINE))
-    _finish(found.ref, queue)
+    video = _find_video(which)
+    videos.retry(video.ref, _console(), timedelta(seconds=0 if queue else _HEAD_START))
+    _finish(video.ref, queue)
 
 
 @video_commands.command()
@@ -109,29 +110,29 @@ def edit(
     """Change the details of a video and who may watch it."""
     from church.services import videos
 
-    found = _found(which)
-    with_captions = [_caption(one) for one in captions]
-    with _told():
+    video = _find_video(which)
+    tracks = [_read_captions(option) for option in captions]
+    with _explained():
         if (title, access, description) != (None, None, None):
-            said = found.description if description is None else description
-            videos.edit(found.ref, title or found.title, access or found.access, said, _console())
-        for language, data in with_captions:
-            videos.add_caption(found.ref, language, language, data, _console())
+            text = video.description if description is None else description
+            videos.edit(video.ref, title or video.title, access or video.access, text, _console())
+        for language, data in tracks:
+            videos.add_caption(video.ref, language, language, data, _console())
         if chapters is not None:
-            videos.set_chapters(found.ref, _lines(chapters), _console())
-    click.echo(f"{found.slug} is changed.")
+            videos.set_chapters(video.ref, _read_chapters(chapters), _console())
+    click.echo(f"Updated {video.slug}.")
 
 
 @video_commands.command()
 @click.argument("which")
-@click.confirmation_option(prompt="Its files are deleted, too. Go on?")
+@click.confirmation_option(prompt="This also deletes its files. Continue?")
 def remove(which: str) -> None:
     """Remove a video and its files for good."""
     from church.services import videos
 
-    found = _found(which)
-    videos.delete(found.ref, _console())
-    click.echo(f"{found.slug} is gone; the worker process deletes its files.")
+    video = _find_video(which)
+    videos.delete(video.ref, _console())
+    click.echo(f"Removed {video.slug}. The worker process deletes its files.")
 
 
 @video_commands.command()
@@ -146,7 +147,7 @@ def push() -> None:
 
 
 def _finish(ref: str, queue: bool) -> None:
-    """Do the import here, with a bar; or say who does it."""
+    """Import the video now with a progress bar, or report that the worker process will."""
     from church import jobs
     from church.services import videos
 
@@ -155,7 +156,7 @@ def _finish(ref: str, queue: bool) -> None:
             if lease is not None:
                 _import(ref)
                 return
-    click.echo(f"{videos.admin_view(ref).slug} is queued: the worker process (flask church work) imports it.")
+    click.echo(f"{videos.admin_view(ref).slug} is queued: the worker process (flask church work) will import it.")
 
 
 def _import(ref: str) -> None:
@@ -163,47 +164,47 @@ def _import(ref: str) -> None:
 
     with click.progressbar(length=100, label="Importing") as bar:
         videos.import_video(ref, lambda percent: bar.update(percent - bar.pos))
-    found = videos.admin_view(ref)
-    if not found.renditions:
-        raise click.ClickException(f"{found.slug}: {found.reason}")
-    sizes = " and ".join(rendition.quality for rendition in found.renditions)
-    click.echo(f"{found.slug} is ready, as {sizes}.")
-    if found.missing:
-        click.echo(f"For want of ffmpeg it has no {', no '.join(found.missing)}.")
+    video = videos.admin_view(ref)
+    if not video.renditions:
+        raise click.ClickException(f"{video.slug}: {video.reason}")
+    qualities = " and ".join(rendition.quality for rendition in video.renditions)
+    click.echo(f"{video.slug} is ready in {qualities}.")
+    if video.missing:
+        click.echo(f"Without ffmpeg it has no {' and no '.join(video.missing)}.")
 
 
-def _caption(text: str) -> tuple[str, bytes]:
-    """Captions that can be added: a slip in them is told before anything is done."""
+def _read_captions(option: str) -> tuple[str, bytes]:
+    """Return language and content of a ``--captions`` option, checked before anything is changed."""
     from church.services import videos
 
-    language, _, name = text.partition("=")
+    language, _, name = option.partition("=")
     if not name or not Path(name).is_file():
-        raise click.UsageError(f"--captions wants LANGUAGE=FILE such as en=english.vtt, and got {text}.")
+        raise click.UsageError(f"Use --captions LANGUAGE=FILE, such as en=english.vtt. Got {option}.")
     data = Path(name).read_bytes()
-    with _told():
+    with _explained():
         videos.parse_caption(language, language, data)
     return language, data
 
 
-def _lines(file: Path) -> str:
+def _read_chapters(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError:
-        raise click.ClickException(f"{file} is not UTF-8: save it so.") from None
+        raise click.ClickException(f"{file} is not UTF-8 text. Save it as UTF-8.") from None
 
 
-def _found(which: str) -> AdminVideo:
+def _find_video(which: str) -> AdminVideo:
     from church.services import videos
 
-    found = videos.named(which)
-    if found is None:
+    video = videos.named(which)
+    if video is None:
         raise click.ClickException(f"There is no video {which}.")
-    return found
+    return video
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with fields, in a line."""
+def _explained() -> Iterator[None]:
+    """Show invalid fields in one line."""
     from church.errors import FieldErrors
 
     try:

@@ -1,4 +1,4 @@
-"""What an operator types: each command says what it did, and an exit code that a script can trust."""
+"""The operator's commands: output and exit codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(app, settings, monkeypatch):
     return invoke
 
 
-def test_setting_that_is_wrong_ends_every_command_with_its_name(run, monkeypatch):
+def test_commands_invalid_setting_fail_with_its_name(run, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
     for command in (["migrate"], ["maintenance", "on"], ["run"]):
         result = run(*command)
@@ -38,43 +38,43 @@ def test_setting_that_is_wrong_ends_every_command_with_its_name(run, monkeypatch
         assert "WEB_CONCURRENCY: got 'many'" in result.output
 
 
-def test_doctor_with_a_wrong_setting_fails_with_its_name(run, monkeypatch):
+def test_doctor_invalid_setting_fails_with_its_name(run, monkeypatch):
     monkeypatch.setenv("CHURCH_LIMIT_PAGE", "lots")
     result = run("doctor")
     assert result.exit_code == 1
-    assert result.output.startswith("fail  settings       CHURCH_LIMIT_PAGE")
+    assert result.output.startswith("Failed   settings       CHURCH_LIMIT_PAGE")
 
 
-def test_doctor_of_a_migrated_site_has_no_fail_and_exits_0(run):
+def test_doctor_migrated_site_has_no_failure_and_exits_0(run):
     result = run("doctor")
     lines = {line.split()[1]: line.split()[0] for line in result.output.splitlines()}
     assert result.exit_code == 0, result.output
-    assert lines["database"] == "ok"
-    assert lines["store"] == "warn"  # none runs in this test
-    assert "fail" not in lines.values()
+    assert lines["database"] == "OK"
+    assert lines["store"] == "Warning"  # none runs in this test
+    assert "Failed" not in lines.values()
 
 
-def test_doctor_of_a_database_without_its_tables_fails(run, settings):
+def test_doctor_missing_database_fails(run, settings):
     (settings.instance / "church.db").unlink()
     result = run("doctor")
     assert result.exit_code == 1
-    assert any(line.startswith("fail") and "database" in line for line in result.output.splitlines())
+    assert any(line.startswith("Failed") and "database" in line for line in result.output.splitlines())
 
 
-def test_maintenance_shuts_pages_and_leaves_health_open(run, client):
+def test_maintenance_on_closes_pages_but_not_health(run, client):
     assert run("maintenance", "on", "--minutes", "7").exit_code == 0
-    shut = client.get("/pages/")
-    assert shut.status_code == 503
-    assert 0 < int(shut.headers["Retry-After"]) <= 7 * 60
+    closed = client.get("/pages/")
+    assert closed.status_code == 503
+    assert 0 < int(closed.headers["Retry-After"]) <= 7 * 60
     assert client.get("/health").status_code == client.get("/metrics").status_code == 200
     assert run("maintenance", "off").output == "Maintenance is off.\n"
 
 
-def test_migrate_says_where_the_database_is(run):
-    assert run("migrate").output == f"The database is at {migrations.head()}.\n"
+def test_migrate_prints_the_revision(run):
+    assert run("migrate").output == f"Database is at revision {migrations.head()}.\n"
 
 
-def test_downgrade_takes_the_tables_away_and_migrate_brings_them_back(run, client, monkeypatch):
+def test_downgrade_removes_tables_and_migrate_restores_them(run, client, monkeypatch):
     monkeypatch.setattr("church.database.Database.probe.__defaults__", (0.0,))
     assert run("downgrade", "base").exit_code == 0
     assert client.get("/ready").status_code == 503
@@ -82,7 +82,7 @@ def test_downgrade_takes_the_tables_away_and_migrate_brings_them_back(run, clien
     assert client.get("/ready").status_code == 200
 
 
-def test_migrate_makes_the_database_its_users_alone_and_leaves_the_umask_as_it_was(run, settings):
+def test_migrate_new_database_is_private_and_umask_is_restored(run, settings):
     for path in settings.instance.iterdir():
         path.unlink()
     settings.instance.rmdir()
@@ -97,14 +97,14 @@ def test_migrate_makes_the_database_its_users_alone_and_leaves_the_umask_as_it_w
     assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
-def test_index_counts_what_changed_and_names_what_is_left_out(run, app, tmp_path: Path):
+def test_index_reports_changed_entries_then_up_to_date(run, app, tmp_path: Path):
     first = run("index")
     assert first.exit_code == 0
-    assert int(first.output.split()[0]) >= 10
-    assert run("index").output.startswith("0 entries")
+    assert int(first.output.removeprefix("Updated ").split()[0]) >= 10
+    assert run("index").output == "Search index is up to date.\n"
 
 
-def test_jobs_lists_the_dead_and_retries_one(run, app):
+def test_jobs_lists_dead_jobs_and_retries_one(run, app):
     with app.app_context():
         with db.write() as session:
             jobs.enqueue(session, "jobs.purge", {})
@@ -116,33 +116,33 @@ def test_jobs_lists_the_dead_and_retries_one(run, app):
     assert listed.exit_code == 0
     assert f"{number}" in listed.output
     assert "after 5 attempts: ValueError: of old" in listed.output
-    assert run("jobs", "--retry", str(number)).output == f"Job {number} is pending again.\n"
+    assert run("jobs", "--retry", str(number)).output == f"Job {number} is queued again.\n"
     assert run("jobs").output == ""
     assert run("jobs", "--retry", "999").exit_code == 1
 
 
-def test_backup_and_restore_tell_where_the_old_data_went(run, tmp_path: Path, settings, monkeypatch):
+def test_restore_prints_where_replaced_data_is_kept(run, tmp_path: Path, settings, monkeypatch):
     content = tmp_path / "content"
     content.mkdir()
     (content / "one.md").write_text("---\ntitle: One\nsummary: s\ndate: 2026-01-01\naccess: public\n---\ntext\n")
     monkeypatch.setenv("CHURCH_CONTENT", str(content))
     file = tmp_path / "site.tar.gz"
-    assert "It holds no secrets" in run("backup", str(file)).output
+    assert "It has no videos and no secrets" in run("backup", str(file)).output
     refused = run("restore", str(file))
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: ")
     done = run("restore", str(file), "--force")
     assert done.exit_code == 0, done.output
-    assert "is kept as" in done.output
-    assert "Its 0 sign-ins were ended" in done.output
+    assert "Replaced data is kept in " in done.output
+    assert "Sign-ins ended: 0." in done.output
 
 
-def test_run_with_a_port_that_is_taken_says_so_and_fails(run, monkeypatch):
+def test_run_port_in_use_fails(run, monkeypatch):
     import socket
 
     monkeypatch.setattr(
         "church.server.supervisor.install_logs", lambda _settings: None
-    )  # the log of these tests stays theirs
+    )  # keep the logging of these tests
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""Deployments and tokens from the command line, and the history of a real repository."""
+"""Deployment and token commands, and the import of a real repository."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def deployments() -> list[tuple[str, str, list[float]]]:
-    """Version, kind and lead times in hours of each, the oldest first."""
+    """Version, kind and lead times in hours of each deployment, oldest first."""
     with db.read() as session:
         rows = session.scalars(select(Deployment).order_by(Deployment.finished_at)).all()
         leads = session.execute(select(DeliveredCommit.deployment_id, DeliveredCommit.lead_seconds)).all()
     return [(row.version or "", row.kind, sorted(s / 3600 for d, s in leads if d == row.id)) for row in rows]
 
 
-def test_record_writes_a_deployment_down_and_says_what_is_wrong_with_it(run: Run) -> None:
-    told = ("deploy", "record", "d1", "--environment", "staging", "--kind", "hotfix", "--version", "1.0")
-    assert run(*told).output == "Deployment d1 is written down.\n"
-    assert run(*told).output == "Deployment d1 was known already.\n"
+def test_record_deployment_once_and_invalid_fields_are_named(run: Run) -> None:
+    words = ("deploy", "record", "d1", "--environment", "staging", "--kind", "hotfix", "--version", "1.0")
+    assert run(*words).output == "Recorded deployment d1.\n"
+    assert run(*words).output == "Deployment d1 is already recorded; nothing changed.\n"
     assert deployments() == [("1.0", "hotfix", [])]
     wrong = run("deploy", "record", "d2", "--environment", "moon", "--finished-at", "tomorrow")
     assert wrong.exit_code == 1
@@ -55,26 +55,26 @@ def test_record_writes_a_deployment_down_and_says_what_is_wrong_with_it(run: Run
     assert "finished_at: " in wrong.output
 
 
-def test_each_commit_of_the_main_line_is_a_deployment_of_what_it_brought(run: Run, repository: Repository) -> None:
+def test_import_git_each_main_line_commit_is_a_deployment(run: Run, repository: Repository) -> None:
     words = ("deploy", "import", "git", str(repository.folder), "--environment", "production")
-    assert run(*words).output == "3 deployments with 5 commits in the log, 3 of them new.\n"
+    assert run(*words).output == "3 deployments with 5 commits found, 3 new.\n"
     assert deployments() == [("", "normal", [0]), ("", "normal", [0, 1, 2]), ("", "hotfix", [0])]
     repository.commit("more")
-    assert run(*words).output == "4 deployments with 6 commits in the log, 1 of them new.\n"
+    assert run(*words).output == "4 deployments with 6 commits found, 1 new.\n"
     assert run(*words[:-1], "moon").exit_code == 1
     assert run(*words, "--since", "2024-03-04").output.startswith("3 deployments")  # from that day's midnight in UTC
     assert run(*words, "--since", "soon").exit_code == 1
 
 
-def test_each_tag_is_a_deployment_of_all_since_the_one_before(run: Run, repository: Repository) -> None:
+def test_import_git_each_tag_is_a_deployment_since_the_previous_tag(run: Run, repository: Repository) -> None:
     words = ("deploy", "import", "git", str(repository.folder), "--environment", "production", "--tags", "v*")
-    assert run(*words).output == "2 deployments with 5 commits in the log, 2 of them new.\n"
+    assert run(*words).output == "2 deployments with 5 commits found, 2 new.\n"
     assert deployments() == [("v1", "normal", [0]), ("v2", "normal", [0, 1, 2, 3])]
     assert run(*words, "--since", "soon").exit_code == 1
     assert run(*words, "--since", "2024-03-05").output.startswith("0 deployments")
 
 
-def test_folder_that_is_no_repository_and_branch_that_is_an_option_are_refused(
+def test_import_git_no_repository_or_option_as_branch_is_refused(
     run: Run, repository: Repository, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -88,13 +88,13 @@ def test_folder_that_is_no_repository_and_branch_that_is_an_option_are_refused(
     assert not written.exists()
 
 
-def test_token_is_shown_once_listed_and_revoked(run: Run) -> None:
+def test_token_is_shown_once_then_listed_and_revoked(run: Run) -> None:
     made = run("token", "create", "CI of the site", "--scope", "delivery:write")
     token, note = made.output.splitlines()
     ref = token.split("_")[1]
     assert (token.startswith("church_"), ref in note) == (True, True)
     listed = run("token", "list").output
-    assert all(words in listed for words in (ref, "good", "delivery:write", "CI of the site"))
+    assert all(words in listed for words in (ref, "active", "delivery:write", "CI of the site"))
     assert token not in listed
     assert run("token", "revoke", ref).exit_code == 0
     assert "revoked" in run("token", "list").output

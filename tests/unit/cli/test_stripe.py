@@ -1,4 +1,4 @@
-"""Payments from the command line: plans fetched, events done again, differences repaired."""
+"""Stripe commands: fetch plans, replay events, repair differences."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ def run(membership: Membership) -> Iterator[Run]:
 
 
 @pytest.mark.both_databases
-def test_sync_fetches_what_no_webhook_told(membership: Membership, run: Run) -> None:
+def test_sync_fetches_changes_without_a_webhook(membership: Membership, run: Run) -> None:
     membership.till.stripe.v1.products.update("prod_patron", {"name": "Angel"})
     result = run("sync")
-    assert (result.exit_code, result.output) == (0, "1 plans and prices changed; 2 plans are on offer.\n")
+    assert (result.exit_code, result.output) == (0, "1 plans and prices changed; 2 plans are for sale.\n")
 
 
-def test_sync_says_what_it_left_alone(membership: Membership, run: Run) -> None:
+def test_sync_reports_skipped_products(membership: Membership, run: Run) -> None:
     membership.till.stripe.v1.products.create({"name": "A book"})
     assert run("sync").output.splitlines()[1:] == [
-        "1 active product left alone: no metadata church_plan (docs/deployment.md)."
+        "Skipped 1 active product without church_plan in the metadata (docs/deployment.md)."
     ]
     membership.till.stripe.v1.products.create({"name": "A mug"})
     archived: Any = membership.till.stripe.v1.products.create({"name": "Sold out"})
     membership.till.stripe.v1.products.update(archived.id, {"active": False})
     assert run("sync").output.splitlines()[1] == (
-        "2 active products left alone: no metadata church_plan (docs/deployment.md)."
+        "Skipped 2 active products without church_plan in the metadata (docs/deployment.md)."
     )
 
 
-def test_sync_of_an_account_without_marks_or_products_says_so(membership: Membership, run: Run) -> None:
+def test_sync_reports_missing_metadata_and_missing_products(membership: Membership, run: Run) -> None:
     for product in ("prod_friend", "prod_patron"):
         membership.till.stripe.v1.products.update(product, {"metadata": {"church_plan": ""}})
     lines = run("sync").output.splitlines()
-    assert lines[0].endswith("2 plans are on offer.")
-    assert lines[1].startswith("No product has the metadata church_plan")
+    assert lines[0].endswith("2 plans are for sale.")
+    assert lines[1].startswith("No product has church_plan in its metadata")
     for product in ("prod_friend", "prod_patron"):
         membership.till.stripe.v1.products.update(product, {"active": False})
     lines = run("sync").output.splitlines()
-    assert lines[0].endswith("0 plans are on offer.")
+    assert lines[0].endswith("0 plans are for sale.")
     assert lines[1:] == ["The Stripe account has no active product."]
 
 
-def test_reconcile_repairs_what_no_webhook_told(membership: Membership, run: Run) -> None:
+def test_reconcile_repairs_changes_without_a_webhook(membership: Membership, run: Run) -> None:
     user = membership.add()
     membership.pay(membership.start(membership.as_signed_in(user)))
     result = run("reconcile")
@@ -75,7 +75,7 @@ def test_reconcile_repairs_what_no_webhook_told(membership: Membership, run: Run
     assert membership.one(Subscription).status == "active"
 
 
-def test_reconcile_says_which_subscriptions_stripe_does_not_have(membership: Membership, run: Run) -> None:
+def test_reconcile_reports_subscriptions_missing_at_stripe(membership: Membership, run: Run) -> None:
     users = [membership.add(f"{name}@church.example") for name in ("ada", "bob")]
     for user in users:
         membership.subscribed(user)
@@ -92,16 +92,16 @@ def test_reconcile_says_which_subscriptions_stripe_does_not_have(membership: Mem
     gone = [row.stripe_id for row in membership.rows(Subscription)]
     result = run("reconcile")
     assert result.exit_code == 1
-    assert "Stripe has none of the 2 living subscriptions" in result.output
+    assert "Stripe has none of the 2 running subscriptions" in result.output
     assert "2 could not be repaired" in result.output
     del gone[1]
     result = run("reconcile")
     assert result.exit_code == 0, result.output
-    assert "1 of the repaired: subscriptions that Stripe does not have any more" in result.output
+    assert "Ended 1 subscription that no longer exists at Stripe." in result.output
     assert [membership.status(user).premium for user in users] == [False, True]
 
 
-def test_replay_does_an_event_again_by_either_of_its_names(membership: Membership, run: Run) -> None:
+def test_replay_accepts_stripe_id_or_number(membership: Membership, run: Run) -> None:
     row = membership.rows(StripeEvent)[0]
     for name in (row.stripe_id, str(row.id)):
         result = run("replay", name)
@@ -109,7 +109,7 @@ def test_replay_does_an_event_again_by_either_of_its_names(membership: Membershi
     assert membership.rows(StripeEvent)[0].attempts == row.attempts + 2
 
 
-def test_replay_of_what_failed_does_all_of_it_once_stripe_answers(membership: Membership, run: Run) -> None:
+def test_replay_failed_processes_all_once_stripe_answers(membership: Membership, run: Run) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
@@ -122,11 +122,11 @@ def test_replay_of_what_failed_does_all_of_it_once_stripe_answers(membership: Me
     membership.till.operate("knobs", api_down="")
     assert run("replay", "--failed").output == "processed\n"
     assert membership.one(Subscription).status == "active"
-    assert run("replay", "--failed").output == "No event waits.\n"
+    assert run("replay", "--failed").output == "No events to replay.\n"
 
 
 @pytest.mark.parametrize("words", [("sync",), ("reconcile",), ("replay", "1"), ("replay", "--failed")])
-def test_commands_without_payments_say_so_and_call_nobody(
+def test_commands_payments_off_are_refused_without_calls(
     membership: Membership, run: Run, words: tuple[str, ...]
 ) -> None:
     before, attempts = len(membership.calls), membership.rows(StripeEvent)[0].attempts
@@ -138,14 +138,14 @@ def test_commands_without_payments_say_so_and_call_nobody(
 
 
 @pytest.mark.parametrize("words", [(), ("evt_1", "--failed")])
-def test_replay_wants_one_event_or_all_that_failed(run: Run, words: tuple[str, ...]) -> None:
+def test_replay_needs_one_event_or_failed(run: Run, words: tuple[str, ...]) -> None:
     result = run("replay", *words)
     assert result.exit_code == 2
-    assert "Name one event, or say --failed." in result.output
+    assert "Give one event, or --failed." in result.output
 
 
 @pytest.mark.parametrize("words", [("sync",), ("reconcile",)])
-def test_refusal_of_stripes_is_told_to_the_operator(
+def test_stripe_refusal_is_explained_to_the_operator(
     membership: Membership, run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -160,7 +160,7 @@ def test_refusal_of_stripes_is_told_to_the_operator(
 
 
 @pytest.mark.parametrize("words", [("sync",), ("reconcile",)])
-def test_stripe_that_is_down_is_told_to_the_operator(membership: Membership, run: Run, words: tuple[str, ...]) -> None:
+def test_stripe_down_is_explained_to_the_operator(membership: Membership, run: Run, words: tuple[str, ...]) -> None:
     membership.till.operate("knobs", api_down="on")
     result = run(*words)
     assert result.exit_code == 1
@@ -170,14 +170,14 @@ def test_stripe_that_is_down_is_told_to_the_operator(membership: Membership, run
 
 
 @pytest.mark.parametrize("name", ["9" * 23, "٣", "evt_1 ", "\udcff", "evt_" + "x" * 255])
-def test_replay_of_what_names_no_event_is_refused(run: Run, name: str) -> None:
+def test_replay_invalid_name_is_refused(run: Run, name: str) -> None:
     result = run("replay", name)
     assert result.exit_code == 2
-    assert "Name an event by its number, or as Stripe does: evt_…" in result.output
+    assert "Give the event's number, or its id at Stripe (evt_…)." in result.output
 
 
 @pytest.mark.parametrize("name", ["evt_of_nobody", "0", "999999", "9" * 18])
-def test_replay_of_no_event_says_so(run: Run, name: str) -> None:
+def test_replay_unknown_event_is_refused(run: Run, name: str) -> None:
     result = run("replay", name)
     assert result.exit_code == 1
     assert f"There is no webhook event {name}." in result.output

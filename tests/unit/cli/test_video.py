@@ -1,4 +1,4 @@
-"""The library from the command line: brought, listed, changed and taken away, and refused in a line."""
+"""Video commands: add, list, edit, retry and remove, and one line for an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(app: Flask) -> Iterator[Run]:
 
 @pytest.fixture
 def texts(tmp_path: Path) -> tuple[Path, Path]:
-    """A file of captions and one of chapters."""
+    """Return a captions file and a chapters file."""
     captions, chapters = tmp_path / "en.vtt", tmp_path / "chapters.txt"
     captions.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nAhoy\n")
     chapters.write_text("0:00 The mole\n0:02 The light\n")
@@ -47,18 +47,18 @@ def states() -> list[str]:
 
 
 def refused(result: Result) -> str:
-    """The one line of a refusal."""
+    """Return the error's last line."""
     assert result.exit_code == 1, result.output
     line: str = result.output.splitlines()[-1]
     return line
 
 
-def test_add_imports_at_once_with_all_that_is_said_of_it(run: Run, clip: Path, texts: tuple[Path, Path]) -> None:
+def test_add_imports_at_once_with_all_details(run: Run, clip: Path, texts: tuple[Path, Path]) -> None:
     captions, chapters = texts
     more = ("--slug", "pier", "--description", "Boats.", "--captions", f"en={captions}", "--chapters", chapters)
     result = run("add", clip, *NEW, *more)
     assert result.exit_code == 0, result.output
-    assert result.output.endswith("pier is ready, as 72p.\n")
+    assert result.output.endswith("pier is ready in 72p.\n")
     [found] = videos.admin_listing()
     assert (found.state, found.title, found.access, found.description) == (
         "ready", "The Harbour", "premium", "Boats.",
@@ -70,34 +70,32 @@ def test_add_imports_at_once_with_all_that_is_said_of_it(run: Run, clip: Path, t
     assert run("list").output.split() == [found.ref, "ready", "premium", "0:05", "pier", "72p"]
 
 
-def test_add_to_the_queue_leaves_it_to_the_worker(run: Run, clip: Path) -> None:
+def test_add_with_queue_leaves_the_import_to_the_worker(run: Run, clip: Path) -> None:
     result = run("add", clip, *NEW, "--queue")
     assert "the-harbour is queued: the worker process" in result.output
     assert states() == ["pending"]
     assert "queued" in run("list").output
 
 
-def test_add_leaves_the_import_to_a_worker_that_was_faster(
-    run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = jobs.hold_job
-    monkeypatch.setattr(jobs, "hold_job", lambda _key: held("taken by another"))
+def test_add_import_taken_by_a_worker_is_left_to_it(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_job = jobs.hold_job
+    monkeypatch.setattr(jobs, "hold_job", lambda _key: hold_job("taken by another"))
     assert "is queued" in run("add", clip, *NEW).output
 
 
-def test_failed_import_is_told_in_a_line_and_tried_again(run: Run, tmp_path: Path, clip: Path) -> None:
+def test_failed_import_is_one_line_and_can_be_retried(run: Run, tmp_path: Path, clip: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
     assert refused(run("add", tmp_path / "notes.mp4", *NEW)).startswith("Error: the-harbour: This video cannot be read")
     assert refused(run("retry", "the-harbour")).startswith("Error: the-harbour: This video cannot be read")
     assert "the-harbour is queued" in run("retry", "the-harbour", "--queue").output
 
 
-def test_edit_changes_what_is_given_alone(run: Run, tmp_path: Path, texts: tuple[Path, Path]) -> None:
+def test_edit_changes_only_given_fields(run: Run, tmp_path: Path, texts: tuple[Path, Path]) -> None:
     (tmp_path / "a").write_bytes(b"x")
     run("add", tmp_path / "a", *NEW, "--description", "Boats.", "--queue")
     captions, chapters = texts
     result = run("edit", "the-harbour", "--access", "public", "--captions", f"de={captions}", "--chapters", chapters)
-    assert result.output == "the-harbour is changed.\n"
+    assert result.output == "Updated the-harbour.\n"
     [found] = videos.admin_listing()
     assert (found.title, found.access, found.description) == ("The Harbour", "public", "Boats.")
     assert [one.language for one in found.captions] == ["de"]
@@ -107,7 +105,7 @@ def test_edit_changes_what_is_given_alone(run: Run, tmp_path: Path, texts: tuple
     assert (found.title, found.description) == ("The Pier", "")
 
 
-def test_remove_asks_and_takes_the_files_along(run: Run, tmp_path: Path) -> None:
+def test_remove_asks_first_and_deletes_the_files(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     run("add", tmp_path / "a", *NEW, "--queue")
     assert run("remove", "the-harbour").exit_code == 1
@@ -117,7 +115,7 @@ def test_remove_asks_and_takes_the_files_along(run: Run, tmp_path: Path) -> None
     assert videos.admin_listing() == []
 
 
-def test_slips_are_told_in_a_line(run: Run, tmp_path: Path) -> None:
+def test_invalid_input_is_one_line_and_adds_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     assert refused(run("add", tmp_path / "a", "--title", "x" * 201, "--access", "public")) == (
         "Error: Use at most 200 characters."
@@ -129,6 +127,6 @@ def test_slips_are_told_in_a_line(run: Run, tmp_path: Path) -> None:
     no_captions = refused(run("add", tmp_path / "a", *NEW, "--captions", f"en={tmp_path / 'a'}"))
     assert no_captions.startswith("Error: This is not a WebVTT file")
     (tmp_path / "latin").write_bytes("0:00 Früh".encode("latin-1"))
-    assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("save it so.")
+    assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("Save it as UTF-8.")
     assert "LANGUAGE=FILE" in run("add", tmp_path / "a", *NEW, "--captions", "en").output
     assert videos.admin_listing() == []

@@ -155,9 +155,9 @@ def run(folder: Path, *words: str) -> Result:
 def test_generate_writes_what_everybody_may_read_and_check_says_what_differs(folder: Path) -> None:
     checked = run(folder, "--check")
     assert (checked.exit_code, checked.output.count("differs"), (folder / "prometheus").exists()) == (1, 2, False)
-    assert run(folder).output.count("is written") == 2
+    assert run(folder).output.count("Wrote ") == 2
     assert (folder / "prometheus" / slo.RULES).stat().st_mode & 0o777 == 0o644
-    assert (run(folder, "--check").exit_code, run(folder).output) == (0, "The rules are what the objectives say.\n")
+    assert (run(folder, "--check").exit_code, run(folder).output) == (0, "The rules match the objectives.\n")
     (folder / "prometheus" / slo.TRIALS).write_text("")
     checked = run(folder, "--check")
     assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / slo.TRIALS))
@@ -169,7 +169,7 @@ def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:
     assert refused.exit_code == 1
     assert "slos[0].objective: This must be a percentage of at least 93.1 and below 100." in refused.output
     (folder / "slo.yml").write_bytes(b"\xff\xfe")
-    assert "file: This is no text in UTF-8." in run(folder).output
+    assert "file: This is not UTF-8 text." in run(folder).output
 
 
 def test_shipped_rules_are_those_of_the_shipped_objectives() -> None:
