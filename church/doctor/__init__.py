@@ -1,6 +1,6 @@
-"""What ``flask church doctor`` says: each part of the site looked at once, with what to do where it is not well.
+"""Check each part of the site for ``flask church doctor``, with a fix for each problem.
 
-A check is bounded in time and never raises: what it could not find out is its finding.
+A check has a time limit and never raises: an error or a timeout is its finding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's report; ``fix`` is empty where all is well."""
+    """One line of the doctor's report; ``fix`` is empty if nothing is wrong."""
 
     name: str
     state: State
@@ -37,7 +37,7 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at every part, in the order in which one would repair them."""
+    """Run all checks, in the order in which problems should be fixed."""
     checks: dict[str, Callable[[Settings], Finding]] = {
         "settings": _check_settings,
         "secrets": _check_secrets,
@@ -59,20 +59,20 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def _bounded(name: str, check: Callable[[Settings], Finding], settings: Settings) -> Check:
-    found: list[Finding] = []
+    findings: list[Finding] = []
 
     def run() -> None:
         try:
-            found.append(check(settings))
+            findings.append(check(settings))
         except Exception as error:  # noqa: BLE001 (a check that breaks is itself a finding)
-            found.append(("fail", f"could not be checked: {type(error).__name__}: {error}"[:300], "look at the log"))
+            findings.append(("fail", f"could not be checked: {type(error).__name__}: {error}"[:300], "see the log"))
 
     thread = threading.Thread(target=run, daemon=True, name=f"doctor-{name}")
     thread.start()
     thread.join(LIMIT)
-    if not found:
-        return Check(name, "fail", f"did not answer within {LIMIT:.0f} s", "it hangs: look at what it depends on")
-    return Check(name, *found[0])
+    if not findings:
+        return Check(name, "fail", f"no answer within {LIMIT:.0f} s", "find out what it waits for")
+    return Check(name, *findings[0])
 
 
 def _check_settings(settings: Settings) -> Finding:
@@ -82,29 +82,29 @@ def _check_settings(settings: Settings) -> Finding:
 
 
 def _check_secrets(settings: Settings) -> Finding:
-    wanted = {"SECRET_KEY": settings.secret_key}
+    secrets = {"SECRET_KEY": settings.secret_key}
     if settings.production or settings.metrics_token is not None:
-        wanted["METRICS_TOKEN"] = settings.metrics_token  # type: ignore[assignment]
+        secrets["METRICS_TOKEN"] = settings.metrics_token  # type: ignore[assignment]
     weak = [
         f"{name} {problem}"
-        for name, secret in wanted.items()
+        for name, secret in secrets.items()
         if (problem := weakness(secret.get_secret_value() if secret else ""))
     ]
     if not weak:
-        return "ok", f"{' and '.join(wanted)} strong", ""
-    fix = "python -c 'import secrets; print(secrets.token_urlsafe(48))' makes a good one"
+        return "ok", f"strong {' and '.join(secrets)}", ""
+    fix = "generate one: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
     return "fail" if settings.production else "warn", "; ".join(weak), fix
 
 
 def _check_store(settings: Settings) -> Finding:
     if StoreClient(settings).ping():
-        return "ok", "answers", ""
+        return "ok", "reachable", ""
     where = "REDIS_URL" if settings.redis_url else "the embedded store (make run, or its systemd unit)"
-    # The site works without it: limits are counted in each worker.
-    return "warn", "does not answer; rate limits are counted in each worker alone", f"start {where}"
+    # The site works without it.
+    return "warn", "not reachable; each worker counts rate limits on its own", f"start {where}"
 
 
 def _check_maintenance(settings: Settings) -> Finding:
     if maintenance.is_on(settings):
-        return "warn", "is on: visitors get a 503 page", "flask church maintenance off"
-    return "ok", "is off", ""
+        return "warn", "on: visitors get a 503 page", "flask church maintenance off"
+    return "ok", "off", ""

@@ -1,4 +1,4 @@
-"""The doctor's look at the database: does it answer, is it at the head, is the work being done."""
+"""Check the database and its revision, and that jobs are on schedule."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from church.doctor.findings import Finding
 from church.models.jobs import Job, JobState, Schedule
 
 _LATE = timedelta(minutes=5)
-_START_WORKER = "is the worker process running? flask church work"
+_START_WORKER = "start the worker process: flask church work"
 T = TypeVar("T")
 
 
 def check_database(settings: Settings) -> Finding:
-    """Reachable, and at the revision of the code."""
+    """Check that the database is reachable and at the revision of the code."""
     try:
-        found = ask(settings, lambda session: migrations.current(session.connection()))
+        revision = ask(settings, lambda session: migrations.current(session.connection()))
     except DBAPIError as error:
-        return "fail", f"does not answer: {str(error.orig).splitlines()[0][:200]}", _way_to(settings)
-    wanted = migrations.head()
-    if found == wanted:
-        return "ok", f"{'SQLite' if is_sqlite(settings) else 'PostgreSQL'} at revision {found}", ""
-    if found is None or found in migrations.known_revisions():
-        return "fail", f"at revision {found or 'none'}, wants {wanted}", "flask church migrate"
-    return "fail", f"at revision {found}, which this code does not know", "run the newer code, or restore a backup"
+        return "fail", f"not reachable: {str(error.orig).splitlines()[0][:200]}", _fix_connection(settings)
+    head = migrations.head()
+    if revision == head:
+        return "ok", f"{'SQLite' if is_sqlite(settings) else 'PostgreSQL'} at revision {revision}", ""
+    if revision is None or revision in migrations.known_revisions():
+        return "fail", f"at revision {revision or 'none'}, needs {head}", "flask church migrate"
+    return "fail", f"at revision {revision}, which this code does not know", "run the newer code, or restore a backup"
 
 
 def check_jobs(settings: Settings) -> Finding:
-    """No dead jobs, none that waits for long, no schedule that is late."""
+    """Check for dead jobs, jobs that have waited too long and late schedules."""
     try:
         dead, waiting, late = ask(settings, _state_of_jobs)
     except DBAPIError:
-        return "fail", "can't be read", "see database"
+        return "fail", "could not be read", "see database"
     if late:
-        return "warn", f"schedules are late: {', '.join(late)}", _START_WORKER
+        return "warn", f"late schedules: {', '.join(late)}", _START_WORKER
     if waiting > _LATE:
-        return "warn", f"the oldest due job has waited for {waiting.total_seconds() / 60:.0f} minutes", _START_WORKER
+        return "warn", f"oldest due job has waited {waiting.total_seconds() / 60:.0f} minutes", _START_WORKER
     if dead:
-        fix = "read their errors with `flask church jobs`, mend the cause, then `flask church jobs --retry ID`"
+        fix = "read their errors with `flask church jobs`, fix the cause, then `flask church jobs --retry ID`"
         return "warn", f"{dead} dead, out of attempts", fix
-    return "ok", "none dead, none waits for long", ""
+    return "ok", "worker is on schedule, no dead jobs", ""
 
 
 def _state_of_jobs(session: Session) -> tuple[int, timedelta, list[str]]:
@@ -61,7 +61,7 @@ def _state_of_jobs(session: Session) -> tuple[int, timedelta, list[str]]:
 
 
 def ask(settings: Settings, question: Callable[[Session], T]) -> T:
-    """Put a question to the database in a connection of its own. Raises DBAPIError."""
+    """Run ``question`` in a session of a new database connection. Raises DBAPIError."""
     engine = probe_engine(settings)
     try:
         with Session(engine) as session:
@@ -70,7 +70,7 @@ def ask(settings: Settings, question: Callable[[Session], T]) -> T:
         engine.dispose()
 
 
-def _way_to(settings: Settings) -> str:
+def _fix_connection(settings: Settings) -> str:
     if is_sqlite(settings):
-        return f"flask church migrate makes {sqlite_path(settings)}; if it was there, look at its owner and the disk"
-    return "look at DATABASE_URL and whether PostgreSQL runs (pg_isready)"
+        return f"flask church migrate creates {sqlite_path(settings)}; if it existed, check its owner and the disk"
+    return "check DATABASE_URL, and that PostgreSQL runs (pg_isready)"

@@ -1,4 +1,4 @@
-"""The doctor's look at mails: is there a server, does it let us in, has it refused any."""
+"""Check the mail server, and that no email failed recently."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from church.models.jobs import Mail, MailState
 from church.services.email import outbox_folder, smtp
 from church.services.email.errors import MailDeferredError
 
-# Seconds; less than the doctor gives a check.
+# Seconds; less than the time limit of a check.
 _STEP = 2.0
 _WHOLE = 4.0
 _LATELY = timedelta(days=1)
 
 
 def check_mail(settings: Settings) -> Finding:
-    """A server that takes our name and password, and no mail of the last day that failed."""
+    """Check that the mail server accepts our sign-in, and that no email failed within the last day."""
     if settings.smtp_url is None:
-        fix = "set CHURCH_SMTP_URL, or nobody gets a mail"
-        return "warn", f"no mail server: mails are written to {outbox_folder.folder(settings)}", fix
+        fix = "set CHURCH_SMTP_URL to send email"
+        return "warn", f"no mail server: emails are written to {outbox_folder.folder(settings)}", fix
     try:
         smtp.probe(settings, step=_STEP, whole=_WHOLE)
     except MailDeferredError as error:
-        return "fail", str(error), "look at CHURCH_SMTP_URL and the mail server; mails wait for about six hours"
+        return "fail", str(error), "check CHURCH_SMTP_URL and the mail server; emails are retried for about six hours"
     try:
         failed = ask(settings, _failed_lately)
     except DBAPIError:
-        return "fail", "which mails failed can't be read", "see database"
+        return "fail", "failed emails could not be read", "see database"
     if failed:
         return (
             "warn",
-            f"the server answers; {failed} mail{'s' * (failed > 1)} failed within a day",
-            "read why at /admin/mails, retry them",
+            f"mail server reachable, {failed} email{'s' * (failed > 1)} failed within a day",
+            "see the reasons at /admin/mails, then retry",
         )
-    return "ok", "the server answers, no mail failed within a day", ""
+    return "ok", "mail server reachable, no email failed within a day", ""
 
 
 def _failed_lately(session: Session) -> int:

@@ -1,4 +1,4 @@
-"""The doctor's look at payments: with whom, do webhooks come, is there something to buy."""
+"""Check payments: the Stripe key, recent webhooks, and plans for sale."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from church.services.billing.health import payment_facts, payment_health
 
 
 def check_payments(settings: Settings) -> Finding:
-    """Nothing to do, as far as the settings and what has come from Stripe tell; Stripe itself is not asked."""
+    """Check settings, plans and webhook events in the database; Stripe itself is not called."""
     try:
-        found = payment_health(settings, ask(settings, payment_facts))
+        health = payment_health(settings, ask(settings, payment_facts))
     except DBAPIError:
-        return "fail", "what has come from Stripe can't be read", "see database"
-    return found.state, found.finding, found.fix
+        return "fail", "webhook events could not be read", "see database"
+    return health.state, health.finding, health.fix

@@ -1,3 +1,5 @@
+"""The doctor's checks on a real site, each broken in one way."""
+
 from __future__ import annotations
 
 import os
@@ -36,7 +38,7 @@ def site(
     mail_server: Callable[..., MailServer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
-    """A site that is well, and a doctor with all the time that a busy machine may need."""
+    """A healthy site, and time limits that a busy machine can keep."""
     monkeypatch.setattr(doctor, "LIMIT", 120.0)
     monkeypatch.setattr(email, "_STEP", 60.0)
     monkeypatch.setattr(email, "_WHOLE", 60.0)
@@ -64,7 +66,7 @@ def add_job(settings: Settings, state: str, run_at: datetime) -> None:
     add(settings, Job, kind="test.work", payload={}, state=state, attempts=0, max_attempts=1, **times)
 
 
-def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
+def test_doctor_healthy_site_is_ok(site: Settings) -> None:
     plan = {"plan": "friend", "name": "Friend", "description": "", "features": [], "position": 0, "active": True}
     add(site, Product, stripe_id="prod_1", fetched_at=utc_now(), **plan)
     event = {"type": "product.created", "payload": {}, "state": "processed", "attempts": 1}
@@ -80,20 +82,20 @@ def test_doctor_finds_a_healthy_site_well(site: Settings) -> None:
     assert all(result.fix == "" for result in found if result.state == "ok")
 
 
-def test_instance_that_others_may_enter_warns(site: Settings) -> None:
+def test_instance_open_to_other_users_warns(site: Settings) -> None:
     site.instance.chmod(0o750)
     found = check(site, "folders")
     assert (found.state, found.fix) == ("warn", f"chmod 700 {site.instance}")
 
 
-def test_weak_secret_warns_at_a_desk(site: Settings) -> None:
+def test_weak_secret_in_development_warns(site: Settings) -> None:
     weak = site.model_copy(update={"secret_key": type(site.secret_key)("short")})
     found = check(weak, "secrets")
     assert (found.state, "SECRET_KEY" in found.finding) == ("warn", True)
     assert "short" not in found.finding
 
 
-def test_weak_secret_fails_in_production(site: Settings) -> None:
+def test_weak_secret_in_production_fails(site: Settings) -> None:
     weak = site.model_copy(update={"environment": "production"})
     found = check(weak, "secrets")
     assert (found.state, "METRICS_TOKEN missing" in found.finding) == ("fail", True)
@@ -103,7 +105,7 @@ def test_production_without_https_warns(site: Settings) -> None:
     assert check(site.model_copy(update={"environment": "production"}), "settings").state == "warn"
 
 
-def test_database_that_is_not_there_fails_with_its_fix(site: Settings) -> None:
+def test_database_missing_fails_with_a_fix(site: Settings) -> None:
     sqlite_path(site).unlink()
     found = check(site, "database")
     assert found.state == "fail"
@@ -111,9 +113,9 @@ def test_database_that_is_not_there_fails_with_its_fix(site: Settings) -> None:
     assert not sqlite_path(site).exists()
 
 
-def test_postgresql_that_does_not_answer_fails_without_its_password(site: Settings, tmp_path: Path) -> None:
-    away = site_settings(tmp_path, "postgresql://someone:hunter2@127.0.0.1:1/none")
-    found = check(away, "database")
+def test_postgresql_down_fails_without_its_password(site: Settings, tmp_path: Path) -> None:
+    down = site_settings(tmp_path, "postgresql://someone:hunter2@127.0.0.1:1/none")
+    found = check(down, "database")
     assert found.state == "fail"
     assert "hunter2" not in f"{found}"
 
@@ -138,7 +140,7 @@ def test_dead_job_warns(site: Settings) -> None:
     assert check(site, "jobs").state == "warn"
 
 
-def test_job_that_waits_for_long_asks_for_the_worker(site: Settings) -> None:
+def test_job_overdue_warns_to_start_the_worker(site: Settings) -> None:
     add_job(site, "pending", utc_now() - timedelta(minutes=1))
     assert check(site, "jobs").state == "ok"
     add_job(site, "pending", utc_now() - timedelta(minutes=10))
@@ -146,18 +148,18 @@ def test_job_that_waits_for_long_asks_for_the_worker(site: Settings) -> None:
     assert (found.state, "flask church work" in found.fix) == ("warn", True)
 
 
-def test_schedule_that_is_late_asks_for_the_worker(site: Settings) -> None:
+def test_schedule_late_warns_to_start_the_worker(site: Settings) -> None:
     add(site, Schedule, kind="test.work", every_seconds=60, next_at=utc_now() - timedelta(minutes=10))
     found = check(site, "jobs")
     assert (found.state, "test.work" in found.finding) == ("warn", True)
 
 
-def test_store_that_is_down_warns(site: Settings, redis_server: RedisServer) -> None:
+def test_store_down_warns(site: Settings, redis_server: RedisServer) -> None:
     redis_server.stop()
     assert check(site, "store").state == "warn"
 
 
-def test_folder_that_is_no_folder_fails(site: Settings) -> None:
+def test_file_in_place_of_a_folder_fails(site: Settings) -> None:
     site.log_dir.rmdir()
     site.log_dir.write_text("in the way")
     found = check(site, "folders")
@@ -172,13 +174,13 @@ def test_content_without_pages_warns_and_without_a_folder_fails(site: Settings) 
 
 
 @pytest.mark.parametrize(("free", "state"), [(10, "fail"), (500, "warn"), (5000, "ok")])
-def test_disk_with_little_room_is_told(site: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+def test_disk_low_on_space_is_reported(site: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(host.shutil, "disk_usage", lambda _path: usage(free * 1024 * 1024))
     assert check(site, "disk").state == state
 
 
-def test_doctor_says_when_metrics_were_last_read(site: Settings) -> None:
+def test_scrapes_report_the_time_of_the_last_one(site: Settings) -> None:
     real = site.model_copy(update={"environment": "production"})
     never = check_scrapes(real)
     site.metrics_dir.mkdir(parents=True)
@@ -186,29 +188,29 @@ def test_doctor_says_when_metrics_were_last_read(site: Settings) -> None:
     scraped.touch()
     just_now = check_scrapes(real)
     os.utime(scraped, (time.time() - 900,) * 2)
-    assert never[:2] == ("warn", "nobody has scraped /metrics")
+    assert never[:2] == ("warn", "/metrics was never scraped")
     assert just_now[0] == "ok"
     assert check_scrapes(real)[:2] == ("warn", "last scraped 15 minutes ago")
     assert check_scrapes(site)[:2] == ("ok", "last scraped 15 minutes ago")
 
 
-def test_clock_of_another_year_fails(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_wrong_year_fails(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host.time, "gmtime", lambda: datetime(1970, 1, 1).timetuple())
     assert check(site, "clock").state == "fail"
 
 
-def test_clock_that_differs_from_the_file_system_warns(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_differs_from_the_file_system_warns(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host.time, "time", lambda: 0.0)
     assert check(site, "clock").state == "warn"
 
 
-def test_maintenance_that_was_left_on_warns(site: Settings) -> None:
+def test_maintenance_on_warns(site: Settings) -> None:
     maintenance.turn_on(site)
     found = check(site, "maintenance")
     assert (found.state, found.fix) == ("warn", "flask church maintenance off")
 
 
-def test_check_that_breaks_is_a_finding(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_that_raises_is_a_finding(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_settings: Settings) -> doctor.Finding:
         raise ZeroDivisionError("oops")
 
@@ -218,13 +220,13 @@ def test_check_that_breaks_is_a_finding(site: Settings, monkeypatch: pytest.Monk
 
 
 class Impatient(threading.Thread):
-    """Waits no longer than it is told for the check of the disk alone: the others have the time that they need."""
+    """Applies the timeout to the disk check only; the other checks may take their time."""
 
     def join(self, timeout: float | None = None) -> None:
         super().join(timeout if self.name == "doctor-disk" else None)
 
 
-def test_check_that_hangs_is_a_finding_and_the_others_go_on(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_that_hangs_is_a_finding_and_others_continue(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
 
     def hangs(_settings: Settings) -> doctor.Finding:

@@ -1,4 +1,4 @@
-"""The doctor on mails: a server that lets us in, and none that were refused."""
+"""The doctor's check of the mail server and of failed emails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.mail_fixture import MailServer
 
 @pytest.fixture
 def site(settings: Settings, mail_server: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A site whose mail server may take its time."""
+    """A site whose mail server may be slow on a busy machine."""
     monkeypatch.setattr(email, "_STEP", 60.0)
     monkeypatch.setattr(email, "_WHOLE", 60.0)
     bring_to_head(settings)
@@ -37,27 +37,27 @@ def add_failed(settings: Settings, age: timedelta) -> None:
     engine.dispose()
 
 
-def test_server_that_answers_is_well(site: Settings) -> None:
-    assert check_mail(site) == ("ok", "the server answers, no mail failed within a day", "")
+def test_mail_server_reachable_is_ok(site: Settings) -> None:
+    assert check_mail(site) == ("ok", "mail server reachable, no email failed within a day", "")
 
 
-def test_site_without_a_server_warns_and_says_where_mails_are(settings: Settings) -> None:
+def test_mail_server_not_set_warns_with_the_outbox(settings: Settings) -> None:
     state, finding, fix = check_mail(settings)
     assert (state, str(settings.instance / "outbox") in finding, "CHURCH_SMTP_URL" in fix) == ("warn", True, True)
 
 
-def test_server_that_does_not_answer_fails(site: Settings) -> None:
+def test_mail_server_down_fails_without_its_password(site: Settings) -> None:
     state, finding, _ = check_mail(with_settings(site, smtp_url=SecretStr("smtp://me:hunter2@127.0.0.1:1")))
     assert (state, "ConnectionRefusedError" in finding, "hunter2" in finding) == ("fail", True, False)
 
 
-def test_mail_that_failed_within_a_day_warns(site: Settings) -> None:
+def test_email_failed_within_a_day_warns(site: Settings) -> None:
     add_failed(site, timedelta(hours=25))
     assert check_mail(site)[0] == "ok"
     add_failed(site, timedelta(hours=23))
-    assert check_mail(site)[:2] == ("warn", "the server answers; 1 mail failed within a day")
+    assert check_mail(site)[:2] == ("warn", "mail server reachable, 1 email failed within a day")
 
 
-def test_database_that_does_not_answer_is_no_verdict_on_mails(site: Settings) -> None:
+def test_database_missing_fails_the_email_check(site: Settings) -> None:
     (site.instance / "church.db").unlink()
-    assert check_mail(site) == ("fail", "which mails failed can't be read", "see database")
+    assert check_mail(site) == ("fail", "failed emails could not be read", "see database")

@@ -1,3 +1,5 @@
+"""The doctor's check of videos."""
+
 from __future__ import annotations
 
 from collections import namedtuple
@@ -14,7 +16,7 @@ from tests.support.helpers import with_settings
 from tests.support.video_fixture import add_ready
 
 
-def test_videos_are_well_until_one_fails_or_something_is_missing(
+def test_videos_are_ok_until_one_fails_or_a_tool_is_missing(
     at_work: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(videos, "tools_missing", lambda: ())
