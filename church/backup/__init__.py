@@ -1,4 +1,4 @@
-"""Backup and restore of a site: its database and its pages in one file. Secrets are not in it."""
+"""Back up and restore a site: its database and its pages, in one file without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["BackupError", "Manifest", "Restored", "backup", "restore"]
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, how many sign-ins it held that were ended, and where what it replaced is kept."""
+    """Result of a restore: the manifest, the number of sign-ins that were ended, and where replaced data is kept."""
 
     manifest: Manifest
     ended: int
@@ -34,7 +34,7 @@ def backup(settings: Settings, file: Path) -> Manifest:
     """Write database and pages to ``file`` (.tar.gz) while the site runs. Raises BackupError."""
     file = file.absolute()
     if not file.parent.is_dir():
-        raise BackupError(f"{file.parent} is no folder: make it first")
+        raise BackupError(f"{file.parent} is not a folder: create it first")
     with _stage(file.parent) as stage:
         if is_sqlite(settings):
             database, kind = stage / sqlite.MEMBER, "sqlite"
@@ -50,16 +50,16 @@ def backup(settings: Settings, file: Path) -> Manifest:
         try:
             write_archive(stage, manifest, file)
         except OSError as error:
-            raise BackupError(f"{file} can't be written: {error.strerror}") from error
+            raise BackupError(f"can't write {file}: {error.strerror}") from error
     return manifest
 
 
 def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
-    """Put database and pages of a backup in the place of the site's, which has to be stopped.
+    """Replace the site's database and pages with those of a backup. The site must be stopped.
 
-    Everything is checked before anything is changed; what is replaced is kept aside. ``force`` allows to replace
-    a database that holds something. Nobody is signed in afterwards, and no mailed link is good: some of the backup's
-    were ended or used since. Raises BackupError.
+    Everything is checked before anything is changed, and replaced data is kept. ``force`` allows to replace a database
+    that is not empty. All sign-ins are ended and all emailed links revoked, since some of them may have been ended or
+    used after the backup. Raises BackupError.
     """
     make_private(settings.instance)
     stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
@@ -71,7 +71,7 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
         try:
             database, ended = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
         except BaseException:
-            _take_back(settings.content, pages)
+            _restore_old_pages(settings.content, pages)
             raise
     return Restored(manifest, ended, tuple(path for path in (database, pages) if path))
 
@@ -79,13 +79,13 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
 def _check(settings: Settings, manifest: Manifest) -> None:
     kind = "sqlite" if is_sqlite(settings) else "postgresql"
     if manifest.database != kind:
-        raise BackupError(f"the backup is of {manifest.database}, this site uses {kind}: look at DATABASE_URL")
+        raise BackupError(f"the backup is from {manifest.database}, this site uses {kind}: check DATABASE_URL")
     if manifest.revision is not None and manifest.revision not in migrations.known_revisions():
-        raise BackupError(f"the backup is of version {manifest.version}, newer than this code: upgrade first")
+        raise BackupError(f"the backup is from version {manifest.version}, newer than this code: upgrade first")
     member = sqlite.MEMBER if kind == "sqlite" else postgresql.MEMBER
-    strange = [name for name in manifest.members if name != member and not name.startswith("content/")]
-    if member not in manifest.members or strange:
-        raise BackupError("the backup's manifest names other files than a database and pages")
+    unexpected = [name for name in manifest.members if name != member and not name.startswith("content/")]
+    if member not in manifest.members or unexpected:
+        raise BackupError("the backup's manifest lists files other than a database and pages")
 
 
 def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool) -> None:
@@ -99,7 +99,7 @@ def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, forc
 def _replace_database(
     settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str
 ) -> tuple[Path | None, int]:
-    """Where the old one is kept, if there was one, and how many sign-ins of the backup were ended."""
+    """Return where the old database is kept, if there was one, and how many sign-ins were ended."""
     if manifest.database == "sqlite":
         file = stage / sqlite.MEMBER
         ended = sign_ins.end_in_file(file)
@@ -114,7 +114,7 @@ def _stage(parent: Path) -> Iterator[Path]:
     try:
         stage = Path(tempfile.mkdtemp(prefix=".church-backup-", dir=parent))
     except OSError as error:
-        raise BackupError(f"{parent} can't be written to: {error.strerror}") from error
+        raise BackupError(f"can't write to {parent}: {error.strerror}") from error
     try:
         yield stage
     finally:
@@ -122,9 +122,9 @@ def _stage(parent: Path) -> Iterator[Path]:
 
 
 def _copy_pages(settings: Settings, stage: Path) -> list[str]:
-    """Copy the pages first, so that a file that changes while it is packed can't spoil the archive.
+    """Copy the pages into ``stage`` and return their names, so that later changes can't damage the archive.
 
-    Links are left out, and so is an instance folder within: they lead to files that are not pages.
+    Symbolic links and an instance folder inside are left out: they lead to files that are not pages.
     """
     names = []
     for path in sorted(settings.content.rglob("*")):
@@ -140,7 +140,7 @@ def _copy_pages(settings: Settings, stage: Path) -> list[str]:
 
 
 def _place_pages(settings: Settings, stage: Path, stamp: str) -> Path | None:
-    """Swap the content folder for the restored one; where the old one is kept, if there was one."""
+    """Replace the content folder with the restored one. Return where the old one is kept, if there was one."""
     content = settings.content
     fresh = content.with_name(f"{content.name}.restoring-{stamp}")
     kept = content.with_name(f"{content.name}.before-restore-{stamp}")
@@ -156,11 +156,11 @@ def _place_pages(settings: Settings, stage: Path, stamp: str) -> Path | None:
         shutil.rmtree(fresh, ignore_errors=True)
         if kept.exists() and not content.exists():
             kept.rename(content)
-        raise BackupError(f"{content} can't be replaced ({error.strerror}): is it a mount, or not yours?") from error
+        raise BackupError(f"can't replace {content} ({error.strerror}): is it a mount, or another user's?") from error
     return kept
 
 
-def _take_back(content: Path, kept: Path | None) -> None:
+def _restore_old_pages(content: Path, kept: Path | None) -> None:
     """Undo ``_place_pages``."""
     shutil.rmtree(content, ignore_errors=True)
     if kept is not None:

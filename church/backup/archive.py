@@ -1,4 +1,4 @@
-"""The file of a backup: a .tar.gz whose first member, manifest.json, names every other one with its checksum."""
+"""Write and read the backup file: a .tar.gz that begins with manifest.json, the list of its files and checksums."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import IO
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
-_MOST_MANIFEST = 64 * 1024 * 1024
+_MAX_MANIFEST = 64 * 1024 * 1024  # bytes
 _CHUNK = 1024 * 1024
 
 
 class BackupError(Exception):
-    """The backup or the restore did not happen; nothing was changed. The message says why and what to do."""
+    """A backup or restore failed and nothing was changed. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup is of; ``members`` are the SHA-256 of its files by name."""
+    """Contents of a backup; ``members`` maps the names of its files to their SHA-256."""
 
     version: str
     revision: str | None
@@ -32,13 +32,13 @@ class Manifest:
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a file in hex."""
+    """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_archive(stage: Path, manifest: Manifest, file: Path) -> None:
-    """Pack the members from ``stage`` into ``file``, readable by its owner alone; there whole or not at all."""
+    """Pack the members from ``stage`` into ``file``, readable by its owner only; it is complete or not created."""
     (stage / _MANIFEST).write_text(json.dumps({"format": _FORMAT, **asdict(manifest)}, indent=1))
     part = file.with_name(f"{file.name}.part")
     try:
@@ -54,9 +54,9 @@ def write_archive(stage: Path, manifest: Manifest, file: Path) -> None:
 
 
 def unpack(file: Path, stage: Path) -> Manifest:
-    """Put the members into ``stage``, each held to its checksum. Raises BackupError if anything is amiss.
+    """Unpack the members into ``stage`` and check their checksums. Raises BackupError if anything is wrong.
 
-    Only names of the manifest are written, and no name may lead out of ``stage``.
+    Only files that the manifest names are written, and only inside ``stage``.
     """
     try:
         with tarfile.open(file, "r:*") as archive:
@@ -65,38 +65,38 @@ def unpack(file: Path, stage: Path) -> Manifest:
             while (member := archive.next()) is not None:
                 _unpack_one(archive, member, missing, stage)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise BackupError(f"{file} can't be read as a backup: {error}") from error
+        raise BackupError(f"can't read {file} as a backup: {error}") from error
     if missing:
-        raise BackupError(f"{file} is cut short: {', '.join(sorted(missing)[:3])} is missing")
+        raise BackupError(f"{file} is incomplete: {', '.join(sorted(missing)[:3])} is missing")
     return manifest
 
 
 def _read_manifest(archive: tarfile.TarFile) -> Manifest:
     member = archive.next()
-    if member is None or member.name != _MANIFEST or not member.isreg() or member.size > _MOST_MANIFEST:
-        raise BackupError("this is no backup of the site: it does not begin with manifest.json")
+    if member is None or member.name != _MANIFEST or not member.isreg() or member.size > _MAX_MANIFEST:
+        raise BackupError("not a backup of the site: it does not begin with manifest.json")
     try:
-        found = json.load(_opened(archive, member))
-        if found.pop("format") != _FORMAT:
-            raise BackupError("this backup has a format that this version does not know: use the version that made it")
-        return Manifest(**found)
+        fields = json.load(_open_member(archive, member))
+        if fields.pop("format") != _FORMAT:
+            raise BackupError("this version can't read the backup's format: use the version that made it")
+        return Manifest(**fields)
     except (KeyError, TypeError, AttributeError) as error:
         raise BackupError(f"the backup's manifest is damaged: {error}") from error
 
 
 def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, missing: dict[str, str], stage: Path) -> None:
-    wanted = missing.pop(member.name, None)
-    if wanted is None or not member.isreg() or not _is_safe(member.name):
-        raise BackupError(f"the backup holds {member.name!r}, which its manifest does not allow")
+    expected = missing.pop(member.name, None)
+    if expected is None or not member.isreg() or not _is_safe(member.name):
+        raise BackupError(f"the backup contains {member.name!r}, which its manifest does not allow")
     target = stage / member.name
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with target.open("xb") as out, _opened(archive, member) as data:
+    with target.open("xb") as out, _open_member(archive, member) as data:
         while chunk := data.read(_CHUNK):
             digest.update(chunk)
             out.write(chunk)
-    if digest.hexdigest() != wanted:
-        raise BackupError(f"the backup is damaged: {member.name} does not have the checksum of the manifest")
+    if digest.hexdigest() != expected:
+        raise BackupError(f"the backup is damaged: {member.name} does not match its checksum")
     os.utime(target, (member.mtime, member.mtime))
 
 
@@ -105,8 +105,8 @@ def _is_safe(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and "\\" not in name and name == str(path)
 
 
-def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+def _open_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     data = archive.extractfile(member)
     if data is None:
-        raise BackupError(f"{member.name!r} in the backup is no file")
+        raise BackupError(f"{member.name!r} in the backup is not a file")
     return data

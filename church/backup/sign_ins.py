@@ -1,4 +1,4 @@
-"""Sign-ins and mailed links of a backup: some were ended or used after it was made, and which ones nobody can tell."""
+"""End the sign-ins and revoke the emailed links of a backup: some may have been ended or used after it was made."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from church.models.base import utc_now
 
 
 def end_in_file(path: Path) -> int:
-    """End all in an SQLite file that no site uses; how many sign-ins. Raises BackupError."""
+    """End all sign-ins in an SQLite file that no site uses and return their number. Raises BackupError."""
     return _end(create_engine(f"sqlite:///{path}", poolclass=NullPool))
 
 
 def end_in_site(settings: Settings) -> int:
-    """The same in the site's own database. Raises BackupError."""
+    """End all sign-ins in the site's own database and return their number. Raises BackupError."""
     return _end(upkeep_engine(settings))
 
 
@@ -28,10 +28,10 @@ def _end(engine: Engine) -> int:
     try:
         with engine.begin() as connection:
             if not inspect(connection).has_table(SignIn.__tablename__):
-                return 0  # a backup of before there were accounts
+                return 0  # the backup is older than accounts
             connection.execute(update(Link).where(Link.used_at.is_(None)).values(used_at=utc_now()))
             return connection.execute(delete(SignIn)).rowcount
     except SQLAlchemyError as error:
-        raise BackupError(f"the restored sign-ins can't be ended: {type(error).__name__}; restore again") from error
+        raise BackupError(f"can't end the restored sign-ins: {type(error).__name__}; restore again") from error
     finally:
         engine.dispose()

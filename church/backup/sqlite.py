@@ -1,4 +1,4 @@
-"""SQLite's part of a backup: a snapshot while the site writes, and its return."""
+"""Back up and restore an SQLite database, the backup while the site is writing."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from church.config import Settings
 from church.database.engines import sqlite_path
 
 MEMBER = "database.sqlite"
-_BUSY_WAIT = 10.0
+_BUSY_WAIT = 10.0  # seconds
 
 
 def snapshot(settings: Settings, target: Path) -> None:
-    """Write the database as it is at one moment to ``target``; writers go on meanwhile."""
+    """Write a consistent snapshot of the database to ``target``. The site can keep writing."""
     source = sqlite_path(settings)
     try:
         with closing(_open(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
-        raise BackupError(f"{source} can't be copied: {error}") from error
+        raise BackupError(f"can't copy {source}: {error}") from error
     check(target)
 
 
 def check(path: Path) -> None:
-    """Raises BackupError unless SQLite finds the file whole."""
+    """Raise BackupError unless the file passes SQLite's integrity check."""
     try:
         with closing(_open(path)) as connection:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            result = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        found = str(error)
-    if found != "ok":
-        raise BackupError(f"the copy of the database is damaged: {found}")
+        result = str(error)
+    if result != "ok":
+        raise BackupError(f"the copy of the database is damaged: {result}")
 
 
 def revision(path: Path) -> str | None:
-    """The revision of the database in a file; None before its first migration."""
+    """Return the migration revision of a database file; None before the first migration."""
     with closing(_open(path)) as connection:
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -49,7 +49,7 @@ def revision(path: Path) -> str | None:
 
 
 def check_target(settings: Settings, *, force: bool) -> None:
-    """Raises BackupError while the site has it open, or when it holds something and ``force`` is not given."""
+    """Raise BackupError while the site has the database open, or if it has tables and ``force`` is false."""
     target = sqlite_path(settings)
     if target.exists():
         with _exclusive(target, force=force):
@@ -57,14 +57,14 @@ def check_target(settings: Settings, *, force: bool) -> None:
 
 
 def replace(settings: Settings, source: Path, *, force: bool, stamp: str) -> Path | None:
-    """Put ``source`` (on the same disk) in the place of the database; where the old one is kept, if there was one."""
+    """Replace the database with ``source``, on the same disk. Return where the old one is kept, if there was one."""
     target = sqlite_path(settings)
     if not target.exists():
         os.replace(source, target)
         return None
     kept = target.with_name(f"{target.name}.before-restore-{stamp}")
     with _exclusive(target, force=force):
-        # Nobody else has it open now. A crash between the two leaves both files, with names that say which is which.
+        # No other process has it open now. A crash between the two steps leaves both files, under different names.
         os.replace(target, kept)
         os.replace(source, target)
     return kept
@@ -72,7 +72,7 @@ def replace(settings: Settings, source: Path, *, force: bool, stamp: str) -> Pat
 
 @contextmanager
 def _exclusive(path: Path, *, force: bool) -> Iterator[None]:
-    """Hold the database alone, with its write-ahead log folded in: a log left behind would ruin the new file."""
+    """Lock the database and merge its write-ahead log: a log left behind would ruin the new file."""
     with closing(_open(path, wait=1.0)) as connection:
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -80,11 +80,11 @@ def _exclusive(path: Path, *, force: bool) -> Iterator[None]:
             connection.execute("BEGIN EXCLUSIVE")
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         except sqlite3.OperationalError as error:
-            raise BackupError(f"{path} is in use ({error}): stop the site first, web and worker process") from error
+            raise BackupError(f"{path} is in use ({error}): stop the site's web and worker processes first") from error
         except sqlite3.DatabaseError as error:
-            raise BackupError(f"{path} is damaged ({error}): move it and its -wal and -shm away first") from error
+            raise BackupError(f"{path} is damaged ({error}): first move it and its -wal and -shm files away") from error
         if tables and not force:
-            raise BackupError(f"{path} holds a site already: restore with force to replace it (it is kept aside)")
+            raise BackupError(f"{path} is not empty: use --force to replace it (the old data is kept)")
         yield
 
 

@@ -1,3 +1,5 @@
+"""Backup and restore of real sites on both databases, and backups that were tampered with."""
+
 from __future__ import annotations
 
 import gzip
@@ -83,14 +85,14 @@ def site(migrated_site: Settings) -> Settings:
 
 @pytest.fixture
 def another(site: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """A new site of the same kind of database, empty."""
+    """A new, empty site with the same kind of database."""
     folder = tmp_path / "another"
     folder.mkdir()
     url = None if is_sqlite(site) else request.getfixturevalue("postgres").new_database()
     return site_settings(folder, url)
 
 
-def test_backup_of_a_site_that_writes_is_one_moment_and_restores_elsewhere(
+def test_backup_of_a_busy_site_is_consistent_and_restores_elsewhere(
     site: Settings, another: Settings, tmp_path: Path
 ) -> None:
     url = site.database_url.get_secret_value() if site.database_url else ""
@@ -103,7 +105,7 @@ def test_backup_of_a_site_that_writes_is_one_moment_and_restores_elsewhere(
         manifest = backup(site, tmp_path / "site.tar.gz")
         before = int(writer.stdout.readline())
         assert writer.poll() is None
-        wait_until(lambda: int(writer.stdout.readline()) > before, "the writer went on")  # type: ignore[union-attr]
+        wait_until(lambda: int(writer.stdout.readline()) > before, "the writer continued")  # type: ignore[union-attr]
     finally:
         writer.kill()
         writer.communicate()
@@ -124,7 +126,7 @@ def test_backup_of_a_site_that_writes_is_one_moment_and_restores_elsewhere(
             session.execute(text("INSERT INTO page_texts_fts(page_texts_fts) VALUES ('integrity-check')"))
 
 
-def test_backup_holds_no_secrets_no_links_and_is_the_owners_alone(site: Settings, tmp_path: Path) -> None:
+def test_backup_has_no_secrets_or_links_and_is_private(site: Settings, tmp_path: Path) -> None:
     (site.content / "leak.md").symlink_to(site.instance / "secrets.json")
     (site.content / "leak").symlink_to(site.instance)
     file = tmp_path / "site.tar.gz"
@@ -138,12 +140,12 @@ def test_backup_holds_no_secrets_no_links_and_is_the_owners_alone(site: Settings
     assert secret not in gzip.decompress(file.read_bytes())
 
 
-def test_restore_over_a_filled_database_needs_force_and_keeps_the_old_aside(site: Settings, tmp_path: Path) -> None:
+def test_restore_over_existing_data_needs_force_and_keeps_it(site: Settings, tmp_path: Path) -> None:
     file = tmp_path / "site.tar.gz"
     backup(site, file)
     add_page(site, "later")
     (site.content / "new.md").write_text("new")
-    with pytest.raises(BackupError, match="with force"):
+    with pytest.raises(BackupError, match="use --force"):
         restore(site, file)
     assert slugs(site) == ["first", "later"]
     assert (site.content / "new.md").exists()
@@ -156,7 +158,7 @@ def test_restore_over_a_filled_database_needs_force_and_keeps_the_old_aside(site
     assert (kept[1] / "new.md").read_text() == "new"
 
 
-def test_restore_brings_no_sign_in_and_no_link_back(site: Settings, another: Settings, tmp_path: Path) -> None:
+def test_restore_ends_sign_ins_and_links(site: Settings, another: Settings, tmp_path: Path) -> None:
     app = create_app(site)
     ada = add_user(app, password_hash="x")
     tokens = [sign_in(app, ada) for _ in range(2)]
@@ -188,7 +190,7 @@ def test_restore_while_the_site_runs_is_refused_and_changes_nothing(site: Settin
     assert (site.content / "new.md").exists()
 
 
-def test_restore_of_an_older_revision_takes_newer_tables_away(
+def test_restore_of_an_older_revision_removes_newer_tables(
     site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "old.tar.gz"
@@ -206,16 +208,16 @@ def test_restore_into_another_kind_of_database_is_refused(site: Settings, tmp_pa
     folder = tmp_path / "other"
     folder.mkdir()
     other = site_settings(folder, "postgresql://nobody@127.0.0.1:1/none" if is_sqlite(site) else None)
-    with pytest.raises(BackupError, match="look at DATABASE_URL"):
+    with pytest.raises(BackupError, match="check DATABASE_URL"):
         restore(other, file)
 
 
-def test_backup_into_a_folder_that_is_not_there_says_so(site: Settings, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="make it first"):
+def test_backup_into_a_missing_folder_is_refused(site: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="create it first"):
         backup(site, tmp_path / "nowhere" / "site.tar.gz")
 
 
-def test_backup_without_a_database_says_so(another: Settings, tmp_path: Path) -> None:
+def test_backup_without_a_database_fails(another: Settings, tmp_path: Path) -> None:
     if not is_sqlite(another):
         url = "postgresql://postgres@127.0.0.1:1/none"
         folder = tmp_path / "down"
@@ -226,7 +228,7 @@ def test_backup_without_a_database_says_so(another: Settings, tmp_path: Path) ->
     assert not (tmp_path / "site.tar.gz").exists()
 
 
-def test_restore_goes_back_to_the_old_pages_when_the_database_can_not_be_replaced(
+def test_restore_keeps_the_old_pages_if_the_database_cannot_be_replaced(
     site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
@@ -235,8 +237,8 @@ def test_restore_goes_back_to_the_old_pages_when_the_database_can_not_be_replace
     file = tmp_path / "site.tar.gz"
     backup(site, file)
     (site.content / "new.md").write_text("new")
-    part = "backup_sqlite" if is_sqlite(site) else "backup_postgresql"
-    monkeypatch.setattr(f"church.backup.{part}.replace", refuse)
+    module = "sqlite" if is_sqlite(site) else "postgresql"
+    monkeypatch.setattr(f"church.backup.{module}.replace", refuse)
     with pytest.raises(BackupError, match="full"):
         restore(site, file, force=True)
     assert (site.content / "new.md").read_text() == "new"
@@ -343,7 +345,7 @@ def test_restore_of_a_tampered_backup_is_refused_and_changes_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar in it" * 1000)])
-def test_restore_of_what_is_no_backup_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_restore_of_another_file_is_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "other.tar.gz"
     file.write_bytes(data)
     with pytest.raises(BackupError):
@@ -365,7 +367,7 @@ def test_restore_of_a_link_in_a_backup_is_refused(tmp_path: Path) -> None:
         restore(site_settings(tmp_path), file)
 
 
-def test_backup_without_pg_dump_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backup_without_pg_dump_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from church.backup import postgresql
 
     monkeypatch.setattr(postgresql.glob, "glob", lambda _pattern: [])
@@ -375,20 +377,20 @@ def test_backup_without_pg_dump_says_what_to_install(tmp_path: Path, monkeypatch
         postgresql.snapshot(site, tmp_path / "dump")
 
 
-def test_restore_over_a_file_with_a_log_behind_it_leaves_no_log(tmp_path: Path) -> None:
-    """A write-ahead log of the old database beside the new one would ruin it."""
+def test_restore_removes_the_old_write_ahead_log(tmp_path: Path) -> None:
+    """A write-ahead log of the old database would ruin the new one."""
     site = site_settings(tmp_path)
     migrations.migrate(site)
     backup(site, tmp_path / "site.tar.gz")
     engine = upkeep_engine(site)
     child = os.fork()
-    if child == 0:  # dies with its log unfolded, as a killed site does
+    if child == 0:  # dies without merging its log, as a killed site does
         try:
             with engine.connect() as connection:
                 connection.execute(text("INSERT INTO schedules (kind, every_seconds, next_at) VALUES ('x', 1, 'x')"))
                 connection.commit()
                 os._exit(0)
-        finally:  # or there would be two that go on with the tests
+        finally:  # or two processes would continue with the tests
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
     log = Path(f"{sqlite_path(site)}-wal")
