@@ -4,7 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402 - sockets are to be gevent's before anything opens one
+import sys  # noqa: E402 - gevent has to patch sockets before anything opens one
 
 from church.till.http.serving import main  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""The wiring: one Flask app of the API and the pages."""
+"""Create the Flask app of the till: the API and the pages."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from church.till.seed import seed
 if TYPE_CHECKING:
     from church.config import Settings
 
-assert endpoints  # noqa: S101 - imported for what it registers
+assert endpoints  # noqa: S101 - importing it registers the endpoints
 
 
 class ProductionError(Exception):
-    """Somebody wants to take money with a toy."""
+    """The till was started in production."""
 
 
 def create_till(settings: Settings) -> Flask:
-    """The till over its file in the instance folder. Raises ProductionError where the site is real."""
+    """Create the till, with its database in the instance folder. Raises ProductionError in production."""
     if settings.production:
         raise ProductionError("The test till does not run in production: set STRIPE_SECRET_KEY there.")
     make_private(settings.instance)

@@ -1,4 +1,4 @@
-"""What every part of the till works with: its objects, its clock, and the events that say what changed."""
+"""The till's state, shared by all its parts: objects, the clock, and the events of every change."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """One till. ``request`` is the id and idempotency key of the API call that is being answered."""
+    """One till. ``request`` is the id and the idempotency key of the current API call."""
 
     def __init__(self, settings: Settings) -> None:
         self.store = Store(settings.instance / "till.db")
         self.address = f"http://{reachable(settings.till_address)}"
         self.site = f"http://{reachable(settings.bind)}"
         self.request: tuple[str | None, str | None] = (None, None)
-        self.news = threading.Event()  # there is something to deliver
-        self._moment: int | None = None
+        self.new_delivery = threading.Event()  # set when an event waits for delivery
+        self._fixed_time: int | None = None
 
     @property
     def now(self) -> int:
         """The till's time, in seconds since 1970."""
-        if self._moment is not None:
-            return self._moment
-        return int(time.time()) + int(self.store.knob("clock", "0"))
+        if self._fixed_time is not None:
+            return self._fixed_time
+        return int(time.time()) + int(self.store.get_knob("clock", "0"))
 
     @contextmanager
-    def moment(self, at: int) -> Iterator[None]:
-        """In the block it is ``at``."""
-        self._moment = at
+    def at_time(self, at: int) -> Iterator[None]:
+        """Set the till's time to ``at`` within the block."""
+        self._fixed_time = at
         try:
             yield
         finally:
-            self._moment = None
+            self._fixed_time = None
 
     def make(self, kind: str, **values: Any) -> Obj:
-        """A new object that is not kept yet."""
-        made = shapes.make(kind, **values)
+        """Create an object that is not stored yet."""
+        obj = shapes.make(kind, **values)
         for name in ("created", "updated"):
-            if name in made and name not in values:
-                made[name] = self.now
-        return made
+            if name in obj and name not in values:
+                obj[name] = self.now
+        return obj
 
     def get(self, kind: str, identity: str | None, param: str = "id") -> Obj:
-        """The object. Raises MissingError, which names ``param``."""
-        found = self.store.get(identity or "", kind)
-        if found is None or found.get("deleted"):
+        """Return an object. Raises an error that names ``param`` if there is no such object, or it was deleted."""
+        obj = self.store.get(identity or "", kind)
+        if obj is None or obj.get("deleted"):
             raise MissingError(kind, identity or "", param)
-        return found
+        return obj
 
-    def keep(self, obj: Obj, *events: str) -> Obj:
-        """Keep a new object and say so."""
+    def add(self, obj: Obj, *events: str) -> Obj:
+        """Store a new object and emit ``events`` about it."""
         self.store.put(obj)
         for event in events:
-            self.tell(event, obj)
+            self.emit(event, obj)
         return obj
 
     def change(self, obj: Obj, *events: str, **values: Any) -> Obj:
-        """Give fields of ``obj`` new values; each event says which were different before. Nothing new is not told."""
+        """Update fields of ``obj`` and emit ``events`` with the previous values. No change, no event."""
         if unknown := set(values) - set(obj):
             raise KeyError(f"{obj['object']} has no {unknown}")
         before = {name: obj[name] for name, value in values.items() if obj[name] != value}
@@ -77,37 +77,37 @@ class Desk:
         self.store.put(obj)
         if before:
             for event in events:
-                self.tell(event, obj, before)
+                self.emit(event, obj, before)
         return obj
 
-    def tell(self, kind: str, obj: Obj, before: Obj | None = None) -> Obj:
-        """Write an event and the order to deliver it. It happens now, whatever the till's clock says."""
+    def emit(self, kind: str, obj: Obj, before: Obj | None = None) -> Obj:
+        """Store an event and queue its delivery. Its time is the real time, not that of the till's clock."""
         data: Obj = {"object": copy.deepcopy(obj)}
         if before is not None:
             data["previous_attributes"] = before
         request, key = self.request
-        real = time.time()
+        real_time = time.time()
         event = shapes.make(
             "event",
             api_version=shapes.API_VERSION,
-            created=int(real),
+            created=int(real_time),
             data=data,
             request={"id": request, "idempotency_key": key},
             type=kind,
         )
         self.store.put(event)
-        due = real + float(self.store.knob("delay", "0"))
+        due = real_time + float(self.store.get_knob("delay", "0"))
         self.store.execute("INSERT INTO deliveries (event, due) VALUES (?, ?)", event["id"], due)
-        self.news.set()
+        self.new_delivery.set()
         return event
 
 
 def reachable(address: str) -> str:
-    """Where to call what listens on ``address``, which may be all addresses of the host."""
+    """Return the address at which to call a server that listens on ``address``, which may mean all of the host's."""
     return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
 
 
 def desk() -> Desk:
-    """The till of the app in whose context this is called."""
-    found: Desk = current_app.extensions["till"]
-    return found
+    """Return the till of the current app."""
+    till: Desk = current_app.extensions["till"]
+    return till

@@ -1,4 +1,4 @@
-"""What a new till sells: two plans, monthly and yearly, and a code that makes the first payment smaller."""
+"""Plans and promotion code of a new till: two plans, monthly and yearly, and 20 % off the first payment."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _PLANS = (
 
 
 def seed(till: Desk) -> None:
-    """Fill an empty till; one that sells something stays as it is."""
+    """Add the plans and the code, unless there is a product already."""
     with till.store.transaction():
         if any(till.store.all("product")):
             return
-        for order, (plan, name, words, features, trial, amounts) in enumerate(_PLANS, 1):
+        for order, (plan, name, description, features, trial, amounts) in enumerate(_PLANS, 1):
             metadata = {"church_plan": plan, "church_order": str(order), "church_trial_days": str(trial)}
             product = till.make(
                 "product",
                 name=name,
-                description=words,
+                description=description,
                 marketing_features=[{"name": feature} for feature in features],
                 metadata=metadata if trial else {key: metadata[key] for key in ("church_plan", "church_order")},
             )
             product["id"] = f"prod_{plan}"
-            till.keep(product, "product.created")
-            prices = [_price(till, plan, interval, amount, trial) for interval, amount in amounts.items()]
+            till.add(product, "product.created")
+            prices = [_add_price(till, plan, interval, amount, trial) for interval, amount in amounts.items()]
             till.change(product, "product.updated", default_price=prices[0])
-        _code(till)
+        _add_code(till)
 
 
-def _price(till: Desk, plan: str, interval: str, amount: int, trial: int) -> str:
+def _add_price(till: Desk, plan: str, interval: str, amount: int, trial: int) -> str:
     recurring = {
         "interval": interval,
         "interval_count": 1,
@@ -53,7 +53,7 @@ def _price(till: Desk, plan: str, interval: str, amount: int, trial: int) -> str
         "trial_period_days": trial or None,
         "usage_type": "licensed",
     }
-    made = till.make(
+    price = till.make(
         "price",
         currency="usd",
         lookup_key=f"{plan}_{interval}",
@@ -62,13 +62,13 @@ def _price(till: Desk, plan: str, interval: str, amount: int, trial: int) -> str
         unit_amount=amount,
         unit_amount_decimal=str(amount),
     )
-    made["id"] = f"price_{plan}_{interval}"
-    return str(till.keep(made, "price.created")["id"])
+    price["id"] = f"price_{plan}_{interval}"
+    return str(till.add(price, "price.created")["id"])
 
 
-def _code(till: Desk) -> None:
+def _add_code(till: Desk) -> None:
     coupon = till.make("coupon", duration="once", name="20 % off the first payment", percent_off=20.0)
     coupon["id"] = "welcome20"
-    till.keep(coupon, "coupon.created")
+    till.add(coupon, "coupon.created")
     promotion = till.make("promotion_code", code="WELCOME20", promotion={"coupon": "welcome20", "type": "coupon"})
-    till.keep(promotion, "promotion_code.created")
+    till.add(promotion, "promotion_code.created")

@@ -1,6 +1,6 @@
-"""What each object of the API has, with the values of one that nothing special was asked for.
+"""Fields and default values of each kind of API object, and functions that create objects.
 
-Held against the classes of the SDK by tests/unit/till/test_shapes.py; the version is that of ``API_VERSION``.
+tests/unit/till/test_shapes.py compares them with the classes of the SDK, for the version ``API_VERSION``.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def identity(kind: str) -> str:
-    """A new id, with the prefix that Stripe gives objects of that kind."""
+    """Return a new id with Stripe's prefix for this kind of object."""
     return f"{_PREFIXES.get(kind, kind)}_{''.join(secrets.choice(_LETTERS) for _ in range(24))}"
 
 
 def make(kind: str, **values: Any) -> Obj:
-    """A new object. Raises KeyError for a field that such an object does not have."""
-    made = copy.deepcopy(SHAPES[kind])
-    made["id"] = identity(kind)
-    made["object"] = kind
+    """Create an object. Raises KeyError for a field that this kind does not have."""
+    obj = copy.deepcopy(SHAPES[kind])
+    obj["id"] = identity(kind)
+    obj["object"] = kind
     for name, value in values.items():
-        if name not in made:
+        if name not in obj:
             raise KeyError(f"{kind} has no {name}")
-        made[name] = value
-    return dict(sorted(made.items()))
+        obj[name] = value
+    return dict(sorted(obj.items()))
 
 
 def listed(data: list[Obj], url: str, more: bool = False) -> Obj:
-    """A list as the API gives it."""
+    """Return ``data`` as a list object of the API."""
     return {"object": "list", "data": data, "has_more": more, "url": url}
 
 
 def plan_of(price: Obj) -> Obj:
-    """The legacy plan that a subscription item still carries beside its price."""
+    """Return the legacy plan that a subscription item has beside its price."""
     same = ("active", "billing_scheme", "created", "currency", "id", "livemode", "metadata", "nickname", "product")
     recurring = price["recurring"]
     return make(

@@ -1,4 +1,4 @@
-"""Shapes of what is sold and who buys it: products, prices, customers, checkouts, subscriptions, schedules."""
+"""Fields and defaults of products, prices, customers, checkout sessions, subscriptions and schedules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from church.till.store import Obj
 
 
 def shape(nulls: str, **values: object) -> Obj:
-    """Fields by their names: those of ``nulls``, by spaces, are null."""
+    """Return fields with defaults: the names in ``nulls``, separated by spaces, are null."""
     return {"id": "", "object": "", **dict.fromkeys(nulls.split()), **values}
 
 
-def _commons() -> Obj:
+def _common_fields() -> Obj:
     return {"created": 0, "livemode": False, "metadata": {}}
 
 
@@ -33,7 +33,7 @@ BILLING: dict[str, Obj] = {
         name="",
         type="service",
         updated=0,
-        **_commons(),
+        **_common_fields(),
     ),
     "price": shape(
         "custom_unit_amount lookup_key nickname recurring tiers_mode transform_quantity unit_amount "
@@ -44,7 +44,7 @@ BILLING: dict[str, Obj] = {
         product="",
         tax_behavior="unspecified",
         type="recurring",
-        **_commons(),
+        **_common_fields(),
     ),
     "plan": shape(
         "amount amount_decimal meter nickname product tiers_mode transform_usage trial_period_days",
@@ -54,14 +54,14 @@ BILLING: dict[str, Obj] = {
         interval="month",
         interval_count=1,
         usage_type="licensed",
-        **_commons(),
+        **_common_fields(),
     ),
     "coupon": shape(
         "amount_off currency duration_in_months max_redemptions name percent_off redeem_by",
         duration="once",
         times_redeemed=0,
         valid=True,
-        **_commons(),
+        **_common_fields(),
     ),
     "promotion_code": shape(
         "customer customer_account expires_at max_redemptions",
@@ -70,7 +70,7 @@ BILLING: dict[str, Obj] = {
         promotion={"coupon": None, "type": "coupon"},
         restrictions={"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None},
         times_redeemed=0,
-        **_commons(),
+        **_common_fields(),
     ),
     "discount": shape(
         "checkout_session customer customer_account end invoice invoice_item promotion_code subscription "
@@ -92,7 +92,7 @@ BILLING: dict[str, Obj] = {
         next_invoice_sequence=1,
         preferred_locales=[],
         tax_exempt="none",
-        **_commons(),
+        **_common_fields(),
     ),
     "checkout.session": shape(
         "adaptive_pricing after_expiration allow_promotion_codes amount_subtotal amount_total "
@@ -120,7 +120,7 @@ BILLING: dict[str, Obj] = {
         shipping_options=[],
         status="open",
         ui_mode="hosted_page",
-        **_commons(),
+        **_common_fields(),
     ),
     "item": shape(
         "adjustable_quantity description price quantity",
@@ -166,7 +166,7 @@ BILLING: dict[str, Obj] = {
         start_date=0,
         status="incomplete",
         trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
-        **_commons(),
+        **_common_fields(),
     ),
     "subscription_item": shape(
         "billing_thresholds",
@@ -206,6 +206,6 @@ BILLING: dict[str, Obj] = {
         pause_schedules=[],
         phases=[],
         status="active",
-        **_commons(),
+        **_common_fields(),
     ),
 }

@@ -1,4 +1,4 @@
-"""Shapes of what is paid: invoices and their lines, payments, charges, refunds, disputes, events."""
+"""Fields and defaults of invoices and their lines, payments, charges, refunds, disputes and events."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from church.till.shapes_billing import shape
 from church.till.store import Obj
 
 
-def _commons() -> Obj:
+def _common_fields() -> Obj:
     return {"created": 0, "livemode": False, "metadata": {}}
 
 
-_NOBODY: Obj = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
+_NO_BILLING_DETAILS: Obj = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
 _EVIDENCE = (
     "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal "
     "customer_communication customer_email_address customer_name customer_purchase_ip customer_signature "
@@ -61,7 +61,7 @@ PAYMENTS: dict[str, Obj] = {
         total_excluding_tax=0,
         total_pretax_credit_amounts=[],
         total_taxes=[],
-        **_commons(),
+        **_common_fields(),
     ),
     "line_item": shape(
         "description invoice parent pricing quantity quantity_decimal subscription",
@@ -105,7 +105,7 @@ PAYMENTS: dict[str, Obj] = {
         payment_method_options={},
         payment_method_types=["card"],
         status="requires_payment_method",
-        **_commons(),
+        **_common_fields(),
     ),
     "charge": shape(
         "application application_fee application_fee_amount balance_transaction calculated_statement_descriptor "
@@ -115,7 +115,7 @@ PAYMENTS: dict[str, Obj] = {
         amount=0,
         amount_captured=0,
         amount_refunded=0,
-        billing_details=_NOBODY,
+        billing_details=_NO_BILLING_DETAILS,
         captured=False,
         currency="",
         disputed=False,
@@ -123,15 +123,15 @@ PAYMENTS: dict[str, Obj] = {
         paid=False,
         refunded=False,
         status="pending",
-        **_commons(),
+        **_common_fields(),
     ),
     "payment_method": shape(
         "customer customer_account",
         allow_redisplay="limited",
-        billing_details=_NOBODY,
+        billing_details=_NO_BILLING_DETAILS,
         card={},
         type="card",
-        **_commons(),
+        **_common_fields(),
     ),
     "refund": shape(
         "balance_transaction charge customer customer_account payment_intent payment_method reason receipt_number "
@@ -162,7 +162,7 @@ PAYMENTS: dict[str, Obj] = {
         is_charge_refundable=False,
         reason="general",
         status="needs_response",
-        **_commons(),
+        **_common_fields(),
     ),
     "balance_transaction": shape(
         "description exchange_rate source",

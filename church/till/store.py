@@ -1,6 +1,6 @@
-"""Where the till keeps what it knows: objects as JSON, its knobs, answers to repeat, deliveries to make.
+"""The till's database: objects as JSON, the operator's knobs, replies to repeated calls, and deliveries.
 
-One SQLite file and one connection. A transaction never waits for anything, so requests are served one after another.
+One SQLite file and one connection. Transactions are short and never wait, so requests are served one after another.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ABOVE = " AND seq > (SELECT seq FROM objects WHERE id = ?)"
 
 
 class Store:
-    """The file; every read and write belongs inside ``transaction``."""
+    """The database file. Read and write only inside ``transaction``."""
 
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -46,7 +46,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or nothing of it."""
+        """Commit all of the block, or nothing if it raises."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -57,28 +57,28 @@ class Store:
             self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def put(self, obj: Obj) -> None:
-        """Keep a new object, or an old one as it is now."""
+        """Store a new object, or update a stored one."""
         self._db.execute(
             "INSERT INTO objects (id, type, body) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             (obj["id"], obj["object"], json.dumps(obj)),
         )
 
     def get(self, identity: str, kind: str | None = None) -> Obj | None:
-        """The object of that id, if it is one of ``kind``."""
+        """Return the object with this id, or None. With ``kind``, only an object of that kind."""
         row = self._db.execute("SELECT body, type FROM objects WHERE id = ?", (identity,)).fetchone()
         if row is None or kind not in {None, row[1]}:
             return None
-        found: Obj = json.loads(row[0])
-        return found
+        obj: Obj = json.loads(row[0])
+        return obj
 
     def all(self, kind: str, after: str | None = None, before: str | None = None, **equal: Any) -> Iterator[Obj]:
-        """Objects of ``kind`` whose fields equal ``equal``, the newest first; ``after`` and ``before`` are ids.
+        """Yield objects of ``kind`` whose fields equal ``equal``, newest first; ``after`` and ``before`` are ids.
 
-        A name with ``__`` looks into a nested object.
+        A name with ``__`` is a field of a nested object. With ``before`` the oldest is first.
         """
         query, values = "SELECT body FROM objects WHERE type = ?", [kind]
         for name, value in equal.items():
@@ -92,15 +92,15 @@ class Store:
         for (body,) in self._db.execute(f"{query} ORDER BY seq {order}", values).fetchall():
             yield json.loads(body)
 
-    def knob(self, name: str, default: str = "") -> str:
-        """A setting that the operator can turn."""
+    def get_knob(self, name: str, default: str = "") -> str:
+        """Return the value of one of the operator's knobs."""
         row = self._db.execute("SELECT value FROM knobs WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else default
 
-    def turn(self, name: str, value: str) -> None:
+    def set_knob(self, name: str, value: str) -> None:
         """Set a knob."""
         self._db.execute("INSERT OR REPLACE INTO knobs (name, value) VALUES (?, ?)", (name, value))
 
     def execute(self, query: str, *values: Any) -> list[Any]:
-        """A statement on the other tables, by the module that they belong to."""
+        """Run a statement on the other tables, for the module that uses them, and return the rows."""
         return self._db.execute(query, values).fetchall()

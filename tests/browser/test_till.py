@@ -1,4 +1,4 @@
-"""The till's pages in a real Chromium: paid, declined, asked by the bank, ended and kept; quiet and accessible."""
+"""The till's pages in a real Chromium: payments, 3-D Secure, the portal, the operator's page, accessibility."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.till_fixture import PATRON, Receiver, TillProcess
 
 @pytest.fixture(scope="module")
 def till(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TillProcess]:
-    """A till beside a stand-in of the site. Needs the browser first: without one there is nothing to start for."""
+    """A till and a stand-in for the site. The browser is requested first: without one the tests are skipped."""
     site = Receiver()
     made = TillProcess(tmp_path_factory.mktemp("till"), site.bind)
     try:
@@ -26,7 +26,7 @@ def till(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def page(chromium: Browser, till: TillProcess) -> Iterator[Callable[..., Page]]:
-    """Open a page of the till; what the browser complains of fails the test."""
+    """Open pages of the till; errors and warnings of the browser fail the test."""
     opened: list[tuple[BrowserContext, Watch]] = []
 
     def open_(path: str, width: int = 1280, scheme: str = "light") -> Page:
@@ -62,7 +62,7 @@ def portal(till: TillProcess, subscription: dict[str, object]) -> str:
     return "/portal/" + till.stripe.v1.billing_portal.sessions.create(params).id
 
 
-def test_payer_uses_a_code_is_declined_pays_and_comes_back_to_the_site(
+def test_checkout_code_then_declined_card_then_paid_returns_to_the_site(
     till: TillProcess, page: Callable[..., Page]
 ) -> None:
     path = checkout(till, allow_promotion_codes=True)
@@ -70,39 +70,37 @@ def test_payer_uses_a_code_is_declined_pays_and_comes_back_to_the_site(
     at.get_by_label("Promotion code").fill("WELCOME20")
     at.get_by_role("button", name="Apply").click()
     expect(at.locator(".total")).to_contain_text("USD 4.00")
-    at.get_by_label("Mail address").fill("payer@site.example")
+    at.get_by_label("Email").fill("payer@site.example")
     at.get_by_label("A card that is declined").check()
     at.get_by_role("button", name="Pay USD 4.00").click()
     expect(at.get_by_role("alert")).to_contain_text("declined")
-    expect(at.get_by_label("Mail address")).to_have_value("payer@site.example")
+    expect(at.get_by_label("Email")).to_have_value("payer@site.example")
     at.get_by_role("button", name="Pay USD 4.00").click()
     expect(at.get_by_role("heading", name="Back at the site")).to_be_visible()
     assert at.url.startswith(f"http://{till.settings.bind}/stripe/success?session=cs_test_")
     at.goto(path)
-    expect(at.get_by_text("This checkout is done.")).to_be_visible()
+    expect(at.get_by_text("This checkout is complete.")).to_be_visible()
 
 
 @pytest.mark.parametrize(("answer", "lands"), [("Approve", "Back at the site"), ("Refuse", "Subscribe to Patron")])
-def test_payer_whose_bank_asks_pays_only_by_approving(
+def test_checkout_3d_secure_pays_only_if_approved(
     till: TillProcess, page: Callable[..., Page], answer: str, lands: str
 ) -> None:
     at = page(checkout(till, PATRON, customer_email="payer@site.example"))
     at.get_by_label("A card that asks for 3-D Secure once").check()
     at.get_by_role("button", name="Pay").click()
-    expect(at.get_by_role("heading", name="Your bank asks")).to_be_visible()
+    expect(at.get_by_role("heading", name="Confirm with your bank")).to_be_visible()
     at.get_by_role("button", name=answer).click()
     expect(at.get_by_role("heading", name=lands)).to_be_visible()
 
 
-def test_payer_who_cancels_is_back_at_the_site(till: TillProcess, page: Callable[..., Page]) -> None:
+def test_checkout_cancelled_returns_to_the_site(till: TillProcess, page: Callable[..., Page]) -> None:
     at = page(checkout(till))
     at.get_by_role("link", name="Cancel and go back").click()
     expect(at).to_have_url(f"http://{till.settings.bind}/stripe/cancel")
 
 
-def test_member_replaces_the_card_pays_what_is_open_ends_and_keeps(
-    till: TillProcess, page: Callable[..., Page]
-) -> None:
+def test_portal_replace_card_pay_invoice_cancel_and_resume(till: TillProcess, page: Callable[..., Page]) -> None:
     subscription = till.subscribe(card="fails_later")
     till.operate("clock", days="32")
     at = page(portal(till, subscription))
@@ -114,28 +112,28 @@ def test_member_replaces_the_card_pays_what_is_open_ends_and_keeps(
     at.get_by_role("button", name="Pay USD 5.00 with •••• 4242").click()
     expect(at.get_by_text("paid")).to_be_visible()
     at.goto(portal(till, subscription))
-    at.get_by_role("button", name=re.compile("^Cancel at the period.s end$")).click()
+    at.get_by_role("button", name="Cancel at the end of the period").click()
     expect(at.get_by_text(re.compile("Ends on"))).to_be_visible()
-    at.get_by_role("button", name="Keep the subscription").click()
+    at.get_by_role("button", name="Resume subscription").click()
     expect(at.get_by_text(re.compile("Renews on"))).to_be_visible()
     at.get_by_role("link", name="Back to the site").click()
     expect(at).to_have_url(f"http://{till.settings.bind}/auth/account")
 
 
-def test_operator_moves_the_clock_turns_switches_and_gives_back(till: TillProcess, page: Callable[..., Page]) -> None:
+def test_operator_clock_switches_refund_dispute_and_resend(till: TillProcess, page: Callable[..., Page]) -> None:
     subscription = till.subscribe()
     at = page("/")
 
     def press(name: str) -> None:
-        with at.expect_navigation():  # the page that comes looks like the one that goes
+        with at.expect_navigation():  # the new page looks like the old one
             at.get_by_role("button", name=name).click()
 
-    press("Move on to the next renewal")
-    at.get_by_label("Webhooks come twice").check()
-    press("Save")
-    expect(at.get_by_label("Webhooks come twice")).to_be_checked()
-    at.get_by_label("Webhooks come twice").uncheck()
-    press("Save")
+    press("Move clock to the next renewal")
+    at.get_by_label("Send webhooks twice").check()
+    press("Save switches")
+    expect(at.get_by_label("Send webhooks twice")).to_be_checked()
+    at.get_by_label("Send webhooks twice").uncheck()
+    press("Save switches")
     charge = till.charge(till.latest_invoice(subscription["id"]))
     box = at.get_by_role("region", name=f"Charge {charge['id']}")
     box.get_by_label("Minor units").fill("200")
@@ -144,7 +142,7 @@ def test_operator_moves_the_clock_turns_switches_and_gives_back(till: TillProces
     box.get_by_role("button", name="Dispute").click()
     box.get_by_role("button", name="Dispute won").click()
     expect(box).to_contain_text("dispute won")
-    at.get_by_role("button", name=re.compile("^Send evt_")).first.click()
+    at.get_by_role("button", name=re.compile("^Resend evt_")).first.click()
     expect(at).to_have_url(f"{till.url}/")
 
 

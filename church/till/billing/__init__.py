@@ -1,1 +1,1 @@
-"""What Stripe does with money and time, as far as the till plays it."""
+"""Billing as at Stripe: subscriptions, invoices, payments, refunds, and what happens as time passes."""

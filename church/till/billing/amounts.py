@@ -1,36 +1,36 @@
-"""Amounts: whole minor units, by each currency's own exponent.
+"""Round, share and format amounts, which are whole minor units of their currency.
 
-Source: https://docs.stripe.com/currencies. What is computed is rounded to what can be charged: three-decimal currencies
-to ten minor units; ISK and UGX, which Stripe counts with two decimals that are always zero, to a hundred.
+Source: https://docs.stripe.com/currencies. Computed amounts are rounded to amounts that can be charged: three-decimal
+currencies to ten minor units; ISK and UGX, which have two decimals at Stripe that are always zero, to a hundred.
 """
 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-_WHOLES = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
-_WHOLE = frozenset(_WHOLES.split())
-_THREE = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+_ZERO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_NO_DECIMALS = frozenset(_ZERO_DECIMALS.split())
+_THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 _HUNDREDS = frozenset(["isk", "ugx"])
 
 
 def exponent(currency: str) -> int:
-    """Decimals of the major unit."""
-    return 0 if currency in _WHOLE else 3 if currency in _THREE else 2
+    """Return the number of decimals of a currency."""
+    return 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
 
 
 def rounded(amount: Decimal, currency: str) -> int:
-    """The nearest amount that can be charged."""
-    step = 10 if currency in _THREE else 100 if currency in _HUNDREDS else 1
+    """Return the nearest amount that can be charged."""
+    step = 10 if currency in _THREE_DECIMALS else 100 if currency in _HUNDREDS else 1
     return int((amount / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
 
 
 def part(amount: int, numerator: int, denominator: int, currency: str) -> int:
-    """That share of ``amount``."""
+    """Return the share ``numerator / denominator`` of ``amount``, rounded."""
     return rounded(Decimal(amount) * numerator / denominator, currency)
 
 
 def shown(amount: int, currency: str) -> str:
-    """For people: ``USD 12.00``."""
+    """Format an amount for a page: ``USD 12.00``."""
     places = exponent(currency)
     return f"{currency.upper()} {Decimal(amount).scaleb(-places):,.{places}f}"

@@ -1,4 +1,4 @@
-"""The cards that the till takes: each behaves in one way. Numbers are those of Stripe's own test cards.
+"""Test cards, each with a fixed behaviour. The numbers are those of Stripe's own test cards.
 
 Source: https://docs.stripe.com/testing
 """
@@ -17,7 +17,7 @@ DECLINED = "card_declined"
 
 @dataclass(frozen=True)
 class Card:
-    """``now`` is what a payment on the checkout page meets, ``later`` what a renewal does."""
+    """A test card: ``now`` is the result of a payment at the checkout, ``later`` that of a renewal."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ class Card:
 
     @property
     def last4(self) -> str:
-        """What people see of the number."""
+        """The last four digits of the number."""
         return self.number[-4:]
 
 
@@ -43,12 +43,12 @@ _BY_LAST4 = {card.last4: card for card in CARDS}
 
 
 def method_of(till: Desk, card: Card, customer: str) -> Obj:
-    """Keep ``card`` as a payment method of the customer."""
-    made = till.make("payment_method", customer=customer, card=_details(till, card))
-    return till.keep(made, "payment_method.attached")
+    """Store ``card`` as a payment method of the customer."""
+    method = till.make("payment_method", customer=customer, card=_details(card))
+    return till.add(method, "payment_method.attached")
 
 
-def _details(till: Desk, card: Card) -> Obj:
+def _details(card: Card) -> Obj:
     return {
         "brand": "visa",
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -68,12 +68,12 @@ def _details(till: Desk, card: Card) -> Obj:
 
 
 def verdict(till: Desk, card: Card | None, *, present: bool) -> str:
-    """What a payment meets: PAID, ACTION or DECLINED; ``present`` if the payer is there to be asked."""
-    if card is None or till.store.knob("decline"):
+    """Return the result of a payment: PAID, ACTION or DECLINED. ``present``: the payer is on the page."""
+    if card is None or till.store.get_knob("decline"):
         return DECLINED
     return card.now if present else card.later
 
 
 def card_of(method: Obj | None) -> Card | None:
-    """How a payment method behaves."""
+    """Return the test card of a payment method."""
     return _BY_LAST4[method["card"]["last4"]] if method else None

@@ -1,7 +1,7 @@
-"""A change of plan within a period: what is given back, what is charged, and when.
+"""Change the plan within a period: compute the prorations, then apply the change.
 
-Source: https://docs.stripe.com/billing/subscriptions/prorations. Shares are by the second; a price of another rhythm
-begins a new period now.
+Source: https://docs.stripe.com/billing/subscriptions/prorations. Prorations are by the second; a price with another
+interval starts a new period now.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ BEHAVIOURS = ("create_prorations", "always_invoice", "none")
 
 @dataclass(frozen=True)
 class Change:
-    """``parts`` are the lines that it makes; ``restarts`` if a new period begins with it."""
+    """A change of plan: ``parts`` are its invoice lines; ``restarts`` tells whether a new period begins."""
 
     price: Obj
     quantity: int
     parts: list[Obj]
     span: tuple[int, int]
     restarts: bool
-    invoiced: bool  # now, not with the next renewal
+    invoiced: bool  # now, instead of with the next renewal
 
 
 def weigh(
     till: Desk, subscription: Obj, price: Obj, quantity: int, behaviour: str, at: int, *, restart: bool = False
 ) -> Change:
-    """What the change would do; nothing is kept."""
+    """Compute what a change would do, without storing anything."""
     item = only_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
-    at = min(max(at, span[0]), span[1])  # a site whose clock is not the till's may mean a moment outside
+    at = min(max(at, span[0]), span[1])  # the site's clock may differ from the till's
     if subscription["status"] == "trialing" and not restart:
         return Change(price, quantity, [], span, restarts=False, invoiced=False)
     restart = restart or rhythm(price) != rhythm(item["price"])
     trial = subscription["status"] == "trialing"
-    nothing_back = behaviour == "none" or trial or at >= item["current_period_end"]
-    back = [] if nothing_back else [lines.unused(till, subscription, at)]
+    no_credit = behaviour == "none" or trial or at >= item["current_period_end"]
+    credit = [] if no_credit else [lines.unused(till, subscription, at)]
     if restart:
         span = (till.now, end_after(till.now, till.now, *rhythm(price)))
-        parts = [*back, lines.whole(till, subscription, price, quantity, span)]
+        parts = [*credit, lines.whole(till, subscription, price, quantity, span)]
     elif price["id"] == item["price"]["id"] and quantity == item["quantity"]:
         parts = []
     else:
-        parts = [*back, lines.remaining(till, subscription, price, quantity, at)] if back else []
+        parts = [*credit, lines.remaining(till, subscription, price, quantity, at)] if credit else []
     invoiced = restart or (behaviour == "always_invoice" and bool(parts))
     return Change(price, quantity, parts, span, restart, invoiced)
 
 
 def apply(till: Desk, subscription: Obj, change: Change) -> str | None:
-    """Do it; says what the card said if something was to be paid now."""
-    move(till, subscription, change.price, change.quantity, change.span, **_moved(subscription, change))
+    """Apply a change. Returns the result of the payment, or None if nothing was due now."""
+    move(till, subscription, change.price, change.quantity, change.span, **_other_fields(subscription, change))
     if change.invoiced:
         return bill(till, subscription, [*take_pending(till, subscription), *change.parts], "subscription_update")
     leave_pending(till, subscription, change.parts)
@@ -65,18 +65,18 @@ def apply(till: Desk, subscription: Obj, change: Change) -> str | None:
 
 
 def apply_when_paid(till: Desk, subscription: Obj, change: Change) -> None:
-    """The same, but what is to be paid now is paid first; a card that refuses leaves everything as it was."""
+    """Apply a change after its invoice is paid; if the card is declined, the subscription stays unchanged."""
     if not change.invoiced:
         apply(till, subscription, change)
         return
-    wish = {"price": change.price, "quantity": change.quantity, "span": list(change.span)}
-    hold(till, subscription, {**wish, "values": _moved(subscription, change)}, change.parts)
+    fields = {"price": change.price, "quantity": change.quantity, "span": list(change.span)}
+    hold(till, subscription, {**fields, "values": _other_fields(subscription, change)}, change.parts)
 
 
-def _moved(subscription: Obj, change: Change) -> Obj:
-    """What moves beside price, quantity and period."""
+def _other_fields(subscription: Obj, change: Change) -> Obj:
+    """Return fields that change besides price, quantity and period."""
     if not change.restarts:
         return {}
     in_trial = subscription["status"] == "trialing"
-    begun = {"status": "active", "trial_end": change.span[0]} if in_trial else {}
-    return {"billing_cycle_anchor": change.span[0], **begun}
+    trial_ends = {"status": "active", "trial_end": change.span[0]} if in_trial else {}
+    return {"billing_cycle_anchor": change.span[0], **trial_ends}

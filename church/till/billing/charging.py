@@ -1,4 +1,4 @@
-"""Charges: money taken, or refused by a card."""
+"""Record charges, successful or declined."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ WORDS = "Your card was declined."
 
 
 def charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
-    """Money taken."""
-    made = _charge(till, intent, method)
-    moved = till.make(
+    """Record a successful charge."""
+    new_charge = _make_charge(till, intent, method)
+    transaction = till.make(
         "balance_transaction",
         amount=intent["amount"],
         available_on=till.now,
         currency=intent["currency"],
         net=intent["amount"],
-        source=made["id"],
+        source=new_charge["id"],
     )
-    made.update(
+    new_charge.update(
         amount_captured=intent["amount"],
-        balance_transaction=till.keep(moved)["id"],
+        balance_transaction=till.add(transaction)["id"],
         captured=True,
         paid=True,
         status="succeeded",
         outcome=_outcome("authorized", "Payment complete."),
     )
-    till.keep(made, "charge.succeeded")
+    till.add(new_charge, "charge.succeeded")
     till.change(
         intent,
         "payment_intent.succeeded",
         amount_received=intent["amount"],
         last_payment_error=None,
-        latest_charge=made["id"],
+        latest_charge=new_charge["id"],
         next_action=None,
         status="succeeded",
     )
-    return made
+    return new_charge
 
 
-def refuse(till: Desk, intent: Obj, method: Obj | None, said: str) -> None:
-    """No money taken: a card that wants 3-D Secure is asked, another has a failed charge."""
-    if said == ACTION:
+def refuse(till: Desk, intent: Obj, method: Obj | None, result: str) -> None:
+    """Record a payment that failed: ask for 3-D Secure, or store a failed charge."""
+    if result == ACTION:
         action = {"type": "redirect_to_url", "redirect_to_url": {"return_url": None, "url": f"{till.address}/"}}
         till.change(intent, "payment_intent.requires_action", status="requires_action", next_action=action)
         return
-    made = _charge(till, intent, method)
-    made.update(
-        failure_code=said,
+    new_charge = _make_charge(till, intent, method)
+    new_charge.update(
+        failure_code=result,
         failure_message=WORDS,
         status="failed",
         outcome={**_outcome("issuer_declined", "The bank did not approve."), "reason": "generic_decline"},
     )
-    till.keep(made, "charge.failed")
-    error = {"type": "card_error", "code": said, "decline_code": "generic_decline", "message": WORDS}
+    till.add(new_charge, "charge.failed")
+    error = {"type": "card_error", "code": result, "decline_code": "generic_decline", "message": WORDS}
     till.change(
         intent,
         "payment_intent.payment_failed",
-        last_payment_error={**error, "charge": made["id"]},
-        latest_charge=made["id"],
+        last_payment_error={**error, "charge": new_charge["id"]},
+        latest_charge=new_charge["id"],
         status="requires_payment_method",
     )
 
 
-def _charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
+def _make_charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
     card = card_of(method) or BY_NAME["good"]
     return till.make(
         "charge",
@@ -75,11 +75,11 @@ def _charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
         description=intent["description"],
         payment_intent=intent["id"],
         payment_method=intent["payment_method"],
-        payment_method_details={"type": "card", "card": _card(card)},
+        payment_method_details={"type": "card", "card": _card_details(card)},
     )
 
 
-def _card(card: Card) -> Obj:
+def _card_details(card: Card) -> Obj:
     nulls = ["amount_authorized", "authorization_code", "installments", "mandate", "three_d_secure", "wallet"]
     return {
         **dict.fromkeys(nulls),
@@ -96,13 +96,13 @@ def _card(card: Card) -> Obj:
     }
 
 
-def _outcome(kind: str, words: str) -> Obj:
+def _outcome(kind: str, message: str) -> Obj:
     return {
         "advice_code": None,
         "network_advice_code": None,
         "network_decline_code": None,
         "network_status": "approved_by_network" if kind == "authorized" else "declined_by_network",
         "reason": None,
-        "seller_message": words,
+        "seller_message": message,
         "type": kind,
     }

@@ -1,4 +1,4 @@
-"""What happens on the checkout page: a code is taken, a card pays or does not, a subscription begins."""
+"""Checkout: compute the total, apply promotion codes, take the payment and start the subscription."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from church.till.store import Obj
 
 
 def order_of(till: Desk, session: Obj) -> Obj:
-    """What will be subscribed to."""
+    """Return the order of a session: price, quantity, trial and metadata."""
     return till.get("till.order", f"order_{session['id']}")
 
 
 def price_of(till: Desk, identity: str, param: str) -> Obj:
-    """A price that can be subscribed to. Raises TillError for another."""
+    """Return a price that can be subscribed to. Raises TillError for any other."""
     price = till.get("price", identity, param)
     if not price["active"]:
         raise TillError("The price specified is inactive. This field only accepts active prices.", param=param)
@@ -29,24 +29,24 @@ def price_of(till: Desk, identity: str, param: str) -> Obj:
 
 
 def reckon(till: Desk, session: Obj) -> Obj:
-    """Set what is to pay now: nothing in a trial, less with a discount."""
+    """Compute what is due now: nothing with a trial, less with a discount."""
     order = order_of(till, session)
     price = till.get("price", order["price"])
-    currency, full = price["currency"], price["unit_amount"] * order["quantity"]
-    due = 0 if order["trial_days"] else full
-    coupons = [till.get("coupon", one["coupon"]) for one in session["discounts"]]
-    taken = sum(off(due, coupon, currency) for coupon in coupons)
+    currency = price["currency"]
+    due = 0 if order["trial_days"] else price["unit_amount"] * order["quantity"]
+    coupons = [till.get("coupon", discount["coupon"]) for discount in session["discounts"]]
+    discounted = sum(off(due, coupon, currency) for coupon in coupons)
     session.update(
         amount_subtotal=due,
-        amount_total=due - taken,
+        amount_total=due - discounted,
         currency=currency,
-        total_details={"amount_discount": taken, "amount_shipping": 0, "amount_tax": 0},
+        total_details={"amount_discount": discounted, "amount_shipping": 0, "amount_tax": 0},
     )
     item = till.make(
         "item",
-        amount_discount=taken,
+        amount_discount=discounted,
         amount_subtotal=due,
-        amount_total=due - taken,
+        amount_total=due - discounted,
         currency=currency,
         description=product_name(till, price),
         price=price,
@@ -57,43 +57,43 @@ def reckon(till: Desk, session: Obj) -> Obj:
 
 
 def apply_code(till: Desk, session: Obj, code: str) -> bool:
-    """Use a promotion code; False if there is none such, or not for this."""
+    """Apply a promotion code. Returns False if the code is unknown or not valid for this session."""
     if not session["allow_promotion_codes"]:
         return False
     for promotion in till.store.all("promotion_code", active=True):
         coupon = till.get("coupon", promotion["promotion"]["coupon"])
         same_currency = coupon["currency"] in {None, session["currency"]}
         if promotion["code"].casefold() == code.strip().casefold() and coupon["valid"] and same_currency:
-            used = [{"coupon": coupon["id"], "promotion_code": promotion["id"]}]
-            till.store.put(reckon(till, {**session, "discounts": used}))
+            discounts = [{"coupon": coupon["id"], "promotion_code": promotion["id"]}]
+            till.store.put(reckon(till, {**session, "discounts": discounts}))
             return True
     return False
 
 
 def needs_card(session: Obj) -> bool:
-    """Whether one can't subscribe without."""
+    """Tell whether the session needs a card."""
     return bool(session["payment_method_collection"] != "if_required" or session["amount_total"])
 
 
 def pay(till: Desk, session: Obj, card: Card | None, email: str, *, approved: bool = False) -> str:
-    """Subscribe with ``card``; says what the card said. With 3-D Secure it wants to be ``approved`` first."""
+    """Subscribe with ``card`` and return the result of the payment. ``approved``: 3-D Secure was passed."""
     free = card is None and not needs_card(session)
-    said = PAID if free else verdict(till, card, present=True)
-    if said == ACTION and approved:
-        said = PAID
-    if said == PAID:
+    result = PAID if free else verdict(till, card, present=True)
+    if result == ACTION and approved:
+        result = PAID
+    if result == PAID:
         _complete(till, session, card, email)
     elif session["amount_total"]:
         intent = till.make("payment_intent", amount=session["amount_total"], currency=session["currency"])
-        refuse(till, till.keep(intent, "payment_intent.created"), None, said)
-    return said
+        refuse(till, till.add(intent, "payment_intent.created"), None, result)
+    return result
 
 
 def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
     order = order_of(till, session)
-    customer = _customer(till, session, email)
+    customer = _find_or_create_customer(till, session, email)
     method = method_of(till, card, customer["id"])["id"] if card else None
-    discounts = [_discount(till, session, one, customer["id"]) for one in session["discounts"]]
+    discounts = [_redeem(till, session, discount, customer["id"]) for discount in session["discounts"]]
     subscription = start(
         till,
         customer["id"],
@@ -112,7 +112,7 @@ def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
         session,
         "checkout.session.completed",
         customer=customer["id"],
-        customer_details=_details(customer),
+        customer_details=_customer_details(customer),
         invoice=subscription["latest_invoice"],
         payment_status="paid" if session["amount_total"] else "no_payment_required",
         status="complete",
@@ -121,38 +121,41 @@ def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
     )
 
 
-def _customer(till: Desk, session: Obj, email: str) -> Obj:
+def _find_or_create_customer(till: Desk, session: Obj, email: str) -> Obj:
     if session["customer"]:
         return till.get("customer", session["customer"])
-    made = till.make("customer", email=session["customer_email"] or email, invoice_prefix=session["id"][-8:].upper())
-    return till.keep(made, "customer.created")
+    customer = till.make(
+        "customer", email=session["customer_email"] or email, invoice_prefix=session["id"][-8:].upper()
+    )
+    return till.add(customer, "customer.created")
 
 
-def _details(customer: Obj) -> Obj:
+def _customer_details(customer: Obj) -> Obj:
     names = ("address", "email", "name", "phone", "tax_exempt")
-    nothing: Obj = {"business_name": None, "individual_name": None, "tax_ids": []}
-    return {**nothing, **{name: customer[name] for name in names}}
+    empty: Obj = {"business_name": None, "individual_name": None, "tax_ids": []}
+    return {**empty, **{name: customer[name] for name in names}}
 
 
-def _discount(till: Desk, session: Obj, used: Obj, customer: str) -> Obj:
-    coupon = till.get("coupon", used["coupon"])
+def _redeem(till: Desk, session: Obj, discount: Obj, customer: str) -> Obj:
+    """Turn a session's discount into one of the customer, and count the use of coupon and code."""
+    coupon = till.get("coupon", discount["coupon"])
     months = coupon["duration_in_months"]
     till.change(coupon, "coupon.updated", times_redeemed=coupon["times_redeemed"] + 1)
-    if used["promotion_code"]:
-        promotion = till.get("promotion_code", used["promotion_code"])
+    if discount["promotion_code"]:
+        promotion = till.get("promotion_code", discount["promotion_code"])
         till.change(promotion, "promotion_code.updated", times_redeemed=promotion["times_redeemed"] + 1)
     made = till.make(
         "discount",
         checkout_session=session["id"],
         customer=customer,
         end=months_after(till.now, months) if months else None,
-        promotion_code=used["promotion_code"],
+        promotion_code=discount["promotion_code"],
         source={"coupon": coupon["id"], "type": "coupon"},
         start=till.now,
     )
-    return till.keep(made)
+    return till.add(made)
 
 
 def expire(till: Desk, session: Obj) -> Obj:
-    """Nobody can pay on its page any more."""
+    """Expire a session, so that it can no longer be paid."""
     return till.change(session, "checkout.session.expired", status="expired", url=None)

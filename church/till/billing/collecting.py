@@ -1,4 +1,4 @@
-"""Taking the money of an invoice: a payment intent, its charges, and what is said when a card refuses."""
+"""Collect the payment of an invoice: its payment intent, the charge, and retries if the card is declined."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from church.till.billing.periods import DAY
 from church.till.desk import Desk
 from church.till.store import Obj
 
-RETRIES = (3 * DAY, 5 * DAY, 7 * DAY)  # seconds after each failure in a row; then the subscription ends
+RETRIES = (3 * DAY, 5 * DAY, 7 * DAY)  # seconds after each failure; after the last the subscription ends
 
 
 def collect(till: Desk, invoice: Obj, *, present: bool = False, approved: bool = False) -> str:
-    """Try to take what is due; says what the card said. ``approved`` if 3-D Secure was passed just now."""
+    """Charge the amount due and return the result. ``approved``: 3-D Secure was just passed."""
     if invoice["amount_due"] == 0:
-        _paid(till, invoice, 0)
+        _mark_paid(till, invoice, 0)
         return PAID
     method = method_for(till, invoice)
-    said = verdict(till, card_of(method), present=present)
-    if said == ACTION and approved:
-        said = PAID
-    payment, intent = _intent(till, invoice, method)
-    if said == PAID:
+    result = verdict(till, card_of(method), present=present)
+    if result == ACTION and approved:
+        result = PAID
+    payment, intent = _open_payment(till, invoice, method)
+    if result == PAID:
         charge(till, intent, method)
         till.change(
             payment,
@@ -30,28 +30,28 @@ def collect(till: Desk, invoice: Obj, *, present: bool = False, approved: bool =
             status="paid",
             status_transitions={"canceled_at": None, "paid_at": till.now},
         )
-        _paid(till, invoice, intent["amount"])
+        _mark_paid(till, invoice, intent["amount"])
     else:
-        refuse(till, intent, method, said)
-        _failed(till, invoice, said)
-    return said
+        refuse(till, intent, method, result)
+        _mark_failed(till, invoice, result)
+    return result
 
 
 def method_for(till: Desk, invoice: Obj) -> Obj | None:
-    """The card that pays: the subscription's, else the customer's."""
+    """Return the payment method of an invoice: the subscription's, or else the customer's default."""
     subscription = till.store.get(invoice["parent"]["subscription_details"]["subscription"]) or {}
     customer = till.store.get(invoice["customer"]) or {}
     settings = customer.get("invoice_settings", {})
-    chosen = subscription.get("default_payment_method") or settings.get("default_payment_method")
-    return till.store.get(chosen) if chosen else None
+    method_id = subscription.get("default_payment_method") or settings.get("default_payment_method")
+    return till.store.get(method_id) if method_id else None
 
 
-def _intent(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
-    """The payment of the invoice, made at the first try."""
-    chosen = method["id"] if method else None
+def _open_payment(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
+    """Return the invoice's open payment and its intent, creating them at the first attempt."""
+    method_id = method["id"] if method else None
     for payment in till.store.all("invoice_payment", invoice=invoice["id"], status="open"):
         intent = till.get("payment_intent", payment["payment"]["payment_intent"])
-        return payment, till.change(intent, payment_method=chosen)
+        return payment, till.change(intent, payment_method=method_id)
     amount, currency = invoice["amount_due"], invoice["currency"]
     intent = till.make(
         "payment_intent",
@@ -61,7 +61,7 @@ def _intent(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
         description="Subscription creation"
         if invoice["billing_reason"] == "subscription_create"
         else "Subscription update",
-        payment_method=chosen,
+        payment_method=method_id,
         setup_future_usage="off_session",
     )
     intent["client_secret"] = f"{intent['id']}_secret_till"
@@ -72,10 +72,10 @@ def _intent(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
         invoice=invoice["id"],
         payment={"type": "payment_intent", "payment_intent": intent["id"]},
     )
-    return till.keep(payment), till.keep(intent, "payment_intent.created")
+    return till.add(payment), till.add(intent, "payment_intent.created")
 
 
-def _paid(till: Desk, invoice: Obj, amount: int) -> None:
+def _mark_paid(till: Desk, invoice: Obj, amount: int) -> None:
     events = ("invoice.paid", "invoice.payment_succeeded")
     till.change(
         invoice,
@@ -91,8 +91,8 @@ def _paid(till: Desk, invoice: Obj, amount: int) -> None:
     )
 
 
-def _failed(till: Desk, invoice: Obj, said: str) -> None:
+def _mark_failed(till: Desk, invoice: Obj, result: str) -> None:
     count = invoice["attempt_count"] + 1
     due = till.now + RETRIES[count - 1] if count <= len(RETRIES) else None
-    events = ["invoice.payment_failed", *(["invoice.payment_action_required"] if said == ACTION else [])]
+    events = ["invoice.payment_failed", *(["invoice.payment_action_required"] if result == ACTION else [])]
     till.change(invoice, *events, attempt_count=count, attempted=True, next_payment_attempt=due)

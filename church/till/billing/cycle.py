@@ -1,4 +1,4 @@
-"""What time brings: trials end, periods renew, unpaid invoices are tried again, cancellations come due."""
+"""Process what is due: ends of trials, renewals, payment retries and cancellations."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from church.till.billing.subscribing import ENDED, settle
 from church.till.desk import Desk
 from church.till.store import Obj
 
-_WARNING = 3 * DAY  # before the end of a trial
-_MOST = 20_000
+_TRIAL_WARNING = 3 * DAY  # before the end of a trial
+_MAX_STEPS = 20_000
 
 Due = tuple[int, int, Obj, Callable[[Desk, Obj], object]]
 
 
 def catch_up(till: Desk, until: int | None = None) -> int:
-    """Do all that is due by ``until`` (now, if not given), each at its own moment; how much that was."""
+    """Process everything due by ``until`` (default: now), each at its own time, and return how much there was."""
     goal = till.now if until is None else until
-    for done in range(_MOST):
-        waiting = [one for one in _due(till) if one[0] <= goal]
-        if not waiting:
-            return done
-        at, _, obj, act = min(waiting, key=lambda one: one[:2])
-        with till.moment(at):
+    for count in range(_MAX_STEPS):
+        due = [entry for entry in _upcoming(till) if entry[0] <= goal]
+        if not due:
+            return count
+        at, _, obj, act = min(due, key=lambda entry: entry[:2])
+        with till.at_time(at):
             act(till, obj)
-    raise RuntimeError("the test till's time does not come to rest")
+    raise RuntimeError(f"more than {_MAX_STEPS} steps are due: something repeats without an end")
 
 
 def next_renewal(till: Desk) -> int | None:
-    """When the next period of any subscription ends."""
-    moments = [end_of_period(one) for one in _running(till) if one["status"] != "paused"]
-    return min(moments, default=None)
+    """Return the time of the next renewal of any subscription, or None."""
+    times = [end_of_period(subscription) for subscription in _running(till) if subscription["status"] != "paused"]
+    return min(times, default=None)
 
 
 def _running(till: Desk) -> list[Obj]:
-    return [one for one in till.store.all("subscription") if one["status"] not in ENDED]
+    return [subscription for subscription in till.store.all("subscription") if subscription["status"] not in ENDED]
 
 
-def _due(till: Desk) -> Iterator[Due]:
-    """Everything that is to come, by moment; at the same moment the lower number is first."""
-    for one in _running(till):
-        if one["cancel_at"] is not None:
-            yield one["cancel_at"], 0, one, _cancel
-        if one["status"] == "trialing" and not till.store.get(f"warned_{one['id']}"):
-            yield max(one["trial_end"] - _WARNING, one["trial_start"]), 0, one, _warn
-        if one["pending_update"] is not None:
-            yield one["pending_update"]["expires_at"], 1, one, drop
-        if one["status"] != "paused":
-            yield end_of_period(one), 2, one, renew
+def _upcoming(till: Desk) -> Iterator[Due]:
+    """Yield everything that will be due, with its time; at the same time the lower number comes first."""
+    for subscription in _running(till):
+        if subscription["cancel_at"] is not None:
+            yield subscription["cancel_at"], 0, subscription, _cancel
+        if subscription["status"] == "trialing" and not till.store.get(f"warned_{subscription['id']}"):
+            yield max(subscription["trial_end"] - _TRIAL_WARNING, subscription["trial_start"]), 0, subscription, _warn
+        if subscription["pending_update"] is not None:
+            yield subscription["pending_update"]["expires_at"], 1, subscription, drop
+        if subscription["status"] != "paused":
+            yield end_of_period(subscription), 2, subscription, renew
     for schedule in till.store.all("subscription_schedule", status="active"):
         yield next_moment(schedule), 1, schedule, turn
     for invoice in till.store.all("invoice", status="open"):
         if invoice["next_payment_attempt"] is not None:
-            yield invoice["next_payment_attempt"], 3, invoice, _try_again
+            yield invoice["next_payment_attempt"], 3, invoice, _retry
     for session in till.store.all("checkout.session", status="open"):
         yield session["expires_at"], 4, session, expire
 
@@ -70,13 +70,13 @@ def _cancel(till: Desk, subscription: Obj) -> None:
 
 
 def _warn(till: Desk, subscription: Obj) -> None:
-    till.tell("customer.subscription.trial_will_end", subscription)
+    till.emit("customer.subscription.trial_will_end", subscription)
     till.store.put({"id": f"warned_{subscription['id']}", "object": "till.note"})
 
 
-def _try_again(till: Desk, invoice: Obj) -> None:
+def _retry(till: Desk, invoice: Obj) -> None:
     subscription = till.get("subscription", invoice["parent"]["subscription_details"]["subscription"])
-    said = collect(till, invoice)
-    settle(till, subscription, invoice, said)
-    if said != PAID and invoice["next_payment_attempt"] is None:
+    result = collect(till, invoice)
+    settle(till, subscription, invoice, result)
+    if result != PAID and invoice["next_payment_attempt"] is None:
         end(till, subscription, "payment_failed")

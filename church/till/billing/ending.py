@@ -1,4 +1,4 @@
-"""The end of a subscription: now, or at a moment that is set and can be taken back."""
+"""End a subscription now, or set or clear the time at which it ends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from church.till.store import Obj
 
 
 def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Obj:
-    """It ends now, and its schedule with it. What is unpaid is not asked for any more."""
+    """End a subscription and its schedule now, and stop retrying its unpaid invoices."""
     for schedule in till.store.all("subscription_schedule", subscription=subscription["id"], status="active"):
         till.change(schedule, "subscription_schedule.canceled", status="canceled", canceled_at=till.now)
-    open_ones = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
-    for invoice in till.store.all("invoice", **open_ones):
+    unpaid = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
+    for invoice in till.store.all("invoice", **unpaid):
         till.change(invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
     return till.change(
         subscription,
@@ -27,12 +27,12 @@ def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Ob
 
 
 def end_of_period(subscription: Obj) -> int:
-    """When the running period ends."""
+    """Return the end of the current period."""
     return int(only_item(subscription)["current_period_end"])
 
 
 def set_ending(till: Desk, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
-    """It ends at ``at``; None takes that back."""
+    """Set the time at which a subscription ends; None clears it."""
     details = {**subscription["cancellation_details"], "reason": "cancellation_requested" if at else None}
     return till.change(
         subscription,

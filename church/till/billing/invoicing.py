@@ -1,4 +1,4 @@
-"""From lines to an invoice that is due: discounts, the customer's balance, number, finalisation."""
+"""Make an invoice from its lines: discounts, the customer's balance, totals, then number and finalization."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from church.till.store import Obj
 
 
 def draft(till: Desk, subscription: Obj, lines: list[Obj], reason: str, discounts: list[Obj]) -> Obj:
-    """An invoice of these lines that nobody has seen yet; previews end here."""
+    """Create a draft invoice of these lines, not stored yet. A preview is such a draft."""
     customer = till.get("customer", subscription["customer"])
     item = subscription["items"]["data"][0]
-    made = till.make(
+    invoice = till.make(
         "invoice",
         billing_reason=reason,
         currency=subscription["currency"],
@@ -22,19 +22,19 @@ def draft(till: Desk, subscription: Obj, lines: list[Obj], reason: str, discount
         customer_email=customer["email"],
         customer_name=customer["name"],
         default_payment_method=None,
-        discounts=[one["id"] for one in discounts],
+        discounts=[discount["id"] for discount in discounts],
         metadata={},
         parent=_parent(subscription),
         period_start=item["current_period_start"],
         period_end=item["current_period_end"] if reason == "upcoming" else till.now,
         starting_balance=customer["balance"],
     )
-    _discount(till, lines, discounts, subscription["currency"])
+    _apply_discounts(till, lines, discounts, subscription["currency"])
     for line in lines:
-        line["invoice"] = made["id"]
-    made["lines"] = listed(lines, f"/v1/invoices/{made['id']}/lines")
-    _sum(made, lines)
-    return made
+        line["invoice"] = invoice["id"]
+    invoice["lines"] = listed(lines, f"/v1/invoices/{invoice['id']}/lines")
+    _set_totals(invoice, lines)
+    return invoice
 
 
 def _parent(subscription: Obj) -> Obj:
@@ -43,7 +43,7 @@ def _parent(subscription: Obj) -> Obj:
 
 
 def off(amount: int, coupon: Obj, currency: str) -> int:
-    """What ``coupon`` takes off ``amount``."""
+    """Return the discount that ``coupon`` gives on ``amount``."""
     if coupon["percent_off"] is not None:
         return rounded(amount * _decimal(coupon["percent_off"]) / 100, currency)
     return int(min(amount, coupon["amount_off"])) if coupon["currency"] == currency else 0
@@ -53,38 +53,38 @@ def _decimal(percent: float) -> Decimal:
     return Decimal(str(percent))
 
 
-def _discount(till: Desk, lines: list[Obj], discounts: list[Obj], currency: str) -> None:
-    """Each discount is taken off what the ones before it have left of each discountable line."""
+def _apply_discounts(till: Desk, lines: list[Obj], discounts: list[Obj], currency: str) -> None:
+    """Apply discounts in order, each to what the earlier ones left of the discountable lines."""
     for discount in discounts:
         coupon = till.get("coupon", discount["source"]["coupon"])
         left = coupon["amount_off"]
         for line in lines:
             if line["discountable"] and line["amount"] > 0:
-                rest = line["amount"] - sum(one["amount"] for one in line["discount_amounts"])
-                taken = off(rest, coupon if left is None else {**coupon, "amount_off": left}, currency)
-                left = None if left is None else left - taken
+                rest = line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
+                discounted = off(rest, coupon if left is None else {**coupon, "amount_off": left}, currency)
+                left = None if left is None else left - discounted
                 line["discounts"].append(discount["id"])
-                line["discount_amounts"].append({"amount": taken, "discount": discount["id"]})
+                line["discount_amounts"].append({"amount": discounted, "discount": discount["id"]})
 
 
-def _sum(invoice: Obj, lines: list[Obj]) -> None:
-    taken: dict[str, int] = {}
+def _set_totals(invoice: Obj, lines: list[Obj]) -> None:
+    discounted: dict[str, int] = {}
     for line in lines:
-        for one in line["discount_amounts"]:
-            taken[one["discount"]] = taken.get(one["discount"], 0) + one["amount"]
+        for entry in line["discount_amounts"]:
+            discounted[entry["discount"]] = discounted.get(entry["discount"], 0) + entry["amount"]
     subtotal = sum(line["amount"] for line in lines)
-    total = subtotal - sum(taken.values())
+    total = subtotal - sum(discounted.values())
     due = max(0, total + invoice["starting_balance"])
-    invoice["total_discount_amounts"] = [{"amount": amount, "discount": name} for name, amount in taken.items()]
+    invoice["total_discount_amounts"] = [{"amount": amount, "discount": name} for name, amount in discounted.items()]
     invoice.update(subtotal=subtotal, subtotal_excluding_tax=subtotal, total=total, total_excluding_tax=total)
     invoice.update(amount_due=due, amount_remaining=due)
 
 
 def issue(till: Desk, invoice: Obj) -> Obj:
-    """Give it a number and make it due. What is left of a credit stays in the customer's balance."""
+    """Number and finalize an invoice. Unused credit stays in the customer's balance."""
     customer = till.get("customer", invoice["customer"])
     number = customer["next_invoice_sequence"]
-    till.keep(invoice, "invoice.created")
+    till.add(invoice, "invoice.created")
     balance = min(0, invoice["total"] + invoice["starting_balance"])
     till.change(customer, "customer.updated", balance=balance)
     till.change(customer, next_invoice_sequence=number + 1, currency=invoice["currency"])

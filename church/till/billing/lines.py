@@ -1,4 +1,4 @@
-"""Lines of invoices: a period of a subscription, or the parts of one around a change of plan."""
+"""Create invoice lines: for a whole period, for a trial, and for the prorations of a change of plan."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from church.till.store import Obj
 
 
 def only_item(subscription: Obj) -> Obj:
-    """The till's subscriptions have one item."""
+    """Return the item of a subscription; the till's subscriptions have exactly one."""
     item: Obj = subscription["items"]["data"][0]
     return item
 
 
 def product_name(till: Desk, price: Obj) -> str:
-    """What the price is for."""
+    """Return the name of a price's product."""
     product = till.store.get(price["product"])
     return str(product["name"] if product else price["product"])
 
@@ -23,7 +23,7 @@ def product_name(till: Desk, price: Obj) -> str:
 def line(
     till: Desk, subscription: Obj, price: Obj, quantity: int, amount: int, text: str, span: tuple[int, int]
 ) -> Obj:
-    """One line of ``amount`` for the time of ``span``."""
+    """Create an invoice line of ``amount`` for the period ``span``."""
     return till.make(
         "line_item",
         amount=amount,
@@ -58,36 +58,36 @@ def _parent(subscription: Obj) -> Obj:
 
 
 def whole(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
-    """A whole period."""
+    """Create the line of a whole period."""
     text = f"{quantity} × {product_name(till, price)} (per {price['recurring']['interval']})"  # noqa: RUF001 (as Stripe)
     return line(till, subscription, price, quantity, price["unit_amount"] * quantity, text, span)
 
 
 def trial(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
-    """A period that costs nothing."""
+    """Create the line of a trial, which costs nothing."""
     text = f"Trial period for {product_name(till, price)}"
     return line(till, subscription, price, quantity, 0, text, span)
 
 
 def unused(till: Desk, subscription: Obj, at: int) -> Obj:
-    """What was paid for the rest of the running period, given back."""
+    """Create the credit for the rest of the current period."""
     item = only_item(subscription)
     text = f"Unused time on {product_name(till, item['price'])} after {day(at)}"
-    return _share(till, subscription, item["price"], item["quantity"], at, text, -1)
+    return _proration(till, subscription, item["price"], item["quantity"], at, text, -1)
 
 
 def remaining(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int) -> Obj:
-    """The rest of the running period at a new price."""
+    """Create the charge for the rest of the current period at a new price."""
     text = f"Remaining time on {product_name(till, price)} after {day(at)}"
-    return _share(till, subscription, price, quantity, at, text, 1)
+    return _proration(till, subscription, price, quantity, at, text, 1)
 
 
-def _share(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int, text: str, sign: int) -> Obj:
+def _proration(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int, text: str, sign: int) -> Obj:
     item = only_item(subscription)
     start, end = item["current_period_start"], item["current_period_end"]
     left = min(max(end - at, 0), end - start)
     amount = sign * part(price["unit_amount"] * quantity, left, end - start, price["currency"])
-    made = line(till, subscription, price, quantity, amount, text, (at, end))
-    made["discountable"] = False
-    made["parent"]["subscription_item_details"]["proration"] = True
-    return made
+    proration = line(till, subscription, price, quantity, amount, text, (at, end))
+    proration["discountable"] = False
+    proration["parent"]["subscription_item_details"]["proration"] = True
+    return proration

@@ -1,4 +1,4 @@
-"""Billing periods: they begin on the anchor's day, or on the last of a month that has no such day."""
+"""Compute billing periods, which begin on the anchor's day or on the last day of a shorter month, and format dates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DAY = 86_400
 
 
 def shift(at: int, interval: str, count: int) -> int:
-    """``count`` days, weeks, months or years after ``at``."""
+    """Return the time ``count`` days, weeks, months or years after ``at``."""
     moment = datetime.fromtimestamp(at, UTC)
     if interval in {"day", "week"}:
         return int((moment + timedelta(days=count * (7 if interval == "week" else 1))).timestamp())
@@ -20,7 +20,7 @@ def shift(at: int, interval: str, count: int) -> int:
 
 
 def end_after(start: int, anchor: int, interval: str, count: int) -> int:
-    """Where the period that begins at ``start`` ends, in the rhythm of ``anchor``."""
+    """Return the end of the period that begins at ``start``, counted in intervals from ``anchor``."""
     periods = 1
     while (end := shift(anchor, interval, periods * count)) <= start:
         periods += 1
@@ -28,11 +28,11 @@ def end_after(start: int, anchor: int, interval: str, count: int) -> int:
 
 
 def day(at: int) -> str:
-    """A date for people."""
+    """Format a date for a page: ``3 May 2024``."""
     moment = datetime.fromtimestamp(at, UTC)
     return f"{moment.day} {moment:%B %Y}"
 
 
 def minute(at: int) -> str:
-    """A date and time for people."""
+    """Format a date and time for a page: ``3 May 2024, 07:08 UTC``."""
     return f"{day(at)}, {datetime.fromtimestamp(at, UTC):%H:%M} UTC"

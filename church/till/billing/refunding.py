@@ -1,4 +1,4 @@
-"""Money that goes back: refunds, and disputes by the payer's bank."""
+"""Refund charges, and open and close disputes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _CLOSED = ("won", "lost")
 
 
 def refund(till: Desk, charge: Obj, amount: int | None, reason: str | None = None, **values: object) -> Obj:
-    """Give back ``amount``, or all that is left. Raises TillError if there is not so much."""
+    """Refund ``amount``, or all that is left. Raises TillError if less is left."""
     left = charge["amount"] - charge["amount_refunded"]
     if charge["status"] != "succeeded":
         raise TillError("This charge did not succeed: it cannot be refunded.", "charge_not_refundable", "charge")
     if left == 0:
         raise TillError(f"Charge {charge['id']} has already been refunded.", "charge_already_refunded", "charge")
-    wanted = left if amount is None else amount
-    if not 0 < wanted <= left:
+    requested = left if amount is None else amount
+    if not 0 < requested <= left:
         raise TillError(
-            f"Refund amount ({wanted}) is greater than unrefunded amount on charge ({left})", param="amount"
+            f"Refund amount ({requested}) is greater than unrefunded amount on charge ({left})", param="amount"
         )
     made = till.make(
         "refund",
-        amount=wanted,
+        amount=requested,
         charge=charge["id"],
         currency=charge["currency"],
         customer=charge["customer"],
@@ -33,23 +33,23 @@ def refund(till: Desk, charge: Obj, amount: int | None, reason: str | None = Non
         reason=reason,
         **values,
     )
-    made["balance_transaction"] = _moved(till, charge, -wanted, made["id"], "refund")["id"]
-    till.keep(made, "refund.created")
-    gone = charge["amount_refunded"] + wanted
-    till.change(charge, "charge.refunded", amount_refunded=gone, refunded=gone == charge["amount"])
+    made["balance_transaction"] = _add_transaction(till, charge, -requested, made["id"], "refund")["id"]
+    till.add(made, "refund.created")
+    total = charge["amount_refunded"] + requested
+    till.change(charge, "charge.refunded", amount_refunded=total, refunded=total == charge["amount"])
     return made
 
 
-def fail_refund(till: Desk, found: Obj) -> Obj:
-    """The bank did not take it back: the money is ours again."""
-    if found["status"] == "failed":
+def fail_refund(till: Desk, refund: Obj) -> Obj:
+    """Fail a refund, as if the payer's bank rejected it: the money returns to the site."""
+    if refund["status"] == "failed":
         raise TillError("This refund has failed already.")
-    charge = till.get("charge", found["charge"])
-    made = _moved(till, charge, found["amount"], found["id"], "refund_failure")
-    found.update(failure_balance_transaction=None, failure_reason=None)
-    till.change(charge, "charge.updated", amount_refunded=charge["amount_refunded"] - found["amount"], refunded=False)
+    charge = till.get("charge", refund["charge"])
+    made = _add_transaction(till, charge, refund["amount"], refund["id"], "refund_failure")
+    refund.update(failure_balance_transaction=None, failure_reason=None)
+    till.change(charge, "charge.updated", amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
     return till.change(
-        found,
+        refund,
         "refund.failed",
         "charge.refund.updated",
         failure_balance_transaction=made["id"],
@@ -59,7 +59,7 @@ def fail_refund(till: Desk, found: Obj) -> Obj:
 
 
 def dispute(till: Desk, charge: Obj) -> Obj:
-    """The payer's bank takes the money back until it is decided."""
+    """Open a dispute: the payer's bank takes the money back until the dispute is closed."""
     if charge["disputed"] or charge["status"] != "succeeded":
         raise TillError("Only a charge that succeeded can be disputed, and only once.")
     made = till.make(
@@ -75,27 +75,27 @@ def dispute(till: Desk, charge: Obj) -> Obj:
         reason="fraudulent",
     )
     made["evidence_details"]["due_by"] = till.now + 7 * DAY
-    till.keep(made, "charge.dispute.created")
+    till.add(made, "charge.dispute.created")
     till.change(charge, "charge.updated", disputed=True)
-    taken = _moved(till, charge, -charge["amount"], made["id"], "adjustment")
+    taken = _add_transaction(till, charge, -charge["amount"], made["id"], "adjustment")
     return till.change(made, "charge.dispute.funds_withdrawn", balance_transactions=[taken])
 
 
-def decide(till: Desk, found: Obj, outcome: str) -> Obj:
-    """``won``: the money comes back; ``lost``: it does not."""
-    if outcome not in _CLOSED or found["status"] in _CLOSED:
+def decide(till: Desk, dispute: Obj, outcome: str) -> Obj:
+    """Close a dispute as ``won``, which returns the money, or ``lost``."""
+    if outcome not in _CLOSED or dispute["status"] in _CLOSED:
         raise TillError("A dispute is won or lost, once.")
-    till.change(found, "charge.dispute.closed", status=outcome)
+    till.change(dispute, "charge.dispute.closed", status=outcome)
     if outcome == "won":
-        charge = till.get("charge", found["charge"])
-        back = _moved(till, charge, found["amount"], found["id"], "adjustment")
-        moved = [*found["balance_transactions"], back]
-        till.change(found, "charge.dispute.funds_reinstated", balance_transactions=moved)
-    return found
+        charge = till.get("charge", dispute["charge"])
+        back = _add_transaction(till, charge, dispute["amount"], dispute["id"], "adjustment")
+        transactions = [*dispute["balance_transactions"], back]
+        till.change(dispute, "charge.dispute.funds_reinstated", balance_transactions=transactions)
+    return dispute
 
 
-def _moved(till: Desk, charge: Obj, amount: int, source: str, kind: str) -> Obj:
-    made = till.make(
+def _add_transaction(till: Desk, charge: Obj, amount: int, source: str, kind: str) -> Obj:
+    transaction = till.make(
         "balance_transaction",
         amount=amount,
         available_on=till.now,
@@ -105,4 +105,4 @@ def _moved(till: Desk, charge: Obj, amount: int, source: str, kind: str) -> Obj:
         source=source,
         type=kind,
     )
-    return till.keep(made)
+    return till.add(transaction)

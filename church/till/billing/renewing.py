@@ -1,4 +1,4 @@
-"""Renewals: the next period begins, and a trial without a card ends as was wished."""
+"""Renew subscriptions: start and bill the next period, and end trials that have no card."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from church.till.store import Obj
 
 
 def renew(till: Desk, subscription: Obj) -> None:
-    """The next period begins now: the item moves on, and what was pending is billed with it."""
+    """Start the next period now and bill it, together with pending lines."""
     item = only_item(subscription)
     begin, trial = item["current_period_end"], subscription["status"] == "trialing"
-    if trial and subscription["default_payment_method"] is None and not _goes_on(till, subscription):
+    if trial and subscription["default_payment_method"] is None and not _continues(till, subscription):
         return
     until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(item["price"]))
     status = "active" if trial else subscription["status"]
@@ -27,13 +27,13 @@ def renew(till: Desk, subscription: Obj) -> None:
     bill(till, subscription, parts, "subscription_cycle")
 
 
-def _goes_on(till: Desk, subscription: Obj) -> bool:
-    """A trial ends and there is no card: whether to go on and send an invoice nevertheless."""
+def _continues(till: Desk, subscription: Obj) -> bool:
+    """Tell whether a trial without a card continues; if not, cancel or pause it as its settings say."""
     customer = till.get("customer", subscription["customer"])
-    wish = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-    if customer["invoice_settings"]["default_payment_method"] or wish == "create_invoice":
+    behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if customer["invoice_settings"]["default_payment_method"] or behaviour == "create_invoice":
         return True
-    if wish == "cancel":
+    if behaviour == "cancel":
         end(till, subscription, "cancellation_requested")
     else:
         till.change(subscription, "customer.subscription.paused", UPDATED, status="paused")

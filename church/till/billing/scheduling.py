@@ -1,4 +1,4 @@
-"""Subscription schedules: a price now, another from a later moment on."""
+"""Subscription schedules: one price now, another from a later time on."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def phase(
     metadata: dict[str, str] | None = None,
     discounts: list[str] | None = None,
 ) -> Obj:
-    """One phase of a schedule; what discounts it names are all that the subscription then has."""
+    """Create a phase of a schedule. During it the subscription has its discounts and no others."""
     return {
         **dict.fromkeys(_NULLS.split()),
         "add_invoice_items": [],
         "currency": price["currency"],
         "default_tax_rates": [],
-        "discounts": [{"coupon": None, "discount": one, "promotion_code": None} for one in discounts or []],
+        "discounts": [{"coupon": None, "discount": discount, "promotion_code": None} for discount in discounts or []],
         "end_date": span[1],
-        "items": [_item(price, quantity)],
+        "items": [_phase_item(price, quantity)],
         "metadata": metadata or {},
         "proration_behavior": behaviour,
         "start_date": span[0],
     }
 
 
-def _item(price: Obj, quantity: int) -> Obj:
+def _phase_item(price: Obj, quantity: int) -> Obj:
     return {
         "billing_thresholds": None,
         "discounts": [],
@@ -52,23 +52,23 @@ def _item(price: Obj, quantity: int) -> Obj:
 
 
 def around(till: Desk, subscription: Obj) -> Obj:
-    """A schedule of one phase: the running period as it is."""
+    """Create a schedule with one phase: the current period unchanged."""
     item = only_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
-    made = till.make(
+    schedule = till.make(
         "subscription_schedule",
         current_phase={"start_date": span[0], "end_date": span[1]},
         customer=subscription["customer"],
         phases=[phase(item["price"], item["quantity"], span, discounts=subscription["discounts"])],
         subscription=subscription["id"],
     )
-    till.keep(made, "subscription_schedule.created")
-    till.change(subscription, UPDATED, schedule=made["id"])
-    return made
+    till.add(schedule, "subscription_schedule.created")
+    till.change(subscription, UPDATED, schedule=schedule["id"])
+    return schedule
 
 
 def release(till: Desk, schedule: Obj) -> Obj:
-    """The subscription goes on without it."""
+    """Release the schedule: the subscription continues without it."""
     subscription = till.get("subscription", schedule["subscription"])
     till.change(
         schedule,
@@ -84,14 +84,14 @@ def release(till: Desk, schedule: Obj) -> Obj:
 
 
 def next_moment(schedule: Obj) -> int:
-    """When its next phase begins, or its last one ends."""
+    """Return the end of the current phase."""
     return int(schedule["current_phase"]["end_date"])
 
 
 def turn(till: Desk, schedule: Obj) -> None:
-    """The running phase is over: begin the next one, or come to the schedule's end."""
+    """End the current phase and start the next one, or end the schedule after the last."""
     at = next_moment(schedule)
-    following = next((one for one in schedule["phases"] if one["start_date"] >= at), None)
+    following = next((entry for entry in schedule["phases"] if entry["start_date"] >= at), None)
     subscription = till.get("subscription", schedule["subscription"])
     if following is None:
         _finish(till, schedule, subscription)
@@ -101,19 +101,19 @@ def turn(till: Desk, schedule: Obj) -> None:
     price, quantity = till.get("price", item["price"]), item["quantity"] or 1
     before = only_item(subscription)
     if at >= before["current_period_end"] and rhythm(price) == rhythm(before["price"]):
-        _swap(till, subscription, price, quantity)  # the renewal that is due at the same moment bills it
+        _set_price(till, subscription, price, quantity)  # billed by the renewal, which is due at the same time
     else:
         apply(till, subscription, weigh(till, subscription, price, quantity, following["proration_behavior"], at))
     span = {"start_date": following["start_date"], "end_date": following["end_date"]}
     till.change(schedule, "subscription_schedule.updated", current_phase=span)
 
 
-def use_discounts(till: Desk, subscription: Obj, running: Obj) -> None:
-    """Let the subscription have the discounts of the phase that runs, and no others."""
-    till.change(subscription, UPDATED, discounts=[one["discount"] for one in running["discounts"]])
+def use_discounts(till: Desk, subscription: Obj, current: Obj) -> None:
+    """Give the subscription the discounts of the current phase, and no others."""
+    till.change(subscription, UPDATED, discounts=[entry["discount"] for entry in current["discounts"]])
 
 
-def _swap(till: Desk, subscription: Obj, price: Obj, quantity: int) -> None:
+def _set_price(till: Desk, subscription: Obj, price: Obj, quantity: int) -> None:
     item = {**only_item(subscription), "plan": plan_of(price), "price": price, "quantity": quantity}
     till.change(subscription, UPDATED, items={**subscription["items"], "data": [item]})
 

@@ -1,4 +1,4 @@
-"""A subscription that begins and is billed, and what a payment, or the lack of one, makes of it."""
+"""Start and bill subscriptions, and update them when an invoice is paid or fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def start(
     discounts: list[Obj] | None = None,
     **values: object,
 ) -> Obj:
-    """A subscription whose first invoice is paid by somebody who is there; with a trial it comes to nothing."""
-    made = till.make(
+    """Create a subscription and bill it to a payer who is present; with a trial the first invoice is zero."""
+    subscription = till.make(
         "subscription",
         billing_cycle_anchor=trial_end or till.now,
         currency=price["currency"],
@@ -38,15 +38,21 @@ def start(
         status="trialing" if trial_end else "incomplete",
         trial_end=trial_end,
         trial_start=till.now if trial_end else None,
-        discounts=[one["id"] for one in discounts or []],
+        discounts=[discount["id"] for discount in discounts or []],
         **values,
     )
     until = trial_end or end_after(till.now, till.now, *rhythm(price))
-    made["items"] = _items(till, made["id"], price, quantity, until)
-    till.keep(made, "customer.subscription.created")
+    subscription["items"] = _items(till, subscription["id"], price, quantity, until)
+    till.add(subscription, "customer.subscription.created")
     first = lines.trial if trial_end else lines.whole
-    bill(till, made, [first(till, made, price, quantity, (till.now, until))], "subscription_create", present=True)
-    return made
+    bill(
+        till,
+        subscription,
+        [first(till, subscription, price, quantity, (till.now, until))],
+        "subscription_create",
+        present=True,
+    )
+    return subscription
 
 
 def _items(till: Desk, subscription: str, price: Obj, quantity: int, until: int) -> Obj:
@@ -63,58 +69,66 @@ def _items(till: Desk, subscription: str, price: Obj, quantity: int, until: int)
 
 
 def rhythm(price: Obj) -> tuple[str, int]:
-    """Interval and how many of them a period has."""
+    """Return the interval of a price and the number of intervals in a period."""
     return price["recurring"]["interval"], price["recurring"]["interval_count"]
 
 
 def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, present: bool = False) -> str:
-    """Invoice these lines and try to take the money; says what the card said."""
+    """Invoice these lines, charge the card and return the result."""
     invoice = issue(till, draft(till, subscription, parts, reason, discounts_of(till, subscription)))
-    said = collect(till, invoice, present=present, approved=present)
+    result = collect(till, invoice, present=present, approved=present)
     settle(
-        till, subscription, invoice, said, latest_invoice=invoice["id"], discounts=_left(till, subscription, invoice)
+        till,
+        subscription,
+        invoice,
+        result,
+        latest_invoice=invoice["id"],
+        discounts=_remaining_discounts(till, subscription, invoice),
     )
-    return said
+    return result
 
 
-def settle(till: Desk, subscription: Obj, invoice: Obj, said: str, **values: object) -> None:
-    """What a payment, or the lack of one, makes of the subscription."""
+def settle(till: Desk, subscription: Obj, invoice: Obj, result: str, **values: object) -> None:
+    """Update the subscription after its invoice was paid or failed."""
     held = till.store.get(f"held_{invoice['id']}")
     if held is not None:
-        if said == PAID:
+        if result == PAID:
             applied = {**held["values"], **values, "pending_update": None}
             till.change(subscription, "customer.subscription.pending_update_applied", pending_update=None)
             move(till, subscription, held["price"], held["quantity"], held["span"], **applied)
         return
     status = subscription["status"]
     if status not in ENDED:
-        if said == PAID and status in {"incomplete", "past_due", "unpaid"}:
-            status = "active" if not _owes(till, subscription, invoice) else status
-        elif said != PAID and status in {"active", "trialing"}:
+        if result == PAID and status in {"incomplete", "past_due", "unpaid"}:
+            status = "active" if not _has_other_open_invoice(till, subscription, invoice) else status
+        elif result != PAID and status in {"active", "trialing"}:
             status = "past_due"
     till.change(subscription, UPDATED, status=status, **values)
 
 
-def _owes(till: Desk, subscription: Obj, but: Obj) -> bool:
-    path = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
-    return any(one["id"] != but["id"] for one in till.store.all("invoice", **path))
+def _has_other_open_invoice(till: Desk, subscription: Obj, paid: Obj) -> bool:
+    fields = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
+    return any(invoice["id"] != paid["id"] for invoice in till.store.all("invoice", **fields))
 
 
 def discounts_of(till: Desk, subscription: Obj) -> list[Obj]:
-    """The discounts that its next invoice has."""
-    found = [till.get("discount", one) for one in subscription["discounts"]]
-    return [one for one in found if one["end"] is None or one["end"] > till.now]
+    """Return the discounts of the subscription's next invoice."""
+    discounts = [till.get("discount", identity) for identity in subscription["discounts"]]
+    return [discount for discount in discounts if discount["end"] is None or discount["end"] > till.now]
 
 
-def _left(till: Desk, subscription: Obj, invoice: Obj) -> list[str]:
-    """What is left of its discounts: one for one invoice is used up by the first from which it takes something."""
-    used = {one["discount"] for one in invoice["total_discount_amounts"] if one["amount"]}
-    found = {one["id"]: till.get("coupon", one["source"]["coupon"]) for one in discounts_of(till, subscription)}
-    return [name for name, coupon in found.items() if coupon["duration"] != "once" or name not in used]
+def _remaining_discounts(till: Desk, subscription: Obj, invoice: Obj) -> list[str]:
+    """Return the ids of discounts that remain: one with duration ``once`` ends with the first invoice it reduces."""
+    used = {entry["discount"] for entry in invoice["total_discount_amounts"] if entry["amount"]}
+    coupons = {
+        discount["id"]: till.get("coupon", discount["source"]["coupon"])
+        for discount in discounts_of(till, subscription)
+    }
+    return [identity for identity, coupon in coupons.items() if coupon["duration"] != "once" or identity not in used]
 
 
 def move(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
-    """Give the item a price and a period."""
+    """Set price, quantity and period of the subscription's item."""
     item = {
         **only_item(subscription),
         "current_period_start": span[0],
@@ -127,18 +141,18 @@ def move(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[i
 
 
 def take_pending(till: Desk, subscription: Obj) -> list[Obj]:
-    """Lines that waited for the next invoice; they wait no longer."""
-    waiting = till.store.get(f"pending_{subscription['id']}")
+    """Return the pending lines for the next invoice, and clear them."""
+    pending = till.store.get(f"pending_{subscription['id']}")
     till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": []})
-    return list(waiting["data"]) if waiting else []
+    return list(pending["data"]) if pending else []
 
 
 def leave_pending(till: Desk, subscription: Obj, parts: list[Obj]) -> None:
-    """Let lines wait for the next invoice."""
+    """Add lines to the next invoice."""
     data = [*take_pending(till, subscription), *parts]
     till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": data})
 
 
 def months_after(at: int, months: int) -> int:
-    """For discounts that last some months."""
+    """Return the end of a discount that lasts some months."""
     return shift(at, "month", months)

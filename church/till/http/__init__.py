@@ -1,1 +1,1 @@
-"""The till's API and pages."""
+"""The till's HTTP side: API, pages, webhook delivery and server process."""

@@ -1,4 +1,4 @@
-"""The API's frame: the key, one transaction a call, repeated answers, lists, expansion, errors.
+"""Serve the API: check the key, run one transaction a call, repeat replies to repeated calls, render errors.
 
 Sources: https://docs.stripe.com/api/authentication, /idempotent_requests, /pagination, /expanding_objects
 """
@@ -28,7 +28,7 @@ _handlers: list[tuple[str, str, Handler]] = []
 
 
 def endpoint(method: str, rule: str) -> Callable[[Handler], Handler]:
-    """Serve what is decorated at ``rule`` below /v1; it gets the desk, the parameters, and the ids of the rule."""
+    """Serve the function at ``rule`` below /v1; it gets the till, the parameters, and the ids in the rule."""
 
     def add(handler: Handler) -> Handler:
         _handlers.append((method, rule, handler))
@@ -38,7 +38,7 @@ def endpoint(method: str, rule: str) -> Callable[[Handler], Handler]:
 
 
 def blueprint(key: str) -> Blueprint:
-    """All endpoints that are known by now, guarded by ``key``."""
+    """Return a blueprint with all endpoints that are registered, protected by ``key``."""
     bp = Blueprint("api", __name__, url_prefix="/v1")
 
     @bp.before_request
@@ -46,37 +46,39 @@ def blueprint(key: str) -> Blueprint:
         _check_key(key)
         _check_version()
         with desk().store.transaction():
-            down, delay = desk().store.knob("api_down"), float(desk().store.knob("api_delay", "0"))
+            down, delay = desk().store.get_knob("api_down"), float(desk().store.get_knob("api_delay", "0"))
         time.sleep(delay)
         if down:
-            raise DownError("The operator of the test till has switched its API off.")
+            raise DownError("The operator of the test till has switched off its API.")
 
     for method, rule, handler in _handlers:
         bp.add_url_rule(rule, f"{method} {rule}", _view(handler), methods=[method])
-    bp.register_error_handler(TillError, _refuse)
-    bp.after_request(_label)
+    bp.register_error_handler(TillError, _render_error)
+    bp.after_request(_add_headers)
     return bp
 
 
 def init_app(app: Flask, key: str) -> None:
-    """Serve it; what goes wrong below /v1 without us is told in the API's words too."""
+    """Register the API; Flask's own errors below /v1 become error objects of the API too."""
     app.register_blueprint(blueprint(key))
 
-    def explain(error: HTTPException) -> Any:
+    def render(error: HTTPException) -> Any:
         if not request.path.startswith("/v1/"):
             return error
         if error.code == 500:
-            return DownError("The test till failed; its console says why.").body(), 500
+            return DownError("The test till failed; its console has the error.").body(), 500
         return TillError(f"Unrecognized request URL ({request.method}: {request.path}).").body(), error.code
 
-    app.register_error_handler(HTTPException, explain)
+    app.register_error_handler(HTTPException, render)
 
 
 def _check_key(key: str) -> None:
-    given = request.authorization
-    sent = (given.token if given.type == "bearer" else given.username) if given else None
+    header = request.authorization
+    sent = (header.token if header.type == "bearer" else header.username) if header else None
     if not sent:
-        raise KeyRefusedError("You did not provide an API key. Send it as a bearer token or as basic's user name.")
+        raise KeyRefusedError(
+            "You did not provide an API key. Send it as a bearer token or as the user name of basic authentication."
+        )
     if not hmac.compare_digest(sent.encode(), key.encode()):
         raise KeyRefusedError(f"Invalid API Key provided: {sent[:8]}***", "api_key_invalid")
 
@@ -89,14 +91,14 @@ def _check_version() -> None:
 
 def _view(handler: Handler) -> Callable[..., Response]:
     def view(**ids: str) -> Response:
-        raw = request.get_data()  # before the transaction: it may have to be waited for
+        raw = request.get_data()  # before the transaction, since the body may arrive slowly
         fields = decode([*request.args.items(multi=True), *request.form.items(multi=True)])
         fingerprint = hashlib.sha256(request.full_path.encode() + b"\n" + raw).hexdigest()
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         with desk().store.transaction():
-            if key and (known := _known(desk(), key, fingerprint)):
-                return known
-            status, body = _done(desk(), handler, fields, ids, key)
+            if key and (reply := _stored_reply(desk(), key, fingerprint)):
+                return reply
+            status, body = _call(desk(), handler, fields, ids, key)
             if key:
                 row = (key, fingerprint, status, body, _request_id())
                 desk().store.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", *row)
@@ -105,24 +107,24 @@ def _view(handler: Handler) -> Callable[..., Response]:
     return view
 
 
-def _done(till: Desk, handler: Handler, fields: Obj, ids: dict[str, str], key: str | None) -> tuple[int, str]:
+def _call(till: Desk, handler: Handler, fields: Obj, ids: dict[str, str], key: str | None) -> tuple[int, str]:
     params = Params(fields)
     till.request = (_request_id(), key)
     try:
-        found = handler(till, params, **ids)
+        answer = handler(till, params, **ids)
     except AttemptError as error:
         return error.status, json.dumps(error.body())
     finally:
         till.request = (None, None)
-    return 200, json.dumps(expand(till, found, params.texts("expand")), indent=2)
+    return 200, json.dumps(expand(till, answer, params.texts("expand")), indent=2)
 
 
-def _known(till: Desk, key: str, fingerprint: str) -> Response | None:
+def _stored_reply(till: Desk, key: str, fingerprint: str) -> Response | None:
     rows = till.store.execute("SELECT fingerprint, status, body, request FROM replies WHERE key = ?", key)
     if not rows:
         return None
-    before, status, body, original = rows[0]
-    if before != fingerprint:
+    first_fingerprint, status, body, original = rows[0]
+    if first_fingerprint != fingerprint:
         raise IdempotencyError(
             "Keys for idempotent requests can only be used with the same parameters they were first used with."
         )
@@ -130,16 +132,16 @@ def _known(till: Desk, key: str, fingerprint: str) -> Response | None:
     return Response(body, status, replay, mimetype="application/json")
 
 
-def _refuse(error: TillError) -> tuple[dict[str, Any], int]:
+def _render_error(error: TillError) -> tuple[dict[str, Any], int]:
     return error.body(), error.status
 
 
 def _request_id() -> str:
-    made: str = request.environ.setdefault("till.request_id", f"req_{secrets.token_hex(7)}")
-    return made
+    request_id: str = request.environ.setdefault("till.request_id", f"req_{secrets.token_hex(7)}")
+    return request_id
 
 
-def _label(response: Response) -> Response:
+def _add_headers(response: Response) -> Response:
     response.headers["Request-Id"] = _request_id()
     response.headers["Stripe-Version"] = API_VERSION
     response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""What the API answers when it can't do what was asked: Stripe's error object with its HTTP status.
+"""Errors of the API: Stripe's error objects with their HTTP status.
 
 Source of types, codes and statuses: https://docs.stripe.com/api/errors
 """
@@ -9,21 +9,21 @@ from typing import Any
 
 
 class TillError(Exception):
-    """A refusal; ``status`` is HTTP's, ``kind`` Stripe's type of error."""
+    """Base of all errors; ``status`` is the HTTP status, ``kind`` Stripe's type of error."""
 
     status = 400
     kind = "invalid_request_error"
 
     def __init__(self, message: str, code: str | None = None, param: str | None = None, **more: str) -> None:
-        """``more`` are further fields of Stripe's error object."""
+        """Take message, code and param of Stripe's error object; ``more`` are further fields."""
         super().__init__(message)
         self.message = message
         self._fields = {"code": code, "param": param, **more}
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON; what is not known is left out, as Stripe does."""
-        known = {name: value for name, value in self._fields.items() if value is not None}
-        return {"error": {"message": self.message, "type": self.kind, **known}}
+        """Return the JSON of the response; fields without a value are left out, as at Stripe."""
+        fields = {name: value for name, value in self._fields.items() if value is not None}
+        return {"error": {"message": self.message, "type": self.kind, **fields}}
 
 
 class MissingError(TillError):
@@ -36,30 +36,30 @@ class MissingError(TillError):
 
 
 class KeyRefusedError(TillError):
-    """No API key, or not ours."""
+    """The API key is missing or wrong."""
 
     status = 401
 
 
 class CardError(TillError):
-    """A payment failed, and with it what it was for."""
+    """A payment failed, so the change that needed it is undone."""
 
     status = 402
     kind = "card_error"
 
 
 class AttemptError(CardError):
-    """A payment failed; that it was tried stays."""
+    """A payment failed; the attempt stays recorded."""
 
 
 class IdempotencyError(TillError):
-    """An Idempotency-Key was used before for something else."""
+    """An Idempotency-Key was used before with other parameters."""
 
     kind = "idempotency_error"
 
 
 class DownError(TillError):
-    """The operator has switched the API off."""
+    """The operator has switched off the API."""
 
     status = 503
     kind = "api_error"

@@ -1,4 +1,4 @@
-"""``expand[]``: ids in an answer become the objects that they name, and parts that are left out come in."""
+"""Expand responses (``expand[]``): replace ids by their objects and add parts that are left out by default."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from church.till.store import Obj
 if TYPE_CHECKING:
     from church.till.desk import Desk
 
-_DEEPEST = 4  # levels, as at Stripe
+_MAX_LEVELS = 4  # as at Stripe
 
 
 def _payments(till: Desk, invoice: Obj) -> Obj:
-    found = list(till.store.all("invoice_payment", invoice=invoice["id"]))
-    return listed(found, f"/v1/invoice_payments?invoice={invoice['id']}")
+    payments = list(till.store.all("invoice_payment", invoice=invoice["id"]))
+    return listed(payments, f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
 def _refunds(till: Desk, charge: Obj) -> Obj:
@@ -25,14 +25,17 @@ def _refunds(till: Desk, charge: Obj) -> Obj:
 
 
 def _subscriptions(till: Desk, customer: Obj) -> Obj:
-    found = [one for one in till.store.all("subscription", customer=customer["id"]) if one["status"] != "canceled"]
-    return listed(found, f"/v1/customers/{customer['id']}/subscriptions")
+    every = till.store.all("subscription", customer=customer["id"])
+    return listed(
+        [subscription for subscription in every if subscription["status"] != "canceled"],
+        f"/v1/customers/{customer['id']}/subscriptions",
+    )
 
 
 def line_items(till: Desk, session: Obj) -> Obj:
-    """What a checkout is for."""
-    kept = till.store.get(f"order_{session['id']}")
-    return listed(kept["data"] if kept else [], f"/v1/checkout/sessions/{session['id']}/line_items")
+    """List the line items of a checkout session."""
+    order = till.store.get(f"order_{session['id']}")
+    return listed(order["data"] if order else [], f"/v1/checkout/sessions/{session['id']}/line_items")
 
 
 _LEFT_OUT: dict[tuple[str, str], Callable[[Desk, Obj], Any]] = {
@@ -44,21 +47,21 @@ _LEFT_OUT: dict[tuple[str, str], Callable[[Desk, Obj], Any]] = {
 
 
 def expand(till: Desk, answer: Obj, paths: list[str]) -> Obj:
-    """``answer`` with all ``paths`` expanded. Raises TillError for one that leads nowhere."""
+    """Expand all ``paths`` in ``answer``. Raises TillError for a path that does not exist."""
     for path in paths:
         parts = path.split(".")
-        if len([part for part in parts if part != "data"]) > _DEEPEST:
-            raise TillError(f"You cannot expand more than {_DEEPEST} levels of a property: {path}", param="expand")
-        _walk(till, answer, parts, path)
+        if len([part for part in parts if part != "data"]) > _MAX_LEVELS:
+            raise TillError(f"You cannot expand more than {_MAX_LEVELS} levels of a property: {path}", param="expand")
+        _expand_path(till, answer, parts, path)
     return answer
 
 
-def _walk(till: Desk, place: Any, parts: list[str], path: str) -> None:
+def _expand_path(till: Desk, place: Any, parts: list[str], path: str) -> None:
     if not parts or place is None:
         return
     if isinstance(place, list):
-        for one in place:
-            _walk(till, one, parts, path)
+        for item in place:
+            _expand_path(till, item, parts, path)
         return
     name, left_out = parts[0], _LEFT_OUT.get((place.get("object", ""), parts[0]))
     if left_out is not None:
@@ -66,11 +69,11 @@ def _walk(till: Desk, place: Any, parts: list[str], path: str) -> None:
     elif name not in place:
         raise TillError(f"This property cannot be expanded ({path}).", param="expand")
     else:
-        place[name] = _opened(till, place[name])
-    _walk(till, place[name], parts[1:], path)
+        place[name] = _load(till, place[name])
+    _expand_path(till, place[name], parts[1:], path)
 
 
-def _opened(till: Desk, value: Any) -> Any:
+def _load(till: Desk, value: Any) -> Any:
     if isinstance(value, list):
-        return [_opened(till, one) for one in value]
+        return [_load(till, item) for item in value]
     return (till.store.get(value) or value) if isinstance(value, str) else value

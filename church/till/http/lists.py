@@ -1,4 +1,4 @@
-"""Lists of the API: the newest first, pages by ``starting_after`` or ``ending_before``, filters by field."""
+"""Lists of the API: newest first, paged by ``starting_after`` or ``ending_before``, filtered by field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from church.till.shapes import listed
 from church.till.store import Obj
 
 PAGING = "limit starting_after ending_before created"
-_MOST = 100
+_MAX_LIMIT = 100
 _BOUNDS: dict[str, Callable[[int, int], bool]] = {
     "gt": int.__gt__,
     "gte": int.__ge__,
@@ -29,32 +29,32 @@ def page(
     wanted: Callable[[Obj], bool] = lambda _: True,
     **equal: str | bool | None,
 ) -> Obj:
-    """One page of ``kind``; a filter that is None is not asked for."""
+    """Return one page of the objects of ``kind``; filters that are None are ignored."""
     limit = params.number("limit")
     size = 10 if limit is None else limit
-    if not 1 <= size <= _MOST:
-        raise TillError(f"Invalid limit: from 1 to {_MOST}", "parameter_invalid_integer", "limit")
-    after, before = (_known(till, kind, params, name) for name in ("starting_after", "ending_before"))
+    if not 1 <= size <= _MAX_LIMIT:
+        raise TillError(f"Invalid limit: from 1 to {_MAX_LIMIT}", "parameter_invalid_integer", "limit")
+    after, before = (_cursor(till, kind, params, name) for name in ("starting_after", "ending_before"))
     filters = {name: value for name, value in equal.items() if value is not None}
-    during = _created(params)
+    in_time = _created_filter(params)
     every = till.store.all(kind, after, before, **filters)
-    found = list(islice((one for one in every if wanted(one) and during(one)), size + 1))
-    more, data = len(found) > size, found[:size]
+    objects = list(islice((obj for obj in every if wanted(obj) and in_time(obj)), size + 1))
+    more, data = len(objects) > size, objects[:size]
     return listed(data[::-1] if before else data, url, more)
 
 
-def _known(till: Desk, kind: str, params: Params, name: str) -> str | None:
+def _cursor(till: Desk, kind: str, params: Params, name: str) -> str | None:
     identity = params.text(name)
     return str(till.get(kind, identity, name)["id"]) if identity else None
 
 
-def _created(params: Params) -> Callable[[Obj], bool]:
+def _created_filter(params: Params) -> Callable[[Obj], bool]:
     if "created" not in params:
         return lambda _: True
     try:
         exact = params.number("created")
     except TillError:
-        bounds = params.table("created").only(" ".join(_BOUNDS))
+        bounds = params.table("created").allow(" ".join(_BOUNDS))
         limits = [(test, at) for name, test in _BOUNDS.items() if (at := bounds.number(name)) is not None]
-        return lambda one: all(test(one["created"], at) for test, at in limits)
-    return lambda one: bool(one["created"] == exact)
+        return lambda obj: all(test(obj["created"], at) for test, at in limits)
+    return lambda obj: bool(obj["created"] == exact)

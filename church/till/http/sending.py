@@ -1,7 +1,7 @@
-"""Webhooks to the site: signed, in the order of creation, repeated until the site says 2xx.
+"""Send webhooks to the site: signed, in the order of creation, repeated until the site answers 2xx.
 
-Signature scheme: https://docs.stripe.com/webhooks#verify-manually. Each delivery waits in the database, so that a
-restart goes on with it. Back-off is in seconds, where Stripe's is in hours.
+Signature scheme: https://docs.stripe.com/webhooks#verify-manually. Deliveries are stored in the database and survive a
+restart. Back-off is in seconds, at Stripe in hours.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 PATH = "/stripe/webhook"
 TIMEOUT = 10.0
-_LONGEST = 30.0  # seconds between two tries
+_MAX_WAIT = 30.0  # seconds between two attempts
 _BATCH = 50
 
 Delivery = tuple[int, str, int]  # id, event, attempts
 
 
 def signature(secret: str, payload: bytes, at: int) -> str:
-    """What the header Stripe-Signature holds."""
+    """Return the Stripe-Signature header of ``payload``, sent at the time ``at``."""
     mac = hmac.new(secret.encode(), f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
     return f"t={at},v1={mac}"
 
 
 class Sender:
-    """Delivers what is due, to one address."""
+    """Delivers due webhooks to the site."""
 
     def __init__(self, till: Desk, settings: Settings) -> None:
         self._till = till
@@ -46,13 +46,13 @@ class Sender:
         self._host = urlsplit(till.site).netloc
 
     def deliver_due(self) -> int:
-        """One try for each delivery that is due; how many there were."""
+        """Try each due delivery once and return their number."""
         with self._till.store.transaction():
-            if self._till.store.knob("down"):
+            if self._till.store.get_knob("down"):
                 return 0
             batch = self._due()
-            disorder = bool(self._till.store.knob("disorder"))
-            copies = 2 if self._till.store.knob("duplicates") else 1
+            disorder = bool(self._till.store.get_knob("disorder"))
+            copies = 2 if self._till.store.get_knob("duplicates") else 1
         if disorder:
             random.shuffle(batch)
         pool = Pool(8 if disorder else 1)
@@ -70,19 +70,19 @@ class Sender:
         with self._till.store.transaction():
             event = self._till.get("event", event_id)
         answers = Pool(copies).map(self._post, [event] * copies)
-        good = next((said for said in answers if said.startswith("2")), None)
+        success = next((answer for answer in answers if answer.startswith("2")), None)
         with self._till.store.transaction():
-            if good is None:
-                wait = min(2.0**attempts, _LONGEST)
+            if success is None:
+                wait = min(2.0**attempts, _MAX_WAIT)
                 change = "UPDATE deliveries SET attempts = attempts + 1, due = ?, answer = ? WHERE id = ?"
                 self._till.store.execute(change, time.time() + wait, answers[0], identity)
             else:
                 change = "UPDATE deliveries SET attempts = attempts + 1, state = 'done', answer = ? WHERE id = ?"
-                self._till.store.execute(change, good, identity)
+                self._till.store.execute(change, success, identity)
                 self._till.change(event, pending_webhooks=0)
 
     def _post(self, event: Obj) -> str:
-        """The site's status with the beginning of what it said, or why there was no answer."""
+        """Return the site's status and the start of its answer, or why there was none."""
         payload = json.dumps(event, indent=2).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
@@ -101,20 +101,20 @@ class Sender:
 
 
 def resend(till: Desk, event: str | None) -> None:
-    """Deliver this event once more, or try now all that wait."""
+    """Deliver this event again, or retry all pending deliveries now."""
     if event is None:
         till.store.execute("UPDATE deliveries SET due = ? WHERE state = 'pending'", time.time())
     else:
         till.get("event", event, "event")
         till.store.execute("INSERT INTO deliveries (event, due) VALUES (?, ?)", event, time.time())
-    till.news.set()
+    till.new_delivery.set()
 
 
-def log_of(till: Desk, most: int) -> list[Obj]:
-    """The last deliveries, the newest first."""
+def log_of(till: Desk, limit: int) -> list[Obj]:
+    """List the last deliveries, newest first."""
     query = (
         "SELECT event, state, attempts, answer, json_extract(body, '$.type') FROM deliveries "
         "JOIN objects ON objects.id = event ORDER BY deliveries.id DESC LIMIT ?"
     )
     names = ("event", "state", "attempts", "answer", "type")
-    return [dict(zip(names, row, strict=True)) for row in till.store.execute(query, most)]
+    return [dict(zip(names, row, strict=True)) for row in till.store.execute(query, limit)]

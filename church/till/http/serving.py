@@ -1,4 +1,4 @@
-"""The till's process: its web server, and beside it the greenlets that deliver webhooks and follow the clock."""
+"""Run the till's process: the web server, and greenlets that deliver webhooks and follow the clock."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from church.config import Settings
 
 log = logging.getLogger("church.till")
-_PAUSE = 0.5  # seconds between two looks for deliveries, if nothing new comes
-_TICK = 5.0  # seconds between two looks at the clock
+_PAUSE = 0.5  # seconds between two searches for due deliveries, if no new one comes
+_TICK = 5.0  # seconds between two searches for due renewals
 
 
 def main() -> int:
-    """Serve; returns 1, with the reason on the console, where that is not possible."""
+    """Serve the till; returns 1 and prints the reason if it can't start."""
     os.umask(UMASK)
     logging.basicConfig(format="test till: %(message)s")
     try:
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Listen on ``settings.till_address`` until a signal comes."""
+    """Serve on ``settings.till_address`` until SIGTERM or SIGINT."""
     if not settings.production and not settings.webhook_secrets:
         raise ConfigError("STRIPE_WEBHOOK_SECRET: missing; the test till signs its webhooks with it")
     app = create_till(settings)
@@ -49,8 +49,8 @@ def serve(settings: Settings) -> int:
         listener = _listen(settings.till_address)
     except OSError as error:
         till.store.close()
-        where = f"cannot listen on {settings.till_address}: {error.strerror}"
-        print(f"test till: {where}. Stop what listens there or set CHURCH_TILL_BIND.", file=sys.stderr)
+        problem = f"cannot listen on {settings.till_address}: {error.strerror}"
+        print(f"test till: {problem}. Stop the other server or set CHURCH_TILL_BIND.", file=sys.stderr)
         return 1
     server = WSGIServer(listener, app, log=None)
     workers: list[Greenlet[..., None]] = [
@@ -81,13 +81,13 @@ def _listen(address: str) -> socket:
 
 def _deliver(till: Desk, sender: Sender) -> None:
     while True:
-        till.news.wait(_PAUSE)
-        till.news.clear()
+        till.new_delivery.wait(_PAUSE)
+        till.new_delivery.clear()
         try:
             while sender.deliver_due():
                 pass
-        except Exception:  # one that fails must not end the deliveries
-            log.exception("a delivery failed")
+        except Exception:  # one error must not end the deliveries
+            log.exception("Webhook delivery failed")
             gevent.sleep(_PAUSE)
 
 
@@ -96,6 +96,6 @@ def _follow_clock(till: Desk) -> None:
         try:
             with till.store.transaction():
                 catch_up(till)
-        except Exception:  # one that fails must not stop the clock
-            log.exception("the clock failed")
+        except Exception:  # one error must not stop the clock
+            log.exception("Clock failed")
         gevent.sleep(_TICK)

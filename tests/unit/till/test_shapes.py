@@ -97,7 +97,7 @@ def test_make_with_an_unknown_field_raises() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "result"),
     [
         ({"colour": "red"}, "product.colour: unknown"),
         ({"active": None}, "product.active: None is no"),
@@ -106,8 +106,8 @@ def test_make_with_an_unknown_field_raises() -> None:
         ({"marketing_features": [{"title": "x"}]}, "product.marketing_features[0].title: unknown"),
     ],
 )
-def test_misfits_finds_what_does_not_fit(changes: dict[str, Any], said: str) -> None:
-    assert any(line.startswith(said) for line in misfits({**make("product"), **changes}))
+def test_misfits_finds_what_does_not_fit(changes: dict[str, Any], result: str) -> None:
+    assert any(line.startswith(result) for line in misfits({**make("product"), **changes}))
     lacking = make("product")
     del lacking["name"]
     assert misfits(lacking) == ["product.name: missing"]

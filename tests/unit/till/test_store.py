@@ -30,14 +30,14 @@ def test_transaction_that_fails_leaves_nothing(store):
     def fail():
         with store.transaction():
             put(store, "b")
-            store.turn("clock", "5")
+            store.set_knob("clock", "5")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     with store.transaction():
         assert ids(store.all("thing")) == ["a"]
-        assert store.knob("clock", "0") == "0"
+        assert store.get_knob("clock", "0") == "0"
 
 
 def test_object_that_is_kept_again_stays_in_its_place(store):
@@ -69,9 +69,9 @@ def test_get_of_another_kind_finds_nothing(store):
 def test_file_opened_again_has_everything(store, tmp_path):
     with store.transaction():
         put(store, "a")
-        store.turn("delay", "2.5")
+        store.set_knob("delay", "2.5")
     again = Store(tmp_path / "till.db")
     with again.transaction():
         assert again.get("a") is not None
-        assert again.knob("delay") == "2.5"
+        assert again.get_knob("delay") == "2.5"
     again.close()

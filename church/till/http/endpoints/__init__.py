@@ -1,4 +1,4 @@
-"""One module a resource of the API; importing them tells ``church.till.http.api`` what to serve."""
+"""Endpoints of the API, one module per resource; importing the modules registers the endpoints."""
 
 from __future__ import annotations
 

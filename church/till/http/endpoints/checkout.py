@@ -1,4 +1,4 @@
-"""Checkout sessions for subscriptions."""
+"""Endpoints of checkout sessions for subscriptions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from church.till.http.lists import PAGING, page
 from church.till.http.params import Params
 from church.till.store import Obj
 
-_KEPT = "billing_address_collection client_reference_id customer_email locale submit_type"
+_STORED = "billing_address_collection client_reference_id customer_email locale submit_type"
 _IGNORED = (
     "adaptive_pricing automatic_tax branding_settings consent_collection custom_text customer_update origin_context "
     "payment_method_types phone_number_collection tax_id_collection ui_mode"
 )
-_OWN = (
+_USED = (
     "allow_promotion_codes cancel_url customer discounts expires_at line_items metadata mode "
     "payment_method_collection subscription_data success_url"
 )
@@ -26,18 +26,18 @@ _SUBSCRIPTION = "billing_mode description metadata trial_end trial_period_days t
 
 @endpoint("POST", "/checkout/sessions")
 def create_session(till: Desk, params: Params) -> Obj:
-    """A page on which somebody subscribes to one price."""
-    params.only(f"{_KEPT} {_IGNORED} {_OWN}")
-    if params.needed("mode") != "subscription":
-        raise TillError("The test till knows checkouts of mode `subscription` alone.", param="mode")
+    """Create a checkout session: a page to subscribe to one price."""
+    params.allow(f"{_STORED} {_IGNORED} {_USED}")
+    if params.required("mode") != "subscription":
+        raise TillError("The test till supports only checkouts of mode `subscription`.", param="mode")
     if params.text("customer") and params.text("customer_email"):
         raise TillError("You may only specify one of these parameters: customer, customer_email.", param="customer")
-    params.needed("success_url")
-    made = till.make("checkout.session", **{name: params.text(name) for name in _KEPT.split()})
+    params.required("success_url")
+    session = till.make("checkout.session", **{name: params.text(name) for name in _STORED.split()})
     if customer := params.text("customer"):
-        made["customer"] = till.get("customer", customer, "customer")["id"]
-    made["automatic_tax"] = _tax(params, made)
-    made.update(
+        session["customer"] = till.get("customer", customer, "customer")["id"]
+    session["automatic_tax"] = _tax(params, session)
+    session.update(
         allow_promotion_codes=params.flag("allow_promotion_codes"),
         cancel_url=params.link("cancel_url"),
         success_url=params.link("success_url"),
@@ -45,24 +45,24 @@ def create_session(till: Desk, params: Params) -> Obj:
         expires_at=_expiry(till, params),
         metadata=params.texts_by_name("metadata"),
         payment_method_collection=params.choice("payment_method_collection", "always", "if_required"),
-        url=f"{till.address}/checkout/{made['id']}",
+        url=f"{till.address}/checkout/{session['id']}",
     )
-    order = {"id": f"order_{made['id']}", "object": "till.order", **_order(till, params)}
+    order = {"id": f"order_{session['id']}", "object": "till.order", **_order(till, params)}
     till.store.put(order)
-    made["discounts"] = _discounts(till, params)
-    return till.keep(reckon(till, made))
+    session["discounts"] = _discounts(till, params)
+    return till.add(reckon(till, session))
 
 
-def _tax(params: Params, made: Obj) -> Obj:
-    """Taken down, and reckoned as nothing; of a known customer an address is wanted, as at Stripe."""
-    if not params.table("automatic_tax").only("enabled liability").flag("enabled"):
-        return dict(made["automatic_tax"])
-    if made["customer"] and not {"address", "shipping"} & set(params.table("customer_update").names):
+def _tax(params: Params, session: Obj) -> Obj:
+    """Return the tax settings; the tax is always zero. An existing customer needs an address, as at Stripe."""
+    if not params.table("automatic_tax").allow("enabled liability").flag("enabled"):
+        return dict(session["automatic_tax"])
+    if session["customer"] and not {"address", "shipping"} & set(params.table("customer_update").names):
         raise TillError(
             "Automatic tax calculation in Checkout requires a valid address on the Customer.",
             "customer_tax_location_invalid",
         )
-    return {**made["automatic_tax"], "enabled": True, "status": "complete"}
+    return {**session["automatic_tax"], "enabled": True, "status": "complete"}
 
 
 def _expiry(till: Desk, params: Params) -> int:
@@ -73,13 +73,13 @@ def _expiry(till: Desk, params: Params) -> int:
 
 
 def _order(till: Desk, params: Params) -> Obj:
-    """What the subscription will be: price, quantity, trial, metadata."""
+    """Return the order: price, quantity, trial and metadata of the future subscription."""
     rows = params.rows("line_items")
     if len(rows) != 1:
         raise TillError("The test till sells one line item at a time.", param="line_items")
-    rows[0].only("price quantity")
-    price = price_of(till, rows[0].needed("price"), "line_items[0][price]")
-    data = params.table("subscription_data").only(_SUBSCRIPTION)
+    rows[0].allow("price quantity")
+    price = price_of(till, rows[0].required("price"), "line_items[0][price]")
+    data = params.table("subscription_data").allow(_SUBSCRIPTION)
     days, end = data.number("trial_period_days"), data.number("trial_end")
     behaviour = data.table("trial_settings").table("end_behavior")
     return {
@@ -96,31 +96,31 @@ def _discounts(till: Desk, params: Params) -> list[Obj]:
     rows = params.rows("discounts")
     if rows and params.flag("allow_promotion_codes"):
         raise TillError("You may only specify one of these parameters: allow_promotion_codes, discounts.")
-    found = []
+    discounts = []
     for row in rows:
-        row.only("coupon promotion_code")
+        row.allow("coupon promotion_code")
         code = row.text("promotion_code")
         promotion = till.get("promotion_code", code, "discounts[0][promotion_code]") if code else None
-        coupon = promotion["promotion"]["coupon"] if promotion else row.needed("coupon")
-        found.append({"coupon": till.get("coupon", coupon, "coupon")["id"], "promotion_code": code})
-    return found
+        coupon = promotion["promotion"]["coupon"] if promotion else row.required("coupon")
+        discounts.append({"coupon": till.get("coupon", coupon, "coupon")["id"], "promotion_code": code})
+    return discounts
 
 
 @endpoint("GET", "/checkout/sessions/<session>")
 def get_session(till: Desk, params: Params, session: str) -> Obj:
-    """One session."""
+    """Return a session."""
     return till.get("checkout.session", session)
 
 
 @endpoint("GET", "/checkout/sessions/<session>/line_items")
 def get_line_items(till: Desk, params: Params, session: str) -> Obj:
-    """What it is for."""
+    """List the line items of a session."""
     return line_items(till, till.get("checkout.session", session))
 
 
 @endpoint("POST", "/checkout/sessions/<session>/expire")
 def expire_session(till: Desk, params: Params, session: str) -> Obj:
-    """Close an open one."""
+    """Expire an open session."""
     found = till.get("checkout.session", session)
     if found["status"] != "open":
         raise TillError(
@@ -132,15 +132,15 @@ def expire_session(till: Desk, params: Params, session: str) -> Obj:
 
 @endpoint("GET", "/checkout/sessions")
 def list_sessions(till: Desk, params: Params) -> Obj:
-    """Sessions, by customer, subscription, status."""
-    params.only(f"{PAGING} customer status subscription customer_details")
+    """List sessions, by customer, subscription and status."""
+    params.allow(f"{PAGING} customer status subscription customer_details")
     email = params.table("customer_details").text("email")
     return page(
         till,
         params,
         "checkout.session",
         "/v1/checkout/sessions",
-        lambda one: email is None or (one["customer_details"] or {}).get("email") == email,
+        lambda session: email is None or (session["customer_details"] or {}).get("email") == email,
         customer=params.text("customer"),
         status=params.text("status"),
         subscription=params.text("subscription"),

@@ -1,4 +1,4 @@
-"""Customers and their payment methods."""
+"""Endpoints of customers and their payment methods."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _ADDRESS = "city country line1 line2 postal_code state"
 
 @endpoint("POST", "/customers")
 def create_customer(till: Desk, params: Params) -> Obj:
-    """Somebody who may pay."""
-    params.only(f"{_FIELDS} payment_method")
-    made = till.make("customer", invoice_prefix=secrets.token_hex(4).upper())
-    made.update(_fields(till, params, made))
-    return till.keep(made, "customer.created")
+    """Create a customer."""
+    params.allow(f"{_FIELDS} payment_method")
+    customer = till.make("customer", invoice_prefix=secrets.token_hex(4).upper())
+    customer.update(_fields(till, params, customer))
+    return till.add(customer, "customer.created")
 
 
 @endpoint("POST", "/customers/<customer>")
 def update_customer(till: Desk, params: Params, customer: str) -> Obj:
-    """Change fields of a customer."""
+    """Update a customer."""
     found = till.get("customer", customer)
-    return till.change(found, "customer.updated", **_fields(till, params.only(_FIELDS), found))
+    return till.change(found, "customer.updated", **_fields(till, params.allow(_FIELDS), found))
 
 
 def _fields(till: Desk, params: Params, before: Obj) -> Obj:
@@ -37,7 +37,7 @@ def _fields(till: Desk, params: Params, before: Obj) -> Obj:
     if "metadata" in params:
         values["metadata"] = params.texts_by_name("metadata", before["metadata"])
     if "address" in params:
-        address = params.table("address").only(_ADDRESS)
+        address = params.table("address").allow(_ADDRESS)
         values["address"] = {name: address.text(name) for name in _ADDRESS.split()}
     if (balance := params.number("balance")) is not None:
         values["balance"] = balance
@@ -51,46 +51,53 @@ def _fields(till: Desk, params: Params, before: Obj) -> Obj:
 
 @endpoint("GET", "/customers/<customer>")
 def get_customer(till: Desk, params: Params, customer: str) -> Obj:
-    """One customer; of one that was deleted no more than that."""
+    """Return a customer; of a deleted one only its id."""
     return till.store.get(customer, "customer") or till.get("customer", customer)
 
 
 @endpoint("DELETE", "/customers/<customer>")
 def delete_customer(till: Desk, params: Params, customer: str) -> Obj:
-    """Remove a customer; what they have subscribed to ends now."""
+    """Delete a customer and end their subscriptions now."""
     found = till.get("customer", customer)
     for subscription in till.store.all("subscription", customer=customer):
         if subscription["status"] not in {"canceled", "incomplete_expired"}:
             end(till, subscription, "cancellation_requested")
-    till.tell("customer.deleted", found)
-    return till.keep({"id": customer, "object": "customer", "deleted": True})
+    till.emit("customer.deleted", found)
+    return till.add({"id": customer, "object": "customer", "deleted": True})
 
 
 @endpoint("GET", "/customers")
 def list_customers(till: Desk, params: Params) -> Obj:
-    """Customers, by address."""
-    params.only(f"{PAGING} email")
-    return page(till, params, "customer", "/v1/customers", lambda one: "deleted" not in one, email=params.text("email"))
+    """List customers, by email address."""
+    params.allow(f"{PAGING} email")
+    return page(
+        till,
+        params,
+        "customer",
+        "/v1/customers",
+        lambda customer: "deleted" not in customer,
+        email=params.text("email"),
+    )
 
 
 @endpoint("GET", "/customers/<customer>/payment_methods")
 def list_customers_methods(till: Desk, params: Params, customer: str) -> Obj:
-    """The cards of a customer."""
+    """List the cards of a customer."""
     till.get("customer", customer)
-    params.only(f"{PAGING} type allow_redisplay")
+    params.allow(f"{PAGING} type allow_redisplay")
     url = f"/v1/customers/{customer}/payment_methods"
     return page(till, params, "payment_method", url, customer=customer, type=params.text("type"))
 
 
 @endpoint("GET", "/payment_methods")
 def list_methods(till: Desk, params: Params) -> Obj:
-    """Cards, by customer."""
-    params.only(f"{PAGING} customer type allow_redisplay")
+    """List cards, by customer."""
+    params.allow(f"{PAGING} customer type allow_redisplay")
     customer, kind = params.text("customer"), params.text("type")
     return page(till, params, "payment_method", "/v1/payment_methods", customer=customer, type=kind)
 
 
 @endpoint("GET", "/payment_methods/<method>")
 def get_method(till: Desk, params: Params, method: str) -> Obj:
-    """One card."""
+    """Return a card."""
     return till.get("payment_method", method)

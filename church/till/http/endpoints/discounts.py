@@ -1,4 +1,4 @@
-"""Coupons and the codes that people type for them."""
+"""Endpoints of coupons and promotion codes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from church.till.store import Obj
 
 @endpoint("GET", "/coupons/<coupon>")
 def get_coupon(till: Desk, params: Params, coupon: str) -> Obj:
-    """One coupon."""
+    """Return a coupon."""
     return till.get("coupon", coupon)
 
 
 @endpoint("GET", "/coupons")
 def list_coupons(till: Desk, params: Params) -> Obj:
-    """All coupons."""
-    return page(till, params.only(PAGING), "coupon", "/v1/coupons")
+    """List coupons."""
+    return page(till, params.allow(PAGING), "coupon", "/v1/coupons")
 
 
 @endpoint("GET", "/promotion_codes/<promotion>")
 def get_promotion_code(till: Desk, params: Params, promotion: str) -> Obj:
-    """One code."""
+    """Return a promotion code."""
     return till.get("promotion_code", promotion)
 
 
 @endpoint("GET", "/promotion_codes")
 def list_promotion_codes(till: Desk, params: Params) -> Obj:
-    """Codes, by their text, coupon and activity."""
-    params.only(f"{PAGING} active code coupon customer")
+    """List promotion codes, by text, coupon and activity."""
+    params.allow(f"{PAGING} active code coupon customer")
     return page(
         till,
         params,

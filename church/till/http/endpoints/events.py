@@ -1,4 +1,4 @@
-"""Events: what was, or is still to be, delivered."""
+"""Endpoints of events, delivered or pending."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from church.till.store import Obj
 
 @endpoint("GET", "/events/<event>")
 def get_event(till: Desk, params: Params, event: str) -> Obj:
-    """One event."""
+    """Return an event."""
     return till.get("event", event)
 
 
 @endpoint("GET", "/events")
 def list_events(till: Desk, params: Params) -> Obj:
-    """Events, by type (``invoice.*`` is all of a kind) and by whether the site has taken them."""
-    params.only(f"{PAGING} delivery_success type types")
+    """List events, by type (``invoice.*`` means all types of invoices) and by whether they were delivered."""
+    params.allow(f"{PAGING} delivery_success type types")
     types = [*params.texts("types"), *([params.text("type") or ""] if "type" in params else [])]
     delivered = params.flag("delivery_success")
 
     def wanted(event: Obj) -> bool:
-        fits = not types or any(
-            event["type"] == one or (one.endswith("*") and event["type"].startswith(one[:-1])) for one in types
+        matches = not types or any(
+            event["type"] == name or (name.endswith("*") and event["type"].startswith(name[:-1])) for name in types
         )
-        return fits and (delivered is None or delivered == (event["pending_webhooks"] == 0))
+        return matches and (delivered is None or delivered == (event["pending_webhooks"] == 0))
 
     return page(till, params, "event", "/v1/events", wanted)

@@ -1,4 +1,4 @@
-"""Invoices, and the preview of one."""
+"""Endpoints of invoices, and of the preview of the next one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _DETAILS = "cancel_at cancel_at_period_end items proration_behavior proration_da
 
 @endpoint("GET", "/invoices/<invoice>")
 def get_invoice(till: Desk, params: Params, invoice: str) -> Obj:
-    """One invoice."""
+    """Return an invoice."""
     return till.get("invoice", invoice)
 
 
 @endpoint("GET", "/invoices")
 def list_invoices(till: Desk, params: Params) -> Obj:
-    """Invoices by customer, subscription, status."""
-    params.only(f"{PAGING} collection_method customer status subscription")
-    wish = params.text("subscription")
+    """List invoices, by customer, subscription and status."""
+    params.allow(f"{PAGING} collection_method customer status subscription")
+    subscription = params.text("subscription")
     return page(
         till,
         params,
@@ -39,31 +39,31 @@ def list_invoices(till: Desk, params: Params) -> Obj:
         "/v1/invoices",
         customer=params.text("customer"),
         status=params.text("status"),
-        parent__subscription_details__subscription=wish,
+        parent__subscription_details__subscription=subscription,
     )
 
 
 @endpoint("POST", "/invoices/<invoice>/pay")
 def pay_invoice(till: Desk, params: Params, invoice: str) -> Obj:
-    """Try the card again."""
+    """Charge the card again."""
     found = _open(till, invoice)
-    params.only("off_session")
-    said = collect(till, found)
-    settle(till, till.get("subscription", found["parent"]["subscription_details"]["subscription"]), found, said)
-    if said != PAID:
+    params.allow("off_session")
+    result = collect(till, found)
+    settle(till, till.get("subscription", found["parent"]["subscription_details"]["subscription"]), found, result)
+    if result != PAID:
         raise AttemptError("Your card was declined.", "card_declined", decline_code="generic_decline")
     return found
 
 
 @endpoint("POST", "/invoices/<invoice>/void")
 def void_invoice(till: Desk, params: Params, invoice: str) -> Obj:
-    """It was a mistake: nothing is due."""
+    """Void an open invoice."""
     return _close(till, _open(till, invoice), "void", "voided_at", "invoice.voided")
 
 
 @endpoint("POST", "/invoices/<invoice>/mark_uncollectible")
 def give_up_invoice(till: Desk, params: Params, invoice: str) -> Obj:
-    """It will not be paid."""
+    """Mark an open invoice as uncollectible."""
     found = _open(till, invoice)
     return _close(till, found, "uncollectible", "marked_uncollectible_at", "invoice.marked_uncollectible")
 
@@ -75,42 +75,43 @@ def _open(till: Desk, invoice: str) -> Obj:
     return found
 
 
-def _close(till: Desk, found: Obj, status: str, moment: str, event: str) -> Obj:
-    moments = {**found["status_transitions"], moment: till.now}
-    return till.change(found, event, next_payment_attempt=None, status=status, status_transitions=moments)
+def _close(till: Desk, invoice: Obj, status: str, transition: str, event: str) -> Obj:
+    transitions = {**invoice["status_transitions"], transition: till.now}
+    return till.change(invoice, event, next_payment_attempt=None, status=status, status_transitions=transitions)
 
 
 @endpoint("POST", "/invoices/create_preview")
 def preview_invoice(till: Desk, params: Params) -> Obj:
-    """The invoice that would come next, with or without a change of plan."""
-    params.only("customer subscription subscription_details")
-    found = till.get("subscription", params.needed("subscription"), "subscription")
-    details = params.table("subscription_details").only(_DETAILS)
-    if _comes_to_nothing(found, details):
+    """Preview the next invoice, with or without a change of plan."""
+    params.allow("customer subscription subscription_details")
+    subscription = till.get("subscription", params.required("subscription"), "subscription")
+    details = params.table("subscription_details").allow(_DETAILS)
+    if _has_no_next_invoice(subscription, details):
         raise TillError("No upcoming invoices for customer", "invoice_upcoming_none", "subscription")
-    parts, reason = _parts(till, details, found)
-    made = draft(till, found, parts, reason, discounts_of(till, found))
-    made["id"] = f"upcoming_{made['id']}"
-    made["customer"] = params.text("customer") or made["customer"]
-    return made
+    parts, reason = _parts(till, details, subscription)
+    preview = draft(till, subscription, parts, reason, discounts_of(till, subscription))
+    preview["id"] = f"upcoming_{preview['id']}"
+    preview["customer"] = params.text("customer") or preview["customer"]
+    return preview
 
 
-def _comes_to_nothing(found: Obj, details: Params) -> bool:
-    ending = found["cancel_at"] is not None and found["cancel_at"] <= end_of_period(found)
-    return found["status"] in ENDED or (
+def _has_no_next_invoice(subscription: Obj, details: Params) -> bool:
+    cancel_at = subscription["cancel_at"]
+    ending = cancel_at is not None and cancel_at <= end_of_period(subscription)
+    return subscription["status"] in ENDED or (
         "items" not in details and (ending or bool(details.flag("cancel_at_period_end")))
     )
 
 
-def _parts(till: Desk, details: Params, found: Obj) -> tuple[list[Obj], str]:
-    price, quantity = wished(till, details, found)
+def _parts(till: Desk, details: Params, subscription: Obj) -> tuple[list[Obj], str]:
+    price, quantity = wished(till, details, subscription)
     behaviour = details.choice("proration_behavior", *BEHAVIOURS)
     at = details.number("proration_date") or till.now
-    change = weigh(till, found, price, quantity, behaviour, at)
-    waiting = till.store.get(f"pending_{found['id']}")
-    parts = [*(waiting["data"] if waiting else []), *change.parts]
+    change = weigh(till, subscription, price, quantity, behaviour, at)
+    pending = till.store.get(f"pending_{subscription['id']}")
+    parts = [*(pending["data"] if pending else []), *change.parts]
     if change.invoiced:
         return parts, "subscription_update"
     begin = change.span[1]
-    until = end_after(begin, found["billing_cycle_anchor"], *rhythm(price))
-    return [*parts, lines.whole(till, found, price, quantity, (begin, until))], "upcoming"
+    until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(price))
+    return [*parts, lines.whole(till, subscription, price, quantity, (begin, until))], "upcoming"

@@ -1,4 +1,4 @@
-"""Payments of invoices, payment intents and charges."""
+"""Endpoints of invoice payments, payment intents and charges."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from church.till.store import Obj
 
 @endpoint("GET", "/invoice_payments/<payment>")
 def get_invoice_payment(till: Desk, params: Params, payment: str) -> Obj:
-    """What was paid of an invoice, and how."""
+    """Return a payment of an invoice."""
     return till.get("invoice_payment", payment)
 
 
 @endpoint("GET", "/invoice_payments")
 def list_invoice_payments(till: Desk, params: Params) -> Obj:
-    """By invoice, status, or the payment intent."""
-    params.only(f"{PAGING} invoice payment status")
-    payment = params.table("payment").only("type payment_intent")
+    """List payments of invoices, by invoice, status and payment intent."""
+    params.allow(f"{PAGING} invoice payment status")
+    payment = params.table("payment").allow("type payment_intent")
     return page(
         till,
         params,
@@ -33,26 +33,26 @@ def list_invoice_payments(till: Desk, params: Params) -> Obj:
 
 @endpoint("GET", "/payment_intents/<intent>")
 def get_intent(till: Desk, params: Params, intent: str) -> Obj:
-    """One payment intent."""
+    """Return a payment intent."""
     return till.get("payment_intent", intent)
 
 
 @endpoint("GET", "/payment_intents")
 def list_intents(till: Desk, params: Params) -> Obj:
-    """Payment intents of a customer."""
-    params.only(f"{PAGING} customer")
+    """List payment intents, by customer."""
+    params.allow(f"{PAGING} customer")
     return page(till, params, "payment_intent", "/v1/payment_intents", customer=params.text("customer"))
 
 
 @endpoint("GET", "/charges/<charge>")
 def get_charge(till: Desk, params: Params, charge: str) -> Obj:
-    """One charge."""
+    """Return a charge."""
     return till.get("charge", charge)
 
 
 @endpoint("GET", "/charges")
 def list_charges(till: Desk, params: Params) -> Obj:
-    """Charges of a customer or a payment intent."""
-    params.only(f"{PAGING} customer payment_intent")
+    """List charges, by customer and payment intent."""
+    params.allow(f"{PAGING} customer payment_intent")
     intent = params.text("payment_intent")
     return page(till, params, "charge", "/v1/charges", customer=params.text("customer"), payment_intent=intent)

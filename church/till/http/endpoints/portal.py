@@ -1,4 +1,4 @@
-"""Sessions of the customer portal."""
+"""Endpoint of customer portal sessions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from church.till.store import Obj
 
 @endpoint("POST", "/billing_portal/sessions")
 def create_portal(till: Desk, params: Params) -> Obj:
-    """A page where a customer looks after card, invoices and subscription."""
-    params.only("configuration customer locale return_url")
-    customer = till.get("customer", params.needed("customer"), "customer")
-    made = till.make(
+    """Create a portal session: a page to manage card, invoices and subscription."""
+    params.allow("configuration customer locale return_url")
+    customer = till.get("customer", params.required("customer"), "customer")
+    session = till.make(
         "billing_portal.session",
         customer=customer["id"],
         locale=params.text("locale"),
         return_url=params.link("return_url"),
     )
-    made["url"] = f"{till.address}/portal/{made['id']}"
-    return till.keep(made, "billing_portal.session.created")
+    session["url"] = f"{till.address}/portal/{session['id']}"
+    return till.add(session, "billing_portal.session.created")

@@ -1,4 +1,4 @@
-"""Refunds and disputes."""
+"""Endpoints of refunds and disputes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _REASONS = ("requested_by_customer", "duplicate", "fraudulent")
 
 @endpoint("POST", "/refunds")
 def create_refund(till: Desk, params: Params) -> Obj:
-    """Give back all or a part of a charge."""
-    params.only("amount charge metadata payment_intent reason")
+    """Refund a charge, all or in part."""
+    params.allow("amount charge metadata payment_intent reason")
     charge = params.text("charge")
     if charge is None:
-        intent = till.get("payment_intent", params.needed("payment_intent"), "payment_intent")
+        intent = till.get("payment_intent", params.required("payment_intent"), "payment_intent")
         charge = intent["latest_charge"]
     found = till.get("charge", charge, "charge")
     if (reason := params.text("reason")) not in {None, *_REASONS}:
@@ -29,27 +29,27 @@ def create_refund(till: Desk, params: Params) -> Obj:
 
 @endpoint("GET", "/refunds/<refund_id>")
 def get_refund(till: Desk, params: Params, refund_id: str) -> Obj:
-    """One refund."""
+    """Return a refund."""
     return till.get("refund", refund_id)
 
 
 @endpoint("GET", "/refunds")
 def list_refunds(till: Desk, params: Params) -> Obj:
-    """Refunds of a charge or a payment intent."""
-    params.only(f"{PAGING} charge payment_intent")
+    """List refunds, by charge and payment intent."""
+    params.allow(f"{PAGING} charge payment_intent")
     intent = params.text("payment_intent")
     return page(till, params, "refund", "/v1/refunds", charge=params.text("charge"), payment_intent=intent)
 
 
 @endpoint("GET", "/disputes/<dispute>")
 def get_dispute(till: Desk, params: Params, dispute: str) -> Obj:
-    """One dispute."""
+    """Return a dispute."""
     return till.get("dispute", dispute)
 
 
 @endpoint("GET", "/disputes")
 def list_disputes(till: Desk, params: Params) -> Obj:
-    """Disputes of a charge or a payment intent."""
-    params.only(f"{PAGING} charge payment_intent")
+    """List disputes, by charge and payment intent."""
+    params.allow(f"{PAGING} charge payment_intent")
     intent = params.text("payment_intent")
     return page(till, params, "dispute", "/v1/disputes", charge=params.text("charge"), payment_intent=intent)

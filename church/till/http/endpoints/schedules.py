@@ -1,4 +1,4 @@
-"""Subscription schedules."""
+"""Endpoints of subscription schedules."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PHASE = "discounts duration end_date items metadata proration_behavior start_da
 
 @endpoint("POST", "/subscription_schedules")
 def create_schedule(till: Desk, params: Params) -> Obj:
-    """A schedule around a subscription that runs; phases are added by an update."""
-    params.only("from_subscription")
-    found = till.get("subscription", params.needed("from_subscription"), "from_subscription")
+    """Create a schedule from a running subscription. Phases are added with an update."""
+    params.allow("from_subscription")
+    found = till.get("subscription", params.required("from_subscription"), "from_subscription")
     if found["schedule"] or found["status"] in ENDED:
         raise TillError(
             "You cannot migrate a subscription that has ended or has a schedule.", param="from_subscription"
@@ -31,9 +31,9 @@ def create_schedule(till: Desk, params: Params) -> Obj:
 
 @endpoint("POST", "/subscription_schedules/<schedule>")
 def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
-    """Give it new phases: the first is the one that runs."""
+    """Update a schedule. New phases replace all phases; the first is the current one."""
     found = _active(till, schedule)
-    params.only("end_behavior metadata phases proration_behavior")
+    params.allow("end_behavior metadata phases proration_behavior")
     values: Obj = {"end_behavior": params.choice("end_behavior", found["end_behavior"], "release", "cancel")}
     if "metadata" in params:
         values["metadata"] = params.texts_by_name("metadata", found["metadata"])
@@ -45,36 +45,36 @@ def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
     return till.change(found, "subscription_schedule.updated", **values)
 
 
-def _phases(till: Desk, found: Obj, rows: list[Params]) -> list[Obj]:
-    begin = int(found["current_phase"]["start_date"])
-    made: list[Obj] = []
+def _phases(till: Desk, schedule: Obj, rows: list[Params]) -> list[Obj]:
+    begin = int(schedule["current_phase"]["start_date"])
+    phases: list[Obj] = []
     for row in rows:
-        row.only(_PHASE)
-        begin = made[-1]["end_date"] if made else row.number("start_date") or begin
+        row.allow(_PHASE)
+        begin = phases[-1]["end_date"] if phases else row.number("start_date") or begin
         items = row.rows("items")
         if len(items) != 1:
-            raise TillError("The test till's subscriptions have one item.", param="phases[0][items]")
-        item = items[0].only("metadata price quantity")
-        price = price_of(till, item.needed("price"), "phases[0][items][0][price]")
+            raise TillError("A subscription of the test till has exactly one item.", param="phases[0][items]")
+        item = items[0].allow("metadata price quantity")
+        price = price_of(till, item.required("price"), "phases[0][items][0][price]")
         behaviour = row.choice("proration_behavior", *BEHAVIOURS)
-        span = (begin, _end(row, begin, price))
+        span = (begin, _end_date(row, begin, price))
         discounts = [
-            till.get("discount", one.only("discount").needed("discount"), "phases[0][discounts]")["id"]
-            for one in row.rows("discounts")
+            till.get("discount", entry.allow("discount").required("discount"), "phases[0][discounts]")["id"]
+            for entry in row.rows("discounts")
         ]
         quantity = item.number("quantity") or 1
-        made.append(phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
-    if made[0]["end_date"] <= till.now:
+        phases.append(phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
+    if phases[0]["end_date"] <= till.now:
         raise TillError("The current phase must end in the future.", param="phases[0][end_date]")
-    return made
+    return phases
 
 
-def _end(row: Params, begin: int, price: Obj) -> int:
+def _end_date(row: Params, begin: int, price: Obj) -> int:
     end = row.number("end_date")
     if end is None:
-        wish = row.table("duration").only("interval interval_count")
-        interval = wish.choice("interval", price["recurring"]["interval"], "day", "week", "month", "year")
-        end = shift(begin, interval, wish.number("interval_count") or 1)
+        duration = row.table("duration").allow("interval interval_count")
+        interval = duration.choice("interval", price["recurring"]["interval"], "day", "week", "month", "year")
+        end = shift(begin, interval, duration.number("interval_count") or 1)
     if end <= begin:
         raise TillError("A phase must end after it starts.", param="phases[0][end_date]")
     return end
@@ -83,24 +83,24 @@ def _end(row: Params, begin: int, price: Obj) -> int:
 def _active(till: Desk, schedule: str) -> Obj:
     found = till.get("subscription_schedule", schedule)
     if found["status"] != "active":
-        raise TillError(f"This subscription schedule is {found['status']}: it cannot be changed any more.")
+        raise TillError(f"This subscription schedule is {found['status']}: it can no longer be changed.")
     return found
 
 
 @endpoint("POST", "/subscription_schedules/<schedule>/release")
 def release_schedule(till: Desk, params: Params, schedule: str) -> Obj:
-    """Let the subscription go on without it."""
+    """Release a schedule: the subscription continues without it."""
     return release(till, _active(till, schedule))
 
 
 @endpoint("GET", "/subscription_schedules/<schedule>")
 def get_schedule(till: Desk, params: Params, schedule: str) -> Obj:
-    """One schedule."""
+    """Return a schedule."""
     return till.get("subscription_schedule", schedule)
 
 
 @endpoint("GET", "/subscription_schedules")
 def list_schedules(till: Desk, params: Params) -> Obj:
-    """Schedules of a customer."""
-    params.only(f"{PAGING} customer")
+    """List schedules, by customer."""
+    params.allow(f"{PAGING} customer")
     return page(till, params, "subscription_schedule", "/v1/subscription_schedules", customer=params.text("customer"))

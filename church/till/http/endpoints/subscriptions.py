@@ -1,4 +1,4 @@
-"""Subscriptions: read, change, cancel, resume."""
+"""Endpoints of subscriptions: read, update, cancel, resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UPDATE = (
     "billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method description items "
     "metadata off_session payment_behavior payment_settings proration_behavior proration_date trial_end"
 )
-_MAY_WAIT = frozenset(
+_CAN_BE_PENDING = frozenset(
     {"billing_cycle_anchor", "expand", "items", "payment_behavior", "proration_behavior", "proration_date", "trial_end"}
 )
 _AT_PERIODS_END = ("min_period_end", "max_period_end")
@@ -30,130 +30,134 @@ _AT_PERIODS_END = ("min_period_end", "max_period_end")
 
 @endpoint("GET", "/subscriptions/<subscription>")
 def get_subscription(till: Desk, params: Params, subscription: str) -> Obj:
-    """One subscription."""
+    """Return a subscription."""
     return till.get("subscription", subscription)
 
 
 @endpoint("GET", "/subscriptions")
 def list_subscriptions(till: Desk, params: Params) -> Obj:
-    """Subscriptions by customer, price and status; without a status those that have not ended."""
-    params.only(f"{PAGING} collection_method customer price status")
+    """List subscriptions, by customer, price and status; without a status those that have not ended."""
+    params.allow(f"{PAGING} collection_method customer price status")
     status, price = params.text("status"), params.text("price")
 
-    def wanted(one: Obj) -> bool:
-        if price and only_item(one)["price"]["id"] != price:
+    def wanted(subscription: Obj) -> bool:
+        if price and only_item(subscription)["price"]["id"] != price:
             return False
         if status in {None, "ended"}:
-            return (one["status"] in ENDED) == (status == "ended")
-        return status in {"all", one["status"]}
+            return (subscription["status"] in ENDED) == (status == "ended")
+        return status in {"all", subscription["status"]}
 
     return page(till, params, "subscription", "/v1/subscriptions", wanted, customer=params.text("customer"))
 
 
 @endpoint("POST", "/subscriptions/<subscription>")
 def update_subscription(till: Desk, params: Params, subscription: str) -> Obj:
-    """Change plan, end, metadata or card."""
+    """Update plan, cancellation, metadata or card."""
     found = till.get("subscription", subscription)
-    params.only(_UPDATE)
+    params.allow(_UPDATE)
     if found["status"] in ENDED and set(params.names) - {"metadata", "cancellation_details", "expand"}:
         raise TillError("A canceled subscription can only update its cancellation_details and metadata.")
-    _fields(till, params, found)
-    _ending(till, params, found)
+    _update_fields(till, params, found)
+    _update_cancellation(till, params, found)
     if "items" in params or "trial_end" in params or params.text("billing_cycle_anchor") == "now":
-        _plan(till, params, found)
+        _update_plan(till, params, found)
     return found
 
 
-def _fields(till: Desk, params: Params, found: Obj) -> None:
+def _update_fields(till: Desk, params: Params, subscription: Obj) -> None:
     values: Obj = {}
     if "metadata" in params:
-        values["metadata"] = params.texts_by_name("metadata", found["metadata"])
+        values["metadata"] = params.texts_by_name("metadata", subscription["metadata"])
     if "description" in params:
         values["description"] = params.text("description")
     if method := params.text("default_payment_method"):
         values["default_payment_method"] = till.get("payment_method", method, "default_payment_method")["id"]
     if "cancellation_details" in params:
-        details = params.table("cancellation_details").only("comment feedback")
+        details = params.table("cancellation_details").allow("comment feedback")
         given = {name: details.text(name) for name in ("comment", "feedback") if name in details}
-        values["cancellation_details"] = {**found["cancellation_details"], **given}
-    till.change(found, UPDATED, **values)
+        values["cancellation_details"] = {**subscription["cancellation_details"], **given}
+    till.change(subscription, UPDATED, **values)
 
 
-def _ending(till: Desk, params: Params, found: Obj) -> None:
+def _update_cancellation(till: Desk, params: Params, subscription: Obj) -> None:
     if "cancel_at" not in params and "cancel_at_period_end" not in params:
         return
-    if found["schedule"]:
+    if subscription["schedule"]:
         raise TillError(
-            f"The subscription is managed by the subscription schedule `{found['schedule']}`, and updating any "
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
             "cancelation behavior directly is not allowed. Please update the schedule instead."
         )
     if "cancel_at" in params:
-        wish = params.text("cancel_at")
-        at = end_of_period(found) if wish in _AT_PERIODS_END else params.number("cancel_at")
+        cancel_at = params.text("cancel_at")
+        at = end_of_period(subscription) if cancel_at in _AT_PERIODS_END else params.number("cancel_at")
         if at is not None and at <= till.now:
             raise TillError("The timestamp must be in the future.", param="cancel_at")
-        set_ending(till, found, at=at, by_period=False)
+        set_ending(till, subscription, at=at, by_period=False)
     elif params.flag("cancel_at_period_end"):
-        set_ending(till, found, at=end_of_period(found), by_period=True)
+        set_ending(till, subscription, at=end_of_period(subscription), by_period=True)
     else:
-        set_ending(till, found, at=None, by_period=False)
+        set_ending(till, subscription, at=None, by_period=False)
 
 
-def wished(till: Desk, params: Params, found: Obj) -> tuple[Obj, int]:
-    """Price and quantity that ``items`` asks for; what it does not name stays."""
-    item, rows = only_item(found), params.rows("items")
-    if len(rows) > 1 or any(row.only("id price quantity").needed("id") != item["id"] for row in rows):
-        raise TillError("The test till's subscriptions have one item: name its id.", "resource_missing", "items[0][id]")
+def wished(till: Desk, params: Params, subscription: Obj) -> tuple[Obj, int]:
+    """Return the price and quantity that ``items`` asks for; the default is the current one."""
+    item, rows = only_item(subscription), params.rows("items")
+    if len(rows) > 1 or any(row.allow("id price quantity").required("id") != item["id"] for row in rows):
+        raise TillError(
+            "A subscription of the test till has exactly one item: give its id.", "resource_missing", "items[0][id]"
+        )
     price, quantity = item["price"], item["quantity"]
     for row in rows:
-        if wish := row.text("price"):
-            price = price_of(till, wish, "items[0][price]")
+        if identity := row.text("price"):
+            price = price_of(till, identity, "items[0][price]")
         quantity = row.number("quantity") or quantity
-    if price["currency"] != found["currency"]:
+    if price["currency"] != subscription["currency"]:
         raise TillError("The price must have the currency of the subscription.", param="items[0][price]")
     return price, quantity
 
 
-def _plan(till: Desk, params: Params, found: Obj) -> None:
-    drop(till, found)  # what is wished now is in its place
+def _update_plan(till: Desk, params: Params, subscription: Obj) -> None:
+    drop(till, subscription)  # this change replaces it
     now = params.text("trial_end") == "now" or params.text("billing_cycle_anchor") == "now"
     behaviour = params.choice("proration_behavior", *BEHAVIOURS)
     at = params.number("proration_date") or till.now
-    change = weigh(till, found, *wished(till, params, found), behaviour, at, restart=now)
-    wish = params.choice("payment_behavior", "allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
-    if wish == "pending_if_incomplete":
+    change = weigh(till, subscription, *wished(till, params, subscription), behaviour, at, restart=now)
+    payment_behavior = params.choice(
+        "payment_behavior", "allow_incomplete", "error_if_incomplete", "pending_if_incomplete"
+    )
+    if payment_behavior == "pending_if_incomplete":
         _check_pending(params)
-        apply_when_paid(till, found, change)
+        apply_when_paid(till, subscription, change)
         return
-    said = apply(till, found, change)
-    if said == ACTION and wish == "error_if_incomplete":
+    result = apply(till, subscription, change)
+    if result == ACTION and payment_behavior == "error_if_incomplete":
         raise CardError("The payment needs an action of the customer.", "subscription_payment_intent_requires_action")
-    if said not in {None, PAID} and wish == "error_if_incomplete":
+    if result not in {None, PAID} and payment_behavior == "error_if_incomplete":
         raise CardError("Your card was declined.", "card_declined", decline_code="generic_decline")
 
 
 def _check_pending(params: Params) -> None:
-    for name in sorted(set(params.names) - _MAY_WAIT):
+    for name in sorted(set(params.names) - _CAN_BE_PENDING):
         raise TillError(f"`{name}` is not supported with `payment_behavior` `pending_if_incomplete`.", param=name)
 
 
 @endpoint("DELETE", "/subscriptions/<subscription>")
 def cancel_subscription(till: Desk, params: Params, subscription: str) -> Obj:
-    """It ends now."""
+    """Cancel a subscription now."""
     found = till.get("subscription", subscription)
-    params.only("cancellation_details invoice_now prorate")
+    params.allow("cancellation_details invoice_now prorate")
     if found["status"] in ENDED:
-        raise TillError("This subscription is canceled already.", "resource_missing", "id")
-    details = params.table("cancellation_details").only("comment feedback")
+        raise TillError("This subscription is already canceled.", "resource_missing", "id")
+    details = params.table("cancellation_details").allow("comment feedback")
     given = {name: details.text(name) for name in ("comment", "feedback") if name in details}
     return end(till, found, "cancellation_requested", **given)
 
 
 @endpoint("POST", "/subscriptions/<subscription>/resume")
 def resume_subscription(till: Desk, params: Params, subscription: str) -> Obj:
-    """End the pause that the end of a trial without a card has made; a new period begins."""
+    """Resume a subscription that was paused after a trial without a card; a new period begins."""
     found = till.get("subscription", subscription)
-    params.only("billing_cycle_anchor proration_behavior proration_date")
+    params.allow("billing_cycle_anchor proration_behavior proration_date")
     if found["status"] != "paused":
         raise TillError("Only paused subscriptions can be resumed.", param="id")
     item = only_item(found)

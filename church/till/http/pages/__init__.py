@@ -1,4 +1,4 @@
-"""The pages of the till, for a payer and for its operator. Every one says that no money moves."""
+"""Pages of the till, for payers and for its operator. Each page says that no money moves."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _CSP = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'no
 
 
 def init_app(app: Flask) -> None:
-    """Serve them."""
+    """Register the pages, their protection and their error page."""
     for module in (checkout, invoice, operator, portal):
         app.register_blueprint(module.bp)
-    app.before_request(_guard)
-    app.after_request(_protect)
-    app.register_error_handler(TillError, _explain)
+    app.before_request(_check_origin)
+    app.after_request(_add_headers)
+    app.register_error_handler(TillError, _render_error)
 
 
-def _guard() -> None:
-    """A form of another site can't turn the till's knobs: a browser says where a form stood."""
+def _check_origin() -> None:
+    """Reject forms of other sites: a browser sends the origin of a form."""
     if request.method == "GET" or request.blueprint == "api":
         return
     origin = request.headers.get("Origin")
@@ -33,8 +33,8 @@ def _guard() -> None:
         raise TillError("This form did not come from a page of the test till.")
 
 
-def _protect(response: Response) -> Response:
-    """No script, nothing inline; forms lead to the till, and to where the site wants its payer back."""
+def _add_headers(response: Response) -> Response:
+    """Add security headers: no scripts, and forms only to the till and to the site's return addresses."""
     parts = map(urlsplit, [desk().site, *g.get("back", [])])
     back = " ".join({f"{part.scheme}://{part.netloc}" for part in parts if part.netloc})
     for name, value in {
@@ -48,7 +48,7 @@ def _protect(response: Response) -> Response:
     return response
 
 
-def _explain(error: TillError) -> tuple[str | dict[str, Any], int]:
+def _render_error(error: TillError) -> tuple[str | dict[str, Any], int]:
     if request.accept_mimetypes.best == "application/json":
         return error.body(), error.status
     return render_template("problem.html", message=error.message), error.status

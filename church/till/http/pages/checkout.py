@@ -1,4 +1,4 @@
-"""The hosted checkout page."""
+"""The checkout page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from church.till.http.errors import TillError
 from church.till.store import Obj
 
 bp = Blueprint("checkout", __name__, url_prefix="/checkout")
-_DECLINED = "The card was declined. Nothing was paid; choose another card."
-_NOT_APPROVED = "3-D Secure was not passed. Nothing was paid; try again or choose another card."
-_NO_CODE = "This code is not known, or does not fit."
+_DECLINED = "Your card was declined. You were not charged. Try another card."
+_NOT_APPROVED = "3-D Secure failed. You were not charged. Try again, or try another card."
+_NO_CODE = "This code is not valid."
 
 
 def _open(session: str) -> Obj:
@@ -24,7 +24,7 @@ def _open(session: str) -> Obj:
     return found
 
 
-def _shown(session: Obj, problem: str | None = None) -> str:
+def _render(session: Obj, problem: str | None = None) -> str:
     till = desk()
     order = order_of(till, session)
     price = till.get("price", order["price"])
@@ -44,22 +44,22 @@ def _shown(session: Obj, problem: str | None = None) -> str:
 
 @bp.get("/<session>")
 def show(session: str) -> str:
-    """What is to pay, and with which card."""
+    """Show the amount due and the cards."""
     with desk().store.transaction():
-        return _shown(_open(session))
+        return _render(_open(session))
 
 
 @bp.post("/<session>")
 def act(session: str) -> Response | tuple[str, int]:
-    """Pay with a card, or try a promotion code."""
+    """Pay with a card, or apply a promotion code."""
     form = request.form
     with desk().store.transaction():
         found = _open(session)
         if found["status"] != "open":
-            return _shown(found), 409
+            return _render(found), 409
         if form.get("do") == "code":
-            fits = apply_code(desk(), found, form.get("code", ""))
-            return redirect(url_for(".show", session=session), 303) if fits else (_shown(found, _NO_CODE), 422)
+            applied = apply_code(desk(), found, form.get("code", ""))
+            return redirect(url_for(".show", session=session), 303) if applied else (_render(found, _NO_CODE), 422)
         return _pay(found, _card(form.get("card", "good")))
 
 
@@ -74,18 +74,18 @@ def _card(name: str) -> Card | None:
 def _pay(session: Obj, card: Card | None, *, approved: bool = False) -> Response | tuple[str, int]:
     email = request.form.get("email", "").strip()
     if not (session["customer"] or session["customer_email"] or email):
-        return _shown(session, "Your mail address is missing."), 422
-    said = pay(desk(), session, card, email, approved=approved)
-    if said == PAID:
+        return _render(session, "Enter your email address."), 422
+    result = pay(desk(), session, card, email, approved=approved)
+    if result == PAID:
         return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]), 303)
-    if said == ACTION and card:
+    if result == ACTION and card:
         return redirect(url_for(".authenticate", session=session["id"], card=card.name, email=email), 303)
-    return _shown(session, _DECLINED), 402
+    return _render(session, _DECLINED), 402
 
 
 @bp.get("/<session>/authenticate")
 def authenticate(session: str) -> str:
-    """What the payer's bank would show."""
+    """Show the page of the payer's bank."""
     with desk().store.transaction():
         found = _open(session)
     card = _card(request.args.get("card", ""))
@@ -94,11 +94,11 @@ def authenticate(session: str) -> str:
 
 @bp.post("/<session>/authenticate")
 def answer(session: str) -> Response | tuple[str, int]:
-    """The payer approves, or does not."""
+    """Handle the payer's answer: approve or refuse."""
     with desk().store.transaction():
         found = _open(session)
         if found["status"] != "open":
-            return _shown(found), 409
+            return _render(found), 409
         if request.form.get("do") == "approve":
             return _pay(found, _card(request.form.get("card", "")), approved=True)
-        return _shown(found, _NOT_APPROVED), 402
+        return _render(found, _NOT_APPROVED), 402

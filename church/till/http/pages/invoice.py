@@ -1,4 +1,4 @@
-"""The hosted page of an invoice: what it is for, whether it is paid, and a way to pay it."""
+"""The page of an invoice: its lines, its state, and a button to pay it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from church.till.desk import desk
 from church.till.store import Obj
 
 bp = Blueprint("invoice", __name__, url_prefix="/invoice")
-_REFUSED = "The card was declined. Choose another card in the customer portal."
+_REFUSED = "Your card was declined. Choose another card in the customer portal."
 
 
-def _shown(invoice: Obj, problem: str | None = None) -> str:
+def _render(invoice: Obj, problem: str | None = None) -> str:
     card = card_of(method_for(desk(), invoice))
     return render_template("invoice.html", invoice=invoice, card=card, problem=problem)
 
 
 @bp.get("/<invoice>")
 def show(invoice: str) -> str:
-    """The invoice."""
+    """Show the invoice."""
     with desk().store.transaction():
-        return _shown(desk().get("invoice", invoice))
+        return _render(desk().get("invoice", invoice))
 
 
 @bp.post("/<invoice>")
 def act(invoice: str) -> Response | tuple[str, int]:
-    """Pay what is open, 3-D Secure passed."""
+    """Pay an open invoice, with 3-D Secure passed."""
     with desk().store.transaction():
         till = desk()
         found = till.get("invoice", invoice)
         if found["status"] != "open" or request.form.get("do") != "pay":
-            return _shown(found), 409
-        said = collect(till, found, present=True, approved=True)
+            return _render(found), 409
+        result = collect(till, found, present=True, approved=True)
         subscription = till.get("subscription", found["parent"]["subscription_details"]["subscription"])
         if subscription["status"] not in ENDED:
-            settle(till, subscription, found, said)
-        if said == PAID:
+            settle(till, subscription, found, result)
+        if result == PAID:
             return redirect(url_for(".show", invoice=invoice), 303)
-        return _shown(found, _REFUSED), 402
+        return _render(found, _REFUSED), 402

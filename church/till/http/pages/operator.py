@@ -1,15 +1,16 @@
-"""The operator's page, and the same for tests.
+"""The operator's page, and its forms for tests.
 
-``POST`` to each of these with form fields; ``Accept: application/json`` gives the state instead of the page.
+``POST`` form fields to these addresses; with ``Accept: application/json`` the response is the state as JSON.
 
-- ``/operator/clock``: ``days`` or ``hours`` (whole, at most 800 days), or ``to=renewal`` for the next one.
+- ``/operator/clock``: ``days`` or ``hours`` (whole, at most 800 days), or ``to=renewal`` for the next renewal.
 - ``/operator/knobs``: any of ``decline duplicates disorder down api_down`` (``on`` or empty), ``delay`` and
-  ``api_delay`` (seconds). What is not sent stays; the page's own form sends ``all=1``, where it is switched off.
+  ``api_delay`` (seconds). Missing fields stay unchanged; with ``all=1``, which the page sends, missing
+  switches are turned off.
 - ``/operator/refund``: ``charge``, and ``amount`` in minor units for a part. ``/operator/refund/fail``: ``refund``.
 - ``/operator/dispute``: ``charge`` opens one; ``dispute`` and ``outcome`` (``won`` or ``lost``) decides it.
-- ``/operator/resend``: ``event``, or ``failed=1`` for all that wait.
+- ``/operator/resend``: ``event``, or ``failed=1`` for all pending ones.
 
-``GET /operator/state`` is the clock, the knobs and how many deliveries wait.
+``GET /operator/state`` is the clock, the knobs and the number of pending deliveries.
 """
 
 from __future__ import annotations
@@ -31,39 +32,39 @@ from church.till.store import Obj
 bp = Blueprint("operator", __name__)
 SWITCHES = ("decline", "duplicates", "disorder", "down", "api_down")
 SECONDS = ("delay", "api_delay")
-_FARTHEST = 800 * DAY
+_MAX_STEP = 800 * DAY
 
 
 def _state(till: Desk) -> Obj:
     pending = till.store.execute("SELECT count(*) FROM deliveries WHERE state = 'pending'")[0][0]
     return {
         "now": till.now,
-        "ahead": int(till.store.knob("clock", "0")),
+        "ahead": int(till.store.get_knob("clock", "0")),
         "next_renewal": next_renewal(till),
         "pending": pending,
-        **{name: bool(till.store.knob(name)) for name in SWITCHES},
-        **{name: float(till.store.knob(name, "0")) for name in SECONDS},
+        **{name: bool(till.store.get_knob(name)) for name in SWITCHES},
+        **{name: float(till.store.get_knob(name, "0")) for name in SECONDS},
     }
 
 
 @bp.get("/operator/state")
 def state() -> Response:
-    """The till in figures."""
+    """Return the till's state as JSON."""
     with desk().store.transaction():
         return jsonify(_state(desk()))
 
 
 @bp.get("/")
 def show() -> str:
-    """Everything that can be turned, and what happened last."""
+    """Show the controls and the latest objects and deliveries."""
     with desk().store.transaction():
         till = desk()
         return render_template(
             "operator.html",
             state=_state(till),
             subscriptions=list(till.store.all("subscription"))[:20],
-            charges=[one for one in till.store.all("charge") if one["paid"]][:20],
-            disputes={one["charge"]: one for one in till.store.all("dispute")},
+            charges=[charge for charge in till.store.all("charge") if charge["paid"]][:20],
+            disputes={item["charge"]: item for item in till.store.all("dispute")},
             refunds=list(till.store.all("refund"))[:20],
             deliveries=log_of(till, 50),
         )
@@ -87,28 +88,28 @@ def _action(rule: str) -> Callable[[Callable[[Desk, Params], object]], object]:
 
 @_action("clock")
 def _move_clock(till: Desk, params: Params) -> None:
-    """Forward alone; everything that falls due on the way happens."""
+    """Move the clock forward and process everything that becomes due."""
     if params.text("to") == "renewal":
         goal = next_renewal(till)
         if goal is None:
-            raise TillError("Nothing is to be renewed.")
+            raise TillError("There is nothing to renew.")
         step = max(0, goal - till.now)
     else:
         step = (params.number("days") or 0) * DAY + (params.number("hours") or 0) * 3600
-    if not 0 <= step <= _FARTHEST:
-        raise TillError("The clock moves forward, by 800 days at most.")
-    till.store.turn("clock", str(int(till.store.knob("clock", "0")) + step))
+    if not 0 <= step <= _MAX_STEP:
+        raise TillError("The clock moves only forward, by at most 800 days.")
+    till.store.set_knob("clock", str(int(till.store.get_knob("clock", "0")) + step))
     catch_up(till)
 
 
 @_action("knobs")
-def _turn_knobs(till: Desk, params: Params) -> None:
+def _set_knobs(till: Desk, params: Params) -> None:
     for name in SWITCHES:
         if name in params or "all" in params:
-            till.store.turn(name, "on" if params.text(name) else "")
+            till.store.set_knob(name, "on" if params.text(name) else "")
     for name in SECONDS:
         if name in params:
-            till.store.turn(name, str(_seconds(params.text(name) or "0")))
+            till.store.set_knob(name, str(_seconds(params.text(name) or "0")))
 
 
 def _seconds(text: str) -> float:
@@ -117,26 +118,26 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 3600:
-        raise TillError("A delay is from 0 to 3600 seconds.")
+        raise TillError("A delay must be from 0 to 3600 seconds.")
     return seconds
 
 
 @_action("refund")
 def _refund(till: Desk, params: Params) -> None:
-    refund(till, till.get("charge", params.needed("charge"), "charge"), params.number("amount"))
+    refund(till, till.get("charge", params.required("charge"), "charge"), params.number("amount"))
 
 
 @_action("refund/fail")
 def _fail_refund(till: Desk, params: Params) -> None:
-    fail_refund(till, till.get("refund", params.needed("refund"), "refund"))
+    fail_refund(till, till.get("refund", params.required("refund"), "refund"))
 
 
 @_action("dispute")
 def _dispute(till: Desk, params: Params) -> None:
     if "dispute" in params:
-        decide(till, till.get("dispute", params.text("dispute"), "dispute"), params.needed("outcome"))
+        decide(till, till.get("dispute", params.text("dispute"), "dispute"), params.required("outcome"))
     else:
-        dispute(till, till.get("charge", params.needed("charge"), "charge"))
+        dispute(till, till.get("charge", params.required("charge"), "charge"))
 
 
 @_action("resend")

@@ -1,4 +1,4 @@
-"""The customer portal: card, invoices, and the end of a subscription."""
+"""The customer portal: replace the card, see invoices, cancel or resume a subscription."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ bp = Blueprint("portal", __name__, url_prefix="/portal")
 
 @bp.get("/<session>")
 def show(session: str) -> str:
-    """Everything of one customer."""
+    """Show the subscriptions, cards and invoices of a customer."""
     with desk().store.transaction():
         till = desk()
         found = till.get("billing_portal.session", session)
@@ -39,31 +39,31 @@ def show(session: str) -> str:
 
 def _view(till: Desk, subscription: Obj) -> Obj:
     item = only_item(subscription)
-    chosen = subscription["default_payment_method"]
+    method = subscription["default_payment_method"]
     return {
         **subscription,
         "plan": product_name(till, item["price"]),
         "price": item["price"],
         "until": item["current_period_end"],
-        "card": card_of(till.store.get(chosen)) if chosen else None,
+        "card": card_of(till.store.get(method)) if method else None,
         "over": subscription["status"] in ENDED,
     }
 
 
 @bp.post("/<session>")
 def act(session: str) -> Response:
-    """Replace the card, or end or keep a subscription."""
+    """Replace the card, or cancel or resume a subscription."""
     with desk().store.transaction():
         till = desk()
         found = till.get("billing_portal.session", session)
-        wish = request.form.get("do")
-        if wish == "card":
+        action = request.form.get("do")
+        if action == "card":
             _replace_card(till, found["customer"], request.form.get("card", ""))
         else:
             subscription = till.get("subscription", request.form.get("subscription"), "subscription")
             if subscription["customer"] != found["customer"] or subscription["status"] in ENDED:
                 raise TillError("This subscription is not running.")
-            _change(till, subscription, wish or "")
+            _change(till, subscription, action or "")
     return redirect(url_for(".show", session=session), 303)
 
 
@@ -79,16 +79,16 @@ def _replace_card(till: Desk, customer_id: str, name: str) -> None:
             till.change(subscription, UPDATED, default_payment_method=method)
 
 
-def _change(till: Desk, subscription: Obj, wish: str) -> None:
-    """Ending by the portal sets ``cancel_at`` alone, as Stripe does where billing is flexible."""
+def _change(till: Desk, subscription: Obj, action: str) -> None:
+    """Cancel or resume. The portal sets only ``cancel_at``, as Stripe does with flexible billing."""
     if subscription["schedule"]:
         release(till, till.get("subscription_schedule", subscription["schedule"]))
         subscription = till.get("subscription", subscription["id"])
-    if wish == "cancel":
+    if action == "cancel":
         set_ending(till, subscription, at=end_of_period(subscription), by_period=False)
-    elif wish == "cancel_now":
+    elif action == "cancel_now":
         end(till, subscription, "cancellation_requested")
-    elif wish == "resume":
+    elif action == "resume":
         set_ending(till, subscription, at=None, by_period=False)
     else:
-        raise TillError("The portal does not know how to do that.")
+        raise TillError("The portal does not know this action.")

@@ -186,7 +186,7 @@ def lasting_discount(till):
     with till.desk.store.transaction():
         coupon = till.desk.make("coupon", duration="forever", percent_off=50.0)
         coupon["id"] = "half"
-        till.desk.keep(coupon)
+        till.desk.add(coupon)
     return till.subscribe(PATRON, discounts=[{"coupon": "half"}])
 
 

@@ -48,9 +48,9 @@ def test_decode_of_odd_names_raises_nothing_else(name):
         (lambda params: params.link("word"), "word"),
         (lambda params: params.choice("word", "a", "b"), "word"),
         (lambda params: params.text("table"), "table"),
-        (lambda params: params.needed("nothing"), "nothing"),
-        (lambda params: params.table("table").only("other"), "table[inner]"),
-        (lambda params: params.rows("rows")[1].needed("price"), "rows[1][price]"),
+        (lambda params: params.required("nothing"), "nothing"),
+        (lambda params: params.table("table").allow("other"), "table[inner]"),
+        (lambda params: params.rows("rows")[1].required("price"), "rows[1][price]"),
     ],
 )
 def test_params_that_are_wrong_are_named_as_they_were_sent(read, param):

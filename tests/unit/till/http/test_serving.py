@@ -24,9 +24,9 @@ def test_main_with_a_taken_port_says_which_and_ends(settings, monkeypatch, capsy
         monkeypatch.setenv("CHURCH_TILL_BIND", address)
         monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path))
         assert main() == 1
-    said = capsys.readouterr().err
-    assert f"cannot listen on {address}" in said
-    assert "CHURCH_TILL_BIND" in said
+    result = capsys.readouterr().err
+    assert f"cannot listen on {address}" in result
+    assert "CHURCH_TILL_BIND" in result
 
 
 @pytest.mark.parametrize("secret", ["whsec_9sTq2LxVb7Yc4Nf8Kd1Zr6Wm3Hj5Pg0A", ""])
@@ -36,9 +36,9 @@ def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path, secr
     for name, value in {**environment, "CHURCH_INSTANCE": str(tmp_path), "STRIPE_WEBHOOK_SECRET": secret}.items():
         monkeypatch.setenv(name, value)
     assert main() == 1
-    said = capsys.readouterr().err
-    assert "does not run in production" in said
-    assert "STRIPE_WEBHOOK_SECRET" not in said
+    result = capsys.readouterr().err
+    assert "does not run in production" in result
+    assert "STRIPE_WEBHOOK_SECRET" not in result
     assert not (tmp_path / "till.db").exists()
 
 
