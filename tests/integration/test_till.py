@@ -1,4 +1,4 @@
-"""The till as a process of its own: it delivers to a site that fails, hangs back and comes again, and loses nothing."""
+"""The till as a process: it delivers every webhook to sites that fail or restart, and handles parallel calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.till_fixture import Receiver, TillProcess
 
 @pytest.fixture
 def receive() -> Iterator[Callable[..., Receiver]]:
-    """Start stand-ins of the site; stopped with the test."""
+    """Start stand-ins for the site; they are stopped after the test."""
     made: list[Receiver] = []
 
     def start(**options: Any) -> Receiver:
@@ -34,7 +34,7 @@ def receive() -> Iterator[Callable[..., Receiver]]:
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., TillProcess]]:
-    """Start tills; ended with the test."""
+    """Start tills; they are stopped after the test."""
     made: list[TillProcess] = []
 
     def start(bind: str, **extra: str) -> TillProcess:
@@ -55,7 +55,7 @@ def events(till: TillProcess) -> list[str]:
     return [str(event.id) for event in till.stripe.v1.events.list({"limit": 100}).auto_paging_iter()][::-1]
 
 
-def test_walk_from_checkout_to_the_end_is_delivered_in_order_and_signed(
+def test_webhooks_of_a_subscription_are_signed_and_in_order(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     site = receive()
@@ -63,7 +63,7 @@ def test_walk_from_checkout_to_the_end_is_delivered_in_order_and_signed(
     subscription = till.subscribe(card="secure")
     till.stripe.v1.subscriptions.update(subscription["id"], {"cancel_at_period_end": True})
     till.operate("clock", to="renewal")
-    wait_until(lambda: delivered(till), "all is delivered")
+    wait_until(lambda: delivered(till), "all webhooks are delivered")
     assert site.ids == events(till)
     for _, header, body in site.taken:
         stripe.Webhook.construct_event(body, header, till.settings.webhook_secrets[0])
@@ -71,7 +71,7 @@ def test_walk_from_checkout_to_the_end_is_delivered_in_order_and_signed(
     assert till.console.read_text() == ""
 
 
-def test_site_that_asks_back_while_it_is_called_gets_its_answer(
+def test_site_may_call_the_api_while_it_handles_a_webhook(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     found: list[str] = []
@@ -84,11 +84,11 @@ def test_site_that_asks_back_while_it_is_called_gets_its_answer(
     site = receive(seen=ask)
     tills.append(begin(site.bind))
     tills[0].subscribe()
-    wait_until(lambda: delivered(tills[0]), "all is delivered")
+    wait_until(lambda: delivered(tills[0]), "all webhooks are delivered")
     assert found == ["active"]
 
 
-def test_till_killed_while_the_site_is_down_delivers_all_of_it_later(
+def test_till_killed_while_the_site_is_down_delivers_all_later(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     port = free_port()
@@ -99,25 +99,25 @@ def test_till_killed_while_the_site_is_down_delivers_all_of_it_later(
     till.stop(kill=True)
     site = receive(port=port)
     till.start()
-    wait_until(lambda: delivered(till), "all is delivered", 90)
+    wait_until(lambda: delivered(till), "all webhooks are delivered", 90)
     assert sorted(site.ids) == sorted(wanted)
     assert events(till) == wanted
 
 
-def test_site_that_fails_is_called_until_it_takes_the_event(
+def test_webhook_is_repeated_until_the_site_accepts_it(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     site = receive()
     site.status = 503
     till = begin(site.bind)
     till.stripe.v1.customers.create({})
-    wait_until(lambda: site.ids.count(events(till)[-1]) >= 2, "it was called again", 90)
+    wait_until(lambda: site.ids.count(events(till)[-1]) >= 2, "the site was called again", 90)
     assert not delivered(till)
     site.status = 200
-    wait_until(lambda: delivered(till), "all is delivered", 90)
+    wait_until(lambda: delivered(till), "all webhooks are delivered", 90)
 
 
-def test_fifty_payers_of_one_checkout_make_one_subscription(
+def test_parallel_payments_of_one_checkout_make_one_subscription(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     till = begin(receive().bind)
@@ -136,7 +136,7 @@ def test_fifty_payers_of_one_checkout_make_one_subscription(
     assert len(till.stripe.v1.subscriptions.list({"status": "all"}).data) == 1
 
 
-def test_parallel_calls_with_one_key_do_one_thing(
+def test_parallel_calls_with_one_idempotency_key_act_once(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     till = begin(receive().bind)
@@ -154,7 +154,7 @@ def test_parallel_calls_with_one_key_do_one_thing(
     assert len(set(made)) == 1
 
 
-def test_second_till_on_the_port_ends_with_a_line_that_helps(
+def test_second_till_on_the_port_fails_with_a_clear_message(
     begin: Callable[..., TillProcess], receive: Callable[..., Receiver]
 ) -> None:
     till = begin(receive().bind)

@@ -1,4 +1,4 @@
-"""A till of its own for each test, driven by the official SDK."""
+"""A new till for each test, called with the official SDK."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.till_fixture import InProcessTill
 
 @pytest.fixture
 def till(settings: Settings) -> Iterator[InProcessTill]:
-    """A new till, seeded."""
+    """A new till with its plans."""
     made = InProcessTill(settings)
     yield made
     made.desk.store.close()

@@ -1,4 +1,4 @@
-"""Every object that the till gives, and every one that its events carry, is as the SDK's classes type it."""
+"""Objects of the till and of its events match the types of the SDK's classes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.support.till_fixture import PATRON, InProcessTill
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessTill]:
-    """A till in which everything has happened once."""
-    till = InProcessTill(site_settings(tmp_path_factory.mktemp("lived")))
-    _live(till)
+def used_till(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessTill]:
+    """A till in which each kind of event has happened."""
+    till = InProcessTill(site_settings(tmp_path_factory.mktemp("used")))
+    _use_everything(till)
     yield till
     till.desk.store.close()
 
 
-def _live(till: InProcessTill) -> None:
+def _use_everything(till: InProcessTill) -> None:
     first = till.subscribe(allow_promotion_codes=False, discounts=[{"coupon": "welcome20"}])
     charge = till.charge(till.latest_invoice(first["id"]))
     till.operate("refund", charge=charge["id"], amount="100")
@@ -36,9 +36,9 @@ def _live(till: InProcessTill) -> None:
     item = first["items"]["data"][0]["id"]
     upgrade: Any = {"items": [{"id": item, "price": PATRON}], "proration_behavior": "always_invoice"}
     till.stripe.v1.subscriptions.update(first["id"], upgrade)
-    asked = till.subscribe(card="always_secure")
-    wish: Any = {**upgrade, "items": [{"id": asked["items"]["data"][0]["id"], "price": PATRON}]}
-    till.stripe.v1.subscriptions.update(asked["id"], {**wish, "payment_behavior": "pending_if_incomplete"})
+    secure = till.subscribe(card="always_secure")
+    change: Any = {**upgrade, "items": [{"id": secure["items"]["data"][0]["id"], "price": PATRON}]}
+    till.stripe.v1.subscriptions.update(secure["id"], {**change, "payment_behavior": "pending_if_incomplete"})
     till.stripe.v1.subscription_schedules.create({"from_subscription": first["id"]})
     till.subscribe(PATRON, "always_secure", subscription_data={"trial_period_days": 14})
     fails = till.subscribe(card="fails_later")
@@ -51,16 +51,18 @@ def _live(till: InProcessTill) -> None:
     till.stripe.v1.customers.delete(fails["customer"])
 
 
-def test_every_object_in_the_till_fits_the_class_of_the_sdk(lived: InProcessTill) -> None:
-    with lived.desk.store.transaction():
-        kept = {kind: list(lived.desk.store.all(kind)) for kind in SHAPES}
-    inside = {"item", "line_item", "plan", "subscription_item"}  # found in others
+def test_objects_match_the_sdk_classes(used_till: InProcessTill) -> None:
+    with used_till.desk.store.transaction():
+        kept = {kind: list(used_till.desk.store.all(kind)) for kind in SHAPES}
+    inside = {"item", "line_item", "plan", "subscription_item"}  # only inside other objects
     assert {kind for kind, found in kept.items() if not found} <= inside
     assert [line for found in kept.values() for obj in found for line in misfits(obj)] == []
 
 
-def test_every_event_carries_an_object_that_fits(lived: InProcessTill) -> None:
-    events = [event.to_dict(for_json=True) for event in lived.stripe.v1.events.list({"limit": 100}).auto_paging_iter()]
+def test_events_match_the_sdk_classes(used_till: InProcessTill) -> None:
+    events = [
+        event.to_dict(for_json=True) for event in used_till.stripe.v1.events.list({"limit": 100}).auto_paging_iter()
+    ]
     assert len({event["type"] for event in events}) > 35
     for event in events:
         assert misfits(event) == []
@@ -68,9 +70,9 @@ def test_every_event_carries_an_object_that_fits(lived: InProcessTill) -> None:
         assert set(event["data"].get("previous_attributes", {})) <= set(event["data"]["object"])
 
 
-def test_preview_and_parts_that_are_asked_for_fit(lived: InProcessTill) -> None:
-    subscription = lived.subscribe()
-    api = lived.stripe.v1
+def test_preview_and_expanded_objects_match_the_sdk_classes(used_till: InProcessTill) -> None:
+    subscription = used_till.subscribe()
+    api = used_till.stripe.v1
     preview = api.invoices.create_preview({"subscription": subscription["id"]})
     session = api.checkout.sessions.list({"subscription": subscription["id"], "expand": ["data.line_items"]}).data[0]
     customer = api.customers.retrieve(subscription["customer"], {"expand": ["subscriptions"]})
@@ -83,15 +85,15 @@ def test_preview_and_parts_that_are_asked_for_fit(lived: InProcessTill) -> None:
     assert charge["amount_captured"] == answers[3]["amount_paid"] == 500
 
 
-def test_version_is_that_of_the_pinned_sdk() -> None:
+def test_api_version_is_the_sdks() -> None:
     assert _ApiVersion.CURRENT == API_VERSION
 
 
-def test_every_shape_is_a_class_of_the_sdk() -> None:
+def test_each_shape_has_an_sdk_class() -> None:
     assert set(SHAPES) == set(_CLASSES)
 
 
-def test_make_with_an_unknown_field_raises() -> None:
+def test_make_unknown_field_raises() -> None:
     with pytest.raises(KeyError, match="price has no colour"):
         make("price", colour="red")
 
@@ -106,9 +108,9 @@ def test_make_with_an_unknown_field_raises() -> None:
         ({"marketing_features": [{"title": "x"}]}, "product.marketing_features[0].title: unknown"),
     ],
 )
-def test_misfits_finds_what_does_not_fit(changes: dict[str, Any], result: str) -> None:
+def test_misfits_finds_each_kind_of_difference(changes: dict[str, Any], result: str) -> None:
     assert any(line.startswith(result) for line in misfits({**make("product"), **changes}))
-    lacking = make("product")
-    del lacking["name"]
-    assert misfits(lacking) == ["product.name: missing"]
+    incomplete = make("product")
+    del incomplete["name"]
+    assert misfits(incomplete) == ["product.name: missing"]
     assert isinstance(stripe.Product, type)

@@ -1,4 +1,4 @@
-"""What the till keeps: whole transactions, newest first, still there after a restart."""
+"""The till's database: transactions, order, filters, and a restart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ids(found):
     return [one["id"] for one in found]
 
 
-def test_transaction_that_fails_leaves_nothing(store):
+def test_transaction_failed_is_rolled_back(store):
     with store.transaction():
         put(store, "a")
 
@@ -40,7 +40,7 @@ def test_transaction_that_fails_leaves_nothing(store):
         assert store.get_knob("clock", "0") == "0"
 
 
-def test_object_that_is_kept_again_stays_in_its_place(store):
+def test_put_again_updates_and_keeps_the_order(store):
     with store.transaction():
         put(store, "a", "b")
         put(store, "a", colour="red")
@@ -48,7 +48,7 @@ def test_object_that_is_kept_again_stays_in_its_place(store):
         assert store.get("a")["colour"] == "red"
 
 
-def test_all_by_fields_and_inside_them_and_around_an_object(store):
+def test_all_filters_by_fields_nested_fields_and_position(store):
     with store.transaction():
         put(store, "a", "b", "c", owner={"name": "x", "active": True})
         put(store, "d", owner={"name": "y", "active": False})
@@ -59,14 +59,14 @@ def test_all_by_fields_and_inside_them_and_around_an_object(store):
         assert ids(store.all("other")) == []
 
 
-def test_get_of_another_kind_finds_nothing(store):
+def test_get_of_another_kind_is_none(store):
     with store.transaction():
         put(store, "a")
         assert store.get("a", "thing")
         assert store.get("a", "other") is None
 
 
-def test_file_opened_again_has_everything(store, tmp_path):
+def test_store_reopened_has_everything(store, tmp_path):
     with store.transaction():
         put(store, "a")
         store.set_knob("delay", "2.5")

@@ -1,4 +1,4 @@
-"""Amounts are exact in every currency's own unit."""
+"""Amounts in the units of each currency."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_shown_has_the_decimals_of_the_currency(amount, currency, text):
         ("149", "ugx", 100),
     ],
 )
-def test_rounded_to_what_can_be_charged(amount, currency, found):
+def test_rounded_is_an_amount_that_can_be_charged(amount, currency, found):
     assert rounded(Decimal(amount), currency) == found
 
 
-def test_parts_of_a_whole_are_a_credit_and_a_charge_of_the_same_size():
+def test_part_of_a_credit_equals_part_of_a_charge():
     assert part(500, 1, 3, "usd") == 167
     assert part(500, 1, 3, "usd") + part(-500, 1, 3, "usd") == 0

@@ -1,4 +1,4 @@
-"""Changes of plan: proration by the second, previews that come true, schedules for later."""
+"""Changes of plan: prorations, previews, and schedules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def half_way(till, subscription):
     return (end - till.operate("knobs")["now"]) / (end - start)
 
 
-def test_upgrade_now_charges_the_difference_for_the_rest_and_keeps_the_period(till):
+def test_upgrade_now_charges_the_proration_and_keeps_the_period(till):
     subscription = till.subscribe()
     left = half_way(till, subscription)
     changed = till.stripe.v1.subscriptions.update(
@@ -39,7 +39,7 @@ def test_upgrade_now_charges_the_difference_for_the_rest_and_keeps_the_period(ti
     assert till.latest_invoice(subscription["id"])["total"] == 1200
 
 
-def test_preview_is_what_the_change_then_costs(till):
+def test_preview_equals_the_charge_of_the_change(till):
     subscription = till.subscribe()
     half_way(till, subscription)
     at = till.operate("knobs")["now"]
@@ -63,7 +63,7 @@ def test_preview_without_a_change_is_the_next_renewal(till):
     assert caught.value.code == "invoice_upcoming_none"
 
 
-def test_proration_that_is_not_invoiced_waits_for_the_renewal(till):
+def test_proration_not_invoiced_is_added_to_the_renewal(till):
     subscription = till.subscribe()
     half_way(till, subscription)
     till.stripe.v1.subscriptions.update(subscription["id"], to(subscription, PATRON))
@@ -83,7 +83,7 @@ def test_change_without_proration_costs_nothing_now(till):
     assert (len(invoice["lines"]["data"]), invoice["total"]) == (1, 1200)
 
 
-def test_downgrade_now_leaves_a_credit_that_the_next_invoice_uses(till):
+def test_downgrade_now_credits_the_next_invoice(till):
     subscription = till.subscribe(PATRON)
     half_way(till, subscription)
     till.stripe.v1.subscriptions.update(
@@ -98,7 +98,7 @@ def test_downgrade_now_leaves_a_credit_that_the_next_invoice_uses(till):
     assert till.stripe.v1.customers.retrieve(subscription["customer"]).balance == 0
 
 
-def test_other_rhythm_begins_a_new_period_now(till):
+def test_change_of_interval_starts_a_new_period(till):
     subscription = till.subscribe()
     half_way(till, subscription)
     changed = till.stripe.v1.subscriptions.update(subscription["id"], to(subscription, "price_friend_year")).to_dict()
@@ -107,7 +107,7 @@ def test_other_rhythm_begins_a_new_period_now(till):
     assert till.latest_invoice(subscription["id"])["total"] == pytest.approx(5000 - 250, abs=2)
 
 
-def test_change_in_a_trial_costs_nothing_and_trial_ended_now_is_paid(till):
+def test_change_in_a_trial_is_free_until_the_trial_ends(till):
     subscription = till.subscribe(subscription_data={"trial_period_days": 14})
     changed = till.stripe.v1.subscriptions.update(
         subscription["id"], to(subscription, PATRON, proration_behavior="always_invoice")
@@ -118,7 +118,7 @@ def test_change_in_a_trial_costs_nothing_and_trial_ended_now_is_paid(till):
     assert till.latest_invoice(subscription["id"])["amount_paid"] == 1200
 
 
-def test_upgrade_that_is_declined_is_past_due_or_undone_as_wished(till):
+def test_upgrade_declined_is_past_due_or_undone(till):
     subscription = till.subscribe(card="fails_later")
     now = to(subscription, PATRON, proration_behavior="always_invoice")
     with pytest.raises(stripe.CardError) as caught:
@@ -129,7 +129,7 @@ def test_upgrade_that_is_declined_is_past_due_or_undone_as_wished(till):
     assert changed.status == "past_due"
 
 
-def test_downgrade_by_a_schedule_comes_with_the_renewal(till):
+def test_schedule_downgrades_at_the_renewal(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     assert till.subscription(subscription["id"])["schedule"] == schedule.id
@@ -151,7 +151,7 @@ def test_downgrade_by_a_schedule_comes_with_the_renewal(till):
     assert (found["schedule"], found["status"], till.latest_invoice(found["id"])["total"]) == (None, "active", 500)
 
 
-def test_schedule_to_another_rhythm_bills_it_once(till):
+def test_schedule_to_another_interval_bills_once(till):
     subscription = till.subscribe("price_friend_year")
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     first = schedule.phases[0]
@@ -165,7 +165,7 @@ def test_schedule_to_another_rhythm_bills_it_once(till):
     assert [one.total for one in invoices] == [500, 5000]
 
 
-def test_schedule_that_turns_within_a_period_prorates(till):
+def test_schedule_phase_within_a_period_prorates(till):
     subscription = till.subscribe()
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     first = schedule.phases[0]
@@ -182,7 +182,7 @@ def test_schedule_that_turns_within_a_period_prorates(till):
 
 
 def lasting_discount(till):
-    """A subscription whose discount is for every payment."""
+    """Create a subscription with a discount on every payment."""
     with till.desk.store.transaction():
         coupon = till.desk.make("coupon", duration="forever", percent_off=50.0)
         coupon["id"] = "half"
@@ -191,7 +191,7 @@ def lasting_discount(till):
 
 
 @pytest.mark.parametrize(("kept", "total"), [(True, 250), (False, 500)])
-def test_phase_has_the_discounts_that_it_names_and_no_others(till, kept, total):
+def test_schedule_phase_has_only_its_own_discounts(till, kept, total):
     subscription = lasting_discount(till)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     first = schedule.to_dict()["phases"][0]
@@ -206,7 +206,7 @@ def test_phase_has_the_discounts_that_it_names_and_no_others(till, kept, total):
     assert till.latest_invoice(subscription["id"])["total"] == total
 
 
-def test_moment_outside_the_period_is_taken_for_its_edge(till):
+def test_proration_date_outside_the_period_is_clamped(till):
     subscription = till.subscribe()
     early = item(subscription)["current_period_start"] - 40 * DAY
     details = to(subscription, PATRON, proration_behavior="always_invoice", proration_date=early)
@@ -216,7 +216,7 @@ def test_moment_outside_the_period_is_taken_for_its_edge(till):
     assert [line.amount for line in preview.lines.data] == [-500, 1200]
 
 
-def test_released_schedule_changes_nothing(till):
+def test_schedule_released_changes_nothing(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     with pytest.raises(stripe.InvalidRequestError, match="managed by the subscription schedule"):
@@ -230,7 +230,7 @@ def test_released_schedule_changes_nothing(till):
     assert till.stripe.v1.subscription_schedules.list({"customer": subscription["customer"]}).data[0].id == schedule.id
 
 
-def test_schedule_that_ends_may_end_the_subscription(till):
+def test_schedule_end_can_cancel_the_subscription(till):
     subscription = till.subscribe()
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     till.stripe.v1.subscription_schedules.update(schedule.id, {"end_behavior": "cancel"})
@@ -248,7 +248,7 @@ def test_schedule_that_ends_may_end_the_subscription(till):
         [{"items": [{"price": "price_none"}]}],
     ],
 )
-def test_schedule_with_phases_that_cannot_be_is_refused(till, phases):
+def test_schedule_invalid_phases_are_refused(till, phases):
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": till.subscribe()["id"]})
     with pytest.raises(stripe.InvalidRequestError):
         till.stripe.v1.subscription_schedules.update(schedule.id, {"phases": phases})
@@ -264,7 +264,7 @@ def test_schedule_with_phases_that_cannot_be_is_refused(till, phases):
         {"payment_behavior": "pending_if_incomplete", "metadata": {"a": "b"}, "items": []},
     ],
 )
-def test_change_that_cannot_be_is_refused(till, params):
+def test_update_invalid_parameter_is_refused(till, params):
     subscription = till.subscribe()
     if params.get("items") == []:
         params = {**params, **to(subscription, PATRON)}
@@ -273,7 +273,7 @@ def test_change_that_cannot_be_is_refused(till, params):
     assert till.subscription(subscription["id"]) == subscription
 
 
-def test_cancelled_now_is_over_and_can_only_be_annotated(till):
+def test_subscription_cancelled_can_only_change_metadata(till):
     subscription = till.subscribe()
     details = {"comment": "moved away", "feedback": "other"}
     ended = till.stripe.v1.subscriptions.cancel(subscription["id"], {"cancellation_details": details})

@@ -1,4 +1,4 @@
-"""What time brings, when the operator moves the clock."""
+"""Renewals, trials, retries and cancellations as the clock moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def period(subscription):
     return item["current_period_start"], item["current_period_end"]
 
 
-def told(till, since):
+def events_since(till, since):
     return till.events()[since:]
 
 
@@ -30,7 +30,7 @@ def test_renewal_charges_again_and_moves_the_period(till):
     assert (invoice["billing_reason"], invoice["amount_paid"]) == ("subscription_cycle", 500)
     assert invoice["number"].endswith("-0002")
     assert invoice["created"] == period(after)[0]
-    assert told(till, since) == [
+    assert events_since(till, since) == [
         "customer.subscription.updated",
         "invoice.created",
         "invoice.finalized",
@@ -44,7 +44,7 @@ def test_renewal_charges_again_and_moves_the_period(till):
     ]
 
 
-def test_long_way_renews_every_period_on_its_own_day(till):
+def test_clock_moved_a_year_renews_each_period_on_its_day(till):
     subscription = till.subscribe()
     till.operate("clock", days="370")
     invoices = till.stripe.v1.invoices.list({"subscription": subscription["id"], "limit": 100}).data
@@ -53,7 +53,7 @@ def test_long_way_renews_every_period_on_its_own_day(till):
     assert sum(one.amount_paid for one in invoices) == 13 * 500
 
 
-def test_trial_is_warned_of_then_paid(till):
+def test_trial_end_is_announced_then_charged(till):
     subscription = till.subscribe(PATRON, subscription_data={"trial_period_days": 14})
     till.operate("clock", days="10")
     assert "customer.subscription.trial_will_end" not in till.events()
@@ -65,7 +65,7 @@ def test_trial_is_warned_of_then_paid(till):
     assert till.events().count("customer.subscription.trial_will_end") == 1
 
 
-def test_renewal_that_is_declined_is_past_due_and_tried_again_until_it_ends(till):
+def test_renewal_declined_is_retried_until_the_subscription_ends(till):
     subscription = till.subscribe(card="fails_later")
     till.operate("clock", to="renewal")
     found, invoice = till.subscription(subscription["id"]), till.latest_invoice(subscription["id"])
@@ -82,7 +82,7 @@ def test_renewal_that_is_declined_is_past_due_and_tried_again_until_it_ends(till
     assert till.events()[-1] == "customer.subscription.deleted"
 
 
-def test_retry_that_is_paid_makes_the_subscription_active_again(till):
+def test_retry_paid_makes_the_subscription_active(till):
     subscription = till.subscribe()
     till.operate("knobs", decline="on")
     till.operate("clock", to="renewal")
@@ -98,7 +98,7 @@ def test_retry_that_is_paid_makes_the_subscription_active_again(till):
     ]
 
 
-def test_renewal_that_wants_3d_secure_says_so_and_is_paid_on_the_invoices_page(till):
+def test_renewal_with_3d_secure_is_paid_on_the_invoice_page(till):
     subscription = till.subscribe(card="always_secure")
     till.operate("clock", to="renewal")
     assert {"payment_intent.requires_action", "invoice.payment_action_required"} <= set(till.events())
@@ -110,7 +110,7 @@ def test_renewal_that_wants_3d_secure_says_so_and_is_paid_on_the_invoices_page(t
 
 
 @pytest.mark.parametrize("how", ["flag", "time"])
-def test_cancellation_at_the_periods_end_comes_due(till, how):
+def test_cancellation_at_period_end_ends_the_subscription(till, how):
     subscription = till.subscribe()
     end = period(subscription)[1]
     params = {"cancel_at_period_end": True} if how == "flag" else {"cancel_at": end}
@@ -123,7 +123,7 @@ def test_cancellation_at_the_periods_end_comes_due(till, how):
 
 
 @pytest.mark.parametrize("params", [{"cancel_at_period_end": False}, {"cancel_at": ""}])
-def test_cancellation_taken_back_renews(till, params):
+def test_cancellation_undone_renews(till, params):
     subscription = till.subscribe()
     till.stripe.v1.subscriptions.update(subscription["id"], {"cancel_at_period_end": True})
     kept = till.stripe.v1.subscriptions.update(subscription["id"], params)
@@ -133,16 +133,16 @@ def test_cancellation_taken_back_renews(till, params):
 
 
 @pytest.mark.parametrize(
-    ("wish", "status"), [("pause", "paused"), ("cancel", "canceled"), ("create_invoice", "past_due")]
+    ("behaviour", "status"), [("pause", "paused"), ("cancel", "canceled"), ("create_invoice", "past_due")]
 )
-def test_trial_without_a_card_ends_as_was_wished(till, wish, status):
-    behaviour = {"trial_period_days": 5, "trial_settings": {"end_behavior": {"missing_payment_method": wish}}}
-    subscription = till.subscribe(card="none", payment_method_collection="if_required", subscription_data=behaviour)
+def test_trial_without_card_ends_as_its_settings_say(till, behaviour, status):
+    data = {"trial_period_days": 5, "trial_settings": {"end_behavior": {"missing_payment_method": behaviour}}}
+    subscription = till.subscribe(card="none", payment_method_collection="if_required", subscription_data=data)
     till.operate("clock", days="6")
     assert till.subscription(subscription["id"])["status"] == status
 
 
-def test_paused_subscription_is_resumed_with_a_card(till):
+def test_paused_subscription_resumes_with_a_card(till):
     behaviour = {"trial_period_days": 5, "trial_settings": {"end_behavior": {"missing_payment_method": "pause"}}}
     paused = till.subscribe(card="none", payment_method_collection="if_required", subscription_data=behaviour)
     with pytest.raises(stripe.InvalidRequestError):
@@ -158,12 +158,12 @@ def test_paused_subscription_is_resumed_with_a_card(till):
 
 
 @pytest.mark.parametrize("fields", [{"days": "-1"}, {"days": "801"}, {"days": "x"}, {"to": "renewal"}])
-def test_clock_moves_forward_alone_and_not_for_ever(till, fields):
+def test_clock_invalid_move_is_refused(till, fields):
     assert till.post("/operator/clock", **fields)[0] == 400
     assert till.operate("knobs")["ahead"] == 0
 
 
-def test_time_that_passes_by_itself_is_followed(till, monkeypatch):
+def test_catch_up_processes_time_that_passed(till, monkeypatch):
     subscription = till.subscribe(FRIEND)
     with till.desk.store.transaction():
         assert catch_up(till.desk) == 0

@@ -1,4 +1,4 @@
-"""Periods keep the day of their anchor."""
+"""Billing periods keep the day of their anchor."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def at(text: str) -> int:
         ("2024-12-30T00:00", "week", 2, "2025-01-13T00:00"),
     ],
 )
-def test_shift_by_calendar(start, interval, count, end):
+def test_shift_follows_the_calendar(start, interval, count, end):
     assert shift(at(start), interval, count) == at(end)
 
 
-def test_periods_of_the_31st_come_back_to_it():
+def test_periods_from_the_31st_return_to_it():
     anchor = begin = at("2024-01-31T10:00")
     days = []
     for _ in range(6):
@@ -37,6 +37,6 @@ def test_periods_of_the_31st_come_back_to_it():
     assert days == [29, 31, 30, 31, 30, 31]
 
 
-def test_dates_for_people():
+def test_day_and_minute_are_readable():
     assert day(at("2024-05-03T07:08")) == "3 May 2024"
     assert minute(at("2024-05-03T07:08")) == "3 May 2024, 07:08 UTC"

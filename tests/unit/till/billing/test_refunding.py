@@ -1,4 +1,4 @@
-"""Money that goes back: refunds, disputes, and invoices that are given up."""
+"""Refunds, disputes, and invoices that are voided or uncollectible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def again(till, charge):
     return till.stripe.v1.charges.retrieve(charge["id"])
 
 
-def test_refund_of_parts_and_then_of_the_rest(till, charge):
+def test_refund_in_parts_then_the_rest(till, charge):
     till.stripe.v1.refunds.create({"charge": charge["id"], "amount": 200, "reason": "requested_by_customer"})
     assert (again(till, charge).amount_refunded, again(till, charge).refunded) == (200, False)
     rest = till.stripe.v1.refunds.create({"payment_intent": charge["payment_intent"], "metadata": {"why": "kind"}})
@@ -29,7 +29,7 @@ def test_refund_of_parts_and_then_of_the_rest(till, charge):
 
 
 @pytest.mark.parametrize("params", [{"amount": 501}, {"amount": 0}, {"amount": -1}, {"reason": "mood"}])
-def test_refund_of_what_is_not_there_is_refused(till, charge, params):
+def test_refund_invalid_amount_or_reason_is_refused(till, charge, params):
     with pytest.raises(stripe.InvalidRequestError):
         till.stripe.v1.refunds.create({"charge": charge["id"], **params})
     assert again(till, charge).amount_refunded == 0
@@ -43,7 +43,7 @@ def test_refund_of_a_failed_charge_is_refused(till):
         till.stripe.v1.refunds.create({"charge": failed["id"]})
 
 
-def test_refund_that_fails_gives_the_money_back_to_us(till, charge):
+def test_refund_failed_returns_the_money(till, charge):
     till.operate("refund", charge=charge["id"], amount="200")
     refund = till.stripe.v1.refunds.list().data[0].id
     till.operate("refund/fail", refund=refund)
@@ -58,7 +58,7 @@ def test_refund_that_fails_gives_the_money_back_to_us(till, charge):
     ("outcome", "moved", "last"),
     [("won", [-500, 500], "charge.dispute.funds_reinstated"), ("lost", [-500], "charge.dispute.closed")],
 )
-def test_dispute_takes_the_money_and_gives_it_back_if_won(till, charge, outcome, moved, last):
+def test_dispute_takes_the_money_and_returns_it_if_won(till, charge, outcome, moved, last):
     till.operate("dispute", charge=charge["id"])
     assert till.events()[-3:] == ["charge.dispute.created", "charge.updated", "charge.dispute.funds_withdrawn"]
     (found,) = till.stripe.v1.disputes.list({"charge": charge["id"]}).data
@@ -71,12 +71,12 @@ def test_dispute_takes_the_money_and_gives_it_back_if_won(till, charge, outcome,
         assert till.post("/operator/dispute", **fields)[0] == 400
 
 
-def test_open_invoice_is_tried_again_voided_or_given_up(till):
+def test_open_invoice_is_retried_voided_or_uncollectible(till):
     open_ones = []
     for _ in range(3):
         subscription = till.subscribe(card="fails_later")
         open_ones.append(subscription["id"])
-    while len(till.stripe.v1.invoices.list({"status": "open"}).data) < 3:  # each renews at the second of its beginning
+    while len(till.stripe.v1.invoices.list({"status": "open"}).data) < 3:  # each renews at the second at which it began
         till.operate("clock", to="renewal")
     tried, void, lost = (till.latest_invoice(one)["id"] for one in open_ones)
     with pytest.raises(stripe.CardError):
@@ -90,7 +90,7 @@ def test_open_invoice_is_tried_again_voided_or_given_up(till):
     assert len(till.stripe.v1.invoices.list({"status": "open"}).data) == 1
 
 
-def test_payments_are_found_by_invoice_and_intent(till, charge):
+def test_payments_are_listed_by_invoice_and_intent(till, charge):
     invoice = till.stripe.v1.invoices.list().data[0].id
     (payment,) = till.stripe.v1.invoice_payments.list({"invoice": invoice, "status": "paid"}).data
     assert (payment.amount_paid, payment.payment.payment_intent) == (500, charge["payment_intent"])

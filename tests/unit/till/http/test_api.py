@@ -1,4 +1,4 @@
-"""The API's frame, by the official SDK: keys, errors, repeated calls, lists, expansion."""
+"""The API, called with the official SDK: keys, errors, idempotency, lists, expansion."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def test_call_without_the_key_is_refused(till):
     assert call(till, auth=(KEY, ""), key=None).status_code == 200
 
 
-def test_call_of_another_version_is_refused(till):
+def test_call_with_another_version_is_refused(till):
     answer = call(till, headers={"Stripe-Version": "2020-08-27"})
     assert (answer.status_code, "2026-10-28.endive" in answer.json["error"]["message"]) == (400, True)
 
 
-def test_answer_carries_request_id_and_version(till):
+def test_response_has_request_id_and_version(till):
     answer = call(till)
     assert answer.headers["Request-Id"].startswith("req_")
     assert answer.headers["Stripe-Version"] == "2026-10-28.endive"
 
 
-def test_unknown_address_and_unknown_object_are_404_in_stripes_words(till):
+def test_unknown_path_or_object_is_an_error_object(till):
     assert call(till, path="/v1/nothing").json["error"]["type"] == "invalid_request_error"
     with pytest.raises(stripe.InvalidRequestError) as caught:
         till.stripe.v1.prices.retrieve("price_none")
     assert (caught.value.http_status, caught.value.code, caught.value.param) == (404, "resource_missing", "id")
 
 
-def test_accident_inside_is_an_api_error(till, monkeypatch):
+def test_internal_error_is_an_api_error(till, monkeypatch):
     monkeypatch.setattr(till.desk.store, "all", lambda *_, **__: 1 / 0)
     with pytest.raises(stripe.APIError) as caught:
         till.stripe.v1.products.list()
@@ -54,7 +54,7 @@ def test_unknown_parameter_is_refused(till):
     assert (caught.value.code, caught.value.param) == ("parameter_unknown", "colour")
 
 
-def test_repeated_key_gives_the_first_answer_and_does_nothing_again(till):
+def test_idempotency_key_repeated_returns_the_first_response(till):
     options = {"idempotency_key": "once"}
     first = till.stripe.v1.customers.create({"email": "a@site.example"}, options)
     again = till.stripe.v1.customers.create({"email": "a@site.example"}, options)
@@ -63,20 +63,20 @@ def test_repeated_key_gives_the_first_answer_and_does_nothing_again(till):
     assert len(till.stripe.v1.customers.list().data) == 1
 
 
-def test_repeated_key_with_other_parameters_is_refused(till):
+def test_idempotency_key_with_other_parameters_is_refused(till):
     till.stripe.v1.customers.create({"email": "a@site.example"}, {"idempotency_key": "once"})
     with pytest.raises(stripe.IdempotencyError):
         till.stripe.v1.customers.create({"email": "b@site.example"}, {"idempotency_key": "once"})
 
 
-def test_key_of_a_call_that_was_refused_can_be_used_again(till):
+def test_idempotency_key_of_a_refused_call_can_be_reused(till):
     options = {"idempotency_key": "once"}
     with pytest.raises(stripe.InvalidRequestError):
         till.stripe.v1.products.create({"name": ""}, options)
     assert till.stripe.v1.products.create({"name": "A"}, options).name == "A"
 
 
-def test_event_names_the_call_that_made_it(till):
+def test_event_has_the_request_that_caused_it(till):
     made = till.stripe.v1.customers.create({"email": "a@site.example"}, {"idempotency_key": "once"})
     event = till.stripe.v1.events.list({"type": "customer.created"}).data[0]
     assert event.request.id == made.last_response.request_id
@@ -95,19 +95,19 @@ def test_list_is_paged_newest_first_and_complete(till):
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"starting_after": "cus_none"}, {"created": "x"}])
-def test_list_with_wrong_bounds_is_refused(till, params):
+def test_list_with_invalid_bounds_is_refused(till, params):
     with pytest.raises(stripe.InvalidRequestError):
         till.stripe.v1.customers.list(params)
 
 
-def test_list_by_time_of_creation(till):
+def test_list_filters_by_creation_time(till):
     made = till.stripe.v1.customers.create({})
     for params, count in (({"gte": made.created}, 1), ({"gt": made.created}, 0), ({"lt": made.created}, 0)):
         assert len(till.stripe.v1.customers.list({"created": params}).data) == count
     assert len(till.stripe.v1.customers.list({"created": made.created}).data) == 1
 
 
-def test_expansion_opens_ids_and_refuses_what_is_not_there(till):
+def test_expand_loads_objects_and_refuses_unknown_paths(till):
     price = till.stripe.v1.prices.retrieve(FRIEND, {"expand": ["product"]})
     assert price.product.name == "Friend"
     listed = till.stripe.v1.prices.list({"expand": ["data.product"]})
@@ -117,7 +117,7 @@ def test_expansion_opens_ids_and_refuses_what_is_not_there(till):
             till.stripe.v1.prices.retrieve(FRIEND, {"expand": [path]})
 
 
-def test_expansion_deeper_than_four_levels_is_refused(till):
+def test_expand_deeper_than_four_levels_is_refused(till):
     invoice = till.latest_invoice(till.subscribe()["id"])["id"]
     path = "payments.data.payment.payment_intent.latest_charge"
     assert till.stripe.v1.invoices.retrieve(invoice, {"expand": [path]}).id == invoice
@@ -125,7 +125,7 @@ def test_expansion_deeper_than_four_levels_is_refused(till):
         till.stripe.v1.invoices.retrieve(invoice, {"expand": [f"{path}.refunds"]})
 
 
-def test_api_switched_off_is_503_until_it_is_on_again(till):
+def test_api_down_answers_503_until_it_is_off(till):
     till.operate("knobs", api_down="on")
     with pytest.raises(stripe.APIError) as caught:
         till.stripe.v1.products.list()

@@ -1,4 +1,4 @@
-"""Form-encoded parameters, as the SDK's own encoder writes them."""
+"""Decoding and reading of form-encoded parameters, as the SDK encodes them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=4))
-def test_decode_of_what_the_sdk_encodes_gives_it_back(fields):
+def test_decode_reverses_the_sdk_encoder(fields):
     assert decode((name, str(value)) for name, value in _api_encode(fields)) == fields
 
 
-def test_decode_of_empty_brackets_appends():
+def test_decode_empty_brackets_append():
     assert decode([("expand[]", "a"), ("expand[]", "b")]) == {"expand": ["a", "b"]}
 
 
 @pytest.mark.parametrize("pairs", [[("a", "1"), ("a[b]", "2")], [("a[b]", "1"), ("a[b][c]", "2")]])
-def test_decode_of_a_value_that_is_a_table_too_names_it(pairs):
+def test_decode_name_used_as_value_and_table_is_refused(pairs):
     with pytest.raises(TillError, match="Invalid parameter"):
         decode(pairs)
 
 
 @pytest.mark.parametrize("name", ["", "[]", "a[", "]", "[[[", "a[b[c]]", "x" + "[y]" * 50])
-def test_decode_of_odd_names_raises_nothing_else(name):
+def test_decode_odd_names_give_a_dict(name):
     assert isinstance(decode([(name, "1")]), dict)
 
 
@@ -53,7 +53,7 @@ def test_decode_of_odd_names_raises_nothing_else(name):
         (lambda params: params.rows("rows")[1].required("price"), "rows[1][price]"),
     ],
 )
-def test_params_that_are_wrong_are_named_as_they_were_sent(read, param):
+def test_params_invalid_value_is_named_as_sent(read, param):
     params = Params({"word": "x!", "table": {"inner": "1"}, "rows": [{"price": "p"}, {}]})
     with pytest.raises(TillError) as caught:
         read(params)
@@ -61,7 +61,7 @@ def test_params_that_are_wrong_are_named_as_they_were_sent(read, param):
     assert caught.value.status == 400
 
 
-def test_metadata_is_merged_and_an_empty_value_removes_its_name():
+def test_metadata_is_merged_and_empty_value_removes_a_name():
     before = {"a": "1", "b": "2"}
     assert Params({"metadata": {"b": "", "c": "3"}}).texts_by_name("metadata", before) == {"a": "1", "c": "3"}
     assert Params({"metadata": ""}).texts_by_name("metadata", before) == {}

@@ -1,4 +1,4 @@
-"""Webhooks reach the site signed, in order, again and again until it takes them."""
+"""Webhooks are signed, in order, and repeated until the site accepts them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sender(till, tmp_path, receiver):
     return Sender(till.desk, site_settings(tmp_path, CHURCH_BIND=receiver.bind, STRIPE_WEBHOOK_SECRET="whsec_test"))
 
 
-def made(till):
+def event_ids(till):
     return [event.id for event in till.stripe.v1.events.list({"limit": 100}).auto_paging_iter()][::-1]
 
 
@@ -44,7 +44,7 @@ def due_now(till):
 def test_deliveries_are_signed_and_in_the_order_of_creation(till, sender, receiver):
     till.subscribe()
     sender.deliver_due()
-    assert receiver.ids == made(till)
+    assert receiver.ids == event_ids(till)
     for path, header, body in receiver.taken:
         assert path == "/stripe/webhook"
         stripe.Webhook.construct_event(body, header, "whsec_test")
@@ -55,57 +55,57 @@ def test_deliveries_are_signed_and_in_the_order_of_creation(till, sender, receiv
     assert till.stripe.v1.events.list({"delivery_success": False}).data == []
 
 
-def test_delivery_that_is_not_taken_comes_again_later(till, sender, receiver):
+def test_delivery_rejected_is_retried_later(till, sender, receiver):
     receiver.status = 500
     count = sender.deliver_due()
-    assert sender.deliver_due() == 0  # not yet
+    assert sender.deliver_due() == 0  # not due yet
     assert pending(till) == count > 0
     receiver.status = 204
     due_now(till)
     assert sender.deliver_due() == count
-    assert receiver.ids == made(till) * 2
+    assert receiver.ids == event_ids(till) * 2
     assert pending(till) == 0
 
 
-def test_delivery_to_a_site_that_is_not_there_waits(till, tmp_path):
-    nobody = site_settings(tmp_path, CHURCH_BIND=f"127.0.0.1:{free_port()}", STRIPE_WEBHOOK_SECRET="whsec_test")
-    alone = InProcessTill(nobody)
-    count = Sender(alone.desk, nobody).deliver_due()
-    assert pending(alone) == count > 0
-    assert "no answer" in alone.get("/")[2]
-    alone.desk.store.close()
+def test_delivery_site_down_stays_pending(tmp_path):
+    settings = site_settings(tmp_path, CHURCH_BIND=f"127.0.0.1:{free_port()}", STRIPE_WEBHOOK_SECRET="whsec_test")
+    till = InProcessTill(settings)
+    count = Sender(till.desk, settings).deliver_due()
+    assert pending(till) == count > 0
+    assert "no answer" in till.get("/")[2]
+    till.desk.store.close()
 
 
-def test_redirect_is_no_success(till, sender, receiver):
+def test_delivery_redirected_stays_pending(till, sender, receiver):
     receiver.status = 302
     assert sender.deliver_due() == pending(till)
 
 
-def test_duplicates_on_sends_each_twice(till, sender, receiver):
+def test_duplicates_on_sends_each_event_twice(till, sender, receiver):
     till.operate("knobs", duplicates="on")
     sender.deliver_due()
-    assert sorted(receiver.ids) == sorted(made(till) * 2)
+    assert sorted(receiver.ids) == sorted(event_ids(till) * 2)
 
 
-def test_disorder_on_sends_all_in_another_order(till, sender, receiver):
+def test_disorder_on_sends_events_out_of_order(till, sender, receiver):
     till.operate("knobs", disorder="on")
     for _ in range(3):
         till.subscribe()
     while sender.deliver_due():
         pass
-    assert receiver.ids != made(till)
-    assert sorted(receiver.ids) == sorted(made(till))
+    assert receiver.ids != event_ids(till)
+    assert sorted(receiver.ids) == sorted(event_ids(till))
 
 
-def test_down_holds_back_until_it_is_off(till, sender, receiver):
+def test_down_on_holds_webhooks_until_it_is_off(till, sender, receiver):
     till.operate("knobs", down="on")
     assert sender.deliver_due() == 0
     till.operate("knobs", down="")
     assert sender.deliver_due() > 0
-    assert receiver.ids == made(till)
+    assert receiver.ids == event_ids(till)
 
 
-def test_delay_keeps_new_ones_back(till, sender, receiver):
+def test_delay_applies_to_new_events(till, sender, receiver):
     sender.deliver_due()
     till.operate("knobs", delay="3600")
     till.stripe.v1.customers.create({})
@@ -113,15 +113,15 @@ def test_delay_keeps_new_ones_back(till, sender, receiver):
     assert pending(till) == 1
 
 
-def test_event_that_is_sent_again_comes_once_more(till, sender, receiver):
+def test_resend_delivers_the_event_again(till, sender, receiver):
     sender.deliver_due()
-    first = made(till)[0]
+    first = event_ids(till)[0]
     till.operate("resend", event=first)
     assert sender.deliver_due() == 1
     assert receiver.ids.count(first) == 2
     assert till.post("/operator/resend", event="evt_none")[0] == 404
 
 
-def test_signature_is_that_of_the_sdk():
+def test_signature_matches_the_sdk():
     mac = stripe.WebhookSignature._compute_signature("17.{}", "whsec_test")
     assert signature("whsec_test", b"{}", 17) == f"t=17,v1={mac}"

@@ -1,4 +1,4 @@
-"""What the till says where it cannot start."""
+"""The till's messages when it can't start, and its address."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.helpers import with_settings
 from tests.support.services_fixture import site_settings
 
 
-def test_till_refuses_production(settings):
+def test_till_in_production_is_refused(settings):
     with pytest.raises(ProductionError, match="does not run in production"):
         create_till(with_settings(settings, environment="production"))
 
 
-def test_main_with_a_taken_port_says_which_and_ends(settings, monkeypatch, capsys, tmp_path):
+def test_main_port_in_use_fails_and_names_it(settings, monkeypatch, capsys, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("CHURCH_TILL_BIND", address)
@@ -30,7 +30,7 @@ def test_main_with_a_taken_port_says_which_and_ends(settings, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("secret", ["whsec_9sTq2LxVb7Yc4Nf8Kd1Zr6Wm3Hj5Pg0A", ""])
-def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path, secret):
+def test_main_in_production_fails(monkeypatch, capsys, tmp_path, secret):
     strong = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"
     environment = {"CHURCH_ENV": "production", "SECRET_KEY": strong, "METRICS_TOKEN": strong[::-1]}
     for name, value in {**environment, "CHURCH_INSTANCE": str(tmp_path), "STRIPE_WEBHOOK_SECRET": secret}.items():
@@ -42,13 +42,13 @@ def test_main_in_production_says_so_and_ends(monkeypatch, capsys, tmp_path, secr
     assert not (tmp_path / "till.db").exists()
 
 
-def test_serve_without_a_signing_secret_names_it(tmp_path):
+def test_serve_without_webhook_secret_names_the_setting(tmp_path):
     settings = site_settings(tmp_path, STRIPE_API_BASE="http://127.0.0.1:1")
     with pytest.raises(Exception, match="STRIPE_WEBHOOK_SECRET"):
         serve(settings)
 
 
-def test_address_that_means_all_of_the_host_is_called_by_loopback():
+def test_reachable_wildcard_address_becomes_loopback():
     assert reachable("0.0.0.0:8001") == "127.0.0.1:8001"
     assert reachable("[::]:8001") == "[::1]:8001"
     assert reachable("till.example:8001") == "till.example:8001"

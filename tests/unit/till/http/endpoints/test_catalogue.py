@@ -1,4 +1,4 @@
-"""What is sold: the seed, and products, prices and customers that are made and changed."""
+"""Products, prices and customers, and the plans of a new till."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stripe
 from church.till.app import create_till
 
 
-def test_new_till_sells_two_plans_monthly_and_yearly_and_knows_a_code(till):
+def test_new_till_has_two_plans_and_a_promotion_code(till):
     prices = till.stripe.v1.prices.list({"active": True, "expand": ["data.product"]}).data
     found = {(p.product.metadata["church_plan"], p.recurring.interval): p.unit_amount for p in prices}
     assert found == {
@@ -22,7 +22,7 @@ def test_new_till_sells_two_plans_monthly_and_yearly_and_knows_a_code(till):
     assert till.stripe.v1.coupons.retrieve(code.promotion.coupon).percent_off == 20
 
 
-def test_till_that_starts_again_keeps_what_was_changed(till, settings):
+def test_till_restarted_keeps_changes(till, settings):
     till.stripe.v1.products.update("prod_friend", {"name": "Companion"})
     till.stripe.v1.products.update("prod_patron", {"active": False})
     again = create_till(settings).extensions["till"]
@@ -32,7 +32,7 @@ def test_till_that_starts_again_keeps_what_was_changed(till, settings):
     again.store.close()
 
 
-def test_product_with_a_price_is_made_and_changed_and_tells(till):
+def test_product_with_price_is_created_and_updated_with_events(till):
     made = till.stripe.v1.products.create(
         {
             "name": "Book",
@@ -63,17 +63,17 @@ def test_product_with_a_price_is_made_and_changed_and_tells(till):
         {"currency": "usd", "product": "prod_friend", "unit_amount": 1, "recurring": {"interval": "century"}},
     ],
 )
-def test_price_that_is_incomplete_is_refused(till, params):
+def test_price_invalid_is_refused(till, params):
     with pytest.raises(stripe.InvalidRequestError):
         till.stripe.v1.prices.create(params)
 
 
-def test_product_with_an_id_that_is_taken_is_refused(till):
+def test_product_with_a_used_id_is_refused(till):
     with pytest.raises(stripe.InvalidRequestError, match="already exists"):
         till.stripe.v1.products.create({"id": "prod_friend", "name": "Friend"})
 
 
-def test_customer_is_changed_and_found_by_address(till):
+def test_customer_is_updated_and_listed_by_email(till):
     made = till.stripe.v1.customers.create({"email": "a@site.example", "metadata": {"church_user": "u1"}})
     till.stripe.v1.customers.update(made.id, {"name": "Ada", "metadata": {"more": "1"}, "address": {"city": "Basel"}})
     (found,) = till.stripe.v1.customers.list({"email": "a@site.example"}).data
@@ -81,7 +81,7 @@ def test_customer_is_changed_and_found_by_address(till):
     assert found.metadata.to_dict() == {"church_user": "u1", "more": "1"}
 
 
-def test_deleted_customer_is_only_a_mark_and_has_no_subscription_any_more(till):
+def test_customer_deleted_is_only_an_id_and_subscriptions_end(till):
     subscription = till.subscribe()
     till.stripe.v1.customers.delete(subscription["customer"])
     assert till.subscription(subscription["id"])["status"] == "canceled"

@@ -1,4 +1,4 @@
-"""The checkout: what is to pay, with which card, and what comes of it."""
+"""Checkout sessions: amounts, cards, codes, and the subscription that starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def again(till, session):
     return till.stripe.v1.checkout.sessions.retrieve(session["id"]).to_dict(for_json=True)
 
 
-def test_paid_checkout_sends_the_payer_back_and_starts_the_subscription(till):
+def test_checkout_paid_returns_the_payer_and_starts_the_subscription(till):
     session = till.checkout(
         client_reference_id="u1", metadata={"church_user": "u1"}, subscription_data={"metadata": {"a": "b"}}
     )
@@ -42,7 +42,7 @@ def test_paid_checkout_sends_the_payer_back_and_starts_the_subscription(till):
     assert (charge["amount_captured"], charge["status"], charge["currency"]) == (500, "succeeded", "usd")
 
 
-def test_paid_checkout_tells_in_order(till):
+def test_checkout_paid_emits_events_in_order(till):
     till.subscribe()
     assert [kind for kind in till.events() if kind.startswith(("customer.sub", "invoice", "checkout"))] == [
         "customer.subscription.created",
@@ -56,7 +56,7 @@ def test_paid_checkout_tells_in_order(till):
     ]
 
 
-def test_checkout_of_a_known_customer_asks_no_address(till):
+def test_checkout_existing_customer_needs_no_email(till):
     customer = till.stripe.v1.customers.create({"email": "a@site.example"}).id
     session = till.checkout(customer=customer)
     assert 'name="email"' not in till.get(f"/checkout/{session['id']}")[2]
@@ -64,14 +64,14 @@ def test_checkout_of_a_known_customer_asks_no_address(till):
     assert again(till, session)["customer"] == customer
 
 
-def test_checkout_without_any_address_says_so(till):
+def test_checkout_without_email_is_refused(till):
     session = till.checkout()
     status, _, body = pay(till, session, email="")
     assert (status, "Enter your email address." in body) == (422, True)
     assert again(till, session)["status"] == "open"
 
 
-def test_declined_card_pays_nothing_and_another_may_be_used(till):
+def test_checkout_declined_card_charges_nothing_and_can_be_replaced(till):
     session = till.checkout()
     status, _, body = pay(till, session, card="declined")
     assert (status, "declined" in body) == (402, True)
@@ -80,12 +80,12 @@ def test_declined_card_pays_nothing_and_another_may_be_used(till):
     assert pay(till, session)[0] == 303
 
 
-def test_switch_declines_every_card(till):
+def test_decline_switch_declines_every_card(till):
     till.operate("knobs", decline="on")
     assert pay(till, till.checkout())[0] == 402
 
 
-def test_secure_card_pays_only_when_the_bank_approves(till):
+def test_checkout_3d_secure_pays_only_after_approval(till):
     session = till.checkout()
     status, headers, _ = pay(till, session, card="secure")
     assert (status, "/authenticate?" in headers["location"]) == (303, True)
@@ -96,7 +96,7 @@ def test_secure_card_pays_only_when_the_bank_approves(till):
     assert again(till, session)["payment_status"] == "paid"
 
 
-def test_second_payment_of_one_checkout_is_refused(till):
+def test_checkout_paid_twice_is_refused(till):
     session = till.checkout()
     assert [pay(till, session)[0] for _ in range(2)] == [303, 409]
     assert till.post(f"/checkout/{session['id']}/authenticate", do="approve", card="secure")[0] == 409
@@ -115,7 +115,7 @@ def test_trial_costs_nothing_until_it_ends(till):
     assert till.latest_invoice(subscription["id"])["amount_due"] == 0
 
 
-def test_promotion_code_makes_the_first_payment_smaller_and_is_used_up(till):
+def test_promotion_code_reduces_only_the_first_payment(till):
     session = till.checkout(allow_promotion_codes=True)
     path = f"/checkout/{session['id']}"
     assert till.post(path, do="code", code="nonsense")[0] == 422
@@ -133,7 +133,7 @@ def test_promotion_code_makes_the_first_payment_smaller_and_is_used_up(till):
     assert code.times_redeemed == 1
 
 
-def test_promotion_code_in_a_trial_is_kept_for_the_first_payment(till):
+def test_promotion_code_in_a_trial_reduces_the_first_payment(till):
     session = till.checkout(discounts=[{"coupon": "welcome20"}], subscription_data={"trial_period_days": 7})
     pay(till, session)
     identity = again(till, session)["subscription"]
@@ -141,18 +141,18 @@ def test_promotion_code_in_a_trial_is_kept_for_the_first_payment(till):
     assert till.latest_invoice(identity)["total"] == 400
 
 
-def test_code_is_refused_where_none_is_asked_for(till):
+def test_promotion_code_not_allowed_is_refused(till):
     session = till.checkout()
     assert till.post(f"/checkout/{session['id']}", do="code", code="WELCOME20")[0] == 422
 
 
-def test_checkout_expires_when_asked_and_by_time(till):
-    asked, late = till.checkout(), till.checkout()
-    till.stripe.v1.checkout.sessions.expire(asked["id"])
+def test_checkout_expires_by_call_and_by_time(till):
+    called, late = till.checkout(), till.checkout()
+    till.stripe.v1.checkout.sessions.expire(called["id"])
     with pytest.raises(stripe.InvalidRequestError):
-        till.stripe.v1.checkout.sessions.expire(asked["id"])
+        till.stripe.v1.checkout.sessions.expire(called["id"])
     till.operate("clock", days="2")
-    for session in (asked, late):
+    for session in (called, late):
         assert (again(till, session)["status"], again(till, session)["url"]) == ("expired", None)
         assert pay(till, session)[0] == 409
     assert till.events().count("checkout.session.expired") == 2
@@ -171,20 +171,20 @@ def test_checkout_expires_when_asked_and_by_time(till):
         ({"subscription_data": {"colour": "red"}}, "subscription_data[colour]"),
     ],
 )
-def test_checkout_that_cannot_be_is_refused(till, params, param):
+def test_checkout_invalid_parameter_is_refused(till, params, param):
     with pytest.raises(stripe.InvalidRequestError) as caught:
         till.checkout(**params)
     assert caught.value.param == param
 
 
-def test_price_that_is_no_longer_sold_is_refused(till):
+def test_checkout_inactive_price_is_refused(till):
     till.stripe.v1.prices.update(FRIEND, {"active": False})
     with pytest.raises(stripe.InvalidRequestError, match="inactive"):
         till.checkout()
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("jpy", 800), ("kwd", 8000)])
-def test_other_currencies_are_paid_in_their_own_units(till, currency, amount):
+def test_checkout_other_currencies_use_their_own_units(till, currency, amount):
     price = till.stripe.v1.prices.create(
         {"currency": currency, "unit_amount": amount, "product": "prod_friend", "recurring": {"interval": "month"}}
     )

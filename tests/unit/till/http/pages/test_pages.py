@@ -1,4 +1,4 @@
-"""The pages: for whom, from where, and that they say what they are."""
+"""The till's pages: notices, protection, the operator's forms and the portal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_page_says_that_no_money_moves(till):
         assert " style=" not in body
 
 
-def test_form_may_lead_to_the_site_and_to_where_the_payer_wants_back(till):
+def test_checkout_forms_may_lead_to_the_site_and_return_addresses(till):
     session = till.checkout(success_url="https://church.example/done", cancel_url="https://other.example/")
     policy = till.get(f"/checkout/{session['id']}")[1]["content-security-policy"]
     allowed = policy.rpartition("form-action ")[2].split()
@@ -40,7 +40,7 @@ def test_form_may_lead_to_the_site_and_to_where_the_payer_wants_back(till):
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
 )
-def test_form_of_another_site_turns_nothing(till, headers):
+def test_form_of_another_site_is_refused(till, headers):
     answer = till.app.test_client().post("/operator/knobs", data={"decline": "on"}, headers=headers)
     assert answer.status_code == 400
     assert till.operate("knobs")["decline"] is False
@@ -49,7 +49,7 @@ def test_form_of_another_site_turns_nothing(till, headers):
     assert till.operate("knobs")["decline"] is True
 
 
-def test_state_is_json_for_tests_and_errors_too(till):
+def test_operator_state_and_errors_are_json(till):
     state = json.loads(till.get("/operator/state")[2])
     assert state["pending"] > 0
     assert {"now", "ahead", "next_renewal", "decline", "delay", "api_delay"} <= set(state)
@@ -58,18 +58,18 @@ def test_state_is_json_for_tests_and_errors_too(till):
 
 
 @pytest.mark.parametrize("fields", [{"delay": "x"}, {"delay": "-1"}, {"api_delay": "nan"}, {"api_delay": "99999"}])
-def test_knob_with_a_wrong_number_is_refused(till, fields):
+def test_knob_with_an_invalid_number_is_refused(till, fields):
     assert till.post("/operator/knobs", **fields)[0] == 400
 
 
-def test_form_of_the_page_switches_off_what_is_not_checked(till):
+def test_operator_form_turns_off_unchecked_switches(till):
     till.operate("knobs", decline="on", disorder="on")
     assert till.operate("knobs", duplicates="on")["decline"] is True
     state = till.operate("knobs", all="1", disorder="on")
     assert (state["decline"], state["disorder"], state["duplicates"]) == (False, True, False)
 
 
-def test_portal_ends_keeps_and_ends_at_once(till):
+def test_portal_cancels_resumes_and_cancels_now(till):
     subscription = till.subscribe()
     path = portal_of(till, subscription, return_url="http://127.0.0.1:8000/auth/account")
     assert "http://127.0.0.1:8000/auth/account" in till.get(path)[2]
@@ -84,13 +84,13 @@ def test_portal_ends_keeps_and_ends_at_once(till):
     assert till.post(path, do="resume", subscription=subscription["id"])[0] == 400
 
 
-def test_portal_of_one_customer_cannot_touch_another(till):
+def test_portal_of_another_customer_is_refused(till):
     mine, other = till.subscribe(), till.subscribe()
     assert till.post(portal_of(till, mine), do="cancel_now", subscription=other["id"])[0] == 400
     assert till.subscription(other["id"])["status"] == "active"
 
 
-def test_portal_releases_a_schedule_before_it_ends(till):
+def test_portal_cancel_releases_the_schedule(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
     till.post(portal_of(till, subscription), do="cancel", subscription=subscription["id"])
@@ -98,7 +98,7 @@ def test_portal_releases_a_schedule_before_it_ends(till):
     assert till.subscription(subscription["id"])["cancel_at"] is not None
 
 
-def test_card_replaced_in_the_portal_pays_what_was_declined(till):
+def test_portal_new_card_pays_the_declined_invoice(till):
     subscription = till.subscribe(card="fails_later")
     till.operate("clock", to="renewal")
     path = "/invoice/" + till.latest_invoice(subscription["id"])["id"]
@@ -114,7 +114,7 @@ def test_card_replaced_in_the_portal_pays_what_was_declined(till):
     assert till.subscription(subscription["id"])["status"] == "active"
 
 
-def test_name_from_the_shop_is_text_on_every_page(till):
+def test_product_name_is_escaped(till):
     till.stripe.v1.products.update("prod_friend", {"name": "<b>Friend</b>"})
     body = till.get(f"/checkout/{till.checkout()['id']}")[2]
     assert "<b>" not in body
