@@ -48,7 +48,7 @@ def check_jobs(settings: Settings) -> Finding:
     if dead:
         fix = "read their errors with `flask church jobs`, fix the cause, then `flask church jobs --retry ID`"
         return "warn", f"{dead} dead, out of attempts", fix
-    return "ok", "worker is on schedule, no dead jobs", ""
+    return "ok", "no dead or overdue jobs", ""
 
 
 def _state_of_jobs(session: Session) -> tuple[int, timedelta, list[str]]:

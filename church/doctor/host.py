@@ -29,7 +29,7 @@ def check_folders(settings: Settings) -> Finding:
     """Check that instance and log folder are writable and that other users can't open the instance: it has secrets."""
     problems = [problem for folder in (settings.instance, settings.log_dir) if (problem := _unwritable(folder))]
     if problems:
-        return "fail", "; ".join(problems), "make them writable for the user that runs the site"
+        return "fail", "; ".join(problems), "create them, writable for the user that runs the site"
     if settings.instance.stat().st_mode & 0o077:
         return "warn", f"{settings.instance} is open to other users of this host", f"chmod 700 {settings.instance}"
     return "ok", f"{settings.instance} and {settings.log_dir} are writable", ""
