@@ -10,11 +10,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings as of_hypothesis
 
-from church import create_app, telemetry
+from church import create_app
 from church.config import Settings, load_settings
-from church.observability import raise_in_tests, request_observer
+from church.observability import raise_in_tests, request_observer, verbs
 from church.observability.metrics import worker_files
-from church.observability.verbs import Budget
 from church.services.accounts import passwords
 from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.support.databases import copy_database
@@ -51,7 +50,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _every_event_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there were in this second: the tests before this one count for nothing."""
-    monkeypatch.setattr(telemetry, "_flood", Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
 
 
 @pytest.fixture(autouse=True)

@@ -1,51 +1,302 @@
-"""What is told of deliveries: records. Their metrics are read from the rows, so nothing is counted here."""
+"""The ``track_…`` functions: what each event of the site counts, logs and notes on the current span.
+
+The site calls them through ``church.telemetry``, in one line, after the commit. None of them breaks its caller: a
+metric, record or span that fails is dropped and counted in ``telemetry_errors_total``; in the tests it raises.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 from church.lib import threads
-from church.observability import request_observer
+from church.observability import raise_in_tests, request_observer
 from church.observability.metrics import definitions
 from church.observability.metrics.definitions import bounded
-from church.observability.request_observer import Observation
+from church.observability.request_observer import Observation, under_way
 from church.observability.threats import scan_text
+from church.observability.traces import process_tracer
+from church.observability.traces.process_tracer import note
 
-if TYPE_CHECKING:
-    from church.observability.traces.tracing import Tracing
+auth_log = logging.getLogger("church.auth")
+content_log = logging.getLogger("church.content")
+delivery_log = logging.getLogger("church.delivery")
+live_log = logging.getLogger("church.live")
+security_log = logging.getLogger("church.security")
+stripe_log = logging.getLogger("church.stripe")
+video_log = logging.getLogger("church.video")
+P = ParamSpec("P")
 
-log = logging.getLogger("church.delivery")
+
+def never_breaks(verb: Callable[P, None]) -> Callable[P, None]:
+    """Count what ``verb`` raises instead of passing it to the caller."""
+
+    @functools.wraps(verb)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            verb(*args, **kwargs)
+        except Exception:
+            if raise_in_tests.on:
+                raise
+            definitions.telemetry_errors.labels("verb").inc()
+
+    return guarded
 
 
-def deployment(environment: str, status: str, kind: str, **fields: Any) -> dict[str, str]:
-    """A deployment was recorded; gives what a span notes."""
+# -- security -------------------------------------------------------------------------------------------------------
+
+
+@never_breaks
+def track_security_event(event_type: str, severity: str, **fields: Any) -> None:
+    """Record a security event: an event that an admin should be able to see."""
+    label = bounded(event_type, definitions.SECURITY_EVENTS)
+    definitions.security_events.labels(label, bounded(severity, definitions.SEVERITIES)).inc()
+    _log_security_event(event_type, severity, fields)
+
+
+@never_breaks
+def track_suspicious(activity_type: str, source: str, excerpt: str) -> None:
+    """Record a finding of the threat scan: one suspicious activity and one security event."""
+    definitions.suspicious_activity.labels(activity_type, source).inc()
+    definitions.security_events.labels("threat_detected", "high").inc()
+    fields = {"activity_type": activity_type, "source": source, "excerpt": excerpt}
+    _log_security_event("threat_detected", "high", fields)
+
+
+@never_breaks
+def track_rate_limit(limit: str) -> None:
+    """Record a request that a rate limit refused: one security event, and for some limits a failed sign-in attempt."""
+    name = bounded(limit, definitions.LIMITS)
+    definitions.rate_limit_hits.labels(name).inc()
+    if name in definitions.AUTH_LIMITS:
+        definitions.auth_attempts.labels(definitions.AUTH_LIMITS[name], "failed_throttled").inc()
+    event = definitions.LIMIT_EVENTS.get(name, "rate_limit_exceeded")
+    severity = definitions.SECURITY_EVENTS[event]
+    definitions.security_events.labels(event, severity).inc()
+    _log_security_event(event, severity, {"limit": name})
+
+
+def track_live_text(text: str) -> bool:
+    """Scan a live message for attacks; return whether there were any. A scan that fails finds none."""
+    try:
+        findings = scan_text.scan(text, "websocket")
+    except Exception:
+        if raise_in_tests.on:
+            raise
+        definitions.telemetry_errors.labels("scan").inc()
+        return False
+    for finding in findings:
+        track_suspicious(finding.activity_type, finding.source, "(not shown: messages of members are not logged)")
+    return bool(findings)
+
+
+def track_refused(status: int, reason: str, client: str) -> str:
+    """Record bytes that were not an HTTP request; return the id that joins the record to the answer.
+
+    ``reason`` is the parser's name for the fault, never what the client sent.
+    """
+    try:
+        return request_observer.refuse(status, reason, client)
+    except Exception:
+        if raise_in_tests.on:
+            raise
+        definitions.telemetry_errors.labels("request").inc()
+        return "-"
+
+
+class Budget:
+    """Limit how many records of one kind a process writes: ``per_second``, as a token bucket on a monotonic clock."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate = per_second
+        self._tokens = per_second
+        self._at = threads.clock()
+        self.withheld = 0
+
+    def spend(self) -> int | None:
+        """Take a token: return how many records were withheld since the last one, or None if this one is too."""
+        now = threads.clock()
+        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            self.withheld += 1
+            return None
+        self._tokens -= 1
+        withheld, self.withheld = self.withheld, 0
+        return withheld
+
+
+_flood = Budget(per_second=20)
+
+
+def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
+    """Log a security event and note it on the span; in a flood only so many a second, though all are counted."""
+    withheld = _flood.spend()
+    if withheld is None:
+        return
+    if withheld:
+        fields = {**fields, "withheld": withheld}
+    observation = under_way()
+    if observation is not None:
+        fields = {**fields, "ip": observation.client, "method": observation.method}
+    security_log.warning(event_type, extra={"event": f"security.{event_type}", "severity": severity, **fields})
+    note(event_type, {"severity": severity})
+
+
+# -- accounts and content -------------------------------------------------------------------------------------------
+
+
+@never_breaks
+def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
+    """Record an attempt to register, sign in or out, reset a password or get a token."""
+    definitions.auth_attempts.labels(
+        bounded(kind, definitions.AUTH_TYPES), bounded(outcome, definitions.AUTH_OUTCOMES)
+    ).inc()
+    auth_log.info(kind, extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
+    note(f"auth.{kind}", {"outcome": outcome})
+
+
+@never_breaks
+def track_registration(source: str) -> None:
+    """Count a new account; call it after the commit."""
+    definitions.user_registrations.labels(bounded(source, definitions.REGISTRATION_SOURCES)).inc()
+
+
+@never_breaks
+def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
+    """Record a request for a page or video, and whether the reader got all of it, a teaser, or nothing."""
+    definitions.content_access.labels(
+        bounded(content_type, definitions.CONTENT_TYPES),
+        bounded(access_level, definitions.ACCESS_LEVELS),
+        bounded(outcome, definitions.CONTENT_OUTCOMES),
+    ).inc()
+    facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
+    content_log.debug("content access", extra={"event": "content.access", **facts})
+    note("content.access", facts)
+
+
+# -- payments and outgoing calls ------------------------------------------------------------------------------------
+
+
+@never_breaks
+def track_stripe_webhook(event_type: str, status: str, lag: float | None = None, **fields: Any) -> None:
+    """Record the answer to a webhook of Stripe.
+
+    ``lag`` is the age of its event in seconds; give it only the first time the event is processed.
+    """
+    label = bounded(event_type, definitions.STRIPE_EVENTS)
+    definitions.stripe_webhooks.labels(label, bounded(status, definitions.WEBHOOK_STATUSES)).inc()
+    if lag is not None:
+        definitions.stripe_webhook_lag.observe(max(0.0, lag))
+    level = logging.WARNING if status == "failed" else logging.INFO
+    facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
+    stripe_log.log(level, "webhook", extra=facts | fields)
+    note("stripe.webhook", {"type": label, "outcome": status})
+
+
+@contextmanager
+def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
+    """Time a call to another service; what it raises goes on, counted as a timeout, a refusal or a failure.
+
+    ``is_refusal`` decides whether an error means that the service works and declined, such as a card without money.
+    """
+    started = time.perf_counter()
+    outcome = "failed"
+    try:
+        yield
+        outcome = "success"
+    except TimeoutError:
+        outcome = "timeout"
+        raise
+    except Exception as error:
+        outcome = "refused" if is_refusal(error) else "failed"
+        raise
+    finally:
+        _observe_outbound(service, outcome, time.perf_counter() - started)
+
+
+@never_breaks
+def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
+    label = bounded(service, definitions.OUTBOUND_SERVICES)
+    definitions.outbound_request_duration.labels(label, outcome).observe(seconds)
+
+
+# -- deployments and incidents: their metrics are read from the rows, so nothing is counted here --------------------
+
+
+@never_breaks
+def track_deployment(environment: str, status: str, kind: str, **fields: Any) -> None:
+    """Log a deployment that was recorded."""
     facts = {"environment": environment, "outcome": str(status), "kind": str(kind)}
-    log.info("deployment", extra={"event": "delivery.deployment", **_unlike(facts), **fields})
-    return facts
+    extra = {"event": "delivery.deployment", **_as_log_fields(facts), **fields}
+    delivery_log.info("deployment recorded", extra=extra)
+    note("delivery.deployment", facts)
 
 
-def incident(environment: str, severity: str, **fields: Any) -> dict[str, str]:
-    """An incident was opened."""
+@never_breaks
+def track_incident(environment: str, severity: str, **fields: Any) -> None:
+    """Log an incident that was opened."""
     facts = {"environment": environment, "severity": severity}
-    log.warning("incident opened", extra={"event": "delivery.incident_opened", **_unlike(facts), **fields})
-    return facts
+    extra = {"event": "delivery.incident_opened", **_as_log_fields(facts), **fields}
+    delivery_log.warning("incident opened", extra=extra)
+    note("delivery.incident_opened", facts)
 
 
-def resolution(environment: str, severity: str, seconds: float, **fields: Any) -> dict[str, str]:
-    """An incident was resolved, ``seconds`` after it was opened."""
+@never_breaks
+def track_incident_resolution(environment: str, severity: str, seconds: float, **fields: Any) -> None:
+    """Log an incident that was resolved, ``seconds`` after it was opened."""
     facts = {"environment": environment, "severity": severity}
-    told = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3)}
-    log.info("incident resolved", extra={**told, **_unlike(facts), **fields})
-    return facts
+    extra = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3), **_as_log_fields(facts), **fields}
+    delivery_log.info("incident resolved", extra=extra)
+    note("delivery.incident_resolved", facts)
 
 
-def _unlike(facts: dict[str, str]) -> dict[str, str]:
-    """``environment`` is a field of every record already, and is that of the site which writes it."""
+def _as_log_fields(facts: dict[str, str]) -> dict[str, str]:
+    """Rename ``environment`` to ``target``: every record already has the environment of the site that writes it."""
     return {"target" if name == "environment" else name: value for name, value in facts.items()}
+
+
+# -- videos ---------------------------------------------------------------------------------------------------------
+
+
+@never_breaks
+def track_video_stream(video: str, quality: str, outcome: str) -> None:
+    """Record a playback that began (``started``) or was refused; once a playback.
+
+    The caller bounds ``video``: a slug among the first few, else ``other``.
+    """
+    facts = {
+        "video": video,
+        "quality": bounded(quality, definitions.QUALITIES),
+        "outcome": bounded(outcome, definitions.OUTCOMES),
+    }
+    definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
+    level = logging.INFO if facts["outcome"] == "started" else logging.WARNING
+    video_log.log(level, "stream", extra={"event": "video.stream", **facts})
+    note("video.stream", facts)
+
+
+@never_breaks
+def track_video_transfer(seconds: float, sent: int) -> None:
+    """Record the end of a connection that took a video, complete or not, after ``sent`` bytes.
+
+    ``sent`` also replaces the size of the answer in the metrics of its request: the client may have left early.
+    """
+    definitions.video_stream_duration.observe(seconds)
+    definitions.video_bytes.inc(sent)
+    observation = under_way()
+    if observation is not None:
+        observation.sent = sent
+    video_log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})
+
+
+# -- live connections -----------------------------------------------------------------------------------------------
+# A connection is not an HTTP request; each of its messages is observed separately, with the id of the request that
+# opened the connection, and with a span that is linked to that request's.
 
 
 class Handshake(NamedTuple):
@@ -58,61 +309,30 @@ class Handshake(NamedTuple):
 
 
 def handshake() -> Handshake:
-    """Of the request under way, which is about to be a connection."""
-    observation = request_observer.under_way()
+    """Remember the current request, which is about to become a live connection."""
+    observation = under_way()
     if observation is None:
         return Handshake("-", "", None)
     return Handshake(observation.request_id, observation.client, observation.ids)
 
 
-class _Message(Observation):
-    """One message under observation: what its records carry. It is counted by the verbs and not as a request."""
-
-    __slots__ = ()
-
-    def __init__(self, opened_by: Handshake, user_ref: str | None) -> None:  # not of a request: nothing is in flight
-        self.started = time.perf_counter()
-        self.request_id, self.client, _ = opened_by
-        self.method, self.route, self.status, self.sent = "GET", "/ws", 101, 0
-        self.ids = None
-        self.user_ref = user_ref
-        self.handed_over = self.finished = self.logged = False
+@never_breaks
+def track_live_opened(outcome: str) -> None:
+    """Count a request for a live connection by its outcome."""
+    definitions.connections.labels(bounded(outcome, definitions.CONNECTION_OUTCOMES)).inc()
 
 
-@contextmanager
-def message(opened_by: Handshake, kind: str, user_ref: str | None, tracing: Tracing | None) -> Iterator[None]:
-    """Observe the answering of one message that a client sent."""
-    known = definitions.bounded(kind, definitions.RECEIVED)
-    definitions.messages.labels("in", known).inc()
-    observation = _Message(opened_by, user_ref)
-    token = request_observer.current.set(observation)
-    try:
-        if tracing is None:
-            yield
-        else:
-            name = "chat.message" if known == "chat" else f"live.{known}"
-            with tracing.linked(name, opened_by.span, {"church.request_id": opened_by.request_id}) as ids:
-                observation.ids = ids
-                yield
-    finally:
-        observation.finished = True
-        request_observer.current.reset(token)
-
-
-def opened(outcome: str) -> None:
-    """Somebody asked for a connection, and this came of it."""
-    definitions.connections.labels(definitions.bounded(outcome, definitions.CONNECTION_OUTCOMES)).inc()
-
-
-def active(count: int) -> None:
-    """So many connections this process has: said, never counted up and down."""
+@never_breaks
+def track_live_active(count: int) -> None:
+    """Set the number of live connections of this process; a number that is set does not drift."""
     definitions.active.set(count)
 
 
-def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
-    """A connection has ended; ``code`` is that of its close frame, 1006 where there was none."""
+@never_breaks
+def track_live_closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
+    """Record the end of a live connection; ``code`` is that of its close frame, 1006 if there was none."""
     definitions.duration.observe(seconds)
-    log.info(
+    live_log.info(
         "connection closed",
         extra={
             "event": "live.closed", "request_id": opened_by.request_id, "ip": opened_by.client,
@@ -122,64 +342,46 @@ def closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds
     )  # fmt: skip
 
 
-def sent(kind: str, count: int) -> None:
-    """A message was sent to so many clients."""
+@never_breaks
+def track_live_sent(kind: str, count: int) -> None:
+    """Count a message that was sent to ``count`` live connections."""
     if count:
-        definitions.messages.labels("out", definitions.bounded(kind, definitions.SENT)).inc(count)
+        definitions.messages.labels("out", bounded(kind, definitions.SENT)).inc(count)
         definitions.deliveries.labels("sent").inc(count)
 
 
-def dropped(count: int) -> None:
-    """So many messages never reach a client that reads too slowly."""
+@never_breaks
+def track_live_dropped(count: int) -> None:
+    """Count messages that were dropped because a client reads too slowly."""
     definitions.deliveries.labels("dropped").inc(count)
 
 
-def suspicious(text: str) -> tuple[scan_text.Finding, ...]:
-    """What of a message looks like an attack."""
-    return scan_text.scan(text, "websocket")
+@contextmanager
+def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> Iterator[None]:
+    """Observe the handling of one message from a client: count it, and give it a span of its own."""
+    label = bounded(kind, definitions.RECEIVED)
+    definitions.messages.labels("in", label).inc()
+    observation = _MessageObservation(opened_by, user_ref)
+    token = request_observer.current.set(observation)
+    name = "chat.message" if label == "chat" else f"live.{label}"
+    try:
+        attributes = {"church.request_id": opened_by.request_id}
+        with process_tracer.linked_span(name, opened_by.span, attributes) as observation.ids:
+            yield
+    finally:
+        observation.finished = True
+        request_observer.current.reset(token)
 
 
-def stream(video: str, quality: str, outcome: str) -> dict[str, str]:
-    """A playback began (``started``) or was refused; ``video`` is bounded by the caller. Gives what a span notes."""
-    known = bounded(quality, definitions.QUALITIES)
-    outcome = bounded(outcome, definitions.OUTCOMES)
-    definitions.video_streams.labels(video, known, outcome).inc()
-    facts = {"video": video, "quality": known, "outcome": outcome}
-    level = logging.INFO if outcome == "started" else logging.WARNING
-    log.log(level, "stream", extra={"event": "video.stream", **facts})
-    return facts
+class _MessageObservation(Observation):
+    """Context of one live message for log records; it is not counted as an HTTP request."""
 
+    __slots__ = ()
 
-def transfer(seconds: float, sent: int) -> None:
-    """A connection that took a video has ended, by its end or sooner, after ``sent`` bytes.
-
-    Of its request these were the bytes, too, and not those that it was to have.
-    """
-    definitions.video_stream_duration.observe(seconds)
-    definitions.video_bytes.inc(sent)
-    observation = request_observer.under_way()
-    if observation is not None:
-        observation.sent = sent
-    log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})
-
-
-class Budget:
-    """A bucket of ``per_second`` tokens, refilled by the clock that only goes forward."""
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._tokens = per_second
-        self._at = threads.clock()
-        self.withheld = 0
-
-    def spend(self) -> int | None:
-        """Take a token: how many were withheld since the last one, or None when there is none to take."""
-        now = threads.clock()
-        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            self.withheld += 1
-            return None
-        self._tokens -= 1
-        withheld, self.withheld = self.withheld, 0
-        return withheld
+    def __init__(self, opened_by: Handshake, user_ref: str | None) -> None:  # not super's: it is not in flight
+        self.started = time.perf_counter()
+        self.request_id, self.client, _ = opened_by
+        self.method, self.route, self.status, self.sent = "GET", "/ws", 101, 0
+        self.ids = None
+        self.user_ref = user_ref
+        self.handed_over = self.finished = self.logged = False

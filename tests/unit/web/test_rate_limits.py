@@ -10,10 +10,10 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from church import create_app, telemetry
+from church import create_app
 from church.config import Settings
+from church.observability import verbs
 from church.observability.metrics import definitions
-from church.observability.verbs import Budget
 from church.web import rate_limits
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings
@@ -55,7 +55,7 @@ def site(settings: Settings, **changes: Any) -> Flask:
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are in a second."""
-    monkeypatch.setattr(telemetry, "_flood", Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
 
 
 @pytest.fixture

@@ -10,12 +10,11 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from church import create_app, telemetry
+from church import create_app
 from church.config import Settings
-from church.observability import raise_in_tests
+from church.observability import raise_in_tests, verbs
 from church.observability.metrics import definitions
 from church.observability.threats import scan_request, scan_text
-from church.observability.verbs import Budget
 from church.telemetry import leave_body
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings
@@ -27,7 +26,7 @@ XSS = "<script>alert(document.cookie)</script>"
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are in a second."""
-    monkeypatch.setattr(telemetry, "_flood", Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
 
 
 def site(settings: Settings, **changes: Any) -> Flask:

@@ -26,7 +26,7 @@ from church import create_app, telemetry
 from church.config import Settings
 from church.extensions import db
 from church.observability.metrics import definitions
-from church.observability.traces import tracing
+from church.observability.traces import process_tracer, tracing
 from church.observability.traces.tracing import exporter_from_env, root_rate_from_env
 from tests.support.databases import bring_to_head
 from tests.support.helpers import STRONG, add_view, captured_log, grows, value, with_settings
@@ -50,8 +50,8 @@ class Traced:
         return self.client.get(path, buffered=True, **options)
 
     def spans(self) -> list[ReadableSpan]:
-        assert telemetry._tracing is not None
-        telemetry._tracing.processor.force_flush()
+        assert process_tracer.active is not None
+        process_tracer.active.processor.force_flush()
         found = list(self.exporter.get_finished_spans())  # type: ignore[attr-defined]
         self.exporter.clear()  # type: ignore[attr-defined]
         return found
@@ -86,7 +86,7 @@ def _query() -> str:
 def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start a site with this sampler; the exporter is in memory and the proxy 10.0.0.1 is trusted."""
     bring_to_head(settings)
-    monkeypatch.setattr(telemetry, "_tracing", None)
+    monkeypatch.setattr(process_tracer, "active", None)
     made: list[Any] = []
 
     def one(sampler: str | None = None, argument: str | None = None, exporter: SpanExporter | None = None) -> Traced:
@@ -100,7 +100,7 @@ def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
         app = create_app(with_settings(settings, **changes))
         app.config["PROPAGATE_EXCEPTIONS"] = False
         demo_views(app)
-        made.append(telemetry._tracing)
+        made.append(process_tracer.active)
         return Traced(app, found)
 
     yield one
@@ -198,10 +198,10 @@ def test_rate_of_zero_traces_none_and_makes_no_span_at_all(
 ) -> None:
     site = start(sampler)
     site.get("/query")  # connects
-    assert telemetry._tracing is not None
+    assert process_tracer.active is not None
 
     made: list[str] = []
-    tracer = type(telemetry._tracing.tracer)
+    tracer = type(process_tracer.active.tracer)
     start_span = tracer.start_span
 
     def noted(self: Any, name: str, *args: Any, **options: Any) -> Any:
@@ -339,7 +339,7 @@ def test_span_of_a_picked_request_is_what_the_instrumentation_alone_makes(
     site.client.open(path, method=method, buffered=True)
     ours = site.server_span()
 
-    monkeypatch.setattr(telemetry, "_tracing", None)
+    monkeypatch.setattr(process_tracer, "active", None)
     monkeypatch.delenv("OTEL_TRACES_EXPORTER")
     monkeypatch.setattr(tracing, "exporter_from_env", lambda: None)
     plain = create_app(settings)
@@ -485,8 +485,8 @@ def test_export_that_fails_is_counted_and_no_request_fails(start: Start, raises:
     site = start(exporter=FailingExporter(raises))
     before = value(definitions.telemetry_errors.labels("trace"))
     assert site.get("/hello/x").status_code == 200
-    assert telemetry._tracing is not None
-    telemetry._tracing.processor.force_flush()
+    assert process_tracer.active is not None
+    process_tracer.active.processor.force_flush()
     assert value(definitions.telemetry_errors.labels("trace")) == before + 1
 
 

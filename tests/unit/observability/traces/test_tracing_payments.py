@@ -10,10 +10,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from church import telemetry
 from church.config import Settings
 from church.extensions import db
-from church.observability.traces import tracing
+from church.observability.traces import process_tracer, tracing
 from tests.support.databases import bring_to_head
 from tests.support.membership_fixture import FRIEND, Membership
 from tests.support.stripe_fixture import event
@@ -28,8 +27,8 @@ class Traced(Membership):
 
     def spans(self) -> dict[str, ReadableSpan]:
         """What was made since the last time, by name."""
-        assert telemetry._tracing is not None
-        telemetry._tracing.processor.force_flush()
+        assert process_tracer.active is not None
+        process_tracer.active.processor.force_flush()
         found = {span.name: span for span in self._exporter.get_finished_spans()}
         self._exporter.clear()
         return found
@@ -39,7 +38,7 @@ class Traced(Membership):
 def traced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
     bring_to_head(settings)
     exporter = InMemorySpanExporter()
-    monkeypatch.setattr(telemetry, "_tracing", None)
+    monkeypatch.setattr(process_tracer, "active", None)
     monkeypatch.setattr(tracing, "exporter_from_env", lambda: exporter)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
@@ -49,8 +48,8 @@ def traced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trac
     yield made
     with made.app.app_context():
         db.dispose()
-    assert telemetry._tracing is not None
-    telemetry._tracing.provider.shutdown()
+    assert process_tracer.active is not None
+    process_tracer.active.provider.shutdown()
 
 
 def assert_within(inner: ReadableSpan, server: ReadableSpan) -> None:

@@ -1,0 +1,53 @@
+"""The tracer of this process, if an exporter is configured. OpenTelemetry is imported only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from church.observability.traces.tracing import Tracing
+
+active: Tracing | None = None
+
+
+def start(
+    app: Flask, resource: dict[str, str], always: tuple[str, ...], on_span: Callable[[Any, Any], None]
+) -> Callable[..., Any] | None:
+    """Start tracing as the OTEL_* variables ask, and return the traced WSGI app; None if tracing is off.
+
+    Paths that begin with one of ``always`` are traced whatever the sampler says. ``on_span`` gets each server span.
+    """
+    global active  # noqa: PLW0603 - one exporter a process
+    if not any(name.startswith("OTEL_") for name in os.environ):
+        return None
+    from church.observability.traces import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
+
+    exporter = tracing.exporter_from_env()
+    if exporter is None:
+        return None
+    active = tracing.Tracing(exporter, resource, always)
+    return active.wrap(app, on_span)
+
+
+def stop() -> None:
+    """Send the queued spans; bounded in time."""
+    if active is not None:
+        active.stop()
+
+
+def note(name: str, facts: dict[str, str]) -> None:
+    """Add an event to the current span; does nothing while tracing is off."""
+    if active is not None:
+        active.note(name, facts)
+
+
+def linked_span(
+    name: str, opened_by: tuple[str, str] | None, attributes: dict[str, str]
+) -> AbstractContextManager[tuple[str, str] | None]:
+    """Begin a new trace with a link to the span ``opened_by`` (trace, span); yields its own ids if it is sampled."""
+    return active.linked(name, opened_by, attributes) if active is not None else nullcontext()
