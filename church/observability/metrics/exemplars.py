@@ -19,13 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from church.observability.metrics import definitions, worker_files
-from church.observability.metrics.worker_files import reserve
+from church.observability.metrics import client_internals, definitions, worker_files
 
 MOST = 2048  # records of a slot: 0.5 MiB
 KEPT = 3600.0  # seconds after which a trace is too old to lead to
 _RECORD = struct.Struct("<I d d 32s 16s 184s")
-_BOUNDS: tuple[float, ...] = tuple(definitions.http_request_duration._upper_bounds)
+_BOUNDS: tuple[float, ...] = client_internals.bucket_bounds(definitions.http_request_duration)
 _BODY = _RECORD.size - 4
 
 Place = tuple[tuple[str, ...], float]
@@ -82,7 +81,7 @@ class Book:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(fd, MOST * _RECORD.size)
-                reserve(fd, MOST * _RECORD.size)
+                client_internals.reserve(fd, MOST * _RECORD.size)
                 self._file = mmap.mmap(fd, MOST * _RECORD.size)
             finally:
                 os.close(fd)

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from church.lib import threads
-from church.observability.metrics import definitions, exemplars, worker_files
+from church.observability.metrics import client_internals, definitions, exemplars, worker_files
 from church.observability.metrics.exemplars import Exemplar, Place
 
 _WITH_EXEMPLARS = "http_request_duration_seconds"
@@ -58,17 +58,6 @@ class Family:
             self.ordered = True
 
 
-def _declared(registry: CollectorRegistry) -> dict[str, tuple[str, str, frozenset[str]]]:
-    """Name → kind, help, label names, of each collector in the catalogue."""
-    found = {}
-    for collector in registry._collector_to_names:
-        family = collector.describe()[0] if hasattr(collector, "describe") else None
-        if family is not None:
-            labels = frozenset(collector._labelnames)  # type: ignore[attr-defined]
-            found[family.name] = (family.type, family.documentation, labels)
-    return found
-
-
 def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
@@ -82,7 +71,7 @@ def _bound(le: str) -> float:
     try:
         return float(le)
     except ValueError:
-        raise worker_files.DamagedFileError("a bucket without a bound") from None
+        raise client_internals.DamagedFileError("a bucket without a bound") from None
 
 
 class _Layout:
@@ -112,7 +101,7 @@ class Exposition:
 
     def __init__(self, directory: Path, registry: CollectorRegistry = definitions.CATALOGUE) -> None:
         self.directory = directory
-        self._declared = _declared(registry)
+        self._declared = client_internals.declared_families(registry)
         self._families: dict[str, Family] = {}
         self._series: dict[bytes, Series | None] = {}
         self._layouts: dict[str, _Layout] = {}
@@ -146,7 +135,7 @@ class Exposition:
                 self._reported.discard(path.name)
             except FileNotFoundError:
                 self._forget(path)
-            except worker_files.DamagedFileError as error:
+            except client_internals.DamagedFileError as error:
                 self._quarantine(path, number in live, error)
         return totals
 
@@ -172,9 +161,9 @@ class Exposition:
             self._forget(path)
             layout = self._layouts[path.name] = _Layout(path)
         data = layout.read()
-        used = int.from_bytes(data[:4], "little", signed=True) if len(data) >= 8 else 0
+        used = client_internals.used_bytes(data)
         if used > len(data):
-            raise worker_files.DamagedFileError(f"claims {used} bytes of {len(data)}")
+            raise client_internals.DamagedFileError(f"claims {used} bytes of {len(data)}")
         if used != layout.used:
             self._learn(layout, data)
         doubles = memoryview(data[: len(data) // 8 * 8]).cast("d")
@@ -185,10 +174,10 @@ class Exposition:
     def _learn(self, layout: _Layout, data: bytes) -> None:
         layout.places = [
             (series, offset // 8)
-            for key, offset in worker_files.entries_of(data)
+            for key, offset in client_internals.read_entries(data)
             if (series := self._series_of(key)) is not None
         ]
-        layout.used = int.from_bytes(data[:4], "little", signed=True)
+        layout.used = client_internals.used_bytes(data)
 
     def _series_of(self, key: bytes) -> Series | None:
         if key not in self._series:
@@ -197,7 +186,7 @@ class Exposition:
 
     def _new_series(self, key: bytes) -> Series | None:
         """The series of a key, or None for what an older version of the site counted and this one does not."""
-        name, sample, labels = worker_files.parse_key(key)
+        name, sample, labels = client_internals.parse_key(key)
         if name not in self._declared:
             return None
         kind, documentation, declared = self._declared[name]

@@ -11,66 +11,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from prometheus_client import values
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
-
 from church.lib import threads
+from church.observability.metrics import client_internals
+from church.observability.metrics.client_internals import SlotFile
 
 MAX_SLOTS = 1024
-_HEADER = struct.Struct("i")
-
-
-class DamagedFileError(Exception):
-    """A slot file does not hold what its header says; the reason is the message."""
-
-
-def entries_of(data: bytes | memoryview) -> Iterator[tuple[bytes, int]]:
-    """The (key, offset of its value) pairs in a slot file, prometheus_client's layout.
-
-    Raises DamagedFileError where the file is shorter than it claims or its lengths make no sense.
-    """
-    size = len(data)
-    if size == 0:
-        return
-    used = _HEADER.unpack_from(data, 0)[0] if size >= 8 else -1
-    if used == 0:  # a file that was made and not yet written
-        return
-    if not 8 <= used <= size:
-        raise DamagedFileError(f"claims {used} bytes of {size}")
-    position = 8
-    while position < used:
-        if position + 24 > used:
-            raise DamagedFileError(f"entry at {position} runs over the end")
-        length = _HEADER.unpack_from(data, position)[0]
-        value_at = position + 4 + length + (8 - (length + 4) % 8)
-        if length <= 0 or value_at + 16 > used:
-            raise DamagedFileError(f"entry at {position} runs over the end")
-        yield bytes(data[position + 4 : position + 4 + length]), value_at
-        position = value_at + 16
-
-
-def parse_key(key: bytes) -> tuple[str, str, dict[str, str]]:
-    """Metric, sample and labels of a key. Raises DamagedFileError for one that prometheus_client did not write."""
-    try:
-        name, sample, labels, _help = json.loads(key.decode())  # as bytes it might be read as UTF-16
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DamagedFileError(f"unreadable key: {type(error).__name__}") from None
-    strings = [name, sample, *labels.values()] if isinstance(labels, dict) else [None]
-    if not all(isinstance(part, str) for part in strings):
-        raise DamagedFileError("a key of another shape")
-    return name, sample, labels
 
 
 def check(path: Path) -> None:
     """Raises DamagedFileError when ``path`` can't be counted in any further."""
-    for key, _ in entries_of(path.read_bytes()):
-        parse_key(key)
+    for key, _ in client_internals.read_entries(path.read_bytes()):
+        client_internals.parse_key(key)
 
 
 def set_aside(path: Path) -> None:
@@ -114,7 +70,7 @@ class Slots:
             return
         try:
             check(path)
-        except DamagedFileError:
+        except client_internals.DamagedFileError:
             set_aside(path)
             self.damaged += 1
 
@@ -222,7 +178,7 @@ class SlotValue:
         **_: Any,
     ) -> None:
         self._prefix = f"gauge_{multiprocess_mode}" if typ == "gauge" else typ
-        self._key = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
+        self._key = client_internals.value_key(metric_name, name, labelnames, labelvalues, help_text)
         self._value = 0.0
         self._file: SlotFile | None = None
         with self._lock:
@@ -288,47 +244,4 @@ class SlotValue:
 
 def install() -> None:
     """Make every collector declared from now on count in the slot's files."""
-    values.ValueClass = SlotValue
-
-
-_FIRST_SIZE = 1 << 16
-_ENTRY = 40  # bytes of an entry beside its key, at most
-
-
-class SlotFile(MmapedDict):
-    """prometheus_client's file, which takes its space when it is mapped and not when a page is first written.
-
-    A page that a full disk cannot give is a bus error, the end of the process; so a full disk has to be met here,
-    as an OSError.
-    """
-
-    def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            reserve(fd, max(os.fstat(fd).st_size, _FIRST_SIZE))
-        finally:
-            os.close(fd)
-        super().__init__(str(path))  # type: ignore[no-untyped-call]
-
-    def read(self, key: str) -> float:
-        """The value of ``key``, 0 if it is new. Raises OSError if there is no room for a new one."""
-        value: float = self.read_value(key)[0]  # type: ignore[no-untyped-call]
-        return value
-
-    def write(self, key: str, value: float) -> None:
-        """Set the value of ``key``."""
-        self.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
-
-    def _init_value(self, key: str) -> None:
-        needed, size = self._used + len(key.encode()) + _ENTRY, self._capacity
-        while size < needed:
-            size *= 2
-        if size > self._capacity:
-            reserve(self._f.fileno(), size)
-        super()._init_value(key)  # type: ignore[no-untyped-call]
-
-
-def reserve(fd: int, size: int) -> None:
-    """Take ``size`` bytes of the disk for the file, or raise OSError now and not at a page's first write."""
-    if hasattr(os, "posix_fallocate"):  # macOS has none
-        os.posix_fallocate(fd, 0, size)
+    client_internals.install_value_class(SlotValue)

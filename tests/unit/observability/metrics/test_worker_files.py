@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from church.observability.metrics import worker_files
-from church.observability.metrics.worker_files import SLOTS, DamagedFileError
+from church.observability.metrics.client_internals import DamagedFileError
+from church.observability.metrics.worker_files import SLOTS
 from tests.support.helpers import no_slot
 from tests.support.services_fixture import wait_until
 
