@@ -22,6 +22,7 @@ from church.observability.metrics import definitions, exemplars, worker_files
 log = logging.getLogger("church.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CONVERTER = re.compile(r"<[^<>]*:")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
 
 _WITHOUT_BODY = frozenset({204, 304})  # the response still holds one, and none of it is sent
@@ -32,7 +33,7 @@ current: ContextVar[Observation | None] = ContextVar("church_observation", defau
 class _Instruments:
     """The children that a request of one method, route and status is counted in, looked up once."""
 
-    __slots__ = ("bytes", "duration", "requests", "tail", "timed_as")
+    __slots__ = ("bytes", "duration", "message", "requests", "tail", "timed_as")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self.requests: Counter = definitions.http_requests.labels(method, route, str(status))
@@ -41,9 +42,15 @@ class _Instruments:
         self.timed_as = (timed_as, route, f"{status // 100}xx")
         self.duration: Histogram = definitions.http_request_duration.labels(*self.timed_as)
         self.bytes: Counter = definitions.http_response_bytes.labels(route)
+        self.message = records.quote(access_message(method, route, status))
         self.tail = (
             f'"method": {records.quote(method)}, "route": {records.quote(route)}, "status": {status}, "duration_ms": '
         )
+
+
+def access_message(method: str, route: str, status: int) -> str:
+    """A request in words, such as ``GET /pages/<slug> 200``: the route without its converters."""
+    return f"{method} {_CONVERTER.sub('<', route)} {status}"
 
 
 _instruments: dict[tuple[str, str, int], _Instruments] = {}
@@ -176,21 +183,21 @@ class Observation:
         ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
         user = f'"user_ref": {records.quote(self.user_ref)}, ' if self.user_ref else ""
         return (
-            f'{{"timestamp": "{records.timestamp(time.time())}", {access_head}"request_id": "{self.request_id}", '
+            f'{{"timestamp": "{records.timestamp(time.time())}", {_ACCESS_HEAD}{instruments.message}, '
+            f'{access_static}"request_id": "{self.request_id}", '
             f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
         ).encode()
 
 
-access_head = ""
+_ACCESS_HEAD = '"level": "INFO", "logger": "church.access", "message": '
+access_static = ""
 
 
 def prepare(static: dict[str, str]) -> None:
     """Make the part of the access record that is the same for every request of this process."""
-    global access_head  # noqa: PLW0603 - one text for the process, read once a request
+    global access_static  # noqa: PLW0603 - one text for the process, read once a request
     fixed = ", ".join(f"{records.quote(k)}: {records.quote(v)}" for k, v in static.items())
-    access_head = (
-        f'"level": "INFO", "logger": "church.access", "message": "request", "event": "http.request", {fixed}, '
-    )
+    access_static = f'"event": "http.request", {fixed}, '
 
 
 def under_way() -> Observation | None:

@@ -75,7 +75,7 @@ def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
         logs_records.RecordFormatter(STATIC, telemetry._log_context), [sink], ListSink(), lambda _count: None
     )
     root = logging.getLogger()
-    former, former_handler, former_head = root.level, telemetry._handler, request_observer.access_head
+    former, former_handler, former_head = root.level, telemetry._handler, request_observer.access_static
     root.setLevel(level)
     root.addHandler(handler)
     telemetry._handler = handler
@@ -85,7 +85,7 @@ def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
     finally:
         root.removeHandler(handler)
         root.setLevel(former)
-        telemetry._handler, request_observer.access_head = former_handler, former_head
+        telemetry._handler, request_observer.access_static = former_handler, former_head
 
 
 def with_settings(settings: Settings, **changes: Any) -> Settings:

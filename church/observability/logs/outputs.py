@@ -123,19 +123,19 @@ class FileSink(Sink):
 
 
 class ConsoleSink(Sink):
-    """Standard error: coloured text on a terminal, the JSON line elsewhere."""
+    """Standard error: ``for_people`` formats the lines if it is a terminal; elsewhere they stay JSON."""
 
-    def __init__(self, colour: Callable[[bytes], bytes], dropped: Dropped, fd: int = 2) -> None:
+    def __init__(self, for_people: Callable[[bytes], bytes], dropped: Dropped, fd: int = 2) -> None:
         super().__init__(dropped)
         self._fd = fd
-        self._colour = colour if os.isatty(fd) else None
+        self._format = for_people if os.isatty(fd) else None
 
     def _batch_bytes(self) -> int:
         return _PIPE_ATOMIC if self._started_in != os.getpid() else _BATCH_BYTES
 
     def _write(self, data: bytes) -> None:
-        if self._colour is not None:
-            data = b"".join(self._colour(line) for line in data.splitlines(keepends=True))
+        if self._format is not None:
+            data = b"".join(self._format(line) for line in data.splitlines(keepends=True))
         while data:
             if self._started_in != os.getpid() and not self._has_room():
                 raise OSError("the console is blocked")

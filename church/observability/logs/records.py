@@ -17,6 +17,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from church.observability.logs import terminal
 from church.observability.logs.outputs import ConsoleSink, Dropped, FileSink, Sink
 from church.observability.logs.redaction import MAX_VALUE, redact, redact_text
 
@@ -26,7 +27,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 # Below a warning flask-limiter says every 429, which telemetry has told already; stripe's SDK and what HTTP clients are
 # made of log addresses, headers and bodies, which hold what members typed.
 _TALKERS = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
-_COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
 
 
 def timestamp(seconds: float) -> str:
@@ -119,32 +119,9 @@ class Handler(logging.Handler):
             sink.flush()
 
 
-def coloured(line: bytes) -> bytes:
-    """A JSON line as a terminal shows it: time, level, event, message, then what was added."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line
-    shown = {"timestamp", "level", "logger", "message", "event", "service", "version", "environment", "exception"}
-    rest = " ".join(f"{k}={v}" for k, v in record.items() if k not in shown)
-    tint = _COLOURS.get(record.get("level", ""), 0)
-    text = (
-        f"\x1b[2m{record.get('timestamp', '')[11:23]}\x1b[0m \x1b[{tint}m{record.get('level', ''):7}\x1b[0m "
-        f"{_printable(record.get('message', ''))} \x1b[2m{_printable(rest)}\x1b[0m\n"
-    )
-    if "exception" in record:
-        text += "".join(f"    {_printable(part)}\n" for part in str(record["exception"]).splitlines())
-    return text.encode()
-
-
-def _printable(text: Any) -> str:
-    """No control character of a value reaches the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
-
-
 def build(log_dir: Path, static: dict[str, str], context: Context, dropped: Dropped) -> Handler:
     """The handler of a process: combined.log and error.log in ``log_dir``, and the console."""
-    everything = [FileSink(log_dir / "combined.log", dropped), ConsoleSink(coloured, dropped)]
+    everything = [FileSink(log_dir / "combined.log", dropped), ConsoleSink(terminal.line_formatter(), dropped)]
     errors = FileSink(log_dir / "error.log", dropped)
     return Handler(RecordFormatter(static, context), everything, errors, dropped)
 

@@ -343,6 +343,22 @@ def test_access_record_names_the_client_and_the_time_it_took(client: FlaskClient
     assert 0 < record["duration_ms"] < 60_000
 
 
+@pytest.mark.parametrize(
+    ("rule", "path", "message"),
+    [
+        ("/plain", "/plain", "GET /plain 200"),
+        ("/pages-of/<path:slug>", "/pages-of/a/b", "GET /pages-of/<slug> 200"),
+        ("/n/<int:n>/<any(a, b):kind>/<name>", "/n/5/a/x", "GET /n/<n>/<kind>/<name> 200"),
+        ("/elsewhere", "/nowhere", "GET _unmatched 404"),
+    ],
+)
+def test_access_record_message_is_method_route_and_status(app: Flask, rule: str, path: str, message: str) -> None:
+    add_view(app, rule, lambda **_: "fine")
+    with captured_log() as sink:
+        ask(app.test_client(), path)
+    assert sink.records[-1]["message"] == message
+
+
 # -- telemetry that fails -------------------------------------------------------------------------------------------
 
 

@@ -216,7 +216,7 @@ def test_errors_go_to_the_error_log_too() -> None:
 @pytest.fixture
 def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     """A request that was answered, with every field that an access record can have."""
-    head = request_observer.access_head
+    head = request_observer.access_static
     request_observer.prepare(STATIC)
     environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "2001:db8::1", "HTTP_X_REQUEST_ID": "my-id.7"}
     made = Observation(environ, None)
@@ -225,7 +225,7 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     made._in_flight.dec()
     monkeypatch.setattr(request_observer.time, "time", lambda: 1_700_000_000.25)
     yield made
-    request_observer.access_head = head
+    request_observer.access_static = head
 
 
 @pytest.mark.parametrize("ids", [None, ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")])
@@ -243,7 +243,7 @@ def test_access_line_is_what_the_formatter_makes_of_its_fields(
         logging.INFO,
         "f",
         1,
-        "request",
+        request_observer.access_message(observation.method, route, observation.status),
         (),
         None,
         extra={"event": "http.request", **observation.access_fields(duration)},
@@ -350,23 +350,3 @@ def test_build_writes_combined_and_error_logs(settings: Settings, capfd: pytest.
     assert [json.loads(line)["message"] for line in combined] == ["fine", "broken"]
     assert [json.loads(line)["message"] for line in errors] == ["broken"]
     assert capfd.readouterr().err.splitlines() == combined
-
-
-def test_coloured_line_has_no_control_character_of_a_value() -> None:
-    line = RecordFormatter(STATIC, dict).format(record(HOSTILE, level=logging.ERROR, field="\x1b]0;title\x07", n=1))
-    shown = records.coloured(line.encode() + b"\n").decode("utf-8", "surrogateescape")
-    own = shown.replace("\x1b[2m", "").replace("\x1b[0m", "").replace("\x1b[31m", "", 1).removesuffix("\n")
-    assert own.isprintable()
-    assert own.startswith("22:13:20.250 ERROR   a")
-    assert "n=1" in own
-
-
-def test_coloured_exception_is_indented_line_by_line() -> None:
-    line = RecordFormatter(STATIC, dict).format(record(exc_info=raised(ValueError("one\x1b[2J\ntwo"))))
-    shown = records.coloured(line.encode()).decode().splitlines()
-    assert shown[1] == "    Traceback (most recent call last):"
-    assert shown[-2:] == ["    ValueError: one\\x1b[2J", "    two"]
-
-
-def test_coloured_line_that_is_no_json_is_shown_as_it_is() -> None:
-    assert records.coloured(b"something else\n") == b"something else\n"
