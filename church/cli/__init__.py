@@ -66,14 +66,15 @@ def run() -> None:
     In development without a Stripe key it runs the test till too. `make run` runs this command.
     """
     from church.server import supervisor
-    from church.server.announce import announcements
+    from church.server.announce import list_addresses, list_notes
     from church.server.prepare import prepare
 
     settings = load_settings()
     app = prepare(settings)
-    for line in (f"{settings.site_name}: {settings.origin}", *announcements(settings, app)):
+    addresses = list_addresses(settings, app)
+    for line in (*list_notes(settings), *addresses):
         click.echo(line)
-    sys.exit(supervisor.run(settings))
+    sys.exit(supervisor.run(settings, addresses))
 
 
 @church.command(with_appcontext=False)

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 from church.lib.files import make_private
 from church.lib.processes import Child, die_with_parent, explain
+from church.server.announce import EndOfStart
+from church.server.gunicorn_logger import install_logs
 from church.store.embedded import embedded_command
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from church.config import Settings
-from church.server.gunicorn_logger import install_logs
 
 log = logging.getLogger("church.supervisor")
 
@@ -38,9 +39,10 @@ _WEB = "web"
 _STORE = "store"
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, addresses: Sequence[str]) -> int:
     """Run the site until SIGTERM or SIGINT; a second one kills. SIGHUP reloads gunicorn, SIGUSR1 reopens its logs.
 
+    ``addresses`` are printed again when the start is over, below its log lines.
     Returns 0 after a clean stop, 1 if the address is taken or another supervisor runs this instance.
     """
     for folder in (settings.instance, settings.log_dir):
@@ -58,7 +60,8 @@ def run(settings: Settings) -> int:
         os.write(lock, f"{os.getpid()}\n".encode())
         if "MAKELEVEL" in os.environ:
             die_with_parent(os.getppid(), signal.SIGTERM)()  # make alone may be told to end
-        return Supervisor(children(settings), settings.bind).run()
+        end_of_start = EndOfStart(addresses, settings.bind, settings.log_dir / "combined.log")
+        return Supervisor(children(settings), settings.bind, end_of_start).run()
     finally:
         os.close(lock)
 
@@ -94,12 +97,13 @@ def bind_problem(bind: str) -> str | None:
 class Supervisor:
     """Starts children, starts those that die again, and stops all of them together."""
 
-    def __init__(self, children: Sequence[Child], bind: str) -> None:
+    def __init__(self, children: Sequence[Child], bind: str, end_of_start: EndOfStart | None = None) -> None:
         self._children = children
         self._bind = bind
+        self._end_of_start = end_of_start  # None once it has come
         self._terminal = _has_terminal()
         self._kill_at: float | None = None  # set while stopping
-        self._told: set[int] = set()
+        self._terminated: set[int] = set()
         self._status = 0
 
     def run(self) -> int:
@@ -111,6 +115,8 @@ class Supervisor:
                 self._reap()
                 if not self._stopping:
                     self._start_due()
+                    if self._end_of_start is not None and self._end_of_start.step():
+                        self._end_of_start = None
                 elif not self._stop_step():
                     return self._status
                 for number in _wait(inbox, self._patience()):
@@ -123,8 +129,10 @@ class Supervisor:
     def _patience(self) -> float | None:
         """Seconds until something is to be done even if no signal comes."""
         moments = [self._kill_at] if self._stopping else [child.due for child in self._children]
-        known = [moment for moment in moments if moment is not None]
-        return max(0.0, min(known) - time.monotonic()) if known else None
+        waits = [max(0.0, moment - time.monotonic()) for moment in moments if moment is not None]
+        if self._end_of_start is not None and not self._stopping:
+            waits.append(self._end_of_start.INTERVAL)
+        return min(waits, default=None)
 
     def _start_due(self) -> None:
         for child in self._children:
@@ -171,8 +179,8 @@ class Supervisor:
         """Ask who has not been asked yet, the store last since the others use it; False when all are gone."""
         alive = [child for child in self._children if child.pid is not None]
         for child in [child for child in alive if child.name != _STORE] or alive:
-            if child.pid is not None and child.pid not in self._told:
-                self._told.add(child.pid)
+            if child.pid is not None and child.pid not in self._terminated:
+                self._terminated.add(child.pid)
                 child.send(signal.SIGTERM)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = time.monotonic() + GRACE

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,17 +26,35 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
 
 
+@contextmanager
+def copied_terminal(path):
+    """A pseudo-terminal; a thread copies what is shown on it to ``path`` until all that write to it have ended."""
+    master, slave = os.openpty()
+
+    def copy():
+        with os.fdopen(master, "rb", 0) as screen, path.open("wb", 0) as copied, suppress(OSError):
+            while shown := screen.read(65_536):
+                copied.write(shown)
+
+    path.touch()
+    threading.Thread(target=copy, daemon=True).start()
+    with os.fdopen(slave, "wb") as terminal:
+        yield terminal
+
+
 class Site:
     """``make run`` over an instance of its own, in a session of its own as in a terminal."""
 
-    def __init__(self, folder, port=None):
+    def __init__(self, folder, port=None, terminal=False):
         self.folder = folder
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         # Started by make test, it must not take itself for a make within a make.
         strange = ("MAKE", *SETTINGS_OF_THE_SHELL)
         self.environment = {name: value for name, value in os.environ.items() if not any(s in name for s in strange)}
+        self.environment.pop("NO_COLOR", None)
         self.environment |= {
+            "TERM": "xterm",
             "CHURCH_ENV_FILE": "",
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_TILL_BIND": f"127.0.0.1:{free_port()}",  # the port after the site's may be anybody's here
@@ -46,7 +66,7 @@ class Site:
         # Without the film that a new site makes itself: ten seconds of a core at each start.
         shutil.copytree(ROOT / "content", folder / "content", ignore=shutil.ignore_patterns("videos"))
         self.output = folder / "output"
-        with self.output.open("wb") as output:
+        with copied_terminal(self.output) if terminal else self.output.open("wb") as output:
             self.make = subprocess.Popen(
                 ["make", "run"],
                 cwd=ROOT,
@@ -194,15 +214,40 @@ def test_make_run_starts_again_whatever_dies(site):
     wait_until(site.answers, "the site answers again", seconds=120)
 
 
-def test_make_run_without_an_admin_shows_the_way_in_on_the_console_alone(site):
-    (line,) = [line for line in site.output.read_text().splitlines() if line.startswith("First admin: open ")]
+def test_make_run_without_an_admin_prints_the_link_on_the_console_alone(site):
+    printed = site.output.read_text()
+    line = next(line for line in printed.splitlines() if line.startswith("First admin: open "))
     address = line.split()[3]
     with urllib.request.urlopen(address, timeout=60) as page:
         assert page.status == 200
     logged = [path.read_text() for path in (site.folder / "logs").iterdir()]
     assert address.startswith(f"{site.address}/auth/first-admin/")
     assert address.rpartition("/")[2].partition(".")[2] not in "".join(logged)
-    assert f"Mails are written to {site.folder / 'instance/outbox'}" in site.output.read_text()
+    assert f"Emails are saved in {site.folder / 'instance/outbox'}" in printed
+
+
+LINK = "First admin: open "
+
+
+def test_make_run_prints_the_addresses_again_below_the_log_lines_of_the_start(site):
+    wait_until(lambda: site.output.read_text().count(LINK) == 2, "the link is printed again", seconds=120)
+    lines = site.output.read_text().splitlines()
+    first, again = (number for number, line in enumerate(lines) if line.startswith(LINK))
+    assert lines[first - 1 : first + 1] == lines[again - 1 : again + 1]
+    assert lines[first - 1].endswith(f": {site.address}")
+    assert [line for line in lines[:first] if line.startswith("{")] == []
+    records = [json.loads(line) for line in lines[first:again] if line.startswith("{")]
+    assert {"store", "web", "work", "till"} <= {record["message"].split()[0] for record in records}
+
+
+def test_make_run_on_a_terminal_shows_short_lines_instead_of_json(start):
+    site = start(terminal=True).up()
+    wait_until(lambda: site.output.read_text().count(LINK) == 2, "the link is printed again", seconds=120)
+    shown = site.output.read_text().replace("\r\n", "\n")
+    assert "{" not in shown
+    dim, status = r"\x1b\[2m", r"\x1b\[32m200\x1b\[0m"
+    assert re.search(rf"^{dim}\d\d:\d\d:\d\d\x1b\[0m web runs as process \d+$", shown, re.MULTILINE)
+    assert re.search(rf"^{dim}\d\d:\d\d:\d\d\x1b\[0m GET /health {status} {dim}<?\d+ ms\x1b\[0m$", shown, re.MULTILINE)
 
 
 def test_make_run_of_two_instances_side_by_side(site, start):

@@ -153,7 +153,7 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monk
         lock.write("4711\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert supervisor.run(settings) == 1
+        assert supervisor.run(settings, []) == 1
     assert "already run by process 4711" in caplog.text
 
 
