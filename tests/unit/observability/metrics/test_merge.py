@@ -237,6 +237,22 @@ def test_scrape_ignores_what_an_older_version_counted(folder: Path) -> None:
     assert "plain" in {key[0] for key in found}
 
 
+def test_scrape_adds_up_what_an_older_version_counted_under_another_help(folder: Path) -> None:
+    in_slots(folder, lambda c: c.plain.inc(3), lambda c: c.total.observe(1.5))
+    old = CollectorRegistry()
+    Counter("plain", "An older help.", registry=old).inc(4)
+    Histogram("total_seconds", "An older help.", buckets=(1.0, 2.0), registry=old).observe(0.5)
+    text = Exposition(folder, Catalogue().registry).text(openmetrics=False)
+    assert [line for line in text.splitlines() if line.startswith(("plain", "total_seconds"))] == [
+        "plain_total 7.0",
+        'total_seconds_bucket{le="1.0"} 1.0',
+        'total_seconds_bucket{le="2.0"} 2.0',
+        'total_seconds_bucket{le="+Inf"} 2.0',
+        "total_seconds_count 2.0",
+        "total_seconds_sum 2.0",
+    ]
+
+
 def _keys(folder: Path) -> str:
     return (folder / "counter_slot0.db").read_bytes().decode("utf-8", "replace")
 
