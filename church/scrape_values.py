@@ -1,4 +1,4 @@
-"""Which state a scrape reads: the metrics of rows, servers and disks, given to the telemetry as callables."""
+"""Every value that a scrape of /metrics reads from the database, the store and the disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Reading = tuple[tuple[str, ...], float]
 
 
 def register(app: Flask, telemetry: Telemetry) -> None:
-    """Tell the scrape of ``app`` what to read."""
+    """Register the metrics that a scrape of ``app`` reads."""
     settings: Settings = app.config["CHURCH"]
 
     def disks() -> Iterator[Reading]:
@@ -33,17 +33,13 @@ def register(app: Flask, telemetry: Telemetry) -> None:
                 yield (name,), float(shutil.disk_usage(path).free)
 
     telemetry.add_state(
-        StateMetric("database_up", "1 while the database answers.", lambda: _up(db.probe().answers)),
-        StateMetric("store_up", "1 while the shared store answers.", lambda: _up(store.ping())),
-        StateMetric("disk_free_bytes", "Free space of the disk below a folder of the site.", disks, ("path",)),
-        StateMetric("auth_sessions_active", "Sign-ins that are good, from their rows.", _sign_ins, shared=True),
-        StateMetric(
-            "jobs_pending", "Jobs that wait to be done, from the queue.", _jobs_pending, ("kind",), shared=True
-        ),
-        StateMetric(
-            "jobs_dead", "Jobs that gave up and wait for somebody to look.", _jobs_dead, ("kind",), shared=True
-        ),
-        StateMetric("mail_pending", "Mails that wait to be sent, from their rows.", _mails_pending, shared=True),
+        StateMetric("database_up", "1 if the database answers, else 0.", lambda: _up(db.probe().answers)),
+        StateMetric("store_up", "1 if the shared store answers, else 0.", lambda: _up(store.ping())),
+        StateMetric("disk_free_bytes", "Free disk space in a folder of the site.", disks, ("path",)),
+        StateMetric("auth_sessions_active", "Sessions that are signed in.", _sign_ins, shared=True),
+        StateMetric("jobs_pending", "Jobs waiting in the queue.", _jobs_pending, ("kind",), shared=True),
+        StateMetric("jobs_dead", "Jobs that failed for good and need attention.", _jobs_dead, ("kind",), shared=True),
+        StateMetric("mail_pending", "Emails waiting to be sent.", _mails_pending, shared=True),
         *_memberships(),
         *_deliveries(),
     )
@@ -52,52 +48,52 @@ def register(app: Flask, telemetry: Telemetry) -> None:
 def _memberships() -> Iterator[StateMetric]:
     yield StateMetric(
         "stripe_subscriptions_active",
-        "Subscriptions that have not ended, from their rows.",
+        "Subscriptions that have not ended.",
         _subscriptions,
         ("plan", "status"),
         shared=True,
     )
-    for name, words, read in (
-        ("stripe_payment_value", "All payments ever, from the ledger, in major units.", _paid),
-        ("stripe_refund_value", "All refunds ever, from the ledger, in major units.", _refunded),
+    for name, text, read in (
+        ("stripe_payment_value", "Sum of all payments in the ledger, in major units.", _paid),
+        ("stripe_refund_value", "Sum of all refunds in the ledger, in major units.", _refunded),
     ):
-        yield StateMetric(name, words, read, ("currency",), kind="counter", shared=True)
+        yield StateMetric(name, text, read, ("currency",), kind="counter", shared=True)
 
 
 def _deliveries() -> Iterator[StateMetric]:
     labels = ("environment",)
-    for name, words, buckets, bounds in (
+    for name, text, buckets, bounds in (
         (
             "lead_time_seconds",
-            "From a commit to the first deployment that delivered it, of all there ever were.",
+            "Time from a commit to the first deployment with it, over all commits.",
             dora_scrape_counts.lead_times,
             dora_scrape_counts.LEAD_BUCKETS,
         ),
         (
             "mttr_seconds",
-            "From opened to resolved, of all incidents there ever were.",
+            "Time from opening to resolving an incident, over all incidents.",
             dora_scrape_counts.repair_times,
             dora_scrape_counts.REPAIR_BUCKETS,
         ),
     ):
-        yield StateMetric(name, words, buckets, labels, kind="histogram", shared=True, bounds=bounds)
-    for name, words, read in (
+        yield StateMetric(name, text, buckets, labels, kind="histogram", shared=True, bounds=bounds)
+    for name, text, read in (
         ("deployment_frequency", "Successful deployments a day, over 30 days.", dora_scrape_counts.frequencies),
         (
             "change_failure_rate",
-            "Successful deployments with an incident, over 30 days.",
+            "Share of successful deployments with an incident, over 30 days.",
             dora_scrape_counts.failure_rates,
         ),
         (
             "deployment_rework_rate",
-            "Successful deployments that were hotfixes, over 30 days.",
+            "Share of successful deployments that were hotfixes, over 30 days.",
             dora_scrape_counts.rework_rates,
         ),
     ):
-        yield StateMetric(name, words, read, labels, shared=True)
+        yield StateMetric(name, text, read, labels, shared=True)
     yield StateMetric(
         "dora_sample_size",
-        "How many things each figure of the last 30 days is made of.",
+        "Number of samples behind each figure of the last 30 days.",
         dora_scrape_counts.sample_sizes,
         ("metric", "environment"),
         shared=True,

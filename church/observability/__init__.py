@@ -1,1 +1,1 @@
-"""The rooms behind church.telemetry, which alone imports them."""
+"""Metrics, logs, traces and the threat scan. Only ``church.telemetry`` imports these modules."""

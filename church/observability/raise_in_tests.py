@@ -1,3 +1,3 @@
-"""Whether telemetry that fails raises (the tests) or is dropped and counted (everywhere else)."""
+"""A switch: telemetry that fails raises in the tests; everywhere else it is dropped and counted."""
 
 on = False

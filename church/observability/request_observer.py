@@ -1,4 +1,7 @@
-"""One request under observation: its clock, its id, and the one place where it is counted and logged."""
+"""Observe each HTTP request: give it an id, time it, then count and log it exactly once.
+
+``Door`` wraps the app and creates an ``Observation``; ``finish`` counts and logs it, however the request ends.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,19 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CONVERTER = re.compile(r"<[^<>]*:")
 _MAX_SERIES = 5_000  # routes x methods x statuses of a large site; a guard, never reached by design
 
-_WITHOUT_BODY = frozenset({204, 304})  # the response still holds one, and none of it is sent
+_WITHOUT_BODY = frozenset({204, 304})  # the response object may have one, but none of it is sent
 
 current: ContextVar[Observation | None] = ContextVar("church_observation", default=None)
 
 
 class _Instruments:
-    """The children that a request of one method, route and status is counted in, looked up once."""
+    """The metric children and fixed texts for one method, route and status, looked up once."""
 
     __slots__ = ("bytes", "duration", "message", "requests", "tail", "timed_as")
 
     def __init__(self, method: str, route: str, status: int) -> None:
         self.requests: Counter = definitions.http_requests.labels(method, route, str(status))
-        # Strangers choose the methods of paths that do not exist: fifteen series for all of them are enough.
+        # Clients choose the methods of paths that do not exist: fifteen series for all of them are enough.
         timed_as = method if route != definitions.UNMATCHED else "_OTHER"
         self.timed_as = (timed_as, route, f"{status // 100}xx")
         self.duration: Histogram = definitions.http_request_duration.labels(*self.timed_as)
@@ -58,19 +61,19 @@ _instruments: dict[tuple[str, str, int], _Instruments] = {}
 
 def _instruments_of(method: str, route: str, status: int) -> _Instruments:
     key = (method, route, status)
-    found = _instruments.get(key)
-    if found is None:
+    instruments = _instruments.get(key)
+    if instruments is None:
         if len(_instruments) >= _MAX_SERIES:
             definitions.telemetry_series_dropped.inc()
             key = ("_OTHER", definitions.OTHER, status)
-        found = _instruments.setdefault(key, _Instruments(*key))
-    return found
+        instruments = _instruments.setdefault(key, _Instruments(*key))
+    return instruments
 
 
 def expect_failures(app: Flask) -> None:
-    """Let the failures of each route exist at 0 before the first: an alert's rate needs a zero to rise from.
+    """Create the 500 and 503 counters of each route at 0: an alert's rate needs a zero to rise from.
 
-    Of the 5xx those that the site itself gives: 500 for its own faults, 503 while what it leans on is away.
+    These are the 5xx that the site itself answers: 500 for a bug, 503 while the database or another service is down.
     """
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) & definitions.METHODS - {"HEAD", "OPTIONS"}:
@@ -79,12 +82,12 @@ def expect_failures(app: Flask) -> None:
 
 
 def _is_request_id(given: str) -> bool:
-    """Whether to go on with the caller's id; one that looks like a credential must not reach a log."""
+    """Whether the caller's id can be used; one that looks like a credential must not reach a log."""
     return _REQUEST_ID.fullmatch(given) is not None and redact_text(given) == given
 
 
 class Observation:
-    """What is known of a request from its first byte to its last; ``finish`` tells it once, however it ends."""
+    """One request, from its first byte to its last; ``finish`` counts and logs it once, however it ends."""
 
     __slots__ = (
         "_handler",
@@ -122,13 +125,13 @@ class Observation:
         self._in_flight.inc()
 
     def count_stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass a streamed body on, counting what was taken of it."""
+        """Yield a streamed body, counting the bytes that were taken."""
         for chunk in chunks:
             self.sent += len(chunk)
             yield chunk
 
     def leave(self) -> None:
-        """Be no HTTP request from now on: a WebSocket is not one of an hour."""
+        """Do not count this as an HTTP request: a WebSocket would be one that lasts for hours."""
         if self.logged and not self.finished:
             self.logged = False
             self._in_flight.dec()
@@ -141,13 +144,13 @@ class Observation:
         try:
             if self.logged:
                 self._in_flight.dec()
-                self._tell()
+                self._record()
         except Exception:
             if raise_in_tests.on:
                 raise
             definitions.telemetry_errors.labels("request").inc()
 
-    def _tell(self) -> None:
+    def _record(self) -> None:
         duration = time.perf_counter() - self.started
         instruments = _instruments_of(self.method, self.route, self.status)
         instruments.requests.inc()
@@ -179,7 +182,7 @@ class Observation:
         }
 
     def _line(self, instruments: _Instruments, duration: float) -> bytes:
-        """The access record, put together without a formatter: the same fields as ``logs.RecordFormatter`` makes."""
+        """The access record, joined without a formatter; the same fields as ``logs.records.RecordFormatter`` writes."""
         ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
         user = f'"user_ref": {records.quote(self.user_ref)}, ' if self.user_ref else ""
         return (
@@ -201,22 +204,22 @@ def prepare(static: dict[str, str]) -> None:
 
 
 def under_way() -> Observation | None:
-    """The request that is being answered here; one that has ended is nobody's any more."""
+    """The request that is being answered now; None once it has ended."""
     observation = current.get()
     return observation if observation is not None and not observation.finished else None
 
 
 def refuse(status: int, reason: str, client: str) -> str:
-    """Count and log a request that never became one; its new id."""
+    """Count and log bytes that were not an HTTP request; returns the id of the record."""
     request_id = f"{random.getrandbits(96):024x}"
     definitions.http_requests.labels("_OTHER", definitions.UNMATCHED, str(status)).inc()
     fields = {"method": "_OTHER", "route": definitions.UNMATCHED, "status": status, "ip": client, "reason": reason}
-    log.info("refused", extra={"event": "http.refused", "request_id": request_id, **fields})
+    log.info(f"malformed request {status}", extra={"event": "http.refused", "request_id": request_id, **fields})
     return request_id
 
 
 class Door:
-    """WSGI middleware: where a request comes in and, however it ends, goes out counted."""
+    """WSGI middleware that observes every request of the app."""
 
     def __init__(self, app: Callable[..., Any], handler: Callable[[], records.Handler | None], directory: Path) -> None:
         self._app = app
@@ -228,7 +231,7 @@ class Door:
         """Observe one request."""
         try:
             if not self._ready:
-                self._begin()
+                self._take_slot()
             observation = Observation(environ, self._handler())
         except Exception:
             if raise_in_tests.on:
@@ -246,14 +249,14 @@ class Door:
             observation.finish()
         return answer
 
-    def _begin(self) -> None:
-        """A server that is not ours (flask run, a test client) has not taken a slot: take one now."""
+    def _take_slot(self) -> None:
+        """Take a slot to count in, where the server (flask run, a test client) has not done so."""
         worker_files.SLOTS.take(self._directory, "web")
         self._ready = True
 
 
 def watch(app: Flask) -> None:
-    """Note every answer of ``app``; registered first, so that it runs after all others have had their say."""
+    """Observe every answer of ``app``; registered first, so that it runs after all other hooks."""
     app.after_request(_after_request)
 
 
@@ -290,12 +293,12 @@ def _note(observation: Observation, response: Response) -> None:
 def _count_stream(observation: Observation, response: Response) -> None:
     close = getattr(response.response, "close", None)
     response.response = observation.count_stream(response.iter_encoded())
-    if close is not None:  # it no longer is what the response closes
+    if close is not None:  # the response no longer closes it
         response.call_on_close(close)
 
 
 def _finish_when_closed(observation: Observation, file: Any) -> None:
-    """A file that goes to the server as it is: the server closes that, and never the response."""
+    """Finish when the server closes a file that it sends itself: it never closes the response."""
     close = getattr(file, "close", None)
 
     def closed() -> None:

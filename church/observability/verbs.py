@@ -143,7 +143,9 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
     observation = under_way()
     if observation is not None:
         fields = {**fields, "ip": observation.client, "method": observation.method}
-    security_log.warning(event_type, extra={"event": f"security.{event_type}", "severity": severity, **fields})
+    security_log.warning(
+        event_type.replace("_", " "), extra={"event": f"security.{event_type}", "severity": severity, **fields}
+    )
     note(event_type, {"severity": severity})
 
 
@@ -156,7 +158,7 @@ def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
     definitions.auth_attempts.labels(
         bounded(kind, definitions.AUTH_TYPES), bounded(outcome, definitions.AUTH_OUTCOMES)
     ).inc()
-    auth_log.info(kind, extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
+    auth_log.info(f"{kind} {outcome}".replace("_", " "), extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
     note(f"auth.{kind}", {"outcome": outcome})
 
 
@@ -194,7 +196,7 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
         definitions.stripe_webhook_lag.observe(max(0.0, lag))
     level = logging.WARNING if status == "failed" else logging.INFO
     facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
-    stripe_log.log(level, "webhook", extra=facts | fields)
+    stripe_log.log(level, f"Stripe webhook {status}".replace("_", " "), extra=facts | fields)
     note("stripe.webhook", {"type": label, "outcome": status})
 
 
@@ -276,7 +278,7 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
     }
     definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
     level = logging.INFO if facts["outcome"] == "started" else logging.WARNING
-    video_log.log(level, "stream", extra={"event": "video.stream", **facts})
+    video_log.log(level, f"video stream {facts['outcome']}", extra={"event": "video.stream", **facts})
     note("video.stream", facts)
 
 
@@ -291,7 +293,9 @@ def track_video_transfer(seconds: float, sent: int) -> None:
     observation = under_way()
     if observation is not None:
         observation.sent = sent
-    video_log.debug("transfer", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent})
+    video_log.debug(
+        "video connection ended", extra={"event": "video.transfer", "seconds": round(seconds, 3), "bytes": sent}
+    )
 
 
 # -- live connections -----------------------------------------------------------------------------------------------
@@ -333,7 +337,7 @@ def track_live_closed(opened_by: Handshake, user_ref: str, code: int, outcome: s
     """Record the end of a live connection; ``code`` is that of its close frame, 1006 if there was none."""
     definitions.duration.observe(seconds)
     live_log.info(
-        "connection closed",
+        "live connection closed",
         extra={
             "event": "live.closed", "request_id": opened_by.request_id, "ip": opened_by.client,
             **({"user_ref": user_ref} if user_ref else {}),

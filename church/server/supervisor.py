@@ -1,6 +1,6 @@
-"""What ``flask church run`` keeps running, side by side: the embedded store, gunicorn, the worker, the test till.
+"""Run the processes of ``flask church run`` side by side: the embedded store, gunicorn, the worker, the test till.
 
-In production systemd does this (ops/systemd); here one command, one signal and no other tool are enough.
+In production systemd does this (ops/systemd); here one command starts all of them and one signal stops them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("church.supervisor")
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRACE = 40.0  # seconds from the first signal to the kill; gunicorn gives its requests 30
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
-_HEAD_START = 1.5  # seconds that gunicorn's workers have the processors to themselves: visitors wait, jobs do not
+_HEAD_START = 1.5  # seconds for gunicorn's workers to start first: visitors wait for them, jobs can be later
 _WEB = "web"
 _STORE = "store"
 
@@ -59,7 +59,7 @@ def run(settings: Settings, addresses: Sequence[str]) -> int:
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         if "MAKELEVEL" in os.environ:
-            die_with_parent(os.getppid(), signal.SIGTERM)()  # make alone may be told to end
+            die_with_parent(os.getppid(), signal.SIGTERM)()  # if only make is ended
         end_of_start = EndOfStart(addresses, settings.bind, settings.log_dir / "combined.log")
         return Supervisor(children(settings), settings.bind, end_of_start).run()
     finally:
@@ -67,21 +67,21 @@ def run(settings: Settings, addresses: Sequence[str]) -> int:
 
 
 def children(settings: Settings) -> list[Child]:
-    """What runs: the store first, so that it is there when the others want it."""
+    """The processes to run: the store first, since the others use it."""
     python = sys.executable
     gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
     work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
-    found = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
+    processes = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
     if settings.till:
-        found.append(Child("till", (python, "-m", "church.till"), after=_HEAD_START))
+        processes.append(Child("till", (python, "-m", "church.till"), after=_HEAD_START))
     if settings.redis_url is None:
-        # It keeps nothing on disk, and a kill keeps it from removing the socket of the one that comes after it.
-        found.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
-    return found
+        # It stores nothing on disk; killed, it cannot remove the socket of its successor.
+        processes.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
+    return processes
 
 
 def bind_problem(bind: str) -> str | None:
-    """Why nothing can listen at ``bind`` now, or None."""
+    """The reason why nothing can listen at ``bind`` now, or None."""
     host, _, port = bind.rpartition(":")
     host = host.strip("[]")
     try:
@@ -95,7 +95,7 @@ def bind_problem(bind: str) -> str | None:
 
 
 class Supervisor:
-    """Starts children, starts those that die again, and stops all of them together."""
+    """Starts the children, restarts those that die, and stops all of them together."""
 
     def __init__(self, children: Sequence[Child], bind: str, end_of_start: EndOfStart | None = None) -> None:
         self._children = children
@@ -107,7 +107,7 @@ class Supervisor:
         self._status = 0
 
     def run(self) -> int:
-        """Until everything has stopped; returns the exit code."""
+        """Run until everything has stopped; returns the exit code."""
         if self._address_taken():
             return 1
         with _wakeups() as inbox:
@@ -127,7 +127,7 @@ class Supervisor:
         return self._kill_at is not None
 
     def _patience(self) -> float | None:
-        """Seconds until something is to be done even if no signal comes."""
+        """Seconds until there is something to do even if no signal comes; None for never."""
         moments = [self._kill_at] if self._stopping else [child.due for child in self._children]
         waits = [max(0.0, moment - time.monotonic()) for moment in moments if moment is not None]
         if self._end_of_start is not None and not self._stopping:
@@ -158,12 +158,14 @@ class Supervisor:
     def _address_taken(self) -> bool:
         problem = bind_problem(self._bind)
         if problem:
-            log.error("cannot listen on %s: %s. Stop what listens there or set CHURCH_BIND.", self._bind, problem)
+            log.error(
+                "cannot listen on %s: %s. Stop the program that listens there, or set CHURCH_BIND.", self._bind, problem
+            )
         return problem is not None
 
     def _handle(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP and self._terminal and not _has_terminal():
-            number = signal.SIGTERM  # the terminal was closed; nobody asked for a reload
+            number = signal.SIGTERM  # the terminal was closed: this is not a request to reload
         if number in {signal.SIGTERM, signal.SIGINT}:
             self._stop()
         elif number in {signal.SIGHUP, signal.SIGUSR1}:
@@ -172,11 +174,11 @@ class Supervisor:
                     child.send(number)
 
     def _stop(self) -> None:
-        """The first time: ask all to stop. The second time: kill."""
+        """Ask all children to stop; the second time, kill them."""
         self._kill_at = time.monotonic() + (0 if self._stopping else GRACE)
 
     def _stop_step(self) -> bool:
-        """Ask who has not been asked yet, the store last since the others use it; False when all are gone."""
+        """Ask the children that were not asked yet, the store last since the others use it; False if all are gone."""
         alive = [child for child in self._children if child.pid is not None]
         for child in [child for child in alive if child.name != _STORE] or alive:
             if child.pid is not None and child.pid not in self._terminated:
@@ -200,17 +202,17 @@ def _has_terminal() -> bool:
 
 @contextmanager
 def _wakeups() -> Iterator[socket.socket]:
-    """A socket that each signal puts its number into, so that one wait serves signals and time alike."""
+    """A socket that receives the number of each signal, so that one wait serves signals and timeouts."""
 
-    def noted(number: int, frame: FrameType | None) -> None:
-        """The wake-up socket has it already."""
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Do nothing: the signal's number is in the wake-up socket."""
 
     inbox, outbox = socket.socketpair()
     with inbox, outbox:
         inbox.setblocking(False)
         outbox.setblocking(False)
         before = signal.set_wakeup_fd(outbox.fileno(), warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, noted) for number in _SIGNALS}
+        handlers = {number: signal.signal(number, ignore) for number in _SIGNALS}
         try:
             yield inbox
         finally:
@@ -220,6 +222,6 @@ def _wakeups() -> Iterator[socket.socket]:
 
 
 def _wait(inbox: socket.socket, seconds: float | None) -> bytes:
-    """The signals that came, at the latest after ``seconds``."""
+    """The signals that arrived; waits for ``seconds`` at most."""
     ready, _, _ = select.select([inbox], [], [], seconds)
     return inbox.recv(512) if ready else b""

@@ -1,8 +1,8 @@
-"""Where log lines go: two files and the console, without a request ever waiting for them.
+"""Write log lines to two files and the console; no request waits for it.
 
-A process queues its lines; a real thread per sink writes them in batches. A sink that is stuck (a blocked pipe, a
-full disk) fills its own bounded queue, and from then on its lines are dropped and counted. Before the fork, and
-where no thread was started, lines are written at once, and dropped if that would block.
+A process queues its lines; a real thread for each sink writes them in batches. A sink that is stuck (a blocked pipe, a
+full disk) fills its own bounded queue; further lines are dropped and counted. Before the fork, and where no thread was
+started, lines are written at once, or dropped if that would block.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Dropped = Callable[[int], None]
 _QUEUE_LINES = 20_000
 _BATCH_BYTES = 1 << 18
 _PIPE_ATOMIC = 4096
-_INTERVAL = 0.05  # seconds between batches: what kill -9 may lose
-_LAST_WAIT = 1.0  # seconds that an end waits for the batch that is being written
+_INTERVAL = 0.05  # seconds between batches: kill -9 may lose the lines of one
+_LAST_WAIT = 1.0  # seconds that stop() waits for the batch that is being written
 
 
 class Sink:
-    """A bounded queue of lines before one file descriptor; subclasses open it. ``dropped`` is told of lost lines."""
+    """A bounded queue of lines before one file descriptor; subclasses open it. ``dropped`` counts lost lines."""
 
     def __init__(self, dropped: Dropped) -> None:
         self._dropped = dropped
@@ -46,7 +46,7 @@ class Sink:
             self.flush(0 if self._stopped else -1)
 
     def start(self) -> None:
-        """Write from a thread of this process from now on; called after the fork."""
+        """Write from a thread of this process from now on; call it after the fork."""
         self._started_in = os.getpid()
         self._turn = threads.allocate_lock()
         threads.start_thread(self._run)
@@ -57,7 +57,7 @@ class Sink:
             self.flush()
 
     def flush(self, wait: float = -1) -> None:
-        """Write what is queued; ``wait`` seconds at most for the thread that is writing, -1 for as long as it takes."""
+        """Write the queued lines; waits ``wait`` seconds at most for the writing thread, -1 for as long as it takes."""
         if not self._turn.acquire(wait != 0, wait or -1):
             return
         try:
@@ -84,14 +84,14 @@ class Sink:
         raise OSError("closed")
 
     def stop(self) -> None:
-        """Write what is left and end the thread; lines that still come are written at once, or dropped."""
+        """Write the rest and end the thread; lines that still come are written at once, or dropped."""
         self._stopped = True
         self._started_in = 0
         self.flush(wait=_LAST_WAIT)
 
 
 class FileSink(Sink):
-    """A file that many processes append to and that logrotate may move away: found again by its inode."""
+    """A file that many processes append to; it is opened anew after logrotate has moved it away."""
 
     def __init__(self, path: Path, dropped: Dropped) -> None:
         super().__init__(dropped)
@@ -100,7 +100,7 @@ class FileSink(Sink):
         self._torn = False
 
     def _open(self) -> None:
-        """Look whether the path still names our file; each write is one append, so lines of processes never mix."""
+        """Open the file if its path now leads to another inode. Each write is one append: lines never mix."""
         with contextlib.suppress(OSError):
             here, there = os.fstat(self._fd), os.stat(self.path)
             if (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev):
@@ -118,7 +118,7 @@ class FileSink(Sink):
             data = b"\n" + data
         written = os.write(self._fd, data)
         self._torn = written < len(data) and not data[:written].endswith(b"\n")
-        if written < len(data):  # the disk is full: what did not fit is lost, and said to be
+        if written < len(data):  # the disk is full: the rest is lost, and counted
             self._dropped(data[written:].count(b"\n"))
 
 

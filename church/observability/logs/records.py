@@ -1,7 +1,7 @@
-"""Log records: one JSON object a line, the same from the site, from gunicorn and from the access record.
+"""Log records: one JSON object a line, with the same fields from the site and from gunicorn.
 
-``RecordFormatter`` (python-json-logger) makes every record but one: the access record, once a request, is put
-together directly by ``requests.Observation``, with the same fields in the same order; a test holds the two together.
+``RecordFormatter`` (python-json-logger) writes every record except the access record, which
+``request_observer.Observation`` joins directly once a request; a test checks that both have the same fields in order.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from church.observability.logs.redaction import MAX_VALUE, redact, redact_text
 HANDLER = "church"
 Context = Callable[[], dict[str, Any]]
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "color_message"}
-# Below a warning flask-limiter says every 429, which telemetry has told already; stripe's SDK and what HTTP clients are
-# made of log addresses, headers and bodies, which hold what members typed.
-_TALKERS = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
+# These loggers write warnings only: flask-limiter logs every 429, as telemetry does already; stripe's SDK and the HTTP
+# libraries log addresses, headers and bodies, which hold what members typed.
+_VERBOSE_LIBRARIES = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
 
 
 def timestamp(seconds: float) -> str:
@@ -41,7 +41,7 @@ def _second(whole: int) -> str:
 
 
 class RecordFormatter(JsonFormatter):
-    """A LogRecord as the site's JSON line: standard fields first, the request's context, then what was added."""
+    """Formats a LogRecord as the site's JSON line: standard fields, the context of the request, then extra fields."""
 
     def __init__(self, static: dict[str, str], context: Context) -> None:
         super().__init__(json_ensure_ascii=True)
@@ -53,7 +53,7 @@ class RecordFormatter(JsonFormatter):
         return {k: v if k in self._static else redact(k, v) for k, v in log_data.items() if v is not None}
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """The fields of SPEC's log record, in its order."""
+        """Add the fields of a log record, in the order of TELEMETRY.md."""
         log_data.update(
             timestamp=timestamp(record.created),
             level=record.levelname,
@@ -72,12 +72,12 @@ class RecordFormatter(JsonFormatter):
 
 
 def _last_lines(trace: str) -> str:
-    """Of a long traceback its end, which says what went wrong; whole lines, so that no secret is cut in two."""
+    """The end of a long traceback, which has the error; whole lines, so that no secret is cut in two."""
     return trace if len(trace) <= MAX_VALUE else trace[-MAX_VALUE:].partition("\n")[2] or trace
 
 
 class Handler(logging.Handler):
-    """Gives each record's line to the sinks; a record that can't be made is dropped and counted."""
+    """Passes each record's line to the sinks; a record that cannot be formatted is dropped and counted."""
 
     def __init__(self, formatter: RecordFormatter, everything: list[Sink], errors: Sink, dropped: Dropped) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Handler(logging.Handler):
         self._errors = errors
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises: what is logged must not break what is being done."""
+        """Format and write a record; never raises, whatever its values are."""
         try:
             line = self.format(record).encode() + b"\n"
         except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
@@ -97,7 +97,7 @@ class Handler(logging.Handler):
         self.put(line, error=record.levelno >= logging.ERROR)
 
     def put(self, line: bytes, error: bool = False) -> None:
-        """Give a finished line to the sinks."""
+        """Pass a formatted line to the sinks."""
         for sink in self._everything:
             sink.put(line)
         if error:
@@ -109,12 +109,12 @@ class Handler(logging.Handler):
             sink.start()
 
     def stop(self) -> None:
-        """Write what is queued, for the end of the process."""
+        """Write the queued lines and stop the threads, at the end of the process."""
         for sink in (*self._everything, self._errors):
             sink.stop()
 
     def flush(self) -> None:
-        """Write what is queued now."""
+        """Write the queued lines now."""
         for sink in (*self._everything, self._errors):
             sink.flush()
 
@@ -130,7 +130,7 @@ def install(handler: Handler, level: str) -> None:
     """Send the records of every logger to ``handler``; warnings included."""
     root = logging.getLogger()
     for old in root.handlers[:]:
-        if old.name == HANDLER:  # by name: a reloaded worker has inherited its master's, of another import
+        if old.name == HANDLER:  # by name: a reloaded worker inherits the handler of its master, of another import
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
@@ -139,7 +139,7 @@ def install(handler: Handler, level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    for name in _TALKERS:
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     sys.excepthook = _log_uncaught
 
@@ -147,9 +147,11 @@ def install(handler: Handler, level: str) -> None:
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    logging.getLogger("church").critical("uncaught", exc_info=(kind, error, trace), extra={"event": "process.uncaught"})
+    logging.getLogger("church").critical(
+        "uncaught exception", exc_info=(kind, error, trace), extra={"event": "process.uncaught"}
+    )
 
 
 def quote(text: str) -> str:
-    """A JSON string, redacted; only plain text takes the short way."""
+    """``text`` as a redacted JSON string."""
     return json.dumps(redact_text(text))

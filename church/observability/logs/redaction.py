@@ -1,4 +1,4 @@
-"""What may never stand in a log: taken out by the name of the field, and by the look of the value."""
+"""Hide secrets and personal data in log values, by the name of the field and by the form of the value."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SECRET_NAMES = re.compile(
 )
 _SLASHES = r"(?:[/\\]|%2f){1,9}"
 MAILED_LINK = rf"auth{_SLASHES}(?:verify|reset|email|first-admin){_SLASHES}"
-"""What stands before the token of a mailed link, which opens an account; the first slash may have been cut off."""
+"""The part of an emailed link before its token, which opens an account; the first slash may have been cut off."""
 LINK_REST = r"[^\s/?\"'<>]{6,256}"
-"""That token, and what was written behind it without a space, slash, quotation mark or bracket."""
+"""The token, and what follows it without a space, slash, quotation mark or bracket."""
 SIGNED_STREAM = r"cvt1\.[\w.-]{6,512}"
-"""What opens the stream of a video (church/services/videos/streaming/playback_tokens.py), wherever it stands."""
-# Every run is bounded or can begin only where another ended, so that hostile text costs no more than its length.
+"""The token that opens the stream of a video (church/services/videos/streaming/playback_tokens.py)."""
+# Each repetition is bounded or can begin only where another ended, so that hostile text takes linear time.
 _SECRET_LOOKS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s{1,4})[\w.~+/=-]{6,}"
     r"|(?P<cookies>\b(?:set-)?cookie[\"']?\s{0,2}[=:]\s{0,2})[^\r\n]{3,}"

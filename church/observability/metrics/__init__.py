@@ -1,1 +1,1 @@
-"""Prometheus collectors, their files, and the scrape."""
+"""Prometheus metrics: the collectors, the files they count in, and the scrape."""

@@ -1,7 +1,7 @@
-"""The catalogue: every collector that is counted in the process, declared once.
+"""Every metric that a process counts, with the fixed values of its labels.
 
-What is state (rows, disks, processes) is read at the scrape instead: see ``state`` and ``processes``.
-Labels are bounded; ``bounded`` turns any other value into ``other``.
+State (rows, disks, processes) is read at the scrape instead: see ``scrape_registry`` and ``church.scrape_values``.
+``bounded`` turns any value outside its set into ``other``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SECURITY_EVENTS = {
     "webhook_forged": "high",
     "video_token_forged": "medium",
 }
-"""Each event with the severity that it is told with."""
+"""Each security event with its severity."""
 SEVERITIES = tuple(dict.fromkeys(SECURITY_EVENTS.values()))
 SOURCES = scan_text.SOURCES
 LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if name.startswith("limit_"))
@@ -51,9 +51,9 @@ AUTH_OUTCOMES = (
     "failed_error",
 )
 AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token", "live": "websocket"}
-"""The limits whose refusals are attempts of that type, whatever was asked for."""
+"""Limits whose refusals also count as failed attempts of that type."""
 LIMIT_EVENTS = {"login": "login_throttled", "login_account": "login_throttled"}
-"""The security event of a limit's refusal, where it is more than ``rate_limit_exceeded``."""
+"""The security event of a limit that is refused, where it is not ``rate_limit_exceeded``."""
 REGISTRATION_SOURCES = ("web", "cli", "first_admin")
 STRIPE_EVENTS = (
     "checkout.session.completed",
@@ -91,29 +91,31 @@ STRIPE_EVENTS = (
     "product.updated",
     "product.deleted",
 )
-"""What the site does something about; any other type is ``other``."""
+"""Event types that the site handles; any other is counted as ``other``."""
 WEBHOOK_STATUSES = ("processed", "duplicate", "ignored", "failed", "invalid_signature")
 OUTBOUND_SERVICES = ("smtp", "stripe", "s3")
 OUTBOUND_OUTCOMES = ("success", "refused", "failed", "timeout")
 TELEMETRY_PARTS = ("request", "log", "trace", "scan", "scrape", "verb")
 
-http_requests = Counter("http_requests", "Requests answered.", ["method", "route", "status_code"], registry=CATALOGUE)
+http_requests = Counter(
+    "http_requests", "Answered HTTP requests.", ["method", "route", "status_code"], registry=CATALOGUE
+)
 http_request_duration = Histogram(
     "http_request_duration_seconds",
-    "From the end of a request's head to the last byte of its answer.",
+    "Time from the end of a request's head to the last byte of its response.",
     ["method", "route", "status_class"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
     registry=CATALOGUE,
 )
 http_requests_in_flight = Gauge(
-    "http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum", registry=CATALOGUE
+    "http_requests_in_flight", "HTTP requests in progress.", multiprocess_mode="livesum", registry=CATALOGUE
 )
 http_response_bytes = Counter(
-    "http_response_bytes", "Bytes of response bodies, before any proxy.", ["route"], registry=CATALOGUE
+    "http_response_bytes", "Bytes of response bodies, as sent to the proxy or client.", ["route"], registry=CATALOGUE
 )
 security_events = Counter(
     "security_events",
-    "Security events, findings of the threat scan included.",
+    "Security events, including findings of the threat scan.",
     ["event_type", "severity"],
     registry=CATALOGUE,
 )
@@ -123,53 +125,51 @@ suspicious_activity = Counter(
 rate_limit_hits = Counter("rate_limit_hits", "Requests refused by a rate limit.", ["limit"], registry=CATALOGUE)
 content_access = Counter(
     "content_access",
-    "Content asked for, by who may see it and how it ended.",
+    "Requests for pages and videos, by access level and outcome.",
     ["content_type", "access_level", "outcome"],
     registry=CATALOGUE,
 )
 auth_attempts = Counter(
     "auth_attempts",
-    "Attempts to register, sign in or out, reset or get a token.",
+    "Attempts to register, sign in or out, reset a password or get a token.",
     ["type", "outcome"],
     registry=CATALOGUE,
 )
-user_registrations = Counter(
-    "user_registrations", "Accounts made, by where they came from.", ["source"], registry=CATALOGUE
-)
+user_registrations = Counter("user_registrations", "New accounts, by source.", ["source"], registry=CATALOGUE)
 stripe_webhooks = Counter(
     "stripe_webhooks",
-    "Deliveries of Stripe's webhooks, by what came of them.",
+    "Stripe webhooks received, by event type and outcome.",
     ["event_type", "status"],
     registry=CATALOGUE,
 )
 stripe_webhook_lag = Histogram(
     "stripe_webhook_lag_seconds",
-    "From an event at Stripe to its being done here.",
+    "Time from an event at Stripe to its processing here.",
     buckets=(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0),
     registry=CATALOGUE,
 )
 outbound_request_duration = Histogram(
     "outbound_request_duration_seconds",
-    "Calls that left the process, from the first byte to the answer.",
+    "Duration of calls to other services (Stripe, SMTP, S3).",
     ["service", "outcome"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=CATALOGUE,
 )
 telemetry_errors = Counter(
     "telemetry_errors",
-    "Metrics, log records and spans that were dropped so that a request could go on.",
+    "Metrics, log records and spans that failed and were dropped.",
     ["part"],
     registry=CATALOGUE,
 )
 telemetry_series_dropped = Counter(
-    "telemetry_series_dropped", "Label sets refused because their metric has too many.", registry=CATALOGUE
+    "telemetry_series_dropped", "Label sets that were dropped because their metric has too many.", registry=CATALOGUE
 )
 telemetry_corrupt_files = Counter(
-    "telemetry_corrupt_files", "Metric files that were damaged and set aside.", registry=CATALOGUE
+    "telemetry_corrupt_files", "Damaged metric files that were set aside.", registry=CATALOGUE
 )
 telemetry_scrape_duration = Histogram(
     "telemetry_scrape_duration_seconds",
-    "Time that a scrape took to be put together.",
+    "Time to build the answer to a scrape.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
     registry=CATALOGUE,
 )
@@ -181,7 +181,7 @@ def bounded(value: str, known: Iterable[str]) -> str:
 
 
 def _from_zero() -> None:
-    """Make the label sets that alerts read exist before their first event: a rate needs a zero to rise from."""
+    """Create the label sets that alerts read at 0: a rate needs a zero to rise from."""
     for event, severity in SECURITY_EVENTS.items():
         security_events.labels(event, severity)
     for activity in scan_text.ACTIVITY_TYPES:
@@ -217,7 +217,7 @@ CONNECTION_OUTCOMES = (
     "refused_member",
     "refused_sign_in",
 )
-"""What came of asking for a connection; a sign-in or a member's share is only known after ``accepted``."""
+"""Outcomes of a request for a connection; sign-in and the limit of a member are checked after ``accepted``."""
 RECEIVED = ("auth", "ping", "subscribe_room", "leave_room", "chat", "history", "presence", "typing")
 SENT = (
     "welcome",
@@ -234,26 +234,26 @@ SENT = (
 DELIVERIES = ("sent", "dropped")
 
 connections = Counter(
-    "websocket_connections", "Live connections asked for, by what came of it.", ["outcome"], registry=CATALOGUE
+    "websocket_connections", "Requests for live connections, by outcome.", ["outcome"], registry=CATALOGUE
 )
 active = Gauge(
-    "websocket_connections_active", "Live connections that are open.", multiprocess_mode="livesum", registry=CATALOGUE
+    "websocket_connections_active", "Open live connections.", multiprocess_mode="livesum", registry=CATALOGUE
 )
 duration = Histogram(
     "websocket_connection_duration_seconds",
-    "How long live connections lasted.",
+    "Duration of live connections.",
     buckets=(1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0),
     registry=CATALOGUE,
 )
 messages = Counter(
     "websocket_messages",
-    "Messages of live connections; one that is sent to many counts for each.",
+    "Messages on live connections; a message to many connections counts once for each.",
     ["direction", "message_type"],
     registry=CATALOGUE,
 )
 deliveries = Counter(
     "websocket_deliveries",
-    "Messages for a live connection: sent, or dropped because the client reads too slowly.",
+    "Outgoing live messages: sent, or dropped because the client reads too slowly.",
     ["outcome"],
     registry=CATALOGUE,
 )
@@ -273,19 +273,17 @@ OUTCOMES = ("started", "expired", "forged", "forbidden")
 
 video_streams = Counter(
     "video_streams",
-    "Playbacks that began, once each however often its player asks, and streams that were refused.",
+    "Playbacks started, one for each viewing, and streams refused.",
     ["video_id", "quality", "outcome"],
     registry=CATALOGUE,
 )
 video_stream_duration = Histogram(
     "video_stream_duration_seconds",
-    "Time that a connection took a video, to its end however it ended; unknown of what nginx or a bucket sends.",
+    "Duration of connections that stream a video; without those that nginx or a bucket serves.",
     buckets=(0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0),
     registry=CATALOGUE,
 )
-video_bytes = Counter(
-    "video_bytes", "Bytes of videos that were sent; unknown of what nginx or a bucket sends.", registry=CATALOGUE
-)
+video_bytes = Counter("video_bytes", "Bytes of video sent; without what nginx or a bucket serves.", registry=CATALOGUE)
 
 for _video_outcome in OUTCOMES:
     video_streams.labels(OTHER, OTHER, _video_outcome)

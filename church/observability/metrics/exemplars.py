@@ -1,8 +1,8 @@
-"""Exemplars of the request histogram: for each bucket the last sampled request that fell into it.
+"""Exemplars of the request histogram: the last sampled request of each bucket.
 
-prometheus_client keeps none where several processes count. Here each slot has a file of its own with records of one
-size, written in place by its process alone and read by whichever worker is scraped. A record that is read while it
-is written fails its checksum and is left out: the next scrape has it.
+prometheus_client keeps none where several processes count. Here each slot has a file with records of a fixed size,
+written in place by its process alone and read by the worker that is scraped. A record that is read while it is
+written fails its checksum and is left out until the next scrape.
 OpenMetrics 1.0: an exemplar's labels have at most 128 characters; it belongs to a bucket, with value and timestamp.
 """
 
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from church.observability.metrics import client_internals, definitions, worker_files
 
 MOST = 2048  # records of a slot: 0.5 MiB
-KEPT = 3600.0  # seconds after which a trace is too old to lead to
+KEPT = 3600.0  # seconds for which an exemplar is shown
 _RECORD = struct.Struct("<I d d 32s 16s 184s")
 _BOUNDS: tuple[float, ...] = client_internals.bucket_bounds(definitions.http_request_duration)
 _BODY = _RECORD.size - 4
@@ -32,7 +32,7 @@ Place = tuple[tuple[str, ...], float]
 
 
 class Exemplar(NamedTuple):
-    """One observation (seconds) and the trace it was made in, at a Unix time."""
+    """A duration in seconds, its Unix time, and the trace of its request."""
 
     value: float
     at: float
@@ -40,13 +40,13 @@ class Exemplar(NamedTuple):
     span_id: str
 
     def __str__(self) -> str:
-        """As OpenMetrics has it behind a bucket's value."""
+        """The OpenMetrics text that follows a bucket's value."""
         labels = f'span_id="{self.span_id}",trace_id="{self.trace_id}"'
         return f" # {{{labels}}} {self.value!r} {self.at:.3f}"
 
 
 class Book:
-    """What this process's slot has noted; in memory alone until there is a slot to write to."""
+    """Writes the exemplars of this process to the file of its slot; drops them until it has one."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str, str, int], int] = {}
@@ -54,7 +54,7 @@ class Book:
         self._of: tuple[Path, int] | None = None
 
     def note(self, method: str, route: str, status_class: str, value: float, ids: tuple[str, str]) -> None:
-        """Remember the request with ``ids`` (trace, span) for its bucket. Raises OSError on a full disk."""
+        """Keep the request with ``ids`` (trace, span) as the exemplar of its bucket. Raises OSError on a full disk."""
         file = self._open()
         if file is None:
             return
@@ -71,7 +71,7 @@ class Book:
         file[start : start + _RECORD.size] = zlib.crc32(record[4:]).to_bytes(4, "little") + record[4:]
 
     def _open(self) -> mmap.mmap | None:
-        """The slot's file, made anew when the slot was taken by this process."""
+        """The slot's file, created anew after this process has taken the slot."""
         directory, number = worker_files.SLOTS.directory, worker_files.SLOTS.number
         if directory is None or number is None:
             return None
@@ -95,29 +95,29 @@ def _packed(key: tuple[str, str, str, int]) -> bytes:
 
 
 def read(directory: Path) -> dict[Place, Exemplar]:
-    """The newest exemplar of each bucket over all slots of ``directory``; what is damaged or old is left out."""
-    found: dict[Place, Exemplar] = {}
+    """The newest exemplar of each bucket over all slots of ``directory``, without damaged and old ones."""
+    newest: dict[Place, Exemplar] = {}
     oldest = time.time() - KEPT
     for path in directory.glob("exemplars.slot*"):
         with suppress(OSError):
             for place, exemplar in _records(path.read_bytes()):
-                if exemplar.at >= oldest and (place not in found or found[place].at < exemplar.at):
-                    found[place] = exemplar
-    return found
+                if exemplar.at >= oldest and (place not in newest or newest[place].at < exemplar.at):
+                    newest[place] = exemplar
+    return newest
 
 
 def _records(data: bytes) -> Sequence[tuple[Place, Exemplar]]:
-    found = []
+    records = []
     for start in range(0, len(data) - _RECORD.size + 1, _RECORD.size):
         crc, value, at, trace_id, span_id, packed = _RECORD.unpack_from(data, start)
         if not crc:
-            break  # records are filled one after the other
+            break  # the rest is empty: records are filled in order
         if zlib.crc32(data[start + 4 : start + 4 + _BODY]) != crc:
             continue
         method, route, status_class, bucket = packed.rstrip(b"\0").decode().split("\0")
         place = ((method, route, status_class), _BOUNDS[int(bucket)])
-        found.append((place, Exemplar(value, at, trace_id.decode(), span_id.decode())))
-    return found
+        records.append((place, Exemplar(value, at, trace_id.decode(), span_id.decode())))
+    return records
 
 
 BOOK = Book()

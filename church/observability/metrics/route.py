@@ -1,4 +1,4 @@
-"""/metrics: prometheus-flask-exporter's endpoint, over our own merge of the slot files."""
+"""Serve /metrics: the endpoint of prometheus-flask-exporter, with our own merge of the slot files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from church.observability.metrics.merge import Exposition
 from church.observability.metrics.scrape_registry import State
 
 log = logging.getLogger("church.telemetry")
-SCRAPED = "scraped"  # the file whose time is that of the last scrape
-# What we speak, in the order in which it wins a tie; a version that is not named is the first of its kind.
-_SPOKEN = {
+SCRAPED = "scraped"  # a file whose modification time is that of the last scrape
+# Supported formats, preferred first; without a version the first of its kind is meant.
+_FORMATS = {
     ("application/openmetrics-text", "1.0.0"): CONTENT_TYPE_OPENMETRICS,
     ("application/openmetrics-text", "0.0.1"): CONTENT_TYPE_OPENMETRICS.replace("1.0.0", "0.0.1"),
     ("text/plain", "0.0.4"): CONTENT_TYPE_PLAIN_0_0_4,
@@ -33,19 +33,19 @@ _SPOKEN = {
 
 
 def negotiate(accept: str | None) -> str:
-    """The content type, among those that we speak, that is most welcome; plain text if none is named."""
-    welcome = dict.fromkeys(_SPOKEN, 0.0)
+    """The supported content type that ``accept`` prefers; plain text if it accepts none."""
+    qualities = dict.fromkeys(_FORMATS, 0.0)
     for entry, quality in parse_accept_header(accept):
         kind, options = parse_options_header(entry)
-        for spoken in _SPOKEN:
-            if kind.lower() == spoken[0] and options.get("version", spoken[1]) == spoken[1]:
-                welcome[spoken] = max(welcome[spoken], quality)
-    best = max(welcome, key=lambda spoken: welcome[spoken])
-    return _SPOKEN[best] if welcome[best] > 0 else CONTENT_TYPE_PLAIN_0_0_4
+        for name, version in _FORMATS:
+            if kind.lower() == name and options.get("version", version) == version:
+                qualities[name, version] = max(qualities[name, version], quality)
+    best = max(qualities, key=lambda offered: qualities[offered])
+    return _FORMATS[best] if qualities[best] > 0 else CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _Read:
-    """Families that were read already, as a collector."""
+class _ReadFamilies:
+    """A collector of families that were read already."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -55,7 +55,7 @@ class _Read:
 
 
 class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library has no types
-    """The exporter with its per-request defaults off: the hot path is ours, and so is the merge."""
+    """The exporter with its own metrics off: it only serves the endpoint; counting and merging are ours."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         self._exposition: Exposition | None = None
 
     def generate_metrics(self, accept_header: str | None = None, names: list[str] | None = None) -> tuple[str, str]:
-        """The body and its content type. State is read here; files are merged in a real thread, off the hub."""
+        """The body and its content type. Reads the state here and merges the files in a real thread, off the hub."""
         started = threads.clock()
         directory = self._directory()
         directory.mkdir(parents=True, exist_ok=True)
@@ -83,17 +83,17 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
             self._exposition = Exposition(directory)
         body: str = self._off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)
         while self._exposition.damage:
-            found = self._exposition.damage.pop()
-            log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": found})
+            reason = self._exposition.damage.pop()
+            log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": reason})
         definitions.telemetry_scrape_duration.observe(threads.clock() - started)
-        with suppress(OSError):  # a full disk: the doctor will not know, and the scraper has its answer
+        with suppress(OSError):  # a full disk: only the doctor misses the time
             (directory / SCRAPED).touch()
         return body, content_type
 
 
 def _body(exposition: Exposition, families: list[Metric], openmetrics: bool, names: list[str] | None) -> str:
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(_Read(families))
+    registry.register(_ReadFamilies(families))
     chosen: Any = registry.restricted_registry(names) if names else registry
     state = openmetrics_of(chosen) if openmetrics else text_of(chosen)
     return exposition.text(openmetrics, names) + state.decode()

@@ -1,8 +1,8 @@
-"""What a scrape reads instead of counting: rows, servers, disks and processes.
+"""Metrics of state, which a scrape reads instead of counting: rows, servers, disks and processes.
 
-State is never counted up and down: a count drifts with every crash. The factory registers a callable for each
-metric; this module knows no model. What comes from the database is read once in a few seconds for all workers of
-the host and kept in a file beside the slots.
+State is never counted up and down: such a count drifts with every crash. ``church.scrape_values`` registers a callable
+for each metric. Values from the database are read once in a few seconds for all workers of the host and cached in a
+file beside the slots.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _FAMILIES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StateMetric:
-    """A metric that is read at the scrape; ``read`` gives label values and a number for each series.
+    """A metric that is read at the scrape; ``read`` returns label values and a number for each series.
 
-    Of a histogram it is the counts up to each of ``bounds``, the count of all, and the sum of all.
-    ``shared`` ones come from the database: they are read once for all workers, and left out while it is down.
+    For a histogram the number is a list: the counts up to each of ``bounds``, the count of all, and the sum of all.
+    ``shared`` metrics come from the database: they are read once for all workers, and left out while it is down.
     """
 
     name: str
@@ -58,27 +58,27 @@ class State:
         self.metrics: list[StateMetric] = []
 
     def collect(self, directory: Path) -> list[Metric]:
-        """Read all of them, each on its own: one that fails is left out and counted."""
+        """Read all metrics; one that fails is left out and counted."""
         shared = self._shared(directory)
         families = []
         for metric in self.metrics:
             readings = shared.get(metric.name) if metric.shared else _read(metric)
-            if readings is not None and (family := _shown(metric, readings)) is not None:
+            if readings is not None and (family := _build_family(metric, readings)) is not None:
                 families.append(family)
         families.extend(process_families(directory))
         return families
 
     def _shared(self, directory: Path) -> dict[str, list[Any]]:
-        """The database's part: fresh from the host's file, or read by whichever worker comes first."""
+        """The metrics from the database: from the host's file if it is fresh, else read and written there."""
         if not any(metric.shared for metric in self.metrics):
             return {}
         path = directory / "state.json"
-        if (kept := _kept(path)) is not None:
-            return kept
-        found = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
+        if (cached := _load_cache(path)) is not None:
+            return cached
+        metrics = {m.name: readings for m in self.metrics if m.shared and (readings := _read(m)) is not None}
         with suppress(OSError):  # a full disk: then each worker reads for itself
-            _keep(path, found)
-        return found
+            _save_cache(path, metrics)
+        return metrics
 
 
 def _read(metric: StateMetric) -> list[Any] | None:
@@ -89,8 +89,8 @@ def _read(metric: StateMetric) -> list[Any] | None:
         return None
 
 
-def _shown(metric: StateMetric, readings: Iterable[Any]) -> Metric | None:
-    """What another version has kept for the host may have other buckets."""
+def _build_family(metric: StateMetric, readings: Iterable[Any]) -> Metric | None:
+    """The metric with its readings; None if they do not fit: another version may have cached other buckets."""
     try:
         return _family(metric, readings)
     except (ValueError, TypeError) as error:
@@ -105,22 +105,22 @@ def _leave_out(metric: StateMetric, error: Exception) -> None:
 
 
 def _plain(value: float | Sequence[float]) -> float | list[float]:
-    """A number, or those of a histogram, as the host's file can hold them."""
-    return [float(one) for one in value] if isinstance(value, list | tuple) else float(value)  # type: ignore[arg-type]
+    """A number, or the list of a histogram, as JSON can hold it."""
+    return [float(number) for number in value] if isinstance(value, list | tuple) else float(value)  # type: ignore[arg-type]
 
 
-def _kept(path: Path) -> dict[str, list[Any]] | None:
+def _load_cache(path: Path) -> dict[str, list[Any]] | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        kept: dict[str, Any] = json.loads(path.read_bytes())
-        if 0 <= time.time() - kept["at"] < _FRESH_SECONDS:
-            found: dict[str, Any] = kept["metrics"]
-            return {n: [[list(labels), _plain(value)] for labels, value in r] for n, r in found.items()}
+        cached: dict[str, Any] = json.loads(path.read_bytes())
+        if 0 <= time.time() - cached["at"] < _FRESH_SECONDS:
+            metrics: dict[str, Any] = cached["metrics"]
+            return {n: [[list(labels), _plain(value)] for labels, value in r] for n, r in metrics.items()}
     return None
 
 
-def _keep(path: Path, found: dict[str, list[Any]]) -> None:
+def _save_cache(path: Path, metrics: dict[str, list[Any]]) -> None:
     fresh = path.with_suffix(f".{threading.get_native_id()}")  # two scrapes of one worker are two threads
-    fresh.write_text(json.dumps({"at": time.time(), "metrics": found}))
+    fresh.write_text(json.dumps({"at": time.time(), "metrics": metrics}))
     os.replace(fresh, path)
 
 
@@ -134,8 +134,8 @@ def _family(metric: StateMetric, readings: Iterable[Any]) -> Metric:
             family.add_metric(names, list(zip(bounds, counts, strict=True)), total)
         else:
             family.add_metric(names, value)
-    found: Metric = family
-    return found
+    built: Metric = family
+    return built
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -143,15 +143,17 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def process_families(directory: Path) -> Iterator[Metric]:
-    """The host's counting processes, a series for each slot; empty where there is no /proc.
+    """The processes of this host that count, a series for each slot; empty where there is no /proc.
 
-    A process of another container is counted as a worker, but its pid is somebody else's here: it has no series.
+    A process of another container is counted as a worker, but has no series: its pid means another process here.
     """
-    workers = GaugeMetricFamily("gunicorn_workers", "Live gunicorn workers of this host.")
-    cpu = CounterMetricFamily("process_cpu_seconds", "CPU time of the process in the slot.", labels=["slot"])
-    memory = GaugeMetricFamily("process_resident_memory_bytes", "Memory of the process in the slot.", labels=["slot"])
-    files = GaugeMetricFamily("process_open_fds", "Open files of the process in the slot.", labels=["slot"])
-    start = GaugeMetricFamily("process_start_time_seconds", "When the process in the slot began.", labels=["slot"])
+    workers = GaugeMetricFamily("gunicorn_workers", "Running gunicorn workers of this host.")
+    cpu = CounterMetricFamily("process_cpu_seconds", "CPU time used by the process in the slot.", labels=["slot"])
+    memory = GaugeMetricFamily(
+        "process_resident_memory_bytes", "Memory used by the process in the slot.", labels=["slot"]
+    )
+    files = GaugeMetricFamily("process_open_fds", "Open file descriptors of the process in the slot.", labels=["slot"])
+    start = GaugeMetricFamily("process_start_time_seconds", "Start time of the process in the slot.", labels=["slot"])
     living = worker_files.living(directory)
     workers.add_metric([], sum(owner.get("role") == "web" for owner in living.values()))
     here = worker_files.pid_namespace()
@@ -167,7 +169,7 @@ def process_families(directory: Path) -> Iterator[Metric]:
 
 
 def _process_facts(proc: Path) -> tuple[float, float, float, float]:
-    """CPU seconds, resident bytes, open files and start time, by proc(5)."""
+    """CPU seconds, resident bytes, open files and start time, as in proc(5)."""
     fields = (proc / "stat").read_text().rpartition(")")[2].split()
     cpu = (int(fields[11]) + int(fields[12])) / _TICKS
     boot = next(

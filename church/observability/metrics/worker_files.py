@@ -1,9 +1,9 @@
-"""Worker slots: which files a process counts in.
+"""Worker slots: the files that a process counts in.
 
-A process that counts takes the lowest free slot N of its host by ``flock`` on ``slotN.lock`` and keeps it for
-life; the kernel frees it however the process ends. Two live processes therefore never share a file (on one file
-they lose counts), and a recycled worker goes on in the files of the one before it, so that neither the files nor
-the cost of a scrape grow with restarts. Before a slot is taken, values live in memory and are kept when it is.
+A process takes the lowest free slot N of its host by ``flock`` on ``slotN.lock`` and keeps it until it ends; the kernel
+frees the lock however it ends. So two live processes never share a file (they would lose counts), and a recycled worker
+continues in the files of the one before it: neither the files nor the cost of a scrape grow with restarts. Until a
+process takes a slot, it counts in memory; the counts are kept.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MAX_SLOTS = 1024
 
 
 def check(path: Path) -> None:
-    """Raises DamagedFileError when ``path`` can't be counted in any further."""
+    """Raise DamagedFileError if ``path`` cannot be counted in any more."""
     for key, _ in client_internals.read_entries(path.read_bytes()):
         client_internals.parse_key(key)
 
 
 def set_aside(path: Path) -> None:
-    """Move a damaged file out of the way, in place of an earlier one, so that they do not pile up."""
+    """Move a damaged file out of the way; it replaces an earlier one, so that they do not pile up."""
     with suppress(FileNotFoundError):  # another process was quicker
         os.replace(path, path.with_suffix(".damaged"))
 
 
 class Slots:
-    """The slots of one folder, and the one that this process took, if it did."""
+    """The slot that this process counts in, once it has taken one."""
 
     def __init__(self) -> None:
         self.directory: Path | None = None
@@ -55,7 +55,7 @@ class Slots:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with guard(directory):
             fd, number = _lock_lowest(directory)
-        with suppress(OSError):  # on a full disk nobody learns who we are, and we count all the same
+        with suppress(OSError):  # a full disk: it counts all the same, only its pid and role are unknown
             os.truncate(fd, 0)
             os.pwrite(fd, json.dumps({"pid": os.getpid(), "role": role, "namespace": pid_namespace()}).encode(), 0)
         self.directory, self.number, self._lock_fd = directory, number, fd
@@ -83,7 +83,7 @@ class Slots:
         return self._files[prefix]
 
     def leave(self) -> None:
-        """Give the slot back and go on in memory; for tests, a process leaves by ending."""
+        """Give the slot back and count in memory; for tests: a process gives its slot back by ending."""
         SlotValue.unbind_all()
         for file in self._files.values():
             file.close()  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ class Slots:
 
 @contextmanager
 def guard(directory: Path) -> Iterator[None]:
-    """Hold the folder's lock for the moment in which slots are taken or looked at."""
+    """Lock the folder while slots are taken or listed."""
     fd = os.open(directory / "slots.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -117,18 +117,18 @@ def _lock_lowest(directory: Path) -> tuple[int, int]:
 
 
 def living(directory: Path) -> dict[int, dict[str, Any]]:
-    """Slot numbers that a live process holds, with its pid and role."""
-    found: dict[int, dict[str, Any]] = {}
+    """The slots of live processes, with the pid and role of each."""
+    slots: dict[int, dict[str, Any]] = {}
     with guard(directory):
         for path in directory.glob("slot*.lock"):
             digits = path.stem.removeprefix("slot")
             if digits.isdigit() and (owner := _owner(path)) is not None:
-                found[int(digits)] = owner
-    return found
+                slots[int(digits)] = owner
+    return slots
 
 
 def pid_namespace() -> int | None:
-    """Where this process's pid means this process: containers share a folder, but no pids. None without /proc."""
+    """The namespace in which this process's pid is valid: containers share a folder, but not pids. None if unknown."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -155,16 +155,16 @@ SLOTS = Slots()
 
 
 class SlotValue:
-    """A float of one series: in memory, and in the slot's file once there is one.
+    """The number of one series: in memory, and in the slot's file once there is one.
 
-    Takes the place of prometheus_client's value class. The lock is a real one even under gevent: it is held for
-    two assignments, without a switch between them, so no greenlet ever waits for another of its thread.
+    Replaces prometheus_client's value class. The lock is a real one even under gevent: it is held for two assignments,
+    without a switch between them, so no greenlet ever waits for another of its thread.
     """
 
     _multiprocess = True
     _lock = threads.allocate_lock()
     _all: ClassVar[list[SlotValue]] = []
-    _waiting: ClassVar[list[SlotValue]] = []  # for room on the disk, counting in memory
+    _waiting: ClassVar[list[SlotValue]] = []  # values that wait for disk space; they count in memory
 
     def __init__(
         self,
@@ -184,9 +184,9 @@ class SlotValue:
         with self._lock:
             self._all.append(self)
             if SLOTS.number is not None:
-                self._begin()
+                self._bind_or_wait()
 
-    def _begin(self) -> None:
+    def _bind_or_wait(self) -> None:
         if not self._bind():
             self._waiting.append(self)
             return
@@ -205,13 +205,13 @@ class SlotValue:
 
     @classmethod
     def bind_all(cls) -> None:
-        """Count in the files of the slot from now on, in memory's stead."""
+        """Count in the files of the slot from now on, instead of in memory."""
         with cls._lock:
             cls._waiting[:] = [value for value in cls._all if not value._bind()]
 
     @classmethod
     def unbind_all(cls) -> None:
-        """Count in memory again, from nothing."""
+        """Count in memory again, from 0."""
         with cls._lock:
             for value in cls._all:
                 value._file, value._value = None, 0.0
@@ -225,23 +225,23 @@ class SlotValue:
                 self._file.write(self._key, self._value)
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        """Make it ``value``."""
+        """Set the number to ``value``."""
         with self._lock:
             self._value = value
             if self._file is not None:
                 self._file.write(self._key, value)
 
     def get(self) -> float:
-        """The value of this process's slot."""
+        """The number of this process's slot."""
         return self._value
 
     def set_exemplar(self, exemplar: Any) -> None:
-        """Exemplars are not kept in slot files."""
+        """Do nothing: exemplars have files of their own."""
 
     def get_exemplar(self) -> None:
-        """Exemplars are not kept in slot files."""
+        """Do nothing: exemplars have files of their own."""
 
 
 def install() -> None:
-    """Make every collector declared from now on count in the slot's files."""
+    """Make every collector that is declared from now on count in the slot's files."""
     client_internals.install_value_class(SlotValue)

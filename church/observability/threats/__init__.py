@@ -1,1 +1,1 @@
-"""The scan of requests for attack patterns."""
+"""Scan requests and live messages for attack patterns."""

@@ -1,9 +1,9 @@
-"""The forms in which a hostile text may mean something else than it looks: decoded once, for all patterns.
+"""Decode text before it is scanned, so that encoding does not hide an attack.
 
-A text is turned into bytes with its disguises taken off (percent-encoding in a bounded number of rounds, overlong
-UTF-8, HTML entities, JavaScript escapes, comments, shell quoting). Where a disguise is ambiguous both readings are kept
-as *views*, one behind the other. Every step is a whole-buffer operation in C, so that the cost stays linear in the
-length and the same for hostile and for ordinary texts.
+A text becomes bytes without percent-encoding (in a bounded number of rounds), overlong UTF-8, HTML entities, JavaScript
+escapes, comments and shell quoting. Where a decoding is ambiguous, both readings are kept as *views*, one behind the
+other. Every step is a whole-buffer operation in C: the cost is linear in the length, and the same for hostile and
+ordinary texts.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import re
 from typing import Final
 
 TEXT_LIMIT: Final = 64 * 1024
-"""Characters that are looked at; of a longer text the first 48 Ki and the last 16 Ki, since padding comes before."""
+"""Characters that are scanned: of a longer text the first 48 Ki and the last 16 Ki, since attacks follow padding."""
 
 TAIL_LENGTH: Final = 16 * 1024
 
 PERCENT_ROUNDS: Final = 3
-"""Nested percent-encodings that are taken off (%252527 is three deep)."""
+"""Nested percent-encodings that are decoded (%252527 is three deep)."""
 
 START: Final = b"\x1f"
-"""Stands before a value. Patterns use it to ask for "at the start of a value"."""
+"""Comes before each value, so that patterns can match the start of a value."""
 
 END: Final = b"\x1e"
-"""Stands behind a value, and before a name."""
+"""Comes after each value, and before a name."""
 
 _EQUALS: Final = b"\x0e"
 _ENTITY_LIMIT: Final = 2000
@@ -70,7 +70,7 @@ _QUOTING: Final = b"'\"\\^[]+"
 
 
 def canonical(text: str, *, plus: bool = False) -> bytes:
-    """Return `text` as bytes, percent-encoding and overlong UTF-8 taken off; `plus`: a + is a space. Never raises."""
+    """Return `text` as bytes without percent-encoding and overlong UTF-8; `plus`: a + is a space. Never raises."""
     if len(text) > TEXT_LIMIT:
         text = f"{text[: -TAIL_LENGTH + TEXT_LIMIT]}\x1e\x1f{text[-TAIL_LENGTH:]}"
     data = text.encode("utf-8", "surrogatepass")
@@ -111,7 +111,7 @@ def views(data: bytes) -> bytes:
 
 
 def _unpercent(data: bytes) -> bytes:
-    """Take off one round of percent-encoding in C: quoted-printable is the same with = for %.
+    """Decode one round of percent-encoding in C: quoted-printable is the same with = for %.
 
     A lone % stays as it is. `%` before a line break is protected, since there it would mean a soft line break.
     """
@@ -123,7 +123,7 @@ def _unpercent(data: bytes) -> bytes:
 
 
 def _decode_markup(data: bytes) -> bytes:
-    r"""Take off HTML entities, JavaScript escapes (\x3c, \u003c, \u{3c}) and characters that fold to ASCII."""
+    r"""Decode HTML entities, JavaScript escapes (\x3c, \u003c, \u{3c}) and characters that fold to ASCII."""
     if b"&" in data and b";" in data:
         for name, value in _NAMED:
             data = data.replace(name, value)
@@ -145,17 +145,17 @@ def _entity(match: re.Match[bytes]) -> bytes:
 
 
 def _from_base64(word: bytes) -> bytes:
-    """Return what a base64 word says, if that is plain text; most such words are keys and do not say anything."""
+    """Decode a base64 word; returns nothing unless it is plain text, since most such words are keys."""
     padded = word.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
     try:
-        said = binascii.a2b_base64(padded + b"=" * (-len(padded) % 4))
+        decoded = binascii.a2b_base64(padded + b"=" * (-len(padded) % 4))
     except binascii.Error:
         return b""
-    return b"" if said.translate(None, _READABLE) else said
+    return b"" if decoded.translate(None, _READABLE) else decoded
 
 
 def _without_comments(data: bytes) -> bytes:
-    """Return `data` with each /* comment */ a space; of MySQL's /*!50000 … */, which is run, the inside stays."""
+    """Replace each /* comment */ by a space; the inside of MySQL's /*!50000 … */ stays, since it is executed."""
     if b"/*" not in data:
         return data
     first, *rest = data.split(b"/*", _COMMENT_LIMIT)

@@ -1,8 +1,8 @@
-"""The patterns compiled into one Hyperscan database, which reads a text once in time linear in its length.
+"""Match all patterns at once with a Hyperscan database, in time linear in the length of the text.
 
-Compiling takes seconds, so the result is kept beside the byte code of this package, for the same reasons and with the
-same trust: whoever may write there may change the code itself. Where that folder cannot be written, every process
-compiles for itself. https://intel.github.io/hyperscan/dev-reference/serialization.html
+Compiling takes seconds, so the result is cached beside the byte code of this package. That is as safe as the byte code:
+who can write there can change the code itself. Where that folder is not writable, every process compiles for itself.
+https://intel.github.io/hyperscan/dev-reference/serialization.html
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SCRATCH_SPACES: Final = 64
 
 
 class Engine:
-    """A compiled database and the scratch spaces that no scan uses just now.
+    """A compiled database and its idle scratch spaces.
 
-    A scan lets other threads run, and two scans in one scratch space are an error: each takes one and gives it back.
+    Other threads run during a scan, and two scans must not share a scratch space: each takes its own.
     """
 
     def __init__(self, database: hyperscan.Database) -> None:
@@ -43,12 +43,12 @@ class Engine:
             scratch = self._idle.pop()
         except IndexError:
             scratch = hyperscan.Scratch(self._database)
-        found: list[tuple[int, int]] = []
+        matches: list[tuple[int, int]] = []
         try:
-            self._database.scan(data, match_event_handler=_note, context=found, scratch=scratch)
+            self._database.scan(data, match_event_handler=_note, context=matches, scratch=scratch)
         finally:
             self._idle.append(scratch)
-        return found
+        return matches
 
 
 @cache
@@ -58,15 +58,15 @@ def engine() -> Engine:
 
 
 def load(expressions: Sequence[str], folder: Path) -> Engine:
-    """Return an engine for `expressions` from `folder`, or compile it and keep it there.
+    """Return an engine for `expressions` from the cache in `folder`, or compile it and cache it there.
 
-    A kept file that is damaged, or made for another processor, is compiled anew.
+    A cached file that is damaged, or was made for another processor, is compiled anew.
     """
     maker = f"{version('hyperscan')} {platform.machine()}"
     digest = hashlib.sha256("\n".join((maker, *expressions)).encode()).hexdigest()[:16]
-    kept = folder / f"threats-{digest}.hsdb"
+    cached = folder / f"threats-{digest}.hsdb"
     with contextlib.suppress(OSError, hyperscan.error):
-        return Engine(hyperscan.loadb(kept.read_bytes(), hyperscan.HS_MODE_BLOCK))
+        return Engine(hyperscan.loadb(cached.read_bytes(), hyperscan.HS_MODE_BLOCK))
     database = hyperscan.Database()
     database.compile(
         expressions=[expression.encode() for expression in expressions],
@@ -74,12 +74,12 @@ def load(expressions: Sequence[str], folder: Path) -> Engine:
         flags=[_FLAGS] * len(expressions),
     )
     with contextlib.suppress(OSError):
-        _keep(kept, hyperscan.dumpb(database))
+        _write_cache(cached, hyperscan.dumpb(database))
     return Engine(database)
 
 
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, however many processes do so at once, and remove those of older patterns."""
+def _write_cache(path: Path, content: bytes) -> None:
+    """Write a file atomically, however many processes do so at once, and remove those of older patterns."""
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     try:
@@ -92,5 +92,5 @@ def _keep(path: Path, content: bytes) -> None:
             outdated.unlink(missing_ok=True)
 
 
-def _note(number: int, _start: int, end: int, _flags: int, found: Any) -> None:
-    found.append((number, end))
+def _note(number: int, _start: int, end: int, _flags: int, matches: Any) -> None:
+    matches.append((number, end))

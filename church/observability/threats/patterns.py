@@ -1,7 +1,7 @@
-"""The patterns of the threat scan: what each class of attack cannot do without, and why legitimate text does.
+"""The patterns of the threat scan: text that an attack needs, and that legitimate text hardly ever has.
 
 Case is ignored and `.` matches a line break. `<<start>>` is the start of a value and `<<end>>` its end; the other names
-in double angle brackets are in threat_vocabulary. A *weak* pattern also fits texts that quote code, and does not count in prose
+in double angle brackets are in VOCABULARY. A *weak* pattern also fits texts that quote code, and does not count in prose
 (long values made of words). There is no look-around and no back reference: the engine is an automaton.
 
 Activity types beyond the usual six: header_injection (CR LF, response splitting, mail commands), ldap_injection (with
@@ -17,7 +17,7 @@ from typing import Final
 VOCABULARY: Final = {
     "start": r"[\x1e\x1f]\s*",
     "end": r"\s*[\x1e\x1f]",
-    # Commands whose name is no word of a language: a separator before them is enough.
+    # Commands whose name is not an ordinary word: a separator before them is enough.
     "command": (
         r"(?:/?(?:usr/)?(?:local/)?s?bin/)?(?:whoami|uname|ifconfig|ipconfig|netstat|nslookup|wget|curl|ping6?|ncat|"
         r"netcat|traceroute|tracert|bash|[zkcd]a?sh|sh|ls|pwd|chown|passwd|tftp|telnet|mkdir|systeminfo|tasklist|"
@@ -27,7 +27,7 @@ VOCABULARY: Final = {
         r"strace|ltrace|gdb|rmt|visudo|tcpdump|rsync|sqlite3|psql|msfconsole|journalctl|dmesg|lwp-\w+|ssh|sftp|"
         r"openssl|uuencode|hexdump|mawk|nawk|chroot|ldconfig|iconv|expect|tclsh|lua|irb|pip3?|gem|npm|docker|kubectl)"
     ),
-    # Commands that are words too, or do nothing alone: they count only with an argument that looks like one.
+    # Commands that are also words, or do nothing alone: they count only with something that looks like an argument.
     "word_command": (
         r"(?:/?(?:usr/)?(?:local/)?s?bin/)?(?:who|w|find|head|tail|more|less|sort|cut|echo|printf|kill|killall|time|"
         r"timeout|test|touch|tee|date|host|hostname|last|finger|which|whereis|locate|source|export|set|alias|history|"
@@ -93,7 +93,7 @@ _NAME: Final = re.compile(r"<<(\w+)>>")
 
 
 def expand(expression: str) -> str:
-    """Return `expression` with each <<name>> replaced by its words. Raises KeyError for a name that is not one."""
+    """Return `expression` with each <<name>> replaced by its words. Raises KeyError for an unknown name."""
     while _NAME.search(expression):
         expression = _NAME.sub(lambda name: VOCABULARY[name[1]], expression)
     return expression
@@ -101,7 +101,7 @@ def expand(expression: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One expression, the activity type that it shows, and why a match is a sign of it."""
+    """One expression, the kind of attack that a match means, and why."""
 
     activity_type: str
     expression: str
@@ -352,4 +352,4 @@ PATTERNS: Final = (
     *_patterns("xxe", True, _XXE),
     *_patterns("header_injection", True, _HEADER),
 )
-"""Every pattern; its place here is its number in the engine."""
+"""Every pattern; its index is its number in the engine."""

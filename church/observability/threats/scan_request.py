@@ -1,4 +1,8 @@
-"""The threat scan of a request: what is read, what is never read, and what follows from a finding."""
+"""Scan a request for attacks: choose the parts to scan, and report each finding.
+
+Path, query, headers and body are scanned. Views can opt out with ``leave_body`` (never read) and ``confide_body``
+(read, but never quoted).
+"""
 
 from __future__ import annotations
 
@@ -20,32 +24,32 @@ _FIELDS = 1_000
 _FORM = "application/x-www-form-urlencoded"
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
 _BODIES = frozenset({"form", "json"})
-_WITHHELD = "(not shown: the body is not for a log)"
+_WITHHELD = "(not shown: bodies are not logged)"
 Report = Callable[[scan_text.Finding], None]
 
 
 class TooDeepError(Exception):
-    """A JSON body is nested deeper than it can be read."""
+    """A JSON body is nested too deep to be read."""
 
 
 def leave_body(view: _V) -> _V:
-    """Mark a view whose body is never scanned nor logged: passwords, tokens, signed webhooks."""
+    """Mark a view whose body is neither scanned nor logged: passwords, tokens, signed webhooks."""
     view.body_unscanned = True  # type: ignore[attr-defined]
     return view
 
 
 def confide_body(view: _V) -> _V:
-    """Mark a view whose body is scanned and never logged: what members say to each other."""
+    """Mark a view whose body is scanned but never logged: messages between members."""
     view.body_confided = True  # type: ignore[attr-defined]
     return view
 
 
 class _HeaderNames(dict[str, str | None]):
-    """The name of a header by its key in the environ, None for what is no header; looked up forty times a request."""
+    """Header names by their key in the environ, None for other keys; a cache, used forty times a request."""
 
     def __missing__(self, key: str) -> str | None:
         name = key[5:].replace("_", "-").lower() if key.startswith("HTTP_") else None
-        if len(self) < _KNOWN_KEYS:  # strangers make up names: those beyond are worked out each time
+        if len(self) < _KNOWN_KEYS:  # clients make up names: further ones are not cached
             self[key] = name
         return name
 
@@ -54,7 +58,7 @@ _header_names = _HeaderNames()
 
 
 def findings(body_limit: int) -> tuple[scan_text.Finding, ...]:
-    """What looks like an attack in the request under way; at most ``body_limit`` bytes of its body are looked at."""
+    """The attacks in the current request; scans at most ``body_limit`` bytes of its body."""
     environ = request.environ
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
     path, query = raw.partition("?")[0], environ.get("QUERY_STRING", "")
@@ -63,10 +67,10 @@ def findings(body_limit: int) -> tuple[scan_text.Finding, ...]:
         share = _HEADER_BYTES // len(headers)
         headers = [(name, value[:share]) for name, value in headers]
     body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
-    found = scan_text.scan_request(path, query, headers, body.form, body.strings)
-    if found and (scan_text.mentions_secret(body.unread) or _is_marked("body_confided")):
-        return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in found)
-    return found
+    suspicious = scan_text.scan_request(path, query, headers, body.form, body.strings)
+    if suspicious and (scan_text.mentions_secret(body.unread) or _is_marked("body_confided")):
+        return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in suspicious)
+    return suspicious
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
@@ -80,7 +84,7 @@ def _is_marked(mark: str) -> bool:
 
 
 class _Body(NamedTuple):
-    """What of a body is scanned; ``unread`` is all of one that has no fields by which its secrets could be told."""
+    """The parts of a body to scan; ``unread`` is a body without fields, whose secrets cannot be told apart by name."""
 
     form: Sequence[tuple[str, str]] = ()
     strings: Sequence[str] = ()
@@ -88,7 +92,7 @@ class _Body(NamedTuple):
 
 
 def _body(limit: int) -> _Body:
-    """Form pairs and JSON strings, parsed once and kept by the request for its view.
+    """Form pairs and JSON strings; parsed once, since the request caches them for its view.
 
     Raises RequestEntityTooLarge for a form of very many fields: werkzeug bounds the parts of a multipart body only.
     """
@@ -139,18 +143,16 @@ def _bounded_strings(parsed: Any, limit: int) -> Iterator[str]:
 
 
 def scan(body_limit: int, report: Report) -> bool:
-    """Tell ``report`` of each finding; whether there were any. A scan that fails is counted and lets the request by."""
+    """Call ``report`` with each finding; returns whether there were any. If the scan fails, the request passes."""
     try:
-        found = findings(body_limit)
+        suspicious = findings(body_limit)
     except (TooDeepError, OSError):
         raise
     except Exception as error:
-        if raise_in_tests.on or hasattr(
-            error, "get_response"
-        ):  # 400, 408 or 413 while the body was read: that is an answer
+        if raise_in_tests.on or hasattr(error, "get_response"):  # a 400, 408 or 413 while reading the body
             raise
         definitions.telemetry_errors.labels("scan").inc()
         return False
-    for finding in found:
+    for finding in suspicious:
         report(finding)
-    return bool(found)
+    return bool(suspicious)

@@ -1,8 +1,8 @@
-"""The threat scan: what in a request looks like an attack. Pure: text in, findings out.
+"""Find attacks in text: pure functions from text to findings.
 
-It observes; whether a finding is counted, logged or refused is its caller's business. All patterns are one Hyperscan
-database, so that a text is read once however many there are, in time linear in its length
-(https://intel.github.io/hyperscan/dev-reference/). Text of sensitive fields is neither scanned nor excerpted.
+The caller decides whether a finding is counted, logged or refused. All patterns are in one Hyperscan database, so text
+is read once, in time linear in its length (https://intel.github.io/hyperscan/dev-reference/). Text of sensitive fields
+is neither scanned nor quoted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from church.observability.threats.pattern_matcher import engine
 from church.observability.threats.patterns import PATTERNS
 
 ACTIVITY_TYPES: Final = frozenset(pattern.activity_type for pattern in PATTERNS)
-"""Every activity type that a finding can have; a bounded set, fit for a label."""
+"""Every activity type that a finding can have; small enough for a metric label."""
 
 SOURCES: Final = frozenset({"path", "query", "header", "form", "json", "websocket"})
 """Every source that a finding can have."""
@@ -28,21 +28,21 @@ EXCERPT_LIMIT: Final = 200
 """Characters of an excerpt at most, after escaping."""
 
 STRINGS_LIMIT: Final = 5000
-"""Keys and strings of one JSON value that are looked at, unless asked otherwise."""
+"""Keys and strings of one JSON value that are scanned by default."""
 
 _EXHAUSTED: Final = object()
 _CACHED_LENGTH: Final = 512
 _PARAMETERS: Final = 1000
 _PROSE_LENGTH: Final = 300
 
-# The words that mark a name as sensitive, wherever they stand in it; short ones only as a whole word of the name.
+# Words that make a name sensitive, anywhere in it; short ones only as a whole word of the name.
 _SENSITIVE: Final = re.compile(
     r"passw|passphrase|token|secret|authorization|cookie|signature|credential|session|api[-_]?key|private[-_]?key|card"
     r"|(?:^|[-_.\[])(?:pwd|pass|csrf|xsrf|sig|cvc|cvv|iban|pin|otp|totp|jwt|confirm|current)(?:$|[-_.\]])",
     re.IGNORECASE,
 )
 
-# Headers whose value is a fixed grammar that the server itself reads, or a number, or a secret.
+# Headers whose value has a fixed grammar that the server itself parses, or is a number or a secret.
 _UNSCANNED_HEADERS: Final = re.compile(
     r"(?:accept.*|connection|content-.*|cache-control|date|dnt|expect|if-.*|keep-alive|pragma|priority|range|te"
     r"|trailer|transfer-encoding|upgrade.*|sec-.*|trace(?:parent|state)|via|x-request-id|save-data)",
@@ -54,7 +54,7 @@ _NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
 _PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 _SECRET: Final = re.compile(f"(?P<link>{MAILED_LINK}){LINK_REST}|{SIGNED_STREAM}".encode(), re.IGNORECASE)
 _BEFORE: Final = 120  # bytes that an excerpt shows before the end of a match
-_LINK_BYTES: Final = 300  # of the longest that _SECRET matches
+_LINK_BYTES: Final = 300  # of the longest match of _SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +67,23 @@ class Finding:
 
 
 def prepare() -> None:
-    """Load the patterns, or compile them the first time (seconds), so that no request waits for it."""
+    """Load the patterns, or compile them the first time (seconds), so that no request waits for them."""
     engine()
 
 
 @lru_cache(maxsize=2048)
 def is_sensitive(name: str) -> bool:
-    """Say whether the field, parameter or header `name` may hold a secret."""
+    """Whether the field, parameter or header `name` may hold a secret."""
     return _SENSITIVE.search(name[:256]) is not None
 
 
 def mentions_secret(text: str) -> bool:
-    """Say whether `text`, a body that could not be read field by field, names one that may hold a secret."""
+    """Whether `text`, a body without readable fields, names a field that may hold a secret."""
     return _SENSITIVE.search(text) is not None or any(is_sensitive(name) for name in _NAMES.findall(text))
 
 
 def scan(text: str, source: str) -> tuple[Finding, ...]:
-    """Return what `text` looks like, at most one finding for each activity type. Never raises."""
+    """Return the attacks in `text`, at most one finding for each activity type. Never raises."""
     if len(text) <= _CACHED_LENGTH:
         return _scan_short(text, source)
     return _scan_texts([("", text)], source)
@@ -98,7 +98,7 @@ def scan_request(
 ) -> tuple[Finding, ...]:
     """Return the findings of a whole request, one for each activity type and source.
 
-    `path` and `query` are as they came, percent-encoded; `form` are decoded pairs (a textual body of another kind is
+    `path` and `query` are as received, percent-encoded; `form` are decoded pairs (a textual body of another kind is
     one pair with an empty name); `json_strings` come from `strings_of`. Never raises.
     """
     findings = _scan_path(path) if len(path) <= _CACHED_LENGTH else _scan_texts([("", path[1:])], "path")
@@ -119,7 +119,7 @@ def scan_request(
 
 
 def strings_of(value: Any, limit: int = STRINGS_LIMIT) -> Iterator[str]:
-    """Yield the keys and strings of a decoded JSON value, at most `limit`, leaving out what a sensitive key holds.
+    """Yield the keys and strings of a decoded JSON value, at most `limit`, without the values of sensitive keys.
 
     In document order; iterative, so that no nesting is too deep; at most ten times as many values are visited.
     """
@@ -162,14 +162,14 @@ def _scan_path(path: str) -> tuple[Finding, ...]:
 
 
 def _pair(name: str, value: str) -> tuple[str, str]:
-    """Return a name and the value to scan, none of a sensitive one; a name sent encoded with its = is split."""
+    """Return a name and the value to scan, empty if the name is sensitive; splits a name that holds an encoded =."""
     if not value and "=" in name:
         name, _, value = name.partition("=")
     return name, "" if is_sensitive(name) else value
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """Split a raw query into pairs without the sensitive ones; what follows the first thousand is one more value."""
+    """Split a raw query into pairs without sensitive values; all after the first thousand is one more value."""
     *parts, rest = query.split("&", _PARAMETERS) if query.count("&") >= _PARAMETERS else (*query.split("&"), "")
     pairs = []
     for part in parts:
@@ -181,7 +181,7 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 
 
 def _scan_texts(pairs: Sequence[tuple[str, str]], source: str, *, plus: bool = False) -> tuple[Finding, ...]:
-    """Scan named values as one buffer; the long ones that read as prose apart, by the strong patterns only."""
+    """Scan named values as one buffer; long prose is scanned separately, by the strong patterns only."""
     pieces: list[str] = []
     prose: list[str] = []
     for name, value in pairs:
@@ -194,7 +194,7 @@ def _scan_texts(pairs: Sequence[tuple[str, str]], source: str, *, plus: bool = F
 
 
 def _is_prose(text: str) -> bool:
-    """Say whether a long text is made of words: then it may well quote commands, paths and code."""
+    """Whether a long text consists of words: then it may well quote commands, paths and code."""
     head = text[:4096]
     return head.count(" ") * 12 > len(head)
 
@@ -210,13 +210,13 @@ def _match(data: bytes, source: str, weak: bool, findings: dict[str, Finding]) -
 
 
 def _excerpt(data: bytes, end: int) -> str:
-    """Return what surrounds a match that ends at `end`: no secret, no address, every control character escaped."""
+    """Return the text around a match that ends at `end`, without secrets and addresses; control characters escaped."""
     first = max(data.rfind(START, 0, end), data.rfind(END, 0, end)) + 1
     last = data.find(END, end - 1)
     wide = max(first, end - _BEFORE - _LINK_BYTES)
     whole = data[wide : min(last if last >= 0 else len(data), end + 60)]
-    # Before the cut, which may leave a token without what tells that it is one.
-    masked = _SECRET.sub(lambda found: (found["link"] or b"").ljust(len(found[0]), b"*"), whole)
+    # Before the cut: it may remove the part by which a token is recognised.
+    masked = _SECRET.sub(lambda secret: (secret["link"] or b"").ljust(len(secret[0]), b"*"), whole)
     around = masked[max(first, end - _BEFORE) - wide :].decode("utf-8", "replace")
     text = _SECRET_PAIR.sub(lambda pair: f"{pair[1]}=***" if is_sensitive(pair[1]) else pair[0], around)
     text = _PERSONAL.sub("***", text)

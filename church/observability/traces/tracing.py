@@ -1,8 +1,8 @@
-"""OpenTelemetry, for the requests that are sampled and next to nothing for the others.
+"""OpenTelemetry for sampled requests, at almost no cost to the others.
 
-The instrumentation costs about 115 µs a request even where its span is dropped. So the draw is made first, on the
-trace id that the request would have: a request that loses goes straight to the app; one that wins runs through
-opentelemetry-instrumentation-flask with that very id, and its spans are what they would have been with it alone.
+The instrumentation costs about 115 µs a request even where its span is dropped. So the sampling decision comes first,
+on the trace id that the request would have. A request that is not sampled goes straight to the app; a sampled one runs
+through opentelemetry-instrumentation-flask with that id, and has the same spans as without this module.
 Configured by the standard OTEL_* variables; off without an exporter.
 """
 
@@ -46,7 +46,7 @@ _picked: ContextVar[int | None] = ContextVar("picked_trace_id", default=None)
 
 
 def exporter_from_env() -> SpanExporter | None:
-    """The exporter that OTEL_* asks for, or None: then tracing is off. Unlike the SDK, silence means none."""
+    """The exporter that OTEL_* configures, or None: tracing is off. Unlike in the SDK, unset variables mean none."""
     kind = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or kind == "none" or not (kind or endpoint):
@@ -56,13 +56,13 @@ def exporter_from_env() -> SpanExporter | None:
     if kind not in {"", "otlp"}:
         log.warning("unknown trace exporter", extra={"event": "telemetry.exporter_unknown", "exporter": kind})
         return None
-    from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415 - 40 ms for those who use it
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415 - takes 40 ms
 
     return trace_exporter.OTLPSpanExporter()
 
 
 def root_rate_from_env() -> tuple[float, bool]:
-    """The share of root traces to keep, and whether a trusted parent's decision comes first (OTEL_TRACES_SAMPLER)."""
+    """The share of root traces to keep, and whether a trusted parent decides first (OTEL_TRACES_SAMPLER)."""
     name = os.environ.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
     base = name.removeprefix("parentbased_")
     try:
@@ -73,14 +73,14 @@ def root_rate_from_env() -> tuple[float, bool]:
 
 
 class _PickedIds(RandomIdGenerator):
-    """Gives the root span of a request the trace id that won the draw."""
+    """Gives the root span of a sampled request the trace id that the decision was made on."""
 
     def generate_trace_id(self) -> int:
         return _picked.get() or super().generate_trace_id()
 
 
 class _PickedSampler(Sampler):
-    """Keeps the trace that won the draw; any other is for the configured sampler to decide."""
+    """Keeps the trace that was picked; the configured sampler decides about any other."""
 
     def __init__(self, configured: Sampler) -> None:
         self._configured = configured
@@ -104,7 +104,7 @@ class _PickedSampler(Sampler):
 
 
 class _CountingExporter(SpanExporter):
-    """Counts the batches that could not be delivered; their spans are gone, and no request waited for them."""
+    """Counts the batches that could not be delivered; their spans are lost, and no request waits."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
@@ -112,7 +112,7 @@ class _CountingExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._inner.export(spans)
-        except Exception:  # noqa: BLE001 - whatever the network does, the batch is lost
+        except Exception:  # noqa: BLE001 - any network error loses the batch
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
             definitions.telemetry_errors.labels("trace").inc()
@@ -126,7 +126,7 @@ class _CountingExporter(SpanExporter):
 
 
 class _SampledEngineTracer(EngineTracer):
-    """The stock spans of a statement, where there is a recorded span for them to stand under."""
+    """The stock spans of database statements, only below a span that is recorded."""
 
     def _before_cur_exec(self, *args: Any) -> Any:
         if trace.get_current_span().is_recording():
@@ -134,7 +134,7 @@ class _SampledEngineTracer(EngineTracer):
         return args[2], args[3]
 
     def _add_idle_to_connection_usage(self, value: int) -> None:
-        """Pools are not counted here: a connection's state is no event."""
+        """Do nothing: connection pools are not counted here."""
 
     _add_used_to_connection_usage = _add_idle_to_connection_usage
 
@@ -157,7 +157,7 @@ class Tracing:
         self.tracer = self.provider.get_tracer("church")
 
     def wrap(self, app: Flask, on_span: Callable[[Any, WSGIEnvironment], None]) -> Callable[..., Any]:
-        """Instrument ``app`` and give back a WSGI app that only sampled requests take the long way through."""
+        """Instrument ``app``; returns a WSGI app that sends only sampled requests through the instrumentation."""
         plain: WSGIApplication = app.wsgi_app
         FlaskInstrumentor.instrument_app(
             app,
@@ -182,7 +182,7 @@ class Tracing:
         return choose
 
     def _pick(self, environ: WSGIEnvironment) -> bool:
-        """Draw for this request; leaves the id of a winner where its root span will find it."""
+        """Decide whether to sample this request; stores the trace id for its root span."""
         trusted = environ.get("church.trusted", False)
         if not trusted:
             for name in _REMOTE:
@@ -202,12 +202,12 @@ class Tracing:
         return True
 
     def instrument_engine(self, engine: Engine) -> None:
-        """Statements of ``engine`` become spans of the sampled request they serve."""
+        """Make the statements of ``engine`` spans of the sampled request they serve."""
         usage = otel_metrics.NoOpMeter("church").create_up_down_counter("unused")
         _SampledEngineTracer(self.tracer, engine, usage)  # type: ignore[no-untyped-call]
 
     def span(self, name: str, carrier: dict[str, str] | None, attributes: dict[str, Any]) -> Any:
-        """A span under the current one, or going on from what ``carry`` wrote elsewhere."""
+        """A span below the current one, or one that continues the trace in ``carrier`` (see ``carry``)."""
         parent = propagate.extract(carrier) if carrier else None
         return self.tracer.start_as_current_span(name, context=parent, attributes=attributes)
 
@@ -215,18 +215,18 @@ class Tracing:
     def linked(
         self, name: str, opened_by: tuple[str, str] | None, attributes: dict[str, str]
     ) -> Iterator[tuple[str, str] | None]:
-        """A trace of its own, linked to the span (trace, span) that it came of; gives its ids if it is sampled."""
+        """Begin a new trace with a link to the span ``opened_by`` (trace, span); yields its ids if it is sampled."""
         links = [trace.Link(_span_context(*opened_by))] if opened_by is not None else None
         with self.tracer.start_as_current_span(name, Context(), links=links, attributes=attributes) as span:
-            found = span.get_span_context()
-            yield (f"{found.trace_id:032x}", f"{found.span_id:016x}") if span.is_recording() else None
+            context = span.get_span_context()
+            yield (f"{context.trace_id:032x}", f"{context.span_id:016x}") if span.is_recording() else None
 
     def note(self, event: str, facts: dict[str, str]) -> None:
-        """An event on the span under way."""
+        """Add an event to the current span."""
         trace.get_current_span().add_event(event, facts)
 
     def carry(self) -> dict[str, str]:
-        """Headers (or fields of a queued job) that carry the current trace on to whoever does the next part."""
+        """Headers (or fields of a queued job) that continue the current trace elsewhere; empty if not sampled."""
         carrier: dict[str, str] = {}
         if trace.get_current_span().is_recording():
             propagate.inject(carrier)
@@ -248,7 +248,7 @@ def _remote_parent(environ: WSGIEnvironment) -> trace.SpanContext | None:
 
 
 def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
-    """The instrumentation's hook for sampled requests alone: it builds the URL of every request to look at it."""
+    """Run a hook of the instrumentation for sampled requests alone: it builds the URL of every request it sees."""
 
     def when_picked(*args: Any) -> None:
         if _picked.get() is not None:
@@ -258,7 +258,7 @@ def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
 
 
 def _hide_secrets(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
-    """An address may carry a token: what a span says of it goes through the same redaction as a log."""
+    """Redact the addresses in a span like those in a log: they may contain a token."""
     if span is None or not span.is_recording():
         return
     for name in _ADDRESS_ATTRIBUTES:

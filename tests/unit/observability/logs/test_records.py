@@ -262,7 +262,7 @@ def root() -> Iterator[logging.Logger]:
     """The root logger, put back as it was."""
     logger = logging.getLogger()
     before = logger.handlers[:], logger.level, sys.excepthook
-    names = ("gunicorn.error", "gunicorn.access", *records._TALKERS)
+    names = ("gunicorn.error", "gunicorn.access", *records._VERBOSE_LIBRARIES)
     levels = {name: logging.getLogger(name).level for name in names}
     yield logger
     logger.handlers[:], sys.excepthook = before[0], before[2]
