@@ -40,12 +40,12 @@ def register(app: Flask, telemetry: Telemetry) -> None:
         StateMetric("jobs_pending", "Jobs waiting in the queue.", _jobs_pending, ("kind",), shared=True),
         StateMetric("jobs_dead", "Jobs that failed for good and need attention.", _jobs_dead, ("kind",), shared=True),
         StateMetric("mail_pending", "Emails waiting to be sent.", _mails_pending, shared=True),
-        *_memberships(),
-        *_deliveries(),
+        *_billing_metrics(),
+        *_dora_metrics(),
     )
 
 
-def _memberships() -> Iterator[StateMetric]:
+def _billing_metrics() -> Iterator[StateMetric]:
     yield StateMetric(
         "stripe_subscriptions_active",
         "Subscriptions that have not ended.",
@@ -60,7 +60,7 @@ def _memberships() -> Iterator[StateMetric]:
         yield StateMetric(name, text, read, ("currency",), kind="counter", shared=True)
 
 
-def _deliveries() -> Iterator[StateMetric]:
+def _dora_metrics() -> Iterator[StateMetric]:
     labels = ("environment",)
     for name, text, buckets, bounds in (
         (

@@ -1,4 +1,4 @@
-"""Whatever strangers ask for, the number of series stays what the code declares."""
+"""The number of series stays bounded, whatever clients request."""
 
 from __future__ import annotations
 

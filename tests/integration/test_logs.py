@@ -1,4 +1,4 @@
-"""Logs of real workers: every request one whole line, through logrotate, a blocked pipe and a full disk."""
+"""Logs of real workers: one whole line a request, through logrotate, a blocked pipe and a full disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def access_records(folder: Path) -> Iterator[dict[str, object]]:
                 yield record
 
 
-def test_logrotate_run_five_times_under_load_loses_and_tears_no_line(one: Site, tmp_path: Path) -> None:
+def test_logrotate_five_times_under_load_loses_and_tears_no_line(one: Site, tmp_path: Path) -> None:
     found = shutil.which("logrotate", path=os.environ["PATH"] + ":/usr/sbin")
     program = require("logrotate", found, "apt-get install logrotate")
     rules = (ROOT / "ops/logrotate/church").read_text()
@@ -87,7 +87,7 @@ def test_access_record_joins_the_response_by_its_request_id(one: Site) -> None:
     assert {"timestamp", "level", "service", "version", "environment", "duration_ms", "ip"} <= set(record)
 
 
-def test_console_that_nobody_reads_slows_no_request_and_loses_no_file_line(site: Start, tmp_path: Path) -> None:
+def test_console_that_is_not_read_delays_no_request_and_loses_no_file_line(site: Start, tmp_path: Path) -> None:
     one = Site(tmp_path)
     fifo = tmp_path / "console.txt"
     os.mkfifo(fifo)

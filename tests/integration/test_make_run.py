@@ -1,4 +1,4 @@
-"""``make run`` as a newcomer types it: it serves, heals, and ends whole, whichever way it is told to."""
+"""``make run``: it serves, restarts what dies, and leaves no process behind, however it is ended."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def left_nothing(site, end):
     socket.create_server(("127.0.0.1", site.port)).close()
 
 
-def test_make_run_starts_again_whatever_dies(site):
+def test_make_run_restarts_each_process_that_dies(site):
     parts = ("valkey-server", "church work", "wsgi:app", "church.till")
     before = {part: site.having(part) for part in parts}
     log = site.folder / "logs/combined.log"

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the site, and says what the clients counted."""
+"""A real Prometheus scrapes the site, and its totals equal the counts of the clients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INSTALL = "apt-get install prometheus"
 
 @pytest.fixture(scope="module")
 def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for them all; the first of them counts from nothing."""
+    """One site for all tests; it counts from 0."""
     traced = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "CHURCH_TRACE_PATHS": "/pages/"}
     nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     with running(tmp_path_factory.mktemp("site"), METRICS_TOKEN=TOKEN, **traced, **nowhere) as one:
@@ -34,7 +34,7 @@ def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[..., list[Any]]]:
-    """Prometheus with the README's scrape configuration; gives back a function that queries it."""
+    """Prometheus with the README's scrape configuration; returns a function that queries it."""
     program = require("Prometheus", shutil.which("prometheus"), INSTALL)
     port = free_port()
     (tmp_path / "token").write_text(TOKEN)
@@ -100,7 +100,7 @@ def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
         return logged & {e["labels"]["trace_id"] for series in found for e in series["exemplars"]}
 
     wait_until(traced, "an exemplar leads to a request in the log")
-    assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # nobody sampled it
+    assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # no request was sampled
 
 
 def test_failure_of_a_route_rises_from_zero(site_with_token: Site) -> None:

@@ -1,4 +1,4 @@
-"""What /metrics says of two workers is what their clients counted: idle, through reloads, after kill -9."""
+"""Totals in /metrics of two workers equal the counts of their clients: idle, through reloads, after kill -9."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def counted(site: Site) -> Counter[tuple[str, str]]:
-    """http_requests_total by route and status, but for what the tests ask in order to look."""
+    """http_requests_total by route and status, without the tests' own requests for it."""
     totals: Counter[tuple[str, str]] = Counter()
     for (name, labels), value in site.samples().items():
         if name == "http_requests_total":
@@ -80,7 +80,7 @@ def test_totals_are_exact_through_a_reload_under_load_and_no_request_fails(one: 
     wait_until(lambda: one.value("http_requests_in_flight") == 1, "nothing is in flight but the scrape")
 
 
-def test_totals_after_kill_9_miss_at_most_what_was_in_flight_and_gauges_are_true(one: Site) -> None:
+def test_totals_after_kill_9_miss_at_most_the_requests_in_flight(one: Site) -> None:
     for round_ in range(1, 3):
         before = counted(one)
         victim = one.worker_pids()[0]

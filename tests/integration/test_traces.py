@@ -1,4 +1,4 @@
-"""Real OTLP over HTTP: a collector of our own decodes what real workers send."""
+"""Real OTLP over HTTP: a collector of the tests decodes the spans of real workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Collector:
                 scopes = [scope for resource in sent.resource_spans for scope in resource.scope_spans]
                 for resource in sent.resource_spans:
                     collector.resources.append({a.key: a.value.string_value for a in resource.resource.attributes})
-                # At once: whoever sees a request's own span sees those in it, which are of other scopes.
+                # All at once: a test that sees the span of a request then also sees those below it.
                 collector.spans.extend([span for scope in scopes for span in scope.spans])
                 self.send_response(200)
                 self.end_headers()
@@ -72,7 +72,7 @@ def test_sampled_request_arrives_with_its_statements_and_its_log_record(site: St
     wait_until(lambda: any(s.name == "content.render" for s in collector.spans), "the span of the page's text")
 
 
-def test_one_request_in_ten_is_sampled_and_a_strangers_traceparent_changes_nothing(
+def test_one_request_in_ten_is_sampled_and_untrusted_traceparents_change_nothing(
     site: Start, collector: Collector
 ) -> None:
     one = site(
@@ -94,7 +94,7 @@ def test_one_request_in_ten_is_sampled_and_a_strangers_traceparent_changes_nothi
     assert "ab" * 16 not in {s.trace_id.hex() for s in collector.spans}
 
 
-def test_trusted_proxys_traceparent_is_continued(site: Start, collector: Collector) -> None:
+def test_traceparent_of_a_trusted_proxy_is_continued(site: Start, collector: Collector) -> None:
     one = site(
         WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
@@ -110,7 +110,7 @@ def test_trusted_proxys_traceparent_is_continued(site: Start, collector: Collect
     }
 
 
-def test_collector_that_is_down_costs_spans_and_no_request(site: Start) -> None:
+def test_collector_that_is_down_loses_spans_and_no_request(site: Start) -> None:
     one = site(
         WEB_CONCURRENCY="1",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:9/v1/traces",

@@ -1,4 +1,4 @@
-"""Every request is counted and logged once, as what it was, however it ends."""
+"""Every request is counted and logged once, correctly, however it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def app(app: Flask) -> Flask:
 
 @contextmanager
 def lenient() -> Iterator[None]:
-    """Telemetry as it is outside the tests: what fails is dropped and counted."""
+    """Telemetry as outside the tests: failures are dropped and counted."""
     raise_in_tests.on = False
     try:
         yield
@@ -98,7 +98,7 @@ class Body:
         self.closed += 1
 
 
-def test_stream_whose_client_goes_is_counted_and_closed(app: Flask) -> None:
+def test_stream_whose_client_disconnects_is_counted_and_closed(app: Flask) -> None:
     body = Body()
     add_view(app, "/stream", lambda: Response(body))
     with counted("GET", "/stream", 200, sent=3):
@@ -133,7 +133,7 @@ def test_file_is_counted_when_it_has_been_sent(app: Flask, path: str, tmp_path: 
         assert len(ask(app.test_client(), path, headers={"Accept-Encoding": "identity"}).data) == size
 
 
-def test_file_goes_to_the_server_as_it_is(app: Flask, tmp_path: Path) -> None:
+def test_file_is_passed_to_the_server_unchanged(app: Flask, tmp_path: Path) -> None:
     """Only a file wrapper of the server's own can be sent by sendfile."""
 
     class Wrapper:
@@ -185,31 +185,31 @@ def test_path_of_no_route_is_unmatched(client: FlaskClient, path: str) -> None:
         ask(client, path)
 
 
-def test_page_that_is_not_there_is_its_routes(client: FlaskClient) -> None:
+def test_page_that_does_not_exist_is_counted_by_its_route(client: FlaskClient) -> None:
     with counted("GET", "/pages/<path:slug>", 404):
         ask(client, "/pages/no-such-page")
 
 
-def test_method_that_is_not_taken_is_unmatched(client: FlaskClient) -> None:
+def test_method_not_allowed_is_unmatched(client: FlaskClient) -> None:
     with counted("DELETE", "_unmatched", 405):
         ask(client, "/health", "DELETE")
 
 
 @pytest.mark.parametrize("method", ["BREW", "PROPFIND", "TRACE", "CONNECT", "X" * 100])
-def test_method_that_is_unknown_is_other(client: FlaskClient, method: str) -> None:
+def test_method_that_is_unknown_is_counted_as_other(client: FlaskClient, method: str) -> None:
     environ = {"REQUEST_METHOD": method}
     with counted("_OTHER", "_unmatched", 405):
         client.open("/health", environ_overrides=environ, buffered=True)
 
 
 @pytest.mark.parametrize("method", sorted(definitions.METHODS))
-def test_method_that_is_known_is_itself(app: Flask, method: str) -> None:
+def test_method_that_is_known_is_counted_by_name(app: Flask, method: str) -> None:
     add_view(app, "/any", lambda: "any", methods=sorted(definitions.METHODS), provide_automatic_options=False)
     with counted(method, "/any", 200):
         ask(app.test_client(), "/any", method)
 
 
-def test_redirect_of_the_routing_is_counted(client: FlaskClient) -> None:
+def test_redirect_by_the_router_is_counted(client: FlaskClient) -> None:
     with counted("GET", "_unmatched", 308):
         ask(client, "//health")
 
@@ -223,7 +223,7 @@ def test_view_that_raises_is_a_500_of_its_route(app: Flask) -> None:
         assert ask(app.test_client(), "/fails").status_code == 500
 
 
-def test_exception_that_leaves_the_app_is_counted_and_goes_on(app: Flask) -> None:
+def test_exception_that_leaves_the_app_is_counted_and_raised(app: Flask) -> None:
     def view() -> str:
         raise LookupError
 
@@ -249,7 +249,7 @@ def test_refused_request_is_counted_by_its_route(app: Flask) -> None:
         ask(app.test_client(), "/forgotten")
 
 
-def test_websocket_is_no_request_of_an_hour(app: Flask) -> None:
+def test_websocket_is_not_counted_as_a_request(app: Flask) -> None:
     meanwhile: list[float] = []
 
     def view() -> str:
@@ -407,7 +407,7 @@ def test_second_finish_does_nothing(app: Flask) -> None:
     assert len(sink.lines) == 1
 
 
-def test_request_that_has_ended_is_nobodys_any_more(app: Flask) -> None:
+def test_request_that_has_ended_is_not_the_current_one(app: Flask) -> None:
     add_view(app, "/fine", lambda: telemetry.request_id() or "")
     assert ask(app.test_client(), "/fine", headers={"X-Request-ID": "my-id.7"}).text == "my-id.7"
     assert telemetry.request_id() is None
@@ -416,7 +416,7 @@ def test_request_that_has_ended_is_nobodys_any_more(app: Flask) -> None:
     assert {"ip", "method", "request_id"} & set(sink.records[0]) == set()
 
 
-def test_observation_sees_the_request_that_the_view_sees(app: Flask) -> None:
+def test_observation_leaves_the_request_headers_unchanged(app: Flask) -> None:
     seen: list[Callable[[], str | None] | str | None] = []
     add_view(app, "/seen", lambda: seen.append(request.headers.get("X-Request-ID")) or "seen")
     ask(app.test_client(), "/seen", headers={"X-Request-ID": "bad id"})

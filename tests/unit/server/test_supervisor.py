@@ -1,4 +1,4 @@
-"""The supervisor over stand-in programs: what it starts again, whom it signals, how it stops."""
+"""The supervisor with stand-in programs: what it restarts, what it signals, how it stops."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_signal_that_comes_while_they_start_stops_all(harness):
 
 
 @pytest.mark.parametrize("name", ["store", "web", "work"])
-def test_child_that_dies_is_started_again_and_the_reason_is_said(harness, name):
+def test_child_that_dies_is_restarted_and_the_reason_is_logged(harness, name):
     running = harness().up()
     os.kill(running.pids(name)[0], signal.SIGKILL)
     wait_until(lambda: len(running.pids(name)) == 2, f"{name} is started again")
@@ -117,7 +117,7 @@ def test_reload_and_reopen_reach_gunicorn_alone(harness, number):
     assert not {f"store {number.name}", f"work {number.name}"} & set(running.events())
 
 
-def test_second_signal_kills_what_does_not_end(harness):
+def test_second_signal_kills_children_that_do_not_end(harness):
     running = harness(stubborn="work").up()
     running.process.terminate()
     wait_until(lambda: "work SIGTERM" in running.events(), "it was asked")
@@ -132,7 +132,7 @@ def test_child_that_does_not_end_in_its_grace_is_killed(harness):
     assert running.stopped() == 1
 
 
-def test_address_in_use_is_said_and_nothing_is_started(tmp_path, harness, caplog):
+def test_address_in_use_is_logged_and_nothing_is_started(tmp_path, harness, caplog):
     with socket.create_server(("127.0.0.1", 0)) as other:
         bind = f"127.0.0.1:{other.getsockname()[1]}"
         assert supervisor.Supervisor([], bind).run() == 1
@@ -140,13 +140,13 @@ def test_address_in_use_is_said_and_nothing_is_started(tmp_path, harness, caplog
     assert "CHURCH_BIND" in caplog.text
 
 
-def test_bind_problem_of_a_free_address_is_none_and_of_a_foreign_one_is_told():
+def test_bind_problem_free_and_foreign_address():
     assert bind_problem(f"127.0.0.1:{free_port()}") is None
     assert bind_problem("192.0.2.1:8000")
 
 
 def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(supervisor, "install_logs", lambda _settings: None)  # the log of these tests stays theirs
+    monkeypatch.setattr(supervisor, "install_logs", lambda _settings: None)  # leaves the log of the tests alone
     settings = site_settings(tmp_path)
     settings.instance.mkdir(exist_ok=True)
     with (settings.instance / "run.lock").open("w") as lock:
@@ -157,7 +157,7 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monk
     assert "already run by process 4711" in caplog.text
 
 
-def test_children_without_redis_and_stripe_are_the_store_then_gunicorn_the_worker_and_the_till(tmp_path):
+def test_children_without_redis_and_stripe_are_store_web_work_and_till(tmp_path):
     assert [child.name for child in children(site_settings(tmp_path))] == ["store", "web", "work", "till"]
 
 

@@ -1,4 +1,4 @@
-"""Where lines go: nothing torn, nothing lost but what is counted, and nobody ever waits."""
+"""Log sinks: no torn lines, every lost line counted, and no caller that waits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sink = FileSink(path, lost.append)
 if threaded:
     sink.start()
 print("ready", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:  # until it is told to end
+while not select.select([sys.stdin], [], [], 0)[0]:  # until the test ends it
     for number in range(number, number + 100):
         sink.put(b'{"writer": "%s", "number": %d, "filler": "%s"}\\n' % (name.encode(), number, b"x" * (number % 700)))
     number += 1
@@ -44,7 +44,7 @@ print(number, sum(lost))
 
 
 class Lost:
-    """Counts what a sink says that it lost."""
+    """Counts the lines that a sink lost."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,7 +60,7 @@ def lost() -> Lost:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An end waits for the batch that is being written, however slow the disk."""
+    """``stop`` waits for the batch that is being written, however slow the disk is."""
     monkeypatch.setattr(outputs, "_LAST_WAIT", 60)
 
 
@@ -68,7 +68,7 @@ def line(number: int = 0, size: int = 40) -> bytes:
     return f"{number:08d} ".encode().ljust(size - 1, b"x") + b"\n"
 
 
-def test_file_has_each_line_as_it_came(tmp_path: Path, lost: Lost) -> None:
+def test_file_has_each_line_unchanged(tmp_path: Path, lost: Lost) -> None:
     sink = FileSink(tmp_path / "logs" / "a.log", lost)
     for number in range(3):
         sink.put(line(number))
@@ -94,7 +94,7 @@ def test_file_that_was_renamed_or_deleted_is_opened_anew(tmp_path: Path, lost: L
     assert lost.count == 0
 
 
-def test_file_of_before_is_closed(tmp_path: Path, lost: Lost) -> None:
+def test_file_that_was_rotated_is_closed(tmp_path: Path, lost: Lost) -> None:
     path = tmp_path / "a.log"
     sink = FileSink(path, lost)
     for number in range(5):
@@ -178,7 +178,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_full_disk_drops_what_does_not_fit_and_says_how_much(small_disk: Path, lost: Lost) -> None:
+def test_full_disk_drops_and_counts_what_does_not_fit(small_disk: Path, lost: Lost) -> None:
     sink = FileSink(small_disk / "a.log", lost)
     sink._started_in = os.getpid()  # queue them, so that one write holds many lines
     for number in range(2_000):
@@ -195,7 +195,7 @@ def test_full_disk_drops_what_does_not_fit_and_says_how_much(small_disk: Path, l
     assert (small_disk / "a.log").read_bytes() == line(1)
 
 
-def test_line_after_one_that_was_torn_stands_by_itself(
+def test_line_after_a_torn_one_is_a_line_of_its_own(
     tmp_path: Path, lost: Lost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.log"
@@ -302,7 +302,7 @@ def test_stop_while_the_thread_is_stuck_returns(pipe: tuple[int, int], lost: Los
     assert drained(pipe[0])
 
 
-def test_lines_of_a_thread_are_written_without_asking(tmp_path: Path, lost: Lost) -> None:
+def test_lines_are_written_by_the_thread_without_a_flush(tmp_path: Path, lost: Lost) -> None:
     sink = FileSink(tmp_path / "a.log", lost)
     sink.start()
     sink.put(line(1))
@@ -324,7 +324,7 @@ def test_stop_writes_what_is_queued_and_what_comes_after(tmp_path: Path, lost: L
 
 
 class SlowSink(Sink):
-    """Takes its time over a write."""
+    """A sink whose writes are slow."""
 
     def __init__(self, dropped: outputs.Dropped) -> None:
         super().__init__(dropped)
@@ -369,7 +369,7 @@ def test_queue_that_is_full_drops_and_counts(lost: Lost, monkeypatch: pytest.Mon
     assert len(sink._queue) == 10
 
 
-def test_console_of_a_terminal_is_coloured_and_of_a_pipe_is_not(pipe: tuple[int, int], lost: Lost) -> None:
+def test_console_formats_lines_on_a_terminal_and_not_on_a_pipe(pipe: tuple[int, int], lost: Lost) -> None:
     ConsoleSink(bytes.upper, lost, pipe[1]).put(b"plain\n")
     assert drained(pipe[0]) == b"plain\n"
     parent, child = os.openpty()

@@ -1,4 +1,4 @@
-"""Log records: one line of JSON each, the same fields whoever wrote it, and nothing in it that should not be."""
+"""Log records: one line of JSON each, with the same fields from every logger, and without secrets."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def record(message: Any = "happened", level: int = logging.INFO, **extra: Any) -
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Any:
-    """What sys.exc_info() says while ``error`` is handled."""
+    """The value of sys.exc_info() while ``error`` is handled."""
     with pytest.raises(type(error)) as caught:
         raise error from cause
     return caught._excinfo
@@ -86,7 +86,7 @@ def test_record_has_the_fields_of_the_site_in_order() -> None:
     ]
 
 
-def test_record_without_an_event_has_its_loggers_name_for_one() -> None:
+def test_record_without_an_event_has_the_name_of_its_logger_as_event() -> None:
     assert formatted(record())["event"] == "church.test"
 
 
@@ -105,7 +105,7 @@ def test_timestamp_is_utc_to_the_millisecond(seconds: float, text: str) -> None:
     assert len(records.timestamp(seconds)) == len(text)
 
 
-def test_hostile_text_stays_in_its_value_wherever_it_stands() -> None:
+def test_hostile_text_stays_in_its_field() -> None:
     found = formatted(
         record(HOSTILE, event=HOSTILE, **{"field": HOSTILE, HOSTILE: HOSTILE, "deep": {HOSTILE: [HOSTILE]}})
     )
@@ -113,7 +113,7 @@ def test_hostile_text_stays_in_its_value_wherever_it_stands() -> None:
     assert found["deep"] == {HOSTILE: [HOSTILE]}
 
 
-def test_secrets_are_hidden_wherever_they_stand() -> None:
+def test_secrets_are_hidden_in_every_field() -> None:
     error = raised(ValueError("reset_token=hunter2 for jane@mail.example.org"))
     found = formatted(
         record(
@@ -136,7 +136,7 @@ def test_secrets_are_hidden_wherever_they_stand() -> None:
     assert found["stack"] == f"in f(token='{HIDDEN}')"
 
 
-def test_exception_is_told_once_and_stands_last() -> None:
+def test_exception_is_the_last_field() -> None:
     found = formatted(record(exc_info=raised(KeyError("gone")), level=logging.ERROR, count=1))
     assert list(found)[-1] == "exception"
     assert set(found) == {*SPEC_ORDER[:8], "count", "exception"}
@@ -172,7 +172,7 @@ def test_message_with_arguments_is_put_together() -> None:
 
 class Unprintable:
     def __str__(self) -> str:
-        raise RuntimeError("cannot be told")
+        raise RuntimeError("cannot be shown")
 
     __repr__ = __str__
 
@@ -231,7 +231,7 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
 @pytest.mark.parametrize("ids", [None, ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")])
 @pytest.mark.parametrize("user", [None, "u-42", 'u"4\n2', "token=hunter2"])
 @pytest.mark.parametrize("route", ["/", "/pages/<path:slug>", "_unmatched", '/a"b\\c', "/é\u2028"])
-def test_access_line_is_what_the_formatter_makes_of_its_fields(
+def test_access_line_equals_the_formatters_line(
     observation: Observation, ids: tuple[str, str] | None, user: str | None, route: str
 ) -> None:
     observation.ids, observation.user_ref, observation.route = ids, user, route
@@ -278,7 +278,7 @@ def installed(level: str = "INFO") -> tuple[ListSink, ListSink]:
     return sink, errors
 
 
-def test_install_takes_the_place_of_an_earlier_handler(root: logging.Logger) -> None:
+def test_install_replaces_an_earlier_handler(root: logging.Logger) -> None:
     first, _ = installed()
     second, _ = installed()
     logging.getLogger("anyone").info("hello")
@@ -286,7 +286,7 @@ def test_install_takes_the_place_of_an_earlier_handler(root: logging.Logger) -> 
     assert [found["message"] for found in second.records] == ["hello"]
 
 
-def test_install_brings_gunicorns_lines_and_warnings_into_the_same_shape(root: logging.Logger) -> None:
+def test_install_formats_gunicorns_lines_and_warnings_the_same_way(root: logging.Logger) -> None:
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.addHandler(logging.StreamHandler())
     gunicorn.propagate = False
@@ -309,7 +309,7 @@ def test_install_logs_at_its_level(root: logging.Logger) -> None:
 
 
 @pytest.mark.parametrize("name", ["stripe", "urllib3.connectionpool", "requests", "alembic", "werkzeug"])
-def test_install_keeps_bodies_and_addresses_that_libraries_tell_out_at_every_level(
+def test_install_leaves_out_bodies_and_addresses_that_libraries_log_at_any_level(
     root: logging.Logger, name: str
 ) -> None:
     sink, _ = installed("DEBUG")
@@ -326,19 +326,19 @@ def test_calls_to_stripe_are_not_logged_with_what_members_typed(root: logging.Lo
     sink, _ = installed("DEBUG")
     membership.start(membership.as_signed_in(membership.add("ada.of.the.log@church.example")))
     logging.getLogger("church.test").debug("the end")
-    told = b"".join(sink.lines).decode()
-    assert "the end" in told
-    assert "Request to Stripe" not in told
-    assert "customer_email" not in told
+    logged = b"".join(sink.lines).decode()
+    assert "the end" in logged
+    assert "Request to Stripe" not in logged
+    assert "customer_email" not in logged
 
 
-def test_exception_that_nobody_caught_is_logged_and_an_interrupt_is_not(root: logging.Logger) -> None:
+def test_uncaught_exception_is_logged_and_an_interrupt_is_not(root: logging.Logger) -> None:
     _, errors = installed()
-    error = ValueError("nobody caught it")
+    error = ValueError("it was not caught")
     sys.excepthook(ValueError, error, None)
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert [(found["event"], found["level"]) for found in errors.records] == [("process.uncaught", "CRITICAL")]
-    assert "nobody caught it" in errors.records[0]["exception"]
+    assert "it was not caught" in errors.records[0]["exception"]
 
 
 def test_build_writes_combined_and_error_logs(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:

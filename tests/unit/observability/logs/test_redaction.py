@@ -1,4 +1,4 @@
-"""What never reaches a log, by the name of its field and by its look."""
+"""Values that never reach a log, by the name of their field and by their form."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ CARD = "4242424242424242"
     ],
 )
 @pytest.mark.parametrize("value", ["x", 7, ["x"], {"a": "x"}, b"x"])
-def test_field_of_a_secret_name_is_hidden_whatever_it_holds(name: str, value: Any) -> None:
+def test_field_with_a_secret_name_is_hidden(name: str, value: Any) -> None:
     assert redact(name, value) == HIDDEN
 
 
 @pytest.mark.parametrize(
     "name", ["message", "route", "status", "compass", "passed", "sessions", "author", "pinned", "reason", "excerpt"]
 )
-def test_field_of_another_name_is_shown(name: str) -> None:
+def test_field_with_another_name_is_shown(name: str) -> None:
     assert redact(name, "plain words") == "plain words"
 
 
@@ -121,7 +121,7 @@ def test_text_that_looks_like_a_secret_is_hidden(text: str, shown: str) -> None:
         "http://church.example:8000/pages/",
     ],
 )
-def test_text_that_is_no_secret_is_shown(text: str) -> None:
+def test_text_without_a_secret_is_shown(text: str) -> None:
     assert redact_text(text) == text
 
 
@@ -135,7 +135,7 @@ def test_text_that_is_no_secret_is_shown(text: str) -> None:
         "Bearer " + "x" * 100_000,
     ],
 )
-def test_long_secret_leaves_no_rest(secret: str) -> None:
+def test_long_secret_is_hidden_whole(secret: str) -> None:
     shown = redact_text(secret)
     assert HIDDEN in shown
     assert "bbbb" not in shown
@@ -206,7 +206,7 @@ def test_collections_are_bounded() -> None:
      "a.", "token", "token=", "1 ", "1", "12345678901234 ", "://a:", "t=1", "bearer ", "cookie",
      "auth/", "auth/verify/", "auth/reset//", "1." + "a" * 42],
 )  # fmt: skip
-def test_hostile_text_is_looked_at_in_its_first_part_alone(unit: str) -> None:
+def test_hostile_text_is_scanned_only_in_its_first_part(unit: str) -> None:
     text = (unit * 100_000)[:100_000]
     shown = redact_text(text)
     assert len(shown) < 2 * MAX_VALUE
@@ -214,7 +214,7 @@ def test_hostile_text_is_looked_at_in_its_first_part_alone(unit: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["verify", "reset", "email", "first-admin"])
-def test_mailed_link_is_hidden_from_its_token_on_and_its_route_is_not(kind: str) -> None:
+def test_emailed_link_is_hidden_from_its_token_on(kind: str) -> None:
     told = redact_text(f"GET https://church.example/auth/{kind}/41.Zk3-q_0aXbGh HTTP/1.1")
     assert told == f"GET https://church.example/auth/{kind}/{HIDDEN} HTTP/1.1"
     assert redact_text(f"/auth/{kind}/<token>") == f"/auth/{kind}/<token>"
@@ -236,7 +236,7 @@ TOKEN = "41." + "Zk3-q_0aXbGhRt5Y" * 2 + "wQ8sLmNpVc2"
         ("", " was used"),
     ],
 )
-def test_mailed_link_is_hidden_however_it_is_written(before: str, after: str) -> None:
+def test_emailed_link_is_hidden_in_any_spelling(before: str, after: str) -> None:
     assert redact_text(f"{before}{TOKEN}{after}") == f"{before}{HIDDEN}{after}"
 
 
@@ -244,5 +244,5 @@ def test_mailed_link_is_hidden_however_it_is_written(before: str, after: str) ->
     "text",
     ["/auth/verify/<token>", "auth/verify", "/auth/login/welcome-back", "1.5 seconds", f"9.{'a' * 42}", "1." * 99],
 )
-def test_text_beside_a_mailed_link_is_shown(text: str) -> None:
+def test_text_beside_an_emailed_link_is_shown(text: str) -> None:
     assert redact_text(text) == text

@@ -66,12 +66,12 @@ def test_scrape_of_two_slots_shows_the_newer(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "bound"), [(0.0, "0.005"), (0.3, "0.3"), (0.31, "0.5"), (99.0, "+Inf")])
-def test_exemplar_stands_with_the_bucket_that_its_value_fell_into(folder: Path, value: float, bound: str) -> None:
+def test_exemplar_is_shown_with_the_bucket_of_its_value(folder: Path, value: float, bound: str) -> None:
     note(folder, NEW, value)
     assert list(shown(folder)) == [bound]
 
 
-def test_plain_text_has_none(folder: Path) -> None:
+def test_plain_text_has_no_exemplars(folder: Path) -> None:
     note(folder, NEW)
     assert " # {" not in Exposition(folder, timed()[0]).text(openmetrics=False)
 
@@ -85,7 +85,7 @@ def test_record_that_was_read_while_it_was_written_is_left_out(folder: Path) -> 
     assert exemplars.read(folder) == {}
 
 
-def test_truncated_file_is_survived(folder: Path) -> None:
+def test_truncated_file_does_no_harm(folder: Path) -> None:
     note(folder, NEW)
     SLOTS.leave()
     path = folder / "exemplars.slot0"
@@ -93,14 +93,14 @@ def test_truncated_file_is_survived(folder: Path) -> None:
     assert exemplars.read(folder) == {}
 
 
-def test_trace_that_nobody_keeps_any_more_is_not_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exemplar_older_than_an_hour_is_not_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note(folder, NEW)
     later = time.time() + exemplars.KEPT + 1
     monkeypatch.setattr(exemplars.time, "time", lambda: later)
     assert exemplars.read(folder) == {}
 
 
-def test_full_book_takes_no_more_and_keeps_what_it_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_file_keeps_its_exemplars_and_takes_no_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SLOTS.take(folder, "web")
     monkeypatch.setattr(exemplars, "MOST", 2)
     book = Book()

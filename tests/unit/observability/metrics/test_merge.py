@@ -1,4 +1,4 @@
-"""The merge of the slot files, held against prometheus_client's own of the very same files."""
+"""The merge of the slot files, compared with prometheus_client's own merge of the same files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Families = dict[tuple[str, str, str], dict[tuple[str, frozenset[tuple[str, str]]
 
 
 class Catalogue:
-    """Some metrics of each kind, counted in whatever slot this process has."""
+    """Some metrics of each kind, counted in the slot of this process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -66,7 +66,7 @@ def folder(_slot: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def in_slots(folder: Path, *works: Callable[[Catalogue], Any]) -> Catalogue:
-    """Each of ``works`` in a slot of its own, which is left for dead; the last one's is kept."""
+    """Run each of ``works`` in a slot of its own, whose process then counts as dead; keep the last slot."""
     counted = Catalogue()
     for number, work in enumerate(works):
         SLOTS.leave()
@@ -91,7 +91,7 @@ def families(text: str, openmetrics: bool = False) -> Families:
 
 
 def stock(folder: Path, catalogue: Catalogue, openmetrics: bool = False) -> Families:
-    """What prometheus_client makes of the files; it asks of a file of live gauges only that it is there."""
+    """The families that prometheus_client reads; it counts every file of live gauges that exists."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     body = (openmetrics_latest if openmetrics else generate_latest)(registry).decode()
@@ -146,7 +146,7 @@ def test_scrape_shows_the_help_of_the_catalogue_in_both_formats(folder: Path) ->
     )
 
 
-def test_scrape_keeps_label_values_whatever_they_hold(folder: Path) -> None:
+def test_scrape_keeps_hostile_label_values(folder: Path) -> None:
     counted = in_slots(folder, count_a_lot(1))
     for openmetrics in (False, True):
         found = shown(folder, counted, openmetrics)
@@ -154,7 +154,7 @@ def test_scrape_keeps_label_values_whatever_they_hold(folder: Path) -> None:
         assert {dict(labels)["kind"] for _name, labels in things} == set(NASTY)
 
 
-def test_scrape_has_cumulative_buckets_and_a_count_that_is_the_last(folder: Path) -> None:
+def test_scrape_of_a_histogram_has_cumulative_buckets_and_the_last_as_count(folder: Path) -> None:
     counted = in_slots(folder, count_a_lot(1), count_a_lot(1))
     lines = [
         line for line in Exposition(folder, counted.registry).text(False).splitlines() if line.startswith("total_")
@@ -168,7 +168,7 @@ def test_scrape_has_cumulative_buckets_and_a_count_that_is_the_last(folder: Path
     ]
 
 
-def test_scrape_names_the_count_of_a_histogram_that_has_sum_in_its_name(folder: Path) -> None:
+def test_scrape_of_a_histogram_with_sum_in_its_name_has_the_right_count(folder: Path) -> None:
     counted = in_slots(folder, count_a_lot(1))
     text = Exposition(folder, counted.registry).text(False)
     assert 'a_sum_of_waits_seconds_count{kind="slow"} 9.0\n' in text
@@ -224,7 +224,7 @@ def test_scrape_follows_a_file_that_was_replaced(folder: Path) -> None:
     assert "plain_total 3.0\n" in exposition.text(False)
 
 
-def test_scrape_ignores_what_an_older_version_counted(folder: Path) -> None:
+def test_scrape_ignores_metrics_of_an_older_version(folder: Path) -> None:
     counted = in_slots(folder, lambda c: c.plain.inc(3))
     old = CollectorRegistry()
     Counter("forgotten", "Forgotten.", ["x"], registry=old).labels("y").inc()
@@ -237,7 +237,7 @@ def test_scrape_ignores_what_an_older_version_counted(folder: Path) -> None:
     assert "plain" in {key[0] for key in found}
 
 
-def test_scrape_adds_up_what_an_older_version_counted_under_another_help(folder: Path) -> None:
+def test_scrape_adds_counts_of_an_older_version_with_another_help(folder: Path) -> None:
     in_slots(folder, lambda c: c.plain.inc(3), lambda c: c.total.observe(1.5))
     old = CollectorRegistry()
     Counter("plain", "An older help.", registry=old).inc(4)
@@ -294,7 +294,7 @@ def with_key(key: bytes) -> Callable[[bytes], bytes]:
         lambda _: b"not a metric file",
     ],
 )
-def test_scrape_sets_a_dead_slots_damaged_file_aside_and_shows_the_rest(
+def test_scrape_of_a_dead_slots_damaged_file_sets_it_aside_and_shows_the_rest(
     folder: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     counted = in_slots(folder, lambda c: c.plain.inc(5), lambda c: c.plain.inc(7), lambda c: c.plain.inc(9))
@@ -323,7 +323,7 @@ def test_scrape_of_a_file_that_is_cut_under_a_known_layout_leaves_it_out(folder:
     assert (folder / "counter_slot1.damaged").exists()
 
 
-def test_scrape_leaves_a_living_slots_damaged_file_where_it_is_and_tells_it_once(folder: Path) -> None:
+def test_scrape_of_a_live_slots_damaged_file_leaves_it_and_reports_it_once(folder: Path) -> None:
     counted = in_slots(folder, lambda c: c.plain.inc(5), lambda c: c.plain.inc(7))
     path = folder / "histogram_slot0.db"
     data = path.read_bytes()
@@ -361,7 +361,7 @@ def test_scrape_of_an_empty_folder_is_empty(folder: Path) -> None:
     assert Exposition(folder, Catalogue().registry).text(False) == ""
 
 
-def test_scrape_shows_values_that_are_no_ordinary_numbers(folder: Path) -> None:
+def test_scrape_shows_infinity_and_nan(folder: Path) -> None:
     counted = in_slots(folder, lambda c: c.plain.inc(math.inf))
     assert "plain_total +Inf\n" in Exposition(folder, counted.registry).text(False)
 

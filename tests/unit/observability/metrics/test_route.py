@@ -1,4 +1,4 @@
-"""/metrics as a scraper meets it: the format it asked for, all of it, whatever is down."""
+"""/metrics: the requested format, complete, whatever is down."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def session_folder(_slot: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_kept(_slot: Path) -> None:
-    """What another test's site read from its database is forgotten."""
+    """Forget what the site of another test read from its database."""
     (_slot / "state.json").unlink(missing_ok=True)
 
 
@@ -84,7 +84,7 @@ def _nothing_kept(_slot: Path) -> None:
         (PROMETHEUS_WITH_PROTOBUF, OPENMETRICS),
     ],
 )
-def test_format_is_the_most_welcome_that_is_spoken(accept: str | None, content_type: str) -> None:
+def test_format_is_the_supported_one_that_is_preferred(accept: str | None, content_type: str) -> None:
     assert negotiate(accept) == content_type
 
 
@@ -128,7 +128,7 @@ def test_scrape_of_named_metrics_has_no_other(client: FlaskClient, accept: str) 
     assert parsed(nothing) == {}
 
 
-def test_scrape_sees_label_sets_that_alerts_read_at_zero(client: FlaskClient) -> None:
+def test_scrape_has_label_sets_that_alerts_read_at_zero(client: FlaskClient) -> None:
     families = parsed(client.get("/metrics"))
     events = {(s.labels["event_type"], s.labels["severity"]) for s in families["security_events"].samples}
     assert set(definitions.SECURITY_EVENTS.items()) <= events
@@ -145,9 +145,7 @@ def test_request_histogram_has_a_bucket_at_three_hundred_milliseconds(client: Fl
     assert "0.3" in {sample.labels.get("le") for sample in samples}
 
 
-def test_scrape_without_a_database_lacks_what_comes_from_it_and_answers(
-    app: Flask, settings: Settings, session_folder: Path
-) -> None:
+def test_scrape_without_a_database_answers_with_the_rest(app: Flask, settings: Settings, session_folder: Path) -> None:
     client = app.test_client()
     assert "jobs_pending" in parsed(client.get("/metrics"))
     with app.app_context():
@@ -166,7 +164,7 @@ def test_scrape_without_a_database_lacks_what_comes_from_it_and_answers(
     assert "http_requests" in families
 
 
-def test_scrape_tells_how_long_it_took(client: FlaskClient) -> None:
+def test_scrape_measures_its_own_duration(client: FlaskClient) -> None:
     def count() -> float:
         samples = parsed(client.get("/metrics"))["telemetry_scrape_duration_seconds"].samples
         return float(next(s.value for s in samples if s.name.endswith("_count")))
@@ -195,7 +193,7 @@ def test_scrape_without_telemetry_or_a_folder_still_answers(session_folder: Path
     assert "build_info" in parsed(answer)
 
 
-def test_scrape_is_of_the_host_and_not_of_the_client_that_asks(client: FlaskClient) -> None:
+def test_scrape_has_values_of_the_whole_host(client: FlaskClient) -> None:
     answer = client.get("/metrics", headers={"X-Request-ID": "hunter2", "User-Agent": "hunter2"})
     assert "hunter2" not in answer.text
     assert "127.0.0.1" not in answer.text
@@ -212,7 +210,7 @@ def test_scrape_of_post_is_refused(client: FlaskClient) -> None:
     assert client.post("/metrics").status_code in {400, 405}
 
 
-def test_every_kind_of_job_is_there_from_zero(client: FlaskClient) -> None:
+def test_jobs_of_every_kind_start_at_zero(client: FlaskClient) -> None:
     found = parsed(client.get("/metrics"))
     for name in JOBS:
         assert {one.labels["kind"]: one.value for one in found[name].samples}["billing.cancel"] == 0

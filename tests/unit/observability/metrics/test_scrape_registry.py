@@ -1,4 +1,4 @@
-"""What a scrape reads: fresh, shared by the workers of a host, and left out where it fails."""
+"""State that a scrape reads: fresh, shared by the workers of a host, and left out if it fails."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture(autouse=True)
 def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read stays fresh until a test makes it stale."""
+    """Values stay fresh until a test makes them stale."""
     monkeypatch.setattr(scrape_registry, "time", SimpleNamespace(time=lambda: NOW))
 
 
 class Source:
-    """Something to read, that counts how often it was and can be down."""
+    """A source that counts how often it is read, and can be down."""
 
     def __init__(self, *readings: Reading) -> None:
         self.readings = list(readings)
@@ -111,7 +111,7 @@ def test_source_that_fails_is_left_out_and_counted_and_the_others_are_shown(tmp_
     assert values(families, "good") == {("b",): 2}
 
 
-def test_source_of_something_else_than_numbers_is_left_out(tmp_path: Path) -> None:
+def test_source_without_numbers_is_left_out(tmp_path: Path) -> None:
     one = made(StateMetric("odd", "Odd.", Source((("a",), "many")), ("x",)))  # type: ignore[arg-type]
     with grows(definitions.telemetry_errors.labels("scrape")):
         assert values(one.collect(tmp_path), "odd") is None
@@ -237,7 +237,7 @@ def test_owner_of_a_slot_that_cannot_be_read_is_left_out(session_folder: Path, t
     assert values(families, "process_open_fds") == {}
 
 
-def test_worker_of_another_container_is_counted_and_has_no_process(
+def test_worker_of_another_container_is_counted_without_process_metrics(
     session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with no_slot(session_folder):
@@ -266,7 +266,7 @@ def test_histogram_is_shown_with_its_bounds_and_kept_for_the_host(tmp_path: Path
     assert source.asked == 1
 
 
-def test_histogram_of_other_bounds_than_it_says_is_left_out(tmp_path: Path) -> None:
+def test_histogram_with_other_bounds_is_left_out(tmp_path: Path) -> None:
     source = Source((("production",), [1, 99.5]))  # type: ignore[arg-type]
     one = made(StateMetric("lead", "Lead.", source, ("environment",), kind="histogram", bounds=(0.5, 60.0)))
     with grows(definitions.telemetry_errors.labels("scrape")):

@@ -1,4 +1,4 @@
-"""Worker slots, held by real processes: no two share a file, and no count is lost but to the disk."""
+"""Worker slots of real processes: no two share a file, and only a broken disk loses counts."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 def totals(directory: Path) -> Tally[str]:
-    """What all files hold, as prometheus_client itself reads them: sample and label values → sum."""
+    """The sums over all files, as prometheus_client itself reads them, by sample and label values."""
     found: Tally[str] = Tally()
     for path in directory.glob("*_slot*.db"):
         for key, number, _time, _position in MmapedDict.read_all_values_from_file(str(path)):
@@ -106,7 +106,7 @@ def totals(directory: Path) -> Tally[str]:
 
 @pytest.fixture
 def here(_slot: Path, tmp_path: Path) -> Iterator[Path]:
-    """A folder in which this process may take slots; afterwards it counts on where it did."""
+    """A folder in which this process may take slots; afterwards it counts in its former one again."""
     with no_slot(_slot):
         yield tmp_path
 
@@ -120,7 +120,7 @@ def slot_file(path: Path, **counts: float) -> Path:
     return path
 
 
-def test_live_processes_have_slots_of_their_own(start: Callable[..., Process], tmp_path: Path) -> None:
+def test_live_processes_have_separate_slots(start: Callable[..., Process], tmp_path: Path) -> None:
     processes = [start() for _ in range(3)] + [start("work")]
     assert [process.slot for process in processes] == [0, 1, 2, 3]
     namespace = os.stat("/proc/self/ns/pid").st_ino
@@ -130,7 +130,7 @@ def test_live_processes_have_slots_of_their_own(start: Callable[..., Process], t
     }
 
 
-def test_processes_that_start_at_once_have_slots_of_their_own(tmp_path: Path) -> None:
+def test_processes_that_start_together_have_separate_slots(tmp_path: Path) -> None:
     found: list[Process] = []
     threads = [threading.Thread(target=lambda: found.append(Process(tmp_path))) for _ in range(8)]
     for thread in threads:
@@ -152,7 +152,7 @@ def test_two_processes_count_forty_thousand_exactly(start: Callable[..., Process
 
 
 class Interrupted(float):
-    """One, whose addition lets another thread run in the middle of it."""
+    """The number 1, whose addition lets another thread run in the middle of it."""
 
     def __radd__(self, other: float) -> float:
         time.sleep(0)
@@ -179,7 +179,7 @@ def test_threads_of_one_process_count_exactly(here: Path, amount: float, each: i
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_slot_of_a_process_that_ends_is_free_and_its_counts_go_on(
+def test_slot_of_an_ended_process_is_free_and_keeps_its_counts(
     start: Callable[..., Process], tmp_path: Path, number: int
 ) -> None:
     first, second = start(), start()
@@ -209,7 +209,7 @@ def test_many_recycled_processes_leave_no_more_files_than_one(start: Callable[..
     assert totals(tmp_path)["things_total late"] == 15
 
 
-def test_live_gauge_of_the_process_before_is_forgotten_when_the_slot_is_taken(
+def test_live_gauge_of_the_previous_process_is_reset_when_the_slot_is_taken(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:
     first = start()
@@ -233,7 +233,7 @@ def test_slot_that_is_taken_twice_is_the_same(here: Path) -> None:
     assert totals(here)["twice_total"] == 2
 
 
-def test_slot_that_is_left_is_free_and_values_begin_anew_in_memory(here: Path) -> None:
+def test_slot_given_back_is_free_and_counting_starts_at_zero_in_memory(here: Path) -> None:
     counter = Counter("leaving", "Leaving.", registry=CollectorRegistry())
     SLOTS.take(here, "web")
     counter.inc(2)
@@ -243,7 +243,9 @@ def test_slot_that_is_left_is_free_and_values_begin_anew_in_memory(here: Path) -
     assert totals(here)["leaving_total"] == 2
 
 
-def test_all_slots_taken_says_so(here: Path, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_take_without_a_free_slot_raises(
+    here: Path, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker_files, "MAX_SLOTS", 1)
     start()
     with pytest.raises(RuntimeError, match=r"all 1 metric slots of .* are taken"):
@@ -326,7 +328,7 @@ def test_damaged_file_of_another_slot_is_left_to_its_owner(here: Path) -> None:
     assert (here / "counter_slot1.db").exists()
 
 
-def test_folder_of_the_slots_is_its_users_alone(here: Path) -> None:
+def test_folder_of_the_slots_is_private(here: Path) -> None:
     SLOTS.take(here / "metrics", "web")
     assert (here / "metrics").stat().st_mode & 0o777 == 0o700
 
@@ -354,7 +356,7 @@ def test_file_that_was_made_and_not_written_is_sound(here: Path, size: int) -> N
     assert totals(here)["unwritten_total"] == 1
 
 
-def test_file_with_any_damage_is_either_told_or_can_be_counted_in(tmp_path: Path) -> None:
+def test_file_with_random_damage_is_detected_or_still_usable(tmp_path: Path) -> None:
     sound = slot_file(tmp_path / "sound.db", a=1, b=2, c=3).read_bytes()[:400]
     chance = random.Random(11)
     told = 0
@@ -395,9 +397,7 @@ def test_gauges_of_each_mode_have_a_file_of_their_own(here: Path) -> None:
     assert {"gauge_livesum_slot0.db", "gauge_max_slot0.db"} <= names
 
 
-def test_living_of_a_slot_whose_owner_is_not_written_yet_is_alive(
-    start: Callable[..., Process], tmp_path: Path
-) -> None:
+def test_living_slot_whose_owner_is_not_written_yet_is_listed(start: Callable[..., Process], tmp_path: Path) -> None:
     process = start()
     (tmp_path / "slot0.lock").write_text('{"pid": 12')
     (tmp_path / "slotx.lock").write_text("of something else")
@@ -457,7 +457,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_full_disk_ends_no_process_and_what_was_counted_meanwhile_is_written_when_there_is_room(
+def test_full_disk_ends_no_process_and_counts_are_written_later(
     small_disk: Path,
 ) -> None:
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""How a text is undressed before it is scanned."""
+"""How text is decoded before it is scanned."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from church.observability.threats.decoded_text import END, TAIL_LENGTH, TEXT_LIM
         ("\ud800", b"\xed\xa0\x80"),
     ],
 )
-def test_canonical_takes_off_percent_encoding(text: str, expected: bytes) -> None:
+def test_canonical_decodes_percent_encoding(text: str, expected: bytes) -> None:
     assert canonical(text) == expected
 
 
-def test_canonical_reads_plus_as_space_only_where_asked_and_only_outside() -> None:
+def test_canonical_with_plus_reads_it_as_space_unless_encoded() -> None:
     assert canonical("a+b%2Bc", plus=True) == b"a b+c"
 
 
@@ -57,7 +57,7 @@ def test_canonical_of_long_text_keeps_its_beginning_and_its_end() -> None:
         (b"\x1fc2VsZWN0IDEgZnJvbSBh\x1e", b"select 1 from a"),
     ],
 )
-def test_views_hold_the_other_reading(data: bytes, view: bytes) -> None:
+def test_views_contain_the_decoded_reading(data: bytes, view: bytes) -> None:
     first, *others = views(data).split(END)
     assert first == data.split(END)[0]
     assert any(view in other for other in others)
@@ -67,7 +67,7 @@ def test_views_of_plain_text_are_the_text_alone() -> None:
     assert views(b"nothing to see here") == b"nothing to see here"
 
 
-def test_base64_of_no_text_is_not_a_view() -> None:
+def test_base64_of_binary_data_is_not_a_view() -> None:
     key = b"\x1fq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ\x1e"
     assert views(key) == key
 

@@ -1,4 +1,4 @@
-"""How the compiled patterns are kept, and what happens when the kept file is of no use."""
+"""The cache of the compiled patterns, and what happens if the cached file is unusable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_hits_name_the_expression_and_its_first_match(tmp_path: Path) -> None:
     assert load(EXPRESSIONS, tmp_path).hits(b"AMEN, amen, Halllelujah !") == [(0, 4), (1, 25)]
 
 
-def test_second_load_uses_the_kept_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_load_uses_the_cached_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(EXPRESSIONS, tmp_path)
     forbid_compiling(monkeypatch)
     assert load(EXPRESSIONS, tmp_path).hits(b"amen") == [(0, 4)]
@@ -49,13 +49,13 @@ def test_damaged_file_is_compiled_anew_and_replaced(
     assert load(EXPRESSIONS, tmp_path).hits(b"amen") == [(0, 4)]
 
 
-def test_folder_that_cannot_be_written_does_not_matter(tmp_path: Path) -> None:
+def test_folder_that_is_not_writable_does_no_harm(tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
     assert load(EXPRESSIONS, occupied).hits(b"amen") == [(0, 4)]
 
 
-def test_keeping_leaves_no_draft_and_no_older_patterns_behind(tmp_path: Path) -> None:
+def test_cache_has_no_drafts_and_no_older_patterns(tmp_path: Path) -> None:
     load(EXPRESSIONS, tmp_path)
     load(["peace"], tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".hsdb"]

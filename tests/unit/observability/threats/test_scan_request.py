@@ -1,4 +1,4 @@
-"""The threat scan of a request: what is read of it, what never is, and what follows."""
+"""The threat scan of a request: the parts that are scanned, the parts that never are, and the findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ XSS = "<script>alert(document.cookie)</script>"
 
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are in a second."""
+    """Every security event is written, however many there are in a second."""
     monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
 
 
@@ -116,7 +116,7 @@ def test_attack_is_found_in_its_part_of_the_request(client: FlaskClient, options
 
 
 @pytest.mark.parametrize("path", ["/pages/..%2f..%2f..%2fetc%2fpasswd", "/nowhere/%3Cscript%3Ealert(1)%3C/script%3E"])
-def test_attack_is_found_in_the_path_as_it_came(client: FlaskClient, path: str) -> None:
+def test_attack_in_the_raw_path_is_found(client: FlaskClient, path: str) -> None:
     assert sources(client, path, method="GET", environ_overrides={"RAW_URI": path}) == {"path"}
 
 
@@ -126,13 +126,13 @@ def test_attack_on_a_path_of_no_route_is_found_in_its_body_too(client: FlaskClie
     assert findings == [("xss", "form")]
 
 
-def test_kinds_of_attack_are_told_each(client: FlaskClient) -> None:
+def test_attacks_of_several_kinds_are_each_a_finding(client: FlaskClient) -> None:
     _answer, findings = found(client, query_string={"q": SQL}, data={"note": XSS})
     assert ("sql_injection", "query") in findings
     assert ("xss", "form") in findings
 
 
-def test_activity_and_source_are_of_the_catalogue() -> None:
+def test_activities_and_sources_are_labels_of_the_metric() -> None:
     labels = set(definitions.suspicious_activity._metrics)
     assert labels == {(activity, source) for activity in scan_text.ACTIVITY_TYPES for source in definitions.SOURCES}
 
@@ -170,7 +170,7 @@ def test_secret_beside_an_attack_in_a_body_that_cannot_be_read_is_not_logged(
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", "text/plain"])
-def test_body_of_a_view_that_says_so_is_left_alone(client: FlaskClient, content_type: str) -> None:
+def test_body_of_a_view_marked_leave_body_is_not_scanned(client: FlaskClient, content_type: str) -> None:
     body = json.dumps({"note": XSS})
     answer, findings = found(client, "/left", data=body, content_type=content_type)
     assert findings == []
@@ -178,7 +178,7 @@ def test_body_of_a_view_that_says_so_is_left_alone(client: FlaskClient, content_
     assert sources(client, "/left", data=body, query_string={"q": SQL}) == {"query"}
 
 
-def test_body_is_still_there_for_the_view(client: FlaskClient) -> None:
+def test_body_is_still_readable_by_the_view(client: FlaskClient) -> None:
     answer = client.post("/echo", data={"a": ["1", "2"], "f": (BytesIO(b"x"), "n.txt")})
     assert answer.get_json() == {"form": {"a": ["1", "2"]}, "files": ["f"], "json": None}
     assert client.post("/echo", json={"a": [1]}).get_json()["json"] == {"a": [1]}
@@ -204,7 +204,7 @@ def test_body_is_scanned_to_its_limit(settings: Settings) -> None:
         assert found(client, **options)[1] == []
 
 
-def test_body_is_not_read_at_all_with_a_limit_of_nothing(settings: Settings) -> None:
+def test_body_with_a_limit_of_zero_is_not_read(settings: Settings) -> None:
     app = site(settings, threats_body=0)
     add_view(app, "/echo", lambda: str(request.content_length), methods=["POST"])
     assert found(app.test_client(), data={"note": XSS})[1] == []
@@ -249,7 +249,7 @@ def test_excerpt_is_bounded_and_cannot_start_a_line(client: FlaskClient) -> None
         "/auth/login?next=%2Fauth%2F{road}%2F{token}" + XSS,
     ],
 )
-def test_token_of_a_mailed_link_is_in_no_record_of_an_attack(client: FlaskClient, address: str, road: str) -> None:
+def test_token_of_an_emailed_link_is_in_no_record_of_an_attack(client: FlaskClient, address: str, road: str) -> None:
     mac = "k8D7-q_0aXbGhZk3YtW9vNcRm2LsPdEfJ4uK6iTo1Bz"
     for named in (road, road.title()):
         with captured_log() as sink:
@@ -260,7 +260,7 @@ def test_token_of_a_mailed_link_is_in_no_record_of_an_attack(client: FlaskClient
         assert [mac[at : at + 5] for at in range(len(mac) - 4) if mac[at : at + 5] in told] == []
 
 
-def test_attack_behind_a_mailed_link_is_still_shown(client: FlaskClient) -> None:
+def test_attack_behind_an_emailed_link_is_still_shown(client: FlaskClient) -> None:
     with captured_log() as sink:
         client.get(f"/auth/reset/34.k8D7-q_0aXbGhZk3YtW9%22{XSS}", buffered=True)
     [shown] = [record["excerpt"] for record in sink.records if "excerpt" in record]
@@ -287,7 +287,7 @@ def once() -> str:
     return "once"
 
 
-def test_scan_sees_what_the_limits_refuse(settings: Settings) -> None:
+def test_scan_sees_requests_that_limits_refuse(settings: Settings) -> None:
     app = site(settings, limit_page="1/hour")
     add_view(app, "/once", once, methods=["GET", "POST"])
     client = app.test_client()
@@ -297,7 +297,7 @@ def test_scan_sees_what_the_limits_refuse(settings: Settings) -> None:
     assert findings == [("xss", "form")]
 
 
-def test_scan_sees_what_csrf_refuses(settings: Settings) -> None:
+def test_scan_sees_requests_that_csrf_refuses(settings: Settings) -> None:
     app = create_app(settings)
     add_view(app, "/form", lambda: "in", methods=["POST"], forms_of_ours=True)
     answer, findings = found(app.test_client(), "/form", data={"note": XSS})
@@ -305,7 +305,7 @@ def test_scan_sees_what_csrf_refuses(settings: Settings) -> None:
     assert findings == [("xss", "form")]
 
 
-def test_scan_that_fails_lets_the_request_by_and_is_counted(
+def test_scan_that_fails_is_counted_and_the_request_passes(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> Any:
@@ -342,7 +342,7 @@ def test_headers_are_scanned_up_to_their_share_of_a_bound(client: FlaskClient, m
     assert client.post("/echo", data=parts, content_type="multipart/form-data").status_code == 413
 
 
-def test_telemetry_that_is_off_scans_nothing(settings: Settings) -> None:
+def test_telemetry_off_scans_nothing(settings: Settings) -> None:
     app = site(settings, telemetry=False)
     add_view(app, "/echo", echo, methods=["POST"])
     before = {labels: child._value.get() for labels, child in definitions.suspicious_activity._metrics.items()}

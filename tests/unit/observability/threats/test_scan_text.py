@@ -1,4 +1,4 @@
-"""What the threat scan finds, what it leaves alone, and what it never lets into a log."""
+"""The threat scan: attacks that it finds, text that it leaves alone, and secrets that it keeps out of the log."""
 
 from __future__ import annotations
 

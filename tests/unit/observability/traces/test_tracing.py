@@ -1,4 +1,4 @@
-"""Traces: off unless asked for, nothing for whom the draw leaves out, and the stock spans for whom it picks."""
+"""Traces: off by default, no cost to requests that are not sampled, and the stock spans for those that are."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
         one_tracing.provider.shutdown()
 
 
-# -- whether, and how much ------------------------------------------------------------------------------------------
+# -- off, on and sampled --------------------------------------------------------------------------------------------
 
 
-def test_tracing_is_off_without_its_variables_and_its_modules_are_not_loaded(tmp_path: Path) -> None:
+def test_tracing_without_its_variables_is_off_and_loads_no_module(tmp_path: Path) -> None:
     asks = (
         "import sys\nfrom church import create_app\nfrom church.config import load_settings\n"
         "create_app(load_settings(CHURCH_INSTANCE=sys.argv[1]))\n"
@@ -144,7 +144,7 @@ def test_tracing_is_off_without_its_variables_and_its_modules_are_not_loaded(tmp
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, "OTLPSpanExporter"),
     ],
 )
-def test_exporter_is_what_the_variables_ask_for(
+def test_exporter_is_chosen_by_the_variables(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: str | None
 ) -> None:
     for name, given in variables.items():
@@ -175,7 +175,7 @@ def test_exporter_that_is_unknown_is_logged(monkeypatch: pytest.MonkeyPatch) -> 
         ("traceidratio", "-1", (0.0, False)),
     ],
 )
-def test_rate_is_what_the_variables_ask_for(
+def test_rate_is_set_by_the_variables(
     monkeypatch: pytest.MonkeyPatch, sampler: str | None, argument: str | None, expected: tuple[float, bool]
 ) -> None:
     for name, given in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
@@ -224,7 +224,7 @@ def test_rate_between_traces_its_share(start: Start, monkeypatch: pytest.MonkeyP
     assert [span.attributes["http.target"] for span in site.spans()] == ["/hello/0", "/hello/3", "/hello/4"]  # type: ignore[index]
 
 
-def test_trace_has_the_id_that_was_drawn(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_has_the_id_of_the_sampling_decision(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "random", SimpleNamespace(getrandbits=lambda _bits: 0xABCDEF))
     site = start("traceidratio", "0.5")
     site.get("/query")
@@ -240,11 +240,11 @@ def test_paths_that_are_always_traced_are_traced_at_a_rate_of_zero(start: Start)
     assert [span.attributes["http.target"] for span in site.spans()] == ["/always/on", "/always/nowhere"]  # type: ignore[index]
 
 
-# -- whose trace it is ----------------------------------------------------------------------------------------------
+# -- traceparent ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampler", [None, "always_off", "parentbased_always_off", "traceidratio"])
-def test_traceparent_of_a_stranger_forces_nothing_and_is_not_continued(start: Start, sampler: str | None) -> None:
+def test_traceparent_of_an_untrusted_client_is_ignored(start: Start, sampler: str | None) -> None:
     site = start(sampler, "0")
     headers = {"traceparent": SAMPLED, "tracestate": "a=b", "baggage": "c=d"}
     site.get("/hello/x", headers=headers)
@@ -255,7 +255,7 @@ def test_traceparent_of_a_stranger_forces_nothing_and_is_not_continued(start: St
         assert span.parent is None
 
 
-def test_traceparent_that_says_no_does_not_hide_a_stranger(start: Start) -> None:
+def test_traceparent_unsampled_of_an_untrusted_client_is_ignored(start: Start) -> None:
     site = start()
     site.get("/hello/x", headers={"traceparent": UNSAMPLED})
     assert len(site.spans()) == 1
@@ -270,7 +270,7 @@ def test_traceparent_of_a_trusted_proxy_is_continued(start: Start) -> None:
     assert f"{span.parent.span_id:016x}" == PARENT
 
 
-def test_traceparent_of_a_trusted_proxy_that_says_no_is_obeyed(start: Start) -> None:
+def test_traceparent_unsampled_of_a_trusted_proxy_is_obeyed(start: Start) -> None:
     site = start("parentbased_always_on")
     site.get("/hello/x", headers={"traceparent": UNSAMPLED}, environ_base=TRUSTED)
     assert site.spans() == []
@@ -278,7 +278,7 @@ def test_traceparent_of_a_trusted_proxy_that_says_no_is_obeyed(start: Start) -> 
     assert f"{site.server_span().context.trace_id:032x}" == TRACE
 
 
-def test_traceparent_is_weighed_by_its_id_where_parents_do_not_decide(start: Start) -> None:
+def test_traceparent_without_parentbased_sampler_is_decided_by_its_id(start: Start) -> None:
     site = start("traceidratio", "0.25")
     for low, kept in (("0000000000000001", 1), ("ffffffffffffffff", 0)):
         header = f"00-{'1' * 16}{low}-{PARENT}-01"
@@ -287,13 +287,13 @@ def test_traceparent_is_weighed_by_its_id_where_parents_do_not_decide(start: Sta
 
 
 @pytest.mark.parametrize("header", ["", "garbage", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01", "00-1-2-3"])
-def test_traceparent_that_is_invalid_begins_a_trace(start: Start, header: str) -> None:
+def test_traceparent_invalid_begins_a_new_trace(start: Start, header: str) -> None:
     site = start()
     site.get("/hello/x", headers={"traceparent": header}, environ_base=TRUSTED)
     assert site.server_span().parent is None
 
 
-# -- what a span says -----------------------------------------------------------------------------------------------
+# -- spans ----------------------------------------------------------------------------------------------------------
 
 # What differs by clock, port and draw, and our own.
 VOLATILE = {"church.request_id", "net.peer.port"}
@@ -327,7 +327,7 @@ def told(span: ReadableSpan) -> dict[str, Any]:
         ("GET", "/fails", "http/dup"),
     ],
 )
-def test_span_of_a_picked_request_is_what_the_instrumentation_alone_makes(
+def test_span_of_a_sampled_request_equals_that_of_the_instrumentation_alone(
     settings: Settings, start: Start, monkeypatch: pytest.MonkeyPatch, method: str, path: str, semantics: str | None
 ) -> None:
     if semantics:
@@ -397,7 +397,7 @@ def test_secrets_in_the_query_do_not_reach_the_span(
     assert "token=[hidden]" in span.to_json()
 
 
-def test_statements_are_spans_under_their_request(start: Start) -> None:
+def test_statements_are_spans_below_their_request(start: Start) -> None:
     site = start()
     site.get("/query")
     spans = site.spans()
@@ -409,7 +409,7 @@ def test_statements_are_spans_under_their_request(start: Start) -> None:
         assert span.parent.span_id == server.context.span_id
 
 
-def test_span_of_a_piece_of_work_stands_under_its_request(start: Start) -> None:
+def test_span_of_our_own_is_below_its_request(start: Start) -> None:
     site = start()
     site.get("/work")
     inner, server = sorted(site.spans(), key=lambda span: span.kind is trace.SpanKind.SERVER)
@@ -423,7 +423,7 @@ def _work() -> str:
         return "worked"
 
 
-def test_trace_goes_on_where_its_headers_are_carried(start: Start) -> None:
+def test_trace_continues_with_its_headers(start: Start) -> None:
     site = start()
     carried: dict[str, str] = {}
 
@@ -447,7 +447,7 @@ def test_trace_goes_on_where_its_headers_are_carried(start: Start) -> None:
     assert job.parent.span_id == server.context.span_id
 
 
-def test_unsampled_request_carries_no_trace_on(start: Start) -> None:
+def test_unsampled_request_has_no_trace_headers(start: Start) -> None:
     site = start("always_off")
     found: list[dict[str, str]] = []
     add_view(site.app, "/call", lambda: found.append(telemetry.trace_headers()) or "called")
@@ -462,11 +462,11 @@ def test_security_events_are_events_of_the_span(start: Start) -> None:
     assert ("threat_detected", {"severity": "high"}) in events
 
 
-# -- when it fails --------------------------------------------------------------------------------------------------
+# -- failures -------------------------------------------------------------------------------------------------------
 
 
 class FailingExporter(SpanExporter):
-    """A collector that is away."""
+    """A collector that is down."""
 
     def __init__(self, raises: bool) -> None:
         self.raises = raises

@@ -1,4 +1,4 @@
-"""Spans of payments: a webhook's work, and the way to a checkout, each within the request that it is of."""
+"""Spans of payments: the handling of a webhook and of a checkout, each within its request."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def test_webhook_is_a_span_that_names_its_event(traced: Traced) -> None:
     assert_within(span, spans["POST /stripe/webhook"])
 
 
-def test_webhook_whose_signature_is_wrong_is_no_span_of_work(traced: Traced) -> None:
+def test_webhook_with_a_wrong_signature_has_no_span(traced: Traced) -> None:
     assert traced.post(b"{}", "t=1,v1=0").status_code == 400
     assert "stripe.webhook" not in traced.spans()
 
 
-def test_way_to_a_checkout_is_a_span_without_whose_it_is(traced: Traced) -> None:
+def test_checkout_is_a_span_without_the_member(traced: Traced) -> None:
     user = traced.add()
     browser = traced.browser(user)
     assert browser.submit("/stripe/checkout", {"price": FRIEND}).status_code in {200, 303}
