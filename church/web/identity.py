@@ -59,7 +59,7 @@ def is_stranger() -> bool:
 
 
 def begin(token: str) -> None:
-    """Sign this browser in with the raw ``token`` of ``sessions.start``; nothing of its session before is kept.
+    """Sign this browser in with the raw ``token`` of ``sessions.start_session``; nothing of its session before is kept.
 
     That makes a new CSRF token, too: a planted one is worth nothing after login.
     """

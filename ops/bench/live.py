@@ -86,7 +86,7 @@ def _member() -> SignedIn:
         user = User(ref=secrets.token_hex(8), name="Ada", source="cli", created_at=now, verified_at=now)
         session.add(user)
         session.flush()
-        raw = sessions.start(session, user, Device("127.0.0.1", "bench"))
+        raw = sessions.start_session(session, user, Device("127.0.0.1", "bench"))
     found = sessions.load(raw)
     if found is None:
         raise RuntimeError("the session was not stored")

@@ -45,7 +45,7 @@ def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = 
 def sign_in(app: Flask, user: User, device: Device = DEVICE) -> str:
     """Sign ``user`` in on a device; the raw token."""
     with app.app_context(), db.write() as session:
-        return sessions.start(session, user, device)
+        return sessions.start_session(session, user, device)
 
 
 def client_of(app: Flask, user: User | None) -> FlaskClient:

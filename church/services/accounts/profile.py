@@ -62,7 +62,7 @@ def change_password(signed_in: SignedIn, current: str, new: str, device: Device)
     with db.write() as session:
         user = find_account.unchanged(session, user)
         ended = give_password(session, user, hashed)
-        token = sessions.start(session, user, device)
+        token = sessions.start_session(session, user, device)
         audit.record_by(session, "account.password_changed", acting(signed_in, device), user.id, sessions=ended)
     sessions.forget_cached()
     return token

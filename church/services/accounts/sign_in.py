@@ -64,7 +64,7 @@ def _start(user: User, rehashed: str | None, device: Device) -> str:
             raise CredentialsError  # disabled, or given another password, since it was checked
         if rehashed is not None:
             found.password_hash = rehashed
-        token = sessions.start(session, found, device)
+        token = sessions.start_session(session, found, device)
         actor = Actor(user_id=found.id, address=device.address)
         audit.record_by(session, "account.signed_in", actor, found.id)
     return token

@@ -17,9 +17,8 @@ from email.utils import format_datetime
 from textwrap import fill
 from typing import Any
 
-from flask import current_app
-
 from church.config import current_settings
+from church.lib.app_context import app_template
 from church.models.accounts import Link
 from church.models.base import utc_now
 from church.services import email_links
@@ -56,8 +55,8 @@ def write(letter: Letter) -> EmailMessage:
         "link": email_links.address_of(letter.link) if letter.link else "",
         "lifetime": _lifetime(letter.link) if letter.link else "",
     }
-    text = current_app.jinja_env.get_template(f"mail/{letter.template}.txt")
-    page = current_app.jinja_env.get_template(f"mail/{letter.template}.html")
+    text = app_template(f"mail/{letter.template}.txt")
+    page = app_template(f"mail/{letter.template}.html")
     subject = one_line("".join(text.blocks["subject"](text.new_context(words))))
     message = _addressed(letter.recipient)
     message["Subject"] = subject

@@ -1,7 +1,7 @@
-"""What one process remembers of sign-ins for a moment, found and not found alike.
+"""Cache sessions in each process for a moment, including tokens that belong to no session.
 
-It is forgotten as soon as any process of the host says that a sign-in has ended (``church.lib.files``); what
-another host ends is found out by time.
+A counter in a file of the instance folder (``HostMark``) tells the other processes of the host to drop their cache
+when a session ends. Other hosts notice within 1.5 s, when their entries expire.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from church.lib.app_context import app_state
 from church.lib.files import HostMark
-from church.services.sessions.lookup import SignedIn
 
+if TYPE_CHECKING:
+    from church.services.sessions.lookup import SignedIn
+
+EXTENSION = "sessions"
 FRESH_SECONDS = 1.5
 MOST_ENTRIES = 4096
 
 
 class Reading(NamedTuple):
-    """A look into the database that is about to begin; what it finds is as old as that, however long it takes."""
+    """When a database read began. Its result is as old as that, however long the read takes."""
 
     generation: int
     at: float  # monotonic
@@ -28,14 +32,14 @@ class Reading(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    found: SignedIn | None
+    signed_in: SignedIn | None
     reading: Reading
 
 
 class SessionCache:
-    """Sign-ins by name, for 1.5 s; the oldest are dropped beyond 4096.
+    """Sessions by name (token hash or ref), for 1.5 s; the oldest are dropped beyond 4096.
 
-    Every operation is one step under the GIL and never waits, so that no lock is needed between greenlets.
+    Every operation is one step under the GIL and never waits, so greenlets need no lock.
     """
 
     def __init__(self, mark: HostMark, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,10 +48,13 @@ class SessionCache:
         self._seen = b""
         self._pid = os.getpid()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._generation = 0  # grows when anything ends: what was read before that is not kept
+        self._generation = 0  # grows when a session ends: results of reads that began before are not cached
 
     def get(self, name: str, since: float = 0.0) -> tuple[bool, SignedIn | None]:
-        """Whether ``name`` is known, from a read after ``since`` (seconds since 1970), and what it is."""
+        """Return whether ``name`` is cached, and its session.
+
+        ``since`` (seconds since 1970) ignores what was read before.
+        """
         mark = self._mark.read()
         if self._pid != os.getpid() or self._seen != mark:
             self._pid, self._seen = os.getpid(), mark
@@ -55,34 +62,47 @@ class SessionCache:
         entry = self._entries.get(name)
         if entry is None or self._clock() - entry.reading.at > FRESH_SECONDS or entry.reading.read_at < since:
             return False, None
-        return True, entry.found
+        return True, entry.signed_in
 
     def reading(self) -> Reading:
-        """To be asked for before the database is, and handed to ``put`` with what that says."""
+        """Note that a database read begins now; pass the result on to ``put``."""
         return Reading(self._generation, self._clock(), time.time())
 
     def put(self, name: str, found: SignedIn | None, reading: Reading) -> None:
-        """Keep what was read; nothing if something has ended since the reading began."""
+        """Cache what was read, unless a session has ended since the read began."""
         if reading.generation == self._generation:
-            self._keep(name, found, reading)
+            self._store(name, found, reading)
 
     def end(self, names: Iterable[str]) -> None:
-        """Take these for ended, though the transaction that ends them may not be over."""
+        """Mark these sessions as ended in this process, before the transaction that deletes them commits."""
         self._generation += 1
         for name in names:
-            self._keep(name, None, self.reading())
+            self._store(name, None, self.reading())
 
     def tell(self) -> None:
-        """Have every process of this host forget what it remembers: what has ended is in the database by now."""
+        """Make every process of this host drop its cache; call it after the commit."""
         self._mark.change()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self._generation += 1
         self._entries.clear()
 
-    def _keep(self, name: str, found: SignedIn | None, reading: Reading) -> None:
-        self._entries[name] = _Entry(found, reading)
+    def _store(self, name: str, signed_in: SignedIn | None, reading: Reading) -> None:
+        self._entries[name] = _Entry(signed_in, reading)
         self._entries.move_to_end(name)
         while len(self._entries) > MOST_ENTRIES:
             self._entries.popitem(last=False)
+
+
+def current_cache() -> SessionCache:
+    """Return the cache of the current app."""
+    cache: SessionCache = app_state()[EXTENSION]
+    return cache
+
+
+def forget_cached() -> None:
+    """Make every process of this host read sessions from the database again; call it after the commit."""
+    cache = current_cache()
+    cache.clear()
+    cache.tell()

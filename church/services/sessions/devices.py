@@ -1,12 +1,21 @@
-"""The device that somebody signs in with, and what it is called to its owner."""
+"""Devices: what a member signs in with, its label such as "Firefox on Linux", and the list on the account page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from church.config import current_settings
+from church.extensions import db
+from church.models.accounts import SignIn
+from church.models.base import utc_now
+from church.services.sessions.lookup import is_live
 
 _LONGEST = 256
 
-# The first that is found counts: most browsers also name those that they want to pass for.
+# The first match counts: most browsers also name the browsers they imitate.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -34,19 +43,49 @@ _SYSTEMS = (
 
 @dataclass(frozen=True)
 class Device:
-    """From where somebody acts: the client's address and what its browser calls itself."""
+    """The client of a request: its IP address and its User-Agent header."""
 
     address: str
     user_agent: str
 
 
+@dataclass(frozen=True)
+class DeviceView:
+    """One signed-in device, for its owner and for admins. ``ref`` identifies its session."""
+
+    ref: str
+    label: str
+    """Such as "Firefox on Linux"."""
+    address: str
+    created_at: datetime
+    last_seen_at: datetime
+    current: bool
+    """Whether the request that lists the devices comes from this one."""
+
+
+def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
+    """List the devices on which a member is signed in, the last used first.
+
+    ``current_id`` is the session that asks. Raises DatabaseDownError, DatabaseBusyError.
+    """
+    query = select(SignIn).where(SignIn.user_id == user_id, *is_live(current_settings(), utc_now()))
+    with db.read() as session:
+        rows = session.scalars(query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())).all()
+    return [
+        DeviceView(
+            row.ref, label_of(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id
+        )
+        for row in rows
+    ]
+
+
 def tidy(user_agent: str) -> str:
-    """What is kept of a User-Agent: one bounded line."""
+    """Reduce a User-Agent to one line of at most 256 characters, as it is stored."""
     return "".join(c if c.isprintable() else " " for c in user_agent[:_LONGEST])
 
 
 def label_of(user_agent: str) -> str:
-    """Such as "Firefox on Linux"; a User-Agent is what its sender likes, so this names and proves nothing."""
+    """Name a device, such as "Firefox on Linux". A client may send any User-Agent, so the label proves nothing."""
     browser = _first(_BROWSERS, user_agent)
     system = _first(_SYSTEMS, user_agent)
     if browser and system:

@@ -1,11 +1,13 @@
-"""Writing down when a sign-in was last used: apart from the request that uses it, which must not wait or fail."""
+"""Store when a session was last used, in a thread of its own: the request that uses it must not wait or fail."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
-from flask import Flask
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,26 +20,29 @@ log = logging.getLogger("church.auth")
 
 
 class Toucher:
-    """One thread at a time, that writes for all who asked meanwhile; holds the app for its thread's context."""
+    """Writes the last use of sessions. At most one thread runs; it handles all requests that arrive meanwhile.
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-        self._wanted: set[int] = set()
+    ``app_context`` makes the app the current one in that thread.
+    """
+
+    def __init__(self, app_context: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._app_context = app_context
+        self._waiting: set[int] = set()
         self._writer: threading.Thread | None = None
 
     def touch(self, session_id: int) -> None:
-        """Have the last use of this sign-in set to now."""
-        self._wanted.add(session_id)
+        """Set the last use of this session to now, soon."""
+        self._waiting.add(session_id)
         if self._writer is None or not self._writer.is_alive():
             self._writer = threading.Thread(target=self._write, name="sessions-touch", daemon=True)
             self._writer.start()
 
     def _write(self) -> None:
         try:
-            while self._wanted:
-                touched = self._wanted.pop()
-                # One row a transaction: several, locked in any order, could lock up with those that end devices.
-                with self._app.app_context(), db.write() as session:
-                    session.execute(update(SignIn).where(SignIn.id == touched).values(last_seen_at=utc_now()))
+            while self._waiting:
+                session_id = self._waiting.pop()
+                # One row a transaction: several, locked in any order, could deadlock with requests that end devices.
+                with self._app_context(), db.write() as session:
+                    session.execute(update(SignIn).where(SignIn.id == session_id).values(last_seen_at=utc_now()))
         except (UnavailableError, SQLAlchemyError) as error:
-            log.warning("last use not kept", extra={"event": "auth.untouched", "reason": type(error).__name__})
+            log.warning("last use not stored", extra={"event": "auth.untouched", "reason": type(error).__name__})

@@ -1,4 +1,8 @@
-"""How a sign-in is found: one indexed read that joins its account, and one of what it has paid for."""
+"""Find the member behind a session token, and check many sessions at once.
+
+One check costs two indexed reads (the session with its account, and what the account has paid for), and nothing while
+the result is cached.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,35 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from flask_login import UserMixin
-from sqlalchemy import ColumnElement, literal, select, union_all
+from sqlalchemy import ColumnElement, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from church.config import Settings, current_settings
 from church.extensions import db
+from church.lib.app_context import App, app_state
+from church.lib.files import HostMark
 from church.models import Grant, Subscription
 from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
 from church.services.entitlements import PAST_DUE, Granted, has_premium, premium_of
 from church.services.entitlements import Subscribed as Bought
+from church.services.sessions import cache
+from church.services.sessions.cache import SessionCache, current_cache
+from church.services.sessions.last_used import Toucher
 
-_LONGEST_TOUCH = 60.0  # seconds
+_TOUCHER = "session_touch"
+_LONGEST_TOUCH = 60.0  # seconds between two writes of the last use
 
 
 @dataclass(frozen=True)
-class SignedIn(UserMixin):  # type: ignore[misc]  # flask-login has no types
-    """Who is signed in, and on which device: what every request may know, the hash of the password not among it."""
+class SignedIn:
+    """The signed-in member and their device: what every request may know. The password hash is not part of it.
+
+    It has what flask-login asks of a user: ``is_authenticated``, ``is_active``, ``is_anonymous`` and ``get_id``.
+    """
 
     user_id: int
     ref: str
@@ -37,27 +49,72 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # flask-login has no types
     session_id: int
     session_ref: str
     premium: bool = False
-    """Whether premium pages are open to them, by what Stripe has told or an admin has given."""
+    """Whether they may read premium pages, by a subscription or an admin's grant."""
     token: str = field(default="", repr=False)
-    """The raw one of the cookie; empty for a caller with an access token."""
+    """The raw token of the cookie; empty for a request with an access token."""
+
+    is_authenticated: ClassVar[bool] = True
+    is_active: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
 
     @property
     def is_admin(self) -> bool:
-        """Whether they may look after the site: an admin whose address is confirmed."""
+        """Whether they are an admin with a confirmed address."""
         return self.role == Role.ADMIN and self.verified
 
     @property
     def is_member(self) -> bool:
-        """Whether members' pages are open to them: the address is confirmed."""
+        """Whether they may read members' pages: their address is confirmed."""
         return self.verified
 
     def get_id(self) -> str:
-        """What flask-login keeps in the cookie."""
+        """Return what flask-login stores in the cookie."""
         return self.token
 
 
+def init_app(app: App) -> None:
+    """Give ``app`` its session cache and the writer of last uses; reads nothing yet."""
+    settings: Settings = app.config["CHURCH"]
+    app.extensions[cache.EXTENSION] = SessionCache(HostMark(settings.instance / "sign-ins.mark"))
+    app.extensions[_TOUCHER] = Toucher(app.app_context)
+
+
+# -- one session ----------------------------------------------------------------------------------------------------
+
+
+def load(token: str, *, since: float = 0.0) -> SignedIn | None:
+    """Find the member behind a raw token, if the session is live and the account active; at most 1.5 s old.
+
+    ``since`` (seconds since 1970) asks for an answer that was read after that. Raises DatabaseDownError and
+    DatabaseBusyError.
+    """
+    return _load(by_token(token), since)
+
+
+def load_ref(sid: str, user_ref: str) -> SignedIn | None:
+    """Like ``load``, by the refs of a session and its account, as access tokens have them; its ``token`` is empty."""
+    signed_in = _load(by_ref(sid), 0.0)
+    return signed_in if signed_in is not None and signed_in.ref == user_ref else None
+
+
+def _load(key: Key, since: float) -> SignedIn | None:
+    sessions = current_cache()
+    is_cached, signed_in = sessions.get(key.name, since)
+    if is_cached:
+        return signed_in
+    reading = sessions.reading()
+    with db.read() as session:
+        row = find(session, key, current_settings(), utc_now())
+    signed_in = row.signed_in if row is not None else None
+    sessions.put(key.name, signed_in, reading)
+    if row is not None and row.is_stale:
+        toucher: Toucher = app_state()[_TOUCHER]
+        toucher.touch(row.signed_in.session_id)
+    return signed_in
+
+
 class Key(NamedTuple):
-    """By what a sign-in is looked for; ``name`` is what it is remembered by."""
+    """How to find a session; ``name`` is its key in the cache."""
 
     name: str
     condition: ColumnElement[bool]
@@ -65,30 +122,33 @@ class Key(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A sign-in that is good; ``is_stale`` when its last use should be written down anew."""
+    """A live session; ``is_stale`` when its last use should be stored again."""
 
     signed_in: SignedIn
     is_stale: bool
 
 
 def hash_of(token: str) -> str:
-    """What the database keeps of a token. A plain hash is enough: nobody can guess 256 random bits."""
+    """Hash a token for the database. A plain hash is enough: 256 random bits can't be guessed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def by_token(token: str) -> Key:
-    """Look for the sign-in of a raw token."""
+    """Find a session by its raw token."""
     hashed = hash_of(token)
     return Key(hashed, SignIn.token_hash == hashed, token)
 
 
 def by_ref(ref: str) -> Key:
-    """Look for the sign-in of a public name."""
+    """Find a session by its ref."""
     return Key(ref, SignIn.ref == ref)
 
 
 def is_live(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Neither idle for too long nor too old, by what was said at login and by the settings of today."""
+    """Conditions for a session that is neither idle for too long nor too old.
+
+    Both the expiry that was set at sign-in and the settings of today count.
+    """
     return (
         SignIn.expires_at > now,
         SignIn.created_at > now - timedelta(seconds=settings.session_lifetime),
@@ -97,35 +157,46 @@ def is_live(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...
 
 
 def is_active() -> tuple[ColumnElement[bool], ...]:
-    """The account is neither disabled nor deleted."""
+    """Conditions for an account that is neither disabled nor deleted."""
     return User.disabled_at.is_(None), User.deleted_at.is_(None)
 
 
 def find(session: Session, key: Key, settings: Settings, now: datetime) -> Found | None:
-    """The live sign-in of an active account at ``key``."""
+    """Find the live session of an active account at ``key``."""
     of_user = (User.id, User.ref, User.name, User.email, User.role, User.verified_at)
     query = select(SignIn.id, SignIn.ref, SignIn.last_seen_at, *of_user).join(User, User.id == SignIn.user_id)
     row = session.execute(query.where(key.condition, *is_live(settings, now), *is_active())).one_or_none()
     if row is None:
         return None
     session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row
-    found = SignedIn(
+    signed_in = SignedIn(
         user_id=user_id, ref=ref, name=name, email=email or "", role=role, verified=verified_at is not None,
         session_id=session_id, session_ref=session_ref, token=key.token,
         premium=premium_of(session, user_id, now),
     )  # fmt: skip
-    # The clock may have been set back: a last use that is ahead of it would keep the sign-in alive for too long.
+    # abs(): if the clock was set back, a last use in the future would keep the session alive for too long.
     stale = abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, settings.session_idle / 10)
-    return Found(found, stale)
+    return Found(signed_in, stale)
 
+
+# -- many sessions --------------------------------------------------------------------------------------------------
 
 MOST = 500
-"""Sign-ins, or members, in one question."""
+"""The most sessions, or members, in one query."""
+
+
+def active_count() -> int:
+    """Count the live sessions, for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
+    query = (
+        select(func.count()).select_from(SignIn).join(User).where(*is_live(current_settings(), utc_now()), *is_active())
+    )
+    with db.read() as session:
+        return session.scalar(query) or 0
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What of a sign-in may change while it lasts."""
+    """Mutable facts of a session: name, role, verified."""
 
     name: str
     role: str
@@ -133,7 +204,10 @@ class Standing:
 
 
 def standing(refs: Collection[str]) -> dict[str, Standing]:
-    """Those of the sign-ins (by their public names) that are still good. Raises what the database does."""
+    """Load the mutable facts of sessions by ref; those that have ended are left out.
+
+    Raises DatabaseDownError, DatabaseBusyError.
+    """
     query = select(SignIn.ref, User.name, User.role, User.verified_at).join(User, User.id == SignIn.user_id)
     with db.read() as session:
         rows = session.execute(query.where(SignIn.ref.in_(refs), *is_live(current_settings(), utc_now()), *is_active()))
@@ -141,19 +215,19 @@ def standing(refs: Collection[str]) -> dict[str, Standing]:
 
 
 def premium_members(user_ids: Collection[int]) -> set[int]:
-    """Those of the members to whom premium is open; by the same rule as ``entitlements.premium_of``."""
+    """Return which of the members have premium, by the same rule as ``entitlements.premium_of``."""
     bought = select(
         Subscription.user_id, Subscription.status, Subscription.past_due_since.label("moment"), literal(0)
     ).where(Subscription.user_id.in_(user_ids), Subscription.status.in_({*PAID_STATUSES, PAST_DUE}))
-    given = select(Grant.user_id, literal(""), Grant.until, literal(1)).where(
+    granted = select(Grant.user_id, literal(""), Grant.until, literal(1)).where(
         Grant.user_id.in_(user_ids), Grant.revoked_at.is_(None)
     )
     with db.read() as session:
-        rows: Sequence[Any] = session.execute(union_all(bought, given)).all()
+        rows: Sequence[Any] = session.execute(union_all(bought, granted)).all()
     now, grace_days = utc_now(), current_settings().grace_days
-    found = set()
+    premium = set()
     for user_id, status, moment, is_grant in rows:
         grants, subscriptions = ([Granted(moment)], []) if is_grant else ([], [Bought(status, moment)])
         if has_premium(subscriptions, grants, now, grace_days):
-            found.add(user_id)
-    return found
+            premium.add(user_id)
+    return premium

@@ -21,7 +21,7 @@ from church.lib.files import HostMark
 from church.models.accounts import Link, SignIn, User
 from church.models.base import utc_now
 from church.services import sessions
-from church.services.sessions import Device, cache, lookup
+from church.services.sessions import Device, cache, cleanup, lookup
 from church.services.sessions.cache import SessionCache
 from tests.support.people import DEVICE, add_user, sign_in
 from tests.support.services_fixture import wait_until
@@ -289,7 +289,7 @@ def test_device_is_ended_by_its_owner_alone(app: Flask, ada: User) -> None:
 def test_sign_in_beyond_fifty_ends_the_one_that_was_idle_longest(app: Flask, ada: User) -> None:
     bob = sign_in(app, add_user(app, "bob@church.example"))
     with db.write() as session:
-        first, second, *rest = [sessions.start(session, ada, DEVICE) for _ in range(50)]
+        first, second, *rest = [sessions.start_session(session, ada, DEVICE) for _ in range(50)]
     change(first, last_seen_at=utc_now() + timedelta(seconds=5))
     change(second, last_seen_at=utc_now() - timedelta(hours=1))
     newest = sign_in(app, ada)
@@ -389,7 +389,7 @@ def test_purge_removes_what_ended_by_itself_and_nothing_else(app: Flask, ada: Us
         for hours in (-1, 1):
             at = utc_now() + timedelta(hours=hours)
             session.add(Link(nonce="n", purpose="verify", user_id=ada.id, created_at=utc_now(), expires_at=at))
-    sessions.purge({})
+    cleanup.purge({})
     with db.read() as session:
         assert session.scalars(select(SignIn.token_hash)).all() == [lookup.hash_of(good)]
         assert session.scalar(select(func.count()).select_from(Link)) == 1
