@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from church.errors import FieldErrors
 from church.services.accounts.failed_sign_ins import throttled
 from church.services.accounts.profile import WRONG_PASSWORD
-from church.services.accounts.validation import key_hash, parsed_address
+from church.services.accounts.validation import parsed_address
+from church.services.email.address_hash import hash_address
 from church.services.sessions import SignedIn
 from church.web.rate_limits import client, count, forget, spent
 
@@ -72,7 +73,7 @@ class LoginGate:
 def gate_of(email: str) -> LoginGate:
     """The gate of what was typed as an address, for the client of the request under way."""
     found = parsed_address(email)
-    return LoginGate(account=key_hash(found.key if found else email.strip().casefold()), client=client())
+    return LoginGate(account=hash_address(found.key if found else email.strip().casefold()), client=client())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from church.services.accounts.failed_sign_ins import attempt
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
 from church.services.email import queue
+from church.services.email.address_hash import hash_address
 from church.services.sessions import Device
 
 
@@ -41,7 +42,7 @@ def register(email: str, password: str, name: str, device: Device) -> str:
         else:
             told.user_ref = user.ref
     if user is None:
-        hashed_key = validation.key_hash(address.key)
+        hashed_key = hash_address(address.key)
         telemetry.track_security_event("duplicate_registration_attempt", "medium", address_hash=hashed_key)
         return find_account.new_ref()
     telemetry.track_registration("web")
@@ -88,12 +89,6 @@ def verify(token: str, actor: Actor) -> str:
 
 
 TAKEN = "This address already has an account. Use another, or make it an admin with: flask church user promote."
-
-
-def has_admin() -> bool:
-    """Whether there is an admin whom somebody may sign in as."""
-    with db.read() as session:
-        return _has_admin(session)
 
 
 def _has_admin(session: Session) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import unicodedata
 from dataclasses import dataclass
 
@@ -90,9 +88,3 @@ def new_account(email: str, password: str, name: str) -> tuple[Address, str]:
     if errors or found is None:
         raise FieldErrors(errors)
     return found, shown
-
-
-def key_hash(key: str) -> str:
-    """A name for an address that only this site can make, for records: 16 hex digits."""
-    secret = hmac.digest(current_settings().secret_keys[0].encode(), b"church addresses", hashlib.sha256)
-    return hmac.digest(secret, key.encode(), hashlib.sha256).hex()[:16]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
-from church.services.accounts.validation import key_hash
+from church.services.email.address_hash import hash_address
 
 __all__ = ["WINDOW", "forget_withdrawn", "is_withdrawn", "stand_in", "withdraw"]
 
@@ -37,7 +37,7 @@ def withdraw(session: Session, user_id: int) -> None:
 
 def stand_in(recipient: str) -> str:
     """What a withdrawn mail has for its address."""
-    return _MARK + key_hash(recipient.casefold())
+    return _MARK + hash_address(recipient.casefold())
 
 
 def is_withdrawn(mail: Mail) -> bool:

@@ -9,8 +9,9 @@ from church.errors import BusyError, FieldErrors
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import accounts, sessions
-from church.services.accounts import passwords, validation
+from church.services.accounts import passwords
 from church.services.audit import Actor, entries
+from church.services.email.address_hash import hash_address
 from church.services.email_links import LinkError
 from tests.support.accounts_fixture import (
     DEVICE,
@@ -78,7 +79,7 @@ def test_event_of_a_second_registration_names_nobody() -> None:
     with captured_log() as log:
         register()
     [event] = [record for record in log.records if record["event"] == "security.duplicate_registration_attempt"]
-    assert event["address_hash"] == validation.key_hash(EMAIL)
+    assert event["address_hash"] == hash_address(EMAIL)
     for line in log.lines:
         assert b"example.org" not in line
         assert b"Ada" not in line

@@ -7,7 +7,7 @@ from church.errors import FieldErrors
 from church.services.accounts import validation
 from church.services.accounts.validation import Address
 from tests.support.accounts_fixture import PASSWORD
-from tests.support.helpers import STRONG, with_settings
+from tests.support.helpers import with_settings
 
 
 @pytest.fixture(autouse=True)
@@ -103,13 +103,3 @@ def test_new_account_that_is_right_is_taken() -> None:
 def test_shortest_password_is_the_settings(at_work: Flask) -> None:
     at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], password_min=len(PASSWORD) + 1)
     assert validation.password_problem(PASSWORD, name="", email="ada@example.org") is not None
-
-
-def test_hash_of_an_address_tells_it_apart_and_hides_it(at_work: Flask) -> None:
-    first, second = validation.key_hash("ada@example.org"), validation.key_hash("bob@example.org")
-    assert first != second
-    assert first == validation.key_hash("ada@example.org")
-    assert len(first) == len(bytes.fromhex(first)) * 2 == 16
-    secret = at_work.config["CHURCH"].secret_key
-    at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], secret_key=type(secret)(STRONG))
-    assert validation.key_hash("ada@example.org") != first
