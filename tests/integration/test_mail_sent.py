@@ -103,7 +103,7 @@ def test_mail_that_the_server_refuses_is_tried_once_and_says_why(app: Flask, ser
         wait_until(ended, "the mail has failed")
         wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
     (mail,) = email_queue.recent()
-    assert (mail.state, mail.reason) == ("failed", "the mail server said 550 5.1.1 [address] unknown")
+    assert (mail.state, mail.reason) == ("failed", "the mail server answered 550 5.1.1 [address] unknown")
     assert server.commands.count("RCPT") == 1
     assert jobs.dead() == []
     assert "ada" not in b"".join(log.lines).decode().lower()

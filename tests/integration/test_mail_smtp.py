@@ -166,7 +166,7 @@ def test_address_in_a_refusal_is_left_out(settings: Settings, mail_server: Start
     server.answers["RCPT"] = "550 5.1.1 <ada@example.org>: unknown, write to postmaster@example.org"
     with pytest.raises(MailRefusedError) as caught:
         send(settings, server.url, message)
-    assert str(caught.value) == "the mail server said 550 5.1.1 [address] unknown, write to [address]"
+    assert str(caught.value) == "the mail server answered 550 5.1.1 [address] unknown, write to [address]"
     assert caught.value.__suppress_context__
 
 

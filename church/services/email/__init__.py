@@ -1,1 +1,1 @@
-"""Emails: queued in a transaction, composed and sent by the worker process."""
+"""Emails: queued in the transaction that causes them, composed and sent by the worker process."""

@@ -1,8 +1,8 @@
-"""Mails of an account that is deleted: what has not left is never sent, and what may have left still counts.
+"""Cancel the emails of a deleted account: unsent ones are never sent, and recent ones still count for the hourly limit.
 
-Whoever could make the site forget its mails by deleting an account could have it write to one address without end.
-So those of the last hour stay that long, without the account, the link and the address: a keyed hash stands for it.
-The one mail that tells of the end has to have the address; it stays no longer than they.
+Without that, someone could register, delete the account and repeat, and make the site flood one address. So emails of
+the last hour are kept for that hour, without account and link, and with a keyed hash instead of the address. The email
+that confirms the deletion needs its address; it is removed after the same hour.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from church.services.email.address_hash import hash_address
 __all__ = ["WINDOW", "forget_withdrawn", "is_withdrawn", "stand_in", "withdraw"]
 
 WINDOW = timedelta(hours=1)
-"""For how long a mail counts against those that its address may still get."""
+"""How long an email counts for the limit of its address."""
 _LAST = "account_deleted"
-_MARK = "withdrawn:"  # no address: it has no @
+_MARK = "withdrawn:"  # no @, so it can't be an address
 
 
 def withdraw(session: Session, user_id: int) -> None:
-    """Take back the mails of an account in the caller's write transaction; none that waits is sent after it."""
-    mine = Mail.user_id == user_id
-    session.execute(delete(Mail).where(mine, or_(Mail.attempts == 0, Mail.created_at <= utc_now() - WINDOW)))
-    for mail in session.scalars(select(Mail).where(mine).order_by(Mail.id).with_for_update()):
+    """Cancel the emails of an account, in the caller's write transaction: no pending one is sent after it."""
+    own = Mail.user_id == user_id
+    session.execute(delete(Mail).where(own, or_(Mail.attempts == 0, Mail.created_at <= utc_now() - WINDOW)))
+    for mail in session.scalars(select(Mail).where(own).order_by(Mail.id).with_for_update()):
         if mail.state == MailState.PENDING:
             mail.state = MailState.FAILED.value
         mail.recipient, mail.reason = stand_in(mail.recipient), "its account was deleted"
@@ -36,17 +36,17 @@ def withdraw(session: Session, user_id: int) -> None:
 
 
 def stand_in(recipient: str) -> str:
-    """What a withdrawn mail has for its address."""
+    """Return the text that replaces the address of a cancelled email."""
     return _MARK + hash_address(recipient.casefold())
 
 
 def is_withdrawn(mail: Mail) -> bool:
-    """Whether the mail is only there to be counted."""
+    """Whether the email was cancelled and is only kept for the hourly limit."""
     return mail.recipient.startswith(_MARK)
 
 
 def forget_withdrawn(session: Session) -> None:
-    """Remove those that count no more, and the last mails to those who left, gone or failed."""
-    told = and_(Mail.template == _LAST, Mail.state != MailState.PENDING.value)
-    over = or_(Mail.recipient.startswith(_MARK), told)
-    session.execute(delete(Mail).where(over, Mail.created_at <= utc_now() - WINDOW))
+    """Remove cancelled emails that no longer count, and sent or failed emails that confirmed a deletion."""
+    confirmed = and_(Mail.template == _LAST, Mail.state != MailState.PENDING.value)
+    removable = or_(Mail.recipient.startswith(_MARK), confirmed)
+    session.execute(delete(Mail).where(removable, Mail.created_at <= utc_now() - WINDOW))

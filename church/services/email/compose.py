@@ -1,7 +1,7 @@
-"""What a mail says: a template's subject, text and HTML as one message, and headers that nothing can be slipped into.
+"""Compose an email: a template's subject, text and HTML as one message, with headers that are safe from injection.
 
-The links in it are made here, at sending time, by the site's own address; ``EmailMessage`` refuses a line break in a
-header, and what comes from people is put on one line first.
+Links are made at sending time, from the site's own address. ``EmailMessage`` refuses line breaks in headers, and
+text that people typed is put on one line first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WIDTH = 72
 
 @dataclass(frozen=True)
 class Letter:
-    """A mail that is to be written: its row, and the rows beside it, as they are at this moment."""
+    """An email to compose: its row and the rows it refers to, as they are now."""
 
     id: int
     template: str
@@ -48,8 +48,8 @@ class Letter:
 
 
 def write(letter: Letter) -> EmailMessage:
-    """The message, whole. Raises MailRefusedError when it can't be addressed."""
-    words = {
+    """Compose the whole message. Raises MailRefusedError if the address is not valid."""
+    values = {
         **letter.context,
         "name": one_line(letter.name)[:_LONGEST_NAME],
         "link": email_links.address_of(letter.link) if letter.link else "",
@@ -57,23 +57,23 @@ def write(letter: Letter) -> EmailMessage:
     }
     text = app_template(f"mail/{letter.template}.txt")
     page = app_template(f"mail/{letter.template}.html")
-    subject = one_line("".join(text.blocks["subject"](text.new_context(words))))
+    subject = one_line("".join(text.blocks["subject"](text.new_context(values))))
     message = _addressed(letter.recipient)
     message["Subject"] = subject
     message["Date"] = format_datetime(utc_now())
     message["Message-ID"] = _message_id(letter)
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice answers it
-    _add_words(message, _folded(text.render(words)), page.render(words, subject=subject))
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
+    _add_bodies(message, _folded(text.render(values)), page.render(values, subject=subject))
     return message
 
 
 def one_line(text: str) -> str:
-    """``text`` without line breaks and other control characters, its blanks made single."""
+    """``text`` on one line: without line breaks and other control characters, each run of blanks as one."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _folded(text: str) -> str:
-    """Paragraphs of a width that is read easily; an address stays whole on its line."""
+    """Wrap paragraphs at 72 columns; a link stays whole on its line."""
     lines = (fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.strip().splitlines())
     return "\n".join(lines) + "\n"
 
@@ -84,25 +84,25 @@ def _addressed(recipient: str) -> EmailMessage:
     try:
         message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
         message["To"] = Address(addr_spec=recipient)
-    except (ValueError, IndexError, MessageError):  # the parser of addresses raises any, with the address in its words
+    except (ValueError, IndexError, MessageError):  # the parser may raise any of these, with the address in the text
         raise MailRefusedError("the sender or recipient is not a valid email address") from None
     return message
 
 
 def _message_id(letter: Letter) -> str:
-    """The same at every attempt, so that a mail that was sent twice (a crash in between) is shown once."""
+    """The same at every attempt, so that an email sent twice (after a crash) is shown once."""
     sender = current_settings().sender
     facts = f"{current_settings().origin} {letter.id} {letter.created_at.isoformat()}"
     return f"<{hashlib.sha256(facts.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
 
 
-def _add_words(message: EmailMessage, text: str, page: str) -> None:
+def _add_bodies(message: EmailMessage, text: str, page: str) -> None:
     message.set_content(text, cte=_encoding(text))
     message.add_alternative(page, subtype="html", cte=_encoding(page))
 
 
 def _encoding(text: str) -> str:
-    """As it is where that is taken, in the outbox always: whoever opens the file of a mail can then copy its link.
+    """Choose a transfer encoding: plain where possible, so that links in outbox files can be copied.
 
     Not every server takes 8bit (RFC 6152), and quoted-printable cuts a link in two.
     """
@@ -114,7 +114,7 @@ def _encoding(text: str) -> str:
 
 
 def _lifetime(link: Link) -> str:
-    """How long the link is good, as it is said: ``3 days``, ``1 hour``."""
+    """How long the link works, as text: ``3 days``, ``1 hour``."""
     hours = round((link.expires_at - link.created_at).total_seconds() / 3600)
     count, unit = (hours // 24, "day") if hours > 24 and hours % 24 == 0 else (max(1, hours), "hour")
     return f"{count} {unit}{'' if count == 1 else 's'}"

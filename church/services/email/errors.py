@@ -1,15 +1,15 @@
-"""Why a mail did not go. The words name no address: they are logged, and kept with the job."""
+"""Errors of sending an email. Their text contains no address, because it is logged and stored with the job."""
 
 from __future__ import annotations
 
 
 class MailError(Exception):
-    """Root of what sending raises."""
+    """Root of the errors that sending raises."""
 
 
 class MailDeferredError(MailError):
-    """Not now; a later attempt may succeed."""
+    """Temporary failure: a later attempt may succeed."""
 
 
 class MailRefusedError(MailError):
-    """Not ever: the server, or the mail itself, says that no further attempt can succeed."""
+    """Permanent failure: the server refused the email, or the email is not valid; another attempt can't help."""

@@ -1,4 +1,4 @@
-"""Where mails go while the site has no mail server: a folder of the instance, a file each, for whoever runs it."""
+"""Store emails in the instance's outbox folder, one file each, while no mail server is configured."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ MOST = 500  # files; the oldest go first
 
 
 def folder(settings: Settings) -> Path:
-    """The outbox of this instance."""
+    """Return the outbox folder of this instance."""
     return settings.instance / "outbox"
 
 
 def keep(settings: Settings, letter: Letter, message: EmailMessage) -> None:
-    """Put the mail into the outbox as a whole file of its own; done twice it is still one file.
+    """Write the email to its file in the outbox; a second call replaces the file.
 
-    Raises MailDeferredError where the disk does not take it.
+    Raises MailDeferredError if it can't be written.
     """
-    place = folder(settings)
-    path = place / f"{letter.created_at:%Y%m%dT%H%M%S}-{letter.template}-{letter.id}.eml"
+    outbox = folder(settings)
+    path = outbox / f"{letter.created_at:%Y%m%dT%H%M%S}-{letter.template}-{letter.id}.eml"
     try:
-        make_private(place)
+        make_private(outbox)
         _write(path, message.as_bytes(policy=SMTP.clone(utf8=True)))
-        _make_room(place)
+        _remove_oldest(outbox)
     except OSError as error:
-        raise MailDeferredError(f"the outbox can't be written: {error.strerror}") from None
+        raise MailDeferredError(f"cannot write to the outbox: {error.strerror}") from None
 
 
 def _write(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    # It holds a link that opens an account: nobody else may read it.
+    # The email may contain a link that opens an account: only the owner of the file may read it.
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
@@ -47,10 +47,10 @@ def _write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def _make_room(place: Path) -> None:
-    """The names sort by the time that the mails were queued."""
-    kept = sorted(place.glob("*.eml"), key=lambda path: (path.name.partition("-")[0], _number(path)))
-    for path in kept[:-MOST]:
+def _remove_oldest(outbox: Path) -> None:
+    """Keep the newest 500 files. Their names start with the time at which the email was queued."""
+    files = sorted(outbox.glob("*.eml"), key=lambda path: (path.name.partition("-")[0], _number(path)))
+    for path in files[:-MOST]:
         path.unlink(missing_ok=True)
 
 

@@ -1,7 +1,7 @@
-"""Mails: queued in the transaction that causes them, written and sent by the worker process.
+"""Queue emails in the transaction that causes them, and list them for admins.
 
-``mail_sending`` does the job, ``mail_text`` writes the words, ``mail_smtp`` and ``mail_outbox`` are the ways out.
-No log line and no job names who a mail is for: both know its number.
+The worker process sends them: ``sending`` is the job, ``compose`` makes the message, ``smtp`` or ``outbox_folder``
+delivers it. Log lines and jobs contain an email's number, never its recipient.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from church.services.email.sending import ATTEMPTS, KIND, job_key
 
 __all__ = ["MOST_AN_HOUR", "MailView", "pending_count", "queue", "recent", "retry", "withdraw"]
 
-# Mails of one template to one address; beyond that a stranger would be using the site to fill a mailbox.
+# Emails of one template to one address; more would let a stranger use the site to flood an inbox.
 MOST_AN_HOUR = 5
 
 
 @dataclass(frozen=True)
 class MailView:
-    """A mail as an admin sees it; ``reason`` is why the last attempt failed.
+    """An email for the admin area; ``reason`` is why the last attempt failed.
 
-    ``recipient`` is None once the account is deleted: the mail is only counted then, and can't be sent again.
+    ``recipient`` is None once the account is deleted: then the email is kept for the hourly limit only, and can't be
+    sent again.
     """
 
     id: int
@@ -56,17 +57,17 @@ def queue(
     link: Link | None = None,
     **context: Any,
 ) -> bool:
-    """Queue a mail in the caller's write transaction: it is sent if and only if that commits.
+    """Queue an email in the caller's write transaction: it is sent if and only if that commits.
 
-    ``context`` is kept in the database: JSON, and nothing secret; what ``link`` opens is written into the text when
-    it is sent. False when this address has had five of ``template`` within the hour: then nothing is queued.
-    Raises ValueError for a template that there is not.
+    Returns False, and queues nothing, if this address got five emails of ``template`` within the hour. ``context`` is
+    stored in the database, so it must be JSON and contain no secret; the address of ``link`` is added to the text at
+    sending time. Raises ValueError for an unknown template.
     """
     if template not in TEMPLATES:
-        raise ValueError(f"no mail {template!r}; there are {', '.join(sorted(TEMPLATES))}")
+        raise ValueError(f"no email template {template!r}; known are {', '.join(sorted(TEMPLATES))}")
     session.flush()
-    _take_turn(session, f"{template} {recipient.lower()}")
-    if _within_the_hour(session, template, recipient) >= MOST_AN_HOUR:
+    _lock_address(session, f"{template} {recipient.lower()}")
+    if _count_within_the_hour(session, template, recipient) >= MOST_AN_HOUR:
         return False
     mail = Mail(
         template=template,
@@ -83,17 +84,17 @@ def queue(
 
 
 def recent(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
-    """The newest mails, of one state if asked; ``before_id`` is the last of the page before."""
-    wanted = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
+    """List the newest emails, optionally of one state; ``before_id`` is the last one of the page before."""
+    query = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
     if state is not None:
-        wanted = wanted.where(Mail.state == state)
-    wanted = newest_first(wanted, Mail.id, before_id, limit)
+        query = query.where(Mail.state == state)
+    query = newest_first(query, Mail.id, before_id, limit)
     with db.read() as session:
-        return [_view(mail, ref) for mail, ref in session.execute(wanted)]
+        return [_view(mail, ref) for mail, ref in session.execute(query)]
 
 
 def retry(session: Session, mail_id: int) -> bool:
-    """Queue a failed mail once more in the caller's transaction, with all its attempts; False when none has failed."""
+    """Queue a failed email again, in the caller's transaction, with all its attempts; False if it has not failed."""
     failed = select(Mail).where(Mail.id == mail_id, Mail.state == MailState.FAILED.value).with_for_update()
     mail = session.scalars(failed).first()
     if mail is None or is_withdrawn(mail):
@@ -105,7 +106,7 @@ def retry(session: Session, mail_id: int) -> bool:
 
 
 def pending_count() -> int:
-    """How many mails wait to be sent; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
+    """Count the emails that wait to be sent, for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(Mail.state == MailState.PENDING.value)) or 0
 
@@ -114,15 +115,15 @@ def _enqueue(session: Session, mail: Mail) -> None:
     jobs.enqueue(session, KIND, {"mail": mail.id}, unique_key=job_key(mail.id), max_attempts=ATTEMPTS)
 
 
-def _take_turn(session: Session, name: str) -> None:
-    """On PostgreSQL, where writers run side by side, wait for whoever queues the same mail: the count is then true."""
+def _lock_address(session: Session, name: str) -> None:
+    """On PostgreSQL, where writers run in parallel, queue one such email at a time, so that the count is right."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def _within_the_hour(session: Session, template: str, recipient: str) -> int:
+def _count_within_the_hour(session: Session, template: str, recipient: str) -> int:
     counted = select(func.count()).where(
-        Mail.state.in_([state.value for state in MailState]),  # all there are: this is what the index begins with
+        Mail.state.in_([state.value for state in MailState]),  # every state: the index begins with this column
         Mail.created_at > utc_now() - WINDOW,
         Mail.template == template,
         or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == stand_in(recipient)),

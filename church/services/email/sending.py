@@ -1,7 +1,7 @@
-"""The job that sends a mail, and the one that tidies up after mails; both are done by the worker process.
+"""Background jobs that send an email and that clean up old emails.
 
-A mail is marked before it goes (its attempt) and after (sent, or why not). A process that dies in between has it sent
-again with the same Message-ID.
+The attempt is stored before sending and its result after it. If the process dies in between, the email is sent again
+with the same Message-ID.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ log = logging.getLogger("church.mail")
 
 
 def job_key(mail_id: int) -> str:
-    """The unique key of the job that sends this mail."""
+    """Return the unique key of the job that sends this email."""
     return f"{KIND}:{mail_id}"
 
 
 @jobs.handler(KIND)
 def send(payload: dict[str, Any]) -> None:
-    """Send one mail, unless it has gone already or its account is gone. Raises MailDeferredError to be called again."""
+    """Send one email, unless it was sent before or its account was deleted. Raises MailDeferredError to try again."""
     letter = _claim(int(payload["mail"]))
     if letter is None:
         return
     try:
-        _way_out(current_settings())(letter, write(letter))
+        _transport(current_settings())(letter, write(letter))
     except MailRefusedError as error:
         _settle(letter, MailState.FAILED, str(error))
     except MailDeferredError as error:
@@ -58,14 +58,14 @@ def send(payload: dict[str, Any]) -> None:
         _settle(letter, MailState.SENT)
 
 
-def _way_out(site: Settings) -> Callable[[Letter, EmailMessage], None]:
+def _transport(site: Settings) -> Callable[[Letter, EmailMessage], None]:
     if site.smtp_url is None:
         return lambda letter, message: outbox_folder.keep(site, letter, message)
     return lambda letter, message: smtp.deliver(site, letter.recipient, message)
 
 
 def _claim(mail_id: int) -> Letter | None:
-    """Count an attempt and take what the mail is written of; None when there is nothing to send."""
+    """Count an attempt and load the rows to compose the email from; None if there is nothing to send."""
     with db.write() as session:
         mail = session.get(Mail, mail_id, with_for_update=True)
         if mail is None or mail.state == MailState.SENT or is_withdrawn(mail):
@@ -75,44 +75,44 @@ def _claim(mail_id: int) -> Letter | None:
             mail.state, mail.reason = MailState.FAILED.value, "link expired before the email was sent"
             return None
         if link is not None and link.used_at is not None:
-            session.delete(mail)  # used, or replaced by a newer one that a newer mail brings
+            session.delete(mail)  # used, or replaced by the link of a newer email
             return None
-        # A failed one comes here when somebody has put its job back into the queue.
+        # A failed email comes here when an admin has queued its job again.
         mail.attempts = 1 if mail.state == MailState.FAILED else mail.attempts + 1
         mail.state = MailState.PENDING.value
         return Letter(mail.id, mail.template, mail.recipient, _name(session, mail), mail.context, link, mail.created_at)
 
 
 def _name(session: Session, mail: Mail) -> str:
-    """Whom to greet. Not before the address is verified: a stranger may have chosen the name to advertise with."""
+    """The name to greet, empty until the address is verified: a stranger may have chosen a name that advertises."""
     if name := mail.context.get("name"):
         return str(name)
     user = session.get(User, mail.user_id) if mail.user_id else None
-    known = user is not None and (user.verified_at is not None or mail.template == "invited")
-    return user.name if user is not None and known else ""
+    trusted = user is not None and (user.verified_at is not None or mail.template == "invited")
+    return user.name if user is not None and trusted else ""
 
 
 def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None:
-    """Write how it went; a mail whose attempts are used up has failed."""
+    """Store the result; an email with no attempts left has failed."""
     reason = reason[:_LONGEST_REASON] if reason else None
     with db.write() as session:
         mail = session.get(Mail, letter.id, with_for_update=True)
         if mail is None:
             return
         if state is MailState.PENDING and (mail.attempts >= ATTEMPTS or is_withdrawn(mail)):
-            state = MailState.FAILED  # withdrawn while it was under way: nobody waits for it
+            state = MailState.FAILED  # cancelled while it was being sent: do not try again
         mail.state, mail.reason = state.value, reason
         mail.sent_at = utc_now() if state is MailState.SENT else None
         attempts = mail.attempts
-    word = {MailState.SENT: "sent", MailState.FAILED: "failed", MailState.PENDING: "deferred"}[state]
+    outcome = {MailState.SENT: "sent", MailState.FAILED: "failed", MailState.PENDING: "deferred"}[state]
     facts = {"mail_id": letter.id, "template": letter.template, "attempt": attempts, "reason": reason}
     level = {MailState.SENT: logging.INFO, MailState.FAILED: logging.ERROR}.get(state, logging.WARNING)
-    log.log(level, "mail %s", word, extra={"event": f"mail.{word}", **facts})
+    log.log(level, "email %s", outcome, extra={"event": f"mail.{outcome}", **facts})
 
 
 @jobs.every(timedelta(hours=1), "mails.tidy")
 def tidy(_payload: dict[str, Any]) -> None:
-    """Forget mails of long ago, and give up those that no job sends any more: its process died at the last attempt."""
+    """Remove old emails, and mark pending ones without a job as failed: their process died at the last attempt."""
     now = utc_now()
     with db.write() as session:
         for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
@@ -125,4 +125,4 @@ def tidy(_payload: dict[str, Any]) -> None:
         given_up = {"state": MailState.FAILED.value, "reason": "job ended without sending it"}
         session.execute(update(Mail).where(Mail.id.in_(lost), Mail.state == MailState.PENDING.value).values(given_up))
     if lost:
-        log.error("mails given up", extra={"event": "mail.lost", "count": len(lost)})
+        log.error("emails without a job marked as failed", extra={"event": "mail.lost", "count": len(lost)})

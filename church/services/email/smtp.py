@@ -1,6 +1,6 @@
-"""The way to the mail server: one session a mail, encrypted unless the server is this very host, bounded in time.
+"""Send an email to the mail server: one connection each, bounded in time, encrypted unless the server is this host.
 
-The certificate is held to the system's authorities; ``SSL_CERT_FILE`` names another bundle (OpenSSL's own variable).
+Its certificate is checked against the system's authorities, or those of ``SSL_CERT_FILE`` (OpenSSL's own variable).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from church import telemetry
 from church.config import Settings
 from church.services.email.errors import MailDeferredError, MailError, MailRefusedError
 
-# Seconds: to connect and for each step, for the whole session, and to say goodbye once the mail is taken.
+# Seconds: to connect and for each step, for the whole connection, and for QUIT once the email is accepted.
 STEP = 10.0
 WHOLE = 30.0
 _GOODBYE = 2.0
@@ -29,27 +29,27 @@ _PORTS = {"smtp": 587, "smtps": 465}
 
 @dataclass(frozen=True)
 class Server:
-    """The mail server as ``CHURCH_SMTP_URL`` names it."""
+    """The mail server of ``CHURCH_SMTP_URL``."""
 
     host: str
     port: int
     wrapped: bool
-    """TLS from the first byte (smtps); else by STARTTLS."""
+    """TLS from the first byte (smtps), otherwise STARTTLS."""
     user: str = ""
     password: str = field(default="", repr=False)
     client: str = "localhost"
-    """What we call ourselves; asking the resolver for a name, as smtplib would, may take long."""
+    """The name that we send in EHLO. smtplib would ask the resolver for it, which may take long."""
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this host: then nobody stands between, and no name to hold its certificate to."""
+        """Whether it runs on this host: then nothing can intercept, and its certificate has no name to check."""
         ip = _ip(self.host)
         return self.host == "localhost" if ip is None else ip.is_loopback
 
 
 def server_of(settings: Settings) -> Server:
-    """Read the setting, which must be there."""
-    assert settings.smtp_url is not None  # noqa: S101 - the caller has looked
+    """Parse ``CHURCH_SMTP_URL``, which must be set."""
+    assert settings.smtp_url is not None  # noqa: S101 - the caller has checked
     parts = urlsplit(settings.smtp_url.get_secret_value())
     return Server(
         host=parts.hostname or "localhost",
@@ -69,35 +69,35 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _greeting(host: str) -> str:
-    """``host`` as EHLO says it: an address is a literal of RFC 5321, 4.1.3."""
+    """Write ``host`` for EHLO: an IP address becomes a literal (RFC 5321, 4.1.3)."""
     ip = _ip(host)
     return host if ip is None else f"[{'IPv6:' if ip.version == 6 else ''}{host}]"
 
 
 def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
-    """Hand the mail to the server. Raises MailDeferredError or MailRefusedError, neither naming an address."""
+    """Send the email. Raises MailDeferredError or MailRefusedError; neither contains the recipient's address."""
     try:
         with telemetry.outbound("smtp"), session(server_of(settings), STEP, WHOLE) as smtp:
             smtp.send_message(message, settings.sender, [recipient])
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise explained(error) from None
+        raise classify_error(error) from None
 
 
 def probe(settings: Settings, step: float, whole: float) -> None:
-    """Get as far as a mail would need, and send none. Raises MailDeferredError."""
+    """Connect, encrypt and log in as for an email, but send none. Raises MailDeferredError."""
     try:
         with session(server_of(settings), step, whole) as smtp:
             smtp.noop()
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise MailDeferredError(str(explained(error))) from None
+        raise MailDeferredError(str(classify_error(error))) from None
 
 
 @contextmanager
 def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]:
-    """A session that is encrypted, and signed in where there is a name to.
+    """Open a connection, encrypt it, and log in if the setting has a user.
 
-    ``step`` is the seconds of each wait, ``whole`` those of all together. Raises what smtplib and the socket do;
-    TimeoutError for every wait that was too long.
+    ``step`` is the limit of each wait in seconds, ``whole`` that of the connection. Raises the errors of smtplib and of
+    the socket; TimeoutError if a limit was reached.
     """
     context = ssl.create_default_context()
     if server.is_here:
@@ -111,9 +111,9 @@ def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]
     try:
         _open(smtp, server, context)
         yield smtp
-        _part(smtp)
+        _quit(smtp)
     except (smtplib.SMTPException, OSError) as error:
-        # smtplib makes of a wait that was too long a lost connection.
+        # smtplib reports a timeout as a lost connection.
         if out_of_time.is_set() or isinstance(error.__context__, TimeoutError):
             raise TimeoutError("the mail server took too long") from None
         raise
@@ -123,14 +123,14 @@ def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]
 
 
 def _client(server: Server, step: float, context: ssl.SSLContext) -> smtplib.SMTP:
-    """One that is not connected yet, so that it can be hung up on while it connects."""
+    """Make a client that is not connected yet, so that the timer can close it while it connects."""
     if server.wrapped:
         return smtplib.SMTP_SSL(local_hostname=server.client, timeout=step, context=context)
     return smtplib.SMTP(local_hostname=server.client, timeout=step)
 
 
 def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
-    # smtplib holds the certificate to this name, which it only sets by itself when its constructor connects.
+    # smtplib checks the certificate against this name, and sets it only if its constructor connects.
     smtp._host = server.host  # type: ignore[attr-defined]
     code, _ = smtp.connect(server.host, server.port)
     if code != 220:
@@ -142,8 +142,8 @@ def _open(smtp: smtplib.SMTP, server: Server, context: ssl.SSLContext) -> None:
         smtp.login(server.user, server.password)
 
 
-def _part(smtp: smtplib.SMTP) -> None:
-    """The mail is taken: whatever happens now, it must not be sent again."""
+def _quit(smtp: smtplib.SMTP) -> None:
+    """Say QUIT. The email is accepted, so errors are ignored: it must not be sent again."""
     with suppress(smtplib.SMTPException, OSError):
         if smtp.sock is not None:
             smtp.sock.settimeout(_GOODBYE)
@@ -151,24 +151,24 @@ def _part(smtp: smtplib.SMTP) -> None:
 
 
 def _hang_up(smtp: smtplib.SMTP, out_of_time: threading.Event) -> None:
-    """Each step is bounded, but a server that sends a byte now and then would never end."""
+    """Close the connection when the whole time is over: a server that sends a byte now and then never ends a step."""
     out_of_time.set()
     with suppress(OSError):
         if smtp.sock is not None:
             smtp.sock.shutdown(2)
 
 
-_ASKS_FOR_LOGIN = 530  # RFC 4954: authentication required
+_LOGIN_REQUIRED = 530  # RFC 4954: authentication required
 
 
-def explained(error: Exception) -> MailError:
-    """What happened, and whether another attempt is of use; the recipient's address is left out."""
+def classify_error(error: Exception) -> MailError:
+    """Turn an SMTP error into a temporary or permanent one, without the recipient's address in its text."""
     code, text = _reply(error)
     if code is None:
         return _without_reply(error)
     final = isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused | smtplib.SMTPDataError)
-    kind = MailRefusedError if final and 500 <= code < 600 and code != _ASKS_FOR_LOGIN else MailDeferredError
-    return kind(f"the mail server said {code} {_nameless(text)}".rstrip())
+    kind = MailRefusedError if final and 500 <= code < 600 and code != _LOGIN_REQUIRED else MailDeferredError
+    return kind(f"the mail server answered {code} {_without_addresses(text)}".rstrip())
 
 
 def _reply(error: Exception) -> tuple[int | None, str]:
@@ -187,15 +187,15 @@ def _without_reply(error: Exception) -> MailError:
     if isinstance(error, smtplib.SMTPNotSupportedError):
         if "SMTPUTF8" in str(error):
             return MailRefusedError("the mail server does not support such addresses (SMTPUTF8)")
-        return MailDeferredError(f"the mail server lacks a required feature: {_nameless(str(error))}")
+        return MailDeferredError(f"the mail server lacks a required feature: {_without_addresses(str(error))}")
     if isinstance(error, TimeoutError):
         return MailDeferredError("the mail server took too long")
     if isinstance(error, ssl.SSLCertVerificationError):
         return MailDeferredError(f"the mail server's certificate is not trusted: {error.verify_message}")
-    if isinstance(error, ValueError):  # what could not be encoded may be our password
+    if isinstance(error, ValueError):  # the text may contain our password
         return MailDeferredError(f"the email could not be handed over: {type(error).__name__}")
-    return MailDeferredError(f"{type(error).__name__}: {_nameless(str(error))}")
+    return MailDeferredError(f"{type(error).__name__}: {_without_addresses(str(error))}")
 
 
-def _nameless(text: str) -> str:
+def _without_addresses(text: str) -> str:
     return re.sub(r"\S*@\S*", "[address]", " ".join(text.split()))

@@ -74,5 +74,5 @@ def test_outbox_keeps_the_newest(settings: Settings, monkeypatch: pytest.MonkeyP
 
 def test_folder_that_takes_no_file_is_a_reason_to_wait(settings: Settings) -> None:
     outbox_folder.folder(settings).write_text("in the way")
-    with pytest.raises(MailDeferredError, match="outbox can't be written"):
+    with pytest.raises(MailDeferredError, match="cannot write to the outbox"):
         outbox_folder.keep(settings, letter(), message())

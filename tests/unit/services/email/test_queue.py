@@ -70,7 +70,7 @@ def test_mail_whose_cause_was_undone_is_not_there(app: Flask) -> None:
 
 
 def test_mail_without_words_is_a_slip_that_raises(app: Flask) -> None:
-    with pytest.raises(ValueError, match="no mail 'pasword_changed'; there are account_deleted"):
+    with pytest.raises(ValueError, match="no email template 'pasword_changed'; known are account_deleted"):
         queue("pasword_changed")
 
 

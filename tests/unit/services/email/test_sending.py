@@ -99,11 +99,11 @@ def test_link_is_written_when_it_is_sent_and_stays_out_of_the_database(app: Flas
 
 def test_mail_that_the_server_defers_waits_and_is_tried_again(app: Flask, server_says: Any) -> None:
     mail = queue()
-    server_says(MailDeferredError("the mail server said 450"))
+    server_says(MailDeferredError("the mail server answered 450"))
     for attempt in (1, 2):
         with pytest.raises(MailDeferredError):
             send(mail)
-        assert state(mail) == ("pending", attempt, "the mail server said 450")
+        assert state(mail) == ("pending", attempt, "the mail server answered 450")
 
 
 def test_mail_that_was_deferred_too_often_has_failed(app: Flask, server_says: Any, monkeypatch: Any) -> None:
