@@ -1,4 +1,4 @@
-"""Who may read a page: the one place that decides."""
+"""Decide who may read a page or a video: everyone, members, or members with premium."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Access(StrEnum):
-    """How far a page is open."""
+    """The access level of a page or a video."""
 
     PUBLIC = "public"
     MEMBERS = "members"
@@ -16,9 +16,9 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Reader:
-    """What about a visitor decides what they may read.
+    """What decides which pages a visitor may read.
 
-    A ``member`` is signed in to an account whose address is confirmed; to one that is not, a visitor is a stranger.
+    ``member`` is True for a signed-in account with a confirmed address; without that, a visitor is a stranger.
     """
 
     member: bool = False
@@ -29,7 +29,7 @@ ANONYMOUS = Reader()
 
 
 def may_read(level: str, reader: Reader) -> bool:
-    """Whether ``reader`` may have the whole text of a page of ``level``; a level nobody knows is closed to all."""
+    """Whether ``reader`` may read the whole text of a page of ``level``; an unknown level is closed to all."""
     if level == Access.PUBLIC:
         return True
     if level == Access.MEMBERS:

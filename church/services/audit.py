@@ -1,4 +1,4 @@
-"""The audit log: written by whoever acts, in the transaction that acts, and read by admins."""
+"""The audit log: entries are written in the transaction of the action, and read by admins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from church.models.base import utc_now
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a member by ``user_id``, or without one the command line or the site itself, as ``via`` says."""
+    """Who acts: a member, or without ``user_id`` the command line or the site itself (``via``)."""
 
     user_id: int | None = None
     via: str = "web"
@@ -27,7 +27,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in the log; the name of a deleted account is empty."""
+    """A person in the log; the name of a deleted account is empty."""
 
     ref: str
     name: str
@@ -35,7 +35,7 @@ class Person:
 
 @dataclass(frozen=True)
 class AuditView:
-    """One entry, for a page of the admin area or an export."""
+    """One entry of the log, for the admin area or an export."""
 
     id: int
     at: datetime
@@ -58,10 +58,10 @@ def record(
     address: str | None = None,
     **detail: Any,
 ) -> None:
-    """Write down that ``action`` (``domain.action``) was done, in the caller's write transaction, which it fails.
+    """Write an entry for ``action`` (``domain.action``) in the caller's write transaction; both fail together.
 
-    ``address`` is where the request came from; ``detail`` holds names of fields, roles, counts: nothing secret and
-    no email address.
+    ``address`` is the IP address of the request. ``detail`` may contain names of fields, roles and counts, but no
+    secrets and no email addresses.
     """
     session.add(
         AuditEntry(
@@ -78,7 +78,7 @@ def record(
 
 
 def record_by(session: Session, action: str, actor: Actor, subject_id: int | None = None, **detail: Any) -> None:
-    """As ``record``, for an ``actor``."""
+    """Like ``record``, for an ``actor``."""
     record(
         session,
         action,
@@ -91,9 +91,9 @@ def record_by(session: Session, action: str, actor: Actor, subject_id: int | Non
 
 
 def forget_addresses(session: Session, user_id: int) -> None:
-    """Take out where somebody was when they did something with their own account, in the caller's write transaction.
+    """Remove the IP addresses from entries about a member's own actions, in the caller's write transaction.
 
-    What they did to others, as an admin, and what admins did to them keeps its address: somebody answers for it.
+    Entries of what an admin did to others, or what admins did to the member, keep theirs: admins are accountable.
     """
     by_themselves = or_(AuditEntry.actor_id == user_id, AuditEntry.actor_id.is_(None))
     own = update(AuditEntry).where(AuditEntry.subject_id == user_id, by_themselves)
@@ -103,20 +103,20 @@ def forget_addresses(session: Session, user_id: int) -> None:
 def entries(
     before_id: int | None = None, action: str | None = None, subject_ref: str | None = None, limit: int = 50
 ) -> list[AuditView]:
-    """The newest entries, or those older than ``before_id``; of one action, or about one account, if asked."""
+    """List the newest entries, or those older than ``before_id``; optionally of one action or about one account."""
     actor, subject = aliased(User), aliased(User)
-    wanted = (
+    query = (
         select(AuditEntry, actor.ref, actor.name, subject.ref, subject.name)
         .outerjoin(actor, actor.id == AuditEntry.actor_id)
         .outerjoin(subject, subject.id == AuditEntry.subject_id)
     )
-    wanted = newest_first(wanted, AuditEntry.id, before_id, limit)
+    query = newest_first(query, AuditEntry.id, before_id, limit)
     if action:
-        wanted = wanted.where(AuditEntry.action == action)
+        query = query.where(AuditEntry.action == action)
     if subject_ref:
-        wanted = wanted.where(subject.ref == subject_ref)
+        query = query.where(subject.ref == subject_ref)
     with db.read() as session:
-        return [_view(row[0], _person(*row[1:3]), _person(*row[3:5])) for row in session.execute(wanted)]
+        return [_view(row[0], _person(*row[1:3]), _person(*row[3:5])) for row in session.execute(query)]
 
 
 def _person(ref: str | None, name: str | None) -> Person | None:

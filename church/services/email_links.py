@@ -1,8 +1,8 @@
-"""One-time links that are mailed or printed: made, shown, looked at, used once.
+"""One-time links, sent by email or printed on the console: make, check, use and void them.
 
-A link's token is its row's number and an HMAC over purpose, number and nonce of the row, by a key derived from the
-site's secret. Who reads the database or a backup of it can't make one, and nobody can guess one; a link that was used,
-has expired, or was made for something else is refused in the same words.
+A link's token is its row's number and an HMAC over purpose, number and nonce of the row, with a key derived from the
+site's secret. So tokens can't be guessed, nor made from the database or a backup. A link that was used, has expired, or
+was made for another purpose is refused with the same error.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ LIFETIMES = {
     Purpose.FIRST_ADMIN: timedelta(days=1),
 }
 INVITATION = timedelta(days=7)
-"""Life of the link that gives an account its first password: there is nothing to take over yet, and no hurry."""
+"""Lifetime of the link to choose a first password: longer, because there is no used account to take over yet."""
 _PATHS = {
     Purpose.VERIFY: "/auth/verify",
     Purpose.RESET: "/auth/reset",
     Purpose.CHANGE_EMAIL: "/auth/email",
     Purpose.FIRST_ADMIN: "/auth/first-admin",
 }
-_LONGEST_NUMBER = 18  # digits; every number of so many fits the column
+_LONGEST_NUMBER = 18  # digits; all such numbers fit the column
 _NONCE_BYTES = 16
 
 
 class LinkError(InvalidError):
-    """The link is used up, too old, or none of ours: one wording for all, so that nothing can be tried out."""
+    """The link was used, has expired or is not ours: one text for all, so that it reveals nothing."""
 
     def __init__(self) -> None:
         super().__init__("This link has been used, has expired or is incomplete. Request a new one.")
 
 
 def make(session: Session, purpose: Purpose, user: User | None = None, email: str | None = None) -> Link:
-    """A new link for ``user`` in the caller's write transaction; older ones of the purpose open nothing any more.
+    """Make a link for ``user`` in the caller's write transaction, and void older ones of the same purpose.
 
-    ``email`` is the address that the link proves or brings.
+    ``email`` is the address that the link verifies, or changes to.
     """
     void(session, user.id if user is not None else None, purpose)
     now = utc_now()
@@ -78,37 +78,37 @@ def _lifetime(purpose: Purpose, user: User | None) -> timedelta:
 
 
 def token_of(link: Link, keys: Sequence[str]) -> str:
-    """What opens ``link``, made with the first of the site's secret ``keys``."""
+    """Return the token of ``link``, made with the first of the site's secret ``keys``."""
     return f"{link.id}.{_mac(link, keys[0])}"
 
 
 def address_of(link: Link) -> str:
-    """The absolute address of ``link``, for a mail or the console; never for a log."""
+    """Return the absolute address of ``link``, for an email or the console; never log it."""
     site = current_settings()
     return f"{site.origin}{_PATHS[Purpose(link.purpose)]}/{token_of(link, site.secret_keys)}"
 
 
 def peek(token: str, purpose: Purpose) -> Link | None:
-    """The link of ``token`` while it is good for ``purpose``, without using it."""
+    """Find the link of ``token`` if it is valid for ``purpose``, without using it."""
     with db.read() as session:
         return find(session, token, purpose)
 
 
 def find(session: Session, token: str, purpose: Purpose) -> Link | None:
-    """As ``peek``, in a session of the caller."""
-    number, _, shown = token.partition(".")
+    """Like ``peek``, with the caller's database session."""
+    number, _, mac = token.partition(".")
     if not (number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER):
         return None
     link = session.get(Link, int(number), populate_existing=True)
     if link is None or link.purpose != purpose or link.used_at is not None or link.expires_at <= utc_now():
         return None
-    known = [_mac(link, key) for key in current_settings().secret_keys]
-    given = shown.encode("utf-8", "replace")
-    return link if any(hmac.compare_digest(given, mac.encode()) for mac in known) else None
+    valid = [_mac(link, key) for key in current_settings().secret_keys]
+    given = mac.encode("utf-8", "replace")
+    return link if any(hmac.compare_digest(given, other.encode()) for other in valid) else None
 
 
 def redeem(session: Session, token: str, purpose: Purpose) -> Link:
-    """Use the link up, in the caller's write transaction; of many who try at once one gets it. Raises LinkError."""
+    """Use the link, in the caller's write transaction; of several calls at once, one succeeds. Raises LinkError."""
     link = find(session, token, purpose)
     if link is None:
         raise LinkError
@@ -119,7 +119,7 @@ def redeem(session: Session, token: str, purpose: Purpose) -> Link:
 
 
 def void(session: Session, user_id: int | None, *purposes: Purpose) -> None:
-    """Close what is open of ``purposes``, or of every purpose without one; ``None`` is the links of nobody."""
+    """Void a user's unused links, of ``purposes`` or of all. ``None`` means links that belong to no user."""
     owner = Link.user_id.is_(None) if user_id is None else Link.user_id == user_id
     unused = update(Link).where(owner, Link.used_at.is_(None)).values(used_at=utc_now())
     if purposes:

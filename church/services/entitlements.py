@@ -1,7 +1,7 @@
-"""Who has premium: the one rule, for pages, videos and the live room.
+"""Decide who has premium: the one rule, for pages, videos and the chat.
 
-A subscription that is trialing or active, or past due for at most ``CHURCH_GRACE_DAYS``, or a complimentary grant
-until its date. Nothing else, and never a call to Stripe.
+Premium comes from a subscription that is trialing or active, or past due for at most ``CHURCH_GRACE_DAYS``, or from a
+complimentary grant until its date. Stripe is never asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAST_DUE = "past_due"
 
 @dataclass(frozen=True)
 class Subscribed:
-    """What of a subscription decides."""
+    """The facts of a subscription that decide."""
 
     status: str
     past_due_since: datetime | None = None
@@ -31,21 +31,21 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Granted:
-    """What of a complimentary grant decides."""
+    """The facts of a complimentary grant that decide."""
 
     until: datetime
     revoked_at: datetime | None = None
 
 
 def has_premium(subscriptions: Iterable[Subscribed], grants: Iterable[Granted], now: datetime, grace_days: int) -> bool:
-    """Whether any of them opens premium at ``now``."""
-    return any(_opens(one, now, grace_days) for one in subscriptions) or any(
+    """Whether any subscription or grant gives premium at ``now``."""
+    return any(_opens(subscription, now, grace_days) for subscription in subscriptions) or any(
         grant.revoked_at is None and now < grant.until for grant in grants
     )
 
 
 def grace_end(subscription: Subscribed, grace_days: int) -> datetime | None:
-    """Until when a subscription that is past due stays open; None for one that is not."""
+    """Return when the grace of a past-due subscription ends; None if it is not past due."""
     if subscription.status != PAST_DUE or subscription.past_due_since is None:
         return None
     return subscription.past_due_since + timedelta(days=grace_days)
@@ -59,7 +59,7 @@ def _opens(subscription: Subscribed, now: datetime, grace_days: int) -> bool:
 
 
 def premium_of(session: Session, user_id: int, now: datetime) -> bool:
-    """Whether the member has premium by what the database knows; one statement, by index."""
+    """Whether the member has premium according to the database; one statement, by index."""
     subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
         Subscription.user_id == user_id, Subscription.status.in_({*PAID_STATUSES, PAST_DUE})
     )

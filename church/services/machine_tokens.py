@@ -1,7 +1,7 @@
-"""Bearer tokens of machines: made once, shown once, revoked; what each opens is its scopes.
+"""API tokens for machines: create, list, revoke and check them. A token's scopes say what it may access.
 
-A token is ``church_``, a ref that names it, and a secret of 256 bits. The row holds the secret's SHA-256: nothing that
-can be guessed, so nothing that a slow hash would protect.
+A token is ``church_``, a public ref, and a secret of 256 bits. The database stores the secret's SHA-256; a slow hash is
+not needed, because the secret can't be guessed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from church.services import audit
 from church.services.audit import Actor
 
 SCOPES = ("metrics:read", "delivery:write", "dora:read")
-"""What a token may open; ``METRICS_TOKEN`` opens all three."""
+"""The scopes that exist; ``METRICS_TOKEN`` has all three."""
 PREFIX = "church_"
 _REF_BYTES = 6
 _LONGEST = 100  # characters of a token, and of a name
@@ -32,7 +32,7 @@ _NO_DIGEST = "0" * 64
 
 @dataclass(frozen=True)
 class MadeToken:
-    """A token as it is handed out, once."""
+    """A new token, shown once."""
 
     ref: str
     token: str
@@ -40,7 +40,7 @@ class MadeToken:
 
 @dataclass(frozen=True)
 class TokenView:
-    """A token as it is listed."""
+    """A token in the list; its secret is not known."""
 
     ref: str
     name: str
@@ -50,21 +50,21 @@ class TokenView:
 
 
 def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
-    """A new token for ``scopes``. Raises InvalidError."""
-    wanted = tuple(dict.fromkeys(scopes))
-    if not wanted or not set(wanted) <= set(SCOPES):
-        raise InvalidError(f"A token has one or more of the scopes {', '.join(SCOPES)}.")
+    """Create a token for ``scopes``. Raises InvalidError."""
+    unique = tuple(dict.fromkeys(scopes))
+    if not unique or not set(unique) <= set(SCOPES):
+        raise InvalidError(f"Choose one or more of the scopes {', '.join(SCOPES)}.")
     ref, secret = secrets.token_hex(_REF_BYTES), secrets.token_urlsafe(32)
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST:
-        raise InvalidError(f"A token has a name, one line of at most {_LONGEST} characters, that says what it is for.")
+        raise InvalidError(f"Name the token after its use, on one line of at most {_LONGEST} characters.")
     with db.write() as session:
-        session.add(ApiToken(ref=ref, name=name, scopes=" ".join(wanted), digest=_digest(secret), created_at=utc_now()))
-        audit.record_by(session, "token.created", actor, token=ref, scopes=list(wanted))
+        session.add(ApiToken(ref=ref, name=name, scopes=" ".join(unique), digest=_digest(secret), created_at=utc_now()))
+        audit.record_by(session, "token.created", actor, token=ref, scopes=list(unique))
     return MadeToken(ref, f"{PREFIX}{ref}_{secret}")
 
 
 def revoke(ref: str, actor: Actor) -> None:
-    """End a token at once. Raises ConflictError where there is none, or it has ended."""
+    """Revoke a token at once. Raises ConflictError if it does not exist or is revoked."""
     with db.write() as session:
         row = session.scalar(select(ApiToken).where(ApiToken.ref == ref).with_for_update())
         if row is None or row.revoked_at is not None:
@@ -74,14 +74,17 @@ def revoke(ref: str, actor: Actor) -> None:
 
 
 def listed() -> list[TokenView]:
-    """All that were ever made, the newest first."""
+    """List all tokens, revoked ones included, the newest first."""
     with db.read() as session:
         rows = session.scalars(select(ApiToken).order_by(ApiToken.id.desc())).all()
     return [TokenView(row.ref, row.name, tuple(row.scopes.split()), row.created_at, row.revoked_at) for row in rows]
 
 
 def scopes_of(token: str) -> frozenset[str] | None:
-    """What ``token`` opens; None for one that was never made or is revoked. Raises DatabaseDownError, …BusyError."""
+    """Return the scopes of ``token``; None if it is unknown or revoked.
+
+    Raises DatabaseDownError, DatabaseBusyError.
+    """
     ref, _, secret = token.removeprefix(PREFIX).partition("_")
     if not token.startswith(PREFIX) or len(token) > _LONGEST or not token.isascii():
         return None

@@ -1,7 +1,7 @@
-"""Short tokens by which a signed-in member's programs act: JSON Web Tokens (RFC 7519), good for ten minutes.
+"""Access tokens for a signed-in member's programs: JSON Web Tokens (RFC 7519), valid for ten minutes.
 
-A token names its sign-in and is worth nothing without it: ending the sign-in ends the token. Keys are made from the
-site's secret, so that a token signed for anything else is none here.
+A token belongs to a session: when the session ends, so does the token. Keys are derived from the site's secret with a
+label, so tokens that were signed for another use are not accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from church.services import sessions
 from church.services.sessions import SignedIn
 
 LIFETIME = 600  # seconds
-_LEEWAY = 30  # seconds that the clocks of two hosts may differ
+_LEEWAY = 30  # seconds by which the clocks of two hosts may differ
 _AUDIENCE = "church"
 _ALGORITHM = "HS256"
 _LABEL = b"church access token v1"
@@ -33,7 +33,7 @@ _LONGEST = 1024  # characters
 
 @dataclass(frozen=True)
 class AccessToken:
-    """A token as it is handed out, once."""
+    """A new token, returned once."""
 
     token: str
     expires_at: datetime
@@ -41,16 +41,16 @@ class AccessToken:
 
 @dataclass(frozen=True)
 class Shown:
-    """A good token as it was shown: whose it is, and until when (seconds since 1970)."""
+    """A valid token: its member and when it expires (seconds since 1970)."""
 
     signed_in: SignedIn
     until: float
 
 
 def issue(signed_in: SignedIn) -> AccessToken:
-    """A token for the sign-in that asks, whichever account it is: who may have one is the route's to say.
+    """Issue a token for a session. The route decides who may have one.
 
-    Raises ForbiddenError for who asks with an access token: a stolen one would be renewed for weeks.
+    Raises ForbiddenError if the request came with an access token: a stolen one could be renewed for weeks.
     """
     if not signed_in.token:
         raise ForbiddenError("An access token cannot request another token. Sign in with the cookie first.")
@@ -70,25 +70,25 @@ def issue(signed_in: SignedIn) -> AccessToken:
 
 
 def who(token: str) -> SignedIn | None:
-    """Whose token it is; None where it is not good any more, or never was, which is a security event.
+    """Find the member of a token; None if it has expired or is not valid. An invalid one is a security event.
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
-    found = shown(token)
-    return found.signed_in if found is not None else None
+    valid = shown(token)
+    return valid.signed_in if valid is not None else None
 
 
 def shown(token: str) -> Shown | None:
-    """The same with its end, for what lasts longer than a request."""
+    """Like ``who``, with the token's expiry, for connections that last longer than a request."""
     claims = _claims(token)
     if claims is None or not isinstance(claims["sid"], str):
         return None
-    found = sessions.load_ref(claims["sid"], claims["sub"])
-    return Shown(found, float(claims["exp"]) + _LEEWAY) if found is not None else None
+    signed_in = sessions.load_ref(claims["sid"], claims["sub"])
+    return Shown(signed_in, float(claims["exp"]) + _LEEWAY) if signed_in is not None else None
 
 
 def _claims(token: str) -> dict[str, Any] | None:
-    """What a token of ours says, while it is good. PyJWT looks at the signature first and at the claims after it."""
+    """Verify a token and return its claims, or None. PyJWT checks the signature first, then the claims."""
     site = current_settings()
     try:
         if len(token) > _LONGEST or not token.isascii():
@@ -96,7 +96,7 @@ def _claims(token: str) -> dict[str, Any] | None:
         key = _keys(site.secret_keys).get(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
             raise jwt.InvalidSignatureError
-        found: dict[str, Any] = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=[_ALGORITHM],
@@ -106,15 +106,15 @@ def _claims(token: str) -> dict[str, Any] | None:
             options={"require": _CLAIMS},
         )
     except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
-        return None  # it was signed by us
+        return None  # expired or not valid yet, but signed by us
     except jwt.InvalidTokenError:
         telemetry.track_security_event("invalid_token", "medium")
         return None
-    return found
+    return claims
 
 
 @lru_cache(maxsize=8)
 def _keys(secret_keys: tuple[str, ...]) -> dict[str, bytes]:
-    """The keys by their ids: the one that signs, and after it those that are still believed."""
+    """Derive the keys, by id: first the one that signs, then older ones that are still accepted."""
     derived = [hmac.digest(secret.encode(), _LABEL, hashlib.sha256) for secret in secret_keys]
     return {hashlib.sha256(key).hexdigest()[:8]: key for key in derived}

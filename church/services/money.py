@@ -1,7 +1,7 @@
-"""Money as Stripe counts it: whole minor units and a currency, and how many decimals each currency has.
+"""Amounts of money in Stripe's form, whole minor units and a currency: convert and display them.
 
-Sources: https://docs.stripe.com/currencies (zero-decimal, three-decimal, and the special cases: ISK and UGX have no
-decimals any more, and are still sent with two that are always zero).
+Source: https://docs.stripe.com/currencies (zero-decimal, three-decimal, and the special cases: ISK and UGX have no
+decimals any more, but Stripe sends two that are always zero).
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ _BY_DECIMALS = {
     3: "bhd jod kwd omr tnd",
 }
 EXPONENTS = {currency: decimals for decimals, names in _BY_DECIMALS.items() for currency in names.split()}
-"""Decimals of every currency that Stripe takes."""
+"""Number of decimals of every currency that Stripe supports."""
 
-# Sent with two decimals, written with none.
+# Stripe sends two decimals; they are displayed without.
 _WRITTEN_WHOLE = frozenset({"isk", "ugx"})
-# Only signs that mean one currency to everybody who reads a price here; $ is the US dollar's alone.
+# Only signs that mean one currency to every reader; $ is used for the US dollar only.
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def exponent(currency: str) -> int:
-    """How many of an amount's digits stand behind the point; two for a currency that Stripe takes since."""
+    """Return a currency's number of decimals; two if the currency is not in the list."""
     return EXPONENTS.get(currency.lower(), 2)
 
 
 def major(amount: int, currency: str) -> Decimal:
-    """``amount`` minor units in the unit that people name: 800 of usd are 8.00."""
+    """Convert minor units to the main unit: 800 of usd are 8.00."""
     return Decimal(amount).scaleb(-exponent(currency))
 
 
 def display(amount: int, currency: str) -> str:
-    """For people, in one notation on every page and mail: ``$8.00``, ``¥800``, ``KWD 8.000``, ``-$8.00``."""
+    """Format an amount for every page and email: ``$8.00``, ``¥800``, ``KWD 8.000``, ``-$8.00``."""
     code = currency.lower()
     value = major(abs(amount), code)
     decimals = 0 if code in _WRITTEN_WHOLE and value == value.to_integral_value() else exponent(code)

@@ -1,8 +1,8 @@
-"""Accounts: what their owners do with them. This is the face; the rooms are the modules ``account_…`` beside it.
+"""Accounts: registration, sign-in, recovery, profile, export and deletion by their owners.
 
-It knows no HTTP: a blueprint hands over what was typed, the ``Device`` it came from and the ``Gate`` that slows down
-guessing, and gets data or one of the errors of ``church.errors``. What happened is told to telemetry here, after the
-commit. What admins do to the accounts of others is in ``members``.
+There is no HTTP here: a blueprint passes what was typed, the ``Device`` it came from and the ``Gate`` that slows down
+guessing, and gets data or one of the errors of ``church.errors``. Telemetry is recorded here, after the commit. What
+admins do to other accounts is in ``members``.
 """
 
 from church.services.accounts.deletion import delete

@@ -1,6 +1,6 @@
-"""What belongs to an account but is not the account's own: each part says what it exports and what it deletes.
+"""Registry of member data that other services store, for export and deletion of an account.
 
-A service that keeps something of its members registers itself here when it is imported::
+A service that stores data of members registers functions here when it is imported::
 
     @exports("payments")
     def payments_of(session, user): ...
@@ -28,14 +28,14 @@ _deleters: list[Deleter] = []
 
 
 def exports(part: str) -> Callable[[_E], _E]:
-    """Register the decorated ``fn(session, user)``: what it gives is ``part`` of the member's export, as JSON.
+    """Register the decorated ``fn(session, user)``: its result is ``part`` of the member's export, as JSON.
 
-    Raises ValueError when the part is taken.
+    Raises ValueError if the part is registered already.
     """
 
     def register(function: _E) -> _E:
         if part in _exporters:
-            raise ValueError(f"{part!r} is exported already, by {_exporters[part]!r}")
+            raise ValueError(f"{part!r} is already exported by {_exporters[part]!r}")
         _exporters[part] = function
         return function
 
@@ -45,18 +45,18 @@ def exports(part: str) -> Callable[[_E], _E]:
 def on_delete(function: _D) -> _D:
     """Register the decorated ``fn(session, user)``: it runs before the account is emptied, in the same transaction.
 
-    What it raises keeps the account.
+    If it raises, the account is not deleted.
     """
     _deleters.append(function)
     return function
 
 
 def collect(session: Session, user: User) -> dict[str, Any]:
-    """Every part of ``user``'s data, by its name."""
+    """Return every part of ``user``'s data, by name."""
     return {part: export(session, user) for part, export in _exporters.items()}
 
 
 def forget(session: Session, user: User) -> None:
-    """Have every part delete what it keeps of ``user``."""
+    """Call every registered function that deletes data of ``user``."""
     for delete in _deleters:
         delete(session, user)

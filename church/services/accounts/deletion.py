@@ -1,4 +1,4 @@
-"""The end of an account: its row is emptied, what hangs on it deleted; the audit log keeps that it was, not where."""
+"""Delete an account: empty its row and remove its data. The audit log keeps the entries, without IP addresses."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from church.services.email import queue
 from church.services.sessions import Device, SignedIn
 
 KEEP_UNVERIFIED = timedelta(days=30)
-_BATCH = 200  # accounts in one transaction, so that no other writer waits for long
+_BATCH = 200  # accounts in one transaction, so that other writers do not wait long
 
 log = logging.getLogger("church.accounts")
 
 
 def delete(signed_in: SignedIn, password: str, device: Device) -> None:
-    """Delete the member's account for good, and tell them by a last mail.
+    """Delete the member's account permanently and confirm it by email.
 
     Raises FieldErrors for password, ConflictError for the last admin, BusyError.
     """
@@ -47,7 +47,7 @@ def delete(signed_in: SignedIn, password: str, device: Device) -> None:
 
 
 def empty(session: Session, user: User) -> None:
-    """Leave nothing of a locked account but its row and its ref, in the caller's write transaction."""
+    """Remove everything of a locked account except its row and ref, in the caller's write transaction."""
     data_registry.forget(session, user)
     sessions.end_all(session, user.id)
     queue.withdraw(session, user.id)
@@ -60,14 +60,14 @@ def empty(session: Session, user: User) -> None:
 
 @jobs.every(timedelta(days=1), "accounts.forget_unverified")
 def forget_unverified(_payload: dict[str, Any]) -> None:
-    """Empty what was registered on the web a month ago, was never verified, and is signed in nowhere."""
+    """Delete accounts that registered on the web a month ago, were never verified, and are signed in nowhere."""
     count = 0
-    while batch := _forget_some():
+    while batch := _forget_batch():
         count += batch
-    log.info("unverified accounts forgotten", extra={"event": "accounts.forgotten", "count": count})
+    log.info("unverified accounts deleted", extra={"event": "accounts.forgotten", "count": count})
 
 
-def _forget_some() -> int:
+def _forget_batch() -> int:
     old = (
         select(User)
         .where(

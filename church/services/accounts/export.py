@@ -1,4 +1,4 @@
-"""What an account is to its owner: the profile, and everything that the site keeps about them, to take along."""
+"""Read a member's own profile, and export everything that the site stores about them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from church.services.accounts import data_registry
 from church.services.accounts.profile import acting
 from church.services.sessions import Device, SignedIn
 
-_MOST = 10_000  # entries of a list in an export, the newest
+_MOST = 10_000  # the newest entries of each list in an export
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What the account page shows; ``name`` may be empty."""
+    """The data of the account page; ``name`` may be empty."""
 
     ref: str
     name: str
@@ -34,9 +34,9 @@ class Profile:
 
 
 def read_profile(user_id: int) -> Profile:
-    """The account as its owner sees it. Raises UnauthorizedError where it is gone since it was asked for."""
+    """Load the profile of a member. Raises UnauthorizedError if the account was disabled or deleted meanwhile."""
     with db.read() as session:
-        user = _present(session.get(User, user_id))
+        user = _active(session.get(User, user_id))
     return Profile(
         ref=user.ref,
         name=user.name,
@@ -49,15 +49,15 @@ def read_profile(user_id: int) -> Profile:
 
 
 def export_account(signed_in: SignedIn, device: Device) -> dict[str, Any]:
-    """All that the site keeps about the member, by parts, as JSON can hold it; written down in the audit log."""
+    """Return all data about the member, by parts, as JSON values, and write an audit entry."""
     with db.read() as session:
-        found = data_registry.collect(session, _present(session.get(User, signed_in.user_id)))
+        data = data_registry.collect(session, _active(session.get(User, signed_in.user_id)))
     with db.write() as session:
         audit.record_by(session, "account.exported", acting(signed_in, device), signed_in.user_id)
-    return found
+    return data
 
 
-def _present(user: User | None) -> User:
+def _active(user: User | None) -> User:
     if user is None or not user.active:
         raise UnauthorizedError
     return user
@@ -95,9 +95,9 @@ def _devices(session: Session, user: User) -> list[dict[str, Any]]:
 
 @data_registry.exports("mails")
 def _mails(session: Session, user: User) -> list[dict[str, Any]]:
-    """Those to the own address: whether one went to another would tell whether that has an account."""
-    mine = select(Mail).where(Mail.user_id == user.id, Mail.recipient == user.email)
-    rows = session.scalars(mine.order_by(Mail.id.desc()).limit(_MOST))
+    """Emails to the member's own address. One to another address would reveal whether that one has an account."""
+    own = select(Mail).where(Mail.user_id == user.id, Mail.recipient == user.email)
+    rows = session.scalars(own.order_by(Mail.id.desc()).limit(_MOST))
     return [
         {"template": row.template, "created_at": _text(row.created_at), "sent_at": _text(row.sent_at)} for row in rows
     ]
@@ -105,7 +105,7 @@ def _mails(session: Session, user: User) -> list[dict[str, Any]]:
 
 @data_registry.exports("activity")
 def _activity(session: Session, user: User) -> list[dict[str, Any]]:
-    """What the audit log has about the member; from where an admin acted is the admin's."""
+    """Audit entries about the member. The IP address of an admin who acted is left out."""
     about = select(AuditEntry).where(or_(AuditEntry.subject_id == user.id, AuditEntry.actor_id == user.id))
     rows = session.scalars(about.order_by(AuditEntry.id.desc()).limit(_MOST))
     return [

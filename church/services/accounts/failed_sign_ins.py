@@ -1,4 +1,4 @@
-"""An attempt to get in, told once with what came of it, after the commit; and the ways in which it is refused."""
+"""Limit and record attempts to sign in: errors of a refused attempt, and telemetry for the result of each."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ from church.services.email_links import LinkError
 
 
 class CredentialsError(UnauthorizedError):
-    """Address and password do not go together; the same for an address without an account."""
+    """Address and password do not match; the same error for an address without an account."""
 
     def __init__(self) -> None:
         super().__init__("Wrong email address or password.")
 
 
 class ThrottledError(ChurchError):
-    """Too many wrong passwords for one account; the next is heard in ``seconds``, and a new one opens it before."""
+    """Too many wrong passwords for one account. Resetting the password lifts it before ``seconds`` are over."""
 
     status = 429
 
     def __init__(self, seconds: int) -> None:
         minutes = math.ceil(seconds / 60)
         wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-        words = f"Too many wrong passwords. Wait {wait}, or reset your password by email."
-        super().__init__(words, retry_after=seconds)
+        message = f"Too many wrong passwords. Wait {wait}, or reset your password by email."
+        super().__init__(message, retry_after=seconds)
 
 
 class WrongPasswordError(CredentialsError):
-    """A password was looked at and is wrong; to the caller a CredentialsError like any other."""
+    """A password was checked and is wrong; callers see it as CredentialsError."""
 
 
 class Gate(Protocol):
-    """What slows down guessing at one account; made by whoever knows the request.
+    """Slows down guessing at the password of one account; made by the caller, who knows the request.
 
-    ``guarded`` asks it first, and tells it exactly one of the other three of each try that it lets through.
+    ``guarded`` calls ``refused`` first, and exactly one of the other three after each try that was let through.
     """
 
     def refused(self) -> int | None:
-        """Asked before a password is looked at: seconds to wait, or None where this try may be made."""
+        """Return the seconds to wait, or None if this try is allowed; called before a password is checked."""
 
     def failed(self) -> int | None:
-        """Told of a wrong password: seconds to wait where the account's wrong tries were used up before, else None."""
+        """Count a wrong password; return the seconds to wait if the account had no tries left before, else None."""
 
     def succeeded(self) -> None:
-        """Told of the right password."""
+        """Note that the password was right."""
 
     def released(self) -> None:
-        """Told that no password was found wrong or right: something else came in between."""
+        """Take the try back: an error came before the password was found right or wrong."""
 
 
 @dataclass
 class Attempt:
-    """What is told of it at the end."""
+    """What is recorded when the attempt ends."""
 
     outcome: str = "success"
-    """Of a block that ends without an error."""
+    """The result if the block raises nothing."""
     user_ref: str | None = None
 
 
@@ -75,10 +75,10 @@ _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
 
 @contextmanager
 def guarded(gate: Gate) -> Iterator[None]:
-    """One try at a password, if ``gate`` lets it through; a wrong one leaves the block as WrongPasswordError.
+    """Run one try at a password, if ``gate`` allows it. The block raises WrongPasswordError for a wrong one.
 
-    Raises ThrottledError in place of it where the wrong ones are used up, and before the block where not even the
-    right one is heard.
+    Raises ThrottledError instead of that error if no tries are left, and before the block if even the right password
+    would be refused now.
     """
     seconds = gate.refused()
     if seconds is not None:
@@ -86,33 +86,33 @@ def guarded(gate: Gate) -> Iterator[None]:
     try:
         yield
     except WrongPasswordError:
-        left = gate.failed()
-        if left is not None:
-            raise throttled(left) from None
+        seconds = gate.failed()
+        if seconds is not None:
+            raise throttled(seconds) from None
         raise
-    except BaseException:  # the end of this request's greenlet too: nobody has guessed
+    except BaseException:  # also when the greenlet of the request is killed: no password was tried
         gate.released()
         raise
     gate.succeeded()
 
 
 def throttled(seconds: int) -> ThrottledError:
-    """The refusal by an account's limit, which is told to telemetry with this."""
+    """Count a refusal by the limit of an account, and return its error."""
     telemetry.track_rate_limit("login_account")
     return ThrottledError(seconds)
 
 
 @contextmanager
 def attempt(kind: str) -> Iterator[Attempt]:
-    """Tell that somebody tried ``kind`` (registration, login, …), when the block ends and by how it ends."""
-    told = Attempt()
-    outcome = "failed_error"  # what the end of its greenlet makes of it, which is no Exception
+    """Record an attempt of ``kind`` (registration, login, …) with its result when the block ends."""
+    current = Attempt()
+    outcome = "failed_error"  # stays so if the greenlet is killed, which raises no Exception
     try:
-        yield told
-        outcome = told.outcome
+        yield current
+        outcome = current.outcome
     except Exception as error:
-        outcome = next(outcome for kind_of, outcome in _OUTCOMES if isinstance(error, kind_of))
+        outcome = next(outcome for error_type, outcome in _OUTCOMES if isinstance(error, error_type))
         raise
     finally:
-        fields = {"user_ref": told.user_ref} if told.user_ref else {}
+        fields = {"user_ref": current.user_ref} if current.user_ref else {}
         telemetry.track_auth_attempt(kind, outcome, **fields)

@@ -1,4 +1,4 @@
-"""The rows of accounts: made once an address, found, locked."""
+"""Create, find and lock the rows of accounts; an address has one account at most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from church.services.email import queue
 
 
 def new_ref() -> str:
-    """A name for an account outside the database."""
+    """Make the public id of an account."""
     return secrets.token_hex(8)
 
 
@@ -32,7 +32,7 @@ def add(
     role: Role = Role.MEMBER,
     verified: bool = False,
 ) -> User | None:
-    """A new account, or None where the address has one; of many who try at once one makes it."""
+    """Create an account; None if the address has one. Of several calls at once, one creates it."""
     now = utc_now()
     values = {
         "ref": new_ref(),
@@ -53,32 +53,29 @@ def add(
 
 
 def by_key(session: Session, key: str) -> User | None:
-    """The account of an address; one indexed read."""
+    """Find the account of an address, with one indexed read."""
     return session.scalars(select(User).where(User.email_key == key)).first()
 
 
 def locked(session: Session, user_id: int | None) -> User | None:
-    """An account as it is now, kept so until this transaction ends; None when nobody may sign in to it."""
-    same = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
-    user = session.scalars(same).first()
+    """Lock an account until the transaction ends; None if it is disabled, deleted or missing."""
+    query = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
+    user = session.scalars(query).first()
     return user if user is not None and user.active else None
 
 
 def unchanged(session: Session, user: User) -> User:
-    """``user``, locked, if the password is still the one that was checked before this transaction.
-
-    Raises ConflictError.
-    """
-    found = locked(session, user.id)
-    if found is None or found.password_hash != user.password_hash:
+    """Lock ``user``. Raises ConflictError if the password has changed since it was checked, or the account is gone."""
+    current = locked(session, user.id)
+    if current is None or current.password_hash != user.password_hash:
         raise ConflictError("The account was just changed elsewhere. Check it and try again.")
-    return found
+    return current
 
 
 def redeemed(session: Session, token: str, purpose: Purpose) -> tuple[Link, User]:
-    """The link, used up, and its account, locked. Raises LinkError.
+    """Use up a link and lock its account; returns both. Raises LinkError.
 
-    The account is locked before the link, as by everybody who closes links: two never wait for each other in a ring.
+    The account is locked before the link, as everywhere, so that two transactions cannot deadlock.
     """
     link = email_links.find(session, token, purpose)
     user = locked(session, link.user_id) if link is not None else None
@@ -88,18 +85,17 @@ def redeemed(session: Session, token: str, purpose: Purpose) -> tuple[Link, User
 
 
 def mail_link(session: Session, template: str, purpose: Purpose, user: User, recipient: str | None = None) -> bool:
-    """Mail ``user`` a new link, to the account's own address if none is given.
+    """Email ``user`` a new link, to the account's own address if no other is given.
 
-    False where too many such mails went there already: then nothing changes, and the link that was mailed before
-    stays good.
+    Returns False if too many of these emails were sent there: then nothing changes, and the previous link still works.
     """
     to = recipient or user.email
     if to is None:
         return False
-    attempt = session.begin_nested()
+    savepoint = session.begin_nested()
     link = email_links.make(session, purpose, user, to)
     if queue.queue(session, template, recipient=to, user=user, link=link):
-        attempt.commit()
+        savepoint.commit()
         return True
-    attempt.rollback()
+    savepoint.rollback()
     return False

@@ -1,4 +1,4 @@
-"""An account as admins see it: what is shown of its row, and the one word for how it stands."""
+"""List and search accounts for admins, and decide each account's state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from church.errors import ChurchError
 from church.models.accounts import Role, User
 from church.models.base import plain
 
+PAGE_SIZE = 50
+MOST_QUERY = 100  # characters
+MOST_PAGE = 100_000
+
 
 class UnknownMemberError(ChurchError):
-    """No account has this name."""
+    """No account has this ref."""
 
     status = 404
 
@@ -24,7 +28,7 @@ class UnknownMemberError(ChurchError):
 
 
 class MemberState(StrEnum):
-    """How an account stands; each is in exactly one of these states."""
+    """The state of an account; each is in exactly one."""
 
     ACTIVE = "active"
     UNVERIFIED = "unverified"
@@ -34,7 +38,7 @@ class MemberState(StrEnum):
 
 @dataclass(frozen=True)
 class MemberView:
-    """One account: everything an admin may see of it, which is neither its password nor its number."""
+    """Everything an admin may see of an account: not its password hash, and not its database id."""
 
     ref: str
     name: str
@@ -51,12 +55,12 @@ class MemberView:
 
     @property
     def label(self) -> str:
-        """What to call it: a deleted account has no name left."""
+        """Its name or address; a deleted account has neither, so its ref."""
         return self.name or self.email or f"account {self.ref}"
 
 
 def state_of(user: User) -> MemberState:
-    """How the account stands; the gravest word wins."""
+    """Return the state of an account: deleted before disabled before unverified."""
     if user.deleted_at is not None:
         return MemberState.DELETED
     if user.disabled_at is not None:
@@ -65,19 +69,19 @@ def state_of(user: User) -> MemberState:
 
 
 def in_state(state: MemberState) -> ColumnElement[bool]:
-    """The same question to the database."""
-    there = User.deleted_at.is_(None)
+    """The SQL condition for ``state_of``."""
+    not_deleted = User.deleted_at.is_(None)
     conditions = {
         MemberState.DELETED: User.deleted_at.is_not(None),
-        MemberState.DISABLED: and_(there, User.disabled_at.is_not(None)),
-        MemberState.ACTIVE: and_(there, User.disabled_at.is_(None), User.verified_at.is_not(None)),
-        MemberState.UNVERIFIED: and_(there, User.disabled_at.is_(None), User.verified_at.is_(None)),
+        MemberState.DISABLED: and_(not_deleted, User.disabled_at.is_not(None)),
+        MemberState.ACTIVE: and_(not_deleted, User.disabled_at.is_(None), User.verified_at.is_not(None)),
+        MemberState.UNVERIFIED: and_(not_deleted, User.disabled_at.is_(None), User.verified_at.is_(None)),
     }
     return conditions[state]
 
 
 def view_of(user: User) -> MemberView:
-    """What is shown of a row."""
+    """Convert a row for display."""
     return MemberView(
         ref=user.ref,
         name=user.name,
@@ -94,14 +98,12 @@ def view_of(user: User) -> MemberView:
     )
 
 
-PAGE_SIZE = 50
-MOST_QUERY = 100
-MOST_PAGE = 100_000
+# -- search -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class MemberPage:
-    """One page of a list of accounts, newest first; ``page`` counts from 1 and is never past the last."""
+    """One page of accounts, newest first; ``page`` counts from 1 and is never past the last."""
 
     members: list[MemberView]
     total: int
@@ -110,14 +112,14 @@ class MemberPage:
 
 
 def find(session: Session, query: str, role: Role | None, state: MemberState | None, page: int) -> MemberPage:
-    """The accounts that fit all of it. Without a state the deleted ones are left out: they are empty."""
-    wanted = _conditions(plain(query.strip())[:MOST_QUERY], role, state)
-    total = session.scalar(select(func.count()).select_from(User).where(*wanted)) or 0
+    """Find the accounts that match all filters. Without a state, deleted accounts are left out."""
+    conditions = _conditions(plain(query.strip())[:MOST_QUERY], role, state)
+    total = session.scalar(select(func.count()).select_from(User).where(*conditions)) or 0
     pages = max(1, -(-total // PAGE_SIZE))
     page = min(max(1, page), pages, MOST_PAGE)
     rows = (
         select(User)
-        .where(*wanted)
+        .where(*conditions)
         .order_by(User.created_at.desc(), User.id.desc())
         .limit(PAGE_SIZE)
         .offset((page - 1) * PAGE_SIZE)
@@ -130,14 +132,14 @@ def _conditions(query: str, role: Role | None, state: MemberState | None) -> lis
     if role is not None:
         conditions.append(User.role == role.value)
     if query:
-        conditions.append(_named(query))
+        conditions.append(_matches(query))
     return conditions
 
 
-def _named(query: str) -> ColumnElement[bool]:
-    """``query`` as a piece of a name or an address, or the start of a ref; its % and _ are only characters.
+def _matches(query: str) -> ColumnElement[bool]:
+    """Match a part of a name or an address, or the start of a ref; % and _ are ordinary characters.
 
-    SQLite folds the case of ASCII alone, so a name is also looked for as it is commonly written.
+    SQLite ignores case for ASCII only, so names are also searched in lower, upper and title case.
     """
     spellings = {query, query.lower(), query.upper(), query.title()}
     return or_(

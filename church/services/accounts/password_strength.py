@@ -1,4 +1,4 @@
-"""What makes a password one of the first that a guesser tries; no rule about which characters it must have."""
+"""Refuse passwords that a guesser tries first. There is no rule about which characters a password must contain."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from church.lib.threads import off_hub
 
 LONGEST = 256  # characters
 
-_MOST_AROUND = 10  # characters around a word that everybody tries, beyond which they carry the password
+_MOST_AROUND = 10  # characters around a common word; with more, they make the password strong enough
 _MOST_LETTERS_AROUND = 4
 _SHORTEST_TERM = 3
-_FEWEST_CALLED = 4
+_FEWEST_PERSONAL = 4
 _FEWEST_BREAKS = 2
 
 _ROWS = (
@@ -33,21 +33,22 @@ _ROWS = (
     "1q2w3e4r5t6y7u8i9o0p",
     "!@#$%^&*()",
 )
+_ENDS = string.digits + string.punctuation + string.whitespace
 _STEPS = frozenset(step for row in _ROWS for line in (row, row[::-1]) for step in pairwise(line))
 _LEET = [str.maketrans("@4830!1$57", f"aabeoi{one}sst") for one in "il"]
 
 
 def problem(text: str, words: Collection[str], *, minimum: int, personal: Sequence[str]) -> str | None:
-    """Why ``text`` is refused; None when it is fine. ``words`` are those that everybody tries, in lower case."""
+    """Return why ``text`` is refused, or None. ``words`` are the common passwords, in lower case."""
     if len(text) > LONGEST:
         return f"Use at most {LONGEST} characters."
     typed = unicodedata.normalize("NFC", text)
     if len(typed) < minimum:
         return f"Use at least {minimum} characters. A few words in a row are easy to remember."
-    return _guessed_first(typed.casefold(), words, minimum, personal)
+    return _guessable(typed.casefold(), words, minimum, personal)
 
 
-def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: Sequence[str]) -> str | None:
+def _guessable(folded: str, words: Collection[str], minimum: int, personal: Sequence[str]) -> str | None:
     if _is_run(folded):
         return "This follows the keyboard or the alphabet. Use something less predictable."
     if (piece := _repeated(folded)) is not None and len(piece) < minimum:
@@ -60,13 +61,13 @@ def _guessed_first(folded: str, words: Collection[str], minimum: int, personal: 
 
 
 def _is_run(text: str) -> bool:
-    """Whether almost every character follows the one before it on some keyboard or in the alphabet, or repeats it."""
+    """Whether almost every character repeats the one before, or follows it on a keyboard or in the alphabet."""
     breaks = sum(pair not in _STEPS and pair[0] != pair[1] for pair in pairwise(text))
     return breaks <= max(_FEWEST_BREAKS, len(text) // 5)
 
 
 def _repeated(text: str) -> str | None:
-    """The piece that ``text`` is made of at least twice, the last time perhaps cut short."""
+    """Return the piece that ``text`` repeats at least twice (the last time may be cut short), or None."""
     for size in range(1, len(text) // 2 + 1):
         if text.startswith(text[size:]):
             return text[:size]
@@ -74,17 +75,14 @@ def _repeated(text: str) -> str | None:
 
 
 def _cores(text: str) -> Iterator[str]:
-    """``text`` itself, and what it is without the few digits and signs around it, with and without disguise."""
+    """``text`` itself, and without the few digits and signs around it, with and without letter substitutions."""
     for shape in (text, _letters_and_digits(text)):
         yield shape
         for ends in (_ENDS, string.digits):
             core = shape.strip(ends)
             if len(shape) - len(core) <= _MOST_AROUND:
                 yield core
-                yield from (core.translate(disguise) for disguise in _LEET)
-
-
-_ENDS = string.digits + string.punctuation + string.whitespace
+                yield from (core.translate(substitution) for substitution in _LEET)
 
 
 def _letters_and_digits(text: str) -> str:
@@ -92,31 +90,33 @@ def _letters_and_digits(text: str) -> str:
 
 
 def _is_personal(text: str, personal: Sequence[str]) -> bool:
-    """Whether hardly anything is left of ``text`` without what its owner is called."""
+    """Whether little is left of ``text`` without the names and address of its owner."""
     plain = _letters_and_digits(text)
     rest = plain
     for term in sorted(_terms(personal), key=len, reverse=True):
         rest = rest.replace(term, "")
     letters = sum(c.isalpha() for c in rest)
-    called = len(plain) - len(rest)
-    return called >= _FEWEST_CALLED and len(rest) <= _MOST_AROUND and letters <= _MOST_LETTERS_AROUND
+    personal_length = len(plain) - len(rest)
+    return personal_length >= _FEWEST_PERSONAL and len(rest) <= _MOST_AROUND and letters <= _MOST_LETTERS_AROUND
 
 
 def _terms(personal: Sequence[str]) -> set[str]:
-    """The names, whole and in their parts; of an address what is left of the @ and the domain, too."""
+    """The names, whole and in parts; of an address also the part before the @ and the domain."""
     parts = {part for text in personal for part in (text, *re.split(r"[\W_]+", text), *text.split("@"))}
     folded = {_letters_and_digits(unicodedata.normalize("NFC", part).casefold()) for part in parts}
     return {part for part in folded if len(part) >= _SHORTEST_TERM}
 
 
-_SHORTEST = 4  # characters; shorter ones stand in too many words to mean anything
+# -- common passwords -------------------------------------------------------------------------------------------------
+
+_SHORTEST = 4  # characters; shorter ones occur in too many words to mean anything
 
 _words: frozenset[str] | None = None
 _loading = threading.Lock()
 
 
 def common() -> frozenset[str]:
-    """All of them in lower case: read once a process, by whoever asks first."""
+    """Return the common passwords in lower case, read once a process at first use."""
     global _words  # noqa: PLW0603 - one set a process
     if _words is None:
         with _loading:
@@ -125,7 +125,7 @@ def common() -> frozenset[str]:
 
 
 def _lists() -> Path:
-    """The file of the lists; the package is not imported, for it would keep all of them ranked, in far more memory."""
+    """Locate zxcvbn's word lists. Importing the package would keep all of them ranked, in far more memory."""
     package = importlib.util.find_spec("zxcvbn")
     if package is None or package.origin is None:
         raise RuntimeError("zxcvbn is not installed: install the site's locked requirements")

@@ -1,4 +1,4 @@
-"""What members change of their own account; what matters is asked for with the current password."""
+"""Change one's own account: name, password, email address, devices. The first needs no password; the next two do."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from church.services.audit import Actor
 from church.services.email import queue
 from church.services.sessions import Device, SignedIn
 
-WRONG_PASSWORD = "This is not your current password."  # noqa: S105 - the words for one that is wrong
-SAME_PASSWORD = "This is already your password. Choose a different one."  # noqa: S105 - likewise
+WRONG_PASSWORD = "This is not your current password."  # noqa: S105 - an error text
+SAME_PASSWORD = "This is already your password. Choose a different one."  # noqa: S105 - an error text
 SAME_ADDRESS = "This is already your email address."
 
 
 def acting(signed_in: SignedIn, device: Device) -> Actor:
-    """The member as the audit log names who acts."""
+    """The member as the actor of an audit entry."""
     return Actor(user_id=signed_in.user_id, address=device.address)
 
 
 def confirmed(signed_in: SignedIn, password: str, field: str) -> User:
-    """The account as it is, for who knows its password. Raises FieldErrors for ``field``, BusyError."""
+    """Check the password and load the account. Raises FieldErrors for ``field``, BusyError."""
     with db.read() as session:
         user = session.get(User, signed_in.user_id)
-    known = user.password_hash if user is not None and user.active else None
-    if not passwords.check_password(password, known) or user is None:
+    stored = user.password_hash if user is not None and user.active else None
+    if not passwords.check_password(password, stored) or user is None:
         raise FieldErrors({field: WRONG_PASSWORD})
     return user
 
 
 def rename(signed_in: SignedIn, name: str, device: Device) -> None:
-    """Take another name. Raises FieldErrors for name."""
+    """Change the name. Raises FieldErrors for name."""
     name = validation.display_name(name)
     with db.write() as session:
         user = find_account.locked(session, signed_in.user_id)
@@ -50,9 +50,9 @@ def rename(signed_in: SignedIn, name: str, device: Device) -> None:
 
 
 def change_password(signed_in: SignedIn, current: str, new: str, device: Device) -> str:
-    """Take a new password: other devices are signed out, and this one gets a new token, which is returned.
+    """Change the password and sign out the other devices; returns a new session token for this one.
 
-    Raises FieldErrors for current and password, ConflictError where another change came in between, BusyError.
+    Raises FieldErrors for current and password, ConflictError if the account was changed meanwhile, BusyError.
     """
     user = confirmed(signed_in, current, "current")
     problem = SAME_PASSWORD if new == current else _problem(user, new)
@@ -73,10 +73,10 @@ def _problem(user: User, new: str) -> str | None:
 
 
 def ask_email_change(signed_in: SignedIn, current: str, email: str, device: Device) -> None:
-    """Mail a link to the new address, and a notice to the old one if that is verified.
+    """Email a link to the new address, and a notice to the old one if that is verified.
 
-    The new address may have an account: then its owner is told, and the caller is not. Raises FieldErrors for
-    current and email, ConflictError, BusyError.
+    If the new address has an account, its owner gets an email instead, and the caller does not learn it. Raises
+    FieldErrors for current and email, ConflictError, BusyError.
     """
     address = validation.address(email)
     user = confirmed(signed_in, current, "current")
@@ -84,13 +84,13 @@ def ask_email_change(signed_in: SignedIn, current: str, email: str, device: Devi
         raise FieldErrors({"email": SAME_ADDRESS})
     with db.write() as session:
         user = find_account.unchanged(session, user)
-        _write_to(session, user, address)
+        _email_new_address(session, user, address)
         if user.email is not None and user.verified_at is not None:
             queue.queue(session, "email_changing", recipient=user.email, user=user)
         audit.record_by(session, "account.email_change_asked", acting(signed_in, device), user.id)
 
 
-def _write_to(session: Session, user: User, address: Address) -> None:
+def _email_new_address(session: Session, user: User, address: Address) -> None:
     owner = find_account.by_key(session, address.key)
     if owner is None or owner.id == user.id:
         find_account.mail_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
@@ -99,9 +99,9 @@ def _write_to(session: Session, user: User, address: Address) -> None:
 
 
 def confirm_email(token: str, device: Device) -> None:
-    """The new address takes the old one's place, verified, and all open links of the account are closed.
+    """Replace the address by the new one, verified, and void all open links of the account.
 
-    Raises LinkError, also where the address has become another account's meanwhile.
+    Raises LinkError, also if another account has taken the address meanwhile.
     """
     try:
         with db.write() as session:
@@ -118,25 +118,25 @@ def confirm_email(token: str, device: Device) -> None:
 
 
 def end_device(signed_in: SignedIn, ref: str, device: Device) -> bool:
-    """Sign out one of the member's devices, by its ref; False where they have none of that name."""
+    """Sign out one of the member's devices by its ref; False if they have none with that ref."""
     with db.write() as session:
         ended = sessions.end_device(session, signed_in.user_id, ref)
         if ended:
-            _ended(session, signed_in, device, 1)
+            _audit_ended(session, signed_in, device, 1)
     sessions.forget_cached()
     return ended
 
 
 def end_devices(signed_in: SignedIn, device: Device, *, this_too: bool = False) -> int:
-    """Sign out the member's other devices, or all; how many there were."""
+    """Sign out the member's other devices, or all of them, and return the number."""
     with db.write() as session:
         ended = sessions.end_all(session, signed_in.user_id, None if this_too else signed_in.session_id)
         if ended:
-            _ended(session, signed_in, device, ended)
+            _audit_ended(session, signed_in, device, ended)
     sessions.forget_cached()
     return ended
 
 
-def _ended(session: Session, signed_in: SignedIn, device: Device, count: int) -> None:
+def _audit_ended(session: Session, signed_in: SignedIn, device: Device, count: int) -> None:
     actor = acting(signed_in, device)
     audit.record_by(session, "account.sessions_ended", actor, signed_in.user_id, sessions=count)

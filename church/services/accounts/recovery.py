@@ -1,4 +1,4 @@
-"""A forgotten password: a link by mail, and with it a new one."""
+"""Reset a forgotten password: email a link, and set a new password with it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _JOB = "accounts.forgot"
 
 
 def forgot(email: str) -> None:
-    """Have a link mailed if the address has an account. Raises FieldErrors for what is no address.
+    """Queue an email with a link if the address has an account. Raises FieldErrors for an invalid address.
 
-    One read and one job either way, so that neither answer nor time tells; the job knows the account's number or
-    nothing, and never the address.
+    Either way it costs one read and one job, so neither the answer nor the time reveals whether there is an account.
+    The job contains the account's number or nothing, never the address.
     """
     address = validation.parsed_address(email)
     if address is None:
@@ -39,7 +39,7 @@ def forgot(email: str) -> None:
 
 @jobs.handler(_JOB)
 def mail_reset(payload: dict[str, Any]) -> None:
-    """Mail the link; nothing happens for nobody, nor for an account that is disabled or gone by now."""
+    """Email the link, if there is an account and it is still active."""
     with db.write() as session:
         user = find_account.locked(session, payload["user_id"])
         if user is not None:
@@ -47,7 +47,7 @@ def mail_reset(payload: dict[str, Any]) -> None:
 
 
 def reset_address(token: str) -> str | None:
-    """The address of the account whose password ``token`` would change; None where it is good for none."""
+    """Return the address of the account whose password ``token`` can reset; None if the link is not valid."""
     try:
         return _owner(token).email
     except email_links.LinkError:
@@ -55,15 +55,14 @@ def reset_address(token: str) -> str | None:
 
 
 def reset(token: str, password: str, device: Device) -> str:
-    """Take a new password: all devices are signed out, open links are closed, the owner is told by mail.
+    """Set a new password: signs out all devices, voids open links, and notifies the owner by email.
 
-    The answer is the account's address, for the gate that may have had enough of guesses at the former password. The
-    link came by mail, so the address counts as verified. Raises LinkError, FieldErrors for password (the link
-    stays good), BusyError.
+    Returns the account's address, so that the caller can reset the count of wrong passwords. The link came by email,
+    so the address counts as verified. Raises LinkError, FieldErrors for password (the link stays valid), BusyError.
     """
-    with attempt("reset") as told:
+    with attempt("reset") as current:
         user = _owner(token)
-        told.user_ref = user.ref
+        current.user_ref = user.ref
         problem = validation.password_problem(password, name=user.name, email=user.email or "")
         if problem:
             raise FieldErrors({"password": problem})
@@ -80,7 +79,7 @@ def reset(token: str, password: str, device: Device) -> str:
 
 
 def give_password(session: Session, user: User, hashed: str) -> int:
-    """Change the password of a locked account, and what hangs on it; how many devices were signed out."""
+    """Set the password of a locked account, void its links, and return how many devices were signed out."""
     user.password_hash, user.password_changed_at = hashed, utc_now()
     email_links.void(session, user.id, Purpose.RESET, Purpose.CHANGE_EMAIL)
     if user.email is not None:

@@ -1,4 +1,4 @@
-"""New accounts: registered by whoever has the address, proved by a link that is mailed there."""
+"""Register accounts and verify their addresses, and create the first admin."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ from church.services.sessions import Device
 
 
 def register(email: str, password: str, name: str, device: Device) -> str:
-    """Make an account, or tell the owner of the address by mail that there is one: the caller can't see which.
+    """Create an account, or email the owner of the address that there is one; the caller can't see which.
 
-    The answer is the new account's ref, or one that is nobody's. Both ways hash the password and write a mail.
-    Raises FieldErrors for email, password and name; BusyError.
+    Returns the new account's ref, or a random one. Either way the password is hashed and an email is queued. Raises
+    FieldErrors for email, password and name; BusyError.
     """
-    with attempt("registration") as told:
+    with attempt("registration") as current:
         address, name = validation.new_account(email, password, name)
         hashed = passwords.hash_password(password)
         with db.write() as session:
             user = find_account.add(session, address, name=name, source="web", password_hash=hashed)
             if user is not None:
-                _welcome(session, user, device)
+                _email_verification(session, user, device)
             else:
-                _remind(session, address)
+                _email_existing_owner(session, address)
         if user is None:
-            told.outcome = "failed_exists"
+            current.outcome = "failed_exists"
         else:
-            told.user_ref = user.ref
+            current.user_ref = user.ref
     if user is None:
-        hashed_key = hash_address(address.key)
-        telemetry.track_security_event("duplicate_registration_attempt", "medium", address_hash=hashed_key)
+        hashed = hash_address(address.key)
+        telemetry.track_security_event("duplicate_registration_attempt", "medium", address_hash=hashed)
         return find_account.new_ref()
     telemetry.track_registration("web")
     return user.ref
 
 
-def _welcome(session: Session, user: User, device: Device) -> None:
+def _email_verification(session: Session, user: User, device: Device) -> None:
     find_account.mail_link(session, "verify", Purpose.VERIFY, user)
     audit.record_by(session, "account.registered", Actor(user_id=user.id, address=device.address), user.id)
 
 
-def _remind(session: Session, address: Address) -> None:
+def _email_existing_owner(session: Session, address: Address) -> None:
     owner = find_account.by_key(session, address.key)
     if owner is not None and owner.email is not None:
         queue.queue(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def send_verification(user_id: int) -> None:
-    """Mail the link once more; nothing happens for an account that is verified already."""
+    """Email the verification link again, unless the account is verified."""
     with db.write() as session:
         user = find_account.locked(session, user_id)
         if user is not None and user.verified_at is None:
@@ -69,7 +69,7 @@ def send_verification(user_id: int) -> None:
 
 
 def awaiting(token: str) -> str | None:
-    """The ref of the account whose address ``token`` would verify; None where it is good for none."""
+    """Return the ref of the account whose address ``token`` can verify; None if the link is not valid."""
     with db.read() as session:
         link = email_links.find(session, token, Purpose.VERIFY)
         user = session.get(User, link.user_id) if link is not None else None
@@ -77,7 +77,7 @@ def awaiting(token: str) -> str | None:
 
 
 def verify(token: str, actor: Actor) -> str:
-    """The address is its owner's: the account is verified, and its ref given. Raises LinkError."""
+    """Mark the account as verified and return its ref. Raises LinkError."""
     with db.write() as session:
         link, user = find_account.redeemed(session, token, Purpose.VERIFY)
         if user.email != link.email:
@@ -88,6 +88,8 @@ def verify(token: str, actor: Actor) -> str:
     return user.ref
 
 
+# -- the first admin ----------------------------------------------------------------------------------------------
+
 TAKEN = "This address already has an account. Use another, or make it an admin with: flask church user promote."
 
 
@@ -95,14 +97,14 @@ def _has_admin(session: Session) -> bool:
     return session.scalars(select(User.id).where(text(ACTIVE_ADMIN)).limit(1)).first() is not None
 
 
-def _take_turn(session: Session) -> None:
-    """Wait for whoever uses such a link at this moment, be it another one: two hosts may each have made theirs."""
-    every = select(Link.id).where(Link.purpose == Purpose.FIRST_ADMIN.value)
-    session.scalars(every.order_by(Link.id).with_for_update()).all()
+def _lock_admin_links(session: Session) -> None:
+    """Let one transaction at a time use a link for the first admin: two hosts may each have made their own."""
+    links = select(Link.id).where(Link.purpose == Purpose.FIRST_ADMIN.value)
+    session.scalars(links.order_by(Link.id).with_for_update()).all()
 
 
 def first_admin_address() -> str | None:
-    """The absolute address of a fresh link, which closes the one before; None where there is an admin."""
+    """Make a new link for the first admin, which voids the one before; None if the site has an admin."""
     with db.write() as session:
         if _has_admin(session):
             return None
@@ -110,17 +112,17 @@ def first_admin_address() -> str | None:
 
 
 def become_admin(token: str, email: str, password: str, name: str, device: Device) -> None:
-    """Make the first admin, verified; of many who use links at once one becomes it.
+    """Create the first admin, verified. Of several who use links at once, one succeeds.
 
-    Raises LinkError, also where there is an admin by now; FieldErrors for email, password and name; BusyError.
+    Raises LinkError, also if the site has an admin by now; FieldErrors for email, password and name; BusyError.
     """
-    with attempt("registration") as told:
+    with attempt("registration") as current:
         if email_links.peek(token, Purpose.FIRST_ADMIN) is None:
             raise email_links.LinkError
         address, name = validation.new_account(email, password, name)
         hashed = passwords.hash_password(password)
         with db.write() as session:
-            _take_turn(session)
+            _lock_admin_links(session)
             email_links.redeem(session, token, Purpose.FIRST_ADMIN)
             if _has_admin(session):
                 raise email_links.LinkError
@@ -137,5 +139,5 @@ def become_admin(token: str, email: str, password: str, name: str, device: Devic
                 raise FieldErrors({"email": TAKEN})
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.registered", actor, user.id, role=Role.ADMIN.value)
-        told.user_ref = user.ref
+        current.user_ref = user.ref
     telemetry.track_registration("first_admin")

@@ -1,4 +1,4 @@
-"""Signing in and out. A wrong password, an address without an account and a disabled account are one to the caller."""
+"""Sign in and out. A wrong password, an unknown address and a disabled account all give the same error."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from church.services.sessions import Device, SignedIn
 
 @dataclass(frozen=True)
 class SignInResult:
-    """``token`` is for the cookie of the device and for nothing else."""
+    """A new session; ``token`` is for the cookie of the device only."""
 
     token: str
     user_ref: str
 
 
 def sign_in_with_password(email: str, password: str, device: Device, gate: Gate) -> SignInResult:
-    """Start a session for who knows the password; the caller puts its token in a new cookie.
+    """Check the password and start a session; the caller puts its token in a new cookie.
 
-    Raises CredentialsError, ThrottledError, BusyError. Every way takes the work of one bcrypt check but the
-    refusal by ``gate``, which does not depend on whether there is an account.
+    Raises CredentialsError, ThrottledError, BusyError. Every result costs one bcrypt check, so that the time reveals
+    nothing, except a refusal by ``gate``, which does not depend on whether there is an account.
     """
-    with telemetry.span("auth.login"), attempt("login") as told, guarded(gate):
+    with telemetry.span("auth.login"), attempt("login") as current, guarded(gate):
         user = _find(email)
-        told.user_ref = user.ref if user is not None else None
+        current.user_ref = user.ref if user is not None else None
         open_hash = user.password_hash if user is not None and user.active else None
         if not passwords.check_password(password, open_hash) or user is None:
             raise WrongPasswordError
@@ -43,14 +43,14 @@ def sign_in_with_password(email: str, password: str, device: Device, gate: Gate)
 
 
 def _find(email: str) -> User | None:
-    """Looked up also where no account can be, so that it takes the same time."""
+    """Find the account; an invalid address is looked up too, so that it takes the same time."""
     address = parsed_address(email)
     with db.read() as session:
         return find_account.by_key(session, address.key if address is not None else "")
 
 
 def _rehashed(user: User, password: str) -> str | None:
-    """A hash at today's cost where the kept one has another; it can wait for a login at a quieter time."""
+    """Hash the password again if the stored hash has another cost; skipped while the hashing queue is full."""
     if user.password_hash is not None and passwords.needs_rehash(user.password_hash):
         with suppress(BusyError):
             return passwords.hash_password(password)
@@ -59,21 +59,21 @@ def _rehashed(user: User, password: str) -> str | None:
 
 def _start(user: User, rehashed: str | None, device: Device) -> str:
     with db.write() as session:
-        found = find_account.locked(session, user.id)
-        if found is None or found.password_hash != user.password_hash:
-            raise CredentialsError  # disabled, or given another password, since it was checked
+        locked = find_account.locked(session, user.id)
+        if locked is None or locked.password_hash != user.password_hash:
+            raise CredentialsError  # disabled, or the password was changed, since the check
         if rehashed is not None:
-            found.password_hash = rehashed
-        token = sessions.start_session(session, found, device)
-        actor = Actor(user_id=found.id, address=device.address)
-        audit.record_by(session, "account.signed_in", actor, found.id)
+            locked.password_hash = rehashed
+        token = sessions.start_session(session, locked, device)
+        actor = Actor(user_id=locked.id, address=device.address)
+        audit.record_by(session, "account.signed_in", actor, locked.id)
     return token
 
 
 def sign_out(signed_in: SignedIn, device: Device) -> None:
-    """End this session: no copy of its cookie opens anything after."""
-    with attempt("logout") as told:
-        told.user_ref = signed_in.ref
+    """End this session: copies of its cookie stop working too."""
+    with attempt("logout") as current:
+        current.user_ref = signed_in.ref
         with db.write() as session:
             if sessions.end(session, signed_in.session_id):
                 actor = Actor(user_id=signed_in.user_id, address=device.address)

@@ -1,4 +1,4 @@
-"""What somebody typed into a form about an account, made comparable, and refused in words where it is wrong."""
+"""Validate and normalise the email address, name and password of an account form."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ LONGEST_NAME = 80
 _LONGEST_ADDRESS = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
 BAD_ADDRESS = "Enter a valid email address."
 LONG_NAME = f"A name can have at most {LONGEST_NAME} characters."
-# Joiners make letters of some scripts and many emoji; nothing else of their kind is seen or wanted in a name.
+# Joiners form letters of some scripts and many emoji; other invisible characters are removed from names.
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @dataclass(frozen=True)
 class Address:
-    """An email address as it is written to, and ``key``: as it is compared, the same however it is typed."""
+    """An email address; ``key`` is the form in which it is compared, the same however it is typed."""
 
     email: str
     key: str
 
 
 def parsed_address(text: str) -> Address | None:
-    """``text`` as an address, or None where it is none; no server is asked."""
+    """Parse an email address; None if it is not valid. DNS is not asked."""
     text = text.strip()
     if len(text) > _LONGEST_ADDRESS:
         return None
@@ -41,15 +41,15 @@ def parsed_address(text: str) -> Address | None:
 
 
 def address(text: str) -> Address:
-    """``text`` as an address. Raises FieldErrors for ``email``."""
-    found = parsed_address(text)
-    if found is None:
+    """Parse an email address. Raises FieldErrors for ``email``."""
+    parsed = parsed_address(text)
+    if parsed is None:
         raise FieldErrors({"email": BAD_ADDRESS})
-    return found
+    return parsed
 
 
 def display_name(text: str) -> str:
-    """A name in any script, without what nobody sees and at most 80 characters; may be empty.
+    """Clean a name in any script, of at most 80 characters; it may be empty.
 
     Raises FieldErrors for ``name``.
     """
@@ -60,14 +60,14 @@ def display_name(text: str) -> str:
 
 
 def clean_name(text: str) -> str:
-    """``text`` in NFC, on one line, without control and formatting characters; empty if nothing of it is seen."""
+    """Normalise (NFC) to one line without control and formatting characters; empty if nothing is visible."""
     spaced = " ".join(unicodedata.normalize("NFC", text).split())
-    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _INVISIBLE).strip()
-    return kept if any(unicodedata.category(c)[0] in "LNPS" for c in kept) else ""
+    cleaned = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _INVISIBLE).strip()
+    return cleaned if any(unicodedata.category(c)[0] in "LNPS" for c in cleaned) else ""
 
 
 def password_problem(password: str, *, name: str, email: str) -> str | None:
-    """What is wrong with a new password of somebody of that name and address, or None."""
+    """Return why a new password is refused for a member of that name and address, or None."""
     personal = [name, email, email.partition("@")[0]]
     return passwords.weakness(
         password, minimum=current_settings().password_min, personal=[text for text in personal if text]
@@ -75,16 +75,16 @@ def password_problem(password: str, *, name: str, email: str) -> str | None:
 
 
 def new_account(email: str, password: str, name: str) -> tuple[Address, str]:
-    """The address and name of a new account. Raises FieldErrors with everything that is wrong, password included."""
+    """Validate a new account; returns its address and name. Raises FieldErrors with everything that is wrong."""
     errors: dict[str, str] = {}
-    found, shown = parsed_address(email), clean_name(name)
-    if found is None:
+    parsed, cleaned = parsed_address(email), clean_name(name)
+    if parsed is None:
         errors["email"] = BAD_ADDRESS
-    if len(shown) > LONGEST_NAME:
+    if len(cleaned) > LONGEST_NAME:
         errors["name"] = LONG_NAME
-    problem = password_problem(password, name=shown, email=found.email if found else email)
+    problem = password_problem(password, name=cleaned, email=parsed.email if parsed else email)
     if problem:
         errors["password"] = problem
-    if errors or found is None:
+    if errors or parsed is None:
         raise FieldErrors(errors)
-    return found, shown
+    return parsed, cleaned
