@@ -1,4 +1,4 @@
-"""What the database holds: one module an aggregate. Importing this package makes every table known to ``Base``."""
+"""Database tables, one module a domain. Importing this package registers every table with ``Base``."""
 
 from church.models.accounts import ApiToken, AuditEntry, Link, SignIn, User
 from church.models.base import Base

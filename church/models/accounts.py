@@ -1,4 +1,7 @@
-"""People: one row an account. A deleted account keeps its row, emptied: money and audit rows still point at it."""
+"""Accounts, sessions, one-time links, API tokens and the audit log.
+
+A deleted account keeps its emptied row, because payments and audit entries still refer to it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ from church.models.base import Base, BigId, PlainText
 
 
 class Role(StrEnum):
-    """What somebody may do beyond reading."""
+    """What an account may do beyond reading."""
 
     MEMBER = "member"
     ADMIN = "admin"
 
 
 class User(Base):
-    """One account. ``ref`` is its name outside the database: in addresses, logs and tokens, never the number."""
+    """One account. ``ref`` is its public id in addresses, logs and tokens; the number stays in the database."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -34,13 +37,13 @@ class User(Base):
     ref: Mapped[str] = mapped_column(unique=True)
     email: Mapped[str | None] = mapped_column(PlainText)
     email_key: Mapped[str | None] = mapped_column(unique=True)
-    """The address as it is compared: one account however it is typed."""
+    """The address in the form in which it is compared: one account, however it is typed."""
     name: Mapped[str] = mapped_column(PlainText)
     role: Mapped[str] = mapped_column(default=Role.MEMBER.value)
     password_hash: Mapped[str | None]
     password_changed_at: Mapped[datetime | None]
     source: Mapped[str]
-    """How the account came to be: ``web``, ``cli`` or ``first_admin``."""
+    """How the account was created: ``web``, ``cli`` or ``first_admin``."""
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
@@ -48,12 +51,12 @@ class User(Base):
 
     @property
     def active(self) -> bool:
-        """Whether somebody may sign in to it."""
+        """Whether its owner may sign in: it is neither disabled nor deleted."""
         return self.disabled_at is None and self.deleted_at is None
 
 
 class SignIn(Base):
-    """One device of one member. Ending it deletes the row; ``ref`` names it to its owner and in tokens."""
+    """One signed-in device of one member. Signing out deletes the row; ``ref`` is its public id."""
 
     __tablename__ = "sign_ins"
 
@@ -64,7 +67,7 @@ class SignIn(Base):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
     expires_at: Mapped[datetime]
-    """The end however often it is used; the idle timeout is counted from ``last_seen_at``."""
+    """When it ends however often it is used; the idle timeout counts from ``last_seen_at``."""
     user_agent: Mapped[str] = mapped_column(PlainText)
     address: Mapped[str]
 
@@ -79,7 +82,7 @@ class Purpose(StrEnum):
 
 
 class Link(Base):
-    """One link; used once, until ``expires_at``."""
+    """One one-time link, valid until ``expires_at``."""
 
     __tablename__ = "links"
     __table_args__ = (CheckConstraint("purpose IN ('verify', 'reset', 'change_email', 'first_admin')", name="purpose"),)
@@ -95,17 +98,17 @@ class Link(Base):
 
 
 class ApiToken(Base):
-    """One token. The secret itself is shown once, when it is made, and kept nowhere."""
+    """One API token of a machine. Its secret is shown once, at creation, and not stored."""
 
     __tablename__ = "api_tokens"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     ref: Mapped[str] = mapped_column(unique=True)
-    """Names the token; the part of it that is no secret."""
+    """The public part of the token."""
     name: Mapped[str] = mapped_column(PlainText)
-    """What it is for, in an operator's words."""
+    """What it is used for, as typed by the operator."""
     scopes: Mapped[str]
-    """What it opens, by spaces."""
+    """Its scopes, separated by spaces."""
     digest: Mapped[str]
     """SHA-256 of the secret, which is random enough to need no salt."""
     created_at: Mapped[datetime]
@@ -113,7 +116,7 @@ class ApiToken(Base):
 
 
 class AuditEntry(Base):
-    """One action; without an actor it was the command line or the site itself, as ``via`` says."""
+    """One action. Without an actor it came from the command line or the site itself (``via``)."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index("ix_audit_entries_action_at", "action", "at"),)
@@ -127,6 +130,6 @@ class AuditEntry(Base):
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     subject_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     detail: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
-    """Nothing secret and no address: names of fields, roles, counts."""
+    """Names of fields, roles and counts; no secrets and no email addresses."""
     address: Mapped[str | None]
     request_id: Mapped[str | None]

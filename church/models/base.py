@@ -1,4 +1,4 @@
-"""What every model shares: base class, names of constraints, column types that mean the same everywhere."""
+"""Shared by all models: the base class, names of constraints, and column types that work on both databases."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String,
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-# Private-use characters around a found word: no page may contain them (PlainText), so they can't be forged.
+# Private-use characters around a search match. PlainText removes them from all text, so they can't be forged.
 MARK_START = "\ue000"
 MARK_END = "\ue001"
 
-# PostgreSQL takes no NUL, no database takes a lone surrogate.
+# PostgreSQL does not accept NUL, and neither database accepts lone surrogates.
 _REFUSED = "\x00\ud800-\udfff"
 _UNNAMEABLE = re.compile(f"[{_REFUSED}]")
 _UNSTORABLE = re.compile(f"[{_REFUSED}{MARK_START}{MARK_END}]")
 
-# SQLite gives a row its own number only for the type INTEGER.
+# SQLite numbers rows automatically only for the type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
 def utc_now() -> datetime:
-    """The time of this host, aware and in UTC."""
+    """Return the time of this host, with UTC as its zone."""
     return datetime.now(UTC)
 
 
 def plain(text: str) -> str:
-    """``text`` without the characters that a database refuses or that mark a found word."""
+    """Remove the characters that a database refuses, and those that mark search matches."""
     return _UNSTORABLE.sub("", text)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC on every database; SQLite keeps it as ISO text of one width, which sorts by time."""
+    """A datetime in UTC on both databases. SQLite stores it as ISO text of fixed width, which sorts by time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database; a naive time is a mistake and raises ValueError."""
+        """Convert for the database. Raises ValueError for a datetime without time zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -49,39 +49,39 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From the database."""
+        """Convert from the database."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class PlainText(TypeDecorator[str]):
-    """Text that any database stores: NUL, lone surrogates and the marks of a search are dropped on the way in."""
+    """Text for both databases: NUL, lone surrogates and search marks are removed when it is stored."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> Any:
-        """To the database."""
+        """Convert for the database."""
         return plain(value) if isinstance(value, str) else value
 
 
 class NameText(TypeDecorator[str]):
-    """Text by which rows are found. What no database takes is U+FFFD here, and who asks for such a name finds nothing.
+    """Text that rows are looked up by. Characters that a database refuses become U+FFFD, so that nothing is found.
 
-    Dropped as by ``PlainText``, it would be another name, and perhaps somebody's.
+    Removing them, as ``PlainText`` does, would look up another name, which may exist.
     """
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> Any:
-        """To the database."""
+        """Convert for the database."""
         return _UNNAMEABLE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 class Base(DeclarativeBase):
-    """The declarative base; its metadata is what the migrations are held to."""
+    """The declarative base. Its metadata is compared with the migrations."""
 
     metadata = MetaData(
         naming_convention={

@@ -1,4 +1,7 @@
-"""Members as Stripe knows them. Its rows are what a webhook locks, so that two of one customer take turns."""
+"""Stripe's objects as rows (customers, subscriptions, invoices, plans, events), the ledger, checkouts and grants.
+
+A webhook locks its customer's row, so that two webhooks of one customer run one after the other.
+"""
 
 from __future__ import annotations
 
@@ -49,15 +52,15 @@ class Customer(Base):
     card_brand: Mapped[str | None] = mapped_column(PlainText)
     card_last4: Mapped[str | None] = mapped_column(PlainText)
     card_expires: Mapped[str | None] = mapped_column(PlainText)
-    """``05/2029``, of the card that renewals are paid with."""
+    """``05/2029``: expiry of the card that pays renewals."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     fetched_at: Mapped[datetime | None]
-    """When the fetch that this row was filled from started; None before the first."""
+    """When the fetch behind this row started; None before the first."""
 
 
 class Subscription(Base):
-    """One subscription. Amounts are minor units of ``currency``; what is named ``stripe_…`` is Stripe's id."""
+    """One subscription. Amounts are minor units of ``currency``; columns ``stripe_…`` are Stripe's ids."""
 
     __tablename__ = "subscriptions"
     __table_args__ = (Index("ix_subscriptions_status_plan", "status", "plan"),)
@@ -67,9 +70,9 @@ class Subscription(Base):
     customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     status: Mapped[str]
-    """Stripe's word: trialing, active, past_due, canceled, unpaid, incomplete, incomplete_expired, paused."""
+    """Stripe's status: trialing, active, past_due, canceled, unpaid, incomplete, incomplete_expired, paused."""
     plan: Mapped[str]
-    """The product's ``church_plan``; what metrics call it."""
+    """The product's ``church_plan``; the plan's name in metrics."""
     stripe_item: Mapped[str | None]
     stripe_price: Mapped[str | None]
     stripe_product: Mapped[str | None]
@@ -77,7 +80,7 @@ class Subscription(Base):
     amount: Mapped[int | None] = mapped_column(BigInteger)
     """The price of one period, before discounts and tax."""
     renewal_amount: Mapped[int | None] = mapped_column(BigInteger)
-    """What the next period costs by what is known now: discounts that go on taken off, tax left out."""
+    """The expected price of the next period: with continuing discounts, without tax."""
     currency: Mapped[str]
     interval: Mapped[str | None]
     interval_count: Mapped[int]
@@ -86,7 +89,7 @@ class Subscription(Base):
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
-    """When it is to end, by whichever of Stripe's two ways of saying so."""
+    """When it will end, from either of Stripe's two fields for that."""
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
@@ -98,11 +101,11 @@ class Subscription(Base):
     latest_invoice: Mapped[str | None]
     created_at: Mapped[datetime]
     fetched_at: Mapped[datetime]
-    """When the fetch that this row was filled from started: only one that started later may replace it."""
+    """When the fetch behind this row started; only a fetch that started later may replace the row."""
 
 
 class Invoice(Base):
-    """One invoice of a subscription of ours; amounts are minor units of ``currency``."""
+    """One invoice of a subscription; amounts are minor units of ``currency``."""
 
     __tablename__ = "invoices"
     __table_args__ = (Index("ix_invoices_user_id_created_at", "user_id", "created_at"),)
@@ -114,7 +117,7 @@ class Invoice(Base):
     stripe_subscription: Mapped[str | None] = mapped_column(index=True)
     number: Mapped[str | None] = mapped_column(PlainText)
     status: Mapped[str]
-    """Stripe's word: draft, open, paid, uncollectible, void."""
+    """Stripe's status: draft, open, paid, uncollectible, void."""
     billing_reason: Mapped[str | None]
     currency: Mapped[str]
     total: Mapped[int] = mapped_column(BigInteger)
@@ -123,7 +126,7 @@ class Invoice(Base):
     amount_remaining: Mapped[int] = mapped_column(BigInteger)
     attempts: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(PlainText)
-    """Why it can't be paid or finalised as things are: ``payment_failed``, ``action_required`` or Stripe's code."""
+    """Why it can't be paid or finalised now: ``payment_failed``, ``action_required`` or Stripe's code."""
     hosted_url: Mapped[str | None] = mapped_column(PlainText)
     pdf_url: Mapped[str | None] = mapped_column(PlainText)
     created_at: Mapped[datetime]
@@ -133,7 +136,7 @@ class Invoice(Base):
 
 
 class EntryKind(StrEnum):
-    """What moved the money; refunds and disputes are negative, what undoes them positive."""
+    """Why money moved. Refunds and disputes are negative, their reversals positive."""
 
     PAYMENT = "payment"
     REFUND = "refund"
@@ -143,7 +146,7 @@ class EntryKind(StrEnum):
 
 
 class LedgerEntry(Base):
-    """One movement. ``source_id`` names its cause at Stripe, so that nothing is booked twice."""
+    """One movement of money. ``source_id`` is its cause at Stripe, so that nothing is booked twice."""
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
@@ -164,7 +167,7 @@ class LedgerEntry(Base):
     stripe_payment: Mapped[str | None] = mapped_column(index=True)
     """The payment intent, or the charge where there is none."""
     occurred_at: Mapped[datetime] = mapped_column(index=True)
-    """When the money moved, by Stripe."""
+    """When the money moved, according to Stripe."""
     recorded_at: Mapped[datetime]
 
 
@@ -172,7 +175,7 @@ OPEN_ONLY = text("state = 'open'")
 
 
 class CheckoutState(StrEnum):
-    """Where a checkout stands; ``pending`` was filled in and waits for a slow payment, such as a bank debit."""
+    """State of a checkout; ``pending`` was completed and waits for a slow payment such as a bank debit."""
 
     OPEN = "open"
     PENDING = "pending"
@@ -182,7 +185,7 @@ class CheckoutState(StrEnum):
 
 
 class Checkout(Base):
-    """One checkout. ``ref`` is part of its idempotency key and stands in the address of the success page."""
+    """One checkout. ``ref`` is part of its idempotency key and of the success page's address."""
 
     __tablename__ = "checkouts"
     __table_args__ = (
@@ -195,7 +198,7 @@ class Checkout(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     stripe_price: Mapped[str]
     stripe_session: Mapped[str | None] = mapped_column(unique=True)
-    """None until Stripe has made the session."""
+    """None until Stripe has created the session."""
     url: Mapped[str | None] = mapped_column(PlainText)
     stripe_subscription: Mapped[str | None]
     state: Mapped[str] = mapped_column(default=CheckoutState.OPEN.value)
@@ -205,14 +208,14 @@ class Checkout(Base):
 
 
 class Grant(Base):
-    """One gift of premium to one member; taken back by ``revoked_at``."""
+    """Free premium for one member until a date, unless revoked."""
 
     __tablename__ = "grants"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     granted_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    """None when the command line gave it."""
+    """None if the command line granted it."""
     reason: Mapped[str] = mapped_column(PlainText)
     created_at: Mapped[datetime]
     until: Mapped[datetime]
@@ -220,7 +223,7 @@ class Grant(Base):
 
 
 class Product(Base):
-    """One plan."""
+    """One plan, a product at Stripe."""
 
     __tablename__ = "products"
 
@@ -238,7 +241,7 @@ class Product(Base):
 
 
 class Price(Base):
-    """One price of a plan, in minor units of ``currency``. It may be here before its product is."""
+    """One price of a plan, in minor units of ``currency``. It may be stored before its product."""
 
     __tablename__ = "prices"
 
@@ -246,7 +249,7 @@ class Price(Base):
     stripe_id: Mapped[str] = mapped_column(unique=True)
     stripe_product: Mapped[str] = mapped_column(index=True)
     amount: Mapped[int | None] = mapped_column(BigInteger)
-    """None for a price of tiers, which no page shows."""
+    """None for a tiered price, which is not shown."""
     currency: Mapped[str]
     interval: Mapped[str | None]
     interval_count: Mapped[int]
@@ -255,12 +258,12 @@ class Price(Base):
     """``inclusive``, ``exclusive`` or ``unspecified``."""
     active: Mapped[bool]
     created_at: Mapped[datetime]
-    """At Stripe: of two prices for one interval the newer is shown."""
+    """Created at Stripe. Of two prices for one interval, the newer is shown."""
     fetched_at: Mapped[datetime]
 
 
 class EventState(StrEnum):
-    """Where an event stands; ``failed`` waits for Stripe to send it again or an admin to replay it."""
+    """State of an event; ``failed`` waits until Stripe sends it again or an admin replays it."""
 
     RECEIVED = "received"
     PROCESSED = "processed"
@@ -269,7 +272,7 @@ class EventState(StrEnum):
 
 
 class StripeEvent(Base):
-    """One event, by Stripe's id. ``lease`` is the token of the one delivery that may finish it."""
+    """One webhook event from Stripe. ``lease`` is the token of the delivery that may finish it."""
 
     __tablename__ = "stripe_events"
     __table_args__ = (
@@ -284,12 +287,12 @@ class StripeEvent(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
     state: Mapped[str] = mapped_column(default=EventState.RECEIVED.value)
     reason: Mapped[str | None] = mapped_column(PlainText)
-    """Why it was ignored, or what its last attempt failed with."""
+    """Why it was ignored, or why its last attempt failed."""
     attempts: Mapped[int] = mapped_column(default=0)
     lease: Mapped[str | None]
     leased_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
-    """When Stripe made it."""
+    """When Stripe created it."""
     received_at: Mapped[datetime] = mapped_column(index=True)
     processed_at: Mapped[datetime | None]
     request_id: Mapped[str | None]

@@ -1,8 +1,8 @@
-"""The live rooms: what was said in them, who may not speak there for now, and what was reported.
+"""Chat rooms, messages, sanctions and reports.
 
-A room counts its changes. A message's ``number`` is the count at which it was said, its ``changed`` the one at which
-it last became otherwise; both are given under the lock of the room's row, so that their order is the order in which
-everybody sees them, and "what changed after N" misses nothing.
+A room counts its changes. A message's ``number`` is the count when it was posted, its ``changed`` the count when it was
+last changed. Both are assigned under a lock of the room's row, so every reader sees the same order, and asking for
+changes after N misses nothing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class RoomAccess(StrEnum):
 
 
 class SanctionKind(StrEnum):
-    """What somebody may not: a muted member reads and does not speak, a banned one stays outside."""
+    """A muted member can read but not post; a banned one can't enter."""
 
     MUTE = "mute"
     BAN = "ban"
 
 
 class ChatRoom(Base):
-    """One room; ``last_number`` counts its changes. The rooms are made by the migration."""
+    """One room; ``last_number`` counts its changes. A migration creates the rooms."""
 
     __tablename__ = "chat_rooms"
     __table_args__ = (CheckConstraint("access IN ('members', 'premium', 'admins')", name="access"),)
@@ -45,7 +45,7 @@ class ChatRoom(Base):
 
 
 class ChatMessage(Base):
-    """One message. A deleted one keeps its place, without its text, so that whoever was away is told that it went."""
+    """One message. A deleted one keeps its row without text, so that clients that were offline learn of it."""
 
     __tablename__ = "chat_messages"
     __table_args__ = (
@@ -61,7 +61,7 @@ class ChatMessage(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     text: Mapped[str] = mapped_column(PlainText)
     client_id: Mapped[str | None]
-    """The author's own name for it: sent again, it is the same message."""
+    """An id from the author's client: sent twice, it is still one message."""
     created_at: Mapped[datetime] = mapped_column(index=True)
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
@@ -69,7 +69,7 @@ class ChatMessage(Base):
 
 
 class ChatSanction(Base):
-    """One member who may not speak in a room, or not be there; in every room where ``room_id`` is None."""
+    """One member's mute or ban in a room, or in all rooms if ``room_id`` is None."""
 
     __tablename__ = "chat_sanctions"
     __table_args__ = (CheckConstraint("kind IN ('mute', 'ban')", name="kind"),)
@@ -79,7 +79,7 @@ class ChatSanction(Base):
     kind: Mapped[str]
     room_id: Mapped[int | None] = mapped_column(ForeignKey("chat_rooms.id"))
     until: Mapped[datetime | None]
-    """None lasts until somebody lifts it."""
+    """None lasts until it is lifted."""
     reason: Mapped[str] = mapped_column(PlainText)
     given_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime]
@@ -87,7 +87,7 @@ class ChatSanction(Base):
 
 
 class ChatReport(Base):
-    """One member's word that a message should not stand; ``text`` is what it said then, for it may be changed since."""
+    """One member's report of a message. ``text`` is the message at that time; it may have changed since."""
 
     __tablename__ = "chat_reports"
     __table_args__ = (

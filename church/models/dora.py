@@ -1,4 +1,4 @@
-"""What was delivered where, and what broke: the rows that the DORA figures are counted from. None is ever deleted."""
+"""Deployments, delivered commits and incidents: the data behind the DORA figures. No row is ever deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPEN_ALERTS_ONLY = text("fingerprint IS NOT NULL AND resolved_at IS NULL")
 
 
 class DeploymentStatus(StrEnum):
-    """How a deployment ended; only a successful one delivers anything."""
+    """How a deployment ended; only a successful one delivers commits."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -25,14 +25,14 @@ class DeploymentStatus(StrEnum):
 
 
 class DeploymentKind(StrEnum):
-    """Whether it was planned; a hotfix is rework."""
+    """Whether a deployment was planned; a hotfix is rework."""
 
     NORMAL = "normal"
     HOTFIX = "hotfix"
 
 
 class Severity(StrEnum):
-    """How bad an incident is, in the words of the alerts."""
+    """How bad an incident is, with the names that the alerts use."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
 
 class Deployment(Base):
-    """One deployment, told once and never changed after."""
+    """One deployment, recorded once and never changed."""
 
     __tablename__ = "deployments"
     __table_args__ = (
@@ -51,14 +51,14 @@ class Deployment(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     ref: Mapped[str] = mapped_column(unique=True)
-    """Its id as whoever deployed gave it."""
+    """The id that the reporter of the deployment chose."""
     environment: Mapped[str]
     status: Mapped[str]
     kind: Mapped[str]
     version: Mapped[str | None] = mapped_column(PlainText)
     commit_sha: Mapped[str | None]
     commits: Mapped[list[dict[str, Any]]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
-    """All that it carried, delivered before or not: ``sha`` and ``committed_at``."""
+    """All its commits, delivered before or not: ``sha`` and ``committed_at``."""
     url: Mapped[str | None] = mapped_column(PlainText)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime]
@@ -66,7 +66,7 @@ class Deployment(Base):
 
 
 class DeliveredCommit(Base):
-    """The first successful deployment, by when it finished, that brought a commit to an environment."""
+    """The first successful deployment (by finish time) of a commit to an environment."""
 
     __tablename__ = "delivered_commits"
     __table_args__ = (Index("ix_delivered_commits_environment_delivered_at", "environment", "delivered_at"),)
@@ -80,7 +80,7 @@ class DeliveredCommit(Base):
 
 
 class Incident(Base):
-    """Something that broke, opened and later resolved."""
+    """One incident, opened and later resolved."""
 
     __tablename__ = "incidents"
     __table_args__ = (
@@ -102,15 +102,15 @@ class Incident(Base):
     title: Mapped[str] = mapped_column(PlainText)
     severity: Mapped[str]
     fingerprint: Mapped[str | None]
-    """Alertmanager's name for the alert that opened it; an alert has one open incident at most."""
+    """Alertmanager's id of the alert that opened it; an alert has one open incident at most."""
     deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployments.id"), index=True)
-    """The deployment that it is the doing of."""
+    """The deployment that caused it."""
     confidence: Mapped[float | None] = mapped_column(Double)
-    """How sure that is: 1 where somebody said so, less where it was guessed by the time between them."""
+    """How certain that is: 1 if a person said so, less if it was guessed from the time between them."""
     opened_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
     seconds: Mapped[float | None] = mapped_column(Double)
     """Opened to resolved."""
     changes: Mapped[int] = mapped_column(default=0)
-    """How often the row was changed: what a scrape knows news by."""
+    """How often the row was changed; a scrape sees from it that there is something new."""
     recorded_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Background work: one row a job, one row a schedule. The rules of the queue are in ``church.jobs.queue``."""
+"""Jobs of the background queue, their schedules, and emails. The rules of the queue are in ``church.jobs.queue``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PENDING_ONLY = text("state = 'pending'")
 
 
 class JobState(StrEnum):
-    """Where a job stands; ``dead`` has used up its attempts and waits for somebody to look."""
+    """State of a job; ``dead`` has no attempts left and waits for an admin."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -26,7 +26,7 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """One piece of work. While it runs, ``lease`` is the token of the one thread that may finish it."""
+    """One job. While it runs, ``lease`` is the token of the thread that may finish it."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -59,7 +59,7 @@ class Job(Base):
 
 
 class Schedule(Base):
-    """When a kind of job is due next, so that many hosts queue it once a period."""
+    """When a kind of job is due next, so that several hosts together queue it once a period."""
 
     __tablename__ = "schedules"
 
@@ -70,7 +70,7 @@ class Schedule(Base):
 
 
 class MailState(StrEnum):
-    """Where a mail stands; ``failed`` is out of attempts and waits for an admin."""
+    """State of an email; ``failed`` has no attempts left and waits for an admin."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -78,7 +78,7 @@ class MailState(StrEnum):
 
 
 class Mail(Base):
-    """One mail to one address; ``template`` names its words, ``context`` holds nothing secret."""
+    """One email to one address. ``template`` names its text; ``context`` contains no secrets."""
 
     __tablename__ = "mails"
     __table_args__ = (

@@ -1,8 +1,8 @@
-"""The searchable text of the pages, and the search.
+"""The searchable text of the pages, and the search query for SQLite and PostgreSQL.
 
-A page has a row of scope ``full`` with all its words and, where only some may read it, a row of scope ``open``
-with what everybody sees. The search compares words as both databases see them: case and accents folded, no
-stemming, every word wanted, the last one as a beginning.
+A page has a row of scope ``full`` with its whole text and, if access is limited, a row of scope ``open`` with what
+everyone may read. Both databases match alike: case and accents are ignored, no stemming, all words must match, and the
+last word may be a prefix.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_WORDS = 10
 _MOST_CHARACTERS = 200
 _ACCENT = re.compile("[\u0300-\u036f]")
 _BETWEEN_WORDS = re.compile(r"[\s\x00-\x2f:-@\[-`{-\x9f]+")
-# How much a word counts in title, summary, tags and body: FTS5's bm25 weights; PostgreSQL's are D, C, B, A.
+# Weights of title, summary, tags and body: for FTS5's bm25 in this order; PostgreSQL's in the order D, C, B, A.
 _SQLITE_RANK = "bm25(page_texts_fts, 10.0, 4.0, 4.0, 1.0)"
 _POSTGRESQL_WEIGHTS = "{0.1, 0.1, 0.4, 1.0}"
 _SNIPPET_WORDS = 24
@@ -30,7 +30,7 @@ _FTS = table("page_texts_fts")  # no model: only triggers write to it
 
 
 class PageText(Base):
-    """The words of one page in one scope; ``(slug, scope)`` names it, also in ``session.get``."""
+    """The text of one page in one scope; ``(slug, scope)`` is its key, also in ``session.get``."""
 
     __tablename__ = "page_texts"
     __table_args__ = (
@@ -49,29 +49,29 @@ class PageText(Base):
     body: Mapped[str] = mapped_column(PlainText)
     access: Mapped[str]
 
-    __mapper_args__ = {"primary_key": [slug, scope]}  # noqa: RUF012 (SQLAlchemy reads it so)
+    __mapper_args__ = {"primary_key": [slug, scope]}  # noqa: RUF012 (SQLAlchemy expects a dict)
 
 
 def search_words(query: str) -> list[str]:
-    """The words of what somebody typed, bounded, without ASCII punctuation; empty when there are none.
+    """Split a query into words, at most ten, without ASCII punctuation.
 
-    What is left can't be syntax in quotes, neither to FTS5 nor to a tsquery.
+    Inside quotes, the words can't be syntax to FTS5 or to a tsquery.
     """
     typed = unicodedata.normalize("NFC", plain(query[:_MOST_CHARACTERS])).lower()
     return [word for word in _BETWEEN_WORDS.split(typed) if any(c.isalnum() for c in word)][:_MOST_WORDS]
 
 
 def _without_accents(word: str) -> str:
-    """As church_fold of the migrations does; SQLite's tokenizer folds by itself, and less in Greek."""
+    """Like church_fold of the migrations. SQLite's tokenizer removes accents itself, fewer in Greek."""
     return unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", word)))
 
 
 def search_statement(
     dialect_name: str, query: str, readable_levels: Collection[str], limit: int
 ) -> Select[tuple[str, str]] | None:
-    """The pages that have every word of ``query`` in text that the reader may see: (slug, snippet), best first.
+    """Build the query for pages with every word of ``query`` in readable text: (slug, snippet), best first.
 
-    Found words stand between MARK_START and MARK_END, which no text contains. None when ``query`` has no word.
+    Matches are between MARK_START and MARK_END, which no text contains. None if ``query`` has no words.
     """
     words = search_words(query)
     if not words:
@@ -81,7 +81,7 @@ def search_statement(
 
 
 def _visible(levels: Collection[str]) -> ColumnElement[bool]:
-    """Open rows, and full ones of a readable level; who may read the whole page gets its full row alone."""
+    """Full rows of readable levels, and open rows of the other pages."""
     whole = aliased(PageText)
     readable = exists().where(whole.slug == PageText.slug, whole.scope == "full", whole.access.in_(levels))
     return or_(
@@ -121,6 +121,6 @@ def _on_postgresql(words: list[str], levels: Collection[str], limit: int) -> Sel
         f'StartSel="{MARK_START}", StopSel="{MARK_END}", MaxFragments=1, FragmentDelimiter="…", '
         f"MaxWords={_SNIPPET_WORDS}, MinWords={_SNIPPET_WORDS // 2}"
     )
-    # Only the rows that are shown pay for a snippet, hence the subquery.
+    # The subquery limits the rows first, so that snippets are made only for those shown.
     snippet = func.ts_headline("simple", best.c.body, wanted, options).label("snippet")
     return select(best.c.slug, snippet).order_by(best.c.rank.desc(), best.c.slug)

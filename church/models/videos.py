@@ -1,4 +1,7 @@
-"""The video library: one row a video, one a rendition of it, one a caption. The files are in ``CHURCH_VIDEO_DIR``."""
+"""Videos with their renditions and captions, unfinished uploads, and watch positions.
+
+The files are in ``CHURCH_VIDEO_DIR``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from church.models.base import Base, BigId, PlainText
 
 
 class VideoState(StrEnum):
-    """How far the import of a video is; only a ``ready`` one is shown to anybody but admins."""
+    """State of a video's import; only admins see videos that are not ``ready``."""
 
     QUEUED = "queued"
     WORKING = "working"
@@ -23,7 +26,7 @@ class VideoState(StrEnum):
 
 
 class Video(Base):
-    """One video. ``ref`` is its folder and its name in tokens, never used again; ``slug`` its address."""
+    """One video. ``ref`` is its folder and its id in tokens, never reused; ``slug`` is its address."""
 
     __tablename__ = "videos"
     __table_args__ = (
@@ -38,13 +41,13 @@ class Video(Base):
     slug: Mapped[str] = mapped_column(unique=True)
     title: Mapped[str] = mapped_column(PlainText)
     description: Mapped[str] = mapped_column(PlainText)
-    """Markdown; open to everybody, whatever the video is."""
+    """Markdown, readable by everyone, whatever the access level."""
     access_level: Mapped[str]
     state: Mapped[str] = mapped_column(default=VideoState.QUEUED.value)
     reason: Mapped[str | None] = mapped_column(PlainText)
     """Why the import failed, for admins."""
     progress: Mapped[int] = mapped_column(default=0)
-    """Of the import, in percent."""
+    """Progress of the import in percent."""
     source_name: Mapped[str] = mapped_column(PlainText)
     source_bytes: Mapped[int] = mapped_column(BigInteger)
     duration_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -53,17 +56,17 @@ class Video(Base):
     has_poster: Mapped[bool] = mapped_column(default=False)
     has_thumbs: Mapped[bool] = mapped_column(default=False)
     plain: Mapped[bool] = mapped_column(default=False)
-    """Taken as it came, for want of ffmpeg."""
+    """Stored unchanged, because ffmpeg is missing."""
     chapters: Mapped[list[Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"), default=list)
-    """``{"at_ms": …, "title": …}`` each, in the order of time."""
+    """A list of ``{"at_ms": …, "title": …}`` in order of time."""
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    """None when the command line brought it."""
+    """None if the command line added it."""
 
 
 class Rendition(Base):
-    """One file of a video that can be streamed. It is never changed: a new one has a new name."""
+    """One streamable file of a video. It never changes: a new file has a new name."""
 
     __tablename__ = "video_renditions"
     __table_args__ = (UniqueConstraint("video_id", "quality"),)
@@ -71,21 +74,21 @@ class Rendition(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     video_id: Mapped[int] = mapped_column(ForeignKey("videos.id"))
     quality: Mapped[str]
-    """``1080p``, ``720p``, the height of a smaller source, or ``source`` for a file taken as it came."""
+    """``1080p``, ``720p``, the height of a smaller source, or ``source`` for a file stored unchanged."""
     file: Mapped[str]
-    """Its name in the video's folder, and after ``<ref>/`` in the bucket."""
+    """File name in the video's folder, and after ``<ref>/`` in the bucket."""
     bytes: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int]
     height: Mapped[int]
     bitrate: Mapped[int]
-    """Bits a second, on average."""
+    """Average bits per second."""
     etag: Mapped[str]
-    """A digest of its bytes, without quotes."""
+    """Digest of its bytes, without quotes."""
     in_bucket: Mapped[bool] = mapped_column(default=False)
 
 
 class Caption(Base):
-    """One WebVTT file of a video, in one language (BCP 47)."""
+    """One caption file (WebVTT) of a video, in one language (BCP 47)."""
 
     __tablename__ = "video_captions"
     __table_args__ = (UniqueConstraint("video_id", "language"),)
@@ -99,7 +102,7 @@ class Caption(Base):
 
 
 class VideoUpload(Base):
-    """One upload that is not complete; the last piece makes a video of it and deletes the row."""
+    """One unfinished upload. The last chunk creates the video and deletes the row."""
 
     __tablename__ = "video_uploads"
 
@@ -107,7 +110,7 @@ class VideoUpload(Base):
     ref: Mapped[str] = mapped_column(unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     name: Mapped[str] = mapped_column(PlainText)
-    """Of the file, as the browser told."""
+    """File name from the browser."""
     title: Mapped[str] = mapped_column(PlainText)
     description: Mapped[str] = mapped_column(PlainText)
     access_level: Mapped[str]
@@ -115,11 +118,11 @@ class VideoUpload(Base):
     received: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
-    """Set anew by every piece."""
+    """Extended by every chunk."""
 
 
 class WatchPosition(Base):
-    """How far one member is in one video."""
+    """How far one member has watched one video."""
 
     __tablename__ = "watch_positions"
 
@@ -127,12 +130,12 @@ class WatchPosition(Base):
     video_id: Mapped[int] = mapped_column(ForeignKey("videos.id"), primary_key=True, index=True)
     position_ms: Mapped[int] = mapped_column(BigInteger)
     finished: Mapped[bool]
-    """Watched to the end, or nearly: the next time begins at the beginning."""
+    """Watched to the end, or nearly: the next playback starts from the beginning."""
     updated_at: Mapped[datetime]
 
 
 class WatchSetting(Base):
-    """What one member wants; without a row: that the site remembers."""
+    """Whether the site remembers one member's watch positions; yes without a row."""
 
     __tablename__ = "watch_settings"
 
