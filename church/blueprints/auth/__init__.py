@@ -1,4 +1,4 @@
-"""The way in and what belongs to an account: one blueprint, a room for each part of it."""
+"""Pages to register, sign in and recover an account, and the account page. One blueprint, a module for each part."""
 
 from church.blueprints.auth import (
     account,

@@ -1,4 +1,4 @@
-"""The account page: name and password, changed by whoever is signed in."""
+"""The account page, with changes of name and password."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from church.web.route_access import SIGNED_IN, allow
 
 
 def show_account(section: str = "", **context: Any) -> Response:
-    """The page; ``section`` is the part of it whose form is shown again."""
-    found = signed_in()
-    profile = accounts.read_profile(found.user_id)
-    devices = sessions.list_devices(found.user_id, found.session_id)
+    """Render the page; ``section`` is the part whose form is shown again with errors."""
+    member = signed_in()
+    profile = accounts.read_profile(member.user_id)
+    devices = sessions.list_devices(member.user_id, member.session_id)
     headers.forms_lead_to(billing.payment_origins())
-    shown = {"profile": profile, "devices": devices, "membership": billing.status_of(found.user_id)}
-    return page("auth/account.html", section=section, **shown, **context)
+    data = {"profile": profile, "devices": devices, "membership": billing.status_of(member.user_id)}
+    return page("auth/account.html", section=section, **data, **context)
 
 
 def _show_name(**context: Any) -> Response:
@@ -40,7 +40,7 @@ def _show_password(**context: Any) -> Response:
 @allow(SIGNED_IN)
 @limited("page")
 def account() -> Response:
-    """What the account is, and everything that can be done with it."""
+    """Show the account page; JSON gets the profile."""
     if wants_json():
         return jsonify(as_data(accounts.read_profile(signed_in().user_id)))
     return show_account()
@@ -51,7 +51,7 @@ def account() -> Response:
 @limited("account")
 @shown_again(_show_name, "name")
 def rename() -> AnyResponse:
-    """Take another name."""
+    """Change the name."""
     with parsed() as form:
         name = form.text("name")
     accounts.rename(signed_in(), name, device())
@@ -64,7 +64,7 @@ def rename() -> AnyResponse:
 @limited("account")
 @shown_again(_show_password)
 def change_password() -> AnyResponse:
-    """Take another password, for who knows the present one; every other device has to sign in again."""
+    """Change the password, after checking the current one; other devices are signed out."""
     with parsed() as form:
         current, new = form.text("current", PASSWORD_MOST), form.text("password", PASSWORD_MOST)
     member = signed_in()

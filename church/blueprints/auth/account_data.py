@@ -1,4 +1,4 @@
-"""What belongs to the member: taking all of it along, and deleting the account."""
+"""Export the member's data, and delete the account."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _show(**context: Any) -> Response:
 @allow(SIGNED_IN)
 @limited("account")
 def export() -> Response:
-    """All that the site keeps about the member, as a file. It is put together, and noted, only where it is read."""
-    found = signed_in()
-    response = jsonify(accounts.export_account(found, device()) if request.method == "GET" else {})
-    response.headers["Content-Disposition"] = f'attachment; filename="account-{found.ref}.json"'
+    """Download all data about the member. A HEAD request collects nothing and writes no audit entry."""
+    member = signed_in()
+    response = jsonify(accounts.export_account(member, device()) if request.method == "GET" else {})
+    response.headers["Content-Disposition"] = f'attachment; filename="account-{member.ref}.json"'
     return response
 
 
@@ -36,7 +36,7 @@ def export() -> Response:
 @allow(SIGNED_IN)
 @limited("page")
 def delete_form() -> Response:
-    """Says what will be gone, and asks for the password."""
+    """Show what will be deleted, and ask for the password."""
     return _show()
 
 
@@ -45,7 +45,7 @@ def delete_form() -> Response:
 @limited("account")
 @shown_again(_show)
 def delete() -> AnyResponse:
-    """Empty the account for good."""
+    """Delete the account permanently."""
     with parsed() as form:
         password = form.text("password", PASSWORD_MOST)
     member = signed_in()

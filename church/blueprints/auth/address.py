@@ -1,4 +1,4 @@
-"""Another mail address: asked for with the password, and taken when the link that was mailed there is used."""
+"""Change the email address: ask for it with the password, confirm it with an emailed link."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from church.web.responses import done, signed_in
 from church.web.route_access import EVERYONE, SIGNED_IN, allow
 
 
-def _show_again(**context: Any) -> Response:
+def _show_email_form(**context: Any) -> Response:
     return show_account("email", **context)
 
 
 @bp.post("/account/email")
 @allow(SIGNED_IN)
 @limited("account")
-@shown_again(_show_again, "email")
+@shown_again(_show_email_form, "email")
 def change_email() -> AnyResponse:
-    """Have a link mailed to the new address; the old one stays until it is used."""
+    """Email a link to the new address; the old one stays until the link is used."""
     with parsed() as form:
         current, email = form.text("current", PASSWORD_MOST), form.text("email")
     member = signed_in()
@@ -51,7 +51,7 @@ def change_email() -> AnyResponse:
 @allow(EVERYONE)
 @limited("page")
 def email_form(token: str) -> AnyResponse:
-    """Asks for the press of a button, also in another browser."""
+    """Show the button that confirms the change, in any browser."""
     if email_links.peek(token, Purpose.CHANGE_EMAIL) is None:
         return bad_link("auth/email.html", token)
     return jsonify(state="ask") if wants_json() else page("auth/email.html", token=token, state="ask")
@@ -61,7 +61,7 @@ def email_form(token: str) -> AnyResponse:
 @allow(EVERYONE)
 @limited("link")
 def confirm_email(token: str) -> AnyResponse:
-    """The new address takes the place of the old one."""
+    """Replace the old address by the new one."""
     try:
         accounts.confirm_email(token, device())
     except LinkError:

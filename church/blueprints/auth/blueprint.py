@@ -1,4 +1,4 @@
-"""The blueprint, and what all of its answers have in common."""
+"""The auth blueprint, and the headers of all its responses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ bp.after_request(keep_private)
 
 @bp.after_request
 def _keep_links(response: Response) -> Response:
-    """The address of a mailed link is told to no other site.
+    """Keep the address of an emailed link from other sites.
 
-    ``same-origin`` and not ``no-referrer``: with that a form would be sent from the origin "null".
+    ``same-origin``, because ``no-referrer`` would send forms with the origin "null".
     """
     if "token" in (request.view_args or {}):
         response.headers["Referrer-Policy"] = "same-origin"

@@ -1,4 +1,4 @@
-"""The list of devices that are signed in, and ending some or all of them."""
+"""List the signed-in devices, and sign out one or all of them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from church.web.route_access import SIGNED_IN, allow
 @allow(SIGNED_IN)
 @limited("page")
 def list_sessions() -> AnyResponse:
-    """The devices; people find them on the account page."""
+    """List the devices as JSON; browsers are sent to the account page."""
     if not wants_json():
         return redirect(f"{ACCOUNT}#devices")
-    found = signed_in()
-    return jsonify(sessions=[as_data(view) for view in sessions.list_devices(found.user_id, found.session_id)])
+    member = signed_in()
+    return jsonify(sessions=[as_data(view) for view in sessions.list_devices(member.user_id, member.session_id)])
 
 
 @bp.post("/sessions/<ref>/end")
 @allow(SIGNED_IN)
 @limited("account")
 def end_session(ref: str) -> AnyResponse:
-    """End one of one's own devices; of any other there is nothing to see."""
-    found = signed_in()
-    if not accounts.end_device(found, ref, device()):
+    """Sign out one of the member's own devices; 404 for any other."""
+    member = signed_in()
+    if not accounts.end_device(member, ref, device()):
         raise NotFound
-    if ref != found.session_ref:
+    if ref != member.session_ref:
         return done("That device is signed out.", ACCOUNT)
     identity.end()
     return done("This device is signed out.", LOGIN)
@@ -45,7 +45,7 @@ def end_session(ref: str) -> AnyResponse:
 @allow(SIGNED_IN)
 @limited("account")
 def end_sessions() -> AnyResponse:
-    """End all other devices; with ``all`` this one too."""
+    """Sign out all other devices; with ``all`` this one too."""
     with parsed() as form:
         this_too = form.flag("all")
     accounts.end_devices(signed_in(), device(), this_too=this_too)

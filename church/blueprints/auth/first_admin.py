@@ -1,4 +1,4 @@
-"""The link that the console prints on a site without an admin."""
+"""Create the first admin with the link that the console prints on a site without one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _show(**context: Any) -> Response:
 @allow(EVERYONE)
 @limited("page")
 def first_admin_form(token: str) -> Response:
-    """Asks who the admin is to be. Raises LinkError."""
+    """Ask for the admin's name, address and password. Raises LinkError."""
     if email_links.peek(token, Purpose.FIRST_ADMIN) is None:
         raise LinkError
     return jsonify(state="ask") if wants_json() else _show(token=token)
@@ -36,7 +36,7 @@ def first_admin_form(token: str) -> Response:
 @limited("register")
 @shown_again(_show, "name", "email")
 def first_admin(token: str) -> AnyResponse:
-    """Make that account, an admin's from the start. Raises LinkError, also where somebody was faster."""
+    """Create the admin account. Raises LinkError, also if someone else was faster."""
     with parsed("registration") as form:
         email, name = form.text("email"), form.text("name", required=False)
         password = form.text("password", PASSWORD_MOST)

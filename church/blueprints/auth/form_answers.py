@@ -1,4 +1,4 @@
-"""What the rooms share: reading a form, showing it again with what is wrong, saying that a mail may be on its way."""
+"""Helpers for the forms of this blueprint: read one, show it again with errors, redirect after sending an email."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from church.web.forms import Fields, fields, safe_next
 from church.web.responses import View
 
 PASSWORD_MOST = LONGEST
-"""Characters of a password that are read at all."""
+"""The most characters of a password that are read."""
 ACCOUNT = "/auth/account"
 LOGIN = "/auth/login"
 
 
 class Page(Protocol):
-    """Shows a form."""
+    """Renders the page of a form."""
 
     def __call__(self, **context: Any) -> Response:
-        """``context`` is what the address holds, and what came of the form: ``values``, ``errors``, ``form_error``."""
+        """``context`` has the parts of the URL and the form's ``values``, ``errors`` and ``form_error``."""
 
 
 def device() -> Device:
-    """What the request under way comes from, as its owner will read it in the list of devices."""
+    """Return the device of the current request, as its owner sees it in the list of devices."""
     return Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
 
 
 @contextmanager
 def parsed(kind: str | None = None) -> Iterator[Fields]:
-    """What was sent; the block reads it. Raises InvalidError and FieldErrors, each one failed attempt of ``kind``.
+    """Read a form inside the block. Raises InvalidError and FieldErrors, counted as a failed attempt of ``kind``.
 
-    What a service says of it afterwards, the service counts.
+    Errors that a service raises afterwards are counted by the service.
     """
     try:
-        found = fields()
-        yield found
-        found.check()
+        form = fields()
+        yield form
+        form.check()
     except InvalidError:
         if kind is not None:
             telemetry.track_auth_attempt(kind, "failed_validation")
@@ -55,45 +55,45 @@ def parsed(kind: str | None = None) -> Iterator[Fields]:
 
 
 def page(template: str, **context: Any) -> Response:
-    """A page with a form."""
+    """Render a page with a form."""
     return make_response(render_template(template, **{"values": {}, "errors": {}, "form_error": None, **context}))
 
 
 def shown_again(show: Page, *names: str) -> Callable[[View], View]:
-    """Answer a person whose form can't be taken with the form: ``names`` as they were typed, and what is wrong.
+    """Show the form again if the view refuses it, with the errors and with the fields ``names`` as typed.
 
-    Programs get the error itself, as problem+json.
+    API clients get the error as problem+json.
     """
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
-        def guarded(**address: Any) -> AnyResponse:
+        def wrapper(**url_parts: Any) -> AnyResponse:
             try:
-                return view(**address)
+                return view(**url_parts)
             except (FieldErrors, CredentialsError, ConflictError, ThrottledError) as error:
                 if wants_json():
                     raise
                 errors = error.errors if isinstance(error, FieldErrors) else {}
                 response = show(
-                    **address, values=fields().shown(*names), errors=errors, form_error=None if errors else str(error)
+                    **url_parts, values=fields().shown(*names), errors=errors, form_error=None if errors else str(error)
                 )
                 response.status_code = error.status
                 if error.retry_after is not None:
                     response.headers["Retry-After"] = str(error.retry_after)
                 return response
 
-        return guarded
+        return wrapper
 
     return decorate
 
 
-def sent(what: str, words: str) -> AnyResponse:
-    """A mail may be on its way; the answer is the same whether one is."""
-    return make_response(jsonify(detail=words), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
+def sent(what: str, message: str) -> AnyResponse:
+    """Answer that an email may have been sent; the answer is the same if none was."""
+    return make_response(jsonify(detail=message), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
 
 
 def bad_link(template: str, token: str) -> Response:
-    """The page of ``template`` on a link that opens nothing; programs get the LinkError itself."""
+    """Render ``template`` for an invalid link; API clients get the LinkError itself."""
     if wants_json():
         raise LinkError
     response = page(template, token=token, state="bad")
@@ -101,6 +101,6 @@ def bad_link(template: str, token: str) -> Response:
     return response
 
 
-def way_on(asked: str) -> str:
-    """Where somebody who has signed in goes: to ``asked`` if that is on this site, else to the account."""
-    return safe_next(asked) or ACCOUNT
+def way_on(target: str) -> str:
+    """Return where to go after signing in: ``target`` if it is on this site, else the account page."""
+    return safe_next(target) or ACCOUNT

@@ -1,4 +1,4 @@
-"""A forgotten password: asking for the link, and choosing a new one with it."""
+"""Reset a forgotten password: request the link, and choose a new password with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _show_reset(**context: Any) -> Response:
 @allow(EVERYONE)
 @limited("page")
 def forgot_form() -> Response:
-    """Asks for the address."""
+    """Ask for the address."""
     return _show_forgot()
 
 
@@ -41,9 +41,9 @@ def forgot_form() -> Response:
 @limited("reset")
 @shown_again(_show_forgot, "email")
 def forgot() -> AnyResponse:
-    """Have the link mailed, if the address has an account; the answer and the work for it are the same if not.
+    """Email the link if the address has an account; if not, the answer and the work are the same.
 
-    Asking is no attempt yet: that is told when the link is used.
+    This does not count as an attempt to reset yet; using the link does.
     """
     with parsed() as form:
         email = form.text("email")
@@ -55,9 +55,9 @@ def forgot() -> AnyResponse:
 @allow(EVERYONE)
 @limited("page")
 def reset_form(token: str) -> AnyResponse:
-    """Asks for the new password, while the link is good."""
+    """Ask for the new password, if the link is valid."""
     if accounts.reset_address(token) is None:
-        return _ask_for_another()
+        return _offer_new_link()
     return jsonify(state="ask") if wants_json() else _show_reset(token=token)
 
 
@@ -66,7 +66,7 @@ def reset_form(token: str) -> AnyResponse:
 @limited("reset")
 @shown_again(_show_reset)
 def reset(token: str) -> AnyResponse:
-    """Take the new password; every device has to sign in again."""
+    """Set the new password; every device is signed out."""
     with parsed("reset") as form:
         password = form.text("password", PASSWORD_MOST)
     return _reset(token, password)
@@ -76,7 +76,7 @@ def reset(token: str) -> AnyResponse:
 @allow(EVERYONE)
 @limited("reset")
 def reset_token() -> AnyResponse:
-    """The same with the token in the body."""
+    """Like ``reset``, with the token in the body."""
     with parsed("reset") as form:
         token, password = form.text("token"), form.text("password", PASSWORD_MOST)
     return _reset(token, password)
@@ -87,24 +87,24 @@ def _reset(token: str, password: str) -> AnyResponse:
     try:
         email = accounts.reset(token, password, device())
     except LinkError:
-        return _ask_for_another()
+        return _offer_new_link()
     gate_of(email).forgive()
     identity.end()
-    if former is not None:  # of another account: those of this one have ended
+    if former is not None:  # signed in to another account: the sessions of this one have ended
         accounts.end_device(former, former.session_ref, device())
     return done("Password changed. Sign in with it.", LOGIN)
 
 
 @bp.after_request
-def _tell_of_throttled(response: Response) -> Response:
-    """Asking for the link and using it share a limit; only using it is an attempt, so the limit tells of neither."""
+def _record_throttled(response: Response) -> Response:
+    """Record a refused reset here: the limit is shared with requests for a link, which are not attempts."""
     if response.status_code == 429 and request.endpoint in {"auth.reset", "auth.reset_token"}:
         telemetry.track_auth_attempt("reset", "failed_throttled")
     return response
 
 
-def _ask_for_another() -> Response:
-    """The link is no longer good: the form for a new one, which says so."""
+def _offer_new_link() -> Response:
+    """Show the form for a new link, with the message that this one is not valid."""
     if wants_json():
         raise LinkError
     response = _show_forgot(form_error=str(LinkError()))

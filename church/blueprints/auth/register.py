@@ -1,4 +1,4 @@
-"""Becoming a member: the form, and the page that says to look into the mailbox."""
+"""Register an account, and the page that asks to check the inbox."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _show(**context: Any) -> Response:
 @allow(EVERYONE)
 @limited("page")
 def register_form() -> AnyResponse:
-    """The form; who is signed in has no need of it."""
-    asked = request.args.get("next", "")
+    """Show the form; signed-in members are sent on."""
+    target = request.args.get("next", "")
     if viewer() is not None:
-        return redirect(way_on(asked))
-    return _show(values={"next": safe_next(asked) or ""})
+        return redirect(way_on(target))
+    return _show(values={"next": safe_next(target) or ""})
 
 
 @bp.post("/register")
@@ -39,15 +39,15 @@ def register_form() -> AnyResponse:
 @limited("register")
 @shown_again(_show, "name", "email", "next")
 def register() -> AnyResponse:
-    """Make an account, or mail the owner of the one that there is: the answer does not tell which."""
+    """Create an account, or email the owner of the existing one; the answer does not reveal which."""
     with parsed("registration") as form:
         email, name = form.text("email"), form.text("name", required=False)
         password = form.text("password", PASSWORD_MOST)
-        goal = safe_next(form.text("next", 2000, required=False))
+        target = safe_next(form.text("next", 2000, required=False))
     ref = accounts.register(email, password, name, device())
-    session["registered"] = ref  # of nobody where the address has an account: the cookie's holder can read it
-    if goal is not None:
-        session["next"] = goal
+    session["registered"] = ref  # a random ref if the address has an account: the browser can read this cookie
+    if target is not None:
+        session["next"] = target
     return sent("register", "We sent you an email. Open the link in it to confirm your address.")
 
 
@@ -55,7 +55,7 @@ def register() -> AnyResponse:
 @allow(EVERYONE)
 @limited("page")
 def mail_sent(what: str) -> Response:
-    """Says to look into the mailbox, whether or not a mail is on its way."""
+    """Ask to check the inbox, whether or not an email was sent."""
     if what not in _MAILS:
         raise NotFound
     return page("auth/sent.html", what=what)

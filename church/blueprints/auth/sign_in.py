@@ -1,4 +1,4 @@
-"""Signing in and out, and the short token that programs and the live page show instead of the cookie."""
+"""Sign in and out, and issue access tokens for programs and the live page."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _show(**context: Any) -> Response:
 @allow(EVERYONE)
 @limited("page")
 def login_form() -> AnyResponse:
-    """The form; who is signed in goes on."""
-    asked = request.args.get("next", "")
+    """Show the form; signed-in members are sent on."""
+    target = request.args.get("next", "")
     if identity.viewer() is not None:
-        return redirect(way_on(asked))
-    return _show(values={"next": safe_next(asked) or ""})
+        return redirect(way_on(target))
+    return _show(values={"next": safe_next(target) or ""})
 
 
 @bp.post("/login")
@@ -42,17 +42,17 @@ def login_form() -> AnyResponse:
 @limited("login")
 @shown_again(_show, "email", "next")
 def login() -> AnyResponse:
-    """Sign this browser in. A wrong password and an address without an account are answered the same."""
+    """Sign this browser in. A wrong password and an unknown address get the same answer."""
     with parsed("login") as form:
         email, password = form.text("email"), form.text("password", PASSWORD_MOST)
         to = way_on(form.text("next", 2000, required=False))
     former = identity.viewer()
-    found = accounts.sign_in_with_password(email, password, device(), gate_of(email))
-    identity.begin(found.token)
+    result = accounts.sign_in_with_password(email, password, device(), gate_of(email))
+    identity.begin(result.token)
     if former is not None:
-        accounts.end_device(former, former.session_ref, device())  # the cookie that named it is gone
+        accounts.end_device(former, former.session_ref, device())  # its cookie has just been replaced
     if wants_json():
-        return jsonify(ref=found.user_ref, next=to)
+        return jsonify(ref=result.user_ref, next=to)
     return redirect(to, 303)
 
 
@@ -60,10 +60,10 @@ def login() -> AnyResponse:
 @allow(EVERYONE)
 @limited("account")
 def logout() -> AnyResponse:
-    """Sign this browser out; no copy of its cookie opens anything after."""
-    found = identity.known_viewer()
-    if found is not None:
-        accounts.sign_out(found, device())
+    """Sign this browser out; copies of its cookie stop working too."""
+    member = identity.known_viewer()
+    if member is not None:
+        accounts.sign_out(member, device())
     identity.end()
     return done("You are signed out.", "/")
 
@@ -72,19 +72,23 @@ def logout() -> AnyResponse:
 @allow(MEMBERS)
 @limited("token")
 def token() -> Response:
-    """A token for the API and the live page; it dies with this sign-in, and in minutes anyway."""
-    made = member_tokens.issue(signed_in())
-    left = member_tokens.LIFETIME
-    return jsonify(token=made.token, token_type="Bearer", expires_in=left, expires_at=made.expires_at.isoformat())  # noqa: S106
+    """Issue a token for the API and the live page; it ends with this session, after ten minutes at the latest."""
+    access_token = member_tokens.issue(signed_in())
+    return jsonify(
+        token=access_token.token,
+        token_type="Bearer",  # noqa: S106 - no secret
+        expires_in=member_tokens.LIFETIME,
+        expires_at=access_token.expires_at.isoformat(),
+    )
 
 
 @bp.after_request
-def _tell_of_token(response: Response) -> Response:
-    """A policy refuses before the view is asked, so what came of it is told by the answer; of a limit, by the limit."""
+def _record_token_attempt(response: Response) -> Response:
+    """Record the result from the response: the access rule may refuse before the view runs. A limit records its own."""
     if request.endpoint == "auth.token":
         status = response.status_code
         outcome = _OUTCOMES.get(status) or ("failed_error" if status >= 500 else None)
-        found = identity.viewer()
+        member = identity.viewer()
         if outcome is not None:
-            telemetry.track_auth_attempt("token", outcome, **({"user_ref": found.ref} if found else {}))
+            telemetry.track_auth_attempt("token", outcome, **({"user_ref": member.ref} if member else {}))
     return response

@@ -1,11 +1,11 @@
-"""What slows down guessing at one account, whoever guesses, without locking its owner out.
+"""Slow down guessing at the password of one account, without locking its owner out.
 
-Wrong passwords are counted per account, also for addresses that have none. Once they are used up, each client has
-one wrong try in the window: the owner gets in with the right password, a guesser with many clients has a guess for
-each. The try is taken before the password is looked at, so that many at once have one between them, and given back
-where it was not wrong.
-Whoever is signed in and is asked for the password once more is counted apart, by sign-in: no stranger can use that up,
-and whoever has stolen one sign-in uses up that one alone.
+Wrong passwords are counted per account, also for addresses that have none. Once they are used up, each client has one
+wrong try in the window: the owner gets in with the right password, an attacker gets one guess for each client. The try
+is taken before the password is checked, so that parallel requests share it, and given back if the password was right.
+
+Password checks of signed-in members are counted separately, by session: strangers can't use those up, and a stolen
+session uses up only its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LIMIT = "login_account"
 
 @dataclass
 class LoginGate:
-    """See ``church.services.accounts.failed_sign_ins.Gate``. ``account`` and ``client`` name whom it counts."""
+    """Counts wrong passwords of an account and a client; see ``church.services.accounts.failed_sign_ins.Gate``."""
 
     account: str
     client: str
@@ -35,33 +35,33 @@ class LoginGate:
     """Whether this is the client's one try of the window."""
 
     def refused(self) -> int | None:
-        """Seconds to wait, or None where this try may be made; a try that is let through here is taken."""
+        """Return the seconds to wait, or None if this try is allowed; an allowed try is taken."""
         if spent(_LIMIT, "account", self.account) is None:
             return None
         self.taken = count(*self._try) <= 1
         return None if self.taken else spent(*self._try, most=1)
 
     def failed(self) -> int | None:
-        """Count a wrong password; seconds to wait where they were used up before it, as by others at this moment."""
-        left = spent(_LIMIT, "account", self.account)
+        """Count a wrong password; return the seconds to wait if the tries were used up before, else None."""
+        seconds = spent(_LIMIT, "account", self.account)
         count(_LIMIT, "account", self.account)
-        if left is None:
+        if seconds is None:
             return None
         if not self.taken:
             count(*self._try)
-        return spent(*self._try, most=1) or left
+        return spent(*self._try, most=1) or seconds
 
     def succeeded(self) -> None:
-        """This client knows the password: it has its try again."""
+        """Give this client its try back: it knows the password."""
         forget(*self._try)
 
     def released(self) -> None:
-        """Give back what ``refused`` took."""
+        """Give back the try that ``refused`` took."""
         if self.taken:
             forget(*self._try)
 
     def forgive(self) -> None:
-        """The account has another password: what was guessed before counts no more."""
+        """Reset the counts, after the account got a new password."""
         forget(_LIMIT, "account", self.account)
         forget(*self._try)
 
@@ -71,20 +71,20 @@ class LoginGate:
 
 
 def gate_of(email: str) -> LoginGate:
-    """The gate of what was typed as an address, for the client of the request under way."""
-    found = parsed_address(email)
-    return LoginGate(account=hash_address(found.key if found else email.strip().casefold()), client=client())
+    """Make the gate for a typed address and the client of the current request."""
+    address = parsed_address(email)
+    return LoginGate(account=hash_address(address.key if address else email.strip().casefold()), client=client())
 
 
 @contextmanager
 def asked_again(member: SignedIn) -> Iterator[None]:
-    """Count wrong passwords of who is signed in: a stolen session is no place to guess at leisure.
+    """Count wrong passwords of a signed-in member, so that a stolen session can't be used to guess.
 
-    Raises ThrottledError where they are used up.
+    Raises ThrottledError if the tries are used up.
     """
-    left = spent(_LIMIT, "again", member.session_ref)
-    if left is not None:
-        raise throttled(left)
+    seconds = spent(_LIMIT, "again", member.session_ref)
+    if seconds is not None:
+        raise throttled(seconds)
     try:
         yield
     except FieldErrors as error:

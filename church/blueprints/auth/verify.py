@@ -1,4 +1,4 @@
-"""The link in the mail that proves an address: any browser that opens it can confirm, with one press."""
+"""Confirm an email address with the emailed link, by a button, in any browser."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from church.web.route_access import EVERYONE, SIGNED_IN, allow
 @allow(EVERYONE)
 @limited("page")
 def verify_form(token: str) -> AnyResponse:
-    """Asks for the press of a button: programs that look through mails open links too.
+    """Show the button that confirms: programs that scan emails open links too.
 
-    The browser that registered needs none, unless it only looks ahead.
+    The browser that registered is confirmed without it, unless it only prefetches.
     """
-    waiting = accounts.awaiting(token)
-    if waiting is None:
+    ref = accounts.awaiting(token)
+    if ref is None:
         return bad_link("auth/verify.html", token)
-    if request.method == "GET" and session.get("registered") == waiting and not _looks_ahead():
+    if request.method == "GET" and session.get("registered") == ref and not _is_prefetch():
         return _verify(token)
     if wants_json():
         return jsonify(state="ask")
@@ -41,7 +41,7 @@ def verify_form(token: str) -> AnyResponse:
 @allow(EVERYONE)
 @limited("link")
 def verify(token: str) -> AnyResponse:
-    """Confirm."""
+    """Confirm the address."""
     return _verify(token)
 
 
@@ -49,7 +49,7 @@ def verify(token: str) -> AnyResponse:
 @allow(EVERYONE)
 @limited("link")
 def verify_token() -> AnyResponse:
-    """Confirm, with the token in the body."""
+    """Like ``verify``, with the token in the body."""
     with parsed() as form:
         token = form.text("token")
     return _verify(token)
@@ -59,7 +59,7 @@ def verify_token() -> AnyResponse:
 @allow(SIGNED_IN)
 @limited("link")
 def resend() -> AnyResponse:
-    """Mail the link once more."""
+    """Email the link again."""
     accounts.send_verification(signed_in().user_id)
     return sent("verification", "If your address is not confirmed yet, we sent you a new email.")
 
@@ -71,15 +71,15 @@ def _verify(token: str) -> AnyResponse:
         return bad_link("auth/verify.html", token)
     if session.get("registered") == ref:
         session.pop("registered")
-    goal = safe_next(session.pop("next", ""))
+    target = safe_next(session.pop("next", ""))
     if identity.viewer() is None:
-        to = f"{LOGIN}?next={quote(goal)}" if goal else LOGIN
+        to = f"{LOGIN}?next={quote(target)}" if target else LOGIN
         return done("Email address confirmed. Sign in to continue.", to)
     identity.renew()
-    return done("Email address confirmed. You are now a member.", goal or ACCOUNT)
+    return done("Email address confirmed. You are now a member.", target or ACCOUNT)
 
 
-def _looks_ahead() -> bool:
-    """Whether the browser fetches what nobody has asked to see yet (https://fetch.spec.whatwg.org, Sec-Purpose)."""
+def _is_prefetch() -> bool:
+    """Whether the browser prefetches the page before it is opened (https://fetch.spec.whatwg.org, Sec-Purpose)."""
     purpose = request.headers.get("Sec-Purpose") or request.headers.get("Purpose") or ""
     return "prefetch" in purpose.lower() or "preview" in purpose.lower()
