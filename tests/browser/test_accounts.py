@@ -1,4 +1,4 @@
-"""The ways in: from the first form to a new password, with what is mailed on the way."""
+"""Registration, sign-in and password reset in a browser, with their emails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ OTHER_PASSWORD = "a kettle, a ladder & the moon"
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
-def test_member_walks_from_the_teaser_through_every_form_to_a_new_password(
-    windows: Windows, mailbox: Mailbox, scripts: bool
-) -> None:
+def test_new_member_from_teaser_to_new_password(windows: Windows, mailbox: Mailbox, scripts: bool) -> None:
     person = Person()
     desk = windows(MEMBERS_PAGE, java_script_enabled=scripts)
     _join_from_the_teaser(desk, person, mailbox)
@@ -42,7 +40,7 @@ def test_member_walks_from_the_teaser_through_every_form_to_a_new_password(
 
 
 def _join_from_the_teaser(page: Page, person: Person, mailbox: Mailbox) -> None:
-    """Ends on the page whose teaser it began at."""
+    """Register from a teaser; it ends on the same page."""
     page.locator("main").get_by_role("link", name="Create an account").click()
     heading(page, "Create an account")
     person.register(page)
@@ -77,9 +75,7 @@ def _choose_a_new_password(page: Page, person: Person, mailbox: Mailbox, new: st
     person.password = new
 
 
-def test_link_in_the_mail_opened_on_another_device_asks_once_and_is_then_used_up(
-    windows: Windows, mailbox: Mailbox
-) -> None:
+def test_verification_link_on_another_device_needs_the_button_once(windows: Windows, mailbox: Mailbox) -> None:
     person = Person()
     person.register(windows("/auth/register"))
     link = mailbox.link("verify", person.email)
@@ -91,16 +87,14 @@ def test_link_in_the_mail_opened_on_another_device_asks_once_and_is_then_used_up
     heading(phone, "This link no longer works")
 
 
-def test_known_address_registers_to_the_same_page_and_its_owner_is_told(
-    windows: Windows, mailbox: Mailbox, cast: Cast
-) -> None:
+def test_register_known_address_same_page_and_owner_gets_email(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
     person = cast.add()
     person.register(windows("/auth/register"))
-    wait_until(lambda: mailbox.mails("already_registered", person.email), "the owner is told")
+    wait_until(lambda: mailbox.mails("already_registered", person.email), "the owner gets an email")
     assert mailbox.mails("verify", person.email) == []
 
 
-def test_unverified_member_is_led_to_the_mail_by_the_account_and_by_the_teaser(
+def test_unverified_member_is_asked_to_confirm_on_account_and_teaser(
     windows: Windows, mailbox: Mailbox, cast: Cast
 ) -> None:
     person = cast.add(verified=False)
@@ -123,14 +117,12 @@ def test_unverified_member_is_led_to_the_mail_by_the_account_and_by_the_teaser(
     expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
 
 
-def test_member_without_a_subscription_reads_on_the_teaser_what_is_missing(windows: Windows, cast: Cast) -> None:
+def test_teaser_member_without_subscription_is_asked_to_subscribe(windows: Windows, cast: Cast) -> None:
     page = windows("/pages/under-load", storage_state=cast.signed_in("member"))
     expect(page.get_by_role("region", name="The rest is for subscribers")).to_contain_text("Subscribe to keep reading")
 
 
-def test_first_admin_comes_in_by_the_link_of_the_console_and_sees_the_admin_area(
-    windows: Windows, guarded: Site
-) -> None:
+def test_first_admin_link_leads_to_the_admin_area(windows: Windows, guarded: Site) -> None:
     link = re.search(r"http\S+", guarded.run("user", "first-admin"))
     assert link is not None
     person = Person(name="Grace Hopper")

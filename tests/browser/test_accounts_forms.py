@@ -1,4 +1,4 @@
-"""What the forms of an account do for whoever fills them in, and what the header shows to whom."""
+"""Account forms in a browser, and the header for each role."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEAK = "password1234"
 
 
 def _sent_back(windows: Windows, width: int = 1280, **options: object) -> Page:
-    """The form of registration after an address and a password that can't be taken."""
+    """The registration form after an invalid address and a weak password."""
     page = windows("/auth/register", width=width, **options)
     page.get_by_label("Name").fill('"><svg onload=alert(1)>')
     page.get_by_label("Email address").fill("ada@localhost")
@@ -26,7 +26,7 @@ def _sent_back(windows: Windows, width: int = 1280, **options: object) -> Page:
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
-def test_form_with_errors_comes_back_with_them_in_focus_and_what_was_typed(windows: Windows, scripts: bool) -> None:
+def test_form_with_errors_is_shown_again_with_focus_and_input(windows: Windows, scripts: bool) -> None:
     page = _sent_back(windows, java_script_enabled=scripts)
     summary = page.get_by_role("alert")
     expect(summary).to_be_focused()
@@ -37,7 +37,7 @@ def test_form_with_errors_comes_back_with_them_in_focus_and_what_was_typed(windo
     assert WEAK not in page.content()
 
 
-def test_link_of_an_error_leads_into_its_field_which_says_what_is_wrong(windows: Windows) -> None:
+def test_error_link_leads_to_the_field_with_its_error(windows: Windows) -> None:
     page = _sent_back(windows)
     links = page.get_by_role("alert").get_by_role("link")
     for link, label in zip(links.all(), ("Email address", "Password"), strict=True):
@@ -51,24 +51,24 @@ def test_link_of_an_error_leads_into_its_field_which_says_what_is_wrong(windows:
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_form_with_errors_gives_axe_nothing_to_find(windows: Windows, width: int, scheme: str) -> None:
+def test_form_with_errors_passes_axe(windows: Windows, width: int, scheme: str) -> None:
     page = _sent_back(windows, width=width, color_scheme=scheme)
     assert inaccessible(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_wrong_password_and_unknown_address_read_the_same(windows: Windows, cast: Cast) -> None:
-    known, page = cast.add(), windows()
-    told = []
-    for person in (Person(email=known.email, password="not the one that it is"), Person()):
+def test_login_wrong_password_and_unknown_address_show_the_same_error(windows: Windows, cast: Cast) -> None:
+    member, page = cast.add(), windows()
+    errors = []
+    for person in (Person(email=member.email, password="not the one that it is"), Person()):
         person.sign_in(page)
         expect(page).to_have_title(re.compile("^Error: Sign in"))
         expect(page.get_by_label("Email address")).to_have_value(person.email)
-        told.append(page.get_by_role("alert").inner_text())
-    assert told[0] == told[1]
+        errors.append(page.get_by_role("alert").inner_text())
+    assert errors[0] == errors[1]
 
 
-def test_errors_of_one_form_of_the_account_stay_out_of_the_others(windows: Windows, cast: Cast) -> None:
+def test_account_page_errors_stay_in_their_form(windows: Windows, cast: Cast) -> None:
     page = windows("/auth/account", storage_state=cast.signed_in("member"))
     part = page.get_by_role("region", name="Password", exact=True)
     part.get_by_label("Current password", exact=True).fill("not the one that it is")
@@ -98,7 +98,7 @@ def test_password_is_shown_on_demand_and_hidden_before_it_is_sent(windows: Windo
     expect(field).to_have_attribute("type", "password")
 
 
-def test_button_that_shows_the_password_is_not_there_without_scripts(windows: Windows) -> None:
+def test_show_password_button_is_hidden_without_scripts(windows: Windows) -> None:
     page = windows("/auth/login", java_script_enabled=False)
     expect(page.get_by_label("Password", exact=True)).to_be_visible()
     expect(page.locator("[data-reveal]")).to_be_hidden()
@@ -112,15 +112,15 @@ def test_button_that_shows_the_password_is_not_there_without_scripts(windows: Wi
         ("/auth/forgot", {"email": "username"}),
     ],
 )
-def test_fields_tell_a_password_manager_what_they_are(windows: Windows, path: str, expected: dict[str, str]) -> None:
+def test_fields_have_autocomplete_for_password_managers(windows: Windows, path: str, expected: dict[str, str]) -> None:
     page = windows(path)
     fields = page.locator("main input:not([type=hidden])")
-    told = fields.evaluate_all("fields => fields.map(field => [field.name, field.autocomplete])")
-    assert dict(told) == expected
+    autocomplete = fields.evaluate_all("fields => fields.map(field => [field.name, field.autocomplete])")
+    assert dict(autocomplete) == expected
     expect(page.get_by_label("Email address")).to_have_attribute("inputmode", "email")
 
 
-def test_pasted_password_is_taken(windows: Windows) -> None:
+def test_password_can_be_pasted(windows: Windows) -> None:
     page = windows("/auth/login")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("navigator.clipboard.writeText('pasted phrase')")
@@ -130,7 +130,7 @@ def test_pasted_password_is_taken(windows: Windows) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/login?next=/pages/under-load", "/auth/login?next=//example.org/"])
-def test_way_back_after_signing_in_stays_on_the_site(windows: Windows, cast: Cast, path: str) -> None:
+def test_login_next_stays_on_the_site(windows: Windows, cast: Cast, path: str) -> None:
     page = windows()
     cast.add().sign_in(page, path)
     own = "/pages/under-load" if "under-load" in path else "/auth/account"
@@ -146,7 +146,7 @@ _HEADERS = {
 
 
 @pytest.mark.parametrize(("role", "names"), _HEADERS.items(), ids=_HEADERS)
-def test_header_has_what_each_needs_in_one_line_or_two(
+def test_header_fits_in_one_or_two_lines_for_each_role(
     windows: Windows, cast: Cast, role: str, names: list[str]
 ) -> None:
     state = {} if role == "stranger" else {"storage_state": cast.signed_in(role)}
@@ -165,7 +165,7 @@ def test_header_has_what_each_needs_in_one_line_or_two(
         assert box["height"] <= height, (role, width, box)
 
 
-def test_name_of_whoever_was_signed_in_is_on_no_page_after_the_way_out(windows: Windows, cast: Cast) -> None:
+def test_member_name_is_on_no_page_after_sign_out(windows: Windows, cast: Cast) -> None:
     person = cast.add()
     page = windows("/")
     person.sign_in(page)
@@ -180,7 +180,7 @@ def test_name_of_whoever_was_signed_in_is_on_no_page_after_the_way_out(windows: 
 
 
 @pytest.mark.parametrize("role", ["stranger", "admin"])
-def test_search_engines_are_kept_out_of_accounts_and_admin_area(windows: Windows, cast: Cast, role: str) -> None:
+def test_account_and_admin_pages_are_not_indexed(windows: Windows, cast: Cast, role: str) -> None:
     state = {} if role == "stranger" else {"storage_state": cast.signed_in(role)}
     page = windows(**state)
     paths = ("/auth/login", "/auth/register", "/auth/forgot", "/auth/sent/forgot")

@@ -1,4 +1,4 @@
-"""What a member does on the account page: another name and address, ending devices, taking a copy, leaving."""
+"""The account page in a browser: name, address, devices, export, deletion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.people import Cast, Mailbox, Person, heading, is_out, part, s
 from tests.support.services_fixture import wait_until
 
 
-def test_member_takes_another_address_by_the_mail_to_it(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
+def test_member_changes_address_with_emailed_link(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
     person, new = cast.add(), Person().email
     page = windows()
     person.sign_in(page)
@@ -21,14 +21,14 @@ def test_member_takes_another_address_by_the_mail_to_it(windows: Windows, mailbo
     form.get_by_label("Your password", exact=True).fill(person.password)
     form.get_by_role("button", name="Change email address").click()
     heading(page, "Check your inbox")
-    wait_until(lambda: mailbox.mails("email_changing", person.email), "the old address is told")
+    wait_until(lambda: mailbox.mails("email_changing", person.email), "the old address gets an email")
     page.goto(mailbox.link("change_email", new))
     page.get_by_role("button", name="Confirm new email address").click()
     said(page, "Email address changed.")
     expect(page.locator(".standfirst").first).to_contain_text(new)
 
 
-def test_member_ends_one_device_and_then_all_others(windows: Windows, cast: Cast) -> None:
+def test_member_signs_out_one_device_then_all_others(windows: Windows, cast: Cast) -> None:
     person = cast.add()
     desk, *others = [windows(width=width) for width in (1280, 390, 390, 390)]
     for window in (*others, desk):
@@ -46,7 +46,7 @@ def test_member_ends_one_device_and_then_all_others(windows: Windows, cast: Cast
     assert not is_out(desk)
 
 
-def test_member_takes_another_name_which_the_header_shows_at_once(windows: Windows, cast: Cast) -> None:
+def test_member_changes_name_and_header_shows_it(windows: Windows, cast: Cast) -> None:
     person = cast.add()
     page = windows()
     person.sign_in(page)
@@ -58,7 +58,7 @@ def test_member_takes_another_name_which_the_header_shows_at_once(windows: Windo
     expect(page.get_by_role("navigation", name="Account")).to_contain_text("<b>Countess</b> & Co")
 
 
-def test_member_takes_a_copy_along_and_deletes_the_account(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
+def test_member_exports_data_and_deletes_account(windows: Windows, mailbox: Mailbox, cast: Cast) -> None:
     person = cast.add()
     page = windows()
     person.sign_in(page)
@@ -70,7 +70,7 @@ def test_member_takes_a_copy_along_and_deletes_the_account(windows: Windows, mai
     page.get_by_role("link", name="Delete account").click()
     for password, then in (("not the one that it is", "Delete your account"), (person.password, "Welcome to")):
         page.get_by_label("Your password", exact=True).fill(password)
-        with page.expect_navigation():  # the form that comes back looks like the one that was sent
+        with page.expect_navigation():  # the form shown again looks like the one that was sent
             page.get_by_role("button", name="Delete account for good").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(then)
     said(page, "Your account is deleted.")

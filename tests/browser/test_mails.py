@@ -1,4 +1,4 @@
-"""Every mail as a program that shows HTML shows it: on a phone and on a desk, light and dark."""
+"""Every email as HTML, on phone and desktop, light and dark."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.browser.conftest import Windows
 from tests.browser.watch import LOOKS, inaccessible
 from tests.support.people import add_user
 
-# Rules of axe about a page among pages: a mail is shown inside of one.
+# axe rules for whole pages; an email is shown inside one.
 OF_SITES = ("region ", "landmark-one-main ")
 LONG_NAME = "Maximiliane" * 7
-WORDS = {
+CONTEXTS = {
     "payment_failed": {"plan": "Patron of all good things", "amount": "KWD 1,234.500", "until": "30 November 2026"},
     "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
     "membership_ended": {"plan": "Patron", "premium": True},
@@ -34,20 +34,20 @@ PURPOSES = {
 
 
 def _page(app: Flask, template: str) -> str:
-    """The HTML part of the mail to somebody with a long name."""
+    """The HTML part of an email to a member with a long name."""
     user = add_user(app, name=LONG_NAME)
     with app.app_context():
         with db.write() as session:
             purpose = PURPOSES.get(template)
             link = email_links.make(session, purpose, user, user.email) if purpose else None
-        letter = compose.Letter(1, template, str(user.email), LONG_NAME, WORDS.get(template, {}), link, utc_now())
+        letter = compose.Letter(1, template, str(user.email), LONG_NAME, CONTEXTS.get(template, {}), link, utc_now())
         body = compose.write(letter).get_body(("html",))
     assert body is not None
     return str(body.get_content())
 
 
 @pytest.mark.parametrize("template", sorted(compose.TEMPLATES))
-def test_mail_is_read_at_any_width_and_in_both_lights(windows: Windows, app: Flask, template: str) -> None:
+def test_email_is_readable_at_any_width_light_and_dark(windows: Windows, app: Flask, template: str) -> None:
     page = windows()
     page.set_content(_page(app, template))
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\w+"))

@@ -1,4 +1,4 @@
-"""What many do to one account at the same moment, on both databases."""
+"""Parallel changes of one account, on both databases."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _site(patient_database: None, on_both: Flask) -> None:
 
 
 def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
-    """What each act gave or raised; all begin together, each in a thread and a context of its own."""
+    """Run all calls at once, each in its own thread and app context; returns their results or errors."""
     start = threading.Barrier(len(acts))
     results: list[Any] = [None] * len(acts)
 
@@ -57,7 +57,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
             start.wait(120)
             try:
                 results[number] = act()
-            except Exception as error:  # noqa: BLE001 - the test looks at it
+            except Exception as error:  # noqa: BLE001 - the test checks it
                 results[number] = error
 
     threads = [threading.Thread(target=run, args=pair) for pair in enumerate(acts)]
@@ -70,7 +70,7 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
 
 
 def kinds(results: Sequence[Any]) -> Counter[str]:
-    """How many succeeded, and how many were refused by what."""
+    """Count the successes, and the refusals by error."""
     return Counter(type(result).__name__ if isinstance(result, Exception) else "done" for result in results)
 
 
@@ -79,14 +79,14 @@ def count_of(email: str) -> int:
         return session.scalar(select(func.count()).where(User.email_key == email.casefold())) or 0
 
 
-def test_fifty_registrations_of_one_address_make_one_account(on_both: Flask) -> None:
+def test_register_fifty_at_once_makes_one_account(on_both: Flask) -> None:
     made = definitions.user_registrations.labels("web")
     tried = definitions.auth_attempts
     spellings = [EMAIL, EMAIL.title(), EMAIL.upper(), f" {EMAIL}", "ADA@example.org"]
     with grows(made, 1), grows(tried.labels("registration", "success"), 1):
         results = at_once(on_both, [lambda n=n: register(spellings[n % 5], f"{PASSWORD} {n}") for n in range(50)])
     refused = [result for result in results if not isinstance(result, str)]
-    # Nobody but the database may turn one away, for now.
+    # Only the database may refuse here, so the limits are off.
     assert all(isinstance(error, ChurchError) and error.status == 503 for error in refused), refused
     assert count_of(EMAIL) == 1
     assert results.count(the_user().ref) == 1
@@ -96,14 +96,14 @@ def test_fifty_registrations_of_one_address_make_one_account(on_both: Flask) -> 
     assert audited() == ["account.registered"]
 
 
-def test_link_that_two_see_open_is_used_by_one(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_seen_unused_by_two_is_used_by_one(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     token = str(accounts.first_admin_address()).rpartition("/")[2]
-    # On SQLite writers come one by one, and the second never sees it open.
+    # On SQLite, writers run one by one, so the second never sees the link unused.
     both_saw_it = threading.Barrier(1 if is_sqlite(on_both.config["CHURCH"]) else 2)
     find = email_links.find
 
-    def find_and_wait(*asked: Any) -> Link | None:
-        link = find(*asked)
+    def find_and_wait(*args: Any) -> Link | None:
+        link = find(*args)
         both_saw_it.wait(120)
         return link
 
@@ -115,7 +115,7 @@ def test_link_that_two_see_open_is_used_by_one(on_both: Flask, monkeypatch: pyte
     assert kinds(at_once(on_both, [redeem] * 2)) == {"done": 1, "LinkError": 1}
 
 
-def test_one_link_verifies_once(on_both: Flask) -> None:
+def test_verify_one_link_at_once_succeeds_once(on_both: Flask) -> None:
     register()
     token = mailed_token("verify")
     results = at_once(on_both, [lambda: accounts.verify(token, Actor())] * 8)
@@ -123,7 +123,7 @@ def test_one_link_verifies_once(on_both: Flask) -> None:
     assert audited().count("account.verified") == 1
 
 
-def test_one_link_resets_once(on_both: Flask) -> None:
+def test_reset_one_link_at_once_succeeds_once(on_both: Flask) -> None:
     member()
     token = forgotten_token()
     passwords = [f"{OTHER_PASSWORD} {n}" for n in range(6)]
@@ -133,16 +133,16 @@ def test_one_link_resets_once(on_both: Flask) -> None:
     assert signed_in(password=winner)
 
 
-def test_one_of_many_becomes_the_first_admin_by_one_link(on_both: Flask) -> None:
+def test_first_admin_one_link_at_once_makes_one_admin(on_both: Flask) -> None:
     token = str(accounts.first_admin_address()).rpartition("/")[2]
     acts = [lambda n=n: accounts.become_admin(token, f"root{n}@example.org", PASSWORD, "", DEVICE) for n in range(6)]
     assert kinds(at_once(on_both, acts)) == {"done": 1, "LinkError": 5}
     assert audited() == ["account.registered"]
 
 
-def test_one_of_two_links_makes_the_first_admin(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_admin_two_links_at_once_make_one_admin(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(email_links, "void", lambda *_args: None)  # as where two hosts make theirs at the same moment
+        patch.setattr(email_links, "void", lambda *_args: None)  # as if two hosts made theirs at the same moment
         tokens = [str(accounts.first_admin_address()).rpartition("/")[2] for _ in range(2)]
     acts = [
         lambda n=n, t=t: accounts.become_admin(t, f"root{n}@example.org", PASSWORD, "", DEVICE)
@@ -157,7 +157,7 @@ def count_admins() -> int:
         return session.scalar(select(func.count()).where(User.role == "admin", User.deleted_at.is_(None))) or 0
 
 
-def test_two_last_admins_who_delete_themselves_leave_one(on_both: Flask) -> None:
+def test_delete_two_last_admins_at_once_leaves_one(on_both: Flask) -> None:
     emails = ["root@example.org", "second@example.org"]
     for email in emails:
         admin(email)
@@ -167,7 +167,7 @@ def test_two_last_admins_who_delete_themselves_leave_one(on_both: Flask) -> None
     assert count_admins() == 1
 
 
-def test_two_members_who_take_one_address_are_one_who_has_it(on_both: Flask) -> None:
+def test_change_email_two_members_at_once_one_gets_the_address(on_both: Flask) -> None:
     wanted = "wanted@example.org"
     tokens = []
     for email in ("ada@example.org", "bob@example.org"):
@@ -180,12 +180,13 @@ def test_two_members_who_take_one_address_are_one_who_has_it(on_both: Flask) -> 
     assert [find_user(email) for email in ("ada@example.org", "bob@example.org")].count(None) == 1
 
 
-def test_password_is_changed_by_one_of_many_devices(on_both: Flask) -> None:
+def test_change_password_many_devices_at_once_one_succeeds(on_both: Flask) -> None:
     member()
     devices = [signed_in() for _ in range(4)]
-    words = [f"{OTHER_PASSWORD} {n}" for n in range(4)]
+    new_passwords = [f"{OTHER_PASSWORD} {n}" for n in range(4)]
     acts = [
-        lambda d=d, w=w: accounts.change_password(d, PASSWORD, w, DEVICE) for d, w in zip(devices, words, strict=True)
+        lambda d=d, w=w: accounts.change_password(d, PASSWORD, w, DEVICE)
+        for d, w in zip(devices, new_passwords, strict=True)
     ]
     results = at_once(on_both, acts)
     done = [n for n, result in enumerate(results) if isinstance(result, str)]
@@ -193,10 +194,10 @@ def test_password_is_changed_by_one_of_many_devices(on_both: Flask) -> None:
     assert kinds(results)["ConflictError"] + kinds(results)["FieldErrors"] == 3
     assert sessions.load(results[done[0]]) is not None
     assert sessions.active_count() == 1
-    assert signed_in(password=words[done[0]])
+    assert signed_in(password=new_passwords[done[0]])
 
 
-def test_reset_against_change_of_password_leaves_one_password_and_no_open_link(on_both: Flask) -> None:
+def test_reset_and_change_password_at_once_leave_one_password_and_no_link(on_both: Flask) -> None:
     member()
     me, token = signed_in(), forgotten_token()
     acts: list[Act] = [

@@ -1,4 +1,4 @@
-"""The whole life of an account, on both databases: what the unit tests look at piece by piece on SQLite."""
+"""Accounts from registration to deletion, on both databases; the unit tests cover the parts on SQLite."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _site(on_both: Flask) -> None:
     """A site on each database."""
 
 
-def test_account_lives_from_registration_to_deletion() -> None:
+def test_account_from_registration_to_deletion() -> None:
     ref = register()
     assert not signed_in().verified
     assert accounts.verify(mailed_token("verify"), Actor()) == ref
@@ -69,14 +69,14 @@ def test_account_lives_from_registration_to_deletion() -> None:
     assert audited()[-3:] == ["account.renamed", "account.exported", "account.deleted"]
 
 
-def test_second_registration_is_a_mail_to_the_owner() -> None:
+def test_second_registration_emails_the_owner() -> None:
     refs = {register(), register(EMAIL.upper(), OTHER_PASSWORD)}
     assert len(refs) == 2
     assert the_user().ref in refs
     assert [mail.template for mail in mails()] == ["verify", "already_registered"]
 
 
-def test_five_mails_an_hour_are_the_most_also_for_accounts_that_are_deleted_at_once(on_both: Flask) -> None:
+def test_email_limit_of_five_an_hour_survives_account_deletion(on_both: Flask) -> None:
     outbox = outbox_folder.folder(on_both.config["CHURCH"])
     for _ in range(7):
         register()
@@ -88,7 +88,7 @@ def test_five_mails_an_hour_are_the_most_also_for_accounts_that_are_deleted_at_o
     assert sent == {"verify": 5, "change_email": 5, "account_deleted": 5}
 
 
-def test_withheld_mail_leaves_the_former_link_good() -> None:
+def test_email_over_the_limit_keeps_the_previous_link() -> None:
     member()
     for _ in range(7):
         token = forgotten_token()
@@ -96,7 +96,7 @@ def test_withheld_mail_leaves_the_former_link_good() -> None:
     assert email_links.peek(token, Purpose.RESET) is not None
 
 
-def test_address_that_was_taken_meanwhile_is_refused_and_rolled_back() -> None:
+def test_change_email_address_taken_meanwhile_is_rolled_back() -> None:
     member()
     accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     register(NEW)
@@ -106,18 +106,18 @@ def test_address_that_was_taken_meanwhile_is_refused_and_rolled_back() -> None:
 
 
 @pytest.mark.parametrize("typed", ["nobody@example.org", "nobody\0@example.org", "\udc80", "x" * 10_000, "'; --"])
-def test_sign_in_with_what_no_database_takes_is_a_wrong_password(typed: str) -> None:
+def test_sign_in_unstorable_address_is_wrong_password(typed: str) -> None:
     with pytest.raises(CredentialsError):
         accounts.sign_in_with_password(typed, PASSWORD, DEVICE, StubGate())
 
 
 @pytest.mark.parametrize("token", ["9223372036854775808.x", "999999999999999999.x", "1.\0", "\0.x"])
-def test_link_that_no_database_takes_is_a_bad_link(token: str) -> None:
+def test_link_unstorable_token_is_refused(token: str) -> None:
     with pytest.raises(LinkError):
         accounts.verify(token, Actor())
 
 
-def test_first_admin_comes_by_a_link_and_is_kept() -> None:
+def test_first_admin_is_made_by_link_and_the_last_one_stays() -> None:
     token = str(accounts.first_admin_address()).rpartition("/")[2]
     accounts.become_admin(token, "root@example.org", PASSWORD, "Root", DEVICE)
     assert signed_in("root@example.org").is_admin
@@ -127,7 +127,7 @@ def test_first_admin_comes_by_a_link_and_is_kept() -> None:
     assert accounts.first_admin_address() is None
 
 
-def test_old_unverified_account_is_forgotten() -> None:
+def test_old_unverified_account_is_deleted() -> None:
     register()
     user = the_user()
     member("bob@example.org")

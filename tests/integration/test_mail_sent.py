@@ -1,4 +1,4 @@
-"""A mail from its queue to a real mail server, by the threads that do the site's work."""
+"""Emails from the queue to a real mail server, sent by the worker's threads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server(mail_server: Callable[..., MailServer]) -> MailServer:
 
 @pytest.fixture
 def app(migrated_site: Settings, server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    """The site on SQLite and on PostgreSQL, in its context, with ``server`` and no patience between attempts."""
+    """The site on SQLite and on PostgreSQL, in an app context, with ``server`` and no pause between attempts."""
     monkeypatch.setattr(jobs_queue, "_FIRST_RETRY", 0.01)
     monkeypatch.setattr(worker, "POLL", 0.02)
     app = create_app(with_settings(migrated_site, smtp_url=SecretStr(server.url)))
@@ -48,7 +48,7 @@ def app(migrated_site: Settings, server: MailServer, monkeypatch: pytest.MonkeyP
 
 @contextmanager
 def working(app: Flask) -> Iterator[None]:
-    """In the block the jobs are done."""
+    """Run the jobs inside the block."""
     stop = threading.Event()
     thread = threading.Thread(target=jobs.work, args=(app, stop))
     thread.start()
@@ -60,7 +60,7 @@ def working(app: Flask) -> Iterator[None]:
 
 
 def invite() -> str:
-    """Queue the mail; the address of the link that it has to bring."""
+    """Queue the email and return the address of its link."""
     with db.write() as session:
         user = find_account.add(session, ADA, name="Ada", source="cli")
         assert user
@@ -74,10 +74,10 @@ def ended() -> MailView | None:
     return mail if mail.state != "pending" else None
 
 
-def test_mail_reaches_its_reader_with_the_link_in_both_parts(app: Flask, server: MailServer) -> None:
+def test_email_arrives_with_its_link_in_both_parts(app: Flask, server: MailServer) -> None:
     address = invite()
     with working(app):
-        wait_until(ended, "the mail has gone")
+        wait_until(ended, "the email is sent")
     (got,) = server.received
     assert (got.recipients, got.message["To"]) == ([ADA.email], ADA.email)
     assert address in got.text().splitlines()
@@ -85,22 +85,22 @@ def test_mail_reaches_its_reader_with_the_link_in_both_parts(app: Flask, server:
     assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 1)]
 
 
-def test_mail_that_the_server_puts_off_comes_later_and_once(app: Flask, server: MailServer) -> None:
+def test_email_deferred_by_server_arrives_later_once(app: Flask, server: MailServer) -> None:
     server.answers["RCPT"] = ["450 4.2.0 greylisted", "451 4.3.0 try later"]
     invite()
     with captured_log() as log, working(app):
-        wait_until(ended, "the mail has gone")
+        wait_until(ended, "the email is sent")
         wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
     assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 3)]
     assert len(server.received) == 1
     assert "ada" not in b"".join(log.lines).decode().lower()
 
 
-def test_mail_that_the_server_refuses_is_tried_once_and_says_why(app: Flask, server: MailServer) -> None:
+def test_email_refused_by_server_fails_at_once_with_reason(app: Flask, server: MailServer) -> None:
     server.answers["RCPT"] = "550 5.1.1 <ada@example.org> unknown"
     invite()
     with captured_log() as log, working(app):
-        wait_until(ended, "the mail has failed")
+        wait_until(ended, "the email has failed")
         wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
     (mail,) = email_queue.recent()
     assert (mail.state, mail.reason) == ("failed", "the mail server answered 550 5.1.1 [address] unknown")
@@ -109,25 +109,25 @@ def test_mail_that_the_server_refuses_is_tried_once_and_says_why(app: Flask, ser
     assert "ada" not in b"".join(log.lines).decode().lower()
 
 
-def test_mail_goes_when_the_server_is_back(app: Flask, server: MailServer) -> None:
+def test_email_is_sent_when_the_server_is_back(app: Flask, server: MailServer) -> None:
     server.stop()
     invite()
     with working(app):
-        wait_until(lambda: email_queue.recent()[0].attempts >= 2, "it was tried in vain")
+        wait_until(lambda: email_queue.recent()[0].attempts >= 2, "two attempts have failed")
         server.start()
-        wait_until(ended, "the mail has gone")
+        wait_until(ended, "the email is sent")
     assert len({got.message["Message-ID"] for got in server.received}) == len(server.received) == 1
 
 
-def test_mail_that_is_sent_again_after_a_crash_shows_as_the_same(app: Flask, server: MailServer) -> None:
+def test_email_sent_again_after_crash_has_the_same_message_id(app: Flask, server: MailServer) -> None:
     invite()
     with working(app):
-        wait_until(ended, "the mail has gone")
+        wait_until(ended, "the email is sent")
     (mail,) = email_queue.recent()
     with db.write() as session:
         session.execute(update(Mail).values(state="pending"))
         jobs.enqueue(session, "mails.send", {"mail": mail.id})
     with working(app):
-        wait_until(ended, "the mail has gone again")
+        wait_until(ended, "the email is sent again")
     first, second = server.received
     assert first.message["Message-ID"] == second.message["Message-ID"]

@@ -1,4 +1,4 @@
-"""Mails over real SMTP: encrypted or not at all, signed in, refused for now or for good, and never waited for long."""
+"""Emails over real SMTP: encryption, login, temporary and permanent refusals, and timeouts."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def send(settings: Settings, url: str, message: EmailMessage, recipient: str = "
 
 @pytest.fixture
 def trusted(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CA of the tests, as an operator names one of their own."""
+    """Trust the CA of the tests, as an operator would trust their own."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
 
 
-def test_mail_to_a_server_on_this_host_goes_in_the_clear(
+def test_smtp_server_on_this_host_is_not_encrypted(
     settings: Settings, mail_server: Start, message: EmailMessage
 ) -> None:
     server = mail_server()
@@ -61,7 +61,7 @@ def test_mail_to_a_server_on_this_host_goes_in_the_clear(
     assert got.text() == "Hello.\n"
 
 
-def test_mail_to_a_far_server_is_encrypted_before_anything_is_said(
+def test_smtp_remote_server_is_encrypted_first(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, trusted: None, far_away: None
 ) -> None:
     server = mail_server(tls_context=tls, require_starttls=True)
@@ -69,7 +69,7 @@ def test_mail_to_a_far_server_is_encrypted_before_anything_is_said(
     assert [got.encrypted for got in server.received] == [True]
 
 
-def test_server_with_tls_from_the_first_byte_takes_the_mail(
+def test_smtps_server_accepts_email(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, trusted: None, far_away: None
 ) -> None:
     server = mail_server(ssl_context=tls)
@@ -78,7 +78,7 @@ def test_server_with_tls_from_the_first_byte_takes_the_mail(
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_certificate_that_nobody_vouches_for_gets_no_mail(
+def test_smtp_untrusted_certificate_gets_no_email(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext, far_away: None, scheme: str
 ) -> None:
     options = {"ssl_context": tls} if scheme == "smtps" else {"tls_context": tls}
@@ -88,7 +88,7 @@ def test_certificate_that_nobody_vouches_for_gets_no_mail(
     assert server.commands == []
 
 
-def test_certificate_of_another_name_gets_no_mail(
+def test_smtp_certificate_of_another_name_gets_no_email(
     settings: Settings,
     mail_server: Start,
     message: EmailMessage,
@@ -103,17 +103,17 @@ def test_certificate_of_another_name_gets_no_mail(
     assert server.commands == []
 
 
-def test_far_server_without_starttls_gets_neither_password_nor_mail(
+def test_smtp_remote_server_without_starttls_gets_no_password_and_no_email(
     settings: Settings, mail_server: Start, message: EmailMessage, far_away: None
 ) -> None:
-    asked: list[object] = []
-    server = mail_server(auth_require_tls=False, authenticator=lambda *data: asked.append(data))
+    logins: list[object] = []
+    server = mail_server(auth_require_tls=False, authenticator=lambda *data: logins.append(data))
     with pytest.raises(MailDeferredError, match="STARTTLS"):
         send(settings, f"smtp://{USER}:word@{HOST}:{server.port}", message)
-    assert (server.commands, asked) == ([], [])
+    assert (server.commands, logins) == ([], [])
 
 
-def test_certificate_of_a_server_on_this_host_is_not_asked_for_its_name(
+def test_smtp_certificate_on_this_host_is_not_checked(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
 ) -> None:
     server = mail_server(tls_context=tls, require_starttls=True)
@@ -121,7 +121,7 @@ def test_certificate_of_a_server_on_this_host_is_not_asked_for_its_name(
     assert [got.encrypted for got in server.received] == [True]
 
 
-def test_name_and_password_of_the_address_sign_in(
+def test_smtp_user_and_password_of_the_url_log_in(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
 ) -> None:
     server = mail_server(tls_context=tls, auth_required=True, authenticator=lets_in)
@@ -129,7 +129,7 @@ def test_name_and_password_of_the_address_sign_in(
     assert [got.user for got in server.received] == [USER]
 
 
-def test_wrong_password_waits_for_the_operator_and_is_not_told(
+def test_smtp_wrong_password_defers_and_is_not_in_the_error(
     settings: Settings, mail_server: Start, message: EmailMessage, tls: ssl.SSLContext
 ) -> None:
     server = mail_server(tls_context=tls, auth_required=True, authenticator=lets_in)
@@ -151,7 +151,7 @@ def test_wrong_password_waits_for_the_operator_and_is_not_told(
         ("DATA", "554 5.7.1 looks like spam", MailRefusedError),
     ],
 )
-def test_refusal_is_for_now_or_for_good_as_its_code_says(
+def test_smtp_reply_code_decides_temporary_or_permanent(
     settings: Settings, mail_server: Start, message: EmailMessage, command: str, answer: str, kind: type[Exception]
 ) -> None:
     server = mail_server()
@@ -161,7 +161,7 @@ def test_refusal_is_for_now_or_for_good_as_its_code_says(
     assert type(caught.value) is kind
 
 
-def test_address_in_a_refusal_is_left_out(settings: Settings, mail_server: Start, message: EmailMessage) -> None:
+def test_smtp_error_contains_no_address(settings: Settings, mail_server: Start, message: EmailMessage) -> None:
     server = mail_server()
     server.answers["RCPT"] = "550 5.1.1 <ada@example.org>: unknown, write to postmaster@example.org"
     with pytest.raises(MailRefusedError) as caught:
@@ -170,7 +170,7 @@ def test_address_in_a_refusal_is_left_out(settings: Settings, mail_server: Start
     assert caught.value.__suppress_context__
 
 
-def test_address_with_letters_that_the_server_does_not_know_is_refused_for_good(
+def test_smtp_non_ascii_address_without_smtputf8_is_refused(
     settings: Settings, mail_server: Start, message: EmailMessage
 ) -> None:
     server = mail_server(enable_SMTPUTF8=False)
@@ -178,7 +178,7 @@ def test_address_with_letters_that_the_server_does_not_know_is_refused_for_good(
         send(settings, server.url, message, "žofie@example.org")
 
 
-def test_address_with_other_letters_reaches_a_server_that_knows_them(
+def test_smtp_non_ascii_address_with_smtputf8_is_sent(
     settings: Settings, mail_server: Start, message: EmailMessage
 ) -> None:
     server = mail_server()
@@ -186,8 +186,8 @@ def test_address_with_other_letters_reaches_a_server_that_knows_them(
     assert server.received[0].recipients == ["žofie@example.org"]
 
 
-def test_nobody_who_listens_is_a_reason_to_wait(settings: Settings, message: EmailMessage) -> None:
-    with socket.socket() as taken:  # a port that is nobody else's either, while it is not listened on
+def test_smtp_connection_refused_defers(settings: Settings, message: EmailMessage) -> None:
+    with socket.socket() as taken:  # reserves the port without listening on it
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(MailDeferredError, match="ConnectionRefusedError"):
             send(settings, f"smtp://127.0.0.1:{taken.getsockname()[1]}", message)
@@ -198,7 +198,7 @@ def silent(_connection: socket.socket, over: threading.Event) -> None:
 
 
 def drips(connection: socket.socket, over: threading.Event) -> None:
-    """A byte every now and then, so that no single wait is too long."""
+    """Send a byte now and then, so that no single wait times out."""
     try:
         while not over.wait(0.05):
             connection.sendall(b"2")
@@ -211,7 +211,7 @@ def leaves_after_the_greeting(connection: socket.socket, _over: threading.Event)
 
 
 @pytest.mark.parametrize(("manners", "step", "whole"), [(silent, 0.3, 20.0), (drips, 20.0, 0.6)])
-def test_server_that_hangs_is_left_in_time(
+def test_smtp_hanging_server_times_out(
     settings: Settings,
     rude_server: Callable[..., RudeServer],
     message: EmailMessage,
@@ -230,7 +230,7 @@ def test_server_that_hangs_is_left_in_time(
     assert counted._sum.get() > before
 
 
-def test_server_that_hangs_up_is_a_reason_to_wait(
+def test_smtp_server_that_disconnects_defers(
     settings: Settings, rude_server: Callable[..., RudeServer], message: EmailMessage
 ) -> None:
     server = rude_server(leaves_after_the_greeting)
@@ -238,18 +238,18 @@ def test_server_that_hangs_up_is_a_reason_to_wait(
         send(settings, f"smtp://127.0.0.1:{server.port}", message)
 
 
-def test_server_that_takes_the_mail_and_says_no_goodbye_has_it(
+def test_smtp_quit_without_reply_still_counts_as_sent(
     settings: Settings, rude_server: Callable[..., RudeServer], message: EmailMessage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "_GOODBYE", 0.1)
-    told: list[bytes] = []
+    received: list[bytes] = []
 
     def taciturn(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"220 hello\r\n")
         with connection.makefile("rb") as lines:
             in_text = False
             for line in lines:
-                told.append(line)
+                received.append(line)
                 if in_text and line != b".\r\n":
                     continue
                 if line == b"quit\r\n":
@@ -260,10 +260,10 @@ def test_server_that_takes_the_mail_and_says_no_goodbye_has_it(
 
     server = rude_server(taciturn)
     send(settings, f"smtp://127.0.0.1:{server.port}", message)
-    wait_until(lambda: told[-1] == b"quit\r\n", "the server hears the goodbye that it does not answer")
+    wait_until(lambda: received[-1] == b"quit\r\n", "the server receives QUIT")
 
 
-def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(
+def test_smtp_delivery_is_timed_and_logs_no_recipient(
     settings: Settings, mail_server: Start, message: EmailMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = mail_server()
@@ -275,7 +275,7 @@ def test_delivery_is_timed_and_tells_no_log_whom_it_is_for(
     assert not [record for record in caplog.records if record.name.startswith("church")]
 
 
-def test_probe_gets_as_far_as_a_mail_would_and_sends_none(settings: Settings, mail_server: Start) -> None:
+def test_smtp_probe_connects_and_sends_nothing(settings: Settings, mail_server: Start) -> None:
     server = mail_server()
     smtp.probe(to(settings, server.url), 2, 4)
     assert server.commands == []

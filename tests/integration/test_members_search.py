@@ -1,4 +1,4 @@
-"""Finding accounts, and two admins at once, on SQLite and on PostgreSQL."""
+"""Search of accounts, and two admins acting at once, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def found(query: str = "", role: Role | None = None, state: MemberState | None =
     return [view.email or view.ref for view in members.search(query, role, state).members]
 
 
-EVERYBODY = ["straße@mail.example", "chloe@mail.example", "underXscore@mail.example", "under_score@mail.example",
+EVERYONE = ["straße@mail.example", "chloe@mail.example", "underXscore@mail.example", "under_score@mail.example",
              "grace.hopper@navy.example", "ada@church.example"]  # fmt: skip
 SEARCHES = {
     "ada": ["ada@church.example"],
@@ -74,16 +74,16 @@ SEARCHES = {
     "' OR 1=1 --": [],
     "dddd": [],
     "x" * 5000: [],
-    "\x00": EVERYBODY,
-    "": EVERYBODY,
+    "\x00": EVERYONE,
+    "": EVERYONE,
 }
 
 
-def test_search_finds_pieces_of_names_and_addresses_and_starts_of_refs(crowd: Flask) -> None:
+def test_search_finds_parts_of_names_and_addresses_and_starts_of_refs(crowd: Flask) -> None:
     assert {query: found(query) for query in SEARCHES} == SEARCHES
 
 
-def test_search_by_role_and_state_finds_those_alone(crowd: Flask) -> None:
+def test_search_by_role_and_state_finds_only_those(crowd: Flask) -> None:
     by_state = {state: found(state=state) for state in MemberState}
     assert by_state == {
         MemberState.ACTIVE: [
@@ -103,10 +103,10 @@ def test_search_by_role_and_state_finds_those_alone(crowd: Flask) -> None:
     assert found("score@mail.example", Role.MEMBER, MemberState.ACTIVE) == ["underXscore@mail.example"]
 
 
-def test_pages_of_a_long_list_hold_everybody_once_and_end(on_both: Flask) -> None:
+def test_search_pages_list_every_account_once(on_both: Flask) -> None:
     with db.write() as session:
         for number in range(2 * PAGE_SIZE + 1):
-            # All made at one moment: the order must be settled by something else.
+            # All created at one moment, so that the order needs a second key.
             session.add(
                 User(ref=f"{number:016x}", email_key=f"{number}", name=f"{number}", source="web", created_at=NOW)
             )
@@ -121,7 +121,7 @@ def test_pages_of_a_long_list_hold_everybody_once_and_end(on_both: Flask) -> Non
 
 
 def at_once(app: Flask, *changes: Callable[[], object]) -> list[object]:
-    """What came of ``changes``, made by as many threads at the same moment."""
+    """Run ``changes`` in parallel threads and return their results or errors."""
     results: list[object] = []
     start = threading.Barrier(len(changes))
 
@@ -141,9 +141,9 @@ def at_once(app: Flask, *changes: Callable[[], object]) -> list[object]:
     return results
 
 
-def test_two_admins_who_remove_each_other_at_once_leave_one(on_both: Flask) -> None:
-    for turn in range(5):
-        names = (f"one{turn}@church.example", f"two{turn}@church.example")
+def test_two_admins_demoting_each_other_at_once_leave_one(on_both: Flask) -> None:
+    for attempt in range(5):
+        names = (f"one{attempt}@church.example", f"two{attempt}@church.example")
         pair = [add_user(on_both, name, role="admin", password_hash="x") for name in names]
         results = at_once(
             on_both,
@@ -153,18 +153,18 @@ def test_two_admins_who_remove_each_other_at_once_leave_one(on_both: Flask) -> N
         assert len([result for result in results if isinstance(result, ConflictError)]) == 1, results
         left = members.search(role=Role.ADMIN, state=MemberState.ACTIVE).members
         assert len(left) == 1
-        with db.write() as session:  # for the next turn there is nobody
+        with db.write() as session:  # no admins are left for the next round
             for user in session.query(User):
                 user.role = "member"
 
 
-def test_numbers_count_what_is_there(crowd: Flask) -> None:
+def test_member_counts_match_the_rows(crowd: Flask) -> None:
     with db.read() as session:
         counted = counts.count_members(session)
     assert counted == counts.MemberCounts(members=6, verified=5, admins=1, disabled=1, new_7=6, new_30=6)
 
 
-def test_work_counts_tell_what_waits_and_what_is_late(on_both: Flask) -> None:
+def test_work_counts_show_waiting_and_late_jobs(on_both: Flask) -> None:
     before = utc_now() - timedelta(minutes=10)
     with db.write() as session:
         facts = {"payload": {}, "max_attempts": 5, "created_at": before, "run_at": before}
@@ -197,7 +197,7 @@ def test_jobs_are_listed_by_state_newest_first_and_paged_by_number(on_both: Flas
     assert jobs.state_counts() == {"pending": 1, "running": 0, "done": 1, "dead": 2}
 
 
-def test_retries_are_audited_and_refused_where_nothing_failed(on_both: Flask) -> None:
+def test_retry_is_audited_and_refused_if_nothing_failed(on_both: Flask) -> None:
     with db.write() as session:
         dead = Job(kind="t", state="dead", attempts=5, payload={}, max_attempts=5, created_at=NOW, run_at=NOW)
         failed = Mail(

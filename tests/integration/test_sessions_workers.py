@@ -1,4 +1,4 @@
-"""Sign-ins under real workers: known to each of them, and dead in all of them with their end."""
+"""Sessions with real workers: valid in each of them, and ended in all at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
 
-def test_end_of_a_sign_in_reaches_every_worker(site: Callable[..., Site]) -> None:
+def test_session_end_reaches_every_worker(site: Callable[..., Site]) -> None:
     running = site(WEB_CONCURRENCY="2")
     app = create_app(running.settings)
     token = sign_in(app, add_user(app))
@@ -22,7 +22,7 @@ def test_end_of_a_sign_in_reaches_every_worker(site: Callable[..., Site]) -> Non
     headers = {"Cookie": f"church={cookie.value}", "Accept": "application/json"}
 
     def statuses() -> set[int]:
-        """Of enough requests, each on a connection of its own, for both workers to have answered."""
+        """Statuses of 16 requests on separate connections, enough to reach both workers."""
         return {running.get("/auth/sessions", **headers)[0] for _ in range(16)}
 
     assert statuses() == {200}
@@ -32,5 +32,5 @@ def test_end_of_a_sign_in_reaches_every_worker(site: Callable[..., Site]) -> Non
         assert found is not None
         with db.write() as session:
             sessions.end(session, found.session_id)
-    assert statuses() == {401}  # at once: no worker believes the copied cookie
+    assert statuses() == {401}  # at once: no worker accepts the copied cookie
     wait_until(lambda: running.value("auth_sessions_active") == 0, "the scrape counts none")

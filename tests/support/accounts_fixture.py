@@ -1,4 +1,4 @@
-"""People for the tests of accounts: registered, verified and signed in by the services."""
+"""Accounts for tests: registered, verified and signed in through the services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEVICE = Device("203.0.113.9", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
 
 @pytest.fixture
 def at_work(app: Flask) -> Iterator[Flask]:
-    """The site on SQLite, in an app context and no request: what a service sees."""
+    """The site on SQLite, in an app context without a request, as a service runs."""
     with app.app_context():
         yield app
         db.dispose()
@@ -35,7 +35,7 @@ def at_work(app: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def on_both(migrated_site: Settings) -> Iterator[Flask]:
-    """The same, once on SQLite and once on PostgreSQL."""
+    """Like ``at_work``, once on SQLite and once on PostgreSQL."""
     app = create_app(migrated_site)
     with app.app_context():
         yield app
@@ -44,7 +44,7 @@ def on_both(migrated_site: Settings) -> Iterator[Flask]:
 
 @dataclass
 class StubGate:
-    """Answers as it is told, and remembers what it was asked."""
+    """A gate that returns the set answers and records its calls."""
 
     wait: int | None = None
     left: int | None = None
@@ -70,21 +70,21 @@ def register(email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") ->
 
 
 def member(email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> User:
-    """Somebody who has registered and confirmed the address."""
+    """Register a member and confirm the address."""
     register(email, password, name)
     accounts.verify(mailed_token("verify", email), Actor())
     return the_user(email)
 
 
 def admin(email: str = "root@example.org") -> User:
-    """A member who looks after the site."""
+    """Register an admin."""
     user = member(email)
     change_user(user.id, role="admin")
     return the_user(email)
 
 
 def signed_in(email: str = EMAIL, password: str = PASSWORD) -> SignedIn:
-    """Signed in anew, on one more device."""
+    """Sign in on one more device."""
     found = sessions.load(accounts.sign_in_with_password(email, password, DEVICE, StubGate()).token)
     assert found is not None
     return found
@@ -109,14 +109,14 @@ def change_user(user_id: int, **values: object) -> None:
 
 
 def mails(template: str | None = None) -> list[Mail]:
-    """What was queued, oldest first."""
+    """The queued emails, oldest first."""
     with db.read() as session:
         found = session.scalars(select(Mail).order_by(Mail.id)).all()
     return [mail for mail in found if template in {None, mail.template}]
 
 
 def mailed_token(template: str, recipient: str = EMAIL) -> str:
-    """The token of the link in the newest such mail."""
+    """The token of the link in the newest such email."""
     link_id = [mail.link_id for mail in mails(template) if mail.recipient == recipient][-1]
     with db.read() as session:
         link = session.get(Link, link_id)
@@ -125,7 +125,7 @@ def mailed_token(template: str, recipient: str = EMAIL) -> str:
 
 
 def do_jobs(kind: str) -> None:
-    """Do what is pending of one kind, as the worker process would."""
+    """Run the pending jobs of one kind, as the worker process would."""
     with db.read() as session:
         found = session.scalars(select(Job).where(Job.kind == kind, Job.state == JobState.PENDING.value)).all()
     for job in found:
@@ -135,7 +135,7 @@ def do_jobs(kind: str) -> None:
 
 
 def forgotten_token(email: str = EMAIL) -> str:
-    """The token of the link that somebody who forgot the password is mailed."""
+    """Request a password reset and return the token of the emailed link."""
     accounts.forgot(email)
     do_jobs("accounts.forgot")
     return mailed_token("reset", email)

@@ -1,4 +1,4 @@
-"""A real SMTP server for the tests (aiosmtpd): it keeps what it takes, and answers as it is told to."""
+"""A real SMTP server for the tests (aiosmtpd), with configurable answers; it stores the emails it gets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USER, PASSWORD = "postman", "s3cret/&@word"
 
 @dataclass(frozen=True)
 class Received:
-    """One mail as the server took it, with the envelope it came in."""
+    """One email that the server got, with its envelope."""
 
     sender: str
     recipients: list[str]
@@ -42,7 +42,7 @@ class Received:
 
 
 class MailServer:
-    """Listens on a port of loopback; ``answers`` holds what it says to a command instead of 250."""
+    """Listens on a port of loopback; ``answers`` are its replies to commands instead of 250."""
 
     def __init__(self, **options: Any) -> None:
         self.port = free_port()
@@ -54,25 +54,25 @@ class MailServer:
         self._controller: Controller | None = None
 
     def start(self) -> MailServer:
-        """Start, also once more after ``stop``, at the same port."""
+        """Start; after ``stop`` again at the same port."""
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._options)
         self._controller.start()
         return self
 
     def stop(self) -> None:
-        """Stop, or do nothing when it does not run."""
+        """Stop, if it runs."""
         if self._controller is not None:
             self._controller.stop()
             self._controller.loop.close()
             self._controller = None
 
     def _answer(self, command: str, usual: str) -> str:
-        """What was set for ``command``: for good, or once each until the list is used up."""
+        """The answer set for ``command``; a list gives one answer each until it is empty."""
         self.commands.append(command)
-        told = self.answers.get(command, usual)
-        if isinstance(told, list):
-            return told.pop(0) if told else usual
-        return told
+        answer = self.answers.get(command, usual)
+        if isinstance(answer, list):
+            return answer.pop(0) if answer else usual
+        return answer
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]
@@ -103,14 +103,14 @@ class MailServer:
 
 
 def lets_in(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-    """aiosmtpd's question whether a name and password are right."""
+    """Authenticate for aiosmtpd: accept only ``USER`` and ``PASSWORD``."""
     right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
     return AuthResult(success=right, handled=False, auth_data=data)
 
 
 @pytest.fixture
 def mail_server() -> Iterator[Callable[..., MailServer]]:
-    """Start a server with these options of aiosmtpd's ``SMTP``; stopped with the test."""
+    """Start a server with options of aiosmtpd's ``SMTP``; it stops with the test."""
     started: list[MailServer] = []
 
     def start(**options: Any) -> MailServer:
@@ -141,8 +141,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ca.key",
     ]
     names = ["-addext", f"subjectAltName=DNS:{HOST}", "-addext", "basicConstraints=critical,CA:FALSE"]
-    for words in (ca, [*server, *names]):
-        subprocess.run(["openssl", "req", *new_key, *words], cwd=folder, check=True, capture_output=True)
+    for options in (ca, [*server, *names]):
+        subprocess.run(["openssl", "req", *new_key, *options], cwd=folder, check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
     return folder
 
@@ -157,7 +157,7 @@ def tls(certificates: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``HOST`` leads to loopback without being called so: nothing is let off because the server is here."""
+    """Resolve ``HOST`` to loopback, so that the server counts as remote."""
     real = socket.getaddrinfo
 
     def resolve(host: Any, *rest: Any, **options: Any) -> Any:
@@ -167,7 +167,7 @@ def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class RudeServer:
-    """Takes connections and hands each to ``manners``, in a thread of its own."""
+    """Accepts connections and passes each to ``manners``, in a thread of its own."""
 
     def __init__(self, manners: Callable[[socket.socket, threading.Event], None]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -200,7 +200,7 @@ class RudeServer:
 
 @pytest.fixture
 def rude_server() -> Iterator[Callable[..., RudeServer]]:
-    """Start a server with these manners; stopped with the test."""
+    """Start a server with these manners; it stops with the test."""
     started: list[RudeServer] = []
 
     def start(manners: Callable[[socket.socket, threading.Event], None]) -> RudeServer:

@@ -1,4 +1,4 @@
-"""Accounts and sign-ins for the tests, made as rows, without the way through the forms."""
+"""Accounts and sessions for tests, created as rows, without forms and emails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORD = "seven herons over the lake"
 
 
 def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = True, **changes: Any) -> User:
-    """A member with ``PASSWORD``; ``changes`` are columns. The row is detached, all its columns loaded."""
+    """Create a member with ``PASSWORD``; ``changes`` are columns. The row is detached, with all columns loaded."""
     now = utc_now() - timedelta(days=1)
     facts: dict[str, Any] = {
         "ref": secrets.token_hex(8),
@@ -43,13 +43,13 @@ def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = 
 
 
 def sign_in(app: Flask, user: User, device: Device = DEVICE) -> str:
-    """Sign ``user`` in on a device; the raw token."""
+    """Sign ``user`` in on a device and return the raw token."""
     with app.app_context(), db.write() as session:
         return sessions.start_session(session, user, device)
 
 
 def client_of(app: Flask, user: User | None) -> FlaskClient:
-    """A browser in which ``user`` is signed in; None is a browser without a past."""
+    """Make a browser in which ``user`` is signed in; None gives one without cookies."""
     client = app.test_client()
     if user is not None:
         with_cookie(client, sign_in(app, user))
@@ -57,7 +57,7 @@ def client_of(app: Flask, user: User | None) -> FlaskClient:
 
 
 def with_cookie(client: FlaskClient, token: str) -> FlaskClient:
-    """Give ``client`` the cookie that a login gives, with ``token``."""
+    """Give ``client`` the cookie of a sign-in, with ``token``."""
     with client.session_transaction() as cookie:
         cookie.permanent = True
         cookie["_user_id"] = token

@@ -1,4 +1,4 @@
-"""What a member does with the account: name, password, address, devices, export, deletion."""
+"""The account pages: name, password, address, devices, export, deletion."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def browser(app: Flask, ada: User) -> Browser:
 
 
 def refs(browser: Browser) -> dict[str, bool]:
-    """The devices, and whether each is the one that asks."""
-    told = browser.get("/auth/sessions", headers=JSON).json
-    assert told is not None
-    return {device["ref"]: device["current"] for device in told["sessions"]}
+    """The refs of the devices, and whether each is the current one."""
+    data = browser.get("/auth/sessions", headers=JSON).json
+    assert data is not None
+    return {device["ref"]: device["current"] for device in data["sessions"]}
 
 
 def test_account_page_shows_the_account_and_its_devices(app: Flask, ada: User, browser: Browser) -> None:
@@ -50,18 +50,18 @@ def test_account_page_shows_the_account_and_its_devices(app: Flask, ada: User, b
     assert page.headers["Cache-Control"] == "private, no-store"
 
 
-def test_account_page_of_the_unverified_asks_to_confirm(app: Flask) -> None:
+def test_account_page_unverified_member_is_asked_to_confirm(app: Flask) -> None:
     page = Browser(app, add_user(app, verified=False)).get("/auth/account")
     assert "Confirm your email address" in page.text
     assert 'action="/auth/verify/resend"' in page.text
 
 
-def test_program_reads_the_account(ada: User, browser: Browser) -> None:
-    told = browser.get("/auth/account", headers=JSON).json
-    assert told is not None
-    assert (told["ref"], told["email"], told["role"], told["verified"]) == (ada.ref, ada.email, "member", True)
-    assert datetime.fromisoformat(told["created_at"]) == ada.created_at
-    assert not {"id", "user_id", "password_hash", "email_key"} & set(told)
+def test_account_as_json(ada: User, browser: Browser) -> None:
+    data = browser.get("/auth/account", headers=JSON).json
+    assert data is not None
+    assert (data["ref"], data["email"], data["role"], data["verified"]) == (ada.ref, ada.email, "member", True)
+    assert datetime.fromisoformat(data["created_at"]) == ada.created_at
+    assert not {"id", "user_id", "password_hash", "email_key"} & set(data)
 
 
 def test_name_is_changed_and_shown_at_once(app: Flask, ada: User, browser: Browser) -> None:
@@ -75,25 +75,25 @@ def test_name_is_changed_and_shown_at_once(app: Flask, ada: User, browser: Brows
 
 
 @pytest.mark.parametrize("name", ['"><svg onload=x>', "{{1337*7331}}", "</script><script>"])
-def test_name_is_text_wherever_it_is_shown(browser: Browser, name: str) -> None:
+def test_name_is_escaped_everywhere(browser: Browser, name: str) -> None:
     browser.submit("/auth/account", {"name": name})
     page = browser.get("/auth/account").text
     assert name not in page or name == "{{1337*7331}}"
     assert "9801547" not in browser.get("/auth/delete").text.split("<main", 1)[1]
-    told = browser.get("/auth/account", headers=JSON).json
-    assert told is not None
-    assert told["name"] == name
+    data = browser.get("/auth/account", headers=JSON).json
+    assert data is not None
+    assert data["name"] == name
 
 
-@pytest.mark.parametrize(("name", "words"), [("", "Fill this in."), ("n" * 81, "at most 80 characters")])
-def test_name_that_cannot_be_taken_comes_back_in_its_part_of_the_page(browser: Browser, name: str, words: str) -> None:
+@pytest.mark.parametrize(("name", "message"), [("", "Fill this in."), ("n" * 81, "at most 80 characters")])
+def test_name_invalid_shows_the_form_again(browser: Browser, name: str, message: str) -> None:
     answer = browser.submit("/auth/account", {"name": name})
     assert answer.status_code == 422
-    assert words in answer.text
+    assert message in answer.text
     assert 'id="profile-name-error"' in answer.text
 
 
-def test_password_is_changed_by_who_knows_it_and_other_devices_are_out(app: Flask, ada: User, browser: Browser) -> None:
+def test_change_password_signs_out_other_devices(app: Flask, ada: User, browser: Browser) -> None:
     other = Browser(app, ada)
     with browser.client.session_transaction() as session:
         before = dict(session)
@@ -117,7 +117,7 @@ def test_password_is_changed_by_who_knows_it_and_other_devices_are_out(app: Flas
         ({"current": PASSWORD}, "password"),
     ],
 )
-def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
+def test_change_password_refused_shows_the_form_without_the_password(
     app: Flask, ada: User, browser: Browser, form: dict[str, str], field: str
 ) -> None:
     answer = browser.submit("/auth/account/password", form)
@@ -129,7 +129,7 @@ def test_password_that_cannot_be_changed_comes_back_and_is_not_shown(
     assert account_of(app, ada.ref).password_hash == ada.password_hash
 
 
-def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_stops_no_other(
+def test_password_guesses_from_a_session_are_limited_for_that_session_only(
     settings: Settings,
 ) -> None:
     bring_to_head(settings)
@@ -158,7 +158,7 @@ def test_password_is_guessed_at_from_one_sign_in_as_little_as_from_outside_and_s
     assert Browser(app).post_json("/auth/login", {"email": user.email, "password": NEW}).status_code == 200
 
 
-def test_password_is_changed_however_often_strangers_guess(settings: Settings) -> None:
+def test_change_password_works_while_strangers_guess(settings: Settings) -> None:
     bring_to_head(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     user = add_user(app)
@@ -178,14 +178,14 @@ def test_password_is_changed_however_often_strangers_guess(settings: Settings) -
         ({"current": PASSWORD}, "email"),
     ],
 )
-def test_address_that_cannot_be_taken_comes_back(browser: Browser, form: dict[str, str], field: str) -> None:
+def test_change_email_invalid_address_shows_the_form_again(browser: Browser, form: dict[str, str], field: str) -> None:
     answer = browser.submit("/auth/account/email", form)
     assert answer.status_code == 422
     assert f'id="email-{field}-error"' in answer.text
     assert f'value="{form.get("email", "")}"' in answer.text
 
 
-def test_device_is_ended_by_its_owner(app: Flask, ada: User, browser: Browser) -> None:
+def test_end_device_by_its_owner(app: Flask, ada: User, browser: Browser) -> None:
     other = Browser(app, ada)
     ref = next(ref for ref, current in refs(browser).items() if not current)
     answer = browser.submit(f"/auth/sessions/{ref}/end")
@@ -195,7 +195,7 @@ def test_device_is_ended_by_its_owner(app: Flask, ada: User, browser: Browser) -
     assert browser.submit(f"/auth/sessions/{ref}/end").status_code == 404
 
 
-def test_device_of_another_member_is_none_of_ones_own(app: Flask, browser: Browser) -> None:
+def test_end_device_of_another_member_is_not_found(app: Flask, browser: Browser) -> None:
     other = Browser(app, add_user(app, "bob@church.example"))
     ref = next(iter(refs(other)))
     assert browser.submit(f"/auth/sessions/{ref}/end").status_code == 404
@@ -203,7 +203,7 @@ def test_device_of_another_member_is_none_of_ones_own(app: Flask, browser: Brows
     assert other.is_signed_in()
 
 
-def test_device_that_ends_itself_is_at_the_login(browser: Browser) -> None:
+def test_end_device_own_device_leads_to_login(browser: Browser) -> None:
     answer = browser.submit(f"/auth/sessions/{next(iter(refs(browser)))}/end")
     assert answer.location == "/auth/login"
     assert not browser.is_signed_in()
@@ -219,11 +219,11 @@ def test_all_devices_are_ended_with_or_without_this_one(
     assert [other.is_signed_in() for other in others] == [False, False]
 
 
-def test_people_find_their_devices_on_the_account_page(browser: Browser) -> None:
+def test_sessions_page_redirects_browsers_to_the_account(browser: Browser) -> None:
     assert browser.get("/auth/sessions").location == "/auth/account#devices"
 
 
-def test_export_is_a_file_of_everything_and_kept_by_nobody(app: Flask, ada: User, browser: Browser) -> None:
+def test_export_is_a_complete_file_and_is_not_cached(app: Flask, ada: User, browser: Browser) -> None:
     answer = browser.get("/auth/export")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="account-{ada.ref}.json"'
     assert answer.mimetype == "application/json"
@@ -234,12 +234,12 @@ def test_export_is_a_file_of_everything_and_kept_by_nobody(app: Flask, ada: User
     assert audited(app) == ["account.exported"]
 
 
-def test_export_is_not_made_for_who_does_not_read_it(app: Flask, browser: Browser) -> None:
+def test_export_head_request_exports_nothing(app: Flask, browser: Browser) -> None:
     assert browser.client.head("/auth/export").status_code == 200
     assert audited(app) == []
 
 
-def test_account_is_deleted_by_who_knows_the_password(app: Flask, ada: User, browser: Browser) -> None:
+def test_delete_account_with_the_password(app: Flask, ada: User, browser: Browser) -> None:
     other = Browser(app, ada)
     page = browser.get("/auth/delete").text
     assert 'action="/auth/delete"' in page
@@ -257,7 +257,7 @@ def test_account_is_deleted_by_who_knows_the_password(app: Flask, ada: User, bro
     assert account_of(app, ada.ref).email is None
 
 
-def test_last_admin_is_told_why_the_account_stays(app: Flask) -> None:
+def test_delete_last_admin_shows_why_it_is_refused(app: Flask) -> None:
     root = add_user(app, "root@church.example", role=Role.ADMIN.value)
     browser = Browser(app, root)
     answer = browser.submit("/auth/delete", {"password": PASSWORD})
@@ -281,7 +281,7 @@ CHANGES: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("path", "form"), CHANGES)
-def test_change_that_another_page_asks_for_is_not_made(
+def test_change_from_another_site_is_refused(
     app: Flask, ada: User, browser: Browser, path: str, form: dict[str, str]
 ) -> None:
     foreign = {"Origin": "https://evil.example"}
@@ -302,7 +302,7 @@ def test_change_that_another_page_asks_for_is_not_made(
 
 
 @pytest.mark.parametrize(("path", "form"), CHANGES[:-2])
-def test_change_of_a_stranger_is_refused_and_sent_to_the_login(app: Flask, path: str, form: dict[str, str]) -> None:
+def test_change_by_a_stranger_leads_to_login(app: Flask, path: str, form: dict[str, str]) -> None:
     with attempted("login", None):
         assert Browser(app).submit(path, form).location == "/auth/login"
         assert Browser(app).post_json(path, form).status_code == 401

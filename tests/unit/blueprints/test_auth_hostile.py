@@ -1,4 +1,4 @@
-"""What attackers send to the forms of accounts: no error of ours, no echo, and no secret in the log."""
+"""Hostile input to the account forms: no server error, no echo, no secret in the log."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ TYPES: list[Any] = [["a"], {"a": {"b": []}}, 1e400, -1, 10**400, 1.5]
 
 
 def unlimited(settings: Settings) -> Flask:
-    """A site whose limits are out of the way."""
+    """A site with limits too high to matter."""
     return create_app(with_settings(settings, **{f"limit_{name}": "10000/hour" for name in definitions.LIMITS}))
 
 
 @pytest.fixture
 def browser(settings: Settings, migrated_file: Path) -> Browser:
-    """A member's."""
+    """A signed-in member's browser."""
     copy_database(migrated_file, settings)
     app = unlimited(settings)
     return Browser(app, add_user(app))
@@ -54,7 +54,7 @@ def browser(settings: Settings, migrated_file: Path) -> Browser:
 
 @pytest.fixture
 def browser_on_both(migrated_site: Settings) -> Iterator[Browser]:
-    """A member's, once on SQLite and once on PostgreSQL: for what goes all the way down."""
+    """A signed-in member's browser, once on SQLite and once on PostgreSQL."""
     app = unlimited(migrated_site)
     yield Browser(app, add_user(app))
     with app.app_context():
@@ -67,7 +67,7 @@ def body_of(path: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_field_of_another_type_or_of_characters_that_are_none_is_refused(browser: Browser, path: str) -> None:
+def test_field_of_wrong_type_or_invalid_characters_is_refused(browser: Browser, path: str) -> None:
     for field in FIELDS[path]:
         for sent in (*TYPES, "a\0b", "\ud800"):
             if field == "all" and isinstance(sent, int | float):
@@ -89,7 +89,7 @@ def test_megabyte_in_a_field_is_refused_and_not_echoed(browser: Browser, path: s
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_body_that_is_no_object_is_refused(browser: Browser, path: str) -> None:
+def test_body_not_an_object_is_refused(browser: Browser, path: str) -> None:
     for body in BODIES:
         answer = browser.client.post(path, data=body, content_type="application/json")
         assert (body[:20], answer.status_code) == (body[:20], 400)
@@ -113,27 +113,27 @@ def sent_and_logged(browser: Browser, path: str, body: dict[str, Any]) -> str:
 
 @pytest.mark.services
 @pytest.mark.parametrize("path", FIELDS)
-def test_secret_that_looks_like_an_attack_is_not_in_the_log(browser_on_both: Browser, path: str) -> None:
+def test_attack_in_a_secret_field_is_not_logged(browser_on_both: Browser, path: str) -> None:
     secrets = {name: f"a phrase of {MARKER}{SQL}" for name in ("password", "current", "token") if name in FIELDS[path]}
-    told = sent_and_logged(browser_on_both, path, body_of(path, **secrets))
-    assert MARKER not in told
-    assert "eve@church.example" not in told
+    logged = sent_and_logged(browser_on_both, path, body_of(path, **secrets))
+    assert MARKER not in logged
+    assert "eve@church.example" not in logged
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/forgot"])
-def test_attack_on_a_field_that_is_no_secret_is_seen(browser_on_both: Browser, path: str) -> None:
+def test_attack_in_an_ordinary_field_is_detected(browser_on_both: Browser, path: str) -> None:
     body = body_of(path, email=f"x{SQL}", password=f"a phrase of {MARKER}")
     with (
         grows(definitions.suspicious_activity.labels("sql_injection", "form"), by=2),
         grows(definitions.suspicious_activity.labels("sql_injection", "json"), by=2),
     ):
-        told = sent_and_logged(browser_on_both, path, body)
-    assert MARKER not in told
+        logged = sent_and_logged(browser_on_both, path, body)
+    assert MARKER not in logged
 
 
 @pytest.mark.services
-def test_forms_that_no_field_was_filled_in_of_are_told_so(browser_on_both: Browser) -> None:
+def test_empty_form_is_refused_with_field_errors(browser_on_both: Browser) -> None:
     errors = value(definitions.security_events.labels("unexpected_error", "low"))
     for path in FIELDS:
         for answer in (browser_on_both.submit(path), browser_on_both.post_json(path)):

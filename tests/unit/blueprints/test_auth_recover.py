@@ -1,4 +1,4 @@
-"""A forgotten password, the first admin, and other links that come by mail or from the console."""
+"""Password resets, the first admin, and other links sent by email or printed on the console."""
 
 from __future__ import annotations
 
@@ -30,23 +30,25 @@ def reset_token(app: Flask, user: User) -> str:
         return email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
 
 
-def test_forgotten_password_is_asked_for_alike_with_and_without_an_account(app: Flask, ada: User) -> None:
+def test_forgot_answer_is_the_same_without_an_account(app: Flask, ada: User) -> None:
     known, unknown = Browser(app), Browser(app)
     found = []
     for browser, email in ((known, ada.email), (unknown, "nobody@church.example")):
-        with attempted("reset", None):  # that is told when the link is used
+        with attempted("reset", None):  # recorded when the link is used
             answer = browser.submit("/auth/forgot", {"email": email})
         found.append((answer.status_code, answer.location, answer.data, follow(browser, answer)))
     assert found[0] == found[1]
     assert found[0][1] == "/auth/sent/forgot"
-    told = [Browser(app).post_json("/auth/forgot", {"email": email}) for email in (ada.email, "nobody@church.example")]
-    assert told[0].status_code == told[1].status_code == 202
-    assert told[0].data == told[1].data
+    replies = [
+        Browser(app).post_json("/auth/forgot", {"email": email}) for email in (ada.email, "nobody@church.example")
+    ]
+    assert replies[0].status_code == replies[1].status_code == 202
+    assert replies[0].data == replies[1].data
     with app.app_context():
         assert jobs.pending_counts()["accounts.forgot"] == 4
 
 
-def test_forgotten_password_of_what_is_no_address_comes_back(app: Flask) -> None:
+def test_forgot_invalid_address_shows_the_form_again(app: Flask) -> None:
     with attempted("reset", None):
         answer = Browser(app).submit("/auth/forgot", {"email": "ada"})
         assert Browser(app).submit("/auth/forgot").status_code == 422
@@ -55,7 +57,7 @@ def test_forgotten_password_of_what_is_no_address_comes_back(app: Flask) -> None
 
 
 @pytest.mark.parametrize("path", ["reset", "reset/1.x"])
-def test_asking_beyond_the_limit_of_resets_is_no_attempt_and_using_is(
+def test_reset_limit_records_an_attempt_for_links_but_not_for_requests(
     app: Flask, settings: Settings, path: str
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_reset="1/hour")))
@@ -68,7 +70,7 @@ def test_asking_beyond_the_limit_of_resets_is_no_attempt_and_using_is(
 
 
 @pytest.mark.parametrize("path", ["verify", "verify/1.x", "verify/resend", "email/1.x"])
-def test_links_beyond_their_limit_are_no_attempts_and_leave_resets_alone(
+def test_link_limit_records_no_attempt_and_leaves_resets_alone(
     app: Flask, settings: Settings, ada: User, path: str
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_link="1/hour", limit_reset="1/hour")), ada)
@@ -80,7 +82,7 @@ def test_links_beyond_their_limit_are_no_attempts_and_leave_resets_alone(
         assert browser.post_json("/auth/reset", {"token": "1.x", "password": NEW}).status_code == 400
 
 
-def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Flask, ada: User) -> None:
+def test_reset_sets_the_password_and_ends_every_session(app: Flask, ada: User) -> None:
     elsewhere, browser, path = Browser(app, ada), Browser(app), f"/auth/reset/{reset_token(app, ada)}"
     page = browser.get(path)
     assert page.status_code == 200
@@ -97,7 +99,7 @@ def test_link_opens_a_form_that_sets_the_password_and_ends_every_session(app: Fl
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_reset_ends_the_sign_in_of_the_browser_it_is_done_in_whosever_it_is(app: Flask, ada: User, own: bool) -> None:
+def test_reset_signs_out_this_browser_whichever_account(app: Flask, ada: User, own: bool) -> None:
     user = ada if own else add_user(app, "eve@church.example")
     browser, copy, elsewhere = Browser(app, user), Browser(app), Browser(app, user)
     with browser.client.session_transaction() as cookie, copy.client.session_transaction() as other:
@@ -108,13 +110,13 @@ def test_reset_ends_the_sign_in_of_the_browser_it_is_done_in_whosever_it_is(app:
     assert audited(app)[-1] == ("account.password_reset" if own else "account.sessions_ended")
 
 
-def test_reset_with_a_bad_link_leaves_the_browser_signed_in(app: Flask, ada: User) -> None:
+def test_reset_with_invalid_link_keeps_the_browser_signed_in(app: Flask, ada: User) -> None:
     browser = Browser(app, ada)
     assert browser.submit("/auth/reset/1.x", {"password": NEW}).status_code == 400
     assert browser.is_signed_in()
 
 
-def test_reset_lets_the_owner_in_whose_account_was_guessed_at(app: Flask, settings: Settings, ada: User) -> None:
+def test_reset_clears_the_count_of_wrong_passwords(app: Flask, settings: Settings, ada: User) -> None:
     site = create_app(with_settings(settings, limit_login_account="2/hour"))
     here, wrong = Browser(site), {"email": ada.email, "password": "not this one at all"}
     assert [here.post_json("/auth/login", wrong).status_code for _ in range(3)] == [401, 401, 429]
@@ -125,7 +127,7 @@ def test_reset_lets_the_owner_in_whose_account_was_guessed_at(app: Flask, settin
     assert here.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
 
 
-def test_program_resets_with_the_token_in_the_body(app: Flask, ada: User) -> None:
+def test_reset_as_json_with_token_in_body(app: Flask, ada: User) -> None:
     with attempted("reset", "success"):
         answer = Browser(app).post_json("/auth/reset", {"token": reset_token(app, ada), "password": NEW})
     assert answer.status_code == 200
@@ -133,7 +135,7 @@ def test_program_resets_with_the_token_in_the_body(app: Flask, ada: User) -> Non
         assert Browser(app).post_json("/auth/reset", {"password": NEW}).status_code == 422
 
 
-def test_weak_password_comes_back_and_leaves_the_link_good(app: Flask, ada: User) -> None:
+def test_reset_weak_password_shows_the_form_and_keeps_the_link(app: Flask, ada: User) -> None:
     browser, path = Browser(app), f"/auth/reset/{reset_token(app, ada)}"
     for weak in ("short", "", "x" * 257):
         with attempted("reset", "failed_validation"):
@@ -144,7 +146,7 @@ def test_weak_password_comes_back_and_leaves_the_link_good(app: Flask, ada: User
     assert browser.submit(path, {"password": NEW}).status_code == 303
 
 
-def test_link_that_is_no_longer_good_offers_another(app: Flask, ada: User) -> None:
+def test_reset_invalid_link_offers_a_new_one(app: Flask, ada: User) -> None:
     token = reset_token(app, ada)
     Browser(app).submit(f"/auth/reset/{token}", {"password": NEW})
     for bad in (token, "1.x", "x"):
@@ -159,7 +161,7 @@ def test_link_that_is_no_longer_good_offers_another(app: Flask, ada: User) -> No
         assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
 
 
-def test_link_of_another_purpose_resets_nothing(app: Flask, ada: User) -> None:
+def test_reset_link_of_another_purpose_is_refused(app: Flask, ada: User) -> None:
     with app.app_context(), db.write() as session:
         link = email_links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
         token = email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
@@ -167,7 +169,7 @@ def test_link_of_another_purpose_resets_nothing(app: Flask, ada: User) -> None:
 
 
 @pytest.mark.parametrize("kind", ["verify", "reset", "email", "first-admin"])
-def test_address_of_a_link_is_told_to_no_other_site_and_kept_by_nobody(app: Flask, kind: str) -> None:
+def test_link_page_has_no_referrer_to_other_sites_and_is_not_cached(app: Flask, kind: str) -> None:
     answer = Browser(app).get(f"/auth/{kind}/1.x")
     assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -185,7 +187,7 @@ def first_admin(app: Flask) -> str:
 ADMIN = {"email": "root@church.example", "name": "Root", "password": NEW}
 
 
-def test_first_admin_is_made_by_the_link_of_the_console_once(app: Flask, first_admin: str) -> None:
+def test_first_admin_link_works_once(app: Flask, first_admin: str) -> None:
     browser = Browser(app)
     assert f'action="{first_admin}"' in browser.get(first_admin).text
     assert browser.get(first_admin, headers=JSON).json == {"state": "ask"}
@@ -201,7 +203,7 @@ def test_first_admin_is_made_by_the_link_of_the_console_once(app: Flask, first_a
     assert Browser(app).get(first_admin).status_code == 400
 
 
-def test_first_admins_form_comes_back_until_it_can_be_taken(app: Flask, first_admin: str) -> None:
+def test_first_admin_invalid_form_is_shown_again(app: Flask, first_admin: str) -> None:
     browser = Browser(app)
     with attempted("registration", "failed_validation"):
         answer = browser.submit(first_admin, {**ADMIN, "password": "short"})

@@ -1,4 +1,4 @@
-"""Registering and verifying, as a person and as a program do it."""
+"""Registration and verification, by forms and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = {"email": "eve@church.example", "name": "Eve", "password": PASSWORD}
 
 
 def registered(app: Flask, browser: Browser) -> str:
-    """Register Eve in ``browser``; the token that is mailed to her."""
+    """Register Eve in ``browser`` and return the token of her email."""
     assert browser.submit("/auth/register", FORM).status_code == 303
     return link_token(app, "verify")
 
@@ -33,7 +33,7 @@ def db_user(app: Flask) -> User:
         return session.scalars(select(User).where(User.email_key == "eve@church.example")).one()
 
 
-def test_visitor_registers_and_is_told_to_look_into_the_mailbox(app: Flask) -> None:
+def test_register_asks_to_check_the_inbox(app: Flask) -> None:
     browser = Browser(app)
     with attempted("registration", "success"), grows(definitions.user_registrations.labels("web")):
         answer = browser.submit("/auth/register", FORM)
@@ -43,7 +43,7 @@ def test_visitor_registers_and_is_told_to_look_into_the_mailbox(app: Flask) -> N
     assert not verified(app)
 
 
-def test_program_registers(app: Flask) -> None:
+def test_register_as_json(app: Flask) -> None:
     answer = Browser(app).post_json("/auth/register", FORM)
     assert answer.status_code == 202
     assert answer.json is not None
@@ -51,7 +51,7 @@ def test_program_registers(app: Flask) -> None:
     assert mails_queued(app) == [("verify", "eve@church.example")]
 
 
-def test_answer_is_the_same_for_an_address_that_has_an_account(app: Flask) -> None:
+def test_register_known_address_gets_the_same_answer(app: Flask) -> None:
     add_user(app, "eve@church.example")
     taken, free = Browser(app), Browser(app)
     with attempted("registration", "failed_exists"):
@@ -65,17 +65,17 @@ def test_answer_is_the_same_for_an_address_that_has_an_account(app: Flask) -> No
     for browser in (taken, free):
         with browser.client.session_transaction() as session:
             kept.append({name: len(value) for name, value in session.items()})
-    assert kept[0] == kept[1]  # whoever has the cookie can read it
+    assert kept[0] == kept[1]  # the browser can read its cookie
 
 
-def test_answer_to_programs_is_the_same_for_an_address_that_has_an_account(app: Flask) -> None:
+def test_register_as_json_known_address_gets_the_same_answer(app: Flask) -> None:
     add_user(app, "eve@church.example")
     known = Browser(app).post_json("/auth/register", FORM)
     unknown = Browser(app).post_json("/auth/register", {**FORM, "email": "new@church.example"})
     assert (known.status_code, known.data) == (unknown.status_code, unknown.data)
 
 
-def test_form_that_cannot_be_taken_comes_back_without_the_password(app: Flask) -> None:
+def test_register_invalid_form_is_shown_again_without_password(app: Flask) -> None:
     form = {"email": "not an <address>", "name": "Eve", "password": "quite secret", "next": "/pages/x"}
     with attempted("registration", "failed_validation"):
         answer = Browser(app).submit("/auth/register", form)
@@ -88,7 +88,7 @@ def test_form_that_cannot_be_taken_comes_back_without_the_password(app: Flask) -
     assert "quite secret" not in answer.text
 
 
-def test_program_is_told_field_by_field(app: Flask) -> None:
+def test_register_as_json_lists_errors_by_field(app: Flask) -> None:
     with attempted("registration", "failed_validation"):
         answer = Browser(app).post_json("/auth/register", {"email": "x", "password": "short", "name": "n" * 81})
     assert answer.status_code == 422
@@ -96,12 +96,12 @@ def test_program_is_told_field_by_field(app: Flask) -> None:
     assert set(answer.get_json(force=True)["errors"]) == {"email", "password", "name"}
 
 
-def test_fields_that_nobody_asked_for_are_ignored(app: Flask) -> None:
+def test_register_unknown_fields_are_ignored(app: Flask) -> None:
     Browser(app).post_json("/auth/register", {**FORM, "role": "admin", "verified": True, "id": 1, "is_admin": True})
     assert (db_user(app).role, verified(app)) == ("member", False)
 
 
-def test_browser_that_registered_confirms_by_opening_the_link(app: Flask) -> None:
+def test_verify_link_in_the_same_browser_confirms_at_once(app: Flask) -> None:
     browser = Browser(app)
     token = registered(app, browser)
     answer = browser.get(f"/auth/verify/{token}")
@@ -109,7 +109,7 @@ def test_browser_that_registered_confirms_by_opening_the_link(app: Flask) -> Non
     assert verified(app)
 
 
-def test_browser_that_looks_ahead_confirms_nothing(app: Flask) -> None:
+def test_verify_prefetch_confirms_nothing(app: Flask) -> None:
     browser = Browser(app)
     path = f"/auth/verify/{registered(app, browser)}"
     for headers in ({"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}):
@@ -119,7 +119,7 @@ def test_browser_that_looks_ahead_confirms_nothing(app: Flask) -> None:
     assert not verified(app)
 
 
-def test_another_browser_confirms_by_the_button(app: Flask) -> None:
+def test_verify_in_another_browser_needs_the_button(app: Flask) -> None:
     token = registered(app, Browser(app))
     other = Browser(app)
     page = other.get(f"/auth/verify/{token}")
@@ -130,16 +130,16 @@ def test_another_browser_confirms_by_the_button(app: Flask) -> None:
     assert verified(app)
 
 
-def test_browser_of_a_rejected_registration_confirms_nothing_by_looking(app: Flask) -> None:
+def test_verify_in_browser_of_a_duplicate_registration_needs_the_button(app: Flask) -> None:
     token = registered(app, Browser(app))
     other = Browser(app)
-    other.submit("/auth/register", FORM)  # the address is taken by now: this session knows no account
+    other.submit("/auth/register", FORM)  # the address has an account by now, so this session knows none
     assert other.get(f"/auth/verify/{token}").status_code == 200
     assert not verified(app)
 
 
 @pytest.mark.parametrize("in_path", [True, False])
-def test_program_verifies(app: Flask, in_path: bool) -> None:
+def test_verify_as_json(app: Flask, in_path: bool) -> None:
     token = registered(app, Browser(app))
     program = Browser(app)
     assert program.get(f"/auth/verify/{token}", headers=JSON).json == {"state": "ask"}
@@ -150,7 +150,7 @@ def test_program_verifies(app: Flask, in_path: bool) -> None:
     assert verified(app)
 
 
-def test_link_that_is_used_or_false_says_so_and_nothing_else(app: Flask) -> None:
+def test_verify_used_or_wrong_link_shows_the_same_page(app: Flask) -> None:
     browser = Browser(app)
     token = registered(app, browser)
     browser.submit(f"/auth/verify/{token}")
@@ -162,14 +162,14 @@ def test_link_that_is_used_or_false_says_so_and_nothing_else(app: Flask) -> None
         assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
 
 
-def test_registration_leads_back_to_where_it_began(app: Flask) -> None:
+def test_register_returns_to_the_page_it_began_at(app: Flask) -> None:
     browser = Browser(app)
     browser.submit("/auth/register", {**FORM, "next": "/pages/x?a=b"})
     answer = browser.get(f"/auth/verify/{link_token(app, 'verify')}")
     assert answer.location == "/auth/login?next=/pages/x%3Fa%3Db"
 
 
-def test_unverified_member_has_the_link_sent_again(app: Flask) -> None:
+def test_verify_resend_emails_a_new_link(app: Flask) -> None:
     user = add_user(app, verified=False)
     browser = Browser(app, user)
     answer = browser.submit("/auth/verify/resend")
@@ -182,7 +182,7 @@ def test_unverified_member_has_the_link_sent_again(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/register", "/auth/login"])
-def test_form_of_the_way_in_sends_the_signed_in_on(app: Flask, path: str) -> None:
+def test_login_and_register_forms_redirect_signed_in_members(app: Flask, path: str) -> None:
     browser = Browser(app, add_user(app))
     assert browser.get(path).location == "/auth/account"
     assert browser.get(f"{path}?next=/pages/").location == "/pages/"
@@ -190,9 +190,9 @@ def test_form_of_the_way_in_sends_the_signed_in_on(app: Flask, path: str) -> Non
 
 
 @pytest.mark.parametrize("what", ["register", "forgot", "verification", "email"])
-def test_page_of_a_mail_that_was_sent(app: Flask, what: str) -> None:
+def test_email_sent_page_is_shown(app: Flask, what: str) -> None:
     assert Browser(app).get(f"/auth/sent/{what}").status_code == 200
 
 
-def test_page_of_a_mail_that_there_is_not(app: Flask) -> None:
+def test_email_sent_page_of_unknown_kind_is_not_found(app: Flask) -> None:
     assert Browser(app).get("/auth/sent/money").status_code == 404

@@ -1,4 +1,4 @@
-"""Signing in and out, guessing, and tokens for programs."""
+"""Sign-in and sign-out, guessing passwords, and access tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOBODY = {"email": "nobody@church.example", "password": "not this one at all"}
 
 @pytest.fixture
 def app(settings: Settings) -> Flask:
-    """A site where three wrong passwords use an account up."""
+    """A site that allows three wrong passwords for an account."""
     bring_to_head(settings)
     app = create_app(with_settings(settings, limit_login_account="3/hour"))
     add_user(app, EMAIL)
@@ -64,12 +64,12 @@ def test_login_leads_to_no_other_site(app: Flask, goal: str) -> None:
     browser = Browser(app)
     assert "evil" not in browser.get("/auth/login", query_string={"next": goal}).text
     assert browser.submit("/auth/login", {**RIGHT, "next": goal}).location == "/auth/account"
-    told = Browser(app).post_json("/auth/login", {**RIGHT, "next": goal})
-    assert told.json is not None
-    assert told.json["next"] == "/auth/account"
+    answer = Browser(app).post_json("/auth/login", {**RIGHT, "next": goal})
+    assert answer.json is not None
+    assert answer.json["next"] == "/auth/account"
 
 
-def test_program_signs_in_and_has_the_cookie_too(app: Flask) -> None:
+def test_login_as_json_sets_the_cookie(app: Flask) -> None:
     program = Browser(app)
     with attempted("login", "success"):
         answer = program.post_json("/auth/login", RIGHT)
@@ -81,7 +81,7 @@ def test_program_signs_in_and_has_the_cookie_too(app: Flask) -> None:
     assert (profile["ref"], profile["email"]) == (answer.json["ref"], EMAIL)
 
 
-def test_session_before_login_is_worth_nothing_after_it(app: Flask) -> None:
+def test_login_replaces_the_session_cookie(app: Flask) -> None:
     browser = Browser(app)
     with browser.client.session_transaction() as planted:
         planted["planted"] = "x"
@@ -95,7 +95,7 @@ def test_session_before_login_is_worth_nothing_after_it(app: Flask) -> None:
     assert after["_permanent"] is True
 
 
-def test_wrong_password_and_unknown_address_are_answered_the_same(app: Flask) -> None:
+def test_login_wrong_password_and_unknown_address_get_the_same_answer(app: Flask) -> None:
     def plain(answer: TestResponse) -> str:
         return answer.text.replace("nobody@", "ada@").split('name="csrf_token"')[0]
 
@@ -110,7 +110,7 @@ def test_wrong_password_and_unknown_address_are_answered_the_same(app: Flask) ->
     assert found[0][0] == found[2][0] == 401
 
 
-def test_program_with_a_wrong_password_is_told_401(app: Flask) -> None:
+def test_login_as_json_wrong_password_is_401(app: Flask) -> None:
     known, unknown = (Browser(app).post_json("/auth/login", form) for form in (WRONG, NOBODY))
     problems = [answer.get_json(force=True) for answer in (known, unknown)]
     assert [problem.pop("request_id") != "" for problem in problems] == [True, True]
@@ -118,7 +118,7 @@ def test_program_with_a_wrong_password_is_told_401(app: Flask) -> None:
     assert (known.status_code, known.content_type) == (401, "application/problem+json")
 
 
-def test_form_without_a_password_comes_back(app: Flask) -> None:
+def test_login_without_password_shows_the_form_again(app: Flask) -> None:
     with attempted("login", "failed_validation"):
         answer = Browser(app).submit("/auth/login", {"email": EMAIL})
     assert answer.status_code == 422
@@ -128,7 +128,7 @@ def test_form_without_a_password_comes_back(app: Flask) -> None:
 
 @contextmanager
 def refused_by(limit: str) -> Iterator[None]:
-    """The block is refused once, by ``limit``: one hit of it, and one security event."""
+    """Expect one refusal by ``limit`` in the block: one hit and one security event."""
     events = definitions.security_events
     with (
         grows(definitions.rate_limit_hits.labels(limit)),
@@ -138,20 +138,20 @@ def refused_by(limit: str) -> Iterator[None]:
         yield
 
 
-def test_guesser_is_slowed_down_and_the_owner_is_not(app: Flask) -> None:
+def test_login_guesser_is_throttled_and_the_owner_is_not(app: Flask) -> None:
     guesser = Browser(app, address="192.0.2.66")
     assert [guesser.post_json("/auth/login", WRONG).status_code for _ in range(3)] == [401] * 3
     with attempted("login", "failed_throttled"), refused_by("login_account"):
-        answer = guesser.post_json("/auth/login", WRONG)  # the one try that this client still has
+        answer = guesser.post_json("/auth/login", WRONG)  # the one try of this client
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 3600
     with attempted("login", "failed_throttled"), refused_by("login_account"):
-        assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even looked at
+        assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even checked
     owner = Browser(app, address="198.51.100.7")
     assert owner.submit("/auth/login", RIGHT).status_code == 303
 
 
-def test_guessers_of_many_addresses_have_one_try_each_once_the_account_is_used_up(app: Flask) -> None:
+def test_login_each_client_has_one_try_once_the_account_limit_is_reached(app: Flask) -> None:
     found = [
         Browser(app, address=f"192.0.2.{n}").post_json("/auth/login", WRONG).status_code for n in (1, 2, 3, 4, 5, 4)
     ]
@@ -159,24 +159,24 @@ def test_guessers_of_many_addresses_have_one_try_each_once_the_account_is_used_u
     assert Browser(app, address="198.51.100.7").post_json("/auth/login", RIGHT).status_code == 200
 
 
-def test_owner_at_the_guessers_address_gets_in_while_tries_are_left(app: Flask) -> None:
+def test_login_owner_at_the_guessers_ip_gets_in_while_tries_are_left(app: Flask) -> None:
     for _ in range(2):
         Browser(app).post_json("/auth/login", WRONG)
     assert Browser(app).post_json("/auth/login", RIGHT).status_code == 200
 
 
-def test_address_is_one_account_to_the_throttle_however_it_is_typed(app: Flask) -> None:
+def test_login_limit_counts_an_address_however_it_is_typed(app: Flask) -> None:
     typed = [EMAIL, EMAIL.upper(), f" {EMAIL} ", "Ada@Church.Example"]
     found = [Browser(app).post_json("/auth/login", {**WRONG, "email": email}).status_code for email in typed]
     assert found == [401, 401, 401, 429]
 
 
-def test_unknown_address_is_throttled_like_a_known_one(app: Flask) -> None:
+def test_login_unknown_address_is_throttled_like_a_known_one(app: Flask) -> None:
     browser = Browser(app)
     assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(5)] == [401] * 3 + [429] * 2
 
 
-def test_throttled_login_is_the_form_that_says_how_long_to_wait_and_the_way_out(app: Flask) -> None:
+def test_login_throttled_shows_the_wait_and_the_reset_link(app: Flask) -> None:
     browser = Browser(app)
     for _ in range(3):
         browser.post_json("/auth/login", WRONG)
@@ -189,18 +189,18 @@ def test_throttled_login_is_the_form_that_says_how_long_to_wait_and_the_way_out(
 
 
 def guess(app: Flask, times: int = 3) -> None:
-    """Use the account up, from somewhere else."""
+    """Use up the account's wrong tries, from another client."""
     for _ in range(times):
         assert Browser(app, address="192.0.2.66").post_json("/auth/login", WRONG).status_code == 401
 
 
-def test_owner_gets_in_again_and_again_while_the_account_is_used_up(app: Flask) -> None:
+def test_login_owner_gets_in_repeatedly_while_the_limit_is_reached(app: Flask) -> None:
     guess(app)
     for _ in range(3):
         assert Browser(app).submit("/auth/login", RIGHT).status_code == 303
 
 
-def test_owner_who_slips_once_waits_like_any_client_and_is_not_helped_by_other_clients(app: Flask) -> None:
+def test_login_owner_with_one_wrong_try_waits_like_any_client(app: Flask) -> None:
     guess(app)
     assert Browser(app).post_json("/auth/login", WRONG).status_code == 429
     assert Browser(app, address="198.51.100.7").post_json("/auth/login", RIGHT).status_code == 200
@@ -208,7 +208,7 @@ def test_owner_who_slips_once_waits_like_any_client_and_is_not_helped_by_other_c
 
 
 @pytest.mark.parametrize("trouble", [BusyError, DatabaseDownError])
-def test_try_that_ends_in_503_is_given_back(
+def test_login_error_503_gives_the_try_back(
     app: Flask, monkeypatch: pytest.MonkeyPatch, trouble: type[UnavailableError]
 ) -> None:
     guess(app)
@@ -223,7 +223,7 @@ def test_try_that_ends_in_503_is_given_back(
     assert Browser(app).post_json("/auth/login", RIGHT).status_code == 200
 
 
-def test_tries_at_the_same_moment_are_one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_parallel_tries_of_a_client_count_as_one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     guess(app)
     statuses = []
     real = passwords.check_password
@@ -237,7 +237,7 @@ def test_tries_at_the_same_moment_are_one(app: Flask, monkeypatch: pytest.Monkey
     assert statuses == [429]
 
 
-def test_logins_of_one_address_beyond_the_limit_are_one_throttled_login_each(settings: Settings) -> None:
+def test_login_over_the_ip_limit_is_recorded_as_throttled(settings: Settings) -> None:
     bring_to_head(settings)
     site = create_app(with_settings(settings, limit_login="2/hour"))
     browser = Browser(site)
@@ -246,7 +246,7 @@ def test_logins_of_one_address_beyond_the_limit_are_one_throttled_login_each(set
         assert browser.post_json("/auth/login", NOBODY).status_code == 429
 
 
-def test_second_login_of_a_browser_ends_the_first(app: Flask) -> None:
+def test_login_again_ends_the_first_session(app: Flask) -> None:
     browser, copy = Browser(app), Browser(app)
     browser.submit("/auth/login", RIGHT)
     with copy.client.session_transaction() as session:
@@ -257,7 +257,7 @@ def test_second_login_of_a_browser_ends_the_first(app: Flask) -> None:
     assert not copy.is_signed_in()
 
 
-def test_logout_ends_the_session_and_every_copy_of_its_cookie(app: Flask) -> None:
+def test_logout_ends_the_session_for_copied_cookies_too(app: Flask) -> None:
     browser, copy = Browser(app), Browser(app)
     browser.submit("/auth/login", RIGHT)
     with copy.client.session_transaction() as session:
@@ -271,7 +271,7 @@ def test_logout_ends_the_session_and_every_copy_of_its_cookie(app: Flask) -> Non
     assert "You are signed out." in follow(browser, answer)
 
 
-def test_logout_of_nobody_is_done_already(app: Flask) -> None:
+def test_logout_without_a_session_succeeds(app: Flask) -> None:
     with attempted("logout", None):
         assert Browser(app).submit("/auth/logout").status_code == 303
         assert Browser(app).post_json("/auth/logout").status_code == 200
@@ -279,7 +279,7 @@ def test_logout_of_nobody_is_done_already(app: Flask) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 @pytest.mark.parametrize("headers", [{}, {"X-HTTP-Method-Override": "POST"}])
-def test_logout_is_done_by_post_alone(app: Flask, method: str, headers: dict[str, str]) -> None:
+def test_logout_needs_post(app: Flask, method: str, headers: dict[str, str]) -> None:
     browser = Browser(app)
     browser.submit("/auth/login", RIGHT)
     answer = browser.client.open("/auth/logout?_method=POST", method=method, headers=headers)
@@ -287,7 +287,7 @@ def test_logout_is_done_by_post_alone(app: Flask, method: str, headers: dict[str
     assert browser.is_signed_in()
 
 
-def test_member_is_given_a_token_that_signs_requests_in(app: Flask) -> None:
+def test_token_signs_requests_in(app: Flask) -> None:
     browser = Browser(app)
     browser.submit("/auth/login", RIGHT)
     with attempted("token", "success"):
@@ -303,7 +303,7 @@ def test_member_is_given_a_token_that_signs_requests_in(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("by_json", [True, False])
-def test_stranger_and_unverified_are_given_no_token(app: Flask, by_json: bool) -> None:
+def test_token_is_refused_to_strangers_and_unverified_members(app: Flask, by_json: bool) -> None:
     unverified = add_user(app, "new@church.example", verified=False)
     for browser, status in ((Browser(app), 401 if by_json else 303), (Browser(app, unverified), 403)):
         with attempted("token", "failed_credentials"):
@@ -314,7 +314,7 @@ def test_stranger_and_unverified_are_given_no_token(app: Flask, by_json: bool) -
 
 @pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Calling it stops the database."""
+    """Call it to make the database unavailable."""
 
     def refuse(*_args: Any, **_options: Any) -> NoReturn:
         raise DatabaseDownError
@@ -335,7 +335,7 @@ def test_login_while_the_database_is_down_is_503(app: Flask, down: Callable[[], 
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_logout_that_cannot_end_the_session_does_not_say_that_it_has(app: Flask, down: Callable[[], None]) -> None:
+def test_logout_while_the_database_is_down_is_503(app: Flask, down: Callable[[], None]) -> None:
     browser = Browser(app)
     browser.submit("/auth/login", RIGHT)
     with app.app_context():

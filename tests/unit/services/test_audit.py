@@ -1,3 +1,5 @@
+"""The audit log."""
+
 from __future__ import annotations
 
 import pytest
@@ -38,7 +40,7 @@ def test_entry_exists_only_if_its_transaction_commits() -> None:
     assert audit.entries() == []
 
 
-def test_entry_names_who_did_what_to_whom_from_where() -> None:
+def test_entry_has_actor_action_subject_and_ip() -> None:
     admin, member = add_user("a1", "Root"), add_user("m1", "Ada")
     record("member.promoted", Actor(admin, "web", "203.0.113.9"), member, before="member")
     [entry] = audit.entries()
@@ -54,7 +56,7 @@ def test_entry_of_the_console_has_no_actor() -> None:
     assert (entry.via, entry.actor, entry.subject, entry.request_id) == ("cli", None, None, None)
 
 
-def test_entry_carries_the_id_of_its_request(at_work: Flask) -> None:
+def test_entry_has_the_request_id(at_work: Flask) -> None:
     seen = []
 
     def act() -> str:
@@ -85,14 +87,14 @@ def test_entries_of_one_action_or_about_one_account_are_found() -> None:
     assert audit.entries(subject_ref="nobody") == []
 
 
-@pytest.mark.parametrize(("asked", "given"), [(0, 1), (-3, 1), (10**9, 3)])
-def test_length_of_a_page_is_bounded(asked: int, given: int) -> None:
+@pytest.mark.parametrize(("limit", "given"), [(0, 1), (-3, 1), (10**9, 3)])
+def test_length_of_a_page_is_bounded(limit: int, given: int) -> None:
     for _ in range(3):
         record("job.retried", Actor())
-    assert len(audit.entries(limit=asked)) == given
+    assert len(audit.entries(limit=limit)) == given
 
 
-def test_detail_is_kept_as_it_was_said() -> None:
+def test_detail_is_stored_as_given() -> None:
     record("account.password_changed", Actor(), sessions=3, fields=["a", "é"])
     with db.read() as session:
         assert session.scalars(select(AuditEntry.detail)).one() == {"sessions": 3, "fields": ["a", "é"]}

@@ -1,3 +1,5 @@
+"""One-time links."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -55,7 +57,7 @@ def test_link_is_used_once(user: User) -> None:
         redeem(token_of(link), Purpose.VERIFY)
 
 
-def test_link_whose_transaction_fails_stays_good(user: User) -> None:
+def test_redeem_rolled_back_keeps_the_link(user: User) -> None:
     token = token_of(make(Purpose.RESET, user))
     with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
         email_links.redeem(session, token, Purpose.RESET)
@@ -63,7 +65,7 @@ def test_link_whose_transaction_fails_stays_good(user: User) -> None:
     assert email_links.peek(token, Purpose.RESET) is not None
 
 
-def test_look_at_a_link_leaves_it_good(user: User) -> None:
+def test_peek_keeps_the_link(user: User) -> None:
     token = token_of(make(Purpose.RESET, user))
     for _ in range(2):
         found = email_links.peek(token, Purpose.RESET)
@@ -79,7 +81,7 @@ def test_link_for_another_purpose_is_refused(user: User) -> None:
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
-def test_link_is_good_until_its_lifetime_is_over(user: User, purpose: Purpose) -> None:
+def test_link_works_until_its_lifetime_is_over(user: User, purpose: Purpose) -> None:
     link = make(purpose, user)
     assert link.expires_at - link.created_at == email_links.LIFETIMES[purpose]
     with db.write() as session:
@@ -89,33 +91,33 @@ def test_link_is_good_until_its_lifetime_is_over(user: User, purpose: Purpose) -
         redeem(token_of(link), purpose)
 
 
-def test_first_password_may_be_chosen_for_a_week(user: User) -> None:
+def test_invitation_link_works_for_a_week(user: User) -> None:
     user.password_hash = None
     link = make(Purpose.RESET, user)
     assert link.expires_at - link.created_at == email_links.INVITATION == timedelta(days=7)
 
 
-def test_newer_link_voids_the_older_of_its_purpose_and_owner_alone(user: User) -> None:
-    reset, verify, nobodys = make(Purpose.RESET, user), make(Purpose.VERIFY, user), make(Purpose.FIRST_ADMIN)
+def test_make_voids_older_links_of_the_same_purpose_and_owner_only(user: User) -> None:
+    reset, verify, unowned = make(Purpose.RESET, user), make(Purpose.VERIFY, user), make(Purpose.FIRST_ADMIN)
     newer = make(Purpose.RESET, user)
     assert email_links.peek(token_of(reset), Purpose.RESET) is None
-    for link in (newer, verify, nobodys):
+    for link in (newer, verify, unowned):
         assert email_links.peek(token_of(link), Purpose(link.purpose)) is not None
 
 
-def test_link_of_nobody_voids_the_older_of_nobody() -> None:
+def test_make_without_user_voids_older_links_without_user() -> None:
     older, newer = make(Purpose.FIRST_ADMIN), make(Purpose.FIRST_ADMIN)
     assert email_links.peek(token_of(older), Purpose.FIRST_ADMIN) is None
     assert email_links.peek(token_of(newer), Purpose.FIRST_ADMIN) is not None
 
 
-def test_void_without_a_purpose_closes_all_of_one_account(user: User) -> None:
+def test_void_without_purpose_voids_all_links_of_one_account(user: User) -> None:
     mine = [make(purpose, user) for purpose in (Purpose.RESET, Purpose.VERIFY, Purpose.CHANGE_EMAIL)]
-    nobodys = make(Purpose.FIRST_ADMIN)
+    unowned = make(Purpose.FIRST_ADMIN)
     with db.write() as session:
         email_links.void(session, user.id)
     assert [email_links.peek(token_of(link), Purpose(link.purpose)) for link in mine] == [None] * 3
-    assert email_links.peek(token_of(nobodys), Purpose.FIRST_ADMIN) is not None
+    assert email_links.peek(token_of(unowned), Purpose.FIRST_ADMIN) is not None
 
 
 def test_token_of_another_link_is_refused(user: User) -> None:
@@ -141,12 +143,12 @@ def test_token_of_another_link_is_refused(user: User) -> None:
         "1.\udc80é",
     ],
 )
-def test_token_that_is_none_is_refused(user: User, token: str) -> None:
+def test_token_malformed_is_refused(user: User, token: str) -> None:
     make(Purpose.VERIFY, user)
     assert email_links.peek(token, Purpose.VERIFY) is None
 
 
-def test_database_alone_opens_nothing(user: User) -> None:
+def test_token_cannot_be_made_from_the_database(user: User) -> None:
     link = make(Purpose.RESET, user)
     elsewhere = email_links.token_of(link, (STRONG,))
     assert email_links.peek(elsewhere, Purpose.RESET) is None
@@ -156,7 +158,7 @@ def test_database_alone_opens_nothing(user: User) -> None:
 
 @pytest.fixture
 def rotated(at_work: Flask) -> Iterator[str]:
-    """The site gets another secret and keeps its former one; gives that."""
+    """Give the site a new secret, keeping the previous one, which is returned."""
     before: Settings = at_work.config["CHURCH"]
     former = before.secret_key
     changed = {"secret_key": type(former)(STRONG), "secret_key_previous": former}
@@ -165,7 +167,7 @@ def rotated(at_work: Flask) -> Iterator[str]:
     at_work.config["CHURCH"] = before
 
 
-def test_link_made_with_the_former_secret_is_good(user: User, rotated: str) -> None:
+def test_link_made_with_the_previous_secret_works(user: User, rotated: str) -> None:
     link = make(Purpose.RESET, user)
     old, new = email_links.token_of(link, (rotated,)), token_of(link)
     assert old != new

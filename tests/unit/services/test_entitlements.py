@@ -1,4 +1,4 @@
-"""Who has premium, and who has not."""
+"""The rule of premium."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_premium_past_due_lasts_for_the_days_of_grace(days: float, grace: int, o
     assert grace_end(late, grace) == late.past_due_since + timedelta(days=grace)  # type: ignore[operator]
 
 
-def test_grace_end_of_what_is_not_past_due_is_none() -> None:
+def test_grace_end_without_past_due_is_none() -> None:
     assert grace_end(Subscribed("active", ago(days=1)), 7) is None
     assert grace_end(Subscribed("past_due"), 7) is None
 
@@ -68,11 +68,11 @@ def test_premium_by_a_grant_lasts_until_its_date(grant: Granted, opens: bool) ->
     assert has_premium([Subscribed("canceled")], [grant], NOW, grace_days=7) is opens
 
 
-def test_premium_without_anything_is_closed() -> None:
+def test_premium_without_subscription_or_grant_is_false() -> None:
     assert not has_premium([], [], NOW, grace_days=7)
 
 
-def test_premium_with_an_old_and_a_new_subscription_takes_the_one_that_opens() -> None:
+def test_premium_with_two_subscriptions_needs_one_active() -> None:
     assert has_premium([Subscribed("canceled"), Subscribed("active"), Subscribed("unpaid")], [], NOW, grace_days=7)
 
 
@@ -118,14 +118,14 @@ def _premium(user_id: int) -> bool:
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status])
-def test_premium_of_a_row_is_what_the_rule_says(app: Flask, status: str) -> None:
+def test_premium_of_matches_has_premium(app: Flask, status: str) -> None:
     with app.app_context():
         user_id, since = _member(), ago(days=2) if status == "past_due" else None
         _subscribe(user_id, status, since)
         assert _premium(user_id) is has_premium([Subscribed(status, since)], [], NOW, grace_days=7)
 
 
-def test_premium_of_a_member_is_by_their_own_rows_alone(app: Flask) -> None:
+def test_premium_of_uses_only_the_members_rows(app: Flask) -> None:
     with app.app_context():
         one, other = _member(), _member()
         _subscribe(one, "canceled")
@@ -135,7 +135,7 @@ def test_premium_of_a_member_is_by_their_own_rows_alone(app: Flask) -> None:
         assert _premium(other)
 
 
-def test_premium_of_a_member_with_a_grant_ends_with_it(app: Flask) -> None:
+def test_premium_of_grant_ends_at_its_date(app: Flask) -> None:
     with app.app_context():
         given, over, taken = _member(), _member(), _member()
         _subscribe(given, "canceled")

@@ -1,4 +1,4 @@
-"""Bearer tokens of machines: hashed at rest, compared in constant time, good until revoked."""
+"""API tokens of machines: stored as hashes, compared in constant time, valid until revoked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_token_has_its_scopes_until_it_is_revoked() -> None:
         machine_tokens.revoke(made.ref, CONSOLE)
 
 
-def test_secret_of_a_token_is_kept_nowhere() -> None:
+def test_secret_is_not_stored() -> None:
     made = machine_tokens.create("CI", ["dora:read"], CONSOLE)
     secret = made.token.rpartition(f"{made.ref}_")[2]
     assert len(secret) >= 43  # 256 bits
@@ -49,19 +49,19 @@ def test_secret_of_a_token_is_kept_nowhere() -> None:
 
 
 @pytest.mark.parametrize("scopes", [[], ["admin"], ["dora:read", "DORA:READ"]])
-def test_token_without_scopes_or_with_others_is_not_made(scopes: list[str]) -> None:
+def test_create_without_scopes_or_with_unknown_ones_is_refused(scopes: list[str]) -> None:
     with pytest.raises(InvalidError):
         machine_tokens.create("CI", scopes, CONSOLE)
     assert machine_tokens.listed() == []
 
 
 @pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 101])
-def test_token_whose_name_would_say_nothing_in_the_list_is_not_made(name: str) -> None:
+def test_create_with_unreadable_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidError):
         machine_tokens.create(name, ["dora:read"], CONSOLE)
 
 
-def test_token_that_is_nearly_right_opens_nothing() -> None:
+def test_token_almost_right_has_no_scopes() -> None:
     made = machine_tokens.create("CI", ["dora:read"], CONSOLE)
     other = machine_tokens.create("other", ["dora:read"], CONSOLE)
     secret = made.token.rpartition(f"{made.ref}_")[2]
@@ -80,7 +80,7 @@ def test_token_that_is_nearly_right_opens_nothing() -> None:
     assert [machine_tokens.scopes_of(token) for token in wrong] == [None] * len(wrong)
 
 
-def test_secret_is_compared_in_constant_time_also_where_there_is_no_such_token(
+def test_secret_is_compared_in_constant_time_for_unknown_tokens_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = machine_tokens.create("CI", ["dora:read"], CONSOLE)

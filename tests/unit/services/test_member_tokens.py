@@ -1,4 +1,4 @@
-"""Access tokens: good for ten minutes and as long as their sign-in, and only as we made them."""
+"""Access tokens: valid for ten minutes at most, as long as their session, and only if we signed them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def forged(app: Flask, signed_in: SignedIn, **header: Any) -> str:
     return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-def test_token_tells_who_asks_for_ten_minutes(app: Flask, ada: User, signed_in: SignedIn) -> None:
+def test_token_identifies_the_member_for_ten_minutes(app: Flask, ada: User, signed_in: SignedIn) -> None:
     token = issue(signed_in)
     assert timedelta(seconds=595) < token.expires_at - datetime.now(UTC) <= timedelta(seconds=600)
     found = who(token.token)
@@ -92,14 +92,14 @@ def test_tokens_differ(signed_in: SignedIn) -> None:
     assert issue(signed_in).token != issue(signed_in).token
 
 
-def test_token_gets_no_other(signed_in: SignedIn) -> None:
+def test_issue_with_an_access_token_is_refused(signed_in: SignedIn) -> None:
     found = who(issue(signed_in).token)
     assert found is not None
     with pytest.raises(ForbiddenError):
         issue(found)
 
 
-def test_token_ends_with_its_sign_in(signed_in: SignedIn) -> None:
+def test_token_ends_with_its_session(signed_in: SignedIn) -> None:
     token = issue(signed_in).token
     assert who(token) is not None
     with db.write() as session:
@@ -109,7 +109,7 @@ def test_token_ends_with_its_sign_in(signed_in: SignedIn) -> None:
 
 
 @pytest.mark.parametrize("seconds_ahead", [{"exp": -60, "iat": -660}, {"nbf": 600}, {"iat": 600}])
-def test_token_that_is_over_or_not_yet_good_is_nobodys_and_no_event(
+def test_token_expired_or_not_yet_valid_is_none_without_event(
     app: Flask, signed_in: SignedIn, seconds_ahead: dict[str, int]
 ) -> None:
     changes = {claim: int(time.time()) + ahead for claim, ahead in seconds_ahead.items()}
@@ -117,7 +117,7 @@ def test_token_that_is_over_or_not_yet_good_is_nobodys_and_no_event(
         assert who(made(app, signed_in, **changes)) is None
 
 
-def test_token_is_good_a_little_longer_for_another_hosts_clock(app: Flask, signed_in: SignedIn) -> None:
+def test_token_has_leeway_for_clock_differences(app: Flask, signed_in: SignedIn) -> None:
     assert who(made(app, signed_in, exp=int(time.time()) - 20)) is not None
     assert who(made(app, signed_in, iat=int(time.time()) + 20)) is not None
 
@@ -130,7 +130,7 @@ def test_token_is_good_a_little_longer_for_another_hosts_clock(app: Flask, signe
         *({"sub": None}, {"sid": None}, {"sid": ["x"]}, {"sub": 7}, {"sid": 7}, {"sub": "0" * 16}, {"sid": "0" * 16}),
     ],
 )
-def test_token_with_other_claims_is_nobodys(app: Flask, signed_in: SignedIn, changes: dict[str, Any]) -> None:
+def test_token_with_wrong_claims_is_none(app: Flask, signed_in: SignedIn, changes: dict[str, Any]) -> None:
     assert who(made(app, signed_in)) is not None
     assert who(made(app, signed_in, **changes)) is None
 
@@ -141,9 +141,7 @@ def test_token_with_other_claims_is_nobodys(app: Flask, signed_in: SignedIn, cha
     + [{"alg": "HS256", "kid": kid} for kid in ("../../dev/null", "' OR 1=1", "", "00000000", 7, None, ["a"], {"a": 1})]
     + [{"alg": "HS256", "jku": "https://evil.example/keys"}, {"alg": "HS256", "jwk": {"kty": "oct", "k": "AAAA"}}],
 )
-def test_token_with_a_forged_header_is_nobodys_and_an_event(
-    app: Flask, signed_in: SignedIn, header: dict[str, Any]
-) -> None:
+def test_token_with_forged_header_is_none_and_an_event(app: Flask, signed_in: SignedIn, header: dict[str, Any]) -> None:
     token = forged(app, signed_in, **header)
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=2):
         assert who(token) is None
@@ -163,15 +161,13 @@ def test_token_with_a_forged_header_is_nobodys_and_an_event(
         lambda h, c, s: "",
     ],
 )
-def test_token_that_was_tampered_with_is_nobodys_and_an_event(
-    signed_in: SignedIn, bend: Callable[[str, str, str], str]
-) -> None:
+def test_token_tampered_with_is_none_and_an_event(signed_in: SignedIn, bend: Callable[[str, str, str], str]) -> None:
     header, claims, signature = issue(signed_in).token.split(".")
     with grows(definitions.security_events.labels("invalid_token", "medium")):
         assert who(bend(header, claims, signature)) is None
 
 
-def test_token_of_lists_in_lists_is_nobodys(signed_in: SignedIn) -> None:
+def test_token_of_nested_lists_is_none(signed_in: SignedIn) -> None:
     token = base64.urlsafe_b64encode(b"[" * 720).decode() + ".e30.x"
     former = sys.getrecursionlimit()
     with grows(definitions.security_events.labels("invalid_token", "medium")):
@@ -182,7 +178,7 @@ def test_token_of_lists_in_lists_is_nobodys(signed_in: SignedIn) -> None:
             sys.setrecursionlimit(former)
 
 
-def test_token_signed_by_the_previous_key_is_good_until_that_is_taken_out(
+def test_token_of_the_previous_key_works_until_the_key_is_removed(
     app: Flask, settings: Settings, signed_in: SignedIn
 ) -> None:
     keys = {"secret_key": SecretStr(STRONG), "secret_key_previous": SecretStr(OLD)}
@@ -207,5 +203,5 @@ def test_key_is_not_the_secret_itself(app: Flask) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(max_size=200) | st.from_regex(r"eyJ[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,40}"))
-def test_any_text_is_answered(text: str) -> None:
+def test_any_text_is_handled(text: str) -> None:
     assert who(text) is None

@@ -1,4 +1,4 @@
-"""What amounts mean in each currency that Stripe takes."""
+"""Amounts in each currency that Stripe supports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from church.services.money import EXPONENTS, display, exponent, major
 
-# Written down from https://docs.stripe.com/currencies, apart from the code.
+# Copied from https://docs.stripe.com/currencies, independently of the code.
 WHOLE = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 THOUSANDTHS = {"bhd", "jod", "kwd", "omr", "tnd"}
 
 
 @pytest.mark.parametrize("currency", sorted(EXPONENTS))
-def test_exponent_of_every_currency_is_stripes(currency: str) -> None:
+def test_exponent_of_every_currency_matches_stripe(currency: str) -> None:
     assert exponent(currency) == (0 if currency in WHOLE else 3 if currency in THOUSANDTHS else 2)
     assert major(10 ** exponent(currency), currency) == 1
 
@@ -47,15 +47,15 @@ def test_exponents_name_every_currency_once_and_in_lower_case() -> None:
         (500, "krw", "KRW 500", "500"),
     ],
 )
-def test_display_of_an_amount_is_what_people_write(amount: int, currency: str, written: str, value: str) -> None:
+def test_display_formats_amounts(amount: int, currency: str, written: str, value: str) -> None:
     assert display(amount, currency) == written
     assert major(amount, currency) == Decimal(value)
 
 
-def test_exponent_of_a_currency_that_came_later_is_two() -> None:
+def test_exponent_of_unknown_currency_is_two() -> None:
     assert exponent("zzz") == 2
     assert display(150, "zzz") == "ZZZ 1.50"
 
 
-def test_major_of_a_large_amount_loses_nothing() -> None:
+def test_major_of_large_amount_is_exact() -> None:
     assert major(2**62 + 1, "usd") == Decimal(2**62 + 1) / 100

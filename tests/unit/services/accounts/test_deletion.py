@@ -1,3 +1,5 @@
+"""Delete accounts, by their owners and after a month without verification."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -69,7 +71,7 @@ def test_deleted_account_is_an_empty_row() -> None:
         accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
 
 
-def test_deletion_is_told_by_a_last_mail_and_stays_in_the_audit_log() -> None:
+def test_delete_sends_a_confirmation_and_stays_in_the_audit_log() -> None:
     user = member()
     accounts.delete(signed_in(), PASSWORD, DEVICE)
     assert [(mail.template, mail.recipient, mail.user_id) for mail in mails()] == [("account_deleted", EMAIL, None)]
@@ -78,7 +80,7 @@ def test_deletion_is_told_by_a_last_mail_and_stays_in_the_audit_log() -> None:
     assert (entry.subject.ref, entry.subject.name) == (user.ref, "")
 
 
-def test_deletion_leaves_no_trace_of_where_its_member_was() -> None:
+def test_delete_removes_ip_addresses_of_the_member() -> None:
     user, boss = member(), admin()
     me = signed_in()
     assert [entry.address for entry in entries(subject_ref=user.ref)].count(DEVICE.address) >= 2
@@ -106,7 +108,7 @@ def test_wrong_password_deletes_nothing() -> None:
     assert the_user().deleted_at is None
 
 
-def test_last_admin_stays() -> None:
+def test_delete_last_admin_is_refused() -> None:
     root = admin()
     change_user(member("idle@example.org").id, role="admin", disabled_at=utc_now())
     change_user(member("new@example.org").id, role="admin", verified_at=None)
@@ -139,7 +141,7 @@ def test_other_services_delete_their_part_in_the_same_transaction(monkeypatch: p
     assert seen == [EMAIL, EMAIL]
 
 
-def test_account_that_was_never_verified_is_forgotten_after_a_month() -> None:
+def test_unverified_account_is_deleted_after_a_month() -> None:
     old = utc_now() - deletion.KEEP_UNVERIFIED - timedelta(minutes=1)
     kept = {"young@example.org": {"created_at": old + timedelta(minutes=5)}}
     kept["verified@example.org"] = {"created_at": old, "verified_at": utc_now()}
@@ -160,7 +162,7 @@ def test_account_that_was_never_verified_is_forgotten_after_a_month() -> None:
     assert (entry.via, entry.actor, entry.detail) == ("site", None, {"reason": "never verified"})
 
 
-def test_many_are_forgotten_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unverified_accounts_are_deleted_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletion, "_BATCH", 2)
     monkeypatch.setattr(deletion, "KEEP_UNVERIFIED", timedelta(0))
     for number in range(5):

@@ -1,3 +1,5 @@
+"""Profiles, and the export of all data about a member."""
+
 from __future__ import annotations
 
 import json
@@ -34,7 +36,7 @@ def _context(at_work: Flask) -> None:
     """In an app context."""
 
 
-def test_profile_is_the_account_as_its_owner_sees_it() -> None:
+def test_profile_has_the_fields_of_the_account() -> None:
     register()
     user = the_user()
     found = accounts.read_profile(user.id)
@@ -44,14 +46,14 @@ def test_profile_is_the_account_as_its_owner_sees_it() -> None:
 
 
 @pytest.mark.parametrize("values", [{"disabled_at": CLOSED_AT}, {"deleted_at": CLOSED_AT, "email": None}])
-def test_profile_of_an_account_that_was_closed_is_nobodys(values: dict[str, object]) -> None:
+def test_profile_of_a_disabled_or_deleted_account_is_unauthorized(values: dict[str, object]) -> None:
     user = member()
     change_user(user.id, **values)
     with pytest.raises(UnauthorizedError):
         accounts.read_profile(user.id)
 
 
-def test_export_has_every_part_as_json_and_is_written_down() -> None:
+def test_export_has_every_part_as_json_and_is_audited() -> None:
     user = member()
     me = signed_in()
     found = json.loads(json.dumps(accounts.export_account(me, DEVICE)))
@@ -67,7 +69,7 @@ def test_export_has_every_part_as_json_and_is_written_down() -> None:
     assert audited()[-1] == "account.exported"
 
 
-def test_export_holds_no_secret_and_nothing_of_others() -> None:
+def test_export_has_no_secret_and_no_data_of_others() -> None:
     user = member()
     bob = member("bob@example.org", name="Bob")
     me, other = signed_in(), signed_in("bob@example.org")
@@ -91,11 +93,11 @@ def test_export_holds_no_secret_and_nothing_of_others() -> None:
     assert "change_email" not in {mail["template"] for mail in json.loads(text)["mails"]}
 
 
-# Where each table that knows an account by ``user_id`` is in the export; an empty path says that it is not, and why.
+# Where the export contains each table with a ``user_id``; an empty path means that it does not, and why.
 PARTS = {
     "sign_ins": "devices",
     "mails": "mails",
-    "links": "",  # what they open is the owner's mailbox's, and a new address would tell whether it has an account
+    "links": "",  # they belong to the inbox that got them, and a new address would reveal whether it has an account
     "customers": "membership.customers",
     "subscriptions": "membership.subscriptions",
     "invoices": "membership.invoices",
@@ -111,7 +113,7 @@ PARTS = {
 }
 
 
-def test_export_knows_every_table_that_keeps_something_of_a_member() -> None:
+def test_export_covers_every_table_with_member_data() -> None:
     tables = {table.name for table in Base.metadata.tables.values() if "user_id" in table.columns}
     assert tables == set(PARTS)
     member()

@@ -1,3 +1,5 @@
+"""The first admin of a new site."""
+
 from __future__ import annotations
 
 import pytest
@@ -40,13 +42,13 @@ def become(token: str, email: str = EMAIL, password: str = PASSWORD) -> None:
     accounts.become_admin(token, email, password, "Ada", DEVICE)
 
 
-def test_new_site_has_no_admin_and_a_link_to_become_it() -> None:
+def test_first_admin_link_is_made_on_a_new_site() -> None:
     address = accounts.first_admin_address()
     assert address is not None
     assert address.startswith(f"{current_settings().origin}/auth/first-admin/")
 
 
-def test_link_makes_a_verified_admin_who_can_sign_in() -> None:
+def test_first_admin_is_verified_and_can_sign_in() -> None:
     made = definitions.user_registrations.labels("first_admin")
     with grows(made), grows(definitions.auth_attempts.labels("registration", "success")):
         become(fresh_token())
@@ -59,7 +61,7 @@ def test_link_makes_a_verified_admin_who_can_sign_in() -> None:
     assert entry.detail == {"role": "admin"}
 
 
-def test_link_is_used_once_and_none_is_made_after() -> None:
+def test_first_admin_link_is_used_once_and_none_is_made_after() -> None:
     token = fresh_token()
     become(token)
     with pytest.raises(LinkError):
@@ -68,7 +70,7 @@ def test_link_is_used_once_and_none_is_made_after() -> None:
     assert find_user("eve@example.org") is None
 
 
-def test_link_opens_nothing_once_there_is_an_admin() -> None:
+def test_first_admin_link_is_refused_once_there_is_an_admin() -> None:
     token = fresh_token()
     admin()
     with grows(definitions.auth_attempts.labels("registration", "failed_credentials")), pytest.raises(LinkError):
@@ -76,13 +78,13 @@ def test_link_opens_nothing_once_there_is_an_admin() -> None:
     assert find_user(EMAIL) is None
 
 
-def test_site_whose_admin_is_disabled_gets_a_link_again() -> None:
+def test_first_admin_link_is_made_again_if_the_admin_is_disabled() -> None:
     change_user(admin().id, disabled_at=utc_now())
     become(fresh_token())
     assert signed_in().is_admin
 
 
-def test_newer_link_voids_the_older() -> None:
+def test_first_admin_newer_link_voids_the_older() -> None:
     older = fresh_token()
     newer = fresh_token()
     assert email_links.peek(older, Purpose.FIRST_ADMIN) is None
@@ -90,7 +92,7 @@ def test_newer_link_voids_the_older() -> None:
 
 
 @pytest.mark.parametrize(("email", "password", "field"), [("ada", PASSWORD, "email"), (EMAIL, "admin", "password")])
-def test_what_is_refused_leaves_the_link_good(email: str, password: str, field: str) -> None:
+def test_first_admin_invalid_fields_keep_the_link(email: str, password: str, field: str) -> None:
     token = fresh_token()
     with pytest.raises(FieldErrors) as refused:
         become(token, email, password)
@@ -98,7 +100,7 @@ def test_what_is_refused_leaves_the_link_good(email: str, password: str, field: 
     become(token)
 
 
-def test_address_of_a_member_is_not_taken_over() -> None:
+def test_first_admin_with_a_members_address_is_refused() -> None:
     user = member()
     token = fresh_token()
     with pytest.raises(FieldErrors) as refused:
@@ -109,6 +111,6 @@ def test_address_of_a_member_is_not_taken_over() -> None:
     become(token, "root@example.org")
 
 
-def test_used_link_of_another_kind_makes_no_admin() -> None:
+def test_first_admin_with_link_of_another_purpose_is_refused() -> None:
     with pytest.raises(LinkError):
         become("1.nothing")

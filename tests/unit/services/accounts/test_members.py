@@ -1,4 +1,4 @@
-"""What admins do to other accounts, and what they can't do to the last admin or to themselves by mistake."""
+"""Changes of other accounts by admins, and protection of the last admin and of one's own account."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def boss(at_work: Flask) -> User:
 
 
 def made(app: Flask, email: str, **changes: Any) -> User:
-    """An account with a hash that no password has: what a real one costs adds up here."""
+    """An account whose hash matches no password, because real hashes are slow."""
     return add_user(app, email, password_hash="x", **changes)
 
 
@@ -55,7 +55,7 @@ def role_of(token: str) -> str:
     return found.role
 
 
-# -- making ---------------------------------------------------------------------------------------------------------
+# -- create -----------------------------------------------------------------------------------------------------------
 
 
 def test_create_makes_an_account_without_password_and_mails_a_link_for_one(at_work: Flask) -> None:
@@ -79,7 +79,7 @@ def test_create_with_an_address_that_has_an_account_changes_nothing(at_work: Fla
 
 
 @pytest.mark.parametrize(("email", "name", "field"), [("nobody", "Ada", "email"), ("a@b.example", "x" * 81, "name")])
-def test_create_with_what_is_no_address_or_name_says_so(at_work: Flask, email: str, name: str, field: str) -> None:
+def test_create_invalid_address_or_name_is_a_field_error(at_work: Flask, email: str, name: str, field: str) -> None:
     with pytest.raises(FieldErrors) as error:
         members.create(email, name, Role.MEMBER, CONSOLE)
     assert list(error.value.errors) == [field]
@@ -102,13 +102,13 @@ def test_promotion_and_demotion_are_written_to_the_audit_log_and_the_log(at_work
     assert audited() == ["member.promoted", "member.demoted"]
 
 
-def test_role_that_is_had_already_is_no_change(at_work: Flask, ada: User, boss: User) -> None:
+def test_set_role_same_role_changes_nothing(at_work: Flask, ada: User, boss: User) -> None:
     members.set_role(boss.ref, Role.ADMIN, by(boss))
     members.set_role(ada.ref, Role.MEMBER, by(boss))
     assert audited() == []
 
 
-def test_sign_in_of_a_demoted_admin_is_a_members_at_once(at_work: Flask, ada: User, boss: User) -> None:
+def test_demoted_admin_loses_the_role_in_open_sessions_at_once(at_work: Flask, ada: User, boss: User) -> None:
     token = sign_in(at_work, ada)
     members.set_role(ada.ref, Role.ADMIN, by(boss))
     assert role_of(token) == "admin"
@@ -126,7 +126,7 @@ COSTLY: list[Callable[..., object]] = [
 
 @pytest.mark.parametrize("change", COSTLY, ids=["demote", "disable"])
 @pytest.mark.parametrize("other", [None, {"verified": False}, {"disabled_at": DISABLED_AT}, {"role": "member"}])
-def test_last_admin_who_can_sign_in_is_kept(
+def test_last_admin_who_can_sign_in_stays(
     at_work: Flask, boss: User, change: Callable[..., object], other: dict[str, Any] | None
 ) -> None:
     if other is not None:
@@ -140,14 +140,14 @@ def test_last_admin_who_can_sign_in_is_kept(
 
 
 @pytest.mark.parametrize("change", COSTLY, ids=["demote", "disable"])
-def test_admin_beside_another_one_can_go(at_work: Flask, boss: User, change: Callable[..., object]) -> None:
+def test_admin_can_be_removed_while_another_stays(at_work: Flask, boss: User, change: Callable[..., object]) -> None:
     made(at_work, "other@church.example", role="admin")
     change(boss.ref, CONSOLE)
     assert len(audited()) == 1
 
 
 @pytest.mark.parametrize("change", [members.disable, lambda ref, who: members.set_role(ref, Role.MEMBER, who)])
-def test_own_admin_role_is_not_lost_by_mistake(at_work: Flask, boss: User, change: Callable[..., object]) -> None:
+def test_own_admin_role_needs_confirmation(at_work: Flask, boss: User, change: Callable[..., object]) -> None:
     made(at_work, "other@church.example", role="admin")
     with pytest.raises(ConflictError, match="your own account"):
         change(boss.ref, by(boss))
@@ -155,7 +155,7 @@ def test_own_admin_role_is_not_lost_by_mistake(at_work: Flask, boss: User, chang
     assert audited() == []
 
 
-# -- shutting and opening -------------------------------------------------------------------------------------------
+# -- disable and enable -----------------------------------------------------------------------------------------------
 
 
 def test_disabled_account_is_signed_out_everywhere_and_stays_so(at_work: Flask, ada: User, boss: User) -> None:
@@ -169,7 +169,7 @@ def test_disabled_account_is_signed_out_everywhere_and_stays_so(at_work: Flask, 
     assert audited() == ["member.disabled", "member.enabled"]
 
 
-def test_what_is_so_already_is_no_change(at_work: Flask, ada: User, boss: User) -> None:
+def test_disable_and_enable_twice_change_nothing(at_work: Flask, ada: User, boss: User) -> None:
     members.enable(ada.ref, by(boss))
     assert audited() == []
     first = members.disable(ada.ref, by(boss))
@@ -177,7 +177,7 @@ def test_what_is_so_already_is_no_change(at_work: Flask, ada: User, boss: User) 
     assert audited() == ["member.disabled"]
 
 
-def test_end_sessions_says_how_many_and_leaves_others_alone(at_work: Flask, ada: User, boss: User) -> None:
+def test_end_sessions_counts_them_and_keeps_those_of_others(at_work: Flask, ada: User, boss: User) -> None:
     mine, theirs = sign_in(at_work, boss), [sign_in(at_work, ada) for _ in range(3)]
     assert members.end_sessions(ada.ref, by(boss)) == 3
     assert sessions.load(mine) is not None
@@ -186,10 +186,10 @@ def test_end_sessions_says_how_many_and_leaves_others_alone(at_work: Flask, ada:
     assert audited() == ["member.sessions_ended"]
 
 
-# -- mails ----------------------------------------------------------------------------------------------------------
+# -- emails -----------------------------------------------------------------------------------------------------------
 
 
-def test_reset_mails_a_link_and_keeps_the_password(at_work: Flask, ada: User, boss: User) -> None:
+def test_send_reset_emails_a_link_and_keeps_the_password(at_work: Flask, ada: User, boss: User) -> None:
     members.send_reset(ada.ref, by(boss))
     assert [mail.template for mail in mails()] == ["reset"]
     assert the_user("ada@church.example").password_hash == ada.password_hash
@@ -197,7 +197,7 @@ def test_reset_mails_a_link_and_keeps_the_password(at_work: Flask, ada: User, bo
     assert audited() == ["member.reset_sent"]
 
 
-def test_reset_too_often_says_so_and_leaves_the_last_link_good(at_work: Flask, ada: User, boss: User) -> None:
+def test_send_reset_too_often_is_refused_and_keeps_the_last_link(at_work: Flask, ada: User, boss: User) -> None:
     for _ in range(5):
         members.send_reset(ada.ref, by(boss))
     with pytest.raises(ConflictError, match="in the last hour"):
@@ -206,14 +206,14 @@ def test_reset_too_often_says_so_and_leaves_the_last_link_good(at_work: Flask, a
     assert email_links.peek(mailed_token("reset", "ada@church.example"), email_links.Purpose.RESET) is not None
 
 
-def test_reset_of_a_disabled_account_is_refused(at_work: Flask, ada: User, boss: User) -> None:
+def test_send_reset_disabled_account_is_refused(at_work: Flask, ada: User, boss: User) -> None:
     change_user(ada.id, disabled_at=utc_now())
     with pytest.raises(ConflictError, match="disabled"):
         members.send_reset(ada.ref, by(boss))
     assert (mails(), audited()) == ([], [])
 
 
-# -- nobody there ---------------------------------------------------------------------------------------------------
+# -- deleted and unknown accounts -------------------------------------------------------------------------------------
 
 CHANGES: list[Callable[..., object]] = [
     lambda ref: members.set_role(ref, Role.ADMIN, CONSOLE),
@@ -226,7 +226,7 @@ CHANGES: list[Callable[..., object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_deleted_account_takes_no_change(at_work: Flask, ada: User, change: Callable[..., object]) -> None:
+def test_deleted_account_cannot_be_changed(at_work: Flask, ada: User, change: Callable[..., object]) -> None:
     change_user(ada.id, email=None, email_key=None, name="", deleted_at=utc_now())
     with pytest.raises(ConflictError, match="deleted"):
         change(ada.ref)
@@ -240,7 +240,7 @@ def test_unknown_ref_is_not_found(at_work: Flask, ada: User, look: Callable[...,
         look(ref)
 
 
-def test_dossier_has_devices_and_only_this_accounts_history(at_work: Flask, ada: User, boss: User) -> None:
+def test_dossier_has_devices_and_audit_entries_of_this_account_only(at_work: Flask, ada: User, boss: User) -> None:
     sign_in(at_work, ada)
     members.set_role(ada.ref, Role.ADMIN, by(boss))
     members.end_sessions(boss.ref, CONSOLE)
@@ -251,7 +251,9 @@ def test_dossier_has_devices_and_only_this_accounts_history(at_work: Flask, ada:
     assert [entry.action for entry in found.history] == ["member.demoted", "member.promoted"]
 
 
-def test_audit_row_and_change_are_one(at_work: Flask, ada: User, boss: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_entry_and_change_commit_together(
+    at_work: Flask, ada: User, boss: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_args: object, **_details: object) -> None:
         raise RuntimeError("no audit")
 

@@ -1,4 +1,4 @@
-"""Passwords as hashes: whole, salted, at the cost that was settled, and the same work for nobody's."""
+"""Password hashes: of the whole text, salted, at the configured cost, with equal work without a hash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD = "seven herons over the lake"
 
 @pytest.fixture
 def worked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The hashes that bcrypt was asked to compare with."""
+    """The hashes that bcrypt compared with."""
     found: list[bytes] = []
     real = bcrypt.checkpw
 
@@ -46,7 +46,7 @@ def test_cost_outside_the_tests_is_twelve() -> None:
     assert shown.stdout == "12 $2b$12$\n"
 
 
-def test_password_is_known_again_and_others_are_not() -> None:
+def test_check_password_accepts_only_the_right_one() -> None:
     stored = hash_password(GOOD)
     assert check_password(GOOD, stored)
     assert not check_password(GOOD + " ", stored)
@@ -54,38 +54,38 @@ def test_password_is_known_again_and_others_are_not() -> None:
     assert GOOD not in stored
 
 
-def test_hashes_of_one_password_differ() -> None:
+def test_hash_password_is_salted() -> None:
     assert hash_password(GOOD) != hash_password(GOOD)
 
 
 @pytest.mark.parametrize(
     "text", ["é" * 64, "x" * 100, "ab" * 128, "before\0after, far after", "🦊" * 30, "a\ud800b" * 5]
 )
-def test_password_counts_to_its_last_character(text: str) -> None:
+def test_password_long_text_counts_to_its_last_character(text: str) -> None:
     stored = hash_password(text)
     assert check_password(text, stored)
     assert not check_password(text[:-1], stored)
     assert not check_password(text[: len(text) // 2], stored)
 
 
-def test_password_is_the_same_from_another_keyboard() -> None:
+def test_password_is_normalised() -> None:
     assert check_password("u\u0308ber den sieben", hash_password("\u00fcber den sieben"))
 
 
-def test_hash_is_not_of_the_password_by_itself() -> None:
+def test_hash_password_prehash_is_keyed() -> None:
     stored = hash_password(GOOD).encode()
     assert not bcrypt.checkpw(GOOD.encode(), stored)
 
 
 @pytest.mark.parametrize("stored", [None, "", "!", "$2b$04$short", "$2b$04$" + "." * 52 + "é", "plain text"])
-def test_check_against_no_hash_does_the_same_work_and_says_no(stored: str | None, worked: list[bytes]) -> None:
+def test_check_password_without_hash_is_false_after_the_same_work(stored: str | None, worked: list[bytes]) -> None:
     assert not check_password(GOOD, stored)
     (against,) = worked
     assert against.startswith(b"$2b$04$")
     assert len(against) == len(hash_password(GOOD))
 
 
-def test_check_of_a_text_beyond_all_bounds_says_no_and_does_not_compose_it(
+def test_check_password_huge_text_is_false_without_normalising_all(
     worked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = hash_password("x" * 256)
@@ -99,7 +99,7 @@ def test_check_of_a_text_beyond_all_bounds_says_no_and_does_not_compose_it(
         hash_password("x" * 257)
 
 
-def test_hash_of_another_cost_is_to_be_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needs_rehash_of_another_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = hash_password(GOOD)
     assert not needs_rehash(stored)
     monkeypatch.setattr(passwords, "COST", 5)
@@ -108,7 +108,7 @@ def test_hash_of_another_cost_is_to_be_made_anew(monkeypatch: pytest.MonkeyPatch
     assert needs_rehash("no hash")
 
 
-def test_work_goes_through_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashing_runs_in_the_bounded_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise BusyError
 
@@ -123,7 +123,7 @@ def test_work_goes_through_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 4), (2, 2, 1), (1, 4, 1)])
-def test_threads_are_the_cores_shared_among_the_workers(
+def test_thread_count_is_cores_divided_by_workers(
     app: Flask, monkeypatch: pytest.MonkeyPatch, settings: Settings, cores: int, workers: int, threads: int
 ) -> None:
     monkeypatch.setattr(passwords.os, "sched_getaffinity", lambda _pid: set(range(cores)))
@@ -132,7 +132,7 @@ def test_threads_are_the_cores_shared_among_the_workers(
         assert passwords._threads() == threads
 
 
-def test_name_of_the_site_is_refused_in_a_password(app: Flask) -> None:
+def test_password_from_the_site_name_is_refused(app: Flask) -> None:
     with app.app_context():
         assert "name of the site" in (weakness("BambiSleep-2024", minimum=12, personal=[]) or "")
         assert weakness(GOOD, minimum=12, personal=["Ada"]) is None

@@ -1,3 +1,5 @@
+"""Changes of name, password, address and devices by their owner."""
+
 from __future__ import annotations
 
 import pytest
@@ -36,7 +38,7 @@ def _context(at_work: Flask) -> None:
     """In an app context."""
 
 
-def test_name_is_changed_and_seen_at_once() -> None:
+def test_rename_is_visible_at_once() -> None:
     member()
     me = signed_in()
     accounts.rename(me, "  Augusta  Ada ", DEVICE)
@@ -46,13 +48,13 @@ def test_name_is_changed_and_seen_at_once() -> None:
     assert audited()[-1] == "account.renamed"
 
 
-def test_same_name_is_no_change() -> None:
+def test_rename_to_the_same_name_changes_nothing() -> None:
     member()
     accounts.rename(signed_in(), "Ada", DEVICE)
     assert "account.renamed" not in audited()
 
 
-def test_changed_password_signs_out_the_others_and_gives_this_device_a_new_token() -> None:
+def test_change_password_signs_out_others_and_returns_a_new_token() -> None:
     member()
     here, there = signed_in(), signed_in()
     token = accounts.change_password(here, PASSWORD, OTHER_PASSWORD, DEVICE)
@@ -79,7 +81,7 @@ def test_changed_password_signs_out_the_others_and_gives_this_device_a_new_token
         (PASSWORD, EMAIL, "password"),
     ],
 )
-def test_change_of_password_that_is_refused_changes_nothing(current: str, new: str, field: str) -> None:
+def test_change_password_refused_changes_nothing(current: str, new: str, field: str) -> None:
     member()
     here, there = signed_in(), signed_in()
     with pytest.raises(FieldErrors) as refused:
@@ -89,7 +91,7 @@ def test_change_of_password_that_is_refused_changes_nothing(current: str, new: s
     assert signed_in(password=PASSWORD)
 
 
-def test_password_that_was_changed_meanwhile_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_password_changed_meanwhile_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     user = member()
     me = signed_in()
     real = passwords.hash_password
@@ -104,7 +106,7 @@ def test_password_that_was_changed_meanwhile_is_a_conflict(monkeypatch: pytest.M
     assert signed_in(password="three owls below the mill")
 
 
-def test_new_address_is_taken_once_its_link_is_used() -> None:
+def test_change_email_takes_effect_with_the_link() -> None:
     member()
     me = signed_in()
     accounts.ask_email_change(me, PASSWORD, NEW, DEVICE)
@@ -120,7 +122,7 @@ def test_new_address_is_taken_once_its_link_is_used() -> None:
     assert all("example" not in str(entry.detail) for entry in entries())
 
 
-def test_change_of_address_closes_the_links_to_the_old_one() -> None:
+def test_change_email_voids_links_to_the_old_address() -> None:
     member()
     reset = forgotten_token()
     accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
@@ -131,15 +133,15 @@ def test_change_of_address_closes_the_links_to_the_old_one() -> None:
         accounts.confirm_email(token, DEVICE)
 
 
-def test_address_typed_wrong_at_registration_can_be_put_right_and_is_then_verified() -> None:
+def test_change_email_corrects_a_typo_and_verifies() -> None:
     register("aad@example.org")
     accounts.ask_email_change(signed_in("aad@example.org"), PASSWORD, EMAIL, DEVICE)
-    assert mails("email_changing") == []  # whoever has that address has not asked for any of this
+    assert mails("email_changing") == []  # the owner of that address has nothing to do with it
     accounts.confirm_email(mailed_token("change_email"), DEVICE)
     assert the_user().verified_at is not None
 
 
-def test_letters_of_the_own_address_may_change_their_case() -> None:
+def test_change_email_to_another_case_of_the_own_address() -> None:
     member()
     accounts.ask_email_change(signed_in(), PASSWORD, "Ada@example.org", DEVICE)
     accounts.confirm_email(mailed_token("change_email", "Ada@example.org"), DEVICE)
@@ -150,7 +152,7 @@ def test_letters_of_the_own_address_may_change_their_case() -> None:
     ("current", "email", "field"),
     [(OTHER_PASSWORD, NEW, "current"), (PASSWORD, "ada", "email"), (PASSWORD, EMAIL, "email")],
 )
-def test_change_of_address_that_is_refused_mails_nothing(current: str, email: str, field: str) -> None:
+def test_change_email_refused_sends_nothing(current: str, email: str, field: str) -> None:
     member()
     with pytest.raises(FieldErrors) as refused:
         accounts.ask_email_change(signed_in(), current, email, DEVICE)
@@ -158,7 +160,7 @@ def test_change_of_address_that_is_refused_mails_nothing(current: str, email: st
     assert [mail.template for mail in mails()] == ["verify"]
 
 
-def test_address_of_somebody_else_is_answered_the_same_and_its_owner_told() -> None:
+def test_change_email_to_a_known_address_emails_its_owner() -> None:
     member()
     member(NEW)
     accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
@@ -167,7 +169,7 @@ def test_address_of_somebody_else_is_answered_the_same_and_its_owner_told() -> N
     assert len(mails("email_changing")) == 1
 
 
-def test_address_that_was_taken_meanwhile_fails_as_a_used_link_does() -> None:
+def test_confirm_email_address_taken_meanwhile_is_a_link_error() -> None:
     member()
     accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     token = mailed_token("change_email", NEW)
@@ -178,7 +180,7 @@ def test_address_that_was_taken_meanwhile_fails_as_a_used_link_does() -> None:
     assert the_user().email == EMAIL
 
 
-def test_device_is_ended_by_its_owner_alone() -> None:
+def test_end_device_only_by_its_owner() -> None:
     member()
     member("bob@example.org")
     here, there, bobs = signed_in(), signed_in(), signed_in("bob@example.org")
@@ -192,7 +194,7 @@ def test_device_is_ended_by_its_owner_alone() -> None:
 
 
 @pytest.mark.parametrize("this_too", [False, True])
-def test_all_devices_are_ended_but_this_one_unless_asked(this_too: bool) -> None:
+def test_end_devices_keeps_this_one_unless_included(this_too: bool) -> None:
     member()
     here, *others = [signed_in() for _ in range(3)]
     assert accounts.end_devices(here, DEVICE, this_too=this_too) == 2 + this_too
@@ -200,7 +202,7 @@ def test_all_devices_are_ended_but_this_one_unless_asked(this_too: bool) -> None
     assert (sessions.load(here.token) is None) == this_too
 
 
-def test_disabled_account_changes_nothing_more() -> None:
+def test_disabled_account_cannot_change_its_profile() -> None:
     user = member()
     me = signed_in()
     change_user(user.id, disabled_at=utc_now())

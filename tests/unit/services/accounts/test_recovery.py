@@ -1,3 +1,5 @@
+"""Password resets."""
+
 from __future__ import annotations
 
 import pytest
@@ -47,7 +49,7 @@ def queued() -> list[dict[str, object]]:
         return list(session.scalars(select(Job.payload).where(Job.kind == "accounts.forgot").order_by(Job.id)))
 
 
-def test_forgotten_password_of_anybody_is_one_job_that_knows_no_address() -> None:
+def test_forgot_queues_one_job_without_the_address() -> None:
     user = member()
     accounts.forgot(EMAIL)
     accounts.forgot("nobody@example.org")
@@ -57,7 +59,7 @@ def test_forgotten_password_of_anybody_is_one_job_that_knows_no_address() -> Non
     assert [(mail.recipient, mail.user_id) for mail in mails("reset")] == [(EMAIL, user.id)]
 
 
-def test_forgotten_password_wants_an_address() -> None:
+def test_forgot_invalid_address_is_a_field_error() -> None:
     with grows(attempts("failed_validation"), by=0), pytest.raises(FieldErrors) as refused:
         accounts.forgot("ada")
     assert list(refused.value.errors) == ["email"]
@@ -65,7 +67,7 @@ def test_forgotten_password_wants_an_address() -> None:
 
 
 @pytest.mark.parametrize("state", ["disabled", "deleted"])
-def test_account_that_was_closed_since_is_mailed_nothing(state: str) -> None:
+def test_forgot_account_closed_meanwhile_gets_no_email(state: str) -> None:
     user = member()
     accounts.forgot(EMAIL)
     gone = {"disabled_at": utc_now()} if state == "disabled" else {"deleted_at": utc_now(), "email": None}
@@ -74,7 +76,7 @@ def test_account_that_was_closed_since_is_mailed_nothing(state: str) -> None:
     assert mails("reset") == []
 
 
-def test_mails_that_a_stranger_asks_for_leave_the_owners_link_good() -> None:
+def test_forgot_over_the_limit_keeps_the_owners_link() -> None:
     member()
     token = forgotten_token()
     for _ in range(4):
@@ -85,7 +87,7 @@ def test_mails_that_a_stranger_asks_for_leave_the_owners_link_good() -> None:
     assert email_links.peek(token, Purpose.RESET) is not None
 
 
-def test_reset_gives_the_new_password_and_takes_the_old() -> None:
+def test_reset_replaces_the_password() -> None:
     member()
     with grows(attempts("success")):
         accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
@@ -103,7 +105,7 @@ def test_reset_signs_out_every_device() -> None:
     assert [sessions.load(device.token) for device in devices] == [None, None]
 
 
-def test_reset_closes_every_link_and_is_used_once() -> None:
+def test_reset_voids_every_link_and_works_once() -> None:
     member()
     accounts.ask_email_change(signed_in(), PASSWORD, "new@example.org", DEVICE)
     change = mailed_token("change_email", "new@example.org")
@@ -115,7 +117,7 @@ def test_reset_closes_every_link_and_is_used_once() -> None:
         accounts.confirm_email(change, DEVICE)
 
 
-def test_reset_verifies_the_address_that_its_link_was_mailed_to() -> None:
+def test_reset_verifies_the_address() -> None:
     register()
     verify = mailed_token("verify")
     accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
@@ -124,7 +126,7 @@ def test_reset_verifies_the_address_that_its_link_was_mailed_to() -> None:
         accounts.verify(verify, Actor())
 
 
-def test_weak_password_leaves_the_link_good() -> None:
+def test_reset_weak_password_keeps_the_link() -> None:
     member()
     token = forgotten_token()
     with grows(attempts("failed_validation")), pytest.raises(FieldErrors) as refused:
@@ -133,7 +135,7 @@ def test_weak_password_leaves_the_link_good() -> None:
     accounts.reset(token, OTHER_PASSWORD, DEVICE)
 
 
-def test_reset_of_an_account_that_was_disabled_since_is_refused() -> None:
+def test_reset_account_disabled_meanwhile_is_refused() -> None:
     user = member()
     token = forgotten_token()
     change_user(user.id, disabled_at=utc_now())
@@ -141,7 +143,7 @@ def test_reset_of_an_account_that_was_disabled_since_is_refused() -> None:
         accounts.reset(token, OTHER_PASSWORD, DEVICE)
 
 
-def test_link_to_reset_dies_with_a_change_of_the_password() -> None:
+def test_reset_link_is_void_after_change_of_password() -> None:
     member()
     token = forgotten_token()
     accounts.change_password(signed_in(), PASSWORD, OTHER_PASSWORD, DEVICE)
@@ -149,7 +151,7 @@ def test_link_to_reset_dies_with_a_change_of_the_password() -> None:
         accounts.reset(token, PASSWORD, DEVICE)
 
 
-def test_link_to_verify_resets_nothing() -> None:
+def test_reset_with_verification_link_is_refused() -> None:
     register()
     with pytest.raises(LinkError):
         accounts.reset(mailed_token("verify"), OTHER_PASSWORD, DEVICE)

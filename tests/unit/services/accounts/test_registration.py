@@ -1,3 +1,5 @@
+"""Registration and verification of addresses."""
+
 from __future__ import annotations
 
 import re
@@ -40,7 +42,7 @@ def attempts(outcome: str) -> object:
     return definitions.auth_attempts.labels("registration", outcome)
 
 
-def test_registration_makes_an_unverified_member_and_mails_a_link() -> None:
+def test_register_creates_unverified_member_and_emails_a_link() -> None:
     with grows(attempts("success")), grows(definitions.user_registrations.labels("web")):
         ref = register("Ada@Example.org", name=" Ada ")
     user = the_user()
@@ -52,7 +54,7 @@ def test_registration_makes_an_unverified_member_and_mails_a_link() -> None:
     assert entries()[0].address == DEVICE.address
 
 
-def test_password_is_kept_as_a_hash_alone() -> None:
+def test_register_stores_only_a_password_hash() -> None:
     register()
     user = the_user()
     assert user.password_hash is not None
@@ -60,7 +62,7 @@ def test_password_is_kept_as_a_hash_alone() -> None:
     assert PASSWORD not in repr(vars(user))
 
 
-def test_second_registration_of_an_address_changes_nothing_and_tells_its_owner() -> None:
+def test_register_known_address_changes_nothing_and_emails_its_owner() -> None:
     ref = register()
     before = the_user()
     event = definitions.security_events.labels("duplicate_registration_attempt", "medium")
@@ -74,7 +76,7 @@ def test_second_registration_of_an_address_changes_nothing_and_tells_its_owner()
     assert re.fullmatch(r"[0-9a-f]{16}", ref)
 
 
-def test_event_of_a_second_registration_names_nobody() -> None:
+def test_register_known_address_security_event_has_no_address() -> None:
     register()
     with captured_log() as log:
         register()
@@ -85,7 +87,7 @@ def test_event_of_a_second_registration_names_nobody() -> None:
         assert b"Ada" not in line
 
 
-def test_both_ways_of_a_registration_hash_and_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_known_address_does_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
     monkeypatch.setattr(passwords, "hash_password", lambda text: hashed.append(text) or f"hash {len(hashed)}")
     register()
@@ -93,16 +95,16 @@ def test_both_ways_of_a_registration_hash_and_read_the_same(monkeypatch: pytest.
     assert hashed == [PASSWORD, PASSWORD]
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_bad_fields_are_told_whether_the_address_is_known_or_not(known: bool) -> None:
-    if known:
+@pytest.mark.parametrize("registered", [True, False])
+def test_register_field_errors_do_not_depend_on_the_account(registered: bool) -> None:
+    if registered:
         register()
     with grows(attempts("failed_validation")), pytest.raises(FieldErrors) as refused:
         accounts.register(EMAIL, "password1234", "Ada", DEVICE)
     assert list(refused.value.errors) == ["password"]
 
 
-def test_registration_while_the_hashers_are_busy_is_told_and_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_while_hashing_is_busy_creates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(_text: str) -> str:
         raise BusyError
 
@@ -112,13 +114,13 @@ def test_registration_while_the_hashers_are_busy_is_told_and_makes_nothing(monke
     assert find_user(EMAIL) is None
 
 
-def test_sixth_reminder_within_an_hour_is_not_mailed() -> None:
+def test_register_known_address_sixth_email_in_an_hour_is_not_sent() -> None:
     for _ in range(8):
         register()
     assert len(mails("already_registered")) == 5
 
 
-def test_registration_of_an_address_that_was_mailed_enough_still_makes_the_account() -> None:
+def test_register_over_the_email_limit_still_creates_the_account() -> None:
     for _ in range(6):
         ref = register()
         assert the_user().ref == ref
@@ -126,7 +128,7 @@ def test_registration_of_an_address_that_was_mailed_enough_still_makes_the_accou
     assert len(mails("verify")) == 5
 
 
-def test_link_verifies_once() -> None:
+def test_verify_works_once() -> None:
     ref = register()
     token = mailed_token("verify")
     assert accounts.awaiting(token) == ref
@@ -138,7 +140,7 @@ def test_link_verifies_once() -> None:
         accounts.verify(token, Actor())
 
 
-def test_device_that_is_signed_in_sees_at_once_that_it_is_verified() -> None:
+def test_verify_is_visible_in_open_sessions_at_once() -> None:
     register()
     token = accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate()).token
     before = sessions.load(token)
@@ -149,7 +151,7 @@ def test_device_that_is_signed_in_sees_at_once_that_it_is_verified() -> None:
     assert (before.verified, after.verified) == (False, True)
 
 
-def test_link_of_a_disabled_account_is_refused() -> None:
+def test_verify_disabled_account_is_refused() -> None:
     register()
     token = mailed_token("verify")
     change_user(the_user().id, disabled_at=utc_now())
@@ -158,7 +160,7 @@ def test_link_of_a_disabled_account_is_refused() -> None:
         accounts.verify(token, Actor())
 
 
-def test_link_to_a_former_address_proves_nothing() -> None:
+def test_verify_link_to_a_former_address_is_refused() -> None:
     register()
     token = mailed_token("verify")
     change_user(the_user().id, email="new@example.org", email_key="new@example.org")
@@ -166,7 +168,7 @@ def test_link_to_a_former_address_proves_nothing() -> None:
         accounts.verify(token, Actor())
 
 
-def test_another_verification_mail_voids_the_first() -> None:
+def test_send_verification_voids_the_previous_link() -> None:
     register()
     first = mailed_token("verify")
     accounts.send_verification(the_user().id)
@@ -174,7 +176,7 @@ def test_another_verification_mail_voids_the_first() -> None:
     assert accounts.awaiting(mailed_token("verify")) == the_user().ref
 
 
-def test_mails_that_are_withheld_leave_the_last_link_good() -> None:
+def test_send_verification_over_the_limit_keeps_the_last_link() -> None:
     register()
     for _ in range(7):
         accounts.send_verification(the_user().id)
@@ -182,7 +184,7 @@ def test_mails_that_are_withheld_leave_the_last_link_good() -> None:
     assert accounts.awaiting(mailed_token("verify")) == the_user().ref
 
 
-def test_verified_account_is_sent_no_verification() -> None:
+def test_send_verification_verified_account_gets_none() -> None:
     user = member()
     accounts.send_verification(user.id)
     assert len(mails("verify")) == 1

@@ -1,3 +1,5 @@
+"""Sign-in with a password, and sign-out."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -60,7 +62,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 @pytest.mark.parametrize("typed", [EMAIL, " ADA@Example.org "])
-def test_right_password_opens_a_session(typed: str) -> None:
+def test_sign_in_right_password_starts_a_session(typed: str) -> None:
     user = member()
     with grows(attempts("success")):
         found = sign_in(typed)
@@ -73,12 +75,12 @@ def test_right_password_opens_a_session(typed: str) -> None:
     assert (entry.actor.ref, entry.address) == (user.ref, DEVICE.address)
 
 
-def test_unverified_account_may_sign_in() -> None:
+def test_sign_in_unverified_account_is_allowed() -> None:
     register()
     assert signed_in().verified is False
 
 
-def test_each_sign_in_is_a_session_of_its_own() -> None:
+def test_sign_in_each_time_starts_a_session() -> None:
     member()
     assert sign_in().token != sign_in().token
 
@@ -106,11 +108,11 @@ def passwordless() -> str:
     return EMAIL
 
 
-@pytest.mark.parametrize("nobody", [unknown, no_address, disabled, deleted, passwordless])
-def test_account_that_is_not_open_is_refused_as_a_wrong_password_is(
-    nobody: Callable[[], str], checked: list[str | None]
+@pytest.mark.parametrize("address_of", [unknown, no_address, disabled, deleted, passwordless])
+def test_sign_in_inactive_account_is_refused_like_a_wrong_password(
+    address_of: Callable[[], str], checked: list[str | None]
 ) -> None:
-    email = nobody()
+    email = address_of()
     gate = StubGate()
     with grows(attempts("failed_credentials")), pytest.raises(CredentialsError) as refused:
         sign_in(email, gate=gate)
@@ -118,12 +120,12 @@ def test_account_that_is_not_open_is_refused_as_a_wrong_password_is(
     with pytest.raises(CredentialsError) as wrong:
         sign_in("bob@example.org", OTHER_PASSWORD)
     assert (refused.value.status, refused.value.detail) == (wrong.value.status, wrong.value.detail)
-    assert checked[0] is None  # which is as much work as a hash
+    assert checked[0] is None  # costs as much as a real hash
     assert len(checked) == 2
     assert gate.calls == ["refused", "failed"]
 
 
-def test_wrong_password_opens_nothing_and_is_counted_by_the_gate() -> None:
+def test_sign_in_wrong_password_is_counted_by_the_gate() -> None:
     member()
     gate = StubGate()
     with grows(attempts("failed_credentials")), pytest.raises(CredentialsError):
@@ -132,14 +134,14 @@ def test_wrong_password_opens_nothing_and_is_counted_by_the_gate() -> None:
     assert "account.signed_in" not in audited()
 
 
-def test_right_password_is_no_failure_to_the_gate() -> None:
+def test_sign_in_right_password_is_not_counted_by_the_gate() -> None:
     member()
     gate = StubGate(left=17)
     sign_in(gate=gate)
     assert gate.calls == ["refused", "succeeded"]
 
 
-def test_refusal_of_the_gate_looks_at_no_password(checked: list[str | None]) -> None:
+def test_sign_in_refused_by_the_gate_checks_no_password(checked: list[str | None]) -> None:
     member()
     throttled = definitions.security_events.labels("login_throttled", "medium")
     gate = StubGate(wait=17)
@@ -150,7 +152,7 @@ def test_refusal_of_the_gate_looks_at_no_password(checked: list[str | None]) -> 
     assert checked == []
 
 
-def test_wrong_password_once_tries_are_used_up_is_throttled() -> None:
+def test_sign_in_wrong_password_without_tries_left_is_throttled() -> None:
     member()
     throttled = definitions.security_events.labels("login_throttled", "medium")
     gate = StubGate(left=17)
@@ -160,7 +162,7 @@ def test_wrong_password_once_tries_are_used_up_is_throttled() -> None:
     assert gate.calls == ["refused", "failed"]
 
 
-def test_hash_of_another_cost_is_made_anew_at_login(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_rehashes_a_hash_of_another_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
     before = the_user().password_hash
     monkeypatch.setattr(passwords, "COST", 5)
@@ -173,7 +175,7 @@ def test_hash_of_another_cost_is_made_anew_at_login(monkeypatch: pytest.MonkeyPa
     assert the_user().password_hash == after
 
 
-def test_busy_hashers_put_off_the_new_hash_and_not_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_skips_the_rehash_while_hashing_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
     before = the_user().password_hash
 
@@ -186,7 +188,7 @@ def test_busy_hashers_put_off_the_new_hash_and_not_the_login(monkeypatch: pytest
     assert the_user().password_hash == before
 
 
-def test_busy_hashers_are_told_as_an_error_and_no_failure_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_while_hashing_is_busy_is_an_error_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
 
     def busy(_text: str, _stored: str | None) -> bool:
@@ -199,7 +201,7 @@ def test_busy_hashers_are_told_as_an_error_and_no_failure_of_the_account(monkeyp
     assert gate.calls == ["refused", "released"]
 
 
-def test_login_that_is_cut_off_is_an_error_and_no_failure_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_killed_is_an_error_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
 
     def killed(_text: str, _stored: str | None) -> bool:
@@ -213,7 +215,7 @@ def test_login_that_is_cut_off_is_an_error_and_no_failure_of_the_account(monkeyp
 
 
 @pytest.mark.parametrize("change", ["disabled", "password"])
-def test_change_of_the_account_while_the_password_is_checked_wins(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_sign_in_account_changed_during_the_check_is_refused(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     user = member()
     other = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
     real = passwords.check_password
@@ -231,7 +233,7 @@ def test_change_of_the_account_while_the_password_is_checked_wins(monkeypatch: p
     assert sessions.active_count() == 0
 
 
-def test_attempt_is_told_by_ref_and_never_by_address() -> None:
+def test_sign_in_is_logged_with_ref_and_without_address() -> None:
     user = member()
     with captured_log() as log:
         sign_in()
@@ -239,12 +241,12 @@ def test_attempt_is_told_by_ref_and_never_by_address() -> None:
             sign_in(password=OTHER_PASSWORD)
         with pytest.raises(CredentialsError):
             sign_in("nobody@example.org")
-    told = [(record["outcome"], record.get("user_ref")) for record in log.records if record["event"] == "auth.login"]
-    assert told == [("success", user.ref), ("failed_credentials", user.ref), ("failed_credentials", None)]
+    logged = [(record["outcome"], record.get("user_ref")) for record in log.records if record["event"] == "auth.login"]
+    assert logged == [("success", user.ref), ("failed_credentials", user.ref), ("failed_credentials", None)]
     assert not any(b"example.org" in line or PASSWORD.encode() in line for line in log.lines)
 
 
-def test_login_is_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_in_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     monkeypatch.setattr(accounts_sign_in.telemetry, "span", lambda name: names.append(name) or nullcontext())
     member()
@@ -252,7 +254,7 @@ def test_login_is_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names == ["auth.login"]
 
 
-def test_sign_out_ends_this_session_alone() -> None:
+def test_sign_out_ends_only_this_session() -> None:
     member()
     here, there = signed_in(), signed_in()
     with grows(attempts("success", "logout")):
@@ -262,7 +264,7 @@ def test_sign_out_ends_this_session_alone() -> None:
     assert audited()[-1] == "account.signed_out"
 
 
-def test_sign_out_of_what_has_ended_is_no_second_act() -> None:
+def test_sign_out_of_an_ended_session_is_not_audited() -> None:
     member()
     here = signed_in()
     accounts.sign_out(here, DEVICE)

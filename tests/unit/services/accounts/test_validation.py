@@ -1,3 +1,5 @@
+"""Validation of addresses, names and new accounts."""
+
 from __future__ import annotations
 
 import pytest
@@ -25,7 +27,7 @@ def _context(at_work: Flask) -> None:
         ("ada+books@example.org", "ada+books@example.org", "ada+books@example.org"),
     ],
 )
-def test_address_is_kept_as_typed_and_compared_without_case(typed: str, email: str, key: str) -> None:
+def test_address_is_stored_as_typed_and_compared_without_case(typed: str, email: str, key: str) -> None:
     assert validation.address(typed) == Address(email, key)
 
 
@@ -47,7 +49,7 @@ def test_address_is_kept_as_typed_and_compared_without_case(typed: str, email: s
         "\udc80@example.org",
     ],
 )
-def test_what_is_no_address_is_refused(typed: str) -> None:
+def test_address_invalid_is_refused(typed: str) -> None:
     with pytest.raises(FieldErrors) as refused:
         validation.address(typed)
     assert refused.value.errors == {"email": validation.BAD_ADDRESS}
@@ -68,7 +70,7 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
         ("", ""),
     ],
 )
-def test_name_keeps_every_script_and_loses_what_nobody_sees(typed: str, name: str) -> None:
+def test_name_keeps_every_script_and_drops_invisible_characters(typed: str, name: str) -> None:
     assert validation.display_name(typed) == name
 
 
@@ -79,7 +81,7 @@ def test_name_has_at_most_80_characters() -> None:
     assert list(refused.value.errors) == ["name"]
 
 
-def test_new_account_is_told_everything_that_is_wrong_at_once() -> None:
+def test_new_account_reports_all_errors_at_once() -> None:
     with pytest.raises(FieldErrors) as refused:
         validation.new_account("nobody", "short", "x" * 81)
     assert sorted(refused.value.errors) == ["email", "name", "password"]
@@ -89,17 +91,17 @@ def test_new_account_is_told_everything_that_is_wrong_at_once() -> None:
 @pytest.mark.parametrize(
     "password", ["ada.lovelace@example.org", "Ada.Lovelace", "BambiSleep Church", "Augusta Ada King"]
 )
-def test_own_address_name_and_the_sites_name_are_no_passwords(password: str) -> None:
+def test_new_account_password_from_names_is_refused(password: str) -> None:
     with pytest.raises(FieldErrors) as refused:
         validation.new_account("ada.lovelace@example.org", password, "Augusta Ada King")
     assert list(refused.value.errors) == ["password"]
 
 
-def test_new_account_that_is_right_is_taken() -> None:
+def test_new_account_valid_is_accepted() -> None:
     found = validation.new_account("Ada@example.org", PASSWORD, " Ada ")
     assert found == (Address("Ada@example.org", "ada@example.org"), "Ada")
 
 
-def test_shortest_password_is_the_settings(at_work: Flask) -> None:
+def test_password_minimum_comes_from_the_setting(at_work: Flask) -> None:
     at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], password_min=len(PASSWORD) + 1)
     assert validation.password_problem(PASSWORD, name="", email="ada@example.org") is not None

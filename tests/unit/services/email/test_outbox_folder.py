@@ -1,4 +1,4 @@
-"""The folder that takes mails where there is no server: whole files, for their owner's eyes, not without end."""
+"""The outbox folder for sites without a mail server: whole private files, a limited number of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def files(settings: Settings) -> list[Path]:
     return sorted(outbox_folder.folder(settings).iterdir())
 
 
-def test_mail_is_a_file_that_only_its_owner_reads(settings: Settings) -> None:
+def test_outbox_file_is_private(settings: Settings) -> None:
     outbox_folder.keep(settings, letter(), message())
     (path,) = files(settings)
     assert path.name == f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"
@@ -42,16 +42,14 @@ def test_mail_is_a_file_that_only_its_owner_reads(settings: Settings) -> None:
     assert message_from_bytes(path.read_bytes())["Subject"] == "Hello"
 
 
-def test_mail_that_is_kept_again_is_one_file(settings: Settings) -> None:
+def test_outbox_same_email_again_replaces_its_file(settings: Settings) -> None:
     outbox_folder.keep(settings, letter(), message("first"))
     outbox_folder.keep(settings, letter(), message("second"))
     (path,) = files(settings)
     assert message_from_bytes(path.read_bytes())["Subject"] == "second"
 
 
-def test_draft_that_a_killed_process_left_is_in_nobodys_way(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outbox_draft_of_a_killed_process_is_harmless(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(_fd: int) -> None:
         raise KeyboardInterrupt
 
@@ -64,7 +62,7 @@ def test_draft_that_a_killed_process_left_is_in_nobodys_way(
     assert [path.name for path in files(settings)] == [f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"]
 
 
-def test_outbox_keeps_the_newest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outbox_removes_the_oldest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_folder, "MOST", 3)
     for number in (9, 10, 11, 12):
         outbox_folder.keep(settings, letter(number), message())
@@ -72,7 +70,7 @@ def test_outbox_keeps_the_newest(settings: Settings, monkeypatch: pytest.MonkeyP
     assert {path.stem.rpartition("-")[2] for path in files(settings)} == {"11", "12", "8"}
 
 
-def test_folder_that_takes_no_file_is_a_reason_to_wait(settings: Settings) -> None:
+def test_outbox_not_writable_defers(settings: Settings) -> None:
     outbox_folder.folder(settings).write_text("in the way")
     with pytest.raises(MailDeferredError, match="cannot write to the outbox"):
         outbox_folder.keep(settings, letter(), message())

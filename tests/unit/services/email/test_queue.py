@@ -1,4 +1,4 @@
-"""Mails in their queue: there if and only if their cause is, not too many to one address, retried by admins."""
+"""The queue of emails: transactions, the hourly limit, retries, and cancelling."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def set_all(**values: object) -> None:
         session.execute(update(Mail).values(**values))
 
 
-def test_mail_and_its_job_are_there_once_their_cause_is(app: Flask) -> None:
+def test_queue_commits_email_and_job_with_their_cause(app: Flask) -> None:
     assert queue()
     (mail,) = email_queue.recent()
     assert (mail.template, mail.recipient, mail.state, mail.attempts) == ("password_changed", ADA, "pending", 0)
@@ -58,7 +58,7 @@ def test_mail_and_its_job_are_there_once_their_cause_is(app: Flask) -> None:
     assert email_queue.pending_count() == 1
 
 
-def test_mail_whose_cause_was_undone_is_not_there(app: Flask) -> None:
+def test_queue_rolled_back_leaves_nothing(app: Flask) -> None:
     def fail() -> None:
         with db.write() as session:
             assert email_queue.queue(session, "password_changed", recipient=ADA)
@@ -69,12 +69,12 @@ def test_mail_whose_cause_was_undone_is_not_there(app: Flask) -> None:
     assert (email_queue.recent(), jobs_of_mails(), email_queue.pending_count()) == ([], [], 0)
 
 
-def test_mail_without_words_is_a_slip_that_raises(app: Flask) -> None:
+def test_queue_unknown_template_raises(app: Flask) -> None:
     with pytest.raises(ValueError, match="no email template 'pasword_changed'; known are account_deleted"):
         queue("pasword_changed")
 
 
-def test_sixth_mail_of_a_template_within_the_hour_is_not_queued(app: Flask) -> None:
+def test_queue_sixth_email_of_a_template_in_an_hour_is_refused(app: Flask) -> None:
     assert [queue() for _ in range(6)] == [True] * 5 + [False]
     assert not queue(recipient="Ada@Example.org")
     assert queue("account_deleted")
@@ -83,7 +83,7 @@ def test_sixth_mail_of_a_template_within_the_hour_is_not_queued(app: Flask) -> N
 
 
 @pytest.mark.parametrize("state", list(MailState))
-def test_mails_count_for_an_hour_whatever_became_of_them(app: Flask, state: MailState) -> None:
+def test_queue_limit_counts_emails_of_every_state_for_an_hour(app: Flask, state: MailState) -> None:
     assert [queue() for _ in range(5)] == [True] * 5
     set_all(created_at=utc_now() - timedelta(minutes=59), state=state.value)
     assert not queue()
@@ -91,7 +91,7 @@ def test_mails_count_for_an_hour_whatever_became_of_them(app: Flask, state: Mail
     assert queue()
 
 
-def test_many_at_once_queue_no_more_than_five(app: Flask) -> None:
+def test_queue_in_parallel_keeps_the_limit(app: Flask) -> None:
     start = threading.Barrier(8)
     queued: list[bool] = []
 
@@ -109,7 +109,7 @@ def test_many_at_once_queue_no_more_than_five(app: Flask) -> None:
     assert len(email_queue.recent()) == 5
 
 
-def test_recent_mails_come_newest_first_in_pages_by_state(app: Flask) -> None:
+def test_recent_lists_newest_first_in_pages_by_state(app: Flask) -> None:
     for recipient in ("a@example.org", "b@example.org", "c@example.org"):
         queue(recipient=recipient)
     newest = email_queue.recent(limit=2)
@@ -121,7 +121,7 @@ def test_recent_mails_come_newest_first_in_pages_by_state(app: Flask) -> None:
     assert len(email_queue.recent("pending")) == email_queue.pending_count() == 2
 
 
-def test_recent_mail_names_its_account(app: Flask) -> None:
+def test_recent_shows_the_account(app: Flask) -> None:
     with db.write() as session:
         user = User(ref="0123456789abcdef", email=ADA, email_key=ADA, name="", source="cli", created_at=utc_now())
         session.add(user)
@@ -129,7 +129,7 @@ def test_recent_mail_names_its_account(app: Flask) -> None:
     assert [mail.user_ref for mail in email_queue.recent()] == ["0123456789abcdef"]
 
 
-def test_failed_mail_is_queued_once_more_with_all_its_attempts(app: Flask) -> None:
+def test_retry_failed_email_gets_all_attempts_again(app: Flask) -> None:
     queue()
     with db.write() as session:
         session.execute(update(Job).values(state="dead"))
@@ -144,7 +144,7 @@ def test_failed_mail_is_queued_once_more_with_all_its_attempts(app: Flask) -> No
 
 
 @pytest.mark.parametrize("state", ["pending", "sent"])
-def test_mail_that_has_not_failed_is_not_retried(app: Flask, state: str) -> None:
+def test_retry_email_not_failed_is_refused(app: Flask, state: str) -> None:
     queue()
     set_all(state=state)
     (mail,) = email_queue.recent()
@@ -174,7 +174,7 @@ def withdraw(user: User) -> None:
 
 
 @pytest.mark.parametrize("state", list(MailState))
-def test_withdrawn_mail_that_may_have_left_still_counts_and_names_nobody(eve: User, state: MailState) -> None:
+def test_cancelled_email_that_was_tried_still_counts_without_address(eve: User, state: MailState) -> None:
     for recipient in (ADA, "Ada@Example.org", ADA, ADA, ADA):
         queue_for(eve, recipient)
     set_all(state=state.value, attempts=1)
@@ -191,7 +191,7 @@ def test_withdrawn_mail_that_may_have_left_still_counts_and_names_nobody(eve: Us
     assert queue(recipient="eve@example.org")
 
 
-def test_withdrawn_mail_that_no_attempt_was_made_for_or_that_is_old_is_gone(eve: User) -> None:
+def test_cancelled_email_untried_or_old_is_removed(eve: User) -> None:
     queue_for(eve)
     withdraw(eve)
     assert email_queue.recent() == []
@@ -202,7 +202,7 @@ def test_withdrawn_mail_that_no_attempt_was_made_for_or_that_is_old_is_gone(eve:
     assert [mail.recipient for mail in email_queue.recent()] == [ADA]
 
 
-def test_withdrawn_mail_is_neither_sent_nor_retried(eve: User, app: Flask) -> None:
+def test_cancelled_email_is_neither_sent_nor_retried(eve: User, app: Flask) -> None:
     queue_for(eve)
     set_all(attempts=1, reason="the server did not answer")
     withdraw(eve)
@@ -216,13 +216,13 @@ def test_withdrawn_mail_is_neither_sent_nor_retried(eve: User, app: Flask) -> No
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_mail_that_is_withdrawn_on_its_way_is_not_tried_again(
+def test_email_cancelled_while_sending_is_not_tried_again(
     eve: User, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     queue_for(eve)
     (mail,) = email_queue.recent()
 
-    def deliver(*_words: object) -> None:
+    def deliver(*_args: object) -> None:
         withdraw(eve)
         if fails:
             raise MailDeferredError("the server did not answer")
@@ -234,7 +234,7 @@ def test_mail_that_is_withdrawn_on_its_way_is_not_tried_again(
     assert email_queue.pending_count() == 0
 
 
-def test_withdrawn_mail_is_tidied_away_after_its_hour_and_no_other(eve: User) -> None:
+def test_tidy_removes_only_cancelled_emails_after_an_hour(eve: User) -> None:
     queue_for(eve)
     set_all(state="sent", attempts=1)
     withdraw(eve)
@@ -248,7 +248,7 @@ def test_withdrawn_mail_is_tidied_away_after_its_hour_and_no_other(eve: User) ->
 
 
 @pytest.mark.parametrize(("state", "left"), [("pending", 1), ("sent", 0), ("failed", 0)])
-def test_last_mail_to_who_has_left_is_forgotten_with_its_hour_but_not_unsent(app: Flask, state: str, left: int) -> None:
+def test_tidy_removes_deletion_emails_after_an_hour_unless_pending(app: Flask, state: str, left: int) -> None:
     queue("account_deleted")
     set_all(state=state, created_at=utc_now() - timedelta(minutes=59))
     sending.tidy({})
@@ -258,7 +258,7 @@ def test_last_mail_to_who_has_left_is_forgotten_with_its_hour_but_not_unsent(app
     assert len(email_queue.recent()) == left
 
 
-def test_waiting_mails_are_counted_in_the_scrape(app: Flask) -> None:
+def test_scrape_counts_pending_emails(app: Flask) -> None:
     queue()
     queue(recipient="eve@example.org")
     exposition = app.test_client().get("/metrics").get_data(as_text=True)

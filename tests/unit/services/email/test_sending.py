@@ -1,4 +1,4 @@
-"""The job that sends: once, until it works or can't, and only while what it says is still true."""
+"""The job that sends an email: once, with retries, and not after its link or account is gone."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def _site(app: Flask) -> Iterator[None]:
 
 @pytest.fixture
 def server_says(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Have the way out raise this from now on."""
+    """Make delivery raise this error from now on."""
 
     def say(error: Exception) -> None:
-        def refuse(*_words: Any) -> None:
+        def refuse(*_args: Any) -> None:
             raise error
 
         monkeypatch.setattr(outbox_folder, "keep", refuse)
@@ -76,7 +76,7 @@ def outbox(app: Flask) -> list[str]:
     return [path.read_text() for path in sorted(outbox_folder.folder(app.config["CHURCH"]).glob("*.eml"))]
 
 
-def test_mail_is_sent_once_however_often_its_job_is_done(app: Flask, server_says: Any) -> None:
+def test_send_twice_sends_once(app: Flask, server_says: Any) -> None:
     mail = queue()
     send(mail)
     assert state(mail) == ("sent", 1, None)
@@ -86,7 +86,7 @@ def test_mail_is_sent_once_however_often_its_job_is_done(app: Flask, server_says
     assert [found.sent_at is not None for found in email_queue.recent()] == [True]
 
 
-def test_link_is_written_when_it_is_sent_and_stays_out_of_the_database(app: Flask) -> None:
+def test_send_link_is_not_stored_in_the_database(app: Flask) -> None:
     send(queue("reset", ada(), Purpose.RESET))
     (text,) = outbox(app)
     found = re.search(r"^http://127\.0\.0\.1:8000/auth/reset/([\w.-]+)$", text, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_link_is_written_when_it_is_sent_and_stays_out_of_the_database(app: Flas
     assert not any(found[1].partition(".")[2] in row for row in kept)
 
 
-def test_mail_that_the_server_defers_waits_and_is_tried_again(app: Flask, server_says: Any) -> None:
+def test_send_deferred_email_stays_pending(app: Flask, server_says: Any) -> None:
     mail = queue()
     server_says(MailDeferredError("the mail server answered 450"))
     for attempt in (1, 2):
@@ -106,7 +106,7 @@ def test_mail_that_the_server_defers_waits_and_is_tried_again(app: Flask, server
         assert state(mail) == ("pending", attempt, "the mail server answered 450")
 
 
-def test_mail_that_was_deferred_too_often_has_failed(app: Flask, server_says: Any, monkeypatch: Any) -> None:
+def test_send_deferred_too_often_fails(app: Flask, server_says: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(sending, "ATTEMPTS", 2)
     mail = queue()
     server_says(MailDeferredError("away"))
@@ -116,14 +116,14 @@ def test_mail_that_was_deferred_too_often_has_failed(app: Flask, server_says: An
     assert state(mail) == ("failed", 2, "away")
 
 
-def test_mail_that_is_refused_for_good_fails_at_once_and_ends_its_job(app: Flask, server_says: Any) -> None:
+def test_send_refused_email_fails_at_once(app: Flask, server_says: Any) -> None:
     mail = queue()
     server_says(MailRefusedError("no such user"))
     send(mail)
     assert state(mail) == ("failed", 1, "no such user")
 
 
-def test_failed_mail_whose_job_somebody_retries_is_sent(app: Flask) -> None:
+def test_send_failed_email_whose_job_is_retried_is_sent(app: Flask) -> None:
     mail = queue()
     with db.write() as session:
         session.execute(update(Mail).values(state="failed", attempts=16, reason="away"))
@@ -131,7 +131,7 @@ def test_failed_mail_whose_job_somebody_retries_is_sent(app: Flask) -> None:
     assert state(mail) == ("sent", 1, None)
 
 
-def test_mail_whose_link_a_newer_one_replaced_is_dropped(app: Flask) -> None:
+def test_send_email_with_replaced_link_is_removed(app: Flask) -> None:
     user = ada()
     mail = queue("reset", user, Purpose.RESET)
     with db.write() as session:
@@ -141,7 +141,7 @@ def test_mail_whose_link_a_newer_one_replaced_is_dropped(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("purged", [False, True])
-def test_mail_whose_link_has_expired_fails_and_says_so(app: Flask, purged: bool) -> None:
+def test_send_email_with_expired_link_fails_with_reason(app: Flask, purged: bool) -> None:
     mail = queue("reset", ada(), Purpose.RESET)
     with db.write() as session:
         session.execute(update(Link).values(expires_at=utc_now() - timedelta(seconds=1)))
@@ -152,7 +152,7 @@ def test_mail_whose_link_has_expired_fails_and_says_so(app: Flask, purged: bool)
     assert outbox(app) == []
 
 
-def test_mail_whose_account_was_deleted_is_not_sent(app: Flask) -> None:
+def test_send_email_of_deleted_account_is_skipped(app: Flask) -> None:
     mail = queue()
     with db.write() as session:
         session.delete(session.get_one(Mail, mail))
@@ -168,7 +168,9 @@ def test_mail_whose_account_was_deleted_is_not_sent(app: Flask) -> None:
         ("invited", False, "Hello Ada,"),
     ],
 )
-def test_name_is_greeted_where_no_stranger_chose_it(app: Flask, template: str, verified: bool, greeting: str) -> None:
+def test_greeting_has_the_name_only_if_verified_or_invited(
+    app: Flask, template: str, verified: bool, greeting: str
+) -> None:
     purpose = Purpose.RESET if template == "invited" else None
     send(queue(template, ada(verified_at=utc_now() if verified else None), purpose))
     (text,) = outbox(app)
@@ -183,7 +185,7 @@ def test_name_is_greeted_where_no_stranger_chose_it(app: Flask, template: str, v
         (MailRefusedError("no such user"), "mail.failed", "ERROR"),
     ],
 )
-def test_record_of_a_mail_names_its_number_and_nobody(
+def test_send_log_has_the_number_and_no_address(
     app: Flask, server_says: Any, error: Exception | None, event: str, level: str
 ) -> None:
     mail = queue()
@@ -201,7 +203,7 @@ def test_record_of_a_mail_names_its_number_and_nobody(
     assert "example" not in str(log.lines)
 
 
-def test_job_that_is_out_of_attempts_and_its_mail_end_together(app: Flask, server_says: Any, monkeypatch: Any) -> None:
+def test_send_email_and_job_run_out_of_attempts_together(app: Flask, server_says: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(email_queue, "ATTEMPTS", 2)
     monkeypatch.setattr(sending, "ATTEMPTS", 2)
     monkeypatch.setattr(jobs_queue, "_FIRST_RETRY", 0.0)
@@ -219,7 +221,7 @@ def test_job_that_is_out_of_attempts_and_its_mail_end_together(app: Flask, serve
     assert left == "dead"
 
 
-def test_tidy_gives_up_what_no_job_sends_any_more(app: Flask) -> None:
+def test_tidy_fails_pending_emails_without_a_job(app: Flask) -> None:
     lost, waiting, running = (queue("password_changed") for _ in range(3))
     with db.write() as session:
         for mail, job_state in ((lost, "dead"), (running, "running")):
@@ -233,7 +235,7 @@ def test_tidy_gives_up_what_no_job_sends_any_more(app: Flask) -> None:
     ("kept_state", "days", "stays"),
     [("sent", 29, True), ("sent", 31, False), ("failed", 31, True), ("failed", 91, False), ("pending", 91, True)],
 )
-def test_tidy_forgets_mails_of_long_ago(app: Flask, kept_state: str, days: int, stays: bool) -> None:
+def test_tidy_removes_old_emails(app: Flask, kept_state: str, days: int, stays: bool) -> None:
     queue()
     with db.write() as session:
         session.execute(update(Mail).values(state=kept_state, created_at=utc_now() - timedelta(days=days)))
@@ -241,5 +243,5 @@ def test_tidy_forgets_mails_of_long_ago(app: Flask, kept_state: str, days: int, 
     assert bool(email_queue.recent()) is stays
 
 
-def test_mails_are_tidied_every_hour() -> None:
+def test_tidy_runs_every_hour() -> None:
     assert registry.schedules()["mails.tidy"] == timedelta(hours=1)

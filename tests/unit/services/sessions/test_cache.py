@@ -1,4 +1,4 @@
-"""What a process remembers of sign-ins: for how long, how many, and never beyond their end."""
+"""The session cache: how long and how many, and never beyond the end of a session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN = (False, None)
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that moves only when it is set."""
 
     now = 100.0
 
@@ -36,7 +36,7 @@ def cache(clock: Clock, tmp_path: Path) -> SessionCache:
     return SessionCache(HostMark(tmp_path / "mark"), clock)
 
 
-def test_found_and_not_found_are_known_for_a_moment(cache: SessionCache, clock: Clock) -> None:
+def test_cache_known_and_unknown_tokens_for_a_moment(cache: SessionCache, clock: Clock) -> None:
     cache.put("a", ADA, cache.reading())
     cache.put("b", None, cache.reading())
     clock.now += FRESH_SECONDS
@@ -46,7 +46,7 @@ def test_found_and_not_found_are_known_for_a_moment(cache: SessionCache, clock: 
     assert cache.get("a") == cache.get("b") == UNKNOWN
 
 
-def test_answer_of_a_slow_database_is_as_old_as_the_question(cache: SessionCache, clock: Clock) -> None:
+def test_cache_slow_read_is_as_old_as_its_start(cache: SessionCache, clock: Clock) -> None:
     now = cache.reading()
     clock.now += FRESH_SECONDS + 0.01
     cache.put("a", ADA, now._replace(read_at=now.read_at - 3))
@@ -56,11 +56,11 @@ def test_answer_of_a_slow_database_is_as_old_as_the_question(cache: SessionCache
     assert cache.get("a", since=now.read_at) == UNKNOWN
 
 
-def test_moment_is_short_enough_for_two_seconds_everywhere() -> None:
+def test_cache_entries_expire_within_two_seconds() -> None:
     assert FRESH_SECONDS <= 1.5
 
 
-def test_end_is_known_at_once_and_what_was_read_before_it_is_not_kept(cache: SessionCache) -> None:
+def test_cache_end_is_immediate_and_older_reads_are_dropped(cache: SessionCache) -> None:
     cache.put("a", ADA, cache.reading())
     reading = cache.reading()
     cache.end(["a"])
@@ -69,7 +69,7 @@ def test_end_is_known_at_once_and_what_was_read_before_it_is_not_kept(cache: Ses
     assert cache.get("a") == (True, None)
 
 
-def test_clear_forgets_all_and_what_was_read_before_it_is_not_kept(cache: SessionCache) -> None:
+def test_cache_clear_drops_entries_and_older_reads(cache: SessionCache) -> None:
     cache.put("a", ADA, cache.reading())
     reading = cache.reading()
     cache.clear()
@@ -80,13 +80,13 @@ def test_clear_forgets_all_and_what_was_read_before_it_is_not_kept(cache: Sessio
     assert cache.get("a") == (True, ADA)
 
 
-def test_answer_can_be_asked_for_from_after_a_time(cache: SessionCache) -> None:
+def test_cache_get_since_ignores_older_reads(cache: SessionCache) -> None:
     cache.put("a", ADA, cache.reading())
     assert cache.get("a", since=time.time() - 1) == (True, ADA)
     assert cache.get("a", since=time.time() + 1) == UNKNOWN
 
 
-def test_oldest_are_dropped_beyond_the_bound(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_drops_the_oldest_beyond_the_bound(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_cache, "MOST_ENTRIES", 3)
     for name in ("a", "b", "c"):
         cache.put(name, ADA, cache.reading())
@@ -97,19 +97,19 @@ def test_oldest_are_dropped_beyond_the_bound(cache: SessionCache, monkeypatch: p
     assert len(cache._entries) == 3
 
 
-def test_forked_child_starts_with_nothing(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_empty_in_a_forked_child(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.put("a", ADA, cache.reading())
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert cache.get("a") == UNKNOWN
 
 
-def test_signed_in_does_not_show_token_or_address() -> None:
+def test_signed_in_repr_has_no_token_and_no_address() -> None:
     assert "raw" not in repr(ADA)
     assert "@" not in repr(ADA)
     assert ADA.get_id() == "raw"
 
 
-def test_what_another_process_ends_is_forgotten_here_at_the_next_look(tmp_path: Path, clock: Clock) -> None:
+def test_cache_is_dropped_when_another_process_ends_a_session(tmp_path: Path, clock: Clock) -> None:
     here, there = (SessionCache(HostMark(tmp_path / "mark"), clock) for _ in range(2))
     assert here.get("a") == UNKNOWN
     here.put("a", ADA, here.reading())
@@ -122,7 +122,7 @@ def test_what_another_process_ends_is_forgotten_here_at_the_next_look(tmp_path: 
     assert here.get("a") == UNKNOWN
 
 
-def test_disk_that_takes_no_mark_leaves_the_end_to_time(tmp_path: Path, clock: Clock) -> None:
+def test_cache_without_mark_file_expires_by_time(tmp_path: Path, clock: Clock) -> None:
     cache = SessionCache(HostMark(tmp_path / "no folder" / "mark"), clock)
     cache.put("a", ADA, cache.reading())
     cache.tell()

@@ -1,4 +1,4 @@
-"""What a device is called to its owner."""
+"""Labels of devices."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_label_names_browser_and_system(user_agent: str, label: str) -> None:
     assert label_of(user_agent) == label
 
 
-def test_user_agent_is_kept_as_one_bounded_line() -> None:
+def test_user_agent_is_stored_as_one_bounded_line() -> None:
     assert tidy("Firefox\r\nX: y\x00\x1b[2J") == "Firefox  X: y  [2J"
     assert len(tidy("x" * 5000)) == 256

@@ -1,4 +1,4 @@
-"""Sign-ins as rows, on SQLite and PostgreSQL: found while they are good, and nowhere after their end."""
+"""Sessions on SQLite and PostgreSQL: found while they are live, and nowhere after their end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ada(app: Flask) -> User:
 
 
 def change(token: str, **values: Any) -> None:
-    """Set columns of the row of ``token``, as time or another host would."""
+    """Set columns of the session of ``token``, as time or another host would."""
     with db.write() as session:
         session.execute(update(SignIn).where(SignIn.token_hash == lookup.hash_of(token)).values(**values))
     sessions.forget_cached()
@@ -64,7 +64,7 @@ def ended(token: str) -> bool:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """The statements that this process sends meanwhile."""
+    """Collect the statements that this process sends inside the block."""
     found: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -86,7 +86,7 @@ def db_engine() -> Any:
 # -- finding --------------------------------------------------------------------------------------------------------
 
 
-def test_token_of_a_sign_in_tells_who_it_is(app: Flask, ada: User) -> None:
+def test_load_token_returns_the_member(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     found = sessions.load(token)
     assert found is not None
@@ -97,7 +97,7 @@ def test_token_of_a_sign_in_tells_who_it_is(app: Flask, ada: User) -> None:
     assert not hasattr(found, "password_hash")
 
 
-def test_admin_is_one_only_with_a_confirmed_address(app: Flask, ada: User) -> None:
+def test_is_admin_needs_a_confirmed_address(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     change_user(ada, role="admin")
     found = sessions.load(token)
@@ -110,7 +110,7 @@ def test_admin_is_one_only_with_a_confirmed_address(app: Flask, ada: User) -> No
     assert not found.is_member
 
 
-def test_token_itself_is_not_in_the_database(app: Flask, ada: User) -> None:
+def test_token_is_not_in_the_database(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     assert len(token) >= 43
     row = row_of(token)
@@ -119,16 +119,16 @@ def test_token_itself_is_not_in_the_database(app: Flask, ada: User) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "x" * 100_000, "\ud800", "' OR 1=1 --", "\x00"])
-def test_token_of_nothing_is_nobodys(app: Flask, ada: User, token: str) -> None:
+def test_load_unknown_token_is_none(app: Flask, ada: User, token: str) -> None:
     sign_in(app, ada)
     assert sessions.load(token) is None
 
 
-def test_hash_of_a_token_is_no_token(app: Flask, ada: User) -> None:
+def test_load_token_hash_is_none(app: Flask, ada: User) -> None:
     assert sessions.load(row_of(sign_in(app, ada)).token_hash) is None
 
 
-def test_check_costs_one_read_and_then_none_for_a_moment(app: Flask, ada: User) -> None:
+def test_load_reads_once_and_is_cached(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     with statements() as sent:
         for _ in range(5):
@@ -138,7 +138,7 @@ def test_check_costs_one_read_and_then_none_for_a_moment(app: Flask, ada: User) 
     assert not [one for one in sent if "FROM users" in one]
 
 
-def test_check_uses_the_index(app: Flask, ada: User) -> None:
+def test_load_uses_the_index(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     found = lookup.by_token(token)
     query = select(SignIn.id).where(found.condition)
@@ -151,7 +151,7 @@ def test_check_uses_the_index(app: Flask, ada: User) -> None:
     assert "sqlite_autoindex_sign_ins" in plan or "uq_sign_ins_token_hash" in plan
 
 
-def test_answer_from_after_a_time_is_read_anew(app: Flask, ada: User) -> None:
+def test_load_since_reads_again(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     before = sessions.load(token)
     with db.write() as session:
@@ -163,7 +163,7 @@ def test_answer_from_after_a_time_is_read_anew(app: Flask, ada: User) -> None:
     assert fresh.name == "Ada Lovelace"
 
 
-def test_names_of_a_sign_in_and_its_account_find_it(app: Flask, ada: User) -> None:
+def test_load_ref_needs_session_and_account(app: Flask, ada: User) -> None:
     bob = add_user(app, "bob@church.example")
     row = row_of(sign_in(app, ada))
     found = sessions.load_ref(row.ref, ada.ref)
@@ -173,20 +173,20 @@ def test_names_of_a_sign_in_and_its_account_find_it(app: Flask, ada: User) -> No
     assert sessions.load_ref("0" * 16, ada.ref) is None
 
 
-# -- ending by itself -----------------------------------------------------------------------------------------------
+# -- expiry -----------------------------------------------------------------------------------------------------------
 
 
-def test_sign_in_ends_when_it_was_not_used_for_too_long(app: Flask, ada: User, migrated_site: Settings) -> None:
+def test_session_idle_too_long_ends(app: Flask, ada: User, migrated_site: Settings) -> None:
     token = sign_in(app, ada)
     idle = timedelta(seconds=migrated_site.session_idle)
     change(token, last_seen_at=utc_now() - idle + timedelta(minutes=1))
     assert not ended(token)
-    wait_until(lambda: row_of(token).last_seen_at > utc_now() - timedelta(seconds=30), "the use is written down")
+    wait_until(lambda: row_of(token).last_seen_at > utc_now() - timedelta(seconds=30), "the use is stored")
     change(token, last_seen_at=utc_now() - idle)
     assert ended(token)
 
 
-def test_sign_in_ends_at_its_time_however_much_it_is_used(app: Flask, ada: User) -> None:
+def test_session_expires_however_much_it_is_used(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     change(token, expires_at=utc_now() + timedelta(minutes=1))
     assert not ended(token)
@@ -194,7 +194,7 @@ def test_sign_in_ends_at_its_time_however_much_it_is_used(app: Flask, ada: User)
     assert ended(token)
 
 
-def test_sign_in_ends_when_the_settings_of_today_say_so(app: Flask, ada: User, migrated_site: Settings) -> None:
+def test_session_lifetime_setting_applies_to_old_sessions(app: Flask, ada: User, migrated_site: Settings) -> None:
     token = sign_in(app, ada)
     assert row_of(token).expires_at - row_of(token).created_at == timedelta(seconds=migrated_site.session_lifetime)
     change(token, created_at=utc_now() - timedelta(hours=2))
@@ -205,7 +205,7 @@ def test_sign_in_ends_when_the_settings_of_today_say_so(app: Flask, ada: User, m
 
 
 @pytest.mark.parametrize("column", ["disabled_at", "deleted_at"])
-def test_account_that_is_not_active_is_signed_in_nowhere(app: Flask, ada: User, column: str) -> None:
+def test_session_of_inactive_account_ends(app: Flask, ada: User, column: str) -> None:
     token = sign_in(app, ada)
     row = row_of(token)
     change_user(ada, email=None, **{column: utc_now()})
@@ -216,7 +216,7 @@ def test_account_that_is_not_active_is_signed_in_nowhere(app: Flask, ada: User, 
 # -- ending ---------------------------------------------------------------------------------------------------------
 
 
-def test_end_is_seen_by_this_process_at_once(app: Flask, ada: User) -> None:
+def test_end_is_visible_in_this_process_at_once(app: Flask, ada: User) -> None:
     token, other = sign_in(app, ada), sign_in(app, ada)
     found = sessions.load(token)
     assert found is not None
@@ -231,7 +231,7 @@ def test_end_is_seen_by_this_process_at_once(app: Flask, ada: User) -> None:
 
 
 def end_of(token: str, other: Flask) -> None:
-    """End a sign-in that ``other`` remembers."""
+    """End a session that ``other`` has cached."""
     with other.app_context():
         found = sessions.load(token)
     assert found is not None
@@ -239,7 +239,7 @@ def end_of(token: str, other: Flask) -> None:
         sessions.end(session, found.session_id)
 
 
-def test_end_is_seen_by_every_process_of_the_host_at_once(app: Flask, ada: User, migrated_site: Settings) -> None:
+def test_end_is_visible_in_every_process_of_the_host_at_once(app: Flask, ada: User, migrated_site: Settings) -> None:
     token = sign_in(app, ada)
     other = create_app(migrated_site)
     end_of(token, other)
@@ -248,7 +248,7 @@ def test_end_is_seen_by_every_process_of_the_host_at_once(app: Flask, ada: User,
         db.dispose()
 
 
-def test_end_is_seen_on_another_host_within_its_memory(
+def test_end_is_visible_on_another_host_when_its_cache_expires(
     app: Flask, ada: User, migrated_site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = sign_in(app, ada)
@@ -262,7 +262,7 @@ def test_end_is_seen_on_another_host_within_its_memory(
         db.dispose()
 
 
-def test_end_of_all_spares_the_one_that_asks_and_other_members(app: Flask, ada: User) -> None:
+def test_end_all_keeps_the_excepted_session_and_other_members(app: Flask, ada: User) -> None:
     bob = sign_in(app, add_user(app, "bob@church.example"))
     mine, *others = (sign_in(app, ada) for _ in range(3))
     assert not any(ended(token) for token in (mine, bob, *others))
@@ -274,7 +274,7 @@ def test_end_of_all_spares_the_one_that_asks_and_other_members(app: Flask, ada: 
     assert [ended(token) for token in (mine, bob)] == [True, False]
 
 
-def test_device_is_ended_by_its_owner_alone(app: Flask, ada: User) -> None:
+def test_end_device_only_by_its_owner(app: Flask, ada: User) -> None:
     bob = add_user(app, "bob@church.example")
     token = sign_in(app, ada)
     ref = row_of(token).ref
@@ -286,7 +286,7 @@ def test_device_is_ended_by_its_owner_alone(app: Flask, ada: User) -> None:
     assert ended(token)
 
 
-def test_sign_in_beyond_fifty_ends_the_one_that_was_idle_longest(app: Flask, ada: User) -> None:
+def test_start_beyond_fifty_devices_ends_the_idlest(app: Flask, ada: User) -> None:
     bob = sign_in(app, add_user(app, "bob@church.example"))
     with db.write() as session:
         first, second, *rest = [sessions.start_session(session, ada, DEVICE) for _ in range(50)]
@@ -298,10 +298,10 @@ def test_sign_in_beyond_fifty_ends_the_one_that_was_idle_longest(app: Flask, ada
     assert sessions.active_count() == 51
 
 
-# -- looking at them ------------------------------------------------------------------------------------------------
+# -- lists and counts -------------------------------------------------------------------------------------------------
 
 
-def test_devices_are_those_of_the_member_that_are_good(app: Flask, ada: User) -> None:
+def test_list_devices_has_live_sessions_of_the_member_only(app: Flask, ada: User) -> None:
     sign_in(app, add_user(app, "bob@church.example"))
     gone, old, new = sign_in(app, ada), sign_in(app, ada), sign_in(app, ada, Device("2001:db8::1", "curl/8.5.0\n"))
     change(gone, expires_at=utc_now())
@@ -315,7 +315,7 @@ def test_devices_are_those_of_the_member_that_are_good(app: Flask, ada: User) ->
     assert shown[1].last_seen_at < shown[1].created_at <= utc_now()
 
 
-def test_active_count_is_of_what_is_good(app: Flask, ada: User) -> None:
+def test_active_count_counts_live_sessions(app: Flask, ada: User) -> None:
     assert sessions.active_count() == 0
     bob = add_user(app, "bob@church.example")
     one, _two, _bobs = sign_in(app, ada), sign_in(app, ada), sign_in(app, bob)
@@ -325,7 +325,7 @@ def test_active_count_is_of_what_is_good(app: Flask, ada: User) -> None:
     assert sessions.active_count() == 1
 
 
-def test_scrape_shows_the_active_sign_ins(app: Flask, ada: User) -> None:
+def test_scrape_shows_active_sessions(app: Flask, ada: User) -> None:
     sign_in(app, ada)
     metric = next(one for one in app_state(app) if one.name == "auth_sessions_active")
     assert metric.shared
@@ -336,30 +336,30 @@ def app_state(app: Flask) -> list[Any]:
     from church import scrape_values
     from church.telemetry import Telemetry
 
-    told = Telemetry()
-    scrape_values.register(app, told)
-    return told.state.metrics
+    telemetry = Telemetry()
+    scrape_values.register(app, telemetry)
+    return telemetry.state.metrics
 
 
 # -- last use -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("off", [timedelta(minutes=-2), timedelta(days=3)])
-def test_use_after_a_while_is_written_down_apart_from_the_request(app: Flask, ada: User, off: timedelta) -> None:
+def test_last_use_is_stored_outside_the_request(app: Flask, ada: User, off: timedelta) -> None:
     token = sign_in(app, ada)
-    change(token, last_seen_at=utc_now() + off)  # the latter: the clock was set back
+    change(token, last_seen_at=utc_now() + off)  # in the future: the clock was set back
     assert not ended(token)
-    wait_until(lambda: abs(utc_now() - row_of(token).last_seen_at) < timedelta(seconds=30), "the use is written down")
+    wait_until(lambda: abs(utc_now() - row_of(token).last_seen_at) < timedelta(seconds=30), "the use is stored")
 
 
-def test_use_within_a_minute_is_not_written_down(app: Flask, ada: User) -> None:
+def test_last_use_within_a_minute_is_not_stored(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     change(token, last_seen_at=utc_now() - timedelta(seconds=50))
     assert not ended(token)
     assert app.extensions["session_touch"]._writer is None
 
 
-def test_use_that_cannot_be_written_down_fails_nobody(
+def test_last_use_that_cannot_be_stored_fails_no_request(
     app: Flask, ada: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def down() -> Any:
@@ -373,13 +373,13 @@ def test_use_that_cannot_be_written_down_fails_nobody(
         wait_until(lambda: any(getattr(r, "event", "") == "auth.untouched" for r in caplog.records), "it is logged")
     sessions.forget_cached()
     assert not ended(token)
-    wait_until(lambda: utc_now() - row_of(token).last_seen_at < timedelta(seconds=30), "the next use is written down")
+    wait_until(lambda: utc_now() - row_of(token).last_seen_at < timedelta(seconds=30), "the next use is stored")
 
 
 # -- purge ----------------------------------------------------------------------------------------------------------
 
 
-def test_purge_removes_what_ended_by_itself_and_nothing_else(app: Flask, ada: User) -> None:
+def test_purge_removes_only_ended_sessions_and_links(app: Flask, ada: User) -> None:
     bob = add_user(app, "bob@church.example")
     good, idle, old, _bobs = (sign_in(app, who) for who in (ada, ada, ada, bob))
     change(idle, last_seen_at=utc_now() - timedelta(days=100))
@@ -395,7 +395,7 @@ def test_purge_removes_what_ended_by_itself_and_nothing_else(app: Flask, ada: Us
         assert session.scalar(select(func.count()).select_from(Link)) == 1
 
 
-def test_purge_comes_round_every_hour() -> None:
+def test_purge_runs_every_hour() -> None:
     from church.jobs import registry
 
     assert registry.schedules()["accounts.purge"] == timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Many sign-ins asked at once are told the same as each alone."""
+"""Checks of many sessions at once give the same results as checks of one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ref_of(app: Flask, user: User) -> str:
         return found.session_ref
 
 
-def test_standing_has_those_sign_ins_alone_that_are_good(app: Flask) -> None:
+def test_standing_has_live_sessions_only(app: Flask) -> None:
     people = [add_user(app, f"{number}@church.example", role="admin") for number in range(3)]
     good, ended, disabled = (ref_of(app, user) for user in people)
     with app.app_context():
@@ -37,7 +37,7 @@ def test_standing_has_those_sign_ins_alone_that_are_good(app: Flask) -> None:
     assert found == {good: lookup.Standing("Ada", "admin", verified=True)}
 
 
-def test_premium_members_are_those_of_the_one_rule(app: Flask) -> None:
+def test_premium_members_match_premium_of(app: Flask) -> None:
     people = [add_user(app, f"{number}@church.example") for number in range(4)]
     now = utc_now()
     with app.app_context(), db.write() as session:
