@@ -74,6 +74,6 @@ def test_member_exports_data_and_deletes_account(windows: Windows, mailbox: Mail
             page.get_by_role("button", name="Delete account for good").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(then)
     said(page, "Your account is deleted.")
-    wait_until(lambda: mailbox.mails("account_deleted", person.email), "the last mail is sent")
+    wait_until(lambda: mailbox.mails("account_deleted", person.email), "the confirmation is sent")
     person.sign_in(page)
     expect(page.get_by_role("alert")).to_be_visible()
