@@ -20,8 +20,7 @@ from flask import current_app
 from church import telemetry
 from church.config import current_settings
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
-from church.services.billing.stripe.socket import deadline, remaining
-from church.services.billing.stripe.transport import Transport
+from church.services.billing.stripe.transport import Transport, deadline, remaining
 
 log = logging.getLogger("church.stripe")
 
