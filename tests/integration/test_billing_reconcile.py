@@ -15,7 +15,7 @@ from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, S
 from church.models.base import utc_now
 from church.services import billing
 from church.services.accounts import data_registry
-from church.services.billing.account_data import cancel
+from church.services.billing.account_data import cancel_subscriptions
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
 
@@ -156,8 +156,8 @@ def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> N
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     (job,) = _leave(shop, user_id)
     with shop.app.app_context():
-        cancel(job.payload)
-        cancel(job.payload)
+        cancel_subscriptions(job.payload)
+        cancel_subscriptions(job.payload)
     assert (subscription["status"], other["status"]) == ("canceled", "active")
     assert [method for method, _, _ in shop.stripe.calls].count("subscriptions.cancel") == 1
     assert shop.one(Subscription).status == "canceled"
@@ -185,7 +185,7 @@ def test_leaver_one_of_whose_customers_stripe_does_not_have_pays_by_no_other(
 
     shop.stripe.call = call  # type: ignore[method-assign]
     with shop.app.app_context():
-        cancel(job.payload)
+        cancel_subscriptions(job.payload)
     assert second["status"] == "canceled"
     shop.stripe.call = real  # type: ignore[method-assign]
     assert _reconcile(shop).repaired == 1

@@ -280,7 +280,7 @@ def test_event_whose_transaction_fails_leaves_nothing_and_is_applied_later(
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     with monkeypatch.context() as broken:
-        broken.setattr("church.services.billing.ledger.book", lambda *_: 1 / 0)
+        broken.setattr("church.services.billing.stripe.apply_to_database.book_entries", lambda *_: 1 / 0)
         outcome = shop.deliver(body)
     assert (outcome.status, outcome.http) == ("failed", 500)
     failed = shop.one(StripeEvent)
@@ -337,10 +337,10 @@ def _webhook(kind: str, obj: Any, **changes: Any) -> Obj:
         ("invoice.paid", None, "no object"),
         ("invoice.paid", {"id": "in_0", "object": "invoice"}, "no such object"),
         ("customer.updated", {"id": "cus_0", "object": "customer"}, "no such object"),
-        ("price.updated", {"id": "price_0", "object": "price"}, "a price of no plan"),
-        ("product.deleted", {"id": "prod_0", "object": "product"}, "a product that is no plan"),
+        ("price.updated", {"id": "price_0", "object": "price"}, "a price without a plan"),
+        ("product.deleted", {"id": "prod_0", "object": "product"}, "a product that is not a plan"),
         ("invoice.paid", {"id": "ba_1", "object": "bank_account"}, "an object of kind"),
-        ("payment_method.automatically_updated", {"id": "pm_1", "object": "payment_method"}, "of nobody"),
+        ("payment_method.automatically_updated", {"id": "pm_1", "object": "payment_method"}, "without a customer"),
     ],
 )
 def test_event_that_is_not_ours_is_ignored_with_a_reason(shop: Shop, kind: str, obj: Any, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a membership when its account is deleted, and what a member's export tells of it."""
+"""Cancel the subscriptions and checkouts of a deleted account, and export a member's billing data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from church import jobs
@@ -19,43 +19,60 @@ from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.client import Obj, every, gateway
-from church.services.billing.stripe.fetch import Facts, Gatherer
+from church.services.billing.stripe.fetch import Facts, Fetcher
 
 log = logging.getLogger("church.stripe")
 
-_LEFT = select(User.__table__.c.id).where(User.__table__.c.id == bindparam("user"), User.deleted_at.is_not(None))
-_ATTEMPTS = 20  # with an hour between the later ones: a Stripe that is down for half a day is outlasted
+_ATTEMPTS = 20  # an hour apart later on: enough for a Stripe that is down for half a day
+
+# -- subscriptions ----------------------------------------------------------------------------------------------------
 
 
 @on_delete
-def leave(session: Session, user: User) -> None:
-    """Have the subscriptions of a deleted account cancelled, in the transaction that deletes it.
+def cancel_on_delete(session: Session, user: User) -> None:
+    """Queue the cancellation of a deleted account's subscriptions, in the transaction that deletes it.
 
-    The rows of money stay: they name nobody any more.
+    Rows about money stay; they no longer name anyone.
     """
     session.execute(update(Grant).where(Grant.user_id == user.id).values(reason="", revoked_at=utc_now()))
     no_card = {"card_brand": None, "card_last4": None, "card_expires": None}
     session.execute(update(Customer).where(Customer.user_id == user.id).values(**no_card))
     if session.scalars(select(Customer.id).where(Customer.user_id == user.id).limit(1)).first() is not None:
-        _enqueue(session, user.id)
+        queue_cancellation(session, user.id)
+
+
+def queue_cancellation(session: Session, user_id: int) -> None:
+    """Queue the job that cancels all subscriptions of a deleted account; at most one waits for each account."""
+    kind = "billing.cancel"
+    jobs.enqueue(session, kind, {"user_id": user_id}, unique_key=f"{kind}:{user_id}", max_attempts=_ATTEMPTS)
 
 
 @jobs.handler("billing.cancel")
-def cancel(payload: dict[str, Any]) -> None:
-    """Cancel at once whatever a member who left still pays for; those begun while they left, too."""
+def cancel_subscriptions(payload: dict[str, Any]) -> None:
+    """Cancel every subscription of a deleted account at once, including those begun during the deletion."""
     with db.read() as session:
         query = select(Customer.stripe_id).where(Customer.user_id == payload["user_id"], Customer.deleted_at.is_(None))
         customers = session.scalars(query).all()
     for customer in customers:
-        for subscription in _subscriptions(customer):
+        for subscription in _list_subscriptions(customer):
             if subscription["status"] not in ENDED_STATUSES:
-                _cancel(subscription["id"])
+                _cancel_subscription(subscription["id"])
 
 
-def _subscriptions(customer: str) -> list[Obj]:
-    """All of a customer's; none of one whom Stripe does not know, who keeps none of the others from being ended.
+def list_deleted_still_paying() -> list[int]:
+    """List deleted accounts that still have an open subscription here, because the job gave up or was lost."""
+    query = select(Subscription.user_id).join(User, User.id == Subscription.user_id).distinct()
+    with db.read() as session:
+        return list(
+            session.scalars(query.where(User.deleted_at.is_not(None), Subscription.status.not_in(ENDED_STATUSES)))
+        )
 
-    What is kept of that customer stays: if it is the key that is wrong, ``still_paying`` finds them once it is right.
+
+def _list_subscriptions(customer: str) -> list[Obj]:
+    """List a customer's subscriptions at Stripe; none for an unknown customer, so that the others are cancelled.
+
+    The stored rows of an unknown customer stay: if the key is wrong, ``list_deleted_still_paying`` finds them once it
+    is right.
     """
     try:
         return list(every(gateway(), "subscriptions.list", customer=customer, status="all"))
@@ -66,20 +83,11 @@ def _subscriptions(customer: str) -> list[Obj]:
     return []
 
 
-def still_paying() -> list[int]:
-    """Who has left, and pays all the same by what is known here: the job that was to cancel it gave up, or was lost."""
-    query = select(Subscription.user_id).join(User, User.id == Subscription.user_id).distinct()
-    with db.read() as session:
-        return list(
-            session.scalars(query.where(User.deleted_at.is_not(None), Subscription.status.not_in(ENDED_STATUSES)))
-        )
-
-
-def _cancel(stripe_id: str) -> None:
+def _cancel_subscription(stripe_id: str) -> None:
     try:
         _fetch(stripe_id)
     except NotOursError:
-        return  # something else of the same customer's, which this site does not sell
+        return  # the same customer's subscription to something that this site does not sell
     gateway().call("subscriptions.cancel", stripe_id)
     facts = _fetch(stripe_id)
     with db.write() as session:
@@ -89,29 +97,35 @@ def _cancel(stripe_id: str) -> None:
 def _fetch(stripe_id: str) -> Facts:
     with db.read() as session:
         now = database_now(session)
-    return Gatherer(gateway(), now).about("subscription", stripe_id)
+    return Fetcher(gateway(), now).about("subscription", stripe_id)
 
 
-def cancel_if_left(session: Session, facts: Facts) -> None:
-    """Have a subscription cancelled that was begun by somebody who has left, as by a checkout that was still open."""
-    living = [one for one, _ in facts.subscriptions.values() if one.get("status") not in ENDED_STATUSES]
-    if living and facts.owner_id is not None and has_left(session, facts):
-        _enqueue(session, facts.owner_id)
+# -- checkouts --------------------------------------------------------------------------------------------------------
 
 
-def has_left(session: Session, facts: Facts) -> bool:
-    """Whether what was fetched is about somebody whose account is deleted."""
-    return facts.owner_id is not None and session.scalars(_LEFT, {"user": facts.owner_id}).first() is not None
+@on_delete
+def abandon(session: Session, user: User) -> None:
+    """Queue the expiry of a deleted account's open checkouts, in the transaction that deletes it."""
+    query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
+    for row in session.scalars(query):
+        if row.stripe_session is not None:
+            jobs.enqueue(session, "billing.abandon", {"session": row.stripe_session}, max_attempts=_ATTEMPTS)
 
 
-def _enqueue(session: Session, user_id: int) -> None:
-    kind = "billing.cancel"
-    jobs.enqueue(session, kind, {"user_id": user_id}, unique_key=f"{kind}:{user_id}", max_attempts=_ATTEMPTS)
+@jobs.handler("billing.abandon")
+def expire_checkout(payload: dict[str, Any]) -> None:
+    """Expire an open checkout session. If it was paid meanwhile, its webhook cancels the new subscription."""
+    found = gateway().call("checkout.sessions.retrieve", str(payload["session"]))
+    if found.get("status") == "open":
+        gateway().call("checkout.sessions.expire", str(payload["session"]))
+
+
+# -- export -----------------------------------------------------------------------------------------------------------
 
 
 @exports("membership")
 def export(session: Session, user: User) -> dict[str, Any]:
-    """What is kept of a member's payments, for them to take along."""
+    """Collect what is stored about a member's payments."""
     columns: dict[str, tuple[type[Any], tuple[str, ...]]] = {
         "subscriptions": (
             Subscription,
@@ -125,32 +139,12 @@ def export(session: Session, user: User) -> dict[str, Any]:
     }
     return {
         part: [
-            {name: _plain(getattr(row, name)) for name in names}
+            {name: _to_json(getattr(row, name)) for name in names}
             for row in session.scalars(select(model).where(model.user_id == user.id).order_by(model.id))
         ]
         for part, (model, names) in columns.items()
     }
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-_EXPIRE_ATTEMPTS = 20
-
-
-@on_delete
-def abandon(session: Session, user: User) -> None:
-    """Have the checkouts of a deleted account closed, in the transaction that deletes it."""
-    query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
-    for row in session.scalars(query):
-        if row.stripe_session is not None:
-            jobs.enqueue(session, "billing.abandon", {"session": row.stripe_session}, max_attempts=_EXPIRE_ATTEMPTS)
-
-
-@jobs.handler("billing.abandon")
-def close(payload: dict[str, Any]) -> None:
-    """Close a session. One that was paid meanwhile is told by its webhook, which cancels what it began."""
-    found = gateway().call("checkout.sessions.retrieve", str(payload["session"]))
-    if found.get("status") == "open":
-        gateway().call("checkout.sessions.expire", str(payload["session"]))

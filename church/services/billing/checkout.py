@@ -24,7 +24,7 @@ from church.models import Checkout, Customer
 from church.models.base import utc_now
 from church.models.billing import ENDED_STATUSES, OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
-from church.services.billing.membership import customer_of, had_subscription, living_of
+from church.services.billing.membership import find_customer, had_subscription, list_current_subscriptions
 from church.services.billing.plans import price_for_sale
 from church.services.billing.stripe.client import Obj, gateway
 from church.services.billing.stripe.objects import moment, part, ref
@@ -90,7 +90,7 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
 def _order(member: SignedIn, stripe_price: str) -> _Order:
     """The member's open checkout, made if there is none."""
     with db.write() as session:
-        if living_of(session, member.user_id):
+        if list_current_subscriptions(session, member.user_id):
             raise MemberAlreadyError  # before the price is looked at, which may be one in the currency of theirs
         price = price_for_sale(session, stripe_price)
         if price is None:
@@ -101,7 +101,7 @@ def _order(member: SignedIn, stripe_price: str) -> _Order:
         now = utc_now()
         made = {"ref": secrets.token_hex(12), "stripe_price": stripe_price, "created_at": now, "expires_at": now + LIFE}
         row = open_or_add_checkout(session, member.user_id, made)
-        customer = customer_of(session, member.user_id)
+        customer = find_customer(session, member.user_id)
         trial = 0 if had_subscription(session, member.user_id) else price.trial_days
     return _Order(row, customer, trial)
 

@@ -1,4 +1,4 @@
-"""A member's subscriptions, grants and customer, read at once: what the services of membership decide by."""
+"""Load what a member has: subscriptions, free pass, customer and newest invoice."""
 
 from __future__ import annotations
 
@@ -13,38 +13,36 @@ from church.models import Customer, Grant, Invoice, Price, Product, Subscription
 from church.models.billing import CURRENT_STATUSES
 from church.services.entitlements import Subscribed, has_premium
 
-"""A second checkout would make a second one of these."""
-
 
 @dataclass(frozen=True)
-class Holding:
-    """What a member has. ``subscription`` is the one that counts: one that opens premium before any other."""
+class MembershipData:
+    """What a member has. Of several subscriptions, one that gives premium now comes first, then the newest."""
 
     subscription: Subscription | None
     grant: Grant | None
     customer: Customer | None
     invoice: Invoice | None
-    """The newest of the subscription, which says why it was not paid."""
+    """The newest invoice of the subscription, which shows why it was not paid."""
     plan_name: str
     next_plan_name: str
     next_amount: int | None
     had_one: bool
-    """Whether there ever was a subscription."""
+    """Whether the member ever had a subscription."""
 
 
-def holding(session: Session, user_id: int, now: datetime, grace_days: int) -> Holding:
-    """All of it, by index."""
+def load_membership(session: Session, user_id: int, now: datetime, grace_days: int) -> MembershipData:
+    """Load everything the billing pages need about a member; each query uses an index."""
     rows = session.scalars(select(Subscription).where(Subscription.user_id == user_id)).all()
-    living = [row for row in rows if row.status in CURRENT_STATUSES]
-    best = max(living, key=lambda row: (_opens(row, now, grace_days), row.created_at, row.id), default=None)
+    current = [row for row in rows if row.status in CURRENT_STATUSES]
+    best = max(current, key=lambda row: (_has_premium(row, now, grace_days), row.created_at, row.id), default=None)
     grants = select(Grant).where(Grant.user_id == user_id, Grant.revoked_at.is_(None), Grant.until > now)
-    name = _plan_name(session, best.stripe_product) if best else ""
-    next_name, next_amount = _next(session, best) if best and best.next_price else ("", None)
-    return Holding(
+    name = _find_plan_name(session, best.stripe_product) if best else ""
+    next_name, next_amount = _find_next_plan(session, best) if best and best.next_price else ("", None)
+    return MembershipData(
         subscription=best,
         grant=session.scalars(grants.order_by(Grant.until.desc()).limit(1)).first(),
-        customer=customer_of(session, user_id),
-        invoice=_invoice(session, best) if best else None,
+        customer=find_customer(session, user_id),
+        invoice=_find_invoice(session, best) if best else None,
         plan_name=name or (best.plan.capitalize() if best else ""),
         next_plan_name=next_name,
         next_amount=next_amount,
@@ -52,45 +50,46 @@ def holding(session: Session, user_id: int, now: datetime, grace_days: int) -> H
     )
 
 
-def customer_of(session: Session, user_id: int) -> Customer | None:
-    """The member as Stripe knows them: the newest customer that is not deleted."""
+def find_customer(session: Session, user_id: int) -> Customer | None:
+    """Find the member's newest customer at Stripe that is not deleted."""
     query = select(Customer).where(Customer.user_id == user_id, Customer.deleted_at.is_(None))
     return session.scalars(query.order_by(Customer.created_at.desc(), Customer.id.desc()).limit(1)).first()
 
 
-def living_of(session: Session, user_id: int) -> Sequence[Subscription]:
-    """The member's subscriptions that have not ended."""
+def list_current_subscriptions(session: Session, user_id: int) -> Sequence[Subscription]:
+    """List the member's subscriptions that began and have not ended."""
     return session.scalars(
         select(Subscription).where(Subscription.user_id == user_id, Subscription.status.in_(CURRENT_STATUSES))
     ).all()
 
 
-def product_of(session: Session, price: Price) -> Product | None:
-    """The plan that a price is of."""
+def find_product(session: Session, price: Price) -> Product | None:
+    """Find the plan's product of a price."""
     return session.scalars(select(Product).where(Product.stripe_id == price.stripe_product)).one_or_none()
 
 
 def had_subscription(session: Session, user_id: int) -> bool:
-    """Whether the member ever had one: a trial is for the first alone."""
+    """Whether the member ever had a subscription: only the first one has a trial."""
     return session.scalars(select(Subscription.id).where(Subscription.user_id == user_id).limit(1)).first() is not None
 
 
-def _opens(row: Subscription, now: datetime, grace_days: int) -> bool:
+def _has_premium(row: Subscription, now: datetime, grace_days: int) -> bool:
     return has_premium([Subscribed(row.status, row.past_due_since)], [], now, grace_days)
 
 
-def _invoice(session: Session, row: Subscription) -> Invoice | None:
+def _find_invoice(session: Session, row: Subscription) -> Invoice | None:
     query = select(Invoice).where(Invoice.stripe_subscription == row.stripe_id, Invoice.status != "draft")
     return session.scalars(query.order_by(Invoice.created_at.desc(), Invoice.id.desc()).limit(1)).first()
 
 
-def _plan_name(session: Session, stripe_product: str | None) -> str:
+def _find_plan_name(session: Session, stripe_product: str | None) -> str:
     return session.scalars(select(Product.name).where(Product.stripe_id == stripe_product)).first() or ""
 
 
-def _next(session: Session, row: Subscription) -> tuple[str, int | None]:
-    """Name and amount of what a schedule changes to."""
+def _find_next_plan(session: Session, row: Subscription) -> tuple[str, int | None]:
+    """Find name and amount of the plan that a schedule changes to."""
     price = session.scalars(select(Price).where(Price.stripe_id == row.next_price)).first()
     if price is None:
         return "", None
-    return _plan_name(session, price.stripe_product), None if price.amount is None else price.amount * row.quantity
+    amount = None if price.amount is None else price.amount * row.quantity
+    return _find_plan_name(session, price.stripe_product), amount

@@ -20,7 +20,7 @@ from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
 from church.services import money
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
-from church.services.billing.membership import Holding, holding, product_of
+from church.services.billing.membership import MembershipData, find_product, load_membership
 from church.services.billing.plans import price_for_sale, price_named
 from church.services.billing.stripe.apply_to_database import refresh
 from church.services.billing.stripe.plan_change_calls import (
@@ -157,9 +157,9 @@ def _wish(member: SignedIn, stripe_price: str) -> _Wish:
     if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
-        found = holding(session, member.user_id, utc_now(), current_settings().grace_days)
+        found = load_membership(session, member.user_id, utc_now(), current_settings().grace_days)
         price = _price(session, found.subscription, stripe_price)
-        product = product_of(session, price) if price is not None else None
+        product = find_product(session, price) if price is not None else None
         next_price = found.subscription.next_price if found.subscription is not None else None
         former = price_named(session, next_price) if next_price else None
     row = _changeable(found)
@@ -175,7 +175,7 @@ def _price(session: Session, row: Subscription | None, stripe_price: str) -> Pri
     return price_for_sale(session, stripe_price, row.currency if row is not None else None)
 
 
-def _changeable(found: Holding) -> Subscription:
+def _changeable(found: MembershipData) -> Subscription:
     row = found.subscription
     if row is None:
         raise ConflictError("You have no membership to change. Choose a plan to subscribe.")

@@ -7,7 +7,7 @@ from church.errors import ConflictError
 from church.extensions import db
 from church.services.billing import checkout
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
-from church.services.billing.membership import customer_of
+from church.services.billing.membership import find_customer
 from church.services.billing.stripe.client import gateway
 from church.services.sessions import SignedIn
 
@@ -29,7 +29,7 @@ def open_portal(member: SignedIn) -> str:
     if not current_settings().payments:
         raise PaymentsOffError
     with db.read() as session:
-        customer = customer_of(session, member.user_id)
+        customer = find_customer(session, member.user_id)
     if customer is None:
         raise NoCustomerError
     try:

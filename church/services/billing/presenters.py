@@ -17,7 +17,7 @@ from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES, UNPAID_STATUSES, CheckoutState
 from church.services import money
 from church.services.audit import Person
-from church.services.billing.membership import Holding, holding
+from church.services.billing.membership import MembershipData, load_membership
 from church.services.entitlements import Subscribed, grace_end
 
 NONE = "No membership"
@@ -73,11 +73,11 @@ def status_of(user_id: int, now: datetime | None = None) -> MembershipStatus:
     """The member's standing. Raises DatabaseDownError, DatabaseBusyError."""
     now, grace = now or utc_now(), current_settings().grace_days
     with db.read() as session:
-        found = holding(session, user_id, now, grace)
+        found = load_membership(session, user_id, now, grace)
     return standing(found, now, grace)
 
 
-def standing(found: Holding, now: datetime, grace_days: int) -> MembershipStatus:
+def standing(found: MembershipData, now: datetime, grace_days: int) -> MembershipStatus:
     """The same of what was read."""
     row = found.subscription
     state, sentence, premium = _of_subscription(row, found, now, grace_days) if row else ("none", NONE, False)
@@ -103,7 +103,7 @@ def standing(found: Holding, now: datetime, grace_days: int) -> MembershipStatus
     )
 
 
-def _of_subscription(row: Subscription, found: Holding, now: datetime, grace_days: int) -> tuple[str, str, bool]:
+def _of_subscription(row: Subscription, found: MembershipData, now: datetime, grace_days: int) -> tuple[str, str, bool]:
     """State, sentence, and whether it opens premium."""
     if row.status == "paused":
         return "paused", "Paused; add a card to resume", False
@@ -115,7 +115,7 @@ def _of_subscription(row: Subscription, found: Holding, now: datetime, grace_day
     return (*_of_open(row, found, now), True)
 
 
-def _of_open(row: Subscription, found: Holding, now: datetime) -> tuple[str, str]:
+def _of_open(row: Subscription, found: MembershipData, now: datetime) -> tuple[str, str]:
     if row.cancel_at is not None:
         return "ending", f"Ends {_day(row.cancel_at, now)}"
     if row.next_price is not None and row.next_price_at is not None:
@@ -133,7 +133,7 @@ def _cost(row: Subscription) -> str:
     return money.display(amount, row.currency) if amount is not None else ""
 
 
-def _banner(row: Subscription, found: Holding, now: datetime, grace_days: int) -> Banner | None:
+def _banner(row: Subscription, found: MembershipData, now: datetime, grace_days: int) -> Banner | None:
     invoice = found.invoice
     pay_url = invoice.hosted_url if invoice is not None and invoice.status == "open" else None
     if row.status == "paused":

@@ -1,7 +1,7 @@
-"""What was fetched becomes rows, in one transaction under the lock of its customer's row.
+"""Write objects fetched from Stripe to the database, in one transaction that locks the customer's row.
 
-A row is replaced only by what was fetched later than what it holds, so that two workers which fetched in one order
-and arrive in the other leave the newer truth. Applying the same facts again changes nothing.
+A row is replaced only by what was fetched later, so that of two workers that fetch in one order and write in the
+other, the newer state stays. Applying the same facts again changes nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from church.models import Checkout, Customer, Invoice, Price, Product, Subscript
 from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import live_broadcast
-from church.services.billing import ledger
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe.client import Obj, gateway
-from church.services.billing.stripe.fetch import Facts, Gatherer
+from church.services.billing.stripe.fetch import Facts, Fetcher
+from church.services.billing.stripe.ledger_entries import book_entries
 from church.services.billing.stripe.objects import (
     card_values,
     customer_values,
@@ -45,30 +45,30 @@ log = logging.getLogger("church.stripe")
 Projected = type[Customer | Invoice | Price | Product | Subscription]
 Row = dict[str, Any]
 _SETTLED = frozenset({"paid", "void"})
-_TOLD = frozenset({"status", "plan", "cancel_at", "next_price"})
-"""What of a subscription its member is told of: a renewal is nothing new."""
-_UNBORN = frozenset({"incomplete", "incomplete_expired"})  # its first payment was never made
+_SHOWN = frozenset({"status", "plan", "cancel_at", "next_price"})
+"""Changes of a subscription that the member's open pages are notified of; a renewal is none."""
+_NEVER_PAID = frozenset({"incomplete", "incomplete_expired"})
 
 
 @dataclass
 class Applied:
-    """What applying facts came to: rows made or changed, rows that held something newer, entries booked."""
+    """The result of applying facts: rows added or changed, rows that held newer data, ledger entries booked."""
 
     changed: int = 0
     stale: int = 0
     booked: int = 0
     members: set[int] = field(default_factory=set)
-    """Whose subscription became otherwise."""
+    """Accounts whose subscription changed."""
 
 
 def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applied:
-    """Write ``facts`` in the caller's transaction, whose time by the database's clock is ``now``."""
+    """Write ``facts`` in the caller's transaction; ``now`` is its time by the database's clock."""
     done = Applied()
-    projection = _Projection(session, facts, done, now or database_now(session))
-    projection.catalogue()
+    writer = _Writer(session, facts, done, now or database_now(session))
+    writer.write_catalogue()
     if facts.customer_id is not None and facts.owner_id is not None:
-        projection.membership(facts.customer_id, facts.owner_id)
-        done.booked = ledger.book(session, facts)
+        writer.write_membership(facts.customer_id, facts.owner_id)
+        done.booked = book_entries(session, facts)
     for checkout in facts.sessions:
         done.changed += settle_checkout(session, checkout, payment_failed=facts.payment_failed)
     for user_id in done.members:
@@ -76,20 +76,20 @@ def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applie
     return done
 
 
-class _Projection:
+class _Writer:
     def __init__(self, session: Session, facts: Facts, done: Applied, now: datetime) -> None:
         self._session = session
         self._facts = facts
         self._done = done
         self._now = now
 
-    def catalogue(self) -> None:
+    def write_catalogue(self) -> None:
         for stripe_id, (product, plan) in self._facts.products.items():
             self._put(Product, stripe_id, {**product_values(product), "plan": plan})
         for stripe_id, price in self._facts.prices.items():
             self._put(Price, stripe_id, price_values(price))
         for stripe_id, (price, product, plan) in self._facts.sold.items():
-            if self._session.scalars(_named(Price.__table__), {"name": stripe_id}).first() is None:
+            if self._session.scalars(_select_id(Price.__table__), {"name": stripe_id}).first() is None:
                 self._put(Product, product["id"], {**product_values(product), "plan": plan})
                 self._put(Price, stripe_id, price_values(price))
         for stripe_id in self._facts.gone_products:
@@ -97,95 +97,99 @@ class _Projection:
         for stripe_id in self._facts.gone_prices:
             self._put(Price, stripe_id, {"active": False})
 
-    def membership(self, customer_id: str, owner_id: int) -> None:
+    def write_membership(self, customer_id: str, owner_id: int) -> None:
         customer = self._lock(customer_id, owner_id)
         if (found := self._facts.customer) is not None:
             gone = {"deleted_at": customer["deleted_at"] or self._now} if found.get("deleted") else {}
-            self._fill(Customer, customer, gone or customer_values(found))
-        whose = {"customer_id": customer["id"], "user_id": customer["user_id"]}
+            self._update(Customer, customer, gone or customer_values(found))
+        owner = {"customer_id": customer["id"], "user_id": customer["user_id"]}
         for stripe_id, (subscription, plan) in self._facts.subscriptions.items():
-            values = subscription_values(subscription, plan) | whose
+            values = subscription_values(subscription, plan) | owner
             if self._put(Subscription, stripe_id, values) and values["ended_at"] is None:
                 self._set(Customer, customer, card_values(subscription.get("default_payment_method")))
         for stripe_id, invoice in self._facts.invoices.items():
-            self._put(Invoice, stripe_id, invoice_values(invoice) | whose)
+            self._put(Invoice, stripe_id, invoice_values(invoice) | owner)
 
     def _lock(self, stripe_id: str, owner_id: int) -> Row:
-        """The customer's row, made if this is the first word of it; nobody else writes of it until we are done."""
-        found = self._held(Customer, stripe_id)
+        """Lock the customer's row, added if it is new: all writers of one customer take turns."""
+        found = self._load(Customer, stripe_id)
         if found is None:
             created = first_moment((self._facts.customer or {}).get("created"), int(self._now.timestamp()))
             row = {"stripe_id": stripe_id, "user_id": owner_id, "delinquent": False, "created_at": created}
             add_once(self._session, Customer, "stripe_id", row)
-            found = self._held(Customer, stripe_id)
+            found = self._load(Customer, stripe_id)
         return found or {}
 
     def _put(self, model: Projected, stripe_id: str, values: Row) -> bool:
-        """Make the row or bring it up to date; False when it holds something newer."""
-        held = self._held(model, stripe_id)
-        if held is None:
+        """Add or update the row; False when it holds newer data."""
+        stored = self._load(model, stripe_id)
+        if stored is None:
             fresh = {**values, "stripe_id": stripe_id, "fetched_at": self._facts.started_at}
             if add_once(self._session, model, "stripe_id", fresh) is not None:
                 self._done.changed += 1
-                self._note(model, fresh, _TOLD)
+                self._note(model, fresh, _SHOWN)
                 return True
-            held = self._held(model, stripe_id) or {}
-        return self._fill(model, held, values)
+            stored = self._load(model, stripe_id) or {}
+        return self._update(model, stored, values)
 
-    def _held(self, model: Projected, stripe_id: str) -> Row | None:
-        """The row, locked; a copy of our own, which ``_set`` keeps up to date."""
-        found = self._session.execute(_locked(model.__table__), {"name": stripe_id}).mappings().one_or_none()
+    def _load(self, model: Projected, stripe_id: str) -> Row | None:
+        """Lock and read the row, into a dict that ``_set`` keeps up to date."""
+        found = self._session.execute(_select_for_update(model.__table__), {"name": stripe_id}).mappings().one_or_none()
         return None if found is None else dict(found)
 
-    def _fill(self, model: Projected, held: Row, values: Row) -> bool:
-        if _is_newer(held["fetched_at"], self._facts.started_at, self._now):
+    def _update(self, model: Projected, stored: Row, values: Row) -> bool:
+        if _is_newer(stored["fetched_at"], self._facts.started_at, self._now):
             self._done.stale += 1
             return False
-        if held.get("past_due_since") and values.get("past_due_since") and not self._is_settled(held["latest_invoice"]):
-            # Each further invoice would begin the days of grace anew while the one before is unpaid.
-            values = {**values, "past_due_since": min(held["past_due_since"], values["past_due_since"])}
-        self._done.changed += self._set(model, held, values, fetched_at=self._facts.started_at)
+        since, new_since = stored.get("past_due_since"), values.get("past_due_since")
+        if since and new_since and not self._is_settled(stored["latest_invoice"]):
+            # While the former invoice is unpaid, a further one does not restart the grace period.
+            values = {**values, "past_due_since": min(since, new_since)}
+        self._done.changed += self._set(model, stored, values, fetched_at=self._facts.started_at)
         return True
 
     def _is_settled(self, invoice: str | None) -> bool:
         found = self._facts.invoices.get(invoice or "")
         return found is not None and found.get("status") in _SETTLED
 
-    def _set(self, model: Projected, held: Row, values: Row, **anyway: Any) -> bool:
-        """Write what differs, and ``anyway``; whether something differed."""
-        changed = {name: value for name, value in values.items() if held[name] != value}
-        if changed or anyway:
-            self._session.execute(_rewritten(model.__table__), {"row": held["id"], **changed, **anyway})
-            held.update(changed, **anyway)
-            self._note(model, held, changed.keys())
+    def _set(self, model: Projected, stored: Row, values: Row, **always: Any) -> bool:
+        """Write the values that differ, and ``always``. Returns whether any differed."""
+        changed = {name: value for name, value in values.items() if stored[name] != value}
+        if changed or always:
+            self._session.execute(_update_row(model.__table__), {"row": stored["id"], **changed, **always})
+            stored.update(changed, **always)
+            self._note(model, stored, changed.keys())
         return bool(changed)
 
     def _note(self, model: Projected, row: Row, changed: Collection[str]) -> None:
-        if model is Subscription and row["status"] not in _UNBORN and not _TOLD.isdisjoint(changed):
+        if model is Subscription and row["status"] not in _NEVER_PAID and not _SHOWN.isdisjoint(changed):
             self._done.members.add(row["user_id"])
 
 
-# Of the tables and made once each: for every event the ORM's way takes several times as long.
+# Built once and of the tables, because the ORM's way takes several times as long for each event.
 
 
 @cache
-def _named(table: Any) -> Select[tuple[int]]:
+def _select_id(table: Any) -> Select[tuple[int]]:
     return select(table.c.id).where(table.c.stripe_id == bindparam("name"))
 
 
 @cache
-def _locked(table: Any) -> Select[Any]:
+def _select_for_update(table: Any) -> Select[Any]:
     return select(table).where(table.c.stripe_id == bindparam("name")).with_for_update()
 
 
 @cache
-def _rewritten(table: Any) -> Update:
+def _update_row(table: Any) -> Update:
     return update(table).where(table.c.id == bindparam("row"))
 
 
-def _is_newer(held: datetime | None, offered: datetime, now: datetime) -> bool:
-    """Whether what is held was fetched later; a time to come was written before the clock was set back."""
-    return held is not None and offered < held <= now
+def _is_newer(stored: datetime | None, fetched: datetime, now: datetime) -> bool:
+    """Whether the stored row was fetched later. A time in the future was written before the clock was set back."""
+    return stored is not None and fetched < stored <= now
+
+
+# -- checkouts --------------------------------------------------------------------------------------------------------
 
 
 _UNFINISHED = frozenset({CheckoutState.OPEN.value, CheckoutState.PENDING.value})
@@ -193,16 +197,16 @@ _PAID = frozenset({"paid", "no_payment_required"})
 
 
 def settle_checkout(session: Session, found: Obj, *, payment_failed: bool) -> bool:
-    """Bring our row of it up to date, in the caller's transaction; whether that changed something.
+    """Update the checkout's row from Stripe's session, in the caller's transaction. Returns whether it changed.
 
-    What is finished stays so, whatever order the events come in. That a slow payment failed is said by its event
-    alone (``payment_failed``): the session is complete and unpaid before and after.
+    A finished checkout stays finished, in whatever order events arrive. Only the event (``payment_failed``) shows that
+    a slow payment failed: the session is complete and unpaid before and after.
     """
     ours = or_(Checkout.stripe_session == found["id"], Checkout.ref == part(found, "metadata", "church_checkout"))
     row = session.scalars(select(Checkout).where(ours).with_for_update()).first()
     if row is None or row.state not in _UNFINISHED:
         return False
-    state = _state(found, payment_failed=payment_failed)
+    state = _checkout_state(found, payment_failed=payment_failed)
     if state.value == row.state:
         return False
     row.state, row.stripe_session = state.value, found["id"]
@@ -211,7 +215,7 @@ def settle_checkout(session: Session, found: Obj, *, payment_failed: bool) -> bo
     return True
 
 
-def _state(found: Obj, *, payment_failed: bool) -> CheckoutState:
+def _checkout_state(found: Obj, *, payment_failed: bool) -> CheckoutState:
     if found.get("status") == "expired":
         return CheckoutState.EXPIRED
     if found.get("status") != "complete":
@@ -222,16 +226,17 @@ def _state(found: Obj, *, payment_failed: bool) -> CheckoutState:
 
 
 def refresh(stripe_subscription: str) -> bool:
-    """Fetch and keep it; False where that did not work, since the webhook will tell the same."""
+    """Fetch and store a subscription now. False if that fails: its webhook will bring the same."""
     try:
         with db.read() as session:
-            gatherer = Gatherer(gateway(), database_now(session))
-        facts = gatherer.about("subscription", stripe_subscription)
+            fetcher = Fetcher(gateway(), database_now(session))
+        facts = fetcher.about("subscription", stripe_subscription)
         with db.write() as session:
             apply(session, facts)
     except (NotOursError, StripeRefusedError, UnavailableError) as error:
         log.warning(
-            "not refreshed", extra={"event": "stripe.not_refreshed", "reason": getattr(error, "reason", str(error))}
+            "subscription not refreshed",
+            extra={"event": "stripe.not_refreshed", "reason": getattr(error, "reason", str(error))},
         )
         return False
     return True

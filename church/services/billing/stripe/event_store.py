@@ -1,7 +1,7 @@
-"""Where events arrive: each is stored once, and worked by the one delivery that holds its lease.
+"""Store each webhook event once, and let one delivery at a time process it under a lease.
 
-A delivery that finds another at work waits for it, so that Stripe is never told "done" of what is not, and takes over
-when the lease ends, which is when a process died at it.
+A delivery that finds another one at work waits for it, so that Stripe gets a 2xx only for a finished event. When the
+lease ends, because a process died, the waiting delivery takes over.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from church.extensions import db
 from church.models import Checkout, Customer, StripeEvent, User
 from church.models.billing import EventState
 from church.services.accounts.data_registry import on_delete
-from church.services.billing.stripe import owners
 from church.services.billing.stripe.event_types import Incoming, outline
+from church.services.billing.stripe.fetch import find_owner
 
 log = logging.getLogger("church.stripe")
 
 LEASE = 10.0  # seconds
-WAIT = 12.0  # seconds that a delivery waits for another: a lease and a little
+WAIT = 12.0  # seconds that a delivery waits for another: slightly longer than a lease
+KEEP_PAYLOADS = timedelta(days=90)  # Stripe itself gives events for 30
 _FIRST_PAUSE = 0.025
 _LONGEST_PAUSE = 0.2
 _LONGEST_REASON = 500
@@ -40,20 +41,20 @@ _DONE = frozenset({EventState.PROCESSED.value, EventState.IGNORED.value})
 _OPEN = (EventState.RECEIVED.value, EventState.FAILED.value)
 
 _EVENTS: Any = StripeEvent.__table__
-# Made once, and of the table: for each event the ORM's way takes several times as long.
+# Built once and of the table, because the ORM's way takes several times as long for each event.
 _FINISH = (
     update(_EVENTS)
-    .where(_EVENTS.c.id == bindparam("held_id"), _EVENTS.c.lease == bindparam("held_token"))
+    .where(_EVENTS.c.id == bindparam("claimed_id"), _EVENTS.c.lease == bindparam("claimed_token"))
     .returning(_EVENTS.c.id)
 )
 
 
 class LeaseLostError(Exception):
-    """Another delivery took the event over; what this one did is undone."""
+    """Another delivery took the event over; this one's transaction is rolled back."""
 
 
 class Standing(Enum):
-    """How a delivery finds its event."""
+    """State of an event that a delivery cannot claim."""
 
     DONE = "done"
     FAILED = "failed"
@@ -62,17 +63,17 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """An event that is ours to work on, and since when by the database's clock: what is fetched is no older."""
+    """A claimed event and when it was claimed (database clock); everything is fetched after that."""
 
     event_id: int
     token: str
     started_at: datetime
     owner_id: int | None = None
-    """The member who is the customer that the event names, where that is known."""
+    """Account of the customer that the event names, if stored."""
 
 
 def claim(event: Incoming) -> Claim | Standing:
-    """Store the event unless it is there, and take it; DONE or BUSY where there is nothing to take.
+    """Store the event if it is new, and claim it. DONE or BUSY where it cannot be claimed.
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
@@ -81,13 +82,16 @@ def claim(event: Incoming) -> Claim | Standing:
         row = _row(event, now) | {"attempts": 1} | _lease(now)
         made = add_once(session, StripeEvent, "stripe_id", row)
         if made is not None:
-            owner_id = owners.owner_in(session, event.customer) if event.customer else None
+            owner_id = find_owner(session, event.customer) if event.customer else None
             return Claim(made, row["lease"], now, owner_id)
         return _take(session, event.stripe_id, now)
 
 
 def wait(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim | Standing:
-    """Wait for whoever holds the event: DONE or FAILED as they end, a claim when they don't, BUSY after 12 s."""
+    """Wait for the delivery that holds the event.
+
+    Returns DONE or FAILED as that one ends, a claim if its lease runs out, BUSY after 12 s.
+    """
     deadline = clock() + WAIT
     pause = _FIRST_PAUSE
     while clock() < deadline:
@@ -95,25 +99,25 @@ def wait(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim |
         pause = min(pause * 1.5, _LONGEST_PAUSE)
         with db.read() as session:
             standing, free = _standing(session, stripe_id), _is_free(session, stripe_id)
-        if standing is Standing.DONE or standing is Standing.FAILED:
+        if standing in (Standing.DONE, Standing.FAILED):
             return standing
         if free:
             with db.write() as session:
-                taken = _take(session, stripe_id, database_now(session))
-            if isinstance(taken, Claim):
-                return taken
+                claimed = _take(session, stripe_id, database_now(session))
+            if isinstance(claimed, Claim):
+                return claimed
     return Standing.BUSY
 
 
 def retake(event_id: int) -> Claim | None:
-    """Take a stored event whatever became of it, to do it again; None while another is at it."""
+    """Claim a stored event in any state, to process it again; None while a delivery holds it."""
     with db.write() as session:
         now = database_now(session)
         return _update(session, now, StripeEvent.id == event_id)
 
 
 def keep_ignored(event: Incoming, reason: str) -> bool:
-    """Store the outline of an event that nothing comes of; False when it is stored already."""
+    """Store the outline of an event that is not processed; False if it is stored already."""
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"state": EventState.IGNORED.value, "reason": reason, "processed_at": now}
@@ -123,22 +127,29 @@ def keep_ignored(event: Incoming, reason: str) -> bool:
 
 def finish(
     session: Session,
-    held: Claim,
+    claimed: Claim,
     state: EventState,
     now: datetime,
     reason: str | None = None,
     payload: dict[str, Any] | None = None,
 ) -> None:
-    """Say in the caller's transaction what came of the event. Raises LeaseLostError, which undoes it.
+    """Store the result of processing in the caller's transaction. Raises LeaseLostError, which rolls it back.
 
-    ``payload`` is what is to be left of it, where that is not all.
+    ``payload`` replaces the stored payload where not all of it is to be kept.
     """
-    kept = {} if payload is None else {"payload": payload}
-    came = kept | {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
-    done = {"processed_at": now} if state.value in _DONE else {}
-    whose = {"held_id": held.event_id, "held_token": held.token}
-    if session.scalars(_FINISH, {**whose, **came, **done, "lease": None, "leased_until": None}).one_or_none() is None:
+    values: dict[str, Any] = {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
+    if payload is not None:
+        values["payload"] = payload
+    if state.value in _DONE:
+        values["processed_at"] = now
+    where = {"claimed_id": claimed.event_id, "claimed_token": claimed.token}
+    if session.scalars(_FINISH, {**where, **values, "lease": None, "leased_until": None}).one_or_none() is None:
         raise LeaseLostError
+
+
+def is_unprocessed(session: Session, claimed: Claim) -> bool:
+    """Whether the claimed event was never processed before."""
+    return session.scalars(select(StripeEvent.processed_at).where(StripeEvent.id == claimed.event_id)).one() is None
 
 
 def _standing(session: Session, stripe_id: str) -> Standing | None:
@@ -154,13 +165,13 @@ def _is_free(session: Session, stripe_id: str) -> bool:
 
 
 def _unleased(now: datetime) -> ColumnElement[bool]:
-    """Nobody is at it; a lease that ends later than any can was given before the clock was set back."""
+    """No delivery holds it. A lease that ends later than possible was taken before the clock was set back."""
     until = StripeEvent.leased_until
     return or_(until.is_(None), until <= now, until > now + timedelta(seconds=2 * LEASE))
 
 
 def _take(session: Session, stripe_id: str, now: datetime) -> Claim | Standing:
-    """Take a stored event that nobody is at and that is not done."""
+    """Claim a stored event that no delivery holds and that is not done."""
     taken = _update(session, now, StripeEvent.stripe_id == stripe_id, StripeEvent.state.in_(_OPEN))
     if taken is not None:
         return taken
@@ -198,26 +209,24 @@ def _row(event: Incoming, now: datetime) -> dict[str, Any]:
     }
 
 
-__all__ = ["KEEP_PAYLOADS", "forget_member", "forget_payloads"]
+# -- payloads ---------------------------------------------------------------------------------------------------------
 
-
-KEEP_PAYLOADS = timedelta(days=90)  # Stripe itself gives events for 30
 _BATCH = 200
 _IS_WHOLE = StripeEvent.payload["truncated"].as_boolean().is_(None)
 
 
 @jobs.every(timedelta(days=1), "billing.forget_payloads")
 def forget_payloads(_payload: dict[str, Any]) -> None:
-    """Leave of old payloads the names of their parts alone, by which an event can still be done again."""
+    """Replace old payloads by their outline, from which an event can still be replayed."""
     count = 0
     while batch := _forget_some():
         count += batch
-    log.info("payloads forgotten", extra={"event": "stripe.forgotten", "count": count})
+    log.info("old payloads removed", extra={"event": "stripe.forgotten", "count": count})
 
 
 @on_delete
 def forget_member(session: Session, user: User) -> None:
-    """Leave the same of what webhooks said of a member who leaves, such as the address that Stripe has of them."""
+    """Replace the payloads about a deleted account by their outline: they hold email addresses and names."""
     customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user.id)).all()
     checkouts = session.scalars(select(Checkout.stripe_session).where(Checkout.user_id == user.id)).all()
     customer = StripeEvent.payload["data"]["object"]["customer"]

@@ -1,7 +1,7 @@
-"""What is fetched for an event: the object that it names and those that it moves, as Stripe has them now.
+"""Fetch what an event may have changed: the object it names and those that depend on it, as Stripe has them now.
 
-Nothing is written here, and no transaction is open. So the order in which events come does not matter: each brings
-the whole truth about its part of the world.
+Nothing is written and no transaction is open. Each event brings the current state of its objects, so the order in
+which events arrive does not matter. The end of the module reads what the database already knows of these objects.
 """
 
 from __future__ import annotations
@@ -10,51 +10,63 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from church.models.billing import UNPAID_STATUSES
+from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy.orm import Session
+
+from church.extensions import db
+from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription, User
+from church.models.billing import ENDED_STATUSES, UNPAID_STATUSES
 from church.services.billing.errors import MissingError, NotOursError, StripeDownError, StripeRefusedError
-from church.services.billing.stripe import owners
-from church.services.billing.stripe import owners as stripe_owners
 from church.services.billing.stripe.client import Gateway, Obj, every
 from church.services.billing.stripe.objects import owner_ref, part, plan_of_product, ref, rows, subscription_of_invoice
+
+T = TypeVar("T")
+
+BUDGET = 8.0  # seconds for all calls of one event; its lease is 10
+_CUSTOMER = ("invoice_settings.default_payment_method",)
+_SUBSCRIPTION = (
+    "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",
+)  # fmt: skip
+_INVOICE = ("payments.data.payment.payment_intent",)
 
 
 @dataclass
 class Facts:
-    """Objects as Stripe has them, all fetched after ``started_at``; ``owner_id`` is the member they are about."""
+    """Objects fetched from Stripe, all after ``started_at``, and the member (``owner_id``) they belong to."""
 
     started_at: datetime
     owner_id: int | None = None
     customer_id: str | None = None
-    """Stripe's id of the customer, whose row is locked; None for what is nobody's, such as a price."""
+    """Stripe's id of the customer, whose row is locked; None for what has no customer, such as a price."""
     customer: Obj | None = None
     subscriptions: dict[str, tuple[Obj, str]] = field(default_factory=dict)
-    """With the plan of each."""
+    """Each with its plan."""
     invoices: dict[str, Obj] = field(default_factory=dict)
     refunds: list[Obj] = field(default_factory=list)
     disputes: list[Obj] = field(default_factory=list)
     payment: str | None = None
-    """The payment that the refunds and disputes are of."""
+    """The payment of the refunds and disputes."""
     sessions: list[Obj] = field(default_factory=list)
     payment_failed: bool = False
-    """Whether the event says that the slow payment of its session failed."""
+    """Whether the event says that the slow payment of its checkout session failed."""
     products: dict[str, tuple[Obj, str]] = field(default_factory=dict)
-    """With the plan of each."""
+    """Each with its plan."""
     prices: dict[str, Obj] = field(default_factory=dict)
     sold: dict[str, tuple[Obj, Obj, str]] = field(default_factory=dict)
-    """Of each price that the subscriptions are to: price, product and plan, kept where that was never heard of."""
+    """Price, product and plan for each price of the subscriptions; stored where the price is not stored yet."""
     gone_products: list[str] = field(default_factory=list)
-    """Those that are deleted, or are no plan any more."""
+    """Products that are deleted or no longer a plan."""
     gone_prices: list[str] = field(default_factory=list)
 
-
-BUDGET = 8.0  # seconds for all calls of one event; its lease is 10
-CUSTOMER = ("invoice_settings.default_payment_method",)
+    def has_open_subscription(self) -> bool:
+        """Whether one of the fetched subscriptions has not ended."""
+        return any(found.get("status") not in ENDED_STATUSES for found, _ in self.subscriptions.values())
 
 
 class Fetcher:
-    """Calls for one event, and whose they are about."""
+    """Fetches for one event. Raises NotOursError, StripeDownError, StripeRefusedError and the database's errors."""
 
     def __init__(
         self,
@@ -64,96 +76,30 @@ class Fetcher:
         owners: Mapping[str | None, int | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``owners`` are the members whom customers are known to be."""
+        """``owners`` maps Stripe's customer ids to account ids, as far as the caller knows them."""
         self._stripe = stripe
         self._owners = owners or {}
         self._clock = clock
         self._deadline = clock() + BUDGET
         self.facts = Facts(started_at)
 
-    def own(self, customer: str | None, found: Obj, ours: int | None = None) -> None:
-        """Settle whose customer it is, once; the objects of one event are of one customer.
-
-        ``ours`` is the member of whom our own rows tell, for a Stripe that gives back nothing of what it was told.
-        """
-        if self.facts.owner_id is not None:
-            return
-        if customer is None:
-            raise NotOursError("nobody is named")
-        self.facts.customer_id = customer
-        self.facts.owner_id = (
-            self._owners.get(customer) or stripe_owners.owner_of_customer(customer) or self._named(found)
-        )
-        if self.facts.owner_id is None:
-            self.facts.owner_id = ours
-        if self.facts.owner_id is None and self.facts.customer is None:
-            self.facts.customer = self.get("customers.retrieve", customer, *CUSTOMER)
-            self.facts.owner_id = self._named(self.facts.customer)
-        if self.facts.owner_id is None:
-            raise NotOursError("a customer of something else")
-
-    def _named(self, obj: Obj) -> int | None:
-        name = owner_ref(obj)
-        return stripe_owners.user_of_ref(name) if name else None
-
-    def get(self, method: str, stripe_id: str, *expand: str) -> Obj:
-        """One object; what there is none of is not ours."""
-        if not stripe_id:
-            raise NotOursError("it names nothing that could be fetched")
-        self._in_time()
-        try:
-            if expand:
-                return self._stripe.call(method, stripe_id, expand=list(expand))
-            return self._stripe.call(method, stripe_id)
-        except StripeRefusedError as error:
-            if error.is_missing:
-                raise MissingError("no such object at Stripe: is STRIPE_SECRET_KEY of the same account?") from error
-            raise
-
-    def get_or_gone(self, method: str, stripe_id: str, *expand: str) -> Obj | None:
-        """One object, None if it is deleted."""
-        try:
-            found = self.get(method, stripe_id, *expand)
-        except MissingError:
-            return None
-        return None if found.get("deleted") else found
-
-    def all_of(self, method: str, **params: Any) -> list[Obj]:
-        """A whole list."""
-        self._in_time()
-        return list(every(self._stripe, method, **params))
-
-    def _in_time(self) -> None:
-        if self._clock() > self._deadline:
-            raise StripeDownError
-
-
-_SUBSCRIPTION = (
-    "items.data.price.product", "latest_invoice", "schedule", "default_payment_method", "discounts.source.coupon",
-)  # fmt: skip
-_INVOICE = ("payments.data.payment.payment_intent",)
-
-
-class Gatherer(Fetcher):
-    """Fetches for one event. Raises NotOursError, StripeDownError, StripeRefusedError and the database's errors."""
-
     def about(self, kind: str, object_id: str, customer: str | None = None) -> Facts:
-        """Fetch what an event about an object of ``kind`` may have changed; ``customer`` is what it says it is of."""
+        """Fetch what an event about an object of ``kind`` may have changed; ``customer`` is the one the event names."""
         fetch = self._fetchers().get(kind)
         if fetch is None:
             raise NotOursError(f"an object of kind {kind[:40]}")
         if kind == "payment_method":
             object_id = customer or ""
         if not object_id:
-            raise NotOursError("a payment method of nobody")
+            raise NotOursError("a payment method without a customer")
         fetch(object_id)
         return self.facts
 
     def _fetchers(self) -> dict[str, Callable[[str], None]]:
         return {
             "checkout.session": self._checkout,
-            "subscription": self.subscription,
-            "invoice": self.invoice,
+            "subscription": self._subscription,
+            "invoice": self._invoice,
             "invoice_payment": self._invoice_payment,
             "charge": self._charge,
             "refund": self._refund,
@@ -164,165 +110,304 @@ class Gatherer(Fetcher):
             "price": self._price,
         }
 
-    def subscription(self, stripe_id: str) -> None:
-        """A subscription of a plan of ours, and whose it is."""
+    # -- subscriptions and invoices -----------------------------------------------------------------------------------
+
+    def _subscription(self, stripe_id: str) -> None:
+        """Fetch a subscription to one of our plans, and find its owner."""
         if stripe_id in self.facts.subscriptions:
             return
-        found = self.get("subscriptions.retrieve", stripe_id, *_SUBSCRIPTION)
-        plan = self._plan(found)
+        found = self._get("subscriptions.retrieve", stripe_id, *_SUBSCRIPTION)
+        plan = self._find_plan(found)
         if plan is None:
             raise NotOursError("a subscription to something else")
-        self.own(ref(found.get("customer")), found)
+        self._set_owner(ref(found.get("customer")), found)
         self.facts.subscriptions[stripe_id] = found, plan
-        self._sold(found, plan)
+        self._add_sold(found, plan)
         latest = ref(found.get("latest_invoice"))
         if found.get("status") == "past_due":
-            self._unpaid_before(stripe_id, latest)
-        if (found.get("status") in UNPAID_STATUSES or found.get("pending_update")) and not owners.is_due(latest):
-            self._with_payments(latest)
+            self._add_former_unpaid(stripe_id, latest)
+        if (found.get("status") in UNPAID_STATUSES or found.get("pending_update")) and not _is_due(latest):
+            self._add_invoice(latest)
 
-    def invoice(self, stripe_id: str) -> None:
-        """An invoice with its payments, and the subscription that it is for."""
-        found = self.get("invoices.retrieve", stripe_id, *_INVOICE)
+    def _invoice(self, stripe_id: str) -> None:
+        """Fetch an invoice with its payments, and its subscription."""
+        found = self._get("invoices.retrieve", stripe_id, *_INVOICE)
         subscription = subscription_of_invoice(found)
         if subscription is None:
-            raise NotOursError("an invoice of no subscription")
+            raise NotOursError("an invoice without a subscription")
         self.facts.invoices[stripe_id] = found
-        self.subscription(subscription)
+        self._subscription(subscription)
 
-    def _with_payments(self, stripe_id: str | None) -> None:
-        """An invoice beside its subscription: members are led to it as soon as they are told that it is unpaid."""
+    def _add_invoice(self, stripe_id: str | None) -> None:
+        """Fetch an unpaid invoice beside its subscription: the page that reports it links to it."""
         if stripe_id and stripe_id not in self.facts.invoices:
-            found = self.get_or_gone("invoices.retrieve", stripe_id, *_INVOICE)
+            found = self._get_or_none("invoices.retrieve", stripe_id, *_INVOICE)
             if found is not None:
                 self.facts.invoices[stripe_id] = found
 
-    def _unpaid_before(self, subscription: str, latest: str | None) -> None:
-        """The invoice for which it was past due before: if that was paid unheard, the days of grace begin anew."""
-        before = owners.unpaid_invoice(subscription)
-        if before != latest:
-            self._with_payments(before)
+    def _add_former_unpaid(self, subscription: str, latest: str | None) -> None:
+        """Fetch the invoice that made it past due before: if that was paid meanwhile, the grace period restarts."""
+        former = _find_unpaid_invoice(subscription)
+        if former != latest:
+            self._add_invoice(former)
 
     def _checkout(self, stripe_id: str) -> None:
-        found = self.get("checkout.sessions.retrieve", stripe_id)
-        ours = owners.owner_of_checkout(stripe_id, part(found, "metadata", "church_checkout"))
+        found = self._get("checkout.sessions.retrieve", stripe_id)
+        ours = _find_checkout_owner(stripe_id, part(found, "metadata", "church_checkout"))
         customer, subscription = ref(found.get("customer")), ref(found.get("subscription"))
         if subscription is not None:
-            self.own(customer, found, ours)
-            self.subscription(subscription)
+            self._set_owner(customer, found, ours)
+            self._subscription(subscription)
             if invoice := ref(found.get("invoice")):
-                self.invoice(invoice)
+                self._invoice(invoice)
         elif ours is None:
             raise NotOursError("a checkout that was not started here")
         self.facts.sessions.append(found)
 
-    def _invoice_payment(self, stripe_id: str) -> None:
-        found = self.get("invoice_payments.retrieve", stripe_id)
-        self.invoice(ref(found.get("invoice")) or "")
-
-    def _charge(self, stripe_id: str) -> None:
-        found = self.get("charges.retrieve", stripe_id, "refunds")
-        self._of_payment(found)
-        self.facts.refunds += [one for one in rows(found, "refunds") if one["id"] not in self._refund_ids()]
-
-    def _refund(self, stripe_id: str) -> None:
-        found = self.get("refunds.retrieve", stripe_id)
-        self.facts.refunds.append(found)
-        self._charge(ref(found.get("charge")) or "")
-
-    def _dispute(self, stripe_id: str) -> None:
-        found = self.get("disputes.retrieve", stripe_id)
-        self.facts.disputes.append(found)
-        self._of_payment(self.get("charges.retrieve", ref(found.get("charge")) or ""))
-
-    def _of_payment(self, charge: Obj) -> None:
-        """The payment that a charge is of, ours if it is in the ledger or pays an invoice of ours.
-
-        Its invoice goes first: a customer who is not known yet may be named by the subscription alone.
-        """
-        payment = ref(charge.get("payment_intent")) or str(charge.get("id"))
-        self.facts.payment = payment
-        if not owners.is_booked(payment):
-            invoices = [ref(charge.get("invoice"))]  # where older versions of the API name it
-            if not any(invoices):
-                wish = {"type": "payment_intent", "payment_intent": payment}
-                invoices = [ref(one.get("invoice")) for one in self.all_of("invoice_payments.list", payment=wish)]
-            if not any(invoices):
-                raise NotOursError("a payment of no invoice")
-            for invoice in filter(None, invoices):
-                self.invoice(invoice)
-        self.own(ref(charge.get("customer")) or owners.customer_of_payment(payment), charge)
-
-    def _refund_ids(self) -> set[str]:
-        return {one["id"] for one in self.facts.refunds}
-
-    def _customer(self, stripe_id: str) -> None:
-        found = self.get("customers.retrieve", stripe_id, *CUSTOMER)
-        self.facts.customer = found
-        self.own(stripe_id, found)
-        for subscription in owners.living_subscriptions(stripe_id):
-            self.subscription(subscription)
-
-    def _product(self, stripe_id: str) -> None:
-        product = self.get_or_gone("products.retrieve", stripe_id)
-        plan = plan_of_product(product)
-        if product is not None and plan is None:
-            plan = self._plan_without_mark(stripe_id)
-        if product is not None and plan is not None:
-            self.facts.products[stripe_id] = product, plan
-        elif owners.plan_of_product(stripe_id) is None:
-            raise NotOursError("a product that is no plan")
-        else:
-            self.facts.gone_products.append(stripe_id)
-
-    def _price(self, stripe_id: str) -> None:
-        price = self.get_or_gone("prices.retrieve", stripe_id, "product")
-        if price is None:
-            if not owners.is_price(stripe_id):
-                raise NotOursError("a price of no plan")
-            self.facts.gone_prices.append(stripe_id)
-        elif not self._is_of_a_plan(price.get("product")):
-            raise NotOursError("a price of no plan")
-        else:
-            self.facts.prices[stripe_id] = price
-
-    def _is_of_a_plan(self, product: object) -> bool:
-        if isinstance(product, dict):
-            return (plan_of_product(product) or self._plan_without_mark(str(product.get("id")))) is not None
-        return owners.plan_of_product(ref(product) or "") is not None
-
-    def _plan_without_mark(self, product: str) -> str | None:
-        """The plan that a product was taken for: still one, where no product of the account is marked as a plan."""
-        plan = owners.plan_of_product(product)
-        if plan is None or any(plan_of_product(other) for other in self.all_of("products.list")):
-            return None
-        return plan
-
-    def _sold(self, subscription: Obj, plan: str) -> None:
-        """What a subscription is to: pages name it."""
+    def _add_sold(self, subscription: Obj, plan: str) -> None:
+        """Note the prices and products of a subscription, so that pages can name its plan."""
         for item in rows(subscription, "items"):
             price, product = item.get("price") or {}, part(item, "price", "product")
             if isinstance(product, dict) and plan_of_product(product):
                 self.facts.sold[price["id"]] = price, product, plan
 
-    def _plan(self, subscription: Obj) -> str | None:
-        """By its product's metadata, by what is known of the product, by what the subscription was before.
+    def _find_plan(self, subscription: Obj) -> str | None:
+        """Find the plan: by the product's metadata, by the stored product, then by the stored subscription.
 
-        A product that is neither expanded nor known is asked for, and put in its place.
+        A product that is neither expanded nor stored is fetched, and put in its place.
         """
         for item in rows(subscription, "items"):
             product = part(item, "price", "product")
-            plan = plan_of_product(product) or owners.plan_of_product(ref(product) or "")
+            plan = plan_of_product(product) or find_product_plan(ref(product) or "")
             if plan is not None:
                 return plan
-        before = owners.plan_of_subscription(str(subscription.get("id")))
-        return before or self._fetched_plan(subscription)
+        former = _find_subscription_plan(str(subscription.get("id")))
+        return former or self._fetch_plan(subscription)
 
-    def _fetched_plan(self, subscription: Obj) -> str | None:
+    def _fetch_plan(self, subscription: Obj) -> str | None:
         for item in rows(subscription, "items"):
             product = part(item, "price", "product")
-            if isinstance(product, str) and (found := self.get_or_gone("products.retrieve", product)):
+            if isinstance(product, str) and (found := self._get_or_none("products.retrieve", product)):
                 item["price"]["product"] = found
                 if (plan := plan_of_product(found)) is not None:
                     return plan
         return None
+
+    # -- payments -----------------------------------------------------------------------------------------------------
+
+    def _invoice_payment(self, stripe_id: str) -> None:
+        found = self._get("invoice_payments.retrieve", stripe_id)
+        self._invoice(ref(found.get("invoice")) or "")
+
+    def _charge(self, stripe_id: str) -> None:
+        found = self._get("charges.retrieve", stripe_id, "refunds")
+        self._add_payment(found)
+        fetched = {refund["id"] for refund in self.facts.refunds}
+        self.facts.refunds += [refund for refund in rows(found, "refunds") if refund["id"] not in fetched]
+
+    def _refund(self, stripe_id: str) -> None:
+        found = self._get("refunds.retrieve", stripe_id)
+        self.facts.refunds.append(found)
+        self._charge(ref(found.get("charge")) or "")
+
+    def _dispute(self, stripe_id: str) -> None:
+        found = self._get("disputes.retrieve", stripe_id)
+        self.facts.disputes.append(found)
+        self._add_payment(self._get("charges.retrieve", ref(found.get("charge")) or ""))
+
+    def _add_payment(self, charge: Obj) -> None:
+        """Find the payment of a charge: ours if it is in the ledger or pays one of our invoices.
+
+        Its invoice comes first: for a new customer, the subscription alone may name the member.
+        """
+        payment = ref(charge.get("payment_intent")) or str(charge.get("id"))
+        self.facts.payment = payment
+        if not _is_booked(payment):
+            invoices = [ref(charge.get("invoice"))]  # where older versions of the API name it
+            if not any(invoices):
+                wanted = {"type": "payment_intent", "payment_intent": payment}
+                invoices = [ref(found.get("invoice")) for found in self._list("invoice_payments.list", payment=wanted)]
+            if not any(invoices):
+                raise NotOursError("a payment without an invoice")
+            for invoice in filter(None, invoices):
+                self._invoice(invoice)
+        self._set_owner(ref(charge.get("customer")) or _find_payment_customer(payment), charge)
+
+    # -- customers ----------------------------------------------------------------------------------------------------
+
+    def _customer(self, stripe_id: str) -> None:
+        found = self._get("customers.retrieve", stripe_id, *_CUSTOMER)
+        self.facts.customer = found
+        self._set_owner(stripe_id, found)
+        for subscription in _list_open_subscriptions(stripe_id):
+            self._subscription(subscription)
+
+    def _set_owner(self, customer: str | None, found: Obj, ours: int | None = None) -> None:
+        """Find the member behind ``customer``, once: all objects of an event belong to one customer.
+
+        ``ours`` is the member by our checkout's row, for a Stripe that does not return our metadata.
+        """
+        if self.facts.owner_id is not None:
+            return
+        if customer is None:
+            raise NotOursError("no customer is named")
+        self.facts.customer_id = customer
+        self.facts.owner_id = self._owners.get(customer) or _find_customer_owner(customer) or _find_named_owner(found)
+        if self.facts.owner_id is None:
+            self.facts.owner_id = ours
+        if self.facts.owner_id is None and self.facts.customer is None:
+            self.facts.customer = self._get("customers.retrieve", customer, *_CUSTOMER)
+            self.facts.owner_id = _find_named_owner(self.facts.customer)
+        if self.facts.owner_id is None:
+            raise NotOursError("a customer of something else")
+
+    # -- products and prices ------------------------------------------------------------------------------------------
+
+    def _product(self, stripe_id: str) -> None:
+        product = self._get_or_none("products.retrieve", stripe_id)
+        plan = plan_of_product(product)
+        if product is not None and plan is None:
+            plan = self._plan_without_metadata(stripe_id)
+        if product is not None and plan is not None:
+            self.facts.products[stripe_id] = product, plan
+        elif find_product_plan(stripe_id) is None:
+            raise NotOursError("a product that is not a plan")
+        else:
+            self.facts.gone_products.append(stripe_id)
+
+    def _price(self, stripe_id: str) -> None:
+        price = self._get_or_none("prices.retrieve", stripe_id, "product")
+        if price is None:
+            if not _is_price(stripe_id):
+                raise NotOursError("a price without a plan")
+            self.facts.gone_prices.append(stripe_id)
+        elif not self._is_plan(price.get("product")):
+            raise NotOursError("a price without a plan")
+        else:
+            self.facts.prices[stripe_id] = price
+
+    def _is_plan(self, product: object) -> bool:
+        if isinstance(product, dict):
+            return (plan_of_product(product) or self._plan_without_metadata(str(product.get("id")))) is not None
+        return find_product_plan(ref(product) or "") is not None
+
+    def _plan_without_metadata(self, product: str) -> str | None:
+        """The stored plan of a product without ``church_plan``, as long as no product of the account has that."""
+        plan = find_product_plan(product)
+        if plan is None or any(plan_of_product(other) for other in self._list("products.list")):
+            return None
+        return plan
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def _get(self, method: str, stripe_id: str, *expand: str) -> Obj:
+        """Fetch one object. Raises MissingError where Stripe has none."""
+        if not stripe_id:
+            raise NotOursError("no object to fetch is named")
+        self._check_time()
+        try:
+            if expand:
+                return self._stripe.call(method, stripe_id, expand=list(expand))
+            return self._stripe.call(method, stripe_id)
+        except StripeRefusedError as error:
+            if error.is_missing:
+                raise MissingError("no such object at Stripe: is STRIPE_SECRET_KEY of the same account?") from error
+            raise
+
+    def _get_or_none(self, method: str, stripe_id: str, *expand: str) -> Obj | None:
+        """Fetch one object; None if it is deleted."""
+        try:
+            found = self._get(method, stripe_id, *expand)
+        except MissingError:
+            return None
+        return None if found.get("deleted") else found
+
+    def _list(self, method: str, **params: Any) -> list[Obj]:
+        self._check_time()
+        return list(every(self._stripe, method, **params))
+
+    def _check_time(self) -> None:
+        if self._clock() > self._deadline:
+            raise StripeDownError
+
+
+# -- what the database knows ------------------------------------------------------------------------------------------
+
+# Read for every event: built once and of the table, because the ORM's way takes several times as long.
+_OWNER = select(Customer.__table__.c.user_id).where(Customer.__table__.c.stripe_id == bindparam("customer"))
+_DELETED = select(User.__table__.c.id).where(User.__table__.c.id == bindparam("user"), User.deleted_at.is_not(None))
+
+
+def find_owner(session: Session, customer: str) -> int | None:
+    """Find the account of a customer, in the caller's transaction."""
+    owner: int | None = session.scalars(_OWNER, {"customer": customer}).one_or_none()
+    return owner
+
+
+def is_deleted(session: Session, user_id: int | None) -> bool:
+    """Whether the account is deleted, in the caller's transaction."""
+    return user_id is not None and session.scalars(_DELETED, {"user": user_id}).first() is not None
+
+
+def find_product_plan(stripe_id: str) -> str | None:
+    """Find the plan of a stored product."""
+    return _read(select(Product.plan).where(Product.stripe_id == stripe_id))
+
+
+def _read(query: Select[tuple[T]]) -> T | None:
+    """Read the first value that ``query`` finds, or None."""
+    with db.read() as session:
+        return session.scalars(query.limit(1)).first()
+
+
+def _find_customer_owner(customer: str) -> int | None:
+    with db.read() as session:
+        return find_owner(session, customer)
+
+
+def _find_named_owner(obj: Obj) -> int | None:
+    """Find the account whose ref the object's metadata names."""
+    name = owner_ref(obj)
+    return _read(select(User.id).where(User.ref == name)) if name else None
+
+
+def _find_checkout_owner(stripe_session: str, checkout_ref: str | None) -> int | None:
+    """Find the account that started a checkout, by Stripe's id of the session or by our ref."""
+    ours = or_(Checkout.stripe_session == stripe_session, Checkout.ref == checkout_ref)
+    return _read(select(Checkout.user_id).where(ours))
+
+
+def _find_payment_customer(payment: str) -> str | None:
+    return _read(select(LedgerEntry.stripe_customer).where(LedgerEntry.stripe_payment == payment))
+
+
+def _find_subscription_plan(stripe_id: str) -> str | None:
+    return _read(select(Subscription.plan).where(Subscription.stripe_id == stripe_id))
+
+
+def _find_unpaid_invoice(subscription: str) -> str | None:
+    """Find Stripe's id of the invoice that made a stored subscription past due."""
+    past_due = Subscription.past_due_since.is_not(None)
+    query = select(Subscription.latest_invoice).where(Subscription.stripe_id == subscription, past_due)
+    return _read(query)
+
+
+def _is_due(invoice: str | None) -> bool:
+    """Whether an invoice is stored and finalized: its own events report later changes."""
+    return _read(select(Invoice.id).where(Invoice.stripe_id == invoice, Invoice.status != "draft")) is not None
+
+
+def _is_price(stripe_id: str) -> bool:
+    return _read(select(Price.id).where(Price.stripe_id == stripe_id)) is not None
+
+
+def _is_booked(payment: str) -> bool:
+    return _read(select(LedgerEntry.id).where(LedgerEntry.stripe_payment == payment)) is not None
+
+
+def _list_open_subscriptions(customer: str) -> list[str]:
+    """List Stripe's ids of a customer's stored subscriptions that have not ended."""
+    query = select(Subscription.stripe_id).join(Customer, Customer.id == Subscription.customer_id)
+    is_open = Subscription.status.not_in(ENDED_STATUSES)
+    with db.read() as session:
+        return list(session.scalars(query.where(Customer.stripe_id == customer, is_open)))

@@ -1,66 +1,107 @@
-"""What was fetched, as the entries of the ledger that it amounts to: pure."""
+"""Book payments, refunds and disputes fetched from Stripe in the ledger, each once by its ``source_id``.
+
+Entries are only ever added. A refund that fails after its money moved gets an opposite entry, so that a late event
+about the refund finds its source booked and changes nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from church.database.upsert import add_once
+from church.models import LedgerEntry
+from church.models.base import utc_now
 from church.models.billing import EntryKind
 from church.services.billing.stripe.client import Obj
 from church.services.billing.stripe.fetch import Facts
 from church.services.billing.stripe.objects import first_moment, part, ref, rows
 
-WHOLE = "invoice:"
-"""How the source of a payment begins that is booked from its invoice as a whole."""
-UNDONE = frozenset({"failed", "canceled"})
-"""States of a refund of which nothing is left, whether its money had moved or not."""
-OPPOSITE = "refund_failed:"
-"""How the source begins of what takes a refund back: to be booked only if the refund itself is."""
+Entry = dict[str, Any]
+
+WHOLE_INVOICE = "invoice:"
+"""Prefix of ``source_id`` for a payment booked from its invoice as a whole."""
+REFUND_FAILED = "refund_failed:"
+"""Prefix of ``source_id`` for an entry that takes a refund back; booked only if the refund itself is."""
+FAILED_REFUNDS = frozenset({"failed", "canceled"})
+"""States of a refund that was undone, whether or not its money had moved."""
+
+_ENTRIES: Any = LedgerEntry.__table__
+_BOOKED = select(_ENTRIES.c.id).where(_ENTRIES.c.source_id == bindparam("source"))
+_PAYMENTS = select(_ENTRIES.c.source_id).where(
+    _ENTRIES.c.stripe_invoice == bindparam("invoice"), _ENTRIES.c.kind == EntryKind.PAYMENT.value
+)
 
 
-def bookings(facts: Facts) -> Iterator[dict[str, Any]]:
-    """The entries that what was fetched amounts to, booked or not."""
+def book_entries(session: Session, facts: Facts) -> int:
+    """Add the entries that are not booked yet, in the caller's transaction. Returns how many were added."""
+    owner = {"user_id": facts.owner_id, "stripe_customer": facts.customer_id, "recorded_at": utc_now()}
+    added = 0
+    for entry in _entries(facts):
+        if not entry["amount"] or _is_booked_otherwise(session, entry) or _has_no_refund(session, entry):
+            continue
+        added += add_once(session, LedgerEntry, "source_id", {**entry, **owner}) is not None
+    return added
+
+
+def _is_booked_otherwise(session: Session, entry: Entry) -> bool:
+    """Whether the same money is booked from its payment where this entry is from the invoice, or the reverse."""
+    if entry["kind"] != EntryKind.PAYMENT.value:
+        return False
+    whole = entry["source_id"].startswith(WHOLE_INVOICE)
+    booked = session.scalars(_PAYMENTS, {"invoice": entry["stripe_invoice"]})
+    return any(source.startswith(WHOLE_INVOICE) is not whole for source in booked)
+
+
+def _has_no_refund(session: Session, entry: Entry) -> bool:
+    """Whether it takes back a refund that is not booked, because it was cancelled before its money moved."""
+    if entry["kind"] != EntryKind.REFUND_FAILED.value:
+        return False
+    refund = f"refund:{entry['source_id'].removeprefix(REFUND_FAILED)}"
+    return session.scalars(_BOOKED, {"source": refund}).first() is None
+
+
+# -- entries of the fetched objects -----------------------------------------------------------------------------------
+
+
+def _entries(facts: Facts) -> Iterator[Entry]:
+    """Yield the entries for everything that was fetched, booked or not."""
     for stripe_id, invoice in facts.invoices.items():
         if invoice.get("payments") is None and invoice.get("status") == "paid" and invoice.get("amount_paid"):
-            yield _paid(stripe_id, invoice)
+            yield _invoice_entry(stripe_id, invoice)
         for payment in rows(invoice, "payments"):
             if payment.get("status") == "paid" and payment.get("amount_paid"):
-                yield _payment(stripe_id, payment)
+                yield _payment_entry(stripe_id, payment)
     for refund in facts.refunds:
-        moved_back = refund.get("status") in UNDONE and refund.get("failure_balance_transaction")
+        moved_back = refund.get("status") in FAILED_REFUNDS and refund.get("failure_balance_transaction")
         if refund.get("status") == "succeeded" or moved_back:
-            yield _back(facts, refund, EntryKind.REFUND, f"refund:{refund['id']}")
-        if refund.get("status") in UNDONE:
-            yield _back(facts, refund, EntryKind.REFUND_FAILED, f"{OPPOSITE}{refund['id']}")
+            yield _refund_entry(facts, refund, EntryKind.REFUND, f"refund:{refund['id']}")
+        if refund.get("status") in FAILED_REFUNDS:
+            yield _refund_entry(facts, refund, EntryKind.REFUND_FAILED, f"{REFUND_FAILED}{refund['id']}")
     for dispute in facts.disputes:
-        moved = [one for one in dispute.get("balance_transactions") or [] if isinstance(one, dict)]
-        for kind, what, sign in (
-            (EntryKind.DISPUTE, "withdrawn", -1),
-            (EntryKind.DISPUTE_REVERSAL, "reinstated", 1),
-        ):
-            movement = next((one for one in moved if (one.get("amount") or 0) * sign > 0), None)
-            if movement is not None:
-                at = {**dispute, "created": movement.get("created")}
-                yield _back(facts, at, kind, f"dispute:{dispute['id']}:{what}")
+        yield from _dispute_entries(facts, dispute)
 
 
-def _payment(invoice: str, payment: Obj) -> dict[str, Any]:
-    by = payment.get("payment") or {}
+def _payment_entry(invoice: str, payment: Obj) -> Entry:
+    paid_by = payment.get("payment") or {}
     return {
         "source_id": f"in_payment:{payment['id']}",
         "kind": EntryKind.PAYMENT.value,
         "amount": payment["amount_paid"],
         "currency": str(payment.get("currency")).lower(),
         "stripe_invoice": invoice,
-        "stripe_payment": ref(by.get("payment_intent")) or ref(by.get("charge")),
+        "stripe_payment": ref(paid_by.get("payment_intent")) or ref(paid_by.get("charge")),
         "occurred_at": first_moment(part(payment, "status_transitions", "paid_at"), payment.get("created")),
     }
 
 
-def _paid(stripe_id: str, invoice: Obj) -> dict[str, Any]:
-    """What an invoice says was paid, where whoever answers for Stripe tells nothing of its payments."""
+def _invoice_entry(stripe_id: str, invoice: Obj) -> Entry:
+    """Book the paid amount of an invoice, for a Stripe stand-in that lists no payments."""
     return {
-        "source_id": f"{WHOLE}{stripe_id}",
+        "source_id": f"{WHOLE_INVOICE}{stripe_id}",
         "kind": EntryKind.PAYMENT.value,
         "amount": invoice["amount_paid"],
         "currency": str(invoice.get("currency")).lower(),
@@ -70,8 +111,21 @@ def _paid(stripe_id: str, invoice: Obj) -> dict[str, Any]:
     }
 
 
-def _back(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> dict[str, Any]:
-    """A refund or dispute: Stripe tells amounts without a sign, in the currency of the payment."""
+def _dispute_entries(facts: Facts, dispute: Obj) -> Iterator[Entry]:
+    """Yield what a dispute withdrew, and what it reinstated."""
+    moved = [movement for movement in dispute.get("balance_transactions") or [] if isinstance(movement, dict)]
+    for kind, what, sign in (
+        (EntryKind.DISPUTE, "withdrawn", -1),
+        (EntryKind.DISPUTE_REVERSAL, "reinstated", 1),
+    ):
+        movement = next((movement for movement in moved if (movement.get("amount") or 0) * sign > 0), None)
+        if movement is not None:
+            at = {**dispute, "created": movement.get("created")}
+            yield _refund_entry(facts, at, kind, f"dispute:{dispute['id']}:{what}")
+
+
+def _refund_entry(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> Entry:
+    """Make the entry of a refund or dispute: Stripe gives amounts without a sign, in the payment's currency."""
     sign = -1 if kind in {EntryKind.REFUND, EntryKind.DISPUTE} else 1
     return {
         "source_id": source,

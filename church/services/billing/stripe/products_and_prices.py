@@ -21,10 +21,10 @@ from church.database import database_now
 from church.extensions import db
 from church.models import Price, Product
 from church.services.billing.plans import INTERVALS
-from church.services.billing.stripe import apply_to_database, owners
+from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.client import Obj, every, gateway
-from church.services.billing.stripe.fetch import Facts
+from church.services.billing.stripe.fetch import Facts, find_product_plan
 from church.services.billing.stripe.objects import plan_of_product, price_values, ref
 
 _LONGEST_PLAN = 40
@@ -78,7 +78,7 @@ def _take_all(facts: Facts, products: list[Obj]) -> None:
     taken: set[str] = set()
     for product in products:
         if product["id"] in sold:
-            plan = owners.plan_of_product(product["id"]) or _plan_name(product, taken)
+            plan = find_product_plan(product["id"]) or _plan_name(product, taken)
             taken.add(plan)
             facts.products[product["id"]] = product, plan
     _keep(facts, (price for price in prices if ref(price.get("product")) in facts.products))

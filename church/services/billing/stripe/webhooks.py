@@ -1,6 +1,6 @@
-"""A webhook's way: signature, event row, fetch from Stripe, one transaction, answer.
+"""Process webhooks: check the signature, store the event, fetch from Stripe, write in one transaction, answer.
 
-2xx is said only of what is done. Whatever fails keeps its reason and is answered 5xx, so that Stripe sends it again.
+Only a finished event is answered 2xx. A failure is stored with its reason and answered 5xx, so Stripe sends it again.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ from church.services.billing.stripe import apply_to_database, event_store
 from church.services.billing.stripe.client import gateway
 from church.services.billing.stripe.event_store import Claim, LeaseLostError, Standing
 from church.services.billing.stripe.event_types import Incoming, MalformedError, outline, parse, read
-from church.services.billing.stripe.fetch import Gatherer
-
-log = logging.getLogger("church.stripe")
+from church.services.billing.stripe.fetch import Fetcher, is_deleted
 
 __all__ = ["Outcome", "receive", "replay"]
 
+log = logging.getLogger("church.stripe")
 
-_BEGINNING = datetime.fromtimestamp(0, UTC)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a delivery: ``status`` as it is counted, and the HTTP status that tells Stripe."""
+    """The result of a delivery: ``status`` as it is counted, and the HTTP status of the answer to Stripe."""
 
     status: str
     """``processed``, ``duplicate``, ``ignored``, ``failed`` or ``invalid_signature``."""
@@ -48,9 +47,9 @@ class Outcome:
 
 
 def receive(raw: bytes, signature: str | None) -> Outcome:
-    """Do what the webhook ``raw`` says, if its ``Stripe-Signature`` is good; every delivery is counted once.
+    """Process the webhook ``raw`` if its ``Stripe-Signature`` is valid. Counts every delivery once.
 
-    Raises DatabaseDownError and DatabaseBusyError, which are answered with 503 too.
+    Raises DatabaseDownError and DatabaseBusyError, which are answered 503 too.
     """
     try:
         check_signature(raw, signature, current_settings().webhook_secrets, time.time())
@@ -61,22 +60,22 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
     try:
         event = parse(raw)
     except ValueError:
-        return _told("other", Outcome("ignored", 400, "no JSON object"))
+        return _track("other", Outcome("ignored", 400, "no JSON object"))
     except MalformedError as error:
-        return _told("other", Outcome("ignored", 200, f"without {error}"))
+        return _track("other", Outcome("ignored", 200, f"without {error}"))
     with telemetry.span("stripe.webhook", event_type=event.type, event_id=event.stripe_id):
         try:
-            return _told(event.type, _deliver(event), event)
+            return _track(event.type, _deliver(event), event)
         except UnavailableError:
-            _told(event.type, Outcome("failed", 503, "the database does not answer"), event)
+            _track(event.type, Outcome("failed", 503, "the database does not answer"), event)
             raise
         except Exception as error:
-            _told(event.type, Outcome("failed", 500, f"unexpected: {type(error).__name__}"), event)
+            _track(event.type, Outcome("failed", 500, f"unexpected: {type(error).__name__}"), event)
             raise
 
 
 def replay(event_id: int) -> Outcome:
-    """Do a stored event again, whatever became of it; that changes nothing if all is well.
+    """Process a stored event again, whatever its state. Changes nothing if it was processed correctly before.
 
     Raises LookupError where there is no such event, PaymentsOffError, and what ``receive`` raises.
     """
@@ -89,85 +88,90 @@ def replay(event_id: int) -> Outcome:
         event = read(row.payload, kept=row.payload)
     if event.problem is not None:
         return Outcome("ignored", 200, event.problem)
-    held = event_store.retake(event_id)
-    return _work(event, held) if held is not None else Outcome("failed", 503, "it is being worked on right now")
+    claim = event_store.retake(event_id)
+    return _work(event, claim) if claim is not None else Outcome("failed", 503, "it is being processed right now")
 
 
 def _deliver(event: Incoming) -> Outcome:
     if event.problem is not None:
         fresh = event_store.keep_ignored(event, event.problem)
         return Outcome("ignored" if fresh else "duplicate", 200, event.problem)
-    held: Claim | Standing = event_store.claim(event)
-    if held is Standing.BUSY:
-        held = event_store.wait(event.stripe_id)
-    if isinstance(held, Claim):
-        return _work(event, held)
-    if held is Standing.DONE:
+    claim: Claim | Standing = event_store.claim(event)
+    if claim is Standing.BUSY:
+        claim = event_store.wait(event.stripe_id)
+    if isinstance(claim, Claim):
+        return _work(event, claim)
+    if claim is Standing.DONE:
         return Outcome("duplicate")
-    return Outcome("failed", 503, "another delivery of it " + ("failed" if held is Standing.FAILED else "goes on"))
+    return Outcome("failed", 503, f"another delivery of it {'failed' if claim is Standing.FAILED else 'is under way'}")
 
 
-def _work(event: Incoming, held: Claim) -> Outcome:
-    """Fetch, then write in one transaction; what goes wrong is kept with the event."""
+def _work(event: Incoming, claim: Claim) -> Outcome:
+    """Process a claimed event; store the reason if that fails."""
     try:
-        return _process(event, held)
+        return _process(event, claim)
     except NotOursError as error:
-        nobodys = outline(event.payload)  # it may be of people who are no members: nothing of theirs is kept
-        return _close(held, EventState.IGNORED, Outcome("ignored", 200, str(error)), nobodys)
+        shortened = outline(event.payload)  # it may be about people who are not members: store nothing of theirs
+        return _close(claim, EventState.IGNORED, Outcome("ignored", 200, str(error)), shortened)
     except StripeDownError:
-        return _close(held, EventState.FAILED, Outcome("failed", 503, "Stripe does not answer"))
+        return _close(claim, EventState.FAILED, Outcome("failed", 503, "Stripe does not answer"))
     except StripeRefusedError as error:
-        return _close(held, EventState.FAILED, Outcome("failed", 503, error.reason))
+        return _close(claim, EventState.FAILED, Outcome("failed", 503, error.reason))
     except LeaseLostError:
         return Outcome("failed", 503, "it took so long that another delivery took over")
     except UnavailableError:
-        raise  # the database: its lease ends by itself
+        raise  # the database is down; the lease runs out
     except Exception as error:
         log.exception("webhook failed", extra={"event": "stripe.webhook_failed", "stripe_event": event.type})
         return _close(
-            held, EventState.FAILED, Outcome("failed", 500, f"unexpected: {type(error).__name__}; see the log")
+            claim, EventState.FAILED, Outcome("failed", 500, f"unexpected: {type(error).__name__}; see the log")
         )
 
 
-def _process(event: Incoming, held: Claim) -> Outcome:
-    gatherer = Gatherer(gateway(), held.started_at, owners={event.customer: held.owner_id})
-    gatherer.facts.payment_failed = event.type == "checkout.session.async_payment_failed"
-    facts = gatherer.about(event.object_kind or "", event.object_id or "", event.customer)
+def _process(event: Incoming, claim: Claim) -> Outcome:
+    """Fetch from Stripe, then write everything in one transaction."""
+    fetcher = Fetcher(gateway(), claim.started_at, owners={event.customer: claim.owner_id})
+    fetcher.facts.payment_failed = event.type == "checkout.session.async_payment_failed"
+    facts = fetcher.about(event.object_kind or "", event.object_id or "", event.customer)
     with db.write() as session:
         now = database_now(session)
-        is_news = emails.is_news(session, event, held.event_id)
-        kept = outline(event.payload) if account_data.has_left(session, facts) else None
-        event_store.finish(session, held, EventState.PROCESSED, now, payload=kept)
+        sends_email = event.type in emails.EVENTS and event_store.is_unprocessed(session, claim)
+        payload = outline(event.payload) if is_deleted(session, facts.owner_id) else None
+        event_store.finish(session, claim, EventState.PROCESSED, now, payload=payload)
         applied = apply_to_database.apply(session, facts, now)
-        account_data.cancel_if_left(session, facts)
-        if is_news:
-            emails.tell(session, event, held.event_id, now)
+        # asked again: now the customer is locked, and a deletion of the account has ended or waits
+        if facts.owner_id is not None and facts.has_open_subscription() and is_deleted(session, facts.owner_id):
+            account_data.queue_cancellation(session, facts.owner_id)
+        if sends_email:
+            emails.queue_email(session, event, claim.event_id, now)
     if applied.stale:
-        log.info("newer facts are known", extra={"event": "stripe.stale", "count": applied.stale})
+        log.info("newer objects are stored already", extra={"event": "stripe.stale", "count": applied.stale})
     return Outcome("processed")
 
 
-def _close(held: Claim, state: EventState, outcome: Outcome, payload: dict[str, Any] | None = None) -> Outcome:
-    """Keep why it ended; a delivery that took over in the meantime has the last word."""
+def _close(claim: Claim, state: EventState, outcome: Outcome, payload: dict[str, Any] | None = None) -> Outcome:
+    """Store why processing ended, unless another delivery has taken over."""
     try:
         with db.write() as session:
-            event_store.finish(session, held, state, database_now(session), outcome.reason, payload)
+            event_store.finish(session, claim, state, database_now(session), outcome.reason, payload)
     except LeaseLostError:
         return Outcome("failed", 503, outcome.reason)
     return outcome
 
 
-def _told(event_type: str, outcome: Outcome, event: Incoming | None = None) -> Outcome:
-    """Count the delivery; the age of an event is told once, when it is first done."""
+def _track(event_type: str, outcome: Outcome, event: Incoming | None = None) -> Outcome:
+    """Count and log the delivery; the lag of an event is recorded when it is processed."""
     lag = None
-    if event is not None and outcome.status == "processed" and event.created_at > _BEGINNING:
+    if event is not None and outcome.status == "processed" and event.created_at > _EPOCH:
         lag = (datetime.now(UTC) - event.created_at).total_seconds()
-    facts = {"reason": outcome.reason} if outcome.reason else {}
+    fields = {"reason": outcome.reason} if outcome.reason else {}
     if event is not None:
-        facts["stripe_id"] = event.stripe_id
-    telemetry.track_stripe_webhook(event_type, outcome.status, lag, **facts)
+        fields["stripe_id"] = event.stripe_id
+    telemetry.track_stripe_webhook(event_type, outcome.status, lag, **fields)
     return outcome
 
+
+# -- signatures -------------------------------------------------------------------------------------------------------
 
 TOLERANCE = 300  # seconds
 _LONGEST_HEADER = 2048
@@ -175,32 +179,32 @@ _MOST_SIGNATURES = 8
 
 
 class SignatureError(Exception):
-    """A webhook that is not to be believed; its text is ``missing``, ``malformed``, ``wrong`` or ``stale``."""
+    """An invalid webhook signature; its text is ``missing``, ``malformed``, ``wrong`` or ``stale``."""
 
 
 def check_signature(raw: bytes, header: str | None, secrets: Sequence[str], now: float) -> None:
-    """Raise SignatureError unless ``raw`` was signed by one of ``secrets`` at most 300 s from ``now``."""
+    """Raise SignatureError unless ``raw`` was signed with one of ``secrets`` within 300 s of ``now``."""
     if not header:
         raise SignatureError("missing")
-    stamp, signatures = _parts(header)
-    signed = stamp.encode() + b"." + raw
+    timestamp, signatures = _split_header(header)
+    signed = timestamp.encode() + b"." + raw
     expected = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest().encode() for secret in secrets]
-    # No short cut: how long it takes says nothing of which secret or signature it was.
-    if not any([hmac.compare_digest(mine, theirs) for mine in expected for theirs in signatures]):  # noqa: C419
+    # A list and no generator: the time taken must not show which secret or signature matched.
+    if not any([hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures]):  # noqa: C419
         raise SignatureError("wrong")
-    if abs(now - int(stamp)) > TOLERANCE:
+    if abs(now - int(timestamp)) > TOLERANCE:
         raise SignatureError("stale")
 
 
-def _parts(header: str) -> tuple[str, list[bytes]]:
-    """The timestamp and the signatures of the one scheme that is good, v1."""
-    stamps, signatures = [], []
+def _split_header(header: str) -> tuple[str, list[bytes]]:
+    """Return the timestamp and the signatures of the only valid scheme, v1."""
+    timestamps, signatures = [], []
     for item in header[:_LONGEST_HEADER].split(","):
         name, _, value = item.strip().partition("=")
         if name == "t":
-            stamps.append(value)
+            timestamps.append(value)
         elif name == "v1":
             signatures.append(value.encode("utf-8", "replace"))
-    if len(stamps) != 1 or not (stamps[0].isascii() and stamps[0].isdigit() and len(stamps[0]) <= 12):
+    if len(timestamps) != 1 or not (timestamps[0].isascii() and timestamps[0].isdigit() and len(timestamps[0]) <= 12):
         raise SignatureError("malformed")
-    return stamps[0], signatures[:_MOST_SIGNATURES]
+    return timestamps[0], signatures[:_MOST_SIGNATURES]

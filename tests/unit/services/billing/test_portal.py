@@ -87,7 +87,7 @@ def leave(membership: Membership, user: User) -> None:
             deletion.empty(session, session.get_one(User, user.id))
         for job in membership.rows(Job):
             if job.kind == "billing.abandon":
-                account_data.close(job.payload)
+                account_data.expire_checkout(job.payload)
 
 
 def test_open_checkout_of_a_deleted_account_takes_no_payment(membership: Membership, user: User) -> None:

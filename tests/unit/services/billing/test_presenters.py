@@ -10,13 +10,13 @@ import pytest
 
 from church.models import Customer, Grant, Invoice, Subscription
 from church.models.base import utc_now
-from church.services.billing.membership import Holding
+from church.services.billing.membership import MembershipData
 from church.services.billing.presenters import standing
 from tests.support.membership_fixture import PATRON, Membership
 
 NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
 MAY = datetime(2026, 5, 3, 9, tzinfo=UTC)
-NOTHING = Holding(None, None, None, None, "", "", None, had_one=False)
+NOTHING = MembershipData(None, None, None, None, "", "", None, had_one=False)
 
 
 def subscription(**values: Any) -> Subscription:
@@ -27,7 +27,7 @@ def subscription(**values: Any) -> Subscription:
     return Subscription(**(defaults | values))
 
 
-def held(**values: Any) -> Holding:
+def held(**values: Any) -> MembershipData:
     return replace(NOTHING, subscription=subscription(**values), plan_name="Friend", had_one=True)
 
 
