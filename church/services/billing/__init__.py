@@ -1,7 +1,7 @@
-"""Membership and money: the face of what the rooms ``billing_*`` do.
+"""Billing: plans, checkouts, subscriptions, free passes, invoices, the ledger, and Stripe's webhooks.
 
-Stripe is the source of truth and a projection in the database answers every request; nothing outside the rooms calls
-Stripe, and only ``billing_gateway`` imports its SDK.
+Stripe is the source of truth. A copy in the database, kept up to date by webhooks, answers every page. Only this
+package calls Stripe, and only its client module imports the SDK.
 """
 
 from __future__ import annotations

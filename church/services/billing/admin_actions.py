@@ -1,4 +1,4 @@
-"""What admins do and see of memberships beyond the plain lists: counts, totals, one member's, a replay, an export."""
+"""List, count and export billing data for admins, and replay webhook events."""
 
 from __future__ import annotations
 
@@ -33,159 +33,12 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-class UnknownEventError(ChurchError):
-    """No webhook event has this number."""
-
-    status = 404
-
-    def __init__(self, event_id: int) -> None:
-        super().__init__(f"There is no webhook event {event_id}.")
-
-
-class EventFailedError(UnavailableError):
-    """An event that was done again came to nothing again; its row says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"The event could not be processed: {reason}.", retry_after=None)
-
-
-@dataclass(frozen=True)
-class CurrencyTotal:
-    """All that ever moved in one currency, in minor units: refunds and disputes are negative, ``net`` what stayed."""
-
-    currency: str
-    payments: int
-    refunds: int
-    disputes: int
-    net: int
-    count: int
-
-
-@dataclass(frozen=True)
-class MemberBilling:
-    """What an admin sees of one member's membership; ``premium`` is whether it opens premium pages right now."""
-
-    premium: bool
-    subscriptions: list[SubscriptionView]
-    grants: list[GrantView]
-
-
-def count_subscriptions() -> dict[str, int]:
-    """How many subscriptions are in each status."""
-    query = select(Subscription.status, func.count()).group_by(Subscription.status)
-    with db.read() as session:
-        return {row[0]: row[1] for row in session.execute(query)}
-
-
-def list_totals() -> list[CurrencyTotal]:
-    """What moved in each currency since the beginning; never summed over currencies."""
-    query = select(LedgerEntry.currency, LedgerEntry.kind, func.sum(LedgerEntry.amount), func.count())
-    with db.read() as session:
-        grouped = query.group_by(LedgerEntry.currency, LedgerEntry.kind).order_by(LedgerEntry.currency)
-        found = [(row[0], row[1], int(row[2]), row[3]) for row in session.execute(grouped)]
-    return [
-        _total(currency, {kind: amount for _, kind, amount, _ in rows}, sum(row[3] for row in rows))
-        for currency, rows in ((currency, list(group)) for currency, group in groupby(found, lambda row: row[0]))
-    ]
-
-
-def read_member_billing(ref: str) -> MemberBilling:
-    """One member's subscriptions and grants, the newest first. Raises UnknownMemberError."""
-    with db.read() as session:
-        user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one_or_none()
-        if user_id is None:
-            raise UnknownMemberError(ref)
-        premium = premium_of(session, user_id, utc_now())
-    subscriptions = list_subscriptions(user_ref=ref)
-    return MemberBilling(premium, subscriptions, presenters.list_grants(user_ref=ref))
-
-
-def read_event(event_id: int) -> EventView:
-    """One webhook event with its payload. Raises UnknownEventError."""
-    found = find_event(event_id)
-    if found is None:
-        raise UnknownEventError(event_id)
-    return found
-
-
-def replay_event(event_id: int, actor: Actor) -> Outcome:
-    """Do a webhook event again at the word of an admin, which is written down first: what comes of it may take long.
-
-    Raises UnknownEventError, ConflictError while a delivery is at it, EventFailedError, and the database's errors.
-    """
-    found = read_event(event_id)
-    if found.under_way:
-        raise ConflictError("This event is being processed. Try again in a few seconds.")
-    with db.write() as session:
-        audit.record_by(session, "webhook.replayed", actor, webhook=event_id, type=found.type)
-    outcome = replay(event_id)
-    if outcome.http >= 400:
-        raise EventFailedError(outcome.reason or outcome.status)
-    return outcome
-
-
-def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
-    """The ledger as CSV (RFC 4180), the newest entry first, in pieces; amounts in major units and in minor ones."""
-    yield _csv([_COLUMNS])
-    before: int | None = None
-    while found := ledger.list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
-        yield _csv(_row(entry) for entry in found)
-        before = found[-1].id
-
-
-def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
-    def of(*kinds: EntryKind) -> int:
-        return sum(amounts.get(kind.value, 0) for kind in kinds)
-
-    return CurrencyTotal(
-        currency,
-        payments=of(EntryKind.PAYMENT),
-        refunds=of(EntryKind.REFUND, EntryKind.REFUND_FAILED),
-        disputes=of(EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL),
-        net=sum(amounts.values()),
-        count=count,
-    )
-
-
-def _row(entry: EntryView) -> tuple[object, ...]:
-    """No text of a member's is in it: a spreadsheet might take that for a formula."""
-    amount = f"{money.major(entry.amount, entry.currency):f}"
-    at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return (
-        entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,
-        entry.stripe_invoice or "",
-    )  # fmt: skip
-
-
-def _csv(rows: object) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)  # type: ignore[arg-type]
-    return out.getvalue()
-
-
-@dataclass(frozen=True)
-class EventView:
-    """One webhook event; ``payload`` only where one event alone is looked at."""
-
-    id: int
-    stripe_id: str
-    type: str
-    object_id: str | None
-    state: str
-    reason: str | None
-    attempts: int
-    created_at: datetime
-    received_at: datetime
-    processed_at: datetime | None
-    request_id: str | None
-    under_way: bool
-    """Whether a delivery is at it right now."""
-    payload: dict[str, Any] | None = None
+# -- subscriptions ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SubscriptionView:
-    """One subscription, and whose; ``price`` is as people write it, for one ``interval``."""
+    """One subscription and its member; ``price`` is formatted, for one ``interval``."""
 
     id: int
     stripe_id: str
@@ -203,44 +56,19 @@ class SubscriptionView:
     past_due_since: datetime | None
 
 
-def list_events(
-    *, state: str | None = None, event_type: str | None = None, before_id: int | None = None, limit: int = 50
-) -> list[EventView]:
-    """Webhook events, the newest first; ``before_id`` is the last one of the page before."""
-    query = select(StripeEvent)
-    if state is not None:
-        query = query.where(StripeEvent.state == state)
-    if event_type is not None:
-        query = query.where(StripeEvent.type == event_type)
-    with db.read() as session:
-        found = session.scalars(newest_first(query, StripeEvent.id, before_id, limit)).all()
-    return [_event(row, None) for row in found]
+@dataclass(frozen=True)
+class MemberBilling:
+    """One member's subscriptions and grants; ``premium`` is whether they have premium right now."""
 
-
-def find_event(event_id: int) -> EventView | None:
-    """One webhook event with its payload."""
-    with db.read() as session:
-        row = session.get(StripeEvent, event_id)
-    return None if row is None else _event(row, row.payload)
-
-
-def find_event_id(stripe_id: str) -> int | None:
-    """The number of the event that Stripe calls so."""
-    with db.read() as session:
-        return session.scalars(select(StripeEvent.id).where(StripeEvent.stripe_id == stripe_id)).one_or_none()
-
-
-def count_events() -> dict[str, int]:
-    """How many events are in each state."""
-    with db.read() as session:
-        found = session.execute(select(StripeEvent.state, func.count()).group_by(StripeEvent.state)).all()
-    return {state: count for state, count in found}  # noqa: C416 - rows are no pairs to the type checker
+    premium: bool
+    subscriptions: list[SubscriptionView]
+    grants: list[GrantView]
 
 
 def list_subscriptions(
     *, status: str | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[SubscriptionView]:
-    """Subscriptions, the newest first; ``before_id`` is the last one of the page before."""
+    """List subscriptions, newest first; ``before_id`` is the last id of the page before."""
     query = select(Subscription, User.ref, User.name).join(User, User.id == Subscription.user_id)
     if status is not None:
         query = query.where(Subscription.status == status)
@@ -248,11 +76,29 @@ def list_subscriptions(
         query = query.where(User.ref == user_ref)
     with db.read() as session:
         found = session.execute(newest_first(query, Subscription.id, before_id, limit)).all()
-    return [_subscription(row, ref, name) for row, ref, name in found]
+    return [_subscription_view(row, ref, name) for row, ref, name in found]
+
+
+def read_member_billing(ref: str) -> MemberBilling:
+    """Read one member's subscriptions and grants, newest first. Raises UnknownMemberError."""
+    with db.read() as session:
+        user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one_or_none()
+        if user_id is None:
+            raise UnknownMemberError(ref)
+        premium = premium_of(session, user_id, utc_now())
+    subscriptions = list_subscriptions(user_ref=ref)
+    return MemberBilling(premium, subscriptions, presenters.list_grants(user_ref=ref))
+
+
+def count_subscriptions() -> dict[str, int]:
+    """Count the subscriptions in each status."""
+    query = select(Subscription.status, func.count()).group_by(Subscription.status)
+    with db.read() as session:
+        return {row[0]: row[1] for row in session.execute(query)}
 
 
 def count_active_subscriptions() -> list[tuple[str, str, int]]:
-    """For the scrape: how many subscriptions of each plan are in each status, those that ended left out."""
+    """Count open subscriptions by plan and status, for the scrape."""
     query = select(Subscription.plan, Subscription.status, func.count()).where(
         Subscription.status.not_in(ENDED_STATUSES)
     )
@@ -261,7 +107,112 @@ def count_active_subscriptions() -> list[tuple[str, str, int]]:
     return [(plan, status, count) for plan, status, count in found]
 
 
-def _event(row: StripeEvent, payload: dict[str, Any] | None) -> EventView:
+def _subscription_view(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
+    price = None if row.amount is None else money.display(row.amount, row.currency)
+    return SubscriptionView(
+        row.id, row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
+        row.current_period_start, row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
+    )  # fmt: skip
+
+
+# -- webhook events ---------------------------------------------------------------------------------------------------
+
+
+class UnknownEventError(ChurchError):
+    """There is no webhook event with this id."""
+
+    status = 404
+
+    def __init__(self, event_id: int) -> None:
+        super().__init__(f"There is no webhook event {event_id}.")
+
+
+class EventFailedError(UnavailableError):
+    """A replayed event failed again; its row holds the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The event could not be processed: {reason}.", retry_after=None)
+
+
+@dataclass(frozen=True)
+class EventView:
+    """One webhook event; lists leave the ``payload`` out."""
+
+    id: int
+    stripe_id: str
+    type: str
+    object_id: str | None
+    state: str
+    reason: str | None
+    attempts: int
+    created_at: datetime
+    received_at: datetime
+    processed_at: datetime | None
+    request_id: str | None
+    under_way: bool
+    """Whether it is being processed right now."""
+    payload: dict[str, Any] | None = None
+
+
+def list_events(
+    *, state: str | None = None, event_type: str | None = None, before_id: int | None = None, limit: int = 50
+) -> list[EventView]:
+    """List webhook events, newest first; ``before_id`` is the last id of the page before."""
+    query = select(StripeEvent)
+    if state is not None:
+        query = query.where(StripeEvent.state == state)
+    if event_type is not None:
+        query = query.where(StripeEvent.type == event_type)
+    with db.read() as session:
+        found = session.scalars(newest_first(query, StripeEvent.id, before_id, limit)).all()
+    return [_event_view(row, None) for row in found]
+
+
+def count_events() -> dict[str, int]:
+    """Count the events in each state."""
+    with db.read() as session:
+        found = session.execute(select(StripeEvent.state, func.count()).group_by(StripeEvent.state)).all()
+    return {state: count for state, count in found}  # noqa: C416 - the checker sees rows, not pairs
+
+
+def find_event(event_id: int) -> EventView | None:
+    """Find a webhook event with its payload."""
+    with db.read() as session:
+        row = session.get(StripeEvent, event_id)
+    return None if row is None else _event_view(row, row.payload)
+
+
+def find_event_id(stripe_id: str) -> int | None:
+    """Find the id of the event with this Stripe id."""
+    with db.read() as session:
+        return session.scalars(select(StripeEvent.id).where(StripeEvent.stripe_id == stripe_id)).one_or_none()
+
+
+def read_event(event_id: int) -> EventView:
+    """Read a webhook event with its payload. Raises UnknownEventError."""
+    found = find_event(event_id)
+    if found is None:
+        raise UnknownEventError(event_id)
+    return found
+
+
+def replay_event(event_id: int, actor: Actor) -> Outcome:
+    """Process a webhook event again for an admin. The audit entry is committed first, because a replay may take long.
+
+    Raises UnknownEventError, ConflictError while it is being processed, EventFailedError, and the database's errors.
+    """
+    found = read_event(event_id)
+    if found.under_way:
+        raise ConflictError("This event is being processed. Try again in a few seconds.")
+    with db.write() as session:
+        audit.record_by(session, "webhook.replayed", actor, webhook=event_id, type=found.type)
+    outcome = replay(event_id)
+    if outcome.http >= 400:
+        raise EventFailedError(outcome.reason or outcome.status)
+    return outcome
+
+
+def _event_view(row: StripeEvent, payload: dict[str, Any] | None) -> EventView:
     under_way = row.lease is not None and row.leased_until is not None and utc_now() < row.leased_until
     return EventView(
         row.id, row.stripe_id, row.type, row.object_id, row.state, row.reason, row.attempts, row.created_at,
@@ -269,9 +220,67 @@ def _event(row: StripeEvent, payload: dict[str, Any] | None) -> EventView:
     )  # fmt: skip
 
 
-def _subscription(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
-    price = None if row.amount is None else money.display(row.amount, row.currency)
-    return SubscriptionView(
-        row.id, row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
-        row.current_period_start, row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
+# -- ledger -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CurrencyTotal:
+    """All-time sums of one currency, in minor units; refunds and disputes are negative, ``net`` is the sum of all."""
+
+    currency: str
+    payments: int
+    refunds: int
+    disputes: int
+    net: int
+    count: int
+
+
+def list_totals() -> list[CurrencyTotal]:
+    """List the all-time totals of each currency; currencies are never added up."""
+    query = select(LedgerEntry.currency, LedgerEntry.kind, func.sum(LedgerEntry.amount), func.count())
+    with db.read() as session:
+        grouped = query.group_by(LedgerEntry.currency, LedgerEntry.kind).order_by(LedgerEntry.currency)
+        found = [(row[0], row[1], int(row[2]), row[3]) for row in session.execute(grouped)]
+    return [
+        _total(currency, {kind: amount for _, kind, amount, _ in rows}, sum(row[3] for row in rows))
+        for currency, rows in ((currency, list(group)) for currency, group in groupby(found, lambda row: row[0]))
+    ]
+
+
+def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
+    def add(*kinds: EntryKind) -> int:
+        return sum(amounts.get(kind.value, 0) for kind in kinds)
+
+    return CurrencyTotal(
+        currency,
+        payments=add(EntryKind.PAYMENT),
+        refunds=add(EntryKind.REFUND, EntryKind.REFUND_FAILED),
+        disputes=add(EntryKind.DISPUTE, EntryKind.DISPUTE_REVERSAL),
+        net=sum(amounts.values()),
+        count=count,
+    )
+
+
+def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
+    """Yield the ledger as CSV (RFC 4180) in pieces, newest entry first; amounts in major and in minor units."""
+    yield _csv([_COLUMNS])
+    before: int | None = None
+    while found := ledger.list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
+        yield _csv(_row(entry) for entry in found)
+        before = found[-1].id
+
+
+def _row(entry: EntryView) -> tuple[object, ...]:
+    """Make a row without any text of a member's, which a spreadsheet might run as a formula."""
+    amount = f"{money.major(entry.amount, entry.currency):f}"
+    at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,
+        entry.stripe_invoice or "",
     )  # fmt: skip
+
+
+def _csv(rows: object) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,11 +1,12 @@
-"""What can go wrong with Stripe.
+"""Errors of billing and Stripe.
 
 UnavailableError, ChurchError, ConflictError (church.errors)
-├── StripeDownError     503, Stripe does not answer, or not in time: nobody is to wait for it
-├── StripeRefusedError  502, Stripe understood and will not; ``is_missing`` where there is no such object
-├── PaymentsOffError    409, this site has no Stripe to ask
-└── NotOursError        never shown: an event about what this site does not sell
-    └── MissingError    or about what Stripe does not have
+├── StripeDownError     503, Stripe does not answer, or not in time
+├── StripeRefusedError  502, Stripe refused a call; ``is_missing`` where it has no such object
+└── PaymentsOffError    409, this site takes no payments
+Exception
+└── NotOursError        never shown: an event about something that this site does not sell
+    └── MissingError    an event about an object that Stripe does not have
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _REFUSED = "The payment service refused this. Nothing was charged. Try again lat
 
 
 class StripeDownError(UnavailableError):
-    """Stripe does not answer, or not in time, or asks us to slow down."""
+    """Stripe does not answer, or not in time, or limits our rate."""
 
     def __init__(self, detail: str | None = _DOWN, *, retry_after: int | None = 10) -> None:
         super().__init__(detail, retry_after=retry_after)
 
 
 class StripeRefusedError(ChurchError):
-    """Stripe refused a call. ``code`` and ``param`` are its words, which hold nothing of a member's."""
+    """Stripe refused a call. ``code`` and ``param`` are Stripe's, and hold no personal data."""
 
     status = 502
 
@@ -36,7 +37,7 @@ class StripeRefusedError(ChurchError):
 
     @property
     def is_missing(self) -> bool:
-        """Whether it refused because there is no such object."""
+        """Whether Stripe has no such object."""
         return self.code == "resource_missing" or self.http_status == 404
 
     @property
@@ -53,7 +54,7 @@ class PaymentsOffError(ConflictError):
 
 
 class NotOursError(Exception):
-    """An event that changes nothing here; its text says why."""
+    """An event that changes nothing here; its text is the reason."""
 
 
 class MissingError(NotOursError):

@@ -1,4 +1,4 @@
-"""Complimentary premium, given until a date and taken back by an admin."""
+"""Give members free premium until a date, and take it back."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from church.services.audit import Actor
 
 LONGEST_REASON = 200
 LONGEST = timedelta(days=3653)
-"""How far off an end may be: a slip of the year is none of our gifts."""
+"""The furthest end of a grant: a later one is a typo in the year."""
 
 log = logging.getLogger("church.stripe")
 
 
 class UnknownGrantError(ChurchError):
-    """No grant has this number."""
+    """There is no grant with this id."""
 
     status = 404
 
@@ -33,7 +33,7 @@ class UnknownGrantError(ChurchError):
 
 
 def end_of_day(text: str) -> datetime:
-    """The last second, in UTC, of a day written as ``2027-05-31``. Raises FieldErrors for ``until``."""
+    """Return the last second, in UTC, of a day written as ``2027-05-31``. Raises FieldErrors for ``until``."""
     try:
         day = datetime.strptime(text.strip(), "%Y-%m-%d").date()
     except ValueError:
@@ -42,14 +42,14 @@ def end_of_day(text: str) -> datetime:
 
 
 def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
-    """Give premium until a time to come; the number of the grant.
+    """Give a member premium until a future time. Returns the id of the grant.
 
     Raises FieldErrors for ``until`` and ``reason``, UnknownMemberError, ConflictError for a deleted account.
     """
     reason = " ".join(plain(reason).split())
     _check(until, reason)
     with db.write() as session:
-        user = _locked(session, user_ref)
+        user = _lock_user(session, user_ref)
         if user.deleted_at is not None:
             raise ConflictError("This account is deleted.")
         row = Grant(user_id=user.id, granted_by=actor.user_id, reason=reason, created_at=utc_now(), until=until)
@@ -57,14 +57,14 @@ def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
         session.flush()
         audit.record_by(session, "grant.given", actor, user.id, grant=row.id, until=until.date().isoformat())
         live_broadcast.membership_changed(session, user.id)
-    _settled("grant.given", user)
+    _after_commit("grant.given", user)
     return row.id
 
 
 def revoke(grant_id: int, actor: Actor) -> str:
-    """Take a grant back; the public name of whose it was.
+    """End a grant now. Returns the member's public ref.
 
-    Raises UnknownGrantError, ConflictError for one that gives nothing any more.
+    Raises UnknownGrantError, ConflictError for a grant that has ended.
     """
     with db.write() as session:
         row = session.get(Grant, grant_id, with_for_update=True)
@@ -76,7 +76,7 @@ def revoke(grant_id: int, actor: Actor) -> str:
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
         live_broadcast.membership_changed(session, user.id)
-    _settled("grant.revoked", user)
+    _after_commit("grant.revoked", user)
     return user.ref
 
 
@@ -85,7 +85,7 @@ def _last_second(day: date) -> datetime:
 
 
 def _check(until: datetime, reason: str) -> None:
-    """Raise FieldErrors with everything that is wrong."""
+    """Raise FieldErrors with all errors."""
     errors: dict[str, str] = {}
     now = utc_now()
     if until <= now:
@@ -100,15 +100,15 @@ def _check(until: datetime, reason: str) -> None:
         raise FieldErrors(errors)
 
 
-def _locked(session: Session, ref: str) -> User:
-    """The account, locked: one that is being deleted at this moment is given nothing."""
+def _lock_user(session: Session, ref: str) -> User:
+    """Lock and return the account, so that one being deleted right now gets no grant."""
     user = session.scalars(select(User).where(User.ref == plain(ref)).with_for_update()).one_or_none()
     if user is None:
         raise UnknownMemberError(ref)
     return user
 
 
-def _settled(action: str, user: User) -> None:
-    """After the commit: no worker goes by what it remembers of the member."""
+def _after_commit(action: str, user: User) -> None:
+    """Drop cached sessions, so that every worker sees the change."""
     sessions.forget_cached()
-    log.info("complimentary membership changed", extra={"event": action, "subject_ref": user.ref})
+    log.info("free premium changed", extra={"event": action, "subject_ref": user.ref})

@@ -1,4 +1,4 @@
-"""How payments stand, for the doctor and the admin area: who is paid, whether webhooks come, what there is to buy."""
+"""Check payments for the doctor and the admin area: the key, the webhooks and the plans for sale."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from church.models.billing import EventState
 
 LATELY = timedelta(days=1)
 _OFF = "off: STRIPE_SECRET_KEY is not set, so nobody can pay"
-_TOLD = "find the cause at /admin/membership/events, fix it, then run flask church stripe replay --failed"
+_REPLAY = "find the cause at /admin/membership/events, fix it, then run flask church stripe replay --failed"
 
 
 @dataclass(frozen=True)
 class PaymentFacts:
-    """What the database says. ``failed`` counts the events of the last day that came to nothing."""
+    """What the database knows. ``failed`` counts the failed events of the last day."""
 
     failed: int
     last_webhook: datetime | None
@@ -30,7 +30,7 @@ class PaymentFacts:
 
 @dataclass(frozen=True)
 class PaymentHealth:
-    """The verdict, all that was found, and the fix of the worst of it ("" where there is nothing to do)."""
+    """State, what was found, and how to fix the worst problem ("" where there is none)."""
 
     state: Literal["ok", "warn", "fail"]
     finding: str
@@ -38,7 +38,7 @@ class PaymentHealth:
 
 
 def payment_facts(session: Session) -> PaymentFacts:
-    """Three short queries."""
+    """Read the facts, in three short queries."""
     failed = (StripeEvent.state == EventState.FAILED.value, StripeEvent.received_at > database_now(session) - LATELY)
     return PaymentFacts(
         failed=session.scalar(select(func.count()).select_from(StripeEvent).where(*failed)) or 0,
@@ -48,27 +48,27 @@ def payment_facts(session: Session) -> PaymentFacts:
 
 
 def payment_health(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
-    """Judge; pure. No part of a key or secret is in the words."""
+    """Judge the facts, without I/O. The texts contain no part of a key or secret."""
     if not settings.payments:
         return PaymentHealth("ok", _OFF)
-    parts = [_paid(settings), f"{facts.plans} plan{'s' * (facts.plans != 1)}", _last(facts)]
+    parts = [_processor(settings), f"{facts.plans} plan{'s' * (facts.plans != 1)}", _last_webhook(facts)]
     if facts.failed:
         parts.append(f"{facts.failed} event{'s' * (facts.failed > 1)} failed within a day")
-    for wrong, state, finding, fix in _troubles(settings, facts):
-        if wrong:
+    for applies, state, finding, fix in _problems(settings, facts):
+        if applies:
             return PaymentHealth(state, "; ".join(filter(None, (*parts, finding))), fix)
     return PaymentHealth("ok", "; ".join(parts))
 
 
-def _troubles(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Literal["warn", "fail"], str, str], ...]:
-    """What may be wrong, the worst first: whether it is, how bad, what to add to the finding, what to do."""
-    kind = _kind(settings)
+def _problems(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Literal["warn", "fail"], str, str], ...]:
+    """List possible problems, worst first: whether it applies, how bad it is, the finding, the fix."""
+    kind = _key_kind(settings)
     endpoint = f"set the webhook address at Stripe to {settings.origin}/stripe/webhook"
     start = "start it: make run, or python -m church.till"
     label = "add church_plan to the metadata of a Stripe product, then run flask church stripe sync"
     return (
         (not settings.webhook_secrets, "fail", "every webhook is rejected", "set STRIPE_WEBHOOK_SECRET"),
-        (facts.failed > 0, "warn", "", _TOLD),
+        (facts.failed > 0, "warn", "", _REPLAY),
         (settings.production and kind != "live", "warn", "no real payments", "set STRIPE_SECRET_KEY to the live one"),
         (not settings.production and kind == "live", "warn", "payments are real", "use a test key for development"),
         (facts.last_webhook is None, "warn", "", start if settings.till else endpoint),
@@ -76,18 +76,18 @@ def _troubles(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Lite
     )
 
 
-def _paid(settings: Settings) -> str:
+def _processor(settings: Settings) -> str:
     if settings.till:
         return f"test till at {settings.till_address}"
-    return f"Stripe with a {_kind(settings)} key"
+    return f"Stripe with a {_key_kind(settings)} key"
 
 
-def _kind(settings: Settings) -> str:
-    """What a key is for, by its beginning (https://docs.stripe.com/keys)."""
+def _key_kind(settings: Settings) -> str:
+    """The kind of the key, by its prefix (https://docs.stripe.com/keys)."""
     return next((kind for kind in ("live", "test") if settings.stripe_key[2:].startswith(f"_{kind}_")), "strange")
 
 
-def _last(facts: PaymentFacts) -> str:
+def _last_webhook(facts: PaymentFacts) -> str:
     if facts.last_webhook is None:
-        return "no webhook has come yet"
+        return "no webhook received yet"
     return f"last webhook {facts.last_webhook:%Y-%m-%d %H:%M} UTC"

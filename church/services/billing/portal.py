@@ -1,4 +1,4 @@
-"""Stripe's portal, where a member replaces the card, reads invoices and cancels."""
+"""Open Stripe's portal, where a member replaces the card, reads invoices and cancels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RETURN = "/auth/account"
 
 
 class NoCustomerError(ConflictError):
-    """The member has never paid here, so there is nothing to look after."""
+    """The member has never paid here, so there is nothing to manage."""
 
     def __init__(self) -> None:
         super().__init__("You have no membership to manage yet.")
 
 
 def open_portal(member: SignedIn) -> str:
-    """The address of the member's own page at Stripe, good for some minutes.
+    """Create the member's own page at Stripe. Returns its address, which is valid for some minutes.
 
     Raises PaymentsOffError, NoCustomerError, StripeDownError, StripeRefusedError and the database's errors.
     """
@@ -47,6 +47,6 @@ def open_portal(member: SignedIn) -> str:
 
 
 def payment_origins() -> tuple[str, ...]:
-    """Where Stripe's own pages are: its hosts, or the test till."""
+    """Origins of the payment pages: Stripe's hosts, or the test till."""
     base = current_settings().stripe_base
     return (base,) if base else ("https://checkout.stripe.com", "https://billing.stripe.com")

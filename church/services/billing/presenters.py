@@ -1,4 +1,7 @@
-"""How a membership stands, in one sentence, from what the database knows: no page waits for Stripe."""
+"""Views of a membership for its pages: status, invoices, the checkout's result, and free passes.
+
+All is read from the database, so no page waits for Stripe.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,20 @@ from church.services.audit import Person
 from church.services.billing.membership import MembershipData, load_membership
 from church.services.entitlements import Subscribed, grace_end
 
-NONE = "No membership"
-_FAR = 330  # days: beyond them a day without its year could be read as this year's
+_NONE = "No membership"
+_FAR = 330  # days; a date further away is shown with its year
 _MOST_INVOICES = 100
 _INVOICE_STATES = {"paid": "Paid", "open": "Open", "void": "Void", "uncollectible": "Not collected"}
 
 
 @dataclass(frozen=True)
 class Banner:
-    """Something that the member has to do; ``pay_url`` is Stripe's page of the invoice."""
+    """Something the member has to do; ``pay_url`` is Stripe's page of the invoice."""
 
     words: str
     pay_url: str | None = None
     way: str = "Pay invoice"
-    """What the way to that page is called."""
+    """Text of the link to that page."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,13 @@ class MembershipStatus:
     premium: bool
     plan_name: str = ""
     price: str | None = None
-    """Stripe's id of the price that is paid now."""
+    """Stripe's id of the current price."""
     next_price: str | None = None
     interval: str | None = None
     currency: str | None = None
     card: str | None = None
     has_portal: bool = False
-    """Whether there is a customer whose card, invoices and subscription can be looked after."""
+    """Whether the member has a customer at Stripe, whose portal can be opened."""
     can_change: bool = False
     had_trial: bool = False
     banner: Banner | None = None
@@ -59,7 +62,7 @@ class MembershipStatus:
 
 @dataclass(frozen=True)
 class InvoiceView:
-    """One invoice as its payer sees it."""
+    """One invoice, as the member sees it."""
 
     number: str
     date: datetime
@@ -70,25 +73,25 @@ class InvoiceView:
 
 
 def status_of(user_id: int, now: datetime | None = None) -> MembershipStatus:
-    """The member's standing. Raises DatabaseDownError, DatabaseBusyError."""
+    """Load a member's status. Raises DatabaseDownError, DatabaseBusyError."""
     now, grace = now or utc_now(), current_settings().grace_days
     with db.read() as session:
-        found = load_membership(session, user_id, now, grace)
-    return standing(found, now, grace)
+        data = load_membership(session, user_id, now, grace)
+    return standing(data, now, grace)
 
 
-def standing(found: MembershipData, now: datetime, grace_days: int) -> MembershipStatus:
-    """The same of what was read."""
-    row = found.subscription
-    state, sentence, premium = _of_subscription(row, found, now, grace_days) if row else ("none", NONE, False)
-    if found.grant is not None and not premium:
-        state, sentence, premium = "complimentary", f"Complimentary until {_day(found.grant.until, now)}", True
-    customer = found.customer
+def standing(data: MembershipData, now: datetime, grace_days: int) -> MembershipStatus:
+    """Describe the status of a membership that was loaded."""
+    row = data.subscription
+    state, sentence, premium = _describe(row, data, now, grace_days) if row else ("none", _NONE, False)
+    if data.grant is not None and not premium:
+        state, sentence, premium = "complimentary", f"Complimentary until {_day(data.grant.until, now)}", True
+    customer = data.customer
     return MembershipStatus(
         state=state,
         sentence=sentence,
         premium=premium,
-        plan_name=found.plan_name,
+        plan_name=data.plan_name,
         price=row.stripe_price if row else None,
         next_price=row.next_price if row else None,
         interval=row.interval if row else None,
@@ -98,13 +101,13 @@ def standing(found: MembershipData, now: datetime, grace_days: int) -> Membershi
         else None,
         has_portal=customer is not None,
         can_change=row is not None and row.status in PAID_STATUSES and row.cancel_at is None,
-        had_trial=found.had_one,
-        banner=_banner(row, found, now, grace_days) if row else None,
+        had_trial=data.had_one,
+        banner=_banner(row, data, now, grace_days) if row else None,
     )
 
 
-def _of_subscription(row: Subscription, found: MembershipData, now: datetime, grace_days: int) -> tuple[str, str, bool]:
-    """State, sentence, and whether it opens premium."""
+def _describe(row: Subscription, data: MembershipData, now: datetime, grace_days: int) -> tuple[str, str, bool]:
+    """Return the state, its sentence, and whether it gives premium."""
     if row.status == "paused":
         return "paused", "Paused; add a card to resume", False
     if row.status not in PAID_STATUSES:
@@ -112,15 +115,15 @@ def _of_subscription(row: Subscription, found: MembershipData, now: datetime, gr
         if until is not None and now < until:
             return "past_due", f"Payment failed; premium until {_day(until, now)}", True
         return "closed", "Payment failed; no premium until you pay", False
-    return (*_of_open(row, found, now), True)
+    return (*_describe_paid(row, data, now), True)
 
 
-def _of_open(row: Subscription, found: MembershipData, now: datetime) -> tuple[str, str]:
+def _describe_paid(row: Subscription, data: MembershipData, now: datetime) -> tuple[str, str]:
     if row.cancel_at is not None:
         return "ending", f"Ends {_day(row.cancel_at, now)}"
     if row.next_price is not None and row.next_price_at is not None:
-        cost = f", {money.display(found.next_amount, row.currency)}" if found.next_amount is not None else ""
-        return "changing", f"Changes to {found.next_plan_name or 'another plan'} {_day(row.next_price_at, now)}{cost}"
+        cost = f", {money.display(data.next_amount, row.currency)}" if data.next_amount is not None else ""
+        return "changing", f"Changes to {data.next_plan_name or 'another plan'} {_day(row.next_price_at, now)}{cost}"
     cost = _cost(row)
     if row.status == "trialing" and row.trial_end is not None:
         return "trialing", f"Trial until {_day(row.trial_end, now)}{f', then {cost}' if cost else ''}"
@@ -133,8 +136,8 @@ def _cost(row: Subscription) -> str:
     return money.display(amount, row.currency) if amount is not None else ""
 
 
-def _banner(row: Subscription, found: MembershipData, now: datetime, grace_days: int) -> Banner | None:
-    invoice = found.invoice
+def _banner(row: Subscription, data: MembershipData, now: datetime, grace_days: int) -> Banner | None:
+    invoice = data.invoice
     pay_url = invoice.hosted_url if invoice is not None and invoice.status == "open" else None
     if row.status == "paused":
         return Banner("Your trial is over and no card is on file. Add a card to get premium back.")
@@ -149,13 +152,13 @@ def _banner(row: Subscription, found: MembershipData, now: datetime, grace_days:
 
 
 def _day(at: datetime, now: datetime) -> str:
-    """A day in UTC; with its year where that may be another than one thinks."""
+    """A day in UTC, with its year where it is far away."""
     year = f" {at.year}" if abs((at - now).days) > _FAR else ""
     return f"{at.day} {at:%B}{year}"
 
 
 def invoices_of(user_id: int) -> list[InvoiceView]:
-    """The member's invoices, the newest first, without drafts."""
+    """List the member's invoices, newest first, without drafts."""
     query = select(Invoice).where(Invoice.user_id == user_id, Invoice.status != "draft")
     with db.read() as session:
         rows = session.scalars(query.order_by(Invoice.created_at.desc(), Invoice.id.desc()).limit(_MOST_INVOICES)).all()
@@ -172,15 +175,18 @@ def invoices_of(user_id: int) -> list[InvoiceView]:
     ]
 
 
+# -- back from the checkout -------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Arrival:
-    """``state`` is waiting, done, pending (a slow payment), failed or expired."""
+    """Result of a checkout: ``state`` is waiting, done, pending (a slow payment), failed or expired."""
 
     state: str
     status: MembershipStatus
 
 
-_ENDS = {
+_ARRIVAL_STATES = {
     CheckoutState.COMPLETED.value: "done",
     CheckoutState.PENDING.value: "pending",
     CheckoutState.FAILED.value: "failed",
@@ -189,7 +195,7 @@ _ENDS = {
 
 
 def read_arrival(user_id: int, stripe_session: str) -> Arrival | None:
-    """How the member's checkout stands by what the webhooks have told; None for a checkout that is not theirs."""
+    """Read the result of a member's checkout, as webhooks have reported it; None for another's checkout."""
     query = select(Checkout.state).where(Checkout.stripe_session == stripe_session, Checkout.user_id == user_id)
     with db.read() as session:
         state = session.scalars(query).one_or_none()
@@ -197,12 +203,15 @@ def read_arrival(user_id: int, stripe_session: str) -> Arrival | None:
         return None
     status = status_of(user_id)
     if state == CheckoutState.OPEN and status.premium and status.price is not None:
-        return Arrival("done", status)  # the event of the subscription came before that of its checkout
-    return Arrival(_ENDS.get(state, "waiting"), status)
+        return Arrival("done", status)  # the subscription's event arrived before the checkout's
+    return Arrival(_ARRIVAL_STATES.get(state, "waiting"), status)
+
+
+# -- free premium -----------------------------------------------------------------------------------------------------
 
 
 class GrantState(StrEnum):
-    """How a grant stands; each is in exactly one of these states."""
+    """The state of a grant; each grant is in exactly one."""
 
     OPEN = "open"
     ENDED = "ended"
@@ -211,7 +220,7 @@ class GrantState(StrEnum):
 
 @dataclass(frozen=True)
 class GrantView:
-    """One gift: to whom, by whom (None for the command line), until when and why."""
+    """One grant of free premium; ``given_by`` is None for the command line."""
 
     id: int
     member: Person
@@ -226,7 +235,7 @@ class GrantView:
 def list_grants(
     *, state: GrantState | None = None, user_ref: str | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[GrantView]:
-    """Grants, the newest first; ``before_id`` is the last one of the page before."""
+    """List grants, newest first; ``before_id`` is the last id of the page before."""
     now = utc_now()
     member, giver = aliased(User), aliased(User)
     query = (
@@ -240,11 +249,11 @@ def list_grants(
         query = query.where(member.ref == user_ref)
     with db.read() as session:
         found = session.execute(newest_first(query, Grant.id, before_id, limit)).all()
-    return [_view(row[0], Person(*row[1:3]), Person(*row[3:5]) if row[3] else None, now) for row in found]
+    return [_grant_view(row[0], Person(*row[1:3]), Person(*row[3:5]) if row[3] else None, now) for row in found]
 
 
 def grant_counts() -> dict[GrantState, int]:
-    """How many grants are in each state."""
+    """Count the grants in each state."""
     now = utc_now()
     state = case(
         (_in_state(GrantState.OPEN, now), GrantState.OPEN.value),
@@ -253,24 +262,26 @@ def grant_counts() -> dict[GrantState, int]:
     ).label("state")
     with db.read() as session:
         found = session.execute(select(state, func.count()).group_by(state)).all()
-    counted: dict[str, int] = {word: count for word, count in found}  # noqa: C416 - rows are no pairs to the checker
-    return {one: counted.get(one.value, 0) for one in GrantState}
+    counts: dict[str, int] = {name: count for name, count in found}  # noqa: C416 - the checker sees rows, not pairs
+    return {each: counts.get(each.value, 0) for each in GrantState}
 
 
 def _in_state(state: GrantState, now: datetime) -> ColumnElement[bool]:
-    kept = Grant.revoked_at.is_(None)
+    valid = Grant.revoked_at.is_(None)
     return {
-        GrantState.OPEN: and_(kept, Grant.until > now),
-        GrantState.ENDED: and_(kept, Grant.until <= now),
+        GrantState.OPEN: and_(valid, Grant.until > now),
+        GrantState.ENDED: and_(valid, Grant.until <= now),
         GrantState.REVOKED: Grant.revoked_at.is_not(None),
     }[state]
 
 
-def _view(row: Grant, member: Person, giver: Person | None, now: datetime) -> GrantView:
-    return GrantView(row.id, member, giver, row.until, row.reason, _state(row, now), row.created_at, row.revoked_at)
+def _grant_view(row: Grant, member: Person, giver: Person | None, now: datetime) -> GrantView:
+    return GrantView(
+        row.id, member, giver, row.until, row.reason, _grant_state(row, now), row.created_at, row.revoked_at
+    )
 
 
-def _state(row: Grant, now: datetime) -> GrantState:
+def _grant_state(row: Grant, now: datetime) -> GrantState:
     if row.revoked_at is not None:
         return GrantState.REVOKED
     return GrantState.OPEN if now < row.until else GrantState.ENDED

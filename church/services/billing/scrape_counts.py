@@ -1,4 +1,4 @@
-"""What a scrape reads of memberships: numbers of rows, so that they are true on every host and after every crash."""
+"""Count subscriptions and sums for a scrape, from rows: the numbers are right on every host and after a crash."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ _OTHER = "other"
 
 
 def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
-    """How many subscriptions of each (plan, status) have not ended; each known plan has all statuses, from 0.
+    """Count open subscriptions by (plan, status); each plan for sale has all statuses, from 0.
 
-    A plan is known while its product is in the catalogue; any other, and all after the first 50, are ``other``.
+    Plans without a stored product, and all after the first 50, are counted as ``other``.
     """
-    known = _known_plans()
-    counted: Counter[tuple[str, str]] = Counter()
+    plans = _list_plans()
+    counts: Counter[tuple[str, str]] = Counter()
     for plan, status, count in admin_actions.count_active_subscriptions():
-        counted[plan if plan in known else _OTHER, status if status in OPEN_STATUSES else _OTHER] += count
-    every = {(plan, status) for plan in known for status in OPEN_STATUSES}
-    for labels in sorted(every | counted.keys()):
-        yield labels, counted[labels]
+        counts[plan if plan in plans else _OTHER, status if status in OPEN_STATUSES else _OTHER] += count
+    every = {(plan, status) for plan in plans for status in OPEN_STATUSES}
+    for labels in sorted(every | counts.keys()):
+        yield labels, counts[labels]
 
 
 def paid_by_currency() -> Iterator[tuple[str, Decimal]]:
-    """Of each currency all payments ever, in major units."""
+    """Sum all payments ever, by currency, in major units."""
     for currency, (value, _) in _values().items():
         yield currency, value
 
 
 def refunded_by_currency() -> Iterator[tuple[str, Decimal]]:
-    """Of each currency all refunds ever, in major units; disputes are none."""
+    """Sum all refunds ever, by currency, in major units, without disputes."""
     for currency, (_, value) in _values().items():
         yield currency, value
 
 
 def _values() -> dict[str, tuple[Decimal, Decimal]]:
-    """Payments and refunds by currency, those that something is priced in from 0: a rate needs a zero to rise from."""
+    """Payments and refunds by currency; every currency with a price starts at 0, which a rate needs."""
     with db.read() as session:
         priced = session.scalars(select(Price.currency).distinct().order_by(Price.currency)).all()
     none = (Decimal(0), Decimal(0))
     return dict.fromkeys(priced, none) | {currency: (value, back) for currency, value, back in value_totals()}
 
 
-def _known_plans() -> list[str]:
+def _list_plans() -> list[str]:
     query = select(Product.plan).distinct().order_by(Product.plan).limit(MOST_PLANS)
     with db.read() as session:
         return list(session.scalars(query))
@@ -68,7 +68,7 @@ _CACHE = "billing_totals"
 
 @dataclass(frozen=True)
 class _Totals:
-    """Of ``count`` entries, ``last`` the newest: what was paid in each currency and what went back, in minor units."""
+    """Paid and refunded sums by currency, in minor units, over ``count`` entries up to id ``last``."""
 
     count: int = 0
     last: int = 0
@@ -76,34 +76,34 @@ class _Totals:
 
 
 def value_totals() -> list[tuple[str, Decimal, Decimal]]:
-    """For the scrape: of each currency all payments and all refunds ever, in major units; neither ever falls.
+    """Sum all payments and refunds ever, by currency, in major units; neither sum ever falls.
 
-    A refund that failed stays among the refunds: a counter can't take back.
+    A failed refund stays among the refunds, because a counter cannot decrease.
     """
-    known: _Totals = current_app.extensions.get(_CACHE) or _Totals()
+    cached: _Totals = current_app.extensions.get(_CACHE) or _Totals()
     with db.read() as session:
-        found = _added(session, known) or _added(session, _Totals()) or _Totals()
-    current_app.extensions[_CACHE] = found
+        totals = _add_new(session, cached) or _add_new(session, _Totals()) or _Totals()
+    current_app.extensions[_CACHE] = totals
     return [
-        (currency, money.major(paid, currency), money.major(back, currency))
-        for currency, (paid, back) in sorted(found.sums.items())
+        (currency, money.major(paid, currency), money.major(refunded, currency))
+        for currency, (paid, refunded) in sorted(totals.sums.items())
     ]
 
 
-def _added(session: Session, known: _Totals) -> _Totals | None:
-    """The totals with what came since ``known``; None where an entry before its last one is new or gone.
+def _add_new(session: Session, cached: _Totals) -> _Totals | None:
+    """Add the entries after ``cached``; None where an entry with a lower id is new or gone.
 
-    Numbers are given before a transaction ends, so one of two that write at once may show a lower number later. It is
-    one statement, so that the count of all and the rows that are new are of the same moment.
+    Ids are given before a transaction ends, so of two parallel ones, the lower id may appear later. One statement
+    reads both the count of all and the new rows, so that they belong to the same moment.
     """
-    rows = session.execute(_query(known.last)).all()
+    rows = session.execute(_query(cached.last)).all()
     new = [row for row in rows if row.currency is not None]
-    if rows[0].of_all - known.count != sum(row.added for row in new):
+    if rows[0].of_all - cached.count != sum(row.added for row in new):
         return None
-    sums = dict(known.sums)
+    sums = dict(cached.sums)
     for row in new:
         sums[row.currency] = _plus(sums.get(row.currency, (0, 0)), row)
-    return _Totals(rows[0].of_all, max((row.last for row in new), default=known.last), sums)
+    return _Totals(rows[0].of_all, max((row.last for row in new), default=cached.last), sums)
 
 
 def _plus(before: tuple[int, int], row: Row[Any]) -> tuple[int, int]:
@@ -111,8 +111,8 @@ def _plus(before: tuple[int, int], row: Row[Any]) -> tuple[int, int]:
 
 
 def _query(last: int) -> Select[Any]:
-    """A row for each currency that has entries after ``last``; where none has, one row without a currency."""
-    # By an expression: with the column itself SQLite walks its index, which is all entries, to find none of them new.
+    """Select one row for each currency with entries after ``last``; one row without a currency where there are none."""
+    # An expression: with the column itself, SQLite would walk the whole index of currencies.
     currency = func.coalesce(LedgerEntry.currency, "")
     of_all = select(func.count().label("of_all")).select_from(LedgerEntry).subquery()
     new = (

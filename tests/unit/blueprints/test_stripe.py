@@ -7,6 +7,7 @@ import re
 import pytest
 from flask import Flask
 
+from church import create_app
 from church.models import Checkout, LedgerEntry, User
 from church.services.billing.errors import StripeRefusedError
 from tests.support.browsing import JSON, Browser, follow
@@ -71,10 +72,12 @@ def test_plans_open_by_the_interval_that_the_member_pays_by(membership: Membersh
     assert "$50.00 a year Or" in text_of(membership.browser(user), "/stripe/pricing")
 
 
-def test_site_without_plans_or_payments_says_so_in_a_page(app: Flask) -> None:
-    browser = Browser(app)
-    assert "No plans yet" in text_of(browser, "/stripe/pricing")
-    app.config["CHURCH"] = with_settings(app.config["CHURCH"], environment="production")
+def test_pricing_without_plans_says_so(app: Flask) -> None:
+    assert "No plans yet" in text_of(Browser(app), "/stripe/pricing")
+
+
+def test_pricing_without_payments_says_so_and_is_not_in_the_menu(app: Flask) -> None:
+    browser = Browser(create_app(with_settings(app.config["CHURCH"], environment="production")))
     assert "No paid plans" in text_of(browser, "/stripe/pricing")
     assert "/stripe/pricing" not in browser.get("/").text.partition("</header>")[0]
     assert browser.get("/stripe/pricing", headers=JSON).get_json()["payments"] is False

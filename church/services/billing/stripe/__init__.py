@@ -1,1 +1,1 @@
-"""Everything that talks to Stripe or reads its objects."""
+"""Calls to Stripe, its webhooks, and the conversion of its objects to our rows."""

@@ -1,6 +1,6 @@
-"""The one door to Stripe: the official SDK with our bounds on time, plain dicts out, two kinds of errors.
+"""Call Stripe through its SDK, within a time limit: returns plain dicts, raises two kinds of errors.
 
-The API's version is the SDK's own, so both change together when the pinned package does.
+The API's version is the SDK's own, so both change together with the pinned package.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ log = logging.getLogger("church.stripe")
 
 Obj = dict[str, Any]
 
-_OUR_KEY = frozenset({401, 403})
-BUDGET = 5.0  # seconds for one call, its repetition included
-_REPEATABLE = 1.0  # seconds that must be left for a repetition, before which the SDK pauses for half of one
+_BAD_KEY = frozenset({401, 403})
+BUDGET = 5.0  # seconds for one call, including its retry
+_REPEATABLE = 1.0  # seconds that must be left for a retry; the SDK pauses for half a second before it
 
 
 class Gateway(Protocol):
-    """What the services know of Stripe; the tests have one of their own."""
+    """Calls Stripe; tests have an implementation of their own."""
 
     def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
-        """Call ``method`` of the SDK, such as ``checkout.sessions.create``; ``key`` makes a repetition harmless.
+        """Call ``method`` of the SDK, such as ``checkout.sessions.create``; ``key`` is an idempotency key.
 
         Raises StripeDownError and StripeRefusedError.
         """
@@ -43,7 +43,7 @@ class Gateway(Protocol):
 
 
 class _Client(stripe.HTTPClient):
-    """The SDK's way to the network: ours, bounded by what is left of the call's time."""
+    """The SDK's HTTP client, over a transport that keeps to the call's deadline."""
 
     name = "church"
 
@@ -54,24 +54,24 @@ class _Client(stripe.HTTPClient):
     def request(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
     ) -> tuple[Any, int, Any]:
-        """Send one request; what fails is repeated by the SDK, if it may be and while there is time."""
+        """Send one request; the SDK retries a failed one if it may and while there is time."""
         body = post_data.encode() if isinstance(post_data, str) else post_data or b""
         try:
-            content, status, found = self._transport.send(method, url, headers or {}, body)
+            content, status, answered = self._transport.send(method, url, headers or {}, body)
             left = remaining()
         except (OSError, HTTPException) as error:
-            again = not isinstance(error, (TimeoutError, SSLError))
+            retry = not isinstance(error, (TimeoutError, SSLError))
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
-                f"{type(error).__name__}: {error}", should_retry=again
+                f"{type(error).__name__}: {error}", should_retry=retry
             ) from error
         if left < _REPEATABLE:
-            del found["Stripe-Should-Retry"]
-            found["Stripe-Should-Retry"] = "false"
-        return content, status, found
+            del answered["Stripe-Should-Retry"]
+            answered["Stripe-Should-Retry"] = "false"
+        return content, status, answered
 
 
 class StripeGateway:
-    """Stripe by its SDK, at ``base`` or at Stripe's own address."""
+    """Calls Stripe with its SDK, at ``base`` or Stripe's own address."""
 
     def __init__(self, api_key: str, base: str | None = None, circuit: Circuit | None = None) -> None:
         self._circuit = circuit or Circuit()
@@ -87,7 +87,7 @@ class StripeGateway:
         self._circuit.check()
         try:
             with telemetry.outbound("stripe", _is_refusal), deadline(BUDGET):
-                answer = _translated(self._client, method, ids, key, params)
+                answer = _call(self._client, method, ids, key, params)
         except (StripeDownError, TimeoutError) as error:
             self._circuit.failed(str(error.__cause__ or error)[:200])
             raise StripeDownError from error.__cause__
@@ -98,8 +98,8 @@ class StripeGateway:
         return answer
 
 
-def _translated(client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: Obj) -> Obj:
-    """Make the call; its errors in our words. TimeoutError is one that ``telemetry.outbound`` tells apart."""
+def _call(client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: Obj) -> Obj:
+    """Make the call, and convert its errors; ``telemetry.outbound`` counts TimeoutError apart from others."""
     try:
         if method.endswith((".retrieve", ".list")):
             return _read(client, method, ids, params)
@@ -111,29 +111,29 @@ def _translated(client: stripe.StripeClient, method: str, ids: tuple[str, ...], 
         raise StripeDownError from error
     except stripe.StripeError as error:
         if error.http_status is None or not 400 <= error.http_status < 500:
-            raise StripeDownError from error  # a 200 that is no JSON is somebody's on the way
+            raise StripeDownError from error  # a 200 without JSON comes from a proxy on the way
         param = getattr(error, "param", None)
         raise StripeRefusedError(error.code or type(error).__name__, param, error.http_status) from error
     return answer
 
 
 def _is_refusal(error: Exception) -> bool:
-    """A card without money, a customer who is gone: Stripe works. A key that it does not take is trouble of ours."""
-    return isinstance(error, StripeRefusedError) and error.http_status not in _OUR_KEY
+    """Whether Stripe works and refused, for example, a card; a rejected key counts as a failure."""
+    return isinstance(error, StripeRefusedError) and error.http_status not in _BAD_KEY
 
 
 def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params: Obj) -> Obj:
-    """One object or a page of them, as the JSON that came: the SDK's classes for it would take most of the time."""
+    """Read one object or a page of a list as plain JSON: the SDK's classes would take most of the time."""
     service = method.rpartition(".")[0].replace(".", "/")
-    path = "/".join(["/v1", service, *(quote(one, safe="") for one in ids)])
+    path = "/".join(["/v1", service, *(quote(stripe_id, safe="") for stripe_id in ids)])
     answer: Obj = client.raw_request("get", path, **params).data
     return answer
 
 
 def gateway() -> Gateway:
-    """The Stripe of the app in whose context this is called; connected at the first call, after any fork.
+    """Return the current app's gateway; it connects at the first call, after any fork.
 
-    Raises PaymentsOffError where there is none: the test till's key is not for Stripe's ears.
+    Raises PaymentsOffError on a site that takes no payments.
     """
     found: Gateway | None = current_app.extensions.get("stripe")
     if found is None:
@@ -145,7 +145,7 @@ def gateway() -> Gateway:
 
 
 def every(stripe_: Gateway, method: str, **params: Any) -> Iterator[Obj]:
-    """Each object of a list call, however many pages of a hundred that takes."""
+    """Yield each object of a list call, over all pages of a hundred."""
     after: Obj = {}
     while True:
         page = stripe_.call(method, **{"limit": 100, **params, **after})
@@ -155,12 +155,17 @@ def every(stripe_: Gateway, method: str, **params: Any) -> Iterator[Obj]:
         after = {"starting_after": page["data"][-1]["id"]}
 
 
+# -- circuit breaker --------------------------------------------------------------------------------------------------
+
 FAILURES = 3  # in a row: one slow answer is no outage
 REST = 5.0  # seconds
 
 
 class Circuit:
-    """Counts failures of one process. When the rest is over one caller tries, and the others go on failing at once."""
+    """A circuit breaker for one process: after failures in a row, calls fail at once for ``rest`` seconds.
+
+    Then one caller tries, and the others go on failing at once until it succeeds.
+    """
 
     def __init__(
         self, failures: int = FAILURES, rest: float = REST, clock: Callable[[], float] = time.monotonic
@@ -173,26 +178,26 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls fail without being made, but for the one that tries."""
+        """Whether calls fail without being made, except for one trial after each rest."""
         return self._failures >= self._most
 
     def check(self) -> None:
-        """Raise StripeDownError if a call now would be in vain."""
+        """Raise StripeDownError if the circuit is open."""
         if not self.is_open:
             return
         now = self._clock()
         if now < self._open_until:
             raise StripeDownError
-        self._open_until = now + self._rest  # this caller tries, the others need not wait
+        self._open_until = now + self._rest  # this caller tries, the others fail at once
 
     def succeeded(self) -> None:
-        """Stripe answered, whatever it said."""
+        """Note that Stripe answered, even with a refusal."""
         if self.is_open:
             log.info("Stripe answers again", extra={"event": "stripe.up"})
         self._failures = 0
 
     def failed(self, reason: str) -> None:
-        """It did not."""
+        """Note that Stripe did not answer."""
         self._failures += 1
         self._open_until = self._clock() + self._rest
         if self._failures == self._most:

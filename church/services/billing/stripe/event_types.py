@@ -1,6 +1,7 @@
-"""What a webhook says: read with care, for only its id, its type and the name of its object are relied on.
+"""Parse webhook events, and list the types that this site handles.
 
-Everything else is fetched from Stripe, in the API version of the SDK, whatever version or order the event came in.
+Only an event's id, its type and the id of its object are used. Everything else is fetched from Stripe, in the SDK's
+version of the API, whatever the version and order of the events.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from church.services.billing.stripe.objects import part, ref
 
 LARGEST = 256 * 1024  # bytes of a payload that is kept
 
-# The objects that are looked at, by the events that name them. What each fetches and changes: billing_gather.
+# What is fetched for each kind of object: see Fetcher.
 HANDLED = frozenset(
     {
         *(f"checkout.session.{what}" for what in ("completed", "expired")),
@@ -42,12 +43,12 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class MalformedError(Exception):
-    """A payload without what every event has; its text says what is missing."""
+    """A payload that is no event; its text is the missing field."""
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """An event as it came."""
+    """An event as it arrived."""
 
     stripe_id: str
     type: str
@@ -55,16 +56,16 @@ class Incoming:
     object_kind: str | None
     created_at: datetime
     payload: dict[str, Any]
-    """Kept for admins; only the names of its parts if it is larger than 256 KiB."""
+    """Stored for admins; only an outline if it is larger than 256 KiB."""
 
     @property
     def customer(self) -> str | None:
-        """Stripe's id of the customer whom its object names."""
+        """Stripe's id of the customer that its object names."""
         return ref(part(self.payload, "data", "object", "customer"))
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can come of it; None for an event to work on."""
+        """Why the event is ignored; None for an event to process."""
         if self.type not in HANDLED:
             return "a type that this site does not listen to"
         if self.payload.get("account"):
@@ -75,16 +76,16 @@ class Incoming:
 
 
 def parse(raw: bytes) -> Incoming:
-    """The event in ``raw``. Raises ValueError for what is no JSON object, MalformedError for one that is no event."""
+    """Parse an event. Raises ValueError if ``raw`` is no JSON object, MalformedError if it is no event."""
     try:
         text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-        payload = json.loads(text, parse_float=_finite, parse_constant=_nothing)
+        payload = json.loads(text, parse_float=_finite, parse_constant=_to_none)
         if "\\u" in text or plain(text) != text:
-            payload = _storable(payload)  # seldom: to look at each part takes longer than to read them all
+            payload = _storable(payload)  # rarely needed, and slower than the parsing
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(payload, dict):
-        raise ValueError("no object")  # noqa: TRY004 (a matter of the sender's)
+        raise ValueError("no object")  # noqa: TRY004 (the value is the sender's)
     stripe_id, kind = payload.get("id"), payload.get("type")
     if not isinstance(stripe_id, str) or not _ID.fullmatch(stripe_id):
         raise MalformedError("id")
@@ -94,8 +95,8 @@ def parse(raw: bytes) -> Incoming:
 
 
 def read(payload: dict[str, Any], *, kept: dict[str, Any] | None) -> Incoming:
-    """The event in a payload whose id and type are right; ``kept`` is what of it is stored, None for an outline."""
-    named = _named(payload)
+    """Read a payload with a valid id and type; ``kept`` is stored of it, or an outline if that is None."""
+    named = _object_ids(payload)
     return Incoming(
         stripe_id=payload["id"],
         type=payload["type"],
@@ -107,45 +108,45 @@ def read(payload: dict[str, Any], *, kept: dict[str, Any] | None) -> Incoming:
 
 
 def outline(payload: dict[str, Any]) -> dict[str, Any]:
-    """What is left of a payload that is too large or too old to be kept: enough to do the event again."""
-    known: dict[str, Any] = {name: payload[name] for name in ("id", "type", "created", "account") if name in payload}
-    return {**known, "data": {"object": _named(payload)}, "truncated": True}
+    """Shorten a payload that is too large or too old to store, to what a replay needs."""
+    fields: dict[str, Any] = {name: payload[name] for name in ("id", "type", "created", "account") if name in payload}
+    return {**fields, "data": {"object": _object_ids(payload)}, "truncated": True}
 
 
-def _named(payload: dict[str, Any]) -> dict[str, Any]:
-    """The names of the event's object and of its customer; nothing where it names no object that could be fetched."""
+def _object_ids(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return id and kind of the event's object and its customer's id; empty if it names no object to fetch."""
     data = payload.get("data")
     found = data.get("object") if isinstance(data, dict) else None
-    thing: dict[str, Any] = found if isinstance(found, dict) else {}
-    object_id, object_kind = thing.get("id"), thing.get("object")
+    obj: dict[str, Any] = found if isinstance(found, dict) else {}
+    object_id, object_kind = obj.get("id"), obj.get("object")
     if not (isinstance(object_id, str) and _ID.fullmatch(object_id) and isinstance(object_kind, str)):
         return {}
-    return {"id": object_id, "object": object_kind, "customer": ref(thing.get("customer"))}
+    return {"id": object_id, "object": object_kind, "customer": ref(obj.get("customer"))}
 
 
 def _moment(seconds: object) -> datetime:
-    """The event's own time; the beginning of time where it has none, so that no lag is told of it."""
+    """Return the event's own time; 1970 where it has none, and then no lag is recorded."""
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds < 2**36:
         return _EPOCH
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _storable(value: Any) -> Any:
-    """The same without the characters that a database refuses."""
+    """Remove the characters that a database refuses, at any depth."""
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):
-        return {plain(name): _storable(one) for name, one in value.items()}
+        return {plain(name): _storable(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_storable(one) for one in value]
+        return [_storable(item) for item in value]
     return value
 
 
 def _finite(number: str) -> float | None:
-    """No database takes the infinity that ``1e999`` is."""
+    """Read a number; None for one such as ``1e999``, whose infinity no database stores."""
     value = float(number)
     return value if isfinite(value) else None
 
 
-def _nothing(_name: str) -> None:
-    """What NaN and Infinity are, which are no JSON."""
+def _to_none(_name: str) -> None:
+    """Read NaN and Infinity, which are no JSON, as None."""

@@ -354,7 +354,7 @@ def find_product_plan(stripe_id: str) -> str | None:
     return _read(select(Product.plan).where(Product.stripe_id == stripe_id))
 
 
-def _read(query: Select[tuple[T]]) -> T | None:
+def _read(query: Select[T]) -> T | None:
     """Read the first value that ``query`` finds, or None."""
     with db.read() as session:
         return session.scalars(query.limit(1)).first()

@@ -1,6 +1,6 @@
-"""Stripe's objects in the words of our tables: pure, and content with fields that are missing.
+"""Convert Stripe's objects to columns of our tables, without I/O; missing fields are allowed.
 
-Shapes are those of the API version that the SDK pins. Ids may come as the objects that they name (expanded).
+Shapes follow the API version that the SDK pins. Where Stripe expands an id, the object is in its place.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from church.services.billing.stripe.client import Obj
 
 
 def ref(value: Any) -> str | None:
-    """The id of an object that may be expanded."""
+    """Return the id of an object that may be expanded."""
     found = value.get("id") if isinstance(value, dict) else value
     return found if isinstance(found, str) and found else None
 
 
 def part(obj: Any, *names: str) -> Any:
-    """What is at the end of ``names`` in nested objects; None where the way ends early."""
+    """Look up a nested value by ``names``; None where one is missing."""
     for name in names:
         obj = obj.get(name) if isinstance(obj, dict) else None
     return obj
 
 
 def rows(obj: Any, *names: str) -> list[Obj]:
-    """The objects of a list that is a part of ``obj``; none where it is not expanded."""
+    """Return the objects of a nested list; none where it is not expanded."""
     found = part(obj, *names, "data")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def moment(seconds: Any) -> datetime | None:
-    """A time as Stripe writes it."""
+    """Convert Stripe's timestamp, in seconds; None where it is missing."""
     return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) and seconds > 0 else None
 
 
 def link(address: Any) -> str | None:
-    """An address that a page may link to."""
+    """Return an address that a page may link to; None for any other scheme."""
     return address if isinstance(address, str) and address.startswith(("https://", "http://")) else None
 
 
 def first_moment(*candidates: Any) -> datetime:
-    """The first that is there, else the beginning of time: some column wants one."""
+    """Return the first timestamp that is set, else 1970, for columns that need one."""
     return next((at for at in map(moment, candidates) if at is not None), datetime.fromtimestamp(0, UTC))
 
 
 def owner_ref(obj: Obj) -> str | None:
-    """The member that a session, subscription or customer names, as the checkout wrote it there."""
+    """Return the member's ref that the checkout wrote to a session, subscription or customer."""
     found = part(obj, "metadata", "church_user") or obj.get("client_reference_id")
     return found if isinstance(found, str) else None
 
 
 def plan_of_product(product: Any) -> str | None:
-    """The plan that an expanded product is; None for one of something else."""
+    """Return the plan of an expanded product; None for a product that is not a plan."""
     found = part(product, "metadata", "church_plan")
     return found[:40] if isinstance(found, str) and found else None
 
@@ -66,7 +66,7 @@ def customer_values(obj: Obj) -> dict[str, Any]:
 
 
 def card_values(method: Any) -> dict[str, Any]:
-    """What members are shown of the card that renewals are paid with; nothing for another or no method."""
+    """Columns of the card that renewals are charged to; empty for other payment methods."""
     card = part(method, "card")
     if not isinstance(card, dict):
         return {}
@@ -76,9 +76,9 @@ def card_values(method: Any) -> dict[str, Any]:
 
 
 def product_values(obj: Obj) -> dict[str, Any]:
-    """Columns of ``Product`` but for its plan."""
+    """Columns of ``Product`` except its plan."""
     order = part(obj, "metadata", "church_order")
-    features = (part(one, "name") for one in obj.get("marketing_features") or [])
+    features = (part(feature, "name") for feature in obj.get("marketing_features") or [])
     return {
         "name": obj.get("name") or "",
         "description": obj.get("description") or "",
@@ -89,17 +89,17 @@ def product_values(obj: Obj) -> dict[str, Any]:
 
 
 def price_values(obj: Obj) -> dict[str, Any]:
-    """Columns of ``Price``; the days of trial are the price's own, or its metadata's, or its product's."""
+    """Columns of ``Price``; trial days are those of the price, its metadata, or its product's metadata."""
     recurring = obj.get("recurring")
-    days = (part(obj, "metadata", "church_trial_days"), part(obj, "product", "metadata", "church_trial_days"))
-    written = next((int(one) for one in days if isinstance(one, str) and one.isdecimal() and len(one) < 4), 0)
+    texts = (part(obj, "metadata", "church_trial_days"), part(obj, "product", "metadata", "church_trial_days"))
+    days = next((int(text) for text in texts if isinstance(text, str) and text.isdecimal() and len(text) < 4), 0)
     return {
         "stripe_product": ref(obj.get("product")) or "",
         "amount": obj.get("unit_amount"),
         "currency": str(obj.get("currency")),
         "interval": part(recurring, "interval"),
         "interval_count": part(recurring, "interval_count") or 1,
-        "trial_days": part(recurring, "trial_period_days") or written,
+        "trial_days": part(recurring, "trial_period_days") or days,
         "tax_behavior": obj.get("tax_behavior") or "unspecified",
         "active": bool(obj.get("active")) and recurring is not None,
         "created_at": first_moment(obj.get("created")),
@@ -107,12 +107,12 @@ def price_values(obj: Obj) -> dict[str, Any]:
 
 
 def subscription_of_invoice(invoice: Obj) -> str | None:
-    """The subscription that an invoice is for; where older versions of the API have it, too."""
+    """Return the subscription of an invoice, in current and older versions of the API."""
     return ref(part(invoice, "parent", "subscription_details", "subscription")) or ref(invoice.get("subscription"))
 
 
 def invoice_values(obj: Obj) -> dict[str, Any]:
-    """Columns of ``Invoice`` but for whose it is."""
+    """Columns of ``Invoice`` except its owner."""
     return {
         "stripe_subscription": subscription_of_invoice(obj),
         "number": obj.get("number"),
@@ -146,7 +146,7 @@ def _problem(obj: Obj) -> str | None:
 
 
 def subscription_values(obj: Obj, plan: str) -> dict[str, Any]:
-    """Columns of ``Subscription`` but for whose it is; periods come from its item, either way of ending counts."""
+    """Columns of ``Subscription`` except its owner; ``cancel_at`` covers both of Stripe's ways to cancel."""
     item: Obj = next(iter(rows(obj, "items")), {})
     price: Obj = item.get("price") or {}
     period_end = moment(item.get("current_period_end"))
@@ -182,7 +182,7 @@ def subscription_values(obj: Obj, plan: str) -> dict[str, Any]:
 
 
 def _past_due_since(obj: Obj) -> datetime | None:
-    """When the unpaid invoice was due: Stripe does not say since when a subscription is past due."""
+    """When the unpaid invoice was due; Stripe does not tell since when a subscription is past due."""
     if obj.get("status") != "past_due":
         return None
     invoice = obj.get("latest_invoice")
@@ -192,7 +192,7 @@ def _past_due_since(obj: Obj) -> datetime | None:
 
 
 def _scheduled(obj: Obj, present: Any) -> dict[str, Any]:
-    """The next phase of its schedule, if that changes the price."""
+    """Columns of the schedule: its next phase, if that changes the price."""
     schedule = obj.get("schedule")
     found = {"stripe_schedule": ref(schedule), "next_price": None, "next_price_at": None}
     if part(schedule, "status") not in {"active", "not_started"}:
@@ -206,10 +206,11 @@ def _scheduled(obj: Obj, present: Any) -> dict[str, Any]:
 
 
 def _after_discounts(obj: Obj, amount: int | None, period_end: datetime | None) -> int | None:
+    """Return the amount of the next invoice."""
     if amount is None:
         return None
     left = Decimal(amount)
-    for coupon in _lasting(obj, period_end):
+    for coupon in _next_coupons(obj, period_end):
         percent, off = coupon.get("percent_off"), coupon.get("amount_off")
         if percent:
             left -= left * Decimal(str(percent)) / 100
@@ -218,8 +219,8 @@ def _after_discounts(obj: Obj, amount: int | None, period_end: datetime | None) 
     return max(0, int(left.quantize(Decimal(1), ROUND_HALF_UP)))
 
 
-def _lasting(obj: Obj, period_end: datetime | None) -> Iterator[Obj]:
-    """Coupons that the next invoice still takes off; one for a single payment is used up unless in a trial."""
+def _next_coupons(obj: Obj, period_end: datetime | None) -> Iterator[Obj]:
+    """Yield coupons that still apply to the next invoice; one for a single payment does only in a trial."""
     for discount in obj.get("discounts") or []:
         coupon = part(discount, "source", "coupon")
         end = moment(part(discount, "end"))

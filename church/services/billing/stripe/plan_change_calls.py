@@ -1,4 +1,4 @@
-"""How a change of plan is asked for at Stripe. Asked for twice it changes nothing more, so it needs no key.
+"""Stripe calls that preview and make a change of plan. They are idempotent, so they need no key.
 
 Sources: https://docs.stripe.com/billing/subscriptions/prorations, .../subscription-schedules, .../pending-updates.
 """
@@ -21,27 +21,27 @@ from church.services.billing.stripe.objects import link, moment, part, ref, rows
 log = logging.getLogger("church.stripe")
 
 _LOST = "Your scheduled change was cancelled and your plan stays the same. Choose a plan again."
-_LOST_BY_CARD = f"Your card was declined. {_LOST}"
-_UNSURE = "The payment service is not responding. Check your membership in a minute: "
-_MAYBE_DONE = f"{_UNSURE}the change may have been made."
-_MAYBE_GONE = f"{_UNSURE}the change may have been made, and your scheduled change may be cancelled."
+_LOST_DECLINED = f"Your card was declined. {_LOST}"
+_UNKNOWN = "The payment service is not responding. Check your membership in a minute: "
+_MAYBE_DONE = f"{_UNKNOWN}the change may have been made."
+_MAYBE_GONE = f"{_UNKNOWN}the change may have been made, and your scheduled change may be cancelled."
 
 _CHALLENGED = frozenset({
     "subscription_payment_intent_requires_action", "invoice_payment_intent_requires_action", "authentication_required",
 })  # fmt: skip
-"""Codes of a refusal that is none: the bank asks for 3-D Secure, and nobody was there to be asked."""
+"""Refusals because the bank wants 3-D Secure: the payment works once the member has confirmed it."""
 
 
 class ChangeLostError(ConflictError):
-    """A change was refused, and the one that was to come before it could not be put back."""
+    """A change was refused, and the change scheduled before could not be restored."""
 
     def __init__(self, *, by_card: bool) -> None:
-        super().__init__(_LOST_BY_CARD if by_card else _LOST)
+        super().__init__(_LOST_DECLINED if by_card else _LOST)
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """What a change costs now, in minor units of ``currency``; ``credit`` is what is kept for later invoices."""
+class ChangeCost:
+    """Cost of a change now, in minor units of ``currency``; ``credit`` is deducted from later invoices."""
 
     due: int
     credit: int
@@ -49,10 +49,10 @@ class Weighed:
     renews: datetime | None
 
 
-def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
-    """What changing at the moment ``at`` costs. In a trial that is nothing, for nothing was paid."""
+def preview(row: Subscription, stripe_price: str, at: int) -> ChangeCost:
+    """Ask Stripe what changing at the time ``at`` costs. In a trial it is free, because nothing was paid."""
     if row.status == "trialing":
-        return Weighed(0, 0, row.currency, row.trial_end)
+        return ChangeCost(0, 0, row.currency, row.trial_end)
     found = gateway().call(
         "invoices.create_preview",
         subscription=row.stripe_id,
@@ -65,7 +65,7 @@ def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
     charged = [line for line in rows(found, "lines") if (line.get("amount") or 0) > 0]
     ends = [moment(part(line, "period", "end")) for line in charged]
     total = int(found.get("total") or 0)
-    return Weighed(
+    return ChangeCost(
         due=int(found.get("amount_due") or 0),
         credit=max(0, -total),
         currency=str(found.get("currency") or row.currency),
@@ -74,13 +74,12 @@ def preview(row: Subscription, stripe_price: str, at: int) -> Weighed:
 
 
 def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None) -> str | None:
-    """Change at once and pay the difference; if the card does not, nothing changes (a refusal with status 402).
+    """Change the plan at once and charge the difference. A declined card changes nothing (a refusal with status 402).
 
-    Where the bank wants to hear it from the member, the change waits for that, a day at most: then the address is
-    given of the page on which they confirm. ``former`` is what was to come so far. Raises ChangeLostError beside what
-    Stripe raises, as ``move_later`` does.
+    Where the bank wants 3-D Secure, the change waits for up to a day; then returns the address of the page where the
+    member confirms. ``former`` is the price scheduled so far. Raises ChangeLostError and Stripe's errors.
     """
-    with _in_place_of(row, former):
+    with _without_schedule(row, former):
         try:
             _move(row, stripe_price, at, "error_if_incomplete")
         except StripeRefusedError as error:
@@ -88,7 +87,7 @@ def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None
                 raise
             found = _move(row, stripe_price, at, "pending_if_incomplete", expand=["latest_invoice"])
             if not found.get("pending_update"):
-                return None  # the bank was content this time
+                return None  # the bank accepted it this time
             address = link(part(found, "latest_invoice", "hosted_invoice_url"))
             if address is None:
                 raise
@@ -107,55 +106,55 @@ def _move(row: Subscription, stripe_price: str, at: int, unpaid: str, **more: An
 
 
 def move_later(row: Subscription, price: Price, former: Price | None) -> None:
-    """Change when the period ends, in place of what was to come so far (``former``)."""
-    with _in_place_of(row, former):
+    """Change the plan when the period ends, instead of to ``former``. Raises as ``move_now`` does."""
+    with _without_schedule(row, former):
         _schedule(row, price)
 
 
 def keep_plan(row: Subscription) -> None:
-    """Take back a change that was to come."""
+    """Cancel a scheduled change."""
     _release(row)
 
 
 @contextmanager
-def _in_place_of(row: Subscription, former: Price | None) -> Iterator[None]:
-    """Without the schedule, which stands in the way of any other change; put back where that change is refused."""
+def _without_schedule(row: Subscription, former: Price | None) -> Iterator[None]:
+    """Release the schedule, which blocks other changes, and restore it if the change is refused."""
     _release(row)
     try:
         yield
     except StripeRefusedError as error:
-        if former is not None and row.stripe_schedule is not None and not _put_back(row, former):
+        if former is not None and row.stripe_schedule is not None and not _restore(row, former):
             raise ChangeLostError(by_card=error.http_status == 402) from error
         raise
     except StripeDownError as error:
         lost = former is not None and row.stripe_schedule is not None
-        raise StripeDownError(_MAYBE_GONE if lost else _MAYBE_DONE) from error  # so nothing can be put back
+        raise StripeDownError(_MAYBE_GONE if lost else _MAYBE_DONE) from error  # and nothing can be restored
 
 
-def _put_back(row: Subscription, former: Price) -> bool:
+def _restore(row: Subscription, former: Price) -> bool:
     try:
         _schedule(row, former)
     except (StripeRefusedError, UnavailableError) as error:
-        facts = {"stripe_id": row.stripe_id, "reason": error.reason}
-        log.warning("change to come is lost", extra={"event": "stripe.change_lost", **facts})
+        fields = {"stripe_id": row.stripe_id, "reason": error.reason}
+        log.warning("scheduled change lost", extra={"event": "stripe.change_lost", **fields})
         return False
     return True
 
 
 def _schedule(row: Subscription, price: Price) -> None:
-    """Change when the period ends, by a schedule that then lets the subscription go on without it."""
+    """Schedule the change for the end of the period; the schedule is released after it."""
     made = gateway().call("subscription_schedules.create", from_subscription=row.stripe_id)
     try:
         gateway().call(
             "subscription_schedules.update", made["id"], end_behavior="release", phases=_phases(row, price, made)
         )
     except StripeRefusedError:
-        gateway().call("subscription_schedules.release", made["id"])  # with nothing to come it is only in the way
+        gateway().call("subscription_schedules.release", made["id"])  # an empty schedule would block other changes
         raise
 
 
 def _phases(row: Subscription, price: Price, made: Obj) -> list[Obj]:
-    """What is paid now until the period ends, and then ``price``."""
+    """Build the phases: the current price until the period ends, then ``price``."""
     running: Obj = made["phases"][0]
     discounts = _discounts(running)
     return [
@@ -184,6 +183,6 @@ def _release(row: Subscription) -> None:
 
 
 def _discounts(phase: Obj) -> dict[str, Any]:
-    """Those of the running phase: phases that name none would lose them."""
-    found = [ref(one.get("discount")) for one in phase.get("discounts") or []]
-    return {"discounts": [{"discount": one} for one in found if one]} if any(found) else {}
+    """Return the discounts of the running phase: phases without them would lose them."""
+    ids = [ref(discount.get("discount")) for discount in phase.get("discounts") or []]
+    return {"discounts": [{"discount": stripe_id} for stripe_id in ids if stripe_id]} if any(ids) else {}

@@ -1,7 +1,7 @@
-"""What is for sale, read from Stripe at once; events keep it up to date in between.
+"""Read all plans and prices from Stripe, hourly and on command; events keep them up to date in between.
 
-Products with the metadata ``church_plan`` are the plans. Where no product of the account has it, each active one with a
-price that the pricing page can show is one, so that a new account sells something before anybody has read of marks.
+Products with the metadata ``church_plan`` are plans. If no product of the account has it, every active product with a
+price that the pricing page can show is a plan, so that a new account works without metadata.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _LONGEST_PLAN = 40
 
 @dataclass
 class Synced(Applied):
-    """What reading the catalogue came to."""
+    """The result of reading the catalogue."""
 
     unmarked: int = 0
     """Active products of the account without ``church_plan``."""
     marked: int = 0
-    """Products with it; without any, unmarked ones are the plans."""
+    """Products with it. If there are none, the unmarked ones are the plans."""
 
 
 def sync() -> Synced:
-    """Read every plan and price from Stripe; what is not there any more can't be bought.
+    """Read every plan and price from Stripe, and withdraw those that are gone.
 
-    Raises StripeDownError, StripeRefusedError and the database's errors; what was done before that stays.
+    Raises StripeDownError, StripeRefusedError and the database's errors.
     """
     facts = Facts(_now())
     products = list(every(gateway(), "products.list"))
@@ -52,25 +52,27 @@ def sync() -> Synced:
     if marked:
         facts.products.update(marked)
         for stripe_id in marked:
-            _keep(facts, every(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"]))
+            _add_prices(
+                facts, every(gateway(), "prices.list", product=stripe_id, type="recurring", expand=["data.product"])
+            )
     else:
-        _take_all(facts, unmarked)
+        _add_unmarked(facts, unmarked)
     with db.write() as session:
-        facts.gone_products = _others(session, Product, facts.products)
-        facts.gone_prices = _others(session, Price, facts.prices)
+        facts.gone_products = _list_gone(session, Product, facts.products)
+        facts.gone_prices = _list_gone(session, Price, facts.prices)
         applied = apply_to_database.apply(session, facts)
     return Synced(**asdict(applied), unmarked=len(unmarked), marked=len(marked))
 
 
 @jobs.every(timedelta(hours=1), "billing.sync")
 def sync_hourly(_payload: dict[str, Any]) -> None:
-    """The same every hour, and at the first start: what webhooks did not tell is on sale without anybody's doing."""
+    """Read the plans every hour and at the first start, in case webhooks were lost."""
     if current_settings().payments:
         sync()
 
 
-def _take_all(facts: Facts, products: list[Obj]) -> None:
-    """Each product that has a price which a page can say in a line, and its prices."""
+def _add_unmarked(facts: Facts, products: list[Obj]) -> None:
+    """Add each product that has a price the pricing page can show, with its prices."""
     if not products:
         return
     prices = list(every(gateway(), "prices.list", type="recurring", expand=["data.product"]))
@@ -78,13 +80,13 @@ def _take_all(facts: Facts, products: list[Obj]) -> None:
     taken: set[str] = set()
     for product in products:
         if product["id"] in sold:
-            plan = find_product_plan(product["id"]) or _plan_name(product, taken)
+            plan = find_product_plan(product["id"]) or _make_plan_name(product, taken)
             taken.add(plan)
             facts.products[product["id"]] = product, plan
-    _keep(facts, (price for price in prices if ref(price.get("product")) in facts.products))
+    _add_prices(facts, (price for price in prices if ref(price.get("product")) in facts.products))
 
 
-def _keep(facts: Facts, prices: Iterable[Obj]) -> None:
+def _add_prices(facts: Facts, prices: Iterable[Obj]) -> None:
     facts.prices.update((price["id"], price) for price in prices)
 
 
@@ -94,8 +96,8 @@ def _is_simple(price: Obj) -> bool:
     return bool(values["active"] and one_amount and values["interval"] in INTERVALS)
 
 
-def _plan_name(product: Obj, taken: set[str]) -> str:
-    """What ``church_plan`` would say: short, and of one product alone."""
+def _make_plan_name(product: Obj, taken: set[str]) -> str:
+    """Make a value for ``church_plan`` from the product's name: short and unique."""
     slug = re.sub(r"[^a-z0-9]+", "-", str(product.get("name") or "").lower())[:_LONGEST_PLAN].strip("-")
     return slug if slug and slug not in taken else str(product["id"])[:_LONGEST_PLAN]
 
@@ -105,5 +107,5 @@ def _now() -> datetime:
         return database_now(session)
 
 
-def _others(session: Session, model: type[Product] | type[Price], seen: Iterable[str]) -> list[str]:
+def _list_gone(session: Session, model: type[Product] | type[Price], seen: Iterable[str]) -> list[str]:
     return list(session.scalars(select(model.stripe_id).where(model.active, model.stripe_id.not_in(list(seen)))))

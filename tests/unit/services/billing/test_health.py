@@ -44,12 +44,12 @@ def test_till_is_well_on_a_desk(settings: Settings) -> None:
     ("changes", "facts", "state", "finding", "fix"),
     [
         (REAL | LIVE, {"failed": 2}, "warn", "2 events failed within a day", "replay --failed"),
-        (REAL | LIVE, {"last_webhook": None}, "warn", "no webhook has come", "https://church.example/stripe/webhook"),
+        (REAL | LIVE, {"last_webhook": None}, "warn", "no webhook received", "https://church.example/stripe/webhook"),
         (REAL | LIVE, {"plans": 0}, "warn", "0 plans", "church_plan"),
         (REAL | TEST, {}, "warn", "a test key", "live"),
         (LIVE, {}, "warn", "payments are real", "test key"),
         (TEST | {"stripe_webhook_secret": None}, {"failed": 1}, "fail", "every webhook is rejected", "STRIPE_WEBHOOK_"),
-        ({}, {"last_webhook": None}, "warn", "no webhook has come", "make run"),
+        ({}, {"last_webhook": None}, "warn", "no webhook received", "make run"),
     ],
 )
 def test_trouble_is_said_with_what_to_do_and_no_secret(
