@@ -1,4 +1,4 @@
-"""What an account of Stripe's offers as plans: what is marked, or everything that fits where nothing is."""
+"""Plans of a Stripe account: products with ``church_plan``, or all suitable ones where none has it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _unmarked(shop: Shop, stripe_id: str, name: str, amount: int = 900, **change
     shop.stripe.price(f"price_{stripe_id}", stripe_id, amount)
 
 
-def test_account_without_marks_offers_what_has_a_price_by_the_month_or_the_year(shop: Shop) -> None:
+def test_sync_without_metadata_takes_products_with_simple_prices(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold & Silver", 300)
     _unmarked(shop, "prod_gone", "Gone", active=False)
@@ -57,7 +57,7 @@ def test_account_without_marks_offers_what_has_a_price_by_the_month_or_the_year(
     assert _sync(shop).changed == 0
 
 
-def test_subscription_to_a_plan_without_a_mark_opens_premium(shop: Shop) -> None:
+def test_subscription_to_a_plan_without_metadata_gives_premium(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold")
     _sync(shop)
@@ -67,7 +67,7 @@ def test_subscription_to_a_plan_without_a_mark_opens_premium(shop: Shop) -> None
     assert shop.premium(user_id)
 
 
-def test_plan_without_a_mark_keeps_its_short_name_when_it_is_renamed(shop: Shop) -> None:
+def test_plan_without_metadata_keeps_its_name_when_the_product_is_renamed(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold")
     _sync(shop)
@@ -76,7 +76,7 @@ def test_plan_without_a_mark_keeps_its_short_name_when_it_is_renamed(shop: Shop)
     assert (shop.one(Product).name, shop.one(Product).plan) == ("Platinum", "gold")
 
 
-def test_first_mark_withdraws_what_has_none(shop: Shop) -> None:
+def test_sync_first_metadata_withdraws_products_without_it(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold")
     _unmarked(shop, "prod_book", "Book club")
@@ -88,7 +88,7 @@ def test_first_mark_withdraws_what_has_none(shop: Shop) -> None:
     assert _offered(shop) == {"best": ["price_prod_gold"]}
 
 
-def test_plans_are_on_sale_by_the_hour_without_anybodys_doing(shop: Shop) -> None:
+def test_plans_are_synced_hourly(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold")
     assert schedules()["billing.sync"] == timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Money on both databases: payments, refunds, disputes and what undoes them, in three currencies."""
+"""The ledger on both databases: payments, refunds, disputes and their reversals, in three currencies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
 
 
 def _paid(shop: Shop, amount: int, price: str = "price_month") -> Obj:
-    """An invoice that was paid, of which the site has not heard."""
+    """A paid invoice whose webhook has not arrived."""
     _, ref = member(shop.app)
     return shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(ref), price), paid=amount)
 
@@ -42,7 +42,7 @@ def _booked(shop: Shop) -> list[tuple[str, int, str]]:
     return sorted((one.kind, one.amount, one.currency) for one in shop.rows(LedgerEntry))
 
 
-def test_ledger_totals_in_three_currencies_are_the_metrics_totals(shop: Shop) -> None:
+def test_ledger_totals_in_three_currencies_equal_the_metrics(shop: Shop) -> None:
     for amounts, price in (((1200, 1200, 999), "price_month"), ((800, 801), "price_jpy"), ((2500, 3120), "price_kwd")):
         invoices = [_paid(shop, amount, price) for amount in amounts]
         for invoice in invoices:
@@ -69,7 +69,7 @@ def test_ledger_totals_in_three_currencies_are_the_metrics_totals(shop: Shop) ->
     assert {entry.shown for entry in entries} >= {"$9.99", "¥801", "KWD 3.120", "-$6.00", "-KWD 1.250"}
 
 
-def test_months_part_what_moved_in_them(shop: Shop) -> None:
+def test_month_totals_are_split_by_month(shop: Shop) -> None:
     first, second = _paid(shop, 100), _paid(shop, 200)
     second["payments"]["data"][0]["status_transitions"]["paid_at"] += 40 * 86400
     for invoice in (first, second):
@@ -79,7 +79,7 @@ def test_months_part_what_moved_in_them(shop: Shop) -> None:
     assert [(one.month, one.payments, one.count) for one in months] == [("2026-10", 200, 1), ("2026-09", 100, 1)]
 
 
-def test_refund_that_comes_before_its_payment_books_both(shop: Shop) -> None:
+def test_refund_event_before_its_payment_books_both(shop: Shop) -> None:
     invoice = _paid(shop, 1200)
     refund = shop.stripe.refund(shop.stripe.charge_of(invoice), 500)
     shop.deliver(event("charge.refunded", shop.stripe.charge_of(invoice)))
@@ -92,7 +92,7 @@ def test_refund_that_comes_before_its_payment_books_both(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("booked_before", [True, False])
-def test_refund_of_a_charge_without_a_customer_is_theirs_whose_payment_it_is(shop: Shop, booked_before: bool) -> None:
+def test_refund_of_a_charge_without_a_customer_belongs_to_the_payer(shop: Shop, booked_before: bool) -> None:
     invoice = _paid(shop, 1200)
     charge = shop.stripe.charge_of(invoice)
     charge["customer"] = None
@@ -104,7 +104,7 @@ def test_refund_of_a_charge_without_a_customer_is_theirs_whose_payment_it_is(sho
     assert refund.stripe_customer == payment.stripe_customer == invoice["customer"]
 
 
-def test_refund_that_waits_is_booked_when_it_succeeds(shop: Shop) -> None:
+def test_refund_pending_is_booked_when_it_succeeds(shop: Shop) -> None:
     refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status="pending")
     shop.deliver(event("refund.created", refund))
     assert _booked(shop) == [("payment", 1200, "usd")]
@@ -114,7 +114,7 @@ def test_refund_that_waits_is_booked_when_it_succeeds(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(["refund.created", "refund.updated", "refund.failed"])))
-def test_refund_that_fails_leaves_nothing_in_any_order(shop: Shop, order: tuple[str, ...]) -> None:
+def test_refund_failed_adds_up_to_zero_in_any_order(shop: Shop, order: tuple[str, ...]) -> None:
     refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500)
     for kind in order:
         shop.deliver(event(kind, refund))
@@ -124,7 +124,7 @@ def test_refund_that_fails_leaves_nothing_in_any_order(shop: Shop, order: tuple[
 
 
 @pytest.mark.sqlite_alone
-def test_totals_that_were_asked_before_take_in_what_comes_after_in_any_order(shop: Shop) -> None:
+def test_cached_totals_include_later_entries_in_any_order(shop: Shop) -> None:
     user_id, _ = member(shop.app)
 
     def booked(number: int, amount: int, currency: str) -> None:
@@ -138,14 +138,14 @@ def test_totals_that_were_asked_before_take_in_what_comes_after_in_any_order(sho
     assert _totals(shop) == [("usd", Decimal(12), Decimal(0))] == _totals(shop)
     booked(11, 800, "jpy")
     assert _totals(shop) == [("jpy", Decimal(800), Decimal(0)), ("usd", Decimal(12), Decimal(0))]
-    booked(9, 300, "usd")  # its transaction began before that of 10, and ended after
+    booked(9, 300, "usd")  # its transaction began before that of 10 and ended after it
     booked(12, 200, "usd")
     assert _totals(shop) == [("jpy", Decimal(800), Decimal(0)), ("usd", Decimal(17), Decimal(0))]
 
 
 @pytest.mark.parametrize("before", ["requires_action", "pending"])
 @pytest.mark.parametrize("after", ["canceled", "failed"])
-def test_refund_that_ends_before_its_money_moved_is_never_counted(shop: Shop, before: str, after: str) -> None:
+def test_refund_ended_before_its_money_moved_is_not_counted(shop: Shop, before: str, after: str) -> None:
     refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status=before)
     shop.deliver(event("refund.created", refund))
     refund["status"] = after
@@ -155,17 +155,17 @@ def test_refund_that_ends_before_its_money_moved_is_never_counted(shop: Shop, be
         assert billing.value_totals() == [("usd", Decimal(12), Decimal(0))]
         found = billing.reconcile()
         asked = [method for method, _, _ in shop.stripe.calls].count("refunds.retrieve")
-    assert (found.repaired, asked) == (2, 2)  # the two prices that nothing was sold at
+    assert (found.repaired, asked) == (2, 2)  # the two prices without a sale
 
 
-def test_refund_that_failed_after_its_money_moved_is_booked_both_ways(shop: Shop) -> None:
+def test_refund_failed_after_its_money_moved_is_booked_both_ways(shop: Shop) -> None:
     refund = shop.stripe.refund(shop.stripe.charge_of(_paid(shop, 1200)), 500, status="failed")
     refund["failure_balance_transaction"] = "txn_1"
     shop.deliver(event("refund.failed", refund))
     assert _booked(shop) == [("payment", 1200, "usd"), ("refund", -500, "usd"), ("refund_failed", 500, "usd")]
 
 
-def test_dispute_takes_the_money_and_gives_it_back_when_it_is_won(shop: Shop) -> None:
+def test_dispute_withdraws_the_money_and_reinstates_it_when_won(shop: Shop) -> None:
     charge = shop.stripe.charge_of(_paid(shop, 1200))
     dispute = shop.stripe.dispute(charge)
     shop.deliver(event("charge.dispute.created", dispute))
@@ -182,7 +182,7 @@ def test_dispute_takes_the_money_and_gives_it_back_when_it_is_won(shop: Shop) ->
     assert (month.disputes, month.net) == (0, 1200)
 
 
-def test_payment_of_something_else_is_not_booked(shop: Shop) -> None:
+def test_payment_for_another_product_is_not_booked(shop: Shop) -> None:
     _, ref = member(shop.app)
     customer = shop.stripe.customer(ref)
     charge = shop.stripe.put("charge", "ch_book", customer=customer["id"], payment_intent="pi_book", amount=900)
@@ -200,7 +200,7 @@ def test_invoice_of_a_trial_books_nothing(shop: Shop) -> None:
     assert _booked(shop) == []
 
 
-def test_ledger_pages_go_backwards_and_by_currency_and_member(shop: Shop) -> None:
+def test_ledger_pages_by_id_currency_and_member(shop: Shop) -> None:
     for amount in (100, 200, 300):
         shop.deliver(event("invoice.paid", _paid(shop, amount)))
     shop.deliver(event("invoice.paid", _paid(shop, 800, "price_jpy")))

@@ -1,4 +1,4 @@
-"""What members are told by mail: once of each thing, only where it is still so, in their own currency."""
+"""Emails about a membership: one for each occasion, only while it still applies, in the own currency."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _in(days: int) -> int:
 
 
 def _day(seconds: int, days: int = 0) -> str:
-    """The day of a moment, and of so many days after it; asked of the clock, it could be tomorrow by now."""
+    """Format the day of a timestamp, or ``days`` after it; the clock could be at the next day by now."""
     day = at(seconds) + timedelta(days=days)
     return f"{day.day} {day:%B %Y}"
 
 
 def _subscriber(shop: Shop, **values: object) -> tuple[int, Obj]:
-    """A member with an address, whose subscription the site knows."""
+    """Add a member with an email address and a stored subscription."""
     user_id, subscription = shop.subscriber(**values)
     with shop.app.app_context(), db.write() as session:
         address = {"email": f"u{user_id}@example.org", "email_key": f"u{user_id}@example.org"}
@@ -56,7 +56,7 @@ def _mails(shop: Shop) -> list[tuple[str, str, dict[str, object]]]:
     return [(mail.template, mail.recipient, mail.context) for mail in shop.rows(Mail)]
 
 
-def test_payment_that_failed_is_told_once_however_often_it_is_tried_and_sent(shop: Shop) -> None:
+def test_failed_payment_sends_one_email_despite_retries_and_redeliveries(shop: Shop) -> None:
     user_id, subscription = _subscriber(shop)
     invoice = _unpaid(shop, subscription)
     first = event("invoice.payment_failed", invoice)
@@ -72,7 +72,7 @@ def test_payment_that_failed_is_told_once_however_often_it_is_tried_and_sent(sho
     assert [job.kind for job in shop.rows(Job)].count("mails.send") == 1
 
 
-def test_event_that_is_done_again_tells_nothing_again(shop: Shop) -> None:
+def test_replayed_event_sends_no_email(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     shop.deliver(event("invoice.payment_failed", _unpaid(shop, subscription)))
     with shop.app.app_context():
@@ -80,7 +80,7 @@ def test_event_that_is_done_again_tells_nothing_again(shop: Shop) -> None:
     assert len(_mails(shop)) == 1
 
 
-def test_each_invoice_that_failed_is_told(shop: Shop) -> None:
+def test_each_failed_invoice_sends_an_email(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     for _ in range(2):
         shop.deliver(event("invoice.payment_failed", _unpaid(shop, subscription)))
@@ -88,7 +88,7 @@ def test_each_invoice_that_failed_is_told(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("currency", "amount", "shown"), [("jpy", 800, "¥800"), ("kwd", 2500, "KWD 2.500")])
-def test_amount_is_told_by_its_own_currency(shop: Shop, currency: str, amount: int, shown: str) -> None:
+def test_email_amount_is_in_its_own_currency(shop: Shop, currency: str, amount: int, shown: str) -> None:
     shop.stripe.price("price_other", "prod_patron", amount, currency)
     _, subscription = _subscriber(shop, status="trialing", trial_end=_in(3))
     subscription["items"]["data"][0]["price"], subscription["currency"] = "price_other", currency
@@ -98,7 +98,7 @@ def test_amount_is_told_by_its_own_currency(shop: Shop, currency: str, amount: i
     assert (trial["price"], failed["amount"]) == (f"{shown} a month", shown)
 
 
-def test_payment_that_failed_long_ago_is_told_with_premium_closed(shop: Shop) -> None:
+def test_email_for_a_payment_failed_long_ago_says_premium_is_closed(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     invoice = _unpaid(shop, subscription)
     invoice["status_transitions"]["finalized_at"] = _in(-30)
@@ -106,7 +106,7 @@ def test_payment_that_failed_long_ago_is_told_with_premium_closed(shop: Shop) ->
     assert [words["until"] for _, _, words in _mails(shop)] == [""]
 
 
-def test_payment_that_has_come_meanwhile_is_not_told(shop: Shop) -> None:
+def test_failed_payment_paid_meanwhile_sends_no_email(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     invoice = _unpaid(shop, subscription)
     late = event("invoice.payment_failed", invoice)
@@ -116,7 +116,7 @@ def test_payment_that_has_come_meanwhile_is_not_told(shop: Shop) -> None:
     assert _mails(shop) == []
 
 
-def test_event_that_failed_is_told_when_it_is_done_at_last(shop: Shop) -> None:
+def test_failed_event_sends_its_email_when_processed_later(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     body = event("invoice.payment_failed", _unpaid(shop, subscription))
 
@@ -131,7 +131,7 @@ def test_event_that_failed_is_told_when_it_is_done_at_last(shop: Shop) -> None:
     assert len(_mails(shop)) == 1
 
 
-def test_end_of_a_trial_is_told_once_with_its_day_and_price(shop: Shop) -> None:
+def test_trial_ending_sends_one_email_with_day_and_price(shop: Shop) -> None:
     _, subscription = _subscriber(shop, status="trialing", trial_end=_in(3))
     for _ in range(2):
         shop.deliver(event("customer.subscription.trial_will_end", subscription))
@@ -141,14 +141,14 @@ def test_end_of_a_trial_is_told_once_with_its_day_and_price(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"cancel_at": 1}, {"status": "active"}, {"trial_end": -1}])
-def test_trial_after_which_nothing_is_charged_is_not_told(shop: Shop, changes: dict[str, object]) -> None:
+def test_trial_without_a_charge_afterwards_sends_no_email(shop: Shop, changes: dict[str, object]) -> None:
     found = {name: _in(int(days)) if isinstance(days, int) else days for name, days in changes.items()}
     _, subscription = _subscriber(shop, **{"status": "trialing", "trial_end": _in(3), **found})
     shop.deliver(event("customer.subscription.trial_will_end", subscription))
     assert _mails(shop) == []
 
 
-def test_end_of_a_membership_is_told(shop: Shop) -> None:
+def test_ended_membership_sends_an_email(shop: Shop) -> None:
     user_id, subscription = _subscriber(shop)
     subscription.update(status="canceled", ended_at=_in(0))
     shop.deliver(event("customer.subscription.deleted", subscription))
@@ -156,7 +156,7 @@ def test_end_of_a_membership_is_told(shop: Shop) -> None:
     assert _mails(shop) == [("membership_ended", f"u{user_id}@example.org", words)]
 
 
-def test_end_of_one_of_two_subscriptions_ends_no_membership(shop: Shop) -> None:
+def test_end_of_one_of_two_subscriptions_sends_no_email(shop: Shop) -> None:
     _, subscription = _subscriber(shop)
     other = shop.stripe.subscription(shop.stripe.objects[subscription["customer"]])
     shop.deliver(event("customer.subscription.created", other))
@@ -166,7 +166,7 @@ def test_end_of_one_of_two_subscriptions_ends_no_membership(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("how", ["failed", "ended"])
-def test_what_only_the_nightly_comparison_saw_is_told_once(shop: Shop, how: str) -> None:
+def test_change_seen_only_by_reconcile_sends_one_email(shop: Shop, how: str) -> None:
     _, subscription = _subscriber(shop)
     if how == "failed":
         late = event("invoice.payment_failed", _unpaid(shop, subscription))
@@ -177,18 +177,18 @@ def test_what_only_the_nightly_comparison_saw_is_told_once(shop: Shop, how: str)
         billing.reconcile()
         billing.reconcile()
     assert shop.deliver(late).status == "processed"
-    told = {"failed": "payment_failed", "ended": "membership_ended"}
-    assert [template for template, _, _ in _mails(shop)] == [told[how]]
+    templates = {"failed": "payment_failed", "ended": "membership_ended"}
+    assert [template for template, _, _ in _mails(shop)] == [templates[how]]
 
 
-def test_comparison_tells_nothing_of_what_was_over_before_the_site_knew_it(shop: Shop) -> None:
+def test_reconcile_of_an_unknown_ended_subscription_sends_no_email(shop: Shop) -> None:
     shop.subscriber(status="canceled", ended_at=_in(-300))
     with shop.app.app_context():
         billing.reconcile()
     assert _mails(shop) == []
 
 
-def test_who_has_left_is_told_nothing(shop: Shop) -> None:
+def test_emails_deleted_account_gets_none(shop: Shop) -> None:
     user_id, subscription = _subscriber(shop)
     with shop.app.app_context(), db.write() as session:
         gone = {"deleted_at": utc_now(), "email": None, "email_key": None}
@@ -198,7 +198,7 @@ def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     assert _mails(shop) == []
 
 
-def test_mail_goes_with_the_event_or_not_at_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_email_is_queued_with_the_event_or_not_at_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     _, subscription = _subscriber(shop)
     body = event("invoice.payment_failed", _unpaid(shop, subscription))
     with monkeypatch.context() as broken:

@@ -1,4 +1,4 @@
-"""The scrape says what the ledger and the subscriptions say, in three currencies, on both databases."""
+"""Metrics equal the ledger and the subscriptions, in three currencies, on both databases."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
 
 
 def _forget_scrape() -> None:
-    """What is read from the database is kept for some seconds, for all sites of this process."""
+    """Remove the cached values, which all sites of this process share for some seconds."""
     assert worker_files.SLOTS.directory is not None
     (worker_files.SLOTS.directory / "state.json").unlink(missing_ok=True)
 
 
 def _scraped(shop: Shop, name: str, *labels: str) -> Series | None:
-    """A metric as a scrape that reads everything anew gives it, by its labels; None where it is absent."""
+    """Scrape a metric without the cache, by its labels; None where it is absent."""
     _forget_scrape()
     families = text_string_to_metric_families(shop.app.test_client().get("/metrics").text)
     found = {sample.name: family for family in families for sample in family.samples}.get(name)
@@ -49,7 +49,7 @@ def _scraped(shop: Shop, name: str, *labels: str) -> Series | None:
 
 
 def _booked(shop: Shop, kind: EntryKind) -> Series:
-    """What the ledger holds of a kind, summed by the database and put into major units by hand."""
+    """Sum the ledger's entries of a kind in the database, in major units."""
     query = select(LedgerEntry.currency, func.sum(func.abs(LedgerEntry.amount))).where(LedgerEntry.kind == kind.value)
     with shop.app.app_context(), db.read() as session:
         rows = session.execute(query.group_by(LedgerEntry.currency)).all()
@@ -64,7 +64,7 @@ def _paid(shop: Shop, price: str, amount: int) -> Obj:
 
 
 def _trade(shop: Shop) -> None:
-    """Payments in three currencies, refunds of two, one refund that fails later, one dispute."""
+    """Make payments in three currencies, refunds in two, one refund that fails later, and one dispute."""
     amounts = {"price_month": (1200, 999, 1), "price_jpy": (800, 801), "price_kwd": (2500, 3125)}
     invoices = {price: [_paid(shop, price, amount) for amount in values] for price, values in amounts.items()}
     first = {price: made[0] for price, made in invoices.items()}
@@ -90,7 +90,7 @@ def test_value_metrics_equal_the_ledger_in_dollars_yen_and_dinars(shop: Shop) ->
     assert {code: money.exponent(code) for code in DECIMALS} == DECIMALS
 
 
-def test_value_metrics_outlive_redeliveries_and_another_host(shop: Shop) -> None:
+def test_value_metrics_are_unchanged_by_redeliveries_and_another_host(shop: Shop) -> None:
     _trade(shop)
     before = _scraped(shop, "stripe_payment_value_total", "currency")
     again = Shop(shop.settings)
@@ -103,7 +103,7 @@ def test_value_metrics_outlive_redeliveries_and_another_host(shop: Shop) -> None
         again.close()
 
 
-def test_value_metrics_rise_from_zero_in_every_currency_that_something_is_priced_in(shop: Shop) -> None:
+def test_value_metrics_start_at_zero_in_every_priced_currency(shop: Shop) -> None:
     assert _scraped(shop, "stripe_payment_value_total", "currency") is None
     for price in ("price_month", "price_jpy"):
         shop.deliver(event("price.created", shop.stripe.objects[price]))
@@ -112,7 +112,7 @@ def test_value_metrics_rise_from_zero_in_every_currency_that_something_is_priced
     assert _scraped(shop, "stripe_refund_value_total", "currency") == zeros
 
 
-def test_subscriptions_are_told_by_plan_and_status_from_zero(shop: Shop) -> None:
+def test_subscription_metrics_by_plan_and_status_start_at_zero(shop: Shop) -> None:
     shop.deliver(event("product.created", shop.stripe.objects["prod_patron"]))
     shop.deliver(event("product.created", shop.stripe.product("prod_friend", church_plan="friend")))
     for status in ("active", "active", "past_due", "canceled"):
@@ -128,7 +128,7 @@ def test_subscriptions_are_told_by_plan_and_status_from_zero(shop: Shop) -> None
     assert set(found) == {(plan, status) for plan in ("friend", "patron") for status in statuses}
 
 
-def test_plan_and_status_that_are_not_known_are_other(shop: Shop) -> None:
+def test_subscription_metrics_unknown_plan_and_status_are_other(shop: Shop) -> None:
     shop.deliver(event("product.created", shop.stripe.objects["prod_patron"]))
     for status in ("active", "trialing"):
         shop.deliver(event("customer.subscription.updated", shop.subscriber(status=status)[1]))

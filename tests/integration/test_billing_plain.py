@@ -1,4 +1,4 @@
-"""A Stripe that is not Stripe's: it knows the usual endpoints, and expands and gives back less."""
+"""A Stripe stand-in that has the usual endpoints, but expands and returns less."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
     shop = Shop(migrated_site)
 
     def plain(found: Obj) -> Obj:
-        """Ids stay ids, but for the price of a subscription, and an invoice has no list of its payments."""
+        """Expand nothing except the price of a subscription; an invoice has no list of payments."""
         answer = copy.deepcopy(found)
         for item in (answer.get("items") or {}).get("data", []):
             item["price"] = copy.deepcopy(shop.stripe.objects[item["price"]])
@@ -33,7 +33,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
     shop.close()
 
 
-def test_subscription_to_a_bare_product_that_is_not_known_yet_is_ours(shop: Shop) -> None:
+def test_subscription_to_an_unexpanded_new_product_is_ours(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     for kind in ("created", "updated"):
         assert shop.deliver(event(f"customer.subscription.{kind}", subscription)).status == "processed"
@@ -42,7 +42,7 @@ def test_subscription_to_a_bare_product_that_is_not_known_yet_is_ours(shop: Shop
     assert [method for method, _, _ in shop.stripe.calls].count("products.retrieve") == 1
 
 
-def test_subscription_to_a_bare_product_of_something_else_is_ignored(shop: Shop) -> None:
+def test_subscription_to_an_unexpanded_other_product_is_ignored(shop: Shop) -> None:
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     _, subscription = shop.subscriber(price="price_book")
@@ -50,14 +50,14 @@ def test_subscription_to_a_bare_product_of_something_else_is_ignored(shop: Shop)
     assert shop.deliver(event("price.updated", shop.stripe.objects["price_book"])).status == "ignored"
 
 
-def test_price_of_a_bare_product_is_kept_where_that_is_known(shop: Shop) -> None:
+def test_price_of_an_unexpanded_stored_product_is_stored(shop: Shop) -> None:
     shop.deliver(event("product.created", shop.stripe.objects["prod_patron"]))
     assert shop.deliver(event("price.created", shop.stripe.objects["price_month"])).status == "processed"
     assert shop.one(Price).stripe_product == "prod_patron"
 
 
 @pytest.mark.parametrize("expanded_first", [False, True])
-def test_invoice_without_payments_is_booked_once_whoever_tells_of_it(shop: Shop, expanded_first: bool) -> None:
+def test_invoice_without_payments_is_booked_once_from_any_event(shop: Shop, expanded_first: bool) -> None:
     _, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription, paid=1200)
     ways = [shop.stripe._expanded, shop.expanded]  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def test_invoice_without_payments_is_booked_once_whoever_tells_of_it(shop: Shop,
     assert entry.occurred_at == at(START)
 
 
-def test_invoice_without_payments_that_is_not_paid_books_nothing(shop: Shop) -> None:
+def test_unpaid_invoice_without_payments_books_nothing(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     shop.deliver(event("invoice.payment_failed", shop.stripe.invoice(subscription, amount_paid=700)))
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, status="paid")))
@@ -80,7 +80,7 @@ def test_invoice_without_payments_that_is_not_paid_books_nothing(shop: Shop) -> 
     assert shop.rows(LedgerEntry) == []
 
 
-def test_invoice_of_older_versions_and_its_refund_are_booked(shop: Shop) -> None:
+def test_invoice_of_an_older_api_version_and_its_refund_are_booked(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription, paid=1200)
     invoice["subscription"] = subscription["id"]
@@ -95,7 +95,7 @@ def test_invoice_of_older_versions_and_its_refund_are_booked(shop: Shop) -> None
     assert sorted(one.amount for one in shop.rows(LedgerEntry)) == [-500, 1200]
 
 
-def test_checkout_that_gives_back_no_name_is_its_members_by_our_own_row(shop: Shop) -> None:
+def test_checkout_without_metadata_finds_its_member_by_our_row(shop: Shop) -> None:
     user_id, _ = member(shop.app)
     subscription = shop.stripe.subscription(shop.stripe.customer(None))
     with shop.app.app_context(), db.write() as session:
@@ -111,7 +111,7 @@ def test_checkout_that_gives_back_no_name_is_its_members_by_our_own_row(shop: Sh
     assert shop.premium(user_id)
 
 
-def test_customer_may_come_as_an_object_or_as_its_name(shop: Shop) -> None:
+def test_customer_may_be_an_object_or_an_id(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     customer = shop.stripe.objects[subscription["customer"]]
     subscription["customer"] = customer

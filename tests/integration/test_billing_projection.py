@@ -1,4 +1,4 @@
-"""What each event changes in the projection, on both databases."""
+"""What each event changes in the database, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
     ("status", "premium"),
     [("trialing", True), ("active", True), ("unpaid", False), ("paused", False), ("incomplete", False)],
 )
-def test_subscription_event_brings_its_status_and_what_it_opens(shop: Shop, status: str, premium: bool) -> None:
+def test_subscription_event_stores_status_and_premium(shop: Shop, status: str, premium: bool) -> None:
     user_id, subscription = shop.subscriber(status=status)
     for kind in ("created", "updated", "paused", "resumed", "trial_will_end"):
         assert shop.deliver(event(f"customer.subscription.{kind}", subscription)).status == "processed"
@@ -37,14 +37,14 @@ def test_subscription_event_brings_its_status_and_what_it_opens(shop: Shop, stat
     assert shop.premium(user_id) is premium
 
 
-def test_subscription_event_brings_the_plan_that_it_is_to(shop: Shop) -> None:
+def test_subscription_event_stores_its_plan(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     assert (shop.one(Product).plan, shop.one(Product).name, shop.one(Product).position) == ("patron", "Patron", 2)
     assert (shop.one(Price).amount, shop.one(Price).interval) == (1200, "month")
 
 
-def test_subscription_past_due_keeps_premium_for_the_days_of_grace(shop: Shop) -> None:
+def test_subscription_past_due_keeps_premium_in_the_grace_period(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     unpaid = shop.stripe.invoice(subscription, created=START + 30 * DAY)
@@ -71,7 +71,7 @@ def test_subscription_past_due_keeps_premium_for_the_days_of_grace(shop: Shop) -
 
 
 @pytest.mark.parametrize(("earlier", "premium"), [("paid", True), ("open", False)])
-def test_subscription_past_due_anew_has_new_days_of_grace_if_the_invoice_before_was_paid_unheard(
+def test_subscription_past_due_again_restarts_grace_if_the_former_invoice_was_paid(
     shop: Shop, earlier: str, premium: bool
 ) -> None:
     user_id, subscription = shop.subscriber(status="past_due")
@@ -96,9 +96,7 @@ def test_subscription_past_due_anew_has_new_days_of_grace_if_the_invoice_before_
         ("invoice.finalization_failed", {"status": "draft", "last_finalization_error": {"code": "tax"}}, "tax"),
     ],
 )
-def test_invoice_event_brings_the_invoice_and_its_subscription(
-    shop: Shop, kind: str, values: Obj, problem: str | None
-) -> None:
+def test_invoice_event_stores_invoice_and_subscription(shop: Shop, kind: str, values: Obj, problem: str | None) -> None:
     _, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription, **values)
     shop.deliver(event(kind, invoice))
@@ -107,7 +105,7 @@ def test_invoice_event_brings_the_invoice_and_its_subscription(
     assert row.stripe_subscription == shop.one(Subscription).stripe_id == subscription["id"]
 
 
-def test_customer_event_brings_the_card_and_a_deletion_ends_what_was_paid(shop: Shop) -> None:
+def test_customer_event_stores_the_card_and_a_deletion_ends_the_subscription(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     customer = shop.stripe.objects[subscription["customer"]]
     shop.deliver(event("customer.updated", customer))
@@ -122,7 +120,7 @@ def test_customer_event_brings_the_card_and_a_deletion_ends_what_was_paid(shop: 
     assert not shop.premium(user_id)
 
 
-def test_card_of_the_subscription_counts_before_the_customers(shop: Shop) -> None:
+def test_card_of_the_subscription_is_preferred_to_the_customers(shop: Shop) -> None:
     card = {"brand": "mastercard", "last4": "4444", "exp_month": 12, "exp_year": 2032}
     _, subscription = shop.subscriber(default_payment_method={"id": "pm_1", "card": card})
     shop.deliver(event("customer.subscription.updated", subscription))
@@ -132,7 +130,7 @@ def test_card_of_the_subscription_counts_before_the_customers(shop: Shop) -> Non
     assert (row.card_brand, row.card_last4, row.card_expires) == ("mastercard", "4444", "12/2032")
 
 
-def test_catalogue_events_make_change_and_withdraw_plans(shop: Shop) -> None:
+def test_catalogue_events_add_change_and_withdraw_plans(shop: Shop) -> None:
     product, price = shop.stripe.objects["prod_patron"], shop.stripe.objects["price_month"]
     shop.deliver(event("price.created", price))  # before its product
     shop.deliver(event("product.created", product))
@@ -147,13 +145,13 @@ def test_catalogue_events_make_change_and_withdraw_plans(shop: Shop) -> None:
     assert shop.deliver(event("price.deleted", price)).status == "processed"
     product["metadata"] = {}
     assert shop.deliver(event("product.updated", product)).status == "processed"
-    assert shop.one(Product).active  # where nothing is marked, what was taken for a plan is one
+    assert shop.one(Product).active  # without any metadata, a stored plan stays one
     shop.stripe.put("product", "prod_other", name="Other", active=True, metadata={"church_plan": "other"})
     assert shop.deliver({**event("product.updated", product), "id": "evt_again"}).status == "processed"
     assert not shop.one(Product).active
 
 
-def test_price_of_a_plan_without_a_mark_is_kept_up_to_date(shop: Shop) -> None:
+def test_price_of_a_plan_without_metadata_is_updated(shop: Shop) -> None:
     product, price = shop.stripe.objects["prod_patron"], shop.stripe.objects["price_month"]
     shop.deliver(event("product.created", product))
     product["metadata"] = {}
@@ -183,7 +181,7 @@ def _session(shop: Shop, subscription: Obj | None = None, **values: object) -> O
 
 
 @pytest.mark.parametrize("stripe_session", ["cs_1", None])
-def test_checkout_that_is_paid_brings_everything_at_once(shop: Shop, stripe_session: str | None) -> None:
+def test_paid_checkout_stores_everything_at_once(shop: Shop, stripe_session: str | None) -> None:
     user_id, ref = member(shop.app)
     subscription = shop.stripe.subscription(shop.stripe.customer(None))
     invoice = shop.stripe.invoice(subscription, paid=1200)
@@ -203,7 +201,7 @@ def test_checkout_that_is_paid_brings_everything_at_once(shop: Shop, stripe_sess
     ("last", "paid", "state"),
     [("async_payment_succeeded", "paid", "completed"), ("async_payment_failed", "unpaid", "failed")],
 )
-def test_checkout_by_a_slow_payment_ends_as_that_does(shop: Shop, last: str, paid: str, state: str) -> None:
+def test_checkout_with_a_slow_payment_ends_as_the_payment_does(shop: Shop, last: str, paid: str, state: str) -> None:
     user_id, ref = member(shop.app)
     subscription = shop.stripe.subscription(shop.stripe.customer(ref), status="incomplete")
     _checkout(shop, user_id)
@@ -217,7 +215,7 @@ def test_checkout_by_a_slow_payment_ends_as_that_does(shop: Shop, last: str, pai
     assert shop.one(Checkout).state == state
 
 
-def test_checkout_that_expires_makes_room_for_another(shop: Shop) -> None:
+def test_expired_checkout_allows_another(shop: Shop) -> None:
     user_id, _ = member(shop.app)
     _checkout(shop, user_id)
     found = _session(shop, status="expired", payment_status="unpaid")
@@ -226,12 +224,12 @@ def test_checkout_that_expires_makes_room_for_another(shop: Shop) -> None:
     assert shop.rows(Customer) == []
 
 
-def test_checkout_that_was_started_elsewhere_is_ignored(shop: Shop) -> None:
+def test_checkout_started_elsewhere_is_ignored(shop: Shop) -> None:
     found = _session(shop, status="expired")
     assert shop.deliver(event("checkout.session.expired", found)).status == "ignored"
 
 
-def test_subscription_of_a_product_that_is_no_plan_any_more_stays_ours(shop: Shop) -> None:
+def test_subscription_to_a_former_plan_stays_ours(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     shop.stripe.objects["prod_patron"]["metadata"] = {}

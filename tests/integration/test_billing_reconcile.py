@@ -1,4 +1,4 @@
-"""What webhooks never told is found by night, and what a leaver pays for is ended."""
+"""Reconciling with Stripe: lost webhooks, missing subscriptions, and deleted accounts that still pay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _reconcile(shop: Shop) -> billing.Reconciled:
         return billing.reconcile()
 
 
-def test_sync_brings_plans_and_withdraws_those_that_are_gone(shop: Shop) -> None:
+def test_sync_adds_plans_and_withdraws_missing_ones(shop: Shop) -> None:
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     with shop.app.app_context():
@@ -43,13 +43,15 @@ def test_sync_brings_plans_and_withdraws_those_that_are_gone(shop: Shop) -> None
         assert (shop.one(Product).stripe_id, shop.one(Price).stripe_id) == ("prod_patron", "price_month")
         del shop.stripe.objects["price_month"]
         shop.stripe.objects["prod_patron"]["metadata"] = {}
-        shop.stripe.product("prod_friend", church_plan="friend")  # one mark is enough: what has none is no plan
+        shop.stripe.product(
+            "prod_friend", church_plan="friend"
+        )  # once one product has it, those without it are no plans
         assert billing.sync().changed == 3
     assert [row.active for row in shop.rows(Product)] == [False, True]
     assert not shop.one(Price).active
 
 
-def test_reconcile_repairs_what_no_webhook_told_and_then_finds_nothing(shop: Shop) -> None:
+def test_reconcile_repairs_lost_webhooks_then_finds_nothing(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription, paid=1200)
     shop.stripe.refund(shop.stripe.charge_of(invoice), 500)
@@ -73,16 +75,14 @@ def test_reconcile_corrects_a_row_that_differs(shop: Shop) -> None:
     assert not shop.premium(user_id)
 
 
-def test_reconcile_leaves_what_is_not_ours_alone(shop: Shop) -> None:
+def test_reconcile_ignores_other_products(shop: Shop) -> None:
     shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(None)), paid=700)
     found = _reconcile(shop)
     assert (found.checked, found.failed) == (2, 0)
     assert shop.rows(Customer) == shop.rows(LedgerEntry) == []
 
 
-def test_reconcile_ends_a_subscription_that_stripe_does_not_have_any_more(
-    shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reconcile_ends_a_subscription_missing_at_stripe(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     (gone_id, gone), (staying_id, staying) = (shop.subscriber() for _ in range(2))
     for subscription in (gone, staying):
         shop.deliver(event("customer.subscription.created", subscription))
@@ -92,12 +92,12 @@ def test_reconcile_ends_a_subscription_that_stripe_does_not_have_any_more(
     assert (shop.premium(gone_id), shop.premium(staying_id)) == (False, True)
     row = shop.rows(Subscription)[0]
     assert (row.status, row.ended_at is not None, row.canceled_at) == ("canceled", True, row.ended_at)
-    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.repaired"]
-    assert (told.__dict__["stripe_id"], told.__dict__["reason"]) == (gone["id"], "Stripe has no such subscription")
+    (found,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.repaired"]
+    assert (found.__dict__["stripe_id"], found.__dict__["reason"]) == (gone["id"], "Stripe has no such subscription")
     assert _reconcile(shop).repaired == 0
 
 
-def test_reconcile_ends_the_only_subscription_if_stripe_has_it_no_more(shop: Shop) -> None:
+def test_reconcile_ends_the_only_subscription_if_missing_at_stripe(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     del shop.stripe.objects[subscription["id"]]
@@ -105,9 +105,7 @@ def test_reconcile_ends_the_only_subscription_if_stripe_has_it_no_more(shop: Sho
     assert not shop.premium(user_id)
 
 
-def test_reconcile_by_the_key_of_another_account_ends_nobodys_membership(
-    shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reconcile_with_another_accounts_key_ends_no_membership(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     members = [shop.subscriber() for _ in range(3)]
     for _, subscription in members:
         shop.deliver(event("customer.subscription.created", subscription))
@@ -117,11 +115,11 @@ def test_reconcile_by_the_key_of_another_account_ends_nobodys_membership(
     found = _reconcile(shop)
     assert (found.repaired, found.ended, found.failed, found.unknown) == (0, 0, 3, 3)
     assert all(shop.premium(user_id) for user_id, _ in members)
-    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
-    assert "STRIPE_SECRET_KEY" in told.__dict__["reason"]
+    (found,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
+    assert "STRIPE_SECRET_KEY" in found.__dict__["reason"]
 
 
-def test_reconcile_does_failed_events_again(shop: Shop) -> None:
+def test_reconcile_replays_failed_events(shop: Shop) -> None:
     _, subscription = shop.subscriber()
 
     def down(_method: str) -> None:
@@ -147,7 +145,7 @@ def _leave(shop: Shop, user_id: int) -> list[Job]:
             return list(session.scalars(select(Job).where(Job.kind == "billing.cancel", Job.state == "pending")))
 
 
-def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> None:
+def test_deleted_account_has_its_subscription_cancelled(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
@@ -166,7 +164,7 @@ def test_account_that_is_deleted_has_its_subscription_cancelled(shop: Shop) -> N
     assert shop.one(Customer).card_last4 is None
 
 
-def test_leaver_one_of_whose_customers_stripe_does_not_have_pays_by_no_other(
+def test_deleted_account_with_a_missing_customer_has_the_others_cancelled(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id, first = shop.subscriber()
@@ -193,7 +191,7 @@ def test_leaver_one_of_whose_customers_stripe_does_not_have_pays_by_no_other(
     assert "stripe.customer_gone" in [getattr(record, "event", "") for record in caplog.records]
 
 
-def test_leaver_whose_cancellation_gave_up_is_found_by_night(shop: Shop) -> None:
+def test_deleted_account_whose_job_gave_up_is_cancelled_by_reconcile(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     staying = shop.subscriber()[1]
@@ -205,14 +203,14 @@ def test_leaver_whose_cancellation_gave_up_is_found_by_night(shop: Shop) -> None
     assert _reconcile(shop).repaired == 0
 
 
-def test_leaver_of_whom_no_webhook_told_is_found_by_night(shop: Shop) -> None:
+def test_deleted_account_with_a_lost_webhook_is_cancelled_by_reconcile(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     assert _leave(shop, user_id) == []
     _reconcile(shop)
     assert subscription["status"] == shop.one(Subscription).status == "canceled"
 
 
-def test_leaver_whom_stripe_will_not_let_go_keeps_no_other_from_it(
+def test_deleted_account_whose_cancellation_fails_does_not_block_others(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     leavers = [shop.subscriber() for _ in range(2)]
@@ -228,11 +226,11 @@ def test_leaver_whom_stripe_will_not_let_go_keeps_no_other_from_it(
     shop.stripe.before = refuse_once
     assert _reconcile(shop).failed == 1
     assert sorted(subscription["status"] for _, subscription in leavers) == ["active", "canceled"]
-    (told,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
-    assert told.__dict__["reason"] == "Stripe refused: lock_timeout"
+    (found,) = [record for record in caplog.records if getattr(record, "event", "") == "stripe.unreconciled"]
+    assert found.__dict__["reason"] == "Stripe refused: lock_timeout"
 
 
-def test_account_that_is_deleted_leaves_no_address_in_what_webhooks_said(shop: Shop) -> None:
+def test_deleted_account_leaves_no_email_address_in_payloads(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.stripe.objects[subscription["customer"]]["email"] = "leaver@church.example"
     customer = shop.stripe.objects[subscription["customer"]]
@@ -252,12 +250,12 @@ def test_account_that_is_deleted_leaves_no_address_in_what_webhooks_said(shop: S
         assert [billing.replay(row.id).status for row in rows] == ["processed"] * 5
 
 
-def test_account_without_a_customer_is_deleted_without_a_job(shop: Shop) -> None:
+def test_deleted_account_without_a_customer_queues_no_job(shop: Shop) -> None:
     user_id, _ = member(shop.app)
     assert _leave(shop, user_id) == []
 
 
-def test_subscription_that_begins_after_its_account_was_deleted_is_cancelled_too(shop: Shop) -> None:
+def test_subscription_begun_after_the_deletion_is_cancelled_too(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     assert _leave(shop, user_id) == []
     shop.deliver(event("customer.subscription.created", subscription))
@@ -266,7 +264,7 @@ def test_subscription_that_begins_after_its_account_was_deleted_is_cancelled_too
     assert job.payload == {"user_id": user_id}
 
 
-def test_export_tells_a_member_what_is_kept_of_their_payments(shop: Shop) -> None:
+def test_export_contains_a_members_payments(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))

@@ -1,4 +1,4 @@
-"""The services against the test till, by the official SDK: a member's whole way, however its events arrive."""
+"""The services against the test till with the official SDK, with events in several orders."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ORDERS: dict[str, Order] = {
 }
 
 
-class Street:
-    """A site and a till, and the webhooks between them, which go when and as a test says."""
+class Site:
+    """A site and a till; the test decides when and in which order webhooks are delivered."""
 
-    def __init__(self, site: Settings, order: Order) -> None:
-        self.shop = Shop(site)
+    def __init__(self, settings: Settings, order: Order) -> None:
+        self.shop = Shop(settings)
         self.till = InProcessTill(self.shop.settings)
         self.stripe = StripeGateway("sk_test_till")
         self.stripe._client = self.till.stripe
@@ -44,14 +44,14 @@ class Street:
         self._sent: set[str] = set()
 
     def subscribe(self, price: str = FRIEND, trial: int | None = None) -> dict[str, Any]:
-        """Pay at the till; the member is named by the session and the subscription, the customer names nobody."""
+        """Pay at the till. Session and subscription name the member; the customer does not."""
         data: dict[str, Any] = {"metadata": {"church_user": self.ref}}
         if trial is not None:
             data["trial_period_days"] = trial
         return self.till.subscribe(price, client_reference_id=self.ref, subscription_data=data)
 
     def deliver(self) -> list[str]:
-        """Every event since the last time; what came of them."""
+        """Deliver the events since the last time. Returns their outcomes."""
         found = [event.to_dict(for_json=True) for event in self._events() if event.id not in self._sent]
         self._sent |= {event["id"] for event in found}
         outcomes = [self.shop.deliver(json.dumps(event).encode()) for event in self._order(found[::-1])]
@@ -67,58 +67,58 @@ class Street:
 
 
 @pytest.fixture(params=ORDERS)
-def street(request: pytest.FixtureRequest, migrated_site: Settings) -> Iterator[Street]:
-    street = Street(migrated_site, ORDERS[request.param])
-    yield street
-    street.till.desk.store.close()
-    street.shop.close()
+def site(request: pytest.FixtureRequest, migrated_site: Settings) -> Iterator[Site]:
+    site = Site(migrated_site, ORDERS[request.param])
+    yield site
+    site.till.desk.store.close()
+    site.shop.close()
 
 
-def test_member_who_pays_gets_in_and_is_out_at_the_end_of_the_period(street: Street) -> None:
-    street.deliver()
-    assert {one.plan for one in street.shop.rows(Product)} == {"friend", "patron"}
-    assert sorted(one.amount or 0 for one in street.shop.rows(Price)) == [500, 1200, 5000, 12000]
-    subscription = street.subscribe()
-    street.deliver()
-    row = street.shop.one(Subscription)
-    assert (row.status, row.plan, row.renewal_amount, row.user_id) == ("active", "friend", 500, street.user_id)
-    assert street.premium()
-    assert street.shop.one(Customer).card_last4 == "4242"
-    assert (street.shop.one(Invoice).status, street.shop.one(Invoice).amount_paid) == ("paid", 500)
-    street.till.stripe.v1.subscriptions.update(subscription["id"], {"cancel_at_period_end": True})
-    street.deliver()
-    assert street.shop.one(Subscription).cancel_at == row.current_period_end
-    assert street.premium()
-    street.till.operate("clock", days="40")
-    street.deliver()
-    assert street.shop.one(Subscription).status == "canceled"
-    assert not street.premium()
-    assert [one.amount for one in street.shop.rows(LedgerEntry)] == [500]
+def test_member_has_premium_from_payment_to_the_end_of_the_period(site: Site) -> None:
+    site.deliver()
+    assert {one.plan for one in site.shop.rows(Product)} == {"friend", "patron"}
+    assert sorted(one.amount or 0 for one in site.shop.rows(Price)) == [500, 1200, 5000, 12000]
+    subscription = site.subscribe()
+    site.deliver()
+    row = site.shop.one(Subscription)
+    assert (row.status, row.plan, row.renewal_amount, row.user_id) == ("active", "friend", 500, site.user_id)
+    assert site.premium()
+    assert site.shop.one(Customer).card_last4 == "4242"
+    assert (site.shop.one(Invoice).status, site.shop.one(Invoice).amount_paid) == ("paid", 500)
+    site.till.stripe.v1.subscriptions.update(subscription["id"], {"cancel_at_period_end": True})
+    site.deliver()
+    assert site.shop.one(Subscription).cancel_at == row.current_period_end
+    assert site.premium()
+    site.till.operate("clock", days="40")
+    site.deliver()
+    assert site.shop.one(Subscription).status == "canceled"
+    assert not site.premium()
+    assert [one.amount for one in site.shop.rows(LedgerEntry)] == [500]
 
 
-def test_renewal_that_fails_is_past_due_and_is_told_by_its_invoice(street: Street) -> None:
-    street.subscribe()
-    street.till.operate("knobs", decline="on")
-    street.till.operate("clock", days="32")
-    street.deliver()
-    row = street.shop.one(Subscription)
+def test_failed_renewal_is_past_due_with_an_open_invoice(site: Site) -> None:
+    site.subscribe()
+    site.till.operate("knobs", decline="on")
+    site.till.operate("clock", days="32")
+    site.deliver()
+    row = site.shop.one(Subscription)
     assert (row.status, row.past_due_since is not None) == ("past_due", True)
-    unpaid = next(one for one in street.shop.rows(Invoice) if one.status == "open")
+    unpaid = next(one for one in site.shop.rows(Invoice) if one.status == "open")
     assert (unpaid.problem, unpaid.amount_remaining) == ("payment_failed", 500)
     assert unpaid.hosted_url
 
 
-def test_money_that_goes_back_is_in_the_ledger_once(street: Street) -> None:
-    subscription = street.subscribe()
-    charge = street.till.charge(street.till.latest_invoice(subscription["id"]))["id"]
-    street.till.operate("refund", charge=charge, amount="200")
-    street.till.operate("dispute", charge=charge)
-    dispute = street.till.stripe.v1.disputes.list({"charge": charge}).data[0].id
-    street.till.operate("dispute", dispute=dispute, outcome="won")
-    refund = street.till.stripe.v1.refunds.list({"charge": charge}).data[0].id
-    street.till.operate("refund/fail", refund=refund)
-    street.deliver()
-    entries = sorted((one.kind, one.amount) for one in street.shop.rows(LedgerEntry))
+def test_refunds_and_disputes_are_booked_once(site: Site) -> None:
+    subscription = site.subscribe()
+    charge = site.till.charge(site.till.latest_invoice(subscription["id"]))["id"]
+    site.till.operate("refund", charge=charge, amount="200")
+    site.till.operate("dispute", charge=charge)
+    dispute = site.till.stripe.v1.disputes.list({"charge": charge}).data[0].id
+    site.till.operate("dispute", dispute=dispute, outcome="won")
+    refund = site.till.stripe.v1.refunds.list({"charge": charge}).data[0].id
+    site.till.operate("refund/fail", refund=refund)
+    site.deliver()
+    entries = sorted((one.kind, one.amount) for one in site.shop.rows(LedgerEntry))
     assert entries == [
         ("dispute", -500),
         ("dispute_reversal", 500),
@@ -128,23 +128,23 @@ def test_money_that_goes_back_is_in_the_ledger_once(street: Street) -> None:
     ]
 
 
-def test_reconcile_finds_nothing_after_the_webhooks_and_everything_without_them(street: Street) -> None:
-    street.subscribe()
-    with street.shop.app.app_context():
+def test_reconcile_repairs_everything_without_webhooks_and_nothing_after_them(site: Site) -> None:
+    site.subscribe()
+    with site.shop.app.app_context():
         assert billing.reconcile().failed == 0
-        assert street.premium()
-        found = (street.shop.one(Subscription).status, [one.amount for one in street.shop.rows(LedgerEntry)])
+        assert site.premium()
+        found = (site.shop.one(Subscription).status, [one.amount for one in site.shop.rows(LedgerEntry)])
         assert found == ("active", [500])
-        street.deliver()
+        site.deliver()
         assert billing.reconcile().repaired == 0
 
 
-def test_checkout_of_a_trial_opens_premium_and_books_nothing(street: Street) -> None:
-    street.subscribe("price_patron_month", trial=14)
-    street.deliver()
-    row = street.shop.one(Subscription)
+def test_checkout_of_a_trial_gives_premium_and_books_nothing(site: Site) -> None:
+    site.subscribe("price_patron_month", trial=14)
+    site.deliver()
+    row = site.shop.one(Subscription)
     assert (row.status, row.plan, row.amount) == ("trialing", "patron", 1200)
     assert row.trial_end == row.current_period_end
-    assert street.premium()
-    assert street.shop.rows(LedgerEntry) == []
-    assert {one.state for one in street.shop.rows(StripeEvent)} <= {"processed", "ignored"}
+    assert site.premium()
+    assert site.shop.rows(LedgerEntry) == []
+    assert {one.state for one in site.shop.rows(StripeEvent)} <= {"processed", "ignored"}

@@ -1,4 +1,4 @@
-"""Webhooks on both databases: in every order, many at once, while things die, and from strangers."""
+"""Webhooks on both databases: in every order, in parallel, during failures, and forged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def shop(patient_database: None, migrated_site: Settings) -> Iterator[Shop]:
 
 
 def _facts(row: Base) -> dict[str, Any]:
-    """What a row says, but for names and for when it was written."""
+    """Return a row's columns without ids and the times of writing."""
     apart = {"id", "fetched_at", "recorded_at", "customer_id", "user_id", "created_at", "latest_invoice", "number"}
     apart |= {"source_id"} | {c.name for c in row.__table__.columns if c.name.startswith("stripe_")}
     return {c.name: getattr(row, c.name) for c in row.__table__.columns if c.name not in apart}
@@ -62,16 +62,16 @@ def _state(shop: Shop, customer: str) -> list[Any]:
 
 
 def _history(shop: Shop) -> tuple[str, list[Obj]]:
-    """A plan that was begun, paid, changed, not paid and ended: its customer and its five events."""
+    """Make a subscription that was started, paid, changed, unpaid and ended. Returns its customer and five events."""
     _, subscription = shop.subscriber()
-    begun = event("customer.subscription.created", subscription)
+    started = event("customer.subscription.created", subscription)
     paid = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     subscription["cancel_at_period_end"] = True
     changed = event("customer.subscription.updated", subscription)
     unpaid = event("invoice.payment_failed", shop.stripe.invoice(subscription, amount_due=1200, amount_remaining=1200))
     subscription.update(status="canceled", ended_at=START + 40 * DAY, canceled_at=START + 40 * DAY)
     return subscription["customer"], [
-        begun,
+        started,
         paid,
         changed,
         unpaid,
@@ -83,7 +83,7 @@ def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop)
     states = []
     orders = list(permutations(range(5)))
     if not is_sqlite(shop.settings):
-        orders = orders[::7]  # the same code: some of them show that the other database keeps the same
+        orders = orders[::7]  # a sample is enough for the second database: the code is the same
     for order in orders:
         customer, events = _history(shop)
         assert [shop.deliver(events[number]).status for number in order] == ["processed"] * 5
@@ -96,7 +96,7 @@ def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop)
 
 
 def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_store, "LEASE", 300.0)  # nobody dies, and nobody is to give up
+    monkeypatch.setattr(event_store, "LEASE", 300.0)  # no delivery may time out here
     monkeypatch.setattr(event_store, "WAIT", 300.0)
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
@@ -115,7 +115,7 @@ def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop, monkeypa
     assert shop.one(StripeEvent).attempts == 1
 
 
-# Takes the event and is killed while it fetches.
+# Claims the event, and is killed while it fetches.
 _DOOMED = """
 import sys, time
 from church.config import load_settings
@@ -132,7 +132,7 @@ shop.deliver(bytes.fromhex(input()))
 """
 
 
-def test_event_whose_holder_is_killed_is_taken_over_and_booked_once(shop: Shop) -> None:
+def test_event_whose_process_is_killed_is_taken_over_and_booked_once(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     site = shop.settings
@@ -158,9 +158,7 @@ def test_event_whose_holder_is_killed_is_taken_over_and_booked_once(shop: Shop) 
     assert (done.state, done.attempts, done.lease) == ("processed", 2, None)
 
 
-def test_event_whose_holder_sleeps_through_its_lease_is_not_applied_twice(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_event_outliving_its_lease_is_not_applied_twice(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     _, subscription = shop.subscriber()
     body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     monkeypatch.setattr(event_store, "LEASE", 0.2)
@@ -182,7 +180,7 @@ def test_event_whose_holder_sleeps_through_its_lease_is_not_applied_twice(
     assert shop.one(StripeEvent).state == "processed"
 
 
-def test_event_that_meets_one_under_way_is_answered_when_that_is_done(shop: Shop) -> None:
+def test_second_delivery_waits_for_the_first_to_finish(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.created", subscription)
     asked, go_on = threading.Event(), threading.Event()
@@ -202,7 +200,7 @@ def test_event_that_meets_one_under_way_is_answered_when_that_is_done(shop: Shop
     assert shop.one(Subscription).status == "active"
 
 
-def test_event_that_meets_one_for_too_long_is_sent_again_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_delivery_waiting_too_long_is_answered_503(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.created", subscription)
     monkeypatch.setattr(event_store, "WAIT", 0.1)
@@ -212,7 +210,7 @@ def test_event_that_meets_one_for_too_long_is_sent_again_later(shop: Shop, monke
     assert second == [503]
 
 
-def test_facts_that_were_fetched_earlier_do_not_replace_later_ones(shop: Shop) -> None:
+def test_objects_fetched_earlier_do_not_replace_later_ones(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     asked, go_on = threading.Event(), threading.Event()
     old = dict(subscription)
@@ -244,7 +242,7 @@ def test_facts_that_were_fetched_earlier_do_not_replace_later_ones(shop: Shop) -
     assert shop.one(Subscription).status == "canceled"
 
 
-def test_late_event_does_not_open_a_plan_that_ended(shop: Shop) -> None:
+def test_late_event_does_not_reopen_an_ended_subscription(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     late = event("customer.subscription.updated", subscription, created=START - 3 * DAY)
     subscription.update(status="canceled", ended_at=START + DAY)
@@ -254,7 +252,7 @@ def test_late_event_does_not_open_a_plan_that_ended(shop: Shop) -> None:
     assert not shop.premium(user_id)
 
 
-def test_event_while_the_database_is_down_is_refused_and_applied_when_it_comes_again(
+def test_event_while_the_database_is_down_is_applied_when_redelivered(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user_id, subscription = shop.subscriber()
@@ -274,7 +272,7 @@ def test_event_while_the_database_is_down_is_refused_and_applied_when_it_comes_a
     assert shop.premium(user_id)
 
 
-def test_event_whose_transaction_fails_leaves_nothing_and_is_applied_later(
+def test_event_whose_transaction_fails_is_rolled_back_and_applied_later(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, subscription = shop.subscriber()
@@ -291,7 +289,7 @@ def test_event_whose_transaction_fails_leaves_nothing_and_is_applied_later(
     assert len(shop.rows(LedgerEntry)) == 1
 
 
-def test_event_while_stripe_is_down_keeps_its_reason_and_premium_as_it_is(shop: Shop) -> None:
+def test_event_while_stripe_is_down_stores_the_reason_and_keeps_premium(shop: Shop) -> None:
     user_id, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     subscription.update(status="canceled", ended_at=START + DAY)
@@ -312,7 +310,7 @@ def test_event_while_stripe_is_down_keeps_its_reason_and_premium_as_it_is(shop: 
     assert not shop.premium(user_id)
 
 
-def test_replay_of_nothing_and_of_what_is_under_way_is_refused(shop: Shop) -> None:
+def test_replay_of_an_unknown_event_or_one_under_way_is_refused(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     shop.deliver(event("customer.subscription.created", subscription))
     row = shop.one(StripeEvent)
@@ -362,7 +360,7 @@ def _is_ignored(shop: Shop, body: Obj, reason: str) -> None:
     assert shop.deliver(body).status == "duplicate"
 
 
-def test_event_of_a_customer_or_product_of_something_else_is_ignored(shop: Shop) -> None:
+def test_event_of_another_customer_or_product_is_ignored(shop: Shop) -> None:
     _, ref = member(shop.app)
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
@@ -373,7 +371,7 @@ def test_event_of_a_customer_or_product_of_something_else_is_ignored(shop: Shop)
         event("customer.subscription.created", shop.stripe.subscription(named)),
         event("customer.subscription.created", shop.stripe.subscription(ours, "price_book")),
         event("customer.updated", stranger),
-        event("customer.created", stranger),  # which this site does not listen to
+        event("customer.created", stranger),  # a type that this site does not handle
     ]
     assert [shop.deliver(body).status for body in bodies] == ["ignored"] * 5
     assert "stranger@" not in json.dumps([row.payload for row in shop.rows(StripeEvent)])
@@ -381,17 +379,17 @@ def test_event_of_a_customer_or_product_of_something_else_is_ignored(shop: Shop)
 
 
 @pytest.mark.parametrize("raw", [b"no json", b"[1, 2]", b"\xff\xfe", b"[" * 50_000])
-def test_webhook_that_is_no_json_object_is_refused(shop: Shop, raw: bytes) -> None:
+def test_webhook_without_a_json_object_is_refused(shop: Shop, raw: bytes) -> None:
     assert shop.deliver(raw).http == 400
     assert shop.rows(StripeEvent) == []
 
 
-def test_webhook_without_an_id_is_ignored_and_not_kept(shop: Shop) -> None:
+def test_webhook_without_an_id_is_ignored_and_not_stored(shop: Shop) -> None:
     assert shop.deliver(b'{"object": "event", "type": "invoice.paid"}').status == "ignored"
     assert shop.rows(StripeEvent) == []
 
 
-def test_webhook_of_another_secret_is_refused_and_told(shop: Shop) -> None:
+def test_webhook_with_a_wrong_secret_is_refused_and_counted(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.created", subscription)
     forged = definitions.security_events.labels("webhook_forged", "high")
@@ -403,7 +401,7 @@ def test_webhook_of_another_secret_is_refused_and_told(shop: Shop) -> None:
     assert shop.deliver(body, age=240).status == "processed"
 
 
-def test_deliveries_are_counted_once_each_by_what_came_of_them(shop: Shop) -> None:
+def test_deliveries_are_counted_once_by_outcome(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     body = event("customer.subscription.updated", subscription)
     labels = definitions.stripe_webhooks.labels
@@ -414,7 +412,7 @@ def test_deliveries_are_counted_once_each_by_what_came_of_them(shop: Shop) -> No
         shop.deliver(_webhook("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
 
 
-def test_events_of_one_customer_at_once_are_all_applied(shop: Shop) -> None:
+def test_parallel_events_of_one_customer_are_all_applied(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     bodies = [event("invoice.paid", shop.stripe.invoice(subscription, paid=100 + n)) for n in range(12)]
     with ThreadPoolExecutor(12) as pool:
@@ -424,7 +422,7 @@ def test_events_of_one_customer_at_once_are_all_applied(shop: Shop) -> None:
     wait_until(lambda: all(one.state == "processed" for one in shop.rows(StripeEvent)), "all are done")
 
 
-def test_payload_of_an_event_is_forgotten_after_ninety_days_and_the_event_can_still_be_done(shop: Shop) -> None:
+def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop: Shop) -> None:
     _, subscription = shop.subscriber(customer_note="called Ann")
     old, fresh = (event("customer.subscription.updated", subscription) for _ in range(2))
     shop.deliver(old)
@@ -445,7 +443,7 @@ def test_payload_of_an_event_is_forgotten_after_ninety_days_and_the_event_can_st
         assert replay(first.id).status == "processed"
 
 
-def test_ledger_entry_can_be_neither_changed_nor_dropped(shop: Shop) -> None:
+def test_ledger_entry_cannot_be_changed_or_deleted(shop: Shop) -> None:
     _, subscription = shop.subscriber()
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     with shop.app.app_context():

@@ -71,8 +71,8 @@ def list_deleted_still_paying() -> list[int]:
 def _list_subscriptions(customer: str) -> list[Obj]:
     """List a customer's subscriptions at Stripe; none for an unknown customer, so that the others are cancelled.
 
-    The stored rows of an unknown customer stay: if the key is wrong, ``list_deleted_still_paying`` finds them once it
-    is right.
+    The stored rows of an unknown customer stay: if the key was wrong, the nightly comparison finds them once it is
+    right.
     """
     try:
         return list(every(gateway(), "subscriptions.list", customer=customer, status="all"))

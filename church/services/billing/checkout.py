@@ -156,7 +156,7 @@ def _params(member: SignedIn, order: _Order) -> dict[str, Any]:
 
 
 def _tax(order: _Order) -> dict[str, Any]:
-    """Ask Stripe for tax. It needs the payer's address, which it asks an existing customer for only if told to."""
+    """Ask Stripe for tax. It needs the payer's address, which it asks an existing customer for only on request."""
     if not current_settings().automatic_tax:
         return {}
     update = {"customer_update": {"address": "auto"}} if order.customer else {}

@@ -43,7 +43,7 @@ def queue_email(session: Session, event: Incoming, event_id: int, now: datetime)
 
 
 def read_statuses(session: Session, stripe_ids: Iterable[str]) -> dict[str, str]:
-    """Read the stored statuses of subscriptions, for ``queue_missed_emails`` to compare with."""
+    """Read the stored statuses of subscriptions, to compare with after a repair."""
     query = select(Subscription.stripe_id, Subscription.status).where(Subscription.stripe_id.in_(list(stripe_ids)))
     return {row.stripe_id: row.status for row in session.execute(query)}
 

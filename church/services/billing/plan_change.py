@@ -109,7 +109,7 @@ def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
 def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
     """Change the plan, for the amount that was previewed at the time ``at``.
 
-    Raises what ``preview_change`` raises, ConflictError for a preview older than 15 minutes, CardRefusedError,
+    Raises what the preview raises, ConflictError for a preview older than 15 minutes, CardRefusedError,
     ChangeLostError.
     """
     change = _load(member, stripe_price)

@@ -1,4 +1,4 @@
-"""The pages of membership as people and programs meet them."""
+"""The membership pages, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def browser(membership: Membership, user: User) -> Browser:
 
 
 def text_of(browser: Browser, path: str) -> str:
-    """The words of a page's main part."""
+    """Return the text of a page's main part."""
     answer = browser.get(path)
     assert answer.status_code == 200
     found = PAGE.search(answer.text)
@@ -48,7 +48,7 @@ def test_plans_are_shown_to_everyone_by_month_and_by_year(membership: Membership
     assert text_of(stranger, "/stripe/pricing?interval=<b>") == monthly
 
 
-def test_plans_are_data_for_programs(membership: Membership, browser: Browser) -> None:
+def test_pricing_as_json_lists_the_plans(membership: Membership, browser: Browser) -> None:
     found = browser.get("/stripe/pricing", headers=JSON).get_json()
     assert found["payments"] is True
     assert [plan["plan"] for plan in found["plans"]] == ["friend", "patron"]
@@ -57,7 +57,9 @@ def test_plans_are_data_for_programs(membership: Membership, browser: Browser) -
     assert membership.browser().get("/stripe/pricing", headers=JSON).get_json()["membership"] is None
 
 
-def test_own_plan_is_marked_and_the_others_are_changed_to(membership: Membership, user: User, browser: Browser) -> None:
+def test_pricing_marks_the_own_plan_and_links_changes_to_others(
+    membership: Membership, user: User, browser: Browser
+) -> None:
     membership.subscribed(user)
     page = browser.get("/stripe/pricing").text
     assert len(re.findall("Your plan", page)) == 1
@@ -67,7 +69,7 @@ def test_own_plan_is_marked_and_the_others_are_changed_to(membership: Membership
     assert re.search(r"Friend\. Renews \d+ \w+, \$5\.00\.", text_of(browser, "/stripe/pricing"))
 
 
-def test_plans_open_by_the_interval_that_the_member_pays_by(membership: Membership, user: User) -> None:
+def test_pricing_opens_with_the_members_own_interval(membership: Membership, user: User) -> None:
     membership.subscribed(user, FRIEND_YEAR)
     assert "$50.00 a year Or" in text_of(membership.browser(user), "/stripe/pricing")
 
@@ -83,7 +85,7 @@ def test_pricing_without_payments_says_so_and_is_not_in_the_menu(app: Flask) -> 
     assert browser.get("/stripe/pricing", headers=JSON).get_json()["payments"] is False
 
 
-def test_account_that_is_not_confirmed_can_buy_nothing_and_is_told_why(membership: Membership) -> None:
+def test_unconfirmed_account_cannot_subscribe_and_sees_why(membership: Membership) -> None:
     browser = membership.browser(membership.add("new@church.example", verified=False))
     assert "Confirm your email address to subscribe." in text_of(browser, "/stripe/pricing")
     assert 'action="/stripe/checkout"' not in browser.get("/stripe/pricing").text
@@ -91,7 +93,7 @@ def test_account_that_is_not_confirmed_can_buy_nothing_and_is_told_why(membershi
     assert membership.rows(Checkout) == []
 
 
-def test_checkout_leads_to_stripe_and_its_form_may_end_there(membership: Membership, browser: Browser) -> None:
+def test_checkout_redirects_to_stripe_as_the_policy_allows(membership: Membership, browser: Browser) -> None:
     policy = browser.get("/stripe/pricing").headers["Content-Security-Policy"]
     assert f"form-action 'self' {membership.till.desk.address};" in policy
     answer = browser.submit("/stripe/checkout", {"price": FRIEND})
@@ -101,7 +103,7 @@ def test_checkout_leads_to_stripe_and_its_form_may_end_there(membership: Members
     assert (again.status_code, again.get_json()) == (200, {"url": answer.location})
 
 
-def test_checkout_at_an_address_that_no_policy_names_is_gone_to_by_a_page(
+def test_checkout_at_a_custom_domain_is_linked_from_a_page(
     membership: Membership, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("church.services.billing.payment_origins", lambda: ("https://checkout.stripe.com",))
@@ -110,12 +112,14 @@ def test_checkout_at_an_address_that_no_policy_names_is_gone_to_by_a_page(
     assert f'content="0; url={membership.till.desk.address}/checkout/' in answer.text
 
 
-def test_checkout_without_the_forms_token_is_refused(membership: Membership, browser: Browser) -> None:
+def test_checkout_without_a_csrf_token_is_refused(membership: Membership, browser: Browser) -> None:
     assert browser.client.post("/stripe/checkout", data={"price": FRIEND}).status_code == 400
     assert membership.rows(Checkout) == []
 
 
-def test_checkout_that_cannot_be_is_told_on_the_plans(membership: Membership, user: User, browser: Browser) -> None:
+def test_checkout_refused_is_explained_on_the_pricing_page(
+    membership: Membership, user: User, browser: Browser
+) -> None:
     assert "no longer available" in follow(browser, browser.submit("/stripe/checkout", {"price": "price_gone"}))
     refused = browser.post_json("/stripe/checkout", {"price": "price_gone"})
     assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["price"])
@@ -125,9 +129,7 @@ def test_checkout_that_cannot_be_is_told_on_the_plans(membership: Membership, us
     assert browser.post_json("/stripe/checkout", {"price": PATRON}).status_code == 409
 
 
-def test_checkout_that_was_paid_a_moment_ago_leads_to_the_page_that_waits(
-    membership: Membership, browser: Browser
-) -> None:
+def test_checkout_just_paid_redirects_to_the_success_page(membership: Membership, browser: Browser) -> None:
     session = browser.submit("/stripe/checkout", {"price": FRIEND}).location.rpartition("/")[2]
     membership.pay(session)
     answer = browser.submit("/stripe/checkout", {"price": FRIEND})
@@ -135,7 +137,7 @@ def test_checkout_that_was_paid_a_moment_ago_leads_to_the_page_that_waits(
     assert browser.post_json("/stripe/checkout", {"price": FRIEND}).status_code == 409
 
 
-def test_success_page_waits_and_grants_nothing_until_the_webhook_is_there(
+def test_success_page_waits_and_grants_nothing_until_the_webhook(
     membership: Membership, user: User, browser: Browser
 ) -> None:
     form = {"price": FRIEND, "next": "/pages/under-load"}
@@ -158,18 +160,18 @@ def test_success_page_waits_and_grants_nothing_until_the_webhook_is_there(
 
 
 @pytest.mark.parametrize("asked", ["", "?session_id=", "?session_id=cs_forged", f"?session_id={'x' * 300}"])
-def test_success_page_of_nothing_is_none(browser: Browser, asked: str) -> None:
+def test_success_page_without_a_valid_session_is_not_found(browser: Browser, asked: str) -> None:
     assert browser.get(f"/stripe/success{asked}").status_code == 404
 
 
-def test_success_page_is_its_payers_alone(membership: Membership, browser: Browser) -> None:
+def test_success_page_is_only_for_its_member(membership: Membership, browser: Browser) -> None:
     session = browser.submit("/stripe/checkout", {"price": FRIEND}).location.rpartition("/")[2]
     other = membership.browser(membership.add("other@church.example"))
     assert other.get(f"/stripe/success?session_id={session}").status_code == 404
 
 
 @pytest.mark.parametrize("way", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
-def test_way_back_never_leads_to_another_site(membership: Membership, browser: Browser, way: str) -> None:
+def test_next_never_redirects_to_another_site(membership: Membership, browser: Browser, way: str) -> None:
     session = browser.submit("/stripe/checkout", {"price": FRIEND, "next": way}).location.rpartition("/")[2]
     membership.pay(session)
     membership.tell()
@@ -182,7 +184,7 @@ def test_cancelled_checkout_says_that_nothing_was_paid(membership: Membership, b
     assert browser.get("/stripe/cancel", headers=JSON).get_json() == {"state": "cancelled"}
 
 
-def test_portal_leads_to_stripe_for_who_has_paid(membership: Membership, user: User, browser: Browser) -> None:
+def test_portal_redirects_a_paying_member_to_stripe(membership: Membership, user: User, browser: Browser) -> None:
     assert "no membership to manage" in follow(browser, browser.submit("/stripe/portal"))
     assert browser.post_json("/stripe/portal").status_code == 409
     membership.subscribed(user)
@@ -190,7 +192,7 @@ def test_portal_leads_to_stripe_for_who_has_paid(membership: Membership, user: U
     assert browser.post_json("/stripe/portal").get_json()["url"].startswith(membership.till.desk.address)
 
 
-def test_change_shows_the_amount_and_is_then_made(membership: Membership, user: User, browser: Browser) -> None:
+def test_change_shows_the_amount_then_changes_the_plan(membership: Membership, user: User, browser: Browser) -> None:
     membership.subscribed(user)
     shown = browser.get(f"/stripe/change?price={PATRON}")
     assert "$7.00" in shown.text
@@ -210,7 +212,7 @@ def test_change_shows_the_amount_and_is_then_made(membership: Membership, user: 
 @pytest.mark.parametrize(
     "form", [{}, {"price": PATRON}, {"price": PATRON, "at": "soon"}, {"price": PATRON, "at": "१२३"}, {"at": "1"}]
 )
-def test_change_without_what_it_needs_is_refused(
+def test_change_with_missing_fields_is_refused(
     membership: Membership, user: User, browser: Browser, form: dict[str, str]
 ) -> None:
     membership.subscribed(user)
@@ -219,7 +221,7 @@ def test_change_without_what_it_needs_is_refused(
     assert membership.status(user).price == FRIEND
 
 
-def test_change_that_the_card_does_not_pay_is_told_on_the_plans(
+def test_change_with_a_declined_card_is_explained_on_the_pricing_page(
     membership: Membership, user: User, browser: Browser
 ) -> None:
     membership.subscribed(user, card="fails_later")
@@ -228,7 +230,7 @@ def test_change_that_the_card_does_not_pay_is_told_on_the_plans(
     assert "Your card was declined. Your plan has not changed." in follow(browser, answer)
 
 
-def test_change_that_the_bank_asks_about_is_led_to_its_page(
+def test_change_with_3d_secure_links_to_the_page_to_confirm(
     membership: Membership, user: User, browser: Browser
 ) -> None:
     subscription = membership.till.subscribe(card="always_secure", client_reference_id=user.ref)
@@ -241,14 +243,12 @@ def test_change_that_the_bank_asks_about_is_led_to_its_page(
     assert browser.post_json("/stripe/change", {"price": PATRON, "at": str(at)}).get_json()["url"] != asked
 
 
-def test_change_of_nothing_is_told_on_the_plans(browser: Browser) -> None:
+def test_change_without_a_plan_is_explained_on_the_pricing_page(browser: Browser) -> None:
     assert "Choose a plan first." in follow(browser, browser.get("/stripe/change"))
     assert "You have no membership to change." in follow(browser, browser.get(f"/stripe/change?price={PATRON}"))
 
 
-def test_invoices_are_listed_with_links_for_their_payer_alone(
-    membership: Membership, user: User, browser: Browser
-) -> None:
+def test_invoices_are_listed_only_for_their_member(membership: Membership, user: User, browser: Browser) -> None:
     assert "No invoices yet." in text_of(browser, "/stripe/invoices")
     membership.subscribed(user)
     assert membership.one(LedgerEntry).amount == 500
@@ -259,7 +259,7 @@ def test_invoices_are_listed_with_links_for_their_payer_alone(
     assert other.get("/stripe/invoices", headers=JSON).get_json()["invoices"] == []
 
 
-def test_account_says_how_the_membership_stands(membership: Membership, user: User, browser: Browser) -> None:
+def test_account_page_shows_the_membership_status(membership: Membership, user: User, browser: Browser) -> None:
     assert "No membership." in text_of(browser, "/auth/account")
     membership.subscribed(user, card="fails_later")
     page = browser.get("/auth/account")
@@ -273,7 +273,7 @@ def test_account_says_how_the_membership_stands(membership: Membership, user: Us
     assert membership.as_signed_in(user).premium
 
 
-def test_stripe_that_does_not_answer_is_told_and_its_pages_stay(membership: Membership, browser: Browser) -> None:
+def test_checkout_while_stripe_is_down_is_503_and_pages_still_work(membership: Membership, browser: Browser) -> None:
     membership.till.operate("knobs", api_down="on")
     answer = browser.submit("/stripe/checkout", {"price": FRIEND})
     assert answer.status_code == 503
@@ -282,7 +282,7 @@ def test_stripe_that_does_not_answer_is_told_and_its_pages_stay(membership: Memb
     assert browser.get("/stripe/pricing").status_code == 200
 
 
-def test_pages_of_members_ask_strangers_to_sign_in(membership: Membership) -> None:
+def test_member_pages_redirect_strangers_to_sign_in(membership: Membership) -> None:
     stranger = membership.browser()
     for path in ("/stripe/success?session_id=x", f"/stripe/change?price={FRIEND}", "/stripe/invoices"):
         answer = stranger.get(path)
@@ -291,9 +291,7 @@ def test_pages_of_members_ask_strangers_to_sign_in(membership: Membership) -> No
         assert stranger.get(path, headers=JSON).status_code == 401
 
 
-def test_refusal_of_stripes_is_told_in_the_log_and_not_to_the_visitor(
-    membership: Membership, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refusal_by_stripe_is_logged_and_not_shown(membership: Membership, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise StripeRefusedError("PermissionError", "line_items", 403)
 
@@ -303,5 +301,5 @@ def test_refusal_of_stripes_is_told_in_the_log_and_not_to_the_visitor(
         answer = browser.submit("/stripe/checkout", {"price": FRIEND})
     assert answer.status_code == 502
     assert "PermissionError" not in answer.text
-    [told] = [found for found in sink.records if found["event"] == "error.unavailable"]
-    assert told["reason"] == "Stripe refused: PermissionError (line_items)"
+    [record] = [each for each in sink.records if each["event"] == "error.unavailable"]
+    assert record["reason"] == "Stripe refused: PermissionError (line_items)"

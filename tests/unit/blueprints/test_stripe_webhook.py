@@ -1,4 +1,4 @@
-"""The door for webhooks: what it takes, what it refuses, and what it says."""
+"""The webhook endpoint: what it accepts, refuses and answers."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def price_event(**changes: Any) -> bytes:
 
 
 @pytest.mark.both_databases
-def test_webhook_is_done_before_it_is_answered(membership: Membership) -> None:
+def test_webhook_is_processed_before_it_is_answered(membership: Membership) -> None:
     answer = membership.post(price_event())
     assert (answer.status_code, answer.get_json()) == (200, {"status": "processed", "reason": None})
     assert membership.rows(StripeEvent)[-1].state == "processed"
 
 
 @pytest.mark.both_databases
-def test_webhook_that_comes_again_is_a_duplicate(membership: Membership) -> None:
+def test_webhook_delivered_again_is_a_duplicate(membership: Membership) -> None:
     raw = price_event()
     assert [membership.post(raw).get_json()["status"] for _ in range(3)] == ["processed", "duplicate", "duplicate"]
 
 
-def test_webhook_needs_no_token_of_a_form_and_shows_no_cookie(membership: Membership) -> None:
+def test_webhook_needs_no_csrf_token_and_sets_no_cookie(membership: Membership) -> None:
     answer = membership.post(price_event())
     assert "Set-Cookie" not in answer.headers
     assert answer.content_type == "application/json"
 
 
-def test_webhook_is_taken_while_the_site_is_shut(membership: Membership) -> None:
+def test_webhook_is_accepted_during_maintenance(membership: Membership) -> None:
     maintenance.turn_on(membership.settings)
     try:
         assert membership.browser().get("/stripe/pricing").status_code == 503
@@ -54,13 +54,13 @@ def test_webhook_is_taken_while_the_site_is_shut(membership: Membership) -> None
 
 
 @pytest.mark.parametrize("age", [-301, 301, 3600])
-def test_webhook_of_another_time_is_refused(membership: Membership, age: int) -> None:
+def test_webhook_with_a_stale_signature_is_refused(membership: Membership, age: int) -> None:
     raw, header = signed(price_event(), membership.settings.webhook_secrets[0], age=age)
     answer = membership.post(raw, header)
     assert (answer.status_code, answer.get_json()) == (400, {"status": "invalid_signature", "reason": "stale"})
 
 
-def test_webhook_whose_signature_is_off_by_a_byte_is_refused_and_told(membership: Membership) -> None:
+def test_webhook_with_a_changed_signature_is_refused_and_counted(membership: Membership) -> None:
     raw, header = signed(price_event(), membership.settings.webhook_secrets[0])
     last = "0" if header[-1] != "0" else "1"
     forged = definitions.security_events.labels("webhook_forged", "high")
@@ -73,7 +73,7 @@ def test_webhook_whose_signature_is_off_by_a_byte_is_refused_and_told(membership
     assert membership.post(raw, header).status_code == 200
 
 
-def test_webhook_of_the_former_secret_is_taken_while_it_is_rotated(membership: Membership) -> None:
+def test_webhook_with_the_former_secret_is_accepted_during_a_rotation(membership: Membership) -> None:
     former = membership.settings.webhook_secrets[0]
     changed = with_settings(membership.settings)
     object.__setattr__(changed, "webhook_secrets", ("whsec_new", former))
@@ -84,20 +84,20 @@ def test_webhook_of_the_former_secret_is_taken_while_it_is_rotated(membership: M
     assert membership.post(*signed(raw, "whsec_older")).status_code == 400
 
 
-def test_webhook_beyond_its_size_is_refused_before_it_is_read(membership: Membership) -> None:
+def test_webhook_too_large_is_refused_before_reading(membership: Membership) -> None:
     largest = b" " * billing.LARGEST_EVENT
-    assert membership.post(largest).status_code == 400  # read, and no JSON
+    assert membership.post(largest).status_code == 400  # read, but no JSON
     with grows(definitions.stripe_webhooks.labels("other", "failed"), 1):
         assert membership.post(largest + b" ").status_code == 413
 
 
-def test_webhook_of_no_json_is_refused_and_one_of_nothing_of_ours_taken(membership: Membership) -> None:
+def test_webhook_without_json_is_refused_and_of_another_type_ignored(membership: Membership) -> None:
     assert membership.post(b"[]").status_code == 400
     answer = membership.post(json.dumps(event("invoice.upcoming", {"object": "invoice"})).encode())
     assert (answer.status_code, answer.get_json()["status"]) == (200, "ignored")
 
 
-def test_webhook_while_the_database_is_down_is_asked_for_again_in_json(
+def test_webhook_while_the_database_is_down_is_503_in_json(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = price_event()
@@ -112,7 +112,7 @@ def test_webhook_while_the_database_is_down_is_asked_for_again_in_json(
     assert membership.post(raw).get_json()["status"] == "processed"
 
 
-def test_webhook_that_fails_before_it_is_kept_is_counted_once(
+def test_webhook_failing_before_it_is_stored_is_counted_once(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("church.services.billing.stripe.event_store.claim", lambda _event: 1 / 0)
@@ -120,7 +120,7 @@ def test_webhook_that_fails_before_it_is_kept_is_counted_once(
         membership.post(price_event())
 
 
-def test_webhook_while_stripe_is_down_is_asked_for_again(membership: Membership) -> None:
+def test_webhook_while_stripe_is_down_is_503(membership: Membership) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
@@ -139,6 +139,6 @@ def test_webhook_is_neither_scanned_nor_counted_as_an_attack(membership: Members
         assert membership.post(price_event(note="<script>alert(1)</script> ' OR 1=1 --")).status_code == 200
 
 
-def test_webhooks_of_one_sender_are_bounded(membership: Membership) -> None:
+def test_webhooks_of_one_sender_are_rate_limited(membership: Membership) -> None:
     membership.app.config["CHURCH"] = with_settings(membership.settings, limit_webhook="2/minute")
     assert [membership.post(price_event()).status_code for _ in range(3)] == [200, 200, 429]

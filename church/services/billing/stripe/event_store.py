@@ -135,7 +135,7 @@ def finish(
 ) -> None:
     """Store the result of processing in the caller's transaction. Raises LeaseLostError, which rolls it back.
 
-    ``payload`` replaces the stored payload where not all of it is to be kept.
+    ``payload`` replaces the stored payload where not all of it may stay.
     """
     values: dict[str, Any] = {"state": state.value, "reason": reason[:_LONGEST_REASON] if reason else None}
     if payload is not None:

@@ -67,7 +67,7 @@ class Incoming:
     def problem(self) -> str | None:
         """Why the event is ignored; None for an event to process."""
         if self.type not in HANDLED:
-            return "a type that this site does not listen to"
+            return "a type that this site does not handle"
         if self.payload.get("account"):
             return "an event of a connected account"
         if self.object_id is None or self.object_kind is None:

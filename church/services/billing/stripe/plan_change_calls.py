@@ -106,7 +106,7 @@ def _move(row: Subscription, stripe_price: str, at: int, unpaid: str, **more: An
 
 
 def move_later(row: Subscription, price: Price, former: Price | None) -> None:
-    """Change the plan when the period ends, instead of to ``former``. Raises as ``move_now`` does."""
+    """Change the plan when the period ends, instead of to ``former``. Raises as an immediate change does."""
     with _without_schedule(row, former):
         _schedule(row, price)
 

@@ -77,7 +77,7 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
 def replay(event_id: int) -> Outcome:
     """Process a stored event again, whatever its state. Changes nothing if it was processed correctly before.
 
-    Raises LookupError where there is no such event, PaymentsOffError, and what ``receive`` raises.
+    Raises LookupError where there is no such event, PaymentsOffError, and what a delivery raises.
     """
     if not current_settings().payments:
         raise PaymentsOffError

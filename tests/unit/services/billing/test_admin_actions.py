@@ -1,4 +1,4 @@
-"""What admins see of memberships and do to webhook events: counts, totals, one member's, a replay, an export."""
+"""Billing for admins: counts, totals, one member's data, replays and the export."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _paid(shop: Shop, amount: int, price: str = "price_month", ref: str | None =
 
 
 def _failed_event(shop: Shop) -> tuple[int, Obj]:
-    """An event that came while Stripe did not answer; its number, and the subscription that it is about."""
+    """Deliver an event while Stripe does not answer. Returns its id and its subscription."""
     _, subscription = shop.subscriber()
 
     def down(_method: str) -> None:
@@ -66,14 +66,14 @@ def _audited() -> list[tuple[str, dict[str, object]]]:
 # -- counts and totals ----------------------------------------------------------------------------------------------
 
 
-def test_subscriptions_are_counted_by_status_those_that_ended_too(shop: Shop) -> None:
+def test_subscriptions_are_counted_by_status_including_ended(shop: Shop) -> None:
     assert admin_actions.count_subscriptions() == {}
     for status in ("active", "active", "past_due", "canceled"):
         shop.deliver(event("customer.subscription.updated", shop.subscriber(status=status)[1]))
     assert admin_actions.count_subscriptions() == {"active": 2, "past_due": 1, "canceled": 1}
 
 
-def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
+def test_totals_by_currency_equal_the_entries(shop: Shop) -> None:
     assert admin_actions.list_totals() == []
     invoice = _paid(shop, 1200)
     _paid(shop, 801, "price_jpy")
@@ -92,7 +92,7 @@ def test_totals_are_by_currency_and_equal_the_entries(shop: Shop) -> None:
         assert total.net == sum(one.amount for one in entries if one.currency == total.currency)
 
 
-def test_member_is_shown_with_own_subscriptions_and_grants_alone(shop: Shop) -> None:
+def test_member_billing_shows_only_own_subscriptions_and_grants(shop: Shop) -> None:
     _, ref = member(shop.app)
     subscription = shop.stripe.subscription(shop.stripe.customer(ref), status="canceled")
     shop.deliver(event("customer.subscription.updated", subscription))
@@ -109,7 +109,7 @@ def test_member_is_shown_with_own_subscriptions_and_grants_alone(shop: Shop) -> 
 # -- events ---------------------------------------------------------------------------------------------------------
 
 
-def test_event_that_failed_is_done_again_and_written_down(shop: Shop) -> None:
+def test_replay_failed_event_is_processed_and_audited(shop: Shop) -> None:
     number, subscription = _failed_event(shop)
     assert (admin_actions.read_event(number).state, admin_actions.read_event(number).attempts) == ("failed", 1)
     assert admin_actions.replay_event(number, CLI).status == "processed"
@@ -119,7 +119,7 @@ def test_event_that_failed_is_done_again_and_written_down(shop: Shop) -> None:
     assert _audited() == [("webhook.replayed", {"webhook": number, "type": "customer.subscription.created"})]
 
 
-def test_event_that_fails_again_says_why_and_the_try_is_written_down(shop: Shop) -> None:
+def test_replay_failing_again_gives_the_reason_and_is_audited(shop: Shop) -> None:
     number, _ = _failed_event(shop)
 
     def down(_method: str) -> None:
@@ -132,7 +132,7 @@ def test_event_that_fails_again_says_why_and_the_try_is_written_down(shop: Shop)
     assert [action for action, _ in _audited()] == ["webhook.replayed"]
 
 
-def test_event_under_way_is_left_to_whoever_is_at_it(shop: Shop) -> None:
+def test_replay_event_under_way_is_refused(shop: Shop) -> None:
     number, _ = _failed_event(shop)
     lease = {"lease": "another", "leased_until": utc_now() + timedelta(seconds=9), "state": "received"}
     with db.write() as session:
@@ -147,7 +147,7 @@ def test_event_under_way_is_left_to_whoever_is_at_it(shop: Shop) -> None:
     assert admin_actions.replay_event(number, CLI).status == "processed"
 
 
-def test_event_is_left_alone_where_there_are_no_payments(shop: Shop) -> None:
+def test_replay_without_payments_is_refused(shop: Shop) -> None:
     number, _ = _failed_event(shop)
     shop.app.config["CHURCH"] = with_settings(shop.settings, environment="production")
     with pytest.raises(billing.PaymentsOffError):
@@ -155,14 +155,14 @@ def test_event_is_left_alone_where_there_are_no_payments(shop: Shop) -> None:
     assert admin_actions.read_event(number).attempts == 1
 
 
-def test_event_that_is_done_changes_nothing_when_done_again(shop: Shop) -> None:
+def test_replay_processed_event_changes_nothing(shop: Shop) -> None:
     _paid(shop, 1200)
     (done,) = billing.list_events()
     assert admin_actions.replay_event(done.id, CLI).status == "processed"
     assert len(billing.list_ledger_entries()) == 1
 
 
-def test_event_that_there_is_not_is_not_found(shop: Shop) -> None:
+def test_replay_unknown_event_is_not_found(shop: Shop) -> None:
     for call in (lambda: admin_actions.read_event(7), lambda: admin_actions.replay_event(7, CLI)):
         with pytest.raises(UnknownEventError):
             call()
@@ -177,7 +177,7 @@ def _rows(*, currency: str | None = None, user_ref: str | None = None) -> list[d
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_ledger_file_tells_each_amount_in_major_and_minor_units(shop: Shop) -> None:
+def test_ledger_csv_has_amounts_in_major_and_minor_units(shop: Shop) -> None:
     _, ref = member(shop.app, '=HYPERLINK("https://evil.example")')
     invoice = _paid(shop, 1200, ref=ref)
     shop.deliver(event("refund.created", shop.stripe.refund(shop.stripe.charge_of(invoice), 5)))
@@ -197,15 +197,13 @@ def test_ledger_file_tells_each_amount_in_major_and_minor_units(shop: Shop) -> N
     assert [one["amount"] for one in _rows(user_ref=ref)] == ["-0.05", "12.00"]
 
 
-def test_ledger_file_holds_every_entry_once_however_many_pieces_it_takes(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ledger_csv_in_several_pieces_holds_every_entry_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin_actions, "_BATCH", 2)
     for amount in range(100, 105):
         _paid(shop, amount)
     assert [one["minor_units"] for one in _rows()] == ["104", "103", "102", "101", "100"]
 
 
-def test_ledger_file_of_an_empty_ledger_has_its_head(shop: Shop) -> None:
+def test_ledger_csv_of_an_empty_ledger_has_only_the_header(shop: Shop) -> None:
     assert "".join(admin_actions.ledger_csv()).startswith("entry,occurred_at,member,kind,amount,currency,")
     assert _rows() == []

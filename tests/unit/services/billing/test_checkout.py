@@ -1,4 +1,4 @@
-"""How a checkout begins: once, for who may, and what the till then knows of it."""
+"""Starting a checkout: one at a time, for members without a subscription, and what the till then has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.membership_fixture import FRIEND, PATRON, Membership
 pytestmark = pytest.mark.sqlite_alone
 
 
-def test_checkout_names_its_member_and_leads_back_to_the_site(membership: Membership) -> None:
+def test_checkout_names_the_member_and_returns_to_the_site(membership: Membership) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
     found = membership.till.stripe.v1.checkout.sessions.retrieve(session).to_dict(for_json=True)
@@ -41,7 +41,7 @@ def test_checkout_names_its_member_and_leads_back_to_the_site(membership: Member
     assert found["cancel_url"] == f"{origin}/stripe/cancel"
 
 
-def test_payment_is_told_by_webhooks_alone_and_opens_premium(membership: Membership) -> None:
+def test_paid_checkout_gives_premium_only_after_the_webhook(membership: Membership) -> None:
     user = membership.add()
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
@@ -55,7 +55,7 @@ def test_payment_is_told_by_webhooks_alone_and_opens_premium(membership: Members
 
 
 @pytest.mark.both_databases
-def test_second_checkout_for_the_same_price_is_the_first(membership: Membership) -> None:
+def test_second_checkout_for_the_same_price_continues_the_first(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     assert membership.start(member) == membership.start(member)
     assert membership.calls.count("checkout.sessions.create") == 1
@@ -73,7 +73,7 @@ def test_checkout_for_another_price_closes_the_first(membership: Membership) -> 
 
 
 @pytest.mark.both_databases
-def test_checkouts_at_once_are_one(membership: Membership) -> None:
+def test_parallel_checkouts_share_one_session(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     gate = threading.Barrier(6)
 
@@ -87,7 +87,7 @@ def test_checkouts_at_once_are_one(membership: Membership) -> None:
     assert len(list(membership.till.stripe.v1.checkout.sessions.list().auto_paging_iter())) == 1
 
 
-def test_checkout_that_expired_at_stripe_is_begun_anew(membership: Membership) -> None:
+def test_checkout_expired_at_stripe_is_replaced(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     first = membership.start(member)
     membership.till.stripe.v1.checkout.sessions.expire(first)
@@ -96,7 +96,7 @@ def test_checkout_that_expired_at_stripe_is_begun_anew(membership: Membership) -
 
 
 @pytest.mark.parametrize("price", [FRIEND, PATRON])
-def test_checkout_that_was_paid_a_moment_ago_is_not_begun_again(membership: Membership, price: str) -> None:
+def test_checkout_just_paid_is_not_started_again(membership: Membership, price: str) -> None:
     member = membership.as_signed_in(membership.add())
     session = membership.start(member)
     membership.pay(session)
@@ -105,7 +105,7 @@ def test_checkout_that_was_paid_a_moment_ago_is_not_begun_again(membership: Memb
     assert raised.value.session == session
 
 
-def test_checkout_whose_bank_takes_days_is_not_begun_again(membership: Membership) -> None:
+def test_checkout_with_a_slow_payment_is_not_started_again(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     session = membership.start(member)
     with membership.app.app_context(), db.write() as database:
@@ -119,7 +119,7 @@ def test_checkout_whose_bank_takes_days_is_not_begun_again(membership: Membershi
 
 
 def unpaid(intent: str | None = None, invoice: str = "open", subscription: str = "incomplete", **session: Any) -> Any:
-    """What Stripe tells of a session whose payment is slow, by the method that asks for it."""
+    """Stripe's answers about a session with a slow payment, by method."""
     payments = [{"payment": {"payment_intent": {"status": intent}}}] if intent else []
     words = {"status": "complete", "payment_status": "unpaid", "invoice": "in_1"}
     return {
@@ -130,7 +130,7 @@ def unpaid(intent: str | None = None, invoice: str = "open", subscription: str =
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize(
-    ("told", "over"),
+    ("answers", "over"),
     [
         (unpaid("processing"), False),
         (unpaid(), False),
@@ -144,8 +144,8 @@ def unpaid(intent: str | None = None, invoice: str = "open", subscription: str =
         ({}, True),
     ],
 )
-def test_slow_payment_that_failed_bars_nobody_though_its_webhook_never_came(
-    membership: Membership, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], over: bool
+def test_slow_payment_failed_without_a_webhook_allows_a_new_checkout(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], over: bool
 ) -> None:
     member = membership.as_signed_in(membership.add())
     session = membership.start(member)
@@ -156,9 +156,9 @@ def test_slow_payment_that_failed_bars_nobody_though_its_webhook_never_came(
     def call(method: str, *ids: str, key: str | None = None, **params: Any) -> Any:
         if method.endswith(".create"):
             return real(method, *ids, key=key, **params)
-        if method not in told:
+        if method not in answers:
             raise StripeRefusedError("resource_missing", "id", 404)
-        return told[method]
+        return answers[method]
 
     monkeypatch.setattr(membership.gateway, "call", call)
     if over:
@@ -171,7 +171,7 @@ def test_slow_payment_that_failed_bars_nobody_though_its_webhook_never_came(
 
 
 @pytest.mark.both_databases
-def test_member_with_a_subscription_is_sold_no_second_one_until_it_has_ended(membership: Membership) -> None:
+def test_member_with_a_subscription_cannot_start_another_until_it_ends(membership: Membership) -> None:
     user = membership.add()
     member = membership.subscribed(user)
     with pytest.raises(billing.MemberAlreadyError):
@@ -183,7 +183,7 @@ def test_member_with_a_subscription_is_sold_no_second_one_until_it_has_ended(mem
     assert again.customer == membership.one(Customer).stripe_id
 
 
-def test_trial_is_for_the_first_subscription_alone(membership: Membership) -> None:
+def test_trial_is_only_for_the_first_subscription(membership: Membership) -> None:
     user = membership.add()
     member = membership.subscribed(user, PATRON)
     stripe = membership.till.stripe.v1
@@ -195,14 +195,14 @@ def test_trial_is_for_the_first_subscription_alone(membership: Membership) -> No
 
 
 @pytest.mark.parametrize("price", ["price_of_nothing", "", "x" * 255])
-def test_price_that_is_not_for_sale_is_refused(membership: Membership, price: str) -> None:
+def test_price_not_for_sale_is_refused(membership: Membership, price: str) -> None:
     with pytest.raises(FieldErrors) as raised:
         membership.start(membership.as_signed_in(membership.add()), price)
     assert set(raised.value.errors) == {"price"}
     assert membership.rows(Checkout) == []
 
 
-def test_price_that_was_taken_off_is_refused(membership: Membership) -> None:
+def test_price_withdrawn_is_refused(membership: Membership) -> None:
     membership.till.stripe.v1.prices.update(FRIEND, {"active": False})
     membership.tell()
     with pytest.raises(FieldErrors):
@@ -210,7 +210,7 @@ def test_price_that_was_taken_off_is_refused(membership: Membership) -> None:
 
 
 @pytest.mark.parametrize("which", ["older", "week", "quarter", "euros", "fourth plan"])
-def test_price_that_stripe_has_and_no_page_offers_is_refused(membership: Membership, which: str) -> None:
+def test_price_active_at_stripe_but_on_no_page_is_refused(membership: Membership, which: str) -> None:
     make: Any = membership.till.stripe.v1
     recurring: dict[str, Any] = {"interval": "week" if which == "week" else "month"}
     if which == "quarter":
@@ -234,7 +234,7 @@ def test_price_that_stripe_has_and_no_page_offers_is_refused(membership: Members
     assert membership.rows(Checkout) == []
 
 
-def test_customer_that_stripe_has_no_more_is_forgotten_and_the_checkout_begins_without(membership: Membership) -> None:
+def test_customer_missing_at_stripe_is_dropped_and_checkout_continues(membership: Membership) -> None:
     user = membership.add()
     membership.put(Customer(stripe_id="cus_gone", user_id=user.id, delinquent=False, created_at=utc_now()))
     session = membership.start(membership.as_signed_in(user))
@@ -242,7 +242,7 @@ def test_customer_that_stripe_has_no_more_is_forgotten_and_the_checkout_begins_w
     assert membership.one(Customer).deleted_at is not None
 
 
-def test_stripe_that_is_down_leaves_a_row_whose_key_is_used_again(
+def test_checkout_while_stripe_is_down_reuses_its_key_later(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.as_signed_in(membership.add())
@@ -268,7 +268,7 @@ def test_stripe_that_is_down_leaves_a_row_whose_key_is_used_again(
     assert [row.state for row in membership.rows(Checkout)] == ["expired", "open"]
 
 
-def test_key_that_was_used_with_another_address_is_not_used_again(
+def test_idempotency_key_used_with_another_email_is_replaced(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.as_signed_in(membership.add())
@@ -288,9 +288,7 @@ def test_key_that_was_used_with_another_address_is_not_used_again(
     assert [row.state for row in membership.rows(Checkout)] == ["failed", "open"]
 
 
-def test_refusal_is_not_asked_for_again_with_the_same_key(
-    membership: Membership, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkout_refused_gets_a_new_key(membership: Membership, monkeypatch: pytest.MonkeyPatch) -> None:
     member = membership.as_signed_in(membership.add())
     with monkeypatch.context() as patch:
         patch.setattr(membership.gateway, "call", _refuse("email_invalid"))
@@ -300,7 +298,7 @@ def test_refusal_is_not_asked_for_again_with_the_same_key(
     assert membership.start(member)
 
 
-def test_twin_whose_key_is_in_use_waits_for_the_other_ones_page(
+def test_parallel_request_waits_for_the_page_of_the_first(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.as_signed_in(membership.add())
@@ -325,9 +323,7 @@ def _refuse(code: str) -> Any:
 
 
 @pytest.mark.parametrize("wished", [True, False])
-def test_tax_is_reckoned_by_stripe_where_the_operator_wants_it_for_new_and_known_customers(
-    membership: Membership, wished: bool
-) -> None:
+def test_automatic_tax_is_requested_for_new_and_existing_customers(membership: Membership, wished: bool) -> None:
     membership.app.config["CHURCH"] = with_settings(membership.settings, automatic_tax=wished)
     retrieve = membership.till.stripe.v1.checkout.sessions.retrieve
     member = membership.as_signed_in(membership.add())
@@ -340,7 +336,7 @@ def test_tax_is_reckoned_by_stripe_where_the_operator_wants_it_for_new_and_known
         assert retrieve(session).automatic_tax.enabled is wished
 
 
-def test_site_without_payments_begins_none(membership: Membership) -> None:
+def test_checkout_without_payments_is_refused(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     real = with_settings(membership.settings, environment="production")
     membership.app.config["CHURCH"] = real

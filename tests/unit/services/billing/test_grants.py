@@ -1,4 +1,4 @@
-"""Complimentary memberships: given until a date with a reason, taken back, written down, and seen at once."""
+"""Free premium: given until a date with a reason, revoked, audited, and effective at once."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def given() -> list[Grant]:
 
 
 def let_end(number: int) -> None:
-    """Let the time of a grant run out."""
+    """End a grant in the past."""
     with db.write() as session:
         session.execute(update(Grant).where(Grant.id == number).values(until=utc_now() - timedelta(seconds=1)))
 
 
-def test_grant_is_kept_with_why_and_by_whom_and_written_down(ann: User, boss: Actor) -> None:
+def test_grant_stores_reason_and_giver_and_is_audited(ann: User, boss: Actor) -> None:
     until = utc_now() + MONTH
     number = billing.grant(ann.ref, until, "  helps\n with the pages ", boss)
     (view,) = billing.list_grants(user_ref=ann.ref)
@@ -61,7 +61,7 @@ def test_grant_is_kept_with_why_and_by_whom_and_written_down(ann: User, boss: Ac
     assert audited() == [("grant.given", boss.user_id, ann.id, detail)]
 
 
-def test_grant_opens_premium_at_once_and_its_end_closes_it_at_once(on_both: Flask, ann: User, boss: Actor) -> None:
+def test_grant_gives_premium_at_once_until_it_ends(on_both: Flask, ann: User, boss: Actor) -> None:
     token = sign_in(on_both, ann)
 
     def premium() -> bool:
@@ -77,20 +77,18 @@ def test_grant_opens_premium_at_once_and_its_end_closes_it_at_once(on_both: Flas
     assert audited()[-1] == ("grant.revoked", boss.user_id, ann.id, {"grant": number})
 
 
-def test_grant_of_the_command_line_names_nobody(ann: User) -> None:
+def test_grant_from_the_command_line_has_no_giver(ann: User) -> None:
     billing.grant(ann.ref, utc_now() + MONTH, "a friend", Actor(via="cli"))
     (view,) = billing.list_grants()
     assert view.given_by is None
 
 
-def test_grant_that_cannot_be_written_down_is_not_given(
-    ann: User, boss: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grant_is_not_given_when_the_audit_fails(ann: User, boss: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: object, **_kwargs: object) -> None:
-        raise OSError("no room")
+        raise OSError("no space")
 
     monkeypatch.setattr("church.services.audit.record_by", full)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(OSError, match="no space"):
         billing.grant(ann.ref, utc_now() + MONTH, "a friend", boss)
     assert given() == []
 
@@ -105,7 +103,7 @@ def test_grant_that_cannot_be_written_down_is_not_given(
         (MONTH, "x" * (LONGEST_REASON + 1), {"reason"}),
     ],
 )
-def test_grant_that_makes_no_sense_is_refused_field_by_field(
+def test_grant_invalid_is_refused_field_by_field(
     ann: User, boss: Actor, ahead: timedelta, reason: str, wrong: set[str]
 ) -> None:
     with pytest.raises(FieldErrors) as caught:
@@ -114,7 +112,7 @@ def test_grant_that_makes_no_sense_is_refused_field_by_field(
     assert (given(), audited()) == ([], [])
 
 
-def test_grant_to_nobody_or_to_a_deleted_account_is_refused(ann: User, boss: Actor) -> None:
+def test_grant_to_an_unknown_or_deleted_account_is_refused(ann: User, boss: Actor) -> None:
     for nobody in ("nobody", "\x00", "' OR 1=1 --"):
         with pytest.raises(UnknownMemberError):
             billing.grant(nobody, utc_now() + MONTH, "why", boss)
@@ -126,7 +124,7 @@ def test_grant_to_nobody_or_to_a_deleted_account_is_refused(ann: User, boss: Act
     assert given() == []
 
 
-def test_grant_is_taken_back_once(ann: User, boss: Actor) -> None:
+def test_grant_is_revoked_once(ann: User, boss: Actor) -> None:
     number = billing.grant(ann.ref, utc_now() + MONTH, "why", boss)
     billing.revoke(number, boss)
     taken_at = given()[0].revoked_at
@@ -138,14 +136,14 @@ def test_grant_is_taken_back_once(ann: User, boss: Actor) -> None:
     assert [action for action, *_ in audited()] == ["grant.given", "grant.revoked"]
 
 
-def test_grant_that_has_ended_is_not_taken_back(ann: User, boss: Actor) -> None:
+def test_grant_that_has_ended_cannot_be_revoked(ann: User, boss: Actor) -> None:
     number = billing.grant(ann.ref, utc_now() + MONTH, "why", boss)
     let_end(number)
     with pytest.raises(ConflictError):
         billing.revoke(number, boss)
 
 
-def test_grants_are_listed_by_state_counted_and_paged(ann: User, boss: Actor) -> None:
+def test_grants_are_listed_counted_and_paged_by_state(ann: User, boss: Actor) -> None:
     first, second, third, fourth = (
         billing.grant(ann.ref, utc_now() + MONTH, f"gift {n}", boss) for n in ("one", "two", "three", "four")
     )
@@ -161,12 +159,12 @@ def test_grants_are_listed_by_state_counted_and_paged(ann: User, boss: Actor) ->
     assert billing.list_grants(user_ref="nobody") == []
 
 
-def test_day_ends_with_its_last_second_in_utc() -> None:
+def test_end_of_day_is_the_last_second_in_utc() -> None:
     assert billing.end_of_day(" 2028-02-29 ") == datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "2027-02-29", "31.5.2027", "20270531", "2027-5-31T00:00", "tomorrow"])
-def test_day_that_is_none_is_refused(text: str) -> None:
+def test_end_of_day_invalid_date_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as caught:
         billing.end_of_day(text)
     assert set(caught.value.errors) == {"until"}

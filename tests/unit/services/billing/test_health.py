@@ -1,4 +1,4 @@
-"""What is said of payments: with whom, whether webhooks come, what there is to buy, and what to do about it."""
+"""The payment check of the doctor and the admin area: state, finding and fix."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ TEST = {**LIVE, "stripe_secret_key": SecretStr("rk_test_hunter2")}
 REAL = {"environment": "production", "site_url": "https://church.example"}
 
 
-def test_site_that_takes_money_well_says_with_whom_what_and_since_when(settings: Settings) -> None:
+def test_health_working_payments_show_key_plans_and_last_webhook(settings: Settings) -> None:
     found = payment_health(with_settings(settings, **REAL, **LIVE), WELL)
     assert (found.state, found.fix) == ("ok", "")
     assert found.finding == "Stripe with a live key; 2 plans; last webhook 2030-01-31 09:05 UTC"
 
 
-def test_site_without_payments_is_well(settings: Settings) -> None:
+def test_health_without_payments_is_ok(settings: Settings) -> None:
     found = payment_health(with_settings(settings, **REAL), replace(WELL, failed=3, plans=0))
     assert (found.state, found.finding.partition(":")[0]) == ("ok", "off")
 
 
-def test_till_is_well_on_a_desk(settings: Settings) -> None:
+def test_health_test_till_in_development_is_ok(settings: Settings) -> None:
     found = payment_health(settings, WELL)
     assert (found.state, found.finding.startswith(f"test till at {settings.till_address};")) == ("ok", True)
 
@@ -52,7 +52,7 @@ def test_till_is_well_on_a_desk(settings: Settings) -> None:
         ({}, {"last_webhook": None}, "warn", "no webhook received", "make run"),
     ],
 )
-def test_trouble_is_said_with_what_to_do_and_no_secret(
+def test_health_problem_is_reported_with_its_fix_and_no_secret(
     settings: Settings, changes: dict[str, object], facts: dict[str, object], state: str, finding: str, fix: str
 ) -> None:
     found = payment_health(with_settings(settings, **changes), replace(WELL, **facts))  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def test_trouble_is_said_with_what_to_do_and_no_secret(
     assert "hunter2" not in found.finding + found.fix
 
 
-def test_doctor_reads_what_came_from_the_database(membership: Membership) -> None:
+def test_doctor_reads_payment_facts_from_the_database(membership: Membership) -> None:
     state, finding, _ = check_payments(membership.settings)
     assert (state, "2 plans" in finding, f"last webhook {utc_now():%Y-}" in finding) == ("ok", True, True)
     first, second, *_ = membership.rows(StripeEvent)
@@ -74,5 +74,5 @@ def test_doctor_reads_what_came_from_the_database(membership: Membership) -> Non
     assert (state, "1 event failed within a day" in finding, "replay" in fix) == ("warn", True, True)
 
 
-def test_database_that_does_not_answer_is_no_verdict_on_payments(settings: Settings) -> None:
+def test_doctor_without_a_database_does_not_judge_payments(settings: Settings) -> None:
     assert check_payments(settings)[0] == "fail"

@@ -1,4 +1,4 @@
-"""Another plan: what it costs before, and what is then done."""
+"""Changing the plan: the preview of its cost, and the change."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def user(membership: Membership) -> User:
     return membership.add()
 
 
-def test_larger_plan_costs_the_difference_and_begins_now(membership: Membership, user: User) -> None:
+def test_upgrade_costs_the_difference_and_starts_now(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     shown = preview(membership, member, PATRON)
     assert (shown.kind, shown.plan_name, shown.due, shown.pays, shown.when) == ("now", "Patron", "$7.00", True, None)
     assert (shown.amount, shown.interval, shown.credit) == ("$12.00", "month", "")
-    assert price_of(membership) == FRIEND  # looking changes nothing
+    assert price_of(membership) == FRIEND  # a preview changes nothing
     assert change(membership, member, PATRON, shown.at) == billing.Changed("now", "Patron", None)
-    assert membership.status(user).price == PATRON  # known before any webhook
+    assert membership.status(user).price == PATRON  # stored before any webhook
     membership.tell()
     assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]
 
 
-def test_half_a_period_later_half_the_difference_is_paid(membership: Membership, user: User) -> None:
+def test_upgrade_in_mid_period_costs_half_the_difference(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     length = membership.till.desk.now + 15 * DAY
     [item] = subscription(membership)["items"]["data"]
@@ -77,7 +77,7 @@ def test_half_a_period_later_half_the_difference_is_paid(membership: Membership,
     assert preview(membership, member, PATRON).due == "$7.00"
 
 
-def test_smaller_plan_costs_nothing_and_begins_when_the_period_ends(membership: Membership, user: User) -> None:
+def test_downgrade_costs_nothing_and_starts_when_the_period_ends(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     change(membership, member, PATRON)
     shown = preview(membership, member, FRIEND)
@@ -96,7 +96,7 @@ def test_smaller_plan_costs_nothing_and_begins_when_the_period_ends(membership: 
     assert (status.price, status.next_price, status.state) == (FRIEND, None, "active")
 
 
-def test_change_that_is_to_come_is_taken_back_or_replaced(membership: Membership, user: User) -> None:
+def test_scheduled_change_can_be_cancelled_or_replaced(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     change(membership, member, PATRON_YEAR)
     change(membership, member, FRIEND)
@@ -108,15 +108,15 @@ def test_change_that_is_to_come_is_taken_back_or_replaced(membership: Membership
     assert membership.status(user).next_price == FRIEND_YEAR
 
 
-def test_months_and_years_of_one_plan_change_with_the_next_period(membership: Membership, user: User) -> None:
+def test_interval_change_within_a_plan_starts_with_the_next_period(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     assert preview(membership, member, FRIEND_YEAR).kind == "later"
     assert preview(membership, member, PATRON_YEAR).kind == "now"
     yearly = membership.subscribed(membership.add("bea@church.example"), FRIEND_YEAR)
-    assert preview(membership, yearly, FRIEND).kind == "later"  # though the months of a year cost more
+    assert preview(membership, yearly, FRIEND).kind == "later"  # although monthly payments cost more in a year
 
 
-def test_larger_plan_by_the_month_keeps_what_is_left_of_the_year(membership: Membership, user: User) -> None:
+def test_monthly_upgrade_from_a_yearly_plan_keeps_a_credit(membership: Membership, user: User) -> None:
     member = membership.subscribed(user, FRIEND_YEAR)
     shown = preview(membership, member, PATRON)
     assert (shown.kind, shown.due, shown.credit) == ("now", "$0.00", "$38.00")
@@ -124,7 +124,7 @@ def test_larger_plan_by_the_month_keeps_what_is_left_of_the_year(membership: Mem
     assert shown.renews.timestamp() - shown.at < 32 * DAY
 
 
-def test_change_within_a_trial_is_made_at_once_and_costs_nothing(membership: Membership, user: User) -> None:
+def test_change_in_a_trial_is_immediate_and_free(membership: Membership, user: User) -> None:
     member = membership.subscribed(user, PATRON)
     shown = preview(membership, member, FRIEND)
     assert (shown.kind, shown.due) == ("now", "$0.00")
@@ -135,7 +135,7 @@ def test_change_within_a_trial_is_made_at_once_and_costs_nothing(membership: Mem
     assert membership.rows(LedgerEntry) == []
 
 
-def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: User) -> None:
+def test_upgrade_with_a_declined_card_changes_nothing(membership: Membership, user: User) -> None:
     member = membership.subscribed(user, card="fails_later")
     with pytest.raises(CardRefusedError):
         change(membership, member, PATRON)
@@ -145,7 +145,7 @@ def test_card_that_does_not_pay_changes_nothing(membership: Membership, user: Us
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_card_whose_bank_asks_leads_to_the_page_where_the_member_confirms(
+def test_upgrade_with_3d_secure_returns_the_page_to_confirm(
     membership: Membership, user: User, confirmed: bool
 ) -> None:
     member = membership.subscribed(user)
@@ -154,7 +154,7 @@ def test_card_whose_bank_asks_leads_to_the_page_where_the_member_confirms(
     change(membership, member, FRIEND_YEAR)
     found = change(membership, member, PATRON)
     assert (found.kind, price_of(membership)) == ("confirm", FRIEND)
-    banner = membership.status(user).banner  # known before any webhook
+    banner = membership.status(user).banner  # stored before any webhook
     assert banner is not None
     assert (banner.pay_url, banner.way) == (found.confirm_at, "Confirm payment")
     assert {answer.status_code for answer in membership.tell()} == {200}
@@ -170,7 +170,7 @@ def test_card_whose_bank_asks_leads_to_the_page_where_the_member_confirms(
 
 
 def refuse(membership: Membership, monkeypatch: pytest.MonkeyPatch, method: str, times: int = 1, **error: Any) -> None:
-    """Let Stripe refuse the first ``times`` calls of a method, or not answer them."""
+    """Make Stripe refuse the first ``times`` calls of a method, or not answer them."""
     real, left = membership.gateway.call, [times]
 
     def call(name: str, *ids: str, key: str | None = None, **params: Any) -> Any:
@@ -182,22 +182,22 @@ def refuse(membership: Membership, monkeypatch: pytest.MonkeyPatch, method: str,
     monkeypatch.setattr(membership.gateway, "call", call)
 
 
-def test_declined_change_leaves_the_one_that_is_to_come(membership: Membership, user: User) -> None:
+def test_declined_change_restores_the_scheduled_change(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     change(membership, member, FRIEND_YEAR)
     at = preview(membership, member, PATRON).at
     membership.till.operate("knobs", decline="on")
     with pytest.raises(CardRefusedError):
         change(membership, member, PATRON, at)
-    assert membership.status(user).next_price == FRIEND_YEAR  # known before any webhook
+    assert membership.status(user).next_price == FRIEND_YEAR  # stored before any webhook
     membership.tell()
     assert membership.status(user).next_price == FRIEND_YEAR
     membership.till.operate("knobs", decline="")
-    assert change(membership, member, FRIEND).kind == "keep"  # by the schedule that is there now
+    assert change(membership, member, FRIEND).kind == "keep"  # of the current schedule
 
 
 @pytest.mark.parametrize("by_card", [True, False])
-def test_change_to_come_that_cannot_be_put_back_is_said_to_be_gone(
+def test_scheduled_change_that_cannot_be_restored_is_reported_lost(
     membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch, by_card: bool
 ) -> None:
     member = membership.subscribed(user)
@@ -214,7 +214,7 @@ def test_change_to_come_that_cannot_be_put_back_is_said_to_be_gone(
     assert membership.status(user).next_price is None
 
 
-def test_later_change_that_is_refused_leaves_the_one_before_and_no_empty_schedule(
+def test_later_change_refused_restores_the_former_and_leaves_no_empty_schedule(
     membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.subscribed(user, PATRON_YEAR)
@@ -232,7 +232,7 @@ def test_later_change_that_is_refused_leaves_the_one_before_and_no_empty_schedul
     assert membership.status(user).next_price == FRIEND
 
 
-def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
+def test_change_without_answer_says_what_may_be_lost(
     membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.subscribed(user)
@@ -247,7 +247,7 @@ def test_change_that_stripe_does_not_answer_says_what_may_be_gone(
 
 
 @pytest.mark.both_databases
-def test_second_press_of_the_button_pays_once(membership: Membership, user: User) -> None:
+def test_change_submitted_twice_pays_once(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     at = preview(membership, member, PATRON).at
     change(membership, member, PATRON, at)
@@ -259,7 +259,7 @@ def test_second_press_of_the_button_pays_once(membership: Membership, user: User
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("late", [-FRESH - 60, FRESH + 60, 10**9])
-def test_amount_of_another_moment_is_shown_anew(membership: Membership, user: User, late: int) -> None:
+def test_change_with_an_old_preview_is_refused(membership: Membership, user: User, late: int) -> None:
     member = membership.subscribed(user)
     at = preview(membership, member, PATRON).at
     with pytest.raises(ConflictError, match="amount has changed"):
@@ -267,7 +267,7 @@ def test_amount_of_another_moment_is_shown_anew(membership: Membership, user: Us
     assert price_of(membership) == FRIEND
 
 
-def test_who_has_nothing_to_change_is_told_why(membership: Membership, user: User) -> None:
+def test_change_without_a_changeable_plan_gives_the_reason(membership: Membership, user: User) -> None:
     member = membership.as_signed_in(user)
     with pytest.raises(ConflictError, match="no membership"):
         preview(membership, member, PATRON)
@@ -289,9 +289,7 @@ def test_who_has_nothing_to_change_is_told_why(membership: Membership, user: Use
         preview(membership, member, PATRON)
 
 
-def test_change_is_to_what_the_page_offers_and_back_to_what_is_paid_though_nobody_else_can_buy_it(
-    membership: Membership, user: User
-) -> None:
+def test_change_is_to_prices_for_sale_or_back_to_the_own_withdrawn_price(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     stripe: Any = membership.till.stripe.v1
     wish = {"product": "prod_patron", "currency": "usd", "unit_amount": 1, "recurring": {"interval": "week"}}
@@ -307,7 +305,7 @@ def test_change_is_to_what_the_page_offers_and_back_to_what_is_paid_though_nobod
     assert membership.status(user).next_price is None
 
 
-def test_plan_is_not_changed_while_a_payment_is_open(membership: Membership, user: User) -> None:
+def test_change_while_a_payment_is_open_is_refused(membership: Membership, user: User) -> None:
     member = membership.subscribed(user, card="fails_later")
     membership.till.operate("clock", days="32")
     membership.tell()
@@ -316,7 +314,7 @@ def test_plan_is_not_changed_while_a_payment_is_open(membership: Membership, use
         preview(membership, member, PATRON)
 
 
-def test_change_of_what_was_changed_at_stripe_meanwhile_is_looked_at_anew(membership: Membership, user: User) -> None:
+def test_change_after_one_at_stripe_is_refused_and_refreshes(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     shown = preview(membership, member, FRIEND_YEAR)
     made = membership.till.stripe.v1.subscription_schedules.create(
@@ -328,7 +326,7 @@ def test_change_of_what_was_changed_at_stripe_meanwhile_is_looked_at_anew(member
     assert membership.till.stripe.v1.subscription_schedules.retrieve(made.id).status == "released"
 
 
-def test_change_that_cannot_be_fetched_back_is_done_and_told_by_its_webhook(
+def test_change_whose_refresh_fails_is_stored_by_its_webhook(
     membership: Membership, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = membership.subscribed(user)

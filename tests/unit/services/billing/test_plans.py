@@ -1,4 +1,4 @@
-"""What the pricing page has: three plans at most, the newest price of each interval, one currency."""
+"""The plans of the pricing page: at most three, the newest price of each interval, one currency."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_plan(membership: Membership, plan: str, order: str = "", amount: int = 9
     return made.id
 
 
-def test_plans_of_the_till_are_on_offer_by_month_and_by_year(membership: Membership) -> None:
+def test_plans_of_the_till_are_listed_by_month_and_year(membership: Membership) -> None:
     friend, patron = offered(membership)
     assert (friend.name, friend.features) == ("Friend", ("Premium pages",))
     assert [(price.stripe_id, price.shown, price.interval) for price in friend.prices] == [
@@ -47,25 +47,25 @@ def test_plans_of_the_till_are_on_offer_by_month_and_by_year(membership: Members
     assert (friend.at("month").trial_days, patron.at("month").trial_days) == (0, 14)
 
 
-def test_plan_without_a_yearly_price_shows_the_one_that_it_has(membership: Membership) -> None:
+def test_plan_without_a_yearly_price_shows_the_monthly_one(membership: Membership) -> None:
     membership.till.stripe.v1.prices.update(FRIEND_YEAR, {"active": False})
     membership.tell()
     assert offered(membership)[0].at("year").stripe_id == FRIEND
 
 
-def test_newer_price_for_the_same_takes_the_place_of_the_older(membership: Membership) -> None:
+def test_newer_price_of_an_interval_replaces_the_older(membership: Membership) -> None:
     add_price(membership)
     assert offered(membership)[0].at("month").shown == "$7.00"
 
 
 @pytest.mark.both_databases
-def test_plans_stand_in_their_order_and_then_by_price_and_are_three_at_most(membership: Membership) -> None:
+def test_plans_are_ordered_by_metadata_then_price_and_at_most_three(membership: Membership) -> None:
     add_plan(membership, "dearer", "0", amount=2000)
     add_plan(membership, "first", "0", amount=100)
     assert names(membership) == ["first", "dearer", "friend"]
 
 
-def test_price_that_no_line_can_say_is_left_out(membership: Membership) -> None:
+def test_price_that_is_not_monthly_or_yearly_is_left_out(membership: Membership) -> None:
     quarter = add_plan(membership, "quarter", "0")
     [made] = [price for price in membership.rows(Price) if price.stripe_product == quarter]
     membership.till.stripe.v1.prices.update(made.stripe_id, {"active": False})
@@ -74,7 +74,7 @@ def test_price_that_no_line_can_say_is_left_out(membership: Membership) -> None:
     assert "quarter" not in names(membership)
 
 
-def test_plan_that_is_not_sold_any_more_and_product_that_is_none_are_left_out(membership: Membership) -> None:
+def test_withdrawn_plans_and_other_products_are_left_out(membership: Membership) -> None:
     membership.till.stripe.v1.products.update("prod_patron", {"active": False})
     other = membership.till.stripe.v1.products.create({"name": "A book"})
     add_price(membership, other.id)
@@ -82,7 +82,7 @@ def test_plan_that_is_not_sold_any_more_and_product_that_is_none_are_left_out(me
     assert names(membership) == ["friend"]
 
 
-def test_plans_are_in_one_currency_the_subscribers_own_if_there_is_any(membership: Membership) -> None:
+def test_plans_are_in_one_currency_the_subscribers_own_if_possible(membership: Membership) -> None:
     add_price(membership, currency="eur", unit_amount=600)
     assert [price.currency for plan in offered(membership) for price in plan.prices] == ["usd"] * 4
     [friend] = offered(membership, "eur")
@@ -90,14 +90,14 @@ def test_plans_are_in_one_currency_the_subscribers_own_if_there_is_any(membershi
     assert len(offered(membership, "jpy")) == 2
 
 
-def test_tax_is_said_as_the_price_has_it(membership: Membership) -> None:
+def test_tax_text_follows_the_price(membership: Membership) -> None:
     assert offered(membership)[0].at("month").tax == "Tax, where it applies, is shown before you pay."
     for behavior, words in (("inclusive", "Tax is included."), ("exclusive", "Tax is added where it applies.")):
         add_price(membership, tax_behavior=behavior)
         assert offered(membership)[0].at("month").tax == words
 
 
-def test_nothing_is_on_offer_before_stripe_has_told(membership: Membership) -> None:
+def test_plans_before_the_first_sync_are_empty(membership: Membership) -> None:
     membership.till.stripe.v1.products.update("prod_friend", {"active": False})
     membership.till.stripe.v1.products.update("prod_patron", {"active": False})
     membership.tell()

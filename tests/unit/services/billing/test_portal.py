@@ -1,4 +1,4 @@
-"""The way to Stripe's portal, the page that waits for the webhook, and the checkout of somebody who leaves."""
+"""Stripe's portal, the result of a checkout, and the open checkouts of a deleted account."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def portal(membership: Membership, member: SignedIn) -> str:
         return billing.open_portal(member)
 
 
-def test_portal_is_the_members_own_and_leads_back_to_the_account(membership: Membership, user: User) -> None:
+def test_portal_is_the_members_own_and_returns_to_the_account(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     page = membership.till.get(portal(membership, member).removeprefix(membership.till.desk.address))[2]
     assert "Friend" in page
     assert f'href="{membership.settings.origin}/auth/account"' in page
 
 
-def test_portal_of_somebody_who_never_paid_is_refused(membership: Membership, user: User) -> None:
+def test_portal_without_a_customer_is_refused(membership: Membership, user: User) -> None:
     with pytest.raises(billing.NoCustomerError):
         portal(membership, membership.as_signed_in(user))
     assert "billing_portal.sessions.create" not in membership.calls
 
 
-def test_portal_of_a_customer_that_stripe_has_no_more_is_refused_without_asking_again(
+def test_portal_of_a_customer_missing_at_stripe_is_refused_and_not_tried_again(
     membership: Membership, user: User
 ) -> None:
     member = membership.subscribed(user)
@@ -52,7 +52,7 @@ def test_portal_of_a_customer_that_stripe_has_no_more_is_refused_without_asking_
     assert membership.calls.count("billing_portal.sessions.create") == 1
 
 
-def test_arrival_waits_for_the_webhook_and_is_nobody_elses(membership: Membership, user: User) -> None:
+def test_arrival_waits_for_the_webhook_and_is_only_for_its_member(membership: Membership, user: User) -> None:
     other = membership.add("other@church.example")
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
@@ -70,7 +70,7 @@ def test_arrival_waits_for_the_webhook_and_is_nobody_elses(membership: Membershi
 
 
 @pytest.mark.parametrize(("state", "shown"), [("pending", "pending"), ("failed", "failed"), ("expired", "expired")])
-def test_arrival_says_what_came_of_the_checkout(membership: Membership, user: User, state: str, shown: str) -> None:
+def test_arrival_shows_the_result_of_the_checkout(membership: Membership, user: User, state: str, shown: str) -> None:
     session = membership.start(membership.as_signed_in(user))
     with membership.app.app_context():
         with db.write() as database:
@@ -81,7 +81,7 @@ def test_arrival_says_what_came_of_the_checkout(membership: Membership, user: Us
 
 
 def leave(membership: Membership, user: User) -> None:
-    """Delete the account, and do the jobs that this queues for its checkouts."""
+    """Delete the account, and run the jobs queued for its checkouts."""
     with membership.app.app_context():
         with db.write() as session:
             deletion.empty(session, session.get_one(User, user.id))
@@ -90,7 +90,7 @@ def leave(membership: Membership, user: User) -> None:
                 account_data.expire_checkout(job.payload)
 
 
-def test_open_checkout_of_a_deleted_account_takes_no_payment(membership: Membership, user: User) -> None:
+def test_open_checkout_of_a_deleted_account_is_expired(membership: Membership, user: User) -> None:
     session = membership.start(membership.as_signed_in(user))
     leave(membership, user)
     assert membership.till.stripe.v1.checkout.sessions.retrieve(session).status == "expired"
@@ -99,9 +99,7 @@ def test_open_checkout_of_a_deleted_account_takes_no_payment(membership: Members
     assert membership.one(Checkout).state == "expired"
 
 
-def test_checkout_that_was_paid_while_the_account_was_deleted_is_left_to_its_webhook(
-    membership: Membership, user: User
-) -> None:
+def test_checkout_paid_during_the_deletion_is_left_to_its_webhook(membership: Membership, user: User) -> None:
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
     leave(membership, user)

@@ -1,4 +1,4 @@
-"""The one sentence of a membership, and what the member has to do."""
+"""The status sentence and the banner of a membership."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def subscription(**values: Any) -> Subscription:
     return Subscription(**(defaults | values))
 
 
-def held(**values: Any) -> MembershipData:
+def data(**values: Any) -> MembershipData:
     return replace(NOTHING, subscription=subscription(**values), plan_name="Friend", had_one=True)
 
 
@@ -55,69 +55,69 @@ def held(**values: Any) -> MembershipData:
         ({"status": "paused"}, "paused", "Paused; add a card to resume", False),
     ],
 )
-def test_standing_of_a_subscription_is_said_in_a_sentence(
+def test_status_of_a_subscription_is_one_sentence(
     values: dict[str, Any], state: str, sentence: str, premium: bool
 ) -> None:
-    found = standing(held(**values), NOW, grace_days=7)
+    found = standing(data(**values), NOW, grace_days=7)
     assert (found.state, found.sentence, found.premium) == (state, sentence, premium)
     assert found.can_change is (state in {"active", "trialing"})
 
 
-def test_change_that_is_to_come_is_said_with_its_amount() -> None:
-    found = replace(held(next_price="price_2", next_price_at=MAY), next_plan_name="Patron", next_amount=1200)
+def test_status_with_a_scheduled_change_shows_its_amount() -> None:
+    found = replace(data(next_price="price_2", next_price_at=MAY), next_plan_name="Patron", next_amount=1200)
     assert standing(found, NOW, 7).sentence == "Changes to Patron 3 May, $12.00"
     assert standing(replace(found, next_plan_name="", next_amount=None), NOW, 7).sentence == (
         "Changes to another plan 3 May"
     )
 
 
-def test_nobody_has_no_membership() -> None:
+def test_status_without_a_subscription_is_no_membership() -> None:
     found = standing(NOTHING, NOW, 7)
     assert (found.state, found.sentence, found.premium, found.banner) == ("none", "No membership", False, None)
     assert not found.has_portal
 
 
-def test_grant_is_complimentary_and_speaks_where_no_subscription_opens() -> None:
+def test_status_with_a_grant_is_complimentary_unless_a_subscription_gives_premium() -> None:
     grant = Grant(until=MAY)
     assert standing(replace(NOTHING, grant=grant), NOW, 7).sentence == "Complimentary until 3 May"
-    failed = standing(replace(held(status="unpaid"), grant=grant), NOW, 7)
+    failed = standing(replace(data(status="unpaid"), grant=grant), NOW, 7)
     assert (failed.state, failed.premium) == ("complimentary", True)
     assert failed.banner is not None
-    assert standing(replace(held(), grant=grant), NOW, 7).sentence == "Renews 3 May, $8.00"
+    assert standing(replace(data(), grant=grant), NOW, 7).sentence == "Renews 3 May, $8.00"
 
 
-def test_failed_payment_has_a_banner_with_the_way_to_pay() -> None:
+def test_banner_for_a_failed_payment_links_to_the_invoice() -> None:
     invoice = Invoice(status="open", problem="payment_failed", hosted_url="https://stripe.example/i")
-    found = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
+    found = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
     assert found.banner is not None
     assert found.banner.words == "Your last payment failed. You keep premium until 27 April."
     assert found.banner.pay_url == "https://stripe.example/i"
-    late = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7)
+    late = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7)
     assert late.banner is not None
     assert "Pay it to get premium back" in late.banner.words
 
 
-def test_bank_that_asks_and_trial_without_a_card_have_a_banner() -> None:
+def test_banner_for_3d_secure_and_for_a_trial_without_a_card() -> None:
     invoice = Invoice(status="open", problem="action_required", hosted_url="https://stripe.example/i")
-    asked = standing(replace(held(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
+    asked = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
     assert asked is not None
     assert "bank needs you to confirm" in asked.words
     assert asked.pay_url == "https://stripe.example/i"
-    paused = standing(held(status="paused"), NOW, 7).banner
+    paused = standing(data(status="paused"), NOW, 7).banner
     assert paused is not None
     assert "no card" in paused.words
     paid = Invoice(status="paid", hosted_url="https://stripe.example/i")
-    assert standing(replace(held(), invoice=paid), NOW, 7).banner is None
+    assert standing(replace(data(), invoice=paid), NOW, 7).banner is None
 
 
-def test_card_is_shown_by_its_last_digits() -> None:
+def test_status_shows_the_last_digits_of_the_card() -> None:
     customer = Customer(card_brand="visa", card_last4="4242")
-    found = standing(replace(held(), customer=customer), NOW, 7)
+    found = standing(replace(data(), customer=customer), NOW, 7)
     assert (found.card, found.has_portal) == ("Visa •••• 4242", True)
-    assert standing(replace(held(), customer=Customer(card_last4="0002")), NOW, 7).card == "Card •••• 0002"
+    assert standing(replace(data(), customer=Customer(card_last4="0002")), NOW, 7).card == "Card •••• 0002"
 
 
-def test_status_is_read_from_what_the_webhooks_told(membership: Membership) -> None:
+def test_status_is_read_from_stored_webhooks(membership: Membership) -> None:
     user = membership.add()
     assert membership.status(user).sentence == "No membership"
     membership.subscribed(user, PATRON)
@@ -126,7 +126,7 @@ def test_status_is_read_from_what_the_webhooks_told(membership: Membership) -> N
     assert found.card == "Visa •••• 4242"
 
 
-def test_subscription_that_opens_counts_before_a_newer_one_that_does_not(membership: Membership) -> None:
+def test_subscription_with_premium_counts_before_a_newer_one_without(membership: Membership) -> None:
     user = membership.add()
     membership.subscribed(user)
     good = membership.one(Subscription)
@@ -138,7 +138,7 @@ def test_subscription_that_opens_counts_before_a_newer_one_that_does_not(members
     assert membership.status(user).state == "active"
 
 
-def test_grant_that_is_over_or_taken_back_is_none(membership: Membership) -> None:
+def test_grant_ended_or_revoked_does_not_count(membership: Membership) -> None:
     user = membership.add()
     now = utc_now()
     facts = {"user_id": user.id, "reason": "", "created_at": now}

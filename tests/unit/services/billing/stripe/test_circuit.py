@@ -1,4 +1,4 @@
-"""When Stripe counts as down."""
+"""The circuit breaker for Stripe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_circuit_after_failures_in_a_row_fails_at_once() -> None:
         circuit.check()
 
 
-def test_circuit_between_failures_forgets_them_with_a_success() -> None:
+def test_circuit_success_resets_the_count_of_failures() -> None:
     circuit = _broken(Clock(), failures=2)
     circuit.succeeded()
     circuit.failed("once more")
@@ -52,7 +52,7 @@ def test_circuit_after_its_rest_lets_one_caller_try() -> None:
     circuit.check()
 
 
-def test_circuit_whose_trial_fails_rests_again() -> None:
+def test_circuit_after_a_failed_trial_rests_again() -> None:
     clock = Clock()
     circuit = _broken(clock)
     clock.now += 5.0

@@ -1,4 +1,4 @@
-"""The door to Stripe, with the real SDK against a server of the test's own."""
+"""Calls to Stripe: the real SDK against a server of the test."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ MISSING = (404, {"error": {"type": "invalid_request_error", "code": "resource_mi
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request by ``script`` and keeps what it was asked."""
+    """Answers each request by ``script``, and keeps the requests."""
 
     daemon_threads = True
 
     def __init__(self, script: Callable[[str, dict[str, list[str]]], Answer]) -> None:
         self.script = script
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        self.server.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         query = parse_qs(urlsplit(self.path).query or raw.decode())
         status, answer = self.server.script(urlsplit(self.path).path, query)
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -85,14 +85,14 @@ def _count(outcome: str) -> float:
     return sum(bucket.get() for bucket in child._buckets)
 
 
-def test_call_that_succeeds_gives_a_plain_dict_by_the_pinned_version() -> None:
+def test_call_returns_a_plain_dict_in_the_pinned_version() -> None:
     price = {"id": "price_1", "object": "price", "unit_amount_decimal": "800", "product": {"object": "product"}}
     with serving(lambda *_: (200, price)) as server:
         before = _count("success")
         found = StripeGateway("sk_test_1", server.base).call("prices.retrieve", "price_1", expand=["product"])
     assert found == price
     assert isinstance(found["product"], dict)
-    method, path, headers = server.asked[0]
+    method, path, headers = server.requests[0]
     assert (method, path) == ("GET", "/v1/prices/price_1?expand%5B0%5D=product")
     assert headers["stripe-version"] == stripe.api_version == "2026-10-28.endive"
     assert headers["authorization"] == "Bearer sk_test_1"
@@ -102,18 +102,18 @@ def test_call_that_succeeds_gives_a_plain_dict_by_the_pinned_version() -> None:
 def test_call_with_a_key_sends_it() -> None:
     with serving(lambda *_: (200, {"id": "cs_1", "object": "checkout.session"})) as server:
         StripeGateway("sk", server.base).call("checkout.sessions.create", key="church-1", mode="subscription")
-    assert server.asked[0][0] == "POST"
-    assert server.asked[0][2]["idempotency-key"] == "church-1"
+    assert server.requests[0][0] == "POST"
+    assert server.requests[0][2]["idempotency-key"] == "church-1"
 
 
-def test_call_for_what_is_not_there_is_refused_as_missing() -> None:
+def test_call_for_a_missing_object_is_refused_as_missing() -> None:
     with serving(lambda *_: MISSING) as server, pytest.raises(StripeRefusedError) as refused:
         StripeGateway("sk", server.base).call("subscriptions.retrieve", "sub_1")
     assert refused.value.is_missing
     assert refused.value.reason == "Stripe refused: resource_missing (id)"
 
 
-def test_call_that_is_refused_says_the_code_and_nothing_of_the_message() -> None:
+def test_refusal_keeps_the_code_and_drops_the_message() -> None:
     error = {"type": "card_error", "code": "card_declined", "message": "ann@example.org has no money"}
     before = _count("refused"), _count("failed")
     with serving(lambda *_: (402, {"error": error})) as server, pytest.raises(StripeRefusedError) as refused:
@@ -125,7 +125,7 @@ def test_call_that_is_refused_says_the_code_and_nothing_of_the_message() -> None
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_key_that_stripe_does_not_take_is_a_failure_of_ours(status: int) -> None:
+def test_rejected_key_counts_as_a_failure(status: int) -> None:
     before = _count("refused"), _count("failed")
     error = {"error": {"type": "invalid_request_error"}}
     with serving(lambda *_: (status, error)) as server, pytest.raises(StripeRefusedError):
@@ -134,33 +134,33 @@ def test_key_that_stripe_does_not_take_is_a_failure_of_ours(status: int) -> None
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_call_that_fails_at_stripe_is_down_after_one_repetition(status: int) -> None:
+def test_call_failing_at_stripe_is_down_after_one_retry(status: int) -> None:
     with serving(lambda *_: (status, {"error": {"type": "api_error"}})) as server:
         with pytest.raises(StripeDownError):
             StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
-        assert len(server.asked) == (1 if status == 429 else 2)
+        assert len(server.requests) == (1 if status == 429 else 2)
 
 
-def test_call_that_fails_once_succeeds_by_its_repetition_with_the_same_key() -> None:
+def test_call_failing_once_is_retried_with_the_same_key() -> None:
     answers = iter([(500, {"error": {}}), (200, {"id": "cus_1", "object": "customer"})])
     with serving(lambda *_: next(answers)) as server:
         assert StripeGateway("sk", server.base).call("customers.create")["id"] == "cus_1"
-    first, second = (headers["idempotency-key"] for _, _, headers in server.asked)
+    first, second = (headers["idempotency-key"] for _, _, headers in server.requests)
     assert first == second
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Please sign in to the network", b"HTTP"])
-def test_answer_that_is_not_stripes_is_down(body: bytes) -> None:
+def test_answer_that_is_not_from_stripe_counts_as_down(body: bytes) -> None:
     with serving(lambda *_: (200, body)) as server, pytest.raises(StripeDownError):
         StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
 
 
-def test_call_to_nobody_is_down() -> None:
+def test_call_to_a_closed_port_is_down() -> None:
     with pytest.raises(StripeDownError):
         StripeGateway("sk", f"http://127.0.0.1:{free_port()}").call("customers.retrieve", "cus_1")
 
 
-def test_call_that_is_not_answered_ends_in_time_and_counts_as_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_without_answer_ends_in_time_and_counts_as_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "BUDGET", 0.3)
     ended = threading.Event()
 
@@ -178,38 +178,38 @@ def test_call_that_is_not_answered_ends_in_time_and_counts_as_timeout(monkeypatc
     assert _count("timeout") == before + 1
 
 
-def test_call_that_fails_at_stripe_when_its_time_is_nearly_used_up_is_not_repeated(
+def test_call_failing_with_little_time_left_is_not_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client, "_REPEATABLE", client.BUDGET)
     with serving(lambda *_: (500, {"error": {"type": "api_error"}})) as server:
         with pytest.raises(StripeDownError):
             StripeGateway("sk", server.base).call("customers.retrieve", "cus_1")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
-def test_read_names_its_object_in_the_path_whatever_the_name_is() -> None:
+def test_read_escapes_the_id_in_the_path() -> None:
     with serving(lambda *_: MISSING) as server, pytest.raises(StripeRefusedError):
         StripeGateway("sk", server.base).call("checkout.sessions.retrieve", "cs_1/../x?y")
-    assert server.asked[0][1] == "/v1/checkout/sessions/cs_1%2F..%2Fx%3Fy"
+    assert server.requests[0][1] == "/v1/checkout/sessions/cs_1%2F..%2Fx%3Fy"
 
 
-def test_calls_while_stripe_is_down_are_not_made_any_more() -> None:
+def test_calls_with_an_open_circuit_are_not_made() -> None:
     with serving(lambda *_: (503, {"error": {}})) as server:
         stripe_ = StripeGateway("sk", server.base, Circuit(failures=2, rest=60))
         for _ in range(5):
             with pytest.raises(StripeDownError):
                 stripe_.call("customers.retrieve", "cus_1")
-        assert len(server.asked) == 4  # two calls, each with its repetition
+        assert len(server.requests) == 4  # two calls, each with its retry
 
 
-def test_calls_that_are_refused_keep_the_circuit_closed() -> None:
+def test_refused_calls_keep_the_circuit_closed() -> None:
     with serving(lambda *_: MISSING) as server:
         stripe_ = StripeGateway("sk", server.base, Circuit(failures=2, rest=60))
         for _ in range(5):
             with pytest.raises(StripeRefusedError):
                 stripe_.call("customers.retrieve", "cus_1")
-        assert len(server.asked) == 5
+        assert len(server.requests) == 5
 
 
 def test_every_reads_page_after_page() -> None:
@@ -221,17 +221,17 @@ def test_every_reads_page_after_page() -> None:
     with serving(pages) as server:
         found = [one["id"] for one in every(StripeGateway("sk", server.base), "prices.list", active=True)]
     assert found == ["p_1", "p_2", "p_3", "p_4", "p_5"]
-    assert all("limit=100" in path and "active=true" in path for _, path, _ in server.asked)
+    assert all("limit=100" in path and "active=true" in path for _, path, _ in server.requests)
 
 
-def test_gateway_of_an_app_is_made_once_and_may_be_given(app: Flask) -> None:
+def test_gateway_is_created_once_per_app_and_can_be_replaced(app: Flask) -> None:
     with app.app_context():
         assert gateway() is gateway()
         app.extensions["stripe"] = given = StripeGateway("sk")
         assert gateway() is given
 
 
-def test_site_without_payments_has_no_stripe_to_call(app: Flask) -> None:
+def test_gateway_without_payments_is_refused(app: Flask) -> None:
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], environment="production")
     with app.app_context(), pytest.raises(PaymentsOffError):
         gateway()

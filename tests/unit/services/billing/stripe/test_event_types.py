@@ -1,4 +1,4 @@
-"""What is read of a webhook, and what is made of one that is not as it should be."""
+"""Parsing webhook events, valid and malformed ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def raw(**changes: Any) -> bytes:
     return json.dumps({**EVENT, **changes}).encode()
 
 
-def test_event_as_stripe_sends_it_is_read_whole() -> None:
+def test_event_from_stripe_is_parsed() -> None:
     event = parse(raw())
     assert (event.stripe_id, event.type, event.object_id, event.object_kind) == (
         "evt_1", "invoice.paid", "in_1", "invoice",
@@ -34,12 +34,12 @@ def test_event_as_stripe_sends_it_is_read_whole() -> None:
     assert event.problem is None
 
 
-def test_events_that_are_handled_are_those_that_are_counted_by_name() -> None:
+def test_handled_events_are_those_counted_by_name() -> None:
     assert set(STRIPE_EVENTS) == HANDLED
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'"text"', b"[]", b"null", b"9" * 5000])
-def test_event_that_is_no_json_object_is_refused(body: bytes) -> None:
+def test_event_without_a_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own among them
         parse(body)
 
@@ -72,22 +72,22 @@ def test_event_without_a_type_is_malformed(kind: Any) -> None:
         {"object": {"id": "in_1", "object": ["invoice"]}},
     ],
 )
-def test_event_that_names_no_object_says_so(data: Any) -> None:
+def test_event_without_an_object_has_a_problem(data: Any) -> None:
     event = parse(raw(data=data))
     assert (event.object_id, event.object_kind, event.problem) == (None, None, "no object is named")
 
 
-def test_event_of_another_type_or_account_says_so() -> None:
-    assert parse(raw(type="issuing_card.created")).problem == "a type that this site does not listen to"
+def test_event_of_another_type_or_account_has_a_problem() -> None:
+    assert parse(raw(type="issuing_card.created")).problem == "a type that this site does not handle"
     assert parse(raw(account="acct_1")).problem == "an event of a connected account"
 
 
 @pytest.mark.parametrize("created", [None, "today", -1, True, 1.5, 2**60])
-def test_event_with_an_impossible_time_has_the_first_of_all_times(created: Any) -> None:
+def test_event_with_an_impossible_time_is_dated_1970(created: Any) -> None:
     assert parse(raw(created=created)).created_at.timestamp() == 0
 
 
-def test_event_that_is_large_is_kept_as_an_outline() -> None:
+def test_event_too_large_is_stored_as_an_outline() -> None:
     event = parse(raw(padding="x" * LARGEST))
     assert event.object_id == "in_1"
     assert len(json.dumps(event.payload)) < 500
@@ -95,12 +95,12 @@ def test_event_that_is_large_is_kept_as_an_outline() -> None:
     assert event.payload["data"]["object"] == {"id": "in_1", "object": "invoice", "customer": "cus_1"}
 
 
-def test_event_of_an_account_is_refused_however_large() -> None:
+def test_event_of_a_connected_account_has_a_problem_at_any_size() -> None:
     assert parse(raw(account="acct_1", padding="x" * LARGEST)).problem == "an event of a connected account"
 
 
 @pytest.mark.parametrize("text", ["\ue000", "\ue001"])
-def test_event_with_marks_of_a_search_that_are_not_escaped_is_kept_without_them(text: str) -> None:
+def test_event_with_raw_search_marks_is_stored_without_them(text: str) -> None:
     event = parse(json.dumps({**EVENT, "n": f"a{text}b"}, ensure_ascii=False).encode())
     assert event.payload["n"] == "ab"
 
@@ -110,7 +110,7 @@ def test_event_in_another_encoding_of_unicode_is_read(encoding: str) -> None:
     assert parse(raw().decode().encode(encoding)).payload == EVENT
 
 
-def test_event_with_what_no_database_stores_is_kept_without_it() -> None:
+def test_event_with_unstorable_characters_is_stored_without_them() -> None:
     event = parse(
         b'{"id":"evt_1","type":"invoice.paid","n\\u0000":"a\\u0000b\\ud800","f":[1e999,NaN,1.5],"deep":{"x":"\\u0000"}}'
     )

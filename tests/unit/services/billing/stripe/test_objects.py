@@ -1,4 +1,4 @@
-"""Stripe's objects in our words, the odd ones too."""
+"""Converting Stripe's objects to our columns, with odd and missing fields."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def subscription(**values: Any) -> dict[str, Any]:
     return {**base, **values}
 
 
-def test_subscription_has_its_period_from_its_item() -> None:
+def test_subscription_period_comes_from_its_item() -> None:
     found = subscription_values(subscription(), "patron")
     assert (found["current_period_start"], found["current_period_end"]) == (at(START), at(END))
     assert (found["amount"], found["currency"], found["interval"]) == (800, "usd", "month")
@@ -51,12 +51,12 @@ def test_subscription_has_its_period_from_its_item() -> None:
         ({"cancel_at": START + DAY, "cancel_at_period_end": True}, START + DAY),
     ],
 )
-def test_subscription_that_is_ending_says_so_either_way(values: dict[str, Any], ends: int | None) -> None:
+def test_subscription_cancelled_in_either_way_has_an_end(values: dict[str, Any], ends: int | None) -> None:
     found = subscription_values(subscription(**values), "patron")["cancel_at"]
     assert found == (at(ends) if ends else None)
 
 
-def test_subscription_past_due_is_so_since_its_invoice_was_due() -> None:
+def test_subscription_past_due_counts_from_the_invoice_date() -> None:
     invoice = {"id": "in_2", "created": END - 10, "status_transitions": {"finalized_at": END}}
     late = subscription(status="past_due", latest_invoice=invoice)
     assert subscription_values(late, "p")["past_due_since"] == at(END)
@@ -85,12 +85,12 @@ def _discounted(duration: str = "forever", end: int | None = None, **coupon: Any
         (_discounted(percent_off=50) + _discounted(amount_off=100, currency="usd"), "active", 300),
     ],
 )
-def test_subscription_renews_at_what_its_discounts_leave(discounts: list[Any], status: str, renews: int) -> None:
+def test_subscription_renewal_amount_includes_discounts(discounts: list[Any], status: str, renews: int) -> None:
     found = subscription_values(subscription(discounts=discounts, status=status), "p")
     assert (found["amount"], found["renewal_amount"]) == (800, renews)
 
 
-def test_subscription_with_a_schedule_says_what_comes_next() -> None:
+def test_subscription_with_a_schedule_has_the_next_price() -> None:
     phases = [
         {"start_date": START, "end_date": END, "items": [{"price": "price_1"}]},
         {"start_date": END, "end_date": END + DAY, "items": [{"price": {"id": "price_0"}}]},
@@ -108,7 +108,7 @@ def test_subscription_with_a_schedule_says_what_comes_next() -> None:
 
 
 @pytest.mark.parametrize("bare", [{}, {"items": None}, {"items": {"data": []}}, {"items": {"data": [{"price": None}]}}])
-def test_subscription_without_most_of_its_fields_is_read_all_the_same(bare: dict[str, Any]) -> None:
+def test_subscription_with_few_fields_is_converted(bare: dict[str, Any]) -> None:
     found = subscription_values({"id": "sub_1", "status": "active", **bare}, "p")
     assert (found["status"], found["amount"], found["current_period_end"], found["quantity"]) == (
         "active",
@@ -118,7 +118,7 @@ def test_subscription_without_most_of_its_fields_is_read_all_the_same(bare: dict
     )
 
 
-def test_subscription_of_several_seats_costs_that_many_prices() -> None:
+def test_subscription_amount_is_multiplied_by_its_quantity() -> None:
     several = subscription()
     several["items"]["data"][0]["quantity"] = 3
     assert subscription_values(several, "p")["amount"] == 2400
@@ -136,30 +136,30 @@ def test_subscription_of_several_seats_costs_that_many_prices() -> None:
         ({"status": "void", "attempt_count": 1}, None),
     ],
 )
-def test_invoice_says_what_is_wrong_with_it(values: dict[str, Any], problem: str | None) -> None:
+def test_invoice_has_its_problem(values: dict[str, Any], problem: str | None) -> None:
     assert invoice_values({"id": "in_1", "currency": "usd", **values})["problem"] == problem
 
 
-def test_invoice_whose_payment_waits_for_the_bank_asks_for_action() -> None:
+def test_invoice_waiting_for_3d_secure_requires_action() -> None:
     payment = {"payment": {"payment_intent": {"id": "pi_1", "status": "requires_action"}}}
     found = invoice_values({"status": "open", "attempt_count": 1, "payments": {"data": [payment]}})
     assert found["problem"] == "action_required"
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "", None, 5])
-def test_invoice_with_an_odd_link_has_none(address: Any) -> None:
+def test_invoice_with_an_unsafe_link_has_none(address: Any) -> None:
     found = invoice_values({"hosted_invoice_url": address, "invoice_pdf": "https://stripe.example/pdf"})
     assert (found["hosted_url"], found["pdf_url"]) == (None, "https://stripe.example/pdf")
 
 
-def test_customer_shows_the_card_that_renewals_are_paid_with() -> None:
+def test_customer_has_the_card_for_renewals() -> None:
     card = {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2031}
     found = customer_values({"delinquent": True, "invoice_settings": {"default_payment_method": {"card": card}}})
     assert found == {"delinquent": True, "card_brand": "visa", "card_last4": "4242", "card_expires": "04/2031"}
     assert customer_values({"invoice_settings": {"default_payment_method": "pm_1"}}) == {"delinquent": False}
 
 
-def test_product_is_a_plan_by_its_metadata() -> None:
+def test_product_plan_comes_from_its_metadata() -> None:
     product = {"name": "Patron", "active": True, "metadata": {"church_plan": "patron", "church_order": "2"}}
     assert plan_of_product(product) == "patron"
     assert plan_of_product({"metadata": {}}) is plan_of_product("prod_1") is plan_of_product(None) is None
@@ -168,7 +168,7 @@ def test_product_is_a_plan_by_its_metadata() -> None:
     assert product_values({**product, "metadata": {"church_order": "first"}})["position"] == 0
 
 
-def test_price_has_its_trial_from_itself_or_its_product() -> None:
+def test_price_trial_comes_from_itself_or_its_product() -> None:
     product = {"id": "prod_1", "metadata": {"church_trial_days": "14"}}
     price = {"product": product, "unit_amount": 800, "currency": "usd", "active": True}
     monthly = {"interval": "month", "interval_count": 1}
@@ -178,11 +178,11 @@ def test_price_has_its_trial_from_itself_or_its_product() -> None:
     assert (own["trial_days"], own["stripe_product"], own["tax_behavior"]) == (3, "prod_1", "unspecified")
 
 
-def test_price_that_is_paid_once_is_not_for_sale() -> None:
+def test_price_for_one_payment_is_not_active() -> None:
     assert not price_values({"product": "prod_1", "recurring": None, "currency": "usd", "active": True})["active"]
 
 
-def test_owner_is_named_by_metadata_or_the_checkout() -> None:
+def test_owner_ref_comes_from_metadata_or_the_checkout() -> None:
     assert owner_ref({"metadata": {"church_user": "a"}, "client_reference_id": "b"}) == "a"
     assert owner_ref({"metadata": {}, "client_reference_id": "b"}) == "b"
     assert owner_ref({"metadata": None}) is owner_ref({"client_reference_id": 7}) is None

@@ -1,4 +1,4 @@
-"""Who may call the webhook: attempts to be taken for Stripe."""
+"""Webhook signatures: valid ones, and attempts to forge one."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def refused(header: str | None, body: bytes = BODY, secrets: tuple[str, ...] = (
     return str(error.value)
 
 
-def test_signature_of_the_sdk_is_good() -> None:
+def test_signature_by_the_sdk_is_valid() -> None:
     header = stripe.WebhookSignature.generate_signature_header(BODY.decode(), PRESENT, NOW)
     check_signature(BODY, header, (PRESENT,), NOW)
 
 
 @pytest.mark.parametrize("seconds", [-299, -300, 0, 299, 300])
-def test_signature_within_the_tolerance_is_good(seconds: int) -> None:
+def test_signature_within_the_tolerance_is_valid(seconds: int) -> None:
     check_signature(BODY, sign(), (PRESENT,), NOW + seconds)
 
 
 @pytest.mark.parametrize("seconds", [301, -301, 86400, -86400])
-def test_signature_beyond_either_edge_of_the_tolerance_is_stale(seconds: int) -> None:
+def test_signature_outside_the_tolerance_is_stale(seconds: int) -> None:
     assert refused(sign(), now=NOW + seconds) == "stale"
 
 
 @pytest.mark.parametrize("place", [0, 10, len(BODY) - 1])
-def test_signature_of_a_body_that_is_off_by_a_byte_is_wrong(place: int) -> None:
+def test_signature_of_a_body_changed_by_a_byte_is_wrong(place: int) -> None:
     changed = bytearray(BODY)
     changed[place] ^= 1
     assert refused(sign(), bytes(changed)) == "wrong"
 
 
-def test_signature_of_a_body_that_was_written_anew_is_wrong() -> None:
+def test_signature_of_a_reserialized_body_is_wrong() -> None:
     assert refused(sign(), json.dumps(json.loads(BODY)).encode()) == "wrong"
 
 
@@ -63,7 +63,7 @@ def test_signature_of_another_secret_is_wrong() -> None:
     assert refused(sign(), secrets=()) == "wrong"
 
 
-def test_signature_with_another_timestamp_than_was_signed_is_wrong() -> None:
+def test_signature_with_a_changed_timestamp_is_wrong() -> None:
     assert refused(f"t={NOW + 1},v1={mac(PRESENT)}") == "wrong"
 
 
@@ -73,18 +73,18 @@ def test_signature_of_the_old_scheme_alone_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("secret", [PRESENT, FORMER])
-def test_signature_during_a_rotation_is_good_by_either_secret(secret: str) -> None:
+def test_signature_during_a_rotation_is_valid_with_either_secret(secret: str) -> None:
     check_signature(BODY, sign(secret=secret), (PRESENT, FORMER), NOW)
 
 
 @pytest.mark.parametrize("order", [(PRESENT, OTHER), (OTHER, PRESENT)])
-def test_signature_with_two_values_is_good_by_either(order: tuple[str, str]) -> None:
+def test_signature_with_two_values_is_valid_by_either(order: tuple[str, str]) -> None:
     header = f"t={NOW},v1={mac(order[0])},v1={mac(order[1])},v0=deadbeef"
     check_signature(BODY, header, (PRESENT,), NOW)
 
 
 @pytest.mark.parametrize("header", [None, ""])
-def test_signature_that_is_not_there_is_missing(header: str | None) -> None:
+def test_signature_absent_is_missing(header: str | None) -> None:
     assert refused(header) == "missing"
 
 
@@ -107,5 +107,5 @@ def test_signature_without_one_timestamp_is_malformed(header: str) -> None:
     assert refused(header) == "malformed"
 
 
-def test_signature_that_is_no_ascii_is_wrong() -> None:
+def test_signature_not_ascii_is_wrong() -> None:
     assert refused(f"t={NOW},v1=\u00e9\udcff") == "wrong"
