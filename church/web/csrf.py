@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import current_app, request
-from flask_wtf.csrf import validate_csrf
+from flask_wtf.csrf import CSRFProtect, validate_csrf
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
 from church.config import current_settings
 from church.errors import InvalidError
-from church.extensions import csrf
 from church.web.forms import FORMS, JSON, PIECE
 
 if TYPE_CHECKING:
@@ -95,5 +94,5 @@ def init_app(app: Flask, exempt: frozenset[str] = frozenset()) -> None:
     """``exempt`` are the endpoints of machines, which show a signature or a bearer token instead of a cookie."""
     app.extensions[_EXTENSION] = exempt
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_SSL_STRICT=False)
-    csrf.init_app(app)  # makes ``csrf_token()`` in templates
+    CSRFProtect(app)  # offers ``csrf_token()`` to the templates
     app.before_request(_guard)
