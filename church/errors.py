@@ -1,18 +1,19 @@
-"""Exceptions that the site raises deliberately; ``web/error_pages`` renders them.
+"""Exceptions that the site raises deliberately. ``church.web.error_pages`` renders them.
 
 ChurchError
-├── UnavailableError   503, something that the site leans on does not answer
-│   └── BusyError      503, the site has more of this under way than it takes on
-├── ForbiddenError     403, the reader may not
-├── UnauthorizedError  401, the caller has not shown who it is
-├── ConflictError      409, what is asked for does not go with how things are
-└── InvalidError       400, the input is wrong and says how
-    └── FieldErrors    422, fields of a form are wrong, and each says how
+├── UnavailableError   503, a service that the site depends on does not answer
+│   └── BusyError      503, the site is already doing as much of this as it can
+├── UnauthorizedError  401, the caller has not proved who it is
+├── ForbiddenError     403, the caller has no access
+├── NotFoundError      404, the thing does not exist
+├── ConflictError      409, the request conflicts with the current state
+└── InvalidError       400, the input is wrong
+    └── FieldErrors    422, some form fields are wrong, with a message for each
 """
 
 from __future__ import annotations
 
-# Shown to people by status: what happened, and what to do. The title is the HTTP phrase.
+# Text of an error page by status: what happened, then what to do. The page's title is the HTTP phrase.
 MESSAGES = {
     400: "The request is invalid. Go back and try again.",
     401: "This needs a valid token. Yours is missing or no longer works.",
@@ -31,7 +32,7 @@ MESSAGES = {
 
 
 class ChurchError(Exception):
-    """Root of the errors that the site raises on purpose; ``detail`` is shown to the visitor."""
+    """Root of the exceptions that the site raises deliberately. ``detail`` is shown to the visitor."""
 
     status = 500
 
@@ -42,12 +43,12 @@ class ChurchError(Exception):
 
     @property
     def reason(self) -> str:
-        """For the log, which no visitor reads."""
+        """Text for the log only. Visitors do not see it."""
         return type(self).__name__
 
 
 class UnavailableError(ChurchError):
-    """Something that the site leans on does not answer; try again after ``retry_after`` seconds."""
+    """A service that the site depends on does not answer. Try again after ``retry_after`` seconds."""
 
     status = 503
 
@@ -56,38 +57,44 @@ class UnavailableError(ChurchError):
 
 
 class BusyError(UnavailableError):
-    """As much of this as the site takes on is under way; a moment later there is room."""
+    """The site is already doing as much of this as it can. Try again in a moment."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = 2) -> None:
         super().__init__(detail, retry_after=retry_after)
 
 
-class ForbiddenError(ChurchError):
-    """The caller is known well enough, and may not."""
-
-    status = 403
-
-
 class UnauthorizedError(ChurchError):
-    """The caller has not shown who it is, or not well enough: nothing, or a password or token that is no good."""
+    """The caller has not proved who it is: a password or token is missing or wrong."""
 
     status = 401
 
 
+class ForbiddenError(ChurchError):
+    """The caller has no access."""
+
+    status = 403
+
+
+class NotFoundError(ChurchError):
+    """The thing that the request names does not exist, or the caller may not know that it does."""
+
+    status = 404
+
+
 class ConflictError(ChurchError):
-    """Understood and allowed, and it can't be done as things are; ``detail`` says what stands against it."""
+    """The request conflicts with the current state. ``detail`` explains the conflict."""
 
     status = 409
 
 
 class InvalidError(ChurchError):
-    """The input is wrong; ``detail`` says how."""
+    """The input is wrong. ``detail`` explains how."""
 
     status = 400
 
 
-class FieldErrors(InvalidError):  # noqa: N818 - it is many
-    """Fields of a form are wrong; ``errors`` says of each by its name how, in words for whoever filled it in."""
+class FieldErrors(InvalidError):  # noqa: N818 - it holds several
+    """Some form fields are wrong. ``errors`` maps a field's name to a message for the visitor."""
 
     status = 422
 

@@ -14,6 +14,7 @@ from church import telemetry
 from church.config import current_settings
 from church.errors import ChurchError
 from church.extensions import db
+from church.lib.text import one_line
 from church.services import pages, videos
 from church.services.pages import PageView, Place, RenderError, TeaserView, site_pages
 from church.services.pages.library import looks_like_traversal
@@ -130,8 +131,7 @@ def _places() -> list[Place]:
 
 def _typed(name: str, most: int) -> str:
     """What was typed for ``name``: bounded, its control characters and runs of white space one space each."""
-    text = request.args.get(name, "")[:most]
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return one_line(request.args.get(name, "")[:most])
 
 
 def _is_everyones(found: PageView | TeaserView) -> bool:

@@ -11,24 +11,12 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from werkzeug.datastructures import Headers
-from werkzeug.http import http_date, parse_date, parse_etags
+from werkzeug.http import parse_date, parse_etags
+
+from church.lib.validators import Validators
 
 _RANGE = re.compile(r"(?P<first>[0-9]*)-(?P<last>[0-9]*)")
 _MOST_DIGITS = 19  # of any size that a file can have; Python refuses to read numbers of thousands
-
-
-@dataclass(frozen=True)
-class Validators:
-    """By what two versions of a file are told apart: a strong entity tag without quotes, and its last change."""
-
-    etag: str
-    modified: float
-    """Seconds since 1970."""
-
-    @property
-    def last_modified(self) -> str:
-        """As an HTTP date, which has whole seconds."""
-        return http_date(int(self.modified))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from flask import request
 
 from church.errors import InvalidError
+from church.lib.text import one_line
 
 PAGE = 50
 _E = TypeVar("_E", bound=StrEnum)
@@ -43,8 +44,7 @@ def listed(found: Sequence[_R]) -> Listed[_R]:
 
 def words(name: str, most: int = 100) -> str:
     """What was typed: bounded, its control characters and runs of white space one space each."""
-    text = request.args.get(name, "")[:most]
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return one_line(request.args.get(name, "")[:most])
 
 
 def one_of(kind: type[_E], name: str) -> _E | None:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from church.errors import ChurchError
 from church.models.accounts import Role, User
 from church.models.base import plain
 
@@ -20,8 +19,6 @@ MOST_PAGE = 100_000
 
 class UnknownMemberError(ChurchError):
     """No account has this ref."""
-
-    status = 404
 
     def __init__(self, ref: str) -> None:
         super().__init__(f"There is no account {ref[:32]}.")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from church.database.paging import newest_first
-from church.errors import ChurchError, ConflictError, UnavailableError
+from church.errors import ConflictError, NotFoundError, UnavailableError
 from church.extensions import db
 from church.models import LedgerEntry, StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
@@ -118,10 +118,8 @@ def _subscription_view(row: Subscription, user_ref: str, user_name: str) -> Subs
 # -- webhook events ---------------------------------------------------------------------------------------------------
 
 
-class UnknownEventError(ChurchError):
+class UnknownEventError(NotFoundError):
     """There is no webhook event with this id."""
-
-    status = 404
 
     def __init__(self, event_id: int) -> None:
         super().__init__(f"There is no webhook event {event_id}.")

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church.errors import ChurchError, ConflictError, FieldErrors
+from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Grant, User
 from church.models.base import plain, utc_now
@@ -25,8 +25,6 @@ log = logging.getLogger("church.stripe")
 
 class UnknownGrantError(ChurchError):
     """There is no grant with this id."""
-
-    status = 404
 
     def __init__(self, grant_id: int) -> None:
         super().__init__(f"There is no complimentary membership {grant_id}.")

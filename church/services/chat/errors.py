@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from church.errors import ChurchError, FieldErrors, ForbiddenError
+from church.errors import ChurchError, FieldErrors, ForbiddenError, NotFoundError
 
 
-class UnknownRoomError(ChurchError):
+class UnknownRoomError(NotFoundError):
     """No room has this name."""
 
-    status = 404
     code = "unknown_room"
 
     def __init__(self) -> None:
@@ -18,7 +17,6 @@ class UnknownRoomError(ChurchError):
 class UnknownMessageError(ChurchError):
     """The room has no message with this number, or it was deleted."""
 
-    status = 404
     code = "unknown_message"
 
     def __init__(self) -> None:

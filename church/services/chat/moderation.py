@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from church.database.paging import newest_first
 from church.database.upsert import insert_or_ignore
-from church.errors import ChurchError
+from church.errors import NotFoundError
 from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, User
 from church.models.base import utc_now
@@ -28,10 +28,8 @@ from church.services.sessions import Device, SignedIn
 log = logging.getLogger("church.live")
 
 
-class UnknownReportError(ChurchError):
+class UnknownReportError(NotFoundError):
     """No report has this number."""
-
-    status = 404
 
     def __init__(self, report_id: int) -> None:
         super().__init__(f"There is no report {report_id}.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from church.errors import ChurchError, ConflictError, FieldErrors
+from church.errors import ConflictError, FieldErrors, NotFoundError
 from church.extensions import db
 from church.models import ChatRoom, ChatSanction, User
 from church.models.accounts import Role
@@ -28,10 +28,8 @@ CONTROL = "chat:control"
 log = logging.getLogger("church.live")
 
 
-class UnknownSanctionError(ChurchError):
+class UnknownSanctionError(NotFoundError):
     """No sanction has this number."""
-
-    status = 404
 
     def __init__(self, sanction_id: int) -> None:
         super().__init__(f"There is no sanction {sanction_id}.")

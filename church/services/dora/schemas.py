@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from church.config import current_settings
 from church.errors import FieldErrors
+from church.lib.text import one_line
 from church.models.base import utc_now
 from church.models.dora import DeploymentKind, DeploymentStatus, Severity
 
@@ -154,7 +155,7 @@ class Told:
         value = self._sent.get(name)
         if not isinstance(value, str):
             return None
-        line = " ".join("".join(one if one.isprintable() else " " for one in value).split())
+        line = one_line(value)
         return (line if len(line) <= most else f"{line[: most - 1].rstrip()}…") or None
 
     def is_empty(self, name: str) -> bool:

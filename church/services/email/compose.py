@@ -19,6 +19,7 @@ from typing import Any
 
 from church.config import current_settings
 from church.lib.app_context import app_template
+from church.lib.text import one_line
 from church.models.accounts import Link
 from church.models.base import utc_now
 from church.services import email_links
@@ -65,11 +66,6 @@ def write(letter: Letter) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
     _add_bodies(message, _folded(text.render(values)), page.render(values, subject=subject))
     return message
-
-
-def one_line(text: str) -> str:
-    """``text`` on one line: without line breaks and other control characters, each run of blanks as one."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _folded(text: str) -> str:

@@ -8,16 +8,12 @@ from church.errors import ChurchError, ConflictError, InvalidError
 class UnknownVideoError(ChurchError):
     """No video exists there, or it is not ready and the viewer is not an admin."""
 
-    status = 404
-
     def __init__(self) -> None:
         super().__init__("There is no such video. It may have been removed, or the address is mistyped.")
 
 
 class UnknownUploadError(ChurchError):
     """This admin has no such upload: it is complete, cancelled or expired."""
-
-    status = 404
 
     def __init__(self) -> None:
         super().__init__("This upload no longer exists. Start it again.")

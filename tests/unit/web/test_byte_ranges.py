@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from werkzeug.datastructures import Headers
 
-from church.web.byte_ranges import Asked, Validators, asked
+from church.lib.validators import Validators
+from church.web.byte_ranges import Asked, asked
 
 SIZE = 10_000
 NOW = Validators("abc-2710", 1_767_225_600.75)

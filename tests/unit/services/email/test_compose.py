@@ -16,10 +16,11 @@ from flask import Flask
 from pydantic import SecretStr
 
 from church.config import Settings, load_settings
+from church.lib.text import one_line
 from church.models.accounts import Link, Purpose
 from church.models.base import utc_now
 from church.services.email import compose
-from church.services.email.compose import LINKED, TEMPLATES, Letter, one_line, write
+from church.services.email.compose import LINKED, TEMPLATES, Letter, write
 from church.services.email.errors import MailRefusedError
 from church.services.email_links import address_of
 from tests.support.helpers import with_settings
