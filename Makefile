@@ -43,13 +43,14 @@ bench: .venv/dev.stamp
 screenshots: .venv/dev.stamp
 	.venv/bin/python -m ops.screenshots
 
-# Each stamp is newer than what it was made from: a changed lock is installed before anything runs.
-.venv/run.stamp: requirements.lock setup.cfg
+# Each stamp is newer than its sources, so a changed lock is installed before anything runs. requirements-build.lock pins
+# setuptools, which installs the project itself: Python 3.12 and later put none into a new .venv, and the site needs none.
+.venv/run.stamp: requirements.lock requirements-build.lock setup.cfg
 	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { \
 		echo 'This needs Python 3.11 or newer: install it, or name it with make PYTHON=...' >&2; exit 1; }
 	@echo 'Installing what requirements.lock pins into .venv (once, about a minute)'
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes -r requirements.lock -r requirements-build.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -61,6 +62,7 @@ screenshots: .venv/dev.stamp
 lock: .venv/run.stamp
 	$(PIP) uv
 	.venv/bin/uv pip compile $(COMPILE) -o requirements.lock setup.cfg
+	echo setuptools | .venv/bin/uv pip compile $(COMPILE) -o requirements-build.lock -
 	.venv/bin/uv pip compile $(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock setup.cfg
 
 clean:

@@ -24,7 +24,7 @@ esac
 @pytest.fixture
 def project(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements.lock", "requirements-dev.lock", "setup.cfg"):
+    for name in ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "setup.cfg"):
         (tmp_path / name).write_text("")
     return tmp_path
 
