@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import current_app
@@ -17,7 +17,6 @@ from redis.exceptions import RedisError
 from church.store.client import BoundedRedis, Circuit, StoreDownError
 from church.store.embedded import embedded_command, socket_path
 from church.store.pubsub import Message, Subscribed, listen
-from church.store.rate_counters import LimiterStorage
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -26,14 +25,12 @@ if TYPE_CHECKING:
     from church.config import Settings
 
 __all__ = [
-    "LimiterStorage",
     "Message",
     "Store",
     "StoreClient",
     "StoreDownError",
     "Subscribed",
     "embedded_command",
-    "limiter_storage",
     "socket_path",
     "url",
 ]
@@ -119,17 +116,17 @@ class Store:
     """The extension: ``init_app`` gives each app a StoreClient of its own, found through the current app."""
 
     def init_app(self, app: Flask) -> None:
-        """Make the app's client (nothing connects yet) and tell Flask-Limiter to count in it."""
-        client = StoreClient(app.config["CHURCH"])
-        app.extensions[_EXTENSION] = client
-        uri, options = limiter_storage(app.config["CHURCH"], client)
-        app.config["RATELIMIT_STORAGE_URI"] = uri
-        app.config["RATELIMIT_STORAGE_OPTIONS"] = options
+        """Create the app's client. Nothing connects yet."""
+        app.extensions[_EXTENSION] = StoreClient(app.config["CHURCH"])
+
+    def client_of(self, app: Flask) -> StoreClient:
+        """The client of ``app``, needed where no app context is open."""
+        client: StoreClient = app.extensions[_EXTENSION]
+        return client
 
     @property
     def _bound(self) -> StoreClient:
-        found: StoreClient = current_app.extensions[_EXTENSION]
-        return found
+        return self.client_of(current_app)
 
     @property
     def client(self) -> BoundedRedis:
@@ -159,11 +156,3 @@ class Store:
     def claim(self, key: str, ttl: float) -> bool:
         """See StoreClient.claim."""
         return self._bound.claim(key, ttl)
-
-
-def limiter_storage(settings: Settings, client: StoreClient | None = None) -> tuple[str, dict[str, Any]]:
-    """Address and options of Flask-Limiter's storage; ``Store.init_app`` sets them.
-
-    It counts in memory while the store is down, so Flask-Limiter's own fallback and error swallowing stay off.
-    """
-    return "church://store", {"store": client or StoreClient(settings)}

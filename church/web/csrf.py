@@ -23,7 +23,7 @@ from church.web.forms import FORMS, JSON, PIECE
 if TYPE_CHECKING:
     from flask import Flask
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _EXTENSION = "csrf_exempt"
 _WORDS = {
     "origin": "This form came from another site, so nothing was done. Open the page here and send it again.",
@@ -31,9 +31,12 @@ _WORDS = {
 }
 
 
-def _guard() -> None:
-    endpoint = request.endpoint
-    if request.method in _SAFE or endpoint is None or endpoint in current_app.extensions[_EXTENSION]:
+def check(endpoint: str) -> None:
+    """Refuse a request that changes something unless it was made on this site. ``endpoint`` is where it goes.
+
+    Raises InvalidError, and UnsupportedMediaType for a type of body that no page of ours sends.
+    """
+    if endpoint in current_app.extensions[_EXTENSION]:
         return
     kind = request.mimetype
     if kind not in FORMS and kind not in {JSON, PIECE, ""}:
@@ -95,4 +98,3 @@ def init_app(app: Flask, exempt: frozenset[str] = frozenset()) -> None:
     app.extensions[_EXTENSION] = exempt
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_SSL_STRICT=False)
     CSRFProtect(app)  # offers ``csrf_token()`` to the templates
-    app.before_request(_guard)

@@ -1,7 +1,7 @@
 """Rate limits by name: each has a setting, a counter and a Retry-After.
 
-Counted per client address in the shared store; while that is down, in this worker's memory, so that a limit never
-disappears (it is then looser by the number of workers).
+Requests are counted per client address in the shared store. While the store is down each worker counts in its own
+memory, so that a limit never disappears; it is then looser by the number of workers.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Response, current_app, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage, RedisStorage
+from packaging.version import Version
+from redis.exceptions import RedisError
 
 from church import telemetry
 from church.config import Settings
+from church.extensions import store
+from church.store import StoreClient, StoreDownError
 from church.web.error_pages import error_response
 from church.web.proxies import plain_address
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _COUNTED = "counted"  # keeps the keys of count() apart from those of the extension
+_DOWN = (StoreDownError, RedisError)
 
 
 def client() -> str:
@@ -108,7 +115,64 @@ def _on_exceeded(error: RateLimitExceeded) -> Response:
     return error_response(429, retry_after=left)
 
 
+# -- where limits are counted ---------------------------------------------------------------------------------------
+
+
+class LimiterStorage(RedisStorage):
+    """Flask-Limiter's Redis storage over our store client, with the same scripts and keys, and memory behind it.
+
+    Each call falls back to memory by itself. Flask-Limiter's own fallback stays off: with it, the second of two
+    requests that meet a failing store at once ends in an error.
+    """
+
+    STORAGE_SCHEME = ["church"]  # noqa: RUF012 (limits reads a plain list)
+    DEPENDENCIES = {"redis": Version("3.0")}  # noqa: RUF012 (valkey's client, which it would import too, takes 0.2 s)
+
+    def __init__(self, uri: str, store: StoreClient, key_prefix: str = "church:limit", **options: Any) -> None:
+        self._store = store
+        self._memory = MemoryStorage()
+        super().__init__(uri, connection_pool=store.client.connection_pool, key_prefix=key_prefix, **options)
+
+    def get_connection(self, readonly: bool = False) -> Any:
+        """The process's client, so that limits and messages share one pool and one circuit."""
+        return self._store.client
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count ``amount`` more and return the window's total."""
+        try:
+            return super().incr(key, expiry, amount)
+        except _DOWN:
+            return self._memory.incr(key, expiry, amount)
+
+    def get(self, key: str) -> int:
+        """The window's total."""
+        try:
+            return super().get(key)
+        except _DOWN:
+            return self._memory.get(key)
+
+    def clear(self, key: str) -> None:
+        """Reset the window's total; while the store is down, only what this process has counted."""
+        self._memory.clear(key)
+        with suppress(*_DOWN):
+            super().clear(key)
+
+    def get_expiry(self, key: str) -> float:
+        """End of the window, in seconds since 1970."""
+        try:
+            return super().get_expiry(key)
+        except _DOWN:
+            return self._memory.get_expiry(key)
+
+
+def limiter_storage(client: StoreClient) -> tuple[str, dict[str, Any]]:
+    """Address and options of the storage that counts with ``client``, as Flask-Limiter wants them."""
+    return f"{LimiterStorage.STORAGE_SCHEME[0]}://store", {"store": client}
+
+
 def init_app(app: Flask) -> None:
-    """Count where ``store.init_app`` has said, and answer 429 by our own page."""
+    """Count requests in the app's store, and answer with the site's own page when a limit is exceeded."""
+    uri, options = limiter_storage(store.client_of(app))
+    app.config.update(RATELIMIT_STORAGE_URI=uri, RATELIMIT_STORAGE_OPTIONS=options)
     limiter.init_app(app)
     app.register_error_handler(RateLimitExceeded, _on_exceeded)

@@ -17,7 +17,7 @@ from church.errors import ChurchError, ForbiddenError, UnauthorizedError
 from church.models.accounts import Role
 from church.services import machine_tokens
 from church.services.sessions import SignedIn
-from church.web import identity, rate_limits
+from church.web import csrf, identity, rate_limits
 from church.web.error_pages import error_response, wants_json
 from church.web.proxies import plain_address
 
@@ -189,6 +189,8 @@ def _redirect_to_path() -> Response | None:
 def _guard() -> Response | None:
     if request.endpoint is None:
         return _redirect_to_path()
+    if request.method not in csrf.SAFE_METHODS:
+        csrf.check(request.endpoint)
     policy = policy_of(current_app.view_functions[request.endpoint])
     if policy is None:
         raise ForbiddenError(f"{request.endpoint} does not declare who may use it: decorate it with @allow(...).")

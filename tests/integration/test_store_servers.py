@@ -20,9 +20,9 @@ from church.store import (
     StoreDownError,
     Subscribed,
     embedded_command,
-    limiter_storage,
     socket_path,
 )
+from church.web.rate_limits import limiter_storage
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import RedisServer, site_settings, wait_until
 
@@ -76,7 +76,7 @@ def store(server):
 
 
 def limiter(settings):
-    uri, options = limiter_storage(settings)
+    uri, options = limiter_storage(StoreClient(settings))
     return FixedWindowRateLimiter(storage_from_string(uri, **options))
 
 

@@ -9,9 +9,12 @@ import pytest
 from flask import Flask
 from limits.storage import storage_from_string
 
-from church.store import Store, StoreClient, StoreDownError, limiter_storage, url
+from church.extensions import store
+from church.store import Store, StoreClient, StoreDownError, url
 from church.store import client as store_client
 from church.store.client import remaining
+from church.web import rate_limits
+from church.web.rate_limits import limiter_storage
 from tests.support.services_fixture import site_settings
 
 
@@ -57,11 +60,11 @@ def test_store_down_raises_what_becomes_503(down, call):
 
 
 def test_store_init_app_gives_each_app_its_own_client_and_the_limiter_the_same(tmp_path, down):
-    store = Store()
     apps = [Flask("one"), Flask("two")]
     for app in apps:
         app.config["CHURCH"] = down
         store.init_app(app)
+        rate_limits.init_app(app)
     clients = []
     for app in apps:
         with app.app_context():
@@ -79,7 +82,7 @@ def test_store_outside_of_an_app_says_that_a_context_is_missing():
 
 
 def test_limiter_storage_down_goes_on_counting_here(down):
-    uri, options = limiter_storage(down)
+    uri, options = limiter_storage(StoreClient(down))
     storage = storage_from_string(uri, **options)
     assert storage.check() is False
     assert [storage.incr("key", 60) for _ in range(3)] == [1, 2, 3]
@@ -87,5 +90,5 @@ def test_limiter_storage_down_goes_on_counting_here(down):
 
 
 def test_limiter_storage_loads_one_client_library_alone(down):
-    uri, options = limiter_storage(down)
+    uri, options = limiter_storage(StoreClient(down))
     assert set(storage_from_string(uri, **options).dependencies) == {"redis"}
