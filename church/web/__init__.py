@@ -1,1 +1,1 @@
-"""What every request meets before and after its view."""
+"""Request handling shared by all views: access, CSRF, limits, headers, forms, error pages, file answers."""

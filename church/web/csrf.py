@@ -1,9 +1,9 @@
-"""Whether a request that changes something was made on this site (ASVS 5.0.0, 3.5.1 and 3.5.2).
+"""CSRF protection: a request that changes something must come from this site (ASVS 5.0.0, 3.5.1 and 3.5.2).
 
-A form carries the token of its visitor's session, and so, in a header, does a piece of an upload. A JSON body needs
-none, since another site's page can't send that type without asking first (the preflight of CORS, which is never granted
-here); its origin is checked nevertheless. Any other type of body is refused: a browser sends text/plain, unasked, for
-anyone.
+A form carries the token of its visitor's session; a chunk of an upload carries it in a header. A JSON body needs no
+token, because another site's page can't send that type without a CORS preflight, which is never granted here; its
+origin is checked all the same. Any other type of body is refused: a browser sends text/plain for any site, without a
+preflight.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _EXTENSION = "csrf_exempt"
-_WORDS = {
+_MESSAGES = {
     "origin": "This form came from another site, so nothing was done. Open the page here and send it again.",
     "token": "This form has expired. Go back, reload the page and send it again.",
 }
 
 
 def check(endpoint: str) -> None:
-    """Refuse a request that changes something unless it was made on this site. ``endpoint`` is where it goes.
+    """Refuse the current request, which changes something, unless it was made on this site.
 
-    Raises InvalidError, and UnsupportedMediaType for a type of body that no page of ours sends.
+    Raises InvalidError, and UnsupportedMediaType for a type of body that no page of this site sends.
     """
     if endpoint in current_app.extensions[_EXTENSION]:
         return
     kind = request.mimetype
     if kind not in FORMS and kind not in {JSON, PIECE, ""}:
         raise UnsupportedMediaType
-    if not _is_from_here(is_json=kind == JSON):
+    if not _is_same_origin(is_json=kind == JSON):
         _refuse("origin")
     if kind != JSON and not _has_token():
         _refuse("token")
@@ -49,26 +49,26 @@ def check(endpoint: str) -> None:
 
 def _refuse(reason: str) -> None:
     telemetry.track_security_event("csrf_refused", "medium", reason=reason)
-    raise InvalidError(_WORDS[reason])
+    raise InvalidError(_MESSAGES[reason])
 
 
-def _is_from_here(*, is_json: bool) -> bool:
-    """Whether what the browser says of where the request was made, if it says anything, is this site.
+def _is_same_origin(*, is_json: bool) -> bool:
+    """Whether the browser names this site as the request's origin, or names no origin.
 
-    A page may keep its origin to itself ("null"): its form has a token to show, its JSON has nothing.
+    A page may hide its origin ("null"). That is accepted from a form, which also has a token, but not with JSON.
     """
     if request.headers.get("Sec-Fetch-Site", "none").lower() not in {"same-origin", "none"}:
         return False
-    said = request.headers.get("Origin")
-    if said is None and is_json:
-        said = _origin_of(request.headers.get("Referer"))
-    if said is None or (said == "null" and not is_json):
+    origin = request.headers.get("Origin")
+    if origin is None and is_json:
+        origin = _origin_of(request.headers.get("Referer"))
+    if origin is None or (origin == "null" and not is_json):
         return True
-    return said.lower() in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
+    return origin.lower() in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
 
 
 def _origin_of(address: str | None) -> str | None:
-    """Scheme and host of a Referer; of one that is no address, what is the origin of nothing."""
+    """Scheme and host of a Referer; ``null``, which matches no origin, if it can't be parsed."""
     if address is None:
         return None
     try:
@@ -79,22 +79,22 @@ def _origin_of(address: str | None) -> str | None:
 
 
 def _has_token() -> bool:
-    """Whether the form (or a script, by header) shows this session's token, signed by any key still believed."""
-    # The header first: to look for a form in the piece of an upload would be to read it.
-    shown = request.headers.get("X-CSRFToken") or request.form.get("csrf_token")
-    return any(_is_token(shown, key) for key in current_settings().secret_keys)
+    """Whether the form or a header has this session's token, signed with the current or the previous key."""
+    # The header first: looking for a form field in a chunk of an upload would read the chunk.
+    token = request.headers.get("X-CSRFToken") or request.form.get("csrf_token")
+    return any(_is_valid(token, key) for key in current_settings().secret_keys)
 
 
-def _is_token(shown: str | None, key: str) -> bool:
+def _is_valid(token: str | None, key: str) -> bool:
     try:
-        validate_csrf(shown, secret_key=key)
-    except ValueError:  # what wtforms' ValidationError is
+        validate_csrf(token, secret_key=key)
+    except ValueError:  # wtforms' ValidationError is one
         return False
     return True
 
 
 def init_app(app: Flask, exempt: frozenset[str] = frozenset()) -> None:
-    """``exempt`` are the endpoints of machines, which show a signature or a bearer token instead of a cookie."""
+    """Set up tokens. ``exempt`` are endpoints for machines, which send a signature or a bearer token, not a cookie."""
     app.extensions[_EXTENSION] = exempt
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, WTF_CSRF_SSL_STRICT=False)
     CSRFProtect(app)  # offers ``csrf_token()`` to the templates

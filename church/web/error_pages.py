@@ -20,18 +20,18 @@ log = logging.getLogger("church.errors")
 
 
 def wants_json() -> bool:
-    """Whether the client prefers JSON to a page; a tie is a page, or JSON where JSON was sent."""
+    """Whether the client prefers JSON to HTML. On a tie, JSON only if the request's body is JSON."""
     accept = request.accept_mimetypes
-    page, machine = accept["text/html"], max(accept["application/json"], accept["application/problem+json"])
-    return machine > page or (machine == page and request.mimetype == "application/json")
+    html, machine = accept["text/html"], max(accept["application/json"], accept["application/problem+json"])
+    return machine > html or (machine == html and request.mimetype == "application/json")
 
 
 def error_response(
     status: int, detail: str | None = None, retry_after: int | None = None, errors: Mapping[str, str] | None = None
 ) -> Response:
-    """The one shape of every error: page or problem+json, with the request id and without a cause.
+    """Build the answer for any error: an HTML page or problem+json, with the request ID and no internal cause.
 
-    ``errors`` are those of single fields; a page that has the form shows them beside it instead.
+    ``errors`` maps field names to messages. Only JSON includes them: a page shows them beside its form.
     """
     title = HTTPStatus(status).phrase
     facts = {"status": status, "title": title, "detail": detail or MESSAGES.get(status, "")}
@@ -52,7 +52,7 @@ def error_response(
     return response
 
 
-def _on_http(error: HTTPException) -> Response:
+def _on_http_error(error: HTTPException) -> Response:
     if error.code is None or error.code < 400:
         return make_response(error.get_response())
     limit_reset = getattr(error, "retry_after", None)
@@ -64,11 +64,11 @@ def _on_http(error: HTTPException) -> Response:
     return response
 
 
-def _on_church(error: ChurchError) -> Response:
+def _on_church_error(error: ChurchError) -> Response:
     if error.status == 500:
-        log.error("failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
+        log.error("request failed", extra={"event": "error.failed", "reason": type(error.__cause__ or error).__name__})
     elif error.status > 500:
-        log.warning("unavailable", extra={"event": "error.unavailable", "reason": error.reason})
+        log.warning("dependency unavailable", extra={"event": "error.unavailable", "reason": error.reason})
     errors = error.errors if isinstance(error, FieldErrors) else None
     return error_response(error.status, error.detail, error.retry_after, errors)
 
@@ -83,8 +83,8 @@ def _on_unexpected(error: Exception) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers of every error on ``app``."""
+    """Register a handler for every error on ``app``."""
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # _on_unexpected logs it, once
-    app.register_error_handler(HTTPException, _on_http)
-    app.register_error_handler(ChurchError, _on_church)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(ChurchError, _on_church_error)
     app.register_error_handler(InternalServerError, _on_unexpected)

@@ -1,7 +1,7 @@
-"""What a client sent in an HTML form or a JSON object of the same names, read with bounds.
+"""Read the fields of a request, from an HTML form or a JSON object with the same names, within bounds.
 
-What no form of ours could send (another type, a NUL, half a surrogate pair) is an InvalidError, 400; what a
-person can mend is told field by field in a FieldErrors, 422.
+Input that no form of this site can send (a wrong type, a NUL, half a surrogate pair) raises InvalidError, 400. Mistakes
+that a person can correct are collected by field and raise FieldErrors, 422.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ __all__ = ["FORMS", "JSON", "PIECE", "Fields", "fields", "json_object", "safe_ne
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 JSON = "application/json"
 PIECE = "application/offset+octet-stream"
-"""A piece of an upload that is resumed (tus 1.0, PATCH)."""
+"""A chunk of a resumable upload (tus 1.0, PATCH)."""
 MOST = 320
-"""Characters of a field unless it says otherwise: the longest mail address (RFC 3696, erratum 1690)."""
+"""Default limit of a field in characters: the longest email address (RFC 3696, erratum 1690)."""
 
 _TRUE = frozenset({"1", "true", "on", "yes"})
 
 
 class Fields:
-    """The fields of one request. Reading notes what is missing or too long; ``check`` then raises all of it."""
+    """The fields of one request. Reading one notes its errors; ``check`` then raises all of them together."""
 
     def __init__(self, sent: Mapping[str, Any]) -> None:
         self._sent = sent
         self.errors: dict[str, str] = {}
 
     def text(self, name: str, most: int = MOST, *, required: bool = True) -> str:
-        """What stands in ``name``, as it was sent; empty where there is nothing. Raises InvalidError."""
+        """The text of field ``name`` as it was sent; empty if it is missing. Raises InvalidError."""
         value = self._sent.get(name)
         if value is None:
             value = ""
@@ -51,7 +51,7 @@ class Fields:
         return value
 
     def flag(self, name: str) -> bool:
-        """Whether ``name`` is ticked: true in JSON, 1, true, yes or on in a form."""
+        """Whether the checkbox ``name`` is on: true in JSON; 1, true, yes or on in a form."""
         value = self._sent.get(name)
         if value is None or isinstance(value, bool):
             return bool(value)
@@ -60,7 +60,7 @@ class Fields:
         return self.text(name, required=False).lower() in _TRUE
 
     def number(self, name: str, most: int) -> int:
-        """The whole number from 0 to ``most`` in ``name``: itself in JSON, its digits in a form."""
+        """The whole number in field ``name``, from 0 to ``most``: a number or digits in JSON, digits in a form."""
         value = self._sent.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
@@ -71,20 +71,20 @@ class Fields:
         return int(digits)
 
     def shown(self, *names: str) -> dict[str, str]:
-        """What a form shows again after an error; never ask for a password. Wrong types are shown as nothing."""
-        found = {name: self._sent.get(name, "") for name in names}
-        return {name: v[:MOST] if isinstance(v, str) and _is_text(v) else "" for name, v in found.items()}
+        """Values to show in the form again after an error; empty for wrong types. Never use it for a password."""
+        values = {name: self._sent.get(name, "") for name in names}
+        return {name: v[:MOST] if isinstance(v, str) and _is_text(v) else "" for name, v in values.items()}
 
     def check(self) -> None:
-        """Raise FieldErrors if any field that was read can't be taken."""
+        """Raise FieldErrors if any field read so far has an error."""
         if self.errors:
             raise FieldErrors(self.errors)
 
 
 def fields() -> Fields:
-    """What was sent with the request under way: the first of repeated fields counts, unknown ones do not.
+    """Fields of the current request. Of a repeated field the first counts; unknown fields are ignored.
 
-    Raises InvalidError for what is no JSON object, UnsupportedMediaType for a body that is neither form nor JSON.
+    Raises InvalidError for JSON that is not an object, UnsupportedMediaType for a body that is neither form nor JSON.
     """
     if request.mimetype == JSON:
         return Fields(_json_object(request.get_data(cache=True)))
@@ -94,9 +94,9 @@ def fields() -> Fields:
 
 
 def json_object() -> Mapping[str, Any]:
-    """The JSON object that was sent, where a machine sends what no form does.
+    """The JSON object in the body of the current request, for endpoints that only machines use.
 
-    Raises UnsupportedMediaType for any other kind of body, InvalidError for what is no JSON object.
+    Raises UnsupportedMediaType for any other type of body, InvalidError for JSON that is not an object.
     """
     if request.mimetype != JSON:
         raise UnsupportedMediaType
@@ -107,7 +107,7 @@ def _json_object(raw: bytes) -> Mapping[str, Any]:
     if not raw.strip():
         return {}
     try:
-        parsed = json.loads(raw.decode(), parse_constant=_no_number, object_pairs_hook=_first_of_each)
+        parsed = json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_first_of_each)
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidError("The body is not valid JSON.") from None
     if not isinstance(parsed, dict):
@@ -116,23 +116,23 @@ def _json_object(raw: bytes) -> Mapping[str, Any]:
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """As in a form, so that no name says one thing to us and another to whoever looked before us."""
+    """Keep the first of repeated names, as in a form: a proxy and this site must not read different values."""
     return dict(reversed(pairs))
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not in JSON (RFC 8259, section 6)")
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not allowed in JSON (RFC 8259, section 6)")
 
 
 def _is_text(value: str) -> bool:
-    """Whether every store and mail can hold it: no NUL, which PostgreSQL refuses, and no half of a surrogate pair."""
+    """Whether databases and emails can hold it: no NUL, which PostgreSQL refuses, and no half of a surrogate pair."""
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def safe_next(address: str) -> str | None:
-    """``address`` if it is a path on this site, else None: nobody is sent elsewhere by a link that looks like ours.
+    """``address`` if it is a path on this site, else None, so that a link to this site can't redirect to another.
 
-    Browsers read a backslash as a slash and drop tabs and line ends (https://url.spec.whatwg.org, 4.4).
+    Browsers read a backslash as a slash and ignore tabs and line ends (https://url.spec.whatwg.org, 4.4).
     """
     is_path = address.startswith("/") and not address.startswith("//")
     return address if is_path and "\\" not in address and address.isprintable() else None

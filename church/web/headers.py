@@ -1,4 +1,4 @@
-"""The headers of every response that tell a browser what this site never does."""
+"""Security headers of every response, the Content-Security-Policy among them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLICY = "Content-Security-Policy"
 _OWN_FORMS = "form-action 'self'"
 _OWN_MEDIA = "media-src 'self'"
 
-# No inline script or style anywhere, so that neither nonce nor hash is needed.
+# No page has inline scripts or styles, so no nonce or hash is needed.
 _CSP = "; ".join(
     (
         "default-src 'none'",
@@ -36,7 +36,7 @@ _ALWAYS = {
     _POLICY: _CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "strict-origin",  # a query stays on its page: it may hold what was typed, or an attack
+    "Referrer-Policy": "strict-origin",  # never send a query elsewhere: it may hold what a visitor typed
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -45,26 +45,26 @@ _HSTS = "max-age=31536000; includeSubDomains"
 
 
 def of_every_answer(settings: Settings) -> dict[str, str]:
-    """The headers that any answer carries unless it has chosen its own; HSTS where the site is https.
+    """Headers of any response that does not set its own. HSTS is among them if the site uses https.
 
-    What does not say that it may be kept is not kept: ``no-store`` is the default.
+    Responses are not cached unless they say otherwise: the default is ``no-store``.
     """
     https = {"Strict-Transport-Security": _HSTS} if settings.https else {}
     return {**_ALWAYS, **https, "Cache-Control": "no-store"}
 
 
 def forms_lead_to(origins: tuple[str, ...]) -> None:
-    """Let the forms of the page that is being made end at ``origins``: browsers hold a redirect to the policy, too."""
+    """Let forms of the current page lead to ``origins``. Browsers apply ``form-action`` to redirects, too."""
     g.forms_lead_to = origins
 
 
 def media_from(origins: tuple[str, ...]) -> None:
-    """Let the page that is being made play what ``origins`` send: where a redirect of ours leads, the policy rules."""
+    """Let the current page play media from ``origins``. Browsers apply ``media-src`` to redirects, too."""
     g.media_from = origins
 
 
 def init_app(app: Flask) -> None:
-    """Set them on every response."""
+    """Set the headers on every response."""
     headers = of_every_answer(app.config["CHURCH"])
 
     def add(response: Response) -> Response:

@@ -1,7 +1,7 @@
-"""Who makes this request: flask-login over the rows of sign-ins, by cookie or by access token.
+"""Find out who makes a request: flask-login over the table of sign-ins, by cookie or by access token.
 
-A request without either costs nothing. While the database is down who asks is *unknown*: nobody on pages that are
-everyone's, and 503 where a sign-in would open more (``known_viewer``, ``insist``).
+A request with neither costs nothing. While the database is down the viewer is *unknown*: public pages treat them as
+signed out, and pages that need a sign-in answer 503 (``known_viewer``, ``insist``).
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from church.services import member_tokens, sessions
 from church.services.access import ANONYMOUS, Reader
 from church.services.sessions import SignedIn
 
-_BEARER = "bearer eyj"  # every JSON Web Token begins so: base64 of {"
+_BEARER = "bearer eyj"  # every JSON Web Token begins with this: base64 of {"
 _SINCE = "since"
 
 
 def viewer() -> SignedIn | None:
-    """Who is signed in; None for strangers, and while the database can't tell. Never raises, outside a request either.
+    """The signed-in account; None for visitors who are not signed in, and while the database is down.
 
-    It is ``viewer`` in every template.
+    Never raises, even outside a request. Templates have it as ``viewer``.
     """
-    return _found() if has_request_context() else None
+    return _find() if has_request_context() else None
 
 
 def known_viewer() -> SignedIn | None:
-    """Who is signed in, None only for strangers. Raises DatabaseDownError or DatabaseBusyError while nobody knows."""
-    found = _found()
+    """The signed-in account, or None. Raises DatabaseDownError or DatabaseBusyError if the database can't tell."""
+    account = _find()
     insist()
-    return found
+    return account
 
 
 def insist() -> None:
-    """Go on only if it is known who asks, stranger or not. Raises what the database answered instead (503)."""
-    _found()
+    """Raise the database's error (503) if it could not tell who makes the request."""
+    _find()
     if g.unknown_viewer is not None:
         raise g.unknown_viewer
 
 
 def reader() -> Reader:
-    """What of pages is open to who asks: a member is somebody whose address is confirmed."""
-    found = viewer()
-    return Reader(member=found.is_member, premium=found.premium) if found is not None else ANONYMOUS
+    """Access rights of the viewer. A member is an account with a confirmed address."""
+    account = viewer()
+    return Reader(member=account.is_member, premium=account.premium) if account is not None else ANONYMOUS
 
 
 def is_stranger() -> bool:
-    """Whether the answer is nobody's in particular, so that anybody may be given the same.
+    """Whether the response holds nothing personal, so that the same one may be sent to anyone.
 
-    A message that was taken out of the session to be shown once makes it somebody's, too.
+    A flashed message makes it personal, too: showing it changes the session.
     """
-    return _found() is None and g.unknown_viewer is None and not session.modified
+    return _find() is None and g.unknown_viewer is None and not session.modified
 
 
 def begin(token: str) -> None:
-    """Sign this browser in with the raw ``token`` of ``sessions.start_session``; nothing of its session before is kept.
+    """Sign this browser in with the raw ``token`` of a new sign-in. Its session before is dropped.
 
-    That makes a new CSRF token, too: a planted one is worth nothing after login.
+    That makes a new CSRF token, too: a token planted before sign-in is useless afterwards.
     """
     session.clear()
     session.permanent = True
@@ -70,15 +70,15 @@ def begin(token: str) -> None:
 
 
 def end() -> None:
-    """Sign this browser out: its session is emptied. The sign-in itself is ended by the service."""
+    """Sign this browser out by emptying its session. The sessions service ends the sign-in itself."""
     session.clear()
     _forget()
 
 
 def renew() -> None:
-    """Show this browser its account as it is from now on, whichever worker answers it.
+    """Show this browser the current state of its account from now on, in every worker.
 
-    To be called after the viewer's own account was changed: a worker may remember for a second how it was.
+    Call it after changing the viewer's own account: workers cache an account for a second.
     """
     session[_SINCE] = round(time.time(), 3)
     _forget()
@@ -89,44 +89,43 @@ def _forget() -> None:
         g.pop(name, None)
 
 
-def _found() -> SignedIn | None:
-    """What flask-login finds, once a request; why it found nothing is left in ``g.unknown_viewer``."""
+def _find() -> SignedIn | None:
+    """Ask flask-login, once a request. If the database fails, its error is left in ``g.unknown_viewer``."""
     if "viewer" in g:
-        seen: SignedIn | None = g.viewer
-        return seen
+        cached: SignedIn | None = g.viewer
+        return cached
     g.viewer, g.unknown_viewer = None, None
-    if not _shows_something():
+    if not _has_credentials():
         return None
     try:
-        found = current_user._get_current_object()
+        account = current_user._get_current_object()
     except UnavailableError as error:
         g.unknown_viewer = error
         return None
-    if not isinstance(found, SignedIn):
+    if not isinstance(account, SignedIn):
         return None
-    g.viewer = found
-    telemetry.identify(found.ref)
-    return found
+    g.viewer = account
+    telemetry.identify(account.ref)
+    return account
 
 
-def _shows_something() -> bool:
-    """Whether the request has anything that could sign it in; looked at before the session, which costs."""
+def _has_credentials() -> bool:
+    """Whether the request has a token or a session cookie; checked first, because opening the session is costly."""
     environ = request.environ
     if "HTTP_AUTHORIZATION" in environ and _bearer(request) is not None:
         return True
     return "HTTP_COOKIE" in environ and current_app.config["SESSION_COOKIE_NAME"] in request.cookies
 
 
-def _bearer(asked: Request) -> str | None:
-    header = asked.headers.get("Authorization", "")
+def _bearer(incoming: Request) -> str | None:
+    header = incoming.headers.get("Authorization", "")
     return header[len("bearer ") :].strip() if header[: len(_BEARER)].lower() == _BEARER else None
 
 
 class _Manager(LoginManager):  # type: ignore[misc]  # flask-login has no types
-    """flask-login without its remember cookie, whose hook would open the session of every request."""
+    """flask-login without its remember cookie, whose hook opens the session of every request."""
 
     def init_app(self, app: Flask, add_context_processor: bool = False) -> None:
-        """Attach to ``app``, and to nothing else of it."""
         app.login_manager = self  # type: ignore[attr-defined]
 
 
@@ -137,24 +136,24 @@ def _by_cookie(token: Any) -> SignedIn | None:
     return sessions.load(token, since=since if isinstance(since, float) else 0.0)
 
 
-def _by_bearer(asked: Request) -> SignedIn | None:
-    token = _bearer(asked)
+def _by_bearer(incoming: Request) -> SignedIn | None:
+    token = _bearer(incoming)
     return member_tokens.who(token) if token is not None else None
 
 
 def init_app(app: Flask) -> None:
-    """Wire flask-login, the memory of sign-ins, and ``viewer`` in templates.
+    """Set up flask-login, the cache of sign-ins, and ``viewer`` in templates.
 
-    The cookie lives as long as a sign-in may, and is sent anew only when it changes.
+    The cookie lasts as long as a sign-in can, and is sent again only when it changes.
     """
     app.config.update(
-        REMEMBER_COOKIE_NAME=";",  # no cookie can have it: flask-login would look into whatever a stranger calls so
+        REMEMBER_COOKIE_NAME=";",  # an impossible name: flask-login would read any cookie that a visitor calls so
         PERMANENT_SESSION_LIFETIME=app.config["CHURCH"].session_lifetime,
         SESSION_REFRESH_EACH_REQUEST=False,
     )
     sessions.init_app(app)
     manager = _Manager()
-    manager.session_protection = None  # a phone changes its address, and a browser its version
+    manager.session_protection = None  # phones change their address, browsers their version
     manager.user_loader(_by_cookie)
     manager.request_loader(_by_bearer)
     manager.init_app(app)

@@ -1,4 +1,4 @@
-"""Whom to believe about where a request came from: proxies in CHURCH_TRUSTED_PROXIES, and nobody else."""
+"""Take the client's address and scheme from the proxies in CHURCH_TRUSTED_PROXIES, and from no other peer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class TrustedProxies:
-    """WSGI middleware: the client's address and scheme as the nearest trusted proxies tell them.
+    """WSGI middleware that sets the client's address and scheme from the headers of trusted proxies.
 
-    X-Forwarded-For is read from the right, past trusted addresses, to the first stranger: what stands left of it
-    was written by the stranger. Sets ``church.trusted`` where the peer itself may be believed (``traceparent``).
+    X-Forwarded-For is read from the right, past trusted addresses, to the first untrusted one: that client could have
+    written anything to the left of it. Sets ``church.trusted`` if the peer itself is trusted (for ``traceparent``).
     """
 
     def __init__(self, app: WSGIApplication, networks: tuple[Network, ...]) -> None:
@@ -25,7 +25,7 @@ class TrustedProxies:
         self._trusts = lru_cache(maxsize=1024)(self._in_networks)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        """Rewrite REMOTE_ADDR and the scheme if the peer is trusted, then go on."""
+        """Rewrite REMOTE_ADDR and the scheme if the peer is trusted, then call the app."""
         if self._networks and self._trusts(environ.get("REMOTE_ADDR", "")):
             environ["church.trusted"] = True
             self._rewrite(environ)
@@ -52,7 +52,7 @@ class TrustedProxies:
 
 
 def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address in ``text``; an IPv4 client of an IPv6 socket (::ffff:a.b.c.d) by its IPv4 address.
+    """Parse an IP address. An IPv4 client of an IPv6 socket (::ffff:a.b.c.d) gets its IPv4 address.
 
     Raises ValueError for anything else.
     """
@@ -61,11 +61,11 @@ def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _address(hop: str) -> str | None:
-    """The address in a hop, without a port; None for anything that is no address."""
+    """The IP address in an entry of X-Forwarded-For, without its port; None if there is none."""
     host = hop[1:].partition("]")[0] if hop.startswith("[") else hop
     if host.count(":") == 1:
         host = host.partition(":")[0]
-    if "%" in host:  # a zone may be any text, and means nothing to another machine
+    if "%" in host:  # an IPv6 zone may be any text, and means nothing on another machine
         return None
     try:
         return str(plain_address(host))

@@ -36,7 +36,7 @@ _DOWN = (StoreDownError, RedisError)
 
 
 def client() -> str:
-    """Who is counted: an IPv4 address, or the /64 that one IPv6 subscriber commonly holds."""
+    """Key that requests are counted by: an IPv4 address, or the /64 that one IPv6 customer usually has."""
     address = request.remote_addr or "unknown"
     try:
         ip = plain_address(address)
@@ -49,60 +49,60 @@ limiter = Limiter(key_func=client, strategy="fixed-window")
 
 
 def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
-    """Count requests to a view against the limit ``name``; with ``when``, only those for which it is true."""
+    """Limit requests to a view by the setting ``limit_<name>``; with ``when``, only those for which it is true."""
     if f"limit_{name}" not in Settings.model_fields:
-        raise ValueError(f"{name} is no limit: add limit_{name} to church.config.Settings")
+        raise ValueError(f"there is no limit {name}: add limit_{name} to church.config.Settings")
 
     def rate() -> str:
-        return _rate(name)
+        return _setting(name)
 
     exempt = (lambda: not when()) if when is not None else None
     return cast(Callable[[_V], _V], limiter.shared_limit(rate, scope=name, exempt_when=exempt))
 
 
 def spent(name: str, *key: str, most: int | None = None) -> int | None:
-    """Seconds until the limit ``name`` is free again for ``key``; None if it is. Counts nothing.
+    """Seconds until ``key`` is below the limit ``name`` again; None if it is below now. Counts nothing.
 
-    For what a service counts itself, such as failures. ``key`` says of whom: never an address in clear text.
-    ``most`` asks whether that many are used up instead of the setting's.
+    For limits that are counted by hand, such as failures. ``key`` says who is counted: never an email address in clear
+    text. ``most`` replaces the number of the setting.
     """
-    item = parse(_rate(name))
-    stored = item.key_for(_COUNTED, name, *key)
-    if limiter.storage.get(stored) < (item.amount if most is None else most):
+    rate = parse(_setting(name))
+    stored = rate.key_for(_COUNTED, name, *key)
+    if limiter.storage.get(stored) < (rate.amount if most is None else most):
         return None
-    return _left(item, limiter.storage.get_expiry(stored))
+    return _seconds_until(rate, limiter.storage.get_expiry(stored))
 
 
 def count(name: str, *key: str) -> int:
-    """Count one more of ``key`` against the limit ``name``; how many there are now in its window, this one included."""
-    item = parse(_rate(name))
-    return limiter.storage.incr(item.key_for(_COUNTED, name, *key), item.get_expiry())
+    """Count one more for ``key`` against the limit ``name``. Returns the window's total, this one included."""
+    rate = parse(_setting(name))
+    return limiter.storage.incr(rate.key_for(_COUNTED, name, *key), rate.get_expiry())
 
 
 def take(name: str, *key: str) -> int | None:
-    """Count one more of ``key``, as ``count``; seconds until the limit is free where that is one too many, else None.
+    """Count one more for ``key``. Returns None within the limit, else the seconds until it is free again.
 
-    Of many at the same moment, exactly as many are let through as the limit gives.
+    Of many calls at the same moment, exactly as many get None as the limit allows.
     """
-    item = parse(_rate(name))
-    stored = item.key_for(_COUNTED, name, *key)
-    if limiter.storage.incr(stored, item.get_expiry()) <= item.amount:
+    rate = parse(_setting(name))
+    stored = rate.key_for(_COUNTED, name, *key)
+    if limiter.storage.incr(stored, rate.get_expiry()) <= rate.amount:
         return None
-    return _left(item, limiter.storage.get_expiry(stored))
+    return _seconds_until(rate, limiter.storage.get_expiry(stored))
 
 
 def forget(name: str, *key: str) -> None:
-    """Count ``key`` against the limit ``name`` from nothing again."""
-    limiter.storage.clear(parse(_rate(name)).key_for(_COUNTED, name, *key))
+    """Reset what is counted for ``key`` against the limit ``name``."""
+    limiter.storage.clear(parse(_setting(name)).key_for(_COUNTED, name, *key))
 
 
-def _rate(name: str) -> str:
+def _setting(name: str) -> str:
     value: str = getattr(current_app.config["CHURCH"], f"limit_{name}")
     return value
 
 
-def _left(item: RateLimitItem, end: float) -> int:
-    window = item.get_expiry()
+def _seconds_until(rate: RateLimitItem, end: float) -> int:
+    window = rate.get_expiry()
     return min(max(math.ceil(end - time.time()), 1), window)
 
 
@@ -110,8 +110,8 @@ def _on_exceeded(error: RateLimitExceeded) -> Response:
     hit = limiter.current_limit
     name = str(getattr(error.limit, "scope", None) or "other")
     telemetry.track_rate_limit(name)
-    item = error.limit.limit
-    left = _left(item, hit.reset_at) if hit is not None else item.get_expiry()
+    rate = error.limit.limit
+    left = _seconds_until(rate, hit.reset_at) if hit is not None else rate.get_expiry()
     return error_response(429, retry_after=left)
 
 

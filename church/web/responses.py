@@ -1,6 +1,6 @@
-"""What the blueprints answer alike: who asks, that something is done, and what a service shows of something.
+"""Helpers that views of all blueprints share: the current account, answers after a change, JSON.
 
-The same addresses serve people and programs: the answer is JSON for who prefers it, or sent JSON.
+The same URLs serve browsers and programs: a client that prefers JSON, or sent JSON, gets JSON.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ View = Callable[..., AnyResponse]
 
 
 def signed_in() -> SignedIn:
-    """Whoever is signed in, in a view whose policy lets nobody else in."""
-    found = viewer()
-    if found is None:
+    """The signed-in account, for views that require one. Raises SignInError."""
+    account = viewer()
+    if account is None:
         raise SignInError
-    return found
+    return account
 
 
 def actor() -> Actor:
-    """Who does it, for the audit log; a stranger has an address and no number."""
-    person = viewer()
-    return Actor(person.user_id if person is not None else None, "web", request.remote_addr)
+    """The viewer as the audit log names them: account number, if they are signed in, and IP address."""
+    account = viewer()
+    return Actor(account.user_id if account is not None else None, "web", request.remote_addr)
 
 
-def done(words: str, to: str, **data: Any) -> Response:
-    """It is done: a person goes to ``to`` and reads so there, a program is told here, with ``data``."""
+def done(message: str, to: str, **data: Any) -> Response:
+    """Answer a successful change: a browser is redirected to ``to`` and shown a message, a program gets JSON."""
     if wants_json():
-        return jsonify({"detail": words, **as_data(data)})
-    flash(words, "success")
+        return jsonify({"detail": message, **as_data(data)})
+    flash(message, "success")
     return make_response(redirect(to, 303))
 
 
 def as_data(value: Any) -> Any:
-    """``value`` as JSON can say it: dataclasses as objects, times in ISO 8601, enumerations by their value."""
+    """Convert ``value`` for JSON: dataclasses become objects, times ISO 8601 text, enumerations their value."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_data(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
@@ -59,7 +59,7 @@ def as_data(value: Any) -> Any:
 
 
 def keep_private(response: Response) -> Response:
-    """Let nobody keep the answer: it says who asks, or holds the token of a form."""
+    """Forbid caches to keep the response: it shows the viewer's account, or holds the token of a form."""
     response.headers["Cache-Control"] = "private, no-store"
     response.vary.update(("Accept", "Cookie"))
     return response

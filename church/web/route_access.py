@@ -1,4 +1,4 @@
-"""Who may use a route: declared on every view, refused where nothing is declared."""
+"""Access rules of routes: every view declares who may use it, and a view without a rule is refused."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ if TYPE_CHECKING:
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _LOGIN = "/auth/login"
-_LONGEST_NEXT = 1000  # characters
-_TRIES = "telemetry_api"  # the limit that tokens which are no good count against
+_MAX_NEXT = 1000  # characters
+_TRIES = "telemetry_api"  # the limit that invalid tokens count against
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """One kind of caller; ``check`` raises for any other."""
+    """A rule for who may use a route. ``check`` raises an error for other callers."""
 
     name: str
     check: Callable[[], None] | None = None
 
 
 class SignInError(UnauthorizedError):
-    """Nobody is signed in: a browser is shown the way to the login, a program gets 401."""
+    """The caller is not signed in. A browser is redirected to the sign-in page, a program gets 401."""
 
     def __init__(self) -> None:
         super().__init__("Sign in first.")
 
 
 class TriedTooOftenError(ChurchError):
-    """An address has shown more tokens that are no good than a mistake explains; a good one is still heard."""
+    """An address has sent too many invalid tokens. A valid one still works."""
 
     status = 429
 
 
 def _signed_in() -> SignedIn:
-    """Who is signed in. Raises SignInError, and 503 while the database can't tell."""
-    found = identity.known_viewer()
-    if found is None:
+    """The signed-in account. Raises SignInError, and 503 while the database can't tell."""
+    account = identity.known_viewer()
+    if account is None:
         raise SignInError
-    return found
+    return account
 
 
 def _check_signed_in() -> None:
@@ -70,41 +70,41 @@ def _check_member() -> None:
 
 
 def _check_admin() -> None:
-    found = _signed_in()
-    if found.role != Role.ADMIN:
-        telemetry.track_security_event("role_probe", "medium", user_ref=found.ref)
+    account = _signed_in()
+    if account.role != Role.ADMIN:
+        telemetry.track_security_event("role_probe", "medium", user_ref=account.ref)
         raise ForbiddenError
     _check_member()
 
 
 EVERYONE = Policy("everyone")
 SIGNED_IN = Policy("signed in", _check_signed_in)
-"""Whoever has an account, its address confirmed or not."""
+"""Accounts, with a confirmed address or without."""
 MEMBERS = Policy("members", _check_member)
-"""Whoever has an account with a confirmed address."""
+"""Accounts with a confirmed address."""
 ADMINS = Policy("admins", _check_admin)
-"""Members who look after the site."""
+"""Members with the role admin."""
 
 
 def bearer(scope: str) -> Policy:
-    """Callers that show a token with ``scope``; without METRICS_TOKEN, loopback in development too."""
+    """Callers with a token that has ``scope``. Without METRICS_TOKEN, callers on this machine need no token."""
     return Policy(f"bearer {scope}", lambda: _check_bearer(scope))
 
 
 def _check_bearer(scope: str) -> None:
-    shown, own = _shown_bearer(), current_settings().metrics_token
-    if own is None and not shown.startswith(machine_tokens.PREFIX):
+    token, metrics_token = _bearer_token(), current_settings().metrics_token
+    if metrics_token is None and not token.startswith(machine_tokens.PREFIX):
         if not is_local():
             raise ForbiddenError("Send a token, or set METRICS_TOKEN, to use this from another machine.")
         return
-    if not shown:
-        raise _refused()
-    # METRICS_TOKEN has every scope of these, and is known without a look at the database.
-    if own is not None and hmac.compare_digest(_bytes_of(shown), own.get_secret_value().encode()):
+    if not token:
+        raise _refusal()
+    # METRICS_TOKEN has every scope, and is checked without the database.
+    if metrics_token is not None and hmac.compare_digest(_bytes_of(token), metrics_token.get_secret_value().encode()):
         return
-    scopes = machine_tokens.scopes_of(shown)
+    scopes = machine_tokens.scopes_of(token)
     if scopes is None:
-        refusal = _refused()
+        refusal = _refusal()
         if isinstance(refusal, UnauthorizedError):
             telemetry.track_security_event("invalid_token", "medium")
         raise refusal
@@ -112,8 +112,8 @@ def _check_bearer(scope: str) -> None:
         raise ForbiddenError(f"This token lacks the scope {scope}.")
 
 
-def _refused() -> ChurchError:
-    """Who shows no good token is told so, and after many of them to wait."""
+def _refusal() -> ChurchError:
+    """The error for an invalid or missing token: 401, or 429 after too many of them."""
     seconds = rate_limits.take(_TRIES, "refused", rate_limits.client())
     if seconds is None:
         return UnauthorizedError()
@@ -121,18 +121,18 @@ def _refused() -> ChurchError:
     return TriedTooOftenError(retry_after=seconds)
 
 
-def _shown_bearer() -> str:
-    """The token of the request's header; empty where there is none."""
-    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
-    return shown.strip() if kind.lower() == "bearer" else ""
+def _bearer_token() -> str:
+    """The bearer token of the request; empty if there is none."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _check_dora() -> None:
-    """A member's own token is a JSON Web Token, and says who asks."""
-    shown = _shown_bearer()
+    """A JSON Web Token (``eyJ…``) belongs to a member, whose role decides. Any other token needs the scope."""
     if current_settings().dora_public:
         return
-    if shown and not shown.lower().startswith("eyj"):
+    token = _bearer_token()
+    if token and not token.lower().startswith("eyj"):
         _check_bearer(DORA_SCOPE)
     else:
         _check_admin()
@@ -140,16 +140,16 @@ def _check_dora() -> None:
 
 DORA_SCOPE = "dora:read"
 DORA = Policy("admins or bearer dora:read", _check_dora)
-"""Whoever may see how well is delivered; everyone if ``CHURCH_DORA_PUBLIC``."""
+"""Callers who may see the DORA page: everyone if ``CHURCH_DORA_PUBLIC`` is on."""
 
 
 def _bytes_of(header: str) -> bytes:
-    """A header as it was sent: WSGI hands its bytes on as Latin-1 (PEP 3333)."""
+    """The bytes of a header as they were sent: WSGI decodes them as Latin-1 (PEP 3333)."""
     return header.encode("latin-1", "replace")
 
 
 def is_local() -> bool:
-    """Whether the caller is on this machine itself; behind a proxy everyone would seem to be, so none is."""
+    """Whether the caller is on this machine. Behind a proxy everyone would seem to be, so the answer is no."""
     if any(name in request.environ for name in _FORWARDED):
         return False
     try:
@@ -159,7 +159,7 @@ def is_local() -> bool:
 
 
 def allow(policy: Policy) -> Callable[[_V], _V]:
-    """Declare who may use a view."""
+    """Decorate a view with the rule for who may use it."""
 
     def declare(view: _V) -> _V:
         view.allowed = policy  # type: ignore[attr-defined]
@@ -169,15 +169,16 @@ def allow(policy: Policy) -> Callable[[_V], _V]:
 
 
 def policy_of(view: Callable[..., Any]) -> Policy | None:
-    """What ``view`` declares, if anything."""
-    found: Policy | None = getattr(view, "allowed", None)
-    return found
+    """The rule that ``view`` declares, or None."""
+    policy: Policy | None = getattr(view, "allowed", None)
+    return policy
 
 
 def _redirect_to_path() -> Response | None:
-    """Redirect to the address with or without a slash, by its path alone.
+    """Redirect to the URL with or without its final slash, by path only.
 
-    Werkzeug builds it from the Host header, which a stranger chooses. Flask hands it to no error handler.
+    Werkzeug builds an absolute URL from the Host header, which the client chooses, and Flask passes this redirect to no
+    error handler.
     """
     error = request.routing_exception
     if not isinstance(error, RequestRedirect):
@@ -187,6 +188,7 @@ def _redirect_to_path() -> Response | None:
 
 
 def _guard() -> Response | None:
+    """Check a request before its view: CSRF if it changes something, then the view's rule."""
     if request.endpoint is None:
         return _redirect_to_path()
     if request.method not in csrf.SAFE_METHODS:
@@ -199,19 +201,19 @@ def _guard() -> Response | None:
     return None
 
 
-def _on_stranger(error: SignInError) -> Response:
-    """To the login, and back here if here is a page; whoever speaks JSON, or showed a token, is told 401 instead."""
+def _on_signed_out(error: SignInError) -> Response:
+    """Redirect to the sign-in page, and from there back to a page; a client of JSON or with a token gets 401."""
     if wants_json() or request.headers.get("Authorization", "").lower().startswith("bearer "):
         return error_response(error.status, error.detail)
     here = quote(request.path)
     if query := request.query_string:
         here += "?" + query.decode("latin-1")
-    comes_back = request.method in {"GET", "HEAD"} and len(here) <= _LONGEST_NEXT
-    return make_response(redirect(f"{_LOGIN}?{urlencode({'next': here})}" if comes_back else _LOGIN, 303))
+    can_return = request.method in {"GET", "HEAD"} and len(here) <= _MAX_NEXT
+    return make_response(redirect(f"{_LOGIN}?{urlencode({'next': here})}" if can_return else _LOGIN, 303))
 
 
 def init_app(app: Flask) -> None:
-    """Check every request against its view's declaration; static files are everyone's."""
-    app.register_error_handler(SignInError, _on_stranger)
+    """Check every request against its view's rule. Static files are open to everyone."""
+    app.register_error_handler(SignInError, _on_signed_out)
     app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
     app.before_request(_guard)

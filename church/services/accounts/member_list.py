@@ -17,7 +17,7 @@ MOST_QUERY = 100  # characters
 MOST_PAGE = 100_000
 
 
-class UnknownMemberError(ChurchError):
+class UnknownMemberError(NotFoundError):
     """No account has this ref."""
 
     def __init__(self, ref: str) -> None:

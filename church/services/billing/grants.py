@@ -23,7 +23,7 @@ LONGEST = timedelta(days=3653)
 log = logging.getLogger("church.stripe")
 
 
-class UnknownGrantError(ChurchError):
+class UnknownGrantError(NotFoundError):
     """There is no grant with this id."""
 
     def __init__(self, grant_id: int) -> None:

@@ -14,7 +14,7 @@ class UnknownRoomError(NotFoundError):
         super().__init__("There is no such room.")
 
 
-class UnknownMessageError(ChurchError):
+class UnknownMessageError(NotFoundError):
     """The room has no message with this number, or it was deleted."""
 
     code = "unknown_message"

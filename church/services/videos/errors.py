@@ -5,14 +5,14 @@ from __future__ import annotations
 from church.errors import ChurchError, ConflictError, InvalidError
 
 
-class UnknownVideoError(ChurchError):
+class UnknownVideoError(NotFoundError):
     """No video exists there, or it is not ready and the viewer is not an admin."""
 
     def __init__(self) -> None:
         super().__init__("There is no such video. It may have been removed, or the address is mistyped.")
 
 
-class UnknownUploadError(ChurchError):
+class UnknownUploadError(NotFoundError):
     """This admin has no such upload: it is complete, cancelled or expired."""
 
     def __init__(self) -> None:

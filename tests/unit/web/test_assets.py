@@ -1,4 +1,4 @@
-"""Static files: an address that changes with the content, and how long a browser may keep each."""
+"""Static files: URLs that change with the content, and how long browsers may cache them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from church.web.route_access import EVERYONE, allow
 
 @pytest.fixture(autouse=True)
 def _time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is looked at once a second: each look is an hour after the one before."""
+    """Files are checked once a second at most: let an hour pass between two checks."""
     hours = count()
     monkeypatch.setattr(
         assets, "time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours), time=lambda: 1000.0 + next(hours))
@@ -36,7 +36,7 @@ def static(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(static: Path) -> Flask:
-    """An app of nothing but static files."""
+    """An app with static files only."""
     app = Flask("church", static_folder=str(static))
     assets.init_app(app)
     app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
@@ -54,57 +54,57 @@ def kept(app: Flask, path: str) -> str | None:
     return answer.headers.get("Cache-Control")
 
 
-def test_asset_has_an_address_with_its_fingerprint(app: Flask) -> None:
+def test_asset_url_has_the_fingerprint_of_its_content(app: Flask) -> None:
     assert re.fullmatch(r"/static/a\.css\?v=[0-9a-f]{12}", address(app, "a.css"))
     assert address(app, "a.css") == address(app, "a.css")
 
 
-def test_asset_that_changes_has_another_address(app: Flask, static: Path) -> None:
+def test_asset_changed_content_has_another_url(app: Flask, static: Path) -> None:
     before = address(app, "a.css")
     (static / "a.css").write_text("a { color: blue }")
     os.utime(static / "a.css", ns=(1, 1))
     assert address(app, "a.css") != before
 
 
-def test_asset_that_is_touched_keeps_its_address(app: Flask, static: Path) -> None:
+def test_asset_touched_file_keeps_its_url(app: Flask, static: Path) -> None:
     before = address(app, "a.css")
     os.utime(static / "a.css", ns=(5, 5))
     assert address(app, "a.css") == before
 
 
-def test_asset_by_many_spellings_is_remembered_once(app: Flask) -> None:
+def test_asset_many_spellings_of_a_name_are_cached_once(app: Flask) -> None:
     for spelling in ("a.css", "./a.css", "././a.css"):
         kept(app, f"/static/{spelling}?v=1")
-    remembered = app.jinja_env.globals["asset"].__self__._known  # type: ignore[union-attr]
-    assert set(remembered) == {"a.css"}
+    cached = app.jinja_env.globals["asset"].__self__._cache  # type: ignore[union-attr]
+    assert set(cached) == {"a.css"}
 
 
-def test_asset_that_is_not_there_is_an_error(app: Flask) -> None:
+def test_asset_missing_file_raises(app: Flask) -> None:
     with pytest.raises(FileNotFoundError):
         address(app, "b.css")
 
 
-def test_asset_by_its_address_may_be_kept_for_a_year(app: Flask) -> None:
+def test_asset_current_url_is_cached_for_a_year(app: Flask) -> None:
     assert kept(app, address(app, "a.css")) == "public, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("query", ["", "?v=000000000000", "?v="])
-def test_asset_by_another_address_may_be_kept_for_minutes(app: Flask, query: str) -> None:
+def test_asset_other_url_is_cached_for_minutes(app: Flask, query: str) -> None:
     assert kept(app, f"/static/a.css{query}") == "public, max-age=300"
 
 
-def test_asset_that_is_missing_may_not_be_kept_for_long(app: Flask) -> None:
+def test_asset_missing_file_is_not_cached_for_long(app: Flask) -> None:
     answer = app.test_client().get("/static/b.css?v=1")
     assert answer.status_code == 404
     assert "max-age" not in answer.headers.get("Cache-Control", "")
 
 
-def test_other_routes_are_left_alone(app: Flask) -> None:
+def test_other_routes_are_unchanged(app: Flask) -> None:
     app.add_url_rule("/own", "own", lambda: "own")
     assert "max-age" not in app.test_client().get("/own?v=1").headers.get("Cache-Control", "")
 
 
-def test_modified_is_the_start_until_an_asset_changes_whatever_date_it_has(app: Flask, static: Path) -> None:
+def test_modified_is_the_start_until_an_asset_changes_whatever_its_date(app: Flask, static: Path) -> None:
     found = app.extensions["assets"]
     start = found.modified
     address(app, "a.css")
@@ -118,7 +118,7 @@ def test_modified_is_the_start_until_an_asset_changes_whatever_date_it_has(app: 
 
 @pytest.fixture
 def styles(app: Flask, static: Path) -> bytes:
-    """A style sheet that is worth compressing, on a site that compresses as ours does."""
+    """A style sheet large enough to compress, on an app that compresses like the site."""
     app.config["COMPRESS_STREAMS"] = False
     app.after_request_funcs[None].insert(0, Compress(app).after_request)  # the last to be registered runs first
     del app.after_request_funcs[None][-1]
@@ -137,7 +137,7 @@ def test_style_sheet_is_compressed(app: Flask, styles: bytes, method: str) -> No
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_style_sheet_that_is_known_is_not_sent_again(app: Flask, styles: bytes, encoding: str) -> None:
+def test_style_sheet_that_the_browser_has_is_not_sent_again(app: Flask, styles: bytes, encoding: str) -> None:
     client, headers = app.test_client(), {"Accept-Encoding": encoding}
     tag = client.get("/static/large.css", headers=headers).headers["ETag"]
     again = client.get("/static/large.css", headers={**headers, "If-None-Match": tag}, buffered=True)
@@ -145,7 +145,7 @@ def test_style_sheet_that_is_known_is_not_sent_again(app: Flask, styles: bytes, 
     assert again.headers["Cache-Control"] == "public, max-age=300"
 
 
-def test_part_of_a_style_sheet_is_of_the_file_as_it_is(app: Flask, styles: bytes) -> None:
+def test_part_of_a_style_sheet_is_sent_uncompressed(app: Flask, styles: bytes) -> None:
     headers = {"Accept-Encoding": "gzip", "Range": "bytes=4-8"}
     part = app.test_client().get("/static/large.css", headers=headers, buffered=True)
     assert (part.status_code, part.data) == (206, styles[4:9])
@@ -155,7 +155,7 @@ def test_part_of_a_style_sheet_is_of_the_file_as_it_is(app: Flask, styles: bytes
 
 
 @pytest.mark.parametrize(("name", "size"), [("a.png", 5000), ("huge.css", 262_145)])
-def test_picture_and_large_file_are_sent_as_they_are(
+def test_picture_and_large_file_are_sent_uncompressed(
     app: Flask, static: Path, styles: bytes, name: str, size: int
 ) -> None:
     (static / name).write_bytes(b"x" * size)

@@ -1,4 +1,4 @@
-"""Which bytes are asked for, by RFC 9110."""
+"""Byte ranges and preconditions, by RFC 9110."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask(method: str = "GET", size: int = SIZE, **headers: str) -> Asked:
         ("bytes=,0007-0008,", (7, 2)),
     ],
 )
-def test_range_is_the_piece_that_it_names(header: str, expected: tuple[int, int]) -> None:
+def test_range_answers_with_its_bytes(header: str, expected: tuple[int, int]) -> None:
     assert ask(Range=header) == Asked(206, *expected)
 
 
@@ -57,11 +57,11 @@ def test_range_of_an_empty_file_is_a_416() -> None:
         "items=0-5", "bytes=0-1,5-6", "bytes=" + ",".join(f"{n}-{n}" for n in range(1000)), "",
     ],
 )  # fmt: skip
-def test_range_that_is_none_or_several_is_answered_by_the_whole(header: str) -> None:
+def test_range_invalid_or_several_answers_with_the_whole_file(header: str) -> None:
     assert ask(Range=header) == WHOLE
 
 
-def test_range_is_for_get_alone() -> None:
+def test_range_of_head_is_ignored() -> None:
     assert ask("HEAD", Range="bytes=0-0") == WHOLE
 
 
@@ -69,7 +69,7 @@ def test_range_is_for_get_alone() -> None:
     ("condition", "goes_on"),
     [
         ('"abc-2710"', True),
-        ('W/"abc-2710"', False),  # a weak tag never joins two pieces
+        ('W/"abc-2710"', False),  # a weak tag never matches
         ('"other"', False),
         ("abc-2710", False),
         (DATE, True),
@@ -78,7 +78,7 @@ def test_range_is_for_get_alone() -> None:
         ("nonsense", False),
     ],
 )
-def test_if_range_joins_only_pieces_of_one_version(condition: str, goes_on: bool) -> None:
+def test_if_range_of_another_version_answers_with_the_whole_file(condition: str, goes_on: bool) -> None:
     expected = Asked(206, 1, 2) if goes_on else WHOLE
     assert ask(Range="bytes=1-2", If_Range=condition) == expected
 
@@ -90,7 +90,7 @@ def test_if_range_joins_only_pieces_of_one_version(condition: str, goes_on: bool
         ({"If_None_Match": 'W/"abc-2710", "x"'}, 304),
         ({"If_None_Match": "*"}, 304),
         ({"If_None_Match": '"x"'}, 200),
-        ({"If_None_Match": '"x"', "If_Modified_Since": LATER}, 200),  # the tag decides alone
+        ({"If_None_Match": '"x"', "If_Modified_Since": LATER}, 200),  # only the tag counts
         ({"If_Modified_Since": DATE}, 304),
         ({"If_Modified_Since": EARLIER}, 200),
         ({"If_Modified_Since": "nonsense"}, 200),
@@ -103,7 +103,7 @@ def test_if_range_joins_only_pieces_of_one_version(condition: str, goes_on: bool
         ({"If_None_Match": '"abc-2710"', "Range": "bytes=0-1"}, 304),
     ],
 )
-def test_conditions_come_before_the_range(headers: dict[str, str], status: int) -> None:
+def test_conditions_are_evaluated_before_the_range(headers: dict[str, str], status: int) -> None:
     for method in ("GET", "HEAD"):
         assert ask(method, **headers).status == status
 

@@ -1,4 +1,4 @@
-"""What another site's page could have a visitor's browser send, and what this site's own pages send."""
+"""Requests that other sites could make a visitor's browser send, and those of this site's own pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def app(settings: Settings) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A browser that meets the site at its address, by https."""
+    """A browser on the site's own https address."""
     return app.test_client()
 
 
@@ -56,26 +56,26 @@ def send(client: FlaskClient, path: str = "/change", method: str = "POST", **opt
 
 
 @pytest.mark.parametrize("method", UNSAFE)
-def test_form_with_the_token_of_its_session_is_taken(client: FlaskClient, method: str) -> None:
+def test_form_with_the_token_of_its_session_is_accepted(client: FlaskClient, method: str) -> None:
     token = token_of(client)
     answer = send(client, method=method, data={"csrf_token": token, "name": "Ada"}, headers={"Origin": ORIGIN})
     assert (answer.status_code, answer.text) == (200, "Ada")
 
 
-def test_script_may_show_the_token_in_a_header(client: FlaskClient) -> None:
+def test_token_in_a_header_is_accepted(client: FlaskClient) -> None:
     assert send(client, headers={"X-CSRFToken": token_of(client)}).status_code == 200
 
 
 @pytest.mark.parametrize("method", UNSAFE)
 @pytest.mark.parametrize("options", [{}, {"data": {"name": "x"}}, *({"data": {"csrf_token": t}} for t in ("x", ""))])
-def test_form_without_a_good_token_is_refused(client: FlaskClient, method: str, options: dict[str, Any]) -> None:
+def test_form_without_a_valid_token_is_refused(client: FlaskClient, method: str, options: dict[str, Any]) -> None:
     token_of(client)
     with grows(definitions.security_events.labels("csrf_refused", "medium")), captured_log() as sink:
         answer = send(client, method=method, **options)
     assert answer.status_code == 400
     assert "This form has expired." in answer.text
-    told = [record for record in sink.records if record["event"] == "security.csrf_refused"]
-    assert [record["reason"] for record in told] == ["token"]
+    records = [record for record in sink.records if record["event"] == "security.csrf_refused"]
+    assert [record["reason"] for record in records] == ["token"]
 
 
 def test_form_with_the_token_of_another_session_is_refused(app: Flask, client: FlaskClient) -> None:
@@ -88,7 +88,7 @@ def test_form_of_a_visitor_without_a_session_is_refused(app: Flask, client: Flas
     assert send(client, data={"csrf_token": token_of(app.test_client())}).status_code == 400
 
 
-def test_token_that_the_previous_key_signed_is_good(settings: Settings) -> None:
+def test_token_signed_with_the_previous_key_is_accepted(settings: Settings) -> None:
     old = settings.secret_key
     token = token_of(before := site(settings).test_client())
     cookie = before.get_cookie("__Host-church", domain="church.example")
@@ -99,7 +99,7 @@ def test_token_that_the_previous_key_signed_is_good(settings: Settings) -> None:
         assert send(client, data={"csrf_token": token}).status_code == status
 
 
-def test_token_is_good_as_long_as_its_session(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_valid_as_long_as_its_session(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as then:
         then.setattr(TimestampSigner, "get_timestamp", lambda _signer: int(time.time()) - 20 * 86_400)
         token = token_of(client)
@@ -107,7 +107,7 @@ def test_token_is_good_as_long_as_its_session(client: FlaskClient, monkeypatch: 
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_form_from_another_site_is_refused_with_a_good_token_too(client: FlaskClient, origin: str) -> None:
+def test_form_from_another_site_is_refused_even_with_a_valid_token(client: FlaskClient, origin: str) -> None:
     answer = send(client, data={"csrf_token": token_of(client)}, headers={"Origin": origin})
     assert answer.status_code == 400
     assert "This form came from another site" in answer.text
@@ -115,11 +115,11 @@ def test_form_from_another_site_is_refused_with_a_good_token_too(client: FlaskCl
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, ORIGIN.upper(), "null"])
-def test_form_that_keeps_its_origin_to_itself_has_its_token(client: FlaskClient, origin: str) -> None:
+def test_form_with_a_hidden_origin_is_accepted_by_its_token(client: FlaskClient, origin: str) -> None:
     assert send(client, data={"csrf_token": token_of(client)}, headers={"Origin": origin}).status_code == 200
 
 
-def test_request_to_another_name_of_this_host_may_come_from_there(app: Flask) -> None:
+def test_request_to_another_host_name_may_come_from_that_name(app: Flask) -> None:
     client, here = app.test_client(), "https://127.0.0.1:8000"
     options: dict[str, Any] = {"json": {}, "base_url": here}
     assert client.post("/change", headers={"Origin": here}, **options).status_code == 200
@@ -128,7 +128,7 @@ def test_request_to_another_name_of_this_host_may_come_from_there(app: Flask) ->
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": ORIGIN}, {"Referer": f"{ORIGIN}/auth/login"},
                                      {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}])  # fmt: skip
-def test_json_from_here_or_from_no_browser_needs_no_token(client: FlaskClient, headers: dict[str, str]) -> None:
+def test_json_from_this_site_or_no_browser_needs_no_token(client: FlaskClient, headers: dict[str, str]) -> None:
     assert send(client, json={"name": "x"}, headers=headers).status_code == 200
 
 
@@ -145,8 +145,8 @@ def test_json_from_another_site_is_refused(client: FlaskClient, headers: dict[st
         answer = send(client, json={"name": "x"}, headers=headers)
     assert answer.status_code == 400
     assert answer.get_json()["detail"].startswith("This form came from another site")
-    told = [record for record in sink.records if record["event"] == "security.csrf_refused"]
-    assert [record["reason"] for record in told] == ["origin"]
+    records = [record for record in sink.records if record["event"] == "security.csrf_refused"]
+    assert [record["reason"] for record in records] == ["origin"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_json_from_another_site_is_refused(client: FlaskClient, headers: dict[st
         "application/csp-report",
     ],
 )
-def test_json_under_another_type_is_refused(client: FlaskClient, kind: str) -> None:
+def test_json_sent_with_another_type_is_refused(client: FlaskClient, kind: str) -> None:
     assert send(client, data='{"name": "x"}', content_type=kind).status_code == 415
 
 
@@ -169,33 +169,33 @@ def test_json_sent_as_a_form_is_refused(client: FlaskClient) -> None:
     assert answer.status_code == 400
 
 
-def test_type_of_json_is_recognised_with_its_charset(client: FlaskClient) -> None:
+def test_json_type_with_a_charset_is_recognised(client: FlaskClient) -> None:
     assert send(client, data="{}", content_type="Application/JSON; charset=utf-8").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_needs_no_token_from_anywhere(client: FlaskClient, method: str) -> None:
+def test_reading_needs_no_token_from_any_site(client: FlaskClient, method: str) -> None:
     answer = send(client, method=method, headers={"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 200
 
 
-def test_machines_endpoint_is_exempt(client: FlaskClient) -> None:
+def test_machine_endpoint_is_exempt(client: FlaskClient) -> None:
     answer = send(client, "/hook", data="signed", content_type="text/plain", headers={"Origin": "https://evil.example"})
     assert answer.text == "heard"
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/form", 405)])
-def test_address_that_takes_nothing_says_so_first(client: FlaskClient, path: str, status: int) -> None:
+def test_missing_route_or_method_answers_before_csrf(client: FlaskClient, path: str, status: int) -> None:
     assert send(client, path).status_code == status
 
 
-def test_exempt_endpoints_are_named_at_the_wiring(settings: Settings) -> None:
+def test_exempt_endpoints_come_from_init_app(settings: Settings) -> None:
     app = create_app(settings)
     csrf.init_app(app, exempt=frozenset({"markdown.home"}))
     assert app.extensions["csrf_exempt"] == {"markdown.home"}
 
 
-def test_session_cookie_is_made_only_where_a_token_is_shown(client: FlaskClient) -> None:
+def test_session_cookie_is_set_only_with_a_token(client: FlaskClient) -> None:
     assert "Set-Cookie" not in send(client, method="GET").headers
     cookie = client.get("/form", base_url=ORIGIN).headers["Set-Cookie"]
     assert re.match(r"__Host-church=\S+; Secure; HttpOnly; Path=/; SameSite=Lax", cookie)

@@ -1,4 +1,4 @@
-"""Errors as people and machines meet them: one shape, an id, and never a cause."""
+"""Error answers for people and programs: one shape, a request ID, and never the cause."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fails_with(app: Flask, error: Exception | int) -> FlaskClient:
     return app.test_client()
 
 
-def test_error_of_a_browser_is_a_page_with_the_request_id(client: FlaskClient) -> None:
+def test_error_for_a_browser_is_a_page_with_the_request_id(client: FlaskClient) -> None:
     answer = client.get("/nowhere", headers={"Accept": "text/html,*/*;q=0.8", "X-Request-ID": "my-id.7"})
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
@@ -42,7 +42,7 @@ def test_error_of_a_browser_is_a_page_with_the_request_id(client: FlaskClient) -
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_error_of_a_machine_is_problem_json_with_the_request_id(client: FlaskClient) -> None:
+def test_error_for_a_program_is_problem_json_with_the_request_id(client: FlaskClient) -> None:
     answer = client.get("/nowhere", headers={**JSON, "X-Request-ID": "my-id.7"})
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"
@@ -67,13 +67,13 @@ def test_error_of_a_machine_is_problem_json_with_the_request_id(client: FlaskCli
         ("application/json, */*;q=0.1", "application/problem+json"),
     ],
 )
-def test_error_has_the_shape_that_is_most_welcome(client: FlaskClient, accept: str | None, mimetype: str) -> None:
+def test_error_has_the_format_that_the_client_prefers(client: FlaskClient, accept: str | None, mimetype: str) -> None:
     answer = client.get("/nowhere", headers={} if accept is None else {"Accept": accept})
     assert answer.mimetype == mimetype
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-def test_view_that_raises_is_a_500_that_gives_nothing_away(app: Flask, accept: str) -> None:
+def test_view_that_raises_is_a_500_without_details(app: Flask, accept: str) -> None:
     client = fails_with(app, KeyError("hunter2-cause"))
     answer = client.get("/fails", headers={"Accept": accept})
     assert answer.status_code == 500
@@ -103,7 +103,7 @@ def test_abort_500_is_the_same_page(app: Flask) -> None:
     assert [r["event"] for r in sink.records if r["level"] == "ERROR"] == ["error.unexpected"]
 
 
-def test_method_that_is_not_taken_is_told_which_are(client: FlaskClient) -> None:
+def test_method_not_allowed_lists_the_allowed_ones(client: FlaskClient) -> None:
     answer = client.post("/health", headers=JSON)
     assert answer.status_code == 405
     assert set(answer.headers["Allow"].replace(" ", "").split(",")) == {"GET", "HEAD", "OPTIONS"}
@@ -129,7 +129,7 @@ def test_body_that_is_too_large_is_a_413(app: Flask) -> None:
         (UnavailableError("No such thing.", retry_after=None), 503, None),
     ],
 )
-def test_error_of_ours_has_its_status_detail_and_retry_after(
+def test_church_error_has_its_status_detail_and_retry_after(
     app: Flask, error: Exception, status: int, retry_after: str | None
 ) -> None:
     client = fails_with(app, error)
@@ -141,7 +141,7 @@ def test_error_of_ours_has_its_status_detail_and_retry_after(
         assert answer.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
 
 
-def test_unavailable_is_logged_as_a_warning_by_its_kind(app: Flask) -> None:
+def test_unavailable_error_is_logged_as_a_warning_with_its_type(app: Flask) -> None:
     client = fails_with(app, UnavailableError("hunter2"))
     with captured_log() as sink:
         client.get("/fails")
@@ -149,7 +149,7 @@ def test_unavailable_is_logged_as_a_warning_by_its_kind(app: Flask) -> None:
     assert [(record["level"], record["reason"]) for record in found] == [("WARNING", "UnavailableError")]
 
 
-def test_failure_of_ours_is_logged_as_an_error_by_its_cause(app: Flask) -> None:
+def test_church_error_500_is_logged_as_an_error_with_its_cause(app: Flask) -> None:
     error = ChurchError("hunter2")
     error.__cause__ = LookupError("the cause")
     with captured_log() as sink:
@@ -160,7 +160,7 @@ def test_failure_of_ours_is_logged_as_an_error_by_its_cause(app: Flask) -> None:
 
 @pytest.mark.parametrize("path", ["//health", "/he/", "/static//css/site.css"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:99"])
-def test_redirect_of_a_path_stays_here_whatever_host_is_claimed(app: Flask, path: str, host: str) -> None:
+def test_redirect_of_a_path_stays_here_whatever_the_host_header(app: Flask, path: str, host: str) -> None:
     add_view(app, "/he/<name>", lambda name: name)
     add_view(app, "/he", lambda: "he", strict_slashes=False)
     answer = app.test_client().get(path, headers={"Host": host})
@@ -196,7 +196,7 @@ def test_error_page_needs_no_database(app: Flask, monkeypatch: pytest.MonkeyPatc
         assert answer.headers["X-Request-ID"] in answer.text
 
 
-def test_church_errors_below_500_are_not_logged_as_trouble(app: Flask) -> None:
+def test_church_error_below_500_is_not_logged(app: Flask) -> None:
     client = fails_with(app, InvalidError("No such thing."))
     with captured_log() as sink:
         client.get("/fails", buffered=True)

@@ -1,4 +1,4 @@
-"""A piece of a file as a body."""
+"""A byte range of a file as a response body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def test_body_gives_its_piece_in_pieces_and_no_more(film: Path) -> None:
+def test_body_reads_its_range_in_parts_and_no_more(film: Path) -> None:
     body = FileBody(film.open("rb", buffering=0), 100, 300)
     read = [body.read(128), body.read(128), body.read(), body.read(128)]
     assert b"".join(read) == film.read_bytes()[100:400]
@@ -25,7 +25,7 @@ def test_body_gives_its_piece_in_pieces_and_no_more(film: Path) -> None:
     body.close()
 
 
-def test_body_ends_where_its_file_was_cut(film: Path) -> None:
+def test_body_of_a_truncated_file_ends_early(film: Path) -> None:
     body = FileBody(film.open("rb", buffering=0), 100, 300)
     with film.open("r+b") as file:
         file.truncate(150)
@@ -33,11 +33,11 @@ def test_body_ends_where_its_file_was_cut(film: Path) -> None:
     body.close()
 
 
-def test_end_is_told_once_with_what_was_sent(film: Path) -> None:
-    told: list[tuple[float, int]] = []
-    body = FileBody(film.open("rb", buffering=0), 0, 300, ended=lambda seconds, sent: told.append((seconds, sent)))
+def test_ended_is_called_once_with_the_bytes_sent(film: Path) -> None:
+    calls: list[tuple[float, int]] = []
+    body = FileBody(film.open("rb", buffering=0), 0, 300, ended=lambda seconds, sent: calls.append((seconds, sent)))
     body.read(10)
     body.close()
     body.close()
-    assert [sent for _, sent in told] == [10]
-    assert told[0][0] >= 0
+    assert [sent for _, sent in calls] == [10]
+    assert calls[0][0] >= 0

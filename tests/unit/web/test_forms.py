@@ -1,4 +1,4 @@
-"""What is read of a form or a JSON object, and how anything else is answered."""
+"""Reading forms and JSON objects, and refusing anything else."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ JSON = "application/json"
 def client(app: Flask) -> FlaskClient:
     def view() -> ResponseReturnValue:
         found = fields()
-        told = {"name": found.text("name", 10), "note": found.text("note", required=False), "all": found.flag("all")}
+        values = {"name": found.text("name", 10), "note": found.text("note", required=False), "all": found.flag("all")}
         found.check()
-        return jsonify(told)
+        return jsonify(values)
 
     add_view(app, "/read", view, methods=["PUT"])
     return app.test_client()
@@ -38,13 +38,13 @@ def test_form_and_json_of_the_same_fields_are_read_alike(client: FlaskClient) ->
     assert client.put("/read", data=sent, content_type="multipart/form-data").json == expected
 
 
-def test_field_that_is_sent_more_than_once_counts_as_it_came_first(client: FlaskClient) -> None:
+def test_field_sent_more_than_once_counts_by_its_first_value(client: FlaskClient) -> None:
     assert client.put("/read", data={"name": ["first", "second"]}).json["name"] == "first"  # type: ignore[index]
     twice = '{"name": "first", "name": "second"}'
     assert client.put("/read", data=twice, content_type=JSON).json["name"] == "first"  # type: ignore[index]
 
 
-def test_query_and_unknown_fields_are_not_read(client: FlaskClient) -> None:
+def test_query_and_unknown_fields_are_ignored(client: FlaskClient) -> None:
     answer = client.put("/read?name=query&note=query", data={"name": "form", "role": "admin"})
     assert answer.json == {"name": "form", "note": "", "all": False}
 
@@ -55,11 +55,11 @@ def test_query_and_unknown_fields_are_not_read(client: FlaskClient) -> None:
     + [({"all": v}, False) for v in ("0", "", "off", "2", False, 0, 2, None)]
     + [({}, False)],
 )
-def test_flag_is_ticked_by_what_forms_and_json_send(sent: dict[str, Any], ticked: bool) -> None:
+def test_flag_is_on_for_the_values_of_forms_and_json(sent: dict[str, Any], ticked: bool) -> None:
     assert Fields(sent).flag("all") is ticked
 
 
-def test_everything_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
+def test_errors_of_all_fields_are_reported_together(client: FlaskClient) -> None:
     answer = client.put("/read", json={"name": "x" * 11, "note": "y" * 321})
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
@@ -73,7 +73,7 @@ def test_everything_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("sent", [{}, {"name": ""}, {"name": " \t\n"}, {"name": None}])
-def test_field_that_is_required_and_empty_is_told(sent: dict[str, Any]) -> None:
+def test_field_required_and_empty_is_reported(sent: dict[str, Any]) -> None:
     found = Fields(sent)
     found.text("name")
     with pytest.raises(FieldErrors) as raised:
@@ -89,7 +89,7 @@ def test_text_of_another_type_is_refused_with_400(client: FlaskClient, value: An
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "a\udfffb"])
-def test_text_that_no_database_holds_is_refused_with_400(client: FlaskClient, text: str) -> None:
+def test_text_that_databases_cannot_store_is_refused_with_400(client: FlaskClient, text: str) -> None:
     assert client.put("/read", data=json.dumps({"name": text}), content_type=JSON).status_code == 400
     with pytest.raises(InvalidError):
         Fields({"all": text}).flag("all")
@@ -106,14 +106,14 @@ def test_nul_in_a_form_is_refused_with_400(client: FlaskClient) -> None:
         '{"other": -Infinity}', b'{"name": "\xff"}', "﻿{}", "1" * 5000, '{"a": ' + "1" * 5000 + "}",
     ],
 )  # fmt: skip
-def test_body_that_is_no_json_object_is_refused_with_400(client: FlaskClient, body: str | bytes) -> None:
+def test_body_that_is_not_a_json_object_is_refused_with_400(client: FlaskClient, body: str | bytes) -> None:
     raw = body.encode() if isinstance(body, str) else body
     assert client.put("/read", data=raw, content_type=JSON).status_code == 400
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "["])
 @pytest.mark.parametrize("scanned", [True, False])
-def test_json_deeper_than_can_be_read_is_refused_with_400(app: Flask, opening: str, scanned: bool) -> None:
+def test_json_nested_too_deep_is_refused_with_400(app: Flask, opening: str, scanned: bool) -> None:
     if scanned:
         add_view(app, "/deep", lambda: jsonify(fields().text("a")), methods=["PUT"])
         assert app.test_client().put("/deep", data=opening * 100_000, content_type=JSON).status_code == 400
@@ -144,14 +144,14 @@ def test_megabyte_in_a_field_is_refused_without_an_echo(client: FlaskClient) -> 
     assert len(answer.data) < 1000
 
 
-def test_what_a_form_shows_again_is_bounded_text_alone() -> None:
+def test_shown_values_are_bounded_text_only() -> None:
     found = Fields({"email": "a@b", "name": "n" * 1000, "next": ["/"], "note": "\0"})
     shown = found.shown("email", "name", "next", "note", "absent")
     assert shown == {"email": "a@b", "name": "n" * 320, "next": "", "note": "", "absent": ""}
 
 
 @pytest.mark.parametrize("address", ["/", "/pages/", "/pages/x?q=a&b=c#d", "/é", "/a//b", "/pages/a%20b"])
-def test_next_that_is_a_path_here_is_taken(address: str) -> None:
+def test_next_path_on_this_site_is_accepted(address: str) -> None:
     assert safe_next(address) == address
 
 
@@ -164,5 +164,5 @@ def test_next_that_is_a_path_here_is_taken(address: str) -> None:
         "@evil.example", ".evil.example", "?next=//x",
     ],
 )  # fmt: skip
-def test_next_that_leads_elsewhere_is_not_taken(address: str) -> None:
+def test_next_address_elsewhere_is_refused(address: str) -> None:
     assert safe_next(address) is None

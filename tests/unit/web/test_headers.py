@@ -1,4 +1,4 @@
-"""The headers of every response."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERY_KIND = ["/health", "/", "/nowhere", "/metrics", "//health", "/static/css/s
 
 
 @pytest.mark.parametrize("path", EVERY_KIND)
-def test_headers_are_on_every_kind_of_response(client: FlaskClient, path: str) -> None:
+def test_headers_exist_on_every_kind_of_response(client: FlaskClient, path: str) -> None:
     headers = client.get(path, buffered=True).headers
     policy = dict(part.partition(" ")[::2] for part in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["object-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
@@ -45,6 +45,6 @@ def test_cookies_of_an_https_site_are_secure_and_bound_to_the_host(settings: Set
     assert app.config["SESSION_COOKIE_SAMESITE"] == "Lax"
 
 
-def test_header_that_a_view_chose_is_kept(app: Flask) -> None:
+def test_header_that_a_view_set_is_kept(app: Flask) -> None:
     add_view(app, "/own", lambda: Response("", headers={"Referrer-Policy": "no-referrer"}))
     assert app.test_client().get("/own").headers.getlist("Referrer-Policy") == ["no-referrer"]

@@ -1,4 +1,4 @@
-"""Who makes a request: by cookie or token, for nothing without either, and unknown while the database is down."""
+"""Who makes a request: by cookie or token, free of cost without either, unknown while the database is down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.services_fixture import site_settings
 
 
 def who() -> dict[str, Any]:
-    """A view that says who asks."""
+    """A view that shows who makes the request."""
     found = identity.viewer()
     return {
         "ref": found.ref if found else None,
@@ -34,7 +34,7 @@ def who() -> dict[str, Any]:
 def app(app: Flask) -> Flask:
     add_view(app, "/who", who)
     add_view(app, "/known", lambda: {"known": getattr(identity.known_viewer(), "ref", None)})
-    add_view(app, "/quiet", lambda: "nobody asks who it is")
+    add_view(app, "/quiet", lambda: "the viewer is not asked for")
     return app
 
 
@@ -45,7 +45,7 @@ def ada(app: Flask) -> User:
 
 @pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Take the database away, for the sign-ins that are not remembered."""
+    """Stop the database for sign-ins that are not cached."""
 
     def take() -> None:
         def refuse() -> Any:
@@ -62,13 +62,13 @@ NOBODY = {"ref": None, "page": "nobody", "reader": [False, False], "stranger": T
 # -- cookies --------------------------------------------------------------------------------------------------------
 
 
-def test_member_is_known_by_the_cookie(app: Flask, ada: User) -> None:
+def test_cookie_identifies_the_member(app: Flask, ada: User) -> None:
     answer = client_of(app, ada).get("/who")
     assert answer.json == {"ref": ada.ref, "page": "Ada", "reader": [True, False], "stranger": False}
     assert "Cookie" in answer.headers["Vary"]
 
 
-def test_member_whose_address_is_not_confirmed_is_known_and_reads_as_a_stranger(app: Flask) -> None:
+def test_cookie_unconfirmed_account_is_identified_but_reads_as_a_visitor(app: Flask) -> None:
     eve = add_user(app, "eve@church.example", verified=False)
     assert client_of(app, eve).get("/who").json == {
         "ref": eve.ref,
@@ -78,7 +78,7 @@ def test_member_whose_address_is_not_confirmed_is_known_and_reads_as_a_stranger(
     }
 
 
-def test_records_of_a_members_request_name_the_member(app: Flask, ada: User) -> None:
+def test_log_records_of_a_request_name_the_member(app: Flask, ada: User) -> None:
     client = client_of(app, ada)
     with captured_log() as log:
         client.get("/who", buffered=True)
@@ -86,7 +86,9 @@ def test_records_of_a_members_request_name_the_member(app: Flask, ada: User) -> 
     assert [record.get("user_ref") for record in log.records if record["event"] == "http.request"] == [ada.ref, None]
 
 
-def test_request_without_cookie_or_token_opens_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_without_cookie_or_token_opens_no_session_or_database(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(identity, "current_user", None)
     monkeypatch.setattr(sessions, "load", None)
     answer = app.test_client(use_cookies=False).get("/who", headers={"Cookie": "theme=dark"})
@@ -104,21 +106,21 @@ def test_request_without_cookie_or_token_opens_nothing(app: Flask, monkeypatch: 
     ],
 )
 @pytest.mark.parametrize("name", ["church", "remember_token", "session"])
-def test_cookie_that_was_made_up_is_a_strangers(app: Flask, cookie: str, name: str) -> None:
+def test_cookie_forged_is_anonymous(app: Flask, cookie: str, name: str) -> None:
     header = f"{name}={cookie}|{cookie}; church=x"
     answer = app.test_client(use_cookies=False).get("/who", environ_base={"HTTP_COOKIE": header})
     assert (answer.status_code, answer.json) == (200, NOBODY)
 
 
 @pytest.mark.parametrize("token", ["unknown", "", 7, None, ["a"], {"a": 1}, True])
-def test_cookie_of_ours_without_a_token_of_ours_is_a_strangers(app: Flask, ada: User, token: Any) -> None:
+def test_cookie_signed_without_a_valid_token_is_anonymous(app: Flask, ada: User, token: Any) -> None:
     client = with_cookie(app.test_client(), token)
     with client.session_transaction() as cookie:
         cookie["since"] = "yesterday"
     assert client.get("/who").json == NOBODY
 
 
-def test_copied_cookie_is_dead_after_the_sign_in_has_ended(app: Flask, ada: User) -> None:
+def test_cookie_copied_is_invalid_after_sign_out(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     client, copy = (with_cookie(app.test_client(), token) for _ in range(2))
     assert client.get("/who").json != NOBODY
@@ -127,7 +129,7 @@ def test_copied_cookie_is_dead_after_the_sign_in_has_ended(app: Flask, ada: User
     assert client.get("/who").json == copy.get("/who").json == NOBODY
 
 
-def test_cookie_signed_by_the_previous_key_is_good(settings: Settings, app: Flask, ada: User) -> None:
+def test_cookie_signed_with_the_previous_key_is_valid(settings: Settings, app: Flask, ada: User) -> None:
     client = client_of(app, ada)
     app.config["SECRET_KEY_FALLBACKS"] = [app.config["SECRET_KEY"]]
     app.config["SECRET_KEY"] = "another key than before, of some length"
@@ -139,7 +141,7 @@ def test_cookie_signed_by_the_previous_key_is_good(settings: Settings, app: Flas
 # -- login and logout -----------------------------------------------------------------------------------------------
 
 
-def test_begin_keeps_nothing_of_the_session_before_and_end_nothing_at_all(app: Flask, ada: User) -> None:
+def test_begin_drops_the_session_before_and_end_drops_everything(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
     add_view(app, "/in", lambda: (identity.begin(token), who())[1], methods=["POST"])
     add_view(app, "/out", lambda: (identity.end(), who())[1], methods=["POST"])
@@ -162,14 +164,14 @@ def test_begin_keeps_nothing_of_the_session_before_and_end_nothing_at_all(app: F
     assert client.get_cookie("church") is None
 
 
-def test_cookie_lives_as_long_as_a_sign_in_may(tmp_path: Any) -> None:
+def test_cookie_lasts_as_long_as_a_sign_in_can(tmp_path: Any) -> None:
     from church import create_app
 
     app = create_app(site_settings(tmp_path, CHURCH_SESSION_LIFETIME=7200))
     assert app.permanent_session_lifetime.total_seconds() == 7200
 
 
-def test_renewed_browser_sees_its_account_as_it_is(app: Flask, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renew_shows_the_current_account(app: Flask, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "FRESH_SECONDS", 600)
 
     def rename() -> str:
@@ -203,7 +205,7 @@ def bearer_of(app: Flask, user: User) -> str:
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
-def test_member_is_known_by_an_access_token(app: Flask, ada: User, kind: str) -> None:
+def test_access_token_identifies_the_member(app: Flask, ada: User, kind: str) -> None:
     headers = {"Authorization": f"{kind} {bearer_of(app, ada)}"}
     answer = app.test_client().get("/who", headers=headers)
     assert answer.json is not None
@@ -213,14 +215,14 @@ def test_member_is_known_by_an_access_token(app: Flask, ada: User, kind: str) ->
 
 
 @pytest.mark.parametrize("header", ["Bearer eyJ", "Bearer eyJhIjoxfQ.e30.x", "Bearer", "Basic eyJ", "\xff", "Bearer x"])
-def test_header_that_is_no_token_of_ours_is_a_strangers(app: Flask, header: str) -> None:
+def test_authorization_header_without_our_token_is_anonymous(app: Flask, header: str) -> None:
     assert app.test_client().get("/who", environ_base={"HTTP_AUTHORIZATION": header}).json == NOBODY
 
 
 # -- no database ----------------------------------------------------------------------------------------------------
 
 
-def test_member_is_nobody_on_open_pages_while_the_database_is_down(app: Flask, ada: User, down: Any) -> None:
+def test_database_down_member_is_anonymous_on_public_pages(app: Flask, ada: User, down: Any) -> None:
     client = client_of(app, ada)
     bearer = {"Authorization": f"Bearer {bearer_of(app, ada)}"}
     with app.app_context():
@@ -232,7 +234,7 @@ def test_member_is_nobody_on_open_pages_while_the_database_is_down(app: Flask, a
     assert app.test_client().get("/who", headers=bearer).json == {**NOBODY, "stranger": False}
 
 
-def test_stranger_is_known_as_one_while_the_database_is_down(app: Flask, down: Any) -> None:
+def test_database_down_visitor_without_cookie_is_still_anonymous(app: Flask, down: Any) -> None:
     down()
     client = app.test_client()
     assert client.get("/known").json == {"known": None}
@@ -244,13 +246,13 @@ def test_stranger_is_known_as_one_while_the_database_is_down(app: Flask, down: A
 # -- templates and caches -------------------------------------------------------------------------------------------
 
 
-def test_viewer_outside_a_request_is_nobody(app: Flask) -> None:
+def test_viewer_outside_a_request_is_none(app: Flask) -> None:
     with app.app_context():
         assert identity.viewer() is None
         assert render_template_string("{{ viewer is none }}") == "True"
 
 
-def test_page_with_a_message_for_somebody_is_not_everybodys(app: Flask) -> None:
+def test_page_with_a_flashed_message_is_personal(app: Flask) -> None:
     def shown() -> dict[str, Any]:
         page = render_template_string("{{ get_flashed_messages()|join }}")
         return {"page": page, "stranger": identity.is_stranger()}

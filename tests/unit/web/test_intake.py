@@ -1,4 +1,4 @@
-"""What is turned away before any view."""
+"""Requests refused before any view: compressed bodies, invalid hosts, maintenance."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.helpers import add_view
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity", ""])
-def test_body_with_an_encoding_is_turned_away(client: FlaskClient, encoding: str) -> None:
+def test_body_compressed_is_refused(client: FlaskClient, encoding: str) -> None:
     answer = client.post("/pages/", data=b"x", headers={"Content-Encoding": encoding})
     assert answer.status_code == 415
 
 
-def test_request_without_a_host_is_turned_away(app: Flask) -> None:
+def test_request_without_a_valid_host_is_refused(app: Flask) -> None:
     def call(**environ: str) -> int:
         base: dict[str, Any] = {
             "PATH_INFO": "/health",
@@ -37,7 +37,7 @@ def test_request_without_a_host_is_turned_away(app: Flask) -> None:
     assert call(SERVER_PROTOCOL="HTTP/1.0") == 200
 
 
-def test_maintenance_shuts_pages_and_leaves_machines_alone(app: Flask, settings: Settings) -> None:
+def test_maintenance_closes_pages_but_not_machine_endpoints(app: Flask, settings: Settings) -> None:
     called = []
     add_view(app, "/other", lambda: called.append(1) or "in")
     client = app.test_client()
@@ -46,7 +46,7 @@ def test_maintenance_shuts_pages_and_leaves_machines_alone(app: Flask, settings:
     statuses = {path: answer.status_code for path, answer in answers.items()}
     assert statuses == {"/": 503, "/other": 503, "/nowhere": 503, "/health": 200, "/ready": 200, "/metrics": 200}
     assert 60 <= int(answers["/"].headers["Retry-After"]) <= 120
-    assert "looked after" in answers["/"].text
+    assert "under maintenance" in answers["/"].text
     assert client.get("/static/css/site.css", buffered=True).status_code == 200
     assert called == []
     maintenance.turn_off(settings)

@@ -1,3 +1,5 @@
+"""Maintenance mode: on, off, seen by other processes, and its Retry-After."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -42,7 +44,7 @@ def test_maintenance_of_another_process_is_seen_within_a_second(site: Settings, 
     assert not maintenance.is_on(site)
 
 
-def test_retry_after_is_what_is_left_of_the_minutes(site: Settings) -> None:
+def test_retry_after_is_the_rest_of_the_estimate(site: Settings) -> None:
     maintenance.turn_on(site, minutes=30)
     assert 1790 <= maintenance.retry_after(site) <= 1800
 
@@ -50,13 +52,13 @@ def test_retry_after_is_what_is_left_of_the_minutes(site: Settings) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"), [("", 300), ("{}", 300), ('{"until": null}', 300), ('{"until": 1}', 60)]
 )
-def test_retry_after_has_a_usual_value_and_a_least_one(site: Settings, content: str, expected: int) -> None:
+def test_retry_after_has_a_default_and_a_minimum(site: Settings, content: str, expected: int) -> None:
     maintenance.turn_on(site)
     (site.instance / "maintenance").write_text(content)
     assert maintenance.retry_after(site) == expected
 
 
-def test_two_sites_on_one_host_are_apart(tmp_path: Path) -> None:
+def test_maintenance_of_one_site_leaves_another_on_the_host_open(tmp_path: Path) -> None:
     sites = []
     for name in "ab":
         (tmp_path / name).mkdir()

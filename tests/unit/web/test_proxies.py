@@ -1,4 +1,4 @@
-"""Whom the site believes about where a request came from."""
+"""The client's address and scheme behind trusted and untrusted proxies."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def through(peer: str, networks: tuple[Any, ...] = TRUSTED, **headers: str) -> d
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.1", "11.0.0.1", "2001:db8:bb::1", "", "unix:", "10.0.0.1.evil"])
-def test_untrusted_peer_is_believed_nothing(peer: str) -> None:
+def test_untrusted_peer_headers_are_ignored(peer: str) -> None:
     seen = through(peer, FOR="192.0.2.1", PROTO="https")
     assert seen["REMOTE_ADDR"] == peer
     assert seen["wsgi.url_scheme"] == "http"
     assert "church.trusted" not in seen
 
 
-def test_nobody_is_trusted_by_default() -> None:
+def test_no_peer_is_trusted_by_default() -> None:
     seen = through("127.0.0.1", networks=(), FOR="192.0.2.1", PROTO="https")
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("127.0.0.1", "http")
 
@@ -71,11 +71,11 @@ def test_nobody_is_trusted_by_default() -> None:
         ("1" * 5000, "10.0.0.1"),
     ],
 )
-def test_client_is_the_first_stranger_from_the_right(chain: str, client: str) -> None:
+def test_client_is_the_first_untrusted_address_from_the_right(chain: str, client: str) -> None:
     assert through("10.0.0.1", FOR=chain)["REMOTE_ADDR"] == client
 
 
-def test_trusted_peer_by_ipv6_or_on_a_socket_of_both_versions_is_believed() -> None:
+def test_trusted_peer_by_ipv6_or_mapped_ipv4_is_trusted() -> None:
     for peer in ("2001:db8:aa::1", "::ffff:10.0.0.1"):
         seen = through(peer, FOR="192.0.2.1")
         assert seen["REMOTE_ADDR"] == "192.0.2.1"
@@ -83,14 +83,14 @@ def test_trusted_peer_by_ipv6_or_on_a_socket_of_both_versions_is_believed() -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "scheme"),
+    ("sent", "scheme"),
     [("https", "https"), ("HTTPS", "https"), (" http ", "http"), ("ws", "http"), ("", "http"), ("https,http", "http")],
 )
-def test_scheme_is_what_a_trusted_peer_says_if_it_is_one(told: str, scheme: str) -> None:
-    assert through("10.0.0.1", PROTO=told)["wsgi.url_scheme"] == scheme
+def test_scheme_of_a_trusted_peer_counts_if_valid(sent: str, scheme: str) -> None:
+    assert through("10.0.0.1", PROTO=sent)["wsgi.url_scheme"] == scheme
 
 
-def test_trusted_peer_without_headers_is_its_own_client() -> None:
+def test_trusted_peer_without_headers_is_the_client() -> None:
     seen = through("10.0.0.1")
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("10.0.0.1", "http")
     assert seen["church.trusted"] is True

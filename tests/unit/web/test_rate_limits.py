@@ -1,4 +1,4 @@
-"""Rate limits: who is counted, what is told to whom, and that a limit never disappears."""
+"""Rate limits: who is counted, what is answered, and that a limit never disappears."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def site(settings: Settings, **changes: Any) -> Flask:
 
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are in a second."""
+    """Lift the limit of events per second."""
     monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
 
 
@@ -94,32 +94,32 @@ def test_limit_that_is_exceeded_is_counted_by_name_and_is_one_security_event(cli
         captured_log() as sink,
     ):
         assert statuses(client, ["/feed"] * 2) == [429, 429]
-    told = [record for record in sink.records if record["event"] == "security.rate_limit_exceeded"]
-    assert [(record["limit"], record["ip"]) for record in told] == [("api", "192.0.2.1")] * 2
+    events = [record for record in sink.records if record["event"] == "security.rate_limit_exceeded"]
+    assert [(record["limit"], record["ip"]) for record in events] == [("api", "192.0.2.1")] * 2
 
 
-def test_limit_of_one_name_is_shared_by_its_routes_and_by_no_other(client: FlaskClient) -> None:
+def test_limit_is_shared_by_its_routes_and_no_others(client: FlaskClient) -> None:
     assert statuses(client, ["/one", "/two", "/one", "/two", "/one"]) == [200, 200, 200, 429, 429]
     assert statuses(client, ["/feed", "/free", "/free", "/free", "/free"]) == [200] * 5
 
 
-def test_limit_is_of_all_methods_together(client: FlaskClient) -> None:
+def test_limit_counts_all_methods_together(client: FlaskClient) -> None:
     assert statuses(client, ["/two"] * 3) == [200] * 3
     assert client.head("/two", environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 429
 
 
-def test_limit_with_a_condition_counts_only_where_it_holds(client: FlaskClient) -> None:
+def test_limit_with_a_condition_counts_only_when_it_is_true(client: FlaskClient) -> None:
     assert statuses(client, ["/sometimes"] * 5) == [200] * 5
     assert statuses(client, ["/sometimes?q=a"] * 4) == [200, 200, 200, 429]
     assert statuses(client, ["/sometimes"]) == [200]
 
 
-def test_limit_of_one_client_leaves_another_alone(client: FlaskClient) -> None:
+def test_limit_of_one_client_does_not_affect_another(client: FlaskClient) -> None:
     assert statuses(client, ["/one"] * 4)[-1] == 429
     assert statuses(client, ["/one"], "192.0.2.2") == [200]
 
 
-def test_limit_counts_an_ipv6_subscriber_as_one_client(client: FlaskClient) -> None:
+def test_limit_counts_an_ipv6_network_as_one_client(client: FlaskClient) -> None:
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff::", "2001:db8:1:2:3:4:5:6"]
     assert [statuses(client, ["/one"], address)[0] for address in addresses] == [200, 200, 200, 429]
     assert statuses(client, ["/one"], "2001:db8:1:3::1") == [200]
@@ -135,12 +135,12 @@ def test_limit_counts_an_ipv6_subscriber_as_one_client(client: FlaskClient) -> N
         ("", "unknown"),
     ],
 )
-def test_client_that_is_counted(app: Flask, address: str, counted: str) -> None:
+def test_client_key_is_the_address_or_its_network(app: Flask, address: str, counted: str) -> None:
     with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
         assert rate_limits.client() == counted
 
 
-def test_forwarded_address_of_a_stranger_does_not_escape_the_limit(client: FlaskClient) -> None:
+def test_forwarded_address_from_an_untrusted_client_does_not_escape_the_limit(client: FlaskClient) -> None:
     found = [
         client.get("/one", environ_base={"REMOTE_ADDR": "192.0.2.1"}, headers={"X-Forwarded-For": f"10.0.0.{n}"})
         for n in range(4)
@@ -149,12 +149,12 @@ def test_forwarded_address_of_a_stranger_does_not_escape_the_limit(client: Flask
 
 
 @pytest.mark.parametrize("name", definitions.LIMITS)
-def test_limit_of_a_setting_has_a_series_from_zero(name: str) -> None:
+def test_limit_of_each_setting_has_a_metric_from_zero(name: str) -> None:
     assert (name,) in definitions.rate_limit_hits._metrics
 
 
-def test_limit_of_an_unknown_name_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"pages is no limit: add limit_pages to church\.config\.Settings"):
+def test_limit_of_an_unknown_name_raises_with_advice() -> None:
+    with pytest.raises(ValueError, match=r"there is no limit pages: add limit_pages to church\.config\.Settings"):
         limited("pages")
 
 
@@ -186,7 +186,7 @@ def test_health_has_no_limit(settings: Settings) -> None:
 
 @pytest.fixture
 def two_workers(settings: Settings, redis_server: RedisServer) -> Iterator[tuple[FlaskClient, FlaskClient]]:
-    """Two apps over one Redis, as two workers are, which has more time than a busy machine may need."""
+    """Two apps over one Redis, like two workers, with a generous time-out for a busy machine."""
     from pydantic import SecretStr
 
     shared = {"redis_url": SecretStr(redis_server.url), "store_timeout": 60.0}
@@ -199,7 +199,7 @@ def test_limit_is_shared_by_workers_through_the_store(two_workers: tuple[FlaskCl
     assert found == [200, 200, 200, 429, 429]
 
 
-def test_limit_goes_on_in_the_worker_while_the_store_is_down(
+def test_limit_is_counted_in_the_worker_while_the_store_is_down(
     two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
 ) -> None:
     first, _second = two_workers
@@ -218,11 +218,11 @@ def counting(settings: Settings) -> Iterator[Flask]:
         yield app
 
 
-def test_count_tells_how_many_there_are(counting: Flask) -> None:
+def test_count_returns_the_total(counting: Flask) -> None:
     assert [rate_limits.count("login_account", "a") for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
-def test_spent_is_told_once_as_many_are_counted_as_the_setting_allows(counting: Flask) -> None:
+def test_spent_returns_seconds_once_the_setting_is_reached(counting: Flask) -> None:
     found = []
     for _ in range(3):
         found.append(rate_limits.spent("login_account", "a"))
@@ -238,21 +238,21 @@ def test_spent_counts_nothing(counting: Flask) -> None:
     assert rate_limits.count("login_account", "a") == 1
 
 
-def test_spent_may_be_asked_for_fewer_than_the_setting_allows(counting: Flask) -> None:
+def test_spent_with_most_replaces_the_setting(counting: Flask) -> None:
     assert rate_limits.spent("login_account", "a", most=1) is None
     rate_limits.count("login_account", "a")
     assert rate_limits.spent("login_account", "a", most=1) is not None
     assert rate_limits.spent("login_account", "a") is None
 
 
-def test_count_of_one_key_or_limit_is_not_anothers(counting: Flask) -> None:
+def test_count_is_separate_for_each_key_and_limit(counting: Flask) -> None:
     for _ in range(3):
         rate_limits.count("login_account", "a", "b")
     free = [rate_limits.spent("login_account", *key) for key in (("a",), ("b",), ("a", "c"), ())]
     assert [*free, rate_limits.spent("login", "a", "b")] == [None] * 5
 
 
-def test_forget_frees_its_key_and_no_other(counting: Flask) -> None:
+def test_forget_resets_its_key_and_no_other(counting: Flask) -> None:
     for _ in range(3):
         rate_limits.count("login_account", "a")
         rate_limits.count("login_account", "b")
@@ -263,7 +263,7 @@ def test_forget_frees_its_key_and_no_other(counting: Flask) -> None:
     assert rate_limits.count("login_account", "a") == 1
 
 
-def test_count_leaves_the_limits_of_views_alone(client: FlaskClient) -> None:
+def test_count_does_not_affect_the_limits_of_views(client: FlaskClient) -> None:
     with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
         for _ in range(5):
             rate_limits.count("page", rate_limits.client())

@@ -1,4 +1,4 @@
-"""What all blueprints answer alike."""
+"""Answers that all blueprints share."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ PLAIN = {"lit": "2026-05-01T12:30:00+00:00", "colour": "red", "parts": []}
         ((1, 2.5, True, "x"), [1, 2.5, True, "x"]),
     ],
 )
-def test_what_services_return_is_said_as_json_can(value: object, shown: object) -> None:
+def test_as_data_converts_what_services_return_to_json(value: object, shown: object) -> None:
     assert as_data(value) == shown
 
 
-def test_what_is_done_is_told_to_a_person_on_the_next_page_and_to_a_program_at_once(app: Flask) -> None:
+def test_done_flashes_a_message_for_a_browser_and_answers_a_program_in_json(app: Flask) -> None:
     add_view(app, "/do", lambda: done("It is lit.", "/there", lamp=LAMP), methods=["POST"])
     client = app.test_client()
     answer = client.post("/do")
     assert (answer.status_code, answer.location) == (303, "/there")
     with client.session_transaction() as cookie:
         assert cookie["_flashes"] == [("success", "It is lit.")]
-    told = client.post("/do", headers=JSON)
-    assert (told.status_code, told.json) == (200, {"detail": "It is lit.", "lamp": PLAIN})
+    answer = client.post("/do", headers=JSON)
+    assert (answer.status_code, answer.json) == (200, {"detail": "It is lit.", "lamp": PLAIN})
 
 
-def test_actor_is_whoever_is_signed_in_or_nobody_from_somewhere(app: Flask) -> None:
+def test_actor_is_the_account_or_only_an_address(app: Flask) -> None:
     seen: list[Actor] = []
     add_view(app, "/act", lambda: (seen.append(actor()), "")[1])
     user = add_user(app)
@@ -67,7 +67,7 @@ def test_actor_is_whoever_is_signed_in_or_nobody_from_somewhere(app: Flask) -> N
     assert seen == [Actor(user.id, "web", "192.0.2.4"), Actor(None, "web", "192.0.2.4")]
 
 
-def test_view_that_needs_somebody_has_somebody(app: Flask) -> None:
+def test_signed_in_returns_the_account_or_raises(app: Flask) -> None:
     add_view(app, "/me", lambda: signed_in().ref, SIGNED_IN)
     user = add_user(app)
     assert client_of(app, user).get("/me").text == user.ref
@@ -75,7 +75,7 @@ def test_view_that_needs_somebody_has_somebody(app: Flask) -> None:
         signed_in()
 
 
-def test_private_answer_is_kept_by_nobody(app: Flask) -> None:
+def test_keep_private_forbids_caching(app: Flask) -> None:
     with app.test_request_context("/"):
         kept = keep_private(Response("x", headers={"Cache-Control": "public, max-age=60", "Vary": "Accept-Encoding"}))
     assert {"private", "no-store"} <= set(kept.headers["Cache-Control"].split(", "))

@@ -1,4 +1,4 @@
-"""Who may use which route, and how a bearer token is asked for."""
+"""Access rules of routes, and how bearer tokens are checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.helpers import STRONG, add_view, captured_log, grows, value, 
 from tests.support.people import add_user, client_of, with_cookie
 
 NON_ASCII = "schlüssel-" + STRONG
-# What is open to strangers; a new route is put here on purpose or declares a policy.
+# Routes open to everyone. A new route is either added here on purpose or declares another rule.
 OPEN = {
     "/",
     "/pages",
@@ -82,19 +82,19 @@ def test_every_route_declares_who_may_use_it(app: Flask) -> None:
     assert undeclared == []
 
 
-def test_routes_that_are_open_to_everyone_are_these(app: Flask) -> None:
+def test_open_routes_are_exactly_these(app: Flask) -> None:
     found = {r.rule for r in app.url_map.iter_rules() if policy_of(app.view_functions[r.endpoint]) is EVERYONE}
     assert found == OPEN
 
 
-def test_metrics_ask_for_the_scope_that_reads_them(app: Flask) -> None:
+def test_metrics_route_requires_its_scope(app: Flask) -> None:
     (rule,) = (rule for rule in app.url_map.iter_rules() if rule.rule == "/metrics")
     policy = policy_of(app.view_functions[rule.endpoint])
     assert policy is not None
     assert policy.name == "bearer metrics:read"
 
 
-def test_route_that_declares_nobody_is_refused(app: Flask) -> None:
+def test_route_without_a_rule_is_refused(app: Flask) -> None:
     called = []
     app.add_url_rule("/forgotten", "forgotten", lambda: called.append(1) or "in")
     answer = app.test_client().get("/forgotten")
@@ -103,7 +103,7 @@ def test_route_that_declares_nobody_is_refused(app: Flask) -> None:
     assert called == []
 
 
-def test_policy_is_kept_by_a_decorated_view(app: Flask) -> None:
+def test_rule_survives_decorators(app: Flask) -> None:
     @allow(EVERYONE)
     def view() -> str:
         return "in"
@@ -113,7 +113,7 @@ def test_policy_is_kept_by_a_decorated_view(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer ", f"Basic {STRONG}", STRONG])
-def test_bearer_that_is_not_shown_is_asked_for(settings: Settings, shown: str | None) -> None:
+def test_bearer_missing_is_a_401(settings: Settings, shown: str | None) -> None:
     invalid = definitions.security_events.labels("invalid_token", "medium")
     with grows(invalid, by=0):
         answer = asked(token_site(settings, STRONG), shown)
@@ -122,7 +122,7 @@ def test_bearer_that_is_not_shown_is_asked_for(settings: Settings, shown: str | 
 
 
 @pytest.mark.parametrize("shown", ["wrong", STRONG[:-1], STRONG + "x", STRONG.lower(), "schl\xfcssel", "\xff\xfe"])
-def test_bearer_that_is_wrong_is_refused_and_seen(settings: Settings, shown: str) -> None:
+def test_bearer_invalid_is_refused_and_recorded(settings: Settings, shown: str) -> None:
     client = token_site(settings, STRONG)
     with grows(definitions.security_events.labels("invalid_token", "medium")):
         answer = asked(client, f"Bearer {shown}")
@@ -131,11 +131,11 @@ def test_bearer_that_is_wrong_is_refused_and_seen(settings: Settings, shown: str
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
-def test_bearer_that_is_right_is_let_in_whatever_the_case_of_its_scheme(settings: Settings, scheme: str) -> None:
+def test_bearer_valid_is_accepted_whatever_the_case_of_its_scheme(settings: Settings, scheme: str) -> None:
     assert asked(token_site(settings, STRONG), f"{scheme} {STRONG}").text == "in"
 
 
-def test_bearer_of_other_than_ascii_is_compared_by_its_bytes(settings: Settings) -> None:
+def test_bearer_with_non_ascii_letters_is_compared_as_bytes(settings: Settings) -> None:
     client = token_site(settings, NON_ASCII)
     as_sent = NON_ASCII.encode().decode("latin-1")  # what WSGI makes of UTF-8
     assert asked(client, f"Bearer {as_sent}").status_code == 200
@@ -154,34 +154,34 @@ def test_bearer_is_compared_in_constant_time(settings: Settings, monkeypatch: py
     assert compared == [(b"wrong", STRONG.encode())]
 
 
-def test_bearer_is_wanted_from_loopback_too_where_a_token_is_set(settings: Settings) -> None:
+def test_bearer_is_required_from_loopback_too_if_a_token_is_set(settings: Settings) -> None:
     assert asked(token_site(settings, STRONG), None, REMOTE_ADDR="127.0.0.1").status_code == 401
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-def test_loopback_reads_without_a_token_in_development(settings: Settings, address: str) -> None:
+def test_loopback_needs_no_token_in_development(settings: Settings, address: str) -> None:
     assert asked(token_site(settings, None), None, REMOTE_ADDR=address).status_code == 200
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.1", "2001:db8::1", "", "localhost"])
-def test_stranger_without_a_configured_token_is_refused(settings: Settings, address: str) -> None:
+def test_remote_caller_without_a_configured_token_is_refused(settings: Settings, address: str) -> None:
     answer = asked(token_site(settings, None), f"Bearer {STRONG}", REMOTE_ADDR=address)
     assert answer.status_code == 403
     assert "METRICS_TOKEN" in answer.text
 
 
 @pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"])
-def test_loopback_behind_a_proxy_is_nobody(settings: Settings, header: str) -> None:
+def test_loopback_behind_a_proxy_is_refused(settings: Settings, header: str) -> None:
     client = token_site(settings, None)
     assert asked(client, None, REMOTE_ADDR="127.0.0.1", **{header: "for=127.0.0.1"}).status_code == 403
 
 
-def test_is_local_of_an_address_that_is_none_is_false(app: Flask) -> None:
+def test_is_local_of_an_invalid_address_is_false(app: Flask) -> None:
     with app.test_request_context(environ_base={"REMOTE_ADDR": "unix:"}):
         assert not is_local()
 
 
-def test_policy_is_checked_for_every_method(settings: Settings) -> None:
+def test_rule_is_checked_for_every_method(settings: Settings) -> None:
     client = token_site(settings, STRONG)
     before = value(definitions.security_events.labels("invalid_token", "medium"))
     for method in ("GET", "HEAD", "OPTIONS"):
@@ -198,7 +198,7 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture
 def closed(app: Flask) -> Flask:
-    """The site with a route of each policy."""
+    """The site with a route for each rule."""
     app.config["WTF_CSRF_ENABLED"] = False
     for rule, policy in CLOSED.items():
         add_view(app, rule, lambda: "in", policy, methods=["GET", "POST"])
@@ -227,7 +227,7 @@ def person(app: Flask, kind: str) -> User | None:
         ("unverified admin", 200, 403, 403),
     ],
 )
-def test_policy_lets_in_whom_it_names(closed: Flask, kind: str, account: int, club: int, desk: int) -> None:
+def test_rule_lets_in_the_accounts_it_names(closed: Flask, kind: str, account: int, club: int, desk: int) -> None:
     client = client_of(closed, person(closed, kind))
     found = [client.get(rule).status_code for rule in CLOSED]
     assert found == [account, club, desk]
@@ -242,9 +242,7 @@ def test_policy_lets_in_whom_it_names(closed: Flask, kind: str, account: int, cl
         ("/club?next=//evil.example", "/club?next=//evil.example"),
     ],
 )
-def test_stranger_with_a_browser_is_sent_to_the_login_and_back(
-    closed: Flask, asked_for: str, comes_back_to: str
-) -> None:
+def test_signed_out_browser_is_sent_to_sign_in_and_back(closed: Flask, asked_for: str, comes_back_to: str) -> None:
     for method in ("GET", "HEAD"):
         answer = closed.test_client().open(asked_for, method=method)
         path, _, query = answer.headers["Location"].partition("?")
@@ -253,7 +251,7 @@ def test_stranger_with_a_browser_is_sent_to_the_login_and_back(
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_stranger_who_sent_something_is_sent_to_the_login_alone(closed: Flask) -> None:
+def test_signed_out_post_is_sent_to_sign_in_without_return(closed: Flask) -> None:
     answer = closed.test_client().post("/club", data={"a": "b"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/login")
     answer = closed.test_client().get("/club?q=" + "x" * 2000)
@@ -261,29 +259,29 @@ def test_stranger_who_sent_something_is_sent_to_the_login_alone(closed: Flask) -
 
 
 @pytest.mark.parametrize("headers", [JSON, {"Authorization": "Bearer eyJhIjoxfQ.e30.x"}, {"Authorization": "bearer x"}])
-def test_program_that_is_not_signed_in_is_told_so(closed: Flask, headers: dict[str, str]) -> None:
+def test_signed_out_program_gets_401(closed: Flask, headers: dict[str, str]) -> None:
     answer = closed.test_client().get("/club", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert "Sign in first." in answer.text
 
 
-def test_browser_behind_a_password_of_the_server_is_sent_to_the_login(closed: Flask) -> None:
+def test_browser_with_basic_auth_is_sent_to_sign_in(closed: Flask) -> None:
     assert closed.test_client().get("/club", headers={"Authorization": "Basic eHg6eHg="}).status_code == 303
 
 
-def test_ended_sign_in_is_a_strangers(closed: Flask) -> None:
+def test_ended_sign_in_counts_as_signed_out(closed: Flask) -> None:
     assert with_cookie(closed.test_client(), "ended").get("/club").status_code == 303
 
 
 @pytest.mark.parametrize("rule", ["/club", "/desk"])
-def test_admin_or_member_without_a_confirmed_address_is_told_what_to_do(closed: Flask, rule: str) -> None:
+def test_unconfirmed_admin_or_member_is_asked_to_confirm(closed: Flask, rule: str) -> None:
     answer = client_of(closed, person(closed, "unverified admin")).get(rule, headers=JSON)
     assert answer.status_code == 403
     assert answer.get_json(force=True)["detail"].startswith("Confirm your email address first")
 
 
-def test_member_at_an_admins_door_is_a_security_event(closed: Flask) -> None:
+def test_member_on_an_admin_route_is_a_security_event(closed: Flask) -> None:
     member = person(closed, "member")
     assert member is not None
     client = client_of(closed, member)
@@ -297,7 +295,7 @@ def test_member_at_an_admins_door_is_a_security_event(closed: Flask) -> None:
 
 
 @pytest.mark.parametrize("policy", [SIGNED_IN, MEMBERS, ADMINS])
-def test_door_is_closed_to_all_while_nobody_can_tell_who_asks(
+def test_closed_routes_answer_503_while_the_database_is_down(
     closed: Flask, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down() -> Any:
