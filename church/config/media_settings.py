@@ -1,4 +1,4 @@
-"""The settings of videos, the live rooms and delivery: parts of ``church.config.Settings``, which has them all."""
+"""Settings of videos, chat and deployments: base classes of ``church.config.Settings``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from church.config.value_types import Origin, Rate, setting
 
 
 class MediaSettings(BaseSettings):
-    """Where videos are, how large they may be, and who sends them."""
+    """Videos: where they are stored, how large they may be, and what sends them."""
 
     video_folder: Path | None = setting(
         "CHURCH_VIDEO_DIR", None, "Folder of the videos. Default: `videos` in the instance folder."
@@ -64,7 +64,7 @@ class MediaSettings(BaseSettings):
 
 
 class LiveSettings(BaseSettings):
-    """How much the live rooms hold, keep, and take from one member."""
+    """Chat: how many connections and messages it keeps, and limits for each member."""
 
     live_keep_days: int = setting("CHURCH_LIVE_KEEP_DAYS", 30, "Days that chat messages are kept.", ge=1, le=3650)
     live_connections: int = setting(
@@ -92,7 +92,7 @@ class LiveSettings(BaseSettings):
 
 
 class DeliverySettings(BaseSettings):
-    """What is delivered where, and who may see how well."""
+    """Deployments: their environments, and who may see the DORA page."""
 
     environments: Annotated[tuple[str, ...], NoDecode] = setting(
         "CHURCH_ENVIRONMENTS", ("production", "staging"), "Environments that deployments go to."
@@ -114,7 +114,7 @@ class DeliverySettings(BaseSettings):
     def _split_environments(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-        if not found or not all(part.replace("-", "").replace("_", "").isalnum() and len(part) <= 32 for part in found):
-            raise ValueError("names by commas such as production,staging")
-        return found
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if not names or not all(name.replace("-", "").replace("_", "").isalnum() and len(name) <= 32 for name in names):
+            raise ValueError("names separated by commas such as production,staging")
+        return names

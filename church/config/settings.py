@@ -1,7 +1,7 @@
-"""Every setting of the site once: its name in the environment, type, default and meaning.
+"""All settings of the site: each one's name in the environment, type, default and meaning.
 
-A test holds docs/settings.md and ``.env.example`` to this module. Secrets come from the
-environment; in development the missing ones are made once and kept in the instance folder (``church.lib.secrets``).
+A test compares docs/settings.md and ``.env.example`` with this module. Secrets come from the environment. In
+development missing ones are generated once and kept in the instance folder (``church.lib.secrets``).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ConfigError(Exception):
-    """The site can't start with these settings; the message has a line for each that is wrong."""
+    """The site can't start with these settings. The message has a line for each wrong one."""
 
 
 class Settings(MediaSettings, LiveSettings, DeliverySettings):
-    """The whole configuration, read once at start and never changed after."""
+    """The configuration of the site, read once at start and then immutable."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
@@ -205,7 +205,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         try:
             return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError as error:
-            raise ValueError(f"addresses or networks by commas such as 10.0.0.0/8 ({error})") from None
+            raise ValueError(f"addresses or networks separated by commas such as 10.0.0.0/8 ({error})") from None
 
     @field_validator("trace_paths", mode="before")
     @classmethod
@@ -230,13 +230,15 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     @classmethod
     def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and str(info.field_name).startswith("stripe_"):
-            value = value.strip()  # pasted from a dashboard; a blank would be part of the key
+            value = value.strip()  # pasted from a dashboard, often with blanks around it
         return None if value == "" else value
 
     @field_validator("instance", "log_dir", "content", mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
-        return cls.model_fields[str(info.field_name)].default if value == "" else value  # else: the folder we stand in
+        return (
+            cls.model_fields[str(info.field_name)].default if value == "" else value
+        )  # an empty path would be the working directory
 
     @field_validator("instance", "log_dir", "content", mode="after")
     @classmethod
@@ -244,17 +246,16 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         return value.absolute()
 
     @model_validator(mode="after")
-    def _bucket_is_named(self) -> Settings:
+    def _check_bucket(self) -> Settings:
         if self.video_offload == "s3" and self.video_s3_bucket is None:
-            raise ValueError("CHURCH_VIDEO_S3_BUCKET: missing; CHURCH_VIDEO_OFFLOAD=s3 needs it")
+            raise ValueError("CHURCH_VIDEO_S3_BUCKET: missing; required by CHURCH_VIDEO_OFFLOAD=s3")
         return self
 
     @model_validator(mode="after")
-    def _secrets_are_strong(self) -> Settings:
+    def _check_secrets(self) -> Settings:
         if self.environment == "development":
             if not self.secret_key.get_secret_value():
-                made = self._own_secret("SECRET_KEY")
-                object.__setattr__(self, "secret_key", SecretStr(made))
+                object.__setattr__(self, "secret_key", SecretStr(self._instance_secret("SECRET_KEY")))
             return self
         problems = [
             f"{name}: {problem}"
@@ -263,67 +264,65 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         ]
         problems += self._weak_webhook_secrets()
         if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
-            problems.append(
-                "STRIPE_WEBHOOK_SECRET: missing; it is shown with the webhook endpoint in Stripe's dashboard"
-            )
+            problems.append("STRIPE_WEBHOOK_SECRET: missing; find it beside the webhook endpoint in Stripe's dashboard")
         if self.stripe_api_base is not None and not self.stripe_api_base.startswith("https://"):
-            problems.append("STRIPE_API_BASE: wants https in production; the test till is for development alone")
+            problems.append("STRIPE_API_BASE: must be https in production; the test till is for development only")
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     def _weak_webhook_secrets(self) -> list[str]:
-        """Whoever guesses one can tell the site of payments that never were."""
-        given = {
+        """Problems with the webhook secrets. A guessed one lets an attacker report payments that never happened."""
+        secrets = {
             "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
             "STRIPE_WEBHOOK_SECRET_PREVIOUS": self.stripe_webhook_secret_previous,
         }
-        found = {name: weakness(value.get_secret_value()) for name, value in given.items() if value is not None}
-        return [f"{name}: {problem}" for name, problem in found.items() if problem]
+        problems = {name: weakness(value.get_secret_value()) for name, value in secrets.items() if value is not None}
+        return [f"{name}: {problem}" for name, problem in problems.items() if problem]
 
-    def _own_secret(self, name: str) -> str:
+    def _instance_secret(self, name: str) -> str:
         try:
             return instance_secret(self.instance, name)
         except OSError as error:
-            raise ValueError(f"CHURCH_INSTANCE: cannot keep secrets in {self.instance}: {error.strerror}") from None
+            raise ValueError(f"CHURCH_INSTANCE: cannot store secrets in {self.instance}: {error.strerror}") from None
 
     @cached_property
     def origin(self) -> str:
-        """Scheme and host of every absolute link, never taken from a request."""
+        """Scheme and host of all absolute links. Never taken from a request."""
         return self.site_url or f"http://{self.bind}"
 
     @property
     def https(self) -> bool:
-        """Whether visitors reach the site by https, so that cookies are Secure and HSTS is sent."""
+        """Whether visitors reach the site by https. Turns on Secure cookies and HSTS."""
         return self.origin.startswith("https://")
 
     @property
     def production(self) -> bool:
-        """Whether this is the real site and not somebody's desk."""
+        """Whether the site runs in production, not in development."""
         return self.environment == "production"
 
     @property
     def database_dsn(self) -> str:
-        """The database as an SQLAlchemy address, with psycopg 3 as PostgreSQL's driver. Holds the password."""
+        """Address of the database for SQLAlchemy, with psycopg 3 for PostgreSQL. Includes the password."""
         if self.database_url is None:
             return f"sqlite:///{self.instance / 'church.db'}"
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
 
     @property
     def sender(self) -> str:
-        """The address that mails come from."""
+        """The address that emails come from."""
         host = urlsplit(self.origin).hostname or "localhost"
         return self.mail_from or f"church@{host}"
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
-        """What signs, and after it what signed before and is still believed."""
+        """The key that signs, then the previous key, whose signatures are still valid."""
         previous = (self.secret_key_previous,) if self.secret_key_previous is not None else ()
         return tuple(key.get_secret_value() for key in (self.secret_key, *previous))
 
     @property
     def till(self) -> bool:
-        """Whether payments go to the test till: in development, as long as no other Stripe is named."""
+        """Whether payments go to the test till: in development, unless Stripe is configured."""
         return not self.production and self.stripe_secret_key is None and self.stripe_api_base is None
 
     @property
@@ -334,27 +333,27 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
 
     @property
     def payments(self) -> bool:
-        """Whether somebody can pay: with a Stripe account or the test till."""
+        """Whether payments are possible, with a Stripe account or the test till."""
         return not self.production or self.stripe_secret_key is not None
 
     @property
     def stripe_key(self) -> str:
-        """The key that Stripe's API is called with."""
+        """Key for Stripe's API; a fixed one for the test till."""
         return self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else "sk_test_till"
 
     @property
     def stripe_base(self) -> str | None:
-        """Where Stripe's API is; None for Stripe's own address."""
+        """Address of Stripe's API; None for Stripe's own."""
         return f"http://{self.till_address}" if self.till else self.stripe_api_base
 
     @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """What a webhook may be signed with, the present secret first. Raises OSError where one is to be made."""
+        """Secrets that webhooks may be signed with, the current one first. Raises OSError if one can't be generated."""
         given = (self.stripe_webhook_secret, self.stripe_webhook_secret_previous)
-        kept = tuple(secret.get_secret_value() for secret in given if secret is not None)
+        secrets = tuple(secret.get_secret_value() for secret in given if secret is not None)
         if self.stripe_webhook_secret is None and self.till:
-            return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *kept)
-        return kept
+            return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *secrets)
+        return secrets
 
     @property
     def video_dir(self) -> Path:
@@ -363,12 +362,12 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
 
     @property
     def metrics_dir(self) -> Path:
-        """Folder of the slot files that the processes of this host count in."""
+        """Folder of the files in which the processes of this host count metrics."""
         return self.instance / "metrics"
 
 
 def _complaint(error: Any) -> str:
-    """One line: the setting's name, what it got (never a secret), what it wants."""
+    """One line about a wrong setting: its name, its value (never a secret) and what is expected."""
     location = error["loc"]
     if not location:
         return str(error["msg"]).removeprefix("Value error, ")
@@ -376,14 +375,15 @@ def _complaint(error: Any) -> str:
     field = next((f for f in Settings.model_fields.values() if f.validation_alias == name), None)
     secret = field is not None and "SecretStr" in str(field.annotation)
     got = "a value that is not shown" if secret else repr(error["input"])[:80]
-    return f"{name}: got {got}; wants {str(error['msg']).removeprefix('Value error, ')}"
+    expected = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name}: got {got}; expected {expected}"
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and the file that ``CHURCH_ENV_FILE`` names: ``.env`` by default, none if it is empty.
+    """Read the settings from the environment and an env file.
 
-    ``overrides`` are settings by their environment names. Raises ConfigError with a line for every
-    setting that is wrong.
+    ``CHURCH_ENV_FILE`` names the file: ``.env`` by default, none if it is empty. ``overrides`` are settings by their
+    environment names. Raises ConfigError with a line for every wrong setting.
     """
     overrides.setdefault("_env_file", os.environ.get("CHURCH_ENV_FILE", ".env") or None)
     try:
@@ -393,9 +393,9 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def current_settings() -> Settings:
-    """The settings of the app in whose context this is called."""
-    # gunicorn's master reads this module before any fork, and flask is not to be loaded there
+    """The settings of the current app."""
+    # gunicorn's master imports this module, and must not load Flask before it forks
     from flask import current_app  # noqa: PLC0415 - see above
 
-    found: Settings = current_app.config["CHURCH"]
-    return found
+    settings: Settings = current_app.config["CHURCH"]
+    return settings

@@ -1,4 +1,4 @@
-"""What kinds of values settings have, each with what a wrong one is told."""
+"""Types of setting values. The error for a wrong value completes the sentence "expected …"."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _is_smtp(value: SecretStr) -> SecretStr:
 
 def _is_mailbox(value: str) -> str:
     if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
-        raise ValueError("a mail address such as church@church.example")
+        raise ValueError("an email address such as church@church.example")
     return value
 
 
@@ -68,5 +68,5 @@ SmtpAddress = Annotated[SecretStr, AfterValidator(_is_smtp)]
 
 
 def setting(name: str, default: Any, meaning: str, **limits: Any) -> Any:
-    """A field read from ``name``, documented by ``meaning``."""
+    """Declare a setting: its name in the environment, its default and its documentation."""
     return Field(default=default, validation_alias=name, description=meaning, **limits)

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of the site."""
+"""General helpers. They import nothing of the site except ``church.errors``."""

@@ -1,6 +1,6 @@
-"""The condition "this account is an active admin", as SQL text.
+"""The SQL condition for an active admin account.
 
-The start of a site reads it with sqlite3 alone: loading SQLAlchemy, and so ``church.models``, would slow every start.
+The site checks it at start with sqlite3 alone: loading SQLAlchemy and ``church.models`` would slow down every start.
 """
 
 ACTIVE_ADMIN = "role = 'admin' AND disabled_at IS NULL AND deleted_at IS NULL"

@@ -1,4 +1,4 @@
-"""Host names looked up within a time, which getaddrinfo itself does not know."""
+"""Look up host names with a time-out, which ``socket.getaddrinfo`` does not have."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ Addresses = list[tuple[Any, ...]]
 
 
 class Names:
-    """Looks hosts up on a thread; one look-up a name at a time."""
+    """Looks up host names on threads, one look-up for each name at a time."""
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[int, str, int], Future[Addresses]] = {}
 
     def addresses(self, host: str, port: int, timeout: float | None) -> Addresses:
-        """The addresses of ``host``. A late answer is kept for the next caller; raises TimeoutError, OSError."""
+        """The addresses of ``host``. Raises TimeoutError and OSError. The next caller gets a late answer."""
         try:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
-            pass  # a name then
-        key = (os.getpid(), host, port)  # a thread does not live on in a forked child
+            pass  # not an IP address
+        key = (os.getpid(), host, port)  # a forked child has none of its parent's threads
         lookup = self._lookups.get(key)
         if lookup is None:
             lookup = self._lookups[key] = Future()
             threading.Thread(target=self._look_up, args=(lookup, key), daemon=True).start()
-        found = lookup.result(timeout=timeout)
+        addresses = lookup.result(timeout=timeout)
         self._lookups.pop(key, None)
-        return found
+        return addresses
 
     def _look_up(self, lookup: Future[Addresses], key: tuple[int, str, int]) -> None:
         _, host, port = key

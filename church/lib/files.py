@@ -1,4 +1,4 @@
-"""Folders of the site's user alone. Imports nothing of the site, so that every part of it can use this."""
+"""Private files and folders, and a mark in a file that tells all processes of a host about a change."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-# What others may not do with a file that the site makes: anything.
 UMASK = 0o077
+"""Files that the site creates are closed to other users."""
+_MARK_BYTES = 8
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` and what is missing above it; nobody else may enter it. One that is there stays as it is."""
+    """Create ``folder`` and its missing parents, closed to other users. An existing folder stays as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-_BYTES = 8
-
-
 class HostMark:
-    """The mark in ``path``; the file is made when it is first needed, and never waited for."""
+    """A random mark in the file ``path``. One process changes it, and the others see that something changed.
+
+    The file is created at first use. Errors are ignored: on a full or read-only disk the mark just never changes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
 
     def read(self) -> bytes:
-        """What the mark is now; empty where there is no file, such as on a disk that takes none."""
+        """The current mark; empty if there is no file, for example on a full disk."""
         fd = self._open()
         if fd is not None:
             with suppress(OSError):
-                return os.pread(fd, _BYTES, 0)
+                return os.pread(fd, _MARK_BYTES, 0)
         return b""
 
     def change(self) -> None:
-        """Make it another for everybody; on a disk that takes nothing they find out by time alone."""
+        """Write a new mark, which every process of the host sees."""
         fd = self._open()
         if fd is not None:
             with suppress(OSError):
-                os.pwrite(fd, secrets.token_bytes(_BYTES), 0)
+                os.pwrite(fd, secrets.token_bytes(_MARK_BYTES), 0)
 
     def _open(self) -> int | None:
         if self._fd is None:

@@ -1,4 +1,4 @@
-"""One supervised process: started in a group of its own, its end explained, its next start paced."""
+"""A supervised process: runs in its own process group and is restarted with back-off when it ends."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-_FIRST_DELAY = 0.2  # seconds before a restart; doubles with each death in a row
-_LONGEST_DELAY = 10.0
-_SETTLED = 30.0  # seconds of life after which a death is the first of a new row
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux alone
+_FIRST_DELAY = 0.2  # seconds before a restart; doubles with each exit in a row
+_MAX_DELAY = 10.0
+_STABLE_AFTER = 30.0  # seconds of running after which the delay starts over
+_PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 
 
 def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
-    """What a process calls so that the kernel sends it ``by`` when ``parent`` dies, a kill -9 included.
+    """Return a function for a child process: it has the kernel send the signal ``by`` when ``parent`` dies.
 
-    The libc is loaded here, so that a forked child does nothing but call it. Does nothing but on Linux.
+    That includes a parent killed with SIGKILL. Linux only; elsewhere the function does nothing. The libc is loaded
+    here, so that a forked child only has to call it.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -27,14 +28,18 @@ def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
 
     def ask_kernel() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(by), 0, 0, 0)
-        if os.getppid() != parent:  # it died before it could be watched
+        if os.getppid() != parent:  # the parent died before the call
             os.kill(os.getpid(), by)
 
     return ask_kernel
 
 
 class Child:
-    """A process that is started ``after`` some seconds, and again whenever it ends."""
+    """A process that is first started ``after`` some seconds, and again whenever it ends.
+
+    ``due`` is the clock's time of the next start, None while the process runs. ``orphaned`` is the signal that it gets
+    when its supervisor dies.
+    """
 
     def __init__(
         self,
@@ -56,13 +61,13 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process while it runs."""
+        """Process ID, None while it does not run."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it: no standard input, and out of reach of the terminal's Ctrl-C, which the supervisor passes on.
+        """Start the process, without standard input. Ctrl-C reaches only the supervisor, which passes it on.
 
-        Raises OSError if it can't be; the next start is then due after the back-off.
+        Raises OSError if it fails; the next start is then due after the back-off.
         """
         self._started = self._clock()
         try:
@@ -73,39 +78,39 @@ class Child:
                 preexec_fn=die_with_parent(os.getpid(), self._orphaned),  # noqa: PLW1509 (one C call)
             )
         except OSError:
-            self._pace()
+            self._schedule_restart()
             raise
         self.due = None
 
     def reap(self) -> int | None:
-        """Its return code if it has just ended; the next start is then due after the back-off."""
+        """Return the exit code if the process has just ended; the next start is then due after the back-off."""
         code = self._process.poll() if self._process else None
         if code is None:
             return None
         self._process = None
-        self._pace()
+        self._schedule_restart()
         return code
 
-    def _pace(self) -> None:
+    def _schedule_restart(self) -> None:
         now = self._clock()
-        if now - self._started >= _SETTLED:
+        if now - self._started >= _STABLE_AFTER:
             self._delay = _FIRST_DELAY
         self.due = now + self._delay
-        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+        self._delay = min(self._delay * 2, _MAX_DELAY)
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process itself, if it runs."""
+        """Send a signal to the process itself, if it runs."""
         if self._process:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it with all that it has started. It was not reaped yet, so the group is certainly its own."""
+        """Kill the process and all it has started. It was not reaped yet, so the group can't be another's."""
         if self._process and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def explain(code: int) -> str:
-    """A return code in words: ``exit code 3`` or ``killed by SIGKILL``."""
+    """Describe a return code: ``exit code 3`` or ``killed by SIGKILL``."""
     if code >= 0:
         return f"exit code {code}"
     try:

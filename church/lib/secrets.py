@@ -1,4 +1,4 @@
-"""Secrets of a development site: made once, kept in the instance folder, readable by its owner alone."""
+"""Check how strong secrets are, and generate those of a development site, kept in the instance folder."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ _PLACEHOLDERS = ("change", "secret-key", "example", "password", "default")
 
 
 def weakness(value: str) -> str | None:
-    """What is wrong with a secret, in words for the operator, or None when it is fit for production."""
+    """Explain to the operator why a secret is too weak for production; None if it is strong enough."""
     if not value:
-        return "missing; make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        return "missing; generate one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
     if len(value) < MIN_LENGTH:
-        return f"has {len(value)} characters; wants at least {MIN_LENGTH}"
+        return f"has {len(value)} characters; needs at least {MIN_LENGTH}"
     if len(set(value)) < _MIN_DISTINCT or any(word in value.lower() for word in _PLACEHOLDERS):
-        return "looks guessable; wants random characters"
+        return "looks guessable; use random characters"
     return None
 
 
 def _parsed(text: str, instance: Path) -> dict[str, str]:
     try:
-        kept: dict[str, str] = dict(json.loads(text or "{}"))
+        stored: dict[str, str] = dict(json.loads(text or "{}"))
     except (ValueError, TypeError):
         raise ValueError(
-            f"CHURCH_INSTANCE: {instance / 'secrets.json'} is damaged; delete it, new ones are made"
+            f"CHURCH_INSTANCE: {instance / 'secrets.json'} is damaged. Delete it, and new secrets are generated"
         ) from None
-    return kept
+    return stored
 
 
 def instance_secret(instance: Path, name: str) -> str:
-    """The secret kept as ``name`` in ``instance``, made by whichever process asks first."""
+    """Load the secret ``name`` from the folder ``instance``. The first process that needs it generates it.
+
+    Raises OSError, and ValueError for a damaged file.
+    """
     make_private(instance)
     fd = os.open(instance / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        kept = _parsed(file.read(), instance)
-        if name not in kept:
-            kept[name] = secrets.token_urlsafe(48)
+        stored = _parsed(file.read(), instance)
+        if name not in stored:
+            stored[name] = secrets.token_urlsafe(48)
             file.seek(0)
-            json.dump(kept, file)
+            json.dump(stored, file)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
-    return kept[name]
+    return stored[name]

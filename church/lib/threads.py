@@ -1,8 +1,8 @@
-"""Real threads: for work that would stop a gevent worker, and for what must not depend on its hub.
+"""Real threads, for work that would block a gevent worker and for code that must not depend on gevent's hub.
 
-``off_hub`` and ``BoundedPool`` run what computes for long or waits in C. ``allocate_lock``, ``start_thread`` and
-``sleep`` are the operating system's, even where gevent has patched the standard library: log writers use them.
-gevent is loaded only where it is there already: gunicorn's master must not import it before it forks.
+``off_hub`` and ``BoundedPool`` run work that computes for long or waits in C. ``allocate_lock``, ``start_thread`` and
+``sleep`` are the operating system's own even if gevent has patched the standard library: log writers use them.
+gevent is never imported first here, because gunicorn's master must not load it before it forks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
     """
     if not _is_patched():
         return fn(*args)
-    import gevent  # noqa: PLC0415 - loaded already, or nothing were patched
+    import gevent  # noqa: PLC0415 - loaded already: the process is patched
 
     value, error = gevent.get_hub().threadpool.apply(outcome_of, (fn, args))
     if error is not None:
@@ -44,7 +44,7 @@ def off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
 
 
 def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """Return an exception as a value: one that leaves a pool thread is also printed to stderr by the hub."""
+    """Call ``fn`` and return its exception as a value: gevent prints one that leaves a pool thread to stderr."""
     try:
         return fn(*args), None
     except Exception as error:  # noqa: BLE001 - raised again by the caller of off_hub
@@ -52,11 +52,11 @@ def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exce
 
 
 class BoundedPool:
-    """``threads`` real threads of a gevent worker, and at most ``queue`` callers that wait for one.
+    """A pool of ``threads`` real threads in a gevent worker. At most ``queue`` callers wait for one.
 
-    Separate from the hub's own pool, so that waiting work keeps no page from being rendered. On Linux the threads
-    yield to those that answer requests by ``nice`` (setpriority(2): niceness belongs to a thread there). A process
-    that gevent has not patched calls directly.
+    Separate from the hub's own pool, so that heavy work does not delay page rendering. On Linux the threads run with a
+    lower priority, by ``nice`` (setpriority(2): niceness belongs to a thread there). In a process that gevent has not
+    patched, ``run`` calls directly.
     """
 
     def __init__(self, threads: Callable[[], int] | int, queue: int, nice: int) -> None:
@@ -66,31 +66,31 @@ class BoundedPool:
         self._pid = 0
         self._pool: ThreadPool | None = None
         self._size = 0
-        self._under_way = 0
+        self._running = 0
 
     def run(self, fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
-        """Call ``fn(*args)`` like ``off_hub``. Raises BusyError when the queue is full, and what ``fn`` raises."""
+        """Call ``fn(*args)`` like ``off_hub``. Raises BusyError if the queue is full, and the exceptions of ``fn``."""
         if not _is_patched():
             return fn(*args)
         pool = self._started()
-        if self._under_way >= self._size + self._queue:
+        if self._running >= self._size + self._queue:
             raise BusyError
-        self._under_way += 1
+        self._running += 1
         try:
             value, error = pool.apply(_call_with_niceness, (self._niceness, fn, args))
         finally:
-            self._under_way -= 1
+            self._running -= 1
         if error is not None:
             raise error
         result: _T = value
         return result
 
     def _started(self) -> ThreadPool:
-        """The pool of this process: a forked child has none of its parent's threads."""
+        """The pool of this process; a forked child creates its own, because it has none of its parent's threads."""
         if self._pool is None or self._pid != os.getpid():
             from gevent.threadpool import ThreadPool  # noqa: PLC0415 - takes the hub of the thread that imports it
 
-            self._pid, self._under_way = os.getpid(), 0
+            self._pid, self._running = os.getpid(), 0
             self._size = self._threads() if callable(self._threads) else self._threads
             self._niceness = min(os.getpriority(os.PRIO_PROCESS, self._pid) + self._nice, _LOWEST_PRIORITY)
             self._pool = ThreadPool(self._size)
@@ -109,7 +109,7 @@ def _is_patched() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-# -- the operating system's own -------------------------------------------------------------------------------------
+# -- the operating system's own, even if gevent has patched Python ---------------------------------------------------
 
 
 def _original(module: str, name: str) -> Any:
@@ -135,5 +135,5 @@ def sleep(seconds: float) -> None:
 
 
 def clock() -> float:
-    """Seconds of a clock that never goes back."""
+    """Seconds of a clock that never goes back, for measuring durations."""
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""Which code runs: the release, and the commit it was built from."""
+"""The version of the running code: its release and its commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _release() -> str:
 
 
 def _commit() -> str:
-    """CHURCH_COMMIT where an image was built with it, else what the checkout says, read without running git."""
+    """CHURCH_COMMIT, which an image is built with; else the commit of the checkout, read without running git."""
     if given := os.environ.get("CHURCH_COMMIT"):
         return given[:40]
     git = _ROOT / ".git"

@@ -1,7 +1,7 @@
 """The shared store: rate limits and messages between workers, in Redis or the embedded server.
 
-Nothing in it is lasting and nothing may depend on it: with the store down, limits are counted in each worker,
-messages stay in their worker, and every call ends within ``CHURCH_STORE_TIMEOUT``, 90 ms where nothing is said.
+It holds nothing permanent, and the site works without it: while the store is down, each worker counts limits by
+itself, messages reach only their own worker, and every call ends within ``CHURCH_STORE_TIMEOUT`` (90 ms by default).
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ _EXTENSION = "church_store"
 
 
 def url(settings: Settings) -> str:
-    """The store's address: ``REDIS_URL``, else the embedded server's socket. May hold a password."""
+    """Address of the store: ``REDIS_URL``, else the embedded server's socket. It may include a password."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
     return f"unix://{quote(str(socket_path(settings)))}"
 
 
 class StoreClient:
-    """What the site does with the store. Connects when it is first used, anew in each process."""
+    """The site's operations on the store. Each process connects at first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = url(settings)
         self._timeout = settings.store_timeout
-        self._made: tuple[int, BoundedRedis] | None = None
+        self._client: tuple[int, BoundedRedis] | None = None
 
     @property
     def client(self) -> BoundedRedis:
-        """This process's Redis client; its commands raise StoreDownError."""
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = (os.getpid(), BoundedRedis(self._url, Circuit(self._timeout)))
-        return self._made[1]
+        """Redis client of this process. Its commands raise StoreDownError."""
+        if self._client is None or self._client[0] != os.getpid():
+            self._client = (os.getpid(), BoundedRedis(self._url, Circuit(self._timeout)))
+        return self._client[1]
 
     def ping(self) -> bool:
         """Whether the store answers."""
@@ -69,7 +69,7 @@ class StoreClient:
             return False
 
     def publish(self, channel: str, message: str) -> bool:
-        """Send to every subscriber; False if the store is down and the message lost."""
+        """Send a message to every subscriber. Returns False if the store is down and the message is lost."""
         try:
             self.client.publish(_PREFIX + channel, message)
         except (StoreDownError, RedisError):
@@ -77,9 +77,9 @@ class StoreClient:
         return True
 
     def subscribe(self, *channels: str) -> Iterator[Subscribed | Message]:
-        """Messages of ``channels``, for ever, in a greenlet or thread of its own; close() or kill ends it.
+        """Yield messages of ``channels`` for ever; run it in its own greenlet or thread, and close or kill it.
 
-        ``Subscribed`` comes first and after each lost connection: what was sent meanwhile is lost.
+        ``Subscribed`` comes first, and again after each lost connection: messages sent in between are lost.
         """
         return listen(self._new_connection, channels, prefix=_PREFIX, budget=self._timeout)
 
@@ -87,7 +87,7 @@ class StoreClient:
         return self.client.new_connection()
 
     def get(self, key: str) -> str | None:
-        """The value of ``key``, None if there is none. Raises StoreDownError."""
+        """The value of ``key``, or None. Raises StoreDownError."""
         try:
             value = self.client.get(_PREFIX + key)
         except RedisError as error:
@@ -95,17 +95,14 @@ class StoreClient:
         return value.decode() if isinstance(value, bytes) else None
 
     def set(self, key: str, value: str, ttl: float) -> None:
-        """Keep ``value`` for ``ttl`` seconds at most: a full store drops keys sooner. Raises StoreDownError."""
+        """Store ``value`` for at most ``ttl`` seconds: a full store drops keys sooner. Raises StoreDownError."""
         try:
             self.client.set(_PREFIX + key, value, px=max(1, int(ttl * 1000)))
         except RedisError as error:
             raise StoreDownError from error
 
     def claim(self, key: str, ttl: float) -> bool:
-        """Whether nobody has claimed ``key`` in the last ``ttl`` seconds: of all workers one is told so, once.
-
-        Raises StoreDownError.
-        """
+        """Claim ``key`` for ``ttl`` seconds. Of all workers only the first gets True. Raises StoreDownError."""
         try:
             return bool(self.client.set(_PREFIX + key, b"", px=max(1, int(ttl * 1000)), nx=True))
         except RedisError as error:
@@ -113,7 +110,7 @@ class StoreClient:
 
 
 class Store:
-    """The extension: ``init_app`` gives each app a StoreClient of its own, found through the current app."""
+    """Flask extension: each app has its own StoreClient, used through the current app."""
 
     def init_app(self, app: Flask) -> None:
         """Create the app's client. Nothing connects yet."""
@@ -142,7 +139,7 @@ class Store:
         return self._bound.publish(channel, message)
 
     def subscribe(self, *channels: str) -> Iterator[Subscribed | Message]:
-        """See StoreClient.subscribe; the app context is needed for this call alone, not for the iteration."""
+        """See StoreClient.subscribe. Only this call needs the app context, not the iteration."""
         return self._bound.subscribe(*channels)
 
     def get(self, key: str) -> str | None:

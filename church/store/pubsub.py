@@ -1,4 +1,4 @@
-"""One subscriber's connection to the store, made again for as long as somebody listens."""
+"""Subscribe to channels of the store, reconnecting for as long as the caller listens."""
 
 # mypy: allow-untyped-calls
 # (redis-py leaves the methods of its connections unannotated)
@@ -16,19 +16,19 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from church.store.client import BUDGET, Circuit, StoreDownError
 
-_IDLE = 15.0  # seconds of silence after which the server is asked whether it is still there
+_IDLE = 15.0  # seconds of silence after which the server gets a PING
 _FIRST_PAUSE = 0.1  # seconds; doubles with each failure in a row
-_LONGEST_PAUSE = 5.0
+_MAX_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
 class Subscribed:
-    """The channels are heard from now on; what was sent before is lost."""
+    """All channels are subscribed from now on. Messages sent before are lost."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message as it was published."""
+    """A published message."""
 
     channel: str
     text: str
@@ -41,9 +41,9 @@ def listen(
     sleep: Callable[[float], object] = time.sleep,
     budget: float = BUDGET,
 ) -> Iterator[Subscribed | Message]:
-    """Yield what arrives, for ever; between failed connections ``sleep`` with back-off and jitter.
+    """Yield messages for ever, reconnecting after failures with back-off and jitter.
 
-    Connecting may take ``budget`` seconds.
+    Connecting may take ``budget`` seconds. ``sleep`` waits between connections.
     """
     failures = 0
     while True:
@@ -60,35 +60,35 @@ def listen(
 
 
 def _pause(failures: int) -> float:
-    """Between half and all of the back-off, so that the workers do not come back in step."""
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 16))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 (nobody gains by guessing it)
+    """Seconds of the next back-off, jittered so that workers do not reconnect in step."""
+    back_off = min(_MAX_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 16))
+    return back_off * random.uniform(0.5, 1.0)  # noqa: S311 (not a secret)
 
 
 def _receive(
     connection: AbstractConnection, channels: Sequence[str], prefix: str, budget: float
 ) -> Iterator[Subscribed | Message]:
-    with Circuit(budget).call():  # a deadline for connecting; a circuit of its own, since it paces itself
+    with Circuit(budget).call():  # for the deadline; reconnecting has its own back-off
         connection.connect()
         connection.send_command("SUBSCRIBE", *channels)
-    asked = False
-    heard = 0
+    pinged = False
+    subscribed = 0
     while True:
         try:
             kind, channel, payload = connection.read_response(timeout=_IDLE, disconnect_on_error=False)[:3]
         except ValueError:
-            asked = False  # the answer to PING has two parts
+            pinged = False  # the answer to PING has two parts
             continue
         except RedisTimeoutError:
-            if asked:
+            if pinged:
                 raise
             connection.send_command("PING")
-            asked = True
+            pinged = True
             continue
-        asked = False
+        pinged = False
         if kind == b"subscribe":
-            heard += 1
-            if heard == len(channels):
+            subscribed += 1
+            if subscribed == len(channels):
                 yield Subscribed()
         elif kind == b"message":
             yield Message(channel.decode().removeprefix(prefix), payload.decode("utf-8", "replace"))

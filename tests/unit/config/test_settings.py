@@ -1,4 +1,4 @@
-"""Settings: what the environment may say, how a bad value is told, and that secrets are not."""
+"""Settings: valid values, errors for wrong ones, and secrets that are never shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from church.config import ConfigError, Settings, load_settings
 from tests.support.helpers import STRONG
 
-# Names that their ecosystem gave them; every other one is ours and says so.
+# Names given by their ecosystem. All others start with CHURCH_.
 ECOSYSTEM = {
     "WEB_CONCURRENCY",
     "LOG_LEVEL",
@@ -43,7 +43,7 @@ def complaint(tmp_path: Path, **given: Any) -> str:
 
 
 @pytest.mark.parametrize("field", list(Settings.model_fields))
-def test_setting_has_a_name_of_ours_or_of_its_ecosystem_and_a_meaning(field: str) -> None:
+def test_setting_has_a_church_or_ecosystem_name_and_a_description(field: str) -> None:
     info = Settings.model_fields[field]
     name = str(info.validation_alias)
     assert name in ECOSYSTEM or re.fullmatch(r"CHURCH_[A-Z0-9_]+", name)
@@ -51,16 +51,16 @@ def test_setting_has_a_name_of_ours_or_of_its_ecosystem_and_a_meaning(field: str
     assert info.description.endswith(".")
 
 
-def test_offload_to_a_bucket_that_is_not_named_is_refused(tmp_path: Path) -> None:
+def test_offload_to_s3_without_a_bucket_is_refused(tmp_path: Path) -> None:
     assert "CHURCH_VIDEO_S3_BUCKET: missing" in complaint(tmp_path, CHURCH_VIDEO_OFFLOAD="s3")
 
 
-def test_environments_are_names_by_commas(tmp_path: Path) -> None:
+def test_environments_are_separated_by_commas(tmp_path: Path) -> None:
     assert load(tmp_path, CHURCH_ENVIRONMENTS="live, test,live").environments == ("live", "test")
     assert "CHURCH_ENVIRONMENTS" in complaint(tmp_path, CHURCH_ENVIRONMENTS="a b")
 
 
-def test_settings_by_default_are_a_desk_of_two_workers(tmp_path: Path) -> None:
+def test_settings_by_default_are_development_with_two_workers(tmp_path: Path) -> None:
     settings = load(tmp_path)
     assert (settings.environment, settings.bind, settings.workers) == ("development", "127.0.0.1:8000", 2)
     assert settings.origin == "http://127.0.0.1:8000"
@@ -71,7 +71,7 @@ def test_settings_by_default_are_a_desk_of_two_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("named", "workers"), [(None, 5), ("other.env", 6), ("", 2)])
-def test_settings_come_from_the_file_that_is_named(
+def test_settings_come_from_the_named_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, workers: int
 ) -> None:
     (tmp_path / ".env").write_text("WEB_CONCURRENCY=5\n")
@@ -94,7 +94,7 @@ def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("name", "bad", "wants"),
+    ("name", "bad", "expected"),
     [
         ("CHURCH_ENV", "staging", "'development' or 'production'"),
         ("CHURCH_BIND", "localhost", "127.0.0.1:8000"),
@@ -127,30 +127,28 @@ def test_settings_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.
         ("CHURCH_JOBS_LEASE", "0.5", "greater than or equal to 1"),
     ],
 )
-def test_bad_value_is_told_by_name_with_what_it_got_and_what_it_wants(
-    tmp_path: Path, name: str, bad: str, wants: str
-) -> None:
-    told = complaint(tmp_path, **{name: bad})
-    assert told.startswith(f"{name}: got {bad!r}; wants ")
-    assert wants in told
-    assert "\n" not in told
+def test_bad_value_error_has_name_value_and_expectation(tmp_path: Path, name: str, bad: str, expected: str) -> None:
+    message = complaint(tmp_path, **{name: bad})
+    assert message.startswith(f"{name}: got {bad!r}; expected ")
+    assert expected in message
+    assert "\n" not in message
 
 
-def test_bad_values_are_all_told_a_line_each(tmp_path: Path) -> None:
-    told = complaint(tmp_path, CHURCH_ENV="x", WEB_CONCURRENCY="x", CHURCH_BIND="x").splitlines()
-    assert {line.partition(":")[0] for line in told} == {"CHURCH_ENV", "WEB_CONCURRENCY", "CHURCH_BIND"}
+def test_bad_values_have_a_line_each(tmp_path: Path) -> None:
+    message = complaint(tmp_path, CHURCH_ENV="x", WEB_CONCURRENCY="x", CHURCH_BIND="x").splitlines()
+    assert {line.partition(":")[0] for line in message} == {"CHURCH_ENV", "WEB_CONCURRENCY", "CHURCH_BIND"}
 
 
-def test_bad_value_that_is_long_is_told_in_part(tmp_path: Path) -> None:
+def test_bad_value_that_is_long_is_shortened(tmp_path: Path) -> None:
     assert len(complaint(tmp_path, CHURCH_BIND="x" * 10_000)) < 200
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
 @pytest.mark.parametrize("bad", ["mysql://u:hunter2@host/d", "hunter2", "postgresql:hunter2"])
-def test_bad_address_of_a_server_is_told_without_its_password(tmp_path: Path, name: str, bad: str) -> None:
-    told = complaint(tmp_path, **{name: bad})
-    assert told.startswith(f"{name}: got a value that is not shown; wants an address such as ")
-    assert "hunter2" not in told
+def test_bad_server_address_is_reported_without_its_password(tmp_path: Path, name: str, bad: str) -> None:
+    message = complaint(tmp_path, **{name: bad})
+    assert message.startswith(f"{name}: got a value that is not shown; expected an address such as ")
+    assert "hunter2" not in message
 
 
 def test_secrets_are_not_shown_by_the_settings(tmp_path: Path) -> None:
@@ -170,7 +168,7 @@ def test_secrets_are_not_shown_by_the_settings(tmp_path: Path) -> None:
     [
         (None, "missing"),
         ("", "missing"),
-        ("Zk4x9Qw7Lm2Pv8Rt", "has 16 characters; wants at least 32"),
+        ("Zk4x9Qw7Lm2Pv8Rt", "has 16 characters; needs at least 32"),
         ("abcabcabcabcabcabcabcabcabcabcabcabc", "guessable"),
         ("please-CHANGE-this-1234567890-abcdefgh", "guessable"),
     ],
@@ -179,16 +177,16 @@ def test_production_refuses_a_missing_or_weak_secret_by_name(
     tmp_path: Path, missing: str, weak: str | None, why: str
 ) -> None:
     given = {"SECRET_KEY": STRONG, "METRICS_TOKEN": STRONG, missing: weak}
-    told = complaint(tmp_path, CHURCH_ENV="production", **{k: v for k, v in given.items() if v is not None})
-    assert told.startswith(f"{missing}: ")
-    assert why in told
-    assert "\n" not in told
-    assert not weak or weak not in told
+    message = complaint(tmp_path, CHURCH_ENV="production", **{k: v for k, v in given.items() if v is not None})
+    assert message.startswith(f"{missing}: ")
+    assert why in message
+    assert "\n" not in message
+    assert not weak or weak not in message
 
 
-def test_production_tells_of_both_secrets_a_line_each_and_makes_none(tmp_path: Path) -> None:
-    told = complaint(tmp_path, CHURCH_ENV="production").splitlines()
-    assert [line.partition(":")[0] for line in told] == ["SECRET_KEY", "METRICS_TOKEN"]
+def test_production_reports_both_secrets_and_generates_none(tmp_path: Path) -> None:
+    message = complaint(tmp_path, CHURCH_ENV="production").splitlines()
+    assert [line.partition(":")[0] for line in message] == ["SECRET_KEY", "METRICS_TOKEN"]
     assert not (tmp_path / "instance").exists()
 
 
@@ -206,29 +204,27 @@ WHSEC = "whsec_5WbX5kEWLlfzsGNjH64I8lOOqB6e8FH9"  # as long as Stripe's
 @pytest.mark.parametrize(
     ("weak", "why"),
     [
-        ("x", "has 1 characters; wants at least 32"),
-        ("whsec_5WbX5kEWLlfzsGNjH64I8lO", "wants at least 32"),
+        ("x", "has 1 characters; needs at least 32"),
+        ("whsec_5WbX5kEWLlfzsGNjH64I8lO", "needs at least 32"),
         (f"whsec_{'a' * 32}", "guessable"),
         ("whsec_change-me-1234567890-abcdefgh", "guessable"),
         ("x" + " " * 40, "has 1 characters"),
     ],
 )
-def test_production_refuses_a_webhook_secret_that_can_be_guessed(
-    tmp_path: Path, name: str, weak: str, why: str
-) -> None:
-    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": WHSEC, name: weak})
-    assert told.startswith(f"{name}: ")
-    assert why in told
-    assert "\n" not in told
-    assert len(weak.strip()) < 2 or weak not in told
+def test_production_refuses_a_guessable_webhook_secret(tmp_path: Path, name: str, weak: str, why: str) -> None:
+    message = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": WHSEC, name: weak})
+    assert message.startswith(f"{name}: ")
+    assert why in message
+    assert "\n" not in message
+    assert len(weak.strip()) < 2 or weak not in message
 
 
-def test_production_wants_a_webhook_secret_with_a_key_and_one_of_blanks_is_none(tmp_path: Path) -> None:
-    told = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": "  "})
-    assert told.startswith("STRIPE_WEBHOOK_SECRET: missing")
+def test_production_requires_a_webhook_secret_with_a_key_and_blanks_do_not_count(tmp_path: Path) -> None:
+    message = complaint(tmp_path, CHURCH_ENV="production", **{**REAL_ONES, "STRIPE_WEBHOOK_SECRET": "  "})
+    assert message.startswith("STRIPE_WEBHOOK_SECRET: missing")
 
 
-def test_blanks_around_what_was_pasted_from_stripe_are_no_part_of_it(tmp_path: Path) -> None:
+def test_blanks_around_values_pasted_from_stripe_are_removed(tmp_path: Path) -> None:
     given = {
         "STRIPE_SECRET_KEY": " sk_live_1\t",
         "STRIPE_WEBHOOK_SECRET": f"\n{WHSEC} ",
@@ -241,33 +237,33 @@ def test_blanks_around_what_was_pasted_from_stripe_are_no_part_of_it(tmp_path: P
     assert settings.stripe_base == "https://stripe.example"
 
 
-def test_development_keeps_the_secret_that_it_made(tmp_path: Path) -> None:
+def test_development_keeps_its_generated_secret(tmp_path: Path) -> None:
     first = load(tmp_path).secret_key.get_secret_value()
     assert len(first) >= 32
     assert load(tmp_path).secret_key.get_secret_value() == first
     assert load(tmp_path / "other").secret_key.get_secret_value() != first
 
 
-def test_development_takes_a_secret_that_is_given(tmp_path: Path) -> None:
+def test_development_uses_a_given_secret(tmp_path: Path) -> None:
     assert load(tmp_path, SECRET_KEY="short").secret_key.get_secret_value() == "short"
     assert not (tmp_path / "instance").exists()
 
 
-def test_instance_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+def test_instance_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    told = complaint(tmp_path, CHURCH_INSTANCE=tmp_path / "file" / "instance")
-    assert told.startswith("CHURCH_INSTANCE: cannot keep secrets in ")
+    message = complaint(tmp_path, CHURCH_INSTANCE=tmp_path / "file" / "instance")
+    assert message.startswith("CHURCH_INSTANCE: cannot store secrets in ")
 
 
-def test_secrets_file_that_is_damaged_is_told_by_name(tmp_path: Path) -> None:
+def test_secrets_file_that_is_damaged_is_reported(tmp_path: Path) -> None:
     (tmp_path / "instance").mkdir()
     (tmp_path / "instance" / "secrets.json").write_text('{"SECRET_KEY": "hunt')
-    told = complaint(tmp_path)
-    assert told.startswith("CHURCH_INSTANCE: ")
-    assert "secrets.json is damaged" in told
+    message = complaint(tmp_path)
+    assert message.startswith("CHURCH_INSTANCE: ")
+    assert "secrets.json is damaged" in message
 
 
-def test_empty_strings_are_settings_that_are_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_strings_count_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("DATABASE_URL", "REDIS_URL", "METRICS_TOKEN", "CHURCH_SITE_URL", "CHURCH_INSTANCE", "CHURCH_LOG_DIR"):
         monkeypatch.setenv(name, "")
@@ -277,7 +273,7 @@ def test_empty_strings_are_settings_that_are_not_set(tmp_path: Path, monkeypatch
     assert settings.log_dir == tmp_path / "logs"
 
 
-def test_trusted_proxies_are_networks_of_both_versions(tmp_path: Path) -> None:
+def test_trusted_proxies_are_networks_of_ipv4_and_ipv6(tmp_path: Path) -> None:
     settings = load(tmp_path, CHURCH_TRUSTED_PROXIES=" 10.0.0.0/8,192.0.2.7, 2001:db8::/32 ,")
     assert settings.trusted_proxies == (
         ipaddress.ip_network("10.0.0.0/8"),
@@ -310,21 +306,19 @@ def test_database_dsn_without_an_address_is_sqlite_in_the_instance(tmp_path: Pat
         ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443", True),
     ],
 )
-def test_site_url_is_an_origin_and_says_whether_the_site_is_https(
-    tmp_path: Path, given: str, origin: str, https: bool
-) -> None:
+def test_site_url_is_an_origin_and_sets_https(tmp_path: Path, given: str, origin: str, https: bool) -> None:
     settings = load(tmp_path, CHURCH_SITE_URL=given)
     assert settings.origin == origin
     assert settings.https is https
 
 
-def test_folders_are_absolute_whatever_the_working_directory_becomes(tmp_path: Path) -> None:
+def test_folders_are_absolute_after_a_change_of_working_directory(tmp_path: Path) -> None:
     settings = load(tmp_path, CHURCH_LOG_DIR="somewhere/logs")
     assert settings.log_dir == Path(os.getcwd()) / "somewhere" / "logs"
     assert settings.content.is_absolute()
 
 
-def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+def test_settings_are_immutable(tmp_path: Path) -> None:
     settings = load(tmp_path)
     with pytest.raises(ValidationError, match="frozen"):
         settings.workers = 3  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Heavy work in threads of its own: how many at once, how many wait, and how kind the threads are."""
+"""Heavy work in a pool of threads: how many run, how many wait, and their priority."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def printed(script: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_pool_without_gevent_calls_in_this_thread_and_raises_what_was_raised() -> None:
+def test_pool_without_gevent_calls_directly_and_raises() -> None:
     pool = BoundedPool(1, queue=0, nice=10)
     assert pool.run(threading.get_ident) == threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         pool.run(lambda number: 1 / number, 0)
 
 
-def test_pool_that_is_full_refuses_at_once_and_leaves_the_hub_alone() -> None:
+def test_pool_full_refuses_at_once_and_does_not_block_the_hub() -> None:
     assert printed(_FULL) == [
         "busy 503 2",
         "busy 503 2",
@@ -105,17 +105,17 @@ def test_pool_that_is_full_refuses_at_once_and_leaves_the_hub_alone() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is a thread's own on Linux alone")
-def test_threads_of_the_pool_give_way_and_the_others_do_not() -> None:
+def test_pool_threads_have_lower_priority_and_other_threads_do_not() -> None:
     assert printed(_NICE) == ["10 10 0"]
 
 
-def test_pool_raises_what_was_raised_quietly_and_has_room_after_it() -> None:
+def test_pool_raises_exceptions_quietly_and_accepts_work_afterwards() -> None:
     assert printed(_BROKEN) == ["raised no such thing"] * 3
 
 
-def test_pool_of_a_forked_child_has_threads_of_its_own() -> None:
+def test_pool_of_a_forked_child_has_its_own_threads() -> None:
     assert printed(_FORKED) == ["parent works", "child works"]
 
 
-def test_busy_is_an_error_that_says_when_to_come_back() -> None:
+def test_busy_error_has_a_retry_after() -> None:
     assert (BusyError().status, BusyError().retry_after) == (503, 2)

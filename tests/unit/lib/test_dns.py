@@ -1,4 +1,4 @@
-"""Names that are looked up within a time, whatever the name server does."""
+"""Host names looked up with a time-out, whatever the name server does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.services_fixture import wait_until
 
 
 def _slow(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[threading.Event, list[str]]:
-    """Have every name wait for the event, and then be told (or raised) what comes next of ``answers``."""
+    """Make every look-up wait for the event, and then return or raise the next of ``answers``."""
     go_on, asked, coming = threading.Event(), [], iter(answers)
 
     def resolve(host: str, _port: int, **options: Any) -> Any:
@@ -30,13 +30,13 @@ def _slow(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[threading.Eve
     return go_on, asked
 
 
-def test_address_in_numbers_asks_nobody() -> None:
+def test_ip_address_needs_no_look_up() -> None:
     names = Names()
     assert names.addresses("127.0.0.1", 80, 0.0)[0][4] == ("127.0.0.1", 80)
     assert names._lookups == {}
 
 
-def test_late_answer_is_for_who_asks_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_answer_goes_to_the_next_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, asked = _slow(monkeypatch, ["late"], ["fresh"])
     names = Names()
     for _ in range(2):
@@ -48,7 +48,7 @@ def test_late_answer_is_for_who_asks_next(monkeypatch: pytest.MonkeyPatch) -> No
     assert names.addresses("site.test", 80, 20) == ["fresh"]
 
 
-def test_name_that_nobody_knows_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_name_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, _ = _slow(monkeypatch, socket.gaierror("unknown"), ["found"])
     go_on.set()
     names = Names()

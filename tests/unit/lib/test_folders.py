@@ -1,4 +1,4 @@
-"""Whatever makes the instance folder first, it is its user's alone."""
+"""The instance folder is private to its user, whichever code creates it first."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def restore_nothing(settings: Settings) -> None:
         restore_nothing,
     ],
 )
-def test_instance_is_its_users_alone_whoever_makes_it(first: Callable[[Settings], object], tmp_path: Path) -> None:
+def test_instance_folder_is_private_whatever_creates_it(first: Callable[[Settings], object], tmp_path: Path) -> None:
     settings = site_settings(tmp_path, SECRET_KEY="x" * 40)
     assert not settings.instance.exists()
     first(settings)
     assert settings.instance.stat().st_mode & 0o777 == 0o700
 
 
-def test_workers_of_gunicorn_make_files_for_their_user_alone(tmp_path: Path) -> None:
+def test_gunicorn_workers_create_private_files(tmp_path: Path) -> None:
     line = "import os, runpy; runpy.run_path('ops/gunicorn.conf.py'); print(oct(os.umask(0)))"
     environment = {**os.environ, "CHURCH_INSTANCE": str(tmp_path)}
     answer = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 from church.lib.files import HostMark
 
 
-def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(tmp_path: Path) -> None:
+def test_change_is_seen_by_open_marks_and_other_processes(tmp_path: Path) -> None:
     path = tmp_path / "mark"
     mine, theirs = HostMark(path), HostMark(path)
     before = mine.read()
@@ -22,12 +22,12 @@ def test_change_is_seen_by_who_has_the_mark_open_already_and_in_another_process(
     assert mine.read() not in {before, changed}
 
 
-def test_mark_is_its_owners_alone(tmp_path: Path) -> None:
+def test_mark_file_is_private(tmp_path: Path) -> None:
     HostMark(tmp_path / "mark").change()
     assert (tmp_path / "mark").stat().st_mode & 0o077 == 0
 
 
-def test_mark_where_no_file_can_be_is_empty_and_its_change_goes_by(tmp_path: Path) -> None:
+def test_mark_without_a_file_is_empty_and_changing_it_does_nothing(tmp_path: Path) -> None:
     mark = HostMark(tmp_path / "nowhere" / "mark")
     mark.change()
     assert mark.read() == b""

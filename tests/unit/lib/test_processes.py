@@ -1,4 +1,4 @@
-"""Restarts are paced, ends are explained, and a child does not outlive its supervisor."""
+"""Supervised processes: restart delays, exit codes, and no child outlives its supervisor."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def delays(child, clock, lives):
     return found
 
 
-def test_restart_delay_doubles_to_its_bound_and_starts_anew_after_a_settled_life(clock):
+def test_restart_delay_doubles_to_a_maximum_and_resets_after_a_stable_run(clock):
     child = Child("x", ["/bin/true"], clock=clock)
     assert delays(child, clock, [0.1] * 8) == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert delays(child, clock, [29.9, 30.0, 1]) == [10.0, 0.2, 0.4]
 
 
-def test_child_that_cannot_be_started_is_tried_again_later(clock):
+def test_child_that_cannot_start_is_tried_again_later(clock):
     child = Child("x", ["/nonexistent/program"], clock=clock)
     with pytest.raises(FileNotFoundError):
         child.start()
@@ -62,14 +62,14 @@ def test_child_that_cannot_be_started_is_tried_again_later(clock):
     assert child.pid is None
 
 
-def test_child_has_a_process_group_of_its_own_and_no_input():
+def test_child_has_its_own_process_group_and_no_input():
     code = "import os, sys; sys.exit(os.getpgrp() != os.getpid() or bool(sys.stdin.read()))"
     child = Child("x", [sys.executable, "-c", code])
     child.start()
     assert ended(child) == 0
 
 
-def test_kill_takes_what_the_child_has_started_along(tmp_path):
+def test_kill_ends_everything_the_child_has_started(tmp_path):
     child = Child("x", ["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; wait"])
     child.start()
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"), "it has started")
@@ -80,7 +80,7 @@ def test_kill_takes_what_the_child_has_started_along(tmp_path):
 
 
 def alive(pid):
-    """Whether ``pid`` still runs; a zombie that nobody reaps here does not."""
+    """Whether ``pid`` still runs; a zombie does not count."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] not in "ZX"
@@ -105,11 +105,11 @@ def test_child_of_a_killed_supervisor_ends(tmp_path):
 @pytest.mark.parametrize(
     ("code", "words"), [(3, "exit code 3"), (-9, "killed by SIGKILL"), (-63, "killed by signal 63")]
 )
-def test_explain_says_how_it_ended(code, words):
+def test_explain_describes_the_exit(code, words):
     assert explain(code) == words
 
 
-def test_signal_to_a_child_that_is_gone_hits_nobody():
+def test_signal_to_an_ended_child_reaches_no_process():
     child = Child("x", ["/bin/true"])
     child.start()
     pid = child.pid

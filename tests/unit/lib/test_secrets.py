@@ -1,4 +1,4 @@
-"""Secrets of a development site, and what is fit for production."""
+"""Secrets of a development site, and how strong a secret must be for production."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.helpers import STRONG
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
-def test_instance_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_instance_secret_file_is_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         instance_secret(tmp_path / "instance", "SECRET_KEY")
@@ -29,7 +29,7 @@ def test_instance_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_instance_secret_is_the_same_over_restarts_and_another_by_another_name(tmp_path: Path) -> None:
+def test_instance_secret_is_stable_and_different_for_each_name(tmp_path: Path) -> None:
     first = instance_secret(tmp_path, "SECRET_KEY")
     other = instance_secret(tmp_path, "OTHER_KEY")
     assert first != other
@@ -38,11 +38,11 @@ def test_instance_secret_is_the_same_over_restarts_and_another_by_another_name(t
     assert weakness(first) is None
 
 
-def test_twenty_threads_that_start_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instance_secret_twenty_threads_at_once_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = secrets.token_urlsafe
 
     def slowly(size: int) -> str:
-        threading.Event().wait(0.05)  # room for the others to come in, if nothing keeps them out
+        threading.Event().wait(0.05)  # time for the others to enter, unless the lock stops them
         return make(size)
 
     monkeypatch.setattr(secrets, "token_urlsafe", slowly)
@@ -51,7 +51,7 @@ def test_twenty_threads_that_start_at_once_agree(tmp_path: Path, monkeypatch: py
     assert len(found) == 1
 
 
-def test_twenty_processes_that_start_at_once_agree(tmp_path: Path) -> None:
+def test_instance_secret_twenty_processes_at_once_get_the_same(tmp_path: Path) -> None:
     ask = (
         "import sys, pathlib\nfrom church.lib.secrets import instance_secret\n"
         "sys.stdin.read()\nprint(instance_secret(pathlib.Path(sys.argv[1]), 'SECRET_KEY'))"
@@ -80,7 +80,7 @@ def test_twenty_processes_that_start_at_once_agree(tmp_path: Path) -> None:
         ("Zk4x9Qw7Lm2Pv8RtYbNc6Hs3-PassWord", "guessable"),
     ],
 )
-def test_weakness_of_a_bad_secret_is_told_in_words_without_it(secret: str, words: str) -> None:
+def test_weakness_of_a_weak_secret_is_explained_without_showing_it(secret: str, words: str) -> None:
     told = weakness(secret)
     assert told is not None
     assert words in told

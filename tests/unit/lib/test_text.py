@@ -1,4 +1,4 @@
-"""Text on one line: what comes from people, where a line break would do harm."""
+"""Text put on one line where a line break would do harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work off the hub, in a process that gevent has patched and in one that it has not."""
+"""Work in real threads, in processes with and without gevent."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ except LookupError as error:
 """
 
 
-def test_off_hub_without_gevent_calls_in_this_thread() -> None:
+def test_off_hub_without_gevent_calls_directly() -> None:
     assert off_hub(threading.get_ident) == threading.get_ident()
 
 
-def test_off_hub_without_gevent_raises_what_was_raised() -> None:
+def test_off_hub_without_gevent_raises_exceptions() -> None:
     with pytest.raises(ZeroDivisionError):
         off_hub(lambda number: 1 / number, 0)
 

@@ -1,4 +1,4 @@
-"""Servers and names that do not answer: a call ends by its own deadline, while they go on not answering."""
+"""Store calls to servers and name servers that do not answer: each ends by its own deadline."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from church.store import client as store_client
 from church.store.client import BoundedRedis, Circuit, StoreDownError
 from tests.support.services_fixture import wait_until
 
-SHORT = 0.3  # seconds for a call that is to fail
+SHORT = 0.3  # seconds for a call that should fail
 
 
 class Server:
-    """A server on loopback that does ``behave(connection)`` with each client, on a thread."""
+    """A server on loopback that runs ``behave(connection)`` for each client, on a thread."""
 
     def __init__(self, behave):
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ class Server:
             threading.Thread(target=self._behave, args=(self, client), daemon=True).start()
 
     def redis(self, path="", budget=60.0, connections=4):
-        """A client with more time than the site's, and a longer rest, so that a busy machine changes no outcome."""
+        """A client with more time than the site's and a longer rest, for busy machines."""
         return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget, rest=60), connections)
 
     def close(self):
@@ -62,7 +62,7 @@ def says_nothing(server, client):
 
 
 def drips(server, client):
-    """A reply without an end, each byte of it well within any time-out for one read."""
+    """An endless reply, each byte well within the time-out of one read."""
     try:
         client.recv(4096)
         client.sendall(b"+")
@@ -81,7 +81,7 @@ def answers(server, client):
 
 
 def ends(call):
-    """Do ``call`` on a thread; whether it ended although nothing else changed."""
+    """Run ``call`` on a thread and return whether it ended by itself."""
     result = []
 
     def work():
@@ -99,7 +99,7 @@ def ends(call):
 
 @pytest.mark.parametrize("behave", [says_nothing, drips])
 @pytest.mark.parametrize("path", ["", "/3"])
-def test_call_to_a_server_that_never_finishes_ends_and_is_not_tried_again(behave, path):
+def test_call_to_a_server_that_never_finishes_ends_without_retry(behave, path):
     with serving(behave) as server:
         client = server.redis(path, budget=SHORT)
         assert isinstance(ends(client.ping), StoreDownError)
@@ -125,7 +125,7 @@ def test_call_when_every_connection_is_in_use_ends():
         assert client.ping() is True
 
 
-def test_call_that_waited_while_another_failed_does_not_try():
+def test_call_waiting_while_another_fails_does_not_try():
     hang_up = threading.Event()
 
     def closes(server, client):
@@ -153,7 +153,7 @@ def test_call_that_waited_while_another_failed_does_not_try():
         assert len(server.clients) == 1
 
 
-def test_connect_in_protocol_two_sends_the_command_alone():
+def test_connect_with_protocol_two_sends_only_the_command():
     heard = []
 
     def note(server, client):
@@ -166,7 +166,7 @@ def test_connect_in_protocol_two_sends_the_command_alone():
     assert heard == [b"*1\r\n$4\r\nPING\r\n"]
 
 
-def test_pool_under_many_callers_keeps_to_its_size():
+def test_pool_with_many_callers_keeps_its_size():
     with serving(answers) as server:
         client = server.redis(connections=2)
         threads = [threading.Thread(target=client.ping) for _ in range(20)]
@@ -193,7 +193,7 @@ def test_call_after_the_server_closed_the_connection_connects_again():
         assert len(server.clients) == 2
 
 
-def test_name_server_that_does_not_answer_ends_the_call_and_its_late_answer_is_used(monkeypatch):
+def test_call_with_a_hung_name_server_ends_and_its_late_answer_is_used(monkeypatch):
     with serving(answers) as server:
         released = threading.Event()
         real = socket.getaddrinfo
@@ -222,24 +222,24 @@ def test_name_server_that_does_not_answer_ends_the_call_and_its_late_answer_is_u
 
 def test_refused_connection_is_store_down():
     with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))  # held, so that nobody else comes to listen there
+        deaf.bind(("127.0.0.1", 0))  # bound, so that no other server can listen there
         with pytest.raises(StoreDownError):
             BoundedRedis(f"redis://127.0.0.1:{deaf.getsockname()[1]}", Circuit()).ping()
 
 
-def test_settings_in_the_address_cannot_loosen_the_bounds():
+def test_options_in_the_url_cannot_loosen_the_limits():
     client = BoundedRedis("redis://127.0.0.1:1/0?socket_timeout=60&protocol=3&retry_on_timeout=yes", Circuit())
     options = client.connection_pool.connection_kwargs
     assert (options["socket_timeout"] < 0.1, options["protocol"], options["retry_on_timeout"]) == (True, 2, False)
 
 
-def test_tls_server_that_never_shakes_hands_ends_the_call():
+def test_call_to_a_tls_server_without_handshake_ends():
     with serving(says_nothing) as server:
         client = BoundedRedis(f"rediss://127.0.0.1:{server.port}", Circuit())
         assert isinstance(ends(client.ping), StoreDownError)
 
 
-def test_unix_socket_with_a_full_backlog_ends_the_call(tmp_path):
+def test_call_to_a_unix_socket_with_a_full_backlog_ends(tmp_path):
     path = os.path.join(tmp_path, "s")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)

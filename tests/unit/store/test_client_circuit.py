@@ -1,4 +1,4 @@
-"""The rule of when the store counts as down, on a clock that the test moves."""
+"""The store's circuit breaker, on a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def test_circuit_after_a_failure_refuses_for_a_second_without_trying(clock, erro
     assert tried == []
 
 
-def test_circuit_after_its_rest_lets_one_caller_try(clock):
+def test_circuit_after_its_rest_lets_one_caller_try_again(clock):
     circuit = Circuit(rest=1.0, clock=clock)
     fail(circuit)
     clock.now += 1.01
     with circuit.call(), pytest.raises(StoreDownError):
-        circuit.check()  # what another caller meets meanwhile
+        circuit.check()  # another caller in the meantime
     circuit.check()
     assert not circuit.down
 
 
-def test_circuit_when_the_try_fails_rests_again(clock):
+def test_circuit_after_a_failed_try_rests_again(clock):
     circuit = Circuit(rest=1.0, clock=clock)
     fail(circuit)
     clock.now += 1.01
@@ -67,7 +67,7 @@ def test_circuit_after_a_refused_command_stays_closed(clock):
     circuit.check()
 
 
-def test_circuit_when_the_clock_of_the_day_jumps_is_not_moved(monkeypatch):
+def test_circuit_ignores_jumps_of_the_wall_clock(monkeypatch):
     circuit = Circuit(rest=600)
     fail(circuit)
     monkeypatch.setattr("time.time", lambda: 1e12)
@@ -88,7 +88,7 @@ def test_remaining_when_the_budget_is_used_up_raises():
         remaining()
 
 
-def test_call_of_the_site_has_the_time_that_its_settings_say(tmp_path):
+def test_store_client_has_the_time_out_of_the_settings(tmp_path):
     client = StoreClient(site_settings(tmp_path, CHURCH_STORE_TIMEOUT="7")).client
     with client.circuit.call():
         assert 1 < remaining() <= 7

@@ -1,4 +1,4 @@
-"""The subscriber's pace between failed connections, and what it makes of the server's frames."""
+"""Subscriptions: back-off between failed connections, and the server's messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from church.store.pubsub import Message, Subscribed, listen
 
 
 class Connection:
-    """Gives ``frames`` in turn; an exception among them is raised."""
+    """Returns ``frames`` in order, and raises those that are exceptions."""
 
     def __init__(self, *frames):
         self.frames = iter(frames)
@@ -43,14 +43,14 @@ def message(channel, text):
     return [b"message", channel, text]
 
 
-def test_listen_says_subscribed_only_when_every_channel_is_heard():
+def test_listen_yields_subscribed_once_all_channels_are_subscribed():
     connection = Connection(subscribed(b"p:a"), message(b"p:a", b"early"), subscribed(b"p:b"))
     events = listen(lambda: connection, ["a", "b"], prefix="p:")
     assert list(itertools.islice(events, 2)) == [Message("a", "early"), Subscribed()]
     assert connection.sent == [("SUBSCRIBE", "p:a", "p:b")]
 
 
-def test_listen_after_a_lost_connection_makes_a_new_one_and_says_so():
+def test_listen_after_a_lost_connection_reconnects_and_yields_subscribed():
     made = [Connection(subscribed(b"a"), message(b"a", b"1")), Connection(subscribed(b"a"), message(b"a", b"2"))]
     connections = iter(made)
     events = listen(lambda: next(connections), ["a"], sleep=lambda seconds: None)
@@ -58,7 +58,7 @@ def test_listen_after_a_lost_connection_makes_a_new_one_and_says_so():
     assert not made[0].open
 
 
-def test_listen_while_the_store_is_down_waits_longer_each_time_up_to_a_bound():
+def test_listen_while_the_store_is_down_backs_off_to_a_maximum():
     pauses = []
 
     def pause(seconds):
@@ -74,7 +74,7 @@ def test_listen_while_the_store_is_down_waits_longer_each_time_up_to_a_bound():
     assert len(set(pauses)) == len(pauses), "without jitter the workers come back in step"
 
 
-def test_listen_after_a_success_starts_the_back_off_anew():
+def test_listen_after_a_success_resets_the_back_off():
     frames = [[], [], [], [], [], [subscribed(b"a")], []]
     connections = (Connection(*each) for each in frames)
     pauses = []
@@ -90,7 +90,7 @@ def test_listen_after_a_success_starts_the_back_off_anew():
     assert pauses[5] <= 0.2
 
 
-def test_listen_in_silence_asks_the_server_and_goes_on_when_it_answers():
+def test_listen_in_silence_pings_and_goes_on_after_the_answer():
     silence = RedisTimeoutError()
     connection = Connection(subscribed(b"a"), silence, [b"pong", b""], silence, [b"pong", b""], message(b"a", b"x"))
     events = listen(lambda: connection, ["a"])
@@ -98,7 +98,7 @@ def test_listen_in_silence_asks_the_server_and_goes_on_when_it_answers():
     assert connection.sent.count(("PING",)) == 2
 
 
-def test_listen_to_a_server_that_does_not_answer_the_question_connects_again():
+def test_listen_without_an_answer_to_ping_reconnects():
     silent = Connection(subscribed(b"a"), RedisTimeoutError(), RedisTimeoutError())
     connections = iter([silent, Connection(subscribed(b"a"))])
     events = listen(lambda: next(connections), ["a"], sleep=lambda seconds: None)

@@ -1,4 +1,4 @@
-"""The store's address and face, without a server."""
+"""The store's address and operations, without a server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.services_fixture import site_settings
 
 @pytest.fixture
 def down(tmp_path):
-    """Settings of a site whose store does not run; its port is held, so that nobody else comes to listen there."""
+    """Settings of a site whose store does not run. The port stays bound, so that no other server can listen there."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         yield site_settings(tmp_path, REDIS_URL=f"redis://127.0.0.1:{deaf.getsockname()[1]}")
 
 
-def test_url_without_redis_is_the_embedded_socket_with_its_letters_escaped(tmp_path):
+def test_url_without_redis_is_the_embedded_socket_escaped(tmp_path):
     (tmp_path / "a b?").mkdir()
     settings = site_settings(tmp_path / "a b?")
     assert url(settings).startswith("unix:///")
@@ -34,26 +34,26 @@ def test_url_without_redis_is_the_embedded_socket_with_its_letters_escaped(tmp_p
     assert client.connection_pool.connection_kwargs["path"] == str(settings.instance / "store.sock")
 
 
-def test_url_with_redis_is_that(tmp_path):
+def test_url_with_redis_is_the_setting(tmp_path):
     assert (
         url(site_settings(tmp_path, REDIS_URL="rediss://:secret@cache.example/2")) == "rediss://:secret@cache.example/2"
     )
 
 
-def test_store_gives_a_call_less_than_a_tenth_of_a_second_in_all(down, monkeypatch):
+def test_store_call_has_less_than_a_tenth_of_a_second(down, monkeypatch):
     monkeypatch.setattr(store_client, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     with StoreClient(down).client.circuit.call():
         assert remaining() < 0.1
 
 
-def test_store_down_loses_messages_and_says_so(down):
+def test_store_down_publish_returns_false(down):
     client = StoreClient(down)
     assert client.ping() is False
     assert client.publish("rooms", "hello") is False
 
 
 @pytest.mark.parametrize("call", [lambda c: c.get("a"), lambda c: c.set("a", "b", 5), lambda c: c.client.incr("a")])
-def test_store_down_raises_what_becomes_503(down, call):
+def test_store_down_error_is_a_503(down, call):
     with pytest.raises(StoreDownError) as raised:
         call(StoreClient(down))
     assert raised.value.status == 503
@@ -76,12 +76,12 @@ def test_store_init_app_gives_each_app_its_own_client_and_the_limiter_the_same(t
     assert clients[0] is not clients[1]
 
 
-def test_store_outside_of_an_app_says_that_a_context_is_missing():
+def test_store_without_an_app_context_raises():
     with pytest.raises(RuntimeError, match="application context"):
         Store().ping()
 
 
-def test_limiter_storage_down_goes_on_counting_here(down):
+def test_limiter_storage_down_counts_in_this_process(down):
     uri, options = limiter_storage(StoreClient(down))
     storage = storage_from_string(uri, **options)
     assert storage.check() is False
@@ -89,6 +89,6 @@ def test_limiter_storage_down_goes_on_counting_here(down):
     assert storage.get("key") == 3
 
 
-def test_limiter_storage_loads_one_client_library_alone(down):
+def test_limiter_storage_loads_only_one_client_library(down):
     uri, options = limiter_storage(StoreClient(down))
     assert set(storage_from_string(uri, **options).dependencies) == {"redis"}
