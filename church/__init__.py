@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The site as a Flask app, configured by ``settings`` or else by the environment.
+    """Create the site's Flask app, configured by ``settings`` or else by the environment.
 
-    Raises ConfigError with a line for every setting that is wrong.
+    Raises ConfigError with a line for every wrong setting.
     """
-    # gunicorn's master imports this package for its worker class, before it forks and before gevent patches: the
-    # site itself is loaded by each worker, in its slot, when it calls this.
+    # gunicorn's master imports this package for its worker class, before it forks and before gevent patches Python.
+    # Each worker loads the site itself when it calls this function.
     from church.factory import build  # noqa: PLC0415 - see above
 
     return build(settings)

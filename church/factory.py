@@ -1,4 +1,4 @@
-"""The wiring of the site, in the order in which a request meets it."""
+"""Build the Flask app: extensions, request handling and blueprints, in the order in which a request meets them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 def build(settings: Settings | None = None) -> Flask:
-    """See ``church.create_app``."""
+    """Build the app; see ``church.create_app``."""
     settings = settings or load_settings()
     app = Flask("church", root_path=str(_ROOT), template_folder="templates", static_folder="static")
     _configure(app, settings)

@@ -1,7 +1,7 @@
-"""The database extension: sessions to read and to write with, bounded in time, on SQLite and PostgreSQL.
+"""The database extension: sessions for reading and writing, with time-outs, on SQLite and PostgreSQL.
 
-On SQLite the writers of a worker queue on a lock and try ``BEGIN IMMEDIATE`` without a wait in C, which would
-stop every greenlet of the worker; between tries they sleep, and gevent lets the others run. Readers take their
+On SQLite the writers of a worker queue on a lock and try ``BEGIN IMMEDIATE`` without SQLite's own wait, which would
+block every greenlet of the worker. Between tries they sleep, and gevent runs other greenlets. Readers take their
 snapshot at the start, so that the body of a ``with db.read()`` never meets a lock.
 """
 
@@ -36,20 +36,20 @@ WRITE_WAIT = 5.0
 READ_WAIT = 1.0
 PROBE_AGE = 1.0
 _FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.05
+_MAX_PAUSE = 0.05
 _AFTER_COMMIT = "church_after_commit"
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What a probe found: whether the database answers, and whether it is at the head of the migrations."""
+    """Result of a probe: whether the database answers, and whether all migrations are applied."""
 
     answers: bool
     migrated: bool
 
 
 class _State:
-    """What one app has in one process; a forked child makes its own."""
+    """The engines and locks of one app in one process. A forked child creates its own."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -57,7 +57,7 @@ class _State:
         self._start()
 
     def _start(self) -> None:
-        """Locks are made here and not at import, where gevent may not have patched ``threading`` yet."""
+        """Create the locks. Not at import, when gevent may not have patched ``threading`` yet."""
         self.pid = os.getpid()
         self.making = threading.Lock()
         self.turn = threading.Lock()
@@ -66,17 +66,17 @@ class _State:
         self.prober: Engine | None = None
         self.probed: tuple[float, Probed] | None = None
 
-    def _adopt(self) -> None:
-        """Leave what is the parent's to it, after a fork."""
+    def _renew_after_fork(self) -> None:
+        """In a forked child, forget the parent's engines and locks."""
         if self.pid != os.getpid():
             if self.engines is not None:
-                self.engines.dispose(close=False)  # the sockets are the parent's: closing them would end its sessions
+                self.engines.dispose(close=False)  # closing the parent's sockets would end its sessions
             self.engines = None
             self._start()
 
     def open(self) -> Engines:
-        """The engines of this process."""
-        self._adopt()
+        """The engines of this process, created at first use."""
+        self._renew_after_fork()
         with self.making:
             if self.engines is None:
                 self.engines = make_engines(self.settings)
@@ -85,18 +85,18 @@ class _State:
             return self.engines
 
     def probe(self, max_age: float) -> Probed:
-        """A probe at most ``max_age`` seconds old; whoever comes while one is under way waits for what it finds."""
-        self._adopt()
+        """A probe at most ``max_age`` seconds old. Callers during a probe wait for its result."""
+        self._renew_after_fork()
         with self.probing:
             if self.probed is None or time.monotonic() - self.probed[0] >= max_age:
                 self.prober = self.prober or probe_engine(self.settings)
-                found = _probe(self.prober)
-                self.probed = (time.monotonic(), found)
+                result = _probe(self.prober)
+                self.probed = (time.monotonic(), result)
             return self.probed[1]
 
     @contextmanager
     def in_turn(self) -> Iterator[float]:
-        """Wait for this worker's other writers on SQLite; gives the seconds of the wait that are left."""
+        """Wait for the other writers of this worker on SQLite. Yields the seconds that are left of the wait."""
         if not is_sqlite(self.settings):
             yield 0.0
             return
@@ -110,17 +110,17 @@ class _State:
 
 
 class Database:
-    """``db.read()`` and ``db.write()`` for the app in whose context they are called. Holds no app itself."""
+    """Flask extension with sessions of the current app: ``db.read()`` and ``db.write()``."""
 
     def init_app(self, app: Flask) -> None:
-        """Keep a state for ``app`` by ``app.config["CHURCH"]``; connects to nothing yet."""
+        """Set up ``app`` with the settings in ``app.config["CHURCH"]``. Nothing connects yet."""
         app.extensions["database"] = _State(app.config["CHURCH"])
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session to read with; nothing that it does is kept.
+        """Open a session for reading. Changes are never committed.
 
-        Raises DatabaseBusyError and DatabaseDownError, both answered with 503.
+        Raises DatabaseBusyError and DatabaseDownError, which are answered with 503.
         """
         with (
             translated(reading=True),
@@ -131,15 +131,15 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session whose changes are committed at the end, or rolled back by an exception.
+        """Open a session whose changes are committed at the end, or rolled back by an exception.
 
-        Do nothing slow inside: on SQLite every other writer of the site waits. Raises DatabaseBusyError after 5 s
-        of waiting for them, DatabaseDownError, and RuntimeError inside another ``write``.
+        Do nothing slow inside: on SQLite all other writers of the site wait. Raises DatabaseBusyError after 5 s of
+        waiting for other writers, DatabaseDownError, and RuntimeError inside another ``write``.
         """
         state = _state()
         writer = state.open().writer
         if getattr(state.writing, "now", False):
-            raise RuntimeError("db.write() inside db.write(): hand the outer session on instead of opening another")
+            raise RuntimeError("db.write() inside db.write(): pass the outer session on instead of opening another")
         state.writing.now = True
         try:
             with translated(), state.in_turn() as wait, _begin(writer, wait) as connection:
@@ -153,15 +153,15 @@ class Database:
             state.writing.now = False
 
     def probe(self, max_age: float = PROBE_AGE) -> Probed:
-        """How the database is, within about 2 s, whatever the pool is busy with; never raises what it raises.
+        """Check the database, within about 2 s and independent of the pool. Never raises a database error.
 
-        A process opens one connection at a time for this and shares what it finds for ``max_age`` seconds, so that
-        nobody who asks often can use up the server's connections.
+        A process opens one connection at a time for this and shares the result for ``max_age`` seconds, so that
+        frequent calls can't use up the server's connections.
         """
         return _state().probe(max_age)
 
     def dispose(self) -> None:
-        """Close this process's connections and forget the last probe; the next session opens new ones."""
+        """Close this process's connections and forget the last probe. The next session connects again."""
         state = _state()
         state.probed = None
         if state.pid == os.getpid() and state.engines is not None:
@@ -169,7 +169,7 @@ class Database:
 
 
 def after_commit(session: Session, done: Callable[[], None]) -> None:
-    """Have ``done`` called when what the caller's ``db.write()`` has written is everybody's; never if that fails."""
+    """Call ``done`` once the caller's ``db.write()`` has been committed, never if it fails."""
     session.info.setdefault(_AFTER_COMMIT, []).append(done)
 
 
@@ -186,12 +186,12 @@ def _probe(engine: Engine) -> Probed:
 def _state() -> _State:
     state = current_app.extensions.get("database")
     if not isinstance(state, _State):
-        raise RuntimeError("This app has no database: call db.init_app(app) in the factory")  # noqa: TRY004 (no type is wrong)
+        raise RuntimeError("This app has no database: call db.init_app(app) in the factory")  # noqa: TRY004 (not about a type)
     return state
 
 
 def _begin(engine: Engine, wait: float) -> Connection:
-    """A connection in a transaction; tries for ``wait`` seconds while another holds SQLite's lock."""
+    """Open a connection in a transaction, trying for ``wait`` seconds while another writer has SQLite's lock."""
     deadline = time.monotonic() + wait
     pause = _FIRST_PAUSE
     while True:
@@ -207,12 +207,12 @@ def _begin(engine: Engine, wait: float) -> Connection:
                 raise
         else:
             return connection
-        time.sleep(pause * uniform(0.5, 1.0))  # noqa: S311 (a pause, no secret)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        time.sleep(pause * uniform(0.5, 1.0))  # noqa: S311 (not a secret)
+        pause = min(pause * 2, _MAX_PAUSE)
 
 
 def database_now(session: Session) -> datetime:
-    """Read the clock that leases are measured by: the database's, one for all hosts."""
+    """Current time by the database's clock, which all hosts share. Leases are measured by it."""
     if session.get_bind().dialect.name == "sqlite":
         return utc_now()
     now: datetime = session.scalars(select(func.clock_timestamp())).one()

@@ -1,4 +1,4 @@
-"""SQLAlchemy engines for both databases. Made by ``church.database`` in each process, after the fork."""
+"""SQLAlchemy engines for SQLite and PostgreSQL. Each process creates its own, after the fork."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engi
 
 from church.config import Settings
 
-# Seconds. A connection or a free place in the pool is there by then, or the answer is 503.
+# Seconds. Without a connection or a free place in the pool by then the answer is 503.
 CONNECT_WAIT = 2
 _LOCK_WAIT = 3
 _IDLE_IN_TRANSACTION = 30
-# A statement of a migration, a backup or a restore.
+# For a statement of a migration, a backup or a restore.
 _UPKEEP_WAIT = 600
 _WAL_BYTES = 64 * 1024 * 1024
 
-# A read takes its snapshot at once: a lock is met here, where it can be waited for, and not in the middle.
+# A read takes its snapshot at once, so that it meets a lock here, where it can wait, and not in the middle.
 _READ = ("BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1")
 _WRITE = ("BEGIN IMMEDIATE",)
 _READER_PRAGMAS = ("query_only=ON",)
-# journal_mode is kept in the file; a restored copy gets it back from its first writer. The WAL is cut to a bounded
-# size once no reader holds it (sqlite.org/wal.html).
+# journal_mode is stored in the file; a restored copy gets it back from its first writer. The WAL is truncated to this
+# size once no reader uses it (sqlite.org/wal.html).
 _WRITER_PRAGMAS = ("journal_mode=WAL", f"journal_size_limit={_WAL_BYTES}")
 
 
 @dataclass(frozen=True)
 class Engines:
-    """What a process reads with and writes with; on PostgreSQL they are the same engine."""
+    """The engines that a process reads and writes with. On PostgreSQL they are the same."""
 
     reader: Engine
     writer: Engine
@@ -48,7 +48,7 @@ class Engines:
 
 
 def make_engines(settings: Settings) -> Engines:
-    """The engines of one process; nothing is connected yet."""
+    """Create the engines of one process. Nothing connects yet."""
     if is_sqlite(settings):
         reader = _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS, size=settings.database_pool)
         writer = _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, size=1)
@@ -60,32 +60,32 @@ def make_engines(settings: Settings) -> Engines:
         max_overflow=0,
         pool_timeout=CONNECT_WAIT,
         connect_args=_postgresql_arguments(settings.database_timeout),
-        hide_parameters=True,  # an error's text is logged: what members write and who they are is not in it
+        hide_parameters=True,  # error texts are logged, and must not contain members' data
     )
     return Engines(engine, engine)
 
 
 def upkeep_engine(settings: Settings) -> Engine:
-    """An engine without a pool for migrations, probes and restores; it makes SQLite's file if it is not there."""
+    """Create an engine without a pool for migrations and restores. It creates a missing SQLite file."""
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, create=True, wait=_LOCK_WAIT)
     return create_engine(settings.database_dsn, poolclass=NullPool, connect_args=_postgresql_arguments(_UPKEEP_WAIT))
 
 
 def probe_engine(settings: Settings) -> Engine:
-    """An engine that opens a connection of its own, so that a full pool does not look like a dead database."""
+    """Create an engine with its own connection, so that a full pool does not look like a dead database."""
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS)
     return create_engine(settings.database_dsn, poolclass=NullPool, connect_args=_postgresql_arguments(1))
 
 
 def is_sqlite(settings: Settings) -> bool:
-    """Whether the site keeps its data in a SQLite file."""
+    """Whether the site's database is SQLite."""
     return _url(settings).get_backend_name() == "sqlite"
 
 
 def sqlite_path(settings: Settings) -> Path:
-    """The file of the SQLite database."""
+    """Path of the SQLite database."""
     return Path(_url(settings).database or "church.db").absolute()
 
 
@@ -95,7 +95,7 @@ def _url(settings: Settings) -> URL:
 
 @lru_cache(maxsize=8)
 def _parsed(dsn: str) -> URL:
-    """Asked for with every write, and slow to read."""
+    """Parse an address; cached, because parsing is slow and every write needs it."""
     return make_url(dsn)
 
 
@@ -108,11 +108,11 @@ def _sqlite_engine(
     create: bool = False,
     wait: float = 0,
 ) -> Engine:
-    """``size`` 0 is no pool; ``wait`` is SQLite's own busy wait in seconds, which blocks every greenlet of a worker."""
+    """Create an engine. ``size`` 0 means no pool; ``wait`` is SQLite's busy time-out in s, which blocks greenlets."""
     path = sqlite_path(settings)
 
     def connect() -> sqlite3.Connection:
-        # mode=rw: a database that went missing is an outage, not an empty site.
+        # mode=rw: a missing database is an outage, not an empty site.
         address = f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(address, uri=True, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
@@ -149,7 +149,7 @@ def _beginner(statements: tuple[str, ...]) -> Callable[[Connection], None]:
 
 
 def _postgresql_arguments(timeout: float) -> dict[str, object]:
-    """libpq's parameters: every wait is bounded, and a host that vanished is noticed within seconds."""
+    """Parameters for libpq: every wait is bounded, and a lost host is noticed within seconds."""
     limits = {
         "statement_timeout": timeout,
         "lock_timeout": min(timeout, _LOCK_WAIT) if timeout < _UPKEEP_WAIT else timeout,

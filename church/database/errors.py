@@ -1,4 +1,4 @@
-"""What the database can refuse for now, told as 503; mistakes in a statement stay what they are."""
+"""Turn outages and locks of the database into errors that are answered with 503. Wrong statements keep their errors."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _BUSY_STATES = {"55P03", "40P01", "40001"}
 
 
 class DatabaseDownError(UnavailableError):
-    """The database does not answer, or can't store: stopped, unreachable, full, read-only, damaged."""
+    """The database does not answer or can't store: it is stopped, unreachable, full, read-only or damaged."""
 
 
 class DatabaseBusyError(UnavailableError):
-    """The database works, and others held what this wanted for too long; trying again soon will do."""
+    """The database works, but other transactions held a lock for too long. Try again soon."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = 1) -> None:
         super().__init__(detail, retry_after=retry_after)
 
 
 def is_locked(error: DBAPIError) -> bool:
-    """Whether somebody else holds the lock for now."""
+    """Whether another transaction holds the lock."""
     original = error.orig
     if isinstance(original, sqlite3.Error):
         return _sqlite_code(original) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -36,7 +36,7 @@ def is_locked(error: DBAPIError) -> bool:
 
 @contextmanager
 def translated(*, reading: bool = False) -> Iterator[None]:
-    """Turn what the driver and the pool raise into DatabaseBusyError and DatabaseDownError, the cause kept."""
+    """Turn errors of the driver and the pool into DatabaseBusyError and DatabaseDownError, with their cause."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -55,7 +55,7 @@ def _is_outage(error: DBAPIError, *, reading: bool) -> bool:
         return isinstance(error, (OperationalError, InterfaceError))
     code = _sqlite_code(original)
     if code == sqlite3.SQLITE_READONLY:
-        return not reading  # a write in db.read() is a mistake of ours, no outage
+        return not reading  # a write in db.read() is a bug, not an outage
     return code in {
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_CORRUPT,
@@ -69,5 +69,5 @@ def _is_outage(error: DBAPIError, *, reading: bool) -> bool:
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:
-    """The primary result code (sqlite.org/rescode.html); 0 where Python raised without asking SQLite."""
+    """The primary result code (sqlite.org/rescode.html); 0 for an error raised by Python itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

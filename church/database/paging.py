@@ -1,4 +1,4 @@
-"""Pages of a long list by the id of the last row seen: as fast on the last page as on the first."""
+"""Page through a long table by the ID of the last row, as fast on the last page as on the first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _S = TypeVar("_S", bound=Select[*tuple[object, ...]])
 
 
 def newest_first(query: _S, row_id: InstrumentedAttribute[int], before_id: int | None, limit: int) -> _S:
-    """Order ``query`` by id, newest first, and cut it to one page of 1 to 200 rows.
+    """Order ``query`` by ID, newest first, and limit it to a page of 1 to 200 rows.
 
-    ``before_id`` is the last id of the page before; None for the first page.
+    ``before_id`` is the last ID of the previous page, None for the first page.
     """
     if before_id is not None:
         query = query.where(row_id < before_id)

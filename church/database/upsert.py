@@ -1,6 +1,6 @@
-"""Insert a row unless it is there already, on SQLite and PostgreSQL alike.
+"""Insert or update rows without conflicts, on SQLite and PostgreSQL.
 
-Of many transactions that insert the same row at once, one does; the others find it there and raise nothing.
+If many transactions insert the same row at once, one succeeds and the others raise nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DIALECTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.i
 
 
 def insert_for(session: Session, table: Any) -> Any:
-    """Start an INSERT of the session's own dialect, the one that has ``on_conflict_do_…``; ``table`` may be a model."""
+    """Start an INSERT of the session's dialect, which has ``on_conflict_do_…``. ``table`` may be a model."""
     return _DIALECTS[session.get_bind().dialect.name](table)
 
 
@@ -29,7 +29,7 @@ def insert_or_ignore(
     unique: Collection[str] = (),
     where: TextClause | None = None,
 ) -> None:
-    """Insert ``values`` unless a row has the same ``unique`` columns (none: whatever index it would break).
+    """Insert ``values`` unless a row has the same ``unique`` columns; without these, unless any index forbids it.
 
     ``where`` is the condition of a partial unique index.
     """
@@ -41,20 +41,20 @@ def insert_or_ignore(
 
 
 def insert_or_update(session: Session, model: type[Any], key: dict[str, Any], values: dict[str, Any]) -> None:
-    """Insert ``key`` and ``values``, or set ``values`` in the row that has the ``key``."""
+    """Insert a row with ``key`` and ``values``, or set ``values`` in the row that has this key."""
     statement = insert_for(session, model).values(**key, **values)
     session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def add_once(session: Session, model: type[Any], unique: str, values: dict[str, Any]) -> int | None:
-    """Insert a row unless one has the same ``unique`` column. Returns the id of the new row, else None."""
-    made: int | None = session.execute(
+    """Insert a row unless one has the same ``unique`` column. Returns the ID of the new row, or None."""
+    new_id: int | None = session.execute(
         _insert_returning_id(session.get_bind().dialect.name, model.__table__, unique), values
     ).scalar()
-    return made
+    return new_id
 
 
 @cache
 def _insert_returning_id(dialect: str, table: Table, unique: str) -> Any:
-    """Build the statement once, of the table: building one through the ORM costs more than executing it."""
+    """Build the statement once: building it through the ORM takes longer than executing it."""
     return _DIALECTS[dialect](table).on_conflict_do_nothing(index_elements=[unique]).returning(table.c.id)

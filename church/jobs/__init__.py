@@ -1,6 +1,6 @@
-"""Background work: a queue in the database with leases and retries, a schedule, and the process that does it.
+"""Background jobs: a queue in the database with leases and retries, schedules, and the process that runs them.
 
-A service queues inside its own transaction, so that the work exists if and only if its cause was committed::
+A service queues a job inside its own transaction, so that the job exists if and only if its cause was committed::
 
     @jobs.handler("mail.send")
     def send(payload): ...
@@ -8,7 +8,7 @@ A service queues inside its own transaction, so that the work exists if and only
     with db.write() as session:
         jobs.enqueue(session, "mail.send", {"message": message.id})
 
-Jobs are done at least once: a job whose process was killed is done again when its lease ends.
+Jobs run at least once: a job whose process was killed runs again when its lease ends.
 """
 
 from __future__ import annotations
@@ -48,44 +48,44 @@ log = logging.getLogger("church.jobs")
 
 
 def pending_counts() -> dict[str, int]:
-    """How many jobs of each kind wait; for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
+    """Count pending jobs by kind, for metrics. Raises DatabaseDownError and DatabaseBusyError."""
     with db.read() as session:
         return queue.counts(session, JobState.PENDING)
 
 
 def dead_counts() -> dict[str, int]:
-    """How many jobs of each kind are out of attempts; for the scrape. Raises as ``pending_counts``."""
+    """Count jobs without attempts left by kind, for metrics. Raises DatabaseDownError and DatabaseBusyError."""
     with db.read() as session:
         return queue.counts(session, JobState.DEAD)
 
 
 def listed(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:
-    """The newest jobs, or those older than ``before_id``; of one state, if asked."""
+    """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
     with db.read() as session:
         return listing.listed(session, state, before_id, limit)
 
 
 def state_counts() -> dict[JobState, int]:
-    """How many jobs are in each state."""
+    """Count jobs by state."""
     with db.read() as session:
         return listing.state_counts(session)
 
 
 def dead() -> list[Job]:
-    """The jobs that are out of attempts, oldest first, with the reason of the last one; at most a hundred."""
+    """List jobs without attempts left, oldest first, at most a hundred."""
     with db.read() as session:
         return queue.dead(session)
 
 
 def retry(job_id: int) -> bool:
-    """Queue a dead job once more; False when it is not dead or the same work is queued already."""
+    """Queue a dead job again. Returns False if it is not dead, or its key is queued already."""
     with db.write() as session:
         return queue.retry(session, job_id)
 
 
 @every(timedelta(days=1), "jobs.purge")
 def purge(_payload: dict[str, Any]) -> None:
-    """Forget jobs that were done more than 30 days ago; dead ones stay until somebody has looked."""
+    """Delete jobs that were done more than 30 days ago. Dead jobs stay until an admin retries them."""
     with db.write() as session:
         count = queue.purge(session, KEEP_DONE)
-    log.info("done jobs purged", extra={"event": "jobs.purged", "count": count})
+    log.info("deleted old finished jobs", extra={"event": "jobs.purged", "count": count})

@@ -1,4 +1,4 @@
-"""The queue as it is shown: newest first, by state, without what the jobs are about."""
+"""List and count jobs for admins, without their payloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from church.models.jobs import Job, JobState
 
 @dataclass(frozen=True)
 class JobView:
-    """One job; its payload is nobody's to see, ``reason`` is why the last attempt failed."""
+    """One job, without its payload. ``reason`` explains why the last attempt failed."""
 
     id: int
     kind: str
@@ -31,17 +31,17 @@ class JobView:
 def listed(
     session: Session, state: JobState | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[JobView]:
-    """The newest jobs, or those older than ``before_id``; of one state, if asked."""
-    wanted = newest_first(select(Job), Job.id, before_id, limit)
+    """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
+    query = newest_first(select(Job), Job.id, before_id, limit)
     if state is not None:
-        wanted = wanted.where(Job.state == state.value)
-    return [_view(job) for job in session.scalars(wanted)]
+        query = query.where(Job.state == state.value)
+    return [_view(job) for job in session.scalars(query)]
 
 
 def state_counts(session: Session) -> dict[JobState, int]:
-    """How many jobs are in each state."""
-    counted = session.execute(select(Job.state, func.count()).group_by(Job.state))
-    return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in counted}
+    """Count jobs by state."""
+    rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
 
 
 def _view(job: Job) -> JobView:

@@ -1,7 +1,7 @@
-"""The queue's rules, each inside a transaction of the caller.
+"""The job queue: enqueue, lease, renew, finish and retry jobs, each inside the caller's transaction.
 
-A job is taken with a lease: a token, and a time until which nobody else takes it. Whoever finishes it must show the
-token, so that a process that slept through its lease can't finish what another does by then.
+A job is taken with a lease: a token, and a time until which no other process takes it. Finishing a job needs the token,
+so that a process that overslept its lease can't finish a job that another process runs by then.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from church.models.jobs import PENDING_ONLY, Job, JobState
 
 log = logging.getLogger("church.jobs")
 
-_FIRST_RETRY = 5.0
-_LONGEST_RETRY = 3600.0
-_LONGEST_REASON = 500
+_FIRST_RETRY = 5.0  # seconds
+_MAX_RETRY = 3600.0
+_MAX_REASON = 500  # characters
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A job that was taken, and the token that finishes it."""
+    """A job that was taken, and the token needed to finish it."""
 
     job_id: int
     token: str
@@ -59,9 +59,9 @@ def enqueue(
     delay: timedelta = timedelta(0),
     max_attempts: int = 5,
 ) -> None:
-    """Queue a job in the caller's write transaction: it exists if and only if that commits.
+    """Queue a job in the caller's write transaction; it exists if and only if that is committed.
 
-    While a job of the same ``unique_key`` is pending no second one is made. Raises UnknownKindError.
+    While a job with the same ``unique_key`` is pending, no second one is queued. Raises UnknownKindError.
     """
     find_handler(kind)
     now = database_now(session)
@@ -81,15 +81,15 @@ def enqueue(
 
 
 def any_due(session: Session, wanted: Collection[str]) -> bool:
-    """Whether there is something to take; reads alone, so that an idle queue locks nothing."""
+    """Whether a job is due. Only reads, so that an idle queue locks nothing."""
     due = _due(database_now(session), wanted)
     return session.scalars(select(Job.id).where(due).limit(1)).first() is not None
 
 
 def take(session: Session, wanted: Collection[str], seconds: float) -> Lease | None:
-    """Lease the job that has been due for longest, also one whose process died; None when there is none."""
+    """Lease the job that has been due longest, or one whose process died. Returns None if none is due."""
     now = database_now(session)
-    # SQLite ignores the row lock; its writers are alone anyway.
+    # SQLite ignores the row lock, and has one writer at a time anyway.
     due = select(Job).where(_due(now, wanted)).order_by(Job.run_at, Job.id).limit(1).with_for_update(skip_locked=True)
     while (job := session.scalars(due).first()) is not None:
         if job.attempts < job.max_attempts:
@@ -101,14 +101,14 @@ def take(session: Session, wanted: Collection[str], seconds: float) -> Lease | N
 
 
 def take_named(session: Session, unique_key: str, seconds: float) -> Lease | None:
-    """Lease the pending job of a key, due or not, for a process that does it itself; None when another has it."""
+    """Lease the pending job with a key, due or not. Returns None if another process has it."""
     pending = select(Job).where(Job.unique_key == unique_key, Job.state == JobState.PENDING.value)
     job = session.scalars(pending.with_for_update(skip_locked=True)).first()
     return _lease(job, database_now(session), seconds) if job is not None else None
 
 
 def is_queued(session: Session, unique_key: str) -> bool:
-    """Whether a job of this key waits or is being done."""
+    """Whether a job with this key is pending or running."""
     alive = Job.state.in_([JobState.PENDING.value, JobState.RUNNING.value])
     return session.scalars(select(Job.id).where(Job.unique_key == unique_key, alive).limit(1)).first() is not None
 
@@ -131,38 +131,41 @@ def _due(now: datetime, wanted: Collection[str]) -> ColumnElement[bool]:
     )
 
 
-def renew(session: Session, held: dict[int, str], seconds: float) -> set[int]:
-    """Prolong the leases of ``held`` (token by job); the jobs among them that are no longer ours."""
+def renew(session: Session, tokens: dict[int, str], seconds: float) -> set[int]:
+    """Extend leases, given as token by job ID. Returns the IDs of jobs whose lease is lost."""
     until = database_now(session) + timedelta(seconds=seconds)
-    return {job_id for job_id, token in held.items() if not _change(session, job_id, token, {"leased_until": until})}
+    return {job_id for job_id, token in tokens.items() if not _change(session, job_id, token, {"leased_until": until})}
 
 
 def finish(session: Session, lease: Lease) -> bool:
-    """Mark the job done; False when the lease is another's by now."""
+    """Mark the job as done. Returns False if the lease is lost."""
     done = {"state": JobState.DONE.value, "finished_at": database_now(session), "error": None}
     return _change(session, lease.job_id, lease.token, done | _UNLEASED)
 
 
 def fail(session: Session, lease: Lease, reason: str) -> JobState | None:
-    """Have the job done again later, or bury it after its last attempt; its new state, None without the lease."""
-    job = _held(session, lease)
+    """Schedule another attempt, or mark the job dead after the last one.
+
+    Returns the new state, or None if the lease is lost.
+    """
+    job = _find_leased(session, lease)
     if job is None:
         return None
     now = database_now(session)
-    job.error = reason[:_LONGEST_REASON]
+    job.error = reason[:_MAX_REASON]
     job.lease = job.leased_until = None
     if job.attempts >= job.max_attempts:
         job.state, job.finished_at = JobState.DEAD.value, now
     else:
-        jitter = uniform(0.5, 1.5)  # noqa: S311 (no secret)
-        back_off = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (job.attempts - 1)) * jitter
+        jitter = uniform(0.5, 1.5)  # noqa: S311 (not a secret)
+        back_off = min(_MAX_RETRY, _FIRST_RETRY * 2 ** (job.attempts - 1)) * jitter
         _make_pending(session, job, now + timedelta(seconds=back_off))
     return JobState(job.state)
 
 
 def release(session: Session, lease: Lease) -> None:
-    """Give the job back unfinished, as if this attempt had not been: its process has to stop."""
-    job = _held(session, lease)
+    """Give an unfinished job back to the queue, because its process stops. The attempt does not count."""
+    job = _find_leased(session, lease)
     if job is not None:
         job.attempts -= 1
         job.lease = job.leased_until = None
@@ -170,7 +173,7 @@ def release(session: Session, lease: Lease) -> None:
 
 
 def retry(session: Session, job_id: int) -> bool:
-    """Queue a dead job once more, with all its attempts; False when it is not dead, or its key is pending again."""
+    """Queue a dead job again, with all its attempts. Returns False if it is not dead, or its key is pending."""
     dead = select(Job).where(Job.id == job_id, Job.state == JobState.DEAD.value).with_for_update()
     job = session.scalars(dead).first()
     if job is None or _is_pending(session, job.unique_key):
@@ -181,38 +184,38 @@ def retry(session: Session, job_id: int) -> bool:
 
 
 def counts(session: Session, state: JobState) -> dict[str, int]:
-    """How many jobs of each kind are in ``state``; a kind that is known is there with 0."""
-    counted = select(Job.kind, func.count().label("found")).where(Job.state == state.value).group_by(Job.kind)
-    return dict.fromkeys(kinds(), 0) | {row.kind: row.found for row in session.execute(counted)}
+    """Count jobs in ``state`` by kind. Registered kinds without jobs count 0."""
+    query = select(Job.kind, func.count().label("jobs")).where(Job.state == state.value).group_by(Job.kind)
+    return dict.fromkeys(kinds(), 0) | {row.kind: row.jobs for row in session.execute(query)}
 
 
 def dead(session: Session, limit: int = 100) -> list[Job]:
-    """The jobs that are out of attempts, oldest first; usable after the session has ended."""
-    found = list(session.scalars(select(Job).where(Job.state == JobState.DEAD.value).order_by(Job.id).limit(limit)))
+    """List jobs without attempts left, oldest first. They are usable after the session has ended."""
+    jobs = list(session.scalars(select(Job).where(Job.state == JobState.DEAD.value).order_by(Job.id).limit(limit)))
     session.expunge_all()
-    return found
+    return jobs
 
 
 def purge(session: Session, older_than: timedelta) -> int:
-    """Delete done jobs that ended longer ago; how many."""
+    """Delete jobs that were done longer ago. Returns how many."""
     before = database_now(session) - older_than
-    gone = session.execute(delete(Job).where(Job.state == JobState.DONE.value, Job.finished_at < before))
-    return _count(gone)
+    result = session.execute(delete(Job).where(Job.state == JobState.DONE.value, Job.finished_at < before))
+    return _count(result)
 
 
 _UNLEASED = {"lease": None, "leased_until": None}
 
 
-def _ours(job_id: int, token: str) -> ColumnElement[bool]:
+def _is_leased(job_id: int, token: str) -> ColumnElement[bool]:
     return and_(Job.id == job_id, Job.lease == token, Job.state == JobState.RUNNING.value)
 
 
-def _held(session: Session, lease: Lease) -> Job | None:
-    return session.scalars(select(Job).where(_ours(lease.job_id, lease.token)).with_for_update()).first()
+def _find_leased(session: Session, lease: Lease) -> Job | None:
+    return session.scalars(select(Job).where(_is_leased(lease.job_id, lease.token)).with_for_update()).first()
 
 
 def _change(session: Session, job_id: int, token: str, values: dict[str, Any]) -> bool:
-    return _count(session.execute(update(Job).where(_ours(job_id, token)).values(**values))) == 1
+    return _count(session.execute(update(Job).where(_is_leased(job_id, token)).values(**values))) == 1
 
 
 def _count(result: Any) -> int:
@@ -225,7 +228,7 @@ def _is_pending(session: Session, unique_key: str | None) -> bool:
 
 
 def _make_pending(session: Session, job: Job, run_at: datetime) -> None:
-    """Pending again; without its key where a newer job has that, for both can't wait under one."""
+    """Make a job pending again, without its key if a newer pending job has the same one."""
     if _is_pending(session, job.unique_key):
         job.unique_key = None
     job.state, job.run_at = JobState.PENDING.value, run_at
@@ -234,9 +237,10 @@ def _make_pending(session: Session, job: Job, run_at: datetime) -> None:
 
 @contextmanager
 def hold_job(unique_key: str) -> Iterator[Lease | None]:
-    """Hold the pending job of a key, and do it in the body; None where the worker process has it already.
+    """Take the pending job with a key and run it in the body; None if the worker process has it already.
 
-    What the body raises gives the job back to the queue and goes on; a process that is killed leaves it to its lease.
+    An exception of the body gives the job back to the queue and is raised again. If this process is killed, the job
+    runs again when its lease ends.
     """
     with db.write() as session:
         lease = take_named(session, unique_key, current_settings().jobs_lease)
@@ -244,26 +248,26 @@ def hold_job(unique_key: str) -> Iterator[Lease | None]:
         yield None
         return
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    over = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(app, lease, over), name="jobs-held", daemon=True)
-    keeper.start()
+    ended = threading.Event()
+    renewer = threading.Thread(target=_keep_renewing, args=(app, lease, ended), name="jobs-held", daemon=True)
+    renewer.start()
     try:
         yield lease
     except BaseException:
-        with suppress(UnavailableError, SQLAlchemyError), db.write() as session:  # else its lease has to end
+        with suppress(UnavailableError, SQLAlchemyError), db.write() as session:  # on failure the lease runs out
             release(session, lease)
         raise
     else:
         with db.write() as session:
             finish(session, lease)
     finally:
-        over.set()
-        keeper.join()
+        ended.set()
+        renewer.join()
 
 
-def _keep(app: Flask, lease: Lease, over: threading.Event) -> None:
+def _keep_renewing(app: Flask, lease: Lease, ended: threading.Event) -> None:
     seconds = app.config["CHURCH"].jobs_lease
-    while not over.wait(seconds / 3):
+    while not ended.wait(seconds / 3):
         try:
             with app.app_context(), db.write() as session:
                 renew(session, {lease.job_id: lease.token}, seconds)

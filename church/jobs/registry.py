@@ -1,4 +1,4 @@
-"""Which kinds of jobs there are, what does them, and which come round by themselves."""
+"""Registry of job kinds: their handlers, and the schedules of recurring jobs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ _heavy: set[str] = set()
 
 
 class UnknownKindError(LookupError):
-    """No handler of this kind is registered: its module was not imported, or the name has a slip in it."""
+    """No handler is registered for this kind: its module was not imported, or the name is mistyped."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"no handler for jobs of kind {kind!r}; known are: {', '.join(sorted(_handlers)) or 'none'}")
+        super().__init__(
+            f"no handler for jobs of kind {kind!r}; registered kinds: {', '.join(sorted(_handlers)) or 'none'}"
+        )
 
 
 def handler(kind: str, *, heavy: bool = False) -> Callable[[H], H]:
     """Register the decorated ``fn(payload)`` for jobs of ``kind`` (``domain.action``).
 
-    It may be called twice for one job when a process dies, so it must be safe to repeat; an exception is a retry.
-    A ``heavy`` kind takes minutes or hours: a process does one such job at a time, beside all others.
-    Raises ValueError when the kind is taken.
+    It may run twice for one job when a process dies, so it must be safe to repeat. An exception means a retry. A
+    ``heavy`` kind takes minutes or hours: a process runs one such job at a time, beside the others. Raises ValueError
+    if the kind has a handler already.
     """
 
     def register(function: H) -> H:
         if kind in _handlers:
-            raise ValueError(f"jobs of kind {kind!r} have a handler already: {_handlers[kind]!r}")
+            raise ValueError(f"jobs of kind {kind!r} already have a handler: {_handlers[kind]!r}")
         _handlers[kind] = function
         if heavy:
             _heavy.add(kind)
@@ -41,7 +43,7 @@ def handler(kind: str, *, heavy: bool = False) -> Callable[[H], H]:
 
 
 def every(period: timedelta, kind: str) -> Callable[[H], H]:
-    """Register the decorated function as the handler of ``kind``, queued once a ``period`` over all hosts."""
+    """Register the decorated function as the handler of ``kind``, queued once per ``period`` across all hosts."""
 
     def register(function: H) -> H:
         handler(kind)(function)
@@ -52,15 +54,15 @@ def every(period: timedelta, kind: str) -> Callable[[H], H]:
 
 
 def schedule(kind: str, every: timedelta) -> None:
-    """Queue a job of ``kind``, with an empty payload, once a period over all hosts. Raises UnknownKindError."""
+    """Queue a job of ``kind``, with an empty payload, once per period across all hosts. Raises UnknownKindError."""
     find_handler(kind)
     if every <= timedelta(0):
-        raise ValueError(f"{kind}: a schedule needs a period longer than nothing")
+        raise ValueError(f"{kind}: a schedule needs a period longer than 0")
     _schedules[kind] = every
 
 
 def find_handler(kind: str) -> Handler:
-    """The function for ``kind``. Raises UnknownKindError."""
+    """Find the handler of ``kind``. Raises UnknownKindError."""
     try:
         return _handlers[kind]
     except KeyError:
@@ -68,15 +70,15 @@ def find_handler(kind: str) -> Handler:
 
 
 def kinds() -> frozenset[str]:
-    """Every kind that this process can do."""
+    """All registered kinds."""
     return frozenset(_handlers)
 
 
 def heavy_kinds() -> frozenset[str]:
-    """Those of them that take long."""
+    """Registered kinds that take long."""
     return kinds() & _heavy
 
 
 def schedules() -> dict[str, timedelta]:
-    """The period of each scheduled kind."""
+    """Periods of the scheduled kinds."""
     return dict(_schedules)

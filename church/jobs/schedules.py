@@ -1,4 +1,4 @@
-"""What comes round by itself; the next time is in the database, so that many hosts queue it once a period."""
+"""Queue recurring jobs. The next time is in the database, so that many hosts queue each job once per period."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from church.models.jobs import Schedule
 
 
 def queue_due(db: Database) -> None:
-    """Queue the job of every schedule whose time has come; a new schedule's time is now."""
-    wanted = schedules()
+    """Queue the job of every schedule that is due. A new schedule is due now."""
+    periods = schedules()
     with db.read() as session:
         now = database_now(session)
-        kept = {row.kind: row for row in session.scalars(select(Schedule).where(Schedule.kind.in_(wanted)))}
-    changed = {kind for kind, every in wanted.items() if not _is_settled(kept.get(kind), every, now)}
-    if not changed:
+        rows = {row.kind: row for row in session.scalars(select(Schedule).where(Schedule.kind.in_(periods)))}
+    due = {kind for kind, every in periods.items() if not _is_up_to_date(rows.get(kind), every, now)}
+    if not due:
         return
     with db.write() as session:
-        for kind in sorted(changed):
-            _settle(session, kind, wanted[kind])
+        for kind in sorted(due):
+            _update(session, kind, periods[kind])
 
 
 def next_time(last: datetime, every: timedelta, now: datetime) -> datetime:
-    """The first time after ``now`` in step with ``last``: periods missed by an outage are not made up for."""
+    """The first time after ``now`` in step with ``last``. Periods missed in an outage are skipped."""
     return last + every * ((now - last) // every + 1)
 
 
-def _is_settled(row: Schedule | None, every: timedelta, now: datetime) -> bool:
+def _is_up_to_date(row: Schedule | None, every: timedelta, now: datetime) -> bool:
     return row is not None and row.next_at > now and row.every_seconds == every.total_seconds()
 
 
-def _settle(session: Session, kind: str, every: timedelta) -> None:
+def _update(session: Session, kind: str, every: timedelta) -> None:
     now = database_now(session)
-    _make(session, kind, every, now)
+    _insert(session, kind, every, now)
     row = session.scalars(select(Schedule).where(Schedule.kind == kind)).one()
     if row.every_seconds != every.total_seconds():
         row.every_seconds = every.total_seconds()
@@ -47,17 +47,17 @@ def _settle(session: Session, kind: str, every: timedelta) -> None:
         session.flush()
     if row.next_at > now:
         return
-    # Whoever moves next_at from the value that was seen has won, and queues the job.
-    won = session.execute(
+    # The process that changes next_at from the value it read queues the job.
+    result = session.execute(
         update(Schedule)
         .where(Schedule.kind == kind, Schedule.next_at == row.next_at)
         .values(next_at=next_time(row.next_at, every, now), last_at=now)
         .execution_options(synchronize_session=False)
     )
-    if isinstance(won, CursorResult) and won.rowcount == 1:
+    if isinstance(result, CursorResult) and result.rowcount == 1:
         enqueue(session, kind, unique_key=f"schedule:{kind}")
 
 
-def _make(session: Session, kind: str, every: timedelta, now: datetime) -> None:
+def _insert(session: Session, kind: str, every: timedelta, now: datetime) -> None:
     values = {"kind": kind, "every_seconds": every.total_seconds(), "next_at": now}
     insert_or_ignore(session, Schedule, values, unique=["kind"])

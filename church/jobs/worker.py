@@ -1,6 +1,6 @@
-"""The process that does the work: threads that take jobs, one that keeps their leases, one that minds schedules.
+"""The worker process: threads that run jobs, one that renews their leases, one that queues scheduled jobs.
 
-Heavy jobs have a thread of their own, so that no mail waits for a video.
+Heavy jobs have their own thread, so that emails do not wait for videos.
 """
 
 from __future__ import annotations
@@ -32,98 +32,98 @@ T = TypeVar("T")
 POLL = 1.0
 STOP_WAIT = 20.0
 _STOP_POLL = 0.2
-_LONGEST_OUTAGE_PAUSE = 30.0
+_MAX_OUTAGE_PAUSE = 30.0
 
 
 def work(app: Flask, stop: threading.Event | None = None) -> None:
-    """Do jobs until ``stop`` is set; without one, until SIGTERM or SIGINT comes (main thread only).
+    """Run jobs until ``stop`` is set; without it, until SIGTERM or SIGINT (main thread only).
 
-    Jobs under way may finish for 20 s; what is unfinished then is given back to the queue at once. Heavy ones are
-    not waited for: what are 20 s of an hour.
+    Running jobs have 20 s to finish. Unfinished ones then return to the queue at once. Heavy jobs are not waited for:
+    20 s is nothing compared with their run time.
     """
     if stop is None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-    _Crew(app, stop).run()
+    _JobWorker(app, stop).run()
 
 
-class _Crew:
-    """The threads of one worker process and the leases they hold."""
+class _JobWorker:
+    """The threads of one worker process and the leases that they hold."""
 
     def __init__(self, app: Flask, stop: threading.Event) -> None:
         self.app = app
         self.stop = stop
         self.settings: Settings = app.config["CHURCH"]
-        self.over = threading.Event()
-        self.held: dict[int, Lease] = {}
+        self.finished = threading.Event()
+        self.leases: dict[int, Lease] = {}
         self.lock = threading.Lock()
 
     def run(self) -> None:
-        log.info("jobs started", extra={"event": "jobs.started", "threads": self.settings.jobs_threads})
+        log.info("job worker started", extra={"event": "jobs.started", "threads": self.settings.jobs_threads})
         light = kinds() - heavy_kinds()
         workers = [self._start(lambda: self._work(light), f"jobs-{n}") for n in range(self.settings.jobs_threads)]
         self._start(lambda: self._work(heavy_kinds()), "jobs-heavy")
-        helpers = [self._start(self._keep_leases, "jobs-leases"), self._start(self._mind_schedules, "jobs-schedules")]
+        helpers = [self._start(self._keep_leases, "jobs-leases"), self._start(self._run_schedules, "jobs-schedules")]
         while not self.stop.is_set():
-            # Not stop.wait(): a signal's handler that sets an event in the middle of its wait can lock up the thread.
+            # Not stop.wait(): a signal handler that sets an event during its wait can deadlock the thread.
             time.sleep(_STOP_POLL)
         deadline = time.monotonic() + STOP_WAIT
         for thread in workers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self.over.set()
-        self._give_back()
+        self.finished.set()
+        self._release_leases()
         for thread in helpers:
             thread.join(self.settings.jobs_lease)
-        log.info("jobs stopped", extra={"event": "jobs.stopped"})
+        log.info("job worker stopped", extra={"event": "jobs.stopped"})
 
     def _start(self, loop: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=loop, name=name, daemon=True)
         thread.start()
         return thread
 
-    # -- doing ------------------------------------------------------------------------------------------------------
+    # -- running jobs -------------------------------------------------------------------------------------------------
 
-    def _work(self, wanted: Collection[str]) -> None:
+    def _work(self, accepted: Collection[str]) -> None:
         while not self.stop.is_set():
-            lease = self._patiently(lambda: self._take(wanted), self.stop)
+            lease = self._retry_until(lambda: self._take(accepted), self.stop)
             if lease is None:
                 self.stop.wait(POLL)
                 continue
             try:
-                self._do(lease)
+                self._run_job(lease)
             finally:
                 with self.lock:
-                    self.held.pop(lease.job_id, None)
+                    self.leases.pop(lease.job_id, None)
 
-    def _take(self, wanted: Collection[str]) -> Lease | None:
+    def _take(self, accepted: Collection[str]) -> Lease | None:
         with db.read() as session:
-            if not queue.any_due(session, wanted):
+            if not queue.any_due(session, accepted):
                 return None
         with db.write() as session:
-            lease = queue.take(session, wanted, self.settings.jobs_lease)
+            lease = queue.take(session, accepted, self.settings.jobs_lease)
         if lease is not None:
             with self.lock:
-                self.held[lease.job_id] = lease
+                self.leases[lease.job_id] = lease
         return lease
 
-    def _do(self, lease: Lease) -> None:
+    def _run_job(self, lease: Lease) -> None:
         facts = {"kind": lease.kind, "job_id": lease.job_id, "attempt": lease.attempt, "request_id": lease.request_id}
         carrier = {"traceparent": lease.traceparent} if lease.traceparent else None
         started = time.monotonic()
         try:
             with self.app.app_context(), telemetry.span("job.run", carrier, kind=lease.kind):
                 find_handler(lease.kind)(lease.payload)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it is, it is the reason)
-            self._failed(lease, error, facts)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (any error fails the job)
+            self._fail(lease, error, facts)
             return
         facts["duration_ms"] = round((time.monotonic() - started) * 1000, 1)
         if self._settle(lambda session: queue.finish(session, lease)):
             log.info("job done", extra={"event": "job.done", **facts})
         else:
-            log.warning("job finished without its lease", extra={"event": "job.lease_lost", **facts})
+            log.warning("job finished after losing its lease", extra={"event": "job.lease_lost", **facts})
 
-    def _failed(self, lease: Lease, error: BaseException, facts: dict[str, object]) -> None:
+    def _fail(self, lease: Lease, error: BaseException, facts: dict[str, object]) -> None:
         reason = f"{type(error).__name__}: {error}"
         state = self._settle(lambda session: queue.fail(session, lease, reason))
         event = "job.lease_lost" if state is None else "job.dead" if state == "dead" else "job.failed"
@@ -131,49 +131,52 @@ class _Crew:
         log.log(level, "job failed", exc_info=error, extra={"event": event, **facts})
 
     def _settle(self, change: Callable[[Session], T]) -> T | None:
-        """Write how a job ended; through an outage too, for what was done should not be done again."""
+        """Store how a job ended, retrying through an outage so that finished work is not repeated."""
 
         def write() -> T:
             with db.write() as session:
                 return change(session)
 
-        return self._patiently(write, self.over)
+        return self._retry_until(write, self.finished)
 
-    # -- beside -----------------------------------------------------------------------------------------------------
+    # -- leases and schedules -----------------------------------------------------------------------------------------
 
     def _keep_leases(self) -> None:
-        """Renew what is being done, until the last job has ended."""
-        while not self.over.wait(self.settings.jobs_lease / 3):
+        """Renew the leases of running jobs until the last one has ended."""
+        while not self.finished.wait(self.settings.jobs_lease / 3):
             with self.lock:
-                held = {job_id: lease.token for job_id, lease in self.held.items()}
-            if held:
-                self._patiently(lambda held=held: self._renew(held), self.over)  # type: ignore[misc]
+                tokens = {job_id: lease.token for job_id, lease in self.leases.items()}
+            if tokens:
+                self._retry_until(lambda tokens=tokens: self._renew(tokens), self.finished)  # type: ignore[misc]
 
-    def _renew(self, held: dict[int, str]) -> None:
+    def _renew(self, tokens: dict[int, str]) -> None:
         with db.write() as session:
-            lost = queue.renew(session, held, self.settings.jobs_lease)
+            lost = queue.renew(session, tokens, self.settings.jobs_lease)
         with self.lock:
-            lost &= self.held.keys()
+            lost &= self.leases.keys()
         for job_id in lost:
-            log.warning("lease lost", extra={"event": "job.lease_lost", "job_id": job_id})
+            log.warning("job lease lost", extra={"event": "job.lease_lost", "job_id": job_id})
 
-    def _mind_schedules(self) -> None:
+    def _run_schedules(self) -> None:
         while not self.stop.is_set():
-            self._patiently(lambda: schedules.queue_due(db), self.stop)
+            self._retry_until(lambda: schedules.queue_due(db), self.stop)
             self.stop.wait(POLL)
 
-    def _give_back(self) -> None:
+    def _release_leases(self) -> None:
         with self.lock:
-            left = list(self.held.values())
-        for lease in left:
+            unfinished = list(self.leases.values())
+        for lease in unfinished:
             try:
                 with self.app.app_context(), db.write() as session:
                     queue.release(session, lease)
             except (UnavailableError, SQLAlchemyError):
-                log.warning("job not given back: its lease has to end", extra={"event": "job.kept", "kind": lease.kind})
+                log.warning(
+                    "job not released: it runs again when its lease ends",
+                    extra={"event": "job.kept", "kind": lease.kind},
+                )
 
-    def _patiently(self, step: Callable[[], T], until: threading.Event) -> T | None:
-        """``step``, tried again with longer pauses while the database fails; None when ``until`` comes first."""
+    def _retry_until(self, step: Callable[[], T], until: threading.Event) -> T | None:
+        """Run ``step``, retrying with growing pauses while the database fails. None if ``until`` is set first."""
         pause = 0.5
         while True:
             try:
@@ -181,7 +184,7 @@ class _Crew:
                     return step()
             except (UnavailableError, SQLAlchemyError) as error:
                 cause = type(error).__name__
-                log.warning("jobs wait for the database", extra={"event": "jobs.database", "reason": cause})
-            if until.wait(pause * uniform(0.5, 1.0)):  # noqa: S311 (a pause, no secret)
+                log.warning("job worker waits for the database", extra={"event": "jobs.database", "reason": cause})
+            if until.wait(pause * uniform(0.5, 1.0)):  # noqa: S311 (not a secret)
                 return None
-            pause = min(pause * 2, _LONGEST_OUTAGE_PAUSE)
+            pause = min(pause * 2, _MAX_OUTAGE_PAUSE)

@@ -1,7 +1,7 @@
-"""gunicorn's master: its lines in the site's shape, and nothing else of the site loaded.
+"""Logging of gunicorn's master in the site's JSON format, without loading the site.
 
-The master forks; what it has imported, its workers inherit. So it reads the settings and writes logs, and each
-worker imports the site anew, which is what makes a reload (SIGHUP) run new code.
+Workers inherit what the master has imported before it forks. So the master imports only settings and logging, and each
+worker imports the site itself: that makes a reload (SIGHUP) run new code.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from church.observability.logs import records
 
 
 def install_logs(settings: Settings) -> None:
-    """Write the records of a process that forks: to the log folder and the console, at once, without a thread."""
+    """Set up logging for a process that forks: to the log folder and the console, directly and without a thread."""
     static = {"service": "church", "version": VERSION, "environment": settings.environment}
     records.install(records.build(settings.log_dir, static, dict, lambda _count: None), settings.log_level)
 
 
 class MasterLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's logger, writing the site's JSON records; requests are told by the telemetry, not by gunicorn."""
+    """gunicorn's logger, writing the site's JSON records. Telemetry logs the requests, not gunicorn."""
 
     def setup(self, cfg: Any) -> None:
-        """Send gunicorn's own lines where all others go."""
+        """Send gunicorn's own lines to the site's log."""
         super().setup(cfg)
         install_logs(load_settings())
         self.error_log.setLevel(self.loglevel)
 
     def access(self, *_args: Any) -> None:
-        """One access record a request, and it is the telemetry's."""
+        """Log nothing: telemetry writes the one access record of a request."""

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, made fair: it yields between requests, and waits for nobody without end."""
+"""gunicorn's gevent worker, made fair: it yields between requests and bounds every wait for a client."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _REFUSALS = (
     (errors.LimitRequestHeaders, 431),
     (errors.ExpectationFailed, 417),
     (errors.UnsupportedTransferCoding, 501),
-    (InvalidResponseHeader, None),  # the site's own fault
+    (InvalidResponseHeader, None),  # a bug of the site
     (InvalidResponseHeaderName, None),
     (errors.ConfigurationProblem, None),
     (ParseException, 400),
-)  # what gunicorn's parser raises, and the status it answers it with
+)  # errors of gunicorn's parser, and the status that it answers with
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 256 * 1024
 
 
 class _StrictChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's chunks, refused at once where it would go on waiting for a line end or a size that can't come."""
+    """gunicorn's reader of chunked bodies, stricter: it refuses at once what can't become a valid chunk."""
 
     def read_into(self, unreader: Any, buf: bytearray) -> None:
-        """Read on; what is there has no whole line yet, so a line feed in it stands alone."""
+        """Read more. ``buf`` has no complete line yet, so a line feed in it lacks its carriage return."""
         if buf.count(b"\n") != buf.count(b"\r\n"):
             raise InvalidChunkSize(b"bare line feed")
         super().read_into(unreader, buf)
 
     def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> Any:
-        """The size of the next chunk and what follows. Raises InvalidChunkSize for one beyond 4 GiB."""
+        """Parse the size of the next chunk. Raises InvalidChunkSize above 4 GiB."""
         size, rest = super().parse_chunk_size(unreader, data)
         if size > _MAX_CHUNK:
             raise InvalidChunkSize(b"beyond 4 GiB")
@@ -60,7 +60,7 @@ class _StrictChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no typ
 
 
 class _TimedReader:
-    """A request body that must be there by a deadline, and whose faults are the client's (400, 408), not ours."""
+    """A request body with a deadline. Its errors are answered as the client's (400, 408), not as the site's."""
 
     def __init__(self, inner: Any, seconds: float) -> None:
         self.inner = inner
@@ -69,9 +69,9 @@ class _TimedReader:
         self.finished = False
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes. Raises RequestTimeout after the deadline, BadRequest for a malformed body."""
+        """Read at most ``size`` bytes. Raises RequestTimeout after the deadline, BadRequest for a malformed body."""
         now = time.monotonic()
-        if self._deadline is None:  # the clock starts with the first read: a client may wait for 100 Continue
+        if self._deadline is None:  # the time starts with the first read: a client may wait for 100 Continue
             self._deadline = now + self._seconds
         try:
             with gevent.Timeout(max(self._deadline - now, 0.001), RequestTimeout()):
@@ -85,14 +85,14 @@ class _TimedReader:
 
 
 class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves the site: takes its slot before it imports the app, and gives the others their turn.
+    """Serves the site: starts telemetry before it imports the app, and yields between requests.
 
-    The stock worker runs pipelined keep-alive requests back to back: with 16 connections the last waits for all
-    (p99 145 ms against 9 ms with a yield).
+    The stock worker runs pipelined keep-alive requests back to back: with 16 connections the last one waits for all
+    others (p99 145 ms, against 9 ms with a yield).
     """
 
     def load_wsgi(self) -> None:
-        """Import the site anew, whatever the master had loaded of it, and count in a slot before the app exists."""
+        """Import the site again, even modules that the master had loaded, and start telemetry before the app exists."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
         from church import config, live, telemetry  # noqa: PLC0415 - see above
@@ -108,10 +108,10 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
         gc.collect()
-        gc.freeze()  # what is loaded now stays: looking through it again would stop all requests for 50 ms
+        gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
 
     def run(self) -> None:
-        """Serve until told to stop; then write what is still queued."""
+        """Serve until the worker is stopped, then write what is still queued."""
         try:
             super().run()
         finally:
@@ -119,17 +119,17 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             self._end()
 
     def notify(self) -> None:
-        """Tell the master that this worker lives; live connections hear first that it is about to end."""
+        """Tell the master that this worker is alive. When it stops, close chat connections first."""
         super().notify()
         if not self.alive:
             self._end_live()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve one connection, which sends files without reading them; one that is encrypted here has to read."""
+        """Serve one connection. A plain one sends files by sendfile; one with TLS in this process can't."""
         super().handle(listener, client if self.cfg.is_ssl else FileSocket.over(client), addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
-        """Answer one request, then let the others run. Raises StopIteration where the connection has to end."""
+        """Answer one request, then let other connections run. Raises StopIteration to end the connection."""
         body = self._timed_body(req)
         sock.settimeout(max(WRITE_TIMEOUT, self._body_seconds))
         try:
@@ -144,12 +144,12 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         return answered
 
     def _wait_in_line(self, req: Any, sock: Any) -> None:
-        """Let the others go first, though the next request may be here already.
+        """Let other connections go first, even if the next request is here already.
 
-        Waiting for the socket puts all connections into one line, which the hub serves once a turn; a plain yield
-        would bring this one back before those that wait for theirs. Raises StopIteration when nothing comes.
+        Waiting for the socket puts all connections into one queue, which the hub serves in order; a plain yield would
+        bring this connection back before those that wait for their sockets. Raises StopIteration if nothing comes.
         """
-        if req.unreader.buf.getbuffer().nbytes:  # pipelined: it is not the socket that has it
+        if req.unreader.buf.getbuffer().nbytes:  # pipelined: already read, so the socket may stay silent
             gevent.sleep(0)
             return
         try:
@@ -167,7 +167,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         return timed
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that is no request: the site's headers and id, a fixed text, counted like any other."""
+        """Answer a malformed request with a fixed text, the site's headers and a request ID, and count it."""
         status = next((code for kind, code in _REFUSALS if isinstance(exc, kind)), None)
         if status is None:
             super().handle_error(req, client, addr, exc)
@@ -184,8 +184,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def _linger(sock: Any) -> None:
-    """Read a little of what nobody wanted, so that the answer is not lost to a reset, and no more than that."""
-    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):  # type: ignore[arg-type]  # False: ends quietly
+    """Read a bounded part of an unread body, so that the client gets the answer and not a reset."""
+    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):  # type: ignore[arg-type]  # False: raises nothing
         sock.shutdown(socket.SHUT_WR)
         left = _LINGER_BYTES
         while left > 0 and (data := sock.recv(min(left, 65_536))):

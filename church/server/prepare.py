@@ -1,6 +1,6 @@
-"""What has to be there before the processes start: folders, the schema, the compiled threat scan, the search.
+"""Prepare an instance before its processes start: folders, database, threat scan, search index.
 
-A second start finds all of it in place and loads nothing to learn so: Alembic alone would take a third of a second.
+A second start finds all of it in place, without importing Alembic, which alone takes a third of a second.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _REVISIONS = Path(__file__).parent.parent / "database" / "migrations" / "version
 
 
 def prepare(settings: Settings) -> Flask | None:
-    """Make the instance ready to be served; the site, if it had to be loaded for that.
+    """Prepare the instance. Returns the app, if it had to be loaded for that.
 
-    Raises what the database raises if it can't be brought to its head.
+    Raises the database's errors if it can't be migrated.
     """
     for folder in (settings.instance, settings.log_dir):
         make_private(folder)
     stamp = settings.instance / "prepared.json"
     if _is_prepared(settings, stamp):
         return None
-    from church import create_app, telemetry  # noqa: PLC0415 - as above
-    from church.database import migrations  # noqa: PLC0415 - a second start does without them
+    from church import create_app, telemetry  # noqa: PLC0415 - a second start does not load it
+    from church.database import migrations  # noqa: PLC0415 - a second start does not load it
 
     telemetry.warm_up()
     migrations.migrate(settings)
@@ -46,15 +46,15 @@ def prepare(settings: Settings) -> Flask | None:
 
 
 def _queue_demo(app: Flask) -> None:
-    """Have the work process bring in the film that a new site begins with."""
-    from church.services.videos.importing import add_video  # noqa: PLC0415 - a second start does without it
+    """Queue the import of the demo video that a new site starts with."""
+    from church.services.videos.importing import add_video  # noqa: PLC0415 - a second start does not load it
 
     with app.app_context():
         add_video.queue_demo()
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:
-    """Whether this code has prepared this very database: its own word for its revision is what counts."""
+    """Whether this version of the code has prepared this database. The revision stored in the database counts."""
     if settings.database_url is not None:
         return False
     with suppress(OSError, ValueError, KeyError, sqlite3.Error):
@@ -72,13 +72,13 @@ def _fingerprint() -> str:
 
 
 def index(app: Flask) -> int:
-    """Make the search agree with the pages of ``app``, and say which are left out and why; how many rows changed."""
-    from church.extensions import db  # noqa: PLC0415 - a second start does without them
+    """Update the search index and print which pages are left out and why. Returns how many rows changed."""
+    from church.extensions import db  # noqa: PLC0415 - a second start does not load it
     from church.services import pages  # noqa: PLC0415
 
     with app.app_context():
-        found = pages.site_pages()
-        changed = found.reindex(db)
-        for problem in found.problems():
+        library = pages.site_pages()
+        changed = library.reindex(db)
+        for problem in library.problems():
             click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
     return changed

@@ -1,6 +1,6 @@
-"""A connection that sends files by ``os.sendfile``: the kernel moves the pages, and other requests have their turn.
+"""A client connection that sends files by ``os.sendfile``: the kernel copies them, and other requests get their turn.
 
-gevent's own socket reads a file in pieces of 8 KiB and sends each; this one never holds a byte of it.
+gevent's own socket reads a file in blocks of 8 KiB and sends each. This one never has the file's bytes in memory.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from gevent.socket import socket
 from gevent.threadpool import ThreadPool
 
 SLICE = 512 * 1024
-"""Bytes of one call: what another request has to wait for at most, some tenths of a millisecond."""
+"""Bytes of one call. Another request waits for at most that, some tenths of a millisecond."""
 _READ_AHEAD = 4 * 1024 * 1024
 _READERS = 4  # threads that wait for disks
-_LOOKS = 4  # within a patience, whether the client has taken anything
+_CHECKS = 4  # how often, within ``patience``, to check whether the client has taken anything
 _WRITABLE = 2  # libev's EV_WRITE
 
 
 class CutShortError(OSError):
-    """The file has fewer bytes than were announced: only the end of the connection can say so."""
+    """The file has fewer bytes than announced. Only closing the connection can tell the client."""
 
 
 class FileSocket(socket):
-    """A client's connection. Before each slice it waits to be writable, in one line with everybody else's."""
+    """A client connection. Before each slice it waits until it is writable, in one queue with all connections."""
 
     __slots__ = ()
 
     @classmethod
     def over(cls, plain: Any) -> FileSocket:
-        """The same connection; ``plain`` is left without it."""
+        """Take over the connection of ``plain``, which loses it."""
         return cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send ``count`` bytes from ``offset`` on, as ``socket.sendfile`` does; how many were sent: all of them.
+        """Send ``count`` bytes from ``offset`` on, like ``socket.sendfile``. Returns ``count``.
 
-        Raises CutShortError where the file ends before that, TimeoutError where the client has taken nothing for as
-        long as ``file.patience`` says (else the socket's timeout), and OSError where it is gone.
+        Raises CutShortError if the file ends early, TimeoutError if the client takes nothing for ``file.patience``
+        seconds (by default the socket's time-out), and OSError if the client is gone.
         """
         source = file.fileno()
         end = offset + (os.fstat(source).st_size - offset if count is None else count)
@@ -61,9 +61,9 @@ class FileSocket(socket):
 
 
 def _send_slice(sink: int, source: int, offset: int, size: int) -> int:
-    """What the connection takes of one slice at this moment. Raises CutShortError at the end of the file."""
-    if _is_cold(source, offset + size - 1):
-        _readers().apply(_read_in, (source, offset))
+    """Send as much of one slice as the connection takes now. Raises CutShortError at the end of the file."""
+    if _needs_disk(source, offset + size - 1):
+        _readers().apply(_load, (source, offset))
     try:
         sent = os.sendfile(sink, source, offset, size)
     except BlockingIOError:
@@ -74,10 +74,10 @@ def _send_slice(sink: int, source: int, offset: int, size: int) -> int:
 
 
 class _Turns:
-    """The turns of one transfer: it waits for its socket, and is ended when the client takes nothing for too long.
+    """The waits of one transfer, which ends if the client takes nothing for too long.
 
-    One timer looks now and then whether anything was taken; one for each slice would cost as much as sending it. What
-    the client has acknowledged counts, so that a slow one is not taken for a dead one while its buffer empties.
+    One timer checks now and then whether anything was taken: a timer for each slice would cost as much as sending it.
+    Acknowledged bytes count, so that a slow client is not given up while its buffer empties.
     """
 
     def __init__(self, sink: int, patience: float | None) -> None:
@@ -98,60 +98,60 @@ class _Turns:
                 watcher.close()
 
     def wait(self, offset: int) -> None:
-        """Let the others run until the client takes more. Raises TimeoutError when it does not."""
+        """Let other requests run until the client takes more. Raises TimeoutError if it does not."""
         self._offset = offset
         hub = get_hub()
         if self._watcher is None:
             self._watcher = hub.loop.io(self._sink, _WRITABLE)
             if self._patience is not None:
                 self._since = time.monotonic()
-                self._timer = hub.loop.timer(self._patience / _LOOKS, self._patience / _LOOKS)
-                self._timer.start(self._look, gevent.getcurrent())
+                self._timer = hub.loop.timer(self._patience / _CHECKS, self._patience / _CHECKS)
+                self._timer.start(self._check, gevent.getcurrent())
         hub.wait(self._watcher)
 
-    def _look(self, transfer: Any) -> None:
+    def _check(self, transfer: Any) -> None:
         taken, now = self._offset - _unsent(self._sink), time.monotonic()
         if taken > self._taken:
             self._taken, self._since = taken, now
         elif now - self._since >= (self._patience or 0.0):
             self._timer.stop()
-            transfer.throw(TimeoutError("the client takes nothing"))
+            transfer.throw(TimeoutError("the client does not read"))
 
 
 def _unsent(sink: int) -> int:
-    """Bytes in the kernel that the client has not acknowledged; 0 where that can't be told."""
+    """Bytes in the kernel's buffer that the client has not acknowledged; 0 if unknown."""
     with suppress(OSError):
         return int(struct.unpack("i", fcntl.ioctl(sink, termios.TIOCOUTQ, bytes(4)))[0])
     return 0
 
 
-_NOWAIT = getattr(os, "RWF_NOWAIT", None)  # Linux alone can tell
+_NOWAIT = getattr(os, "RWF_NOWAIT", None)  # Linux only
 _probe = bytearray(1)
 _pool: ThreadPool | None = None
 
 
-def _is_cold(source: int, offset: int) -> bool:
-    """Whether the byte has to come from the disk, for which sendfile would stop every request of the process."""
+def _needs_disk(source: int, offset: int) -> bool:
+    """Whether the byte is not in memory. sendfile would then block all requests of the process on the disk."""
     if _NOWAIT is None:
         return False
     try:
         os.preadv(source, [_probe], offset, _NOWAIT)
     except BlockingIOError:
         return True
-    except OSError:  # a file system that can't say
+    except OSError:  # a file system without support for it
         return False
     return False
 
 
-def _read_in(source: int, offset: int) -> None:
-    """Have the next megabytes in memory; in a thread that may wait for the disk."""
+def _load(source: int, offset: int) -> None:
+    """Load the next megabytes into memory. Runs in a thread that may wait for the disk."""
     with suppress(OSError):
         os.posix_fadvise(source, offset, _READ_AHEAD, os.POSIX_FADV_WILLNEED)
         os.pread(source, 1, offset + SLICE - 1)
 
 
 def _readers() -> ThreadPool:
-    """Threads of their own: where disks are slow, logins must not wait for films."""
+    """Separate threads: sign-ins must not wait for videos on a slow disk."""
     global _pool  # noqa: PLW0603 - one pool a process, made after the fork
     if _pool is None:
         _pool = ThreadPool(_READERS)

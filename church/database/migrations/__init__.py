@@ -1,4 +1,4 @@
-"""Bring the schema to a revision, safely from any number of processes at once."""
+"""Migrate the database, safely even if many processes start at once."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ _POSTGRESQL_LOCK = 0x436875726368
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Upgrade the database to ``revision``, making it if it is not there; all revisions or none.
+    """Upgrade the database to ``revision``, in one transaction. A missing database is created.
 
-    Processes that come at once wait for each other (a file lock beside SQLite's file, an advisory lock on
-    PostgreSQL), and the later ones find nothing left to do. Raises SQLAlchemy's errors.
+    Processes that start at once wait for each other (by a file lock beside SQLite's file, an advisory lock on
+    PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors.
     """
     with locked_connection(settings) as connection:
         command.upgrade(alembic_config(connection), revision)
 
 
 def downgrade(settings: Settings, revision: str) -> None:
-    """Take the database back to ``revision`` (``base``: no tables at all). Loses what the newer tables held."""
+    """Downgrade the database to ``revision`` (``base``: no tables). Data in newer tables is lost."""
     with locked_connection(settings) as connection:
         command.downgrade(alembic_config(connection), revision)
 
 
 @cache
 def head() -> str:
-    """The revision that this code was written for."""
+    """The newest revision of this code."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """Every revision that this code can upgrade from."""
+    """All revisions that this code can upgrade from."""
     return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at; None before the first migration."""
+    """The revision of the database; None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -72,7 +72,7 @@ def _config() -> Config:
 
 @contextmanager
 def locked_connection(settings: Settings) -> Iterator[Connection]:
-    """A connection in one transaction that nobody else migrates beside; commits at the end."""
+    """Open a connection in one transaction, with the lock that keeps other migrations out. Commits at the end."""
     engine = upkeep_engine(settings)
     try:
         if engine.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, on the connection that ``church.database.migrations`` opened and locked."""
+"""Alembic's entry point: runs the revisions on the connection that ``church.database.migrations`` has locked."""
 
 from __future__ import annotations
 

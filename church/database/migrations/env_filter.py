@@ -1,4 +1,4 @@
-"""What the comparison of models and database leaves out, because the migrations alone make it."""
+"""Objects that Alembic ignores when it compares models and database: only migrations create them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNMODELLED = {"search", "ix_page_texts_search"}
 
 
 def include_object(_object: Any, name: str | None, _kind: str, reflected: bool, _other: Any) -> bool:
-    """Alembic's ``include_object``: everything but what no model declares on purpose."""
+    """Tell Alembic whether to compare an object (its ``include_object`` option)."""
     if not reflected or name is None:
         return True
     return name not in _UNMODELLED and not name.startswith("page_texts_fts")

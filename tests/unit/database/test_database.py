@@ -1,3 +1,5 @@
+"""Sessions, locks, outages and probes of the database, on SQLite."""
+
 from __future__ import annotations
 
 import os
@@ -52,22 +54,22 @@ def slugs(db: Database) -> list[str]:
 
 
 def outside(site: Settings) -> closing[sqlite3.Connection]:
-    """A connection of another program."""
+    """A connection of another program, which holds the lock."""
     connection = sqlite3.connect(sqlite_path(site), isolation_level=None, timeout=0, check_same_thread=False)
     return closing(connection)
 
 
-def test_write_that_ends_is_committed(db: Database) -> None:
+def test_write_is_committed(db: Database) -> None:
     with db.write() as session:
         session.add(a_text("kept"))
     assert slugs(db) == ["kept"]
 
 
-def test_refused_write_is_told_without_what_was_written(db: Database) -> None:
-    with pytest.raises(IntegrityError) as told, db.write() as session:  # noqa: PT012 (the block is the transaction)
+def test_integrity_error_does_not_show_the_values(db: Database) -> None:
+    with pytest.raises(IntegrityError) as raised, db.write() as session:  # noqa: PT012 (the block is the transaction)
         session.add_all([a_text("twice", "said in confidence"), a_text("twice", "said in confidence")])
         session.flush()
-    assert "confidence" not in str(told.value)
+    assert "confidence" not in str(raised.value)
 
 
 def test_write_that_raises_is_rolled_back_and_the_next_one_works(db: Database) -> None:
@@ -80,7 +82,7 @@ def test_write_that_raises_is_rolled_back_and_the_next_one_works(db: Database) -
     assert slugs(db) == ["next"]
 
 
-def test_what_waits_for_the_commit_is_done_after_it_and_never_without(db: Database) -> None:
+def test_after_commit_runs_after_the_commit_and_never_after_a_rollback(db: Database) -> None:
     seen: list[list[str]] = []
     with db.write() as session:
         session.add(a_text("kept"))
@@ -91,20 +93,20 @@ def test_what_waits_for_the_commit_is_done_after_it_and_never_without(db: Databa
     assert seen == [["kept"]]
 
 
-def test_write_inside_a_write_raises_what_to_do(db: Database) -> None:
-    with db.write() as session, pytest.raises(RuntimeError, match="hand the outer session on"), db.write():
+def test_write_inside_a_write_raises_with_advice(db: Database) -> None:
+    with db.write() as session, pytest.raises(RuntimeError, match="pass the outer session on"), db.write():
         pass
     with db.write() as session:
         session.add(a_text("after"))
     assert slugs(db) == ["after"]
 
 
-def test_read_that_writes_raises_a_mistake_and_no_outage(db: Database) -> None:
+def test_read_that_writes_is_a_bug_and_not_an_outage(db: Database) -> None:
     with pytest.raises(OperationalError, match="readonly"), db.read() as session:
         session.execute(text("DELETE FROM page_texts"))
 
 
-def test_read_sees_one_moment_while_others_write(db: Database) -> None:
+def test_read_sees_one_snapshot_while_others_write(db: Database) -> None:
     with db.read() as session:
         with db.write() as other:
             other.add(a_text("later"))
@@ -112,17 +114,17 @@ def test_read_sees_one_moment_while_others_write(db: Database) -> None:
     assert slugs(db) == ["later"]
 
 
-def test_mistake_in_a_statement_stays_what_it_is(db: Database) -> None:
+def test_wrong_statement_keeps_its_error(db: Database) -> None:
     with pytest.raises(OperationalError, match="no such table"), db.read() as session:
         session.execute(text("SELECT 1 FROM nowhere"))
 
 
-def test_constraint_that_fails_stays_an_integrity_error(db: Database) -> None:
+def test_violated_constraint_stays_an_integrity_error(db: Database) -> None:
     with pytest.raises(IntegrityError), db.write() as session:
         session.add_all([a_text("same"), a_text("same")])
 
 
-def test_write_while_another_program_holds_the_lock_is_busy_and_reads_go_on(
+def test_write_while_another_program_holds_the_lock_is_busy_and_reads_work(
     db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "WRITE_WAIT", 0.2)
@@ -134,7 +136,7 @@ def test_write_while_another_program_holds_the_lock_is_busy_and_reads_go_on(
         assert slugs(db) == []
 
 
-def test_write_waits_for_a_lock_that_ends(db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_waits_for_a_lock_that_is_released(db: Database, site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(_seconds: float) -> None:
         pauses.append(other.in_transaction)
         if len(pauses) == 3:
@@ -150,7 +152,7 @@ def test_write_waits_for_a_lock_that_ends(db: Database, site: Settings, monkeypa
     assert slugs(db) == ["patient"]
 
 
-def test_writers_of_one_process_queue_and_none_is_lost(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_of_one_process_queue_and_no_write_is_lost(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     from flask import current_app
 
     monkeypatch.setattr(database, "WRITE_WAIT", 120)
@@ -184,7 +186,7 @@ def test_full_disk_refuses_writes_serves_reads_and_recovers(db: Database) -> Non
     assert slugs(db) == ["before", "big"]
 
 
-def test_missing_file_is_an_outage_and_no_new_database(db: Database, site: Settings) -> None:
+def test_missing_file_is_an_outage_and_is_not_created(db: Database, site: Settings) -> None:
     sqlite_path(site).unlink()
     with pytest.raises(DatabaseDownError), db.read():
         pass
@@ -200,7 +202,7 @@ def test_damaged_file_is_an_outage(db: Database, site: Settings) -> None:
         pass
 
 
-def test_database_without_init_app_says_what_to_do() -> None:
+def test_database_without_init_app_raises_with_advice() -> None:
     with Flask("bare").app_context(), pytest.raises(RuntimeError, match="init_app"), Database().read():
         pass
 
@@ -215,7 +217,7 @@ def test_sqlite_has_wal_and_foreign_keys(db: Database) -> None:
         assert session.scalar(text("PRAGMA busy_timeout")) == 0
 
 
-def test_engines_after_a_fork_are_the_childs_own(db: Database) -> None:
+def test_forked_child_has_its_own_engines(db: Database) -> None:
     with db.write() as session:
         session.add(a_text("parent"))
         parent = id(session.get_bind().engine)
@@ -240,7 +242,7 @@ def _ended(pid: int, status: list[int]) -> bool:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """A connection for each that a probe opened, and an engine for each that was built."""
+    """Record the connections that probes open, and the engines that are created."""
     seen: list[object] = []
 
     def observed(settings: Settings) -> Engine:
@@ -253,7 +255,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
-def test_probe_opens_one_connection_and_is_shared_while_it_is_fresh(db: Database, connected: list[object]) -> None:
+def test_probe_opens_one_connection_and_shares_its_result(db: Database, connected: list[object]) -> None:
     for _ in range(5):
         assert db.probe(max_age=60) == Probed(answers=True, migrated=True)
     assert len(connected) == 2, "one engine, one connection"
@@ -261,7 +263,9 @@ def test_probe_opens_one_connection_and_is_shared_while_it_is_fresh(db: Database
     assert len(connected) == 3, "the same engine, another connection"
 
 
-def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_at_once_share_one_connection(
+    db: Database, connected: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     entered, go = threading.Event(), threading.Event()
 
     def slow(_connection: object) -> str:
@@ -283,7 +287,7 @@ def test_probes_at_once_are_one(db: Database, connected: list[object], monkeypat
     assert len(connected) == 2
 
 
-def test_probe_before_the_migrations_answers_and_is_not_migrated(db: Database, site: Settings) -> None:
+def test_probe_before_the_migrations_answers_but_is_not_migrated(db: Database, site: Settings) -> None:
     with outside(site) as connection:
         connection.execute("DROP TABLE alembic_version")
     assert db.probe() == Probed(answers=True, migrated=False)

@@ -1,4 +1,4 @@
-"""The fair worker's own parts; how it serves is shown with real gunicorn in the integration tests."""
+"""Parts of the fair gunicorn worker. Integration tests run it with the real gunicorn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 
 class Inner:
-    """A body reader that gives, in turn, what it is told to: bytes, a wait, an exception."""
+    """A body reader that plays a script: bytes to return, seconds to wait, exceptions to raise."""
 
     def __init__(self, *turns: bytes | float | Exception) -> None:
         self.turns = list(turns)
@@ -46,25 +46,25 @@ def length_reader(data: bytes, length: int | None = None) -> LengthReader:
     return LengthReader(IterUnreader([data]), len(data) if length is None else length)
 
 
-def test_body_is_read_as_it_came() -> None:
+def test_body_is_read_unchanged() -> None:
     reader = _TimedReader(length_reader(b"abcdef"), 5)
     assert (reader.read(4), reader.finished) == (b"abcd", False)
     assert (reader.read(4), reader.finished) == (b"ef", True)
 
 
-def test_body_that_is_read_to_its_length_is_finished() -> None:
+def test_body_read_to_its_length_is_finished() -> None:
     reader = _TimedReader(length_reader(b"abcdef"), 5)
     assert (reader.read(6), reader.finished) == (b"abcdef", True)
 
 
-def test_body_that_does_not_come_is_a_408() -> None:
+def test_body_that_never_arrives_is_a_408() -> None:
     reader = _TimedReader(Inner(60.0), 0.01)
     with pytest.raises(RequestTimeout):
         reader.read(10)
     assert not reader.finished
 
 
-def test_body_that_drips_is_a_408_by_one_deadline_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_arrives_too_slowly_is_a_408_by_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
     reader = _TimedReader(Inner(b"a", b"b", 60.0), 20)
@@ -75,7 +75,7 @@ def test_body_that_drips_is_a_408_by_one_deadline_for_all_of_it(monkeypatch: pyt
         reader.read(10)
 
 
-def test_clock_of_a_body_starts_with_its_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_deadline_starts_with_the_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
     reader = _TimedReader(Inner(b"a"), 20)
@@ -90,14 +90,14 @@ def test_body_that_is_malformed_is_a_400(fault: Exception) -> None:
 
 
 @pytest.mark.parametrize("chunks", [b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello"])
-def test_chunked_body_of_gunicorn_that_is_malformed_is_a_400(chunks: bytes) -> None:
+def test_chunked_body_that_is_malformed_is_a_400(chunks: bytes) -> None:
     request = SimpleNamespace(trailers=[], limit_request_fields=10, parse_headers=lambda *_, **__: [])
     body = Body(_TimedReader(ChunkedReader(request, IterUnreader([chunks])), 5))
     with pytest.raises(BadRequest):
         body.read()
 
 
-def test_view_reads_the_whole_body_through_the_timed_one() -> None:
+def test_view_reads_the_whole_body_through_the_timed_reader() -> None:
     body = Body(_TimedReader(length_reader(b"x" * 100_000), 5))
     assert len(body.read()) == 100_000
 
@@ -124,7 +124,7 @@ def client() -> Any:
 
 
 @pytest.mark.parametrize(("sent", "buffered"), [(b"GET /", b""), (b"", b"GET /")])
-def test_worker_lets_others_run_though_the_next_request_is_here(
+def test_worker_lets_others_run_before_a_pipelined_request(
     fair: FairWorker,
     client: tuple[socket.socket, socket.socket],
     monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ def test_worker_lets_others_run_though_the_next_request_is_here(
     assert order == ["answered", "another"]
 
 
-def test_worker_ends_the_connection_that_asks_nothing_more(
+def test_worker_closes_an_idle_connection(
     fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
@@ -148,7 +148,7 @@ def test_worker_ends_the_connection_that_asks_nothing_more(
         fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
 
 
-def test_worker_ends_the_connection_whose_body_was_not_read(
+def test_worker_closes_the_connection_if_the_body_was_not_read(
     fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = client
@@ -160,7 +160,7 @@ def test_worker_ends_the_connection_whose_body_was_not_read(
     assert theirs.recv(10) == b""
 
 
-def test_worker_keeps_the_connection_whose_body_was_read(
+def test_worker_keeps_the_connection_if_the_body_was_read(
     fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reads(_self: Any, _listener: Any, req: Any, *_: Any) -> bool:
@@ -173,7 +173,7 @@ def test_worker_keeps_the_connection_whose_body_was_read(
 
 
 @pytest.mark.parametrize("trouble", [TimeoutError, CutShortError])
-def test_worker_ends_the_connection_whose_answer_can_not_go_on(
+def test_worker_closes_the_connection_if_the_answer_is_cut_short(
     fair: FairWorker,
     client: tuple[socket.socket, socket.socket],
     monkeypatch: pytest.MonkeyPatch,
@@ -189,7 +189,7 @@ def test_worker_ends_the_connection_whose_answer_can_not_go_on(
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_worker_has_plain_connections_send_files_by_themselves(
+def test_worker_uses_sendfile_on_plain_connections_only(
     fair: FairWorker, monkeypatch: pytest.MonkeyPatch, encrypted: bool
 ) -> None:
     ours, theirs = gevent.socket.socketpair()
@@ -206,7 +206,7 @@ def test_worker_has_plain_connections_send_files_by_themselves(
     theirs.close()
 
 
-def test_worker_reads_no_more_of_an_unwanted_body_than_a_bound() -> None:
+def test_worker_reads_a_bounded_part_of_an_unread_body() -> None:
     class Endless:
         taken = 0
 
@@ -223,7 +223,7 @@ def test_worker_reads_no_more_of_an_unwanted_body_than_a_bound() -> None:
     assert endless.taken == gunicorn_worker._LINGER_BYTES
 
 
-def test_worker_lingers_over_a_client_that_is_gone() -> None:
+def test_worker_lingering_on_a_closed_connection_raises_nothing() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     gunicorn_worker._linger(ours)
@@ -231,7 +231,7 @@ def test_worker_lingers_over_a_client_that_is_gone() -> None:
     gunicorn_worker._linger(ours)
 
 
-def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[str] = []
     fair._end_live = lambda: ended.append("live")
     fair._end = lambda: ended.append("telemetry")
@@ -242,7 +242,7 @@ def test_worker_writes_what_is_queued_at_its_end(fair: FairWorker, monkeypatch: 
         raise OSError
 
     monkeypatch.setattr(GeventWorker, "run", fails)
-    with pytest.raises(OSError):  # noqa: PT011 - whatever ends it
+    with pytest.raises(OSError):  # noqa: PT011 - any error
         fair.run()
     assert ended == ["live", "telemetry"] * 2
 
@@ -269,7 +269,7 @@ print(seen, made._body_seconds)
 """
 
 
-def test_worker_imports_the_site_anew_and_has_a_slot_before_the_app(tmp_path: Path) -> None:
+def test_worker_imports_the_site_again_and_starts_telemetry_before_the_app(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADS],
         capture_output=True,
@@ -282,8 +282,8 @@ def test_worker_imports_the_site_anew_and_has_a_slot_before_the_app(tmp_path: Pa
     assert done.stdout == "[(False, False, 0, True)] 7.0\n"
 
 
-def test_master_loads_nothing_of_flask_or_gevent() -> None:
-    """What the master has imported its workers inherit, before gevent could patch it."""
+def test_master_loads_neither_flask_nor_gevent() -> None:
+    """Workers inherit the master's imports, which gevent then can't patch any more."""
     asks = (
         "import sys, church.server.gunicorn_logger\n"
         "print([n for n in ('flask', 'gevent', 'sqlalchemy', 'redis') if n in sys.modules])"

@@ -1,4 +1,4 @@
-"""What is there before the first request, and that a second start does not do it again."""
+"""Preparing an instance, and a second start that skips it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prepared(settings: Settings) -> Settings:
     return settings
 
 
-def test_prepare_makes_folders_schema_and_search(prepared: Settings):
+def test_prepare_creates_folders_schema_and_search(prepared: Settings):
     assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head(),)]
     assert ("first-run",) in rows(prepared, "SELECT slug FROM page_texts")
     assert prepared.instance.stat().st_mode & 0o077 == 0
@@ -42,7 +42,7 @@ def test_prepare_a_second_time_loads_neither_alembic_nor_the_site(prepared: Sett
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
-def test_prepare_after_the_database_was_lost_makes_it_anew(prepared: Settings):
+def test_prepare_after_the_database_was_lost_creates_it_again(prepared: Settings):
     for path in prepared.instance.glob("church.db*"):
         path.unlink()
     prepare.prepare(prepared)
@@ -52,10 +52,10 @@ def test_prepare_after_the_database_was_lost_makes_it_anew(prepared: Settings):
 def test_prepare_of_a_database_at_another_revision_migrates(prepared: Settings):
     migrations.downgrade(prepared, "base")
     prepare.prepare(prepared)
-    assert rows(prepared, "SELECT kind FROM jobs") == [("videos.demo",)]  # as a new site has it
+    assert rows(prepared, "SELECT kind FROM jobs") == [("videos.demo",)]  # like a new site
 
 
-def test_prepare_after_an_upgrade_of_the_code_looks_again(prepared: Settings, monkeypatch):
+def test_prepare_after_an_upgrade_of_the_code_checks_again(prepared: Settings, monkeypatch):
     stamp = prepared.instance / "prepared.json"
     stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "revisions": "of older code"}))
     migrated = []

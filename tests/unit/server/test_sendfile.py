@@ -1,4 +1,4 @@
-"""Files over a real pair of connected sockets, in this process's own gevent hub."""
+"""Files sent over real connected sockets, in this process's gevent hub."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def take_all(theirs: socket, ours: FileSocket) -> bytes:
     return bytes(received)
 
 
-def test_file_arrives_whole_and_in_pieces(ends: tuple[FileSocket, socket], film: Path) -> None:
+def test_file_arrives_whole_in_slices(ends: tuple[FileSocket, socket], film: Path) -> None:
     ours, theirs = ends
     reader = gevent.spawn(take_all, theirs, ours)
     body = body_of(film)
@@ -62,7 +62,7 @@ def test_file_arrives_whole_and_in_pieces(ends: tuple[FileSocket, socket], film:
     body.close()
 
 
-def test_others_have_a_turn_before_every_slice(
+def test_other_greenlets_run_before_every_slice(
     ends: tuple[FileSocket, socket], film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = ends
@@ -91,7 +91,7 @@ def test_others_have_a_turn_before_every_slice(
     body.close()
 
 
-def test_client_that_takes_nothing_is_given_up(ends: tuple[FileSocket, socket], film: Path) -> None:
+def test_client_that_reads_nothing_times_out(ends: tuple[FileSocket, socket], film: Path) -> None:
     body = body_of(film, patience=_PATIENCE)
     with pytest.raises(TimeoutError), gevent.Timeout(60, AssertionError("it waits without end")):
         ends[0].sendfile(body, 0, SIZE)
@@ -99,10 +99,10 @@ def test_client_that_takes_nothing_is_given_up(ends: tuple[FileSocket, socket], 
     body.close()
 
 
-def test_client_that_takes_a_little_is_not_given_up(
+def test_client_that_reads_slowly_does_not_time_out(
     ends: tuple[FileSocket, socket], film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is room for no slice for longer than the patience; but what is on its way is seen to grow less."""
+    """The socket takes no slice for longer than the patience, but the unacknowledged bytes shrink."""
     looks: list[int] = []
 
     def unsent(_sink: int) -> int:
@@ -117,7 +117,7 @@ def test_client_that_takes_a_little_is_not_given_up(
     body.close()
 
 
-def test_client_that_went_away_ends_it(ends: tuple[FileSocket, socket], film: Path) -> None:
+def test_client_that_disconnects_ends_the_transfer(ends: tuple[FileSocket, socket], film: Path) -> None:
     ends[1].close()
     body = body_of(film)
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
@@ -125,7 +125,7 @@ def test_client_that_went_away_ends_it(ends: tuple[FileSocket, socket], film: Pa
     body.close()
 
 
-def test_file_that_is_cut_meanwhile_ends_it(ends: tuple[FileSocket, socket], tmp_path: Path) -> None:
+def test_file_truncated_while_sending_ends_the_transfer(ends: tuple[FileSocket, socket], tmp_path: Path) -> None:
     ours, theirs = ends
     path = tmp_path / "film"
     path.write_bytes(bytes(SIZE))
@@ -145,7 +145,7 @@ def test_file_that_is_cut_meanwhile_ends_it(ends: tuple[FileSocket, socket], tmp
     body.close()
 
 
-def test_file_that_is_deleted_or_replaced_meanwhile_is_sent_as_it_was(
+def test_file_deleted_or_replaced_while_sending_is_sent_unchanged(
     ends: tuple[FileSocket, socket], tmp_path: Path
 ) -> None:
     ours, theirs = ends
@@ -161,20 +161,20 @@ def test_file_that_is_deleted_or_replaced_meanwhile_is_sent_as_it_was(
     body.close()
 
 
-def test_bytes_that_are_not_in_memory_are_read_by_a_thread(
+def test_bytes_not_in_memory_are_loaded_by_a_thread(
     ends: tuple[FileSocket, socket], film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = ends
     read: list[int] = []
-    real = sendfile._read_in
+    real = sendfile._load
 
     def noted(source: int, offset: int) -> None:
         read.append(offset)
         real(source, offset)
 
     cold = iter([True, False, True])
-    monkeypatch.setattr(sendfile, "_is_cold", lambda *_: next(cold, False))
-    monkeypatch.setattr(sendfile, "_read_in", noted)
+    monkeypatch.setattr(sendfile, "_needs_disk", lambda *_: next(cold, False))
+    monkeypatch.setattr(sendfile, "_load", noted)
     reader = gevent.spawn(take_all, theirs, ours)
     body = body_of(film)
     ours.sendfile(body, 0, SIZE)
@@ -185,7 +185,7 @@ def test_bytes_that_are_not_in_memory_are_read_by_a_thread(
     body.close()
 
 
-def test_what_was_just_written_is_known_to_be_in_memory(film: Path) -> None:
+def test_bytes_just_written_are_in_memory(film: Path) -> None:
     with film.open("rb") as file:
         file.read()
-        assert not sendfile._is_cold(file.fileno(), SIZE - 1)
+        assert not sendfile._needs_disk(file.fileno(), SIZE - 1)

@@ -1,4 +1,4 @@
-"""Accounts: users, signed-in devices, one-time links, mails and the audit log."""
+"""Accounts: users, signed-in devices, one-time links, emails and the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Video: the library, its renditions and captions, uploads on their way, and where members are in what they watch."""
+"""Videos: the library, its renditions and captions, unfinished uploads, and members' playback positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live rooms: three rooms, their messages, sanctions and reports."""
+"""Chat: three rooms, their messages, sanctions and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery: deployments, the commits that they brought, incidents; and the bearer tokens of machines."""
+"""Deployments with their commits, incidents, and bearer tokens of machines."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module a revision; Alembic loads them by path."""
+"""Revisions, one module each. Alembic loads them by path."""
