@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from church.errors import ConflictError, FieldErrors
+from church.errors import ConflictError, FieldErrors, NotFoundError
 from church.extensions import db
 from church.models import Grant, User
 from church.models.base import plain, utc_now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.errors import ChurchError, ConflictError, InvalidError
+from church.errors import ChurchError, ConflictError, InvalidError, NotFoundError
 
 
 class UnknownVideoError(NotFoundError):
