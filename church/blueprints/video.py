@@ -17,13 +17,14 @@ from werkzeug.wsgi import wrap_file
 from church import telemetry
 from church.config import current_settings
 from church.lib.threads import off_hub
+from church.lib.validators import Validators
 from church.services import videos
 from church.services.videos import UnknownVideoError, WatchView
 from church.services.videos.storage.bucket import bucket_origin, presigned
 from church.services.videos.streaming import player_addresses
 from church.services.videos.streaming.player_addresses import Admitted
 from church.web import headers, identity
-from church.web.byte_ranges import FileBody, Validators, asked
+from church.web.byte_ranges import FileBody, asked
 from church.web.forms import fields, safe_next
 from church.web.identity import known_viewer
 from church.web.rate_limits import limited

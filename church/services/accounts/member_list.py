@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from church.errors import NotFoundError
 from church.models.accounts import Role, User
 from church.models.base import plain
 
