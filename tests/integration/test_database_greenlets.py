@@ -1,4 +1,4 @@
-"""Under gevent: while a writer waits for SQLite's lock, the other greenlets of its worker go on."""
+"""Under gevent, other greenlets of a worker run while a writer waits for SQLite's lock."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ticker = gevent.spawn(tick)
 other = sqlite3.connect(settings.instance / "church.db", isolation_level=None)
 other.execute("BEGIN IMMEDIATE")
 writers = [gevent.spawn(write, str(n)) for n in range(5)]
-# A wait for the lock in C would end with an error and allow no tick at all.
+# If SQLite itself waited for the lock, there would be an error and no tick at all.
 with gevent.Timeout(50):
     while ticks <= 20:
         gevent.sleep(0.001)
@@ -74,6 +74,6 @@ def result(tmp_path: Path) -> dict[str, int]:
     return found
 
 
-def test_writers_that_wait_leave_the_worker_to_the_others_and_go_one_by_one(result: dict[str, int]) -> None:
+def test_writers_waiting_do_not_block_the_worker_and_go_one_by_one(result: dict[str, int]) -> None:
     assert result["ticks"] > 20
     assert (result["most_inside"], result["written"]) == (1, 5)

@@ -1,3 +1,5 @@
+"""Migrations: many processes at once, downgrades, and failures in the middle."""
+
 from __future__ import annotations
 
 import os
@@ -18,7 +20,7 @@ from church.models import Base
 
 pytestmark = pytest.mark.services
 
-# Says that it is ready and waits for a line, so that all begin at the same moment.
+# Reports that it is ready and waits for a line, so that all processes start at the same moment.
 _MIGRATE = """
 from church.config import load_settings
 from church.database.migrations import migrate
@@ -44,7 +46,7 @@ def _tables(site: Settings) -> set[str]:
         engine.dispose()
 
 
-def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: Settings) -> None:
+def test_migrate_four_processes_at_once_leave_one_correct_schema(empty_site: Settings) -> None:
     command = [sys.executable, "-c", _MIGRATE]
     environment = _environment(empty_site)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -65,16 +67,16 @@ def test_four_processes_that_migrate_at_once_leave_one_right_schema(empty_site: 
     engine.dispose()
 
 
-def test_migration_waits_for_another_however_long_that_takes(
+def test_migrate_waits_for_another_migration_however_long(
     empty_site: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_LOCK_WAIT", 0)  # what SQLite itself would wait
+    monkeypatch.setattr(engines, "_LOCK_WAIT", 0)  # SQLite's own wait
     errors: list[Exception] = []
 
     def late() -> None:
         try:
             migrations.migrate(empty_site)
-        except Exception as error:  # noqa: BLE001 (shown by the assertions)
+        except Exception as error:  # noqa: BLE001 (the assertions show it)
             errors.append(error)
 
     with migrations.locked_connection(empty_site) as connection:
@@ -88,7 +90,7 @@ def test_migration_waits_for_another_however_long_that_takes(
     assert _tables(empty_site) >= {"slow", "jobs"}
 
 
-def test_models_and_migrations_agree(migrated_site: Settings) -> None:
+def test_migrations_match_the_models(migrated_site: Settings) -> None:
     engine = upkeep_engine(migrated_site)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": env_filter.include_object})
@@ -96,18 +98,18 @@ def test_models_and_migrations_agree(migrated_site: Settings) -> None:
     engine.dispose()
 
 
-def test_downgrade_to_base_leaves_nothing_and_upgrade_works_again(migrated_site: Settings) -> None:
+def test_downgrade_to_base_removes_everything_and_upgrade_works_again(migrated_site: Settings) -> None:
     migrations.downgrade(migrated_site, "base")
     assert _tables(migrated_site) == {"alembic_version"}
     migrations.migrate(migrated_site)
     assert "page_texts" in _tables(migrated_site)
 
 
-def test_migration_that_fails_midway_leaves_the_schema_as_it_was(empty_site: Settings) -> None:
+def test_migration_failing_midway_leaves_the_schema_unchanged(empty_site: Settings) -> None:
     engine = upkeep_engine(empty_site)
     empty_site.instance.mkdir(parents=True, exist_ok=True)
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE page_texts (oops INTEGER)"))  # comes after jobs and schedules
+        connection.execute(text("CREATE TABLE page_texts (oops INTEGER)"))  # is created after jobs and schedules
     with pytest.raises(Exception, match="already exists"):
         migrations.migrate(empty_site)
     assert _tables(empty_site) - {"alembic_version"} == {"page_texts"}

@@ -1,3 +1,5 @@
+"""PostgreSQL: restarts, ended sessions, slow statements, locks and a full pool."""
+
 from __future__ import annotations
 
 import threading
@@ -23,7 +25,7 @@ TIMEOUT = 30.0
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> Settings:
-    """Statements have as long as a busy machine may need, but where a mark says otherwise."""
+    """Settings with a generous time-out for statements, unless a mark sets another."""
     timeout = getattr(request, "param", TIMEOUT)
     settings = site_settings(tmp_path, postgres_url, CHURCH_DATABASE_POOL=2, CHURCH_DATABASE_TIMEOUT=timeout)
     migrate(settings)
@@ -54,7 +56,7 @@ def answers(db: Database) -> bool:
         return False
 
 
-def test_stopped_server_is_down_and_its_restart_needs_no_help(db: Database, postgres: Postgres) -> None:
+def test_stopped_server_is_down_and_works_again_after_a_restart(db: Database, postgres: Postgres) -> None:
     assert answers(db)
     assert db.probe(max_age=0).answers
     postgres.stop()
@@ -68,13 +70,13 @@ def test_stopped_server_is_down_and_its_restart_needs_no_help(db: Database, post
     wait_until(lambda: answers(db), "sessions work again")
 
 
-def test_sessions_ended_by_an_administrator_are_replaced_at_the_next_use(db: Database, postgres: Postgres) -> None:
+def test_sessions_ended_by_an_administrator_are_replaced(db: Database, postgres: Postgres) -> None:
     assert answers(db)
     assert postgres.end_sessions() >= 1
     assert answers(db)
 
 
-def test_session_ended_in_the_middle_is_down_and_nothing_is_kept(db: Database, postgres: Postgres) -> None:
+def test_session_ended_in_a_transaction_is_down_and_stores_nothing(db: Database, postgres: Postgres) -> None:
     with pytest.raises(DatabaseDownError), db.write() as session:  # noqa: PT012 (the block is the transaction)
         session.add(Schedule(kind="half", every_seconds=1, next_at=utc_now()))
         session.flush()
@@ -85,13 +87,13 @@ def test_session_ended_in_the_middle_is_down_and_nothing_is_kept(db: Database, p
 
 
 @pytest.mark.parametrize("site", [0.5], indirect=True)
-def test_slow_statement_is_cut_off(db: Database) -> None:
+def test_slow_statement_is_cancelled(db: Database) -> None:
     with pytest.raises(DatabaseDownError), db.read() as session:
         session.execute(text("SELECT pg_sleep(30)"))
     wait_until(lambda: answers(db), "others are not")
 
 
-def test_row_that_another_holds_is_busy(db: Database, app: Flask) -> None:
+def test_row_locked_by_another_transaction_is_busy(db: Database, app: Flask) -> None:
     with db.write() as session:
         session.add(Schedule(kind="held", every_seconds=1, next_at=utc_now()))
     held, done = threading.Event(), threading.Event()
@@ -114,7 +116,7 @@ def test_row_that_another_holds_is_busy(db: Database, app: Flask) -> None:
         thread.join()
 
 
-def test_full_pool_is_unavailable_and_a_probe_still_says_up(db: Database, app: Flask) -> None:
+def test_full_pool_is_unavailable_and_a_probe_still_succeeds(db: Database, app: Flask) -> None:
     with db.read(), db.read():
         with pytest.raises(DatabaseDownError), db.read():
             pass
@@ -122,7 +124,7 @@ def test_full_pool_is_unavailable_and_a_probe_still_says_up(db: Database, app: F
     assert answers(db)
 
 
-def test_session_has_its_limits_and_utc(db: Database) -> None:
+def test_session_has_time_outs_and_utc(db: Database) -> None:
     with db.read() as session:
         found = {name: session.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "timezone")}
         name = session.scalar(text("SHOW application_name"))

@@ -1,3 +1,5 @@
+"""Full-text search in the database: ranking, access, snippets and hostile input."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -58,7 +60,7 @@ def test_search_ranks_a_title_before_a_body(db: Database) -> None:
     assert slugs(db, "lamps") == ["wick"]
 
 
-def test_search_wants_every_word_and_takes_the_last_as_a_beginning(db: Database) -> None:
+def test_search_needs_every_word_and_completes_the_last(db: Database) -> None:
     assert slugs(db, "wick cand") == ["candle"]
     assert slugs(db, "cand wick") == []
 
@@ -74,19 +76,19 @@ def test_search_finds_tags(db: Database) -> None:
     assert slugs(db, "home") == ["candle"]
 
 
-def test_search_never_matches_text_that_the_reader_may_not_see(db: Database) -> None:
+def test_search_never_matches_text_that_the_reader_may_not_read(db: Database) -> None:
     assert slugs(db, "treasure") == []
     assert slugs(db, "treasure", ["public", "members"]) == []
     assert slugs(db, "treasure", PREMIUM) == ["secret"]
 
 
-def test_search_shows_a_stranger_only_the_opening(db: Database) -> None:
+def test_search_shows_visitors_only_the_teaser(db: Database) -> None:
     [(slug, snippet)] = find(db, "opening")
     assert slug == "secret"
     assert "treasure" not in snippet
 
 
-def test_search_gives_a_page_once_to_who_may_read_it_whole(db: Database) -> None:
+def test_search_lists_a_page_once_for_readers_of_the_whole_page(db: Database) -> None:
     [(_, snippet)] = find(db, "opening", PREMIUM)
     assert "treasure" in snippet
 
@@ -97,14 +99,14 @@ def test_snippet_marks_the_word_and_is_short(db: Database) -> None:
     assert len(snippet.split()) < 40
 
 
-def test_snippet_marks_can_not_be_forged_by_a_page(db: Database) -> None:
+def test_snippet_marks_cannot_be_forged_by_a_page(db: Database) -> None:
     with db.write() as session:
         session.add(page("forger", "Forger", f"{MARK_END}{MARK_START}forged\x00 \udc00text"))
     [(_, snippet)] = find(db, "forged")
     assert snippet == f"{MARK_START}forged{MARK_END} text"
 
 
-def test_search_honours_its_limit(db: Database) -> None:
+def test_search_respects_its_limit(db: Database) -> None:
     assert len(find(db, "wick", limit=1)) == 1
 
 
@@ -158,18 +160,18 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
-def test_search_answers_hostile_input_without_an_error(db: Database, query: str) -> None:
+def test_search_hostile_input_raises_nothing(db: Database, query: str) -> None:
     assert not any("treasure" in snippet for _, snippet in find(db, query))
 
 
 @settings(
     max_examples=150,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # as the machine may be
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # a busy machine may be slow
     derandomize=True,
 )
 @given(query=strategies.text(strategies.characters(codec=None), max_size=60))
-def test_search_answers_any_text_without_an_error(db: Database, query: str) -> None:
+def test_search_any_text_raises_nothing(db: Database, query: str) -> None:
     find(db, query, PREMIUM)
 
 

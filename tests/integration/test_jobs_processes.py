@@ -1,3 +1,5 @@
+"""Real worker processes: killed, suspended, stopped, and cut off from the database."""
+
 from __future__ import annotations
 
 import os
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.services
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
-# It waits as good as for ever for a job that may finish: who does not wait ends, and that takes as long as it takes.
+# Waits practically for ever for running jobs, so that a worker that ends did not wait, however slow the machine is.
 _WORKER = """
 import runpy
 from church.jobs import worker
@@ -86,7 +88,7 @@ def lines(tmp_path: Path, name: str) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_job_of_a_killed_process_is_done_again_once(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_job_of_a_killed_process_runs_again_once(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.hold")
     first = start("first", lease=2)
     wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
@@ -106,7 +108,7 @@ def threads(process: subprocess.Popen[bytes]) -> int:
 
 
 def falls_asleep(process: subprocess.Popen[bytes]) -> bool:
-    """Stop ``process``; it goes on, to be stopped at another moment, where it holds the lock that all writers need."""
+    """Suspend ``process``. If it holds the writers' lock at that moment, let it continue and try another moment."""
     process.send_signal(signal.SIGSTOP)
     stat = Path(f"/proc/{process.pid}/stat")
     wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the process is stopped")
@@ -119,7 +121,7 @@ def falls_asleep(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def test_process_that_slept_through_its_lease_can_not_finish_the_job(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_process_that_overslept_its_lease_cannot_finish_the_job(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.hold")
     first = start("first", lease=2)
     wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the first process works")
@@ -129,7 +131,7 @@ def test_process_that_slept_through_its_lease_can_not_finish_the_job(app: Flask,
     with db.read() as session:
         [token] = session.scalars(select(Job.lease).where(Job.kind == "test.hold"))
     first.send_signal(signal.SIGCONT)
-    # The stale process is told to stop, which would give a job of its own back.
+    # Stopping the stale process would release a job of its own.
     first.terminate()
     (tmp_path / "go").touch()
     wait_until(lambda: states() == {"test.hold": "done"}, "the job is done")
@@ -154,7 +156,7 @@ def test_long_job_keeps_its_lease(app: Flask, start: Start, tmp_path: Path) -> N
 
 
 @pytest.mark.sqlite_alone
-def test_sigterm_lets_the_job_finish_and_takes_no_other(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_sigterm_lets_the_job_finish_and_starts_no_other(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.hold", 1)
     enqueue("test.break", 2)
     process = start("first")
@@ -167,7 +169,7 @@ def test_sigterm_lets_the_job_finish_and_takes_no_other(app: Flask, start: Start
     assert states() == {"test.hold": "done", "test.break": "pending"}
 
 
-def test_heavy_jobs_are_done_one_at_a_time_and_keep_no_other_waiting(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_heavy_jobs_run_one_at_a_time_and_delay_no_others(app: Flask, start: Start, tmp_path: Path) -> None:
     for n in (1, 2):
         enqueue("test.heavy", n)
     start("first")
@@ -179,12 +181,12 @@ def test_heavy_jobs_are_done_one_at_a_time_and_keep_no_other_waiting(app: Flask,
     wait_until(lambda: lines(tmp_path, "finished") == ["first 1", "first 2"], "both heavy jobs are done")
 
 
-def test_sigterm_gives_a_heavy_job_back_at_once(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_sigterm_releases_a_heavy_job_at_once(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.heavy")
     process = start("first")
     wait_until(lambda: lines(tmp_path, "started") == ["first 1"], "the process works")
     process.terminate()
-    assert process.wait(timeout=60) == 0  # it waits longer for others
+    assert process.wait(timeout=60) == 0  # it waits longer for other jobs
     assert states() == {"test.heavy": "pending"}
     assert _attempts() == [0]
 
@@ -202,7 +204,7 @@ def test_job_that_raises_waits_for_its_retry_with_its_reason(app: Flask, start: 
 
 
 @pytest.mark.sqlite_alone
-def test_job_that_ends_its_process_is_buried_after_its_attempts(app: Flask, start: Start, tmp_path: Path) -> None:
+def test_job_that_ends_its_process_is_dead_after_its_attempts(app: Flask, start: Start, tmp_path: Path) -> None:
     enqueue("test.exit", max_attempts=1)
     assert start("first", lease=2).wait(timeout=60) == 9
     start("second")
@@ -210,7 +212,7 @@ def test_job_that_ends_its_process_is_buried_after_its_attempts(app: Flask, star
     assert lines(tmp_path, "started") == ["first 1"]
 
 
-def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> None:
+def test_worker_continues_after_an_outage(tmp_path: Path, postgres: Postgres) -> None:
     from church.database.migrations import migrate
 
     site = site_settings(tmp_path, postgres.new_database())
@@ -242,7 +244,7 @@ def test_worker_goes_on_after_an_outage(tmp_path: Path, postgres: Postgres) -> N
 
 
 @pytest.mark.sqlite_alone
-def test_scheduled_job_is_done_by_the_worker(app: Flask, start: Start) -> None:
+def test_scheduled_job_is_run_by_the_worker(app: Flask, start: Start) -> None:
     start("first")
     wait_until(lambda: "done" in _purges(), "jobs.purge was queued and done")
     assert jobs.pending_counts()["jobs.purge"] == 0

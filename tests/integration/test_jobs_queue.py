@@ -1,3 +1,5 @@
+"""The job queue on real databases: leases, retries, dead jobs, schedules and held jobs."""
+
 from __future__ import annotations
 
 import threading
@@ -72,7 +74,7 @@ def change_all(**values: Any) -> None:
         session.execute(update(Job).values(**values))
 
 
-def test_job_exists_only_if_its_transaction_commits(app: Flask) -> None:
+def test_job_exists_only_if_its_transaction_is_committed(app: Flask) -> None:
     with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
         jobs.enqueue(session, "test.work", {})
         raise ZeroDivisionError
@@ -99,14 +101,14 @@ def test_delayed_job_is_not_due(app: Flask) -> None:
     assert take() is not None
 
 
-def test_kind_that_this_process_does_not_know_is_left_to_others(app: Flask) -> None:
+def test_job_of_an_unknown_kind_is_left_to_other_processes(app: Flask) -> None:
     enqueue()
     with db.write() as session:
         assert queue.take(session, {"test.other"}, 30) is None
     assert only_job().state == "pending"
 
 
-def test_same_key_while_pending_makes_no_second_job_and_after_it_was_taken_does(app: Flask) -> None:
+def test_same_key_queues_a_second_job_only_after_the_first_was_taken(app: Flask) -> None:
     enqueue(unique_key="k")
     enqueue(unique_key="k")
     enqueue(unique_key="other")
@@ -116,7 +118,7 @@ def test_same_key_while_pending_makes_no_second_job_and_after_it_was_taken_does(
     assert [job.unique_key for job in all_jobs()] == ["k", "other", "k"]
 
 
-def test_job_whose_lease_ended_is_taken_again_and_the_stale_finisher_is_refused(app: Flask) -> None:
+def test_job_with_an_ended_lease_is_taken_again_and_the_old_lease_cannot_finish_it(app: Flask) -> None:
     enqueue()
     stale = taken()
     change_all(leased_until=utc_now() - timedelta(seconds=1))
@@ -130,7 +132,7 @@ def test_job_whose_lease_ended_is_taken_again_and_the_stale_finisher_is_refused(
     assert settle(queue.finish, fresh)
 
 
-def test_renewed_lease_lasts_and_a_lost_one_is_told(app: Flask) -> None:
+def test_renew_extends_leases_and_returns_lost_ones(app: Flask) -> None:
     enqueue()
     lease = taken(seconds=1)
     before = only_job().leased_until
@@ -142,12 +144,12 @@ def test_renewed_lease_lasts_and_a_lost_one_is_told(app: Flask) -> None:
     assert settle(queue.renew, {lease.job_id: "stale"}, 3600) == {lease.job_id}
 
 
-def test_failed_job_waits_longer_each_time_and_dies_with_its_reason(app: Flask) -> None:
+def test_failed_job_backs_off_and_is_dead_with_its_reason(app: Flask) -> None:
     enqueue(max_attempts=3)
     for least, most in ((2, 8), (4, 16)):
         before = utc_now()
         assert settle(queue.fail, taken(), "no luck") == "pending"
-        after = utc_now()  # between the two it began to wait
+        after = utc_now()  # the back-off starts between the two
         due = only_job().run_at
         assert before + timedelta(seconds=least) < due < after + timedelta(seconds=most)
         change_all(run_at=before)
@@ -159,7 +161,7 @@ def test_failed_job_waits_longer_each_time_and_dies_with_its_reason(app: Flask) 
     assert len(job.error) <= 500
 
 
-def test_job_that_kills_its_process_each_time_dies_too(app: Flask) -> None:
+def test_job_that_kills_its_process_each_time_is_dead_too(app: Flask) -> None:
     enqueue(max_attempts=1)
     taken()
     change_all(leased_until=utc_now() - timedelta(seconds=1))
@@ -178,7 +180,7 @@ def test_dead_job_is_retried_with_all_its_attempts(app: Flask) -> None:
     assert not jobs.retry(lease.job_id)
 
 
-def test_dead_job_whose_work_is_queued_again_is_not_retried(app: Flask) -> None:
+def test_dead_job_with_a_pending_key_is_not_retried(app: Flask) -> None:
     enqueue(max_attempts=1, unique_key="k")
     lease = taken()
     settle(queue.fail, lease, "broken")
@@ -186,7 +188,7 @@ def test_dead_job_whose_work_is_queued_again_is_not_retried(app: Flask) -> None:
     assert not jobs.retry(lease.job_id)
 
 
-def test_failed_job_whose_key_is_pending_again_keeps_its_place_without_the_key(app: Flask) -> None:
+def test_failed_job_with_a_pending_key_is_retried_without_its_key(app: Flask) -> None:
     enqueue(unique_key="k")
     lease = taken()
     enqueue(unique_key="k")
@@ -200,7 +202,7 @@ def test_released_job_is_due_at_once_and_the_attempt_does_not_count(app: Flask) 
     assert taken().attempt == 1
 
 
-def test_takers_at_once_get_a_job_each(app: Flask) -> None:
+def test_take_at_once_gives_each_worker_another_job(app: Flask) -> None:
     for _ in range(12):
         enqueue()
     found: list[int] = []
@@ -219,7 +221,7 @@ def test_takers_at_once_get_a_job_each(app: Flask) -> None:
     assert len(found) == 12
 
 
-def test_pending_counts_name_every_kind(app: Flask) -> None:
+def test_pending_counts_include_every_kind(app: Flask) -> None:
     assert jobs.pending_counts() == {"test.work": 0}
     enqueue()
     enqueue()
@@ -227,7 +229,7 @@ def test_pending_counts_name_every_kind(app: Flask) -> None:
     assert jobs.pending_counts() == {"test.work": 1}
 
 
-def test_dead_counts_name_every_kind(app: Flask) -> None:
+def test_dead_counts_include_every_kind(app: Flask) -> None:
     assert jobs.dead_counts() == {"test.work": 0}
     for _ in range(2):
         enqueue(max_attempts=1)
@@ -236,7 +238,7 @@ def test_dead_counts_name_every_kind(app: Flask) -> None:
     assert jobs.dead_counts() == {"test.work": 2}
 
 
-def test_purge_forgets_old_done_jobs_and_keeps_the_dead(app: Flask) -> None:
+def test_purge_deletes_old_done_jobs_and_keeps_dead_ones(app: Flask) -> None:
     for state, days in (("done", 31), ("done", 29), ("dead", 99)):
         enqueue()
         lease = taken()
@@ -248,7 +250,7 @@ def test_purge_forgets_old_done_jobs_and_keeps_the_dead(app: Flask) -> None:
     assert [job.state for job in all_jobs()] == ["done", "dead"]
 
 
-def test_schedule_is_queued_once_a_period_whoever_looks(app: Flask) -> None:
+def test_schedule_is_queued_once_per_period_by_any_process(app: Flask) -> None:
     jobs.schedule("test.work", every=timedelta(hours=1))
     threads = [threading.Thread(target=_look, args=(app,)) for _ in range(4)]
     for thread in threads:
@@ -268,7 +270,7 @@ def test_schedule_is_queued_once_a_period_whoever_looks(app: Flask) -> None:
     assert timedelta(minutes=25) < due <= timedelta(minutes=30)
 
 
-def test_schedule_with_a_new_period_takes_it_up(app: Flask) -> None:
+def test_schedule_with_a_changed_period_uses_it(app: Flask) -> None:
     jobs.schedule("test.work", every=timedelta(days=30))
     _look(app)
     jobs.schedule("test.work", every=timedelta(minutes=1))
@@ -284,7 +286,7 @@ def _look(app: Flask) -> None:
         schedules.queue_due(db)
 
 
-def test_job_that_is_held_is_nobody_elses_and_done_at_the_end(app: Flask) -> None:
+def test_held_job_is_taken_by_no_other_and_done_at_the_end(app: Flask) -> None:
     enqueue(unique_key="mine", delay=timedelta(hours=1))
     with jobs.hold_job("mine") as lease:
         assert lease is not None
@@ -294,14 +296,14 @@ def test_job_that_is_held_is_nobody_elses_and_done_at_the_end(app: Flask) -> Non
     assert only_job().state == "done"
 
 
-def test_job_that_is_held_goes_back_to_the_queue_when_its_holder_is_stopped(app: Flask) -> None:
+def test_held_job_returns_to_the_queue_when_its_body_raises(app: Flask) -> None:
     enqueue(unique_key="mine")
     with pytest.raises(KeyboardInterrupt), jobs.hold_job("mine"):
         raise KeyboardInterrupt
     assert (only_job().state, only_job().attempts) == ("pending", 0)
 
 
-def test_job_that_is_held_for_long_keeps_its_lease(app: Flask) -> None:
+def test_held_job_keeps_its_lease(app: Flask) -> None:
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], jobs_lease=0.3)
     enqueue(unique_key="mine")
     with jobs.hold_job("mine"):

@@ -1,4 +1,4 @@
-"""A NUL, which ends a text for C and which PostgreSQL refuses: in addresses, in queries, and in what services ask."""
+"""NUL characters, which end a text in C and which PostgreSQL refuses: in URLs, queries and service calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def boss(site: Flask) -> User:
 
 
 def with_text(app: Flask) -> Iterator[tuple[str, str]]:
-    """Method and address of every route that has a place for text, with ``{}`` in that place."""
+    """Yield method and URL of every route with a text parameter, with ``{}`` in its place."""
     for rule in app.url_map.iter_rules():
         if len(rule.arguments) == 1 and not any(c.regex == r"\d+" for c in rule._converters.values()):
             built = rule.build(dict.fromkeys(rule.arguments, "TEXT"))
@@ -48,7 +48,7 @@ def with_text(app: Flask) -> Iterator[tuple[str, str]]:
                 yield method, built[1].replace("TEXT", "{}")
 
 
-def test_address_with_a_nul_is_nobodys_and_is_seen_by_the_threat_scan(site: Flask, boss: User) -> None:
+def test_url_with_a_nul_is_404_and_recorded_by_the_threat_scan(site: Flask, boss: User) -> None:
     client, broken = client_of(site, boss), value(definitions.security_events.labels("unexpected_error", "low"))
     seen = definitions.suspicious_activity.labels("path_traversal", "path")
     asked = [(method, path.format(nul.format(ref=boss.ref))) for method, path in with_text(site) for nul in NULS]
@@ -72,7 +72,7 @@ def test_address_with_a_nul_is_nobodys_and_is_seen_by_the_threat_scan(site: Flas
         ("/auth/login?next={nul}", 302),
     ],
 )
-def test_query_with_a_nul_is_answered(site: Flask, boss: User, address: str, status: int) -> None:
+def test_query_with_a_nul_gets_an_answer(site: Flask, boss: User, address: str, status: int) -> None:
     client = client_of(site, boss)
     for nul in NULS:
         answer = client.get(address.format(nul=nul.format(ref=boss.ref)), headers={"Accept": "application/json"})
@@ -80,9 +80,7 @@ def test_query_with_a_nul_is_answered(site: Flask, boss: User, address: str, sta
 
 
 @pytest.mark.parametrize("wrong", ["\0{}", "{}\0", "{}\ud800", "\0", "\udfff"])
-def test_service_that_is_asked_for_such_a_name_finds_nothing_and_nobody_elses(
-    site: Flask, boss: User, wrong: str
-) -> None:
+def test_service_given_a_name_with_a_nul_finds_nothing(site: Flask, boss: User, wrong: str) -> None:
     other = Device("192.0.2.8", DEVICE.user_agent)
     sign_in(site, boss, other)
     me = sessions.load(sign_in(site, boss))

@@ -1,4 +1,4 @@
-"""What the worker does with requests that are slow, malformed or not meant to be read."""
+"""Slow, malformed and unreadable requests to the real worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POST = b"POST /pages/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-for
 
 
 def talk(port: int, *parts: bytes, timeout: float = 60) -> bytes:
-    """Send these parts and read until the server has no more to say."""
+    """Send these parts and read until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         for part in parts:
             client.sendall(part)
@@ -37,7 +37,7 @@ def port(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One that waits for a body as long as the site does: for the tests whose body may come slowly."""
+    """A site with the default body time-out, for tests whose body may arrive slowly."""
     with running(tmp_path_factory.mktemp("patient")) as one:
         yield one
 
@@ -54,7 +54,7 @@ def test_chunk_line_without_carriage_return_is_400_at_once(port: int) -> None:
     assert status(answer) == 400
 
 
-def test_chunk_size_beyond_all_measure_is_400(port: int) -> None:
+def test_chunk_size_far_too_large_is_400(port: int) -> None:
     answer = talk(port, POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 32 + b"\r\nhello")
     assert status(answer) == 400
 
@@ -70,7 +70,9 @@ def test_chunk_size_beyond_all_measure_is_400(port: int) -> None:
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400),
     ],
 )
-def test_request_that_is_none_is_answered_like_any_other(port: int, request_: bytes, expected: int) -> None:
+def test_malformed_request_gets_an_answer_with_headers_and_request_id(
+    port: int, request_: bytes, expected: int
+) -> None:
     answer = talk(port, request_)
     assert status(answer) == expected
     head = answer.partition(b"\r\n\r\n")[0].lower()
@@ -82,12 +84,12 @@ def test_request_that_is_none_is_answered_like_any_other(port: int, request_: by
 
 
 @pytest.mark.parametrize("host", [b"", b"a b", b"a/b", b"[::1", b"<script>"])
-def test_host_that_is_none_is_400(port: int, host: bytes) -> None:
+def test_host_invalid_is_400(port: int, host: bytes) -> None:
     assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")) == 400
 
 
 @pytest.mark.parametrize("host", [b"a", b"church.example:8000", b"127.0.0.1:1", b"[::1]:8000", b"xn--ls8h.example"])
-def test_host_of_every_kind_is_served(port: int, host: bytes) -> None:
+def test_host_valid_of_every_kind_is_served(port: int, host: bytes) -> None:
     assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")) == 200
 
 
@@ -99,19 +101,19 @@ def test_host_missing_in_http_1_0_is_served(port: int) -> None:
     assert status(talk(port, b"GET /health HTTP/1.0\r\n\r\n")) == 200
 
 
-def test_body_that_never_comes_ends_with_408(port: int) -> None:
+def test_body_that_never_arrives_is_408(port: int) -> None:
     answer = talk(port, POST + b"Content-Length: 10\r\n\r\nabc")
     assert status(answer) == 408
 
 
-def test_body_that_stops_short_is_400(patient: Site) -> None:
+def test_body_cut_short_is_400(patient: Site) -> None:
     with socket.create_connection(("127.0.0.1", patient.port), timeout=60) as client:
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel")
         client.shutdown(socket.SHUT_WR)
         assert status(client.recv(65_536)) == 400
 
 
-def test_head_that_never_ends_is_closed(port: int) -> None:
+def test_head_without_end_is_closed(port: int) -> None:
     assert talk(port, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1") == b""
 
 
@@ -123,12 +125,12 @@ def test_body_chunked_without_end_is_413(port: int) -> None:
     chunks = (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 1000
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):  # the server closes; it does not read for ever
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):  # the server closes instead of reading for ever
             client.sendall(chunks)
     assert status(talk(port, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 200
 
 
-def test_body_nobody_reads_does_not_become_the_next_request(port: int) -> None:
+def test_body_left_unread_does_not_become_the_next_request(port: int) -> None:
     smuggled = b"GET /robots.txt HTTP/1.1\r\nHost: a\r\n\r\n"
     head = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
     answer = talk(port, head + b"Content-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
@@ -149,8 +151,8 @@ def test_slash_redirect_never_names_the_host_header(port: int) -> None:
     assert location.split()[1] == b"/pages/"
 
 
-def test_sigterm_lets_what_is_in_flight_finish(patient: Site) -> None:
-    one = patient  # for whom this is the end
+def test_sigterm_lets_running_requests_finish(patient: Site) -> None:
+    one = patient  # no other test uses it after this one
     with socket.create_connection(("127.0.0.1", one.port), timeout=60) as client:
         client.sendall(POST + b"Content-Length: 5\r\n\r\nab")
         wait_until(lambda: one.value("http_requests_in_flight") == 2, "the slow request is in flight")

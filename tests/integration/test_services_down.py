@@ -1,4 +1,4 @@
-"""The site over PostgreSQL and Redis, and without them: what leans on them says 503, the rest goes on."""
+"""The site with PostgreSQL and Redis, and without them: what needs them answers 503, the rest works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.site_fixture import Site
 Start = Callable[..., Site]
 
 
-def test_site_on_postgresql_and_redis_outlives_a_restart_of_both(
+def test_site_on_postgresql_and_redis_survives_a_restart_of_both(
     site: Start, postgres: Postgres, postgres_url: str, redis_server: RedisServer
 ) -> None:
     urls = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_server.url}
@@ -22,7 +22,7 @@ def test_site_on_postgresql_and_redis_outlives_a_restart_of_both(
     postgres.stop()
     redis_server.stop()
     try:
-        # each worker believes its last probe for a second
+        # each worker reuses its last probe for a second
         wait_until(lambda: database_check(one) is False, "/ready says that the database is away")
         wait_until(lambda: (one.value("database_up"), one.value("store_up")) == (0, 0), "so does the scrape")
         assert one.get("/pages/terms")[0] == one.get("/health")[0] == 200
@@ -43,7 +43,7 @@ def database_check(one: Site) -> bool:
     return found
 
 
-def test_limit_holds_over_workers_and_while_the_store_is_down(site: Start, redis_server: RedisServer) -> None:
+def test_limit_holds_across_workers_and_while_the_store_is_down(site: Start, redis_server: RedisServer) -> None:
     one = site(store=False, REDIS_URL=redis_server.url, CHURCH_LIMIT_SEARCH="5/hour")
     answers = [one.get("/pages/?q=x")[0] for _ in range(8)]
     assert answers == [200] * 5 + [429] * 3

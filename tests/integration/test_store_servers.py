@@ -1,4 +1,4 @@
-"""The same client against the embedded server and Debian's redis-server: working, hanging, dying, coming back."""
+"""The store on the embedded server and on Debian's redis-server: working, hanging, dying, coming back."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.support.helpers import with_settings
 from tests.support.services_fixture import RedisServer, site_settings, wait_until
 
 PATIENT = {"CHURCH_STORE_TIMEOUT": "10"}
-"""More time for a call than the site gives, so that a busy machine does not fail what is to succeed."""
+"""A longer time-out than the site's, so that calls succeed on a busy machine."""
 IMPATIENT = 1.0
-"""Seconds for the calls to a server that hangs."""
+"""Seconds for a call to a server that hangs."""
 
 
 class Embedded:
-    """The embedded server, with the handles that RedisServer has."""
+    """The embedded server, with the same methods as RedisServer."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -80,14 +80,14 @@ def limiter(settings):
     return FixedWindowRateLimiter(storage_from_string(uri, **options))
 
 
-def test_store_keeps_a_value_for_its_time_alone(store):
+def test_store_keeps_a_value_only_for_its_ttl(store):
     store.set("greeting", "grüß dich", ttl=50)
     assert store.get("greeting") == "grüß dich"
     assert 0 < store.client.pttl("church:greeting") <= 50_000
     assert store.get("nothing") is None
 
 
-def test_store_hands_messages_to_every_subscriber_of_the_channel(store):
+def test_store_sends_messages_to_every_subscriber_of_the_channel(store):
     first, second = store.subscribe("rooms", "notes"), store.subscribe("rooms")
     assert next(first) == next(second) == Subscribed()
     assert store.publish("elsewhere", "not for them")
@@ -102,14 +102,14 @@ def test_limits_are_counted_across_processes(server):
     assert limiter(server.settings).hit(rate, "203.0.113.8")
 
 
-def test_limits_after_the_server_forgot_its_scripts_go_on(server, store):
+def test_limits_work_after_the_server_lost_its_scripts(server, store):
     counting = limiter(server.settings)
     assert counting.hit(parse("5/hour"), "a")
     store.client.script_flush()
     assert counting.hit(parse("5/hour"), "a")
 
 
-def test_hung_server_holds_no_call_and_is_not_asked_again_at_once(server):
+def test_hung_server_blocks_no_call_and_is_not_called_again_at_once(server):
     settings = with_settings(server.settings, store_timeout=IMPATIENT)
     store, counting = StoreClient(settings), limiter(settings)
     wait_until(store.ping, "the store answers")
@@ -126,13 +126,13 @@ def test_hung_server_holds_no_call_and_is_not_asked_again_at_once(server):
 
     thread = threading.Thread(target=use, daemon=True)
     thread.start()
-    thread.join(timeout=60)  # the server hangs all the while: only the calls' own bounds can end them
+    thread.join(timeout=60)  # the server still hangs: only their own deadlines can end the calls
     assert results == [False, False, True, True, False], "limits are counted in the process meanwhile"
     server.go_on()
     wait_until(store.ping, "the store is used again when it answers")
 
 
-def test_store_after_a_restart_of_the_server_is_used_again_without_help(server, store):
+def test_store_works_again_after_a_restart_of_the_server(server, store):
     assert store.ping()
     server.stop()
     assert store.ping() is False
@@ -140,7 +140,7 @@ def test_store_after_a_restart_of_the_server_is_used_again_without_help(server, 
     wait_until(store.ping, "the store is used again")
 
 
-def test_subscriber_after_a_restart_of_the_server_says_that_it_missed_something(server, store):
+def test_subscriber_after_a_restart_of_the_server_yields_subscribed_again(server, store):
     events = store.subscribe("rooms")
     assert next(events) == Subscribed()
     server.stop()
@@ -150,7 +150,7 @@ def test_subscriber_after_a_restart_of_the_server_says_that_it_missed_something(
     assert next(events) == Message("rooms", "back")
 
 
-def test_client_in_a_forked_child_does_not_share_the_parent_s_connection(store):
+def test_client_in_a_forked_child_has_its_own_connection(store):
     store.set("who", "parent", ttl=60)
     parent_s = store.client
     child = os.fork()
@@ -158,7 +158,7 @@ def test_client_in_a_forked_child_does_not_share_the_parent_s_connection(store):
         ok = False
         try:
             ok = store.client is not parent_s and store.get("who") == "parent"
-        finally:  # whatever it raises: no second run of the tests
+        finally:  # even after an exception, the child must not run the other tests
             os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert store.get("who") == "parent"
@@ -202,7 +202,7 @@ listener.kill()
 """
 
 
-def test_store_under_gevent_never_stops_the_hub(server):
+def test_store_under_gevent_never_blocks_the_hub(server):
     values = {
         "CHURCH_INSTANCE": str(server.settings.instance),
         "CHURCH_CONTENT": str(server.settings.content),
@@ -218,7 +218,7 @@ def test_store_under_gevent_never_stops_the_hub(server):
     assert done.returncode == 0, done.stderr
 
 
-def test_embedded_server_listens_for_its_user_alone_and_writes_nothing(tmp_path):
+def test_embedded_server_listens_only_for_its_user_and_writes_nothing(tmp_path):
     server = Embedded(site_settings(tmp_path, **PATIENT))
     server.start()
     try:
@@ -233,7 +233,7 @@ def test_embedded_server_listens_for_its_user_alone_and_writes_nothing(tmp_path)
         server.stop()
 
 
-def test_embedded_server_as_a_unit_is_the_process_that_was_started(tmp_path):
+def test_embedded_server_replaces_the_process_that_started_it(tmp_path):
     settings = site_settings(tmp_path, **PATIENT)
     environment = {**os.environ, "CHURCH_INSTANCE": str(settings.instance), "CHURCH_LOG_DIR": str(settings.log_dir)}
     process = subprocess.Popen([sys.executable, "-m", "church.store.embedded"], env=environment)

@@ -1,7 +1,7 @@
-"""What the tests of one process do thousands of times, done once: the same results for a fraction of the work.
+"""Speed up the tests by caching work that every site repeats, with the same results.
 
-A site is made for nearly every test. Most of that is Werkzeug, which writes and compiles two functions for each route,
-and Jinja, which compiles each template anew for each site.
+Nearly every test creates a site. Most of that time goes to Werkzeug, which generates and compiles two functions for
+each route, and to Jinja, which compiles each template again for each site.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _builders: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
 
 
 def _builder(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-    """Werkzeug's own builder; it is not tied to a rule, and follows from its parts and its defaults alone."""
+    """Werkzeug's URL builder, cached: it depends only on the rule's parts and defaults, not on the rule object."""
     if rule.defaults:
         return _compile_builder(rule, append_unknown)
     key = (rule.rule, append_unknown, *rule._trace)
@@ -31,28 +31,28 @@ def _builder(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str
 
 
 class _CompiledTemplates(BytecodeCache):
-    """Templates as they were compiled for the last site of this process, for as long as their source is the same."""
+    """Compiled templates, shared by all sites of this process while their source is unchanged."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], CodeType] = {}
+        self._code: dict[tuple[str, str], CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        bucket.code = self._kept.get((bucket.key, bucket.checksum))
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         if bucket.code is not None:
-            self._kept[bucket.key, bucket.checksum] = bucket.code
+            self._code[bucket.key, bucket.checksum] = bucket.code
 
 
 def make_sites_cheap() -> None:
-    """From now on, in this process."""
+    """Cache URL builders and compiled templates from now on in this process."""
     Rule._compile_builder = _builder  # type: ignore[method-assign]
     options: dict[str, Any] = {**Flask.jinja_options, "bytecode_cache": _CompiledTemplates()}
     Flask.jinja_options = options
 
 
 def collect_garbage_less_often() -> None:
-    """All that was imported is there to stay: it is not looked through again and again."""
+    """Exclude everything imported so far from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -1,4 +1,4 @@
-"""Databases for tests that do not care how they were made."""
+"""Migrated databases for tests, copied from a template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from church.lib.files import make_private
 
 @cache
 def migrated_file() -> Path:
-    """A SQLite database at the head of the migrations, made once in this process, to be copied."""
+    """A migrated SQLite database to copy, created once per process."""
     folder = Path(tempfile.mkdtemp(prefix="church-migrated-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     site = load_settings(_env_file=None, DATABASE_URL=None, CHURCH_INSTANCE=folder, CHURCH_LOG_DIR=folder)
@@ -25,7 +25,7 @@ def migrated_file() -> Path:
 
 
 def bring_to_head(site: Settings) -> None:
-    """What ``migrate`` does; where a new file is wanted, a copy of one is a hundredth of the work."""
+    """Migrate the database of ``site``. A new SQLite file is copied, which takes a hundredth of the time."""
     if not is_sqlite(site) or sqlite_path(site).exists():
         migrate(site)
     else:
@@ -33,6 +33,6 @@ def bring_to_head(site: Settings) -> None:
 
 
 def copy_database(migrated: Path, site: Settings) -> None:
-    """Give ``site`` a database at the head without migrating one."""
+    """Give ``site`` a copy of the database ``migrated``."""
     make_private(site.instance)
     shutil.copy(migrated, sqlite_path(site))

@@ -1,4 +1,4 @@
-"""Whose settings a test has: no one's but its own."""
+"""Keep the developer's settings out of the tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS_OF_THE_SHELL = (
 
 
 def forget_the_shell(patch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests reaches what ``patch`` lasts for."""
+    """Remove all settings from the environment for as long as ``patch`` lasts."""
     for name in list(os.environ):
         if name.startswith(SETTINGS_OF_THE_SHELL) and name != "CHURCH_REQUIRE_SERVICES":
             patch.delenv(name)

@@ -1,4 +1,4 @@
-"""What several test modules need: routes of their own, values of counters, records of the log."""
+"""Helpers of many test modules: extra routes, counter values, captured log records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from church.observability.logs.outputs import Sink
 from church.observability.metrics import worker_files
 from church.web.route_access import EVERYONE, Policy, allow
 
-STRONG = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"  # a secret that production takes
+STRONG = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"  # strong enough for production
 STATIC = {"service": "church", "version": "1.2.3", "environment": "development"}
 
 
@@ -32,28 +32,27 @@ def add_view(
     forms_of_ours: bool = False,
     **options: Any,
 ) -> None:
-    """Serve ``view`` at ``rule``; only before the app's first request. It takes what any page or program sends, or
-    ``forms_of_ours`` alone."""
+    """Add a route before the app's first request. It is exempt from CSRF checks unless ``forms_of_ours``."""
     if not forms_of_ours:
         app.extensions["csrf_exempt"] |= {rule}
     app.add_url_rule(rule, rule, allow(policy)(view), **options)
 
 
 def value(child: Any) -> float:
-    """What a counter or gauge has counted."""
+    """Current value of a counter or gauge."""
     return float(child._value.get())
 
 
 @contextmanager
 def grows(child: Any, by: float = 1) -> Iterator[None]:
-    """The block makes ``child`` grow by exactly ``by``."""
+    """Assert that the block increases ``child`` by exactly ``by``."""
     before = value(child)
     yield
     assert value(child) - before == by
 
 
 class ListSink(Sink):
-    """Keeps its lines."""
+    """A sink that keeps its lines in memory."""
 
     def __init__(self) -> None:
         super().__init__(lambda _count: None)
@@ -69,7 +68,7 @@ class ListSink(Sink):
 
 @contextmanager
 def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
-    """The lines that the site logs in the block, the access record among them."""
+    """Capture the lines that the site logs in the block, access records included."""
     sink = ListSink()
     handler = logs_records.Handler(
         logs_records.RecordFormatter(STATIC, telemetry._log_context), [sink], ListSink(), lambda _count: None
@@ -89,13 +88,13 @@ def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
 
 
 def with_settings(settings: Settings, **changes: Any) -> Settings:
-    """The same settings but for ``changes``, by their Python names; not validated."""
+    """A copy of ``settings`` with ``changes`` by Python name, not validated."""
     return settings.model_copy(update=changes)
 
 
 @contextmanager
 def no_slot(session_folder: Path) -> Iterator[None]:
-    """In the block this process has no slot, and nothing that the other tests declared is counted in one it takes."""
+    """Run the block without a metrics slot and without the metrics that other tests have declared."""
     worker_files.SLOTS.leave()
     worker_files.SLOTS.damaged = 0
     declared, worker_files.SlotValue._all = worker_files.SlotValue._all, []

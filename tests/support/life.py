@@ -1,4 +1,4 @@
-"""An hour in the life of a site, told in seconds: everything of which a panel or a rule has something to say."""
+"""Generate an hour of a site's activity in seconds: everything that a dashboard panel or an alert rule shows."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ LIMITS = {
         for name in ("LOGIN", "REGISTER", "RESET", "TOKEN", "ACCOUNT", "WEBHOOK")
     },
 }
-"""Limits that are soon reached; those of an hour by somebody new in each. Those of addresses are out of the way, since
-all live at one."""
+"""Limits that are reached soon. Hourly ones are reached by a new account each time. Limits by IP address are lifted,
+because all visitors have the same one."""
 ROOM = "public"
 SEARCH = "/pages/?q=backup"
 
 
 class Visitor:
-    """A browser with its cookies that speaks JSON."""
+    """A client with cookies that sends and receives JSON."""
 
     def __init__(self, site: Site, **headers: str) -> None:
         self._site = site
@@ -48,16 +48,16 @@ class Visitor:
         jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self._opener = urllib.request.build_opener(jar)
 
-    def ask(self, path: str, told: Any = None, wanted: int = 200, **headers: str) -> Any:
-        """GET, or POST what is told; the answer, read as JSON where it is some. Its status has to be the one wanted."""
-        status, answer = self.try_to(path, told, **headers)
+    def ask(self, path: str, data: Any = None, wanted: int = 200, **headers: str) -> Any:
+        """GET, or POST ``data``, and return the answer, parsed if it is JSON. Fails unless the status is ``wanted``."""
+        status, answer = self.try_to(path, data, **headers)
         if status != wanted:
             raise AssertionError(f"{path} was answered with {status}: {answer!r}")
         return answer
 
-    def try_to(self, path: str, told: Any = None, **headers: str) -> tuple[int, Any]:
-        """The same with whatever status comes."""
-        body = json.dumps(told).encode() if told is not None else None
+    def try_to(self, path: str, data: Any = None, **headers: str) -> tuple[int, Any]:
+        """Like ``ask``, but accept any status, and return it too."""
+        body = json.dumps(data).encode() if data is not None else None
         own = {**self._headers, **{name.replace("_", "-"): text for name, text in headers.items()}}
         request = urllib.request.Request(self._site.url + path, body, own)
         try:
@@ -83,7 +83,7 @@ class Life:
             add_ready("lagoon", access_level="premium")
 
     def __enter__(self) -> Self:
-        """Somebody has the live page open all the time."""
+        """Keep one visitor on the chat page all the time."""
         self._window = Line(self.site.port)
         self._window.hear("welcome")
         return self
@@ -94,7 +94,7 @@ class Life:
             db.dispose()
 
     def an_hour(self) -> None:
-        """All of it once; the next is another's."""
+        """Run all activities once, with new accounts each time."""
         self._number += 1
         member = self._arrive()
         self._read(member)
@@ -107,17 +107,17 @@ class Life:
             member.ask("/auth/logout", {})
 
     def _arrive(self) -> Visitor:
-        """Somebody registers, somebody guesses and makes a link up, Ada signs in."""
-        stranger, member = Visitor(self.site), Visitor(self.site)
+        """Register accounts, guess a password and a link, and sign Ada in."""
+        visitor, member = Visitor(self.site), Visitor(self.site)
         new = {"email": f"new-{self._number}@church.example", "password": PASSWORD, "name": "New"}
-        stranger.ask("/auth/register", new, 202)
-        stranger.ask("/auth/register", {**new, "email": self.ada.email}, 202)
-        stranger.ask("/auth/register", {}, 422)
+        visitor.ask("/auth/register", new, 202)
+        visitor.ask("/auth/register", {**new, "email": self.ada.email}, 202)
+        visitor.ask("/auth/register", {}, 422)
         wrong = {"email": f"nobody-{self._number}@church.example", "password": "not the password at all"}
         for status in (401, 429):
-            stranger.ask("/auth/login", wrong, status)
-        stranger.ask("/auth/reset", {"token": "made-up", "password": PASSWORD}, 400)
-        stranger.ask("/auth/token", {}, 401)
+            visitor.ask("/auth/login", wrong, status)
+        visitor.ask("/auth/reset", {"token": "made-up", "password": PASSWORD}, 400)
+        visitor.ask("/auth/token", {}, 401)
         member.ask("/auth/login", {"email": self.ada.email, "password": PASSWORD})
         return member
 
@@ -130,8 +130,8 @@ class Life:
         wait_until(self._search_too_often, "a search is refused")
 
     def _search_too_often(self) -> bool:
-        """Several at once, a few times each; whether that was too quick for somebody."""
-        tally = load.run(self.site.port, [SEARCH], 4, lambda asked: asked >= 3)
+        """Search from several connections at once. Returns whether one was rate-limited."""
+        tally = load.run(self.site.port, [SEARCH], 4, lambda requests: requests >= 3)
         return tally.answers[SEARCH, 429] > 0
 
     def _watch(self, member: Visitor) -> None:
@@ -140,13 +140,13 @@ class Life:
         member.ask("/video/stream/harbour?token=made.up", wanted=403)
 
     def _talk(self, member: Visitor) -> None:
-        """Two in a room; one of them says too much."""
+        """Let two members chat, one of them too much."""
         token = member.ask("/auth/token", {})["token"]
         guest = token_of(self.app, add_user(self.app, f"guest-{self._number}@church.example", password_hash="x"))
         with ExitStack() as stack:
             first, second = (stack.enter_context(Line(self.site.port)) for _ in range(2))
-            for line, whose in ((first, guest), (second, token)):
-                line.sign_in(whose)
+            for line, of_member in ((first, guest), (second, token)):
+                line.sign_in(of_member)
                 line.enter(ROOM)
             for number in range(6):
                 first.say("chat", room=ROOM, message=f"{self._number}.{number}", client_id=f"{self._number}.{number}")
@@ -158,10 +158,10 @@ class Life:
             assert refused.status == 403, refused.head
 
     def _pay(self) -> None:
-        """Somebody new subscribes at the till, which tells the site, and gets some of it back; somebody forges."""
+        """Subscribe a new account at the test till, refund a part, and send a forged webhook."""
         ref = add_user(self.app, f"payer-{self._number}@church.example", password_hash="x").ref
-        whose = {"client_reference_id": ref, "subscription_data": {"metadata": {"church_user": ref}}}
-        subscription = self.till.subscribe(**whose)
+        account = {"client_reference_id": ref, "subscription_data": {"metadata": {"church_user": ref}}}
+        subscription = self.till.subscribe(**account)
         charge = self.till.charge(self.till.latest_invoice(subscription["id"]))["id"]
         self.till.operate("refund", charge=charge, amount="200")
         Visitor(self.site).ask("/stripe/webhook", {"id": "evt_1"}, 400, Stripe_Signature="t=1,v1=00")
@@ -172,7 +172,7 @@ class Life:
         Visitor(self.site, Authorization="Bearer made-up").ask("/api/telemetry/incident", {}, 401)
 
     def _deliver(self) -> None:
-        """A deployment that failed, one that worked, a hotfix, and an incident that is over."""
+        """Report a failed deployment, a successful one, a hotfix, and a resolved incident."""
         now, name = utc_now(), f"life-{self._number}"
         committed = (now - timedelta(hours=2)).isoformat()
         for part, (status, kind) in enumerate((("failure", "normal"), ("success", "normal"), ("success", "hotfix"))):

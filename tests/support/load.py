@@ -1,4 +1,4 @@
-"""Clients that count what they were answered: sockets that stay open, requests one after another on each."""
+"""Load generator: keep-alive connections that send one request after another and count the answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tally:
-    """What the clients saw: answers by (path, status), and requests that got none."""
+    """Results of the clients: answers by path and status, and requests without an answer."""
 
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     unanswered: int = 0
@@ -21,15 +21,15 @@ class Tally:
 
 
 class Connection:
-    """HTTP/1.1 over one socket, opened again when the server has said that it will close, or has closed an idle one."""
+    """An HTTP/1.1 connection that reopens its socket after the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._socket: socket.socket | None = None
 
     def get(self, path: str, method: str = "GET", headers: str = "", host: str = "church.example") -> int:
-        """The status of an answer, read to its end. Raises OSError when there is none."""
-        if self._is_over():
+        """Send a request, read the whole answer and return its status. Raises OSError without an answer."""
+        if self._is_closed():
             self.close()
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
@@ -41,8 +41,8 @@ class Connection:
             self.close()
             raise
 
-    def _is_over(self) -> bool:
-        """Whether the server has ended the connection since the last answer: it waits seconds for the next request."""
+    def _is_closed(self) -> bool:
+        """Whether the server has closed the connection since the last answer: it keeps idle ones for seconds only."""
         return self._socket is not None and _is_readable(self._socket)
 
     def _answer(self, method: str) -> int:
@@ -63,7 +63,7 @@ class Connection:
         return status
 
     def close(self) -> None:
-        """End the connection; the next request opens one."""
+        """Close the connection. The next request opens a new one."""
         if self._socket is not None:
             self._file.close()
             self._socket.close()
@@ -77,17 +77,17 @@ def _is_readable(socket_: socket.socket) -> bool:
 
 
 def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int], bool], pause: float = 0) -> Tally:
-    """Ask for ``paths`` in turn on each connection until ``until(requests so far of that connection)``.
+    """Request ``paths`` in turn on each connection until ``until(requests so far on this connection)`` is true.
 
-    ``pause`` is how many seconds a client takes between two requests, to leave the cores to what a test waits for.
+    ``pause`` is the number of seconds between two requests, which leaves the processor to other work of a test.
     """
     tally = Tally()
 
     def client(first: int) -> None:
-        connection, asked = Connection(port), 0
-        while not until(asked):
-            path = paths[(first + asked) % len(paths)]
-            asked += 1
+        connection, requests = Connection(port), 0
+        while not until(requests):
+            path = paths[(first + requests) % len(paths)]
+            requests += 1
             try:
                 status = connection.get(path)
             except OSError:
@@ -109,7 +109,7 @@ def run(port: int, paths: Sequence[str], connections: int, until: Callable[[int]
 
 
 def in_background(work: Callable[[], Tally]) -> Iterator[Tally]:
-    """Start ``work``; the second ``next`` waits for it to end."""
+    """Start ``work`` in a thread. The first ``next`` starts it, the second waits for its result."""
     result: list[Tally] = []
     thread = threading.Thread(target=lambda: result.append(work()), daemon=True)
     thread.start()

@@ -1,6 +1,7 @@
-"""Real servers for the tests: PostgreSQL and Redis, started in a folder of their own, stopped with the tests.
+"""Fixtures with real PostgreSQL and Redis servers, each in its own folder, and sites with databases on them.
 
-A server that is not installed skips its tests and says how to install it; with CHURCH_REQUIRE_SERVICES=1 it fails them.
+Tests of a server that is not installed are skipped with a hint how to install it; with CHURCH_REQUIRE_SERVICES=1 they
+fail.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from tests.support.databases import copy_database
 
 
 def require(name: str, found: str | None, install: str) -> str:
-    """The path of a server's program; without it the test is skipped, or fails where every server has to be there."""
+    """The path of a server's program. Without one the test is skipped, or fails if all servers are required."""
     if found:
         return found
     message = f"{name} is not installed: {install}"
@@ -45,9 +46,9 @@ def require(name: str, found: str | None, install: str) -> str:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait for ``condition`` to be true; fail with ``what`` if it is not in time.
+    """Wait until ``condition`` is true; fail with ``what`` if that takes too long.
 
-    The time is for a machine with ten times as much to do as it can: none of it is spent where the condition comes.
+    The limit allows for a badly overloaded machine. The wait ends as soon as the condition is true.
     """
     deadline = time.monotonic() + seconds
     while not condition():
@@ -57,10 +58,10 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
 
 
 class _Ports:
-    """A range of loopback's ports that is this process's own as long as it lives: its first one is kept bound.
+    """A range of loopback ports reserved for this process, by keeping its first port bound.
 
-    Other runs beside this one take other ranges, and all lie below those that a connection's own end is given, so that
-    nobody takes a port between the moment it is chosen and the moment its server listens.
+    Other test runs reserve other ranges, and all ranges lie below the ephemeral ports, so that nothing else takes a
+    port between the moment it is chosen and the moment its server listens.
     """
 
     _FIRST, _END, _SIZE = 11_000, 32_000, 500
@@ -73,7 +74,7 @@ class _Ports:
         self._next = cycle(range(first + 1, first + self._SIZE))
 
     def take(self) -> int:
-        """The one that was not taken for longest and is free."""
+        """The free port that was not used for the longest time."""
         for port in islice(self._next, self._SIZE):
             with socket.socket() as probe:
                 if self._bound(probe, port):
@@ -92,7 +93,7 @@ _ports = cache(_Ports)
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on, and that nobody but the caller will."""
+    """A free port on loopback, reserved for the caller."""
     return _ports().take()
 
 
@@ -102,8 +103,8 @@ def _postgresql_program(name: str) -> str:
     return require("PostgreSQL", found, "apt-get install postgresql")
 
 
-# What a server may leave undone whose data nobody wants after a crash.
-_NOTHING_LASTS = {
+# Data of tests need not survive a crash.
+_NOT_DURABLE = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -112,19 +113,19 @@ _NOTHING_LASTS = {
     "max_wal_size": "2GB",
     "jit": "off",
 }
-_ROOM = 2 * 1024**3  # bytes that a folder in memory has to have for a server's data
+_MIN_FREE = 2 * 1024**3  # bytes that a folder in memory needs for a server's data
 
 
 def _folder_in_memory() -> str | None:
-    """Where a server's data cost no disk, if there is room; None is the usual folder for temporary files."""
+    """A folder in memory with enough space for a server's data; None for the usual temporary folder."""
     memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM:
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _MIN_FREE:
         return str(memory)
     return None
 
 
 class Postgres:
-    """A PostgreSQL of the tests' own: a Unix socket and a port of loopback, no password, nothing lasting."""
+    """A PostgreSQL server for the tests, on a Unix socket and a loopback port, without password or durability."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -140,17 +141,17 @@ class Postgres:
         subprocess.run([*self._as, *initdb, *encoding], check=True, capture_output=True, cwd="/")
 
     def start(self) -> None:
-        """Start, or do nothing when it runs; returns when it answers."""
+        """Start the server unless it runs, and wait until it answers."""
         if self.running:
             return
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), **_NOTHING_LASTS}
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), **_NOT_DURABLE}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        dies_with_us = ["--pdeathsig", "INT"] if self._as else []
+        die_with_parent = ["--pdeathsig", "INT"] if self._as else []
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *self._as,
-                    *dies_with_us,
+                    *die_with_parent,
                     _postgresql_program("postgres"),
                     *("-D", str(self.data), "-p", str(self.port)),
                     *arguments,
@@ -163,36 +164,36 @@ class Postgres:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process lives."""
+        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """A fast shutdown: sessions are ended, nothing is lost."""
+        """Shut down fast: sessions end, no data is lost."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(timeout=60)
             self._process = None
 
     def admin(self) -> psycopg.Connection:
-        """A connection of the superuser, in autocommit."""
+        """Connect as superuser, in autocommit mode."""
         return psycopg.connect(
             host=str(self.folder), port=self.port, user="postgres", dbname="postgres", autocommit=True
         )
 
     def new_database(self, template: str = "template1") -> str:
-        """Make a database, empty unless ``template`` is not; gives its ``postgresql://`` address."""
+        """Create a database as a copy of ``template`` and return its ``postgresql://`` URL."""
         name = f"church_{uuid4().hex[:12]}"
         with self.admin() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def database(self, url: str) -> psycopg.Connection:
-        """A connection of the superuser to the database at ``url``, in autocommit."""
+        """Connect to the database at ``url`` as superuser, in autocommit mode."""
         name = url.rpartition("/")[2]
         return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=name, autocommit=True)
 
     def end_sessions(self) -> int:
-        """Terminate every session but ours, as an administrator would; how many there were."""
+        """Terminate all other sessions, like an administrator. Returns how many there were."""
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
         with self.admin() as connection:
             return len(connection.execute(query + "AND pid <> pg_backend_pid()").fetchall())
@@ -206,8 +207,10 @@ class Postgres:
 
 
 class MigratedDatabases:
-    """Databases at the head of the migrations, each handed on from test to test: emptying one takes a few milliseconds,
-    making one a tenth of a second of a core."""
+    """Migrated databases that tests use one after another.
+
+    Emptying one takes a few milliseconds, creating one a tenth of a second.
+    """
 
     _SCHEMA = (
         "SELECT string_agg(concat_ws('/', oid, xmin), ' ' ORDER BY oid) FROM pg_class "
@@ -219,7 +222,7 @@ class MigratedDatabases:
     )
     _EMPTY = (
         "SELECT string_agg(CASE WHEN relkind = 'S' THEN format('SELECT setval(%L, 1, false)', oid::regclass) "
-        "WHEN relname = 'chat_rooms' THEN 'UPDATE chat_rooms SET last_number = 0' "  # made by the migration
+        "WHEN relname = 'chat_rooms' THEN 'UPDATE chat_rooms SET last_number = 0' "  # rows created by a migration
         "ELSE format('DELETE FROM %s', oid::regclass) END, ';') FROM pg_class "
         "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'alembic_version'"
     )
@@ -230,36 +233,36 @@ class MigratedDatabases:
 
     @contextmanager
     def lent(self) -> Iterator[str]:
-        """The address of one for a test. It is not handed on if the test has changed more than its rows."""
+        """Lend a database to a test, by URL. It is not reused if the test has changed its schema."""
         url, schema = self._free.pop() if self._free else self._new()
         yield url
         with suppress(psycopg.Error):
-            if self._server.running and self._emptied(url, schema):
+            if self._server.running and self._empty(url, schema):
                 self._free.append((url, schema))
 
     def _new(self) -> tuple[str, str]:
         url = self._server.new_database(self._template)
         with self._server.database(url) as connection:
-            return url, self._asked(connection, self._SCHEMA)
+            return url, self._scalar(connection, self._SCHEMA)
 
-    def _emptied(self, url: str, schema: str) -> bool:
+    def _empty(self, url: str, schema: str) -> bool:
         with self._server.database(url) as connection:
             connection.execute(self._OTHERS)
-            if self._asked(connection, self._SCHEMA) != schema:
+            if self._scalar(connection, self._SCHEMA) != schema:
                 return False
             connection.execute("SET session_replication_role = replica")  # no foreign keys, no triggers
-            connection.execute(self._asked(connection, self._EMPTY))
+            connection.execute(self._scalar(connection, self._EMPTY))
         return True
 
     @staticmethod
-    def _asked(connection: psycopg.Connection, query: LiteralString) -> Any:
+    def _scalar(connection: psycopg.Connection, query: LiteralString) -> Any:
         row = connection.execute(query).fetchone()
         assert row is not None
         return row[0]
 
 
 class RedisServer:
-    """A redis-server of the tests' own, on a port of loopback, that keeps nothing on disk."""
+    """A redis-server for the tests, on a loopback port, with nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -268,7 +271,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, or do nothing when it runs; returns when it answers."""
+        """Start the server unless it runs, and wait until it answers."""
         if self._process is not None and self._process.poll() is None:
             return
         program = require("Redis", shutil.which("redis-server"), "apt-get install redis-server")
@@ -277,24 +280,24 @@ class RedisServer:
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
-        """Stop it, paused or not."""
+        """Stop the server, even a paused one."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=60)
             self._process = None
 
     def pause(self) -> None:
-        """Make it hang: it takes connections and answers nothing."""
+        """Make the server hang: it accepts connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """End ``pause``."""
+        """Continue after ``pause``."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> redis.Redis:
-        """A client that is not the site's."""
+        """A plain client of redis-py, not the site's."""
         return redis.Redis(port=self.port, socket_timeout=30)
 
     def _answers(self) -> bool:
@@ -308,7 +311,7 @@ class RedisServer:
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[Postgres]:
     _postgresql_program("postgres")
-    # Not in pytest's folder: the user postgres may not enter it, and a socket's path has room for 107 bytes.
+    # Not in pytest's folder: the user postgres can't enter it, and a socket's path is limited to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="church-pg-", dir=_folder_in_memory()))
     server = Postgres(folder)
     yield server
@@ -318,7 +321,7 @@ def _postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def postgres(_postgres: Postgres) -> Postgres:
-    """The PostgreSQL of this run, running; a test may stop it."""
+    """The running PostgreSQL server of this test run. A test may stop it."""
     _postgres.start()
     return _postgres
 
@@ -340,7 +343,7 @@ def _redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(_redis: RedisServer) -> RedisServer:
-    """The Redis of this run, running and empty; a test may stop it."""
+    """The running, empty Redis server of this test run. A test may stop it."""
     _redis.start()
     with _redis.client() as client:
         client.flushall()
@@ -356,7 +359,7 @@ def empty_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def migrated_file() -> Path:
-    """A SQLite database at the head of the migrations, to be copied."""
+    """A migrated SQLite database to copy."""
     return databases.migrated_file()
 
 
@@ -370,30 +373,34 @@ def _migrated_databases(_postgres: Postgres, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def migrated_url(postgres: Postgres, _migrated_databases: MigratedDatabases) -> Iterator[str]:
-    """An empty database at the head of the migrations on PostgreSQL."""
+    """An empty, migrated database on PostgreSQL."""
     with _migrated_databases.lent() as url:
         yield url
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where the databases say the same, one of them is enough; a test's own mark wins over its module's."""
-    config.addinivalue_line("markers", "sqlite_alone: its SQL is plain, or is tried on both databases elsewhere")
-    config.addinivalue_line("markers", "both_databases: locks, upserts, order or time, in a module of sqlite_alone")
+    """Register marks that choose the databases of a test. A test's own mark wins over its module's."""
+    config.addinivalue_line("markers", "sqlite_alone: only on SQLite: plain SQL, or tested on both databases elsewhere")
+    config.addinivalue_line(
+        "markers", "both_databases: on both databases, in a module of sqlite_alone: locks, upserts, order or time"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``migrated_site`` is once on SQLite and once on PostgreSQL, unless a mark says otherwise."""
+    """Run tests with ``migrated_site`` once on SQLite and once on PostgreSQL, unless a mark chooses one."""
     if "migrated_site" in metafunc.fixturenames:
         marks = [mark.name for mark in metafunc.definition.iter_markers()]  # the closest first
         chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
-        wanted = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
-        metafunc.parametrize("migrated_site", wanted, indirect=True)
+        backends = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
+        metafunc.parametrize("migrated_site", backends, indirect=True)
 
 
 @pytest.fixture
 def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for the database gets it, however many there are and however slow the machine: for tests of what
-    many do at once, which say nothing of how long one may wait. To be asked for before the site."""
+    """Raise the time-outs of the database, for tests with many writers at once on a slow machine.
+
+    Request this fixture before the site's.
+    """
     for module, name in (
         (database, "WRITE_WAIT"),
         (database, "READ_WAIT"),
@@ -406,21 +413,21 @@ def patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def migrated_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a site whose database is at the head, once on SQLite and once on PostgreSQL."""
+    """Settings of a site whose database is migrated, once on SQLite and once on PostgreSQL."""
     if request.param == "postgresql":
         return site_settings(tmp_path, request.getfixturevalue("migrated_url"))
     return sqlite_site(tmp_path, request.getfixturevalue("migrated_file"))
 
 
 def sqlite_site(folder: Path, migrated: Path) -> Settings:
-    """Settings of a site in ``folder`` over a copy of the database ``migrated``."""
+    """Settings of a site in ``folder`` with a copy of the database ``migrated``."""
     site = site_settings(folder)
     copy_database(migrated, site)
     return site
 
 
 def site_settings(folder: Path, database_url: str | None = None, **overrides: object) -> Settings:
-    """Settings of a site in ``folder``; nothing is taken from the developer's own ``.env``."""
+    """Settings of a site in ``folder``, without the developer's ``.env``."""
     content = folder / "content"
     content.mkdir(exist_ok=True)
     places = {"CHURCH_INSTANCE": folder / "instance", "CHURCH_LOG_DIR": folder / "logs", "CHURCH_CONTENT": content}

@@ -1,4 +1,4 @@
-"""The site as visitors meet it: real gunicorn workers on a free port, a real store beside them."""
+"""A real site for the tests: gunicorn workers on a free port, with a real store."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 
 
 def whole_lines(path: Path) -> list[bytes]:
-    """The lines of a log that is being written: the kernel shows a reader the beginning of what it is just adding."""
+    """Complete lines of a log that is being written: a reader may see the beginning of a line that is being added."""
     return path.read_bytes().split(b"\n")[:-1]
 
 
 class Site:
-    """One instance with its own folders and port; ``extra`` are settings of the environment."""
+    """A site with its own folders and port. ``extra`` are settings by their environment names."""
 
     def __init__(self, folder: Path, **extra: str) -> None:
         self.port = free_port()
@@ -46,7 +46,7 @@ class Site:
             "CHURCH_BIND": f"127.0.0.1:{self.port}",
             "CHURCH_INSTANCE": str(folder / "instance"),
             "CHURCH_LOG_DIR": str(self.logs),
-            "CHURCH_STORE_TIMEOUT": "2",  # on a busy machine 90 ms may pass, and then each worker counts alone
+            "CHURCH_STORE_TIMEOUT": "2",  # a busy machine may need more than 90 ms
             "CHURCH_LIMIT_PAGE": "1000000/minute",
             "CHURCH_LIMIT_API": "1000000/minute",
             "CHURCH_LIMIT_TELEMETRY_API": "1000000/minute",
@@ -56,7 +56,7 @@ class Site:
         self.settings: Settings = load_settings(**{**own, **extra})
 
     def start(self, store: bool = True, work: bool = False) -> Site:
-        """Migrate, start the store and gunicorn, and wait until the site is ready; ``work``: its jobs are done too."""
+        """Migrate, start the store and gunicorn, and wait for the site. ``work`` also starts a job worker."""
         self.settings.instance.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         bring_to_head(self.settings)
@@ -77,9 +77,11 @@ class Site:
             return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
 
     def run(self, *command: str) -> str:
-        """What ``flask church …`` prints; it must succeed."""
-        words = [sys.executable, "-m", "flask", "church", *command]
-        return subprocess.run(words, env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        """Run ``flask church …``, which must succeed, and return its output."""
+        arguments = [sys.executable, "-m", "flask", "church", *command]
+        return subprocess.run(
+            arguments, env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
 
     def _serves(self) -> bool:
         if self.gunicorn.poll() is not None:
@@ -89,7 +91,7 @@ class Site:
         return False
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        """Status and body of a page; an error status is an answer too."""
+        """GET a page and return status and body, also of an error."""
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -98,16 +100,16 @@ class Site:
             return answer.code, answer.read()
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Everything in /metrics, by name and labels."""
+        """All samples of /metrics, by name and labels."""
         token = self.environment.get("METRICS_TOKEN")
         status, body = self.get("/metrics", **({"Authorization": f"Bearer {token}"} if token else {}))
         assert status == 200, body
-        found = {}
+        samples = {}
         for line in body.decode().splitlines():
             if not line.startswith("#") and (match := _SAMPLE.fullmatch(line)):
                 labels = frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match["labels"] or ""))
-                found[match["name"], labels] = float(match["value"])
-        return found
+                samples[match["name"], labels] = float(match["value"])
+        return samples
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the series of ``name`` that have these labels."""
@@ -115,19 +117,19 @@ class Site:
         return sum(v for (n, have), v in self.samples().items() if n == name and wanted <= have)
 
     def worker_pids(self) -> list[int]:
-        """The live gunicorn workers."""
+        """Process IDs of the running gunicorn workers."""
         with suppress(subprocess.CalledProcessError):
-            found = subprocess.check_output(["pgrep", "-P", str(self.gunicorn.pid)], text=True)
-            return [int(pid) for pid in found.split()]
+            pids = subprocess.check_output(["pgrep", "-P", str(self.gunicorn.pid)], text=True)
+            return [int(pid) for pid in pids.split()]
         return []
 
     def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
-        """The log's records; a torn line fails."""
+        """Parsed records of a log file. A broken line fails."""
         path = self.logs / name
         return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
 
     def stop(self) -> None:
-        """End what was started, kindly and then not."""
+        """Stop all processes, by SIGTERM first, then by SIGKILL."""
         for process in reversed(self._processes):
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -141,9 +143,9 @@ class Site:
 
 @contextmanager
 def running(folder: Path, store: bool = True, **extra: str) -> Iterator[Site]:
-    """A site for the tests of a module, made before any of them cleans the environment of the shell's settings.
+    """Start a site for all tests of a module, without the settings of the shell.
 
-    It takes seconds of a core to start: tests share one where none of them stops, breaks or counts what others did.
+    Starting one takes seconds, so tests share it if none of them stops or breaks it or depends on its counters.
     """
     with pytest.MonkeyPatch.context() as patch:
         forget_the_shell(patch)
@@ -156,7 +158,7 @@ def running(folder: Path, store: bool = True, **extra: str) -> Iterator[Site]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Start a site with these settings; stopped with the test."""
+    """A function that starts a site with some settings. The sites stop with the test."""
     started: list[Site] = []
 
     def start(store: bool = True, **extra: str) -> Site:

@@ -1,8 +1,7 @@
-"""A worker process for the tests: ``python -m tests.support.worker_process FOLDER NAME``, as ``flask church work``.
+"""A worker process with test jobs, like ``flask church work``: ``python -m tests.support.worker_process FOLDER NAME``.
 
-``test.hold`` says in FOLDER/started that it began and in FOLDER/finished that it ended, and waits for FOLDER/go
-between the two. ``test.break`` raises. ``test.exit`` ends its process without a word. ``test.heavy`` is
-``test.hold``, and heavy.
+``test.hold`` writes a line to FOLDER/started, waits until FOLDER/go exists, and writes a line to FOLDER/finished.
+``test.heavy`` does the same as a heavy job. ``test.break`` raises. ``test.exit`` kills its process.
 """
 
 from __future__ import annotations
