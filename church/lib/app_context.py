@@ -5,8 +5,10 @@ Services import this instead of flask. Two apps in one process share no state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 from flask import current_app
@@ -26,9 +28,8 @@ class App(Protocol):
         """Make the app the current one, for a thread of its own."""
 
 
-def app_state() -> dict[str, Any]:
-    """Return the objects that modules keep for the current app, by name. Raises RuntimeError outside an app context."""
-    return current_app.extensions
+app_state: Callable[[], dict[str, Any]] = partial(attrgetter("extensions"), current_app)
+"""Return the objects that modules keep for the current app, by name. Raises RuntimeError outside an app context."""
 
 
 def app_template(name: str) -> Template:

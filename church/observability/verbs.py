@@ -20,7 +20,6 @@ from church.observability.metrics.definitions import bounded
 from church.observability.request_observer import Observation, under_way
 from church.observability.threats import scan_text
 from church.observability.traces import process_tracer
-from church.observability.traces.process_tracer import note
 
 auth_log = logging.getLogger("church.auth")
 content_log = logging.getLogger("church.content")
@@ -108,6 +107,12 @@ def track_refused(status: int, reason: str, client: str) -> str:
         return "-"
 
 
+def _note(name: str, facts: dict[str, str]) -> None:
+    """Add an event to the current span; does nothing while tracing is off."""
+    if process_tracer.active is not None:
+        process_tracer.active.note(name, facts)
+
+
 class Budget:
     """Limit how many records of one kind a process writes: ``per_second``, as a token bucket on a monotonic clock."""
 
@@ -146,7 +151,7 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
     security_log.warning(
         event_type.replace("_", " "), extra={"event": f"security.{event_type}", "severity": severity, **fields}
     )
-    note(event_type, {"severity": severity})
+    _note(event_type, {"severity": severity})
 
 
 # -- accounts and content -------------------------------------------------------------------------------------------
@@ -159,7 +164,7 @@ def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
         bounded(kind, definitions.AUTH_TYPES), bounded(outcome, definitions.AUTH_OUTCOMES)
     ).inc()
     auth_log.info(f"{kind} {outcome}".replace("_", " "), extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
-    note(f"auth.{kind}", {"outcome": outcome})
+    _note(f"auth.{kind}", {"outcome": outcome})
 
 
 @never_breaks
@@ -178,7 +183,7 @@ def track_content_access(content_type: str, access_level: str, outcome: str) -> 
     ).inc()
     facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
     content_log.debug("content access", extra={"event": "content.access", **facts})
-    note("content.access", facts)
+    _note("content.access", facts)
 
 
 # -- payments and outgoing calls ------------------------------------------------------------------------------------
@@ -197,7 +202,7 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
     level = logging.WARNING if status == "failed" else logging.INFO
     facts = {"event": "stripe.webhook", "stripe_event": event_type[:80], "outcome": status}
     stripe_log.log(level, f"Stripe webhook {status}".replace("_", " "), extra=facts | fields)
-    note("stripe.webhook", {"type": label, "outcome": status})
+    _note("stripe.webhook", {"type": label, "outcome": status})
 
 
 @contextmanager
@@ -236,7 +241,7 @@ def track_deployment(environment: str, status: str, kind: str, **fields: Any) ->
     facts = {"environment": environment, "outcome": str(status), "kind": str(kind)}
     extra = {"event": "delivery.deployment", **_as_log_fields(facts), **fields}
     delivery_log.info("deployment recorded", extra=extra)
-    note("delivery.deployment", facts)
+    _note("delivery.deployment", facts)
 
 
 @never_breaks
@@ -245,7 +250,7 @@ def track_incident(environment: str, severity: str, **fields: Any) -> None:
     facts = {"environment": environment, "severity": severity}
     extra = {"event": "delivery.incident_opened", **_as_log_fields(facts), **fields}
     delivery_log.warning("incident opened", extra=extra)
-    note("delivery.incident_opened", facts)
+    _note("delivery.incident_opened", facts)
 
 
 @never_breaks
@@ -254,7 +259,7 @@ def track_incident_resolution(environment: str, severity: str, seconds: float, *
     facts = {"environment": environment, "severity": severity}
     extra = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3), **_as_log_fields(facts), **fields}
     delivery_log.info("incident resolved", extra=extra)
-    note("delivery.incident_resolved", facts)
+    _note("delivery.incident_resolved", facts)
 
 
 def _as_log_fields(facts: dict[str, str]) -> dict[str, str]:
@@ -279,7 +284,7 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
     definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
     level = logging.INFO if facts["outcome"] == "started" else logging.WARNING
     video_log.log(level, f"video stream {facts['outcome']}", extra={"event": "video.stream", **facts})
-    note("video.stream", facts)
+    _note("video.stream", facts)
 
 
 @never_breaks

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church.database import after_commit
 from church.errors import FieldErrors
 from church.extensions import db, store
+from church.lib.app_context import app_state
 from church.models import User
 from church.models.base import plain, utc_now
 from church.services import audit
@@ -140,14 +140,14 @@ _EXTENSION = "live_listeners"
 
 def on_change(listener: Listener) -> Callable[[], None]:
     """Call ``listener`` for everything this worker publishes; returns a function that removes it."""
-    listeners: list[Listener] = current_app.extensions.setdefault(_EXTENSION, [])
+    listeners: list[Listener] = app_state().setdefault(_EXTENSION, [])
     listeners.append(listener)
     return lambda: listeners.remove(listener)
 
 
 def publish(channel: str, line: str) -> None:
     """Publish a line to all workers; call this after the commit. Never raises."""
-    for listener in tuple(current_app.extensions.get(_EXTENSION, ())):
+    for listener in tuple(app_state().get(_EXTENSION, ())):
         try:
             listener(channel, line)
         except Exception:

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
@@ -127,9 +127,10 @@ class SlotFile(MmapedDict):
         value: float = self.read_value(key)[0]  # type: ignore[no-untyped-call]
         return value
 
-    def write(self, key: str, value: float) -> None:
-        """Set the value of ``key``."""
-        self.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+    if TYPE_CHECKING:
+
+        def write_value(self, key: str, value: float, timestamp: float) -> None:
+            """Set the value of ``key``: prometheus_client's own method, called once for each count."""
 
     def _init_value(self, key: str) -> None:
         needed, size = self._used + len(key.encode()) + _ENTRY, self._capacity

@@ -199,7 +199,7 @@ class SlotValue:
             self._value += file.read(self._key)
         except OSError:
             return False
-        file.write(self._key, self._value)
+        file.write_value(self._key, self._value, 0.0)
         self._file = file
         return True
 
@@ -222,14 +222,14 @@ class SlotValue:
         with self._lock:
             self._value += amount
             if self._file is not None:
-                self._file.write(self._key, self._value)
+                self._file.write_value(self._key, self._value, 0.0)
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         """Set the number to ``value``."""
         with self._lock:
             self._value = value
             if self._file is not None:
-                self._file.write(self._key, value)
+                self._file.write_value(self._key, value, 0.0)
 
     def get(self) -> float:
         """The number of this process's slot."""

@@ -40,12 +40,6 @@ def stop() -> None:
         active.stop()
 
 
-def note(name: str, facts: dict[str, str]) -> None:
-    """Add an event to the current span; does nothing while tracing is off."""
-    if active is not None:
-        active.note(name, facts)
-
-
 def linked_span(
     name: str, opened_by: tuple[str, str] | None, attributes: dict[str, str]
 ) -> AbstractContextManager[tuple[str, str] | None]:

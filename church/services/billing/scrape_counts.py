@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import ColumnElement, Row, Select, case, func, select, true
 from sqlalchemy.orm import Session
 
 from church.extensions import db
+from church.lib.app_context import app_state
 from church.models import LedgerEntry, Price, Product
 from church.models.billing import OPEN_STATUSES, EntryKind
 from church.services import money
@@ -80,10 +80,10 @@ def value_totals() -> list[tuple[str, Decimal, Decimal]]:
 
     A failed refund stays among the refunds, because a counter cannot decrease.
     """
-    cached: _Totals = current_app.extensions.get(_CACHE) or _Totals()
+    cached: _Totals = app_state().get(_CACHE) or _Totals()
     with db.read() as session:
         totals = _add_new(session, cached) or _add_new(session, _Totals()) or _Totals()
-    current_app.extensions[_CACHE] = totals
+    app_state()[_CACHE] = totals
     return [
         (currency, money.major(paid, currency), money.major(refunded, currency))
         for currency, (paid, refunded) in sorted(totals.sums.items())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from church.config import current_settings
 from church.errors import ForbiddenError, UnavailableError
 from church.extensions import db
+from church.lib.app_context import app_state
 from church.models import Video, WatchPosition
 from church.models.pages import search_words
 from church.models.videos import VideoState
@@ -189,13 +189,13 @@ def newest(limit: int = _MAX_CACHED) -> tuple[VideoCard, ...]:
 
     While the database is down the list is the last one that was loaded.
     """
-    cached: _Cached | None = current_app.extensions.get(_CACHE)
+    cached: _Cached | None = app_state().get(_CACHE)
     now = time.monotonic()
     if cached is None or now >= cached.until:
         # Requests that come while this one loads get the previous list.
         previous = cached.videos if cached is not None else ()
-        current_app.extensions[_CACHE] = _Cached(now + _CACHE_SECONDS, previous)
-        cached = current_app.extensions[_CACHE] = _Cached(now + _CACHE_SECONDS, _list_or(previous))
+        app_state()[_CACHE] = _Cached(now + _CACHE_SECONDS, previous)
+        cached = app_state()[_CACHE] = _Cached(now + _CACHE_SECONDS, _list_or(previous))
     return cached.videos[:limit]
 
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import stripe
-from flask import current_app
 
 from church import telemetry
 from church.config import current_settings
+from church.lib.app_context import app_state
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.transport import Transport, deadline, remaining
 
@@ -135,12 +135,12 @@ def gateway() -> Gateway:
 
     Raises PaymentsOffError on a site that takes no payments.
     """
-    found: Gateway | None = current_app.extensions.get("stripe")
+    found: Gateway | None = app_state().get("stripe")
     if found is None:
         if not current_settings().payments:
             raise PaymentsOffError
         made = StripeGateway(current_settings().stripe_key, current_settings().stripe_base)
-        found = current_app.extensions.setdefault("stripe", made)
+        found = app_state().setdefault("stripe", made)
     return found
 
 

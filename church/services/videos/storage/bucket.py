@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from flask import current_app
 from sqlalchemy import select
 
 from church import jobs, telemetry
 from church.config import Settings, current_settings
 from church.errors import UnavailableError
 from church.extensions import db
+from church.lib.app_context import app_state
 from church.models import Rendition, Video
 from church.models.videos import VideoState
 from church.services.videos.errors import ImportFailedError
@@ -135,9 +135,9 @@ def _bucket_name() -> str:
 
 def _client() -> Any:
     """Return the client of this process: it takes a while to create, and threads may share it."""
-    client = current_app.extensions.get(_CLIENT)
+    client = app_state().get(_CLIENT)
     if client is None:
-        client = current_app.extensions[_CLIENT] = _create_client(current_settings())
+        client = app_state()[_CLIENT] = _create_client(current_settings())
     return client
 
 

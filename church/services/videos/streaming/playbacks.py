@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from flask import current_app
-
 from church.extensions import store
+from church.lib.app_context import app_state
 from church.services.videos.library import first_slugs
 from church.store import StoreDownError
 
@@ -61,5 +60,5 @@ def label(slug: str) -> str:
 
 
 def _memory() -> _Memory:
-    memory: _Memory = current_app.extensions.setdefault(_EXTENSION, _Memory())
+    memory: _Memory = app_state().setdefault(_EXTENSION, _Memory())
     return memory

@@ -113,7 +113,7 @@ def test_file_of_the_client_has_the_methods_and_attributes_that_ours_extends(tmp
     assert file.read("new") == 0.0
     assert file._used == 8 + 4 + 4 + 16  # the length, the key with its padding, two doubles
     for number in range(1_000):
-        file.write(f"{number:04d}{'x' * 100}", number)
+        file.write_value(f"{number:04d}{'x' * 100}", number, 0.0)
     assert file._capacity == file._f.seek(0, 2) == 1 << 17
     file.close()  # type: ignore[no-untyped-call]
 
@@ -122,7 +122,7 @@ def test_layout_of_the_file_is_as_the_client_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "counter_slot0.db"
     file = SlotFile(path)
     for number in range(9):
-        file.write(f"{'k' * number}é", number + 0.5)
+        file.write_value(f"{'k' * number}é", number + 0.5, 0.0)
     file.close()  # type: ignore[no-untyped-call]
     data = path.read_bytes()
     read = list(MmapedDict.read_all_values_from_file(str(path)))  # type: ignore[no-untyped-call]
