@@ -90,11 +90,11 @@ def sqlite_path(settings: Settings) -> Path:
 
 
 def _url(settings: Settings) -> URL:
-    return _parsed(settings.database_dsn)
+    return _parse_url(settings.database_dsn)
 
 
 @lru_cache(maxsize=8)
-def _parsed(dsn: str) -> URL:
+def _parse_url(dsn: str) -> URL:
     """Parse an address; cached, because parsing is slow and every write needs it."""
     return make_url(dsn)
 
@@ -136,11 +136,11 @@ def _sqlite_engine(
         )
     else:
         engine = create_engine(address, creator=connect, poolclass=NullPool, hide_parameters=True)
-    event.listen(engine, "begin", _beginner(begin))
+    event.listen(engine, "begin", _begin_with(begin))
     return engine
 
 
-def _beginner(statements: tuple[str, ...]) -> Callable[[Connection], None]:
+def _begin_with(statements: tuple[str, ...]) -> Callable[[Connection], None]:
     def begin(connection: Connection) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement).close()

@@ -80,17 +80,17 @@ def enqueue(
     insert_or_ignore(session, Job, values, unique=["unique_key"], where=PENDING_ONLY)
 
 
-def any_due(session: Session, wanted: Collection[str]) -> bool:
+def any_due(session: Session, accepted: Collection[str]) -> bool:
     """Whether a job is due. Only reads, so that an idle queue locks nothing."""
-    due = _due(database_now(session), wanted)
+    due = _due(database_now(session), accepted)
     return session.scalars(select(Job.id).where(due).limit(1)).first() is not None
 
 
-def take(session: Session, wanted: Collection[str], seconds: float) -> Lease | None:
+def take(session: Session, accepted: Collection[str], seconds: float) -> Lease | None:
     """Lease the job that has been due longest, or one whose process died. Returns None if none is due."""
     now = database_now(session)
     # SQLite ignores the row lock, and has one writer at a time anyway.
-    due = select(Job).where(_due(now, wanted)).order_by(Job.run_at, Job.id).limit(1).with_for_update(skip_locked=True)
+    due = select(Job).where(_due(now, accepted)).order_by(Job.run_at, Job.id).limit(1).with_for_update(skip_locked=True)
     while (job := session.scalars(due).first()) is not None:
         if job.attempts < job.max_attempts:
             return _lease(job, now, seconds)
@@ -121,9 +121,9 @@ def _lease(job: Job, now: datetime, seconds: float) -> Lease:
     return Lease(job.id, job.lease, job.kind, job.payload, job.attempts, job.request_id, job.traceparent)
 
 
-def _due(now: datetime, wanted: Collection[str]) -> ColumnElement[bool]:
+def _due(now: datetime, accepted: Collection[str]) -> ColumnElement[bool]:
     return and_(
-        Job.kind.in_(wanted),
+        Job.kind.in_(accepted),
         or_(
             and_(Job.state == JobState.PENDING.value, Job.run_at <= now),
             and_(Job.state == JobState.RUNNING.value, Job.leased_until <= now),

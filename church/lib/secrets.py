@@ -26,7 +26,7 @@ def weakness(value: str) -> str | None:
     return None
 
 
-def _parsed(text: str, instance: Path) -> dict[str, str]:
+def _parse(text: str, instance: Path) -> dict[str, str]:
     try:
         stored: dict[str, str] = dict(json.loads(text or "{}"))
     except (ValueError, TypeError):
@@ -45,7 +45,7 @@ def instance_secret(instance: Path, name: str) -> str:
     fd = os.open(instance / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        stored = _parsed(file.read(), instance)
+        stored = _parse(file.read(), instance)
         if name not in stored:
             stored[name] = secrets.token_urlsafe(48)
             file.seek(0)

@@ -72,7 +72,7 @@ class BoundedPool:
         """Call ``fn(*args)`` like ``off_hub``. Raises BusyError if the queue is full, and the exceptions of ``fn``."""
         if not _is_patched():
             return fn(*args)
-        pool = self._started()
+        pool = self._current_pool()
         if self._running >= self._size + self._queue:
             raise BusyError
         self._running += 1
@@ -85,7 +85,7 @@ class BoundedPool:
         result: _T = value
         return result
 
-    def _started(self) -> ThreadPool:
+    def _current_pool(self) -> ThreadPool:
         """The pool of this process; a forked child creates its own, because it has none of its parent's threads."""
         if self._pool is None or self._pid != os.getpid():
             from gevent.threadpool import ThreadPool  # noqa: PLC0415 - takes the hub of the thread that imports it

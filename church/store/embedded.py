@@ -83,7 +83,7 @@ def main() -> None:
     make_private(settings.instance)
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     command = embedded_command(settings)
-    os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
+    os.execv(command[0], command)  # noqa: S606 (without a shell on purpose)
 
 
 if __name__ == "__main__":

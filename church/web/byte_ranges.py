@@ -132,8 +132,8 @@ class FileBody:
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, for servers without sendfile. Fewer than ``length`` in all if the file ends early."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = os.read(self._file.fileno(), wanted) if wanted else b""
+        count = self._left if size < 0 else min(size, self._left)
+        data = os.read(self._file.fileno(), count) if count else b""
         self._left -= len(data)
         self.sent += len(data)
         return data

@@ -23,7 +23,7 @@ def test_site_on_postgresql_and_redis_survives_a_restart_of_both(
     redis_server.stop()
     try:
         # each worker reuses its last probe for a second
-        wait_until(lambda: database_check(one) is False, "/ready says that the database is away")
+        wait_until(lambda: database_check(one) is False, "/ready reports the database as down")
         wait_until(lambda: (one.value("database_up"), one.value("store_up")) == (0, 0), "so does the scrape")
         assert one.get("/pages/terms")[0] == one.get("/health")[0] == 200
         assert one.get("/pages/?q=backup")[0] == 503

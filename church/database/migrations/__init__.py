@@ -53,8 +53,8 @@ def current(connection: Connection) -> str | None:
     """The revision of the database; None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -81,10 +81,10 @@ def test_instance_secret_twenty_processes_at_once_get_the_same(tmp_path: Path) -
     ],
 )
 def test_weakness_of_a_weak_secret_is_explained_without_showing_it(secret: str, words: str) -> None:
-    told = weakness(secret)
-    assert told is not None
-    assert words in told
-    assert not secret or secret not in told
+    problem = weakness(secret)
+    assert problem is not None
+    assert words in problem
+    assert not secret or secret not in problem
 
 
 def test_weakness_of_a_random_secret_is_none() -> None:
