@@ -236,9 +236,8 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     @field_validator("instance", "log_dir", "content", mode="before")
     @classmethod
     def _empty_is_default(cls, value: Any, info: ValidationInfo) -> Any:
-        return (
-            cls.model_fields[str(info.field_name)].default if value == "" else value
-        )  # an empty path would be the working directory
+        # an empty path would be the working directory
+        return cls.model_fields[str(info.field_name)].default if value == "" else value
 
     @field_validator("instance", "log_dir", "content", mode="after")
     @classmethod
