@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from church.blueprints.dora.words import duration
 from church.services.dora import DeploymentView, WeekView, Window
 
 WIDTH, HEIGHT = 720.0, 230.0
@@ -15,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 36.0, 56.0, 12.0, 30.0
 _MOST_DATES = 6
 _A_YEAR = 365  # days
 _FLOOR = 60.0  # seconds: a lead time below a minute is shown as one
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _STEPS = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 365 * 86400.0)
 
 
@@ -170,3 +170,14 @@ def _round_up(number: int) -> int:
             if number <= step * size:
                 return step * size
         size *= 10
+
+
+def duration(seconds: float) -> str:
+    """The two largest units of a time: ``44 h 10 min`` is ``1 d 20 h``."""
+    left = round(seconds)
+    for at, (size, unit) in enumerate(_UNITS):
+        if left >= size:
+            rest = left % size // _UNITS[at + 1][0] if at + 1 < len(_UNITS) else 0
+            more = f" {rest} {_UNITS[at + 1][1]}" if rest else ""
+            return f"{left // size} {unit}{more}"
+    return "0 s"

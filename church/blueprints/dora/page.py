@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, jsonify, make_response, render_template, request
 
-from church.blueprints.dora import charts, words
+from church.blueprints.dora import charts
 from church.blueprints.dora.blueprint import bp
 from church.config import current_settings
 from church.errors import FieldErrors
@@ -28,6 +28,25 @@ _METRICS = (
     "dora_sample_size",
 )
 _DOCUMENTATION = "https://dora.dev/guides/dora-metrics/"
+_TITLES = {
+    "deployment_frequency": ("Deployment frequency", "Successful deployments a day."),
+    "lead_time_seconds": ("Lead time for changes", "Median from a commit to the first deployment that delivered it."),
+    "change_failure_rate": ("Change failure rate", "Successful deployments that caused an incident."),
+    "failed_deployment_recovery_seconds": (
+        "Failed deployment recovery time",
+        "Median from the deployment that caused an incident to its end.",
+    ),
+    "deployment_rework_rate": ("Rework rate", "Successful deployments that were hotfixes."),
+    "mttr_seconds": ("Time to restore", "Median of all resolved incidents, from opened to resolved."),
+}
+_COUNTED = {
+    "deployment_frequency": ("deployment", "deployments"),
+    "lead_time_seconds": ("commit", "commits"),
+    "change_failure_rate": ("deployment", "deployments"),
+    "failed_deployment_recovery_seconds": ("incident", "incidents"),
+    "deployment_rework_rate": ("deployment", "deployments"),
+    "mttr_seconds": ("incident", "incidents"),
+}
 
 
 @bp.get("/dora")
@@ -77,13 +96,32 @@ def _page(window: services_dora.Window, asked: dict[str, str], problem: dict[str
         asked={name: text[:40] for name, text in asked.items()},
         problem=problem,
         environments=current_settings().environments,
-        figures=[(name, *words.TITLES[name], found.figures[name]) for name in words.TITLES],
+        figures=[(name, *_TITLES[name], found.figures[name]) for name in _TITLES],
         history=history,
         shown=SHOWN,
         weekly=charts.weekly_deployments(history.weeks),
         leads=charts.weekly_lead(history.weeks),
         scattered=charts.deployments(history.deployments, history.deployment_count, window),
-        duration=words.duration,
-        value_of=words.value_of,
-        counted=words.counted,
+        duration=charts.duration,
+        value_of=_value_of,
+        counted=_counted,
     )
+
+
+def _value_of(figure: services_dora.Figure) -> str:
+    """A figure's value with its unit; “no data” where there is none."""
+    if figure.value is None:
+        return "no data"
+    if figure.unit == "seconds":
+        return charts.duration(figure.value)
+    if figure.unit == "ratio":
+        return f"{figure.value * 100:.1f}".removesuffix(".0") + " %"
+    # Two digits of what is rare: once a year is no zero.
+    number = f"{figure.value:.2g}" if 0 < figure.value < 0.1 else f"{figure.value:.2f}".rstrip("0").rstrip(".")
+    return f"{number} a day"
+
+
+def _counted(name: str, n: int) -> str:
+    """What a figure is made of: ``6 commits``."""
+    one, many = _COUNTED[name]
+    return f"{n:,} {one if n == 1 else many}"
