@@ -1,61 +1,10 @@
-"""The site at a glance, for the first page of the admin area: parts, numbers, last errors, what code runs."""
+"""The site at a glance, for the first page of the admin area: health, counts, last errors, and which version runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from sqlalchemy.exc import SQLAlchemyError
-
-from church.errors import UnavailableError
-from church.extensions import db
-from church.lib.version import COMMIT, VERSION
-from church.services import sessions
-from church.services.admin_overview import counts, health
-from church.services.admin_overview.counts import MemberCounts, WorkCounts
+from church.services.admin_overview.counts import MemberCounts
 from church.services.admin_overview.health import Part
-from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
-from church.services.billing.health import PaymentFacts, payment_facts
-
-if TYPE_CHECKING:
-    from church.config import Settings
+from church.services.admin_overview.last_errors import ErrorLog
+from church.services.admin_overview.site_overview import Overview, overview
 
 __all__ = ["ErrorLog", "MemberCounts", "Overview", "Part", "overview"]
-
-
-@dataclass(frozen=True)
-class Overview:
-    """What an admin sees first. ``members`` and ``signed_in`` are None while the database does not answer."""
-
-    version: str
-    commit: str
-    environment: str
-    parts: list[Part]
-    members: MemberCounts | None
-    signed_in: int | None
-    errors: ErrorLog
-
-
-def overview(settings: Settings) -> Overview:
-    """Look at everything once; what does not answer is said, and keeps nothing else from being shown."""
-    members, work, signed_in, paid = _numbers()
-    return Overview(
-        version=VERSION,
-        commit=COMMIT,
-        environment=settings.environment,
-        parts=health.look(settings, work, paid),
-        members=members,
-        signed_in=signed_in,
-        errors=list_last_errors(settings.log_dir / "error.log"),
-    )
-
-
-def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None, PaymentFacts | None]:
-    try:
-        with db.read() as session:
-            members = counts.count_members(session)
-            work = counts.count_work(session, health.LATE_AFTER)
-            paid = payment_facts(session)
-        return members, work, sessions.active_count(), paid
-    except (UnavailableError, SQLAlchemyError):
-        return None, None, None, None

@@ -17,7 +17,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
+from church import telemetry
+from church.config import current_settings
 from church.errors import FieldErrors
+from church.extensions import db
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.dora import DeploymentKind, DeploymentStatus
 from church.services.dora.schemas import EARLIEST, parsed_time
@@ -249,3 +252,10 @@ def _moment(asked: Mapping[str, str], name: str, errors: dict[str, str]) -> date
         errors[name] = "This must be a date such as 2026-03-01, or a time with its zone such as 2026-03-01T12:00:00Z."
         return None
     return found
+
+
+def figures_of(window: Window) -> dict[str, Figure]:
+    """Read the figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
+    with telemetry.span("delivery.figures"), db.read() as session:
+        facts = facts_of(session, window, leads_of(session, window))
+    return compute_figures(facts, window.days, current_settings().dora_edition)

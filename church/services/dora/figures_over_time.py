@@ -11,9 +11,12 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
+from church import telemetry
+from church.config import current_settings
+from church.extensions import db
 from church.models import Deployment, Incident
 from church.models.dora import DeploymentStatus
-from church.services.dora.figures import Window, finished_in, opened_in
+from church.services.dora.figures import Figure, Window, compute_figures, facts_of, finished_in, leads_of, opened_in
 
 MOST_WEEKS = 53
 MOST_DEPLOYMENTS = 400
@@ -184,3 +187,19 @@ def _incidents(session: Session, window: Window) -> list[IncidentView]:
         .limit(MOST_INCIDENTS)
     )
     return [IncidentView(*row) for row in session.execute(query)]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The figures of a window, and what they are computed from."""
+
+    figures: dict[str, Figure]
+    history: History
+
+
+def overview(window: Window) -> Overview:
+    """Read figures and history of a window in one transaction. Raises DatabaseDownError, DatabaseBusyError."""
+    with telemetry.span("delivery.overview"), db.read() as session:
+        leads = leads_of(session, window)
+        facts, history = facts_of(session, window, leads), history_of(session, window, leads)
+    return Overview(compute_figures(facts, window.days, current_settings().dora_edition), history)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from church.config import current_settings
 from church.extensions import db
+from church.lib.app_context import app_state
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.base import utc_now
 from church.services.dora.figures import BROKEN, DAY, HOTFIX, SUCCESSFUL, UNITS, USUAL
@@ -72,7 +72,7 @@ def _shown(found: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buc
 
 def _numbers() -> _Numbers:
     """The six metrics of one scrape are read together."""
-    known: _Numbers = current_app.extensions.get(_CACHE) or _Numbers()
+    known: _Numbers = app_state().get(_CACHE) or _Numbers()
     now = time.monotonic()
     with db.read() as session:
         revision = _revision(session)
@@ -82,7 +82,7 @@ def _numbers() -> _Numbers:
             leads = _sums(session, DeliveredCommit.environment, DeliveredCommit.lead_seconds, LEAD_BUCKETS)
             known = _Numbers(revision, leads, _sums(session, Incident.environment, Incident.seconds, REPAIR_BUCKETS))
         known = replace(known, counted=now, counts=_counts(session))
-    current_app.extensions[_CACHE] = known
+    app_state()[_CACHE] = known
     return known
 
 

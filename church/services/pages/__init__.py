@@ -1,35 +1,15 @@
-"""The pages of the site, by whoever asks: the face of the page library, its renderer, search and feeds.
+"""Pages of the site: markdown files of a content folder, rendered, searched and listed in feeds.
 
-Nothing outside this module's rooms (``page_*``) touches markdown, the content folder or the index.
+Import pages from here; only this package knows markdown, the content folder and the search index.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
-
-from flask import Flask, current_app
-from sqlalchemy.exc import SQLAlchemyError
-
-from church import jobs, telemetry
-from church.config import Settings
-from church.database import Database
-from church.errors import UnavailableError
-from church.extensions import db
-from church.services.access import ANONYMOUS, Reader, may_read
-from church.services.pages import feeds, presenters
-from church.services.pages import search as pages_search
+from church.services.pages.content import Pages, init_app, queue_index, site_pages
 from church.services.pages.feeds import Place
-from church.services.pages.folder import Shelf
-from church.services.pages.front_matter import Page
-from church.services.pages.library import Library, Problem, TagCount
+from church.services.pages.library import Problem, TagCount
 from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderCache, RenderError
+from church.services.pages.render import RenderError
 
 __all__ = [
     "PageCard",
@@ -41,141 +21,6 @@ __all__ = [
     "TagCount",
     "TeaserView",
     "init_app",
+    "queue_index",
     "site_pages",
 ]
-
-log = logging.getLogger("church.pages")
-
-_INDEX = "pages.index"
-_RECENT = 6
-_FEED_ENTRIES = 20
-
-
-class Pages:
-    """The pages of one content folder. ``on_change`` is called when a look at the folder finds it changed."""
-
-    def __init__(
-        self,
-        content: Path,
-        *,
-        drafts: bool,
-        on_change: Callable[[], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._shelf = Shelf(content, drafts=drafts, clock=clock)
-        self._cache = RenderCache()
-        self._on_change = on_change
-        self._telling = threading.Lock()
-        self._told = ""
-
-    def library(self) -> Library:
-        """All pages as they are now, at most a second old."""
-        library = self._shelf.current()
-        if library.version != self._told:
-            with self._telling:
-                before, self._told = self._told, library.version
-            if before and before != library.version and self._on_change is not None:
-                self._on_change()
-        return library
-
-    def problems(self) -> tuple[Problem, ...]:
-        """The files of the content folder that are not served, each with its reason."""
-        return self.library().problems
-
-    def recent(self) -> list[PageCard]:
-        """The newest pages, for the home page."""
-        return [presenters.card(page) for page in self.library().pages[:_RECENT]]
-
-    def cards(self, tag: str | None = None) -> list[PageCard]:
-        """Every page, or those with ``tag``, newest first."""
-        return [presenters.card(page) for page in self.library().pages if tag is None or tag in page.tags]
-
-    def tags(self) -> tuple[TagCount, ...]:
-        """The tags with how many pages have each, by name."""
-        return self.library().tags
-
-    def search(self, db: Database, query: str, reader: Reader, tag: str | None = None) -> list[PageCard]:
-        """The pages with every word of ``query`` in what ``reader`` may read, best first.
-
-        Raises DatabaseDownError and DatabaseBusyError; everything else here works without a database.
-        """
-        found = pages_search.find(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
-        return [presenters.card(page, snippet) for page, snippet in found]
-
-    def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
-        """The page at ``slug`` as far as it is open to ``reader``; None if there is none. Raises RenderError."""
-        library = self.library()
-        page = library.by_slug.get(slug)
-        if page is None:
-            return None
-        with telemetry.span("content.render", access=str(page.access)):
-            rendered = self._cache.get(page)
-        if not may_read(page.access, reader):
-            return presenters.teaser(page, rendered, origin)
-        return presenters.view(page, rendered, origin, *library.neighbours(page))
-
-    def address(self, slug: str) -> str | None:
-        """The path of the page at ``slug`` on the site; None if there is none."""
-        page = self.library().by_slug.get(slug)
-        return presenters.url_of(page) if page is not None else None
-
-    def feed(self, site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
-        """The Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
-        newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        return feeds.atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
-
-    def _feed_entry(self, page: Page) -> feeds.FeedEntry:
-        if not may_read(page.access, ANONYMOUS):
-            return feeds.FeedEntry(page, None)
-        try:
-            return feeds.FeedEntry(page, self._cache.get(page).html)
-        except RenderError:
-            return feeds.FeedEntry(page, None)
-
-    def sitemap(self, origin: str, places: Sequence[Place] = ()) -> bytes:
-        """The sitemap of every page that is not a draft, and of ``places``."""
-        return feeds.sitemap([page for page in self.library().pages if not page.draft], origin, places)
-
-    def robots(self, origin: str) -> str:
-        """The robots.txt."""
-        return feeds.robots(origin)
-
-    def modified(self) -> float:
-        """When the content folder last changed, in seconds since 1970."""
-        return self.library().modified
-
-    def reindex(self, db: Database) -> int:
-        """Make the search index equal the pages; returns how many rows had to change. Raises DatabaseDownError."""
-        return pages_search.write_rows(db, pages_search.wanted_rows(self.library(), self._cache.get))
-
-
-def init_app(app: Flask) -> None:
-    """Give ``app`` its pages, by its settings. A change of the folder has them indexed again."""
-    settings: Settings = app.config["CHURCH"]
-
-    def notice() -> None:
-        # Apart from the page view that noticed: it must not wait for a busy database, nor fail without one.
-        threading.Thread(target=queue_index, args=(app,), name="pages-notice", daemon=True).start()
-
-    app.extensions["pages"] = Pages(settings.content, drafts=not settings.production, on_change=notice)
-
-
-def site_pages() -> Pages:
-    """The pages of the app in whose context this is called."""
-    found: Pages = current_app.extensions["pages"]
-    return found
-
-
-def queue_index(app: Flask) -> None:
-    """Ask for the pages to be indexed, once however many workers ask; without a database the schedule will do it."""
-    try:
-        with app.app_context(), db.write() as session:
-            jobs.enqueue(session, _INDEX, unique_key=_INDEX)
-    except (UnavailableError, SQLAlchemyError) as error:  # the latter before the migrations
-        log.warning("index not queued", extra={"event": "pages.index_not_queued", "reason": type(error).__name__})
-
-
-@jobs.every(timedelta(minutes=5), _INDEX)
-def index_pages(_payload: dict[str, Any]) -> None:
-    """The job that makes the search index equal the content folder."""
-    site_pages().reindex(db)

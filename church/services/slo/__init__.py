@@ -1,49 +1,11 @@
-"""Service level objectives: a file that says what the site promises, and Prometheus' rules and tests made of it.
+"""Service level objectives: a file with the site's objectives, and Prometheus rules and tests generated from it.
 
-The rules carry sloth's names and labels (https://sloth.dev), so that dashboards made for sloth read them; the windows
+The rules have sloth's names and labels (https://sloth.dev), so that dashboards made for sloth read them; the windows
 and factors of the alerts are those of the SRE workbook, chapter 5. docs/slo.md has the file's schema.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from church.services.slo.rule_files import RULES, TRIALS, generated, stale, write
 
-from church.services.slo.rules import groups
-from church.services.slo.simulations import trials
-from church.services.slo.spec import read
-from church.services.slo.yaml_text import dump
-
-RULES = Path("rules/slo.yml")
-TRIALS = Path("tests/slo_test.yml")
-
-
-def generated(spec: str) -> dict[Path, str]:
-    """The files that follow from the text of an ``ops/slo.yml``, by their place in Prometheus' folder.
-
-    Raises FieldErrors, which has the place in the file of all that can't be taken.
-    """
-    slos = read(spec)
-    return {RULES: dump({"groups": groups(slos)}), TRIALS: dump(trials(slos, Path("..") / RULES))}
-
-
-def write(spec: str, folder: Path) -> list[Path]:
-    """Write what differs from what ``folder`` has, and return those files. Raises FieldErrors, OSError."""
-    changed = stale(spec, folder)
-    files = generated(spec)
-    for place in changed:
-        path = folder / place
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-            path.parent.chmod(0o755)
-        path.write_text(files[place])
-        path.chmod(0o644)  # Prometheus reads them as another user
-    return changed
-
-
-def stale(spec: str, folder: Path) -> list[Path]:
-    """The files that are not what the spec says, or not there. Raises FieldErrors, OSError."""
-    return [path for path, text in generated(spec).items() if _text(folder / path) != text]
-
-
-def _text(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
+__all__ = ["RULES", "TRIALS", "generated", "stale", "write"]
