@@ -1,13 +1,15 @@
-"""What HTML a page may have: everything else that markdown lets through is cleaned away."""
+"""Clean the HTML of a rendered page: only listed elements, attributes, classes and link schemes are left."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import TYPE_CHECKING
 
-import nh3
-from pygments.token import STANDARD_TYPES
+if TYPE_CHECKING:
+    import nh3
 
-# Ids that the templates use themselves; a heading of the same name would be a second element with that id.
+# Ids that the templates use themselves; a heading with such a name would be a second element with that id.
 RESERVED_IDS = frozenset({"main", "toc-title", "way-in", "inside", "site-search", "page-search"})
 
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -21,49 +23,54 @@ _ALIGN = {"align": {"left", "right", "center"}}
 _KINDS = {"note", "tip", "hint", "info", "success", "question", "example", "quote"}
 _WARNING_KINDS = {"important", "warning", "caution", "attention", "danger", "error"}
 _EXTERNAL_REL = ' rel="noopener noreferrer"'
-# nh3 writes attributes with double quotes and escapes quotes inside: what looks like a tag here is one.
+# nh3 writes attributes in double quotes and escapes quotes in them, so a match is always a real tag.
 _OWN_LINK = re.compile(rf'(<a (?:[^<>]* )?href="(?!\w+:|[/\\]{{2}})[^"<>]*"[^<>]*?){_EXTERNAL_REL}')
 _ID = {"li": re.compile(r"fn:\S+"), "sup": re.compile(r"fnref\d*:\S+")}
 _ANY_ID = re.compile(r"[\w:.-]+")
 
 
-def _keep(tag: str, name: str, value: str) -> str | None:
-    """Ids only where the table of contents and the footnotes need them, and never one of the templates'."""
+def clean(rendered: str) -> str:
+    """Return ``rendered`` without everything that a page may not have.
+
+    Links that leave the site get ``noopener noreferrer``; links within the site do not.
+    """
+    return _OWN_LINK.sub(r"\1", _cleaner().clean(rendered))
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    import nh3  # noqa: PLC0415 - loaded when the first page is rendered
+    from pygments.token import STANDARD_TYPES  # noqa: PLC0415 - as above
+
+    return nh3.Cleaner(
+        tags=HEADINGS | VOID | _INLINE | _MORE_INLINE | _BLOCKS | _LISTS | _TABLES,
+        attributes={
+            "a": {"href", "title"},
+            "abbr": {"title"},
+            "details": {"open"},
+            "img": {"src", "alt", "title", "width", "height"},
+            "ol": {"start"},
+            "td": {"colspan", "rowspan"},
+            "th": {"colspan", "rowspan", "scope"},
+            **{tag: {"id"} for tag in HEADINGS | {"li", "sup"}},
+        },
+        attribute_filter=_filter_attribute,
+        tag_attribute_values={"td": _ALIGN, "th": _ALIGN},
+        # A block that scrolls sideways must be reachable by keyboard (WCAG 2.1.1).
+        set_tag_attribute_values={"pre": {"tabindex": "0"}, "table": {"tabindex": "0"}},
+        allowed_classes={
+            "a": {"footnote-ref", "footnote-backref"},
+            "div": {"codehilite", "footnote", "admonition"} | _KINDS | _WARNING_KINDS,
+            "p": {"admonition-title"},
+            "span": {name for name in STANDARD_TYPES.values() if name} | {"hll"},
+        },
+        url_schemes={"http", "https", "mailto"},
+        link_rel=_EXTERNAL_REL.split('"')[1],
+    )
+
+
+def _filter_attribute(tag: str, name: str, value: str) -> str | None:
+    """Keep ids only where the table of contents and the footnotes need them, and none that the templates use."""
     if name != "id":
         return value
     return value if _ID.get(tag, _ANY_ID).fullmatch(value) and value not in RESERVED_IDS else None
-
-
-_CLEANER = nh3.Cleaner(
-    tags=HEADINGS | VOID | _INLINE | _MORE_INLINE | _BLOCKS | _LISTS | _TABLES,
-    attributes={
-        "a": {"href", "title"},
-        "abbr": {"title"},
-        "details": {"open"},
-        "img": {"src", "alt", "title", "width", "height"},
-        "ol": {"start"},
-        "td": {"colspan", "rowspan"},
-        "th": {"colspan", "rowspan", "scope"},
-        **{tag: {"id"} for tag in HEADINGS | {"li", "sup"}},
-    },
-    attribute_filter=_keep,
-    tag_attribute_values={"td": _ALIGN, "th": _ALIGN},
-    # A block that scrolls sideways must be reachable by keyboard (WCAG 2.1.1).
-    set_tag_attribute_values={"pre": {"tabindex": "0"}, "table": {"tabindex": "0"}},
-    allowed_classes={
-        "a": {"footnote-ref", "footnote-backref"},
-        "div": {"codehilite", "footnote", "admonition"} | _KINDS | _WARNING_KINDS,
-        "p": {"admonition-title"},
-        "span": {name for name in STANDARD_TYPES.values() if name} | {"hll"},
-    },
-    url_schemes={"http", "https", "mailto"},
-    link_rel=_EXTERNAL_REL.split('"')[1],
-)
-
-
-def clean(rendered: str) -> str:
-    """``rendered`` with only the elements, attributes, classes and link schemes that a page may have.
-
-    Links that leave the site are ``noopener noreferrer``; the site's own links are left alone.
-    """
-    return _OWN_LINK.sub(r"\1", _CLEANER.clean(rendered))

@@ -39,7 +39,7 @@ _FEED_ENTRIES = 20
 
 
 class Pages:
-    """The pages of one content folder. ``on_change`` is called when a look at the folder finds it changed."""
+    """The pages of one content folder. Calls ``on_change`` when a scan finds the folder changed."""
 
     def __init__(
         self,
@@ -52,45 +52,45 @@ class Pages:
         self._shelf = Shelf(content, drafts=drafts, clock=clock)
         self._cache = RenderCache()
         self._on_change = on_change
-        self._telling = threading.Lock()
-        self._told = ""
+        self._version_lock = threading.Lock()
+        self._version = ""
 
     def library(self) -> Library:
-        """All pages as they are now, at most a second old."""
+        """Return all pages, at most a second old."""
         library = self._shelf.current()
-        if library.version != self._told:
-            with self._telling:
-                before, self._told = self._told, library.version
-            if before and before != library.version and self._on_change is not None:
+        if library.version != self._version:
+            with self._version_lock:
+                previous, self._version = self._version, library.version
+            if previous and previous != library.version and self._on_change is not None:
                 self._on_change()
         return library
 
     def problems(self) -> tuple[Problem, ...]:
-        """The files of the content folder that are not served, each with its reason."""
+        """List the files of the content folder that are not served, each with the reason."""
         return self.library().problems
 
     def recent(self) -> list[PageCard]:
-        """The newest pages, for the home page."""
+        """List the newest pages, for the home page."""
         return [presenters.card(page) for page in self.library().pages[:_RECENT]]
 
     def cards(self, tag: str | None = None) -> list[PageCard]:
-        """Every page, or those with ``tag``, newest first."""
+        """List all pages, or those with ``tag``, newest first."""
         return [presenters.card(page) for page in self.library().pages if tag is None or tag in page.tags]
 
     def tags(self) -> tuple[TagCount, ...]:
-        """The tags with how many pages have each, by name."""
+        """List the tags by name, each with how many pages have it."""
         return self.library().tags
 
     def search(self, db: Database, query: str, reader: Reader, tag: str | None = None) -> list[PageCard]:
-        """The pages with every word of ``query`` in what ``reader`` may read, best first.
+        """Find the pages with every word of ``query`` in text that ``reader`` has access to, best first.
 
-        Raises DatabaseDownError and DatabaseBusyError; everything else here works without a database.
+        Raises DatabaseDownError, DatabaseBusyError.
         """
         found = pages_search.find(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
         return [presenters.card(page, snippet) for page, snippet in found]
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
-        """The page at ``slug`` as far as it is open to ``reader``; None if there is none. Raises RenderError."""
+        """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""
         library = self.library()
         page = library.by_slug.get(slug)
         if page is None:
@@ -102,12 +102,12 @@ class Pages:
         return presenters.view(page, rendered, origin, *library.neighbours(page))
 
     def address(self, slug: str) -> str | None:
-        """The path of the page at ``slug`` on the site; None if there is none."""
+        """Return the path of the page at ``slug`` on the site; None if there is no such page."""
         page = self.library().by_slug.get(slug)
         return presenters.url_of(page) if page is not None else None
 
     def feed(self, site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
-        """The Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
+        """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
         return feeds.atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
 
@@ -120,49 +120,49 @@ class Pages:
             return feeds.FeedEntry(page, None)
 
     def sitemap(self, origin: str, places: Sequence[Place] = ()) -> bytes:
-        """The sitemap of every page that is not a draft, and of ``places``."""
+        """Write the sitemap of all pages except drafts, and of ``places``."""
         return feeds.sitemap([page for page in self.library().pages if not page.draft], origin, places)
 
     def robots(self, origin: str) -> str:
-        """The robots.txt."""
+        """Write robots.txt."""
         return feeds.robots(origin)
 
     def modified(self) -> float:
-        """When the content folder last changed, in seconds since 1970."""
+        """Return when the content folder last changed, in seconds since 1970."""
         return self.library().modified
 
     def reindex(self, db: Database) -> int:
-        """Make the search index equal the pages; returns how many rows had to change. Raises DatabaseDownError."""
+        """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
         return pages_search.write_rows(db, pages_search.wanted_rows(self.library(), self._cache.get))
 
 
 def init_app(app: App) -> None:
-    """Give ``app`` its pages, by its settings. A change of the folder has them indexed again."""
+    """Set up the pages of ``app``, by its settings. When the folder changes, a job updates the search index."""
     settings: Settings = app.config["CHURCH"]
 
-    def notice() -> None:
-        # Apart from the page view that noticed: it must not wait for a busy database, nor fail without one.
+    def queue_in_thread() -> None:
+        # In a thread: the page view that found the change must not wait for a busy database, nor fail without one.
         threading.Thread(target=queue_index, args=(app,), name="pages-notice", daemon=True).start()
 
-    app.extensions["pages"] = Pages(settings.content, drafts=not settings.production, on_change=notice)
+    app.extensions["pages"] = Pages(settings.content, drafts=not settings.production, on_change=queue_in_thread)
 
 
 def site_pages() -> Pages:
-    """The pages of the app in whose context this is called."""
-    found: Pages = app_state()["pages"]
-    return found
+    """Return the pages of the current app."""
+    pages: Pages = app_state()["pages"]
+    return pages
 
 
 def queue_index(app: App) -> None:
-    """Ask for the pages to be indexed, once however many workers ask; without a database the schedule will do it."""
+    """Queue the job that updates the search index, once for all workers. Without a database, the schedule runs it."""
     try:
         with app.app_context(), db.write() as session:
             jobs.enqueue(session, _INDEX, unique_key=_INDEX)
-    except (UnavailableError, SQLAlchemyError) as error:  # the latter before the migrations
+    except (UnavailableError, SQLAlchemyError) as error:  # SQLAlchemyError: before the migrations
         log.warning("index not queued", extra={"event": "pages.index_not_queued", "reason": type(error).__name__})
 
 
 @jobs.every(timedelta(minutes=5), _INDEX)
 def index_pages(_payload: dict[str, Any]) -> None:
-    """The job that makes the search index equal the content folder."""
+    """Update the search index. Runs every five minutes, and when the folder has changed."""
     site_pages().reindex(db)

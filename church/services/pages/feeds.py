@@ -1,4 +1,4 @@
-"""The pages for machines: Atom feed (RFC 4287), sitemap (sitemaps.org), robots.txt (RFC 9309)."""
+"""Write the Atom feed (RFC 4287), the sitemap (sitemaps.org) and robots.txt (RFC 9309)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from church.services.pages.presenters import url_of
 _ATOM = "http://www.w3.org/2005/Atom"
 _SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
-_MOST_ADDRESSES = 50_000  # what one sitemap may hold
+_MOST_ADDRESSES = 50_000  # the limit of one sitemap
 
 
 @dataclass(frozen=True)
 class FeedEntry:
-    """A page of the feed; ``html`` is its text where everybody may read it, else None."""
+    """A page in the feed; ``html`` is its text if it is public, else None."""
 
     page: Page
     html: Markup | None
@@ -28,7 +28,7 @@ class FeedEntry:
 
 @dataclass(frozen=True)
 class Place:
-    """What else of the site has an address and is listed with the pages, such as a video: what is open of it."""
+    """Something else of the site that feed and sitemap list, such as a video; holds public facts only."""
 
     path: str
     title: str
@@ -37,7 +37,7 @@ class Place:
 
 
 def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
-    """The feed of ``entries``, newest first, and ``places``. A page that is not public is there by its summary."""
+    """Write the feed of ``entries``, newest first, and ``places``. A page that is not public has only its summary."""
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
     _text(feed, "id", f"{origin}/")
     _text(feed, "title", site_name)
@@ -82,7 +82,7 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
 
 
 def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) -> bytes:
-    """The addresses of the site's own lists, of ``pages`` and of ``places``."""
+    """Write the sitemap: the site's own lists, ``pages`` and ``places``, as many as one sitemap may hold."""
     root = ET.Element("urlset", {"xmlns": _SITEMAP})
     lists = ("/", "/pages/", "/video/")
     for path in lists:
@@ -96,7 +96,7 @@ def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) ->
 
 
 def robots(origin: str) -> str:
-    """Everything may be crawled but searches, which would be endless."""
+    """Write robots.txt: crawlers may read everything except searches, which are endless."""
     return f"User-agent: *\nDisallow: /pages/?q=\nDisallow: /pages/?*q=\n\nSitemap: {origin}/sitemap.xml\n"
 
 

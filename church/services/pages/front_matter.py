@@ -1,7 +1,6 @@
-"""One markdown file: its front matter checked, its text kept.
+"""Parse a markdown file into a page: check its front matter, keep its text.
 
-A file that is wrong in any way is refused with its reason, never guessed at: a slip in ``access``
-must not open a page.
+A file with any mistake is refused with the reason: a typo in ``access`` must not make a page public.
 """
 
 from __future__ import annotations
@@ -13,31 +12,32 @@ import reprlib
 import unicodedata
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
-from frontmatter.default_handlers import YAMLHandler
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from church.services.access import Access
+
+if TYPE_CHECKING:
+    from frontmatter.default_handlers import YAMLHandler
 
 MAX_BYTES = 256 * 1024  # about 40,000 words; longer pages would hold a pool thread for seconds
 _MAX_HEADER = 8 * 1024
 _WORDS_PER_MINUTE = 220
 _LAST_SECOND = 253_402_300_799  # of the year 9999; file systems can say later, datetime cannot
 _SEGMENT = re.compile(r"\w(?:[\w.-]*\w)?")
-# What XML 1.0 cannot carry (section 2.2) has no place in a page either: the feed would not parse.
+# XML 1.0 cannot carry these characters (section 2.2), so the feed would not parse.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_HEADER = YAMLHandler()
 
 
 class InvalidPageError(Exception):
-    """This file is not a page; the message says why, for the person who wrote it."""
+    """A file is not a valid page. The message is for its author."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells one state of a file from another."""
+    """Identifies one version of a file."""
 
     path: str
     mtime_ns: int
@@ -46,7 +46,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Page:
-    """One page as written: what its front matter says, and its markdown."""
+    """One page as its author wrote it: front matter and markdown."""
 
     stamp: Stamp
     slug: str
@@ -62,7 +62,7 @@ class Page:
 
 
 def _as_line(value: Any) -> Any:
-    """Numbers and dates are fine as titles and tags; white space is folded."""
+    """Accept numbers and dates as titles and tags, and fold white space."""
     if isinstance(value, str | int | float | dt.date) and not isinstance(value, bool):
         return " ".join(str(value).split())
     return value
@@ -75,7 +75,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_day(value: Any) -> Any:
-    """YAML reads an unquoted day as a date; a quoted one is text; a bare number is a slip, not seconds since 1970."""
+    """Accept a date, which YAML makes of an unquoted day, or text. A number is a mistake, not seconds since 1970."""
     if isinstance(value, dt.datetime):
         return value.date()
     if isinstance(value, str):
@@ -101,7 +101,7 @@ class _FrontMatter(BaseModel):
 
 
 def slug_of(path: str) -> str:
-    """The slug of the file at ``path`` (relative, with ``/``). Raises InvalidPageError for an odd name."""
+    """Return the slug of the file at ``path`` (relative, with ``/``). Raises InvalidPageError for an invalid name."""
     slug = unicodedata.normalize("NFC", path.removesuffix(".md"))
     if len(slug) > 200 or not all(_SEGMENT.fullmatch(part) for part in slug.split("/")):
         raise InvalidPageError("name: letters, digits, and within the name . _ - (at most 200 characters)")
@@ -109,7 +109,7 @@ def slug_of(path: str) -> str:
 
 
 def parse_page(stamp: Stamp, data: bytes) -> Page:
-    """The page that ``data`` is. Raises InvalidPageError with the reason why it is none."""
+    """Parse the content of a file. Raises InvalidPageError with the reason why it is not a page."""
     slug = slug_of(stamp.path)
     header, body = _split(_decode(data))
     front = _check(_load(header))
@@ -143,9 +143,9 @@ def _decode(data: bytes) -> str:
 
 def _split(text: str) -> tuple[str, str]:
     if not text.startswith("---"):
-        raise InvalidPageError("front matter: the file has to begin with a line of ---")
+        raise InvalidPageError("front matter: the file must begin with a line of ---")
     try:
-        header, body = _HEADER.split(text)
+        header, body = load_parser().split(text)
     except ValueError:
         raise InvalidPageError("front matter: no closing line of ---") from None
     if len(header) > _MAX_HEADER:
@@ -154,21 +154,31 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _load(header: str) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 - loaded already by load_parser
+
     try:
-        found = _HEADER.load(header)
+        found = load_parser().load(header)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidPageError(f"front matter: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict):
-        raise InvalidPageError("front matter: wants lines of `name: value`")
+        raise InvalidPageError("front matter: use lines of `name: value`")
     return {str(name): value for name, value in found.items()}
+
+
+@cache
+def load_parser() -> YAMLHandler:
+    """Import and return the YAML parser. Call it on the hub first: imports in gevent's threads can deadlock."""
+    from frontmatter.default_handlers import YAMLHandler  # noqa: PLC0415 - loaded when the first file is read
+
+    return YAMLHandler()
 
 
 def _check(raw: dict[str, Any]) -> _FrontMatter:
     known = list(_FrontMatter.model_fields)
     for name in raw.keys() - set(known):
-        # `acces: premium` must not make a public page.
+        # `acces: premium` must not make a page public.
         if close := get_close_matches(name.lower(), known, n=1, cutoff=0.82):
-            raise InvalidPageError(f"{name}: unknown name in front matter; {close[0]} is meant?")
+            raise InvalidPageError(f"{name}: unknown name in front matter; did you mean {close[0]}?")
     try:
         front = _FrontMatter.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The pages at one moment: what is served, what is not and why, and the order of it all."""
+"""All pages of one scan of the content folder, in order, with the files that are not served and why."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TagCount:
 
 @dataclass(frozen=True)
 class File:
-    """What one look found of one file."""
+    """A file of the content folder: its page, or why it is not served."""
 
     stamp: Stamp
     found: Page | Problem
@@ -50,19 +50,19 @@ class Library:
     files: Mapping[str, File] = field(default_factory=dict, repr=False)
 
     def stamp_of(self, path: str) -> Stamp | None:
-        """Which state of the file at ``path`` this has seen."""
+        """Return which version of the file at ``path`` was read."""
         file = self.files.get(path)
         return file.stamp if file is not None else None
 
     def neighbours(self, page: Page) -> tuple[Page | None, Page | None]:
-        """The pages just older and just newer than ``page``."""
+        """Return the pages just older and just newer than ``page``."""
         at = self.pages.index(page)
         older = self.pages[at + 1] if at + 1 < len(self.pages) else None
         return older, self.pages[at - 1] if at else None
 
 
 def assemble(files: dict[str, File], drafts: bool, modified: float, version: str) -> Library:
-    """The library of the ``files`` of one look; of two with the same address the first by name is served."""
+    """Build the library from the ``files`` of one scan. Of two files with the same address the first by name wins."""
     by_slug: dict[str, Page] = {}
     problems: list[Problem] = []
     for path, file in files.items():
@@ -92,9 +92,9 @@ _MOST_READ = 2000
 
 
 def looks_like_traversal(slug: str) -> bool:
-    """Whether somebody tries to leave the pages: dots, backslashes, NUL, overlong UTF-8, however they are encoded.
+    """Whether a slug tries to leave the content folder: dots, backslashes, NUL, overlong UTF-8, in any encoding.
 
-    Full-width forms are read as what they stand for. What is still encoded after eight rounds is an attempt as well.
+    Full-width characters count as their plain forms. So does a slug that is still encoded after eight rounds.
     """
     text = unicodedata.normalize("NFKC", slug[:_MOST_READ])
     for _ in range(_ROUNDS):

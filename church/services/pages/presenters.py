@@ -1,4 +1,4 @@
-"""What the templates get of a page: a card in a list, the whole page, or the part that is open to everybody."""
+"""Prepare pages for the templates: a card in a list, the whole page, or the public part of a restricted page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from church.services.pages.render import Rendered, TocEntry
 
 @dataclass(frozen=True)
 class PageCard:
-    """A page in a list. ``snippet``: where a search found its words, with them in <mark>."""
+    """A page in a list. ``snippet``: the text around the words of a search, which are in <mark>."""
 
     slug: str
     url: str
@@ -33,7 +33,7 @@ class PageCard:
 
 @dataclass(frozen=True, kw_only=True)
 class PageView(PageCard):
-    """A whole page, for a reader who may have it."""
+    """A whole page, for a reader with access to it."""
 
     canonical: str
     html: Markup
@@ -44,7 +44,7 @@ class PageView(PageCard):
 
 @dataclass(frozen=True, kw_only=True)
 class TeaserView(PageCard):
-    """A page for a reader who may not have it; holds nothing of the hidden text."""
+    """A page for a reader without access to it; contains nothing of the hidden text."""
 
     canonical: str
     opening: Markup
@@ -52,12 +52,12 @@ class TeaserView(PageCard):
 
 
 def card(page: Page, snippet: Markup | None = None) -> PageCard:
-    """``page`` as an entry of a list. A draft, which only development shows, says so in its title."""
+    """Make the list entry of ``page``. The title of a draft, which only development shows, begins with "Draft"."""
     return PageCard(snippet=snippet, **_facts(page))
 
 
 def view(page: Page, rendered: Rendered, origin: str, older: Page | None, newer: Page | None) -> PageView:
-    """The whole of ``page``; ``origin`` is the scheme and host of its canonical address."""
+    """Make the view of the whole ``page``; ``origin`` is the scheme and host of its canonical address."""
     facts = _facts(page)
     return PageView(
         canonical=origin + facts["url"],
@@ -70,7 +70,7 @@ def view(page: Page, rendered: Rendered, origin: str, older: Page | None, newer:
 
 
 def teaser(page: Page, rendered: Rendered, origin: str) -> TeaserView:
-    """What of ``page`` everybody may see."""
+    """Make the view of the public part of ``page``."""
     facts = _facts(page)
     return TeaserView(canonical=origin + facts["url"], opening=rendered.opening, headings=rendered.headings, **facts)
 
@@ -91,12 +91,12 @@ def _facts(page: Page) -> dict[str, Any]:
 
 
 def url_of(page: Page) -> str:
-    """The path of ``page`` on the site."""
+    """Return the path of ``page`` on the site."""
     return f"/pages/{quote(page.slug)}"
 
 
 def json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup:
-    """schema.org's Article for ``shown``, from what is shown and nothing else, safe inside a <script>.
+    """Describe ``shown`` as schema.org's Article, safe inside a <script>. Nothing is in it that the page hides.
 
     ``isAccessibleForFree`` follows developers.google.com/search/docs/appearance/structured-data/paywalled-content.
     """
@@ -116,4 +116,4 @@ def json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup
     text = json.dumps(article)
     for character in "<>&'":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - every character that HTML knows is escaped
+    return Markup(text)  # noqa: S704 - every special character of HTML is escaped

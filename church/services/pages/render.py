@@ -1,4 +1,4 @@
-"""Markdown to HTML: each page once, off the hub, kept while there is room."""
+"""Render markdown to clean HTML, each page once, off the hub, and cache the result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import markdown
-from markdown.extensions.toc import slugify_unicode
 from markupsafe import Markup
 
 from church.lib.threads import off_hub
@@ -20,13 +19,16 @@ from church.services.pages.clean_html import RESERVED_IDS, clean
 from church.services.pages.front_matter import Page, Stamp
 from church.services.pages.teaser import read
 
+if TYPE_CHECKING:
+    from markdown import Markdown
+
 log = logging.getLogger("church.pages")
 
 _EXTENSIONS = ("toc", "tables", "fenced_code", "codehilite", "footnotes", "admonition", "sane_lists")
 
 
 class RenderError(Exception):
-    """The markdown of one page cannot be rendered; the message says why, for the person who wrote it."""
+    """The markdown of a page cannot be rendered. The message is for its author."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class TocEntry:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a page is after rendering. ``headings`` are those of its highest level, for who may not read it."""
+    """A rendered page. ``headings`` are those of the highest level, which readers without access see too."""
 
     html: Markup
     toc: tuple[TocEntry, ...]
@@ -52,21 +54,13 @@ class Rendered:
 
     @property
     def weight(self) -> int:
-        """About how many characters this holds."""
+        """About how many characters this keeps in memory."""
         return len(self.html) + len(self.text) + len(self.opening)
 
 
 def render(page: Page) -> Rendered:
-    """Render ``page``. Computes for long: call it off the hub. Raises RenderError."""
-    engine = markdown.Markdown(
-        extensions=list(_EXTENSIONS),
-        extension_configs={
-            "toc": {"marker": "", "slugify": _slugify},
-            "tables": {"use_align_attribute": True},
-            "codehilite": {"guess_lang": False, "css_class": "codehilite"},
-        },
-        output_format="html",
-    )
+    """Render ``page``. Takes long: call it off the hub, and ``load_renderer`` before. Raises RenderError."""
+    engine = _make_engine()
     try:
         raw = engine.convert(_without_title(page))
         cleaned = clean(raw)
@@ -84,8 +78,36 @@ def render(page: Page) -> Rendered:
     )
 
 
+@cache
+def load_renderer() -> None:
+    """Import everything that rendering needs. Call it on the hub: imports in gevent's threads can deadlock."""
+    _make_engine()
+    clean("")
+
+
+def _make_engine() -> Markdown:
+    import markdown  # noqa: PLC0415 - loaded when the first page is rendered
+
+    return markdown.Markdown(
+        extensions=list(_EXTENSIONS),
+        extension_configs={
+            "toc": {"marker": "", "slugify": _slugify},
+            "tables": {"use_align_attribute": True},
+            "codehilite": {"guess_lang": False, "css_class": "codehilite"},
+        },
+        output_format="html",
+    )
+
+
 def render_fragment(source: str) -> Markup:
-    """A short markdown text that is no page, such as a description: without ids. Off the hub. Raises RenderError."""
+    """Render a short markdown text, such as a description, without ids. Raises RenderError."""
+    load_renderer()
+    return off_hub(_render_fragment, source)
+
+
+def _render_fragment(source: str) -> Markup:
+    import markdown  # noqa: PLC0415 - loaded already by load_renderer
+
     try:
         cleaned = clean(markdown.markdown(source, extensions=["sane_lists"], output_format="html"))
     except Exception as error:
@@ -94,13 +116,15 @@ def render_fragment(source: str) -> Markup:
 
 
 def _slugify(value: str, separator: str) -> str:
-    """An id for a heading: in the letters of its language, not one that the templates use."""
-    made = slugify_unicode(value, separator)
-    return f"{made}{separator}section" if made in RESERVED_IDS else made
+    """Make the id of a heading, in the letters of its language. An id that the templates use gets a suffix."""
+    from markdown.extensions.toc import slugify_unicode  # noqa: PLC0415 - as markdown itself
+
+    slug = slugify_unicode(value, separator)
+    return f"{slug}{separator}section" if slug in RESERVED_IDS else slug
 
 
 def _without_title(page: Page) -> str:
-    """Writers often repeat the title as the first heading; the template has it already."""
+    """Drop a first heading that repeats the title, which the template shows already."""
     first, _, rest = page.source.lstrip("\n").partition("\n")
     if first.startswith("# ") and " ".join(first[2:].strip(" #").split()) == page.title:
         return rest
@@ -117,57 +141,58 @@ MOST_CHARACTERS = 32_000_000
 
 
 class RenderCache:
-    """Rendered pages by (path, mtime, size), the least recently used dropped beyond ``room`` characters."""
+    """Rendered pages by (path, mtime, size). Beyond ``room`` characters, drops those not used for the longest time."""
 
     def __init__(self, *, room: int = MOST_CHARACTERS, renderer: Callable[[Page], Rendered] = render) -> None:
         self._room = room
         self._render = renderer
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Stamp, Future[Rendered | RenderError]] = OrderedDict()
+        self._results: OrderedDict[Stamp, Future[Rendered | RenderError]] = OrderedDict()
         self._weights: dict[Stamp, int] = {}
         self._total = 0
 
     def get(self, page: Page) -> Rendered:
-        """The rendered page. Raises RenderError; that a page cannot be rendered is found out once, too."""
+        """Return the rendered page. Raises RenderError; failures are cached, too."""
         with self._lock:
-            future = self._kept.get(page.stamp)
-            if mine := future is None:
-                future = self._kept[page.stamp] = Future()
-            self._kept.move_to_end(page.stamp)
-        if mine:
+            future = self._results.get(page.stamp)
+            if is_new := future is None:
+                future = self._results[page.stamp] = Future()
+            self._results.move_to_end(page.stamp)
+        if is_new:
             self._fill(page, future)
-        found = future.result()
-        if isinstance(found, RenderError):
-            raise RenderError(str(found))  # a new one: an exception that is raised again grows its traceback
-        return found
+        result = future.result()
+        if isinstance(result, RenderError):
+            raise RenderError(str(result))  # a new one, as an exception that is raised again grows its traceback
+        return result
 
     def _fill(self, page: Page, future: Future[Rendered | RenderError]) -> None:
         try:
-            found = self._outcome(page)
+            result = self._try_render(page)
         except BaseException as error:  # a killed greenlet must not leave the others waiting, nor stay in memory
             with self._lock:
-                self._kept.pop(page.stamp, None)
+                self._results.pop(page.stamp, None)
             future.set_result(RenderError(f"given up: {type(error).__name__}"))
             raise
-        future.set_result(found)
-        self._weigh(page.stamp, found.weight if isinstance(found, Rendered) else 1000)
+        future.set_result(result)
+        self._add_weight(page.stamp, result.weight if isinstance(result, Rendered) else 1000)
 
-    def _outcome(self, page: Page) -> Rendered | RenderError:
+    def _try_render(self, page: Page) -> Rendered | RenderError:
+        load_renderer()
         try:
             return off_hub(self._render, page)
         except RenderError as error:
             facts = {"event": "pages.unrenderable", "page": page.slug, "reason": str(error)}
-            log.error("page not rendered", extra=facts)  # noqa: TRY400 - the writer needs the reason, not our stack
+            log.error("page not rendered", extra=facts)  # noqa: TRY400 - the author needs the reason, not our stack
             return RenderError(str(error))
 
-    def _weigh(self, stamp: Stamp, weight: int) -> None:
+    def _add_weight(self, stamp: Stamp, weight: int) -> None:
         with self._lock:
             self._weights[stamp] = weight
             self._total += weight
             if self._total <= self._room:
                 return
-            for oldest in [kept for kept in self._kept if kept in self._weights]:
+            for oldest in [stamp for stamp in self._results if stamp in self._weights]:
                 self._total -= self._weights.pop(oldest)
-                del self._kept[oldest]
+                del self._results[oldest]
                 if self._total <= self._room:
                     return

@@ -1,4 +1,4 @@
-"""The pages in the search: what of them is written to the index, and who is shown what from it."""
+"""Search the pages: write the index, and find pages without revealing text that a reader has no access to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from church.services.pages.render import Rendered, RenderError
 
 log = logging.getLogger("church.pages")
 
-MOST_QUERY = 200  # characters of a query that are looked at
+MOST_QUERY = 200  # characters of a query; the rest is ignored
 MOST_RESULTS = 50
 _MOST_ROWS = 4 * MOST_RESULTS  # before stale rows and other tags are left out
 
@@ -34,22 +34,22 @@ def _row(page: Page, body: str) -> _Row:
 
 
 def _open_row(page: Page, rendered: Rendered) -> _Row:
-    """What everybody may see of a page that is not public, and so may be found by."""
+    """Make the row with the public part of a restricted page: readers without access may find the page by it."""
     return _row(page, "\n".join((rendered.opening_text, *rendered.headings)).strip())
 
 
-def _same(row: PageText, wanted: _Row) -> bool:
+def _is_equal(row: PageText, wanted: _Row) -> bool:
     return all(getattr(row, name) == value for name, value in wanted.items())
 
 
 def wanted_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]:
-    """All rows of the index by (slug, scope): the whole text, and the open part where only some may read it."""
+    """Make all rows of the index by (slug, scope): "full" the whole text, "open" the public part if restricted."""
     rows: dict[tuple[str, str], _Row] = {}
     for page in library.pages:
         try:
             rendered = render(page)
         except RenderError:
-            continue  # said in the log by the cache
+            continue  # the cache has logged it
         rows[page.slug, "full"] = _row(page, rendered.text)
         if page.access is not Access.PUBLIC:
             rows[page.slug, "open"] = _open_row(page, rendered)
@@ -57,9 +57,9 @@ def wanted_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]
 
 
 def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
-    """Make the index equal ``wanted`` in one transaction; only what differs is written. Returns how many rows.
+    """Make the index equal ``wanted`` in one transaction, writing only what differs. Returns how many rows changed.
 
-    Who is on a live page is told of the pages that came, unless all are new.
+    Live pages get a notice of each new page, unless the index was empty.
     """
     changed = 0
     with db.write() as session:
@@ -75,7 +75,7 @@ def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
             row = existing.get((slug, scope))
             if row is None:
                 session.add(PageText(slug=slug, scope=scope, **values))
-            elif _same(row, values):
+            elif _is_equal(row, values):
                 continue
             else:
                 for name, value in values.items():
@@ -89,10 +89,10 @@ def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
 def find(
     db: Database, library: Library, render: Render, query: str, *, reader: Reader, tag: str | None
 ) -> list[tuple[Page, Markup | None]]:
-    """The pages that have every word of ``query``, best first, each with where it was found.
+    """Find the pages with every word of ``query``, best first, each with a snippet of the text around the words.
 
-    The index may be seconds behind the folder. A page that is gone, or closed to ``reader`` while its rows were
-    written when more of it was open, is left out. Raises DatabaseDownError and DatabaseBusyError.
+    The index may be seconds behind the folder. Left out are pages that no longer exist, and pages closed to
+    ``reader`` if their rows still contain text that is no longer public. Raises DatabaseDownError, DatabaseBusyError.
     """
     levels = [level.value for level in Access if may_read(level, reader)]
     with db.read() as session:
@@ -101,18 +101,18 @@ def find(
             return []
         hits = [(str(hit["slug"]), hit["snippet"]) for hit in session.execute(statement).mappings()]
         rows = _open_rows(session, library, reader, [slug for slug, _ in hits])
-    found = [
+    results = [
         (page, _snippet(snippet))
         for slug, snippet in hits
         if (page := library.by_slug.get(slug)) is not None
         and (tag is None or tag in page.tags)
         and (may_read(page.access, reader) or _is_fresh(page, rows.get(slug), render))
     ]
-    return found[:MOST_RESULTS]
+    return results[:MOST_RESULTS]
 
 
 def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequence[str]) -> dict[str, PageText]:
-    """The open rows of those pages that are closed to ``reader``."""
+    """Load the open rows of those pages that are closed to ``reader``."""
     closed = [slug for slug in slugs if (page := library.by_slug.get(slug)) and not may_read(page.access, reader)]
     if not closed:
         return {}
@@ -121,18 +121,18 @@ def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequen
 
 
 def _is_fresh(page: Page, row: PageText | None, render: Render) -> bool:
-    """Whether the rows of a page that is closed to the reader say no more than what is open of it now.
+    """Whether the index has a closed page's public part as it is now.
 
-    Both rows of a page are written together, so the open one tells of the other.
+    Both rows of a page are written together: if the open row is up to date, the full row is as well.
     """
     try:
-        return row is not None and _same(row, _open_row(page, render(page)))
+        return row is not None and _is_equal(row, _open_row(page, render(page)))
     except RenderError:
         return False
 
 
 def _snippet(text: str | None) -> Markup | None:
-    """The text around the words, with them in <mark>; None if they are in title, summary or tags alone."""
+    """Return the text around the words, which are in <mark>; None if only title, summary or tags have them."""
     if not text or MARK_START not in text:
         return None
     marked = str(escape(text)).replace(MARK_START, "<mark>").replace(MARK_END, "</mark>")

@@ -1,6 +1,6 @@
-"""A cleaned page read from its top: its plain text, and the opening that everybody may see.
+"""Extract a page's plain text, and its opening for readers without access.
 
-The opening is cut from whole blocks of the rendered page, so nothing of what follows can be in it.
+The opening consists of whole blocks of the rendered page, so it contains nothing of the text after them.
 """
 
 from __future__ import annotations
@@ -18,41 +18,42 @@ _ENDS_LINE = HEADINGS | {"p", "li", "td", "th", "dt", "dd", "div", "pre", "summa
 
 @dataclass
 class _Block:
-    """One element at the top of the page: its markup, without what only works in the whole page, and its words."""
+    """A top-level element: its markup, without the links and ids that work only in the whole page, and its text."""
 
     tag: str
     has_heading: bool = False
     markup: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return " ".join("".join(self.words).split())
+        return " ".join("".join(self.pieces).split())
 
 
 class _Blocks(HTMLParser):
-    """Splits cleaned HTML, which is well formed, into its blocks."""
+    """Splits cleaned HTML, which is well formed, into its top-level blocks."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.blocks: list[_Block] = []
-        self._open: list[bool] = []  # of each open element: whether its tags are written
-        self._silent = 0  # how many of them are silent with all that is in them
+        self._open: list[bool] = []  # for each open element: whether its tags are written
+        self._silent = 0  # how many of them are left out with all their content
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Open an element. Ids, and references to notes that stand at the end of the whole page, are left out."""
+        """Open an element, without its id. Links to footnotes are left out, as the notes end the whole page."""
         if not self._open:
             self.blocks.append(_Block(tag))
         block = self.blocks[-1]
         block.has_heading |= tag in HEADINGS
-        given = {name: value or "" for name, value in attrs}
-        silent = bool(self._silent) or (tag == "sup" and "id" in given) or given.get("class") == "footnote-backref"
-        written = not silent and not given.get("href", "").startswith("#")
+        attributes = {name: value or "" for name, value in attrs}
+        is_reference = tag == "sup" and "id" in attributes
+        silent = bool(self._silent) or is_reference or attributes.get("class") == "footnote-backref"
+        written = not silent and not attributes.get("href", "").startswith("#")
         if written:
-            kept = "".join(f' {name}="{html.escape(value)}"' for name, value in given.items() if name != "id")
-            block.markup.append(f"<{tag}{kept}>")
+            text = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items() if name != "id")
+            block.markup.append(f"<{tag}{text}>")
         if tag in VOID:
-            block.words.append(" ")
+            block.pieces.append(" ")
             return
         self._open.append(written)
         self._silent += silent
@@ -66,10 +67,10 @@ class _Blocks(HTMLParser):
             block.markup.append(f"</{tag}>")
         self._silent = max(0, self._silent - 1)
         if tag in _ENDS_LINE:
-            block.words.append("\n")
+            block.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
-        """Take words in; words outside any element are a block of their own."""
+        """Add text; text outside any element is a block of its own."""
         if self._silent:
             return
         if not self._open:
@@ -77,12 +78,12 @@ class _Blocks(HTMLParser):
                 return
             self.blocks.append(_Block("#text"))
         self.blocks[-1].markup.append(html.escape(data, quote=False))
-        self.blocks[-1].words.append(data)
+        self.blocks[-1].pieces.append(data)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A page's opening as HTML and as text, and all its text."""
+    """A page's opening as HTML and as text, and its whole text."""
 
     opening: str
     opening_text: str
@@ -90,7 +91,7 @@ class Reading:
 
 
 def read(cleaned: str) -> Reading:
-    """Cut and read ``cleaned``, the output of ``page_html.clean``."""
+    """Extract opening and text from ``cleaned``, the cleaned HTML of a page."""
     parser = _Blocks()
     parser.feed(cleaned)
     parser.close()
@@ -103,28 +104,28 @@ def read(cleaned: str) -> Reading:
 
 
 def _opening(blocks: list[_Block]) -> list[tuple[str, str]]:
-    """The first run of paragraphs before the first heading, at most three and about 1,200 characters.
+    """Choose the first run of paragraphs before the first heading, at most three and about 1,200 characters.
 
-    A page without any heading has not said where its opening ends: there it is at most a third of the text.
+    In a page without headings, the opening is at most a third of the text.
     """
     heading = next((at for at, block in enumerate(blocks) if block.has_heading), None)
-    room = MOST_CHARACTERS if heading is not None else min(MOST_CHARACTERS, sum(len(b.text) for b in blocks) // 3)
+    remaining = MOST_CHARACTERS if heading is not None else min(MOST_CHARACTERS, sum(len(b.text) for b in blocks) // 3)
     chosen: list[tuple[str, str]] = []
     for block in blocks[:heading]:
         if block.tag != "p":
             if chosen:
                 break
             continue
-        if len(block.text) > room or len(chosen) == MOST_PARAGRAPHS:
+        if len(block.text) > remaining or len(chosen) == MOST_PARAGRAPHS:
             if not chosen and heading is not None:
-                chosen.append(_cut(block.text, room))
+                chosen.append(_cut(block.text, remaining))
             break
-        room -= len(block.text)
+        remaining -= len(block.text)
         chosen.append(("".join(block.markup), block.text))
     return chosen
 
 
-def _cut(text: str, room: int) -> tuple[str, str]:
-    """The beginning of a very long paragraph, as plain words up to the last whole one."""
-    short = text[:room].rsplit(" ", 1)[0] + " …"
+def _cut(text: str, limit: int) -> tuple[str, str]:
+    """Shorten a very long paragraph to plain text that ends with a whole word."""
+    short = text[:limit].rsplit(" ", 1)[0] + " …"
     return f"<p>{html.escape(short, quote=False)}</p>", short

@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from markupsafe import Markup, escape
 
-from church.lib.threads import off_hub
 from church.services.pages.render import RenderError, render_fragment
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -25,7 +24,7 @@ _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^<>]*>|[*_`#>~|]+")
 def described(description: str) -> Markup:
     """Render a markdown description as HTML, or show it as plain text where rendering fails."""
     try:
-        return off_hub(render_fragment, description)
+        return render_fragment(description)
     except RenderError:
         return Markup("<p>{}</p>").format(escape(description))
 

@@ -1,8 +1,10 @@
-"""The face of the pages: reading, neighbours, feeds, and asking for the index when the folder changes."""
+"""Pages of the site: reading, neighbours, feeds, and the job that updates the index when the folder changes."""
 
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from church.extensions import db
 from church.jobs.registry import find_handler, schedules
 from church.models.jobs import Job
 from church.models.pages import PageText
-from church.services import pages as face
+from church.services import pages
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages import Pages
 from church.services.pages.presenters import PageView, TeaserView
@@ -28,15 +30,15 @@ ORIGIN = "https://church.example"
 
 
 class Changes:
-    """Pages of a folder, looked at each time, with a count of the changes they noticed."""
+    """Pages of a folder that is scanned on every read, and how many changes were reported."""
 
     def __init__(self, content: Path, drafts: bool = False) -> None:
-        self.noticed = 0
+        self.reported = 0
         self._now = 0.0
-        self.pages = Pages(content, drafts=drafts, on_change=self._notice, clock=self._clock)
+        self.pages = Pages(content, drafts=drafts, on_change=self._report, clock=self._clock)
 
-    def _notice(self) -> None:
-        self.noticed += 1
+    def _report(self) -> None:
+        self.reported += 1
 
     def _clock(self) -> float:
         self._now += 10
@@ -66,7 +68,7 @@ def shelf(tmp_path: Path) -> Changes:
         ("", ANONYMOUS, type(None)),
     ],
 )
-def test_read_gives_as_much_as_is_open(shelf: Changes, slug: str, reader: Reader, kind: type) -> None:
+def test_read_returns_page_or_teaser_by_access(shelf: Changes, slug: str, reader: Reader, kind: type) -> None:
     found = shelf.pages.read(slug, reader, ORIGIN)
     assert type(found) is kind
     assert (HIDDEN in repr(found)) == (kind is PageView and slug in {"club", "gold"})
@@ -86,7 +88,7 @@ def test_recent_is_the_six_newest(tmp_path: Path) -> None:
     assert [card.slug for card in Changes(tmp_path).pages.recent()] == ["p8", "p7", "p6", "p5", "p4", "p3"]
 
 
-def test_cards_of_a_tag_are_its_pages(shelf: Changes) -> None:
+def test_cards_with_a_tag_are_its_pages(shelf: Changes) -> None:
     assert [card.slug for card in shelf.pages.cards("all")] == ["gold", "club", "open"]
     assert [card.slug for card in shelf.pages.cards("wood")] == ["open"]
     assert len(shelf.pages.cards()) == 4
@@ -119,21 +121,21 @@ def test_problems_name_file_and_reason(tmp_path: Path) -> None:
     assert (problem.path, problem.reason.startswith("date")) == ("bad.md", True)
 
 
-def test_library_change_is_noticed_once_and_the_first_look_is_none(shelf: Changes, tmp_path: Path) -> None:
+def test_library_change_is_reported_once_and_the_first_scan_is_not(shelf: Changes, tmp_path: Path) -> None:
     for _ in range(3):
         shelf.pages.library()
-    assert shelf.noticed == 0
+    assert shelf.reported == 0
     write_page(tmp_path, "new")
     for _ in range(3):
         shelf.pages.library()
-    assert shelf.noticed == 1
+    assert shelf.reported == 1
 
 
 def site_of(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config["CHURCH"] = settings
     db.init_app(app)
-    face.init_app(app)
+    pages.init_app(app)
     return app
 
 
@@ -143,7 +145,7 @@ def running(migrated_site: Settings) -> Iterator[Flask]:
     app = site_of(migrated_site)
     with app.app_context():
         yield app
-        wait_until(lambda: "pages-notice" not in {t.name for t in threading.enumerate()}, "nobody is queueing")
+        wait_until(lambda: "pages-notice" not in {t.name for t in threading.enumerate()}, "no thread is queueing")
         db.dispose()
 
 
@@ -153,8 +155,8 @@ def queued() -> list[str]:
 
 
 def test_queue_index_twice_is_one_job_that_indexes(running: Flask) -> None:
-    face.queue_index(running)
-    face.queue_index(running)
+    pages.queue_index(running)
+    pages.queue_index(running)
     assert queued() == ["pages.index"]
     find_handler("pages.index")({})
     with db.read() as session:
@@ -162,34 +164,57 @@ def test_queue_index_twice_is_one_job_that_indexes(running: Flask) -> None:
     assert slugs == {"open", "club", "gold", "guide/first", "later"}
 
 
-def test_folder_that_changes_while_the_site_runs_has_a_job_queued(running: Flask, migrated_site: Settings) -> None:
-    face.site_pages().library()
+def test_index_job_is_queued_when_the_folder_changes(running: Flask, migrated_site: Settings) -> None:
+    pages.site_pages().library()
     write_page(migrated_site.content, "new")
 
-    def noticed() -> bool:
-        face.site_pages().library()
+    def is_queued() -> bool:
+        pages.site_pages().library()
         return queued() == ["pages.index"]
 
-    wait_until(noticed, "the index is queued")
+    wait_until(is_queued, "the index is queued")
 
 
 def test_index_is_scheduled_every_five_minutes() -> None:
     assert schedules()["pages.index"].total_seconds() == 300
 
 
-def test_queue_index_without_a_database_is_logged_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_queue_index_without_a_database_is_logged_and_raises_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = site_of(site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none"))
     with caplog.at_level(logging.WARNING, "church.pages"):
-        face.queue_index(app)
+        pages.queue_index(app)
     assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
 
 
-def test_queue_index_before_the_migrations_is_logged_and_goes_on(
+def test_queue_index_before_the_migrations_is_logged_and_raises_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = site_settings(tmp_path)
     settings.instance.mkdir(exist_ok=True)
     sqlite_path(settings).touch()
     with caplog.at_level(logging.WARNING, "church.pages"):
-        face.queue_index(site_of(settings))
+        pages.queue_index(site_of(settings))
     assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
+
+
+def test_import_of_pages_loads_no_renderer() -> None:
+    # None makes every import of the module fail. Elsewhere, Alembic loads pygments if it is there.
+    names = ("markdown", "nh3", "pygments", "frontmatter", "yaml")
+    program = f"import sys; sys.modules.update(dict.fromkeys({names})); import church.services.pages"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_renderer_is_loaded_before_a_thread_renders() -> None:
+    # Under gevent, imports in the threads of the pool can deadlock.
+    program = """
+import sys
+from church.services.pages import render
+loaded = []
+def off_hub(fn, *args):
+    loaded.extend(name in sys.modules for name in ("markdown.extensions.toc", "nh3", "pygments.token"))
+    return fn(*args)
+render.off_hub = off_hub
+render.render_fragment("*text*")
+sys.exit(loaded != [True, True, True])
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
