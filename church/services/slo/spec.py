@@ -1,4 +1,4 @@
-"""The file of objectives, read and checked; whatever is wrong is told by its place, such as ``slos[1].objective``."""
+"""Read and check the file of objectives. Errors name the place in the file, such as ``slos[1].objective``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from church.errors import FieldErrors
+from church.lib.field_errors import refusal, to_field_errors
 
 FASTEST = Decimal("14.4")
-"""The highest factor of an alert: at this pace an hour spends 2% of the budget of 30 days."""
+"""Highest burn rate of an alert: at this pace, an hour spends 2% of the budget of 30 days."""
 LOWEST = 93.1
-"""Below it ``FASTEST`` times the budget is more than everything, and a full outage could not raise the alert."""
+"""Lowest objective. Below it, ``FASTEST`` times the budget is more than 100%, so not even an outage would alert."""
 _LINE = 80
 _MATCHER = r'[a-zA-Z_][a-zA-Z0-9_]*(?:=~|!~|!=|=)"(?:[^"\\\n]|\\.)*"'
 _SELECTOR = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{{_MATCHER}(?:, ?{_MATCHER})*\}})?")
@@ -24,10 +24,10 @@ _ALERT = re.compile(r"[A-Z][A-Za-z0-9]{0,59}")
 _LABEL = re.compile(r"(?!__|sloth_|severity$|alertname$)[a-zA-Z_][a-zA-Z0-9_]{0,39}")
 
 
-def _like(pattern: re.Pattern[str], words: str) -> AfterValidator:
+def _like(pattern: re.Pattern[str], message: str) -> AfterValidator:
     def check(value: str) -> str:
         if not pattern.fullmatch(value):
-            raise ValueError(words)
+            raise ValueError(message)
         return value
 
     return AfterValidator(check)
@@ -59,7 +59,7 @@ class _Part(BaseModel):
 
 
 class Sli(_Part):
-    """What is counted: all events, and either those that failed or those that were good."""
+    """What an objective counts: all events, and either the failed or the good ones."""
 
     total: Selector
     errors: Selector | None = None
@@ -74,12 +74,12 @@ class Sli(_Part):
 
     @property
     def measured_by(self) -> str:
-        """The selector that has series whenever the site is scraped."""
+        """Return the selector whose series exist whenever the site is scraped."""
         return self.absent or self.total
 
 
 class Samples(_Part):
-    """The series that go up with a good event, a failed one, one that counts for neither: the tests' material."""
+    """For the generated tests: series that a good, a failed or an ignored event increases."""
 
     good: list[Series] = Field(min_length=1)
     error: list[Series] = Field(min_length=1)
@@ -99,12 +99,12 @@ class Slo(_Part):
 
     @property
     def budget(self) -> Decimal:
-        """The share of events that may fail, exactly as the file means it."""
+        """Return the share of events that may fail, as an exact decimal."""
         return ((100 - Decimal(str(self.objective))) / 100).normalize()
 
     @property
     def metrics(self) -> frozenset[str]:
-        """The names of what it counts."""
+        """Return the names of the metrics that it counts."""
         sli = self.sli
         return frozenset(one.partition("{")[0] for one in (sli.total, sli.errors, sli.good, sli.absent) if one)
 
@@ -118,60 +118,46 @@ class Slos(_Part):
     slos: list[Slo] = Field(min_length=1, max_length=50)
 
     def ids(self, slo: Slo) -> dict[str, str]:
-        """The labels that name an objective in every series, sloth's first."""
-        known = {"sloth_id": f"{self.service}-{slo.name}", "sloth_service": self.service, "sloth_slo": slo.name}
-        return known | self.labels
+        """Return the labels that identify an objective in every series, sloth's first."""
+        of_sloth = {"sloth_id": f"{self.service}-{slo.name}", "sloth_service": self.service, "sloth_slo": slo.name}
+        return of_sloth | self.labels
 
 
 def read(text: str) -> Slos:
-    """The objectives of a file's text. Raises FieldErrors with all that is wrong."""
+    """Read the objectives from a file's text. Raises FieldErrors with all its errors."""
     try:
         slos = Slos.model_validate(_parsed(text))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _refused({_place(one["loc"]): _words(one["msg"]) for one in found}) from None
-    if twice := _twice(slos):
-        raise _refused(twice)
+        raise to_field_errors(error) from None
+    if duplicates := _find_duplicates(slos):
+        raise refusal(duplicates)
     return slos
 
 
 def _parsed(text: str) -> dict[Any, Any]:
     try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
-        raise _refused({"file": f"This is not valid YAML: {' '.join(str(error).split())}"}) from None
-    if not isinstance(found, dict):
-        raise _refused({"file": "This has to have service, runbooks and slos."})
-    return found
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date is a ValueError
+        raise refusal({"file": f"This is not valid YAML: {' '.join(str(error).split())}"}) from None
+    if not isinstance(content, dict):
+        raise refusal({"file": "This must have service, runbooks and slos."})
+    return content
 
 
 def broken(selector: str) -> str:
-    """The same selector, a matcher a line where it is long."""
+    """Break a long selector into lines, one for each matcher."""
     matchers = re.findall(_MATCHER, selector)
     if len(selector) <= _LINE or not matchers:
         return selector
     return selector.partition("{")[0] + "{\n  " + ",\n  ".join(matchers) + "\n}"
 
 
-def _twice(slos: Slos) -> dict[str, str]:
-    wrong: dict[str, str] = {}
+def _find_duplicates(slos: Slos) -> dict[str, str]:
+    errors: dict[str, str] = {}
     for name in ("name", "alert"):
         seen: dict[Any, int] = {}
         for at, slo in enumerate(slos.slos):
             first = seen.setdefault(getattr(slo, name), at)
             if first != at:
-                wrong[f"slos[{at}].{name}"] = f"This is that of slos[{first}] too."
-    return wrong
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
-    return place.lstrip(".")
-
-
-def _words(message: str) -> str:
-    return message.removeprefix("Value error, ")
-
-
-def _refused(wrong: dict[str, str]) -> FieldErrors:
-    return FieldErrors(wrong, "Some fields are invalid: " + ", ".join(wrong) + ".")
+                errors[f"slos[{at}].{name}"] = f"slos[{first}] has it too."
+    return errors
