@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, ValidationInfo, field_validator
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
 from church.extensions import db
+from church.lib.text import one_line
 from church.models import Incident
 from church.models.dora import Severity
 from church.services.dora import incidents
-from church.services.dora.schemas import Told
+from church.services.dora.schemas import Body, Time, items, line, one_of, validate
 
 MOST_ALERTS = 1000
 _LONGEST = 300
@@ -58,33 +60,72 @@ class Heard:
 
 
 def read_alerts(sent: Any) -> list[Alert]:
-    """The alerts of a notification. Raises FieldErrors."""
-    told = Told(sent)
-    found = [_alert(part) for part in told.parts("alerts", MOST_ALERTS, required=True)]
-    told.check()
-    return [alert for alert in found if alert is not None]
+    """Read the alerts of a notification. Raises FieldErrors."""
+    return [
+        Alert(
+            fingerprint=body.fingerprint,
+            name=body.labels.alertname,
+            title=body.annotations.summary or body.labels.alertname,
+            severity=body.labels.severity or "",
+            environment=body.labels.environment or current_settings().environments[0],
+            starts_at=body.startsAt,
+            ends_at=body.endsAt,
+        )
+        for body in validate(_NotificationBody, sent).alerts
+    ]
 
 
-def _alert(part: Told) -> Alert | None:
-    status = part.one_of("status", ("firing", "resolved"), required=True)
-    fingerprint = part.text("fingerprint", 100, required=True)
-    starts_at = part.moment("startsAt", required=True)
-    labels, annotations = part.inner("labels"), part.inner("annotations")
-    name = labels.text("alertname", _LONGEST, required=True)
-    ends_at = part.moment("endsAt", required=True) if status == "resolved" else None
-    if ends_at is not None and starts_at is not None and ends_at < starts_at:
-        part.wrong("endsAt", "This is before the alert began.")
-    if not (status and fingerprint and starts_at and name):
-        return None
-    return Alert(
-        fingerprint=fingerprint,
-        name=name,
-        title=annotations.words("summary", _LONGEST) or name,
-        severity=labels.text("severity", _LONGEST) or "",
-        environment=labels.text("environment", _LONGEST) or current_settings().environments[0],
-        starts_at=starts_at,
-        ends_at=ends_at,
-    )
+class _Labels(Body):
+    alertname: Annotated[str, line(_LONGEST)]
+    severity: Annotated[str, line(_LONGEST)] | None = None
+    environment: Annotated[str, line(_LONGEST)] | None = None
+
+
+class _Annotations(Body):
+    summary: str | None = None
+
+    @field_validator("summary", mode="before")
+    @classmethod
+    def _shorten(cls, value: Any) -> str | None:
+        """Make one line of any text: Alertmanager sends an alert once, and nobody would see that it was refused."""
+        if not isinstance(value, str):
+            return None
+        text = one_line(value)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1].rstrip()}…"
+
+
+class _AlertBody(Body):
+    keeps_empty = frozenset({"labels", "annotations"})
+
+    status: Annotated[Literal["firing", "resolved"], one_of("firing", "resolved"), line(100)]
+    fingerprint: Annotated[str, line(100)]
+    startsAt: Time  # noqa: N815 - Alertmanager's name
+    labels: Annotated[_Labels, Field(default_factory=dict, validate_default=True)]
+    annotations: _Annotations = _Annotations()
+    endsAt: Time | None = Field(default=None, validate_default=True)  # noqa: N815 - Alertmanager's name
+
+    @field_validator("endsAt", mode="before")
+    @classmethod
+    def _is_missing_only_while_firing(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("status") != "resolved":
+            return None  # what Alertmanager sends then is no end
+        if value is None:
+            raise ValueError("This is missing.")
+        return value
+
+    @field_validator("endsAt")
+    @classmethod
+    def _is_after_the_start(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        starts_at = info.data.get("startsAt")
+        if value is not None and starts_at is not None and value < starts_at:
+            raise ValueError("This is before the alert began.")
+        return value
+
+
+class _NotificationBody(Body):
+    keeps_empty = frozenset({"alerts"})
+
+    alerts: Annotated[list[_AlertBody], items(MOST_ALERTS)] = Field(default=None, validate_default=True)
 
 
 def hear(alerts: list[Alert]) -> list[Heard]:

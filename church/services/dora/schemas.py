@@ -1,4 +1,7 @@
-"""Deployments and incidents as machines tell them, before any row is looked at."""
+"""Deployments and incidents as pipelines report them: read and check the JSON before any row is read.
+
+Every error names its field, such as ``commits[1].sha``. A field that is null or empty counts as missing.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,37 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any, TypeVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
 from church.config import current_settings
-from church.errors import FieldErrors
-from church.lib.text import one_line
+from church.lib.field_errors import to_field_errors
 from church.models.base import utc_now
 from church.models.dora import DeploymentKind, DeploymentStatus, Severity
 
 MOST_COMMITS = 1000
+SKEW = timedelta(minutes=5)
+"""How far apart the clocks of two hosts may be."""
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LONGEST_ID = 200
-_LONGEST_WORDS = 300
+_LONGEST_TEXT = 300
+_LONGEST_TIME = 40
+_SHA = re.compile(r"[0-9a-f]{1,64}")
+_OBJECT = "This must be an object."
+_MESSAGES = {"missing": "This is missing.", "model_type": _OBJECT, "model_attributes_type": _OBJECT}
 
 
 @dataclass(frozen=True)
@@ -31,7 +52,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class DeploymentReport:
-    """One deployment as it was told; ``ref`` is the id that it was given there."""
+    """A reported deployment; ``ref`` is the id that its pipeline gave it."""
 
     ref: str
     environment: str
@@ -47,7 +68,7 @@ class DeploymentReport:
 
 @dataclass(frozen=True)
 class IncidentReport:
-    """What was told of an incident; None says nothing, an empty ``deployment`` that it is of none."""
+    """A reported incident, or changes of one: None changes nothing, an empty ``deployment`` removes the link."""
 
     ref: str
     environment: str | None = None
@@ -59,185 +80,197 @@ class IncidentReport:
 
 
 def read_deployment(sent: Any) -> DeploymentReport:
-    """A deployment of the API; it finished now unless it says when. Raises FieldErrors."""
-    told = Told(sent)
-    ref = told.text("id", _LONGEST_ID, required=True)
-    environment = told.one_of("environment", current_settings().environments, required=True)
-    status = told.word("status", DeploymentStatus, required=True)
-    kind = told.word("kind", DeploymentKind) or DeploymentKind.NORMAL
-    version, url = told.text("version", _LONGEST_WORDS), told.address("url")
-    commit = told.sha("commit")
-    started_at = told.moment("started_at")
-    finished_at = told.moment("finished_at") or utc_now()
-    if started_at is not None and started_at > finished_at:
-        told.wrong("finished_at", "This is before the deployment started.")
-    commits = _commits(told, finished_at)
-    told.check()
-    assert ref is not None and environment is not None and status is not None  # noqa: S101, PT018 (check raised)
-    return DeploymentReport(ref, environment, status, finished_at, kind, version, commit, commits, started_at, url)
-
-
-def _commits(told: Told, finished_at: datetime) -> tuple[Commit, ...]:
-    """Each commit once."""
-    found: dict[str, Commit] = {}
-    for part in told.parts("commits", MOST_COMMITS):
-        sha, committed_at = part.sha("sha", required=True), part.moment("committed_at", required=True)
-        if sha is None or committed_at is None:
-            continue
-        if committed_at > finished_at + SKEW:
-            part.wrong("committed_at", "This is after the deployment finished.")
-        found.setdefault(sha, Commit(sha, committed_at))
-    return tuple(found.values())
+    """Read a deployment; without ``finished_at`` it has finished now. Raises FieldErrors."""
+    body = validate(_DeploymentBody, sent, {"finished_at": utc_now()})
+    commits: dict[str, Commit] = {}
+    for commit in body.commits:
+        commits.setdefault(commit.sha, Commit(commit.sha, commit.committed_at))
+    return DeploymentReport(**{**dict(body), "commits": tuple(commits.values())})
 
 
 def read_incident(sent: Any) -> IncidentReport:
-    """An incident of the API, new or known; what it does not say of a known one stays as it is. Raises FieldErrors."""
-    told = Told(sent)
-    report = IncidentReport(
-        ref=told.text("id", _LONGEST_ID, required=True) or "",
-        environment=told.one_of("environment", current_settings().environments),
-        title=told.text("title", _LONGEST_WORDS),
-        severity=told.word("severity", Severity),
-        deployment="" if told.is_empty("deployment") else told.text("deployment", _LONGEST_ID),
-        opened_at=told.moment("opened_at"),
-        resolved_at=told.moment("resolved_at"),
-    )
-    if report.opened_at and report.resolved_at and report.resolved_at < report.opened_at:
-        told.wrong("resolved_at", "This is before the incident was opened.")
-    told.check()
-    return report
+    """Read an incident, new or known. Raises FieldErrors."""
+    return IncidentReport(**dict(validate(_IncidentBody, sent)))
 
 
-SKEW = timedelta(minutes=5)
-"""How far apart the clocks of two hosts may be."""
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LONGEST_TIME = 40
-_SHA = re.compile(r"[0-9a-f]{1,64}")
-_E = TypeVar("_E", bound=StrEnum)
+# -- fields ---------------------------------------------------------------------------------------------------------
 
 
-class Told:
-    """The fields of one object; ``place`` stands before their names where it is part of another."""
+def line(most: int, *, allow_empty: bool = False) -> BeforeValidator:
+    """Require one line of text of at most ``most`` characters; strip the white space around it."""
 
-    def __init__(self, sent: Any, place: str = "", errors: dict[str, str] | None = None) -> None:
-        self.errors: dict[str, str] = {} if errors is None else errors
-        self._place = place
-        self._sent: Mapping[str, Any] = sent if isinstance(sent, Mapping) else {}
-        if not isinstance(sent, Mapping):
-            self.wrong("", "This must be an object.")
-
-    def wrong(self, name: str, words: str) -> None:
-        """Note that ``name`` can't be taken."""
-        self.errors.setdefault(f"{self._place}{name}".rstrip("."), words)
-
-    def check(self) -> None:
-        """Raise FieldErrors if anything that was read can't be taken."""
-        if self.errors:
-            raise FieldErrors(self.errors, "Some fields are invalid: " + ", ".join(self.errors) + ".")
-
-    def text(self, name: str, most: int, *, required: bool = False) -> str | None:
-        """One line of text, without the white space around it; None where there is nothing."""
-        value = self._sent.get(name)
-        if value is None or value == "":
-            if required:
-                self.wrong(name, "This is missing.")
-            return None
+    def check(value: Any) -> str:
+        if allow_empty and value == "":
+            return ""
         if not isinstance(value, str) or not value.isprintable() or not value.strip():
-            self.wrong(name, "This must be one line of text.")
-            return None
+            raise ValueError("This must be one line of text.")
         if len(value) > most:
-            self.wrong(name, f"This is too long. Use at most {most} characters.")
-            return None
+            raise ValueError(f"This is too long. Use at most {most} characters.")
         return value.strip()
 
-    def words(self, name: str, most: int) -> str | None:
-        """Text that is only read, of somebody who would not hear that it is refused: made one line of ``most``."""
-        value = self._sent.get(name)
-        if not isinstance(value, str):
-            return None
-        line = one_line(value)
-        return (line if len(line) <= most else f"{line[: most - 1].rstrip()}…") or None
+    return BeforeValidator(check)
 
-    def is_empty(self, name: str) -> bool:
-        """Whether ``name`` was sent as an empty text."""
-        return self._sent.get(name) == ""
 
-    def one_of(self, name: str, known: Sequence[str], *, required: bool = False) -> str | None:
-        """One of ``known``."""
-        value = self.text(name, 100, required=required)
-        if value is not None and value not in known:
-            self.wrong(name, f"This must be one of: {', '.join(known)}.")
-            return None
-        return value
+def items(most: int) -> BeforeValidator:
+    """Require a list of at most ``most`` items."""
 
-    def word(self, name: str, kind: type[_E], *, required: bool = False) -> _E | None:
-        """One of ``kind``."""
-        value = self.one_of(name, [str(one) for one in kind], required=required)
-        return kind(value) if value is not None else None
-
-    def sha(self, name: str, *, required: bool = False) -> str | None:
-        """The name of a commit: hexadecimal digits."""
-        value = self.text(name, 64, required=required)
-        if value is not None and not _SHA.fullmatch(value.lower()):
-            self.wrong(name, "This must be a sha: hexadecimal digits, 64 at most.")
-            return None
-        return value.lower() if value is not None else None
-
-    def address(self, name: str) -> str | None:
-        """An address of the web, which a page may link to."""
-        value = self.text(name, 2000)
-        if value is not None and not _is_address(value):
-            self.wrong(name, "This must be an address that begins with http:// or https://.")
-            return None
-        return value
-
-    def moment(self, name: str, *, required: bool = False) -> datetime | None:
-        """A time in UTC."""
-        value = self.text(name, _LONGEST_TIME, required=required)
-        if value is None:
-            return None
-        found = parsed_time(value)
-        if found is None:
-            self.wrong(name, "This must be a time with its zone such as 2026-03-01T12:00:00Z.")
-        elif found < EARLIEST:
-            self.wrong(name, "This is before the year 2000.")
-        elif found > utc_now() + SKEW:
-            self.wrong(name, "This is in the future.")
-        else:
-            return found
-        return None
-
-    def parts(self, name: str, most: int, *, required: bool = False) -> list[Told]:
-        """The objects of a list, at most ``most``; what is wrong in them is noted here."""
-        value = self._sent.get(name)
-        if value is None and not required:
-            return []
+    def check(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            self.wrong(name, "This must be a list.")
-            return []
+            raise ValueError("This must be a list.")  # noqa: TRY004 - pydantic collects ValueErrors alone
         if len(value) > most:
-            self.wrong(name, f"Too many: at most {most} are accepted.")
-            return []
-        return [Told(item, f"{self._place}{name}[{at}].", self.errors) for at, item in enumerate(value)]
+            raise ValueError(f"Too many: at most {most} are accepted.")
+        return value
 
-    def inner(self, name: str) -> Told:
-        """The object in ``name``; an empty one where there is none."""
-        value = self._sent.get(name)
-        return Told({} if value is None else value, f"{self._place}{name}.", self.errors)
+    return BeforeValidator(check)
+
+
+def one_of(*choices: str) -> BeforeValidator:
+    """Require one of ``choices``."""
+    return BeforeValidator(partial(_require_one_of, choices))
+
+
+def _require_one_of(choices: Sequence[str], value: str) -> str:
+    if value not in choices:
+        raise ValueError(f"This must be one of: {', '.join(choices)}.")
+    return value
+
+
+def _require_environment(value: str) -> str:
+    return _require_one_of(current_settings().environments, value)
+
+
+def _require_sha(value: str) -> str:
+    if not _SHA.fullmatch(value.lower()):
+        raise ValueError("This must be a sha: hexadecimal digits, 64 at most.")
+    return value.lower()
+
+
+def _require_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in value
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError("This must be an address that begins with http:// or https://.")
+    return value
+
+
+def _require_time(value: str) -> datetime:
+    moment = parsed_time(value)
+    if moment is None:
+        raise ValueError("This must be a time with its zone such as 2026-03-01T12:00:00Z.")
+    if moment < EARLIEST:
+        raise ValueError("This is before the year 2000.")
+    if moment > utc_now() + SKEW:
+        raise ValueError("This is in the future.")
+    return moment
 
 
 def parsed_time(value: str) -> datetime | None:
-    """A time that names its zone, in UTC; None for what is none, the 29th of February of 2023 included."""
+    """Parse a time with its zone, in UTC; None for anything else, such as the 29th of February of 2023."""
     try:
-        found = datetime.fromisoformat(value)
-        return found.astimezone(UTC) if found.tzinfo is not None else None
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None
 
 
-def _is_address(value: str) -> bool:
+_Id = Annotated[str, line(_LONGEST_ID)]
+_Text = Annotated[str, line(_LONGEST_TEXT)]
+_Environment = Annotated[str, line(100), AfterValidator(_require_environment)]
+_Sha = Annotated[str, line(64), AfterValidator(_require_sha)]
+_Url = Annotated[str, line(2000), AfterValidator(_require_url)]
+Time = Annotated[datetime, BeforeValidator(_require_time), line(_LONGEST_TIME)]
+
+
+# -- bodies ---------------------------------------------------------------------------------------------------------
+
+_B = TypeVar("_B", bound="Body")
+
+
+class Body(BaseModel):
+    """A JSON object of a request. Fields that are null or empty are missing, except ``keeps_empty``."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    keeps_empty: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, sent: Any) -> Any:
+        if not isinstance(sent, Mapping):
+            return sent
+        return {
+            name: value
+            for name, value in sent.items()
+            if value is not None and (value != "" or name in cls.keeps_empty)
+        }
+
+
+def validate(kind: type[_B], sent: Any, context: dict[str, Any] | None = None) -> _B:
+    """Check the body of a request. Raises FieldErrors."""
     try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in value
+        return kind.model_validate(sent, context=context)
+    except ValidationError as error:
+        raise to_field_errors(error, _MESSAGES) from None
+
+
+class _CommitBody(Body):
+    sha: _Sha
+    committed_at: Time
+
+    @field_validator("committed_at")
+    @classmethod
+    def _is_before_the_finish(cls, value: datetime, info: ValidationInfo) -> datetime:
+        context: Any = info.context
+        if value > context["finished_at"] + SKEW:
+            raise ValueError("This is after the deployment finished.")
+        return value
+
+
+class _DeploymentBody(Body):
+    """The commits are compared with ``finished_at`` of the context, which is set to what the body says."""
+
+    keeps_empty = frozenset({"commits"})
+
+    ref: _Id = Field(alias="id")
+    environment: _Environment
+    status: Annotated[DeploymentStatus, one_of(*DeploymentStatus), line(100)]
+    kind: Annotated[DeploymentKind, one_of(*DeploymentKind), line(100)] = DeploymentKind.NORMAL
+    version: _Text | None = None
+    url: _Url | None = None
+    commit: _Sha | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = Field(default=None, validate_default=True)
+    commits: Annotated[list[_CommitBody], items(MOST_COMMITS)] = []
+
+    @field_validator("finished_at")
+    @classmethod
+    def _is_after_the_start(cls, value: datetime | None, info: ValidationInfo) -> datetime:
+        context: Any = info.context
+        finished_at: datetime = value or context["finished_at"]
+        context["finished_at"] = finished_at
+        started_at = info.data.get("started_at")
+        if started_at is not None and started_at > finished_at:
+            raise ValueError("This is before the deployment started.")
+        return finished_at
+
+
+class _IncidentBody(Body):
+    keeps_empty = frozenset({"deployment"})
+
+    ref: _Id = Field(alias="id")
+    environment: _Environment | None = None
+    title: _Text | None = None
+    severity: Annotated[Severity, one_of(*Severity), line(100)] | None = None
+    deployment: Annotated[str, line(_LONGEST_ID, allow_empty=True)] | None = None
+    opened_at: Time | None = None
+    resolved_at: Time | None = None
+
+    @field_validator("resolved_at")
+    @classmethod
+    def _is_after_the_opening(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        opened_at = info.data.get("opened_at")
+        if value is not None and opened_at is not None and value < opened_at:
+            raise ValueError("This is before the incident was opened.")
+        return value

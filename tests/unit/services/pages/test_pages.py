@@ -186,9 +186,7 @@ def test_queue_index_without_a_database_is_logged(tmp_path: Path, caplog: pytest
     assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
 
 
-def test_queue_index_before_the_migrations_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_queue_index_before_the_migrations_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = site_settings(tmp_path)
     settings.instance.mkdir(exist_ok=True)
     sqlite_path(settings).touch()
