@@ -1,9 +1,9 @@
 """Alertmanager's webhook: a critical alert that fires opens an incident, and its end resolves it.
 
-Source of the payload's form: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config (version 4).
-An alert is known by its fingerprint and by the time in which it fired, so that what is sent again every few hours,
-late, or by each of several Alertmanagers, who may differ by seconds, changes nothing. One that began and ended while
-nobody could tell the site, as when the site itself was down, is written down whole when its end is told.
+Payload: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config (version 4).
+An alert is identified by its fingerprint and the time in which it fired. Notifications that arrive again every few
+hours, late, or from several Alertmanagers, whose times may differ by seconds, change nothing. If only the end of an
+alert arrives, as after the site was down, the whole incident is recorded then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from church.services.dora.schemas import Body, Time, items, line, one_of, valida
 
 MOST_ALERTS = 1000
 _LONGEST = 300
-_NEVER = ("watchdog", "dora")  # what says that alerts arrive, and what is computed from incidents itself
+_NEVER = ("watchdog", "dora")  # the alert that tests the delivery, and alerts computed from incidents themselves
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Alert:
 
     @property
     def ref(self) -> str:
-        """The id of its incident."""
+        """Return the id of its incident."""
         return f"alert-{self.fingerprint}-{self.starts_at.astimezone(UTC):%Y%m%dT%H%M%S}"
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What came of an alert: ``outcome`` is opened, resolved, unchanged or ignored, for ``reason``."""
+    """Outcome of an alert: opened, resolved, unchanged, or ignored for ``reason``."""
 
     fingerprint: str
     outcome: str
@@ -108,7 +108,7 @@ class _AlertBody(Body):
     @classmethod
     def _is_missing_only_while_firing(cls, value: Any, info: ValidationInfo) -> Any:
         if info.data.get("status") != "resolved":
-            return None  # what Alertmanager sends then is no end
+            return None  # while it fires, Alertmanager sends a time that means nothing
         if value is None:
             raise ValueError("This is missing.")
         return value
@@ -129,39 +129,39 @@ class _NotificationBody(Body):
 
 
 def hear(alerts: list[Alert]) -> list[Heard]:
-    """Open and resolve incidents; what came of each alert, in their order."""
+    """Open and resolve the incidents of ``alerts``. Returns the outcome of each, in their order."""
     window = timedelta(seconds=current_settings().incident_window)
-    done: list[incidents.Recorded] = []
-    heard: list[Heard] = []
+    changed: list[incidents.Recorded] = []
+    outcomes: list[Heard] = []
     with telemetry.span("delivery.alerts", None, **{"church.alerts": len(alerts)}), db.write() as session:
         for alert in alerts:
-            reason = _unwanted(alert)
-            recorded = _hear(session, alert, window) if reason is None else None
+            reason = _why_ignored(alert)
+            recorded = _record(session, alert, window) if reason is None else None
             if recorded is not None:
-                done.append(recorded)
-            heard.append(_heard(alert, recorded, reason))
-    for one in done:
-        incidents.tell(one)
-    return heard
+                changed.append(recorded)
+            outcomes.append(_outcome(alert, recorded, reason))
+    for recorded in changed:
+        incidents.tell(recorded)
+    return outcomes
 
 
-def _unwanted(alert: Alert) -> str | None:
-    """Why an alert is no incident, if it is none."""
+def _why_ignored(alert: Alert) -> str | None:
+    """Return the reason why an alert is not an incident, None if it is one."""
     if alert.name.lower().startswith(_NEVER):
         return f"{alert.name} is never an incident"
     if alert.severity != Severity.CRITICAL:
         return "only critical alerts are incidents"
     if alert.environment not in current_settings().environments:
-        return f"{alert.environment} is none of CHURCH_ENVIRONMENTS"
+        return f"{alert.environment} is not in CHURCH_ENVIRONMENTS"
     return None
 
 
-def _hear(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
+def _record(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
     open_now = select(Incident).where(Incident.fingerprint == alert.fingerprint, Incident.resolved_at.is_(None))
     row = session.scalar(open_now.with_for_update())
     if row is None:
-        known = session.scalar(_of_the_same_time(alert))
-        return incidents.as_recorded(session, known, "unchanged") if known else _begin(session, alert, window)
+        earlier = session.scalar(_select_overlapping(alert))
+        return incidents.as_recorded(session, earlier, "unchanged") if earlier else _open(session, alert, window)
     if alert.ends_at is None or alert.ends_at < row.opened_at:
         return incidents.as_recorded(session, row, "unchanged")
     incidents.apply(row, {"resolved_at": alert.ends_at})
@@ -169,8 +169,8 @@ def _hear(session: Session, alert: Alert, window: timedelta) -> incidents.Record
     return incidents.as_recorded(session, row, "resolved")
 
 
-def _of_the_same_time(alert: Alert) -> Select[Incident]:
-    """What the alert has opened already and is over, where the one told now was meanwhile."""
+def _select_overlapping(alert: Alert) -> Select[Incident]:
+    """Select the alert's last resolved incident that overlaps the time in which ``alert`` fired."""
     return (
         select(Incident)
         .where(
@@ -183,8 +183,8 @@ def _of_the_same_time(alert: Alert) -> Select[Incident]:
     )
 
 
-def _begin(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
-    made = incidents.add_incident(
+def _open(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
+    row = incidents.add_incident(
         session,
         {
             "ref": alert.ref,
@@ -197,16 +197,16 @@ def _begin(session: Session, alert: Alert, window: timedelta) -> incidents.Recor
             **incidents.guessed_link(session, alert.environment, alert.starts_at, window),
         },
     )
-    if made is not None:
-        return incidents.as_recorded(session, made, "resolved" if alert.ends_at else "opened")
-    # Told before, or by another notification at this moment.
-    known = select(Incident).where(or_(Incident.ref == alert.ref, Incident.fingerprint == alert.fingerprint))
+    if row is not None:
+        return incidents.as_recorded(session, row, "resolved" if alert.ends_at else "opened")
+    # Recorded before, or by another notification at this moment.
+    same = select(Incident).where(or_(Incident.ref == alert.ref, Incident.fingerprint == alert.fingerprint))
     return incidents.as_recorded(
-        session, session.scalars(known.order_by(Incident.id.desc()).limit(1)).one(), "unchanged"
+        session, session.scalars(same.order_by(Incident.id.desc()).limit(1)).one(), "unchanged"
     )
 
 
-def _heard(alert: Alert, recorded: incidents.Recorded | None, reason: str | None) -> Heard:
+def _outcome(alert: Alert, recorded: incidents.Recorded | None, reason: str | None) -> Heard:
     if recorded is None:
         return Heard(alert.fingerprint, "ignored", reason)
     return Heard(alert.fingerprint, recorded.outcome, incident=recorded.ref)

@@ -1,4 +1,4 @@
-"""Deployments written down: each once, and with it which commits it was the first to bring to its environment."""
+"""Record deployments, each once, and the commits that each was the first to deliver to its environment."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from church.models.base import utc_now
 from church.models.dora import DeploymentStatus
 from church.services.dora.schemas import DeploymentReport
 
-_BATCH = 100  # deployments that one transaction writes
+_BATCH = 100  # deployments per transaction
 _DELIVERED: Any = DeliveredCommit.__table__
 
 
 def record_deployment(report: DeploymentReport) -> bool:
-    """Write a deployment down; False, and nothing changes, where its id is known. Raises DatabaseDownError, …Busy…."""
+    """Record a deployment. Returns False, and changes nothing, if its id exists.
+
+    Raises DatabaseDownError, DatabaseBusyError.
+    """
     return record_deployments([report]) == 1
 
 
 def record_deployments(reports: Sequence[DeploymentReport]) -> int:
-    """Write many down, a transaction for each hundred; how many were not known yet."""
+    """Record many deployments, a hundred in each transaction. Returns how many were new."""
     new: list[DeploymentReport] = []
     for first in range(0, len(reports), _BATCH):
         batch = reports[first : first + _BATCH]
@@ -41,8 +44,8 @@ def record_deployments(reports: Sequence[DeploymentReport]) -> int:
 
 
 def _add(session: Session, report: DeploymentReport) -> bool:
-    commits = [{"sha": one.sha, "committed_at": one.committed_at.isoformat()} for one in report.commits]
-    made = add_once(
+    commits = [{"sha": commit.sha, "committed_at": commit.committed_at.isoformat()} for commit in report.commits]
+    deployment_id = add_once(
         session,
         Deployment,
         "ref",
@@ -60,15 +63,15 @@ def _add(session: Session, report: DeploymentReport) -> bool:
             "recorded_at": utc_now(),
         },
     )
-    if made is not None and report.status == DeploymentStatus.SUCCESS and report.commits:
-        rows = list(_delivered(made, report))
-        session.execute(_deliver(session.get_bind().dialect.name), rows)
-    return made is not None
+    if deployment_id is not None and report.status == DeploymentStatus.SUCCESS and report.commits:
+        rows = list(_delivered_rows(deployment_id, report))
+        session.execute(_insert_delivered(session.get_bind().dialect.name), rows)
+    return deployment_id is not None
 
 
-def _delivered(deployment_id: int, report: DeploymentReport) -> Iterable[dict[str, Any]]:
-    """In the order of their names, so that two transactions that bring the same commits never wait for each other."""
-    for commit in sorted(report.commits, key=lambda one: one.sha):
+def _delivered_rows(deployment_id: int, report: DeploymentReport) -> Iterable[dict[str, Any]]:
+    """Make the rows in the order of their sha, so that two transactions with the same commits cannot deadlock."""
+    for commit in sorted(report.commits, key=lambda commit: commit.sha):
         yield {
             "environment": report.environment,
             "sha": commit.sha,
@@ -80,12 +83,12 @@ def _delivered(deployment_id: int, report: DeploymentReport) -> Iterable[dict[st
 
 
 @cache
-def _deliver(dialect: str) -> Executable:
-    """The first delivery wins, by when it finished, in whichever order they are told."""
+def _insert_delivered(dialect: str) -> Executable:
+    """Insert delivered commits. The delivery that finished first wins, in any order of the reports."""
     statement: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(_DELIVERED)
-    taken = ("deployment_id", "committed_at", "delivered_at", "lead_seconds")
+    columns = ("deployment_id", "committed_at", "delivered_at", "lead_seconds")
     return statement.on_conflict_do_update(  # type: ignore[no-any-return]
         index_elements=["environment", "sha"],
-        set_={name: statement.excluded[name] for name in taken},
+        set_={name: statement.excluded[name] for name in columns},
         where=statement.excluded.delivered_at < _DELIVERED.c.delivered_at,
     )

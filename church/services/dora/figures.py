@@ -1,9 +1,9 @@
-"""The DORA figures, computed from what was counted: no rows, no clock.
+"""The DORA figures of an environment and a window of time: read the rows, compute each figure and its band.
 
-Definitions and bands: https://dora.dev/guides/dora-metrics/ and the reports' tables of clusters, which are re-stated
-here as the most that a value may be (of frequency, the least) to be in a band. Where a report gives two clusters the
-same value, or a better cluster the worse one, as 2024 does for the change failure rate of "high" and "medium", only
-the better band is given. What a report has no clusters for (time to restore, rework) has no band.
+Definitions and bands: https://dora.dev/guides/dora-metrics/ and the reports' tables of clusters. The bands are written
+as the highest value (of frequency, the lowest) that is still in them. Where a report has the same value for two
+clusters, or a worse one for the better, as 2024 has for the change failure rate of "high" and "medium", only the
+better band exists here. Figures without clusters in the report (time to restore, rework) have no band.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNITS = {
     "failed_deployment_recovery_seconds": "seconds",
     "deployment_rework_rate": "ratio",
 }
-"""Every figure by its name, and what it is counted in."""
+"""Every figure by its name, with its unit."""
 
 _LEAD = (("elite", DAY), ("high", _WEEK), ("medium", _MONTH))
 _BANDS: dict[int, dict[str, tuple[tuple[str, float], ...]]] = {
@@ -50,31 +50,31 @@ _BANDS: dict[int, dict[str, tuple[tuple[str, float], ...]]] = {
         "failed_deployment_recovery_seconds": (("elite", _HOUR), ("high", DAY)),
     },
 }
-_INCLUSIVE = frozenset({"change_failure_rate"})  # "5%"; of times the reports say "less than"
+_INCLUSIVE = frozenset({"change_failure_rate"})  # the reports write "5%" here, but "less than" for times
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was counted of one environment in one window."""
+    """What the figures of one environment and window are computed from."""
 
     ever: bool = False
     """Whether the environment had any deployment before the window's end."""
     successes: int = 0
     hotfixes: int = 0
-    """Of the successes, those that were not planned."""
+    """Successes that were not planned."""
     broken: int = 0
-    """Of the successes, those that at least one incident is the doing of."""
+    """Successes that caused at least one incident."""
     leads: Sequence[float] = field(default_factory=tuple)
-    """Seconds from commit to delivery, of each commit delivered for the first time."""
+    """Seconds from commit to first delivery, for each commit."""
     repairs: Sequence[float] = field(default_factory=tuple)
-    """Seconds from opened to resolved, of each resolved incident."""
+    """Seconds from opened to resolved, for each resolved incident."""
     recoveries: Sequence[float] = field(default_factory=tuple)
-    """Seconds from a deployment's finish to resolved, of each resolved incident that is its doing."""
+    """Seconds from a deployment's finish to resolved, for each resolved incident that it caused."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; ``value`` is None where there is no data, ``n`` how many things it is made of."""
+    """One figure; ``value`` is None without data, ``n`` is how many things it was computed from."""
 
     value: float | None
     n: int
@@ -83,8 +83,15 @@ class Figure:
     edition: str
 
 
+def figures_of(window: Window) -> dict[str, Figure]:
+    """Read the figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
+    with telemetry.span("delivery.figures"), db.read() as session:
+        facts = facts_of(session, window, leads_of(session, window))
+    return compute_figures(facts, window.days, current_settings().dora_edition)
+
+
 def compute_figures(facts: Facts, days: float, edition: int) -> dict[str, Figure]:
-    """All of them by name; ``days`` is the window's length, ``edition`` the year of the report whose bands are used."""
+    """Compute all figures, by name. ``edition`` is the year of the report whose bands are used."""
     year = bands_of(edition)
     values: dict[str, tuple[float | None, int]] = {
         "deployment_frequency": (facts.successes / days if facts.ever else None, facts.successes),
@@ -100,7 +107,7 @@ def compute_figures(facts: Facts, days: float, edition: int) -> dict[str, Figure
 
 
 def bands_of(edition: int) -> int:
-    """The newest report known here that is not newer than ``edition``; else the oldest."""
+    """Return the year of the newest known report that is not newer than ``edition``, else of the oldest."""
     return max((year for year in _BANDS if year <= edition), default=min(_BANDS))
 
 
@@ -125,30 +132,32 @@ def _band(name: str, value: float | None, year: int) -> str | None:
 
 
 def _frequency_band(per_day: float) -> str:
-    """On demand is several a day; then at least once a week, at least once a month."""
+    """Return the band: several a day (on demand), at least once a week, at least once a month, or less."""
     if per_day > 1:
         return "elite"
     return "high" if per_day >= DAY / _WEEK else "medium" if per_day >= DAY / _MONTH else "low"
 
 
+# -- rows -------------------------------------------------------------------------------------------------------------
+
 SUCCESSFUL = Deployment.status == DeploymentStatus.SUCCESS.value
 HOTFIX = Deployment.kind == DeploymentKind.HOTFIX.value
 BROKEN = select(Incident.id).where(Incident.deployment_id == Deployment.id).exists()
-"""Whether a deployment has an incident; several are one."""
+"""Whether a deployment caused any incident."""
 
 
 def finished_in(window: Window) -> ColumnElement[bool]:
-    """Deployments that belong to the window."""
+    """Return the condition for deployments of the window."""
     return _within(Deployment.environment, Deployment.finished_at, window)
 
 
 def opened_in(window: Window) -> ColumnElement[bool]:
-    """Incidents that belong to it."""
+    """Return the condition for incidents of the window."""
     return _within(Incident.environment, Incident.opened_at, window)
 
 
 def delivered_in(window: Window) -> ColumnElement[bool]:
-    """Commits that belong to it."""
+    """Return the condition for commits of the window."""
     return _within(DeliveredCommit.environment, DeliveredCommit.delivered_at, window)
 
 
@@ -157,16 +166,16 @@ def _within(environment: Any, at: Any, window: Window) -> ColumnElement[bool]:
 
 
 def leads_of(session: Session, window: Window) -> list[tuple[int, float]]:
-    """Of each commit of ``window`` the number of its deployment and the seconds: they may be tens of thousands.
+    """Read the deployment id and the lead time, in seconds, of each commit of ``window``.
 
-    Read past the session, whose rows take three times as long to make.
+    They can be tens of thousands, so this does not use the session, whose rows take three times as long.
     """
     query = select(DeliveredCommit.deployment_id, DeliveredCommit.lead_seconds).where(delivered_in(window))
     return [(row[0], row[1]) for row in session.connection().execute(query)]
 
 
 def facts_of(session: Session, window: Window, leads: Sequence[tuple[int, float]]) -> Facts:
-    """Everything that the figures of ``window`` are made of; ``leads`` are those of ``leads_of``."""
+    """Read everything that the figures of ``window`` are computed from; ``leads`` are its lead times."""
     ever = select(Deployment.id).where(
         Deployment.environment == window.environment, Deployment.finished_at < window.end
     )
@@ -193,14 +202,17 @@ def facts_of(session: Session, window: Window, leads: Sequence[tuple[int, float]
     )
 
 
+# -- windows ----------------------------------------------------------------------------------------------------------
+
 USUAL = timedelta(days=30)
+"""Length of a window by default, and of the gauges."""
 _LONGEST = timedelta(days=3660)
 _MOST_TEXT = 40  # characters
 
 
 @dataclass(frozen=True)
 class Window:
-    """From ``start``, and up to ``end`` without it, both in UTC."""
+    """An environment and a time from ``start`` up to, but not including, ``end``, both in UTC."""
 
     environment: str
     start: datetime
@@ -208,11 +220,11 @@ class Window:
 
     @property
     def days(self) -> float:
-        """Its length; a day has 24 hours, whatever clocks people change."""
+        """Return the length in days of 24 hours, whether or not clocks change."""
         return (self.end - self.start).total_seconds() / DAY
 
     def weeks(self) -> Iterator[tuple[datetime, datetime]]:
-        """Its weeks, which begin on Monday; the first and the last may be cut off."""
+        """Yield start and end of each week, from Monday on; the first and the last may be cut off."""
         start = self.start
         while start < self.end:
             monday = datetime.combine(start.date() - timedelta(days=start.weekday()), time(), UTC)
@@ -221,18 +233,18 @@ class Window:
             start = end
 
 
-def asked_window(asked: Mapping[str, str], environments: Sequence[str], now: datetime) -> Window:
-    """The window of ``environment``, ``from`` and ``to``; the first environment's last 30 days where they are empty.
+def asked_window(query: Mapping[str, str], environments: Sequence[str], now: datetime) -> Window:
+    """Read the window from ``environment``, ``from`` and ``to``; by default the first environment's last 30 days.
 
-    A date is the beginning of its day in UTC. Raises FieldErrors.
+    A date means the beginning of its day in UTC. Raises FieldErrors.
     """
     errors: dict[str, str] = {}
-    environment = asked.get("environment") or environments[0]
+    environment = query.get("environment") or environments[0]
     if environment not in environments:
         errors["environment"] = f"This must be one of: {', '.join(environments)}."
-    # What has just been told belongs to it, too.
-    end = _moment(asked, "to", errors) or now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    start = _moment(asked, "from", errors) or end - USUAL
+    # One second more, so that reports of this very second are in the window.
+    end = _moment(query, "to", errors) or now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    start = _moment(query, "from", errors) or end - USUAL
     if not errors and start >= end:
         errors["from"] = "This must be before the end of the window."
     if not errors and end - start > _LONGEST:
@@ -242,20 +254,13 @@ def asked_window(asked: Mapping[str, str], environments: Sequence[str], now: dat
     return Window(environment, start, end)
 
 
-def _moment(asked: Mapping[str, str], name: str, errors: dict[str, str]) -> datetime | None:
-    value = asked.get(name, "").strip()
+def _moment(query: Mapping[str, str], name: str, errors: dict[str, str]) -> datetime | None:
+    value = query.get(name, "").strip()
     if not value:
         return None
-    # A plus sign in a query is a space to whoever reads it.
-    found = parsed_time(f"{value}T00:00:00Z" if len(value) == 10 else value[:_MOST_TEXT].replace(" ", "+"))
-    if found is None or not EARLIEST <= found <= datetime(2100, 1, 1, tzinfo=UTC):
+    # A plus sign in a query arrives as a space.
+    moment = parsed_time(f"{value}T00:00:00Z" if len(value) == 10 else value[:_MOST_TEXT].replace(" ", "+"))
+    if moment is None or not EARLIEST <= moment <= datetime(2100, 1, 1, tzinfo=UTC):
         errors[name] = "This must be a date such as 2026-03-01, or a time with its zone such as 2026-03-01T12:00:00Z."
         return None
-    return found
-
-
-def figures_of(window: Window) -> dict[str, Figure]:
-    """Read the figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
-    with telemetry.span("delivery.figures"), db.read() as session:
-        facts = facts_of(session, window, leads_of(session, window))
-    return compute_figures(facts, window.days, current_settings().dora_edition)
+    return moment

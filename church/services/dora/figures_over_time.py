@@ -1,4 +1,4 @@
-"""What happened in a window, for people: its weeks, its deployments, its incidents."""
+"""The history of a window for the page of deliveries: its weeks, deployments and incidents."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class DeploymentView:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it delivered anything."""
+        """Whether it delivered its commits."""
         return self.status == DeploymentStatus.SUCCESS
 
 
 @dataclass(frozen=True)
 class IncidentView:
-    """One incident; ``deployment`` is the id of the one whose doing it is, with how sure that is."""
+    """One incident; ``deployment`` is the id of its cause, ``confidence`` (0 to 1) how certain that is."""
 
     ref: str
     title: str
@@ -60,19 +60,19 @@ class IncidentView:
 
 @dataclass(frozen=True)
 class WeekView:
-    """A week of the window. ``broken`` are those of the successful deployments that have an incident."""
+    """A week of the window; ``broken`` counts the successful deployments that caused an incident."""
 
     start: datetime
     successes: int
     broken: int
     failures: int
     lead_seconds: float | None
-    """Median of the commits delivered in it."""
+    """Median lead time of the commits delivered in it."""
 
 
 @dataclass(frozen=True)
 class History:
-    """The window in detail, newest first but for the weeks; ``weeks`` are the last year's, where it is longer.
+    """The window in detail: weeks oldest first, at most the last 53; deployments and incidents newest first.
 
     ``deployments`` are the newest 400 of ``deployment_count``, ``incidents`` the newest 50 of ``incident_count``.
     """
@@ -87,7 +87,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class _Deployed:
-    """As much of a deployment as a week is counted from."""
+    """The facts of a deployment that a week needs."""
 
     id: int
     finished_at: datetime
@@ -95,17 +95,33 @@ class _Deployed:
     incidents: int
 
 
-def history_of(session: Session, window: Window, found: Iterable[tuple[int, float]]) -> History:
-    """What happened in ``window``; ``found`` are its lead times, by deployment."""
+@dataclass(frozen=True)
+class Overview:
+    """The figures of a window, and what they are computed from."""
+
+    figures: dict[str, Figure]
+    history: History
+
+
+def overview(window: Window) -> Overview:
+    """Read figures and history of a window in one transaction. Raises DatabaseDownError, DatabaseBusyError."""
+    with telemetry.span("delivery.overview"), db.read() as session:
+        leads = leads_of(session, window)
+        facts, history = facts_of(session, window, leads), history_of(session, window, leads)
+    return Overview(compute_figures(facts, window.days, current_settings().dora_edition), history)
+
+
+def history_of(session: Session, window: Window, lead_times: Iterable[tuple[int, float]]) -> History:
+    """Read the history of ``window``; ``lead_times`` are pairs of deployment id and seconds."""
     leads: dict[int, list[float]] = defaultdict(list)
-    for deployment_id, seconds in found:
+    for deployment_id, seconds in lead_times:
         leads[deployment_id].append(seconds)
     deployed = _deployed(session, window)
     counted = select(func.count(), func.count().filter(Incident.resolved_at.is_(None)))
     incidents, still_open = session.execute(counted.select_from(Incident).where(opened_in(window))).one()
     return History(
         weeks=_weeks(window, deployed, leads),
-        deployments=_newest(session, window, leads, {one.id: one.incidents for one in deployed}),
+        deployments=_newest(session, window, leads, {deployment.id: deployment.incidents for deployment in deployed}),
         deployment_count=len(deployed),
         incidents=_incidents(session, window),
         incident_count=incidents,
@@ -114,9 +130,9 @@ def history_of(session: Session, window: Window, found: Iterable[tuple[int, floa
 
 
 def _deployed(session: Session, window: Window) -> list[_Deployed]:
-    """All of the window, the oldest first; past the session, as they may be thousands."""
-    broke = select(Incident.deployment_id, func.count()).where(Incident.deployment_id.is_not(None))
-    incidents = {row[0]: row[1] for row in session.execute(broke.group_by(Incident.deployment_id))}
+    """Read all deployments of the window, oldest first, without the session, as they can be thousands."""
+    by_cause = select(Incident.deployment_id, func.count()).where(Incident.deployment_id.is_not(None))
+    incidents = {row[0]: row[1] for row in session.execute(by_cause.group_by(Incident.deployment_id))}
     query = select(Deployment.id, Deployment.finished_at, Deployment.status).where(finished_in(window))
     rows = session.connection().execute(query.order_by(Deployment.finished_at, Deployment.id))
     return [_Deployed(row[0], row[1], row[2] == DeploymentStatus.SUCCESS, incidents.get(row[0], 0)) for row in rows]
@@ -148,22 +164,22 @@ def _weeks(window: Window, deployed: Sequence[_Deployed], leads: Mapping[int, li
     by_week: dict[datetime, list[_Deployed]] = defaultdict(list)
     weeks = list(window.weeks())[-MOST_WEEKS:]
     oldest_first = iter(deployed)
-    one = next(oldest_first, None)
+    deployment = next(oldest_first, None)
     for start, end in weeks:
-        while one is not None and one.finished_at < end:
-            if one.finished_at >= start:
-                by_week[start].append(one)
-            one = next(oldest_first, None)
+        while deployment is not None and deployment.finished_at < end:
+            if deployment.finished_at >= start:
+                by_week[start].append(deployment)
+            deployment = next(oldest_first, None)
     return [_week(start, by_week[start], leads) for start, _ in weeks]
 
 
 def _week(start: datetime, deployed: Sequence[_Deployed], leads: Mapping[int, list[float]]) -> WeekView:
-    successes = [one for one in deployed if one.succeeded]
-    seconds = [lead for one in deployed for lead in leads.get(one.id, ())]
+    successes = [deployment for deployment in deployed if deployment.succeeded]
+    seconds = [lead for deployment in deployed for lead in leads.get(deployment.id, ())]
     return WeekView(
         start=start,
         successes=len(successes),
-        broken=sum(one.incidents > 0 for one in successes),
+        broken=sum(deployment.incidents > 0 for deployment in successes),
         failures=len(deployed) - len(successes),
         lead_seconds=median(seconds) if seconds else None,
     )
@@ -187,19 +203,3 @@ def _incidents(session: Session, window: Window) -> list[IncidentView]:
         .limit(MOST_INCIDENTS)
     )
     return [IncidentView(*row) for row in session.execute(query)]
-
-
-@dataclass(frozen=True)
-class Overview:
-    """The figures of a window, and what they are computed from."""
-
-    figures: dict[str, Figure]
-    history: History
-
-
-def overview(window: Window) -> Overview:
-    """Read figures and history of a window in one transaction. Raises DatabaseDownError, DatabaseBusyError."""
-    with telemetry.span("delivery.overview"), db.read() as session:
-        leads = leads_of(session, window)
-        facts, history = facts_of(session, window, leads), history_of(session, window, leads)
-    return Overview(compute_figures(facts, window.days, current_settings().dora_edition), history)

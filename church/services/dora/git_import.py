@@ -1,7 +1,7 @@
-"""History out of a git repository: what was deployed before anybody told.
+"""Import past deployments from a git repository.
 
-Either each commit of the main line is a deployment of what it brought in (a merge brings its branch), or each tag is
-one of everything since the tag before. Both were deployed when they were committed or tagged, which is what git knows.
+Either each commit of the main line counts as a deployment (a merge with the commits of its branch), or each tag, with
+the commits since the tag before. The time of the commit or tag counts as the time of the deployment.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ from church.errors import InvalidError
 from church.models.dora import DeploymentKind, DeploymentStatus
 from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parsed_time
 
-_TIMEOUT = 120.0  # seconds, of one call of git
+_TIMEOUT = 120.0  # seconds for one call of git
 _HOTFIX = re.compile(r"\b(hot-?fix|revert)\b", re.IGNORECASE)
 _SEPARATOR = "\x1f"
 
 
 class _Repository:
-    """Read with git itself; nothing of the repository's own configuration is run."""
+    """A repository, read with git. Commands from the repository's own configuration are not run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def lines(self, *words: str) -> list[str]:
-        """What git prints. Raises InvalidError where it refuses."""
-        command = ["git", "-C", str(self._folder), "-c", "core.pager=cat", "-c", "core.fsmonitor=false", *words]
+    def lines(self, *arguments: str) -> list[str]:
+        """Run git and return its output. Raises InvalidError if git fails."""
+        command = ["git", "-C", str(self._folder), "-c", "core.pager=cat", "-c", "core.fsmonitor=false", *arguments]
         try:
-            done = subprocess.run(  # noqa: S603 (an operator's own words, and no shell)
+            result = subprocess.run(  # noqa: S603 - an operator's own arguments, without a shell
                 command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
             )
         except FileNotFoundError:
             raise InvalidError("git is not installed.") from None
         except subprocess.TimeoutExpired:
             raise InvalidError(f"git took more than {_TIMEOUT:g} seconds.") from None
-        if done.returncode:
-            raise InvalidError((done.stderr.strip() or "git refused").splitlines()[-1])
-        return done.stdout.splitlines()
+        if result.returncode:
+            raise InvalidError((result.stderr.strip() or "git failed").splitlines()[-1])
+        return result.stdout.splitlines()
 
 
 def deployments_of_commits(
     folder: Path, environment: str, branch: str, since: str | None
 ) -> Iterator[DeploymentReport]:
-    """One for each commit of the main line of ``branch``, the oldest first. Raises InvalidError."""
+    """Yield a deployment for each commit of the main line of ``branch``, oldest first. Raises InvalidError."""
     repository = _Repository(folder)
-    when = [f"--since={_day(since):%Y-%m-%dT%H:%M:%SZ}"] if since else []  # of a day alone git takes the hour of now
+    when = [f"--since={_day(since):%Y-%m-%dT%H:%M:%SZ}"] if since else []  # for a day alone, git uses the current hour
     form = f"--format=%H{_SEPARATOR}%P{_SEPARATOR}%cI{_SEPARATOR}%s"
     for line in repository.lines("log", "--first-parent", "--reverse", form, *when, "--end-of-options", branch, "--"):
         sha, parents, at, subject = line.split(_SEPARATOR, 3)
         first, *others = parents.split() or [""]
-        brought = _commits(repository, f"{first}..{sha}") if others else [_commit(sha, at)]
-        report = _report(environment, sha, at, subject, brought, version=None)
+        commits = _commits(repository, f"{first}..{sha}") if others else [_commit(sha, at)]
+        report = _report(environment, sha, at, subject, commits, version=None)
         if report is not None:
             yield report
 
 
 def deployments_of_tags(folder: Path, environment: str, pattern: str, since: str | None) -> Iterator[DeploymentReport]:
-    """One for each tag that fits ``pattern``, the oldest first. Raises InvalidError."""
+    """Yield a deployment for each tag that matches ``pattern``, oldest first. Raises InvalidError."""
     repository = _Repository(folder)
     form = f"--format=%(refname:short){_SEPARATOR}%(creatordate:iso-strict){_SEPARATOR}%(*objectname)%(objectname)"
     previous = ""
@@ -70,24 +70,24 @@ def deployments_of_tags(folder: Path, environment: str, pattern: str, since: str
         sha = names[:40]
         moment = parsed_time(at)
         if earliest is None or (moment is not None and moment >= earliest):
-            brought = _commits(repository, f"{previous}..{sha}" if previous else sha)
-            report = _report(environment, sha, at, tag, brought, version=tag)
+            commits = _commits(repository, f"{previous}..{sha}" if previous else sha)
+            report = _report(environment, sha, at, tag, commits, version=tag)
             if report is not None:
                 yield report
         previous = sha
 
 
 def _day(text: str) -> datetime:
-    found = parsed_time(f"{text}T00:00:00Z")
-    if found is None:
-        raise InvalidError(f"{text} is no day such as 2026-01-01.")
-    return found
+    day = parsed_time(f"{text}T00:00:00Z")
+    if day is None:
+        raise InvalidError(f"{text} is not a day such as 2026-01-01.")
+    return day
 
 
-def _commits(repository: _Repository, of: str) -> list[Commit | None]:
+def _commits(repository: _Repository, revisions: str) -> list[Commit | None]:
     form = f"--format=%H{_SEPARATOR}%cI"
-    found = repository.lines("log", f"--max-count={MOST_COMMITS}", form, "--end-of-options", of, "--")
-    return [_commit(*line.split(_SEPARATOR, 1)) for line in found]
+    lines = repository.lines("log", f"--max-count={MOST_COMMITS}", form, "--end-of-options", revisions, "--")
+    return [_commit(*line.split(_SEPARATOR, 1)) for line in lines]
 
 
 def _commit(sha: str, at: str) -> Commit | None:
@@ -96,9 +96,9 @@ def _commit(sha: str, at: str) -> Commit | None:
 
 
 def _report(
-    environment: str, sha: str, at: str, subject: str, brought: list[Commit | None], version: str | None
+    environment: str, sha: str, at: str, subject: str, commits: list[Commit | None], version: str | None
 ) -> DeploymentReport | None:
-    """None for what a clock that was wrong has dated."""
+    """Make a report; None if the time cannot be right."""
     finished_at = parsed_time(at)
     if finished_at is None or not EARLIEST <= finished_at <= datetime.now(UTC) + SKEW:
         return None
@@ -110,5 +110,5 @@ def _report(
         kind=DeploymentKind.HOTFIX if _HOTFIX.search(subject) else DeploymentKind.NORMAL,
         version=version,
         commit=sha,
-        commits=tuple(one for one in brought if one is not None and one.committed_at <= finished_at + SKEW),
+        commits=tuple(commit for commit in commits if commit is not None and commit.committed_at <= finished_at + SKEW),
     )

@@ -1,4 +1,4 @@
-"""Incidents written down: opened, changed by whoever knows better, resolved once."""
+"""Record incidents: open them, change them, resolve them once, and link them to the deployment that caused them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INCIDENTS: Any = Incident.__table__
 
 @dataclass(frozen=True)
 class Recorded:
-    """What came of a report: ``outcome`` is opened, updated, resolved or unchanged."""
+    """An incident after a report; ``outcome`` is opened, updated, resolved or unchanged."""
 
     ref: str
     outcome: str
@@ -39,28 +39,28 @@ class Recorded:
 def record_incident(report: IncidentReport) -> Recorded:
     """Open an incident, or change the one with the same id. Raises FieldErrors.
 
-    One that is resolved stays so: what is told late, or once more, opens nothing again.
+    A resolved incident stays resolved: late or repeated reports do not open it again.
     """
     with telemetry.span("delivery.record_incident"), db.write() as session:
-        done = _record(session, report)
-    tell(done)
-    return done
+        recorded = _record(session, report)
+    tell(recorded)
+    return recorded
 
 
-def tell(done: Recorded) -> None:
-    """Say what happened, after the commit."""
-    if done.outcome == "opened":
-        telemetry.track_incident(done.environment, done.severity, incident=done.ref)
-    if done.outcome == "resolved" and done.resolved_at is not None:
-        seconds = (done.resolved_at - done.opened_at).total_seconds()
-        telemetry.track_incident_resolution(done.environment, done.severity, seconds, incident=done.ref)
+def tell(recorded: Recorded) -> None:
+    """Count and log the outcome. Call it after the commit."""
+    if recorded.outcome == "opened":
+        telemetry.track_incident(recorded.environment, recorded.severity, incident=recorded.ref)
+    if recorded.outcome == "resolved" and recorded.resolved_at is not None:
+        seconds = (recorded.resolved_at - recorded.opened_at).total_seconds()
+        telemetry.track_incident_resolution(recorded.environment, recorded.severity, seconds, incident=recorded.ref)
 
 
 def _record(session: Session, report: IncidentReport) -> Recorded:
-    known = session.scalar(select(Incident).where(Incident.ref == report.ref).with_for_update())
-    if known is not None:
-        return _change(session, known, report)
-    _insist(report)
+    existing = session.scalar(select(Incident).where(Incident.ref == report.ref).with_for_update())
+    if existing is not None:
+        return _change(session, existing, report)
+    _require_new_fields(report)
     row = {
         "ref": report.ref,
         "environment": report.environment,
@@ -70,45 +70,45 @@ def _record(session: Session, report: IncidentReport) -> Recorded:
         "resolved_at": report.resolved_at,
         **_link(session, report.deployment, str(report.environment), report.opened_at),
     }
-    made = add_incident(session, row)
-    if made is None:  # told twice at once
+    added = add_incident(session, row)
+    if added is None:  # another request has just added it
         return _record(session, report)
-    return replace(as_recorded(session, made, "resolved" if made.resolved_at else "opened"), is_new=True)
+    return replace(as_recorded(session, added, "resolved" if added.resolved_at else "opened"), is_new=True)
 
 
-def _insist(report: IncidentReport) -> None:
+def _require_new_fields(report: IncidentReport) -> None:
     missing = [name for name in ("environment", "title") if getattr(report, name) is None]
     if missing:
         raise FieldErrors(dict.fromkeys(missing, "This is missing, and no incident has this id yet."))
 
 
 def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
-    """Insert an incident; None where its id is known, or its alert has an open one."""
+    """Insert an incident. Returns None if its id exists, or its alert has an open incident."""
     values = {"deployment_id": None, "confidence": None, "fingerprint": None, **row}
     values |= {"seconds": seconds_of(row["opened_at"], row["resolved_at"]), "changes": 0, "recorded_at": utc_now()}
-    made = session.scalar(
+    incident_id = session.scalar(
         insert_for(session, _INCIDENTS).values(values).on_conflict_do_nothing().returning(_INCIDENTS.c.id)
     )
-    return session.get(Incident, made) if made is not None else None
+    return session.get(Incident, incident_id) if incident_id is not None else None
 
 
 def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded:
     if report.environment not in {None, row.environment}:
         raise FieldErrors({"environment": f"The incident belongs to {row.environment} and cannot move."})
     was_open = row.resolved_at is None
-    news: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "title": report.title,
         "severity": report.severity.value if report.severity else None,
         "opened_at": report.opened_at,
         "resolved_at": report.resolved_at,
     }
     opened_at = report.opened_at or row.opened_at
-    changed = {name: value for name, value in news.items() if value not in {None, getattr(row, name)}}
+    changed = {name: value for name, value in reported.items() if value not in {None, getattr(row, name)}}
     if report.deployment is not None:
         link = _link(session, report.deployment, row.environment, opened_at)
         changed |= {name: value for name, value in link.items() if value != getattr(row, name)}
     elif "opened_at" in changed:
-        _insist_after(session, row.deployment_id, opened_at)
+        _require_opened_after(session, row.deployment_id, opened_at)
     if (ended := changed.get("resolved_at", row.resolved_at)) is not None and ended < opened_at:
         raise FieldErrors({"resolved_at": "This is before the incident was opened."})
     apply(row, changed)
@@ -118,7 +118,7 @@ def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded
 
 
 def apply(row: Incident, changed: dict[str, Any]) -> None:
-    """Change a row that is locked; ``seconds`` follows."""
+    """Change a locked row, and update its ``seconds``."""
     for name, value in changed.items():
         setattr(row, name, value)
     if changed:
@@ -127,12 +127,12 @@ def apply(row: Incident, changed: dict[str, Any]) -> None:
 
 
 def seconds_of(opened_at: datetime, resolved_at: datetime | None) -> float | None:
-    """Opened to resolved; None while it is open."""
+    """Return the seconds from opened to resolved; None while it is open."""
     return (resolved_at - opened_at).total_seconds() if resolved_at is not None else None
 
 
 def _link(session: Session, ref: str | None, environment: str, opened_at: datetime | None) -> dict[str, Any]:
-    """The deployment that somebody names as the cause, which is certain. Raises FieldErrors."""
+    """Make the link to the deployment that a report names as the cause, with confidence 1. Raises FieldErrors."""
     if not ref:
         return {"deployment_id": None, "confidence": None}
     found = session.scalar(select(Deployment).where(Deployment.ref == ref))
@@ -145,8 +145,8 @@ def _link(session: Session, ref: str | None, environment: str, opened_at: dateti
     return {"deployment_id": found.id, "confidence": 1.0}
 
 
-def _insist_after(session: Session, deployment_id: int | None, opened_at: datetime) -> None:
-    """That an incident is not moved to before the deployment whose doing it is."""
+def _require_opened_after(session: Session, deployment_id: int | None, opened_at: datetime) -> None:
+    """Refuse to move an incident to before the deployment that caused it. Raises FieldErrors."""
     cause = session.get(Deployment, deployment_id) if deployment_id is not None else None
     if cause is not None and opened_at < _began(cause):
         raise FieldErrors({"opened_at": f"This is before {cause.ref} began, which caused it."})
@@ -157,9 +157,9 @@ def _began(deployment: Deployment) -> datetime:
 
 
 def guessed_link(session: Session, environment: str, opened_at: datetime, window: timedelta) -> dict[str, Any]:
-    """The last successful deployment before, if it is within ``window``.
+    """Make the link to the last successful deployment before the incident, if it is within ``window``.
 
-    The confidence falls evenly from 1, right after the deployment, to 0 at the end of the window.
+    The confidence falls linearly from 1, right after the deployment, to 0 at the end of the window.
     """
     query = (
         select(Deployment.id, Deployment.finished_at)
@@ -179,7 +179,7 @@ def guessed_link(session: Session, environment: str, opened_at: datetime, window
 
 
 def as_recorded(session: Session, row: Incident, outcome: str) -> Recorded:
-    """A row as it is told to whoever reported it."""
+    """Make the answer to a report from a row."""
     ref = session.scalar(select(Deployment.ref).where(Deployment.id == row.deployment_id))
     return Recorded(
         ref=row.ref,

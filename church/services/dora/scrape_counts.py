@@ -1,6 +1,6 @@
-"""What a scrape reads of delivery: the same on every host and after every restart, since it is all in the rows.
+"""Metrics of deliveries that a scrape reads from the database, so they are equal on all hosts and after a restart.
 
-Histograms cover all history. Their sums are made by the database, and made again only when a row has come or changed.
+Histograms cover all history. The database adds them up, again only after a row was added or changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Buckets = Iterator[tuple[tuple[str, ...], Sequence[float]]]
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of one environment in the last 30 days."""
+    """Counts of one environment in the last 30 days."""
 
     ever: bool = False
     successes: int = 0
@@ -45,7 +45,7 @@ class _Counts:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """By environment, as the rows were at ``revision``; the window of the counts ends at ``counted``."""
+    """The numbers by environment. Sums are those of ``revision``; counts those of ``counted`` (monotonic seconds)."""
 
     revision: tuple[int, ...] = ()
     leads: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -55,39 +55,39 @@ class _Numbers:
 
 
 def lead_times() -> Buckets:
-    """Commit to first delivery: of each environment the counts up to each bound, the count of all, and their sum."""
-    return _shown(_numbers().leads, LEAD_BUCKETS)
+    """Read the lead times of each environment: counts up to each bound, count of all, and sum in seconds."""
+    return _with_zeros(_numbers().leads, LEAD_BUCKETS)
 
 
 def repair_times() -> Buckets:
-    """Opened to resolved, in the same form."""
-    return _shown(_numbers().repairs, REPAIR_BUCKETS)
+    """Read the times from opened to resolved, in the same form as lead times."""
+    return _with_zeros(_numbers().repairs, REPAIR_BUCKETS)
 
 
-def _shown(found: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buckets:
-    """Every environment that is listed, from zero; one that is not listed any more is not shown."""
+def _with_zeros(sums: Mapping[str, Sequence[float]], bounds: Sequence[float]) -> Buckets:
+    """Yield every environment of the settings, with zeros if it has no rows. Other environments are left out."""
     for environment in current_settings().environments:
-        yield (environment,), found.get(environment, [0.0] * (len(bounds) + 2))
+        yield (environment,), sums.get(environment, [0.0] * (len(bounds) + 2))
 
 
 def _numbers() -> _Numbers:
-    """The six metrics of one scrape are read together."""
-    known: _Numbers = app_state().get(_CACHE) or _Numbers()
+    """Read the numbers, once for the six metrics of one scrape."""
+    numbers: _Numbers = app_state().get(_CACHE) or _Numbers()
     now = time.monotonic()
     with db.read() as session:
         revision = _revision(session)
-        if revision == known.revision and now - known.counted < _FRESH_SECONDS:
-            return known
-        if revision != known.revision:
+        if revision == numbers.revision and now - numbers.counted < _FRESH_SECONDS:
+            return numbers
+        if revision != numbers.revision:
             leads = _sums(session, DeliveredCommit.environment, DeliveredCommit.lead_seconds, LEAD_BUCKETS)
-            known = _Numbers(revision, leads, _sums(session, Incident.environment, Incident.seconds, REPAIR_BUCKETS))
-        known = replace(known, counted=now, counts=_counts(session))
-    app_state()[_CACHE] = known
-    return known
+            numbers = _Numbers(revision, leads, _sums(session, Incident.environment, Incident.seconds, REPAIR_BUCKETS))
+        numbers = replace(numbers, counted=now, counts=_counts(session))
+    app_state()[_CACHE] = numbers
+    return numbers
 
 
 def _revision(session: Session) -> tuple[int, ...]:
-    """Grows with every row that is added or changed, in whichever order transactions end."""
+    """Return numbers that grow with every row added or changed, in any order of the transactions."""
     deployments = session.scalar(select(func.count()).select_from(Deployment)) or 0
     incidents = session.execute(select(func.count(), func.coalesce(func.sum(Incident.changes), 0))).one()
     return deployments, int(incidents[0]), int(incidents[1])
@@ -100,28 +100,28 @@ def _sums(session: Session, environment: Any, seconds: Any, bounds: Sequence[flo
 
 
 def frequencies() -> Series:
-    """Successful deployments a day, where there was ever any deployment."""
+    """Yield the successful deployments a day of each environment that ever had a deployment."""
     for environment, counts in _numbers().counts.items():
         if counts.ever:
             yield (environment,), counts.successes / (USUAL / timedelta(days=1))
 
 
 def failure_rates() -> Series:
-    """Successful deployments with an incident, of all successful ones, where there are any."""
+    """Yield the share of successful deployments that caused an incident, by environment."""
     for environment, counts in _numbers().counts.items():
         if counts.successes:
             yield (environment,), counts.broken / counts.successes
 
 
 def rework_rates() -> Series:
-    """Successful hotfixes, of all successful deployments, where there are any."""
+    """Yield the share of successful deployments that were hotfixes, by environment."""
     for environment, counts in _numbers().counts.items():
         if counts.successes:
             yield (environment,), counts.hotfixes / counts.successes
 
 
 def sample_sizes() -> Series:
-    """How many things each figure of the last 30 days is made of."""
+    """Yield how many things each figure of the last 30 days is computed from."""
     for environment, counts in _numbers().counts.items():
         of_incidents = {"mttr_seconds": counts.repairs, "failed_deployment_recovery_seconds": counts.recoveries}
         n = {"lead_time_seconds": counts.leads, **of_incidents}

@@ -14,30 +14,30 @@ TRIALS = Path("tests/slo_test.yml")
 
 
 def generated(spec: str) -> dict[Path, str]:
-    """The files that follow from the text of an ``ops/slo.yml``, by their place in Prometheus' folder.
+    """Make the rule and test files from the text of ``ops/slo.yml``, by their path in Prometheus' folder.
 
-    Raises FieldErrors, which has the place in the file of all that can't be taken.
+    Raises FieldErrors with the place of every error.
     """
     slos = read(spec)
     return {RULES: dump({"groups": groups(slos)}), TRIALS: dump(trials(slos, Path("..") / RULES))}
 
 
 def write(spec: str, folder: Path) -> list[Path]:
-    """Write what differs from what ``folder`` has, and return those files. Raises FieldErrors, OSError."""
+    """Write the files that are missing or out of date in ``folder``. Returns them. Raises FieldErrors, OSError."""
     changed = stale(spec, folder)
     files = generated(spec)
-    for place in changed:
-        path = folder / place
+    for name in changed:
+        path = folder / name
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
             path.parent.chmod(0o755)
-        path.write_text(files[place])
+        path.write_text(files[name])
         path.chmod(0o644)  # Prometheus reads them as another user
     return changed
 
 
 def stale(spec: str, folder: Path) -> list[Path]:
-    """The files that are not what the spec says, or not there. Raises FieldErrors, OSError."""
+    """List the files in ``folder`` that are missing or out of date. Raises FieldErrors, OSError."""
     return [path for path, text in generated(spec).items() if _text(folder / path) != text]
 
 

@@ -1,8 +1,8 @@
-"""Recording and alert rules of the objectives.
+"""Make Prometheus' recording and alert rules from the objectives.
 
-Every ratio is failed events over all events of its window, so that a quiet night weighs little. Windows up to six hours
-are read from the site's counters; longer ones add up shorter ones that were recorded, as reading every series of 30
-days at each evaluation would cost Prometheus seconds. Without events a ratio is 0, never NaN.
+Every ratio is failed events over all events of its window, so a quiet night counts little. Windows up to six hours are
+computed from the site's counters. Longer windows add up recorded shorter ones: to read every series of 30 days at each
+evaluation would take Prometheus seconds. Without events a ratio is 0, never NaN.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from church.services.slo.spec import FASTEST, Sli, Slo, Slos, broken
 Rule = dict[str, Any]
 
 _SHORT = ("5m", "30m", "1h", "2h", "6h")
-_LONG = {"1d": "5m", "3d": "30m", "30d": "30m"}  # and of what recorded windows they are added up
+_LONG = {"1d": "5m", "3d": "30m", "30d": "30m"}  # with the recorded windows that are added up
 _DAYS = 30
 _ERRORS, _TOTAL = "slo:sli_errors:increase", "slo:sli_total:increase"
-# Factor, long window, short window: SRE workbook, table 5-8, and what sloth makes of it.
+# Factor, long window, short window: SRE workbook, table 5-8, as sloth uses it.
 PAGE = ((FASTEST, "1h", "5m"), (Decimal(6), "6h", "30m"))
 TICKET = ((Decimal(3), "1d", "2h"), (Decimal(1), "3d", "6h"))
 SEVERITIES = {"page": "critical", "ticket": "warning"}
@@ -26,7 +26,7 @@ UNMEASURED_FOR = "10m"
 
 
 def groups(slos: Slos) -> list[Rule]:
-    """The groups of all objectives, three each, named as sloth names them."""
+    """Make the rule groups of all objectives, three each, with sloth's names."""
     return [group for slo in slos.slos for group in _groups(slo, slos)]
 
 
@@ -43,12 +43,12 @@ def _groups(slo: Slo, slos: Slos) -> list[Rule]:
 
 
 def alert_labels(severity: str, ids: dict[str, str]) -> dict[str, str]:
-    """The labels of an alert as it fires, ``severity`` being page or ticket."""
+    """Return the labels of a firing alert; ``severity`` is page or ticket."""
     return ids | {"sloth_severity": severity, "severity": SEVERITIES[severity]}
 
 
 def burning_words(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
-    """What an alert on a spent budget says."""
+    """Write the annotations of an alert about a budget that is being spent."""
     pace = "so fast that it will be used up in days" if severity == "page" else "too fast"
     return {
         "summary": f"({severity}) {slos.service} {slo.name}: the error budget is being spent {pace}",
@@ -58,32 +58,32 @@ def burning_words(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
 
 
 def unmeasured(slo: Slo, slos: Slos) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Name, labels and annotations of the alert that says that there is nothing to compute the objective of."""
-    says = {
+    """Return name, labels and annotations of the alert for an objective without data."""
+    annotations = {
         "summary": f"{slos.service} {slo.name}: the objective is not measured",
         "description": f"Prometheus has no series for {slo.sli.measured_by.partition('{')[0]}.",
         "runbook_url": f"{slos.runbooks}#an-objective-is-not-measured",
     }
-    return f"{slo.alert}Unmeasured", alert_labels("ticket", slos.ids(slo)), says
+    return f"{slo.alert}Unmeasured", alert_labels("ticket", slos.ids(slo)), annotations
 
 
 def _ratios(sli: Sli, ids: dict[str, str]) -> list[Rule]:
-    recorded = []
+    rules = []
     for window in _SHORT:
-        recorded.append(_record(_ERRORS + window, _errors(sli, window), ids, window))
-        recorded.append(_record(_TOTAL + window, _increase(sli.total, window) + "\n", ids, window))
+        rules.append(_record(_ERRORS + window, _errors(sli, window), ids, window))
+        rules.append(_record(_TOTAL + window, _increase(sli.total, window) + "\n", ids, window))
     for window, tile in _LONG.items():
         for name in (_ERRORS, _TOTAL):
-            recorded.append(_record(name + window, _added(_series(name + tile, ids), window, tile), ids, window))
+            rules.append(_record(name + window, _added(_series(name + tile, ids), window, tile), ids, window))
     for window in (*_SHORT, *_LONG):
         errors, total = _series(_ERRORS + window, ids), _series(_TOTAL + window, ids)
         ratio = f"{errors}\n/\n({total} > 0)\nor\n{total} * 0\n"
-        recorded.append(_record(f"slo:sli_error:ratio_rate{window}", ratio, ids, window))
-    return recorded
+        rules.append(_record(f"slo:sli_error:ratio_rate{window}", ratio, ids, window))
+    return rules
 
 
 def _increase(selector: str, window: str) -> str:
-    """The events of a window; 0 for a counter that has no series yet."""
+    """Write the expression for the events of a window; 0 if the counter has no series yet."""
     return f"(\n  sum(\n    increase(\n{_indented(broken(selector), 6)}[{window}]\n    )\n  )\n  or vector(0)\n)"
 
 
@@ -95,7 +95,7 @@ def _errors(sli: Sli, window: str) -> str:
 
 
 def _added(tiles: str, window: str, tile: str) -> str:
-    """The events of a long window from those of its parts; of the latest alone until the first is over."""
+    """Write the expression that adds up a long window from its parts; only the latest until the first is over."""
     return f"sum_over_time({tiles}[{window}:{tile}])\nor\n{tiles}\n"
 
 
@@ -129,13 +129,13 @@ def _alerts(slo: Slo, slos: Slos) -> list[Rule]:
         }
         for severity, pairs in (("page", PAGE), ("ticket", TICKET))
     ]
-    name, labels, says = unmeasured(slo, slos)
+    name, labels, annotations = unmeasured(slo, slos)
     absent = {"alert": name, "expr": f"max(absent({slo.sli.measured_by}))", "for": UNMEASURED_FOR}
-    return [*burns, absent | {"labels": labels, "annotations": says}]
+    return [*burns, absent | {"labels": labels, "annotations": annotations}]
 
 
 def _burns(slo: Slo, ids: dict[str, str], pairs: tuple[tuple[Decimal, str, str], ...]) -> str:
-    """One series whichever window says so, else the alert would end and begin anew between them."""
+    """Make one series for all windows, so that the alert does not end and start again between them."""
     either = "\n  or ignoring (sloth_window)\n".join(_burns_in(slo, ids, *pair) for pair in pairs)
     return f"max without (sloth_window) (\n{either}\n)\n"
 

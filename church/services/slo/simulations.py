@@ -1,8 +1,7 @@
-"""Tests of the generated rules for ``promtool test rules``: what the site goes through by the minute, and which alerts
-of each objective fire at what minute.
+"""Make tests of the generated rules for ``promtool test rules``: events by the minute, and which alerts then fire.
 
-Objectives that count different metrics go through it together, and Prometheus evaluates every five minutes: promtool
-evaluates all rules in each test, and would be at it for minutes.
+promtool evaluates all rules in each test, which would take minutes. So objectives with different metrics share a test,
+and rules are evaluated every five minutes.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ Trial = dict[str, Any]
 _HOUR = 60
 _STEP = 5
 _RATIOS = 8
-"""How many windows have a ratio."""
+"""Number of windows that have a ratio."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Minutes with so many good, failed and uncounted events in each."""
+    """Some minutes, with the number of good, failed and ignored events in each."""
 
     minutes: int
     good: Decimal | int = 0
@@ -35,28 +34,28 @@ class Phase:
 
 @dataclass(frozen=True)
 class Story:
-    """What happens, the severities that fire at a minute, and expressions that give a value at a minute."""
+    """What happens, which severities fire at a minute, and which values expressions have at a minute."""
 
     name: str
     phases: tuple[Phase, ...]
     fires: dict[int, tuple[str, ...]]
     gives: tuple[tuple[int, str, int], ...] = ()
-    goes: bool = False
-    """Whether its series go away at the end."""
+    ends_stale: bool = False
+    """Whether its series disappear at the end."""
 
 
 def trials(slos: Slos, rules: Path) -> Trial:
-    """promtool's file, for the rules at that place beside it."""
+    """Make promtool's test file; ``rules`` is the path of the rules relative to it."""
     tests = []
-    for group in _apart(slos.slos):
-        for told in zip(*(_stories(slo, slos) for slo in group), strict=True):
-            tests.append(_trial(list(zip(group, told, strict=True)), slos))
+    for group in _group_by_metrics(slos.slos):
+        for stories in zip(*(_stories(slo, slos) for slo in group), strict=True):
+            tests.append(_trial(list(zip(group, stories, strict=True)), slos))
     order = [f"sloth-slo-{kind}-{slos.ids(slo)['sloth_id']}" for kind in _KINDS for slo in slos.slos]
     return {"rule_files": [str(rules)], "evaluation_interval": "5m", "group_eval_order": order, "tests": tests}
 
 
-def _apart(all_slos: list[Slo]) -> list[list[Slo]]:
-    """The objectives in groups, none of which has a metric twice: one story must not count in another."""
+def _group_by_metrics(all_slos: list[Slo]) -> list[list[Slo]]:
+    """Group the objectives so that no group has a metric twice: stories in a group must not count in each other."""
     groups: list[list[Slo]] = []
     for slo in all_slos:
         free = (group for group in groups if not any(slo.metrics & other.metrics for other in group))
@@ -94,14 +93,14 @@ def _stories(slo: Slo, slos: Slos) -> tuple[Story, ...]:
             {30: ()},
             ((30, f"count({ratios} == 0)", _RATIOS),),
         ),
-        Story("absence alerts", (Phase(30, busy),), {30: (), 50: ("unmeasured",)}, goes=True),
-        _weighing(slo, slos, busy),
+        Story("absence alerts", (Phase(30, busy),), {30: (), 50: ("unmeasured",)}, ends_stale=True),
+        _uneven_traffic(slo, slos, busy),
     )
 
 
 def _outage(slo: Slo, busy: int) -> Story:
     until_page = (int((FASTEST * slo.budget * _HOUR / _STEP).to_integral_value(ROUND_UP)) + 1) * _STEP
-    before = 6 * _HOUR  # so that the slower page stays silent and it is the fast one that is seen
+    before = 6 * _HOUR  # so that the slower page stays silent and only the fast one fires
     over = before + until_page
     return Story(
         "full outage pages, recovery clears",
@@ -110,8 +109,8 @@ def _outage(slo: Slo, busy: int) -> Story:
     )
 
 
-def _weighing(slo: Slo, slos: Slos, busy: int) -> Story:
-    """A busy good hour and a quiet bad one: 1 of 11 events failed, in half of the time."""
+def _uneven_traffic(slo: Slo, slos: Slos, busy: int) -> Story:
+    """Make a busy good hour and a quiet bad one: 1 of 11 events failed, in half of the time."""
     ids = f'{{sloth_id="{slos.ids(slo)["sloth_id"]}"}}'
     return Story(
         "events weigh, and not minutes",
@@ -129,16 +128,16 @@ def _weighing(slo: Slo, slos: Slos, busy: int) -> Story:
 
 
 def _few(minimum: int) -> Decimal:
-    """Events a minute that are less than half the minimum after an hour."""
+    """Return a number of events a minute that stays below half the minimum in an hour."""
     return (Decimal(minimum) / 130).quantize(Decimal("0.0001"))
 
 
-def _trial(told: list[tuple[Slo, Story]], slos: Slos) -> Trial:
-    alerts = [asked for slo, story in told for asked in _asked(story, slo, slos)]
-    inputs = [one for slo, story in told for one in _inputs(story, slo).items()]
-    gives = [one for _, story in told for one in story.gives]
+def _trial(pairs: list[tuple[Slo, Story]], slos: Slos) -> Trial:
+    alerts = [alert for slo, story in pairs for alert in _expected_alerts(story, slo, slos)]
+    inputs = [series for slo, story in pairs for series in _inputs(story, slo).items()]
+    gives = [value for _, story in pairs for value in story.gives]
     return {
-        "name": f"{told[0][1].name}: {', '.join(slo.name for slo, _ in told)}",
+        "name": f"{pairs[0][1].name}: {', '.join(slo.name for slo, _ in pairs)}",
         "interval": "1m",
         "input_series": [{"series": series, "values": values} for series, values in inputs],
         "alert_rule_test": [
@@ -150,39 +149,39 @@ def _trial(told: list[tuple[Slo, Story]], slos: Slos) -> Trial:
     }
 
 
-def _asked(story: Story, slo: Slo, slos: Slos) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
-    """At what minute, of which alert, and what is expected of it."""
-    name, labels, says = unmeasured(slo, slos)
+def _expected_alerts(story: Story, slo: Slo, slos: Slos) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+    """Yield minute, name of the alert, and what promtool expects of it then."""
+    name, labels, annotations = unmeasured(slo, slos)
     for at, fires in story.fires.items():
         yield at, slo.alert, _burning(fires, slo, slos)
-        yield at, name, [{"exp_labels": labels, "exp_annotations": says}] if "unmeasured" in fires else []
+        yield at, name, [{"exp_labels": labels, "exp_annotations": annotations}] if "unmeasured" in fires else []
 
 
 def _burning(fires: tuple[str, ...], slo: Slo, slos: Slos) -> list[dict[str, Any]]:
     return [
-        {"exp_labels": alert_labels(one, slos.ids(slo)), "exp_annotations": burning_words(slo, slos, one)}
-        for one in SEVERITIES
-        if one in fires
+        {"exp_labels": alert_labels(severity, slos.ids(slo)), "exp_annotations": burning_words(slo, slos, severity)}
+        for severity in SEVERITIES
+        if severity in fires
     ]
 
 
 def _inputs(story: Story, slo: Slo) -> dict[str, str]:
     samples = slo.samples
-    known = dict.fromkeys((*samples.good, *samples.error, *samples.ignored))
-    return {series: _values(story, slo, series) for series in known}
+    all_series = dict.fromkeys((*samples.good, *samples.error, *samples.ignored))
+    return {series: _values(story, slo, series) for series in all_series}
 
 
 def _values(story: Story, slo: Slo, series: str) -> str:
-    """A series in promtool's notation: it goes up with each kind of event that it is a sample of."""
-    samples, at, said = slo.samples, Decimal(0), []
+    """Write a series in promtool's notation; it increases with each kind of event that it is a sample of."""
+    samples, at, parts = slo.samples, Decimal(0), []
     for phase in story.phases:
         step = Decimal(0)
         for kind, rate in ((samples.good, phase.good), (samples.error, phase.bad), (samples.ignored, phase.ignored)):
             step += rate if series in kind else 0
-        said.append(f"{_number(at)}+{_number(step)}x{phase.minutes - 1}")
+        parts.append(f"{_number(at)}+{_number(step)}x{phase.minutes - 1}")
         at += step * phase.minutes
-    last = "stale" if story.goes else _number(at)
-    return " ".join((*said, last))
+    last = "stale" if story.ends_stale else _number(at)
+    return " ".join((*parts, last))
 
 
 def _number(value: Decimal) -> str:

@@ -1,4 +1,4 @@
-"""Generated YAML, as a person would write it: lists indented, expressions in blocks."""
+"""Write YAML as a person would: lists indented, expressions in blocks."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ _Dumper.add_representer(str, _text)
 
 
 def dump(content: Any) -> str:
-    """``content`` as YAML that yamllint takes, always the same for the same content."""
+    """Write ``content`` as YAML that passes yamllint, the same text for the same content."""
     return _HEAD + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=80, allow_unicode=True)
