@@ -1,4 +1,4 @@
-"""The pages as a visitor, a feed reader and a crawler meet them."""
+"""Home, pages, search, Atom feed, sitemap and robots.txt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ bp = Blueprint("markdown", __name__)
 _MOST_QUERY = 200
 _MOST_TAG = 40
 _HOME_VIDEOS = 3
-_FRESH_SECONDS = 60  # how long a browser or proxy may show a public page without asking again
+_FRESH_SECONDS = 60  # how long browsers and proxies may show a public page without asking again
 
 
 @bp.record
@@ -44,10 +44,10 @@ def _set_up(state: BlueprintSetupState) -> None:
 @allow(EVERYONE)
 @limited("page")
 def home() -> Response:
-    """The newest pages and videos, and the tags."""
-    shelf = site_pages()
+    """Show the newest pages and videos, and the tags."""
+    current = site_pages()
     films = library.newest(_HOME_VIDEOS)
-    return _public(render_template("markdown/home.html", recent=shelf.recent(), tags=shelf.tags(), films=films))
+    return _public(render_template("markdown/home.html", recent=current.recent(), tags=current.tags(), films=films))
 
 
 @bp.get("/pages/", merge_slashes=False)
@@ -55,16 +55,16 @@ def home() -> Response:
 @limited("page")
 @limited("search", when=lambda: bool(request.args.get("q")))
 def listing() -> Response:
-    """All pages, those with a tag, or those that a search finds. Of a repeated parameter the first is taken."""
-    query = _typed("q", _MOST_QUERY)
-    tag = _typed("tag", _MOST_TAG) or None
-    shelf = site_pages()
-    shown = shelf.search(db, query, identity.reader(), tag) if query else shelf.cards(tag)
+    """List all pages, those with a tag, or the results of a search. The first of a repeated parameter counts."""
+    query = _query_text("q", _MOST_QUERY)
+    tag = _query_text("tag", _MOST_TAG) or None
+    current = site_pages()
+    cards = current.search(db, query, identity.reader(), tag) if query else current.cards(tag)
     films = videos.search(query, identity.reader()) if query and not tag else ()
-    tags = shelf.tags()
-    known = tag is None or any(entry.name == tag for entry in tags)
-    notice = None if known else f"No page has the tag “{tag}”."
-    context = {"pages": shown, "films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
+    tags = current.tags()
+    exists = tag is None or any(entry.name == tag for entry in tags)
+    notice = None if exists else f"No page has the tag “{tag}”."
+    context = {"pages": cards, "films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
     body = render_template("markdown/list.html", **context)
     return _private(body) if query else _public(body)
 
@@ -73,7 +73,7 @@ def listing() -> Response:
 @allow(EVERYONE)
 @limited("page")
 def without_slash() -> AnyResponse:
-    """To the list; Werkzeug's own redirect would name the host that the request claims."""
+    """Redirect to the list. Werkzeug's own redirect would contain the host that the request claims."""
     query = request.query_string.decode("latin-1")
     return redirect(f"/pages/?{query}" if query else "/pages/", 301)
 
@@ -82,28 +82,28 @@ def without_slash() -> AnyResponse:
 @allow(EVERYONE)
 @limited("page")
 def page(slug: str) -> AnyResponse:
-    """One page: whole, or the part that is open to everybody. The slug is looked up, never made into a path."""
+    """Show a page, or its public part. The slug is looked up, never made into a file path."""
     site = current_settings()
     try:
-        found = site_pages().read(slug, identity.reader(), site.origin)
+        view = site_pages().read(slug, identity.reader(), site.origin)
     except RenderError as error:
         raise ChurchError("This page cannot be shown right now. The error was logged.") from error
-    if found is None:
-        return _elsewhere(slug)
-    whole = isinstance(found, PageView)
-    if not whole:
+    if view is None:
+        return _redirect_or_404(slug)
+    is_whole = isinstance(view, PageView)
+    if not is_whole:
         identity.insist()
-    telemetry.track_content_access("page", found.access, "granted" if whole else "teaser")
-    template = "markdown/page.html" if whole else "markdown/teaser.html"
-    body = render_template(template, page=found, json_ld=json_ld(found, site.site_name, site.origin))
-    return _public(body) if _is_everyones(found) else _private(body)
+    telemetry.track_content_access("page", view.access, "granted" if is_whole else "teaser")
+    template = "markdown/page.html" if is_whole else "markdown/teaser.html"
+    body = render_template(template, page=view, json_ld=json_ld(view, site.site_name, site.origin))
+    return _public(body) if _is_public(view) else _private(body)
 
 
 @bp.get("/feed.xml", merge_slashes=False)
 @allow(EVERYONE)
 @limited("api")
 def feed() -> Response:
-    """The Atom feed."""
+    """Serve the Atom feed."""
     site = current_settings()
     return _public(site_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
 
@@ -112,7 +112,7 @@ def feed() -> Response:
 @allow(EVERYONE)
 @limited("api")
 def sitemap() -> Response:
-    """The sitemap."""
+    """Serve the sitemap."""
     return _public(site_pages().sitemap(current_settings().origin, _places()), "application/xml; charset=utf-8")
 
 
@@ -120,29 +120,29 @@ def sitemap() -> Response:
 @allow(EVERYONE)
 @limited("api")
 def robots() -> Response:
-    """What crawlers may do."""
+    """Serve robots.txt."""
     return _public(site_pages().robots(current_settings().origin), "text/plain; charset=utf-8")
 
 
 def _places() -> list[Place]:
-    """The videos as feed and sitemap name them: what is open to everybody of each."""
-    return [Place(one.url, one.title, one.summary, one.published_at) for one in library.newest()]
+    """List the newest videos for feed and sitemap, with their public facts only."""
+    return [Place(video.url, video.title, video.summary, video.published_at) for video in library.newest()]
 
 
-def _typed(name: str, most: int) -> str:
-    """What was typed for ``name``: bounded, its control characters and runs of white space one space each."""
+def _query_text(name: str, most: int) -> str:
+    """Return a query parameter, cut to ``most`` characters; control characters and white space become one space."""
     return one_line(request.args.get(name, "")[:most])
 
 
-def _is_everyones(found: PageView | TeaserView) -> bool:
-    return found.access == "public" and not found.draft
+def _is_public(view: PageView | TeaserView) -> bool:
+    return view.access == "public" and not view.draft
 
 
 def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:
-    """A response that is the same for everybody: cached for a minute, then asked for by ETag.
+    """Make a response that is the same for all visitors: cached for a minute, then revalidated by ETag.
 
-    The ETag is made of the body, so it follows text, templates and settings alike. A page that was rendered for
-    somebody in particular is private, and one that says what they just did.
+    The ETag is a hash of the body, so it changes with text, templates and settings. A page rendered for a signed-in
+    account, or with a message for this visitor, is private.
     """
     if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_stranger():
         return _private(body)
@@ -160,18 +160,18 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
 
 
 def _private(body: str) -> Response:
-    """A response that nobody may keep: a search, a teaser, or what only some may read."""
+    """Make a response that must not be stored: a search, a teaser, or a restricted page."""
     response = make_response(body)
     response.cache_control.private = True
     response.cache_control.no_store = True
     return response
 
 
-def _elsewhere(slug: str) -> AnyResponse:
-    """Where a slug that is no page's leads: with a slash too many to the page. Raises NotFound."""
-    known = site_pages().address(slug.removesuffix("/"))
-    if known is not None:
-        return redirect(known, 301)
+def _redirect_or_404(slug: str) -> AnyResponse:
+    """Redirect a slug with an extra slash to its page. Raises NotFound for all other slugs."""
+    address = site_pages().address(slug.removesuffix("/"))
+    if address is not None:
+        return redirect(address, 301)
     telemetry.track_content_access("page", "unknown", "not_found")
     if looks_like_traversal(slug):
         telemetry.track_security_event("path_traversal", "medium", path=repr(slug[:100]))

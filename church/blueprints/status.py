@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and who may scrape it."""
+"""Health of a worker (``/health``, ``/ready``), and who may read ``/metrics``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _apps = count()
 
 
 def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Who may read /metrics, and how often."""
-    view.__qualname__ += f"_{next(_apps)}"  # Flask-Limiter counts by a view's name, and each app has such a view
+    """Declare who may read ``/metrics``, and how often."""
+    view.__qualname__ += f"_{next(_apps)}"  # Flask-Limiter counts by the view's name, which must differ for each app
     return allow(bearer("metrics:read"))(limited("telemetry_api")(view))
 
 
 @bp.get("/health")
 @allow(EVERYONE)
 def health() -> Response:
-    """Liveness: this worker answers. A stranger in production learns no more than that."""
+    """Liveness: this worker answers. In production, only this host gets more details."""
     facts: dict[str, Any] = {"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
     current = current_settings()
     if not current.production or is_local():
@@ -45,26 +45,27 @@ def health() -> Response:
             "memory": {"rss_bytes": _resident_bytes()},
             "metrics": {"endpoint": "/metrics", "port": int(current.bind.rpartition(":")[2])},
         }
-    return _unkept(jsonify(facts))
+    return _not_stored(jsonify(facts))
 
 
 @bp.get("/ready")
 @allow(EVERYONE)
 def ready() -> tuple[Response, int]:
-    """Readiness: the database answers and is at the head of the migrations; 503 while not."""
-    found = db.probe()
-    checks = {"database": found.answers, "migrations": found.migrated}
-    fine = all(checks.values())
-    return _unkept(jsonify(status="ready" if fine else "unavailable", checks=checks)), 200 if fine else 503
+    """Readiness: 200 if the database answers and all migrations are applied, else 503."""
+    state = db.probe()
+    checks = {"database": state.answers, "migrations": state.migrated}
+    is_ready = all(checks.values())
+    response = _not_stored(jsonify(status="ready" if is_ready else "unavailable", checks=checks))
+    return response, 200 if is_ready else 503
 
 
-def _unkept(response: Response) -> Response:
+def _not_stored(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _resident_bytes() -> int:
-    """Memory of this worker, by proc(5); 0 where there is no /proc."""
+    """Return this worker's memory, from proc(5); 0 without /proc."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
-"""The admin area: one blueprint, a module a section.
+"""The admin area: one blueprint, with a module for each section.
 
-A new section is a module here with its views, imported below; its number is its place in the navigation::
+For a new section, add a module with its views and import it below. The number orders the navigation::
 
     @bp.get("/costs")
     @section("Costs", 60)
@@ -9,7 +9,7 @@ A new section is a module here with its views, imported below; its number is its
     def costs() -> Response:
         return answer("admin/costs.html", {"costs": service.costs()})
 
-Its template extends ``admin/_page.html``. A client that prefers JSON is given the same data without a template.
+Its template extends ``admin/_page.html``. A client that prefers JSON gets the same data without the template.
 """
 
 from church.blueprints.admin import (

@@ -1,4 +1,4 @@
-"""What all sections of the admin area share: the navigation, and answers as page or JSON."""
+"""The blueprint of the admin area, its navigation, and answers as page or JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _V = TypeVar("_V", bound="Callable[..., Any]")
 
 @dataclass(frozen=True)
 class Section:
-    """An entry of the admin area's navigation, where lower places come first."""
+    """An entry of the navigation; lower places come first."""
 
     place: int
     title: str
@@ -30,7 +30,7 @@ _sections: list[Section] = []
 
 
 def section(title: str, place: int) -> Callable[[_V], _V]:
-    """Put the decorated view into the navigation."""
+    """Add the decorated view to the navigation."""
 
     def add(view: _V) -> _V:
         _sections.append(Section(place, title, f"{bp.name}.{view.__name__}"))
@@ -45,7 +45,7 @@ def _navigation() -> dict[str, Any]:
 
 
 def answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:
-    """``data`` as the page of ``template``, or as JSON for a client that prefers it; ``only_html`` is for the page."""
+    """Answer with ``data`` as a page, or as JSON if the client prefers it. Only the page gets ``only_html``."""
     page = None if wants_json() else render_template(template, **data, **only_html)
     response = jsonify(as_data(data)) if page is None else make_response(page)
     response.status_code = status

@@ -1,4 +1,4 @@
-"""The audit log: who did what to which account."""
+"""The audit log: who changed what on which account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def audit() -> Response:
-    """The entries of an action and about a member, newest first."""
+    """List the entries, newest first; optionally of one action or about one member."""
     action, ref = words("action"), words("member")
-    found = listed(log.entries(number("before"), action or None, ref or None, PAGE + 1))
-    return answer("admin/audit.html", {"entries": found, "actions": audited_actions()}, action=action, member=ref)
+    entries = listed(log.entries(number("before"), action or None, ref or None, PAGE + 1))
+    return answer("admin/audit.html", {"entries": entries, "actions": audited_actions()}, action=action, member=ref)

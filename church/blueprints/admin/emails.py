@@ -1,4 +1,4 @@
-"""The mails on their way. What is in them is not shown."""
+"""The email queue: list emails without their content, and retry failed ones."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def mails() -> Response:
-    """The mails of a state, newest first."""
+    """List the emails, newest first; optionally those in one state."""
     state = one_of(MailState, "state")
-    found = listed(queue.recent(state, number("before"), PAGE + 1))
-    return answer("admin/mails.html", {"mails": found}, state=state)
+    emails = listed(queue.recent(state, number("before"), PAGE + 1))
+    return answer("admin/mails.html", {"mails": emails}, state=state)
 
 
 @bp.post("/mails/<int(max=9223372036854775807):mail_id>/retry")
 @allow(ADMINS)
 @limited("account")
 def mail_retry(mail_id: int) -> Response:
-    """Queue a failed mail once more."""
+    """Queue a failed email again."""
     retry_failed.retry_mail(mail_id, actor())
     return done(f"Email {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))

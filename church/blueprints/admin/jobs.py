@@ -1,4 +1,4 @@
-"""The queue of background work. What a job is about is not shown."""
+"""The job queue: list jobs without their payload, and retry dead ones."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def jobs() -> Response:
-    """The jobs of a state, newest first."""
+    """List the jobs, newest first; optionally those in one state."""
     state = one_of(JobState, "state")
-    found = listed(queue.listed(state, number("before"), PAGE + 1))
-    return answer("admin/jobs.html", {"jobs": found, "counts": queue.state_counts()}, state=state)
+    rows = listed(queue.listed(state, number("before"), PAGE + 1))
+    return answer("admin/jobs.html", {"jobs": rows, "counts": queue.state_counts()}, state=state)
 
 
 @bp.post("/jobs/<int(max=9223372036854775807):job_id>/retry")
 @allow(ADMINS)
 @limited("account")
 def job_retry(job_id: int) -> Response:
-    """Queue a dead job once more."""
+    """Queue a dead job again."""
     retry_failed.retry_job(job_id, actor())
     return done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))

@@ -1,4 +1,4 @@
-"""What an admin asks a list for, in the query: words, one of a few, a number. Of a repeated name the first counts."""
+"""Read the filters of admin lists from the query: text, a choice, a number. The first of a repeated name counts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from church.lib.text import one_line
 
 PAGE = 50
 _E = TypeVar("_E", bound=StrEnum)
-_MOST_DIGITS = 18  # any number of so many fits a column
+_MOST_DIGITS = 18  # every such number fits into a BIGINT column
 
 
 class Numbered(Protocol):
-    """A row of a list that is paged by its number."""
+    """A row of a list that is paged by its id."""
 
     @property
     def id(self) -> int:
-        """The row's number."""
+        """Return the row's id."""
 
 
 _R = TypeVar("_R", bound=Numbered)
@@ -30,25 +30,25 @@ _R = TypeVar("_R", bound=Numbered)
 
 @dataclass(frozen=True)
 class Listed(Generic[_R]):
-    """One page of a list, newest first; ``older`` is what ``?before=`` wants for the next one, None on the last."""
+    """One page of a list, newest first; ``older`` is the ``?before=`` of the next page, None on the last."""
 
     rows: list[_R]
     older: int | None
 
 
 def listed(found: Sequence[_R]) -> Listed[_R]:
-    """A page of what was found, which is one row more than a page where there is more."""
+    """Make a page of ``found``, which has one row more than a page if there are older rows."""
     rows = list(found[:PAGE])
     return Listed(rows, rows[-1].id if len(found) > PAGE else None)
 
 
 def words(name: str, most: int = 100) -> str:
-    """What was typed: bounded, its control characters and runs of white space one space each."""
+    """Return a query parameter, cut to ``most`` characters; control characters and white space become one space."""
     return one_line(request.args.get(name, "")[:most])
 
 
 def one_of(kind: type[_E], name: str) -> _E | None:
-    """One of ``kind``, or None where nothing was asked for. Raises InvalidError."""
+    """Return a member of ``kind``, None if the parameter is empty. Raises InvalidError."""
     text = words(name)
     try:
         return kind(text) if text else None
@@ -57,7 +57,7 @@ def one_of(kind: type[_E], name: str) -> _E | None:
 
 
 def number(name: str) -> int | None:
-    """A whole number from 0, or None where nothing was asked for. Raises InvalidError."""
+    """Return a whole number from 0, None if the parameter is empty. Raises InvalidError."""
     text = words(name)
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""The live rooms: what was reported in them, and what becomes of it."""
+"""Reports of chat messages: list them, dismiss them, or delete the message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from church.web.route_access import ADMINS, allow
 
 
 class ReportState(StrEnum):
-    """Whether somebody has looked at a report."""
+    """Whether a report is still open."""
 
     OPEN = "open"
     SETTLED = "settled"
@@ -27,11 +27,11 @@ class ReportState(StrEnum):
 @allow(ADMINS)
 @limited("page")
 def live() -> Response:
-    """The reports that wait, or those that were settled, newest first."""
+    """List the open or the settled reports, newest first."""
     state = one_of(ReportState, "state") or ReportState.OPEN
     settled = state is ReportState.SETTLED
-    found = listed(chat.reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
-    data = {"reports": found, "open": chat.open_reports()}
+    reports = listed(chat.reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
+    data = {"reports": reports, "open": chat.open_reports()}
     return answer("admin/live.html", data, state=state, states=list(ReportState))
 
 
@@ -39,7 +39,7 @@ def live() -> Response:
 @allow(ADMINS)
 @limited("account")
 def live_settle(report_id: int) -> Response:
-    """Close a report and all others of its message; ``remove`` deletes the message, too."""
+    """Settle all reports of a message; with ``remove``, delete the message too."""
     removing = fields().flag("remove")
     chat.settle(report_id, actor(), removing=removing)
     return done("Message deleted." if removing else "Report dismissed.", url_for("admin.live"))

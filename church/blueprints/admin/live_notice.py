@@ -1,4 +1,4 @@
-"""A word to everybody who has a live page open."""
+"""Send a notice to everyone who has a live page open."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _AUDIENCES = (
 @allow(ADMINS)
 @limited("page")
 def live_notice() -> Response:
-    """The form."""
-    return _shown({}, {})
+    """Show the form."""
+    return _show_form({}, {})
 
 
 @bp.post("/live/notice")
 @allow(ADMINS)
 @limited("account")
 def live_notify() -> Response:
-    """Send it."""
+    """Send the notice."""
     sent = fields()
     title, url = (
         sent.text("title", 2 * live_broadcast.LONGEST),
@@ -47,11 +47,11 @@ def live_notify() -> Response:
     except FieldErrors as error:
         if wants_json():
             raise
-        return _shown(sent.shown("title", "url", "audience"), error.errors, error.status)
+        return _show_form(sent.shown("title", "url", "audience"), error.errors, error.status)
     return done("Notice sent.", url_for("admin.live_notice"))
 
 
-def _shown(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
+def _show_form(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
     data = {"audiences": [name for name, _ in _AUDIENCES]}
-    shown = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.LONGEST}
-    return answer("admin/live_notice.html", data, status, **shown)
+    form = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.LONGEST}
+    return answer("admin/live_notice.html", data, status, **form)

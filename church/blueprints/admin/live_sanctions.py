@@ -1,4 +1,4 @@
-"""Who may not speak in the live rooms, or not be there: the list, giving a sanction, lifting one."""
+"""Chat sanctions: list them, mute or ban a member, lift a sanction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from church.web.rate_limits import limited
 from church.web.responses import actor, done
 from church.web.route_access import ADMINS, allow
 
-_LASTS = {
+_DURATIONS = {
     "hour": (timedelta(hours=1), "an hour"),
     "day": (timedelta(days=1), "a day"),
     "week": (timedelta(days=7), "a week"),
@@ -28,7 +28,7 @@ _LASTS = {
     "lifted": (None, "until lifted"),
 }
 _EVERYWHERE = "all"
-_GIVE = {SanctionKind.MUTE: chat.mute, SanctionKind.BAN: chat.ban}
+_ACTIONS = {SanctionKind.MUTE: chat.mute, SanctionKind.BAN: chat.ban}
 _FIELDS = ("member", "kind", "room", "lasts", "reason")
 
 
@@ -36,23 +36,23 @@ _FIELDS = ("member", "kind", "room", "lasts", "reason")
 @allow(ADMINS)
 @limited("page")
 def live_sanctions() -> Response:
-    """Those in force, of one ``member`` if asked; ``member`` and ``room`` fill in the form, too."""
-    return _shown(words("member") or None, {"member": words("member"), "room": words("room")})
+    """List the sanctions in force, optionally of one ``member``; ``member`` and ``room`` also fill in the form."""
+    return _show_page(words("member") or None, {"member": words("member"), "room": words("room")})
 
 
 @bp.post("/live/sanctions")
 @allow(ADMINS)
 @limited("account")
 def live_sanction() -> Response:
-    """Mute or ban a ``member``, in a ``room`` or in all."""
+    """Mute or ban a ``member``, in one ``room`` or in all."""
     sent = fields()
     try:
-        number = _give(sent)
+        sanction_id = _apply(sent)
     except (FieldErrors, ConflictError, UnknownMemberError, chat.UnknownRoomError) as error:
         if wants_json():
             raise
-        return _shown(None, sent.shown(*_FIELDS), error)
-    return done("Applied.", url_for("admin.live_sanctions"), sanction=number)
+        return _show_page(None, sent.shown(*_FIELDS), error)
+    return done("Applied.", url_for("admin.live_sanctions"), sanction=sanction_id)
 
 
 @bp.post("/live/sanctions/<int(max=9223372036854775807):sanction_id>/lift")
@@ -64,21 +64,21 @@ def live_lift(sanction_id: int) -> Response:
     return done("Lifted.", url_for("admin.live_sanctions"))
 
 
-def _give(sent: Fields) -> int:
+def _apply(sent: Fields) -> int:
     ref, kind, room = sent.text("member", 32), sent.text("kind", 8), sent.text("room", 64)
     lasts, reason = sent.text("lasts", 8), sent.text("reason", 2 * chat.LONGEST_REASON, required=False)
     if kind not in set(SanctionKind):
         sent.errors.setdefault("kind", "Choose mute or ban.")
-    if lasts not in _LASTS:
+    if lasts not in _DURATIONS:
         sent.errors.setdefault("lasts", "Choose a duration.")
     sent.check()
-    span, _ = _LASTS[lasts]
-    until = utc_now() + span if span is not None else None
-    where = room if room != _EVERYWHERE else None
-    return _GIVE[SanctionKind(kind)](ref.strip(), where, until, reason, actor())
+    duration, _ = _DURATIONS[lasts]
+    until = utc_now() + duration if duration is not None else None
+    only_room = room if room != _EVERYWHERE else None
+    return _ACTIONS[SanctionKind(kind)](ref.strip(), only_room, until, reason, actor())
 
 
-def _shown(ref: str | None, values: Mapping[str, str], error: ChurchError | None = None) -> Response:
+def _show_page(ref: str | None, values: Mapping[str, str], error: ChurchError | None = None) -> Response:
     errors = error.errors if isinstance(error, FieldErrors) else {}
     form = {
         "values": values,
@@ -86,7 +86,7 @@ def _shown(ref: str | None, values: Mapping[str, str], error: ChurchError | None
         "problem": None if errors or error is None else str(error),
         "kinds": (("mute", "mute: can read, cannot write"), ("ban", "ban: cannot enter")),
         "rooms": ((_EVERYWHERE, "all rooms"), *((name, name) for name in chat.heads())),
-        "spans": tuple((name, said) for name, (_, said) in _LASTS.items()),
+        "spans": tuple((name, label) for name, (_, label) in _DURATIONS.items()),
     }
     data = {"sanctions": chat.list_sanctions(ref)}
     return answer("admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form)

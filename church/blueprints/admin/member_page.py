@@ -1,4 +1,4 @@
-"""The page of one account, as it is shown by itself and around what stands against a change."""
+"""The page of one account, by itself or with the error of a change that failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(
     errors: Mapping[str, str] | None = None,
     values: Mapping[str, str] | None = None,
 ) -> Response:
-    """The account of ``ref``; ``errors`` and ``values`` are those of the form that gives a membership."""
+    """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary membership."""
     data = {"dossier": members.dossier(ref), "membership": admin_actions.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return answer(
@@ -31,6 +31,6 @@ def shown(
 
 
 def is_own(ref: str) -> bool:
-    """Whether the account is that of the admin who asks."""
+    """Whether the account is the signed-in admin's own."""
     person = viewer()
     return person is not None and person.ref == ref

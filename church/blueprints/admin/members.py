@@ -1,4 +1,4 @@
-"""Accounts: the list, one of them, and what an admin does to it."""
+"""Accounts: list and search them, show one, change its role, disable it, sign it out, send a password link."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def members() -> Response:
-    """The accounts, by a piece of name or address, by role and by state."""
+    """List accounts by part of a name or address, by role and by state."""
     query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
-    found = accounts_members.search(query, role, state, number("page") or 1)
-    return answer("admin/members.html", {"found": found}, query=query, role=role, state=state)
+    results = accounts_members.search(query, role, state, number("page") or 1)
+    return answer("admin/members.html", {"found": results}, query=query, role=role, state=state)
 
 
 @bp.get("/members/<ref>")
 @allow(ADMINS)
 @limited("page")
 def member(ref: str) -> Response:
-    """One account: its facts, devices, and what was done to it."""
+    """Show one account with its devices and its activity."""
     return shown(ref)
 
 
@@ -45,15 +45,16 @@ def member(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def member_role(ref: str) -> Response:
-    """Promote or demote; ``role`` says to what."""
+    """Set the account's role to ``role``."""
     sent = fields()
-    asked, own = sent.text("role", 20), sent.flag("own")
-    if asked not in set(Role):
+    role, own = sent.text("role", 20), sent.flag("own")
+    if role not in set(Role):
         raise InvalidError(f"“role” must be one of: {', '.join(Role)}.")
 
     def change(who: Actor) -> str:
-        found = accounts_members.set_role(ref, Role(asked), who, own=own)
-        return f"{found.label} is an admin." if found.role == Role.ADMIN else f"{found.label} is no longer an admin."
+        account = accounts_members.set_role(ref, Role(role), who, own=own)
+        is_admin = account.role == Role.ADMIN
+        return f"{account.label} is an admin." if is_admin else f"{account.label} is no longer an admin."
 
     return _act(ref, change)
 
@@ -62,7 +63,7 @@ def member_role(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def member_disable(ref: str) -> Response:
-    """Shut the account."""
+    """Disable the account."""
     own = fields().flag("own")
     return _act(
         ref, lambda who: f"{accounts_members.disable(ref, who, own=own).label} is disabled and signed out everywhere."
@@ -73,7 +74,7 @@ def member_disable(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def member_enable(ref: str) -> Response:
-    """Open a disabled account."""
+    """Enable a disabled account."""
     return _act(ref, lambda who: f"{accounts_members.enable(ref, who).label} can sign in again.")
 
 
@@ -94,7 +95,7 @@ def member_end_sessions(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def member_reset(ref: str) -> Response:
-    """Mail the owner a link to choose a password."""
+    """Email the owner a link to choose a password."""
 
     def change(who: Actor) -> str:
         accounts_members.send_reset(ref, who)
@@ -104,22 +105,22 @@ def member_reset(ref: str) -> Response:
 
 
 def _act(ref: str, change: Callable[[Actor], str]) -> Response:
-    """Make a change and say so; what stands against it is said above the account, as it is, with status 409."""
+    """Make a change and confirm it. A conflict is shown on the account's page, with status 409."""
     own = is_own(ref)
     try:
-        said = change(actor())
+        message = change(actor())
     except ConflictError as error:
         if wants_json():
             raise
         return shown(ref, str(error), error.status)
     if own:
         renew()
-    found = accounts_members.member(ref)
-    return done(said, _back_to(found, own), member=found)
+    account = accounts_members.member(ref)
+    return done(message, _next_page(account, own), member=account)
 
 
-def _back_to(found: MemberView, own: bool) -> str:
-    """The account's page; who has just shut the admin area for themself is led out of it."""
-    if own and (found.role != Role.ADMIN or found.state != MemberState.ACTIVE):
+def _next_page(account: MemberView, own: bool) -> str:
+    """Return the account's page, or the home page for admins who have just lost access to the admin area."""
+    if own and (account.role != Role.ADMIN or account.state != MemberState.ACTIVE):
         return "/"
-    return url_for("admin.member", ref=found.ref)
+    return url_for("admin.member", ref=account.ref)

@@ -1,4 +1,4 @@
-"""Memberships: who subscribes to what, and how that stands."""
+"""Subscriptions: list them by status."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def membership() -> Response:
-    """The subscriptions in a status, newest first."""
+    """List the subscriptions, newest first; optionally those with one status."""
     status = one_of(SubscriptionStatus, "status")
-    found = listed(billing.list_subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
-    data = {"subscriptions": found, "counts": admin_actions.count_subscriptions()}
+    subscriptions = listed(billing.list_subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
+    data = {"subscriptions": subscriptions, "counts": admin_actions.count_subscriptions()}
     return answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))

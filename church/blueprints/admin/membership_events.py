@@ -1,4 +1,4 @@
-"""Webhook events: what Stripe told, what came of it, and doing it again."""
+"""Stripe's webhook events: list them with their outcome, show one, replay one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def membership_events() -> Response:
-    """The events in a state, newest first."""
+    """List the events, newest first; optionally those in one state."""
     state = one_of(EventState, "state")
-    found = listed(billing.list_events(state=state, before_id=number("before"), limit=PAGE + 1))
-    data = {"events": found, "counts": billing.count_events()}
+    events = listed(billing.list_events(state=state, before_id=number("before"), limit=PAGE + 1))
+    data = {"events": events, "counts": billing.count_events()}
     return answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
 
 
@@ -34,27 +34,27 @@ def membership_events() -> Response:
 @allow(ADMINS)
 @limited("page")
 def membership_event(event_id: int) -> Response:
-    """One event with what Stripe sent."""
-    return _shown(event_id)
+    """Show one event with its payload."""
+    return _show_event(event_id)
 
 
 @bp.post("/membership/events/<int(max=9223372036854775807):event_id>/replay")
 @allow(ADMINS)
 @limited("account")
 def membership_replay(event_id: int) -> Response:
-    """Do the event again. What stands against it, or goes wrong again, is said above the event."""
+    """Process the event again. An error is shown on the event's page."""
     try:
         outcome = admin_actions.replay_event(event_id, actor())
     except (ConflictError, UnavailableError) as error:
         if wants_json():
             raise
-        return _shown(event_id, str(error), error.status)
-    said = f"Event {event_id} replayed: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
+        return _show_event(event_id, str(error), error.status)
+    message = f"Event {event_id} replayed: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
     back = url_for("admin.membership_event", event_id=event_id)
-    return done(said, back, outcome=outcome, event=admin_actions.read_event(event_id))
+    return done(message, back, outcome=outcome, event=admin_actions.read_event(event_id))
 
 
-def _shown(event_id: int, problem: str | None = None, status: int = 200) -> Response:
-    found = admin_actions.read_event(event_id)
-    payload = json.dumps(found.payload, indent=2, ensure_ascii=False)
-    return answer("admin/membership_event.html", {"event": found}, status, problem=problem, payload=payload)
+def _show_event(event_id: int, problem: str | None = None, status: int = 200) -> Response:
+    event = admin_actions.read_event(event_id)
+    payload = json.dumps(event.payload, indent=2, ensure_ascii=False)
+    return answer("admin/membership_event.html", {"event": event}, status, problem=problem, payload=payload)

@@ -1,4 +1,4 @@
-"""Complimentary memberships: the list, giving one on the page of a member, taking it back."""
+"""Complimentary memberships: list them, give one to a member, revoke one."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from church.web.rate_limits import limited
 from church.web.responses import actor, done
 from church.web.route_access import ADMINS, allow
 
-_MOST = 400  # characters that are read of a field; what is taken, the service says
+_MOST = 400  # characters read of a field; the service checks the real limit
 
 
 @bp.get("/membership/grants")
 @allow(ADMINS)
 @limited("page")
 def membership_grants() -> Response:
-    """The grants in a state, newest first."""
+    """List the grants, newest first; optionally those in one state."""
     state = one_of(GrantState, "state")
-    found = listed(billing.list_grants(state=state, before_id=number("before"), limit=PAGE + 1))
-    data = {"grants": found, "counts": billing.grant_counts()}
+    grants = listed(billing.list_grants(state=state, before_id=number("before"), limit=PAGE + 1))
+    data = {"grants": grants, "counts": billing.grant_counts()}
     return answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
 
 
@@ -40,26 +40,26 @@ def member_grant(ref: str) -> Response:
     until, reason = sent.text("until", _MOST), sent.text("reason", _MOST)
     try:
         sent.check()
-        number_ = billing.grant(ref, billing.end_of_day(until), reason, actor())
+        grant_id = billing.grant(ref, billing.end_of_day(until), reason, actor())
     except (FieldErrors, ConflictError) as error:
         if wants_json():
             raise
         errors = error.errors if isinstance(error, FieldErrors) else {}
         problem = None if errors else str(error)
         return shown(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
-    return _done(ref, f"Complimentary membership given until {until.strip()}.", grant=number_)
+    return _done(ref, f"Complimentary membership given until {until.strip()}.", grant=grant_id)
 
 
 @bp.post("/membership/grants/<int(max=9223372036854775807):grant_id>/revoke")
 @allow(ADMINS)
 @limited("account")
 def membership_revoke(grant_id: int) -> Response:
-    """Take a grant back; it ends at once."""
+    """Revoke a grant; it ends at once."""
     ref = billing.revoke(grant_id, actor())
     return _done(ref, "Complimentary membership revoked.", grant=grant_id)
 
 
-def _done(ref: str, said: str, **data: object) -> Response:
+def _done(ref: str, message: str, **data: object) -> Response:
     if is_own(ref):
         renew()
-    return done(said, url_for("admin.member", ref=ref), **data)
+    return done(message, url_for("admin.member", ref=ref), **data)

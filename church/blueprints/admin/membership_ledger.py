@@ -1,4 +1,4 @@
-"""The ledger: what moved, its totals by currency and month, and all of it as a file."""
+"""The payment ledger: list entries and totals by currency and month, download them as CSV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MONTHS = 24
 @allow(ADMINS)
 @limited("page")
 def membership_ledger() -> Response:
-    """The entries in a currency and of a member, newest first; the totals are those of the whole ledger."""
+    """List the entries, newest first, optionally in one currency or of one member. Totals cover the whole ledger."""
     currency, ref = words("currency"), words("member")
     entries = billing.list_ledger_entries(
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
@@ -35,18 +35,18 @@ def membership_ledger() -> Response:
 @allow(ADMINS)
 @limited("page")
 def membership_ledger_csv() -> Response:
-    """The same entries, all of them, for a spreadsheet; a database that is down is said before the first byte."""
+    """Download all of these entries as CSV. If the database is down, the answer is an error, not a broken file."""
     pieces = admin_actions.ledger_csv(words("currency") or None, words("member") or None)
     first = [next(pieces), next(pieces, "")]
-    later = _within(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
-    response = Response(chain(first, later), mimetype="text/csv")
+    rest = _in_context(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
+    response = Response(chain(first, rest), mimetype="text/csv")
     name = f"ledger-{utc_now():%Y-%m-%d}.csv"
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response
 
 
-def _within(app: Flask, pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces, each made in a context of its own: none is left open by a client that goes away between two."""
+def _in_context(app: Flask, pieces: Iterator[str]) -> Iterator[str]:
+    """Make each piece in its own app context, so that a client that disconnects leaves no context open."""
     while True:
         with app.app_context():
             piece = next(pieces, None)

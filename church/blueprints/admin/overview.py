@@ -16,5 +16,5 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def glance() -> Response:
-    """Health, version, numbers and the last errors."""
+    """Show health, version, counts and the last errors."""
     return answer("admin/overview.html", {"overview": overview(current_settings())})

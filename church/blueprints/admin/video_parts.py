@@ -1,4 +1,4 @@
-"""What is added to a video: captions, chapters."""
+"""Captions and chapters of a video: add, replace, remove."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from church.web.rate_limits import limited
 from church.web.responses import actor
 from church.web.route_access import ADMINS, allow
 
-_MOST = 20_000  # characters that are read of a field; what is taken, the service says
+_MOST = 20_000  # characters read of a field; the service checks the real limit
 _LONGEST_NAME = 100
 
 
@@ -22,7 +22,7 @@ _LONGEST_NAME = 100
 @allow(ADMINS)
 @limited("account")
 def video_caption(ref: str) -> Response:
-    """Add the captions of a language, from a WebVTT file, or put others in their place."""
+    """Add or replace the captions of a language, from a WebVTT file."""
     sent = fields()
     language, label = sent.text("language", _LONGEST_NAME, required=False), sent.text("label", required=False)
     try:
@@ -41,7 +41,7 @@ def video_caption(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_caption_delete(ref: str, language: str) -> Response:
-    """Take the captions of a language away."""
+    """Remove the captions of a language."""
     library.remove_caption(ref, language, actor())
     return told(ref, "Captions removed.")
 
@@ -50,7 +50,7 @@ def video_caption_delete(ref: str, language: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_chapters(ref: str) -> Response:
-    """Give it the chapters of ``chapters``, a line each, or none."""
+    """Set the chapters to the lines of ``chapters``; an empty text removes them."""
     sent = fields()
     text = sent.text("chapters", _MOST, required=False)
     try:

@@ -1,6 +1,6 @@
-"""Bringing a video in: by the script in pieces that go on where they were broken off, or in one plain form.
+"""Video uploads: in pieces that can resume after an interruption, or as one plain form.
 
-The pieces go as in tus 1.0 (https://tus.io/protocols/resumable-upload): HEAD tells the offset, PATCH sends from there.
+Pieces follow tus 1.0 (https://tus.io/protocols/resumable-upload): HEAD returns the offset, PATCH sends from there.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from church.web.rate_limits import limited
 from church.web.responses import actor, as_data, done, signed_in
 from church.web.route_access import ADMINS, allow
 
-_MOST = 20_000  # characters that are read of a field; what is taken, the service says
+_MOST = 20_000  # characters read of a field; the service checks the real limit
 _LONGEST_NAME = 255
-_MOST_BYTES = 2**53 - 1  # the whole numbers that JavaScript can count; what is taken, the service says
+_MOST_BYTES = 2**53 - 1  # JavaScript's largest safe integer; the service checks the real limit
 _OFFSET = "Upload-Offset"
 
 
@@ -32,15 +32,15 @@ _OFFSET = "Upload-Offset"
 @allow(ADMINS)
 @limited("page")
 def video_new() -> Response:
-    """The form, and what this admin has begun to send and not finished."""
-    return _form({"access": Access.MEMBERS.value})
+    """Show the form and this admin's unfinished uploads."""
+    return _show_form({"access": Access.MEMBERS.value})
 
 
 @bp.post("/videos/new")
 @allow(ADMINS)
 @limited("account")
 def video_add() -> Response:
-    """A small video in one form, for a browser without scripts."""
+    """Upload a small video in one form, for a browser without scripts."""
     sent = fields()
     file = request.files.get("file")
     try:
@@ -52,7 +52,7 @@ def video_add() -> Response:
     except ChurchError as error:
         if wants_json() or error.status >= 500:
             raise
-        return _form(sent.shown("title", "access", "description"), error)
+        return _show_form(sent.shown("title", "access", "description"), error)
     return done("Upload complete. The import starts next.", url_for("admin.video", ref=added.ref))
 
 
@@ -60,20 +60,20 @@ def video_add() -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_upload() -> Response:
-    """Begin an upload: what the video is, the ``name`` of its file, and its ``size`` in bytes."""
+    """Start an upload: title, access and description of the video, ``name`` of the file, ``size`` in bytes."""
     sent = fields()
     draft = _draft(sent)
     name, size = sent.text("name", _LONGEST_NAME), sent.number("size", _MOST_BYTES)
     sent.check()
-    return _at(library.start_upload(signed_in().user_id, name, size, draft), 201)
+    return _upload_state(library.start_upload(signed_in().user_id, name, size, draft), 201)
 
 
 @bp.get("/video-uploads/<ref>")
 @allow(ADMINS)
 @limited("upload")
 def video_upload_state(ref: str) -> Response:
-    """How far it is."""
-    return _at(library.upload_view(ref, signed_in().user_id))
+    """Return how many bytes have arrived."""
+    return _upload_state(library.upload_view(ref, signed_in().user_id))
 
 
 @bp.patch("/video-uploads/<ref>")
@@ -81,7 +81,7 @@ def video_upload_state(ref: str) -> Response:
 @allow(ADMINS)
 @limited("upload")
 def video_upload_piece(ref: str) -> Response:
-    """The piece that begins at ``Upload-Offset``; the last one makes a video of the upload."""
+    """Receive the piece that starts at ``Upload-Offset``. The last piece turns the upload into a video."""
     if request.mimetype != PIECE:
         raise UnsupportedMediaType
     offset = request.headers.get(_OFFSET, "")
@@ -89,17 +89,17 @@ def video_upload_piece(ref: str) -> Response:
         raise InvalidError(f"{_OFFSET} must be the byte at which the piece starts.")
     request.max_content_length = library.LARGEST_PIECE
     piece = request.get_data(cache=False)
-    taken = library.append(ref, signed_in().user_id, int(offset), piece, actor())
-    if isinstance(taken, AdminVideo):
-        return jsonify(as_data({"video": facts(taken), "url": url_for("admin.video", ref=taken.ref)}))
-    return _at(taken)
+    result = library.append(ref, signed_in().user_id, int(offset), piece, actor())
+    if isinstance(result, AdminVideo):
+        return jsonify(as_data({"video": facts(result), "url": url_for("admin.video", ref=result.ref)}))
+    return _upload_state(result)
 
 
 @bp.post("/video-uploads/<ref>/give-up")
 @allow(ADMINS)
 @limited("account")
 def video_upload_give_up(ref: str) -> Response:
-    """Forget an upload, and what has come of it."""
+    """Cancel an upload and delete what has arrived."""
     library.give_up(ref, signed_in().user_id)
     return done("Upload cancelled.", url_for("admin.video_new"))
 
@@ -109,7 +109,7 @@ def _draft(sent: Fields) -> Draft:
     return Draft(title, access, description)
 
 
-def _at(upload: UploadView, status: int = 200) -> Response:
+def _upload_state(upload: UploadView, status: int = 200) -> Response:
     response = jsonify(upload=as_data(upload))
     response.status_code = status
     response.headers[_OFFSET] = str(upload.received)
@@ -117,7 +117,7 @@ def _at(upload: UploadView, status: int = 200) -> Response:
     return response
 
 
-def _form(values: dict[str, str], error: ChurchError | None = None) -> Response:
+def _show_form(values: dict[str, str], error: ChurchError | None = None) -> Response:
     errors = error.errors if isinstance(error, FieldErrors) else {}
     problem = str(error) if error is not None and not errors else None
     site = current_settings()

@@ -1,4 +1,4 @@
-"""The videos: how far each is, what is said of it, its captions and chapters."""
+"""Videos: list them with the state of their import, show and edit one, retry an import, delete one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from church.web.responses import actor, done
 from church.web.route_access import ADMINS, allow
 
 PAGE = 50
-_MOST = 20_000  # characters that are read of a field; what is taken, the service says
+_MOST = 20_000  # characters read of a field; the service checks the real limit
 LEVELS = ((Access.PUBLIC, "everyone"), (Access.MEMBERS, "members"), (Access.PREMIUM, "subscribers"))
 _FIELDS = ("title", "access", "description")
 
@@ -31,19 +31,19 @@ _FIELDS = ("title", "access", "description")
 @allow(ADMINS)
 @limited("page")
 def videos() -> Response:
-    """The videos in a state, newest first; a program, or the page's script, is told how far imports are."""
+    """List the videos, newest first, optionally those in one state. The JSON includes the progress of imports."""
     state = one_of(VideoState, "state")
-    found = library.admin_listing(state=state, before_ref=words("before") or None, limit=PAGE + 1)
-    older = found[PAGE - 1].ref if len(found) > PAGE else None
-    data = {"videos": [facts(one) for one in found[:PAGE]], "older": older}
-    return answer("admin/videos.html", data, rows=found[:PAGE], state=state, states=list(VideoState))
+    rows = library.admin_listing(state=state, before_ref=words("before") or None, limit=PAGE + 1)
+    older = rows[PAGE - 1].ref if len(rows) > PAGE else None
+    data = {"videos": [facts(row) for row in rows[:PAGE]], "older": older}
+    return answer("admin/videos.html", data, rows=rows[:PAGE], state=state, states=list(VideoState))
 
 
 @bp.get("/videos/<ref>")
 @allow(ADMINS)
 @limited("page")
 def video(ref: str) -> Response:
-    """One video, and the forms that change it."""
+    """Show one video and the forms that change it."""
     return shown(ref)
 
 
@@ -51,7 +51,7 @@ def video(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_edit(ref: str) -> Response:
-    """Change what is said of it, and who may watch it."""
+    """Change title and description, and who may watch it."""
     sent = fields()
     title, access, description = (sent.text(name, _MOST, required=False) for name in _FIELDS)
     try:
@@ -68,7 +68,7 @@ def video_edit(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_retry(ref: str) -> Response:
-    """Try a failed import once more."""
+    """Queue a failed import again."""
     library.retry(ref, actor())
     return told(ref, "Import queued again.")
 
@@ -77,32 +77,38 @@ def video_retry(ref: str) -> Response:
 @allow(ADMINS)
 @limited("account")
 def video_delete(ref: str) -> Response:
-    """Take it away, with its files."""
+    """Delete the video and its files."""
     library.delete(ref, actor())
     return done("Video deleted.", url_for("admin.videos"))
 
 
 def shown(ref: str, error: FieldErrors | None = None, values: dict[str, str] | None = None) -> Response:
-    """The page of a video; with ``error``, what was filled in and what is wrong with it."""
-    found = library.admin_view(ref)
-    now = {"title": found.title, "access": found.access, "description": found.description}
-    now["chapters"] = library.chapters_text(found.chapters)
+    """Show the page of a video; with ``error``, also the form's ``values`` and their errors."""
+    row = library.admin_view(ref)
+    current = {"title": row.title, "access": row.access, "description": row.description}
+    current["chapters"] = library.chapters_text(row.chapters)
     errors = error.errors if error is not None else {}
-    context = {"row": found, "values": {**now, **(values or {})}, "errors": errors, "levels": LEVELS}
-    return answer("admin/video.html", {"video": facts(found)}, error.status if error is not None else 200, **context)
+    context = {"row": row, "values": {**current, **(values or {})}, "errors": errors, "levels": LEVELS}
+    return answer("admin/video.html", {"video": facts(row)}, error.status if error is not None else 200, **context)
 
 
-def facts(found: AdminVideo) -> dict[str, Any]:
-    """A video for programs; where its files lie is nobody's business."""
-    told = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    told["renditions"] = [
-        {"quality": one.quality, "bytes": one.bytes, "width": one.width, "height": one.height, "bitrate": one.bitrate}
-        for one in found.renditions
+def facts(row: AdminVideo) -> dict[str, Any]:
+    """Return a video's facts for the JSON answer, without the paths of its files."""
+    data = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    data["renditions"] = [
+        {
+            "quality": rendition.quality,
+            "bytes": rendition.bytes,
+            "width": rendition.width,
+            "height": rendition.height,
+            "bitrate": rendition.bitrate,
+        }
+        for rendition in row.renditions
     ]
-    told["captions"] = [{"language": one.language, "label": one.label} for one in found.captions]
-    return {**told, "url": found.url}
+    data["captions"] = [{"language": caption.language, "label": caption.label} for caption in row.captions]
+    return {**data, "url": row.url}
 
 
-def told(ref: str, words_: str) -> Response:
-    """It is done, and the page of the video says so."""
-    return done(words_, url_for("admin.video", ref=ref))
+def told(ref: str, message: str) -> Response:
+    """Confirm a change, and return to the page of the video."""
+    return done(message, url_for("admin.video", ref=ref))

@@ -1,4 +1,4 @@
-"""Deliveries told by machines, and shown: ``/api/telemetry/…`` and ``/dora``."""
+"""Deliveries: the API that pipelines and Alertmanager report to (``/api/telemetry/…``), and the page ``/dora``."""
 
 from church.blueprints.dora import intake, page
 from church.blueprints.dora.blueprint import bp

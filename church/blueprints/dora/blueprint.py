@@ -1,4 +1,4 @@
-"""The blueprint, and what all of its answers have in common."""
+"""The blueprint; browsers and proxies do not store any of its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the marks of the charts stand, in units of their SVG; what they look like is the template's and the CSS's."""
+"""Compute positions and texts of the charts on ``/dora``, in SVG units. Template and CSS draw them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEPS = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 3
 
 @dataclass(frozen=True)
 class Tick:
-    """A line of an axis and what it says."""
+    """A line of an axis with its label."""
 
     at: float
     words: str
@@ -28,7 +28,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Bar:
-    """A part of a week's bar."""
+    """One part of a week's bar."""
 
     x: float
     y: float
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """What one chart is drawn from; ``path`` joins points where they are one line."""
+    """Everything that one chart shows; ``path`` joins its points to a line."""
 
     rows: list[Tick]
     columns: list[Tick]
@@ -66,7 +66,7 @@ class Chart:
 
 
 def weekly_deployments(weeks: Sequence[WeekView]) -> Chart:
-    """A bar for each week: what went well below, what broke something upon it, what failed on top."""
+    """Make a bar for each week: from below, deployments without an incident, with an incident, and failed ones."""
     top = _round_up(max((week.successes + week.failures for week in weeks), default=0))
     bars = [bar for at, week in enumerate(weeks) for bar in _stack(week, at, len(weeks), top)]
     rows = [Tick(_y(number, 0, top), f"{number:g}") for number in (0, top / 2, top) if float(number).is_integer()]
@@ -77,19 +77,19 @@ def _stack(week: WeekView, at: int, count: int, top: float) -> Iterator[Bar]:
     step = (WIDTH - LEFT - RIGHT) / count
     width = min(step * 0.7, 48.0)
     x, below = LEFT + step * (at + 0.5) - width / 2, 0
-    said = {"well": "without an incident", "broken": "with an incident", "failed": "failed or rolled back"}
+    labels = {"well": "without an incident", "broken": "with an incident", "failed": "failed or rolled back"}
     for part, number in (("well", week.successes - week.broken), ("broken", week.broken), ("failed", week.failures)):
         if number:
             y = _y(below + number, 0, top)
-            words = f"Week of {week.start:%-d %B %Y}: {number} {said[part]}"
+            words = f"Week of {week.start:%-d %B %Y}: {number} {labels[part]}"
             yield Bar(round(x, 1), y, round(width, 1), round(_y(below, 0, top) - y, 1), part, words)
         below += number
 
 
 def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
-    """The median lead time of each week, on a scale where each step is several times the one before."""
-    known = [(at, week) for at, week in enumerate(weeks) if week.lead_seconds is not None]
-    low, high, rows = _time_axis([week.lead_seconds or 0.0 for _, week in known])
+    """Make a line of each week's median lead time, on a logarithmic scale."""
+    measured = [(at, week) for at, week in enumerate(weeks) if week.lead_seconds is not None]
+    low, high, rows = _time_axis([week.lead_seconds or 0.0 for _, week in measured])
     step = (WIDTH - LEFT - RIGHT) / max(len(weeks), 1)
     points = [
         Point(
@@ -98,30 +98,30 @@ def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
             "week",
             f"Week of {week.start:%-d %B %Y}: {duration(week.lead_seconds or 0.0)}",
         )
-        for at, week in known
+        for at, week in measured
     ]
     path = " ".join(f"{'L' if at else 'M'}{point.x} {point.y}" for at, point in enumerate(points))
     return Chart(rows if points else [], _weeks_axis(weeks), [], points, path)
 
 
 def deployments(shown: Sequence[DeploymentView], count: int, window: Window) -> Chart:
-    """The latest deployments by when they finished and their lead time; those without one lie on the floor.
+    """Make a point for each deployment, by finish and lead time; without lead time, at the bottom.
 
-    Where the window has more, ``count``, the chart begins with the first that is shown.
+    If the window has more deployments (``count``) than ``shown``, the chart starts with the oldest one shown.
     """
-    low, high, rows = _time_axis([one.lead_seconds for one in shown if one.lead_seconds is not None])
+    low, high, rows = _time_axis([each.lead_seconds for each in shown if each.lead_seconds is not None])
     start = window.start if count <= len(shown) else shown[-1].finished_at
-    points = [_point(one, start, window.end, low, high) for one in shown]
+    points = [_point(deployment, start, window.end, low, high) for deployment in shown]
     return Chart(rows if points else [], _dates_axis(start, window.end), [], points)
 
 
-def _point(one: DeploymentView, start: datetime, end: datetime, low: float, high: float) -> Point:
-    y = HEIGHT - BOTTOM if one.lead_seconds is None else _log_y(one.lead_seconds, low, high)
-    kind = one.kind if one.succeeded else "failed"
-    lead = f"lead time {duration(one.lead_seconds)}" if one.lead_seconds is not None else "no lead time"
-    broken = f", {one.incidents} incident{'' if one.incidents == 1 else 's'}" if one.incidents else ""
-    words = f"{one.ref}, {one.finished_at:%-d %B %Y, %H:%M} UTC: {one.status}, {lead}{broken}"
-    return Point(_x(one.finished_at, start, end), y, kind, words, one.incidents > 0)
+def _point(view: DeploymentView, start: datetime, end: datetime, low: float, high: float) -> Point:
+    y = HEIGHT - BOTTOM if view.lead_seconds is None else _log_y(view.lead_seconds, low, high)
+    kind = view.kind if view.succeeded else "failed"
+    lead = f"lead time {duration(view.lead_seconds)}" if view.lead_seconds is not None else "no lead time"
+    incidents = f", {view.incidents} incident{'' if view.incidents == 1 else 's'}" if view.incidents else ""
+    text = f"{view.ref}, {view.finished_at:%-d %B %Y, %H:%M} UTC: {view.status}, {lead}{incidents}"
+    return Point(_x(view.finished_at, start, end), y, kind, text, view.incidents > 0)
 
 
 def _weeks_axis(weeks: Sequence[WeekView]) -> list[Tick]:
@@ -135,7 +135,7 @@ def _weeks_axis(weeks: Sequence[WeekView]) -> list[Tick]:
 
 
 def _dates_axis(start: datetime, end: datetime) -> list[Tick]:
-    """Each says as much as it takes to tell it from the next."""
+    """Make dates, with the hour or the year if the window needs it to tell them apart."""
     span = end - start
     form = "%-d %b %H:%M" if span.days < _MOST_DATES else "%-d %b" if span.days < _A_YEAR else "%b %Y"
     moments = [start + span * part / _MOST_DATES for part in range(_MOST_DATES)]
@@ -143,7 +143,7 @@ def _dates_axis(start: datetime, end: datetime) -> list[Tick]:
 
 
 def _time_axis(seconds: Sequence[float]) -> tuple[float, float, list[Tick]]:
-    """The least and the most that the axis shows, and its lines."""
+    """Return the lowest and highest value of the axis, and its lines."""
     least, most = max(min(seconds, default=_FLOOR), _FLOOR), max(max(seconds, default=3600.0), 2 * _FLOOR)
     low = max((step for step in _STEPS if step <= least), default=_FLOOR)
     high = min((step for step in _STEPS if step >= most and step > low), default=max(most, 2 * low))
@@ -163,7 +163,7 @@ def _log_y(value: float, low: float, high: float) -> float:
 
 
 def _round_up(number: int) -> int:
-    """The next of 2, 4, 6, 8, 10, 20, 40 and so on: a half of it is whole, too."""
+    """Round up to 2, 4, 6, 8, 10, 20, 40 and so on, so that half of it is a whole number."""
     size = 1
     while True:
         for step in (2, 4, 6, 8, 10):
@@ -173,7 +173,7 @@ def _round_up(number: int) -> int:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units of a time: ``44 h 10 min`` is ``1 d 20 h``."""
+    """Write a time in its two largest units: ``44 h 10 min`` is ``1 d 20 h``."""
     left = round(seconds)
     for at, (size, unit) in enumerate(_UNITS):
         if left >= size:

@@ -1,7 +1,7 @@
-"""Where pipelines and Alertmanager say what happened: JSON, by whoever shows a token with ``delivery:write``.
+"""The JSON API for pipelines and Alertmanager, which need a token with ``delivery:write``.
 
-Bodies are left out of the threat scan: the address in an alert holds its expression, and an alert about attacks would
-count as the next one.
+Bodies are not scanned for threats: the URL in an alert contains its expression, so an alert about attacks would count
+as another attack.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from church.web.responses import as_data
 from church.web.route_access import allow, bearer
 
 MACHINES = frozenset({"delivery.deployment", "delivery.incident", "delivery.alerts"})
-"""Endpoints that show a token instead of a cookie, and that answer while the site is shut."""
+"""Endpoints that use a token instead of a cookie, and stay open during maintenance."""
 _WRITERS = bearer("delivery:write")
 
 
@@ -26,7 +26,7 @@ _WRITERS = bearer("delivery:write")
 @limited("telemetry_api")
 @telemetry.leave_body
 def deployment() -> tuple[Response, int]:
-    """201 when it is written down, 200 when its id was known and nothing changed."""
+    """Record a deployment: 201 if it is new, 200 if its id exists and nothing changed."""
     report = dora.read_deployment(json_object())
     is_new = dora.record_deployment(report)
     return jsonify(id=report.ref, outcome="recorded" if is_new else "unchanged"), 201 if is_new else 200
@@ -37,9 +37,8 @@ def deployment() -> tuple[Response, int]:
 @limited("telemetry_api")
 @telemetry.leave_body
 def incident() -> tuple[Response, int]:
-    """201 when it is opened, 200 when it is changed, resolved, or as it was."""
-    done = dora.record_incident(dora.read_incident(json_object()))
-    facts = as_data(done)
+    """Record an incident: 201 if it is opened, 200 if it is changed, resolved or unchanged."""
+    facts = as_data(dora.record_incident(dora.read_incident(json_object())))
     is_new = facts.pop("is_new")
     return jsonify(id=facts.pop("ref"), **facts), 201 if is_new else 200
 
@@ -49,5 +48,5 @@ def incident() -> tuple[Response, int]:
 @limited("telemetry_api")
 @telemetry.leave_body
 def alerts() -> Response:
-    """200 with what came of each alert; Alertmanager sends again whatever gets a 5xx."""
+    """Record Alertmanager's alerts: 200 with the outcome of each. Alertmanager sends again after a 5xx."""
     return jsonify(alerts=as_data(dora.hear(dora.read_alerts(json_object()))))

@@ -1,4 +1,4 @@
-"""/dora: how delivery goes, as a page with charts or as JSON."""
+"""``/dora``: the DORA figures of a window of time, as a page with charts or as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from church.web.responses import as_data
 from church.web.route_access import DORA, allow
 
 SHOWN = 20
-_ASKED = ("environment", "from", "to")
+_PARAMETERS = ("environment", "from", "to")
 _METRICS = (
     "deployment_frequency",
     "lead_time_seconds",
@@ -53,30 +53,31 @@ _COUNTED = {
 @allow(DORA)
 @limited("page")
 def dora() -> Response:
-    """The figures of an environment and a window."""
-    asked = {name: request.args.get(name, "") for name in _ASKED}
+    """Show the figures of an environment and a window. A wrong window shows the default one, with the errors."""
+    query = {name: request.args.get(name, "") for name in _PARAMETERS}
     if wants_json():
-        return jsonify(_data(services_dora.asked_window(asked, current_settings().environments, datetime.now(UTC))))
+        return jsonify(_data(_window(query)))
     problem: dict[str, str] = {}
     try:
-        window = services_dora.asked_window(asked, current_settings().environments, datetime.now(UTC))
+        window = _window(query)
     except FieldErrors as error:
-        problem, window = (
-            error.errors,
-            services_dora.asked_window({}, current_settings().environments, datetime.now(UTC)),
-        )
-    return make_response(_page(window, asked, problem), 422 if problem else 200)
+        problem, window = error.errors, _window({})
+    return make_response(_page(window, query, problem), 422 if problem else 200)
+
+
+def _window(query: dict[str, str]) -> services_dora.Window:
+    return services_dora.asked_window(query, current_settings().environments, datetime.now(UTC))
 
 
 def _data(window: services_dora.Window) -> dict[str, Any]:
-    """Absolute addresses are made of the site's own origin, never of what the request says."""
+    """Make the JSON answer. Absolute URLs use the site's own origin, never the request's."""
     figures = services_dora.figures_of(window)
-    known = sum(figure.value is not None for figure in figures.values())
+    with_data = sum(figure.value is not None for figure in figures.values())
     origin = current_settings().origin
     return {
         "window": {"from": _iso(window.start), "to": _iso(window.end), "environment": window.environment},
         "metrics": as_data(figures),
-        "message": f"{known} of {len(figures)} figures have data for {window.environment} in this window.",
+        "message": f"{with_data} of {len(figures)} figures have data for {window.environment} in this window.",
         "metricsAvailable": list(_METRICS),
         "grafanaIntegration": f"{origin}/metrics",
         "documentation": _DOCUMENTATION,
@@ -87,41 +88,41 @@ def _iso(moment: Any) -> str:
     return str(moment.isoformat()).replace("+00:00", "Z")
 
 
-def _page(window: services_dora.Window, asked: dict[str, str], problem: dict[str, str]) -> str:
-    found = services_dora.overview(window)
-    history = found.history
+def _page(window: services_dora.Window, query: dict[str, str], problem: dict[str, str]) -> str:
+    overview = services_dora.overview(window)
+    history = overview.history
     return render_template(
         "dora/dora.html",
         window=window,
-        asked={name: text[:40] for name, text in asked.items()},
+        asked={name: text[:40] for name, text in query.items()},
         problem=problem,
         environments=current_settings().environments,
-        figures=[(name, *_TITLES[name], found.figures[name]) for name in _TITLES],
+        figures=[(name, *_TITLES[name], overview.figures[name]) for name in _TITLES],
         history=history,
         shown=SHOWN,
         weekly=charts.weekly_deployments(history.weeks),
         leads=charts.weekly_lead(history.weeks),
         scattered=charts.deployments(history.deployments, history.deployment_count, window),
         duration=charts.duration,
-        value_of=_value_of,
-        counted=_counted,
+        value_of=_format_figure,
+        counted=_format_count,
     )
 
 
-def _value_of(figure: services_dora.Figure) -> str:
-    """A figure's value with its unit; “no data” where there is none."""
+def _format_figure(figure: services_dora.Figure) -> str:
+    """Write a figure's value with its unit, or “no data”."""
     if figure.value is None:
         return "no data"
     if figure.unit == "seconds":
         return charts.duration(figure.value)
     if figure.unit == "ratio":
         return f"{figure.value * 100:.1f}".removesuffix(".0") + " %"
-    # Two digits of what is rare: once a year is no zero.
+    # Two significant digits for rare events, so that once a year is not shown as 0.
     number = f"{figure.value:.2g}" if 0 < figure.value < 0.1 else f"{figure.value:.2f}".rstrip("0").rstrip(".")
     return f"{number} a day"
 
 
-def _counted(name: str, n: int) -> str:
-    """What a figure is made of: ``6 commits``."""
-    one, many = _COUNTED[name]
-    return f"{n:,} {one if n == 1 else many}"
+def _format_count(name: str, n: int) -> str:
+    """Write what a figure is computed from, such as ``6 commits``."""
+    singular, plural = _COUNTED[name]
+    return f"{n:,} {singular if n == 1 else plural}"

@@ -1,4 +1,4 @@
-"""The numbers of the overview: how many accounts, jobs and mails there are, and whether the work is being done."""
+"""Count accounts, jobs and emails for the admin's overview, and find overdue work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from church.models.jobs import Job, JobState, Mail, MailState, Schedule
 
 @dataclass(frozen=True)
 class MemberCounts:
-    """Accounts that are not deleted; ``new_7`` and ``new_30`` are those made in as many days."""
+    """Accounts that are not deleted; ``new_7`` and ``new_30`` are those created in the last 7 and 30 days."""
 
     members: int
     verified: int
@@ -29,22 +29,22 @@ class MemberCounts:
 
 @dataclass(frozen=True)
 class WorkCounts:
-    """The queue and the mails. ``waiting`` is how long the oldest due job has waited, in seconds."""
+    """Jobs and emails. ``waiting`` is how long the oldest due job has waited, in seconds."""
 
     pending: int
     running: int
     dead: int
     waiting: float
     scheduled_at: datetime | None
-    """When a worker process last queued what comes round by itself; never, if none has run yet."""
+    """When a worker process last queued a scheduled job; None if none has run yet."""
     late: tuple[str, ...]
-    """What should have come round and has not."""
+    """Kinds of scheduled jobs that are overdue."""
     mails_pending: int
     mails_failed: int
 
 
 def count_members(session: Session) -> MemberCounts:
-    """One pass over the accounts."""
+    """Count the accounts in one query."""
     now = utc_now()
     conditions = (
         User.verified_at.is_not(None),
@@ -59,11 +59,11 @@ def count_members(session: Session) -> MemberCounts:
 
 
 def count_work(session: Session, late_after: timedelta) -> WorkCounts:
-    """``late_after`` is how much later than due a schedule may be."""
+    """Count jobs and emails, and find overdue schedules; ``late_after`` is how late a schedule may be."""
     now = database_now(session)
     jobs = _by_state(session, Job, (JobState.PENDING, JobState.RUNNING, JobState.DEAD))
     mails = _by_state(session, Mail, (MailState.PENDING, MailState.FAILED))
-    # Of what this code knows alone: another version's work waits for another version's worker.
+    # Only kinds that this version knows: jobs of another version wait for that version's worker.
     oldest: datetime | None = session.scalar(
         select(func.min(Job.run_at)).where(Job.state == JobState.PENDING.value, Job.kind.in_(kinds()))
     )
@@ -83,7 +83,7 @@ def count_work(session: Session, late_after: timedelta) -> WorkCounts:
 def _by_state(
     session: Session, model: type[Job] | type[Mail], states: tuple[JobState, ...] | tuple[MailState, ...]
 ) -> dict[str, int]:
-    """How many there are in each of ``states``; the index has no need to count what is done."""
+    """Count the rows in each of ``states``. Finished rows are not counted, so the partial index is enough."""
     wanted = model.state.in_([state.value for state in states])
-    counted = select(model.state, func.count().label("found")).where(wanted).group_by(model.state)
-    return {row.state: row.found for row in session.execute(counted)}
+    counted = select(model.state, func.count().label("total")).where(wanted).group_by(model.state)
+    return {row.state: row.total for row in session.execute(counted)}

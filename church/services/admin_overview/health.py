@@ -1,6 +1,6 @@
-"""How the parts of the site are, for the first page of the admin area: each with a word and a sentence.
+"""Check the parts of the site for the admin's overview: database, store, worker, emails, payments, disks.
 
-Nothing here raises or waits for long: a part that can't be asked is itself the finding.
+Nothing here raises or waits long: a part that does not answer is a finding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from church.services.admin_overview.counts import WorkCounts
 from church.services.billing.health import PaymentFacts, payment_health
 
 LATE_AFTER = timedelta(minutes=1)
-"""The worker process looks at the queue and the schedules every second; what is later than this has nobody."""
+"""The worker process checks queue and schedules every second, so later work means that no worker is running."""
 _MEGABYTE = 1024 * 1024
 _GIGABYTE = 1024 * _MEGABYTE
 _LITTLE = _GIGABYTE
@@ -28,7 +28,7 @@ _TOO_LITTLE = 100 * _MEGABYTE
 
 
 class Verdict(StrEnum):
-    """How a part is."""
+    """State of a part."""
 
     OK = "ok"
     WARN = "warn"
@@ -37,34 +37,34 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the site; ``finding`` is for people."""
+    """One part of the site; ``finding`` is a sentence for the admin."""
 
     name: str
     verdict: Verdict
     finding: str
 
 
-def look(settings: Settings, work: WorkCounts | None, paid: PaymentFacts | None) -> list[Part]:
-    """Every part; ``work`` and ``paid`` are what the database says of queue and payments, None while it is down."""
-    return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, paid), *_disks(settings)]
+def look(settings: Settings, work: WorkCounts | None, payments: PaymentFacts | None) -> list[Part]:
+    """Check every part. ``work`` and ``payments`` are facts from the database, None while it is down."""
+    return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, payments), *_disks(settings)]
 
 
 def _servers(settings: Settings) -> Iterator[Part]:
     kind = "SQLite" if is_sqlite(settings) else "PostgreSQL"
-    found = db.probe()
-    if not found.answers:
+    state = db.probe()
+    if not state.answers:
         yield Part("Database", Verdict.FAIL, f"{kind} is not responding.")
     else:
         yield Part("Database", Verdict.OK, f"{kind} is responding.")
-        if found.migrated:
+        if state.migrated:
             yield Part("Migrations", Verdict.OK, "Schema is up to date.")
         else:
             yield Part("Migrations", Verdict.FAIL, "Schema does not match this version. Run flask church migrate.")
     if store.ping():
         yield Part("Store", Verdict.OK, "Shared store is responding.")
     else:
-        lost = "rate limits count per worker, and chat messages stay in their worker"
-        yield Part("Store", Verdict.WARN, f"Shared store is not responding: {lost}.")
+        effect = "rate limits count per worker, and chat messages stay in their worker"
+        yield Part("Store", Verdict.WARN, f"Shared store is not responding: {effect}.")
 
 
 def _work(work: WorkCounts | None) -> Iterator[Part]:
@@ -79,7 +79,7 @@ def _work(work: WorkCounts | None) -> Iterator[Part]:
 
 
 def _worker(work: WorkCounts) -> Part:
-    """Whether somebody does the work: told by the work itself, which holds for any number of hosts."""
+    """Whether a worker process is running, judged by overdue work. This is right for any number of hosts."""
     start = "Start flask church work."
     if work.late:
         return Part("Background work", Verdict.FAIL, f"Overdue: {', '.join(work.late)}. {start}")
@@ -92,7 +92,7 @@ def _worker(work: WorkCounts) -> Part:
 
 
 def _delivery(settings: Settings) -> Part:
-    """Where mails go; of the server's address its host and port alone, for the rest is a password."""
+    """How emails are sent. Shows only host and port of the server's URL, which also has the password."""
     if settings.smtp_url is None:
         folder = settings.instance / "outbox"
         return Part("Email delivery", Verdict.WARN, f"No mail server is configured. Emails are files in {folder}.")
@@ -100,12 +100,12 @@ def _delivery(settings: Settings) -> Part:
     return Part("Email delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
 
 
-def _payments(settings: Settings, paid: PaymentFacts | None) -> Part:
-    """As the doctor has it, with what to do."""
-    if paid is None:
+def _payments(settings: Settings, payments: PaymentFacts | None) -> Part:
+    """Report the doctor's finding, with its fix."""
+    if payments is None:
         return Part("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
-    found = payment_health(settings, paid)
-    return Part("Payments", Verdict(found.state), ". To do: ".join(filter(None, (found.finding, found.fix))) + ".")
+    health = payment_health(settings, payments)
+    return Part("Payments", Verdict(health.state), ". To do: ".join(filter(None, (health.finding, health.fix))) + ".")
 
 
 def _disks(settings: Settings) -> Iterator[Part]:

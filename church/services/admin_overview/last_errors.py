@@ -1,4 +1,4 @@
-"""The end of this host's error log, as an admin reads it: the last records, newest first."""
+"""Read the last records of this host's error log, newest first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from church.lib.threads import off_hub
 
 SHOWN = 20
-_MOST_BYTES = 256 * 1024  # of the file's end; a record is a few hundred bytes, or a traceback of some thousand
+_MOST_BYTES = 256 * 1024  # read from the end of the file; a record has a few hundred bytes, a traceback some thousand
 _MOST_TEXT = 300
 
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """One record; ``cause`` is the last line of its traceback or its stated reason."""
+    """One record; ``cause`` is the last line of its traceback, or its reason."""
 
     at: str
     event: str
@@ -28,7 +28,7 @@ class ErrorRecord:
 
 @dataclass(frozen=True)
 class ErrorLog:
-    """What was found in ``path``; ``problem`` says why there is nothing to show."""
+    """The records of ``path``; ``problem`` is why there are none."""
 
     path: str
     records: list[ErrorRecord]
@@ -36,7 +36,7 @@ class ErrorLog:
 
 
 def list_last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
-    """The last ``most`` records of ``path``. Never raises: a file that can't be read is what is said of it."""
+    """Read the last ``most`` records of ``path``. Never raises: an unreadable file is reported as the problem."""
     try:
         lines = off_hub(_last_lines, path)
     except FileNotFoundError:
@@ -56,24 +56,24 @@ def _last_lines(path: Path) -> list[bytes]:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _MOST_BYTES))
-        return file.read(_MOST_BYTES).splitlines()  # the first of which may have lost its beginning
+        return file.read(_MOST_BYTES).splitlines()  # the first line may be cut off at its start
 
 
 def _parsed(line: bytes) -> ErrorRecord | None:
-    """A line that is no record, cut by where we began or torn by a full disk, is left out."""
+    """Parse a record; None for a line that is not one, such as a line cut off at its start or by a full disk."""
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         return None
-    texts = {name: _text(found.get(name)) for name in ("timestamp", "event", "message", "request_id")}
-    return ErrorRecord(texts["timestamp"], texts["event"], texts["message"], _cause(found), texts["request_id"])
+    texts = {name: _text(record.get(name)) for name in ("timestamp", "event", "message", "request_id")}
+    return ErrorRecord(texts["timestamp"], texts["event"], texts["message"], _cause(record), texts["request_id"])
 
 
-def _cause(found: dict[str, Any]) -> str:
-    lines = str(found.get("exception") or "").strip().splitlines()
-    return lines[-1][:_MOST_TEXT] if lines else _text(found.get("reason"))
+def _cause(record: dict[str, Any]) -> str:
+    lines = str(record.get("exception") or "").strip().splitlines()
+    return lines[-1][:_MOST_TEXT] if lines else _text(record.get("reason"))
 
 
 def _text(value: Any) -> str:

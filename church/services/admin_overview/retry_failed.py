@@ -1,4 +1,4 @@
-"""Doing again what failed: dead jobs and mails that did not get out, at the word of an admin."""
+"""Retry dead jobs and failed emails for an admin, and list the actions that the audit log contains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from church.services.email import queue as email_queue
 
 
 def retry_job(job_id: int, actor: Actor) -> None:
-    """Queue a dead job once more. Raises ConflictError where there is none such, or the same work waits already."""
+    """Queue a dead job again. Raises ConflictError if it is not dead, or the same job is queued already."""
     with db.write() as session:
         if not jobs_queue.retry(session, job_id):
             raise ConflictError(f"Job {job_id} is no longer dead, or the same job is already queued.")
@@ -22,7 +22,7 @@ def retry_job(job_id: int, actor: Actor) -> None:
 
 
 def retry_mail(mail_id: int, actor: Actor) -> None:
-    """Queue a failed mail once more. Raises ConflictError where there is none such."""
+    """Queue a failed email again. Raises ConflictError if it has not failed."""
     with db.write() as session:
         if not email_queue.retry(session, mail_id):
             raise ConflictError(f"Email {mail_id} has not failed, or no longer exists.")
@@ -30,6 +30,6 @@ def retry_mail(mail_id: int, actor: Actor) -> None:
 
 
 def audited_actions() -> list[str]:
-    """Every action that the audit log holds, by name."""
+    """List the actions that the audit log contains, by name."""
     with db.read() as session:
         return list(session.scalars(select(AuditEntry.action).distinct().order_by(AuditEntry.action)))

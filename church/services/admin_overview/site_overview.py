@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Overview:
-    """What an admin sees first. ``members`` and ``signed_in`` are None while the database does not answer."""
+    """The first page of the admin area. ``members`` and ``signed_in`` are None while the database is down."""
 
     version: str
     commit: str
@@ -35,13 +35,13 @@ class Overview:
 
 
 def overview(settings: Settings) -> Overview:
-    """Look at everything once; what does not answer is said, and keeps nothing else from being shown."""
-    members, work, signed_in, paid = _numbers()
+    """Check every part once. A part that does not answer is reported and does not hide the others."""
+    members, work, signed_in, payments = _numbers()
     return Overview(
         version=VERSION,
         commit=COMMIT,
         environment=settings.environment,
-        parts=health.look(settings, work, paid),
+        parts=health.look(settings, work, payments),
         members=members,
         signed_in=signed_in,
         errors=list_last_errors(settings.log_dir / "error.log"),
@@ -53,7 +53,7 @@ def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None, Paym
         with db.read() as session:
             members = counts.count_members(session)
             work = counts.count_work(session, health.LATE_AFTER)
-            paid = payment_facts(session)
-        return members, work, sessions.active_count(), paid
+            payments = payment_facts(session)
+        return members, work, sessions.active_count(), payments
     except (UnavailableError, SQLAlchemyError):
         return None, None, None, None
