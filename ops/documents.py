@@ -1,7 +1,7 @@
-"""Write the reference parts of the documents from the code: settings, commands and metrics.
+"""Generate the reference parts of the documents from the code: settings, commands and metrics.
 
-``python -m ops.documents --write`` brings docs/settings.md, .env.example, docs/commands.md and the catalogue in
-TELEMETRY.md up to date, each between a pair of marker lines. ``--check`` names the ones that differ; a test runs it.
+``python -m ops.documents --write`` updates docs/settings.md, .env.example, docs/commands.md and the catalogue in
+TELEMETRY.md, each between a pair of marker lines. ``--check`` only lists documents that differ; a test runs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from church.services import dora
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Each group of settings by the names that belong to it; a test holds that every setting is in exactly one.
+# Name patterns of each group of settings; a test checks that every setting is in exactly one group.
 SETTING_GROUPS = {
     "Site": ("CHURCH_ENV", "CHURCH_SITE_*", "CHURCH_INSTANCE", "CHURCH_CONTENT"),
     "Server": ("CHURCH_BIND", "WEB_CONCURRENCY", "CHURCH_TRUSTED_PROXIES", "CHURCH_MAX_BODY", "CHURCH_BODY_TIMEOUT"),
@@ -49,7 +49,7 @@ SETTING_GROUPS = {
     "Rate limits": ("CHURCH_LIMIT_*",),
 }
 
-# What a validator of church.config wants, in words.
+# The form of a value, by the validator of church.config that checks it.
 _FORMS = {
     "_is_rate": "count/window",
     "_is_origin": "origin",
@@ -83,13 +83,13 @@ OPEN_LABELS = {
     "version": "the release",
     "video_id": "the slug of one of the first 200 videos, or `other`",
 }
-"""The labels without a fixed set of values, in words."""
-_COUNTED, _READ, _SHARED, _PROCESS = "counted", "scrape", "database", "process"
+"""Descriptions of the labels without a fixed set of values."""
+_COUNTED, _SCRAPE, _DATABASE, _PROCESS = "counted", "scrape", "database", "process"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric as the catalogue shows it; ``name`` is that of the text exposition."""
+    """A metric in the catalogue; ``name`` is the one in the text exposition."""
 
     name: str
     kind: str
@@ -102,21 +102,21 @@ class Row:
 
 
 def groups_of(name: str) -> list[str]:
-    """The groups of settings that ``name`` belongs to: one, or the definition has a mistake."""
-    return [group for group, patterns in SETTING_GROUPS.items() if any(fnmatchcase(name, one) for one in patterns)]
+    """List the groups that a setting matches: exactly one, unless SETTING_GROUPS has a mistake."""
+    return [group for group, patterns in SETTING_GROUPS.items() if any(fnmatchcase(name, p) for p in patterns)]
 
 
 def settings_by_group() -> dict[str, list[FieldInfo]]:
-    """Every setting under its group, in the order of the code."""
-    found: dict[str, list[FieldInfo]] = {group: [] for group in SETTING_GROUPS}
+    """Return the settings of each group, in the order of the code."""
+    by_group: dict[str, list[FieldInfo]] = {group: [] for group in SETTING_GROUPS}
     for field in Settings.model_fields.values():
         for group in groups_of(str(field.validation_alias)):
-            found[group].append(field)
-    return found
+            by_group[group].append(field)
+    return by_group
 
 
 def settings_reference() -> str:
-    """A markdown table for each group: setting, form, default and meaning."""
+    """Return a markdown table for each group: setting, form, default and meaning."""
     parts = []
     for group, fields in settings_by_group().items():
         rows = [
@@ -128,7 +128,7 @@ def settings_reference() -> str:
 
 
 def settings_example() -> str:
-    """Every setting commented out, at its default, as an environment file."""
+    """Return an environment file with every setting commented out, at its default."""
     parts = []
     for group, fields in settings_by_group().items():
         parts.append(f"# ---- {group} ----\n")
@@ -155,61 +155,63 @@ def _default(field: FieldInfo) -> str:
 
 
 def _form(field: FieldInfo) -> str:
-    """What a setting's value looks like, by its annotation and limits."""
+    """Describe the values of a setting, by its annotation and limits."""
     if get_origin(field.annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
-    written = f"{field.annotation} {field.metadata}"
+    declared = f"{field.annotation} {field.metadata}"
     for validator, form in _FORMS.items():
-        if validator in written:
+        if validator in declared:
             return form
-    if "SecretStr" in written:
+    if "SecretStr" in declared:
         return "secret"
-    if "tuple" in written:
+    if "tuple" in declared:
         return "list, separated by commas"
     return _KINDS[field.annotation] + _limits(field.metadata)  # type: ignore[index]
 
 
 def _limits(metadata: Sequence[Any]) -> str:
-    words = {Ge: "{0.ge}", Gt: "above {0.gt}", Le: "to {0.le}"}
-    found = [words[type(limit)].format(limit) for limit in metadata if type(limit) in words]
-    return f", {' '.join(found)}{' or more' if len(found) == 1 else ''}" if found else ""
+    formats = {Ge: "{0.ge}", Gt: "above {0.gt}", Le: "to {0.le}"}
+    limits = [formats[type(limit)].format(limit) for limit in metadata if type(limit) in formats]
+    return f", {' '.join(limits)}{' or more' if len(limits) == 1 else ''}" if limits else ""
 
 
 # -- the catalogue --------------------------------------------------------------------------------------------------
 
 
 def catalogue() -> list[Row]:
-    """Every metric that a scrape can show, by name."""
-    return sorted((*_counted(), *_read()), key=lambda row: row.name)
+    """List every metric that a scrape can show, sorted by name."""
+    return sorted((*_counted_rows(), *_scraped_rows()), key=lambda row: row.name)
 
 
-def _counted() -> Iterator[Row]:
+def _counted_rows() -> Iterator[Row]:
+    """Yield the metrics that the processes count themselves."""
     for collector in definitions.CATALOGUE._collector_to_names:
         family = next(iter(collector.describe()))  # type: ignore[attr-defined]  # our collectors all have it
         labels = collector._labelnames  # type: ignore[attr-defined]
-        yield Row(_shown(family), family.type, tuple(labels), _COUNTED, family.documentation)
+        yield Row(_exposed_name(family), family.type, tuple(labels), _COUNTED, family.documentation)
 
 
-def _read() -> Iterator[Row]:
+def _scraped_rows() -> Iterator[Row]:
+    """Yield the metrics that are read at each scrape."""
     with tempfile.TemporaryDirectory() as folder:
         site = load_settings(CHURCH_ENV="development", CHURCH_INSTANCE=folder, SECRET_KEY="-")
         create_app(site)
         for metric in telemetry.state.metrics:
-            source = _SHARED if metric.shared else _READ
+            source = _DATABASE if metric.shared else _SCRAPE
             name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
             yield Row(name, metric.kind, metric.labels, source, metric.help)
         for family in scrape_registry.process_families(Path(folder)):
             labels = tuple(family._labelnames)  # type: ignore[attr-defined]
-            yield Row(_shown(family), family.type, labels, _PROCESS, family.documentation)
+            yield Row(_exposed_name(family), family.type, labels, _PROCESS, family.documentation)
 
 
-def _shown(family: Any) -> str:
-    """The name in the text format, where a counter ends in _total."""
+def _exposed_name(family: Any) -> str:
+    """Return the name in the text format, where a counter ends in _total."""
     return f"{family.name}_total" if family.type == "counter" else str(family.name)
 
 
 def catalogue_tables() -> str:
-    """The catalogue as a markdown table, and a second one with the values of each label of each metric."""
+    """Return the catalogue as a markdown table, and a second table with the values of each metric's labels."""
     rows = [(f"`{r.name}`", r.kind, ", ".join(r.labels), r.source, r.meaning) for r in catalogue()]
     values = [(f"`{r.name}`", f"`{label}`", _values(r.name, label)) for r in catalogue() for label in r.labels]
     return (
@@ -219,12 +221,12 @@ def catalogue_tables() -> str:
 
 
 def _values(metric: str, label: str) -> str:
-    known = label_values().get((metric, label))
-    return OPEN_LABELS[label] if known is None else ", ".join(f"`{value}`" for value in known)
+    fixed = label_values().get((metric, label))
+    return OPEN_LABELS[label] if fixed is None else ", ".join(f"`{value}`" for value in fixed)
 
 
 def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
-    """The values of each (metric, label) that takes a fixed set of them."""
+    """Return the values of each (metric, label) that has a fixed set of them."""
     methods = (*sorted(definitions.METHODS), "_OTHER")
     message_types = dict.fromkeys((*definitions.RECEIVED, *definitions.SENT, OTHER))
     return {
@@ -266,21 +268,21 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command with its full name, such as ``flask church user create``, in alphabetical order."""
-    yield from _below("flask church", command_group)
+    """Yield every command with its full name, such as ``flask church user create``, in alphabetical order."""
+    yield from _commands_below("flask church", command_group)
 
 
-def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+def _commands_below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
     for inner, command in sorted(group.commands.items()):
         full = f"{name} {inner}"
         if isinstance(command, click.Group):
-            yield from _below(full, command)
+            yield from _commands_below(full, command)
         else:
             yield full, command
 
 
 def commands_reference() -> str:
-    """A table of all commands, then for each its help, usage and options."""
+    """Return a table of all commands, then the help, usage and options of each."""
     rows = [(f"[`{name}`](#{name.replace(' ', '-')})", command.get_short_help_str(200)) for name, command in commands()]
     details = [_command(name, command) for name, command in commands()]
     return "\n".join((_table(("command", "what it does"), rows), *details))
@@ -300,10 +302,10 @@ def _command(name: str, command: click.Command) -> str:
 # -- the documents --------------------------------------------------------------------------------------------------
 
 
-def made() -> dict[Path, str]:
-    """Each document with a generated part, as it should be. Raises ValueError where a marker is missing."""
+def render_documents() -> dict[Path, str]:
+    """Return the up-to-date text of each document with a generated part. Raises ValueError if a marker is missing."""
     return {
-        ROOT / name: _between((ROOT / name).read_text(), start, end, text)
+        ROOT / name: _replace_between((ROOT / name).read_text(), start, end, text)
         for name, start, end, text in (
             ("docs/settings.md", "<!-- settings -->", "<!-- /settings -->", settings_reference()),
             (".env.example", "# <settings>", "# </settings>", settings_example()),
@@ -313,22 +315,22 @@ def made() -> dict[Path, str]:
     }
 
 
-def _between(document: str, start: str, end: str, text: str) -> str:
-    before, opened, rest = document.partition(f"{start}\n")
-    _, closed, after = rest.partition(f"{end}\n")
-    if not opened or not closed:
+def _replace_between(document: str, start: str, end: str, text: str) -> str:
+    before, start_line, rest = document.partition(f"{start}\n")
+    _, end_line, after = rest.partition(f"{end}\n")
+    if not start_line or not end_line:
         raise ValueError(f"no lines {start} and {end}")
-    return f"{before}{opened}\n{text}\n{closed}{after}"
+    return f"{before}{start_line}\n{text}\n{end_line}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the generated parts of the documents, or name the ones that differ (exit code 1)."""
+    """Write the generated parts of the documents, or list the ones that differ and return 1."""
     parser = argparse.ArgumentParser(prog="python -m ops.documents", description=(__doc__ or "").partition("\n")[0])
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="bring the documents up to date")
     action.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document differs")
     options = parser.parse_args(arguments)
-    stale = {path: text for path, text in made().items() if path.read_text() != text}
+    stale = {path: text for path, text in render_documents().items() if path.read_text() != text}
     for path, text in stale.items():
         if options.write:
             path.write_text(text)

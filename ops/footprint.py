@@ -1,11 +1,11 @@
-"""Count the files of church/ that a request runs through: ``python -m ops.footprint``.
+"""Count the files of church/ that a request enters: ``python -m ops.footprint``.
 
-A file counts when at least one of its functions, lambdas or comprehensions runs. The bodies of modules and classes do
-not count: they run when something is imported. Each request is made twice, and the second is counted, when everything
-that is loaded or kept at the first use is there.
+A file counts when at least one of its functions, lambdas or comprehensions runs. Bodies of modules and classes do not
+count: they run at import. Each request is sent twice and the second one is counted, because the first one also imports
+modules and fills caches.
 
-The app runs in this process, with a store and the test till as processes beside it, so that Stripe is reached over
-HTTP. What gunicorn and its worker do before the app is called is not counted.
+The app runs in this process. The store and the test till run as separate processes, so that calls to Stripe use HTTP.
+What gunicorn and its worker do before they call the app is not counted.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ops.bench.webhooks import add_members, ask_till, signed, start_till, subscr
 
 CHURCH = ROOT / "church"
 LEFT_OUT = ("till", "migrations", "database/migrations")
-"""Folders of church/ that are not counted: an app of its own, and what runs when the site is upgraded."""
+"""Folders of church/ that are not counted: the till is a separate app, and migrations run only in upgrades."""
 DOMAIN = ("blueprints", "services", "models")
 
 
 class Recorder:
-    """Notes which files of a folder are entered, by all threads that start after it."""
+    """Records which files of a folder are entered, by this thread and all that start later."""
 
     def __init__(self, folder: Path, left_out: tuple[str, ...] = ()) -> None:
         self._folder = folder
@@ -45,7 +45,7 @@ class Recorder:
         self._entered: dict[str, None] | None = None
 
     def install(self) -> None:
-        """Watch this thread and those that start from now on; from Python 3.12 on, also those that run."""
+        """Watch this thread and those that start from now on; with Python 3.12 and later also running ones."""
         getattr(threading, "setprofile_all_threads", threading.setprofile)(self._note)
         sys.setprofile(self._note)
 
@@ -55,7 +55,7 @@ class Recorder:
         sys.setprofile(None)
 
     def entered(self, act: Callable[[], object]) -> list[str]:
-        """Files that are entered while ``act`` runs, in the order of their first function call."""
+        """Run ``act`` and list the files it enters, in the order of their first function call."""
         self._entered = {}
         try:
             act()
@@ -83,7 +83,7 @@ class Recorder:
 
 @contextmanager
 def watching(folder: Path = CHURCH, left_out: tuple[str, ...] = LEFT_OUT) -> Iterator[Recorder]:
-    """A recorder that is installed."""
+    """Install a recorder for a block."""
     recorder = Recorder(folder, left_out)
     recorder.install()
     try:
@@ -93,11 +93,11 @@ def watching(folder: Path = CHURCH, left_out: tuple[str, ...] = LEFT_OUT) -> Ite
 
 
 def measure() -> dict[str, list[str]]:
-    """The files of each way, in the order of their first function call."""
+    """List the files that each kind of request enters, in the order of their first function call."""
     with instance(CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}") as site, watching() as recorder:
         start_till(site)
         first, second = _paid_invoices(site)
-        with _started(site) as app:
+        with _app_of(site) as app:
             client = app.test_client()
             _deliver(site, client, first)
             webhook = recorder.entered(lambda: _deliver(site, client, second))
@@ -107,8 +107,8 @@ def measure() -> dict[str, list[str]]:
 
 
 @contextmanager
-def _started(site: Instance) -> Iterator[Flask]:
-    """The app, in a process that counts and logs as a worker does."""
+def _app_of(site: Instance) -> Iterator[Flask]:
+    """Create the app in this process, with metrics and logs like a worker."""
     telemetry.start_process(site.settings, "web")
     app = create_app(site.settings)
     try:
@@ -120,35 +120,35 @@ def _started(site: Instance) -> Iterator[Flask]:
 
 
 def _paid_invoices(site: Instance) -> list[bytes]:
-    """Stripe's events of two members who have paid for the first time."""
+    """Subscribe two members and return Stripe's events of their first payments."""
     for ref in add_members(site, 2):
         subscribe(site, ref)
-    events = [one for one in ask_till(site, "/v1/events?limit=100")["data"] if one["type"] == "invoice.paid"]
-    return [json.dumps(event).encode() for event in events]
+    events = ask_till(site, "/v1/events?limit=100")["data"]
+    return [json.dumps(event).encode() for event in events if event["type"] == "invoice.paid"]
 
 
 def _deliver(site: Instance, client: FlaskClient, body: bytes) -> None:
     request = signed(site, body)
     with closing(client.post(request.selector, data=body, headers=dict(request.header_items()))) as answer:
         if answer.json is None or answer.json["status"] != "processed":
-            raise RuntimeError(f"the webhook was answered with {answer.status}: {answer.text}")
+            raise RuntimeError(f"the webhook returned {answer.status}: {answer.text}")
 
 
 def _open_home(client: FlaskClient) -> None:
     with closing(client.get("/")) as answer:
         if answer.status_code != 200:
-            raise RuntimeError(f"the home page was answered with {answer.status}: {answer.text}")
+            raise RuntimeError(f"the home page returned {answer.status}: {answer.text}")
 
 
 def main() -> None:
-    """Print how many files each way enters, and with ``--list`` which."""
-    options = argparse.ArgumentParser(prog="python -m ops.footprint", description=(__doc__ or "").partition(":")[0])
-    options.add_argument("--list", action="store_true", help="name the files, in the order of their first call")
-    chosen = options.parse_args()
-    for way, files in measure().items():
+    """Print how many files each kind of request enters; with ``--list`` also their names."""
+    parser = argparse.ArgumentParser(prog="python -m ops.footprint", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--list", action="store_true", help="list the files, in the order of their first call")
+    options = parser.parse_args()
+    for request, files in measure().items():
         domain = sum(name.startswith(tuple(f"{folder}/" for folder in DOMAIN)) for name in files)
-        print(f"{way}: {domain} files of {', '.join(DOMAIN[:-1])} and {DOMAIN[-1]}; {len(files)} of church/ in all")
-        if chosen.list:
+        print(f"{request}: {domain} files of {', '.join(DOMAIN[:-1])} and {DOMAIN[-1]}; {len(files)} of church/ in all")
+        if options.list:
             print(*(f"  {name}" for name in files), sep="\n")
 
 

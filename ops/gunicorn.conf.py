@@ -1,4 +1,4 @@
-"""gunicorn for the site: gevent workers that are fair, count in slots and are recycled now and then."""
+"""Configure gunicorn: fair gevent workers, each with a metrics slot, restarted after many requests."""
 
 import os
 import sys
@@ -19,9 +19,9 @@ bind = settings.bind
 workers = settings.workers
 worker_class = "church.server.gunicorn_worker.FairWorker"
 worker_connections = 1000
-preload_app = False  # a worker takes its slot before the site is imported
+preload_app = False  # a worker takes its metrics slot before it imports the site
 
-keepalive = 5  # seconds for a request's head, the first included: closes slow clients
+keepalive = 5  # seconds for the head of each request, also the first: slow clients are disconnected
 timeout = 30
 graceful_timeout = 30
 max_requests = 200_000

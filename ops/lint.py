@@ -1,8 +1,9 @@
-"""Check what is in ops/ with the tools that will read it: hadolint, yamllint, Compose's schema, Kubernetes' schemas,
-promtool, amtool, nginx, systemd, logrotate; and the workflows of GitHub Actions by their schema. Paths and users of the
-real host are replaced in a copy, since the machine that checks has neither.
+"""Check the configuration files in ops/ with the tools that read them, and the GitHub workflows by their schema.
 
-A tool that is not installed is named and left out; with CHURCH_REQUIRE_SERVICES=1 that is a failure.
+The tools: hadolint, yamllint, the schemas of Compose and Kubernetes, promtool, amtool, nginx, systemd and logrotate.
+They read copies in which paths and users of the real host are replaced, because the checking machine has neither.
+
+A check whose tool is not installed is skipped with a note; with CHURCH_REQUIRE_SERVICES=1 it fails.
 """
 
 from __future__ import annotations
@@ -31,30 +32,30 @@ include {folder}/conf.d/*.conf; }}
 
 
 class MissingError(Exception):
-    """A tool that is not installed."""
+    """A tool is not installed."""
 
 
 class ComplaintError(Exception):
-    """What a tool found."""
+    """A tool found a problem; the message is its output."""
 
 
 def check(*command: str | Path, **environment: str) -> str:
-    """Run a tool; its output. Raises ComplaintError if it fails, MissingError if it is not there."""
+    """Run a tool and return its output. Raises ComplaintError if it fails, MissingError if it is not installed."""
     program = shutil.which(command[0], path=PLACES)
     if program is None:
         raise MissingError(str(command[0]))
-    words = [program, *(str(word) for word in command[1:])]
-    surroundings = {**os.environ, **environment}
-    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT, env=surroundings)
-    if done.returncode:
-        raise ComplaintError(done.stdout + done.stderr)
-    return done.stdout + done.stderr
+    arguments = [program, *(str(argument) for argument in command[1:])]
+    env = {**os.environ, **environment}
+    result = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd=ROOT, env=env)
+    if result.returncode:
+        raise ComplaintError(result.stdout + result.stderr)
+    return result.stdout + result.stderr
 
 
 def silent(*command: str | Path, **environment: str) -> None:
-    """The same for a tool that exits with 0 although it warns."""
-    if said := check(*command, **environment).strip():
-        raise ComplaintError(said)
+    """Run a tool that exits with 0 even when it warns. Raises ComplaintError if it prints anything."""
+    if output := check(*command, **environment).strip():
+        raise ComplaintError(output)
 
 
 def dockerfile(folder: Path) -> None:
@@ -62,7 +63,7 @@ def dockerfile(folder: Path) -> None:
 
 
 def yaml(folder: Path) -> None:
-    """All but what `flask church slo generate` writes: promtool reads that, and by its size it would take seconds."""
+    """Check all YAML except the large generated rules: they would take seconds, and promtool checks them."""
     files = [path for path in OPS.rglob("*.y*ml") if path.suffix in {".yml", ".yaml"}]
     files = [path for path in files if path.relative_to(OPS).as_posix() not in GENERATED]
     check("yamllint", "--strict", *files)
@@ -73,15 +74,15 @@ def compose(folder: Path) -> None:
 
 
 def kubernetes(folder: Path) -> None:
-    """Kubernetes' own kinds by the oldest version that is meant; the operator's kind by what we use of it."""
-    operators = OPS / "kubernetes" / "servicemonitor.yaml"
-    own = [path for path in sorted((OPS / "kubernetes").glob("*.yaml")) if path != operators]
-    check("kubernetes-validate", "--strict", "--quiet", "--kubernetes-version", "1.30", *own)
-    check("check-jsonschema", "--schemafile", OPS / "kubernetes" / "schema" / "servicemonitor.json", operators)
+    """Check Kubernetes' own kinds by the oldest supported version, and the operator's kind by our schema of it."""
+    service_monitor = OPS / "kubernetes" / "servicemonitor.yaml"
+    own_kinds = [path for path in sorted((OPS / "kubernetes").glob("*.yaml")) if path != service_monitor]
+    check("kubernetes-validate", "--strict", "--quiet", "--kubernetes-version", "1.30", *own_kinds)
+    check("check-jsonschema", "--schemafile", OPS / "kubernetes" / "schema" / "servicemonitor.json", service_monitor)
 
 
 def prometheus(folder: Path) -> None:
-    """The configuration as if its folder were /etc/prometheus, with a token there."""
+    """Check the configuration in a copy of its folder in place of /etc/prometheus, with a token file."""
     shutil.copytree(OPS / "prometheus", folder / "etc")
     (folder / "etc" / "church-token").write_text("-")
     config = folder / "etc" / "prometheus.yml"
@@ -107,7 +108,7 @@ def nginx(folder: Path) -> None:
 
 
 def nginx_config(folder: Path, upstream: str, http: int = 80, https: int = 443, static: Path = ROOT / "static") -> Path:
-    """The real files with a certificate made here, the given ports and ``upstream``; returns the main file."""
+    """Write the real files with a new certificate, the given ports and ``upstream``; return the main file."""
     (folder / "conf.d").mkdir()
     certificate, key = folder / "cert.pem", folder / "key.pem"
     make = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=church.example")
@@ -163,14 +164,14 @@ def rotation(folder: Path) -> None:
     swaps = {"church church": "root root", "/var/log/church/": f"{logs}/"}
     rules.write_text(swapped(OPS / "logrotate" / "church", swaps))
     rules.chmod(0o644)
-    said = check("logrotate", "--debug", "--state", folder / "state", rules)
-    lines = [line for line in said.splitlines() if "debug mode does nothing" not in line]
-    if trouble := [line for line in lines if line.startswith(("error:", "warning:"))]:
-        raise ComplaintError("\n".join(trouble))
+    output = check("logrotate", "--debug", "--state", folder / "state", rules)
+    lines = [line for line in output.splitlines() if "debug mode does nothing" not in line]
+    if errors := [line for line in lines if line.startswith(("error:", "warning:"))]:
+        raise ComplaintError("\n".join(errors))
 
 
 def swapped(path: Path, swaps: dict[str, str]) -> str:
-    """The text of ``path`` with each key replaced."""
+    """Read a file and replace each key of ``swaps`` by its value."""
     text = path.read_text()
     for old, new in swaps.items():
         text = text.replace(old, new)
@@ -193,27 +194,27 @@ CHECKS: Sequence[Callable[[Path], None]] = (
 
 
 def problems(checks: Sequence[Callable[[Path], None]] = CHECKS) -> Iterator[str]:
-    """A line for each check that fails."""
+    """Run the checks and yield a line for each that fails."""
     strict = os.environ.get("CHURCH_REQUIRE_SERVICES") == "1"
-    for one in checks:
+    for run in checks:
         with tempfile.TemporaryDirectory(prefix="church-lint-") as folder:
             try:
-                one(Path(folder))
+                run(Path(folder))
             except MissingError as missing:
                 if strict:
-                    yield f"{one.__name__}: {missing} is not installed"
+                    yield f"{run.__name__}: {missing} is not installed"
                 else:
-                    print(f"ops lint: {one.__name__} left out, {missing} is not installed")
+                    print(f"ops lint: {run.__name__} skipped, {missing} is not installed")
             except ComplaintError as complaint:
-                yield f"{one.__name__}: {complaint}"
+                yield f"{run.__name__}: {complaint}"
 
 
 def main() -> int:
-    found = list(problems())
-    for problem in found:
+    failures = list(problems())
+    for problem in failures:
         print(f"ops lint: {problem}", file=sys.stderr)
-    print(f"ops lint: {len(CHECKS)} checks, {len(found)} failed")
-    return 1 if found else 0
+    print(f"ops lint: {len(CHECKS)} checks, {len(failures)} failed")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Take the screenshots of the README: ``make screenshots``.
 
-Starts the site in an empty temporary instance on free ports, creates the first admin by the link that the site prints,
-and writes docs/img/*.png. Nothing of your own instance is read or changed.
+Starts the site in an empty temporary instance on free ports, creates the first admin with the link that the site
+prints, and writes docs/img/*.png. Your own instance is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MEMBERS = ("Grace Hopper", "Ada Lovelace", "Alan Turing", "Katherine Johnson")
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its file, the page, the window's size, and whether the admin is signed in."""
+    """A screenshot: its file, the page, the size of the window, and whether the admin is signed in."""
 
     name: str
     path: str
@@ -69,17 +69,17 @@ class Site:
     environment: dict[str, str]
     output: Path
 
-    def command(self, *words: str) -> None:
-        """Run ``flask church …`` against it. Raises CalledProcessError."""
-        subprocess.run([FLASK, "church", *words], check=True, cwd=ROOT, env=self.environment, capture_output=True)
+    def command(self, *arguments: str) -> None:
+        """Run ``flask church …`` for this site. Raises CalledProcessError if it fails."""
+        subprocess.run([FLASK, "church", *arguments], check=True, cwd=ROOT, env=self.environment, capture_output=True)
 
     def first_admin_link(self) -> str | None:
-        """The link that makes the first admin, once the site has printed it."""
-        found = re.search(r"http\S+/auth/first-admin/\S+", self.output.read_text())
-        return found[0] if found else None
+        """Find the link for the first admin in the output; None until the site has printed it."""
+        match = re.search(r"http\S+/auth/first-admin/\S+", self.output.read_text())
+        return match[0] if match else None
 
     def is_ready(self) -> bool:
-        """Whether it answers requests."""
+        """Whether the site answers requests."""
         with suppress(OSError), urllib.request.urlopen(f"{self.url}/ready", timeout=5):
             return True
         return False
@@ -112,11 +112,11 @@ def running_site(folder: Path) -> Iterator[Site]:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nothing listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    """Find two free ports."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -129,7 +129,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def become_admin(page: Page, site: Site) -> None:
-    """Create the first admin by the printed link, and sign in. The fields are found by name, not by their words."""
+    """Create the first admin with the printed link and sign in. Fields are found by name, not by their label."""
     wait_until(site.first_admin_link)
     password = secrets.token_urlsafe(24)
     page.goto(str(site.first_admin_link()))
@@ -141,7 +141,7 @@ def become_admin(page: Page, site: Site) -> None:
 
 
 def sign_in(page: Page, email: str, password: str) -> None:
-    """Fill in email and password of the open form, and send it."""
+    """Fill in and submit the open sign-in form."""
     page.locator("main [name=email]").fill(email)
     page.locator("main [name=password]").fill(password)
     with page.expect_navigation():
@@ -149,7 +149,7 @@ def sign_in(page: Page, email: str, password: str) -> None:
 
 
 def take(browser: Browser, site: Site) -> Iterator[Path]:
-    """Take every picture; yields their paths."""
+    """Take all screenshots and yield their paths."""
     window = browser.new_context()
     become_admin(window.new_page(), site)
     cookies = window.storage_state()
@@ -173,7 +173,7 @@ def take(browser: Browser, site: Site) -> Iterator[Path]:
 
 
 def main() -> None:
-    """Start the site and Chromium, take the pictures, and refuse one that is too large for a README."""
+    """Start the site and Chromium and take the screenshots. Fails if one is too large for a README."""
     program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if program is None:
         raise SystemExit("Chromium is not installed: apt-get install chromium-headless-shell")

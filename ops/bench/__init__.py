@@ -1,5 +1,5 @@
-"""Speed as ratios, measured side by side in one run: ``make bench``.
+"""Benchmark the site: ``make bench``. Speed is reported as ratios that are measured side by side in one run.
 
-CPU per request comes from the workers' own accounting in /proc, with the variants alternated round by round, so
-that a noisy machine disturbs all of them alike. It ends with a line each: ``RATIO name value``.
+CPU per request comes from the workers' accounting in /proc. The variants alternate round by round, so that a noisy
+machine affects all of them alike. The output ends with one line per ratio: ``RATIO name value``.
 """

@@ -1,4 +1,4 @@
-"""``python -m ops.bench``: see the package."""
+"""Run all benchmarks: ``python -m ops.bench``."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from ops.bench import costs, enumeration, fairness, live, logins, scrapes, soak,
 
 
 def main() -> None:
-    """Measure, and end with a line for each ratio."""
-    options = argparse.ArgumentParser(prog="make bench")
-    options.add_argument("--rounds", type=int, default=7, help="alternated rounds; the median counts")
-    options.add_argument("--requests", type=int, default=3000, help="requests a round and variant")
-    options.add_argument("--minutes", type=float, default=0, help="soak the site instead, and say how memory went")
-    chosen = options.parse_args()
-    if chosen.minutes:
-        soak.run(chosen.minutes)
+    """Run every benchmark and print a line for each ratio."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--rounds", type=int, default=7, help="alternating rounds; the median counts")
+    parser.add_argument("--requests", type=int, default=3000, help="requests per round and variant")
+    parser.add_argument("--minutes", type=float, default=0, help="run a soak test instead, and print memory use")
+    options = parser.parse_args()
+    if options.minutes:
+        soak.run(options.minutes)
         return
     print("starts")
     starts.measure()
-    print("telemetry, by CPU a request")
-    ratios = costs.measure(chosen.rounds, chosen.requests)
+    print("telemetry: CPU per request")
+    ratios = costs.measure(options.rounds, options.requests)
     ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
     print("fairness between connections")
-    ratios["p99_over_p50"] = fairness.measure(max(3, chosen.rounds // 2), chosen.requests)
-    print("logins beside everybody else")
-    ratios["login_p99"] = logins.measure(max(3, chosen.rounds // 2), chosen.requests)
+    ratios["p99_over_p50"] = fairness.measure(max(3, options.rounds // 2), options.requests)
+    print("other requests beside logins")
+    ratios["login_p99"] = logins.measure(max(3, options.rounds // 2), options.requests)
     print("known and unknown addresses")
-    ratios["known_address"] = enumeration.measure(10 * max(3, chosen.rounds // 2))
+    ratios["known_address"] = enumeration.measure(10 * max(3, options.rounds // 2))
     print("webhooks")
     ratios["webhook_p99_seconds"] = webhooks.measure()
     print("scrapes")
-    ratios["scrape_500_recycles"] = scrapes.measure(max(3, chosen.rounds // 2))
+    ratios["scrape_500_recycles"] = scrapes.measure(max(3, options.rounds // 2))
     ratios["state_scrape_ms"] = state_scrape.measure()
-    print("streams, beside nginx")
-    ratios |= video.measure(max(3, chosen.rounds // 2), chosen.requests)
+    print("streams, compared with nginx")
+    ratios |= video.measure(max(3, options.rounds // 2), options.requests)
     print("live connections")
-    ratios |= live.measure(max(3, chosen.rounds // 2))
+    ratios |= live.measure(max(3, options.rounds // 2))
     for name, value in ratios.items():
         print(f"RATIO {name} {value:.2f}")
 

@@ -1,4 +1,4 @@
-"""A closed loop over keep-alive connections, in one thread, so that its own cost is small and even."""
+"""An HTTP load generator: a closed loop over keep-alive connections in one thread, for a small, steady cost."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ class _Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._request = request
         self._buffer = b""
-        self._wanted = 0
+        self._expected = 0
         self.sent_at = 0.0
 
     def send(self) -> None:
         self.sent_at = time.perf_counter()
-        self._buffer, self._wanted = b"", 0
+        self._buffer, self._expected = b"", 0
         self.socket.sendall(self._request)
 
     def receive(self) -> bool:
-        """Take in what has come; whether the answer is whole. Raises RuntimeError for anything but a 200."""
+        """Read what arrived and return whether the response is complete. Raises RuntimeError unless it is a 200."""
         data = self.socket.recv(1 << 18)
         if not data:
             raise RuntimeError("the server closed the connection")
         self._buffer += data
-        if not self._wanted:
-            head, found, _ = self._buffer.partition(b"\r\n\r\n")
-            if not found:
+        if not self._expected:
+            head, blank_line, _ = self._buffer.partition(b"\r\n\r\n")
+            if not blank_line:
                 return False
             if not head.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(head.decode(errors="replace"))
             length = head.lower().partition(b"content-length:")[2].split()[0]
-            self._wanted = len(head) + 4 + int(length)
-        return len(self._buffer) >= self._wanted
+            self._expected = len(head) + 4 + int(length)
+        return len(self._buffer) >= self._expected
 
 
 HEADERS = (
@@ -54,7 +54,7 @@ HEADERS = (
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep the client to one core, for as long as it asks: what it starts must not inherit that."""
+    """Pin this process to one core during the block only, so that servers it starts are not pinned."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -67,23 +67,23 @@ def one_core() -> Iterator[None]:
 
 
 def drive(port: int, path: str, requests: int, connections: int) -> list[float]:
-    """Ask ``requests`` times for ``path`` over ``connections`` at once; the latencies, in seconds."""
+    """Send ``requests`` GETs for ``path`` over parallel ``connections``; return the latencies in seconds."""
     message = f"GET {path} HTTP/1.1\r\n{HEADERS}\r\n".encode()
     latencies: list[float] = []
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
-            one = _Connection(port, message)
-            selector.register(one.socket, selectors.EVENT_READ, one)
-            one.send()
+            connection = _Connection(port, message)
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+            connection.send()
         started = connections
         while len(latencies) < requests:
             for key, _ in selector.select(30):
-                one = key.data
-                if not one.receive():
+                connection = key.data
+                if not connection.receive():
                     continue
-                latencies.append(time.perf_counter() - one.sent_at)
+                latencies.append(time.perf_counter() - connection.sent_at)
                 if started < requests:
-                    one.send()
+                    connection.send()
                     started += 1
         for key in list(selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]  # sockets, all of them
@@ -91,5 +91,5 @@ def drive(port: int, path: str, requests: int, connections: int) -> list[float]:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that ``share`` of ``values`` do not exceed."""
+    """Return the value that ``share`` (0 to 1) of ``values`` do not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]

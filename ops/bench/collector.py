@@ -1,4 +1,4 @@
-"""Takes the spans that a server under measurement sends, in a process of its own, and forgets them."""
+"""A trace collector in its own process, which discards the spans that a measured server sends."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
-class _Forget(BaseHTTPRequestHandler):
+class _DiscardHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def collecting() -> Iterator[str]:
-    """The address of a running collector."""
+    """Run a collector for a block, and give its URL."""
     process = subprocess.Popen([sys.executable, "-m", "ops.bench.collector"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -33,6 +33,6 @@ def collecting() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    server = HTTPServer(("127.0.0.1", 0), _Forget)
+    server = HTTPServer(("127.0.0.1", 0), _DiscardHandler)
     print(f"http://127.0.0.1:{server.server_port}/v1/traces", flush=True)
     server.serve_forever()

@@ -1,4 +1,4 @@
-"""What telemetry costs: CPU per request of the site with it, without it, and with the usual stack instead."""
+"""Benchmark the cost of telemetry: CPU per request with it, without it, and with the usual stack instead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _variants() -> Iterator[dict[str, Server]]:
         }
 
 
-def _cost(server: Server, path: str, requests: int) -> float:
+def _cpu_per_request(server: Server, path: str, requests: int) -> float:
     before = server.cpu()
     with one_core():
         drive(server.port, path, requests, _CONNECTIONS)
@@ -39,16 +39,16 @@ def _cost(server: Server, path: str, requests: int) -> float:
 
 
 def measure(rounds: int, requests: int) -> dict[str, float]:
-    """Ratios to the site with telemetry off, each the median of its rounds."""
+    """Return CPU ratios to the site with telemetry off, each the median of the rounds."""
     ratios: dict[str, float] = {}
     with _variants() as servers:
         for route, path in _ROUTES.items():
             for server in servers.values():
                 drive(server.port, path, requests // 4, _CONNECTIONS)
-            costs = [{name: _cost(s, path, requests) for name, s in servers.items()} for _ in range(rounds)]
+            costs = [{name: _cpu_per_request(s, path, requests) for name, s in servers.items()} for _ in range(rounds)]
             for name in servers:
                 median = statistics.median(cost[name] for cost in costs)
-                print(f"  {route:5} {name:6} {median * 1e6:7.1f} µs of CPU a request")
+                print(f"  {route:5} {name:6} {median * 1e6:7.1f} µs of CPU per request")
             for name, label in (("on", f"telemetry_{route}"), ("usual", f"usual_{route}")):
                 ratios[label] = statistics.median(cost[name] / cost["off"] for cost in costs)
     return ratios

@@ -1,4 +1,4 @@
-"""Whether many connections on one worker are served alike: the slowest hundredth against the middle."""
+"""Benchmark fairness: are many connections on one worker served equally fast?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ops.bench.server import serving
 
 
 def measure(rounds: int, requests: int) -> float:
-    """p99 over p50 at 16 connections on one worker, the median of the rounds."""
+    """Return p99 over p50 for 16 connections on one worker, the median of the rounds."""
     ratios = []
     with serving() as server:
         drive(server.port, "/pages/privacy", requests // 2, 16)

@@ -1,4 +1,4 @@
-"""The rows of a site that has lived: members who pay each month, deployments with their commits, incidents."""
+"""Fill a database with the rows of a busy site: paying members, deployments with commits, and incidents."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from church.models.base import Base, utc_now
 
 MEMBERS = 10_000
 DEPLOYMENTS = 5_000
-_COMMITS = 5  # of each deployment
-_PAYMENTS = 12  # of each member
-_SINCE = timedelta(days=29)  # all that was delivered lies in the window of the gauges, which is their worst
+_COMMITS = 5  # per deployment
+_PAYMENTS = 12  # per member
+_SINCE = timedelta(days=29)  # all deployments are within the 30 days that the gauges read: their worst case
 Rows = Iterator[dict[str, Any]]
 
 
-def move_in(settings: Settings) -> None:
-    """Fill the database of a site, past the services: they would take minutes."""
+def fill_database(settings: Settings) -> None:
+    """Insert the rows directly, because creating them through the services would take minutes."""
     app = create_app(settings)
     now = utc_now()
-    parts: list[tuple[type[Base], Rows]] = [
+    tables: list[tuple[type[Base], Rows]] = [
         (User, _users(now)), (SignIn, _sign_ins(now)), (Product, _products(now)), (Price, _prices(now)),
         (Customer, _customers(now)), (Paid, _subscriptions(now)), (LedgerEntry, _payments(now)),
         (Deployment, _deployments(now)), (DeliveredCommit, _commits(now)), (Incident, _incidents(now)),
     ]  # fmt: skip
     with app.app_context():
         with db.write() as session:
-            for model, rows in parts:
+            for model, rows in tables:
                 session.execute(insert(model), list(rows))
         db.dispose()
 
 
-def deploy(session: Session) -> None:
-    """One more deployment: whoever kept sums of the rows has to make them again."""
+def add_deployment(session: Session) -> None:
+    """Add a deployment, so that cached sums must be computed again."""
     now = utc_now()
     session.add(Deployment(**_deployment(0, now) | {"id": None, "ref": secrets.token_hex(8)}))
 
@@ -62,15 +62,15 @@ def _sign_ins(now: datetime) -> Rows:
 
 def _products(now: datetime) -> Rows:
     for plan in ("friend", "patron"):
-        words = {"name": plan, "description": "", "features": [], "active": True}
-        yield {"stripe_id": f"prod_{plan}", "plan": plan, "fetched_at": now, **words}
+        fields = {"name": plan, "description": "", "features": [], "active": True}
+        yield {"stripe_id": f"prod_{plan}", "plan": plan, "fetched_at": now, **fields}
 
 
 def _prices(now: datetime) -> Rows:
     for currency in ("eur", "usd"):
-        kind = {"amount": 500, "currency": currency, "interval": "month", "interval_count": 1, "trial_days": 0}
+        terms = {"amount": 500, "currency": currency, "interval": "month", "interval_count": 1, "trial_days": 0}
         rest = {"tax_behavior": "inclusive", "active": True, "created_at": now, "fetched_at": now}
-        yield {"stripe_id": f"price_{currency}", "stripe_product": "prod_friend", **kind, **rest}
+        yield {"stripe_id": f"price_{currency}", "stripe_product": "prod_friend", **terms, **rest}
 
 
 def _customers(now: datetime) -> Rows:
@@ -81,18 +81,18 @@ def _customers(now: datetime) -> Rows:
 def _subscriptions(now: datetime) -> Rows:
     states = ("active",) * 7 + ("trialing", "past_due", "canceled")
     for number in range(1, MEMBERS + 1):
-        whose = {"stripe_id": f"sub_{number}", "customer_id": number, "user_id": number}
-        what = {"plan": ("friend", "patron")[number % 2], "quantity": 1, "amount": 500, "currency": "eur"}
+        ids = {"stripe_id": f"sub_{number}", "customer_id": number, "user_id": number}
+        content = {"plan": ("friend", "patron")[number % 2], "quantity": 1, "amount": 500, "currency": "eur"}
         times = {"interval_count": 1, "started_at": now, "created_at": now, "fetched_at": now}
-        yield {**whose, "status": states[number % len(states)], **what, **times}
+        yield {**ids, "status": states[number % len(states)], **content, **times}
 
 
 def _payments(now: datetime) -> Rows:
     for number in range(MEMBERS * _PAYMENTS):
         member, month = number % MEMBERS + 1, number // MEMBERS
-        facts = {"kind": "payment", "amount": 500, "currency": ("eur", "usd")[number % 2]}
-        when = {"occurred_at": now - timedelta(days=30 * month), "recorded_at": now}
-        yield {"source_id": f"pay_{number}", "user_id": member, "stripe_customer": f"cus_{member}", **facts, **when}
+        payment = {"kind": "payment", "amount": 500, "currency": ("eur", "usd")[number % 2]}
+        times = {"occurred_at": now - timedelta(days=30 * month), "recorded_at": now}
+        yield {"source_id": f"pay_{number}", "user_id": member, "stripe_customer": f"cus_{member}", **payment, **times}
 
 
 def _deployment(number: int, now: datetime) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def _commits(now: datetime) -> Rows:
         for commit in range(_COMMITS):
             lead = 600.0 * (number * _COMMITS + commit) % 1_000_000
             times = {"committed_at": delivered - timedelta(seconds=lead), "delivered_at": delivered}
-            whose = {"environment": "production", "sha": f"{number:x}f{commit:x}", "deployment_id": number}
-            yield {**whose, **times, "lead_seconds": lead}
+            ids = {"environment": "production", "sha": f"{number:x}f{commit:x}", "deployment_id": number}
+            yield {**ids, **times, "lead_seconds": lead}
 
 
 def _incidents(now: datetime) -> Rows:

@@ -43,13 +43,13 @@ def measure(rounds: int) -> dict[str, float]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with serving("ops.bench.live_app:app", **_SETTINGS) as server:
-        found = {"live_idle_kib": _idle(server, _People(server).tokens)}
+        ratios = {"live_idle_kib": _idle(server, _Members(server).tokens)}
     with serving("ops.bench.live_app:app", **_SETTINGS) as server:
-        people = _People(server)
-        with _crowd(server, _CROWD, people.tokens) as crowd:
-            found |= _fan_out(server, crowd, people, rounds)
-            found["live_stalled_p99"] = _stalled(crowd, rounds)
-    return found
+        members = _Members(server)
+        with _crowd(server, _CROWD, members.tokens) as crowd:
+            ratios |= _fan_out(server, crowd, members, rounds)
+            ratios["live_stalled_p99"] = _stalled(crowd, rounds)
+    return ratios
 
 
 @contextmanager
@@ -61,22 +61,22 @@ def _crowd(server: Server, size: int, tokens: list[str]) -> Iterator[Crowd]:
         crowd.close()
 
 
-class _People:
-    """Members with access tokens, and the site in this process, in which one of them posts."""
+class _Members:
+    """Members with access tokens, and the site in this process, through which one of them posts."""
 
     def __init__(self, server: Server) -> None:
         self._app = create_app(server.settings)
         self.tokens: list[str] = []
         with self._app.app_context():
             for _ in range(_MEMBERS):
-                self._speaker = _member()
-                self.tokens.append(member_tokens.issue(self._speaker).token)
+                self._author = _member()
+                self.tokens.append(member_tokens.issue(self._author).token)
 
-    def say(self, crowd: Crowd) -> None:
+    def post(self, crowd: Crowd) -> None:
         """Post a message here and wait until all connections have it."""
         name = secrets.token_hex(8)
         with self._app.app_context():
-            chat.post(self._speaker, "public", f"{name} {'x' * 300}", name)
+            chat.post(self._author, "public", f"{name} {'x' * 300}", name)
         crowd.await_all(name.encode())
 
 
@@ -94,7 +94,7 @@ def _member() -> SignedIn:
 
 
 def _idle(server: Server, tokens: list[str]) -> float:
-    with _crowd(server, 100, tokens):  # warm up: what the first connections load is not theirs
+    with _crowd(server, 100, tokens):  # warm up: memory that the first connections load is not counted
         before = server.memory()
     with _crowd(server, _IDLE, tokens):
         each = (server.memory() - before) / _IDLE / 1024
@@ -102,16 +102,16 @@ def _idle(server: Server, tokens: list[str]) -> float:
     return each
 
 
-def _fan_out(server: Server, crowd: Crowd, people: _People, rounds: int) -> dict[str, float]:
+def _fan_out(server: Server, crowd: Crowd, members: _Members, rounds: int) -> dict[str, float]:
     sent, stored, bare = [], [], []
     for _ in range(rounds):
-        sent.append(_cpu_of(server, lambda: people.say(crowd)))
-        stored.append(_cpu_of(server, lambda: _say(crowd)))
-        bare.append(_cpu_of(server, lambda: _bare(server, crowd)))
-    ours, whole, loop = map(statistics.median, (sent, stored, bare))
-    line = f"a message to {_CROWD}: {ours * 1e3:.2f} ms of CPU, with storing it {whole * 1e3:.2f} ms"
+        sent.append(_cpu_of(server, lambda: members.post(crowd)))
+        stored.append(_cpu_of(server, lambda: _send(crowd)))
+        bare.append(_cpu_of(server, lambda: _bare_loop(server, crowd)))
+    ours, storing, loop = map(statistics.median, (sent, stored, bare))
+    line = f"a message to {_CROWD}: {ours * 1e3:.2f} ms of CPU, with storing it {storing * 1e3:.2f} ms"
     print(f"  {line}; a bare loop of sends {loop * 1e3:.2f} ms")
-    return {"live_fan_out": ours / loop, "live_fan_out_stored": whole / loop}
+    return {"live_fan_out": ours / loop, "live_fan_out_stored": storing / loop}
 
 
 def _cpu_of(server: Server, act: Callable[[], object]) -> float:
@@ -121,8 +121,8 @@ def _cpu_of(server: Server, act: Callable[[], object]) -> float:
     return (server.cpu() - before) / _MESSAGES
 
 
-def _say(crowd: Crowd) -> list[float]:
-    """Send a message over a connection; seconds until each connection had it."""
+def _send(crowd: Crowd) -> list[float]:
+    """Send a message over a connection; return the seconds until each connection received it."""
     name = secrets.token_hex(8)
     message = frame(type="chat", room="public", client_id=name, message=f"{name} {'x' * 300}")
     started = time.perf_counter()
@@ -130,21 +130,21 @@ def _say(crowd: Crowd) -> list[float]:
     return [at - started for at in crowd.await_all(name.encode())]
 
 
-def _bare(server: Server, crowd: Crowd) -> None:
+def _bare_loop(server: Server, crowd: Crowd) -> None:
     """Run the bare loop while the crowd reads, as for a message: a send that wakes a reader costs more."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as asking:
-        asking.sendall(b"GET /bench/bare HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /bench/bare HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
         crowd.await_all(b"xxxx")
-        while asking.recv(4096):
+        while connection.recv(4096):
             pass
 
 
 def _stalled(crowd: Crowd, rounds: int) -> float:
     """Return the p99 latency of a message to a thousand while one of them reads nothing, over the usual p99."""
-    usual = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
+    usual = [seconds for _ in range(rounds * _MESSAGES) for seconds in _send(crowd)]
     crowd.leave_unread(crowd.sockets[-1])
-    beside = [late for _ in range(rounds * _MESSAGES) for late in _say(crowd)]
-    slow, plain = percentile(beside, 0.99), percentile(usual, 0.99)
+    stalled = [seconds for _ in range(rounds * _MESSAGES) for seconds in _send(crowd)]
+    slow, plain = percentile(stalled, 0.99), percentile(usual, 0.99)
     print(f"  p99 of {_CROWD} receiving a message: {plain * 1e3:.1f} ms, beside a stalled client {slow * 1e3:.1f} ms")
     return slow / plain
 

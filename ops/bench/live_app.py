@@ -1,4 +1,4 @@
-"""The site with one more address, /bench/bare: a bare loop of ``send`` over all live connections' sockets."""
+"""The site with an extra path, /bench/bare: a bare loop of ``send`` over the sockets of all live connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _inner = app.wsgi_app
 def _with_bare_loop(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     if environ["PATH_INFO"] != "/bench/bare":
         return _inner(environ, start_response)
-    sends = [one._sock.send for one in hub_of(app).connections]
+    sends = [connection._sock.send for connection in hub_of(app).connections]
     for send in sends:
         send(_frame)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])

@@ -1,4 +1,4 @@
-"""What one client that signs in without pause does to everybody else: the p99 of /health against idle."""
+"""Benchmark other requests while one client signs in without pause: the p99 of /health compared with idle."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _CONNECTIONS = 2
 
 
 def measure(rounds: int, requests: int) -> float:
-    """p99 of /health while logins go on over p99 without, alternated on one worker; the median of the rounds."""
+    """Return p99 of /health during logins over idle p99, alternating on one worker; the median of the rounds."""
     ratios = []
     limits = {"CHURCH_LIMIT_LOGIN": UNLIMITED, "CHURCH_LIMIT_LOGIN_ACCOUNT": UNLIMITED}
     with serving(**limits) as server:
         drive(server.port, "/health", requests, _CONNECTIONS)
         for _ in range(rounds):
             idle = percentile(drive(server.port, "/health", requests, _CONNECTIONS), 0.99)
-            with _logins(server) as tries:
+            with _logins(server) as statuses:
                 busy = percentile(drive(server.port, "/health", requests, _CONNECTIONS), 0.99)
-            print(f"  /health: p99 {idle * 1e3:.2f} ms idle, {busy * 1e3:.2f} ms beside {len(tries)} logins")
+            print(f"  /health: p99 {idle * 1e3:.2f} ms idle, {busy * 1e3:.2f} ms beside {len(statuses)} logins")
             ratios.append(busy / idle)
     return statistics.median(ratios)
 
 
 @contextmanager
 def _logins(server: Server) -> Iterator[list[int]]:
-    """Sign in one after the other until the body is done; the statuses. Raises RuntimeError for any but 401."""
+    """Try to sign in again and again during the block; give the statuses. Raises RuntimeError unless all are 401."""
     statuses: list[int] = []
-    over = threading.Event()
+    stop = threading.Event()
 
     def sign_in() -> None:
-        while not over.is_set():
+        while not stop.is_set():
             statuses.append(_login(server.port))
 
     thread = threading.Thread(target=sign_in)
@@ -46,10 +46,10 @@ def _logins(server: Server) -> Iterator[list[int]]:
     try:
         yield statuses
     finally:
-        over.set()
+        stop.set()
         thread.join(30)
     if set(statuses) != {401}:
-        raise RuntimeError(f"logins were answered with {sorted(set(statuses))}, not 401")
+        raise RuntimeError(f"logins returned {sorted(set(statuses))} instead of 401")
 
 
 def _login(port: int) -> int:

@@ -1,4 +1,4 @@
-"""Whether a scrape stays as quick as the first after many workers have come and gone."""
+"""Benchmark scrapes: does one stay as fast after many workers have been restarted?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _RECYCLES = 500
 _SCRAPES = 40
 
 
-def live_and_die(server: Server) -> None:
-    """Be a worker: take a slot, count as a busy site does (40 routes), and end without a word, as kill -9 leaves it."""
+def act_as_killed_worker(server: Server) -> None:
+    """Act as a worker: take a slot, count 40 routes, and exit without cleanup as after kill -9."""
     from church.observability.metrics import definitions, worker_files  # noqa: PLC0415 - each process binds its own
 
     worker_files.SLOTS.take(server.settings.metrics_dir, "web")
@@ -23,7 +23,7 @@ def live_and_die(server: Server) -> None:
     os._exit(0)
 
 
-def _cost(server: Server) -> float:
+def _cpu_per_scrape(server: Server) -> float:
     before = server.cpu()
     for _ in range(_SCRAPES):
         server.get("/metrics")
@@ -31,21 +31,21 @@ def _cost(server: Server) -> float:
 
 
 def measure(rounds: int) -> float:
-    """CPU of a scrape after 500 recycled workers over that of one after four."""
+    """Return the CPU of a scrape after 500 restarted workers over the CPU after four."""
     context = multiprocessing.get_context("fork")
 
     def recycle(times: int) -> None:
         for _ in range(times):
-            process = context.Process(target=live_and_die, args=(server,))
+            process = context.Process(target=act_as_killed_worker, args=(server,))
             process.start()
             process.join()
 
     with serving() as server:
         recycle(4)
-        _cost(server)
-        first = statistics.median(_cost(server) for _ in range(rounds))
+        _cpu_per_scrape(server)
+        first = statistics.median(_cpu_per_scrape(server) for _ in range(rounds))
         recycle(_RECYCLES)
-        last = statistics.median(_cost(server) for _ in range(rounds))
+        last = statistics.median(_cpu_per_scrape(server) for _ in range(rounds))
         files = len(list(server.settings.metrics_dir.glob("*.db")))
-    print(f"  a scrape: {first * 1e3:.2f} ms of CPU, after {_RECYCLES} recycles {last * 1e3:.2f} ms, {files} files")
+    print(f"  a scrape: {first * 1e3:.2f} ms of CPU, after {_RECYCLES} restarts {last * 1e3:.2f} ms, {files} files")
     return last / first

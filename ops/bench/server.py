@@ -1,4 +1,4 @@
-"""What is measured: an instance of its own, gunicorn in it, and what its workers have spent."""
+"""Start the site for a benchmark, in its own instance, and read the CPU and memory of its workers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ UNLIMITED = "1000000/second"
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on at this moment."""
+    """Find a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Instance:
-    """Folders, settings, a database and a store of their own; ``port`` is where the site would listen."""
+    """A temporary instance with its own folders, settings, database and store; ``port`` is for the site."""
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.port = free_port()
@@ -60,14 +60,14 @@ class Instance:
             time.sleep(0.1)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a process that ends with this instance."""
+        """Start a process that is stopped with this instance."""
         with self.console.open("ab") as console:
             process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
         self._processes.append(process)
         return process
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop all processes of this instance."""
         for process in reversed(self._processes):
             process.terminate()
         for process in reversed(self._processes):
@@ -75,7 +75,7 @@ class Instance:
 
 
 class Server(Instance):
-    """One gunicorn with ``workers`` workers of ``app``."""
+    """An instance with gunicorn, which runs ``app`` in ``workers`` workers."""
 
     def __init__(self, folder: Path, app: str, workers: int, settings: dict[str, str]) -> None:
         super().__init__(folder, {"WEB_CONCURRENCY": str(workers), **settings})
@@ -95,18 +95,18 @@ class Server(Instance):
         raise TimeoutError(f"the server on {self.port} did not start")
 
     def get(self, path: str) -> bytes:
-        """The body of a page."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
-            body: bytes = answer.read()
+        """Fetch a page and return its body."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
+            body: bytes = response.read()
             return body
 
     def workers(self) -> list[int]:
-        """Process ids of the gunicorn workers."""
-        found = subprocess.run(["pgrep", "-P", str(self._gunicorn.pid)], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in found.stdout.split()]
+        """List the process ids of the gunicorn workers."""
+        result = subprocess.run(["pgrep", "-P", str(self._gunicorn.pid)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in result.stdout.split()]
 
     def cpu(self) -> float:
-        """Seconds of CPU that the workers have spent, all their threads together."""
+        """Return the CPU seconds that all threads of the workers have used."""
         return sum(
             int(path.read_text().split()[0]) / 1e9
             for pid in self.workers()
@@ -114,14 +114,14 @@ class Server(Instance):
         )
 
     def memory(self) -> int:
-        """Resident bytes of the workers."""
+        """Return the resident memory of the workers, in bytes."""
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in self.workers())
 
 
 @contextmanager
 def serving(app: str = "wsgi:app", workers: int = 1, **settings: str) -> Iterator[Server]:
-    """A running server that is gone afterwards, with its folders."""
+    """Run a server for a block; it and its folders are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="church-bench-") as folder:
         server = Server(Path(folder), app, workers, settings)
         try:
@@ -132,10 +132,10 @@ def serving(app: str = "wsgi:app", workers: int = 1, **settings: str) -> Iterato
 
 @contextmanager
 def instance(**settings: str) -> Iterator[Instance]:
-    """An instance without a server, for a site in this process; gone afterwards, with its folders."""
+    """Create an instance without a server, for a site in this process; it is removed after the block."""
     with tempfile.TemporaryDirectory(prefix="church-bench-") as folder:
-        one = Instance(Path(folder), settings)
+        site = Instance(Path(folder), settings)
         try:
-            yield one
+            yield site
         finally:
-            one.stop()
+            site.stop()

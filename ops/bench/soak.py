@@ -1,4 +1,4 @@
-"""How memory goes over a long time of mixed requests."""
+"""Soak test: memory of the workers during a long run of mixed requests."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _PATHS = ("/", "/pages/", "/pages/privacy", "/pages/?q=backup", "/feed.xml", "/h
 
 
 def run(minutes: float) -> None:
-    """Ask for everything in turn and say, ten times, what the workers hold."""
+    """Request all paths in turn and print the memory of the workers ten times."""
     with serving(workers=2, CHURCH_LIMIT_SEARCH="1000000/second") as server:
         for path in _PATHS:
             drive(server.port, path, 200, 8)
         start = server.memory()
         ends = time.monotonic() + minutes * 60
         for tenth in range(1, 11):
-            asked = 0
+            requests = 0
             while time.monotonic() < ends - minutes * 60 * (10 - tenth) / 10:
                 for path in _PATHS:
                     drive(server.port, path, 50, 8)
-                    asked += 50
-            print(f"  {minutes * tenth / 10:5.1f} min: {server.memory() / 1e6:6.1f} MB, {asked} requests")
+                    requests += 50
+            print(f"  {minutes * tenth / 10:5.1f} min: {server.memory() / 1e6:6.1f} MB, {requests} requests")
         print(f"  memory {start / 1e6:.1f} MB → {server.memory() / 1e6:.1f} MB in {minutes:g} minutes")

@@ -1,4 +1,4 @@
-"""How long a second start takes until the first page."""
+"""Benchmark starts: seconds from the start of the site to its first page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ops.bench.server import ROOT, free_port
 
 
 def _first_page(folder: str) -> float:
-    """Seconds from `flask church run` to a page; the site is stopped again."""
+    """Run `flask church run`, return the seconds until the first page, and stop the site."""
     port = free_port()
     own = {
         "CHURCH_ENV_FILE": "",
@@ -39,7 +39,7 @@ def _first_page(folder: str) -> float:
 
 
 def measure() -> None:
-    """Say what a first and a second start take."""
+    """Print the times of a first and a second start."""
     with tempfile.TemporaryDirectory(prefix="church-bench-") as folder:
         first, second = _first_page(folder), _first_page(folder)
     print(f"  first start {first:.1f} s, second start {second:.1f} s to the first page")

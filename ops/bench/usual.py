@@ -1,7 +1,7 @@
-"""The same site with the usual stack in place of its telemetry, for comparison.
+"""The site with the usual telemetry packages in place of its own, for comparison.
 
-prometheus-flask-exporter and opentelemetry-instrumentation-flask as their guides say, a JSON record of every
-request by python-json-logger, and a list of regular expressions run over each request.
+prometheus-flask-exporter and opentelemetry-instrumentation-flask, set up as in their guides, a JSON record of every
+request by python-json-logger, and a list of regular expressions that is run over each request.
 """
 
 from __future__ import annotations

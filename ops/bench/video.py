@@ -1,4 +1,4 @@
-"""What streams cost, beside nginx serving the same file, and what they cost everybody else on the worker."""
+"""Benchmark video streams: CPU compared with nginx for the same file, and the effect on other requests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from ops.bench.client import drive, percentile
 from ops.bench.server import UNLIMITED, Server, free_port, serving
 
 GIB = 1 << 30
-_PIECES = 4  # ranges that a player asks for in one gibibyte, as it seeks
-_THROTTLED, _THROTTLED_RATE = 50, 640_000  # readers, and bytes a second of each: five megabits
+_RANGES = 4  # range requests that fetch one gibibyte, like a player that seeks
+_THROTTLED, _THROTTLED_RATE = 50, 640_000  # players, and bytes per second of each: five megabits
 _SLOW, _SLOW_RATE = 200, 1_000
 _SLOW_SECONDS = 20.0
 _NGINX = """
@@ -38,35 +38,35 @@ fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder
 server {{ listen 127.0.0.1:{port}; root {folder}; }} }}
 """
 
-Place = tuple[int, str, Callable[[], float]]
-"""A server of the film: its port, its path there, and what its workers have spent."""
+Target = tuple[int, str, Callable[[], float]]
+"""A server of the video: its port, the path of the video, and a function for the CPU seconds of its workers."""
 
 
 def measure(rounds: int, requests: int) -> dict[str, float]:
-    """All of it, by the names of the ratios; nothing where there is no nginx."""
+    """Return all ratios by name; none if nginx is not installed."""
     if shutil.which("nginx") is None:
-        print("  no nginx to measure beside")
+        print("  skipped: nginx is not installed")
         return {}
     limits = {"CHURCH_LIMIT_STREAM": UNLIMITED, "CHURCH_LIMIT_VIDEO": UNLIMITED}
-    with tempfile.TemporaryDirectory(prefix="church-film-") as place, ExitStack() as stack:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="church-film-") as name, ExitStack() as stack:
+        folder = Path(name)
         server = stack.enter_context(serving(CHURCH_VIDEO_DIR=str(folder), **limits))
-        path = _film(server, folder)
+        path = _add_video(server, folder)
         port, cpu = stack.enter_context(_nginx(folder))
         address = json.loads(server.get("/video/access/film"))["url"]
         ours, theirs = (server.port, address, server.cpu), (port, f"/{path.relative_to(folder)}", cpu)
-        whole, pieces = _whole(), _pieces()
+        whole, ranges = [""], _range_headers()
         return {
-            "video_full_cpu": _beside("the whole file", rounds, ours, theirs, whole),
-            "video_range_cpu": _beside(f"{_PIECES} ranges", rounds, ours, theirs, pieces),
+            "video_full_cpu": _compare_cpu("the whole file", rounds, ours, theirs, whole),
+            "video_range_cpu": _compare_cpu(f"{_RANGES} ranges", rounds, ours, theirs, ranges),
             "video_health_p99_full_speed": _health(server, rounds, requests, address, 2, None),
             "video_health_p99_throttled": _health(server, rounds, requests, address, _THROTTLED, _THROTTLED_RATE),
             "video_memory_200": _memory(server, address),
         }
 
 
-def _film(server: Server, folder: Path) -> Path:
-    """A gibibyte that the site takes for a public video."""
+def _add_video(server: Server, folder: Path) -> Path:
+    """Add a public video whose file is one gibibyte of random bytes; return its path."""
     ref = secrets.token_hex(8)
     (folder / ref).mkdir()
     path = folder / ref / "720p.mp4"
@@ -93,51 +93,47 @@ def _film(server: Server, folder: Path) -> Path:
 
 @contextmanager
 def _nginx(folder: Path) -> Iterator[tuple[int, Callable[[], float]]]:
-    """nginx with one worker over ``folder``: its port, and what its worker has spent."""
+    """Run nginx with one worker that serves ``folder``; give its port and a function for its CPU seconds."""
     port, user = free_port(), "user root;\n" if os.geteuid() == 0 else ""
     main = folder / "nginx.conf"
     main.write_text(_NGINX.format(folder=folder, port=port, user=user))
     process = subprocess.Popen(["nginx", "-c", main, "-p", folder])
     try:
-        yield port, lambda: _spent(process.pid)
+        yield port, lambda: _worker_cpu(process.pid)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _spent(master: int) -> float:
-    found = subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True, check=True)
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9 for pid in found.stdout.split())
+def _worker_cpu(master: int) -> float:
+    result = subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True, check=True)
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9 for pid in result.stdout.split())
 
 
-def _whole() -> list[str]:
-    return [""]
-
-
-def _pieces() -> list[str]:
-    size = GIB // _PIECES
+def _range_headers() -> list[str]:
+    size = GIB // _RANGES
     return [f"Range: bytes={start}-{start + size - 1}\r\n" for start in range(0, GIB, size)]
 
 
-def _beside(what: str, rounds: int, ours: Place, theirs: Place, headers: list[str]) -> float:
-    """CPU of our worker for a gibibyte over that of nginx's, alternated; the median of the rounds."""
+def _compare_cpu(label: str, rounds: int, ours: Target, theirs: Target, headers: list[str]) -> float:
+    """Return the CPU of our worker for a gibibyte over the CPU of nginx's; the median of alternating rounds."""
     costs: list[tuple[float, float]] = []
     for number in range(rounds + 1):
         pair = []
         for port, path, cpu in (ours, theirs):
             before = cpu()
             for header in headers:
-                _take(port, path, header)
+                _download(port, path, header)
             pair.append(cpu() - before)
         if number:  # the first warms up
             costs.append((pair[0], pair[1]))
-    for name, one in (("the site", 0), ("nginx", 1)):
-        print(f"  {what}, {name}: {statistics.median(cost[one] for cost in costs):.3f} s of CPU a GiB")
-    return statistics.median(mine / other for mine, other in costs)
+    for name, index in (("the site", 0), ("nginx", 1)):
+        print(f"  {label}, {name}: {statistics.median(cost[index] for cost in costs):.3f} s of CPU per GiB")
+    return statistics.median(ours_ / theirs_ for ours_, theirs_ in costs)
 
 
 def _open(port: int, path: str, header: str = "", buffer: int = 0) -> tuple[socket.socket, int]:
-    """A connection whose answer begins, and how long its body is."""
+    """Send a request, read the head of the response, and return the socket and the length of the body."""
     reader = socket.socket()
     reader.settimeout(60)
     if buffer:
@@ -152,25 +148,25 @@ def _open(port: int, path: str, header: str = "", buffer: int = 0) -> tuple[sock
     return reader, int(head.lower().partition(b"content-length:")[2].split()[0])
 
 
-def _take(port: int, path: str, header: str = "") -> None:
-    """Read an answer to its end and throw it away in the kernel: the reader's cost must not slow the sender."""
+def _download(port: int, path: str, header: str = "") -> None:
+    """Read a response and discard it in the kernel, so that the reader does not slow the sender."""
     reader, left = _open(port, path, header)
     with reader:
         scratch = bytearray(1 << 20)
         while left:
             count = reader.recv_into(scratch, min(left, len(scratch)), socket.MSG_TRUNC)
             if not count:
-                raise RuntimeError(f"{left} bytes did not come")
+                raise RuntimeError(f"{left} bytes are missing")
             left -= count
 
 
-def _readers(port: int, path: str, count: int, rate: int | None, ready: Event, over: Event) -> None:
-    """Be ``count`` players until it is over: as fast as can be, or each at ``rate`` bytes a second."""
-    os.nice(10)  # the one who measures goes first
+def _readers(port: int, path: str, count: int, rate: int | None, ready: Event, stop: Event) -> None:
+    """Act as ``count`` players until ``stop``: at full speed, or each at ``rate`` bytes per second."""
+    os.nice(10)  # the measuring process goes first
     if rate is None:
         ready.set()
-        while not over.is_set():
-            _take(port, path)
+        while not stop.is_set():
+            _download(port, path)
         return
     buffer = 16_384 if rate < 100_000 else 262_144
     players = [_open(port, path, "", buffer)[0] for _ in range(count)]
@@ -179,7 +175,7 @@ def _readers(port: int, path: str, count: int, rate: int | None, ready: Event, o
     ready.set()
     tick = max(0.05, 1000 / rate / 4)
     scratch = bytearray(int(rate * tick) + 1)
-    while not over.wait(tick):
+    while not stop.wait(tick):
         for player in players:
             try:
                 player.recv_into(scratch, len(scratch), socket.MSG_TRUNC)
@@ -188,50 +184,50 @@ def _readers(port: int, path: str, count: int, rate: int | None, ready: Event, o
 
 
 @contextmanager
-def _watched(port: int, path: str, count: int, rate: int | None) -> Iterator[None]:
-    """That many players in the block; processes of their own, one for each that reads at full speed."""
+def _players(port: int, path: str, count: int, rate: int | None) -> Iterator[None]:
+    """Run ``count`` players during the block: one process for each at full speed, otherwise one for all."""
     context = multiprocessing.get_context("fork")
-    over = context.Event()
+    stop = context.Event()
     shares = [1] * count if rate is None else [count]
-    begun = [context.Event() for _ in shares]
+    started = [context.Event() for _ in shares]
     players = [
-        context.Process(target=_readers, args=(port, path, share, rate, ready, over), daemon=True)
-        for share, ready in zip(shares, begun, strict=True)
+        context.Process(target=_readers, args=(port, path, share, rate, ready, stop), daemon=True)
+        for share, ready in zip(shares, started, strict=True)
     ]
     for player in players:
         player.start()
     try:
-        for ready in begun:
+        for ready in started:
             if not ready.wait(60):
                 raise TimeoutError("the players did not start")
         yield
     finally:
-        over.set()
+        stop.set()
         for player in players:
             player.join(60)
 
 
 def _health(server: Server, rounds: int, requests: int, path: str, count: int, rate: int | None) -> float:
-    """p99 of /health beside that many players over p99 of an idle worker, alternated; the median of the rounds."""
+    """Return p99 of /health with ``count`` players over idle p99; the median of alternating rounds."""
     drive(server.port, "/health", requests // 2, 1)
     pairs = []
     for _ in range(rounds):
         idle = percentile(drive(server.port, "/health", requests, 1), 0.99)
-        with _watched(server.port, path, count, rate):
+        with _players(server.port, path, count, rate):
             busy = percentile(drive(server.port, "/health", requests, 1), 0.99)
         pairs.append((idle, busy))
-    idle, busy = (statistics.median(pair[one] for pair in pairs) * 1e3 for one in (0, 1))
+    idle, busy = (statistics.median(pair[index] for pair in pairs) * 1e3 for index in (0, 1))
     speed = "at full speed" if rate is None else f"of {rate // 1000} kB/s"
     print(f"  /health: p99 {idle:.2f} ms idle, {busy:.2f} ms beside {count} streams {speed}")
     return statistics.median(busy / idle for idle, busy in pairs)
 
 
 def _memory(server: Server, path: str) -> float:
-    """Memory of the worker after a while with 200 readers of a kilobyte a second, over that when they had come."""
+    """Return the memory of the worker after 20 s with 200 slow players over the memory when they started."""
     idle = server.memory()
-    with _watched(server.port, path, _SLOW, _SLOW_RATE):
+    with _players(server.port, path, _SLOW, _SLOW_RATE):
         first = server.memory()
         time.sleep(_SLOW_SECONDS)
         last = server.memory()
-    print(f"  {_SLOW} readers: {idle >> 20} MiB idle, {first >> 20} MiB with them, {last >> 20} MiB a while later")
+    print(f"  {_SLOW} players: {idle >> 20} MiB idle, {first >> 20} MiB at first, {last >> 20} MiB in the end")
     return last / first

@@ -1,4 +1,4 @@
-"""How long Stripe waits for its answer when a hundred events of paying members come at once."""
+"""Benchmark webhooks: response times when Stripe delivers a hundred events at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AT_ONCE = 100
 
 
 def measure() -> float:
-    """Seconds of the p99 of 100 deliveries at once, ten for each of ten members, over two workers and the till."""
+    """Return the p99 in seconds of 100 parallel deliveries, ten for each of ten members, to two workers."""
     till_bind = f"127.0.0.1:{free_port()}"
     with serving(workers=2, CHURCH_LIMIT_WEBHOOK=UNLIMITED, CHURCH_TILL_BIND=till_bind) as server:
         start_till(server)
@@ -38,7 +38,7 @@ def measure() -> float:
 
 
 def start_till(site: Instance) -> None:
-    """Start the test till of this instance. Raises TimeoutError where it does not answer."""
+    """Start the test till of this instance. Raises TimeoutError if it does not answer."""
     site.start(sys.executable, "-m", "church.till")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -52,7 +52,7 @@ def start_till(site: Instance) -> None:
 
 
 def add_members(site: Instance, number: int) -> list[str]:
-    """Add accounts; their refs."""
+    """Add accounts and return their refs."""
     app = create_app(site.settings)
     refs = [secrets.token_hex(8) for _ in range(number)]
     with app.app_context():
@@ -63,7 +63,7 @@ def add_members(site: Instance, number: int) -> list[str]:
 
 
 def subscribe(site: Instance, ref: str) -> dict[str, Any]:
-    """Have a member pay at the till; the subscription."""
+    """Pay for a member at the till; return the subscription."""
     session = ask_till(
         site, "/v1/checkout/sessions",
         **{"mode": "subscription", "line_items[0][price]": "price_friend_month", "line_items[0][quantity]": "1",
@@ -76,17 +76,17 @@ def subscribe(site: Instance, ref: str) -> dict[str, Any]:
 
 
 def ask_till(site: Instance, path: str, **fields: str) -> Any:
-    """What the till's API answers; with ``fields``, to a form. None where it is no JSON."""
+    """Call the till's API and return its JSON, or None for other content; ``fields`` are sent as a form."""
     data = urllib.parse.urlencode(fields).encode() if fields else None
     headers = {"Authorization": f"Bearer {site.settings.stripe_key}", "Accept": "application/json"}
     request = urllib.request.Request(f"http://{site.settings.till_address}{path}", data, headers)
-    with _opener.open(request, timeout=30) as answer:
-        body = answer.read()
+    with _opener.open(request, timeout=30) as response:
+        body = response.read()
     return json.loads(body) if body.startswith(b"{") else None
 
 
-class _Stay(urllib.request.HTTPErrorProcessor):
-    """Take a redirect for an answer."""
+class _NoRedirects(urllib.request.HTTPErrorProcessor):
+    """Return redirects as they are instead of following them."""
 
     def http_response(self, _request: Any, response: Any) -> Any:
         return response
@@ -94,7 +94,7 @@ class _Stay(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
-_opener = urllib.request.build_opener(_Stay)
+_opener = urllib.request.build_opener(_NoRedirects)
 
 
 def _event(subscription: dict[str, Any]) -> bytes:
@@ -107,15 +107,15 @@ def _event(subscription: dict[str, Any]) -> bytes:
 def _deliver_at_once(server: Server, events: list[bytes]) -> list[float]:
     latencies: list[float] = []
     statuses: list[int] = []
-    together = threading.Barrier(len(events))
+    barrier = threading.Barrier(len(events))
 
     def deliver(body: bytes) -> None:
         request = signed(server, body)
-        together.wait(30)
+        barrier.wait(30)
         started = time.perf_counter()
-        with _opener.open(request, timeout=60) as answer:
-            answer.read()
-            statuses.append(answer.status)
+        with _opener.open(request, timeout=60) as response:
+            response.read()
+            statuses.append(response.status)
         latencies.append(time.perf_counter() - started)
 
     threads = [threading.Thread(target=deliver, args=(body,)) for body in events]
@@ -124,12 +124,12 @@ def _deliver_at_once(server: Server, events: list[bytes]) -> list[float]:
     for thread in threads:
         thread.join()
     if statuses != [200] * len(events):
-        raise RuntimeError(f"webhooks were answered with {sorted(set(statuses))}")
+        raise RuntimeError(f"webhooks returned {sorted(set(statuses))}")
     return latencies
 
 
 def signed(site: Instance, body: bytes) -> urllib.request.Request:
-    """The request that delivers an event, signed as Stripe does."""
+    """Build the request that delivers an event, signed like Stripe's."""
     now = str(int(time.time()))
     secret = site.settings.webhook_secrets[0].encode()
     signature = hmac.new(secret, f"{now}.".encode() + body, hashlib.sha256).hexdigest()

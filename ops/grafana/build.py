@@ -1,4 +1,4 @@
-"""Write the dashboards: `python -m ops.grafana.build`. With --check list those that differ from the code."""
+"""Write the dashboards: `python -m ops.grafana.build`. With --check only list those that differ from the code."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ BOARDS = (http.BOARD, auth.BOARD, stripe.BOARD, dora.BOARD, security.BOARD, webs
 
 
 def made() -> dict[str, str]:
-    """Content of each dashboard's file, by file name."""
+    """Return the content of each dashboard's file, by file name."""
     return {f"{board.uid.removeprefix('church-')}.json": rendered(board) for board in BOARDS}
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
-    """Files that are missing, superfluous, or differ from the code."""
-    there = {path.name: path.read_text() for path in folder.glob("*.json")}
+    """List the files that are missing, superfluous, or differ from the code."""
+    current = {path.name: path.read_text() for path in folder.glob("*.json")}
     fresh = made()
-    return sorted(name for name in there.keys() | fresh.keys() if there.get(name) != fresh.get(name))
+    return sorted(name for name in current.keys() | fresh.keys() if current.get(name) != fresh.get(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return exit code 1 if --check finds a difference."""
+    """Write the dashboards, or list those that differ and return 1."""
     parser = argparse.ArgumentParser(prog="python -m ops.grafana.build", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, only list differences")
     check = parser.parse_args(arguments).check
-    found = stale()
-    for name in found:
+    names = stale()
+    for name in names:
         print(f"{name}: {'differs; run python -m ops.grafana.build' if check else 'written'}")
         if not check:
             _write(FOLDER / name)
-    return 1 if found and check else 0
+    return 1 if names and check else 0
 
 
 def _write(path: Path) -> None:

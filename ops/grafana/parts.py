@@ -22,12 +22,12 @@ SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid=f"${{{METRICS}}}")
 Panel = timeseries.Panel | stat.Panel
 Kind = TypeVar("Kind", timeseries.Panel, stat.Panel)
 Steps = Sequence[tuple[float, str]]
-"""Values at which the colour changes; below the first it is green."""
+"""Values at which the colour changes, and the colours; below the first value it is the start colour."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard: rows of panels, and its variables besides data source, job and instance."""
+    """A dashboard: rows of panels, and its variables in addition to data source, job and instance."""
 
     uid: str
     title: str
@@ -41,13 +41,13 @@ class Board:
     """Variables: name, label, query."""
     span: str = "now-6h"
     instances: bool = True
-    """False if all series are recorded ones, which have neither job nor instance."""
+    """False if all series are recorded by rules; these have neither job nor instance."""
 
 
 def graph(
     title: str, about: str, unit: str, *queries: Query, width: int = 12, stacked: bool = False, top: float | None = None
 ) -> timeseries.Panel:
-    """Lines over time; ``stacked`` where the parts make a whole, ``top`` where the axis has a natural end."""
+    """Make a panel of lines over time; ``stacked`` adds them up, ``top`` is the natural end of the axis."""
     panel = (
         timeseries.Panel()
         .fill_opacity(30 if stacked else 8)
@@ -81,7 +81,7 @@ def number(
     empty: str = "no data",
     decimals: int | None = None,
 ) -> stat.Panel:
-    """One figure for each series, with a sparkline. ``empty`` is the text without data."""
+    """Make a panel with one figure per series and a sparkline; ``empty`` is the text without data."""
     thresholds = [dashboard.Threshold(value=None, color=start)]
     thresholds += [dashboard.Threshold(value=value, color=colour) for value, colour in steps]
     panel = (
@@ -103,8 +103,8 @@ def number(
 
 def _common(panel: Kind, title: str, about: str, unit: str, queries: Iterable[Query], width: int, height: int) -> Kind:
     panel.title(title).description(about).unit(unit).datasource(SOURCE).height(height).span(width)
-    for place, query in enumerate(queries):
-        target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + place)).datasource(SOURCE).range()
+    for index, query in enumerate(queries):
+        target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + index)).datasource(SOURCE).range()
         target.legend_format(query.legend or title)
         if query.exemplar:
             target.exemplar(True)
@@ -112,11 +112,11 @@ def _common(panel: Kind, title: str, about: str, unit: str, queries: Iterable[Qu
     return panel
 
 
-# -- the whole ------------------------------------------------------------------------------------------------------
+# -- dashboards -----------------------------------------------------------------------------------------------------
 
 
 class _Annotation(boards.AnnotationQuery):
-    """The SDK has no field for the texts of Prometheus' annotations."""
+    """An annotation of Prometheus with title and text, for which the SDK has no fields."""
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
@@ -127,8 +127,8 @@ class _Annotation(boards.AnnotationQuery):
 
 
 def rendered(board: Board) -> str:
-    """The JSON that Grafana reads, the same bytes for the same board."""
-    built = (
+    """Render the JSON that Grafana reads: always the same bytes for the same board."""
+    builder = (
         boards.Dashboard(board.title)
         .uid(board.uid)
         .description(board.about)
@@ -143,15 +143,15 @@ def rendered(board: Board) -> str:
         .links(list(_links(board)))
     )
     for annotation in _annotations(board):
-        built.annotation(annotation)
+        builder.annotation(annotation)
     for title, panels in board.rows:
-        built.with_row(boards.Row(title))
+        builder.with_row(boards.Row(title))
         for panel in panels:
-            built.with_panel(panel)
-    made = built.build()
-    for number_, panel in enumerate(made.panels or (), 1):
-        panel.id_val = number_
-    return json.dumps(made, cls=JSONEncoder, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+            builder.with_panel(panel)
+    result = builder.build()
+    for panel_id, panel in enumerate(result.panels or (), 1):
+        panel.id_val = panel_id
+    return json.dumps(result, cls=JSONEncoder, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _variables(board: Board) -> Iterable[Any]:
@@ -165,7 +165,7 @@ def _variables(board: Board) -> Iterable[Any]:
 
 
 def _choice(name: str, label: str, query: str) -> boards.QueryVariable:
-    everything = dashboard.VariableOption(selected=True, text="All", value="$__all")
+    all_values = dashboard.VariableOption(selected=True, text="All", value="$__all")
     return (
         boards.QueryVariable(name)
         .label(label)
@@ -174,23 +174,23 @@ def _choice(name: str, label: str, query: str) -> boards.QueryVariable:
         .multi(True)
         .include_all(True)
         .all_value(".+")
-        .current(everything)
+        .current(all_values)
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
     )
 
 
 def _annotations(board: Board) -> Iterable[_Annotation]:
-    """Mark recorded deployments, and new versions when an instance first runs them."""
+    """Mark recorded deployments, and each version when an instance first runs it."""
     scope = f"{{{SITE}}}" if board.instances else ""
-    told = f'dora_sample_size{{{SITE + ", " if board.instances else ""}metric="deployment_frequency"}}'
-    known = f"max by (environment) ({told})"
+    sample = f'dora_sample_size{{{SITE + ", " if board.instances else ""}metric="deployment_frequency"}}'
+    deployments = f"max by (environment) ({sample})"
     running = f"max by (version, commit) (build_info{scope})"
     before = f"max by (version, commit) (last_over_time(build_info{scope}[1h] offset $__interval))"
     yield _annotation(
         "Deployments",
         "blue",
-        f"{known} > max by (environment) ({told} offset $__interval)",
+        f"{deployments} > max by (environment) ({sample} offset $__interval)",
         "Deployed",
         "{{environment}}",
     )
@@ -198,9 +198,9 @@ def _annotations(board: Board) -> Iterable[_Annotation]:
 
 
 def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> _Annotation:
-    made = _Annotation(title, text).name(name).datasource(SOURCE).enable(True).icon_color(colour).expr(expr)
-    assert isinstance(made, _Annotation)
-    return made
+    annotation = _Annotation(title, text).name(name).datasource(SOURCE).enable(True).icon_color(colour).expr(expr)
+    assert isinstance(annotation, _Annotation)
+    return annotation
 
 
 def _links(board: Board) -> Iterable[boards.DashboardLink]:
@@ -218,10 +218,10 @@ def _link(title: str, tooltip: str, url: str) -> boards.DashboardLink:
 
 
 def explore(variable: str, kind: str, query: dict[str, Any]) -> str:
-    """The address of Explore with a query. Variables stay unquoted, so that Grafana fills them in."""
+    """Make a link to Explore with a query. Variables stay unquoted, so that Grafana replaces them."""
     source = f"${{{variable}}}"
-    asked = {"refId": "A", "datasource": {"type": kind, "uid": source}, **query}
-    pane = {"datasource": source, "queries": [asked], "range": {"from": "${__from}", "to": "${__to}"}}
+    target = {"refId": "A", "datasource": {"type": kind, "uid": source}, **query}
+    pane = {"datasource": source, "queries": [target], "range": {"from": "${__from}", "to": "${__to}"}}
     text = json.dumps({"church": pane}, separators=(",", ":"))
     parts = re.split(r"(\$\{\w+\})", text)
     return "/explore?schemaVersion=1&panes=" + "".join(p if p.startswith("${") else quote(p, safe="") for p in parts)

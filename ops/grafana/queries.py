@@ -1,16 +1,16 @@
-"""PromQL as the panels use it: every selector bound to the dashboard's job and instance, every counter to a rate."""
+"""PromQL for the panels. Every selector is limited to the job and instances that the dashboard selects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SITE = 'job=~"$job", instance=~"$instance"'
-"""Selects the job and instances of the dashboard; values from the database are the same on every instance."""
+"""Matchers for the selected job and instances. Values from the database are the same on every instance."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """One expression, and the legend of its series."""
+    """An expression and the legend of its series."""
 
     expr: str
     legend: str = ""
@@ -18,32 +18,32 @@ class Query:
 
 
 def site(name: str, *matchers: str) -> str:
-    """The series of ``name`` on the selected instances."""
+    """Select the series of ``name`` on the selected instances."""
     return f"{name}{{{', '.join((SITE, *matchers))}}}"
 
 
 def rate(name: str, *matchers: str) -> str:
-    """Rate per second, over a window that Grafana fits to the scrape interval and the width of the panel."""
+    """Rate per second; Grafana chooses the window by scrape interval and panel width."""
     return f"rate({site(name, *matchers)}[$__rate_interval])"
 
 
 def increase(name: str, *matchers: str, over: str = "$__range") -> str:
-    """Increase, by default over the selected time."""
+    """Increase of a counter, by default over the selected time."""
     return f"increase({site(name, *matchers)}[{over}])"
 
 
-def total(counted: str, *by: str) -> str:
-    """Sum of a value that each instance counts."""
-    return f"sum by ({', '.join(by)}) ({counted})" if by else f"sum({counted})"
+def total(series: str, *by: str) -> str:
+    """Sum of a value that each instance counts on its own."""
+    return f"sum by ({', '.join(by)}) ({series})" if by else f"sum({series})"
 
 
-def one(stated: str, *by: str) -> str:
-    """A value from the database, taken once, because it is the same on every instance."""
-    return f"max by ({', '.join(by)}) ({stated})" if by else f"max({stated})"
+def one(series: str, *by: str) -> str:
+    """Value from the database, taken once because it is the same on every instance."""
+    return f"max by ({', '.join(by)}) ({series})" if by else f"max({series})"
 
 
 def share(part: str, whole: str) -> str:
-    """Share from 0 to 1 of ``whole``; no value instead of NaN if ``whole`` is 0."""
+    """Share of ``part`` in ``whole``, 0 to 1; no value instead of NaN if ``whole`` is 0."""
     return f"({part} or vector(0)) / ({whole} > 0)"
 
 
@@ -59,11 +59,11 @@ def quantile_of(q: float, buckets: str) -> str:
 
 
 def most(expr: str) -> str:
-    """The ten largest, because more lines are hard to tell apart."""
+    """Ten largest series, because more lines are hard to tell apart."""
     return f"topk(10, {expr})"
 
 
-# -- what many panels ask ---------------------------------------------------------------------------------------------
+# -- queries of many panels -------------------------------------------------------------------------------------------
 
 
 def each(label: str, name: str, *matchers: str) -> Query:
