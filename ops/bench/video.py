@@ -129,7 +129,7 @@ def _compare_cpu(label: str, rounds: int, ours: Target, theirs: Target, headers:
             costs.append((pair[0], pair[1]))
     for name, index in (("the site", 0), ("nginx", 1)):
         print(f"  {label}, {name}: {statistics.median(cost[index] for cost in costs):.3f} s of CPU per GiB")
-    return statistics.median(ours_ / theirs_ for ours_, theirs_ in costs)
+    return statistics.median(site / nginx for site, nginx in costs)
 
 
 def _open(port: int, path: str, header: str = "", buffer: int = 0) -> tuple[socket.socket, int]:
