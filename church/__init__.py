@@ -17,6 +17,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     # gunicorn's master imports this package for its worker class, before it forks and before gevent patches Python.
     # Each worker loads the site itself when it calls this function.
-    from church.factory import build  # noqa: PLC0415 - see above
+    from church.factory import build_app  # noqa: PLC0415 - see above
 
-    return build(settings)
+    return build_app(settings)

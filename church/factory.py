@@ -19,7 +19,7 @@ from church.web.proxies import TrustedProxies
 _ROOT = Path(__file__).parent.parent
 
 
-def build(settings: Settings | None = None) -> Flask:
+def build_app(settings: Settings | None = None) -> Flask:
     """Build the app; see ``church.create_app``."""
     settings = settings or load_settings()
     app = Flask("church", root_path=str(_ROOT), template_folder="templates", static_folder="static")

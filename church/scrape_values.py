@@ -105,33 +105,33 @@ def _up(answers: bool) -> Iterator[Reading]:
 
 
 def _sign_ins() -> Iterator[Reading]:
-    yield (), float(sessions.active_count())
+    yield (), float(sessions.count_active())
 
 
 def _mails_pending() -> Iterator[Reading]:
-    yield (), float(queue.pending_count())
+    yield (), float(queue.count_pending())
 
 
 def _subscriptions() -> Iterator[Reading]:
-    for labels, count in billing_scrape_counts.subscriptions_by_status():
+    for labels, count in billing_scrape_counts.count_subscriptions_by_status():
         yield labels, float(count)
 
 
 def _paid() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.paid_by_currency():
+    for currency, value in billing_scrape_counts.sum_payments_by_currency():
         yield (currency,), float(value)
 
 
 def _refunded() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.refunded_by_currency():
+    for currency, value in billing_scrape_counts.sum_refunds_by_currency():
         yield (currency,), float(value)
 
 
 def _jobs_pending() -> Iterator[Reading]:
-    for kind, count in jobs.pending_counts().items():
+    for kind, count in jobs.count_pending_jobs().items():
         yield (kind,), float(count)
 
 
 def _jobs_dead() -> Iterator[Reading]:
-    for kind, count in jobs.dead_counts().items():
+    for kind, count in jobs.count_dead_jobs().items():
         yield (kind,), float(count)

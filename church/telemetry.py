@@ -17,22 +17,22 @@ from flask import Flask, current_app
 from werkzeug.exceptions import BadRequest, Forbidden
 
 from church.config import Settings
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
 from church.observability import request_observer
 from church.observability.logs import records
 from church.observability.metrics import definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
-from church.observability.metrics.scrape_registry import State, StateMetric
-from church.observability.request_observer import under_way
+from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
+from church.observability.request_observer import current_observation
 from church.observability.threats import scan_text
-from church.observability.threats.scan_request import TooDeepError, confide_body, leave_body, scan
+from church.observability.threats.scan_request import TooDeepError, never_quote_body, never_scan_body, scan
 from church.observability.traces import process_tracer
 from church.observability.verbs import (
     Handshake,
     handshake,
     live_message,
-    outbound,
+    time_outbound,
     track_auth_attempt,
     track_content_access,
     track_deployment,
@@ -63,18 +63,19 @@ __all__ = [
     "Handshake",
     "StateMetric",
     "Telemetry",
-    "confide_body",
+    "compile_threat_patterns",
     "end_process",
     "handshake",
-    "identify",
     "instrument_engine",
-    "leave_body",
+    "leave_unobserved",
     "live_message",
-    "outbound",
-    "quiet_route",
+    "never_quote_body",
+    "never_scan_body",
     "request_id",
+    "set_user_ref",
     "span",
     "start_process",
+    "time_outbound",
     "trace_headers",
     "track_auth_attempt",
     "track_content_access",
@@ -95,7 +96,6 @@ __all__ = [
     "track_suspicious",
     "track_video_stream",
     "track_video_transfer",
-    "warm_up",
 ]
 
 log = logging.getLogger("church.telemetry")
@@ -108,7 +108,7 @@ _handler: records.Handler | None = None
 
 def start_process(settings: Settings, role: str) -> None:
     """Take a slot to count in and write logs from threads: once a process, after the fork. ``role`` is web or work."""
-    warm_up()
+    compile_threat_patterns()
     worker_files.SLOTS.take(settings.metrics_dir, role)
     definitions.telemetry_corrupt_files.inc(worker_files.SLOTS.damaged)
     worker_files.SLOTS.damaged = 0
@@ -116,9 +116,9 @@ def start_process(settings: Settings, role: str) -> None:
     handler.start()
 
 
-def warm_up() -> None:
+def compile_threat_patterns() -> None:
     """Compile the patterns of the threat scan if no earlier process has: seconds once, milliseconds afterwards."""
-    scan_text.prepare()
+    scan_text.load_patterns()
 
 
 def expect_failures(app: Flask) -> None:
@@ -134,7 +134,7 @@ def start_logging(settings: Settings) -> records.Handler:
         static = {"service": "church", "version": VERSION, "environment": settings.environment}
         _handler = records.build(settings.log_dir, static, _log_context, definitions.telemetry_errors.labels("log").inc)
         records.install(_handler, settings.log_level)
-        request_observer.prepare(static)
+        request_observer.prepare_access_records(static)
     return _handler
 
 
@@ -146,7 +146,7 @@ def end_process() -> None:
 
 
 def _log_context() -> dict[str, Any]:
-    observation = under_way()
+    observation = current_observation()
     return observation.context() if observation is not None else {}
 
 
@@ -155,20 +155,20 @@ def _log_context() -> dict[str, Any]:
 
 def request_id() -> str | None:
     """Return the id that the records, the trace, the error page and the response header of this request share."""
-    observation = under_way()
+    observation = current_observation()
     return observation.request_id if observation is not None else None
 
 
-def identify(user_ref: str) -> None:
+def set_user_ref(user_ref: str) -> None:
     """Put the pseudonym of the signed-in user on every further record of the current request."""
-    observation = under_way()
+    observation = current_observation()
     if observation is not None:
         observation.user_ref = user_ref
 
 
-def quiet_route() -> None:
+def leave_unobserved() -> None:
     """Leave the current request out of the HTTP metrics and the access log: a WebSocket lasts for hours."""
-    observation = under_way()
+    observation = current_observation()
     if observation is not None:
         observation.leave()
 
@@ -178,7 +178,7 @@ def span(name: str, carrier: dict[str, str] | None = None, **attributes: Any) ->
 
     ``carrier`` is the result of ``trace_headers`` where the work was queued: the span continues that trace.
     """
-    observation = under_way()
+    observation = current_observation()
     if process_tracer.active is None or (observation is not None and observation.ids is None):
         return nullcontext()
     context: AbstractContextManager[Any] = process_tracer.active.span(name, carrier, attributes)
@@ -203,27 +203,27 @@ class Telemetry:
     """The Flask extension: observes every request, and serves /metrics."""
 
     def __init__(self) -> None:
-        self.state = State()
+        self.state = StateMetrics()
 
     def init_app(self, app: Flask, guard: Callable[[Any], Any]) -> None:
         """Observe ``app``; ``guard`` decorates the view of /metrics with who may read it."""
         settings: Settings = app.config["CHURCH"]
-        state = self.state = State()
+        state = self.state = StateMetrics()
         self.add_state(
             StateMetric("build_info", "Version of the running site.", _build_info, ("version", "commit", "python"))
         )
         if settings.telemetry:
             self._observe(app)
-        ScrapeEndpoint(state, lambda: worker_files.SLOTS.directory or settings.metrics_dir, guard, off_hub).init_app(
-            app
-        )
+        ScrapeEndpoint(
+            state, lambda: worker_files.SLOTS.directory or settings.metrics_dir, guard, run_off_hub
+        ).init_app(app)
 
     def add_state(self, *metrics: StateMetric) -> None:
         """Read these metrics at each scrape."""
         self.state.metrics.extend(metrics)
 
     def _observe(self, app: Flask) -> None:
-        request_observer.watch(app)
+        request_observer.observe_answers(app)
         inner = _start_tracing(app) or app.wsgi_app  # first: findings of the scan are noted on the span
         app.before_request(_scan_threats)
         app.wsgi_app = request_observer.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
@@ -256,7 +256,7 @@ def _start_tracing(app: Flask) -> Callable[..., Any] | None:
 
 
 def _note_span(span: Any, _environ: WSGIEnvironment) -> None:
-    observation = under_way()
+    observation = current_observation()
     if observation is not None and span.is_recording():
         context = span.get_span_context()
         observation.ids = (f"{context.trace_id:032x}", f"{context.span_id:016x}")

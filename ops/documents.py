@@ -200,7 +200,7 @@ def _scraped_rows() -> Iterator[Row]:
             source = _DATABASE if metric.shared else _SCRAPE
             name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
             yield Row(name, metric.kind, metric.labels, source, metric.help)
-        for family in scrape_registry.process_families(Path(folder)):
+        for family in scrape_registry.read_processes(Path(folder)):
             labels = tuple(family._labelnames)  # type: ignore[attr-defined]
             yield Row(_exposed_name(family), family.type, labels, _PROCESS, family.documentation)
 
@@ -228,7 +228,7 @@ def _values(metric: str, label: str) -> str:
 def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the values of each (metric, label) that has a fixed set of them."""
     methods = (*sorted(definitions.METHODS), "_OTHER")
-    message_types = dict.fromkeys((*definitions.RECEIVED, *definitions.SENT, OTHER))
+    message_types = dict.fromkeys((*definitions.MESSAGES_RECEIVED, *definitions.MESSAGES_SENT, OTHER))
     return {
         ("auth_attempts_total", "type"): (*definitions.AUTH_TYPES, OTHER),
         ("auth_attempts_total", "outcome"): (*definitions.AUTH_OUTCOMES, OTHER),
@@ -250,8 +250,8 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("suspicious_activity_total", "source"): tuple(sorted(definitions.SOURCES)),
         ("telemetry_errors_total", "part"): (*definitions.TELEMETRY_PARTS, OTHER),
         ("user_registrations_total", "source"): (*definitions.REGISTRATION_SOURCES, OTHER),
-        ("video_streams_total", "quality"): (*definitions.QUALITIES, OTHER),
-        ("video_streams_total", "outcome"): (*definitions.OUTCOMES, OTHER),
+        ("video_streams_total", "quality"): (*definitions.VIDEO_QUALITIES, OTHER),
+        ("video_streams_total", "outcome"): (*definitions.VIDEO_OUTCOMES, OTHER),
         ("websocket_connections_total", "outcome"): (*definitions.CONNECTION_OUTCOMES, OTHER),
         ("websocket_deliveries_total", "outcome"): definitions.DELIVERIES,
         ("websocket_messages_total", "direction"): ("in", "out"),

@@ -50,7 +50,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _every_event_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there were in this second: the tests before this one count for nothing."""
-    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 @pytest.fixture(autouse=True)

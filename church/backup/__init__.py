@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from church.backup import postgresql, sign_ins, sqlite
-from church.backup.archive import BackupError, Manifest, checksum, unpack, write_archive
+from church.backup.archive import BackupError, Manifest, compute_checksum, unpack_archive, write_archive
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite
@@ -18,11 +18,11 @@ from church.lib.files import make_private
 from church.lib.version import VERSION
 from church.models.base import utc_now
 
-__all__ = ["BackupError", "Manifest", "Restored", "backup", "restore"]
+__all__ = ["BackupError", "Manifest", "RestoreResult", "backup", "restore"]
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreResult:
     """Result of a restore: the manifest, the number of sign-ins that were ended, and where replaced data is kept."""
 
     manifest: Manifest
@@ -37,15 +37,15 @@ def backup(settings: Settings, file: Path) -> Manifest:
         raise BackupError(f"{file.parent} is not a folder: create it first")
     with _stage(file.parent) as stage:
         if is_sqlite(settings):
-            database, kind = stage / sqlite.MEMBER, "sqlite"
-            sqlite.snapshot(settings, database)
-            revision = sqlite.revision(database)
+            database, kind = stage / sqlite.MEMBER_NAME, "sqlite"
+            sqlite.write_snapshot(settings, database)
+            revision = sqlite.read_revision(database)
         else:
-            database, kind = stage / postgresql.MEMBER, "postgresql"
-            revision = postgresql.revision(settings)
-            postgresql.snapshot(settings, database)
+            database, kind = stage / postgresql.MEMBER_NAME, "postgresql"
+            revision = postgresql.read_revision(settings)
+            postgresql.write_snapshot(settings, database)
         names = [database.name, *_copy_pages(settings, stage)]
-        members = {name: checksum(stage / name) for name in names}
+        members = {name: compute_checksum(stage / name) for name in names}
         manifest = Manifest(VERSION, revision, utc_now().isoformat(timespec="seconds"), kind, members)
         try:
             write_archive(stage, manifest, file)
@@ -54,7 +54,7 @@ def backup(settings: Settings, file: Path) -> Manifest:
     return manifest
 
 
-def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
+def restore(settings: Settings, file: Path, *, force: bool = False) -> RestoreResult:
     """Replace the site's database and pages with those of a backup. The site must be stopped.
 
     Everything is checked before anything is changed, and replaced data is kept. ``force`` allows to replace a database
@@ -64,7 +64,7 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
     make_private(settings.instance)
     stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
     with _stage(settings.instance) as stage:
-        manifest = unpack(file, stage)
+        manifest = unpack_archive(file, stage)
         _check(settings, manifest)
         _check_database(settings, manifest, stage, force=force)
         pages = _place_pages(settings, stage, stamp)
@@ -73,7 +73,7 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> Restored:
         except BaseException:
             _restore_old_pages(settings.content, pages)
             raise
-    return Restored(manifest, ended, tuple(path for path in (database, pages) if path))
+    return RestoreResult(manifest, ended, tuple(path for path in (database, pages) if path))
 
 
 def _check(settings: Settings, manifest: Manifest) -> None:
@@ -82,7 +82,7 @@ def _check(settings: Settings, manifest: Manifest) -> None:
         raise BackupError(f"the backup is from {manifest.database}, this site uses {kind}: check DATABASE_URL")
     if manifest.revision is not None and manifest.revision not in migrations.known_revisions():
         raise BackupError(f"the backup is from version {manifest.version}, newer than this code: upgrade first")
-    member = sqlite.MEMBER if kind == "sqlite" else postgresql.MEMBER
+    member = sqlite.MEMBER_NAME if kind == "sqlite" else postgresql.MEMBER_NAME
     unexpected = [name for name in manifest.members if name != member and not name.startswith("content/")]
     if member not in manifest.members or unexpected:
         raise BackupError("the backup's manifest lists files other than a database and pages")
@@ -90,7 +90,7 @@ def _check(settings: Settings, manifest: Manifest) -> None:
 
 def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, force: bool) -> None:
     if manifest.database == "sqlite":
-        sqlite.check(stage / sqlite.MEMBER)
+        sqlite.check_integrity(stage / sqlite.MEMBER_NAME)
         sqlite.check_target(settings, force=force)
     else:
         postgresql.check_target(settings, force=force)
@@ -101,10 +101,10 @@ def _replace_database(
 ) -> tuple[Path | None, int]:
     """Return where the old database is kept, if there was one, and how many sign-ins were ended."""
     if manifest.database == "sqlite":
-        file = stage / sqlite.MEMBER
+        file = stage / sqlite.MEMBER_NAME
         ended = sign_ins.end_in_file(file)
         return sqlite.replace(settings, file, force=force, stamp=stamp), ended
-    dump = stage / postgresql.MEMBER
+    dump = stage / postgresql.MEMBER_NAME
     kept = postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
     return kept, sign_ins.end_in_site(settings)
 

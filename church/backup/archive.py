@@ -31,7 +31,7 @@ class Manifest:
     members: dict[str, str]
 
 
-def checksum(path: Path) -> str:
+def compute_checksum(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -53,7 +53,7 @@ def write_archive(stage: Path, manifest: Manifest, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def unpack(file: Path, stage: Path) -> Manifest:
+def unpack_archive(file: Path, stage: Path) -> Manifest:
     """Unpack the members into ``stage`` and check their checksums. Raises BackupError if anything is wrong.
 
     Only files that the manifest names are written, and only inside ``stage``.

@@ -15,24 +15,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from church.backup.archive import BackupError
 from church.config import Settings
 from church.database import migrations
-from church.database.engines import upkeep_engine
+from church.database.engines import make_upkeep_engine
 
-MEMBER = "database.pgdump"
+MEMBER_NAME = "database.pgdump"
 _TIMEOUT = 3600  # seconds
 _UNREACHABLE = "can't reach the database: check DATABASE_URL, and that PostgreSQL runs"
 
 
-def snapshot(settings: Settings, target: Path) -> None:
+def write_snapshot(settings: Settings, target: Path) -> None:
     """Write a consistent snapshot of the database to ``target``. The site can keep writing."""
     _run(settings, "pg_dump", "-Fc", "--no-owner", "--no-privileges", "-f", str(target))
 
 
-def revision(settings: Settings) -> str | None:
+def read_revision(settings: Settings) -> str | None:
     """Return the database's migration revision; None before the first migration."""
-    engine = upkeep_engine(settings)
+    engine = make_upkeep_engine(settings)
     try:
         with engine.connect() as connection:
-            return migrations.current(connection)
+            return migrations.current_revision(connection)
     except SQLAlchemyError as error:
         raise BackupError(_UNREACHABLE) from error
     finally:
@@ -50,7 +50,7 @@ def replace(settings: Settings, source: Path, wanted: str | None, *, stamp: str)
     kept = None
     if _has_tables(settings):
         kept = settings.instance / f"database.before-restore-{stamp}.pgdump"
-        snapshot(settings, kept)
+        write_snapshot(settings, kept)
         kept.chmod(0o600)
         _drop_newer(settings, wanted)
     options = ("--clean", "--if-exists", "--single-transaction", "--no-owner", "--no-privileges")
@@ -60,7 +60,7 @@ def replace(settings: Settings, source: Path, wanted: str | None, *, stamp: str)
 
 def _has_tables(settings: Settings) -> bool:
     """Tell whether the database has tables. Raises BackupError while the site is connected."""
-    engine = upkeep_engine(settings)
+    engine = make_upkeep_engine(settings)
     site_connections = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'church'"
         " AND datname = current_database() AND pid <> pg_backend_pid()"
@@ -78,7 +78,7 @@ def _has_tables(settings: Settings) -> bool:
 
 def _drop_newer(settings: Settings, wanted: str | None) -> None:
     """Remove tables that are newer than the backup: pg_restore would leave them in place."""
-    current = revision(settings)
+    current = read_revision(settings)
     if current is None or current == wanted:
         return
     if current not in migrations.known_revisions():
@@ -89,7 +89,7 @@ def _drop_newer(settings: Settings, wanted: str | None) -> None:
 
 
 def _run(settings: Settings, program: str, *arguments: str) -> None:
-    engine = upkeep_engine(settings)
+    engine = make_upkeep_engine(settings)
     options = dict(engine.dialect.create_connect_args(make_url(settings.database_dsn))[1])
     password = options.pop("password", None)
     options.pop("context", None)  # an option of psycopg, not of libpq

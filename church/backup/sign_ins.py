@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from church.backup.archive import BackupError
 from church.config import Settings
-from church.database.engines import upkeep_engine
+from church.database.engines import make_upkeep_engine
 from church.models import Link, SignIn
 from church.models.base import utc_now
 
@@ -21,7 +21,7 @@ def end_in_file(path: Path) -> int:
 
 def end_in_site(settings: Settings) -> int:
     """End all sign-ins in the site's own database and return their number. Raises BackupError."""
-    return _end(upkeep_engine(settings))
+    return _end(make_upkeep_engine(settings))
 
 
 def _end(engine: Engine) -> int:

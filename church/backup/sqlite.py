@@ -12,11 +12,11 @@ from church.backup.archive import BackupError
 from church.config import Settings
 from church.database.engines import sqlite_path
 
-MEMBER = "database.sqlite"
+MEMBER_NAME = "database.sqlite"
 _BUSY_WAIT = 10.0  # seconds
 
 
-def snapshot(settings: Settings, target: Path) -> None:
+def write_snapshot(settings: Settings, target: Path) -> None:
     """Write a consistent snapshot of the database to ``target``. The site can keep writing."""
     source = sqlite_path(settings)
     try:
@@ -24,10 +24,10 @@ def snapshot(settings: Settings, target: Path) -> None:
             connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
         raise BackupError(f"can't copy {source}: {error}") from error
-    check(target)
+    check_integrity(target)
 
 
-def check(path: Path) -> None:
+def check_integrity(path: Path) -> None:
     """Raise BackupError unless the file passes SQLite's integrity check."""
     try:
         with closing(_open(path)) as connection:
@@ -38,7 +38,7 @@ def check(path: Path) -> None:
         raise BackupError(f"the copy of the database is damaged: {result}")
 
 
-def revision(path: Path) -> str | None:
+def read_revision(path: Path) -> str | None:
     """Return the migration revision of a database file; None before the first migration."""
     with closing(_open(path)) as connection:
         try:

@@ -46,7 +46,7 @@ def _set_up(state: BlueprintSetupState) -> None:
 def home() -> Response:
     """Show the newest pages and videos, and the tags."""
     current = site_pages()
-    films = library.newest(_HOME_VIDEOS)
+    films = library.list_newest(_HOME_VIDEOS)
     return _public(render_template("markdown/home.html", recent=current.recent(), tags=current.tags(), films=films))
 
 
@@ -60,7 +60,7 @@ def listing() -> Response:
     tag = _query_text("tag", _MOST_TAG) or None
     current = site_pages()
     cards = current.search(db, query, identity.reader(), tag) if query else current.cards(tag)
-    films = videos.search(query, identity.reader()) if query and not tag else ()
+    films = videos.search_videos(query, identity.reader()) if query and not tag else ()
     tags = current.tags()
     exists = tag is None or any(entry.name == tag for entry in tags)
     notice = None if exists else f"No page has the tag “{tag}”."
@@ -92,7 +92,7 @@ def page(slug: str) -> AnyResponse:
         return _redirect_or_404(slug)
     is_whole = isinstance(view, PageView)
     if not is_whole:
-        identity.insist()
+        identity.require_known_viewer()
     telemetry.track_content_access("page", view.access, "granted" if is_whole else "teaser")
     template = "markdown/page.html" if is_whole else "markdown/teaser.html"
     body = render_template(template, page=view, json_ld=json_ld(view, site.site_name, site.origin))
@@ -126,7 +126,7 @@ def robots() -> Response:
 
 def _places() -> list[Place]:
     """List the newest videos for feed and sitemap, with their public facts only."""
-    return [Place(video.url, video.title, video.summary, video.published_at) for video in library.newest()]
+    return [Place(video.url, video.title, video.summary, video.published_at) for video in library.list_newest()]
 
 
 def _query_text(name: str, most: int) -> str:
@@ -144,7 +144,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     The ETag is a hash of the body, so it changes with text, templates and settings. A page rendered for a signed-in
     account, or with a message for this visitor, is private.
     """
-    if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_stranger():
+    if isinstance(body, str) and content_type.startswith("text/html") and not identity.is_anonymous():
         return _private(body)
     response = make_response(body)
     response.content_type = content_type
@@ -153,7 +153,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), library.modified(), current_app.extensions["assets"].modified)
+    changed = max(site_pages().modified(), library.find_last_published(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response

@@ -21,10 +21,10 @@ from church.services import billing
 from church.services.billing import MemberAlreadyError, PaidAlreadyError
 from church.web import headers, identity
 from church.web.error_pages import wants_json
-from church.web.forms import fields, safe_next
-from church.web.identity import known_viewer
+from church.web.forms import read_fields, safe_next
+from church.web.identity import viewer_or_unavailable
 from church.web.rate_limits import limited
-from church.web.responses import View, as_data, done, keep_private, signed_in
+from church.web.responses import View, keep_private, require_account, respond_done, to_json_data
 from church.web.route_access import EVERYONE, MEMBERS, SIGNED_IN, allow
 
 bp = Blueprint("stripe", __name__, url_prefix="/stripe")
@@ -48,7 +48,7 @@ _CHANGED = {
 
 def _page(template: str, **context: Any) -> Response:
     """Render a page whose forms may redirect to Stripe."""
-    headers.forms_lead_to(billing.payment_origins())
+    headers.allow_form_targets(billing.payment_origins())
     return make_response(render_template(template, **context))
 
 
@@ -94,13 +94,13 @@ def _flash_errors(to: str) -> Callable[[View], View]:
 @limited("page")
 def pricing() -> Response:
     """Show the plans, by month or by year, and a member's own status."""
-    member = known_viewer()
-    status = billing.status_of(member.user_id) if member is not None else None
+    member = viewer_or_unavailable()
+    status = billing.read_membership_status(member.user_id) if member is not None else None
     plans = billing.list_plans(status.currency if status else None) if current_settings().payments else []
     wanted = request.args.get("interval") or (status.interval if status else None)
     interval = wanted if wanted in billing.INTERVALS else billing.INTERVALS[0]
     if wants_json():
-        return jsonify(plans=as_data(plans), membership=as_data(status), payments=current_settings().payments)
+        return jsonify(plans=to_json_data(plans), membership=to_json_data(status), payments=current_settings().payments)
     way_back = safe_next(request.args.get("next", "")[:1000]) or ""
     context = {"plans": plans, "status": status, "interval": interval, "way_back": way_back}
     return _page("stripe/pricing.html", payments=current_settings().payments, **context)
@@ -112,11 +112,11 @@ def pricing() -> Response:
 @_flash_errors(_PRICING)
 def checkout() -> AnyResponse:
     """Start a checkout on Stripe's page; ``next`` is where the member continues afterwards."""
-    form = fields()
+    form = read_fields()
     price, way_back = form.text("price", _LONGEST_ID), form.text("next", 1000, required=False)
     form.check()
     try:
-        address = billing.start_checkout(signed_in(), price)
+        address = billing.start_checkout(require_account(), price)
     except PaidAlreadyError as error:
         if wants_json() or not error.session:
             raise
@@ -137,13 +137,13 @@ def success() -> AnyResponse:
     """Show how the checkout went. Opening this page grants nothing: only the webhook does."""
     stripe_session = request.args.get("session_id", "")
     usable = 0 < len(stripe_session) <= _LONGEST_ID
-    arrival = billing.read_arrival(signed_in().user_id, stripe_session) if usable else None
+    arrival = billing.read_checkout_result(require_account().user_id, stripe_session) if usable else None
     if arrival is None:
         raise NotFound
     if arrival.state == "done":
-        identity.renew()  # so that the next page is premium, whichever worker serves it
+        identity.refresh_viewer()  # so that the next page is premium, whichever worker serves it
     if wants_json():
-        return jsonify(state=arrival.state, membership=as_data(arrival.status))
+        return jsonify(state=arrival.state, membership=to_json_data(arrival.status))
     way_back = safe_next(session.get(_NEXT_KEY, "")) or "/pages/"
     return _page("stripe/success.html", arrival=arrival, way_back=way_back)
 
@@ -168,7 +168,7 @@ def portal() -> AnyResponse:
 
     A member who has yet to confirm a changed email may open it too: everyone who pays can cancel.
     """
-    return _to_stripe(billing.open_portal(signed_in()))
+    return _to_stripe(billing.open_portal(require_account()))
 
 
 @bp.get("/invoices")
@@ -176,10 +176,10 @@ def portal() -> AnyResponse:
 @limited("page")
 def invoices() -> AnyResponse:
     """List the member's invoices, with links to Stripe's pages of each."""
-    member = signed_in()
-    status, listed = billing.status_of(member.user_id), billing.invoices_of(member.user_id)
+    member = require_account()
+    status, listed = billing.read_membership_status(member.user_id), billing.list_invoices(member.user_id)
     if wants_json():
-        return jsonify(membership=as_data(status), invoices=as_data(listed))
+        return jsonify(membership=to_json_data(status), invoices=to_json_data(listed))
     return _page("stripe/invoices.html", status=status, invoices=listed)
 
 
@@ -192,8 +192,10 @@ def preview() -> AnyResponse:
     price = request.args.get("price", "")
     if not 0 < len(price) <= _LONGEST_ID:
         raise FieldErrors({"price": "Choose a plan first."})
-    change_preview = billing.preview_change(signed_in(), price)
-    return jsonify(as_data(change_preview)) if wants_json() else _page("stripe/change.html", preview=change_preview)
+    change_preview = billing.preview_change(require_account(), price)
+    return (
+        jsonify(to_json_data(change_preview)) if wants_json() else _page("stripe/change.html", preview=change_preview)
+    )
 
 
 @bp.post("/change")
@@ -202,17 +204,17 @@ def preview() -> AnyResponse:
 @_flash_errors(_PRICING)
 def change() -> AnyResponse:
     """Change the plan for the amount that the preview showed at the time ``at``, with 3-D Secure where required."""
-    form = fields()
+    form = read_fields()
     price, at = form.text("price", _LONGEST_ID), form.text("at", _LONGEST_TIME)
     if at and not (at.isascii() and at.isdecimal()):
         form.errors.setdefault("at", "Invalid time. Check the amount first.")
     form.check()
-    changed = billing.change_plan(signed_in(), price, int(at))
+    changed = billing.change_plan(require_account(), price, int(at))
     if changed.confirm_at is not None:
         if wants_json():
             return jsonify(url=changed.confirm_at)
         return _page("stripe/confirm.html", changed=changed)
-    return done(_CHANGED[changed.kind].format(plan=changed.plan_name), _ACCOUNT)
+    return respond_done(_CHANGED[changed.kind].format(plan=changed.plan_name), _ACCOUNT)
 
 
 # -- webhook ----------------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ def change() -> AnyResponse:
 @bp.post("/webhook")
 @allow(EVERYONE)
 @limited("webhook")
-@telemetry.leave_body
+@telemetry.never_scan_body
 def webhook() -> tuple[Response, int]:
     """Process one of Stripe's events.
 
@@ -235,7 +237,7 @@ def webhook() -> tuple[Response, int]:
         telemetry.track_stripe_webhook("other", "failed", reason="larger than 256 KiB")
         raise
     try:
-        outcome = billing.receive(raw, request.headers.get("Stripe-Signature"))
+        outcome = billing.process_webhook(raw, request.headers.get("Stripe-Signature"))
     except UnavailableError as error:
         return jsonify(status="failed", reason=str(error)), error.status
     return jsonify(status=outcome.status, reason=outcome.reason), outcome.http

@@ -16,24 +16,24 @@ from werkzeug.wsgi import wrap_file
 
 from church import telemetry
 from church.config import current_settings
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.lib.validators import Validators
 from church.services import videos
 from church.services.videos import UnknownVideoError, WatchView
-from church.services.videos.storage.bucket import bucket_origin, presigned
+from church.services.videos.storage.bucket import bucket_origin, presign
 from church.services.videos.streaming import player_addresses
-from church.services.videos.streaming.player_addresses import Admitted
+from church.services.videos.streaming.player_addresses import AllowedStream
 from church.web import headers, identity
-from church.web.byte_ranges import FileBody, asked
-from church.web.forms import fields, safe_next
-from church.web.identity import known_viewer
+from church.web.byte_ranges import FileBody, choose_answer
+from church.web.forms import read_fields, safe_next
+from church.web.identity import viewer_or_unavailable
 from church.web.rate_limits import limited
-from church.web.responses import done, keep_private, signed_in
+from church.web.responses import keep_private, require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
 bp = Blueprint("video", __name__, url_prefix="/video")
 
-PAGE = 60  # videos on a page of the list
+PAGE_SIZE = 60  # videos on a page of the list
 _MAX_STARTED = 4
 _MAX_PAGE_DIGITS = 4
 _MIN_RESUME_MS = 5_000  # a video that was left before this starts at its beginning
@@ -58,13 +58,13 @@ _ASSET_TYPES = {"jpg": "image/jpeg", "vtt": "text/vtt"}
 def listing() -> Response:
     """List all videos, newest first, 60 a page. The first page starts with those that the member has not finished."""
     page, reader, member = _page_number(), identity.reader(), _member_id()
-    cards = videos.listing(reader, member, PAGE + 1, (page - 1) * PAGE)
+    cards = videos.list_videos(reader, member, PAGE_SIZE + 1, (page - 1) * PAGE_SIZE)
     if page > 1 and not cards:
         raise NotFound
     context = {
-        "videos": cards[:PAGE],
-        "begun": videos.begun(reader, member, _MAX_STARTED) if page == 1 and member is not None else (),
-        "older": page + 1 if len(cards) > PAGE else None,
+        "videos": cards[:PAGE_SIZE],
+        "begun": videos.list_unfinished(reader, member, _MAX_STARTED) if page == 1 and member is not None else (),
+        "older": page + 1 if len(cards) > PAGE_SIZE else None,
     }
     return keep_private(make_response(render_template("video/list.html", **context)))
 
@@ -79,12 +79,12 @@ def watch(slug: str) -> Response:
     """
     member = _member_id()
     try:
-        video = videos.watch_view(slug, identity.reader(), member)
+        video = videos.load_watch_view(slug, identity.reader(), member)
     except UnknownVideoError:
         telemetry.track_content_access("video", "unknown", "not_found")
         raise
     if not video.open:
-        identity.insist()
+        identity.require_known_viewer()
         telemetry.track_content_access("video", video.access, "teaser")
     context = _player_context(video, member is not None) if video.open else {}
     response = make_response(render_template("video/watch.html", video=video, **context))
@@ -112,7 +112,7 @@ def _player_context(video: WatchView, is_member: bool) -> dict[str, object]:
     quality = request.args.get("quality", "")[:_MAX_QUALITY_LENGTH]
     address = _stream_address(video.slug, quality)
     if current_settings().video_offload == "s3":
-        headers.media_from((bucket_origin(current_settings()),))
+        headers.allow_media_from((bucket_origin(current_settings()),))
     start_ms, resumed = _start_position(video)
     return {
         "source": address["url"],
@@ -152,7 +152,7 @@ def _stream_address(slug: str, quality: str = "", playback: str = "") -> dict[st
 
     ``expires_at`` is in seconds since 1970. Raises UnknownVideoError, UnauthorizedError and ForbiddenError.
     """
-    granted = player_addresses.grant(slug, known_viewer(), quality, playback)
+    granted = player_addresses.grant_address(slug, viewer_or_unavailable(), quality, playback)
     qualities = [
         {
             "quality": rendition.quality,
@@ -177,7 +177,7 @@ def _stream_address(slug: str, quality: str = "", playback: str = "") -> dict[st
 @limited("stream")
 def stream(slug: str) -> Response:
     """Send the video, or the requested range of it, to the holder of a valid ``token``."""
-    admitted = player_addresses.admit(slug, request.args.get("token", ""), known_viewer())
+    admitted = player_addresses.check_token(slug, request.args.get("token", ""), viewer_or_unavailable())
     offload = current_settings().video_offload
     if offload == "x-accel":
         response = _send_by_nginx(admitted)
@@ -191,31 +191,31 @@ def stream(slug: str) -> Response:
     return response
 
 
-def _send_by_nginx(admitted: Admitted) -> Response:
+def _send_by_nginx(admitted: AllowedStream) -> Response:
     """Name the file to nginx, which sends it and handles ranges and conditions."""
     if request.method == "GET" and admitted.rendition.path.is_file():
-        player_addresses.begin(admitted)
+        player_addresses.count_playback(admitted)
     response = Response(content_type=_VIDEO_TYPE)
     response.headers["X-Accel-Redirect"] = quote(f"{_NGINX_LOCATION}/{admitted.video.ref}/{admitted.rendition.file}")
     return response
 
 
-def _redirect_to_bucket(admitted: Admitted) -> Response:
+def _redirect_to_bucket(admitted: AllowedStream) -> Response:
     """Redirect to the bucket for as long as the token is valid: players use that address again when they seek."""
     if request.method == "GET":
-        player_addresses.begin(admitted)
+        player_addresses.count_playback(admitted)
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
     key = f"{admitted.video.ref}/{admitted.rendition.file}"
-    response.headers["Location"] = presigned(current_settings(), key, seconds, method=request.method)
+    response.headers["Location"] = presign(current_settings(), key, seconds, method=request.method)
     return response
 
 
-def _send_file(admitted: Admitted) -> Response:
+def _send_file(admitted: AllowedStream) -> Response:
     """Send the file from this process, by sendfile where the server can."""
-    source = player_addresses.opened(admitted.rendition)
+    source = player_addresses.open_rendition(admitted.rendition)
     version = Validators(source.etag, source.modified)
-    wanted = asked(request.method, request.headers, version, source.size)
+    wanted = choose_answer(request.method, request.headers, version, source.size)
     has_body = request.method == "GET" and wanted.status in {200, 206}
     if not has_body:
         source.file.close()
@@ -225,7 +225,7 @@ def _send_file(admitted: Admitted) -> Response:
         raise RequestedRangeNotSatisfiable(length=source.size)
     response = Response(status=wanted.status, content_type=_VIDEO_TYPE)
     if has_body:
-        player_addresses.begin(admitted)
+        player_addresses.count_playback(admitted)
         response.response = _file_body(source.file, wanted.start, wanted.length)
         response.direct_passthrough = True
     if wanted.status != 304:
@@ -259,10 +259,10 @@ def asset(slug: str, name: str) -> Response:
     """
     is_poster = name == videos.POSTER
     if not is_poster:
-        identity.insist()
-    path = videos.asset(slug, name, identity.reader())
+        identity.require_known_viewer()
+    path = videos.find_asset(slug, name, identity.reader())
     try:
-        data = off_hub(path.read_bytes)
+        data = run_off_hub(path.read_bytes)
     except FileNotFoundError:  # removed in the meantime
         raise NotFound from None
     response = Response(data, mimetype=_ASSET_TYPES.get(name.rpartition(".")[2]))
@@ -283,10 +283,10 @@ def asset(slug: str, name: str) -> Response:
 @limited("video")
 def progress(slug: str) -> Response:
     """Save ``position_ms``. The answer's ``kept`` is false for members who turned resume off."""
-    sent = fields()
+    sent = read_fields()
     position = sent.number("position_ms", _MAX_POSITION_MS)
     sent.check()
-    kept = videos.save_position(slug, signed_in().user_id, identity.reader(), position)
+    kept = videos.save_position(slug, require_account().user_id, identity.reader(), position)
     return keep_private(jsonify(kept=kept))
 
 
@@ -295,9 +295,9 @@ def progress(slug: str) -> Response:
 @limited("video")
 def resume() -> Response:
     """Turn resume on, or turn it off and remove all saved positions; then go back to ``next``."""
-    sent = fields()
+    sent = read_fields()
     wanted, back = sent.flag("wanted"), sent.text("next", _MAX_NEXT_LENGTH, required=False)
     sent.check()
-    videos.set_resume(signed_in().user_id, wanted)
+    videos.set_resume(require_account().user_id, wanted)
     message = "Resume is on." if wanted else "Resume is off. Your saved positions were removed."
-    return keep_private(done(message, safe_next(back) or "/video/"))
+    return keep_private(respond_done(message, safe_next(back) or "/video/"))

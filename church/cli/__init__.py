@@ -67,10 +67,10 @@ def run() -> None:
     """
     from church.server import supervisor
     from church.server.announce import list_addresses, list_notes
-    from church.server.prepare import prepare
+    from church.server.prepare import prepare_instance
 
     settings = load_settings()
-    app = prepare(settings)
+    app = prepare_instance(settings)
     addresses = list_addresses(settings, app)
     for line in (*list_notes(settings), *addresses):
         click.echo(line)
@@ -85,7 +85,7 @@ def migrate() -> None:
     settings = load_settings()
     make_private(settings.instance)
     migrations.migrate(settings)
-    click.echo(f"Database is at revision {migrations.head()}.")
+    click.echo(f"Database is at revision {migrations.head_revision()}.")
 
 
 @church.command(with_appcontext=False)
@@ -104,7 +104,7 @@ def index(info: ScriptInfo) -> None:
     """Update the search index from the content folder."""
     from church.server import prepare
 
-    changed = prepare.index(info.load_app())
+    changed = prepare.index_pages(info.load_app())
     entries = "1 entry" if changed == 1 else f"{changed} entries"
     click.echo(f"Updated {entries} of the search index." if changed else "Search index is up to date.")
 
@@ -120,7 +120,7 @@ def work(info: ScriptInfo) -> None:
     try:
         app = info.load_app()
         pages.queue_index(app)  # the pages may have changed while no worker ran
-        jobs.work(app)
+        jobs.run_worker(app)
     finally:
         telemetry.end_process()
 
@@ -134,9 +134,9 @@ def jobs(info: ScriptInfo, retry: int | None) -> None:
 
     with info.load_app().app_context():
         if retry is None:
-            for job in queue.dead():
+            for job in queue.list_dead_jobs():
                 click.echo(f"{job.id:8} {job.kind:20} after {job.attempts} attempts: {job.error}")
-        elif queue.retry(retry):
+        elif queue.retry_job(retry):
             click.echo(f"Job {retry} is queued again.")
         else:
             raise click.ClickException(f"Job {retry} is not dead, or the same work is already queued.")
@@ -145,10 +145,10 @@ def jobs(info: ScriptInfo, retry: int | None) -> None:
 @church.command(with_appcontext=False)
 def doctor() -> None:
     """Check everything that the site needs: OK, Warning or Failed, each with a fix. Exit code 1 if a check failed."""
-    from church.doctor import examine
+    from church.doctor import run_checks
 
     try:
-        checks = examine(load_settings())
+        checks = run_checks(load_settings())
     except ConfigError as error:
         for line in str(error).splitlines():
             click.echo(f"{_STATES['fail']:8} {'settings':14} {line}")

@@ -26,7 +26,7 @@ def sync() -> None:
     from church.services import billing
 
     with _explained():
-        done = billing.sync()
+        done = billing.sync_catalogue()
     click.echo(f"{done.changed} plans and prices changed; {len(billing.list_plans())} plans are for sale.")
     if done.marked and done.unmarked:
         skipped = "1 active product" if done.unmarked == 1 else f"{done.unmarked} active products"
@@ -51,7 +51,7 @@ def reconcile() -> None:
     from church.services import billing
 
     with _explained():
-        done = billing.reconcile()
+        done = billing.reconcile_with_stripe()
     click.echo(f"{done.checked} objects compared, {done.repaired} repaired, {done.replayed} events replayed.")
     if done.ended:
         ended = "subscription that no longer exists" if done.ended == 1 else "subscriptions that no longer exist"

@@ -32,7 +32,7 @@ def list_() -> None:
     """List all tokens, without their secrets."""
     from church.services import machine_tokens
 
-    for token in machine_tokens.listed():
+    for token in machine_tokens.list_tokens():
         state = f"revoked {token.revoked_at:%Y-%m-%d}" if token.revoked_at else "active"
         click.echo(f"{token.ref}  {token.created_at:%Y-%m-%d}  {state:18}  {' '.join(token.scopes):40}  {token.name}")
 

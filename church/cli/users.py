@@ -90,13 +90,13 @@ def first_admin() -> None:
 
     `flask church run` prints one at every start until there is an admin.
     """
-    from church.server.announce import first_admin_line
-    from church.services.accounts.registration import first_admin_address
+    from church.server.announce import describe_first_admin_link
+    from church.services.accounts.registration import make_first_admin_link
 
-    address = first_admin_address()
+    address = make_first_admin_link()
     if address is None:
         raise click.ClickException("There is already an admin. Admins can promote others, and so can `user promote`.")
-    click.echo(first_admin_line(address))
+    click.echo(describe_first_admin_link(address))
 
 
 def _console() -> Actor:
@@ -112,9 +112,9 @@ def _ref(who: str) -> str:
 
     if "@" not in who:
         return who
-    address = validation.parsed_address(who)
+    address = validation.try_parse_address(who)
     with db.read() as session:
-        account = find_account.by_key(session, address.key) if address else None
+        account = find_account.find_by_key(session, address.key) if address else None
     if account is None:
         raise click.ClickException(f"No account has the email address {who}.")
     return account.ref
@@ -123,6 +123,6 @@ def _ref(who: str) -> str:
 def _outbox_line() -> str:
     """Say where emails are written if no mail server is set; empty with one."""
     from church.config import current_settings
-    from church.server.announce import outbox_line
+    from church.server.announce import describe_outbox
 
-    return outbox_line(current_settings())
+    return describe_outbox(current_settings())

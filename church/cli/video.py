@@ -52,8 +52,8 @@ def add(
     lines = _read_chapters(chapters) if chapters is not None else ""
     with _explained():
         videos.parse_chapters(lines)
-        draft = videos.Draft(title, access, description, slug)
-        ref = videos.add(file, draft, _console(), timedelta(seconds=0 if queue else _HEAD_START))
+        draft = videos.VideoDraft(title, access, description, slug)
+        ref = videos.add_file(file, draft, _console(), timedelta(seconds=0 if queue else _HEAD_START))
         for language, data in tracks:
             videos.add_caption(ref, language, language, data, _console())
         if lines:
@@ -67,7 +67,7 @@ def list_videos() -> None:
     from church.services import videos
 
     before: str | None = None
-    while page := videos.admin_listing(before_ref=before):
+    while page := videos.list_for_admin(before_ref=before):
         for video in page:
             length = f"{(video.duration_ms or 0) // 60_000}:{(video.duration_ms or 0) // 1000 % 60:02}"
             state = f"{video.state} {video.progress} %" if video.state == "working" else video.state
@@ -87,7 +87,7 @@ def retry(which: str, queue: bool) -> None:
     from church.services import videos
 
     video = _find_video(which)
-    videos.retry(video.ref, _console(), timedelta(seconds=0 if queue else _HEAD_START))
+    videos.retry_import(video.ref, _console(), timedelta(seconds=0 if queue else _HEAD_START))
     _finish(video.ref, queue)
 
 
@@ -115,7 +115,7 @@ def edit(
     with _explained():
         if (title, access, description) != (None, None, None):
             text = video.description if description is None else description
-            videos.edit(video.ref, title or video.title, access or video.access, text, _console())
+            videos.edit_video(video.ref, title or video.title, access or video.access, text, _console())
         for language, data in tracks:
             videos.add_caption(video.ref, language, language, data, _console())
         if chapters is not None:
@@ -131,7 +131,7 @@ def remove(which: str) -> None:
     from church.services import videos
 
     video = _find_video(which)
-    videos.delete(video.ref, _console())
+    videos.delete_video(video.ref, _console())
     click.echo(f"Removed {video.slug}. The worker process deletes its files.")
 
 
@@ -143,7 +143,7 @@ def push() -> None:
 
     if current_settings().video_offload != "s3":
         raise click.ClickException("CHURCH_VIDEO_OFFLOAD is not s3.")
-    click.echo(f"{videos.push()} files uploaded.")
+    click.echo(f"{videos.push_missing()} files uploaded.")
 
 
 def _finish(ref: str, queue: bool) -> None:
@@ -152,11 +152,11 @@ def _finish(ref: str, queue: bool) -> None:
     from church.services import videos
 
     if not queue:
-        with jobs.hold_job(videos.import_key(ref)) as lease:
+        with jobs.hold_job(videos.make_import_key(ref)) as lease:
             if lease is not None:
                 _import(ref)
                 return
-    click.echo(f"{videos.admin_view(ref).slug} is queued: the worker process (flask church work) will import it.")
+    click.echo(f"{videos.load_for_admin(ref).slug} is queued: the worker process (flask church work) will import it.")
 
 
 def _import(ref: str) -> None:
@@ -164,7 +164,7 @@ def _import(ref: str) -> None:
 
     with click.progressbar(length=100, label="Importing") as bar:
         videos.import_video(ref, lambda percent: bar.update(percent - bar.pos))
-    video = videos.admin_view(ref)
+    video = videos.load_for_admin(ref)
     if not video.renditions:
         raise click.ClickException(f"{video.slug}: {video.reason}")
     qualities = " and ".join(rendition.quality for rendition in video.renditions)
@@ -196,7 +196,7 @@ def _read_chapters(file: Path) -> str:
 def _find_video(which: str) -> AdminVideo:
     from church.services import videos
 
-    video = videos.named(which)
+    video = videos.find_video(which)
     if video is None:
         raise click.ClickException(f"There is no video {which}.")
     return video

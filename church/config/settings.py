@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from church.config.media_settings import DeliverySettings, LiveSettings, MediaSettings
 from church.config.value_types import Bind, Mailbox, Origin, PostgresAddress, Rate, RedisAddress, SmtpAddress, setting
-from church.lib.secrets import instance_secret, weakness
+from church.lib.secrets import find_weakness, load_instance_secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -259,7 +259,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         problems = [
             f"{name}: {problem}"
             for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
-            if (problem := weakness(value.get_secret_value() if value else ""))
+            if (problem := find_weakness(value.get_secret_value() if value else ""))
         ]
         problems += self._weak_webhook_secrets()
         if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
@@ -276,12 +276,14 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
             "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
             "STRIPE_WEBHOOK_SECRET_PREVIOUS": self.stripe_webhook_secret_previous,
         }
-        problems = {name: weakness(value.get_secret_value()) for name, value in secrets.items() if value is not None}
+        problems = {
+            name: find_weakness(value.get_secret_value()) for name, value in secrets.items() if value is not None
+        }
         return [f"{name}: {problem}" for name, problem in problems.items() if problem]
 
     def _instance_secret(self, name: str) -> str:
         try:
-            return instance_secret(self.instance, name)
+            return load_instance_secret(self.instance, name)
         except OSError as error:
             raise ValueError(f"CHURCH_INSTANCE: cannot store secrets in {self.instance}: {error.strerror}") from None
 
@@ -351,7 +353,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         given = (self.stripe_webhook_secret, self.stripe_webhook_secret_previous)
         secrets = tuple(secret.get_secret_value() for secret in given if secret is not None)
         if self.stripe_webhook_secret is None and self.till:
-            return (f"whsec_{instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *secrets)
+            return (f"whsec_{load_instance_secret(self.instance, 'STRIPE_WEBHOOK_SECRET')}", *secrets)
         return secrets
 
     @property

@@ -24,12 +24,12 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.config import Settings
 from church.database import migrations
-from church.database.engines import Engines, is_sqlite, make_engines, probe_engine
-from church.database.errors import DatabaseBusyError, DatabaseDownError, is_locked, translated
+from church.database.engines import Engines, is_sqlite, make_engines, make_probe_engine
+from church.database.errors import DatabaseBusyError, DatabaseDownError, is_locked, translate_errors
 from church.errors import UnavailableError
 from church.models.base import utc_now
 
-__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "Probed", "after_commit", "database_now"]
+__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "ProbeResult", "after_commit", "database_now"]
 
 # Seconds.
 WRITE_WAIT = 5.0
@@ -41,7 +41,7 @@ _AFTER_COMMIT = "church_after_commit"
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """Result of a probe: whether the database answers, and whether all migrations are applied."""
 
     answers: bool
@@ -64,7 +64,7 @@ class _State:
         self.writing = threading.local()
         self.probing = threading.Lock()
         self.prober: Engine | None = None
-        self.probed: tuple[float, Probed] | None = None
+        self.probed: tuple[float, ProbeResult] | None = None
 
     def _renew_after_fork(self) -> None:
         """In a forked child, forget the parent's engines and locks."""
@@ -84,12 +84,12 @@ class _State:
                     telemetry.instrument_engine(engine)
             return self.engines
 
-    def probe(self, max_age: float) -> Probed:
+    def probe(self, max_age: float) -> ProbeResult:
         """A probe at most ``max_age`` seconds old. Callers during a probe wait for its result."""
         self._renew_after_fork()
         with self.probing:
             if self.probed is None or time.monotonic() - self.probed[0] >= max_age:
-                self.prober = self.prober or probe_engine(self.settings)
+                self.prober = self.prober or make_probe_engine(self.settings)
                 result = _probe(self.prober)
                 self.probed = (time.monotonic(), result)
             return self.probed[1]
@@ -123,7 +123,7 @@ class Database:
         Raises DatabaseBusyError and DatabaseDownError, which are answered with 503.
         """
         with (
-            translated(reading=True),
+            translate_errors(reading=True),
             _begin(_state().open().reader, READ_WAIT) as connection,
             Session(connection, autoflush=False, expire_on_commit=False) as session,
         ):
@@ -142,7 +142,7 @@ class Database:
             raise RuntimeError("db.write() inside db.write(): pass the outer session on instead of opening another")
         state.writing.now = True
         try:
-            with translated(), state.in_turn() as wait, _begin(writer, wait) as connection:
+            with translate_errors(), state.in_turn() as wait, _begin(writer, wait) as connection:
                 with Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session:
                     yield session
                     session.flush()
@@ -152,7 +152,7 @@ class Database:
         finally:
             state.writing.now = False
 
-    def probe(self, max_age: float = PROBE_AGE) -> Probed:
+    def probe(self, max_age: float = PROBE_AGE) -> ProbeResult:
         """Check the database, within about 2 s and independent of the pool. Never raises a database error.
 
         A process opens one connection at a time for this and shares the result for ``max_age`` seconds, so that
@@ -173,14 +173,18 @@ def after_commit(session: Session, done: Callable[[], None]) -> None:
     session.info.setdefault(_AFTER_COMMIT, []).append(done)
 
 
-def _probe(engine: Engine) -> Probed:
-    head = migrations.head()
+def _probe(engine: Engine) -> ProbeResult:
+    head = migrations.head_revision()
     answers = migrated = False
-    with suppress(SQLAlchemyError, UnavailableError), translated(reading=True), _begin(engine, READ_WAIT) as connection:
+    with (
+        suppress(SQLAlchemyError, UnavailableError),
+        translate_errors(reading=True),
+        _begin(engine, READ_WAIT) as connection,
+    ):
         connection.execute(text("SELECT 1"))
         answers = True
-        migrated = migrations.current(connection) == head
-    return Probed(answers, migrated)
+        migrated = migrations.current_revision(connection) == head
+    return ProbeResult(answers, migrated)
 
 
 def _state() -> _State:

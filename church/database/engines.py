@@ -65,14 +65,14 @@ def make_engines(settings: Settings) -> Engines:
     return Engines(engine, engine)
 
 
-def upkeep_engine(settings: Settings) -> Engine:
+def make_upkeep_engine(settings: Settings) -> Engine:
     """Create an engine without a pool for migrations and restores. It creates a missing SQLite file."""
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, create=True, wait=_LOCK_WAIT)
     return create_engine(settings.database_dsn, poolclass=NullPool, connect_args=_postgresql_arguments(_UPKEEP_WAIT))
 
 
-def probe_engine(settings: Settings) -> Engine:
+def make_probe_engine(settings: Settings) -> Engine:
     """Create an engine with its own connection, so that a full pool does not look like a dead database."""
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS)

@@ -35,7 +35,7 @@ def is_locked(error: DBAPIError) -> bool:
 
 
 @contextmanager
-def translated(*, reading: bool = False) -> Iterator[None]:
+def translate_errors(*, reading: bool = False) -> Iterator[None]:
     """Turn errors of the driver and the pool into DatabaseBusyError and DatabaseDownError, with their cause."""
     try:
         yield

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 
 from church.config import Settings
 from church.doctor.dependencies import check_database, check_jobs
-from church.doctor.email import check_mail
+from church.doctor.email import check_email
 from church.doctor.findings import Finding, State
 from church.doctor.host import check_clock, check_content, check_disk, check_folders, check_metrics, check_scrapes
 from church.doctor.payments import check_payments
 from church.doctor.videos import check_videos
-from church.lib.secrets import weakness
+from church.lib.secrets import find_weakness
 from church.store import StoreClient
 from church.web import maintenance
 
-__all__ = ["Check", "examine"]
+__all__ = ["CheckResult", "run_checks"]
 
 # Seconds for one check.
-LIMIT = 5.0
+CHECK_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One line of the doctor's report; ``fix`` is empty if nothing is wrong."""
 
     name: str
@@ -36,7 +36,7 @@ class Check:
     fix: str = ""
 
 
-def examine(settings: Settings) -> list[Check]:
+def run_checks(settings: Settings) -> list[CheckResult]:
     """Run all checks, in the order in which problems should be fixed."""
     checks: dict[str, Callable[[Settings], Finding]] = {
         "settings": _check_settings,
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> list[Check]:
         "database": check_database,
         "store": _check_store,
         "jobs": check_jobs,
-        "mail": check_mail,
+        "mail": check_email,
         "payments": check_payments,
         "videos": check_videos,
         "metrics": check_metrics,
@@ -58,7 +58,7 @@ def examine(settings: Settings) -> list[Check]:
     return [_bounded(name, check, settings) for name, check in checks.items()]
 
 
-def _bounded(name: str, check: Callable[[Settings], Finding], settings: Settings) -> Check:
+def _bounded(name: str, check: Callable[[Settings], Finding], settings: Settings) -> CheckResult:
     findings: list[Finding] = []
 
     def run() -> None:
@@ -69,10 +69,10 @@ def _bounded(name: str, check: Callable[[Settings], Finding], settings: Settings
 
     thread = threading.Thread(target=run, daemon=True, name=f"doctor-{name}")
     thread.start()
-    thread.join(LIMIT)
+    thread.join(CHECK_TIMEOUT)
     if not findings:
-        return Check(name, "fail", f"no answer within {LIMIT:.0f} s", "find out what it waits for")
-    return Check(name, *findings[0])
+        return CheckResult(name, "fail", f"no answer within {CHECK_TIMEOUT:.0f} s", "find out what it waits for")
+    return CheckResult(name, *findings[0])
 
 
 def _check_settings(settings: Settings) -> Finding:
@@ -88,7 +88,7 @@ def _check_secrets(settings: Settings) -> Finding:
     weak = [
         f"{name} {problem}"
         for name, secret in secrets.items()
-        if (problem := weakness(secret.get_secret_value() if secret else ""))
+        if (problem := find_weakness(secret.get_secret_value() if secret else ""))
     ]
     if not weak:
         return "ok", f"strong {' and '.join(secrets)}", ""

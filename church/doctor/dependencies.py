@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from church.config import Settings
 from church.database import database_now, migrations
-from church.database.engines import is_sqlite, probe_engine, sqlite_path
+from church.database.engines import is_sqlite, make_probe_engine, sqlite_path
 from church.doctor.findings import Finding
 from church.models.jobs import Job, JobState, Schedule
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 def check_database(settings: Settings) -> Finding:
     """Check that the database is reachable and at the revision of the code."""
     try:
-        revision = ask(settings, lambda session: migrations.current(session.connection()))
+        revision = query_database(settings, lambda session: migrations.current_revision(session.connection()))
     except DBAPIError as error:
         return "fail", f"not reachable: {str(error.orig).splitlines()[0][:200]}", _fix_connection(settings)
-    head = migrations.head()
+    head = migrations.head_revision()
     if revision == head:
         return "ok", f"{'SQLite' if is_sqlite(settings) else 'PostgreSQL'} at revision {revision}", ""
     if revision is None or revision in migrations.known_revisions():
@@ -38,7 +38,7 @@ def check_database(settings: Settings) -> Finding:
 def check_jobs(settings: Settings) -> Finding:
     """Check for dead jobs, jobs that have waited too long and late schedules."""
     try:
-        dead, waiting, late = ask(settings, _state_of_jobs)
+        dead, waiting, late = query_database(settings, _state_of_jobs)
     except DBAPIError:
         return "fail", "could not be read", "see database"
     if late:
@@ -60,9 +60,9 @@ def _state_of_jobs(session: Session) -> tuple[int, timedelta, list[str]]:
     return dead, waiting, list(late)
 
 
-def ask(settings: Settings, question: Callable[[Session], T]) -> T:
+def query_database(settings: Settings, question: Callable[[Session], T]) -> T:
     """Run ``question`` in a session of a new database connection. Raises DBAPIError."""
-    engine = probe_engine(settings)
+    engine = make_probe_engine(settings)
     try:
         with Session(engine) as session:
             return question(session)

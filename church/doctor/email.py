@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.doctor.dependencies import ask
+from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
@@ -22,17 +22,17 @@ _WHOLE = 4.0
 _LATELY = timedelta(days=1)
 
 
-def check_mail(settings: Settings) -> Finding:
+def check_email(settings: Settings) -> Finding:
     """Check that the mail server accepts our sign-in, and that no email failed within the last day."""
     if settings.smtp_url is None:
         fix = "set CHURCH_SMTP_URL to send email"
-        return "warn", f"no mail server: emails are written to {outbox_folder.folder(settings)}", fix
+        return "warn", f"no mail server: emails are written to {outbox_folder.outbox_path(settings)}", fix
     try:
         smtp.probe(settings, step=_STEP, whole=_WHOLE)
     except MailDeferredError as error:
         return "fail", str(error), "check CHURCH_SMTP_URL and the mail server; emails are retried for about six hours"
     try:
-        failed = ask(settings, _failed_lately)
+        failed = query_database(settings, _failed_lately)
     except DBAPIError:
         return "fail", "failed emails could not be read", "see database"
     if failed:

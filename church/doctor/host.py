@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from church.config import Settings
-from church.database.engines import is_sqlite, probe_engine
+from church.database.engines import is_sqlite, make_probe_engine
 from church.doctor.findings import Finding
 from church.telemetry import SCRAPED
 
@@ -103,7 +103,7 @@ def _database_difference(settings: Settings) -> float:
     """Seconds between PostgreSQL's clock and ours; 0 if it does not answer, which another check reports."""
     if is_sqlite(settings):
         return 0.0
-    engine = probe_engine(settings)
+    engine = make_probe_engine(settings)
     try:
         with engine.connect() as connection:
             theirs = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))

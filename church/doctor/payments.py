@@ -5,15 +5,16 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 
 from church.config import Settings
-from church.doctor.dependencies import ask
+from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
-from church.services.billing.health import payment_facts, payment_health
+from church.services.billing.health import check_payments as payment_health
+from church.services.billing.health import read_payment_facts
 
 
 def check_payments(settings: Settings) -> Finding:
     """Check settings, plans and webhook events in the database; Stripe itself is not called."""
     try:
-        health = payment_health(settings, ask(settings, payment_facts))
+        health = payment_health(settings, query_database(settings, read_payment_facts))
     except DBAPIError:
         return "fail", "webhook events could not be read", "see database"
     return health.state, health.finding, health.fix

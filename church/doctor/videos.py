@@ -9,10 +9,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.doctor.dependencies import ask
+from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
 from church.models.videos import Video, VideoState
-from church.services.videos.importing.ffmpeg import tools_missing
+from church.services.videos.importing.ffmpeg import find_missing_tools
 from church.services.videos.storage import bucket
 
 _GIGABYTE = 1024**3
@@ -21,16 +21,16 @@ _LOW = 2 * _GIGABYTE
 
 def check_videos(settings: Settings) -> Finding:
     """Check ffmpeg, boto3 if videos are in a bucket, the free disk space, and failed imports."""
-    if settings.video_offload == "s3" and not bucket.installed():
+    if settings.video_offload == "s3" and not bucket.is_boto3_installed():
         return "fail", "CHURCH_VIDEO_OFFLOAD is s3, but boto3 is not installed", "pip install 'church[s3]'"
     folder = next(path for path in (settings.video_dir, *settings.video_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < _LOW:
         return "warn", f"{free / _GIGABYTE:.1f} GiB free for {settings.video_dir}", "free space before it runs out"
-    if missing := tools_missing():
+    if missing := find_missing_tools():
         return "warn", f"no {' and no '.join(missing)}: MP4 files are stored unchanged", "apt-get install ffmpeg"
     try:
-        ready, failed = ask(settings, _counts)
+        ready, failed = query_database(settings, _counts)
     except DBAPIError:
         return "fail", "could not be read", "see database"
     if failed:

@@ -22,24 +22,24 @@ from church.jobs import listing, queue
 from church.jobs.listing import JobView
 from church.jobs.queue import enqueue, hold_job
 from church.jobs.registry import UnknownKindError, every, handler, schedule
-from church.jobs.worker import work
+from church.jobs.worker import run_worker
 from church.models.jobs import Job, JobState
 
 __all__ = [
     "JobView",
     "UnknownKindError",
-    "dead",
-    "dead_counts",
+    "count_by_state",
+    "count_dead_jobs",
+    "count_pending_jobs",
     "enqueue",
     "every",
     "handler",
     "hold_job",
-    "listed",
-    "pending_counts",
-    "retry",
+    "list_dead_jobs",
+    "list_jobs",
+    "retry_job",
+    "run_worker",
     "schedule",
-    "state_counts",
-    "work",
 ]
 
 KEEP_DONE = timedelta(days=30)
@@ -47,37 +47,37 @@ KEEP_DONE = timedelta(days=30)
 log = logging.getLogger("church.jobs")
 
 
-def pending_counts() -> dict[str, int]:
+def count_pending_jobs() -> dict[str, int]:
     """Count pending jobs by kind, for metrics. Raises DatabaseDownError and DatabaseBusyError."""
     with db.read() as session:
-        return queue.counts(session, JobState.PENDING)
+        return queue.count_by_kind(session, JobState.PENDING)
 
 
-def dead_counts() -> dict[str, int]:
+def count_dead_jobs() -> dict[str, int]:
     """Count jobs without attempts left by kind, for metrics. Raises DatabaseDownError and DatabaseBusyError."""
     with db.read() as session:
-        return queue.counts(session, JobState.DEAD)
+        return queue.count_by_kind(session, JobState.DEAD)
 
 
-def listed(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:
+def list_jobs(state: JobState | None = None, before_id: int | None = None, limit: int = 50) -> list[JobView]:
     """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
     with db.read() as session:
-        return listing.listed(session, state, before_id, limit)
+        return listing.list_jobs(session, state, before_id, limit)
 
 
-def state_counts() -> dict[JobState, int]:
+def count_by_state() -> dict[JobState, int]:
     """Count jobs by state."""
     with db.read() as session:
-        return listing.state_counts(session)
+        return listing.count_by_state(session)
 
 
-def dead() -> list[Job]:
+def list_dead_jobs() -> list[Job]:
     """List jobs without attempts left, oldest first, at most a hundred."""
     with db.read() as session:
-        return queue.dead(session)
+        return queue.list_dead_jobs(session)
 
 
-def retry(job_id: int) -> bool:
+def retry_job(job_id: int) -> bool:
     """Queue a dead job again. Returns False if it is not dead, or its key is queued already."""
     with db.write() as session:
         return queue.retry(session, job_id)

@@ -28,7 +28,7 @@ class JobView:
     request_id: str | None
 
 
-def listed(
+def list_jobs(
     session: Session, state: JobState | None = None, before_id: int | None = None, limit: int = 50
 ) -> list[JobView]:
     """List jobs, newest first: those older than ``before_id``, if given, and of one state, if given."""
@@ -38,7 +38,7 @@ def listed(
     return [_view(job) for job in session.scalars(query)]
 
 
-def state_counts(session: Session) -> dict[JobState, int]:
+def count_by_state(session: Session) -> dict[JobState, int]:
     """Count jobs by state."""
     rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
     return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}

@@ -27,7 +27,7 @@ from church.database import database_now
 from church.database.upsert import insert_or_ignore
 from church.errors import UnavailableError
 from church.extensions import db
-from church.jobs.registry import find_handler, kinds
+from church.jobs.registry import find_handler, registered_kinds
 from church.models.jobs import PENDING_ONLY, Job, JobState
 
 log = logging.getLogger("church.jobs")
@@ -80,7 +80,7 @@ def enqueue(
     insert_or_ignore(session, Job, values, unique=["unique_key"], where=PENDING_ONLY)
 
 
-def any_due(session: Session, accepted: Collection[str]) -> bool:
+def is_any_due(session: Session, accepted: Collection[str]) -> bool:
     """Whether a job is due. Only reads, so that an idle queue locks nothing."""
     due = _due(database_now(session), accepted)
     return session.scalars(select(Job.id).where(due).limit(1)).first() is not None
@@ -100,7 +100,7 @@ def take(session: Session, accepted: Collection[str], seconds: float) -> Lease |
     return None
 
 
-def take_named(session: Session, unique_key: str, seconds: float) -> Lease | None:
+def take_by_key(session: Session, unique_key: str, seconds: float) -> Lease | None:
     """Lease the pending job with a key, due or not. Returns None if another process has it."""
     pending = select(Job).where(Job.unique_key == unique_key, Job.state == JobState.PENDING.value)
     job = session.scalars(pending.with_for_update(skip_locked=True)).first()
@@ -183,13 +183,13 @@ def retry(session: Session, job_id: int) -> bool:
     return True
 
 
-def counts(session: Session, state: JobState) -> dict[str, int]:
+def count_by_kind(session: Session, state: JobState) -> dict[str, int]:
     """Count jobs in ``state`` by kind. Registered kinds without jobs count 0."""
     query = select(Job.kind, func.count().label("jobs")).where(Job.state == state.value).group_by(Job.kind)
-    return dict.fromkeys(kinds(), 0) | {row.kind: row.jobs for row in session.execute(query)}
+    return dict.fromkeys(registered_kinds(), 0) | {row.kind: row.jobs for row in session.execute(query)}
 
 
-def dead(session: Session, limit: int = 100) -> list[Job]:
+def list_dead_jobs(session: Session, limit: int = 100) -> list[Job]:
     """List jobs without attempts left, oldest first. They are usable after the session has ended."""
     jobs = list(session.scalars(select(Job).where(Job.state == JobState.DEAD.value).order_by(Job.id).limit(limit)))
     session.expunge_all()
@@ -243,7 +243,7 @@ def hold_job(unique_key: str) -> Iterator[Lease | None]:
     runs again when its lease ends.
     """
     with db.write() as session:
-        lease = take_named(session, unique_key, current_settings().jobs_lease)
+        lease = take_by_key(session, unique_key, current_settings().jobs_lease)
     if lease is None:
         yield None
         return

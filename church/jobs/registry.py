@@ -69,16 +69,16 @@ def find_handler(kind: str) -> Handler:
         raise UnknownKindError(kind) from None
 
 
-def kinds() -> frozenset[str]:
+def registered_kinds() -> frozenset[str]:
     """All registered kinds."""
     return frozenset(_handlers)
 
 
 def heavy_kinds() -> frozenset[str]:
     """Registered kinds that take long."""
-    return kinds() & _heavy
+    return registered_kinds() & _heavy
 
 
-def schedules() -> dict[str, timedelta]:
+def registered_schedules() -> dict[str, timedelta]:
     """Periods of the scheduled kinds."""
     return dict(_schedules)

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from church.database import Database, database_now
 from church.database.upsert import insert_or_ignore
 from church.jobs.queue import enqueue
-from church.jobs.registry import schedules
+from church.jobs.registry import registered_schedules
 from church.models.jobs import Schedule
 
 
-def queue_due(db: Database) -> None:
+def queue_due_schedules(db: Database) -> None:
     """Queue the job of every schedule that is due. A new schedule is due now."""
-    periods = schedules()
+    periods = registered_schedules()
     with db.read() as session:
         now = database_now(session)
         rows = {row.kind: row for row in session.scalars(select(Schedule).where(Schedule.kind.in_(periods)))}

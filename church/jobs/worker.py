@@ -23,7 +23,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs import queue, schedules
 from church.jobs.queue import Lease
-from church.jobs.registry import find_handler, heavy_kinds, kinds
+from church.jobs.registry import find_handler, heavy_kinds, registered_kinds
 
 log = logging.getLogger("church.jobs")
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _STOP_POLL = 0.2
 _MAX_OUTAGE_PAUSE = 30.0
 
 
-def work(app: Flask, stop: threading.Event | None = None) -> None:
+def run_worker(app: Flask, stop: threading.Event | None = None) -> None:
     """Run jobs until ``stop`` is set; without it, until SIGTERM or SIGINT (main thread only).
 
     Running jobs have 20 s to finish. Unfinished ones then return to the queue at once. Heavy jobs are not waited for:
@@ -61,7 +61,7 @@ class _JobWorker:
 
     def run(self) -> None:
         log.info("job worker started", extra={"event": "jobs.started", "threads": self.settings.jobs_threads})
-        light = kinds() - heavy_kinds()
+        light = registered_kinds() - heavy_kinds()
         workers = [self._start(lambda: self._work(light), f"jobs-{n}") for n in range(self.settings.jobs_threads)]
         self._start(lambda: self._work(heavy_kinds()), "jobs-heavy")
         helpers = [self._start(self._keep_leases, "jobs-leases"), self._start(self._run_schedules, "jobs-schedules")]
@@ -98,7 +98,7 @@ class _JobWorker:
 
     def _take(self, accepted: Collection[str]) -> Lease | None:
         with db.read() as session:
-            if not queue.any_due(session, accepted):
+            if not queue.is_any_due(session, accepted):
                 return None
         with db.write() as session:
             lease = queue.take(session, accepted, self.settings.jobs_lease)
@@ -159,7 +159,7 @@ class _JobWorker:
 
     def _run_schedules(self) -> None:
         while not self.stop.is_set():
-            self._retry_until(lambda: schedules.queue_due(db), self.stop)
+            self._retry_until(lambda: schedules.queue_due_schedules(db), self.stop)
             self.stop.wait(POLL)
 
     def _release_leases(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 Addresses = list[tuple[Any, ...]]
 
 
-class Names:
+class HostResolver:
     """Looks up host names on threads, one look-up for each name at a time."""
 
     def __init__(self) -> None:
@@ -41,4 +41,4 @@ class Names:
             lookup.set_exception(error)
 
 
-names = Names()
+host_resolver = HostResolver()

@@ -17,7 +17,7 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-class HostMark:
+class ChangeMark:
     """A random mark in the file ``path``. One process changes it, and the others see that something changed.
 
     The file is created at first use. Errors are ignored: on a full or read-only disk the mark just never changes.

@@ -34,7 +34,7 @@ def die_with_parent(parent: int, by: signal.Signals) -> Callable[[], None]:
     return ask_kernel
 
 
-class Child:
+class SupervisedProcess:
     """A process that is first started ``after`` some seconds, and again whenever it ends.
 
     ``due`` is the clock's time of the next start, None while the process runs. ``orphaned`` is the signal that it gets
@@ -109,7 +109,7 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def explain(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Describe a return code: ``exit code 3`` or ``killed by SIGKILL``."""
     if code >= 0:
         return f"exit code {code}"

@@ -15,7 +15,7 @@ _MIN_DISTINCT = 10
 _PLACEHOLDERS = ("change", "secret-key", "example", "password", "default")
 
 
-def weakness(value: str) -> str | None:
+def find_weakness(value: str) -> str | None:
     """Explain to the operator why a secret is too weak for production; None if it is strong enough."""
     if not value:
         return "missing; generate one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -36,7 +36,7 @@ def _parse(text: str, instance: Path) -> dict[str, str]:
     return stored
 
 
-def instance_secret(instance: Path, name: str) -> str:
+def load_instance_secret(instance: Path, name: str) -> str:
     """Load the secret ``name`` from the folder ``instance``. The first process that needs it generates it.
 
     Raises OSError, and ValueError for a damaged file.

@@ -26,7 +26,7 @@ _LOWEST_PRIORITY = 19
 # -- off the hub ----------------------------------------------------------------------------------------------------
 
 
-def off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
+def run_off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
     """Call ``fn(*args)`` in gevent's thread pool if this process is a gevent worker, else directly.
 
     ``fn`` runs in a real thread: it must not log, take locks, or touch the request or the database.
@@ -36,14 +36,14 @@ def off_hub(fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
         return fn(*args)
     import gevent  # noqa: PLC0415 - loaded already: the process is patched
 
-    value, error = gevent.get_hub().threadpool.apply(outcome_of, (fn, args))
+    value, error = gevent.get_hub().threadpool.apply(capture_outcome, (fn, args))
     if error is not None:
         raise error
     result: _T = value
     return result
 
 
-def outcome_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+def capture_outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
     """Call ``fn`` and return its exception as a value: gevent prints one that leaves a pool thread to stderr."""
     try:
         return fn(*args), None
@@ -101,7 +101,7 @@ def _call_with_niceness(niceness: int, fn: Callable[..., Any], args: tuple[Any, 
     """Lower this thread's priority, then call ``fn``; on Linux, pid 0 is the calling thread."""
     if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, 0) < niceness:
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
-    return outcome_of(fn, args)
+    return capture_outcome(fn, args)
 
 
 def _is_patched() -> bool:

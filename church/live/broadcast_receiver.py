@@ -34,7 +34,7 @@ _MOST_OWN = 256  # own lines that are remembered until the store brings them bac
 log = logging.getLogger("church.live")
 
 
-class Relay:
+class BroadcastReceiver:
     """The store's channels for one worker; ``worker`` is its random name. ``connect`` sets who receives what."""
 
     def __init__(self, app: Flask) -> None:
@@ -68,7 +68,7 @@ class Relay:
 
     def listen_here(self) -> None:
         """Receive this worker's own lines directly, even while the store is down; needs the app's context."""
-        live_broadcast.on_change(self._on_own)
+        live_broadcast.add_listener(self._on_own)
 
     def run(self) -> None:
         """Receive lines from the store, for ever."""
@@ -83,7 +83,7 @@ class Relay:
     def _room_names(self) -> list[str]:
         while True:
             try:
-                return sorted(chat.heads())
+                return sorted(chat.list_newest_changes())
             except UnavailableError:
                 gevent.sleep(_BEAT_SECONDS)
 
@@ -101,8 +101,8 @@ class Relay:
     def hear(self, channel: str, line: str) -> None:
         """Pass a published line to its receiver; logs a line that cannot be read."""
         try:
-            if channel.startswith(_ROOM) and channel != chat.CONTROL:
-                self._on_room_change(chat.decode(line))
+            if channel.startswith(_ROOM) and channel != chat.CONTROL_CHANNEL:
+                self._on_room_change(chat.decode_message(line))
             else:
                 self._receivers[channel](line)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -116,7 +116,7 @@ class Relay:
         Other workers may publish the same line on the control channel, so it is not remembered. It is then handled
         twice, which is harmless.
         """
-        if channel != chat.CONTROL:
+        if channel != chat.CONTROL_CHANNEL:
             self._own[line] = None
             if len(self._own) > _MOST_OWN:
                 del self._own[next(iter(self._own))]

@@ -15,7 +15,7 @@ _LONGEST_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class WordsError(Exception):
+class InvalidMessageError(Exception):
     """Invalid client message; ``detail`` is for the developer of the client."""
 
     def __init__(self, detail: str) -> None:
@@ -23,7 +23,7 @@ class WordsError(Exception):
         self.detail = detail
 
 
-class Said:
+class ClientMessage:
     """One message of a client: its type (``kind``) and its fields, checked when they are read."""
 
     __slots__ = ("_fields", "kind")
@@ -36,7 +36,7 @@ class Said:
         """Return a required string. Raises InvalidMessageError."""
         value = self._fields.get(name)
         if not isinstance(value, str):
-            raise WordsError(f"{name} has to be a string")
+            raise InvalidMessageError(f"{name} has to be a string")
         return value
 
     def optional(self, name: str) -> str | None:
@@ -47,7 +47,7 @@ class Said:
         """Return an optional whole number from 0. Raises InvalidMessageError for another type."""
         value = self._fields.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53):
-            raise WordsError(f"{name} has to be a whole number")
+            raise InvalidMessageError(f"{name} has to be a whole number")
         return value
 
     def about(self, rooms: Collection[str]) -> dict[str, str]:
@@ -65,11 +65,11 @@ class Said:
         """The message's room name. Raises InvalidMessageError."""
         room = self.text("room")
         if len(room) > _LONGEST_NAME:
-            raise WordsError("room name too long")
+            raise InvalidMessageError("room name too long")
         return room
 
 
-def read(text: str) -> Said:
+def parse_message(text: str) -> ClientMessage:
     """Parse a client's message. Raises InvalidMessageError unless it is a JSON object with a type, in valid Unicode."""
     try:
         fields = json.loads(text, parse_constant=_refuse)
@@ -77,34 +77,34 @@ def read(text: str) -> Said:
             text.encode()
             json.dumps(fields, ensure_ascii=False).encode()  # fails for half a character, such as \\ud800 alone
     except (ValueError, RecursionError):
-        raise WordsError("a message is one JSON object") from None
+        raise InvalidMessageError("a message is one JSON object") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-        raise WordsError("a message is one JSON object with a type")
-    return Said(fields["type"], fields)
+        raise InvalidMessageError("a message is one JSON object with a type")
+    return ClientMessage(fields["type"], fields)
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-def frame(kind: str, /, **fields: Any) -> bytes:
+def build_frame(kind: str, /, **fields: Any) -> bytes:
     """Build a frame with these fields; None values are left out."""
     message = {"type": kind, **{name: value for name, value in fields.items() if value is not None}}
     return text_frame(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-WELCOME: Final = frame("welcome", protocol=PROTOCOL)
-PONG: Final = frame("pong")
+WELCOME: Final = build_frame("welcome", protocol=PROTOCOL)
+PONG: Final = build_frame("pong")
 
 
-def chat(view: MessageView, client_id: str | None = None) -> bytes:
+def chat_frame(view: MessageView, client_id: str | None = None) -> bytes:
     """Build the frame of a chat message in its current state; pass ``client_id`` for its author only."""
-    return frame(
+    return build_frame(
         "chat",
         room=view.room,
         id=view.id,
         changed=view.changed,
-        **{"from": person(view.from_ref, view.from_name, is_admin=view.is_admin)},
+        **{"from": member_fields(view.from_ref, view.from_name, is_admin=view.is_admin)},
         message=view.text,
         html=view.html,
         client_id=client_id,
@@ -114,17 +114,17 @@ def chat(view: MessageView, client_id: str | None = None) -> bytes:
     )
 
 
-def presence(room: str, people: Iterable[Mapping[str, Any]], count: int) -> bytes:
+def presence_frame(room: str, people: Iterable[Mapping[str, Any]], count: int) -> bytes:
     """Build the frame that shows who is in a room: some of the members, and the number of all."""
-    return frame("presence", room=room, members=list(people), count=count)
+    return build_frame("presence", room=room, members=list(people), count=count)
 
 
-def person(ref: str, name: str, *, is_admin: bool) -> dict[str, Any]:
+def member_fields(ref: str, name: str, *, is_admin: bool) -> dict[str, Any]:
     """Return a member as others see them; the name is the one shown everywhere."""
     shown = {"ref": ref, "name": shown_name(ref, name)}
     return {**shown, "admin": True} if is_admin else shown
 
 
-def error(code: str, detail: str, **about: Any) -> bytes:
+def error_frame(code: str, detail: str, **about: Any) -> bytes:
     """Build an error frame for a message that failed."""
-    return frame("error", code=code, detail=detail, **about)
+    return build_frame("error", code=code, detail=detail, **about)

@@ -15,8 +15,8 @@ import gevent
 
 from church import telemetry
 from church.live import websocket_frames
-from church.live.pending_writes import FullError, Outbox
-from church.live.websocket_frames import FrameError, Reader
+from church.live.pending_writes import PendingWrites, QueueFullError
+from church.live.websocket_frames import FrameError, FrameReader
 
 if TYPE_CHECKING:
     from church.services.sessions import SignedIn
@@ -88,8 +88,8 @@ class Connection:
         if self._sock.family != socket.AF_UNIX:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._reader = Reader()
-        self._outbox: Outbox | None = None
+        self._reader = FrameReader()
+        self._outbox: PendingWrites | None = None
         self._ended = False
         self._budget, self._budget_at = _BURST, time.monotonic()
         self._watcher: Any = gevent.get_hub().loop.io(fd, _READ)
@@ -158,14 +158,14 @@ class Connection:
 
     def _wait_with(self, rest: bytes, kind: str) -> None:
         watcher = gevent.get_hub().loop.io(self._sock.fileno(), _WRITE)
-        self._outbox = Outbox(rest, kind, watcher, self._on_writable, self._owner.queue)
+        self._outbox = PendingWrites(rest, kind, watcher, self._on_writable, self._owner.queue)
 
     def _queue(self, frame: bytes, kind: str) -> None:
         if self._outbox is None or self._ended:
             return
         try:
             self._outbox.put(frame, kind)
-        except FullError:
+        except QueueFullError:
             self._owner.dropped(1 if kind else 0)
             self.close(websocket_frames.POLICY, "too slow", "too_slow")
 

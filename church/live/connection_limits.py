@@ -64,7 +64,7 @@ return unknown
 """
 
 
-class Shares:
+class ConnectionLimits:
     """One worker's counts by key (an address or a member); ``worker`` is its name among the workers."""
 
     def __init__(self, app: Flask, worker: str) -> None:

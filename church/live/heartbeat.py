@@ -18,7 +18,7 @@ _SPOKES = 50
 _MAX_SILENT_TURNS = 2  # then the connection is dropped
 
 
-class Wheel:
+class PingWheel:
     """Connections to ping, spread over the spokes; call ``tick`` every ``pause`` seconds."""
 
     def __init__(self, seconds: float) -> None:

@@ -18,14 +18,14 @@ from flask import current_app
 from church import telemetry
 from church.errors import UnavailableError
 from church.live import client_messages, websocket_frames
-from church.live.broadcast_receiver import PRESENCE, TYPING, Relay
+from church.live.broadcast_receiver import PRESENCE, TYPING, BroadcastReceiver
 from church.live.connection import Connection
-from church.live.connection_limits import Shares
-from church.live.heartbeat import Deadlines, Wheel
-from church.live.joined_rooms import Rooms
-from church.live.message_handlers import Talk
+from church.live.connection_limits import ConnectionLimits
+from church.live.heartbeat import Deadlines, PingWheel
+from church.live.joined_rooms import JoinedRooms
+from church.live.message_handlers import MessageHandlers
 from church.live.presence import Presence
-from church.live.session_watch import Standing
+from church.live.session_watch import SessionWatch
 from church.services import chat, live_broadcast
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Hub:
         self._most_of_member = settings.live_per_member
         self._most_of_address = settings.live_per_address
         self._reserved = 0
-        self._wheel = Wheel(settings.live_ping)
+        self._wheel = PingWheel(settings.live_ping)
         self._lingering: set[Connection] = set()
         self._auth_deadlines = Deadlines(_AUTH_SECONDS, self._on_auth_late)
         self._close_deadlines = Deadlines(_LINGER_SECONDS, self._on_close_late)
@@ -66,18 +66,18 @@ class Hub:
         self._make_parts(app, settings)
 
     def _make_parts(self, app: Flask, settings: Settings) -> None:
-        self.relay = Relay(app)
-        self.limits = Shares(app, self.relay.worker)
-        self.rooms = Rooms(self.connections_of, self.guarded, lambda: self.relay.is_heard)
+        self.relay = BroadcastReceiver(app)
+        self.limits = ConnectionLimits(app, self.relay.worker)
+        self.rooms = JoinedRooms(self.connections_of, self.guarded, lambda: self.relay.is_heard)
         self.presence = Presence(self.relay, self.rooms)
         mark = settings.instance / "sign-ins.mark"
-        self.session_watch = Standing(mark, self.connections, self.connections_of, self.rooms.feeds, self.guarded)
-        self._handlers = Talk(self.admit, self.rooms, self.presence, self.relay, self.guarded)
+        self.session_watch = SessionWatch(mark, self.connections, self.connections_of, self.rooms.feeds, self.guarded)
+        self._handlers = MessageHandlers(self.admit, self.rooms, self.presence, self.relay, self.guarded)
         receivers = {
             PRESENCE: self.presence.hear,
             TYPING: self._on_typing,
-            chat.CONTROL: self.session_watch.hear,
-            live_broadcast.CHANNEL: self._on_notice,
+            chat.CONTROL_CHANNEL: self.session_watch.hear,
+            live_broadcast.NOTICE_CHANNEL: self._on_notice,
         }
         self.relay.connect(receivers, self.rooms.hear, self._on_subscribed)
 
@@ -200,10 +200,10 @@ class Hub:
             self.rooms.show_typing(str(facts["room"]), dict(facts["from"]))
 
     def _on_notice(self, line: str) -> None:
-        gevent.spawn(self._send_notice, live_broadcast.decode(line))
+        gevent.spawn(self._send_notice, live_broadcast.decode_notice(line))
 
     def _send_notice(self, notice: Notice) -> None:
-        frame = client_messages.frame(
+        frame = client_messages.build_frame(
             "notification", kind=notice.kind, title=notice.title, url=notice.url or None, at=notice.at.isoformat()
         )
         reached = 0

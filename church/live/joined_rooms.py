@@ -10,7 +10,7 @@ import gevent
 
 from church.live import client_messages
 from church.live.connection import Connection
-from church.live.room_feed import Feed
+from church.live.room_feed import RoomFeed
 from church.services import chat
 from church.services.chat import MessageView, RoomView
 
@@ -19,7 +19,7 @@ _CHECK_SECONDS_DOWN = 1.0  # and while the store is down
 _CROWD = 50  # members in a room, above which typing is not shown: there is always one who types
 
 
-class Rooms:
+class JoinedRooms:
     """Room feeds by room name; a feed exists while a client of this worker is in its room.
 
     ``connections_of`` and ``guarded`` are for the feeds. ``is_heard`` returns whether published changes
@@ -36,13 +36,13 @@ class Rooms:
         self._guarded = guarded
         self._is_heard = is_heard
         self._checked_at = 0.0
-        self.feeds: dict[str, Feed] = {}
+        self.feeds: dict[str, RoomFeed] = {}
 
     def join(self, connection: Connection, room: RoomView, after: int | None) -> None:
         """Add a client to a room that its member may enter, and send it what changed after ``after``."""
         feed = self.feeds.get(room.name)
         if feed is None:
-            feed = self.feeds[room.name] = Feed(room, self._connections_of, self._guarded)
+            feed = self.feeds[room.name] = RoomFeed(room, self._connections_of, self._guarded)
         elif room.head > feed.last:
             feed.look(room.head)
         if room.name not in connection.rooms:
@@ -77,7 +77,7 @@ class Rooms:
         """Show the others in a room that a member is typing; not in a crowd."""
         feed = self.feeds.get(room)
         if feed is not None and len(feed.members) <= _CROWD:
-            frame = client_messages.frame("typing", room=room, **{"from": person})
+            frame = client_messages.build_frame("typing", room=room, **{"from": person})
             gevent.spawn(feed.tell, "typing", frame, (str(person["ref"]), None))
 
     def look_all(self) -> None:
@@ -91,7 +91,7 @@ class Rooms:
         if not self.feeds or time.monotonic() < self._checked_at + pause:
             return
         self._checked_at = time.monotonic()
-        for name, head in chat.heads().items():
+        for name, head in chat.list_newest_changes().items():
             feed = self.feeds.get(name)
             if feed is not None and head > feed.last:
                 feed.look(head)

@@ -13,10 +13,10 @@ from church import telemetry
 from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnavailableError
 from church.live import client_messages, websocket_frames
-from church.live.broadcast_receiver import TYPING, Relay
-from church.live.client_messages import Said, WordsError
+from church.live.broadcast_receiver import TYPING, BroadcastReceiver
+from church.live.client_messages import ClientMessage, InvalidMessageError
 from church.live.connection import Connection
-from church.live.joined_rooms import Rooms
+from church.live.joined_rooms import JoinedRooms
 from church.live.presence import Presence
 from church.services import chat, member_tokens, sessions
 from church.services.sessions import SignedIn
@@ -33,7 +33,7 @@ class SignedOutError(ChurchError):
     code = "unauthenticated"
 
 
-class Talk:
+class MessageHandlers:
     """The handler of each message type.
 
     ``admit`` registers a connection under its member, and is False where the member has too many connections.
@@ -43,9 +43,9 @@ class Talk:
     def __init__(
         self,
         admit: Callable[[Connection, SignedIn], bool],
-        rooms: Rooms,
+        rooms: JoinedRooms,
         presence: Presence,
-        relay: Relay,
+        relay: BroadcastReceiver,
         guarded: Callable[..., bool],
     ) -> None:
         self._admit = admit
@@ -79,41 +79,43 @@ class Talk:
 
     def _answer(self, connection: Connection, text: str) -> None:
         try:
-            message = client_messages.read(text)
-        except WordsError as error:
+            message = client_messages.parse_message(text)
+        except InvalidMessageError as error:
             with telemetry.live_message(connection.handshake, "unreadable", connection.ref or None):
-                answer: bytes | None = client_messages.error("invalid", error.detail)
+                answer: bytes | None = client_messages.error_frame("invalid", error.detail)
         else:
             with telemetry.live_message(connection.handshake, message.kind, connection.ref or None):
                 answer = self._handle(connection, message)
         if answer is not None:
             connection.send_message("error", answer)
 
-    def _handle(self, connection: Connection, message: Said) -> bytes | None:
+    def _handle(self, connection: Connection, message: ClientMessage) -> bytes | None:
         """Do what the message requests; returns an error frame if that fails."""
         about = message.about(connection.rooms)
         handler = self._handlers.get(message.kind)
         if handler is None:
-            return client_messages.error("unknown_type", "Unknown message type.")
+            return client_messages.error_frame("unknown_type", "Unknown message type.")
         if connection.signed_in is None and message.kind not in {"auth", "ping"}:
-            return client_messages.error("unauthenticated", "Send auth first.", **about)
+            return client_messages.error_frame("unauthenticated", "Send auth first.", **about)
         try:
             handler(connection, message)
-        except WordsError as error:
-            return client_messages.error("invalid", error.detail, **about)
+        except InvalidMessageError as error:
+            return client_messages.error_frame("invalid", error.detail, **about)
         except ChurchError as error:
             code = "unavailable" if isinstance(error, UnavailableError) else getattr(error, "code", "refused")
             if isinstance(error, ForbiddenError):
                 about["room"] = message.room  # the room exists, and is closed to the member
-            return client_messages.error(code, str(error), retry_after=error.retry_after, **about)
+            return client_messages.error_frame(code, str(error), retry_after=error.retry_after, **about)
         except Exception:
             log.exception("live message failed", extra={"event": "live.frame_failed", "kind": message.kind})
-            return client_messages.error("failed", "Something went wrong on our side. We have logged it.", **about)
+            return client_messages.error_frame(
+                "failed", "Something went wrong on our side. We have logged it.", **about
+            )
         return None
 
     # -- signing in ----------------------------------------------------------------------------------------------------
 
-    def _on_auth(self, connection: Connection, message: Said) -> None:
+    def _on_auth(self, connection: Connection, message: ClientMessage) -> None:
         token = message.optional("token")
         try:
             signed_in, until = _authenticate(connection, token)
@@ -136,14 +138,14 @@ class Talk:
         else:
             connection.until = until
             telemetry.track_auth_attempt("websocket", "success", user_ref=signed_in.ref)
-            success = client_messages.frame("auth_success", ref=signed_in.ref, name=signed_in.name)
+            success = client_messages.build_frame("auth_success", ref=signed_in.ref, name=signed_in.name)
             connection.send_message("auth_success", success)
 
     def _reject(self, connection: Connection, code: int, outcome: str, detail: str) -> None:
         telemetry.track_auth_attempt("websocket", outcome)
         if code != websocket_frames.TOO_MANY:
             telemetry.track_live_opened("refused_sign_in")
-        connection.send_message("auth_failed", client_messages.frame("auth_failed", code=outcome, detail=detail))
+        connection.send_message("auth_failed", client_messages.build_frame("auth_failed", code=outcome, detail=detail))
         connection.close(code, detail, "unauthenticated")
 
     def _refresh_member(self, connection: Connection) -> SignedIn:
@@ -158,57 +160,57 @@ class Talk:
 
     # -- rooms ---------------------------------------------------------------------------------------------------------
 
-    def _on_ping(self, connection: Connection, _message: Said) -> None:
+    def _on_ping(self, connection: Connection, _message: ClientMessage) -> None:
         connection.send_message("pong", client_messages.PONG)
 
-    def _on_subscribe(self, connection: Connection, message: Said) -> None:
+    def _on_subscribe(self, connection: Connection, message: ClientMessage) -> None:
         self._join(connection, message.room, None)
 
-    def _on_history(self, connection: Connection, message: Said) -> None:
+    def _on_history(self, connection: Connection, message: ClientMessage) -> None:
         after = message.number("after")
         if after is None:
-            raise WordsError("after has to be a whole number")
+            raise InvalidMessageError("after has to be a whole number")
         self._join(connection, message.room, after)
 
     def _join(self, connection: Connection, name: str, after: int | None) -> None:
         member = self._refresh_member(connection)
-        chat.keep_entry_pace(member)
-        room = chat.may_enter(member, name)
+        chat.count_join(member)
+        room = chat.load_open_room(member, name)
         self._rooms.join(connection, room, after)
         if connection.is_open:
             self._presence.show(connection, room.name)
 
-    def _on_leave(self, connection: Connection, message: Said) -> None:
+    def _on_leave(self, connection: Connection, message: ClientMessage) -> None:
         self._rooms.leave(connection, message.room)
 
-    def _on_chat(self, connection: Connection, message: Said) -> None:
+    def _on_chat(self, connection: Connection, message: ClientMessage) -> None:
         room, text, client_id = message.room, message.text("message"), message.text("client_id")
         member = self._refresh_member(connection)
         feed = self._rooms.feeds.get(room)
         last = feed.last if feed is not None else 0
-        view = chat.post(member, room, text, client_id, _refuse_attacks)
+        view = chat.post_message(member, room, text, client_id, _refuse_attacks)
         if view.changed <= last or feed is None or connection not in feed.members:
             # A repeated message, or one to a room that its author has not joined: no feed sends it.
-            connection.send_message("chat", client_messages.chat(view, view.client_id))
+            connection.send_message("chat", client_messages.chat_frame(view, view.client_id))
 
-    def _on_presence(self, connection: Connection, message: Said) -> None:
+    def _on_presence(self, connection: Connection, message: ClientMessage) -> None:
         self._presence.show(connection, self._joined_room(connection, message))
 
-    def _on_typing(self, connection: Connection, message: Said) -> None:
+    def _on_typing(self, connection: Connection, message: ClientMessage) -> None:
         room, member = self._joined_room(connection, message), connection.signed_in
         if member is None or time.monotonic() - connection.typed_at < _TYPING_SECONDS:
             return
         connection.typed_at = time.monotonic()
-        if chat.may_enter(member, room).muted:
+        if chat.load_open_room(member, room).muted:
             return  # a muted member cannot send a message, so do not announce one
-        person = client_messages.person(member.ref, member.name, is_admin=member.is_admin)
+        person = client_messages.member_fields(member.ref, member.name, is_admin=member.is_admin)
         self._rooms.show_typing(room, person)
         self._relay.publish(TYPING, {"room": room, "from": person})
 
-    def _joined_room(self, connection: Connection, message: Said) -> str:
+    def _joined_room(self, connection: Connection, message: ClientMessage) -> str:
         """The message's room, if the client has joined it. Raises InvalidMessageError otherwise."""
         if message.room not in connection.rooms:
-            raise WordsError("join the room first")
+            raise InvalidMessageError("join the room first")
         return message.room
 
 
@@ -216,12 +218,12 @@ def _refuse_attacks(text: str) -> None:
     """Scan a message for attacks. Raises InvalidMessageError for one, where the site blocks them."""
     if telemetry.track_live_text(text) and current_settings().threats == "block":
         telemetry.track_security_event("request_blocked", "high")
-        raise WordsError("message blocked")
+        raise InvalidMessageError("message blocked")
 
 
 def _authenticate(connection: Connection, token: str | None) -> tuple[SignedIn | None, float | None]:
     """Look up an access token, and when it expires; without a token, the cookie that came with the handshake."""
     if token is not None:
-        shown = member_tokens.shown(token)
+        shown = member_tokens.verify_token(token)
         return (shown.signed_in, shown.until) if shown is not None else (None, None)
     return (sessions.load_ref(*connection.cookie) if connection.cookie is not None else None), None

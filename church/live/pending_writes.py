@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
 
-class FullError(Exception):
+class QueueFullError(Exception):
     """The client reads too slowly: its queue is full."""
 
 
-class Outbox:
+class PendingWrites:
     """Frames in sending order; part of the first may be sent already.
 
     Each frame has a kind, by which it is counted once the kernel has taken all of it. A control frame's kind is empty.
@@ -40,8 +40,8 @@ class Outbox:
 
     def put(self, frame: bytes, kind: str) -> None:
         """Queue ``frame``. Raises QueueFullError when the queue has no space for it."""
-        if len(self._frames) > self._most or self._bytes + len(frame) > MOST_BYTES:
-            raise FullError
+        if len(self._frames) > self._most or self._bytes + len(frame) > MAX_BYTES:
+            raise QueueFullError
         self._frames.append((frame, kind))
         self._bytes += len(frame)
 

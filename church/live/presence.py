@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import gevent
 
 from church.live import client_messages
-from church.live.broadcast_receiver import PRESENCE, Relay
+from church.live.broadcast_receiver import PRESENCE, BroadcastReceiver
 from church.live.connection import Connection
-from church.live.joined_rooms import Rooms
-from church.live.room_feed import Feed
+from church.live.joined_rooms import JoinedRooms
+from church.live.room_feed import RoomFeed
 
 _RENEWED = 10.0  # seconds between full renewals of a worker's lists
 _FORGOTTEN = 30.0  # seconds without renewal after which a worker's lists expire, however it ended
@@ -50,13 +50,13 @@ _NO_PEOPLE = People({})
 class Presence:
     """The members of each room: this worker's from its connections, the others' from what they published last."""
 
-    def __init__(self, relay: Relay, rooms: Rooms) -> None:
+    def __init__(self, relay: BroadcastReceiver, rooms: JoinedRooms) -> None:
         self._relay = relay
         self._rooms = rooms
         self._others: dict[str, tuple[float, dict[str, People]]] = {}
         self._published: dict[str, tuple[frozenset[str], int]] = {}
         self._published_at = 0.0
-        self._own: dict[str, tuple[Feed, int, float, People]] = {}
+        self._own: dict[str, tuple[RoomFeed, int, float, People]] = {}
         self._crowds: dict[str, tuple[float, bytes]] = {}
         self._shown: dict[str, tuple[frozenset[str], int]] = {}
         self._shown_at: dict[str, float] = {}
@@ -122,7 +122,9 @@ class Presence:
         is_due = comings != feed.comings and age >= people.more / _CHURN
         if last_feed is not feed or is_due or age >= _RENEWED:
             here = {member.ref: member.signed_in for member in feed.members if member.signed_in is not None}
-            everyone = (client_messages.person(ref, one.name, is_admin=one.is_admin) for ref, one in here.items())
+            everyone = (
+                client_messages.member_fields(ref, one.name, is_admin=one.is_admin) for ref, one in here.items()
+            )
             named = {person["ref"]: person for person in _first(everyone)}
             people = People(named, max(0, len(here) - _SHOWN))
             self._own[room] = (feed, feed.comings, time.monotonic(), people)
@@ -163,4 +165,4 @@ def _first(people: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _frame(room: str, people: People) -> bytes:
-    return client_messages.presence(room, _first(people.named.values()), people.total)
+    return client_messages.presence_frame(room, _first(people.named.values()), people.total)

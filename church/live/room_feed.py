@@ -39,7 +39,7 @@ class _Change(NamedTuple):
     own: bytes
 
 
-class Feed:
+class RoomFeed:
     """The clients of one room, and the last change they were sent.
 
     ``connections_of`` returns a member's connections on this worker, by the account's ref. ``guarded`` runs a function
@@ -117,7 +117,7 @@ class Feed:
     def _read_on(self) -> None:
         self._is_stale, head = False, self._head
         try:
-            changes = chat.since(self._room_id, self.last, _MOST)
+            changes = chat.list_changes(self._room_id, self.last, _MOST)
         except BaseException:
             self._is_stale = True
             raise
@@ -137,7 +137,10 @@ class Feed:
         misses it.
         """
         change = _Change(
-            view.changed, view.from_ref, client_messages.chat(view), client_messages.chat(view, view.client_id)
+            view.changed,
+            view.from_ref,
+            client_messages.chat_frame(view),
+            client_messages.chat_frame(view, view.client_id),
         )
         self.last = view.changed
         for backlog in self._joining.values():
@@ -182,7 +185,7 @@ class Feed:
                 connection.send_message("chat", change.own if change.by == connection.ref else change.frame)
         self.members.add(connection)
         self.comings += 1
-        joined = client_messages.frame("room_joined", room=self.name, title=room.title, changed=self.last)
+        joined = client_messages.build_frame("room_joined", room=self.name, title=room.title, changed=self.last)
         connection.send_message("room_joined", joined)
 
     def leave(self, connection: Connection) -> None:
@@ -203,10 +206,10 @@ class Feed:
         reached = after
         while reached < self.last and connection.is_open:
             with self._turns:
-                changes = chat.since(self._room_id, reached, _PAGE)
+                changes = chat.list_changes(self._room_id, reached, _PAGE)
                 for view in changes:
                     own = view.client_id if view.from_ref == connection.ref else None
-                    connection.send_message("chat", client_messages.chat(view, own))
+                    connection.send_message("chat", client_messages.chat_frame(view, own))
                     reached = view.changed
                 gevent.sleep(0)
             while connection.is_behind and connection.is_open:

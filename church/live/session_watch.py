@@ -14,22 +14,22 @@ from pathlib import Path
 
 import gevent
 
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 from church.live import websocket_frames
 from church.live.connection import Connection
-from church.live.room_feed import Feed
+from church.live.room_feed import RoomFeed
 from church.models.chat import RoomAccess
 from church.services import chat
 from church.services.chat.rooms import is_open
 from church.services.sessions import SignedIn, lookup
-from church.services.sessions.lookup import Standing as Known
+from church.services.sessions.lookup import SessionFacts as Known
 
 _EVERY = 2.0
 _BATCH = 500  # connections that are checked before other greenlets run
 _MARK_SECONDS = 0.2  # between reads of the host's mark
 
 
-class Standing:
+class SessionWatch:
     """Regular check of all connections of a worker.
 
     ``mark`` is the file that changes when a session of this host ends. ``connections`` is all of this worker's,
@@ -42,14 +42,14 @@ class Standing:
         mark: Path,
         connections: Collection[Connection],
         connections_of: Callable[[str], Collection[Connection]],
-        feeds: Mapping[str, Feed],
+        feeds: Mapping[str, RoomFeed],
         guarded: Callable[..., bool],
     ) -> None:
         self._connections = connections
         self._connections_of = connections_of
         self._feeds = feeds
         self._guarded = guarded
-        self._mark = HostMark(mark)
+        self._mark = ChangeMark(mark)
         self._seen = self._mark.read()
         self._checked_at = 0.0
 
@@ -78,7 +78,7 @@ class Standing:
             elif connection.signed_in is not None and connection.is_open:
                 by_session.setdefault(connection.signed_in.session_ref, []).append(connection)
         for refs in _batches(by_session):
-            sessions = lookup.standing(refs)
+            sessions = lookup.load_facts(refs)
             own = [connection for ref in refs for connection in by_session[ref]]
             for ref in refs:
                 _refresh(by_session[ref], sessions.get(ref))
@@ -89,7 +89,7 @@ class Standing:
         members = {one.signed_in.user_id for one in connections if one.signed_in is not None}
         if not members:
             return
-        banned = chat.banned(members)
+        banned = chat.list_banned_rooms(members)
         premium = self._premium(connections)
         for number, connection in enumerate(connections, 1):
             if not number % _BATCH:
@@ -111,7 +111,7 @@ class Standing:
         in_gated = {
             one.signed_in.user_id for one in connections if one.signed_in is not None and gated.intersection(one.rooms)
         }
-        with_premium = lookup.premium_members(in_gated) if in_gated else set()
+        with_premium = lookup.find_premium_members(in_gated) if in_gated else set()
         return {user_id: user_id in with_premium for user_id in in_gated}
 
 
@@ -134,5 +134,5 @@ def _changed(signed_in: SignedIn, **facts: object) -> SignedIn:
 
 def _batches(refs: Collection[str]) -> Iterator[list[str]]:
     waiting = list(refs)
-    for begin in range(0, len(waiting), lookup.MOST):
-        yield waiting[begin : begin + lookup.MOST]
+    for begin in range(0, len(waiting), lookup.MAX_PER_QUERY):
+        yield waiting[begin : begin + lookup.MAX_PER_QUERY]

@@ -14,7 +14,7 @@ TEXT: Final = 0x1
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
-LARGEST: Final = 16_384
+MAX_MESSAGE_BYTES: Final = 16_384
 """Maximum bytes of a message."""
 
 NORMAL: Final = 1000
@@ -97,12 +97,12 @@ class _Head(NamedTuple):
     end: int
 
 
-class Reader:
+class FrameReader:
     """Puts one client's data together; holds at most one unfinished frame and one unfinished message."""
 
     __slots__ = ("_decoder", "_largest", "_pieces", "_rest", "_size")
 
-    def __init__(self, largest: int = LARGEST) -> None:
+    def __init__(self, largest: int = MAX_MESSAGE_BYTES) -> None:
         self._largest = largest
         self._rest = b""
         self._decoder: IncrementalDecoder | None = None  # set while a fragmented message is incomplete

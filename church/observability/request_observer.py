@@ -156,7 +156,7 @@ class Observation:
         instruments.requests.inc()
         instruments.duration.observe(duration)
         if self.ids is not None:
-            exemplars.BOOK.note(*instruments.timed_as, duration, self.ids)
+            exemplars.WRITER.note(*instruments.timed_as, duration, self.ids)
         if self.sent:
             instruments.bytes.inc(self.sent)
         if self._handler is not None:
@@ -196,14 +196,14 @@ _ACCESS_HEAD = '"level": "INFO", "logger": "church.access", "message": '
 access_static = ""
 
 
-def prepare(static: dict[str, str]) -> None:
+def prepare_access_records(static: dict[str, str]) -> None:
     """Make the part of the access record that is the same for every request of this process."""
     global access_static  # noqa: PLW0603 - one text for the process, read once a request
     fixed = ", ".join(f"{records.quote(k)}: {records.quote(v)}" for k, v in static.items())
     access_static = f'"event": "http.request", {fixed}, '
 
 
-def under_way() -> Observation | None:
+def current_observation() -> Observation | None:
     """The request that is being answered now; None once it has ended."""
     observation = current.get()
     return observation if observation is not None and not observation.finished else None
@@ -255,7 +255,7 @@ class Door:
         self._ready = True
 
 
-def watch(app: Flask) -> None:
+def observe_answers(app: Flask) -> None:
     """Observe every answer of ``app``; registered first, so that it runs after all other hooks."""
     app.after_request(_after_request)
 

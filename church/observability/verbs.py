@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, ParamSpec
 from church.lib import threads
 from church.observability import raise_in_tests, request_observer
 from church.observability.metrics import definitions
-from church.observability.metrics.definitions import bounded
-from church.observability.request_observer import Observation, under_way
+from church.observability.metrics.definitions import bound_label
+from church.observability.request_observer import Observation, current_observation
 from church.observability.threats import scan_text
 from church.observability.traces import process_tracer
 
@@ -52,8 +52,8 @@ def never_breaks(verb: Callable[P, None]) -> Callable[P, None]:
 @never_breaks
 def track_security_event(event_type: str, severity: str, **fields: Any) -> None:
     """Record a security event: an event that an admin should be able to see."""
-    label = bounded(event_type, definitions.SECURITY_EVENTS)
-    definitions.security_events.labels(label, bounded(severity, definitions.SEVERITIES)).inc()
+    label = bound_label(event_type, definitions.SECURITY_EVENTS)
+    definitions.security_events.labels(label, bound_label(severity, definitions.SEVERITIES)).inc()
     _log_security_event(event_type, severity, fields)
 
 
@@ -69,7 +69,7 @@ def track_suspicious(activity_type: str, source: str, excerpt: str) -> None:
 @never_breaks
 def track_rate_limit(limit: str) -> None:
     """Record a request that a rate limit refused: one security event, and for some limits a failed sign-in attempt."""
-    name = bounded(limit, definitions.LIMITS)
+    name = bound_label(limit, definitions.LIMITS)
     definitions.rate_limit_hits.labels(name).inc()
     if name in definitions.AUTH_LIMITS:
         definitions.auth_attempts.labels(definitions.AUTH_LIMITS[name], "failed_throttled").inc()
@@ -113,7 +113,7 @@ def _note(name: str, facts: dict[str, str]) -> None:
         process_tracer.active.note(name, facts)
 
 
-class Budget:
+class RecordBudget:
     """Limit how many records of one kind a process writes: ``per_second``, as a token bucket on a monotonic clock."""
 
     def __init__(self, per_second: float) -> None:
@@ -135,7 +135,7 @@ class Budget:
         return withheld
 
 
-_flood = Budget(per_second=20)
+_flood = RecordBudget(per_second=20)
 
 
 def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
         return
     if withheld:
         fields = {**fields, "withheld": withheld}
-    observation = under_way()
+    observation = current_observation()
     if observation is not None:
         fields = {**fields, "ip": observation.client, "method": observation.method}
     security_log.warning(
@@ -161,7 +161,7 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
 def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
     """Record an attempt to register, sign in or out, reset a password or get a token."""
     definitions.auth_attempts.labels(
-        bounded(kind, definitions.AUTH_TYPES), bounded(outcome, definitions.AUTH_OUTCOMES)
+        bound_label(kind, definitions.AUTH_TYPES), bound_label(outcome, definitions.AUTH_OUTCOMES)
     ).inc()
     auth_log.info(f"{kind} {outcome}".replace("_", " "), extra={"event": f"auth.{kind}", "outcome": outcome, **fields})
     _note(f"auth.{kind}", {"outcome": outcome})
@@ -170,16 +170,16 @@ def track_auth_attempt(kind: str, outcome: str, **fields: Any) -> None:
 @never_breaks
 def track_registration(source: str) -> None:
     """Count a new account; call it after the commit."""
-    definitions.user_registrations.labels(bounded(source, definitions.REGISTRATION_SOURCES)).inc()
+    definitions.user_registrations.labels(bound_label(source, definitions.REGISTRATION_SOURCES)).inc()
 
 
 @never_breaks
 def track_content_access(content_type: str, access_level: str, outcome: str) -> None:
     """Record a request for a page or video, and whether the reader got all of it, a teaser, or nothing."""
     definitions.content_access.labels(
-        bounded(content_type, definitions.CONTENT_TYPES),
-        bounded(access_level, definitions.ACCESS_LEVELS),
-        bounded(outcome, definitions.CONTENT_OUTCOMES),
+        bound_label(content_type, definitions.CONTENT_TYPES),
+        bound_label(access_level, definitions.ACCESS_LEVELS),
+        bound_label(outcome, definitions.CONTENT_OUTCOMES),
     ).inc()
     facts = {"content_type": content_type, "access_level": access_level, "outcome": outcome}
     content_log.debug("content access", extra={"event": "content.access", **facts})
@@ -195,8 +195,8 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
 
     ``lag`` is the age of its event in seconds; give it only the first time the event is processed.
     """
-    label = bounded(event_type, definitions.STRIPE_EVENTS)
-    definitions.stripe_webhooks.labels(label, bounded(status, definitions.WEBHOOK_STATUSES)).inc()
+    label = bound_label(event_type, definitions.STRIPE_EVENTS)
+    definitions.stripe_webhooks.labels(label, bound_label(status, definitions.WEBHOOK_STATUSES)).inc()
     if lag is not None:
         definitions.stripe_webhook_lag.observe(max(0.0, lag))
     level = logging.WARNING if status == "failed" else logging.INFO
@@ -206,7 +206,7 @@ def track_stripe_webhook(event_type: str, status: str, lag: float | None = None,
 
 
 @contextmanager
-def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
+def time_outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _error: False) -> Iterator[None]:
     """Time a call to another service; what it raises goes on, counted as a timeout, a refusal or a failure.
 
     ``is_refusal`` decides whether an error means that the service works and declined, such as a card without money.
@@ -228,7 +228,7 @@ def outbound(service: str, is_refusal: Callable[[Exception], bool] = lambda _err
 
 @never_breaks
 def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
-    label = bounded(service, definitions.OUTBOUND_SERVICES)
+    label = bound_label(service, definitions.OUTBOUND_SERVICES)
     definitions.outbound_request_duration.labels(label, outcome).observe(seconds)
 
 
@@ -278,8 +278,8 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
     """
     facts = {
         "video": video,
-        "quality": bounded(quality, definitions.QUALITIES),
-        "outcome": bounded(outcome, definitions.OUTCOMES),
+        "quality": bound_label(quality, definitions.VIDEO_QUALITIES),
+        "outcome": bound_label(outcome, definitions.VIDEO_OUTCOMES),
     }
     definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
     level = logging.INFO if facts["outcome"] == "started" else logging.WARNING
@@ -295,7 +295,7 @@ def track_video_transfer(seconds: float, sent: int) -> None:
     """
     definitions.video_stream_duration.observe(seconds)
     definitions.video_bytes.inc(sent)
-    observation = under_way()
+    observation = current_observation()
     if observation is not None:
         observation.sent = sent
     video_log.debug(
@@ -319,7 +319,7 @@ class Handshake(NamedTuple):
 
 def handshake() -> Handshake:
     """Remember the current request, which is about to become a live connection."""
-    observation = under_way()
+    observation = current_observation()
     if observation is None:
         return Handshake("-", "", None)
     return Handshake(observation.request_id, observation.client, observation.ids)
@@ -328,19 +328,19 @@ def handshake() -> Handshake:
 @never_breaks
 def track_live_opened(outcome: str) -> None:
     """Count a request for a live connection by its outcome."""
-    definitions.connections.labels(bounded(outcome, definitions.CONNECTION_OUTCOMES)).inc()
+    definitions.websocket_connections.labels(bound_label(outcome, definitions.CONNECTION_OUTCOMES)).inc()
 
 
 @never_breaks
 def track_live_active(count: int) -> None:
     """Set the number of live connections of this process; a number that is set does not drift."""
-    definitions.active.set(count)
+    definitions.websocket_connections_active.set(count)
 
 
 @never_breaks
 def track_live_closed(opened_by: Handshake, user_ref: str, code: int, outcome: str, seconds: float) -> None:
     """Record the end of a live connection; ``code`` is that of its close frame, 1006 if there was none."""
-    definitions.duration.observe(seconds)
+    definitions.websocket_connection_duration.observe(seconds)
     live_log.info(
         "live connection closed",
         extra={
@@ -355,21 +355,21 @@ def track_live_closed(opened_by: Handshake, user_ref: str, code: int, outcome: s
 def track_live_sent(kind: str, count: int) -> None:
     """Count a message that was sent to ``count`` live connections."""
     if count:
-        definitions.messages.labels("out", bounded(kind, definitions.SENT)).inc(count)
-        definitions.deliveries.labels("sent").inc(count)
+        definitions.websocket_messages.labels("out", bound_label(kind, definitions.MESSAGES_SENT)).inc(count)
+        definitions.websocket_deliveries.labels("sent").inc(count)
 
 
 @never_breaks
 def track_live_dropped(count: int) -> None:
     """Count messages that were dropped because a client reads too slowly."""
-    definitions.deliveries.labels("dropped").inc(count)
+    definitions.websocket_deliveries.labels("dropped").inc(count)
 
 
 @contextmanager
 def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> Iterator[None]:
     """Observe the handling of one message from a client: count it, and give it a span of its own."""
-    label = bounded(kind, definitions.RECEIVED)
-    definitions.messages.labels("in", label).inc()
+    label = bound_label(kind, definitions.MESSAGES_RECEIVED)
+    definitions.websocket_messages.labels("in", label).inc()
     observation = _MessageObservation(opened_by, user_ref)
     token = request_observer.current.set(observation)
     name = "chat.message" if label == "chat" else f"live.{label}"

@@ -35,7 +35,7 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to re
 
 def list_notes(settings: Settings) -> list[str]:
     """Where emails and payments go while neither a mail server nor Stripe is configured."""
-    notes = [line] if (line := outbox_line(settings)) else []
+    notes = [line] if (line := describe_outbox(settings)) else []
     if settings.till:
         notes.append(f"Test till: http://{settings.till_address} (payments go there, no money moves)")
     return notes
@@ -51,20 +51,20 @@ def list_addresses(settings: Settings, app: Flask | None = None) -> list[str]:
         return [site]
     from church import create_app  # noqa: PLC0415 - see above
     from church.extensions import db  # noqa: PLC0415
-    from church.services.accounts.registration import first_admin_address  # noqa: PLC0415
+    from church.services.accounts.registration import make_first_admin_link  # noqa: PLC0415
 
     with (app or create_app(settings)).app_context():
-        address = first_admin_address()
+        address = make_first_admin_link()
         db.dispose()  # this process lives for long and needs no database
-    return [site] if address is None else [site, first_admin_line(address)]
+    return [site] if address is None else [site, describe_first_admin_link(address)]
 
 
-def first_admin_line(address: str) -> str:
+def describe_first_admin_link(address: str) -> str:
     """The line with the link for the first admin."""
     return f"First admin: open {address} (once, within 24 hours)"
 
 
-def outbox_line(settings: Settings) -> str:
+def describe_outbox(settings: Settings) -> str:
     """Where emails go while no mail server is configured; empty if one is."""
     if settings.smtp_url is not None:
         return ""

@@ -104,7 +104,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._end = telemetry.end_process
         self._end_live = live.close_all
         self._refuse = telemetry.track_refused
-        self._headers = headers.of_every_answer(settings)
+        self._headers = headers.default_headers(settings)
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
         gc.collect()

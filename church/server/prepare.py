@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _REVISIONS = Path(__file__).parent.parent / "database" / "migrations" / "versions"
 
 
-def prepare(settings: Settings) -> Flask | None:
+def prepare_instance(settings: Settings) -> Flask | None:
     """Prepare the instance. Returns the app, if it had to be loaded for that.
 
     Raises the database's errors if it can't be migrated.
@@ -36,12 +36,12 @@ def prepare(settings: Settings) -> Flask | None:
     from church import create_app, telemetry  # noqa: PLC0415 - a second start does not load it
     from church.database import migrations  # noqa: PLC0415 - a second start does not load it
 
-    telemetry.warm_up()
+    telemetry.compile_threat_patterns()
     migrations.migrate(settings)
     app = create_app(settings)
-    index(app)
+    index_pages(app)
     _queue_demo(app)
-    stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head()}))
+    stamp.write_text(json.dumps({"revisions": _fingerprint(), "head": migrations.head_revision()}))
     return app
 
 
@@ -71,7 +71,7 @@ def _fingerprint() -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def index(app: Flask) -> int:
+def index_pages(app: Flask) -> int:
     """Update the search index and print which pages are left out and why. Returns how many rows changed."""
     from church.extensions import db  # noqa: PLC0415 - a second start does not load it
     from church.services import pages  # noqa: PLC0415

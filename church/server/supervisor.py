@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from church.lib.files import make_private
-from church.lib.processes import Child, die_with_parent, explain
+from church.lib.processes import SupervisedProcess, describe_exit, die_with_parent
 from church.server.announce import EndOfStart
 from church.server.gunicorn_logger import install_logs
 from church.store.embedded import embedded_command
@@ -61,26 +61,29 @@ def run(settings: Settings, addresses: Sequence[str]) -> int:
         if "MAKELEVEL" in os.environ:
             die_with_parent(os.getppid(), signal.SIGTERM)()  # if only make is ended
         end_of_start = EndOfStart(addresses, settings.bind, settings.log_dir / "combined.log")
-        return Supervisor(children(settings), settings.bind, end_of_start).run()
+        return Supervisor(list_children(settings), settings.bind, end_of_start).run()
     finally:
         os.close(lock)
 
 
-def children(settings: Settings) -> list[Child]:
+def list_children(settings: Settings) -> list[SupervisedProcess]:
     """The processes to run: the store first, since the others use it."""
     python = sys.executable
     gunicorn = ("-m", "gunicorn", "-c", f"{ROOT}/ops/gunicorn.conf.py", "--pythonpath", str(ROOT), "wsgi:app")
     work = ("-m", "flask", "--app", f"{ROOT}/wsgi.py", "church", "work")
-    processes = [Child(_WEB, (python, *gunicorn)), Child("work", (python, *work), after=_HEAD_START)]
+    processes = [
+        SupervisedProcess(_WEB, (python, *gunicorn)),
+        SupervisedProcess("work", (python, *work), after=_HEAD_START),
+    ]
     if settings.till:
-        processes.append(Child("till", (python, "-m", "church.till"), after=_HEAD_START))
+        processes.append(SupervisedProcess("till", (python, "-m", "church.till"), after=_HEAD_START))
     if settings.redis_url is None:
         # It stores nothing on disk; killed, it cannot remove the socket of its successor.
-        processes.insert(0, Child(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
+        processes.insert(0, SupervisedProcess(_STORE, embedded_command(settings), orphaned=signal.SIGKILL))
     return processes
 
 
-def bind_problem(bind: str) -> str | None:
+def find_bind_problem(bind: str) -> str | None:
     """The reason why nothing can listen at ``bind`` now, or None."""
     host, _, port = bind.rpartition(":")
     host = host.strip("[]")
@@ -97,7 +100,9 @@ def bind_problem(bind: str) -> str | None:
 class Supervisor:
     """Starts the children, restarts those that die, and stops all of them together."""
 
-    def __init__(self, children: Sequence[Child], bind: str, end_of_start: EndOfStart | None = None) -> None:
+    def __init__(
+        self, children: Sequence[SupervisedProcess], bind: str, end_of_start: EndOfStart | None = None
+    ) -> None:
         self._children = children
         self._bind = bind
         self._end_of_start = end_of_start  # None once it has come
@@ -150,13 +155,13 @@ class Supervisor:
             code = child.reap()
             if code is None or self._stopping:
                 continue
-            log.error("%s ended (%s)", child.name, explain(code), extra={"event": "supervisor.end"})
+            log.error("%s ended (%s)", child.name, describe_exit(code), extra={"event": "supervisor.end"})
             if child.name == _WEB and code == 1 and self._address_taken():
                 self._status = 1
                 self._stop()
 
     def _address_taken(self) -> bool:
-        problem = bind_problem(self._bind)
+        problem = find_bind_problem(self._bind)
         if problem:
             log.error(
                 "cannot listen on %s: %s. Stop the program that listens there, or set CHURCH_BIND.", self._bind, problem

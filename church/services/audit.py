@@ -100,7 +100,7 @@ def forget_addresses(session: Session, user_id: int) -> None:
     session.execute(own.values(address=None).execution_options(synchronize_session=False))
 
 
-def entries(
+def list_entries(
     before_id: int | None = None, action: str | None = None, subject_ref: str | None = None, limit: int = 50
 ) -> list[AuditView]:
     """List the newest entries, or those older than ``before_id``; optionally of one action or about one account."""

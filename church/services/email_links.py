@@ -25,7 +25,7 @@ from church.models import Link, User
 from church.models.accounts import Purpose
 from church.models.base import utc_now
 
-__all__ = ["LIFETIMES", "LinkError", "Purpose", "address_of", "find", "make", "peek", "redeem", "token_of", "void"]
+__all__ = ["LIFETIMES", "LinkError", "Purpose", "find", "link_address", "link_token", "make", "peek", "redeem", "void"]
 
 LIFETIMES = {
     Purpose.VERIFY: timedelta(days=3),
@@ -77,15 +77,15 @@ def _lifetime(purpose: Purpose, user: User | None) -> timedelta:
     return INVITATION if invited else LIFETIMES[purpose]
 
 
-def token_of(link: Link, keys: Sequence[str]) -> str:
+def link_token(link: Link, keys: Sequence[str]) -> str:
     """Return the token of ``link``, made with the first of the site's secret ``keys``."""
     return f"{link.id}.{_mac(link, keys[0])}"
 
 
-def address_of(link: Link) -> str:
+def link_address(link: Link) -> str:
     """Return the absolute address of ``link``, for an email or the console; never log it."""
     site = current_settings()
-    return f"{site.origin}{_PATHS[Purpose(link.purpose)]}/{token_of(link, site.secret_keys)}"
+    return f"{site.origin}{_PATHS[Purpose(link.purpose)]}/{link_token(link, site.secret_keys)}"
 
 
 def peek(token: str, purpose: Purpose) -> Link | None:

@@ -22,7 +22,7 @@ PAST_DUE = "past_due"
 
 
 @dataclass(frozen=True)
-class Subscribed:
+class SubscriptionFacts:
     """The facts of a subscription that decide."""
 
     status: str
@@ -30,41 +30,43 @@ class Subscribed:
 
 
 @dataclass(frozen=True)
-class Granted:
+class GrantFacts:
     """The facts of a complimentary grant that decide."""
 
     until: datetime
     revoked_at: datetime | None = None
 
 
-def has_premium(subscriptions: Iterable[Subscribed], grants: Iterable[Granted], now: datetime, grace_days: int) -> bool:
+def has_premium(
+    subscriptions: Iterable[SubscriptionFacts], grants: Iterable[GrantFacts], now: datetime, grace_days: int
+) -> bool:
     """Whether any subscription or grant gives premium at ``now``."""
     return any(_opens(subscription, now, grace_days) for subscription in subscriptions) or any(
         grant.revoked_at is None and now < grant.until for grant in grants
     )
 
 
-def grace_end(subscription: Subscribed, grace_days: int) -> datetime | None:
+def grace_end(subscription: SubscriptionFacts, grace_days: int) -> datetime | None:
     """Return when the grace of a past-due subscription ends; None if it is not past due."""
     if subscription.status != PAST_DUE or subscription.past_due_since is None:
         return None
     return subscription.past_due_since + timedelta(days=grace_days)
 
 
-def _opens(subscription: Subscribed, now: datetime, grace_days: int) -> bool:
+def _opens(subscription: SubscriptionFacts, now: datetime, grace_days: int) -> bool:
     if subscription.status in PAID_STATUSES:
         return True
     until = grace_end(subscription, grace_days)
     return until is not None and now < until
 
 
-def premium_of(session: Session, user_id: int, now: datetime) -> bool:
+def member_has_premium(session: Session, user_id: int, now: datetime) -> bool:
     """Whether the member has premium according to the database; one statement, by index."""
     subscribed = select(Subscription.status, Subscription.past_due_since, literal(0)).where(
         Subscription.user_id == user_id, Subscription.status.in_({*PAID_STATUSES, PAST_DUE})
     )
     granted = select(literal(""), Grant.until, literal(1)).where(Grant.user_id == user_id, Grant.revoked_at.is_(None))
     rows: Sequence[Any] = session.execute(union_all(subscribed, granted)).all()
-    subscriptions = [Subscribed(status, moment) for status, moment, is_grant in rows if not is_grant]
-    grants = [Granted(moment) for _, moment, is_grant in rows if is_grant]
+    subscriptions = [SubscriptionFacts(status, moment) for status, moment, is_grant in rows if not is_grant]
+    grants = [GrantFacts(moment) for _, moment, is_grant in rows if is_grant]
     return has_premium(subscriptions, grants, now, current_settings().grace_days)

@@ -30,10 +30,10 @@ from church.services.sessions import SignedIn
 
 log = logging.getLogger("church.live")
 
-CHANNEL = "notices"
+NOTICE_CHANNEL = "notices"
 AUDIENCES = ("all", "members", "admins")
 """Everyone signed in, members with a confirmed address, admins. An account's ref is an audience, too."""
-LONGEST = 200
+MAX_LENGTH = 200
 """Maximum characters of a title, and of a URL."""
 _MOST_PAGES = 5  # announced one by one; more at once are an import or another folder, and get one notice
 
@@ -62,8 +62,8 @@ class Notice:
 
 def notify(audience: str, kind: str, title: str, url: str = "") -> Notice:
     """Send a notice; call this after the commit. Never raises: the news is on the site anyway."""
-    notice = Notice(secrets.token_hex(8), audience, kind, plain(title)[:LONGEST], url, utc_now())
-    publish(CHANNEL, encode(notice))
+    notice = Notice(secrets.token_hex(8), audience, kind, plain(title)[:MAX_LENGTH], url, utc_now())
+    publish(NOTICE_CHANNEL, encode_notice(notice))
     return notice
 
 
@@ -72,14 +72,14 @@ def notify_after(session: Session, audience: str, kind: str, title: str, url: st
     after_commit(session, partial(_send, audience, kind, title, url))
 
 
-def membership_changed(session: Session, user_id: int) -> None:
+def notify_membership_changed(session: Session, user_id: int) -> None:
     """Notify a member, after the commit, that their subscription or grant has changed."""
     ref = session.scalars(select(User.ref).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
     if ref is not None:
         notify_after(session, ref, "membership", "Your membership has changed.", _MEMBERSHIP)
 
 
-def new_pages(session: Session, titles: Mapping[str, str]) -> None:
+def notify_new_pages(session: Session, titles: Mapping[str, str]) -> None:
     """Notify everyone, after the commit, of new pages; ``titles`` is by slug."""
     if len(titles) > _MOST_PAGES:
         notify_after(session, "all", "page", f"{len(titles)} new pages", "/pages/")
@@ -88,12 +88,12 @@ def new_pages(session: Session, titles: Mapping[str, str]) -> None:
         notify_after(session, "all", "page", f"New page: {title}", f"/pages/{quote(slug)}")
 
 
-def new_video(slug: str, title: str) -> None:
+def notify_new_video(slug: str, title: str) -> None:
     """Notify everyone of a video that can now be watched; call this after the commit."""
     notify("all", "video", f"New video: {title}", f"/video/{quote(slug)}")
 
 
-def from_admin(title: str, url: str, audience: str, actor: Actor) -> Notice:
+def send_admin_notice(title: str, url: str, audience: str, actor: Actor) -> Notice:
     """Send an admin's notice, with an audit row. Raises FieldErrors for ``title``, ``url`` and ``audience``."""
     title, url = " ".join(plain(title).split()), url.strip()
     _check(title, url, audience)
@@ -102,12 +102,12 @@ def from_admin(title: str, url: str, audience: str, actor: Actor) -> Notice:
     return notify(audience, "notice", title, url)
 
 
-def encode(notice: Notice) -> str:
+def encode_notice(notice: Notice) -> str:
     """Write a notice as one line of JSON."""
     return json.dumps({**asdict(notice), "at": notice.at.isoformat()}, ensure_ascii=False, separators=(",", ":"))
 
 
-def decode(line: str) -> Notice:
+def decode_notice(line: str) -> Notice:
     """Read a notice from its JSON form. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     return Notice(**{**facts, "at": datetime.fromisoformat(facts["at"])})
@@ -121,10 +121,10 @@ def _check(title: str, url: str, audience: str) -> None:
     errors: dict[str, str] = {}
     if not title:
         errors["title"] = "Write a message first."
-    elif len(title) > LONGEST:
-        errors["title"] = f"Use at most {LONGEST} characters."
+    elif len(title) > MAX_LENGTH:
+        errors["title"] = f"Use at most {MAX_LENGTH} characters."
     is_path = url.startswith("/") and not url.startswith("//") and "\\" not in url and url.isprintable()
-    if url and (not is_path or len(url) > LONGEST):
+    if url and (not is_path or len(url) > MAX_LENGTH):
         errors["url"] = "Enter a path on this site such as /pages/welcome, or leave it empty."
     if audience not in AUDIENCES:
         errors["audience"] = "Choose who receives it."
@@ -138,7 +138,7 @@ Listener = Callable[[str, str], None]
 _EXTENSION = "live_listeners"
 
 
-def on_change(listener: Listener) -> Callable[[], None]:
+def add_listener(listener: Listener) -> Callable[[], None]:
     """Call ``listener`` for everything this worker publishes; returns a function that removes it."""
     listeners: list[Listener] = app_state().setdefault(_EXTENSION, [])
     listeners.append(listener)

@@ -31,7 +31,7 @@ _NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True)
-class MadeToken:
+class NewToken:
     """A new token, shown once."""
 
     ref: str
@@ -49,7 +49,7 @@ class TokenView:
     revoked_at: datetime | None
 
 
-def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
+def create(name: str, scopes: Sequence[str], actor: Actor) -> NewToken:
     """Create a token for ``scopes``. Raises InvalidError."""
     unique = tuple(dict.fromkeys(scopes))
     if not unique or not set(unique) <= set(SCOPES):
@@ -60,7 +60,7 @@ def create(name: str, scopes: Sequence[str], actor: Actor) -> MadeToken:
     with db.write() as session:
         session.add(ApiToken(ref=ref, name=name, scopes=" ".join(unique), digest=_digest(secret), created_at=utc_now()))
         audit.record_by(session, "token.created", actor, token=ref, scopes=list(unique))
-    return MadeToken(ref, f"{PREFIX}{ref}_{secret}")
+    return NewToken(ref, f"{PREFIX}{ref}_{secret}")
 
 
 def revoke(ref: str, actor: Actor) -> None:
@@ -73,14 +73,14 @@ def revoke(ref: str, actor: Actor) -> None:
         audit.record_by(session, "token.revoked", actor, token=ref)
 
 
-def listed() -> list[TokenView]:
+def list_tokens() -> list[TokenView]:
     """List all tokens, revoked ones included, the newest first."""
     with db.read() as session:
         rows = session.scalars(select(ApiToken).order_by(ApiToken.id.desc())).all()
     return [TokenView(row.ref, row.name, tuple(row.scopes.split()), row.created_at, row.revoked_at) for row in rows]
 
 
-def scopes_of(token: str) -> frozenset[str] | None:
+def find_scopes(token: str) -> frozenset[str] | None:
     """Return the scopes of ``token``; None if it is unknown or revoked.
 
     Raises DatabaseDownError, DatabaseBusyError.

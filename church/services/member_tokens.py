@@ -40,14 +40,14 @@ class AccessToken:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ValidToken:
     """A valid token: its member and when it expires (seconds since 1970)."""
 
     signed_in: SignedIn
     until: float
 
 
-def issue(signed_in: SignedIn) -> AccessToken:
+def issue_token(signed_in: SignedIn) -> AccessToken:
     """Issue a token for a session. The route decides who may have one.
 
     Raises ForbiddenError if the request came with an access token: a stolen one could be renewed for weeks.
@@ -69,22 +69,22 @@ def issue(signed_in: SignedIn) -> AccessToken:
     return AccessToken(jwt.encode(claims, key, _ALGORITHM, headers={"kid": kid}), expires_at)
 
 
-def who(token: str) -> SignedIn | None:
+def find_member(token: str) -> SignedIn | None:
     """Find the member of a token; None if it has expired or is not valid. An invalid one is a security event.
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
-    valid = shown(token)
+    valid = verify_token(token)
     return valid.signed_in if valid is not None else None
 
 
-def shown(token: str) -> Shown | None:
+def verify_token(token: str) -> ValidToken | None:
     """Like ``who``, with the token's expiry, for connections that last longer than a request."""
     claims = _claims(token)
     if claims is None or not isinstance(claims["sid"], str):
         return None
     signed_in = sessions.load_ref(claims["sid"], claims["sub"])
-    return Shown(signed_in, float(claims["exp"]) + _LEEWAY) if signed_in is not None else None
+    return ValidToken(signed_in, float(claims["exp"]) + _LEEWAY) if signed_in is not None else None
 
 
 def _claims(token: str) -> dict[str, Any] | None:

@@ -26,20 +26,20 @@ _WRITTEN_WHOLE = frozenset({"isk", "ugx"})
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
-def exponent(currency: str) -> int:
+def decimals_of(currency: str) -> int:
     """Return a currency's number of decimals; two if the currency is not in the list."""
     return EXPONENTS.get(currency.lower(), 2)
 
 
-def major(amount: int, currency: str) -> Decimal:
+def to_major_units(amount: int, currency: str) -> Decimal:
     """Convert minor units to the main unit: 800 of usd are 8.00."""
-    return Decimal(amount).scaleb(-exponent(currency))
+    return Decimal(amount).scaleb(-decimals_of(currency))
 
 
-def display(amount: int, currency: str) -> str:
+def format_amount(amount: int, currency: str) -> str:
     """Format an amount for every page and email: ``$8.00``, ``¥800``, ``KWD 8.000``, ``-$8.00``."""
     code = currency.lower()
-    value = major(abs(amount), code)
-    decimals = 0 if code in _WRITTEN_WHOLE and value == value.to_integral_value() else exponent(code)
+    value = to_major_units(abs(amount), code)
+    decimals = 0 if code in _WRITTEN_WHOLE and value == value.to_integral_value() else decimals_of(code)
     sign = "-" if amount < 0 else ""
     return f"{sign}{_SIGNS.get(code) or code.upper() + ' '}{value:,.{decimals}f}"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from flask import current_app
 from redis.exceptions import RedisError
 
-from church.store.client import BoundedRedis, Circuit, StoreDownError
+from church.store.client import BoundedRedis, StoreCircuit, StoreDownError
 from church.store.embedded import embedded_command, socket_path
 from church.store.pubsub import Message, Subscribed, listen
 
@@ -32,14 +32,14 @@ __all__ = [
     "Subscribed",
     "embedded_command",
     "socket_path",
-    "url",
+    "store_url",
 ]
 
 _PREFIX = "church:"
 _EXTENSION = "church_store"
 
 
-def url(settings: Settings) -> str:
+def store_url(settings: Settings) -> str:
     """Address of the store: ``REDIS_URL``, else the embedded server's socket. It may include a password."""
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
@@ -50,7 +50,7 @@ class StoreClient:
     """The site's operations on the store. Each process connects at first use."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = url(settings)
+        self._url = store_url(settings)
         self._timeout = settings.store_timeout
         self._client: tuple[int, BoundedRedis] | None = None
 
@@ -58,7 +58,7 @@ class StoreClient:
     def client(self) -> BoundedRedis:
         """Redis client of this process. Its commands raise StoreDownError."""
         if self._client is None or self._client[0] != os.getpid():
-            self._client = (os.getpid(), BoundedRedis(self._url, Circuit(self._timeout)))
+            self._client = (os.getpid(), BoundedRedis(self._url, StoreCircuit(self._timeout)))
         return self._client[1]
 
     def ping(self) -> bool:

@@ -29,12 +29,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from church.errors import UnavailableError
-from church.lib.dns import names
+from church.lib.dns import host_resolver
 
 log = logging.getLogger("church.store")
 
 BUDGET = 0.09  # seconds for a whole call by default; 100 ms with the interpreter's overhead
-REST = 1.0  # seconds without a call after a failure, so that not every caller waits for the store
+RETRY_AFTER = 1.0  # seconds without a call after a failure, so that not every caller waits for the store
 
 # Errors that mean that the server is gone, not that it refused a command.
 GONE = (RedisConnectionError, RedisTimeoutError, OSError)
@@ -46,7 +46,7 @@ class StoreDownError(UnavailableError):
     """The shared store does not answer in time. The command may or may not have been executed."""
 
 
-def remaining() -> float | None:
+def remaining_time() -> float | None:
     """Seconds left of the current call; None outside of a call. Raises TimeoutError if none are left."""
     deadline = _deadline.get()
     if deadline is None:
@@ -57,13 +57,15 @@ def remaining() -> float | None:
     return left
 
 
-class Circuit:
+class StoreCircuit:
     """Circuit breaker: gives each call a deadline, and after a failure fails all calls of the next second at once.
 
     After that second one caller tries, while the others still fail at once until it succeeds.
     """
 
-    def __init__(self, budget: float = BUDGET, rest: float = REST, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, budget: float = BUDGET, rest: float = RETRY_AFTER, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._budget = budget
         self._rest = rest
         self._clock = clock
@@ -134,7 +136,7 @@ class _DeadlineSocket:
         self._timeout = timeout
 
     def _arm(self) -> socket.socket:
-        left = remaining()
+        left = remaining_time()
         self._sock.settimeout(self._timeout if left is None or self._timeout == 0 else left)
         return self._sock
 
@@ -154,7 +156,7 @@ class _DeadlineSocket:
 def _dial(family: int, kind: int, address: Any) -> socket.socket:
     sock = socket.socket(family, kind)
     try:
-        sock.settimeout(remaining() or BUDGET)
+        sock.settimeout(remaining_time() or BUDGET)
         sock.connect(address)
     except BaseException:
         sock.close()
@@ -164,7 +166,7 @@ def _dial(family: int, kind: int, address: Any) -> socket.socket:
 
 def _dial_host(host: str, port: int) -> socket.socket:
     failure: OSError = OSError(f"{host} has no address")
-    for family, kind, _, _, address in names.addresses(host, port, remaining()):
+    for family, kind, _, _, address in host_resolver.addresses(host, port, remaining_time()):
         try:
             sock = _dial(family, kind, address)
         except OSError as error:
@@ -185,7 +187,7 @@ class _TLS(SSLConnection):
     def _connect(self) -> Any:
         sock = _dial_host(self.host, self.port)
         try:
-            sock.settimeout((remaining() or BUDGET) / _TLS_WAITS)
+            sock.settimeout((remaining_time() or BUDGET) / _TLS_WAITS)
             return _DeadlineSocket(self._wrap_socket_with_ssl(sock))
         except BaseException:
             sock.close()
@@ -226,7 +228,7 @@ class BoundedRedis(redis.Redis):
     Raises StoreDownError instead of redis-py's connection and time-out errors. Create it after the fork.
     """
 
-    def __init__(self, url: str, circuit: Circuit, connections: int = 16) -> None:
+    def __init__(self, url: str, circuit: StoreCircuit, connections: int = 16) -> None:
         super().__init__(connection_pool=_pool(url, connections))
         self.circuit = circuit
         self._turns = threading.BoundedSemaphore(connections)
@@ -238,7 +240,7 @@ class BoundedRedis(redis.Redis):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         failures = self.circuit.failures
-        if not self._turns.acquire(timeout=remaining()):
+        if not self._turns.acquire(timeout=remaining_time()):
             raise StoreDownError
         try:
             if self.circuit.failures != failures:

@@ -14,7 +14,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from church.store.client import BUDGET, Circuit, StoreDownError
+from church.store.client import BUDGET, StoreCircuit, StoreDownError
 
 _IDLE = 15.0  # seconds of silence after which the server gets a PING
 _FIRST_PAUSE = 0.1  # seconds; doubles with each failure in a row
@@ -68,7 +68,7 @@ def _pause(failures: int) -> float:
 def _receive(
     connection: AbstractConnection, channels: Sequence[str], prefix: str, budget: float
 ) -> Iterator[Subscribed | Message]:
-    with Circuit(budget).call():  # for the deadline; reconnecting has its own back-off
+    with StoreCircuit(budget).call():  # for the deadline; reconnecting has its own back-off
         connection.connect()
         connection.send_command("SUBSCRIBE", *channels)
     pinged = False

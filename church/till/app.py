@@ -8,9 +8,9 @@ from flask import Flask
 
 from church.lib.files import make_private
 from church.till.billing import amounts, periods
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http import api, endpoints, pages
-from church.till.seed import seed
+from church.till.seed import add_plans
 
 if TYPE_CHECKING:
     from church.config import Settings
@@ -29,10 +29,10 @@ def create_till(settings: Settings) -> Flask:
     make_private(settings.instance)
     app = Flask("church.till")
     app.config["MAX_CONTENT_LENGTH"] = 1_000_000
-    app.extensions["till"] = till = Desk(settings)
+    app.extensions["till"] = till = Till(settings)
     api.init_app(app, settings.stripe_key)
     pages.init_app(app)
-    app.jinja_env.filters.update(day=periods.day, minute=periods.minute)
-    app.jinja_env.globals.update(shown=amounts.shown, site=till.site)
-    seed(till)
+    app.jinja_env.filters.update(day=periods.format_day, minute=periods.format_minute)
+    app.jinja_env.globals.update(shown=amounts.format_amount, site=till.site)
+    add_plans(till)
     return app

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from flask import current_app
 
 from church.till import shapes
-from church.till.http.errors import MissingError
+from church.till.http.errors import NoSuchObjectError
 from church.till.store import Obj, Store
 
 if TYPE_CHECKING:
     from church.config import Settings
 
 
-class Desk:
+class Till:
     """One till. ``request`` is the id and the idempotency key of the current API call."""
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +48,7 @@ class Desk:
 
     def make(self, kind: str, **values: Any) -> Obj:
         """Create an object that is not stored yet."""
-        obj = shapes.make(kind, **values)
+        obj = shapes.make_object(kind, **values)
         for name in ("created", "updated"):
             if name in obj and name not in values:
                 obj[name] = self.now
@@ -58,7 +58,7 @@ class Desk:
         """Return an object. Raises an error that names ``param`` if there is no such object, or it was deleted."""
         obj = self.store.get(identity or "", kind)
         if obj is None or obj.get("deleted"):
-            raise MissingError(kind, identity or "", param)
+            raise NoSuchObjectError(kind, identity or "", param)
         return obj
 
     def add(self, obj: Obj, *events: str) -> Obj:
@@ -87,7 +87,7 @@ class Desk:
             data["previous_attributes"] = before
         request, key = self.request
         real_time = time.time()
-        event = shapes.make(
+        event = shapes.make_object(
             "event",
             api_version=shapes.API_VERSION,
             created=int(real_time),
@@ -107,7 +107,7 @@ def reachable(address: str) -> str:
     return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
 
 
-def desk() -> Desk:
+def current_till() -> Till:
     """Return the till of the current app."""
-    till: Desk = current_app.extensions["till"]
+    till: Till = current_app.extensions["till"]
     return till

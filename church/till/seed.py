@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.till.desk import Desk
+from church.till.desk import Till
 
 _PLANS = (
     (
@@ -24,7 +24,7 @@ _PLANS = (
 )
 
 
-def seed(till: Desk) -> None:
+def add_plans(till: Till) -> None:
     """Add the plans and the code, unless there is a product already."""
     with till.store.transaction():
         if any(till.store.all("product")):
@@ -45,7 +45,7 @@ def seed(till: Desk) -> None:
         _add_code(till)
 
 
-def _add_price(till: Desk, plan: str, interval: str, amount: int, trial: int) -> str:
+def _add_price(till: Till, plan: str, interval: str, amount: int, trial: int) -> str:
     recurring = {
         "interval": interval,
         "interval_count": 1,
@@ -66,7 +66,7 @@ def _add_price(till: Desk, plan: str, interval: str, amount: int, trial: int) ->
     return str(till.add(price, "price.created")["id"])
 
 
-def _add_code(till: Desk) -> None:
+def _add_code(till: Till) -> None:
     coupon = till.make("coupon", duration="once", name="20 % off the first payment", percent_off=20.0)
     coupon["id"] = "welcome20"
     till.add(coupon, "coupon.created")

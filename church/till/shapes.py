@@ -42,15 +42,15 @@ _PREFIXES = {
 _LETTERS = string.ascii_letters + string.digits
 
 
-def identity(kind: str) -> str:
+def new_id(kind: str) -> str:
     """Return a new id with Stripe's prefix for this kind of object."""
     return f"{_PREFIXES.get(kind, kind)}_{''.join(secrets.choice(_LETTERS) for _ in range(24))}"
 
 
-def make(kind: str, **values: Any) -> Obj:
+def make_object(kind: str, **values: Any) -> Obj:
     """Create an object. Raises KeyError for a field that this kind does not have."""
     obj = copy.deepcopy(SHAPES[kind])
-    obj["id"] = identity(kind)
+    obj["id"] = new_id(kind)
     obj["object"] = kind
     for name, value in values.items():
         if name not in obj:
@@ -59,16 +59,16 @@ def make(kind: str, **values: Any) -> Obj:
     return dict(sorted(obj.items()))
 
 
-def listed(data: list[Obj], url: str, more: bool = False) -> Obj:
+def make_list(data: list[Obj], url: str, more: bool = False) -> Obj:
     """Return ``data`` as a list object of the API."""
     return {"object": "list", "data": data, "has_more": more, "url": url}
 
 
-def plan_of(price: Obj) -> Obj:
+def make_legacy_plan(price: Obj) -> Obj:
     """Return the legacy plan that a subscription item has beside its price."""
     same = ("active", "billing_scheme", "created", "currency", "id", "livemode", "metadata", "nickname", "product")
     recurring = price["recurring"]
-    return make(
+    return make_object(
         "plan",
         **{name: price[name] for name in same},
         amount=price["unit_amount"],

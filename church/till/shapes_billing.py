@@ -5,7 +5,7 @@ from __future__ import annotations
 from church.till.store import Obj
 
 
-def shape(nulls: str, **values: object) -> Obj:
+def make_shape(nulls: str, **values: object) -> Obj:
     """Return fields with defaults: the names in ``nulls``, separated by spaces, are null."""
     return {"id": "", "object": "", **dict.fromkeys(nulls.split()), **values}
 
@@ -25,7 +25,7 @@ _TAX: Obj = {"disabled_reason": None, "enabled": False, "liability": None}
 _BILLING_MODE: Obj = {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
 
 BILLING: dict[str, Obj] = {
-    "product": shape(
+    "product": make_shape(
         "default_price description package_dimensions shippable statement_descriptor tax_code unit_label url",
         active=True,
         images=[],
@@ -35,7 +35,7 @@ BILLING: dict[str, Obj] = {
         updated=0,
         **_common_fields(),
     ),
-    "price": shape(
+    "price": make_shape(
         "custom_unit_amount lookup_key nickname recurring tiers_mode transform_quantity unit_amount "
         "unit_amount_decimal",
         active=True,
@@ -46,7 +46,7 @@ BILLING: dict[str, Obj] = {
         type="recurring",
         **_common_fields(),
     ),
-    "plan": shape(
+    "plan": make_shape(
         "amount amount_decimal meter nickname product tiers_mode transform_usage trial_period_days",
         active=True,
         billing_scheme="per_unit",
@@ -56,14 +56,14 @@ BILLING: dict[str, Obj] = {
         usage_type="licensed",
         **_common_fields(),
     ),
-    "coupon": shape(
+    "coupon": make_shape(
         "amount_off currency duration_in_months max_redemptions name percent_off redeem_by",
         duration="once",
         times_redeemed=0,
         valid=True,
         **_common_fields(),
     ),
-    "promotion_code": shape(
+    "promotion_code": make_shape(
         "customer customer_account expires_at max_redemptions",
         active=True,
         code="",
@@ -72,13 +72,13 @@ BILLING: dict[str, Obj] = {
         times_redeemed=0,
         **_common_fields(),
     ),
-    "discount": shape(
+    "discount": make_shape(
         "checkout_session customer customer_account end invoice invoice_item promotion_code subscription "
         "subscription_item",
         source={"coupon": None, "type": "coupon"},
         start=0,
     ),
-    "customer": shape(
+    "customer": make_shape(
         "address currency customer_account default_source description discount email name phone shipping test_clock",
         balance=0,
         delinquent=False,
@@ -94,7 +94,7 @@ BILLING: dict[str, Obj] = {
         tax_exempt="none",
         **_common_fields(),
     ),
-    "checkout.session": shape(
+    "checkout.session": make_shape(
         "adaptive_pricing after_expiration allow_promotion_codes amount_subtotal amount_total "
         "billing_address_collection cancel_url client_reference_id client_secret collected_information consent "
         "consent_collection currency currency_conversion customer customer_account customer_creation customer_details "
@@ -122,7 +122,7 @@ BILLING: dict[str, Obj] = {
         ui_mode="hosted_page",
         **_common_fields(),
     ),
-    "item": shape(
+    "item": make_shape(
         "adjustable_quantity description price quantity",
         amount_discount=0,
         amount_subtotal=0,
@@ -131,7 +131,7 @@ BILLING: dict[str, Obj] = {
         currency="",
         metadata={},
     ),
-    "billing_portal.session": shape(
+    "billing_portal.session": make_shape(
         "customer_account flow locale on_behalf_of return_url",
         configuration="bpc_till",
         created=0,
@@ -139,7 +139,7 @@ BILLING: dict[str, Obj] = {
         livemode=False,
         url="",
     ),
-    "subscription": shape(
+    "subscription": make_shape(
         "application application_fee_percent billing_cycle_anchor_config billing_thresholds cancel_at canceled_at "
         "customer_account days_until_due default_payment_method default_source description ended_at latest_invoice "
         "managed_payments next_pending_invoice_item_invoice on_behalf_of pause_collection "
@@ -168,7 +168,7 @@ BILLING: dict[str, Obj] = {
         trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
         **_common_fields(),
     ),
-    "subscription_item": shape(
+    "subscription_item": make_shape(
         "billing_thresholds",
         created=0,
         current_period_end=0,
@@ -181,7 +181,7 @@ BILLING: dict[str, Obj] = {
         subscription="",
         tax_rates=[],
     ),
-    "subscription_schedule": shape(
+    "subscription_schedule": make_shape(
         "application canceled_at completed_at current_phase customer_account released_at released_subscription "
         "subscription test_clock",
         billing_mode=_BILLING_MODE,

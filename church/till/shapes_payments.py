@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from church.till.shapes_billing import shape
+from church.till.shapes_billing import make_shape
 from church.till.store import Obj
 
 
@@ -21,7 +21,7 @@ _EVIDENCE = (
 )
 
 PAYMENTS: dict[str, Obj] = {
-    "invoice": shape(
+    "invoice": make_shape(
         "account_name account_tax_ids application automatically_finalizes_at billing_reason custom_fields customer "
         "customer_account customer_address customer_email customer_name customer_phone customer_shipping "
         "default_payment_method default_source description due_date effective_at ending_balance footer from_invoice "
@@ -63,7 +63,7 @@ PAYMENTS: dict[str, Obj] = {
         total_taxes=[],
         **_common_fields(),
     ),
-    "line_item": shape(
+    "line_item": make_shape(
         "description invoice parent pricing quantity quantity_decimal subscription",
         amount=0,
         currency="",
@@ -77,7 +77,7 @@ PAYMENTS: dict[str, Obj] = {
         subtotal=0,
         taxes=[],
     ),
-    "invoice_payment": shape(
+    "invoice_payment": make_shape(
         "amount_paid",
         amount_requested=0,
         created=0,
@@ -89,7 +89,7 @@ PAYMENTS: dict[str, Obj] = {
         status="open",
         status_transitions={"canceled_at": None, "paid_at": None},
     ),
-    "payment_intent": shape(
+    "payment_intent": make_shape(
         "application application_fee_amount automatic_payment_methods canceled_at cancellation_reason client_secret "
         "customer customer_account description excluded_payment_method_types last_payment_error latest_charge "
         "managed_payments next_action on_behalf_of payment_method payment_method_configuration_details processing "
@@ -107,7 +107,7 @@ PAYMENTS: dict[str, Obj] = {
         status="requires_payment_method",
         **_common_fields(),
     ),
-    "charge": shape(
+    "charge": make_shape(
         "application application_fee application_fee_amount balance_transaction calculated_statement_descriptor "
         "customer description failure_balance_transaction failure_code failure_message on_behalf_of outcome "
         "payment_intent payment_method payment_method_details receipt_email receipt_number receipt_url review shipping "
@@ -125,7 +125,7 @@ PAYMENTS: dict[str, Obj] = {
         status="pending",
         **_common_fields(),
     ),
-    "payment_method": shape(
+    "payment_method": make_shape(
         "customer customer_account",
         allow_redisplay="limited",
         billing_details=_NO_BILLING_DETAILS,
@@ -133,7 +133,7 @@ PAYMENTS: dict[str, Obj] = {
         type="card",
         **_common_fields(),
     ),
-    "refund": shape(
+    "refund": make_shape(
         "balance_transaction charge customer customer_account payment_intent payment_method reason receipt_number "
         "source_transfer_reversal transfer_reversal",
         amount=0,
@@ -143,7 +143,7 @@ PAYMENTS: dict[str, Obj] = {
         metadata={},
         status="succeeded",
     ),
-    "dispute": shape(
+    "dispute": make_shape(
         "payment_intent payment_method_details",
         amount=0,
         balance_transactions=[],
@@ -164,7 +164,7 @@ PAYMENTS: dict[str, Obj] = {
         status="needs_response",
         **_common_fields(),
     ),
-    "balance_transaction": shape(
+    "balance_transaction": make_shape(
         "description exchange_rate source",
         amount=0,
         available_on=0,
@@ -178,7 +178,7 @@ PAYMENTS: dict[str, Obj] = {
         status="available",
         type="charge",
     ),
-    "event": shape(
+    "event": make_shape(
         "api_version",
         created=0,
         data={},

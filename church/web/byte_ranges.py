@@ -20,7 +20,7 @@ _MAX_DIGITS = 19  # enough for any file size; Python refuses to parse numbers of
 
 
 @dataclass(frozen=True)
-class Asked:
+class FileAnswer:
     """Status to answer with (200, 206, 304, 412 or 416) and, for the first two, the bytes to send."""
 
     status: int
@@ -28,19 +28,19 @@ class Asked:
     length: int = 0
 
 
-def asked(method: str, headers: Headers, now: Validators, size: int) -> Asked:
+def choose_answer(method: str, headers: Headers, now: Validators, size: int) -> FileAnswer:
     """Choose the answer to a GET or HEAD, in the order of RFC 9110, section 13.2.2.
 
     Only GET may have a range (14.2). Several ranges are answered with the whole file, as 14.2 allows: no player sends
     them, and a thousand of them would be costly.
     """
     if not _preconditions_hold(headers, now):
-        return Asked(412)
+        return FileAnswer(412)
     if _is_not_modified(headers, now):
-        return Asked(304)
+        return FileAnswer(304)
     header = headers.get("Range") if method == "GET" else None
     if header is None or not _if_range_holds(headers.get("If-Range"), now):
-        return Asked(200, 0, size)
+        return FileAnswer(200, 0, size)
     return _parse_range(header, size)
 
 
@@ -74,9 +74,9 @@ def _if_range_holds(condition: str | None, now: Validators) -> bool:
     return condition in (f'"{now.etag}"', now.last_modified)
 
 
-def _parse_range(header: str, size: int) -> Asked:
+def _parse_range(header: str, size: int) -> FileAnswer:
     """Read the single range in ``header``: the whole file if it can't be understood, 416 beyond the file's end."""
-    whole = Asked(200, 0, size)
+    whole = FileAnswer(200, 0, size)
     unit, equals, ranges = header.partition("=")
     specs = [spec for part in ranges.split(",", 64) if (spec := part.strip(" \t"))]
     if unit.strip().lower() != "bytes" or not equals or len(specs) != 1:
@@ -86,12 +86,12 @@ def _parse_range(header: str, size: int) -> Asked:
         return whole
     if not match["first"]:
         length = min(_number(match["last"]), size)
-        return Asked(206, size - length, length) if length else Asked(416)
+        return FileAnswer(206, size - length, length) if length else FileAnswer(416)
     first = _number(match["first"])
     last = _number(match["last"]) if match["last"] else size - 1
     if match["last"] and last < first:
         return whole  # an invalid range (14.1.1)
-    return Asked(206, first, min(last, size - 1) - first + 1) if first < size else Asked(416)
+    return FileAnswer(206, first, min(last, size - 1) - first + 1) if first < size else FileAnswer(416)
 
 
 def _number(digits: str) -> int:

@@ -18,7 +18,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from church import telemetry
 from church.config import current_settings
 from church.errors import InvalidError
-from church.web.forms import FORMS, JSON, PIECE
+from church.web.forms import FORMS, JSON, UPLOAD_CHUNK
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -31,7 +31,7 @@ _MESSAGES = {
 }
 
 
-def check(endpoint: str) -> None:
+def check_csrf(endpoint: str) -> None:
     """Refuse the current request, which changes something, unless it was made on this site.
 
     Raises InvalidError, and UnsupportedMediaType for a type of body that no page of this site sends.
@@ -39,7 +39,7 @@ def check(endpoint: str) -> None:
     if endpoint in current_app.extensions[_EXTENSION]:
         return
     kind = request.mimetype
-    if kind not in FORMS and kind not in {JSON, PIECE, ""}:
+    if kind not in FORMS and kind not in {JSON, UPLOAD_CHUNK, ""}:
         raise UnsupportedMediaType
     if not _is_same_origin(is_json=kind == JSON):
         _refuse("origin")

@@ -15,13 +15,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from church.errors import FieldErrors, InvalidError
 
-__all__ = ["FORMS", "JSON", "PIECE", "Fields", "fields", "json_object", "safe_next"]
+__all__ = ["FORMS", "JSON", "UPLOAD_CHUNK", "Fields", "read_fields", "read_json_object", "safe_next"]
 
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 JSON = "application/json"
-PIECE = "application/offset+octet-stream"
+UPLOAD_CHUNK = "application/offset+octet-stream"
 """A chunk of a resumable upload (tus 1.0, PATCH)."""
-MOST = 320
+DEFAULT_MAX_LENGTH = 320
 """Default limit of a field in characters: the longest email address (RFC 3696, erratum 1690)."""
 
 _TRUE = frozenset({"1", "true", "on", "yes"})
@@ -34,7 +34,7 @@ class Fields:
         self._sent = sent
         self.errors: dict[str, str] = {}
 
-    def text(self, name: str, most: int = MOST, *, required: bool = True) -> str:
+    def text(self, name: str, most: int = DEFAULT_MAX_LENGTH, *, required: bool = True) -> str:
         """The text of field ``name`` as it was sent; empty if it is missing. Raises InvalidError."""
         value = self._sent.get(name)
         if value is None:
@@ -73,7 +73,9 @@ class Fields:
     def shown(self, *names: str) -> dict[str, str]:
         """Values to show in the form again after an error; empty for wrong types. Never use it for a password."""
         values = {name: self._sent.get(name, "") for name in names}
-        return {name: v[:MOST] if isinstance(v, str) and _is_text(v) else "" for name, v in values.items()}
+        return {
+            name: v[:DEFAULT_MAX_LENGTH] if isinstance(v, str) and _is_text(v) else "" for name, v in values.items()
+        }
 
     def check(self) -> None:
         """Raise FieldErrors if any field read so far has an error."""
@@ -81,7 +83,7 @@ class Fields:
             raise FieldErrors(self.errors)
 
 
-def fields() -> Fields:
+def read_fields() -> Fields:
     """Fields of the current request. Of a repeated field the first counts; unknown fields are ignored.
 
     Raises InvalidError for JSON that is not an object, UnsupportedMediaType for a body that is neither form nor JSON.
@@ -93,7 +95,7 @@ def fields() -> Fields:
     raise UnsupportedMediaType
 
 
-def json_object() -> Mapping[str, Any]:
+def read_json_object() -> Mapping[str, Any]:
     """The JSON object in the body of the current request, for endpoints that only machines use.
 
     Raises UnsupportedMediaType for any other type of body, InvalidError for JSON that is not an object.

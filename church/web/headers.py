@@ -44,7 +44,7 @@ _ALWAYS = {
 _HSTS = "max-age=31536000; includeSubDomains"
 
 
-def of_every_answer(settings: Settings) -> dict[str, str]:
+def default_headers(settings: Settings) -> dict[str, str]:
     """Headers of any response that does not set its own. HSTS is among them if the site uses https.
 
     Responses are not cached unless they say otherwise: the default is ``no-store``.
@@ -53,19 +53,19 @@ def of_every_answer(settings: Settings) -> dict[str, str]:
     return {**_ALWAYS, **https, "Cache-Control": "no-store"}
 
 
-def forms_lead_to(origins: tuple[str, ...]) -> None:
+def allow_form_targets(origins: tuple[str, ...]) -> None:
     """Let forms of the current page lead to ``origins``. Browsers apply ``form-action`` to redirects, too."""
     g.forms_lead_to = origins
 
 
-def media_from(origins: tuple[str, ...]) -> None:
+def allow_media_from(origins: tuple[str, ...]) -> None:
     """Let the current page play media from ``origins``. Browsers apply ``media-src`` to redirects, too."""
     g.media_from = origins
 
 
 def init_app(app: Flask) -> None:
     """Set the headers on every response."""
-    headers = of_every_answer(app.config["CHURCH"])
+    headers = default_headers(app.config["CHURCH"])
 
     def add(response: Response) -> Response:
         for own, elsewhere in ((_OWN_FORMS, g.get("forms_lead_to")), (_OWN_MEDIA, g.get("media_from"))):

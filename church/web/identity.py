@@ -30,14 +30,14 @@ def viewer() -> SignedIn | None:
     return _find() if has_request_context() else None
 
 
-def known_viewer() -> SignedIn | None:
+def viewer_or_unavailable() -> SignedIn | None:
     """The signed-in account, or None. Raises DatabaseDownError or DatabaseBusyError if the database can't tell."""
     account = _find()
-    insist()
+    require_known_viewer()
     return account
 
 
-def insist() -> None:
+def require_known_viewer() -> None:
     """Raise the database's error (503) if it could not tell who makes the request."""
     _find()
     if g.unknown_viewer is not None:
@@ -50,7 +50,7 @@ def reader() -> Reader:
     return Reader(member=account.is_member, premium=account.premium) if account is not None else ANONYMOUS
 
 
-def is_stranger() -> bool:
+def is_anonymous() -> bool:
     """Whether the response holds nothing personal, so that the same one may be sent to anyone.
 
     A flashed message makes it personal, too: showing it changes the session.
@@ -58,7 +58,7 @@ def is_stranger() -> bool:
     return _find() is None and g.unknown_viewer is None and not session.modified
 
 
-def begin(token: str) -> None:
+def start_browser_session(token: str) -> None:
     """Sign this browser in with the raw ``token`` of a new sign-in. Its session before is dropped.
 
     That makes a new CSRF token, too: a token planted before sign-in is useless afterwards.
@@ -69,13 +69,13 @@ def begin(token: str) -> None:
     _forget()
 
 
-def end() -> None:
+def end_browser_session() -> None:
     """Sign this browser out by emptying its session. The sessions service ends the sign-in itself."""
     session.clear()
     _forget()
 
 
-def renew() -> None:
+def refresh_viewer() -> None:
     """Show this browser the current state of its account from now on, in every worker.
 
     Call it after changing the viewer's own account: workers cache an account for a second.
@@ -105,7 +105,7 @@ def _find() -> SignedIn | None:
     if not isinstance(account, SignedIn):
         return None
     g.viewer = account
-    telemetry.identify(account.ref)
+    telemetry.set_user_ref(account.ref)
     return account
 
 
@@ -138,7 +138,7 @@ def _by_cookie(token: Any) -> SignedIn | None:
 
 def _by_bearer(incoming: Request) -> SignedIn | None:
     token = _bearer(incoming)
-    return member_tokens.who(token) if token is not None else None
+    return member_tokens.find_member(token) if token is not None else None
 
 
 def init_app(app: Flask) -> None:

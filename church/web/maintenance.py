@@ -77,7 +77,7 @@ def _path(settings: Settings) -> Path:
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,64}\])(?::\d{0,5})?")
 
 
-def open_in_maintenance(endpoint: str) -> bool:
+def is_open_in_maintenance(endpoint: str) -> bool:
     """Whether a route answers during maintenance: routes for machines, and the static files of the error page."""
     return endpoint in current_app.extensions["open_in_maintenance"] or endpoint == "static"
 
@@ -91,7 +91,7 @@ def _check_request(settings: Settings) -> None:
         raise BadRequest
     if "\0" in request.path:
         raise NotFound  # no route has one, and C code would read the path only up to it
-    if is_on(settings) and not open_in_maintenance(request.endpoint or ""):
+    if is_on(settings) and not is_open_in_maintenance(request.endpoint or ""):
         wait = retry_after(settings)
         raise UnavailableError("The site is under maintenance. It will be back soon.", retry_after=wait)
 

@@ -45,13 +45,13 @@ class TrustedProxies:
 
     def _in_networks(self, address: str) -> bool:
         try:
-            ip = plain_address(address)
+            ip = parse_address(address)
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
 
 
-def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Parse an IP address. An IPv4 client of an IPv6 socket (::ffff:a.b.c.d) gets its IPv4 address.
 
     Raises ValueError for anything else.
@@ -68,6 +68,6 @@ def _address(hop: str) -> str | None:
     if "%" in host:  # an IPv6 zone may be any text, and means nothing on another machine
         return None
     try:
-        return str(plain_address(host))
+        return str(parse_address(host))
     except ValueError:
         return None

@@ -25,7 +25,7 @@ from church.config import Settings
 from church.extensions import store
 from church.store import StoreClient, StoreDownError
 from church.web.error_pages import error_response
-from church.web.proxies import plain_address
+from church.web.proxies import parse_address
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,17 +35,17 @@ _COUNTED = "counted"  # keeps the keys of count() apart from those of the extens
 _DOWN = (StoreDownError, RedisError)
 
 
-def client() -> str:
+def client_key() -> str:
     """Key that requests are counted by: an IPv4 address, or the /64 that one IPv6 customer usually has."""
     address = request.remote_addr or "unknown"
     try:
-        ip = plain_address(address)
+        ip = parse_address(address)
     except ValueError:
         return address
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
 
 
-limiter = Limiter(key_func=client, strategy="fixed-window")
+limiter = Limiter(key_func=client_key, strategy="fixed-window")
 
 
 def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
@@ -60,7 +60,7 @@ def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V],
     return cast(Callable[[_V], _V], limiter.shared_limit(rate, scope=name, exempt_when=exempt))
 
 
-def spent(name: str, *key: str, most: int | None = None) -> int | None:
+def seconds_until_free(name: str, *key: str, most: int | None = None) -> int | None:
     """Seconds until ``key`` is below the limit ``name`` again; None if it is below now. Counts nothing.
 
     For limits that are counted by hand, such as failures. ``key`` says who is counted: never an email address in clear
@@ -79,7 +79,7 @@ def count(name: str, *key: str) -> int:
     return limiter.storage.incr(rate.key_for(_COUNTED, name, *key), rate.get_expiry())
 
 
-def take(name: str, *key: str) -> int | None:
+def count_or_wait(name: str, *key: str) -> int | None:
     """Count one more for ``key``. Returns None within the limit, else the seconds until it is free again.
 
     Of many calls at the same moment, exactly as many get None as the limit allows.
@@ -91,7 +91,7 @@ def take(name: str, *key: str) -> int | None:
     return _seconds_until(rate, limiter.storage.get_expiry(stored))
 
 
-def forget(name: str, *key: str) -> None:
+def reset_count(name: str, *key: str) -> None:
     """Reset what is counted for ``key`` against the limit ``name``."""
     limiter.storage.clear(parse(_setting(name)).key_for(_COUNTED, name, *key))
 

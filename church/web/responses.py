@@ -23,7 +23,7 @@ from church.web.route_access import SignInError
 View = Callable[..., AnyResponse]
 
 
-def signed_in() -> SignedIn:
+def require_account() -> SignedIn:
     """The signed-in account, for views that require one. Raises SignInError."""
     account = viewer()
     if account is None:
@@ -31,28 +31,28 @@ def signed_in() -> SignedIn:
     return account
 
 
-def actor() -> Actor:
+def current_actor() -> Actor:
     """The viewer as the audit log names them: account number, if they are signed in, and IP address."""
     account = viewer()
     return Actor(account.user_id if account is not None else None, "web", request.remote_addr)
 
 
-def done(message: str, to: str, **data: Any) -> Response:
+def respond_done(message: str, to: str, **data: Any) -> Response:
     """Answer a successful change: a browser is redirected to ``to`` and shown a message, a program gets JSON."""
     if wants_json():
-        return jsonify({"detail": message, **as_data(data)})
+        return jsonify({"detail": message, **to_json_data(data)})
     flash(message, "success")
     return make_response(redirect(to, 303))
 
 
-def as_data(value: Any) -> Any:
+def to_json_data(value: Any) -> Any:
     """Convert ``value`` for JSON: dataclasses become objects, times ISO 8601 text, enumerations their value."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_data(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_json_data(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(as_data(key)): as_data(item) for key, item in value.items()}
+        return {str(to_json_data(key)): to_json_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_data(item) for item in value]
+        return [to_json_data(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value.value if isinstance(value, Enum) else value

@@ -19,7 +19,7 @@ from church.services import machine_tokens
 from church.services.sessions import SignedIn
 from church.web import csrf, identity, rate_limits
 from church.web.error_pages import error_response, wants_json
-from church.web.proxies import plain_address
+from church.web.proxies import parse_address
 
 if TYPE_CHECKING:
     View = Callable[..., Any]
@@ -46,7 +46,7 @@ class SignInError(UnauthorizedError):
         super().__init__("Sign in first.")
 
 
-class TriedTooOftenError(ChurchError):
+class TooManyTokensError(ChurchError):
     """An address has sent too many invalid tokens. A valid one still works."""
 
     status = 429
@@ -54,7 +54,7 @@ class TriedTooOftenError(ChurchError):
 
 def _signed_in() -> SignedIn:
     """The signed-in account. Raises SignInError, and 503 while the database can't tell."""
-    account = identity.known_viewer()
+    account = identity.viewer_or_unavailable()
     if account is None:
         raise SignInError
     return account
@@ -102,7 +102,7 @@ def _check_bearer(scope: str) -> None:
     # METRICS_TOKEN has every scope, and is checked without the database.
     if metrics_token is not None and hmac.compare_digest(_bytes_of(token), metrics_token.get_secret_value().encode()):
         return
-    scopes = machine_tokens.scopes_of(token)
+    scopes = machine_tokens.find_scopes(token)
     if scopes is None:
         refusal = _refusal()
         if isinstance(refusal, UnauthorizedError):
@@ -114,11 +114,11 @@ def _check_bearer(scope: str) -> None:
 
 def _refusal() -> ChurchError:
     """The error for an invalid or missing token: 401, or 429 after too many of them."""
-    seconds = rate_limits.take(_TRIES, "refused", rate_limits.client())
+    seconds = rate_limits.count_or_wait(_TRIES, "refused", rate_limits.client_key())
     if seconds is None:
         return UnauthorizedError()
     telemetry.track_rate_limit(_TRIES)
-    return TriedTooOftenError(retry_after=seconds)
+    return TooManyTokensError(retry_after=seconds)
 
 
 def _bearer_token() -> str:
@@ -153,7 +153,7 @@ def is_local() -> bool:
     if any(name in request.environ for name in _FORWARDED):
         return False
     try:
-        return plain_address(request.remote_addr or "").is_loopback
+        return parse_address(request.remote_addr or "").is_loopback
     except ValueError:
         return False
 
@@ -192,7 +192,7 @@ def _guard() -> Response | None:
     if request.endpoint is None:
         return _redirect_to_path()
     if request.method not in csrf.SAFE_METHODS:
-        csrf.check(request.endpoint)
+        csrf.check_csrf(request.endpoint)
     policy = policy_of(current_app.view_functions[request.endpoint])
     if policy is None:
         raise ForbiddenError(f"{request.endpoint} does not declare who may use it: decorate it with @allow(...).")

@@ -70,13 +70,13 @@ class _Members:
         with self._app.app_context():
             for _ in range(_MEMBERS):
                 self._author = _member()
-                self.tokens.append(member_tokens.issue(self._author).token)
+                self.tokens.append(member_tokens.issue_token(self._author).token)
 
     def post(self, crowd: Crowd) -> None:
         """Post a message here and wait until all connections have it."""
         name = secrets.token_hex(8)
         with self._app.app_context():
-            chat.post(self._author, "public", f"{name} {'x' * 300}", name)
+            chat.post_message(self._author, "public", f"{name} {'x' * 300}", name)
         crowd.await_all(name.encode())
 
 

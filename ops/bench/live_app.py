@@ -9,7 +9,7 @@ from church import create_app
 from church.live import client_messages, hub_of
 
 app = create_app()
-_frame = client_messages.frame("chat", room="public", message="x" * 300)
+_frame = client_messages.build_frame("chat", room="public", message="x" * 300)
 _inner = app.wsgi_app
 
 

@@ -61,7 +61,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     site = made_site(tmp_path_factory.mktemp("demo"), **limits)
     try:
         site.start(work=True)
-        prepare.index(create_app(site.settings))
+        prepare.index_pages(create_app(site.settings))
         show_films(site)
         yield site
     finally:

@@ -28,7 +28,7 @@ def show_films(site: Site) -> None:
         facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
         film = add_ready("film", access_level="public", title="A film", description="Bars and a *beep*.", **facts)  # type: ignore[arg-type]
         add_ready("closed", access_level="premium", title="Behind the door", description="What is there.", **facts)  # type: ignore[arg-type]
-        folder = local.folder_of(current_settings(), film.ref)
+        folder = local.video_folder(current_settings(), film.ref)
         shutil.copy(folder / "720p.mp4", folder / "1080p.mp4")
         with db.write() as session:
             row = session.get_one(Video, film.id)
@@ -41,7 +41,7 @@ def show_films(site: Site) -> None:
 def ref_of(site: Site, slug: str) -> str:
     """The ref of the video at an address."""
     with create_app(site.settings).app_context():
-        return videos.playable(slug).ref
+        return videos.load_playable(slug).ref
 
 
 def larger_clip(target: Path, size: int) -> Path:

@@ -138,4 +138,4 @@ class Cast:
         owner = None if purpose is Purpose.FIRST_ADMIN else self.user(role)
         address = Person().email if purpose is Purpose.CHANGE_EMAIL else owner and owner.email
         with self._app.app_context(), db.write() as session:
-            return email_links.address_of(email_links.make(session, purpose, owner, address))
+            return email_links.link_address(email_links.make(session, purpose, owner, address))

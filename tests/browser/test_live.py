@@ -67,7 +67,7 @@ class Hall:
     def say(self, user: User, text: str) -> chat.MessageView:
         """Post as the user from this process, whether the site is running or not."""
         with self.app.app_context():
-            return chat.post(self.signed_in(user), "public", text, None)
+            return chat.post_message(self.signed_in(user), "public", text, None)
 
     def signed_in(self, user: User) -> SignedIn:
         with self.app.app_context():
@@ -174,8 +174,8 @@ def test_edit_and_deletion_appear_in_place(hall: Hall) -> None:
     is_live(page)
     before = messages(page).count()
     with hall.app.app_context():
-        chat.edit(hall.signed_in(author), "public", first.id, "first")
-        chat.remove("public", second.id, Actor())
+        chat.edit_message(hall.signed_in(author), "public", first.id, "first")
+        chat.delete_as_admin("public", second.id, Actor())
     expect(page.locator(f"#m{first.id}")).to_contain_text("first")
     expect(page.locator(f"#m{first.id} .message-edited")).to_be_visible()
     expect(page.locator(f"#m{second.id} .message-body")).to_have_text("This message was deleted.")
@@ -213,19 +213,19 @@ def test_refused_message_shows_why_and_can_be_discarded(hall: Hall) -> None:
     page = hall.window(user)
     is_live(page)
     with hall.app.app_context():
-        number = chat.mute(user.ref, None, None, "enough", Actor())
+        number = chat.mute_member(user.ref, None, None, "enough", Actor())
     write(page, "but I")
     failed = page.locator(".message-failed")
     expect(failed).to_contain_text("Not sent. An admin has muted you here.")
     assert inaccessible(page) == []
     with hall.app.app_context():
-        chat.lift(number, Actor())
+        chat.lift_sanction(number, Actor())
     failed.get_by_role("button", name="Try again").click()
     expect(page.locator(".message-failed, .message-waiting")).to_have_count(0)  # it has arrived
     expect(messages(page).last).to_have_text("but I")
 
     with hall.app.app_context():
-        chat.mute(user.ref, None, None, "enough", Actor())
+        chat.mute_member(user.ref, None, None, "enough", Actor())
     write(page, "and then")
     failed.get_by_role("button", name="Discard").click()
     expect(failed).to_have_count(0)

@@ -40,8 +40,10 @@ def _page(app: Flask, template: str) -> str:
         with db.write() as session:
             purpose = PURPOSES.get(template)
             link = email_links.make(session, purpose, user, user.email) if purpose else None
-        letter = compose.Letter(1, template, str(user.email), LONG_NAME, CONTEXTS.get(template, {}), link, utc_now())
-        body = compose.write(letter).get_body(("html",))
+        letter = compose.EmailToSend(
+            1, template, str(user.email), LONG_NAME, CONTEXTS.get(template, {}), link, utc_now()
+        )
+        body = compose.compose_message(letter).get_body(("html",))
     assert body is not None
     return str(body.get_content())
 

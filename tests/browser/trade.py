@@ -52,9 +52,9 @@ def _buy(shop: Shop, ref: str, amount: int, currency: str) -> None:
 
 def _give(ref: str) -> None:
     actor = Actor(via="cli")
-    first = billing.grant(ref, utc_now() + timedelta(days=30), f"helps {LONG}", actor)
-    billing.grant(ref, utc_now() + timedelta(days=400), "helps with the pages", actor)
-    billing.revoke(first, actor)
+    first = billing.grant_premium(ref, utc_now() + timedelta(days=30), f"helps {LONG}", actor)
+    billing.grant_premium(ref, utc_now() + timedelta(days=400), "helps with the pages", actor)
+    billing.revoke_grant(first, actor)
 
 
 def _fail(shop: Shop, ref: str) -> int:

@@ -97,7 +97,7 @@ def test_register_fifty_at_once_makes_one_account(on_both: Flask) -> None:
 
 
 def test_link_seen_unused_by_two_is_used_by_one(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = str(accounts.first_admin_address()).rpartition("/")[2]
+    token = str(accounts.make_first_admin_link()).rpartition("/")[2]
     # On SQLite, writers run one by one, so the second never sees the link unused.
     both_saw_it = threading.Barrier(1 if is_sqlite(on_both.config["CHURCH"]) else 2)
     find = email_links.find
@@ -118,7 +118,7 @@ def test_link_seen_unused_by_two_is_used_by_one(on_both: Flask, monkeypatch: pyt
 def test_verify_one_link_at_once_succeeds_once(on_both: Flask) -> None:
     register()
     token = mailed_token("verify")
-    results = at_once(on_both, [lambda: accounts.verify(token, Actor())] * 8)
+    results = at_once(on_both, [lambda: accounts.verify_address(token, Actor())] * 8)
     assert kinds(results) == {"done": 1, "LinkError": 7}
     assert audited().count("account.verified") == 1
 
@@ -127,15 +127,17 @@ def test_reset_one_link_at_once_succeeds_once(on_both: Flask) -> None:
     member()
     token = forgotten_token()
     passwords = [f"{OTHER_PASSWORD} {n}" for n in range(6)]
-    results = at_once(on_both, [lambda p=p: accounts.reset(token, p, DEVICE) for p in passwords])
+    results = at_once(on_both, [lambda p=p: accounts.reset_password(token, p, DEVICE) for p in passwords])
     assert kinds(results) == {"done": 1, "LinkError": 5}
     winner = next(p for p, result in zip(passwords, results, strict=True) if result == EMAIL)
     assert signed_in(password=winner)
 
 
 def test_first_admin_one_link_at_once_makes_one_admin(on_both: Flask) -> None:
-    token = str(accounts.first_admin_address()).rpartition("/")[2]
-    acts = [lambda n=n: accounts.become_admin(token, f"root{n}@example.org", PASSWORD, "", DEVICE) for n in range(6)]
+    token = str(accounts.make_first_admin_link()).rpartition("/")[2]
+    acts = [
+        lambda n=n: accounts.create_first_admin(token, f"root{n}@example.org", PASSWORD, "", DEVICE) for n in range(6)
+    ]
     assert kinds(at_once(on_both, acts)) == {"done": 1, "LinkError": 5}
     assert audited() == ["account.registered"]
 
@@ -143,9 +145,9 @@ def test_first_admin_one_link_at_once_makes_one_admin(on_both: Flask) -> None:
 def test_first_admin_two_links_at_once_make_one_admin(on_both: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(email_links, "void", lambda *_args: None)  # as if two hosts made theirs at the same moment
-        tokens = [str(accounts.first_admin_address()).rpartition("/")[2] for _ in range(2)]
+        tokens = [str(accounts.make_first_admin_link()).rpartition("/")[2] for _ in range(2)]
     acts = [
-        lambda n=n, t=t: accounts.become_admin(t, f"root{n}@example.org", PASSWORD, "", DEVICE)
+        lambda n=n, t=t: accounts.create_first_admin(t, f"root{n}@example.org", PASSWORD, "", DEVICE)
         for n, t in enumerate(tokens)
     ]
     assert kinds(at_once(on_both, acts)) == {"done": 1, "LinkError": 1}
@@ -162,7 +164,7 @@ def test_delete_two_last_admins_at_once_leaves_one(on_both: Flask) -> None:
     for email in emails:
         admin(email)
     signed = [signed_in(email) for email in emails]
-    results = at_once(on_both, [lambda s=s: accounts.delete(s, PASSWORD, DEVICE) for s in signed])
+    results = at_once(on_both, [lambda s=s: accounts.delete_account(s, PASSWORD, DEVICE) for s in signed])
     assert kinds(results) == {"done": 1, ConflictError.__name__: 1}
     assert count_admins() == 1
 
@@ -172,7 +174,7 @@ def test_change_email_two_members_at_once_one_gets_the_address(on_both: Flask) -
     tokens = []
     for email in ("ada@example.org", "bob@example.org"):
         member(email)
-        accounts.ask_email_change(signed_in(email), PASSWORD, wanted, DEVICE)
+        accounts.request_email_change(signed_in(email), PASSWORD, wanted, DEVICE)
         tokens.append(mailed_token("change_email", wanted))
     results = at_once(on_both, [lambda t=t: accounts.confirm_email(t, DEVICE) for t in tokens])
     assert kinds(results) == {"done": 1, LinkError.__name__: 1}
@@ -193,7 +195,7 @@ def test_change_password_many_devices_at_once_one_succeeds(on_both: Flask) -> No
     assert len(done) == 1
     assert kinds(results)["ConflictError"] + kinds(results)["FieldErrors"] == 3
     assert sessions.load(results[done[0]]) is not None
-    assert sessions.active_count() == 1
+    assert sessions.count_active() == 1
     assert signed_in(password=new_passwords[done[0]])
 
 
@@ -201,7 +203,7 @@ def test_reset_and_change_password_at_once_leave_one_password_and_no_link(on_bot
     member()
     me, token = signed_in(), forgotten_token()
     acts: list[Act] = [
-        lambda: accounts.reset(token, f"{OTHER_PASSWORD} 1", DEVICE),
+        lambda: accounts.reset_password(token, f"{OTHER_PASSWORD} 1", DEVICE),
         lambda: accounts.change_password(me, PASSWORD, f"{OTHER_PASSWORD} 2", DEVICE),
     ]
     results = at_once(on_both, acts)

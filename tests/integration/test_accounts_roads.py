@@ -49,23 +49,23 @@ def _site(on_both: Flask) -> None:
 def test_account_from_registration_to_deletion() -> None:
     ref = register()
     assert not signed_in().verified
-    assert accounts.verify(mailed_token("verify"), Actor()) == ref
+    assert accounts.verify_address(mailed_token("verify"), Actor()) == ref
     first, second = signed_in(), signed_in()
     token = accounts.change_password(first, PASSWORD, OTHER_PASSWORD, DEVICE)
     assert sessions.load(second.token) is None
     me = sessions.load(token)
     assert me is not None
-    accounts.ask_email_change(me, OTHER_PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(me, OTHER_PASSWORD, NEW, DEVICE)
     accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
-    accounts.reset(forgotten_token(NEW), PASSWORD, DEVICE)
+    accounts.reset_password(forgotten_token(NEW), PASSWORD, DEVICE)
     me = signed_in(NEW)
     accounts.rename(me, "Augusta", DEVICE)
     exported = json.loads(json.dumps(accounts.export_account(me, DEVICE)))
     assert (exported["account"]["name"], exported["account"]["email"]) == ("Augusta", NEW)
-    accounts.delete(me, PASSWORD, DEVICE)
+    accounts.delete_account(me, PASSWORD, DEVICE)
     assert (find_user(EMAIL), find_user(NEW)) == (None, None)
     assert [mail.template for mail in mails()] == ["account_deleted"]
-    assert [entry.action for entry in audit.entries(subject_ref=ref, limit=100)][::-1] == audited()
+    assert [entry.action for entry in audit.list_entries(subject_ref=ref, limit=100)][::-1] == audited()
     assert audited()[-3:] == ["account.renamed", "account.exported", "account.deleted"]
 
 
@@ -77,12 +77,12 @@ def test_second_registration_emails_the_owner() -> None:
 
 
 def test_email_limit_of_five_an_hour_survives_account_deletion(on_both: Flask) -> None:
-    outbox = outbox_folder.folder(on_both.config["CHURCH"])
+    outbox = outbox_folder.outbox_path(on_both.config["CHURCH"])
     for _ in range(7):
         register()
-        accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+        accounts.request_email_change(signed_in(), PASSWORD, NEW, DEVICE)
         do_jobs("mails.send")
-        accounts.delete(signed_in(), PASSWORD, DEVICE)
+        accounts.delete_account(signed_in(), PASSWORD, DEVICE)
         do_jobs("mails.send")
     sent = Counter(path.stem.split("-")[1] for path in outbox.glob("*.eml"))
     assert sent == {"verify": 5, "change_email": 5, "account_deleted": 5}
@@ -98,7 +98,7 @@ def test_email_over_the_limit_keeps_the_previous_link() -> None:
 
 def test_change_email_address_taken_meanwhile_is_rolled_back() -> None:
     member()
-    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     register(NEW)
     with pytest.raises(LinkError):
         accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
@@ -114,17 +114,17 @@ def test_sign_in_unstorable_address_is_wrong_password(typed: str) -> None:
 @pytest.mark.parametrize("token", ["9223372036854775808.x", "999999999999999999.x", "1.\0", "\0.x"])
 def test_link_unstorable_token_is_refused(token: str) -> None:
     with pytest.raises(LinkError):
-        accounts.verify(token, Actor())
+        accounts.verify_address(token, Actor())
 
 
 def test_first_admin_is_made_by_link_and_the_last_one_stays() -> None:
-    token = str(accounts.first_admin_address()).rpartition("/")[2]
-    accounts.become_admin(token, "root@example.org", PASSWORD, "Root", DEVICE)
+    token = str(accounts.make_first_admin_link()).rpartition("/")[2]
+    accounts.create_first_admin(token, "root@example.org", PASSWORD, "Root", DEVICE)
     assert signed_in("root@example.org").is_admin
-    assert accounts.first_admin_address() is None
+    assert accounts.make_first_admin_link() is None
     admin("second@example.org")
-    accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
-    assert accounts.first_admin_address() is None
+    accounts.delete_account(signed_in("root@example.org"), PASSWORD, DEVICE)
+    assert accounts.make_first_admin_link() is None
 
 
 def test_old_unverified_account_is_deleted() -> None:
@@ -132,7 +132,7 @@ def test_old_unverified_account_is_deleted() -> None:
     user = the_user()
     member("bob@example.org")
     change_user(user.id, created_at=user.created_at - 2 * deletion.KEEP_UNVERIFIED)
-    deletion.forget_unverified({})
+    deletion.delete_unverified({})
     with db.read() as session:
         row = session.get(User, user.id)
     assert row is not None

@@ -21,9 +21,9 @@ from church import create_app
 from church.backup import BackupError, backup, restore
 from church.config import Settings
 from church.database import migrations
-from church.database.engines import is_sqlite, sqlite_path, upkeep_engine
+from church.database.engines import is_sqlite, make_upkeep_engine, sqlite_path
 from church.extensions import db
-from church.lib.secrets import instance_secret
+from church.lib.secrets import load_instance_secret
 from church.models import PageText, User
 from church.models.accounts import Purpose
 from church.services import email_links, sessions
@@ -78,7 +78,7 @@ def site(migrated_site: Settings) -> Settings:
     (migrated_site.content / "deep").mkdir()
     (migrated_site.content / "deep" / "page.md").write_text("# Kept")
     os.utime(migrated_site.content / "deep" / "page.md", (1_700_000_000, 1_700_000_000))
-    instance_secret(migrated_site.instance, "SECRET_KEY")
+    load_instance_secret(migrated_site.instance, "SECRET_KEY")
     add_page(migrated_site, "first")
     return migrated_site
 
@@ -112,7 +112,7 @@ def test_backup_of_a_busy_site_is_consistent_and_restores_elsewhere(
 
     restored = restore(another, tmp_path / "site.tar.gz")
     assert restored.manifest == manifest
-    assert manifest.revision == migrations.head()
+    assert manifest.revision == migrations.head_revision()
     found = slugs(another)
     assert "first" in found
     written = [slug for slug in found if slug != "first"]
@@ -164,7 +164,7 @@ def test_restore_ends_sign_ins_and_links(site: Settings, another: Settings, tmp_
     tokens = [sign_in(app, ada) for _ in range(2)]
     with app.app_context():
         with db.write() as session:
-            link = email_links.token_of(email_links.make(session, Purpose.RESET, user=ada), site.secret_keys)
+            link = email_links.link_token(email_links.make(session, Purpose.RESET, user=ada), site.secret_keys)
         assert email_links.peek(link, Purpose.RESET) is not None
         db.dispose()
     backup(site, tmp_path / "site.tar.gz")
@@ -374,7 +374,7 @@ def test_backup_without_pg_dump_names_the_package(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     site = site_settings(tmp_path, "postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(BackupError, match="postgresql-client"):
-        postgresql.snapshot(site, tmp_path / "dump")
+        postgresql.write_snapshot(site, tmp_path / "dump")
 
 
 def test_restore_removes_the_old_write_ahead_log(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_restore_removes_the_old_write_ahead_log(tmp_path: Path) -> None:
     site = site_settings(tmp_path)
     migrations.migrate(site)
     backup(site, tmp_path / "site.tar.gz")
-    engine = upkeep_engine(site)
+    engine = make_upkeep_engine(site)
     child = os.fork()
     if child == 0:  # dies without merging its log, as a killed site does
         try:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from church.config import Settings
-from church.jobs.registry import find_handler, schedules
+from church.jobs.registry import find_handler, registered_schedules
 from church.models import Product, Subscription
 from church.services import billing
 from church.services.billing.stripe.products_and_prices import Synced
@@ -26,7 +26,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
 
 def _sync(shop: Shop) -> Synced:
     with shop.app.app_context():
-        return billing.sync()
+        return billing.sync_catalogue()
 
 
 def _offered(shop: Shop) -> dict[str, list[str]]:
@@ -91,7 +91,7 @@ def test_sync_first_metadata_withdraws_products_without_it(shop: Shop) -> None:
 def test_plans_are_synced_hourly(shop: Shop) -> None:
     shop.stripe.objects.clear()
     _unmarked(shop, "prod_gold", "Gold")
-    assert schedules()["billing.sync"] == timedelta(hours=1)
+    assert registered_schedules()["billing.sync"] == timedelta(hours=1)
     with shop.app.app_context():
         find_handler("billing.sync")({})
     assert _offered(shop) == {"gold": ["price_prod_gold"]}

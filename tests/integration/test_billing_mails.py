@@ -65,7 +65,7 @@ def test_failed_payment_sends_one_email_despite_retries_and_redeliveries(shop: S
     with shop.app.app_context():
         for row in shop.rows(StripeEvent):
             assert billing.replay(row.id).status == "processed"
-        billing.reconcile()
+        billing.reconcile_with_stripe()
     until = _day(invoice["status_transitions"]["finalized_at"], shop.settings.grace_days)
     words = {"plan": "Patron", "amount": "$12.00", "until": until}
     assert _mails(shop) == [("payment_failed", f"u{user_id}@example.org", words)]
@@ -174,8 +174,8 @@ def test_change_seen_only_by_reconcile_sends_one_email(shop: Shop, how: str) -> 
         subscription.update(status="canceled", ended_at=_in(0))
         late = event("customer.subscription.deleted", subscription)
     with shop.app.app_context():
-        billing.reconcile()
-        billing.reconcile()
+        billing.reconcile_with_stripe()
+        billing.reconcile_with_stripe()
     assert shop.deliver(late).status == "processed"
     templates = {"failed": "payment_failed", "ended": "membership_ended"}
     assert [template for template, _, _ in _mails(shop)] == [templates[how]]
@@ -184,7 +184,7 @@ def test_change_seen_only_by_reconcile_sends_one_email(shop: Shop, how: str) -> 
 def test_reconcile_of_an_unknown_ended_subscription_sends_no_email(shop: Shop) -> None:
     shop.subscriber(status="canceled", ended_at=_in(-300))
     with shop.app.app_context():
-        billing.reconcile()
+        billing.reconcile_with_stripe()
     assert _mails(shop) == []
 
 

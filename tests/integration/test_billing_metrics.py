@@ -87,7 +87,7 @@ def test_value_metrics_equal_the_ledger_in_dollars_yen_and_dinars(shop: Shop) ->
     assert refunds == {("usd",): 3.38, ("kwd",): 1.251}
     assert _scraped(shop, "stripe_payment_value_total", "currency") == payments
     assert _scraped(shop, "stripe_refund_value_total", "currency") == refunds | {("jpy",): 0}
-    assert {code: money.exponent(code) for code in DECIMALS} == DECIMALS
+    assert {code: money.decimals_of(code) for code in DECIMALS} == DECIMALS
 
 
 def test_value_metrics_are_unchanged_by_redeliveries_and_another_host(shop: Shop) -> None:

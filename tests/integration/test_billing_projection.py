@@ -10,7 +10,7 @@ import pytest
 from church.config import Settings
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
-from church.services.entitlements import premium_of
+from church.services.entitlements import member_has_premium
 from tests.support.stripe_fixture import DAY, START, Obj, Shop, at, event, member
 
 pytestmark = pytest.mark.services
@@ -57,7 +57,7 @@ def test_subscription_past_due_keeps_premium_in_the_grace_period(shop: Shop) -> 
 
     def premium(days: float) -> bool:
         with shop.app.app_context(), db.read() as session:
-            return premium_of(session, user_id, at(START) + timedelta(days=30 + days))
+            return member_has_premium(session, user_id, at(START) + timedelta(days=30 + days))
 
     assert (premium(6.9), premium(7.1)) == (True, False)
     later = shop.stripe.invoice(subscription, created=START + 60 * DAY)

@@ -31,22 +31,22 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
 
 def _reconcile(shop: Shop) -> billing.Reconciled:
     with shop.app.app_context():
-        return billing.reconcile()
+        return billing.reconcile_with_stripe()
 
 
 def test_sync_adds_plans_and_withdraws_missing_ones(shop: Shop) -> None:
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     with shop.app.app_context():
-        assert billing.sync().changed == 2
-        assert billing.sync().changed == 0
+        assert billing.sync_catalogue().changed == 2
+        assert billing.sync_catalogue().changed == 0
         assert (shop.one(Product).stripe_id, shop.one(Price).stripe_id) == ("prod_patron", "price_month")
         del shop.stripe.objects["price_month"]
         shop.stripe.objects["prod_patron"]["metadata"] = {}
         shop.stripe.product(
             "prod_friend", church_plan="friend"
         )  # once one product has it, those without it are no plans
-        assert billing.sync().changed == 3
+        assert billing.sync_catalogue().changed == 3
     assert [row.active for row in shop.rows(Product)] == [False, True]
     assert not shop.one(Price).active
 
@@ -139,7 +139,7 @@ def _leave(shop: Shop, user_id: int) -> list[Job]:
     with shop.app.app_context():
         with db.write() as session:
             user = session.get_one(User, user_id)
-            data_registry.forget(session, user)
+            data_registry.delete_data(session, user)
             user.deleted_at, user.email = utc_now(), None
         with db.read() as session:
             return list(session.scalars(select(Job).where(Job.kind == "billing.cancel", Job.state == "pending")))
@@ -269,7 +269,7 @@ def test_export_contains_a_members_payments(shop: Shop) -> None:
     shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
     with shop.app.app_context(), db.read() as session:
-        found = data_registry.collect(session, session.get_one(User, user_id))["membership"]
+        found = data_registry.collect_data(session, session.get_one(User, user_id))["membership"]
     assert [one["stripe_id"] for one in found["subscriptions"]] == [subscription["id"]]
     assert [(one["kind"], one["amount"]) for one in found["payments"]] == [("payment", 1200)]
     assert found["subscriptions"][0]["started_at"].startswith("2026-")

@@ -15,7 +15,7 @@ from church.models import Customer, Invoice, LedgerEntry, Price, Product, Stripe
 from church.models.base import utc_now
 from church.services import billing
 from church.services.billing.stripe.client import StripeGateway
-from church.services.entitlements import premium_of
+from church.services.entitlements import member_has_premium
 from tests.support.stripe_fixture import Shop, member
 from tests.support.till_fixture import FRIEND, InProcessTill
 
@@ -60,7 +60,7 @@ class Site:
 
     def premium(self) -> bool:
         with self.shop.app.app_context(), db.read() as session:
-            return premium_of(session, self.user_id, utc_now())
+            return member_has_premium(session, self.user_id, utc_now())
 
     def _events(self) -> Iterator[Any]:
         return self.till.stripe.v1.events.list({"limit": 100}).auto_paging_iter()
@@ -131,12 +131,12 @@ def test_refunds_and_disputes_are_booked_once(site: Site) -> None:
 def test_reconcile_repairs_everything_without_webhooks_and_nothing_after_them(site: Site) -> None:
     site.subscribe()
     with site.shop.app.app_context():
-        assert billing.reconcile().failed == 0
+        assert billing.reconcile_with_stripe().failed == 0
         assert site.premium()
         found = (site.shop.one(Subscription).status, [one.amount for one in site.shop.rows(LedgerEntry)])
         assert found == ("active", [500])
         site.deliver()
-        assert billing.reconcile().repaired == 0
+        assert billing.reconcile_with_stripe().repaired == 0
 
 
 def test_checkout_of_a_trial_gives_premium_and_books_nothing(site: Site) -> None:

@@ -435,7 +435,7 @@ def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop
                 session.execute(row.values(received_at=since - more))
         billing.forget_payloads({})
         billing.forget_payloads({})
-        assert registry.schedules()["billing.forget_payloads"] == timedelta(days=1)
+        assert registry.registered_schedules()["billing.forget_payloads"] == timedelta(days=1)
         first, second = shop.rows(StripeEvent)
         named = {"id": subscription["id"], "object": "subscription", "customer": subscription["customer"]}
         assert first.payload["data"] == {"object": named}

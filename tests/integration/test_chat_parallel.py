@@ -14,7 +14,7 @@ from church.extensions import db
 from church.models import User
 from church.services import chat
 from church.services.accounts import find_account
-from church.services.accounts.deletion import empty
+from church.services.accounts.deletion import empty_account
 from church.web import rate_limits
 from tests.support.chat_fixture import ROOM, speaker
 from tests.support.people import DEVICE
@@ -55,23 +55,23 @@ def at_once(app: Flask, acts: Sequence[Act]) -> list[Any]:
 
 def test_parallel_changes_have_one_order_and_a_reader_misses_none(site: Flask) -> None:
     speakers = [speaker(site, f"S{number}") for number in range(4)]
-    room = chat.may_enter(speakers[0], ROOM)
+    room = chat.load_open_room(speakers[0], ROOM)
     done = threading.Event()
 
     def talk(number: int) -> list[chat.MessageView]:
         one, said = speakers[number], []
         for turn in range(6):
-            said.append(chat.post(one, ROOM, f"{number}.{turn}", f"c{turn}"))
+            said.append(chat.post_message(one, ROOM, f"{number}.{turn}", f"c{turn}"))
             if turn % 2:
-                said.append(chat.edit(one, ROOM, said[-1].id, f"{number}.{turn} again"))
-        chat.delete(one, ROOM, said[0].id, DEVICE)
+                said.append(chat.edit_message(one, ROOM, said[-1].id, f"{number}.{turn} again"))
+        chat.delete_message(one, ROOM, said[0].id, DEVICE)
         return said
 
     def follow() -> list[chat.MessageView]:
         seen: list[chat.MessageView] = []
         while True:
             last = done.is_set()
-            found = chat.since(room.id, seen[-1].changed if seen else 0)
+            found = chat.list_changes(room.id, seen[-1].changed if seen else 0)
             seen += found
             if last and not found:
                 return seen
@@ -87,52 +87,52 @@ def test_parallel_changes_have_one_order_and_a_reader_misses_none(site: Flask) -
     assert sorted(view.changed for view in flat) == sorted(set(range(1, 41)) - _deletions(site, room.id))
     assert [view.changed for view in seen] == sorted({view.changed for view in seen})
     final = {view.id: view for view in seen}  # the last state of each that the reader got
-    assert sorted(final.values(), key=lambda view: view.changed) == chat.since(room.id, 0)
+    assert sorted(final.values(), key=lambda view: view.changed) == chat.list_changes(room.id, 0)
     for number in range(4):  # each author's messages keep their order
         numbers = [view.id for view in said[number] if view.edited_at is None]
         assert numbers == sorted(numbers)
 
 
 def _deletions(app: Flask, room_id: int) -> set[int]:
-    found = {view.changed for view in chat.since(room_id, 0) if view.deleted}
+    found = {view.changed for view in chat.list_changes(room_id, 0) if view.deleted}
     assert len(found) == 4
     return found
 
 
 def test_message_sent_many_times_at_once_is_stored_once(site: Flask) -> None:
     ada = speaker(site)
-    views = at_once(site, [lambda: chat.post(ada, ROOM, "hello", "the-one") for _ in range(8)])
+    views = at_once(site, [lambda: chat.post_message(ada, ROOM, "hello", "the-one") for _ in range(8)])
     assert set(views) == {views[0]}
-    assert chat.heads()[ROOM] == 1  # the repeats took no number
+    assert chat.list_newest_changes()[ROOM] == 1  # the repeats took no number
 
 
 def test_rate_limit_allows_exactly_its_number_in_parallel(site: Flask) -> None:
     site.config["CHURCH"] = site.config["CHURCH"].model_copy(update={"limit_chat": "3/hour"})
-    taken = at_once(site, [lambda: rate_limits.take("chat", "a-member") for _ in range(8)])
+    taken = at_once(site, [lambda: rate_limits.count_or_wait("chat", "a-member") for _ in range(8)])
     assert sum(wait is None for wait in taken) == 3
 
 
 def test_account_deleted_while_posting_leaves_nothing_and_does_not_deadlock(site: Flask) -> None:
     ada, bea = speaker(site), speaker(site, "Bea")
-    room = chat.may_enter(bea, ROOM)
+    room = chat.load_open_room(bea, ROOM)
     for turn in range(3):
-        chat.post(ada, ROOM, f"early {turn}", None)
+        chat.post_message(ada, ROOM, f"early {turn}", None)
 
     def leave() -> None:
         with db.write() as session:
-            user = find_account.locked(session, ada.user_id)
+            user = find_account.lock_account(session, ada.user_id)
             assert isinstance(user, User)
-            empty(session, user)
+            empty_account(session, user)
 
     def speak() -> None:
         for turn in range(6):
-            chat.post(ada, ROOM, f"late {turn}", None)
+            chat.post_message(ada, ROOM, f"late {turn}", None)
 
     def listen() -> None:
         for turn in range(6):
-            chat.post(bea, ROOM, f"hers {turn}", None)
+            chat.post_message(bea, ROOM, f"hers {turn}", None)
 
     left, spoke, listened = at_once(site, [leave, speak, listen])
     assert (left, listened) == (None, None)
     assert spoke is None or isinstance(spoke, UnauthorizedError)
-    assert [view.text for view in chat.before(room.id)] == [f"hers {turn}" for turn in range(6)]
+    assert [view.text for view in chat.list_messages(room.id)] == [f"hers {turn}" for turn in range(6)]

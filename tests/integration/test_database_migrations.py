@@ -14,7 +14,7 @@ from sqlalchemy import inspect, text
 
 from church.config import Settings
 from church.database import engines, migrations
-from church.database.engines import upkeep_engine
+from church.database.engines import make_upkeep_engine
 from church.database.migrations import env_filter
 from church.models import Base
 
@@ -38,7 +38,7 @@ def _environment(site: Settings) -> dict[str, str]:
 
 
 def _tables(site: Settings) -> set[str]:
-    engine = upkeep_engine(site)
+    engine = make_upkeep_engine(site)
     try:
         with engine.connect() as connection:
             return set(inspect(connection).get_table_names())
@@ -61,9 +61,9 @@ def test_migrate_four_processes_at_once_leave_one_correct_schema(empty_site: Set
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], "\n".join(errors)
     assert _tables(empty_site) >= {"jobs", "schedules", "page_texts", "alembic_version"}
-    engine = upkeep_engine(empty_site)
+    engine = make_upkeep_engine(empty_site)
     with engine.connect() as connection:
-        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [migrations.head()]
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [migrations.head_revision()]
     engine.dispose()
 
 
@@ -91,7 +91,7 @@ def test_migrate_waits_for_another_migration_however_long(
 
 
 def test_migrations_match_the_models(migrated_site: Settings) -> None:
-    engine = upkeep_engine(migrated_site)
+    engine = make_upkeep_engine(migrated_site)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": env_filter.include_object})
         assert compare_metadata(context, Base.metadata) == []
@@ -106,7 +106,7 @@ def test_downgrade_to_base_removes_everything_and_upgrade_works_again(migrated_s
 
 
 def test_migration_failing_midway_leaves_the_schema_unchanged(empty_site: Settings) -> None:
-    engine = upkeep_engine(empty_site)
+    engine = make_upkeep_engine(empty_site)
     empty_site.instance.mkdir(parents=True, exist_ok=True)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE page_texts (oops INTEGER)"))  # is created after jobs and schedules

@@ -247,7 +247,7 @@ def test_worker_continues_after_an_outage(tmp_path: Path, postgres: Postgres) ->
 def test_scheduled_job_is_run_by_the_worker(app: Flask, start: Start) -> None:
     start("first")
     wait_until(lambda: "done" in _purges(), "jobs.purge was queued and done")
-    assert jobs.pending_counts()["jobs.purge"] == 0
+    assert jobs.count_pending_jobs()["jobs.purge"] == 0
 
 
 def _purges() -> list[str]:

@@ -95,7 +95,7 @@ def test_job_is_taken_once_and_done(app: Flask) -> None:
 def test_delayed_job_is_not_due(app: Flask) -> None:
     enqueue(delay=timedelta(hours=1))
     with db.read() as session:
-        assert not queue.any_due(session, KINDS)
+        assert not queue.is_any_due(session, KINDS)
     assert take() is None
     change_all(run_at=utc_now() - timedelta(seconds=1))
     assert take() is not None
@@ -173,11 +173,11 @@ def test_job_that_kills_its_process_each_time_is_dead_too(app: Flask) -> None:
 def test_dead_job_is_retried_with_all_its_attempts(app: Flask) -> None:
     enqueue(max_attempts=1)
     lease = taken()
-    assert not jobs.retry(lease.job_id)
+    assert not jobs.retry_job(lease.job_id)
     settle(queue.fail, lease, "broken")
-    assert jobs.retry(lease.job_id)
+    assert jobs.retry_job(lease.job_id)
     assert (only_job().state, only_job().attempts) == ("pending", 0)
-    assert not jobs.retry(lease.job_id)
+    assert not jobs.retry_job(lease.job_id)
 
 
 def test_dead_job_with_a_pending_key_is_not_retried(app: Flask) -> None:
@@ -185,7 +185,7 @@ def test_dead_job_with_a_pending_key_is_not_retried(app: Flask) -> None:
     lease = taken()
     settle(queue.fail, lease, "broken")
     enqueue(unique_key="k")
-    assert not jobs.retry(lease.job_id)
+    assert not jobs.retry_job(lease.job_id)
 
 
 def test_failed_job_with_a_pending_key_is_retried_without_its_key(app: Flask) -> None:
@@ -222,20 +222,20 @@ def test_take_at_once_gives_each_worker_another_job(app: Flask) -> None:
 
 
 def test_pending_counts_include_every_kind(app: Flask) -> None:
-    assert jobs.pending_counts() == {"test.work": 0}
+    assert jobs.count_pending_jobs() == {"test.work": 0}
     enqueue()
     enqueue()
     taken()
-    assert jobs.pending_counts() == {"test.work": 1}
+    assert jobs.count_pending_jobs() == {"test.work": 1}
 
 
 def test_dead_counts_include_every_kind(app: Flask) -> None:
-    assert jobs.dead_counts() == {"test.work": 0}
+    assert jobs.count_dead_jobs() == {"test.work": 0}
     for _ in range(2):
         enqueue(max_attempts=1)
         settle(queue.fail, taken(), "again")
     enqueue()
-    assert jobs.dead_counts() == {"test.work": 2}
+    assert jobs.count_dead_jobs() == {"test.work": 2}
 
 
 def test_purge_deletes_old_done_jobs_and_keeps_dead_ones(app: Flask) -> None:
@@ -283,7 +283,7 @@ def test_schedule_with_a_changed_period_uses_it(app: Flask) -> None:
 
 def _look(app: Flask) -> None:
     with app.app_context():
-        schedules.queue_due(db)
+        schedules.queue_due_schedules(db)
 
 
 def test_held_job_is_taken_by_no_other_and_done_at_the_end(app: Flask) -> None:

@@ -212,7 +212,7 @@ def test_lost_premium_closes_the_connection_in_the_premium_room(live: Site, app:
 def test_ban_closes_the_connection_at_once(app: Flask, ada: User, line: Line) -> None:
     line.enter("public")
     with app.app_context():
-        chat.ban(ada.ref, "public", None, "spam", Actor())
+        chat.ban_member(ada.ref, "public", None, "spam", Actor())
     assert line.ended() == 4403
 
 
@@ -250,7 +250,7 @@ def test_repeated_message_gets_the_same_answer_again(live: Site, app: Flask, lin
         other.hear("chat")
         assert len(other.chats()) == 2
         with app.app_context():
-            chat.mute(eve.ref, None, None, "spam", Actor())
+            chat.mute_member(eve.ref, None, None, "spam", Actor())
         other.say("typing", room="public")
         other.say("chat", room="public", message="hello", client_id="one.3")
         assert other.hear("error")["code"] == "muted"

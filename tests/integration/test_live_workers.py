@@ -142,7 +142,7 @@ def test_sign_out_on_one_host_closes_the_connection_on_the_other(hosts: Hosts) -
     assert found is not None
     with entered(two, token_of(app, user)) as line:
         with app.app_context():
-            chat.post(found, "public", "said on a page", None)
+            chat.post_message(found, "public", "said on a page", None)
         assert line.hear("chat")["message"] == "said on a page"
         one.run("user", "disable", user.email)
         assert line.ended() == 4401

@@ -50,7 +50,7 @@ def app(migrated_site: Settings, server: MailServer, monkeypatch: pytest.MonkeyP
 def working(app: Flask) -> Iterator[None]:
     """Run the jobs inside the block."""
     stop = threading.Event()
-    thread = threading.Thread(target=jobs.work, args=(app, stop))
+    thread = threading.Thread(target=jobs.run_worker, args=(app, stop))
     thread.start()
     try:
         yield
@@ -62,15 +62,15 @@ def working(app: Flask) -> Iterator[None]:
 def invite() -> str:
     """Queue the email and return the address of its link."""
     with db.write() as session:
-        user = find_account.add(session, ADA, name="Ada", source="cli")
+        user = find_account.create_account(session, ADA, name="Ada", source="cli")
         assert user
         link = email_links.make(session, Purpose.RESET, user)
-        assert email_queue.queue(session, "invited", recipient=ADA.email, user=user, link=link)
-        return email_links.address_of(link)
+        assert email_queue.queue_email(session, "invited", recipient=ADA.email, user=user, link=link)
+        return email_links.link_address(link)
 
 
 def ended() -> MailView | None:
-    (mail,) = email_queue.recent()
+    (mail,) = email_queue.list_recent()
     return mail if mail.state != "pending" else None
 
 
@@ -82,7 +82,7 @@ def test_email_arrives_with_its_link_in_both_parts(app: Flask, server: MailServe
     assert (got.recipients, got.message["To"]) == ([ADA.email], ADA.email)
     assert address in got.text().splitlines()
     assert f'href="{address}"' in got.text("html")
-    assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 1)]
+    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent()] == [("sent", 1)]
 
 
 def test_email_deferred_by_server_arrives_later_once(app: Flask, server: MailServer) -> None:
@@ -90,8 +90,8 @@ def test_email_deferred_by_server_arrives_later_once(app: Flask, server: MailSer
     invite()
     with captured_log() as log, working(app):
         wait_until(ended, "the email is sent")
-        wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
-    assert [(mail.state, mail.attempts) for mail in email_queue.recent()] == [("sent", 3)]
+        wait_until(lambda: not jobs.count_pending_jobs()["mails.send"], "its job is done")
+    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent()] == [("sent", 3)]
     assert len(server.received) == 1
     assert "ada" not in b"".join(log.lines).decode().lower()
 
@@ -101,11 +101,11 @@ def test_email_refused_by_server_fails_at_once_with_reason(app: Flask, server: M
     invite()
     with captured_log() as log, working(app):
         wait_until(ended, "the email has failed")
-        wait_until(lambda: not jobs.pending_counts()["mails.send"], "its job is done")
-    (mail,) = email_queue.recent()
+        wait_until(lambda: not jobs.count_pending_jobs()["mails.send"], "its job is done")
+    (mail,) = email_queue.list_recent()
     assert (mail.state, mail.reason) == ("failed", "the mail server answered 550 5.1.1 [address] unknown")
     assert server.commands.count("RCPT") == 1
-    assert jobs.dead() == []
+    assert jobs.list_dead_jobs() == []
     assert "ada" not in b"".join(log.lines).decode().lower()
 
 
@@ -113,7 +113,7 @@ def test_email_is_sent_when_the_server_is_back(app: Flask, server: MailServer) -
     server.stop()
     invite()
     with working(app):
-        wait_until(lambda: email_queue.recent()[0].attempts >= 2, "two attempts have failed")
+        wait_until(lambda: email_queue.list_recent()[0].attempts >= 2, "two attempts have failed")
         server.start()
         wait_until(ended, "the email is sent")
     assert len({got.message["Message-ID"] for got in server.received}) == len(server.received) == 1
@@ -123,7 +123,7 @@ def test_email_sent_again_after_crash_has_the_same_message_id(app: Flask, server
     invite()
     with working(app):
         wait_until(ended, "the email is sent")
-    (mail,) = email_queue.recent()
+    (mail,) = email_queue.list_recent()
     with db.write() as session:
         session.execute(update(Mail).values(state="pending"))
         jobs.enqueue(session, "mails.send", {"mail": mail.id})

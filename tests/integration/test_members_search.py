@@ -188,13 +188,13 @@ def test_jobs_are_listed_by_state_newest_first_and_paged_by_number(on_both: Flas
             facts = {"payload": {"secret": "s3cret"}, "max_attempts": 5, "created_at": NOW, "run_at": NOW}
             session.add(Job(kind="test.work", state=state, error="broke", **facts))
             session.flush()
-    every = jobs.listed()
+    every = jobs.list_jobs()
     assert [job.state for job in every] == ["pending", "dead", "done", "dead"]
     assert "s3cret" not in repr(every)
-    assert jobs.listed(before_id=every[1].id) == every[2:]
-    assert jobs.listed(JobState.DEAD, limit=1) == [every[1]]
-    assert jobs.listed(JobState.DEAD, every[1].id) == [every[3]]
-    assert jobs.state_counts() == {"pending": 1, "running": 0, "done": 1, "dead": 2}
+    assert jobs.list_jobs(before_id=every[1].id) == every[2:]
+    assert jobs.list_jobs(JobState.DEAD, limit=1) == [every[1]]
+    assert jobs.list_jobs(JobState.DEAD, every[1].id) == [every[3]]
+    assert jobs.count_by_state() == {"pending": 1, "running": 0, "done": 1, "dead": 2}
 
 
 def test_retry_is_audited_and_refused_if_nothing_failed(on_both: Flask) -> None:
@@ -208,7 +208,7 @@ def test_retry_is_audited_and_refused_if_nothing_failed(on_both: Flask) -> None:
         job_id, mail_id = dead.id, failed.id
     retry_failed.retry_job(job_id, CONSOLE)
     retry_failed.retry_mail(mail_id, CONSOLE)
-    assert jobs.state_counts()[JobState.PENDING] == 2  # the job, and one that sends the mail
+    assert jobs.count_by_state()[JobState.PENDING] == 2  # the job, and one that sends the mail
     for again in (
         lambda: retry_failed.retry_job(job_id, CONSOLE),
         lambda: retry_failed.retry_mail(mail_id, CONSOLE),

@@ -86,14 +86,17 @@ def test_service_given_a_name_with_a_nul_finds_nothing(site: Flask, boss: User, 
     me = sessions.load(sign_in(site, boss))
     assert me is not None
     ref = wrong.format(boss.ref)
-    for look in (members.member, members.dossier, lambda ref: members.end_sessions(ref, audit.Actor())):
+    for look in (members.load_member, members.load_details, lambda ref: members.end_sessions(ref, audit.Actor())):
         with pytest.raises(UnknownMemberError):
             look(ref)
     assert (
-        audit.entries(subject_ref=ref) == audit.entries(action=ref) == billing.list_ledger_entries(user_ref=ref) == []
+        audit.list_entries(subject_ref=ref)
+        == audit.list_entries(action=ref)
+        == billing.list_ledger_entries(user_ref=ref)
+        == []
     )
     for device in sessions.list_devices(boss.id, None):
         assert not accounts.end_device(me, wrong.format(device.ref), DEVICE)
     assert sessions.load_ref(wrong.format(me.session_ref), boss.ref) is None
-    assert billing.read_arrival(boss.id, ref) is None
+    assert billing.read_checkout_result(boss.id, ref) is None
     assert len(sessions.list_devices(boss.id, None)) == 2

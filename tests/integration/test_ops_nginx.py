@@ -15,8 +15,8 @@ from itertools import takewhile
 
 import pytest
 
-from church.services.billing.stripe.event_types import LARGEST
-from church.services.videos.importing.receive_upload import LARGEST_PIECE
+from church.services.billing.stripe.event_types import LARGEST_PAYLOAD
+from church.services.videos.importing.receive_upload import MAX_PIECE_BYTES
 from church.web.headers import _HSTS
 from ops import lint
 from tests.support.services_fixture import free_port, require, wait_until
@@ -233,13 +233,13 @@ def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
 
 
 def test_webhook_passes_up_to_the_size_that_the_site_takes(front):
-    assert front.ask("/stripe/webhook", method="POST", body=b"x" * LARGEST).status == 200
-    assert front.ask("/stripe/webhook", method="POST", body=b"x" * (LARGEST + 1)).status == 413
+    assert front.ask("/stripe/webhook", method="POST", body=b"x" * LARGEST_PAYLOAD).status == 200
+    assert front.ask("/stripe/webhook", method="POST", body=b"x" * (LARGEST_PAYLOAD + 1)).status == 413
 
 
 def test_piece_of_an_upload_passes_up_to_the_size_that_the_site_takes(front):
-    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * LARGEST_PIECE).status == 200
-    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * (LARGEST_PIECE + 1)).status == 413
+    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * MAX_PIECE_BYTES).status == 200
+    assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * (MAX_PIECE_BYTES + 1)).status == 413
 
 
 def test_answers_of_the_site_are_not_compressed_again(front):

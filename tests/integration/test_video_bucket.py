@@ -29,16 +29,16 @@ def test_bucket_gets_imported_videos_and_loses_deleted_ones(
     at_work.config["CHURCH"] = bucket.settings(current_settings())
     file = make_clip(current_settings().instance / "plain.mp4", seconds=1)
     monkeypatch.setenv("PATH", str(tmp_path))
-    ref = videos.add(file, videos.Draft("The Harbour", "premium"), CLI)
+    ref = videos.add_file(file, videos.VideoDraft("The Harbour", "premium"), CLI)
     do_jobs("videos.import")
-    [before] = videos.playable("the-harbour").renditions.values()
+    [before] = videos.load_playable("the-harbour").renditions.values()
     assert (before.in_bucket, before.path.exists()) == (False, True)
     do_jobs("videos.push")
-    [after] = videos.playable("the-harbour").renditions.values()
+    [after] = videos.load_playable("the-harbour").renditions.values()
     assert after.in_bucket
     assert bucket.get(current_settings(), f"{ref}/{after.file}") == file.read_bytes()
-    assert videos.push() == 0
-    videos.delete(ref, CLI)
+    assert videos.push_missing() == 0
+    videos.delete_video(ref, CLI)
     do_jobs("videos.remove")
     assert bucket.get(current_settings(), f"{ref}/{after.file}") is None
 
@@ -46,10 +46,10 @@ def test_bucket_gets_imported_videos_and_loses_deleted_ones(
 def test_push_uploads_videos_imported_before_the_bucket_was_configured(at_work: Flask, bucket: Bucket) -> None:
     video = add_ready(data=b"abc")
     add_ready("queued", state="queued")
-    storage_bucket.push_job({"ref": video.ref})
-    assert not videos.playable("harbour").renditions["720p"].in_bucket
+    storage_bucket.run_push_job({"ref": video.ref})
+    assert not videos.load_playable("harbour").renditions["720p"].in_bucket
     at_work.config["CHURCH"] = bucket.settings(current_settings())
-    assert videos.push() == 1
+    assert videos.push_missing() == 1
     assert bucket.get(current_settings(), f"{video.ref}/720p.mp4") == b"abc"
 
 
@@ -58,15 +58,15 @@ def test_push_video_deleted_meanwhile_leaves_nothing_in_the_bucket(
 ) -> None:
     video = add_ready()
     at_work.config["CHURCH"] = bucket.settings(current_settings())
-    upload = storage_bucket.upload
+    upload = storage_bucket.upload_file
 
     def upload_then_delete(key: str, file: Path) -> None:
         upload(key, file)
-        videos.delete(video.ref, CLI)
+        videos.delete_video(video.ref, CLI)
         do_jobs("videos.remove")
 
-    monkeypatch.setattr(storage_bucket, "upload", upload_then_delete)
-    storage_bucket.push_job({"ref": video.ref})
+    monkeypatch.setattr(storage_bucket, "upload_file", upload_then_delete)
+    storage_bucket.run_push_job({"ref": video.ref})
     assert bucket.get(current_settings(), f"{video.ref}/720p.mp4") is None
 
 
@@ -77,7 +77,7 @@ def test_remove_refused_by_the_bucket_raises(at_work: Flask, monkeypatch: pytest
 
     monkeypatch.setitem(at_work.extensions, "video_bucket", RefusingClient())
     with pytest.raises(UnavailableError, match="AccessDenied"):
-        storage_bucket.remove(["a"])
+        storage_bucket.delete_keys(["a"])
 
 
 def test_push_bucket_down_keeps_the_video_here_and_the_job_queued(at_work: Flask, bucket: Bucket) -> None:
@@ -87,5 +87,5 @@ def test_push_bucket_down_keeps_the_video_here_and_the_job_queued(at_work: Flask
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         at_work.config["CHURCH"] = with_settings(bucket.settings(current_settings()), video_s3_endpoint=endpoint)
         with pytest.raises(UnavailableError):
-            storage_bucket.push_job({"ref": video.ref})
-    assert not videos.playable("harbour").renditions["720p"].in_bucket
+            storage_bucket.run_push_job({"ref": video.ref})
+    assert not videos.load_playable("harbour").renditions["720p"].in_bucket

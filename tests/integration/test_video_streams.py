@@ -26,7 +26,7 @@ from church import create_app
 from church.config import Settings
 from church.extensions import db
 from church.models import Rendition, Video
-from church.services.videos.storage.local import folder_of
+from church.services.videos.storage.local import video_folder
 from ops import lint
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port, require, wait_until
@@ -42,7 +42,7 @@ def film(site: Site, slug: str, data: bytes = FILM) -> Path:
     app = create_app(site.settings)
     with app.app_context():
         video = add_ready(slug, data, access_level="public")
-        return folder_of(site.settings, video.ref) / "720p.mp4"
+        return video_folder(site.settings, video.ref) / "720p.mp4"
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def register(email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") ->
 def member(email: str = EMAIL, password: str = PASSWORD, name: str = "Ada") -> User:
     """Register a member and confirm the address."""
     register(email, password, name)
-    accounts.verify(mailed_token("verify", email), Actor())
+    accounts.verify_address(mailed_token("verify", email), Actor())
     return the_user(email)
 
 
@@ -121,7 +121,7 @@ def mailed_token(template: str, recipient: str = EMAIL) -> str:
     with db.read() as session:
         link = session.get(Link, link_id)
     assert link is not None
-    return email_links.token_of(link, current_settings().secret_keys)
+    return email_links.link_token(link, current_settings().secret_keys)
 
 
 def do_jobs(kind: str) -> None:
@@ -136,7 +136,7 @@ def do_jobs(kind: str) -> None:
 
 def forgotten_token(email: str = EMAIL) -> str:
     """Request a password reset and return the token of the emailed link."""
-    accounts.forgot(email)
+    accounts.request_reset(email)
     do_jobs("accounts.forgot")
     return mailed_token("reset", email)
 

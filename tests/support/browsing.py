@@ -61,7 +61,7 @@ def link_token(app: Flask, purpose: str) -> str:
     with app.app_context(), db.read() as session:
         newest = session.scalars(select(Link).where(Link.purpose == purpose).order_by(Link.id.desc())).first()
         assert newest is not None
-        return email_links.token_of(newest, current_settings().secret_keys)
+        return email_links.link_token(newest, current_settings().secret_keys)
 
 
 def mails_queued(app: Flask) -> list[tuple[str, str]]:

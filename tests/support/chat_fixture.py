@@ -33,7 +33,7 @@ def acting(signed_in: SignedIn) -> Actor:
 def published() -> Iterator[list[tuple[str, str]]]:
     """Record what this worker publishes inside the block: (channel, line)."""
     heard: list[tuple[str, str]] = []
-    end = chat.on_change(lambda channel, line: heard.append((channel, line)))
+    end = chat.add_listener(lambda channel, line: heard.append((channel, line)))
     yield heard
     end()
 

@@ -78,7 +78,7 @@ def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
     root.setLevel(level)
     root.addHandler(handler)
     telemetry._handler = handler
-    request_observer.prepare(STATIC)
+    request_observer.prepare_access_records(STATIC)
     try:
         yield sink
     finally:

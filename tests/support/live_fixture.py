@@ -25,7 +25,7 @@ def token_of(app: Flask, user: User) -> str:
     with app.app_context():
         found = sessions.load(raw)
         assert found is not None
-        return member_tokens.issue(found).token
+        return member_tokens.issue_token(found).token
 
 
 def handshake(port: int, **headers: str) -> bytes:

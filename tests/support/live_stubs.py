@@ -16,7 +16,7 @@ from church.services.chat import MessageView
 from church.services.sessions import SignedIn
 
 
-def let_run(until: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def run_until(until: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Let greenlets run until ``until()`` is true; ``what`` names it in the failure."""
     deadline = time.monotonic() + seconds
     while not until():

@@ -15,7 +15,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Base, User
 from church.services import billing, sessions
-from church.services.billing.stripe.client import Circuit, StripeGateway
+from church.services.billing.stripe.client import StripeCircuit, StripeGateway
 from church.services.sessions import SignedIn
 from tests.support.browsing import Browser
 from tests.support.helpers import with_settings
@@ -36,7 +36,7 @@ class Membership:
         self.app: Flask = create_app(self.settings)
         self.app.testing = True
         self.till = InProcessTill(self.settings)
-        self.gateway = StripeGateway("sk_test_till", circuit=Circuit(failures=1000))
+        self.gateway = StripeGateway("sk_test_till", circuit=StripeCircuit(failures=1000))
         self.gateway._client = self.till.stripe
         self.app.extensions["stripe"] = self.gateway
         self.calls: list[str] = []
@@ -100,7 +100,7 @@ class Membership:
     def status(self, user: User) -> billing.MembershipStatus:
         """How it stands."""
         with self.app.app_context():
-            return billing.status_of(user.id)
+            return billing.read_membership_status(user.id)
 
     def rows(self, model: type[T]) -> list[T]:
         """All rows of a table."""

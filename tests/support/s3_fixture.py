@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from church.config import Settings
-from church.services.videos.storage.bucket import presigned
+from church.services.videos.storage.bucket import presign
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port, wait_until
 
@@ -35,7 +35,7 @@ class Bucket:
     def get(self, site: Settings, key: str) -> bytes | None:
         """Download ``key`` by a presigned address, as a browser does; None if there is no such object."""
         try:
-            with urllib.request.urlopen(presigned(self.settings(site), key, 60), timeout=60) as answer:
+            with urllib.request.urlopen(presign(self.settings(site), key, 60), timeout=60) as answer:
                 data: bytes = answer.read()
                 return data
         except HTTPError as error:

@@ -21,8 +21,8 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Base, User
 from church.services.billing.errors import StripeRefusedError
-from church.services.billing.stripe.webhooks import Outcome, receive
-from church.services.entitlements import premium_of
+from church.services.billing.stripe.webhooks import Outcome, process_webhook
+from church.services.entitlements import member_has_premium
 from tests.support.helpers import with_settings
 
 T = TypeVar("T", bound=Base)
@@ -210,7 +210,7 @@ class Shop:
     def deliver(self, body: Obj | bytes, **how: Any) -> Outcome:
         """One delivery of a webhook."""
         with self.app.app_context():
-            return receive(*signed(body, **how))
+            return process_webhook(*signed(body, **how))
 
     def subscriber(self, **values: Any) -> tuple[int, Obj]:
         """A member who subscribed at Stripe, of which the site has not heard."""
@@ -231,4 +231,4 @@ class Shop:
     def premium(self, user_id: int) -> bool:
         """Whether the member has premium, at the time of the fake Stripe's objects."""
         with self.app.app_context(), db.read() as session:
-            return premium_of(session, user_id, at(START + DAY))
+            return member_has_premium(session, user_id, at(START + DAY))

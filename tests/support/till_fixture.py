@@ -22,7 +22,7 @@ from flask import Flask
 
 from church.config import Settings, load_settings
 from church.till.app import create_till
-from church.till.desk import Desk
+from church.till.desk import Till
 from tests.support.services_fixture import free_port, wait_until
 from tests.support.site_fixture import ROOT
 
@@ -163,7 +163,7 @@ class InProcessTill(Payer):
 
     def __init__(self, settings: Settings) -> None:
         self.app = create_till(settings)
-        self.desk: Desk = self.app.extensions["till"]
+        self.desk: Till = self.app.extensions["till"]
         self.stripe = stripe.StripeClient(KEY, http_client=_InProcess(self.app), max_network_retries=0)
 
     def post(self, path: str, **fields: str) -> Answer:

@@ -49,7 +49,7 @@ def add_ready(slug: str = "harbour", data: bytes = b"0123456789", **values: Any)
         "published_at": now,
     }  # fmt: skip
     video = Video(**{**facts, **values})
-    folder = local.folder_of(current_settings(), video.ref)
+    folder = local.video_folder(current_settings(), video.ref)
     folder.mkdir(parents=True)
     (folder / "720p.mp4").write_bytes(data)
     with db.write() as session:
@@ -58,7 +58,7 @@ def add_ready(slug: str = "harbour", data: bytes = b"0123456789", **values: Any)
         session.add(
             Rendition(
                 video_id=video.id, quality="720p", file="720p.mp4", bytes=len(data), width=1280, height=720,
-                bitrate=1000, etag=local.digest(folder / "720p.mp4"),
+                bitrate=1000, etag=local.hash_file(folder / "720p.mp4"),
             )
         )  # fmt: skip
         session.flush()

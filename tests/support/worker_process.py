@@ -55,4 +55,4 @@ if __name__ == "__main__":
     app = Flask("worker")
     app.config["CHURCH"] = load_settings()
     db.init_app(app)
-    jobs.work(app)
+    jobs.run_worker(app)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, jsonify, make_response, render_template
 
 from church.web.error_pages import wants_json
-from church.web.responses import as_data, keep_private
+from church.web.responses import keep_private, to_json_data
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 bp.after_request(keep_private)
@@ -47,6 +47,6 @@ def _navigation() -> dict[str, Any]:
 def answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:
     """Answer with ``data`` as a page, or as JSON if the client prefers it. Only the page gets ``only_html``."""
     page = None if wants_json() else render_template(template, **data, **only_html)
-    response = jsonify(as_data(data)) if page is None else make_response(page)
+    response = jsonify(to_json_data(data)) if page is None else make_response(page)
     response.status_code = status
     return response

@@ -19,5 +19,5 @@ from church.web.route_access import ADMINS, allow
 def audit() -> Response:
     """List the entries, newest first; optionally of one action or about one member."""
     action, ref = words("action"), words("member")
-    entries = listed(log.entries(number("before"), action or None, ref or None, PAGE + 1))
+    entries = listed(log.list_entries(number("before"), action or None, ref or None, PAGE + 1))
     return answer("admin/audit.html", {"entries": entries, "actions": audited_actions()}, action=action, member=ref)

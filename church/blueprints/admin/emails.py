@@ -10,7 +10,7 @@ from church.models.jobs import MailState
 from church.services.admin_overview import retry_failed
 from church.services.email import queue
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 
@@ -21,7 +21,7 @@ from church.web.route_access import ADMINS, allow
 def mails() -> Response:
     """List the emails, newest first; optionally those in one state."""
     state = one_of(MailState, "state")
-    emails = listed(queue.recent(state, number("before"), PAGE + 1))
+    emails = listed(queue.list_recent(state, number("before"), PAGE + 1))
     return answer("admin/mails.html", {"mails": emails}, state=state)
 
 
@@ -30,5 +30,5 @@ def mails() -> Response:
 @limited("account")
 def mail_retry(mail_id: int) -> Response:
     """Queue a failed email again."""
-    retry_failed.retry_mail(mail_id, actor())
-    return done(f"Email {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))
+    retry_failed.retry_mail(mail_id, current_actor())
+    return respond_done(f"Email {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))

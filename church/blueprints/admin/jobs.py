@@ -10,7 +10,7 @@ from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.models.jobs import JobState
 from church.services.admin_overview import retry_failed
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 
@@ -21,8 +21,8 @@ from church.web.route_access import ADMINS, allow
 def jobs() -> Response:
     """List the jobs, newest first; optionally those in one state."""
     state = one_of(JobState, "state")
-    rows = listed(queue.listed(state, number("before"), PAGE + 1))
-    return answer("admin/jobs.html", {"jobs": rows, "counts": queue.state_counts()}, state=state)
+    rows = listed(queue.list_jobs(state, number("before"), PAGE + 1))
+    return answer("admin/jobs.html", {"jobs": rows, "counts": queue.count_by_state()}, state=state)
 
 
 @bp.post("/jobs/<int(max=9223372036854775807):job_id>/retry")
@@ -30,5 +30,5 @@ def jobs() -> Response:
 @limited("account")
 def job_retry(job_id: int) -> Response:
     """Queue a dead job again."""
-    retry_failed.retry_job(job_id, actor())
-    return done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))
+    retry_failed.retry_job(job_id, current_actor())
+    return respond_done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))

@@ -9,9 +9,9 @@ from flask import Response, url_for
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.services import chat
-from church.web.forms import fields
+from church.web.forms import read_fields
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 
@@ -30,8 +30,8 @@ def live() -> Response:
     """List the open or the settled reports, newest first."""
     state = one_of(ReportState, "state") or ReportState.OPEN
     settled = state is ReportState.SETTLED
-    reports = listed(chat.reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
-    data = {"reports": reports, "open": chat.open_reports()}
+    reports = listed(chat.list_reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
+    data = {"reports": reports, "open": chat.count_open_reports()}
     return answer("admin/live.html", data, state=state, states=list(ReportState))
 
 
@@ -40,6 +40,6 @@ def live() -> Response:
 @limited("account")
 def live_settle(report_id: int) -> Response:
     """Settle all reports of a message; with ``remove``, delete the message too."""
-    removing = fields().flag("remove")
-    chat.settle(report_id, actor(), removing=removing)
-    return done("Message deleted." if removing else "Report dismissed.", url_for("admin.live"))
+    removing = read_fields().flag("remove")
+    chat.close_report(report_id, current_actor(), removing=removing)
+    return respond_done("Message deleted." if removing else "Report dismissed.", url_for("admin.live"))

@@ -10,9 +10,9 @@ from church.blueprints.admin.area import answer, bp
 from church.errors import FieldErrors
 from church.services import live_broadcast
 from church.web.error_pages import wants_json
-from church.web.forms import fields
+from church.web.forms import read_fields
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 _AUDIENCES = (
@@ -35,23 +35,23 @@ def live_notice() -> Response:
 @limited("account")
 def live_notify() -> Response:
     """Send the notice."""
-    sent = fields()
+    sent = read_fields()
     title, url = (
-        sent.text("title", 2 * live_broadcast.LONGEST),
-        sent.text("url", 2 * live_broadcast.LONGEST, required=False),
+        sent.text("title", 2 * live_broadcast.MAX_LENGTH),
+        sent.text("url", 2 * live_broadcast.MAX_LENGTH, required=False),
     )
     audience = sent.text("audience", 16)
     try:
         sent.check()
-        live_broadcast.from_admin(title, url, audience, actor())
+        live_broadcast.send_admin_notice(title, url, audience, current_actor())
     except FieldErrors as error:
         if wants_json():
             raise
         return _show_form(sent.shown("title", "url", "audience"), error.errors, error.status)
-    return done("Notice sent.", url_for("admin.live_notice"))
+    return respond_done("Notice sent.", url_for("admin.live_notice"))
 
 
 def _show_form(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
     data = {"audiences": [name for name, _ in _AUDIENCES]}
-    form = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.LONGEST}
+    form = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.MAX_LENGTH}
     return answer("admin/live_notice.html", data, status, **form)

@@ -15,9 +15,9 @@ from church.models.chat import SanctionKind
 from church.services import chat
 from church.services.accounts.members import UnknownMemberError
 from church.web.error_pages import wants_json
-from church.web.forms import Fields, fields
+from church.web.forms import Fields, read_fields
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 _DURATIONS = {
@@ -28,7 +28,7 @@ _DURATIONS = {
     "lifted": (None, "until lifted"),
 }
 _EVERYWHERE = "all"
-_ACTIONS = {SanctionKind.MUTE: chat.mute, SanctionKind.BAN: chat.ban}
+_ACTIONS = {SanctionKind.MUTE: chat.mute_member, SanctionKind.BAN: chat.ban_member}
 _FIELDS = ("member", "kind", "room", "lasts", "reason")
 
 
@@ -45,14 +45,14 @@ def live_sanctions() -> Response:
 @limited("account")
 def live_sanction() -> Response:
     """Mute or ban a ``member``, in one ``room`` or in all."""
-    sent = fields()
+    sent = read_fields()
     try:
         sanction_id = _apply(sent)
     except (FieldErrors, ConflictError, UnknownMemberError, chat.UnknownRoomError) as error:
         if wants_json():
             raise
         return _show_page(None, sent.shown(*_FIELDS), error)
-    return done("Applied.", url_for("admin.live_sanctions"), sanction=sanction_id)
+    return respond_done("Applied.", url_for("admin.live_sanctions"), sanction=sanction_id)
 
 
 @bp.post("/live/sanctions/<int(max=9223372036854775807):sanction_id>/lift")
@@ -60,13 +60,13 @@ def live_sanction() -> Response:
 @limited("account")
 def live_lift(sanction_id: int) -> Response:
     """End a sanction at once."""
-    chat.lift(sanction_id, actor())
-    return done("Lifted.", url_for("admin.live_sanctions"))
+    chat.lift_sanction(sanction_id, current_actor())
+    return respond_done("Lifted.", url_for("admin.live_sanctions"))
 
 
 def _apply(sent: Fields) -> int:
     ref, kind, room = sent.text("member", 32), sent.text("kind", 8), sent.text("room", 64)
-    lasts, reason = sent.text("lasts", 8), sent.text("reason", 2 * chat.LONGEST_REASON, required=False)
+    lasts, reason = sent.text("lasts", 8), sent.text("reason", 2 * chat.MAX_REASON_LENGTH, required=False)
     if kind not in set(SanctionKind):
         sent.errors.setdefault("kind", "Choose mute or ban.")
     if lasts not in _DURATIONS:
@@ -75,7 +75,7 @@ def _apply(sent: Fields) -> int:
     duration, _ = _DURATIONS[lasts]
     until = utc_now() + duration if duration is not None else None
     only_room = room if room != _EVERYWHERE else None
-    return _ACTIONS[SanctionKind(kind)](ref.strip(), only_room, until, reason, actor())
+    return _ACTIONS[SanctionKind(kind)](ref.strip(), only_room, until, reason, current_actor())
 
 
 def _show_page(ref: str | None, values: Mapping[str, str], error: ChurchError | None = None) -> Response:
@@ -85,7 +85,7 @@ def _show_page(ref: str | None, values: Mapping[str, str], error: ChurchError | 
         "errors": errors,
         "problem": None if errors or error is None else str(error),
         "kinds": (("mute", "mute: can read, cannot write"), ("ban", "ban: cannot enter")),
-        "rooms": ((_EVERYWHERE, "all rooms"), *((name, name) for name in chat.heads())),
+        "rooms": ((_EVERYWHERE, "all rooms"), *((name, name) for name in chat.list_newest_changes())),
         "spans": tuple((name, label) for name, (_, label) in _DURATIONS.items()),
     }
     data = {"sanctions": chat.list_sanctions(ref)}

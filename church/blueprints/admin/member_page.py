@@ -23,7 +23,7 @@ def shown(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary membership."""
-    data = {"dossier": members.dossier(ref), "membership": admin_actions.read_member_billing(ref)}
+    data = {"dossier": members.load_details(ref), "membership": admin_actions.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return answer(
         "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form

@@ -15,10 +15,10 @@ from church.services.accounts import members as accounts_members
 from church.services.accounts.members import MemberState, MemberView
 from church.services.audit import Actor
 from church.web.error_pages import wants_json
-from church.web.forms import fields
-from church.web.identity import renew
+from church.web.forms import read_fields
+from church.web.identity import refresh_viewer
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 
@@ -46,7 +46,7 @@ def member(ref: str) -> Response:
 @limited("account")
 def member_role(ref: str) -> Response:
     """Set the account's role to ``role``."""
-    sent = fields()
+    sent = read_fields()
     role, own = sent.text("role", 20), sent.flag("own")
     if role not in set(Role):
         raise InvalidError(f"“role” must be one of: {', '.join(Role)}.")
@@ -64,7 +64,7 @@ def member_role(ref: str) -> Response:
 @limited("account")
 def member_disable(ref: str) -> Response:
     """Disable the account."""
-    own = fields().flag("own")
+    own = read_fields().flag("own")
     return _act(
         ref, lambda who: f"{accounts_members.disable(ref, who, own=own).label} is disabled and signed out everywhere."
     )
@@ -108,15 +108,15 @@ def _act(ref: str, change: Callable[[Actor], str]) -> Response:
     """Make a change and confirm it. A conflict is shown on the account's page, with status 409."""
     own = is_own(ref)
     try:
-        message = change(actor())
+        message = change(current_actor())
     except ConflictError as error:
         if wants_json():
             raise
         return shown(ref, str(error), error.status)
     if own:
-        renew()
-    account = accounts_members.member(ref)
-    return done(message, _next_page(account, own), member=account)
+        refresh_viewer()
+    account = accounts_members.load_member(ref)
+    return respond_done(message, _next_page(account, own), member=account)
 
 
 def _next_page(account: MemberView, own: bool) -> str:

@@ -11,10 +11,10 @@ from church.errors import ConflictError, FieldErrors
 from church.services import billing
 from church.services.billing import GrantState
 from church.web.error_pages import wants_json
-from church.web.forms import fields
-from church.web.identity import renew
+from church.web.forms import read_fields
+from church.web.identity import refresh_viewer
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 _MOST = 400  # characters read of a field; the service checks the real limit
@@ -27,7 +27,7 @@ def membership_grants() -> Response:
     """List the grants, newest first; optionally those in one state."""
     state = one_of(GrantState, "state")
     grants = listed(billing.list_grants(state=state, before_id=number("before"), limit=PAGE + 1))
-    data = {"grants": grants, "counts": billing.grant_counts()}
+    data = {"grants": grants, "counts": billing.count_grants()}
     return answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
 
 
@@ -36,11 +36,11 @@ def membership_grants() -> Response:
 @limited("account")
 def member_grant(ref: str) -> Response:
     """Give premium until the end of the day ``until``, for a ``reason``."""
-    sent = fields()
+    sent = read_fields()
     until, reason = sent.text("until", _MOST), sent.text("reason", _MOST)
     try:
         sent.check()
-        grant_id = billing.grant(ref, billing.end_of_day(until), reason, actor())
+        grant_id = billing.grant_premium(ref, billing.end_of_day(until), reason, current_actor())
     except (FieldErrors, ConflictError) as error:
         if wants_json():
             raise
@@ -55,11 +55,11 @@ def member_grant(ref: str) -> Response:
 @limited("account")
 def membership_revoke(grant_id: int) -> Response:
     """Revoke a grant; it ends at once."""
-    ref = billing.revoke(grant_id, actor())
+    ref = billing.revoke_grant(grant_id, current_actor())
     return _done(ref, "Complimentary membership revoked.", grant=grant_id)
 
 
 def _done(ref: str, message: str, **data: object) -> Response:
     if is_own(ref):
-        renew()
-    return done(message, url_for("admin.member", ref=ref), **data)
+        refresh_viewer()
+    return respond_done(message, url_for("admin.member", ref=ref), **data)

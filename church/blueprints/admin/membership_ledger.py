@@ -28,7 +28,7 @@ def membership_ledger() -> Response:
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
     )  # fmt: skip
     data = {"entries": listed(entries), "totals": admin_actions.list_totals(), "months": billing.list_months(_MONTHS)}
-    return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.display)
+    return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
 
 
 @bp.get("/membership/ledger.csv")
@@ -36,7 +36,7 @@ def membership_ledger() -> Response:
 @limited("page")
 def membership_ledger_csv() -> Response:
     """Download all of these entries as CSV. If the database is down, the answer is an error, not a broken file."""
-    pieces = admin_actions.ledger_csv(words("currency") or None, words("member") or None)
+    pieces = admin_actions.export_ledger(words("currency") or None, words("member") or None)
     first = [next(pieces), next(pieces, "")]
     rest = _in_context(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
     response = Response(chain(first, rest), mimetype="text/csv")

@@ -15,11 +15,11 @@ from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import videos as library
 from church.services.access import Access
-from church.services.videos import AdminVideo, Draft, UploadView
+from church.services.videos import AdminVideo, UploadView, VideoDraft
 from church.web.error_pages import wants_json
-from church.web.forms import PIECE, Fields, fields
+from church.web.forms import UPLOAD_CHUNK, Fields, read_fields
 from church.web.rate_limits import limited
-from church.web.responses import actor, as_data, done, signed_in
+from church.web.responses import current_actor, require_account, respond_done, to_json_data
 from church.web.route_access import ADMINS, allow
 
 _MOST = 20_000  # characters read of a field; the service checks the real limit
@@ -41,19 +41,19 @@ def video_new() -> Response:
 @limited("account")
 def video_add() -> Response:
     """Upload a small video in one form, for a browser without scripts."""
-    sent = fields()
+    sent = read_fields()
     file = request.files.get("file")
     try:
         draft = _draft(sent)
         sent.check()
         if file is None or not file.filename:
             raise FieldErrors({"file": "Choose a file."})
-        added = library.take_whole(file.filename, file.stream, draft, actor())
+        added = library.receive_whole(file.filename, file.stream, draft, current_actor())
     except ChurchError as error:
         if wants_json() or error.status >= 500:
             raise
         return _show_form(sent.shown("title", "access", "description"), error)
-    return done("Upload complete. The import starts next.", url_for("admin.video", ref=added.ref))
+    return respond_done("Upload complete. The import starts next.", url_for("admin.video", ref=added.ref))
 
 
 @bp.post("/video-uploads")
@@ -61,11 +61,11 @@ def video_add() -> Response:
 @limited("account")
 def video_upload() -> Response:
     """Start an upload: title, access and description of the video, ``name`` of the file, ``size`` in bytes."""
-    sent = fields()
+    sent = read_fields()
     draft = _draft(sent)
     name, size = sent.text("name", _LONGEST_NAME), sent.number("size", _MOST_BYTES)
     sent.check()
-    return _upload_state(library.start_upload(signed_in().user_id, name, size, draft), 201)
+    return _upload_state(library.start_upload(require_account().user_id, name, size, draft), 201)
 
 
 @bp.get("/video-uploads/<ref>")
@@ -73,25 +73,25 @@ def video_upload() -> Response:
 @limited("upload")
 def video_upload_state(ref: str) -> Response:
     """Return how many bytes have arrived."""
-    return _upload_state(library.upload_view(ref, signed_in().user_id))
+    return _upload_state(library.load_upload(ref, require_account().user_id))
 
 
 @bp.patch("/video-uploads/<ref>")
-@telemetry.leave_body
+@telemetry.never_scan_body
 @allow(ADMINS)
 @limited("upload")
 def video_upload_piece(ref: str) -> Response:
     """Receive the piece that starts at ``Upload-Offset``. The last piece turns the upload into a video."""
-    if request.mimetype != PIECE:
+    if request.mimetype != UPLOAD_CHUNK:
         raise UnsupportedMediaType
     offset = request.headers.get(_OFFSET, "")
     if not (offset.isascii() and offset.isdigit() and len(offset) <= len(str(_MOST_BYTES))):
         raise InvalidError(f"{_OFFSET} must be the byte at which the piece starts.")
-    request.max_content_length = library.LARGEST_PIECE
+    request.max_content_length = library.MAX_PIECE_BYTES
     piece = request.get_data(cache=False)
-    result = library.append(ref, signed_in().user_id, int(offset), piece, actor())
+    result = library.append_piece(ref, require_account().user_id, int(offset), piece, current_actor())
     if isinstance(result, AdminVideo):
-        return jsonify(as_data({"video": facts(result), "url": url_for("admin.video", ref=result.ref)}))
+        return jsonify(to_json_data({"video": facts(result), "url": url_for("admin.video", ref=result.ref)}))
     return _upload_state(result)
 
 
@@ -100,17 +100,17 @@ def video_upload_piece(ref: str) -> Response:
 @limited("account")
 def video_upload_give_up(ref: str) -> Response:
     """Cancel an upload and delete what has arrived."""
-    library.give_up(ref, signed_in().user_id)
-    return done("Upload cancelled.", url_for("admin.video_new"))
+    library.cancel_upload(ref, require_account().user_id)
+    return respond_done("Upload cancelled.", url_for("admin.video_new"))
 
 
-def _draft(sent: Fields) -> Draft:
+def _draft(sent: Fields) -> VideoDraft:
     title, access, description = (sent.text(name, _MOST, required=False) for name in ("title", "access", "description"))
-    return Draft(title, access, description)
+    return VideoDraft(title, access, description)
 
 
 def _upload_state(upload: UploadView, status: int = 200) -> Response:
-    response = jsonify(upload=as_data(upload))
+    response = jsonify(upload=to_json_data(upload))
     response.status_code = status
     response.headers[_OFFSET] = str(upload.received)
     response.headers["Upload-Length"] = str(upload.size)
@@ -122,6 +122,6 @@ def _show_form(values: dict[str, str], error: ChurchError | None = None) -> Resp
     problem = str(error) if error is not None and not errors else None
     site = current_settings()
     limits = {"most": site.video_max_bytes, "most_plain": site.max_body, "levels": LEVELS}
-    data = {"uploads": library.uploads_of(signed_in().user_id)}
+    data = {"uploads": library.list_uploads(require_account().user_id)}
     context = {"values": values, "errors": errors, "problem": problem, **limits}
     return answer("admin/video_new.html", data, error.status if error is not None else 200, **context)

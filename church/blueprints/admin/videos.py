@@ -15,9 +15,9 @@ from church.services import videos as library
 from church.services.access import Access
 from church.services.videos import AdminVideo
 from church.web.error_pages import wants_json
-from church.web.forms import fields
+from church.web.forms import read_fields
 from church.web.rate_limits import limited
-from church.web.responses import actor, done
+from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
 PAGE = 50
@@ -33,7 +33,7 @@ _FIELDS = ("title", "access", "description")
 def videos() -> Response:
     """List the videos, newest first, optionally those in one state. The JSON includes the progress of imports."""
     state = one_of(VideoState, "state")
-    rows = library.admin_listing(state=state, before_ref=words("before") or None, limit=PAGE + 1)
+    rows = library.list_for_admin(state=state, before_ref=words("before") or None, limit=PAGE + 1)
     older = rows[PAGE - 1].ref if len(rows) > PAGE else None
     data = {"videos": [facts(row) for row in rows[:PAGE]], "older": older}
     return answer("admin/videos.html", data, rows=rows[:PAGE], state=state, states=list(VideoState))
@@ -52,11 +52,11 @@ def video(ref: str) -> Response:
 @limited("account")
 def video_edit(ref: str) -> Response:
     """Change title and description, and who may watch it."""
-    sent = fields()
+    sent = read_fields()
     title, access, description = (sent.text(name, _MOST, required=False) for name in _FIELDS)
     try:
         sent.check()
-        library.edit(ref, title, access, description, actor())
+        library.edit_video(ref, title, access, description, current_actor())
     except FieldErrors as error:
         if wants_json():
             raise
@@ -69,7 +69,7 @@ def video_edit(ref: str) -> Response:
 @limited("account")
 def video_retry(ref: str) -> Response:
     """Queue a failed import again."""
-    library.retry(ref, actor())
+    library.retry_import(ref, current_actor())
     return told(ref, "Import queued again.")
 
 
@@ -78,15 +78,15 @@ def video_retry(ref: str) -> Response:
 @limited("account")
 def video_delete(ref: str) -> Response:
     """Delete the video and its files."""
-    library.delete(ref, actor())
-    return done("Video deleted.", url_for("admin.videos"))
+    library.delete_video(ref, current_actor())
+    return respond_done("Video deleted.", url_for("admin.videos"))
 
 
 def shown(ref: str, error: FieldErrors | None = None, values: dict[str, str] | None = None) -> Response:
     """Show the page of a video; with ``error``, also the form's ``values`` and their errors."""
-    row = library.admin_view(ref)
+    row = library.load_for_admin(ref)
     current = {"title": row.title, "access": row.access, "description": row.description}
-    current["chapters"] = library.chapters_text(row.chapters)
+    current["chapters"] = library.format_chapters(row.chapters)
     errors = error.errors if error is not None else {}
     context = {"row": row, "values": {**current, **(values or {})}, "errors": errors, "levels": LEVELS}
     return answer("admin/video.html", {"video": facts(row)}, error.status if error is not None else 200, **context)
@@ -111,4 +111,4 @@ def facts(row: AdminVideo) -> dict[str, Any]:
 
 def told(ref: str, message: str) -> Response:
     """Confirm a change, and return to the page of the video."""
-    return done(message, url_for("admin.video", ref=ref))
+    return respond_done(message, url_for("admin.video", ref=ref))

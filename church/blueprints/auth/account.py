@@ -8,24 +8,31 @@ from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import ACCOUNT, PASSWORD_MOST, device, page, parsed, shown_again
-from church.blueprints.auth.sign_in_limits import asked_again
+from church.blueprints.auth.form_answers import (
+    ACCOUNT,
+    MAX_PASSWORD_LENGTH,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
+from church.blueprints.auth.sign_in_limits import limit_password_checks
 from church.services import accounts, billing, sessions
 from church.web import headers, identity
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
-from church.web.responses import as_data, done, signed_in
+from church.web.responses import require_account, respond_done, to_json_data
 from church.web.route_access import SIGNED_IN, allow
 
 
 def show_account(section: str = "", **context: Any) -> Response:
     """Render the page; ``section`` is the part whose form is shown again with errors."""
-    member = signed_in()
+    member = require_account()
     profile = accounts.read_profile(member.user_id)
     devices = sessions.list_devices(member.user_id, member.session_id)
-    headers.forms_lead_to(billing.payment_origins())
-    data = {"profile": profile, "devices": devices, "membership": billing.status_of(member.user_id)}
-    return page("auth/account.html", section=section, **data, **context)
+    headers.allow_form_targets(billing.payment_origins())
+    data = {"profile": profile, "devices": devices, "membership": billing.read_membership_status(member.user_id)}
+    return render_form("auth/account.html", section=section, **data, **context)
 
 
 def _show_name(**context: Any) -> Response:
@@ -42,32 +49,32 @@ def _show_password(**context: Any) -> Response:
 def account() -> Response:
     """Show the account page; JSON gets the profile."""
     if wants_json():
-        return jsonify(as_data(accounts.read_profile(signed_in().user_id)))
+        return jsonify(to_json_data(accounts.read_profile(require_account().user_id)))
     return show_account()
 
 
 @bp.post("/account")
 @allow(SIGNED_IN)
 @limited("account")
-@shown_again(_show_name, "name")
+@show_again_on_error(_show_name, "name")
 def rename() -> AnyResponse:
     """Change the name."""
-    with parsed() as form:
+    with read_form() as form:
         name = form.text("name")
-    accounts.rename(signed_in(), name, device())
-    identity.renew()
-    return done("Name changed.", ACCOUNT)
+    accounts.rename(require_account(), name, request_device())
+    identity.refresh_viewer()
+    return respond_done("Name changed.", ACCOUNT)
 
 
 @bp.post("/account/password")
 @allow(SIGNED_IN)
 @limited("account")
-@shown_again(_show_password)
+@show_again_on_error(_show_password)
 def change_password() -> AnyResponse:
     """Change the password, after checking the current one; other devices are signed out."""
-    with parsed() as form:
-        current, new = form.text("current", PASSWORD_MOST), form.text("password", PASSWORD_MOST)
-    member = signed_in()
-    with asked_again(member):
-        identity.begin(accounts.change_password(member, current, new, device()))
-    return done("Password changed. Your other devices are signed out.", ACCOUNT)
+    with read_form() as form:
+        current, new = form.text("current", MAX_PASSWORD_LENGTH), form.text("password", MAX_PASSWORD_LENGTH)
+    member = require_account()
+    with limit_password_checks(member):
+        identity.start_browser_session(accounts.change_password(member, current, new, request_device()))
+    return respond_done("Password changed. Your other devices are signed out.", ACCOUNT)

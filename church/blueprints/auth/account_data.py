@@ -8,17 +8,23 @@ from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, shown_again
-from church.blueprints.auth.sign_in_limits import asked_again
+from church.blueprints.auth.form_answers import (
+    MAX_PASSWORD_LENGTH,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
+from church.blueprints.auth.sign_in_limits import limit_password_checks
 from church.services import accounts
 from church.web import identity
 from church.web.rate_limits import limited
-from church.web.responses import done, signed_in
+from church.web.responses import require_account, respond_done
 from church.web.route_access import SIGNED_IN, allow
 
 
 def _show(**context: Any) -> Response:
-    return page("auth/delete.html", **context)
+    return render_form("auth/delete.html", **context)
 
 
 @bp.get("/export")
@@ -26,8 +32,8 @@ def _show(**context: Any) -> Response:
 @limited("account")
 def export() -> Response:
     """Download all data about the member. A HEAD request collects nothing and writes no audit entry."""
-    member = signed_in()
-    response = jsonify(accounts.export_account(member, device()) if request.method == "GET" else {})
+    member = require_account()
+    response = jsonify(accounts.export_account(member, request_device()) if request.method == "GET" else {})
     response.headers["Content-Disposition"] = f'attachment; filename="account-{member.ref}.json"'
     return response
 
@@ -43,13 +49,13 @@ def delete_form() -> Response:
 @bp.post("/delete")
 @allow(SIGNED_IN)
 @limited("account")
-@shown_again(_show)
+@show_again_on_error(_show)
 def delete() -> AnyResponse:
     """Delete the account permanently."""
-    with parsed() as form:
-        password = form.text("password", PASSWORD_MOST)
-    member = signed_in()
-    with asked_again(member):
-        accounts.delete(member, password, device())
-    identity.end()
-    return done("Your account is deleted.", "/")
+    with read_form() as form:
+        password = form.text("password", MAX_PASSWORD_LENGTH)
+    member = require_account()
+    with limit_password_checks(member):
+        accounts.delete_account(member, password, request_device())
+    identity.end_browser_session()
+    return respond_done("Your account is deleted.", "/")

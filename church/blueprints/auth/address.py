@@ -11,21 +11,21 @@ from church.blueprints.auth.account import show_account
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import (
     ACCOUNT,
-    PASSWORD_MOST,
-    bad_link,
-    device,
-    page,
-    parsed,
-    sent,
-    shown_again,
+    MAX_PASSWORD_LENGTH,
+    bad_link_page,
+    email_sent_response,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
 )
-from church.blueprints.auth.sign_in_limits import asked_again
+from church.blueprints.auth.sign_in_limits import limit_password_checks
 from church.services import accounts, email_links
 from church.services.email_links import LinkError, Purpose
 from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
-from church.web.responses import done, signed_in
+from church.web.responses import require_account, respond_done
 from church.web.route_access import EVERYONE, SIGNED_IN, allow
 
 
@@ -36,15 +36,17 @@ def _show_email_form(**context: Any) -> Response:
 @bp.post("/account/email")
 @allow(SIGNED_IN)
 @limited("account")
-@shown_again(_show_email_form, "email")
+@show_again_on_error(_show_email_form, "email")
 def change_email() -> AnyResponse:
     """Email a link to the new address; the old one stays until the link is used."""
-    with parsed() as form:
-        current, email = form.text("current", PASSWORD_MOST), form.text("email")
-    member = signed_in()
-    with asked_again(member):
-        accounts.ask_email_change(member, current, email, device())
-    return sent("email", "We sent an email to your new address. Open the link in it to confirm the change.")
+    with read_form() as form:
+        current, email = form.text("current", MAX_PASSWORD_LENGTH), form.text("email")
+    member = require_account()
+    with limit_password_checks(member):
+        accounts.request_email_change(member, current, email, request_device())
+    return email_sent_response(
+        "email", "We sent an email to your new address. Open the link in it to confirm the change."
+    )
 
 
 @bp.get("/email/<token>")
@@ -53,8 +55,8 @@ def change_email() -> AnyResponse:
 def email_form(token: str) -> AnyResponse:
     """Show the button that confirms the change, in any browser."""
     if email_links.peek(token, Purpose.CHANGE_EMAIL) is None:
-        return bad_link("auth/email.html", token)
-    return jsonify(state="ask") if wants_json() else page("auth/email.html", token=token, state="ask")
+        return bad_link_page("auth/email.html", token)
+    return jsonify(state="ask") if wants_json() else render_form("auth/email.html", token=token, state="ask")
 
 
 @bp.post("/email/<token>")
@@ -63,9 +65,9 @@ def email_form(token: str) -> AnyResponse:
 def confirm_email(token: str) -> AnyResponse:
     """Replace the old address by the new one."""
     try:
-        accounts.confirm_email(token, device())
+        accounts.confirm_email(token, request_device())
     except LinkError:
-        return bad_link("auth/email.html", token)
+        return bad_link_page("auth/email.html", token)
     if identity.viewer() is not None:
-        identity.renew()
-    return done("Email address changed. Use it to sign in from now on.", ACCOUNT)
+        identity.refresh_viewer()
+    return respond_done("Email address changed. Use it to sign in from now on.", ACCOUNT)

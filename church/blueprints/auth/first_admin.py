@@ -8,17 +8,24 @@ from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, shown_again
+from church.blueprints.auth.form_answers import (
+    LOGIN,
+    MAX_PASSWORD_LENGTH,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
 from church.services import accounts, email_links
 from church.services.email_links import LinkError, Purpose
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
-from church.web.responses import done
+from church.web.responses import respond_done
 from church.web.route_access import EVERYONE, allow
 
 
 def _show(**context: Any) -> Response:
-    return page("auth/first_admin.html", **context)
+    return render_form("auth/first_admin.html", **context)
 
 
 @bp.get("/first-admin/<token>")
@@ -34,11 +41,11 @@ def first_admin_form(token: str) -> Response:
 @bp.post("/first-admin/<token>")
 @allow(EVERYONE)
 @limited("register")
-@shown_again(_show, "name", "email")
+@show_again_on_error(_show, "name", "email")
 def first_admin(token: str) -> AnyResponse:
     """Create the admin account. Raises LinkError, also if someone else was faster."""
-    with parsed("registration") as form:
+    with read_form("registration") as form:
         email, name = form.text("email"), form.text("name", required=False)
-        password = form.text("password", PASSWORD_MOST)
-    accounts.become_admin(token, email, password, name, device())
-    return done("Admin account created. Sign in to open the admin area.", LOGIN)
+        password = form.text("password", MAX_PASSWORD_LENGTH)
+    accounts.create_first_admin(token, email, password, name, request_device())
+    return respond_done("Admin account created. Sign in to open the admin area.", LOGIN)

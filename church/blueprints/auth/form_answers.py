@@ -13,39 +13,39 @@ from werkzeug.wrappers import Response as AnyResponse
 from church import telemetry
 from church.errors import ConflictError, FieldErrors, InvalidError
 from church.services.accounts import CredentialsError, ThrottledError
-from church.services.accounts.passwords import LONGEST
+from church.services.accounts.passwords import MAX_LENGTH
 from church.services.email_links import LinkError
 from church.services.sessions import Device
 from church.web.error_pages import wants_json
-from church.web.forms import Fields, fields, safe_next
+from church.web.forms import Fields, read_fields, safe_next
 from church.web.responses import View
 
-PASSWORD_MOST = LONGEST
+MAX_PASSWORD_LENGTH = MAX_LENGTH
 """The most characters of a password that are read."""
 ACCOUNT = "/auth/account"
 LOGIN = "/auth/login"
 
 
-class Page(Protocol):
+class FormPage(Protocol):
     """Renders the page of a form."""
 
     def __call__(self, **context: Any) -> Response:
         """``context`` has the parts of the URL and the form's ``values``, ``errors`` and ``form_error``."""
 
 
-def device() -> Device:
+def request_device() -> Device:
     """Return the device of the current request, as its owner sees it in the list of devices."""
     return Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
 
 
 @contextmanager
-def parsed(kind: str | None = None) -> Iterator[Fields]:
+def read_form(kind: str | None = None) -> Iterator[Fields]:
     """Read a form inside the block. Raises InvalidError and FieldErrors, counted as a failed attempt of ``kind``.
 
     Errors that a service raises afterwards are counted by the service.
     """
     try:
-        form = fields()
+        form = read_fields()
         yield form
         form.check()
     except InvalidError:
@@ -54,12 +54,12 @@ def parsed(kind: str | None = None) -> Iterator[Fields]:
         raise
 
 
-def page(template: str, **context: Any) -> Response:
+def render_form(template: str, **context: Any) -> Response:
     """Render a page with a form."""
     return make_response(render_template(template, **{"values": {}, "errors": {}, "form_error": None, **context}))
 
 
-def shown_again(show: Page, *names: str) -> Callable[[View], View]:
+def show_again_on_error(show: FormPage, *names: str) -> Callable[[View], View]:
     """Show the form again if the view refuses it, with the errors and with the fields ``names`` as typed.
 
     API clients get the error as problem+json.
@@ -75,7 +75,10 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
                     raise
                 errors = error.errors if isinstance(error, FieldErrors) else {}
                 response = show(
-                    **url_parts, values=fields().shown(*names), errors=errors, form_error=None if errors else str(error)
+                    **url_parts,
+                    values=read_fields().shown(*names),
+                    errors=errors,
+                    form_error=None if errors else str(error),
                 )
                 response.status_code = error.status
                 if error.retry_after is not None:
@@ -87,20 +90,20 @@ def shown_again(show: Page, *names: str) -> Callable[[View], View]:
     return decorate
 
 
-def sent(what: str, message: str) -> AnyResponse:
+def email_sent_response(what: str, message: str) -> AnyResponse:
     """Answer that an email may have been sent; the answer is the same if none was."""
     return make_response(jsonify(detail=message), 202) if wants_json() else redirect(f"/auth/sent/{what}", 303)
 
 
-def bad_link(template: str, token: str) -> Response:
+def bad_link_page(template: str, token: str) -> Response:
     """Render ``template`` for an invalid link; API clients get the LinkError itself."""
     if wants_json():
         raise LinkError
-    response = page(template, token=token, state="bad")
+    response = render_form(template, token=token, state="bad")
     response.status_code = LinkError.status
     return response
 
 
-def way_on(target: str) -> str:
+def next_page(target: str) -> str:
     """Return where to go after signing in: ``target`` if it is on this site, else the account page."""
     return safe_next(target) or ACCOUNT

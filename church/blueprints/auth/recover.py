@@ -9,23 +9,31 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import LOGIN, PASSWORD_MOST, device, page, parsed, sent, shown_again
-from church.blueprints.auth.sign_in_limits import gate_of
+from church.blueprints.auth.form_answers import (
+    LOGIN,
+    MAX_PASSWORD_LENGTH,
+    email_sent_response,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
+from church.blueprints.auth.sign_in_limits import login_gate_for
 from church.services import accounts
 from church.services.email_links import LinkError
 from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
-from church.web.responses import done
+from church.web.responses import respond_done
 from church.web.route_access import EVERYONE, allow
 
 
 def _show_forgot(**context: Any) -> Response:
-    return page("auth/forgot.html", **context)
+    return render_form("auth/forgot.html", **context)
 
 
 def _show_reset(**context: Any) -> Response:
-    return page("auth/reset.html", email=accounts.reset_address(context["token"]) or "", **context)
+    return render_form("auth/reset.html", email=accounts.email_for_reset(context["token"]) or "", **context)
 
 
 @bp.get("/forgot")
@@ -39,16 +47,16 @@ def forgot_form() -> Response:
 @bp.post("/forgot")
 @allow(EVERYONE)
 @limited("reset")
-@shown_again(_show_forgot, "email")
+@show_again_on_error(_show_forgot, "email")
 def forgot() -> AnyResponse:
     """Email the link if the address has an account; if not, the answer and the work are the same.
 
     This does not count as an attempt to reset yet; using the link does.
     """
-    with parsed() as form:
+    with read_form() as form:
         email = form.text("email")
-    accounts.forgot(email)
-    return sent("forgot", "If this address has an account, we sent it an email with a link.")
+    accounts.request_reset(email)
+    return email_sent_response("forgot", "If this address has an account, we sent it an email with a link.")
 
 
 @bp.get("/reset/<token>")
@@ -56,7 +64,7 @@ def forgot() -> AnyResponse:
 @limited("page")
 def reset_form(token: str) -> AnyResponse:
     """Ask for the new password, if the link is valid."""
-    if accounts.reset_address(token) is None:
+    if accounts.email_for_reset(token) is None:
         return _offer_new_link()
     return jsonify(state="ask") if wants_json() else _show_reset(token=token)
 
@@ -64,11 +72,11 @@ def reset_form(token: str) -> AnyResponse:
 @bp.post("/reset/<token>")
 @allow(EVERYONE)
 @limited("reset")
-@shown_again(_show_reset)
+@show_again_on_error(_show_reset)
 def reset(token: str) -> AnyResponse:
     """Set the new password; every device is signed out."""
-    with parsed("reset") as form:
-        password = form.text("password", PASSWORD_MOST)
+    with read_form("reset") as form:
+        password = form.text("password", MAX_PASSWORD_LENGTH)
     return _reset(token, password)
 
 
@@ -77,22 +85,22 @@ def reset(token: str) -> AnyResponse:
 @limited("reset")
 def reset_token() -> AnyResponse:
     """Like ``reset``, with the token in the body."""
-    with parsed("reset") as form:
-        token, password = form.text("token"), form.text("password", PASSWORD_MOST)
+    with read_form("reset") as form:
+        token, password = form.text("token"), form.text("password", MAX_PASSWORD_LENGTH)
     return _reset(token, password)
 
 
 def _reset(token: str, password: str) -> AnyResponse:
     former = identity.viewer()
     try:
-        email = accounts.reset(token, password, device())
+        email = accounts.reset_password(token, password, request_device())
     except LinkError:
         return _offer_new_link()
-    gate_of(email).forgive()
-    identity.end()
+    login_gate_for(email).forgive()
+    identity.end_browser_session()
     if former is not None:  # signed in to another account: the sessions of this one have ended
-        accounts.end_device(former, former.session_ref, device())
-    return done("Password changed. Sign in with it.", LOGIN)
+        accounts.end_device(former, former.session_ref, request_device())
+    return respond_done("Password changed. Sign in with it.", LOGIN)
 
 
 @bp.after_request

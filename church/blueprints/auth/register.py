@@ -9,7 +9,15 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, sent, shown_again, way_on
+from church.blueprints.auth.form_answers import (
+    MAX_PASSWORD_LENGTH,
+    email_sent_response,
+    next_page,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
 from church.services import accounts
 from church.web.forms import safe_next
 from church.web.identity import viewer
@@ -20,7 +28,7 @@ _MAILS = frozenset({"register", "forgot", "verification", "email"})
 
 
 def _show(**context: Any) -> Response:
-    return page("auth/register.html", **context)
+    return render_form("auth/register.html", **context)
 
 
 @bp.get("/register")
@@ -30,25 +38,25 @@ def register_form() -> AnyResponse:
     """Show the form; signed-in members are sent on."""
     target = request.args.get("next", "")
     if viewer() is not None:
-        return redirect(way_on(target))
+        return redirect(next_page(target))
     return _show(values={"next": safe_next(target) or ""})
 
 
 @bp.post("/register")
 @allow(EVERYONE)
 @limited("register")
-@shown_again(_show, "name", "email", "next")
+@show_again_on_error(_show, "name", "email", "next")
 def register() -> AnyResponse:
     """Create an account, or email the owner of the existing one; the answer does not reveal which."""
-    with parsed("registration") as form:
+    with read_form("registration") as form:
         email, name = form.text("email"), form.text("name", required=False)
-        password = form.text("password", PASSWORD_MOST)
+        password = form.text("password", MAX_PASSWORD_LENGTH)
         target = safe_next(form.text("next", 2000, required=False))
-    ref = accounts.register(email, password, name, device())
+    ref = accounts.register(email, password, name, request_device())
     session["registered"] = ref  # a random ref if the address has an account: the browser can read this cookie
     if target is not None:
         session["next"] = target
-    return sent("register", "We sent you an email. Open the link in it to confirm your address.")
+    return email_sent_response("register", "We sent you an email. Open the link in it to confirm your address.")
 
 
 @bp.get("/sent/<what>")
@@ -58,4 +66,4 @@ def mail_sent(what: str) -> Response:
     """Ask to check the inbox, whether or not an email was sent."""
     if what not in _MAILS:
         raise NotFound
-    return page("auth/sent.html", what=what)
+    return render_form("auth/sent.html", what=what)

@@ -9,21 +9,28 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import PASSWORD_MOST, device, page, parsed, shown_again, way_on
-from church.blueprints.auth.sign_in_limits import gate_of
+from church.blueprints.auth.form_answers import (
+    MAX_PASSWORD_LENGTH,
+    next_page,
+    read_form,
+    render_form,
+    request_device,
+    show_again_on_error,
+)
+from church.blueprints.auth.sign_in_limits import login_gate_for
 from church.services import accounts, member_tokens
 from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.forms import safe_next
 from church.web.rate_limits import limited
-from church.web.responses import done, signed_in
+from church.web.responses import require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
 _OUTCOMES = {200: "success", 303: "failed_credentials", 401: "failed_credentials", 403: "failed_credentials"}
 
 
 def _show(**context: Any) -> Response:
-    return page("auth/login.html", **context)
+    return render_form("auth/login.html", **context)
 
 
 @bp.get("/login")
@@ -33,24 +40,24 @@ def login_form() -> AnyResponse:
     """Show the form; signed-in members are sent on."""
     target = request.args.get("next", "")
     if identity.viewer() is not None:
-        return redirect(way_on(target))
+        return redirect(next_page(target))
     return _show(values={"next": safe_next(target) or ""})
 
 
 @bp.post("/login")
 @allow(EVERYONE)
 @limited("login")
-@shown_again(_show, "email", "next")
+@show_again_on_error(_show, "email", "next")
 def login() -> AnyResponse:
     """Sign this browser in. A wrong password and an unknown address get the same answer."""
-    with parsed("login") as form:
-        email, password = form.text("email"), form.text("password", PASSWORD_MOST)
-        to = way_on(form.text("next", 2000, required=False))
+    with read_form("login") as form:
+        email, password = form.text("email"), form.text("password", MAX_PASSWORD_LENGTH)
+        to = next_page(form.text("next", 2000, required=False))
     former = identity.viewer()
-    result = accounts.sign_in_with_password(email, password, device(), gate_of(email))
-    identity.begin(result.token)
+    result = accounts.sign_in_with_password(email, password, request_device(), login_gate_for(email))
+    identity.start_browser_session(result.token)
     if former is not None:
-        accounts.end_device(former, former.session_ref, device())  # its cookie has just been replaced
+        accounts.end_device(former, former.session_ref, request_device())  # its cookie has just been replaced
     if wants_json():
         return jsonify(ref=result.user_ref, next=to)
     return redirect(to, 303)
@@ -61,11 +68,11 @@ def login() -> AnyResponse:
 @limited("account")
 def logout() -> AnyResponse:
     """Sign this browser out; copies of its cookie stop working too."""
-    member = identity.known_viewer()
+    member = identity.viewer_or_unavailable()
     if member is not None:
-        accounts.sign_out(member, device())
-    identity.end()
-    return done("You are signed out.", "/")
+        accounts.sign_out(member, request_device())
+    identity.end_browser_session()
+    return respond_done("You are signed out.", "/")
 
 
 @bp.post("/token")
@@ -73,7 +80,7 @@ def logout() -> AnyResponse:
 @limited("token")
 def token() -> Response:
     """Issue a token for the API and the live page; it ends with this session, after ten minutes at the latest."""
-    access_token = member_tokens.issue(signed_in())
+    access_token = member_tokens.issue_token(require_account())
     return jsonify(
         token=access_token.token,
         token_type="Bearer",  # noqa: S106 - no secret

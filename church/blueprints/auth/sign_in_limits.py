@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from church.errors import FieldErrors
-from church.services.accounts.failed_sign_ins import throttled
+from church.services.accounts.failed_sign_ins import make_throttled_error
 from church.services.accounts.profile import WRONG_PASSWORD
-from church.services.accounts.validation import parsed_address
+from church.services.accounts.validation import try_parse_address
 from church.services.email.address_hash import hash_address
 from church.services.sessions import SignedIn
-from church.web.rate_limits import client, count, forget, spent
+from church.web.rate_limits import client_key, count, reset_count, seconds_until_free
 
 _LIMIT = "login_account"
 
@@ -36,55 +36,55 @@ class LoginGate:
 
     def refused(self) -> int | None:
         """Return the seconds to wait, or None if this try is allowed; an allowed try is taken."""
-        if spent(_LIMIT, "account", self.account) is None:
+        if seconds_until_free(_LIMIT, "account", self.account) is None:
             return None
         self.taken = count(*self._try) <= 1
-        return None if self.taken else spent(*self._try, most=1)
+        return None if self.taken else seconds_until_free(*self._try, most=1)
 
     def failed(self) -> int | None:
         """Count a wrong password; return the seconds to wait if the tries were used up before, else None."""
-        seconds = spent(_LIMIT, "account", self.account)
+        seconds = seconds_until_free(_LIMIT, "account", self.account)
         count(_LIMIT, "account", self.account)
         if seconds is None:
             return None
         if not self.taken:
             count(*self._try)
-        return spent(*self._try, most=1) or seconds
+        return seconds_until_free(*self._try, most=1) or seconds
 
     def succeeded(self) -> None:
         """Give this client its try back: it knows the password."""
-        forget(*self._try)
+        reset_count(*self._try)
 
     def released(self) -> None:
         """Give back the try that ``refused`` took."""
         if self.taken:
-            forget(*self._try)
+            reset_count(*self._try)
 
     def forgive(self) -> None:
         """Reset the counts, after the account got a new password."""
-        forget(_LIMIT, "account", self.account)
-        forget(*self._try)
+        reset_count(_LIMIT, "account", self.account)
+        reset_count(*self._try)
 
     @property
     def _try(self) -> tuple[str, str, str, str]:
         return (_LIMIT, "try", self.account, self.client)
 
 
-def gate_of(email: str) -> LoginGate:
+def login_gate_for(email: str) -> LoginGate:
     """Make the gate for a typed address and the client of the current request."""
-    address = parsed_address(email)
-    return LoginGate(account=hash_address(address.key if address else email.strip().casefold()), client=client())
+    address = try_parse_address(email)
+    return LoginGate(account=hash_address(address.key if address else email.strip().casefold()), client=client_key())
 
 
 @contextmanager
-def asked_again(member: SignedIn) -> Iterator[None]:
+def limit_password_checks(member: SignedIn) -> Iterator[None]:
     """Count wrong passwords of a signed-in member, so that a stolen session can't be used to guess.
 
     Raises ThrottledError if the tries are used up.
     """
-    seconds = spent(_LIMIT, "again", member.session_ref)
+    seconds = seconds_until_free(_LIMIT, "again", member.session_ref)
     if seconds is not None:
-        raise throttled(seconds)
+        raise make_throttled_error(seconds)
     try:
         yield
     except FieldErrors as error:

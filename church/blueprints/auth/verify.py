@@ -8,14 +8,21 @@ from flask import jsonify, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import ACCOUNT, LOGIN, bad_link, page, parsed, sent
+from church.blueprints.auth.form_answers import (
+    ACCOUNT,
+    LOGIN,
+    bad_link_page,
+    email_sent_response,
+    read_form,
+    render_form,
+)
 from church.services import accounts
 from church.services.email_links import LinkError
 from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.forms import safe_next
 from church.web.rate_limits import limited
-from church.web.responses import actor, done, signed_in
+from church.web.responses import current_actor, require_account, respond_done
 from church.web.route_access import EVERYONE, SIGNED_IN, allow
 
 
@@ -27,14 +34,14 @@ def verify_form(token: str) -> AnyResponse:
 
     The browser that registered is confirmed without it, unless it only prefetches.
     """
-    ref = accounts.awaiting(token)
+    ref = accounts.account_to_verify(token)
     if ref is None:
-        return bad_link("auth/verify.html", token)
+        return bad_link_page("auth/verify.html", token)
     if request.method == "GET" and session.get("registered") == ref and not _is_prefetch():
         return _verify(token)
     if wants_json():
         return jsonify(state="ask")
-    return page("auth/verify.html", token=token, state="ask")
+    return render_form("auth/verify.html", token=token, state="ask")
 
 
 @bp.post("/verify/<token>")
@@ -50,7 +57,7 @@ def verify(token: str) -> AnyResponse:
 @limited("link")
 def verify_token() -> AnyResponse:
     """Like ``verify``, with the token in the body."""
-    with parsed() as form:
+    with read_form() as form:
         token = form.text("token")
     return _verify(token)
 
@@ -60,23 +67,23 @@ def verify_token() -> AnyResponse:
 @limited("link")
 def resend() -> AnyResponse:
     """Email the link again."""
-    accounts.send_verification(signed_in().user_id)
-    return sent("verification", "If your address is not confirmed yet, we sent you a new email.")
+    accounts.send_verification(require_account().user_id)
+    return email_sent_response("verification", "If your address is not confirmed yet, we sent you a new email.")
 
 
 def _verify(token: str) -> AnyResponse:
     try:
-        ref = accounts.verify(token, actor())
+        ref = accounts.verify_address(token, current_actor())
     except LinkError:
-        return bad_link("auth/verify.html", token)
+        return bad_link_page("auth/verify.html", token)
     if session.get("registered") == ref:
         session.pop("registered")
     target = safe_next(session.pop("next", ""))
     if identity.viewer() is None:
         to = f"{LOGIN}?next={quote(target)}" if target else LOGIN
-        return done("Email address confirmed. Sign in to continue.", to)
-    identity.renew()
-    return done("Email address confirmed. You are now a member.", target or ACCOUNT)
+        return respond_done("Email address confirmed. Sign in to continue.", to)
+    identity.refresh_viewer()
+    return respond_done("Email address confirmed. You are now a member.", target or ACCOUNT)
 
 
 def _is_prefetch() -> bool:

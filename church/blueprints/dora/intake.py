@@ -11,9 +11,9 @@ from flask import Response, jsonify
 from church import telemetry
 from church.blueprints.dora.blueprint import bp
 from church.services import dora
-from church.web.forms import json_object
+from church.web.forms import read_json_object
 from church.web.rate_limits import limited
-from church.web.responses import as_data
+from church.web.responses import to_json_data
 from church.web.route_access import allow, bearer
 
 MACHINES = frozenset({"delivery.deployment", "delivery.incident", "delivery.alerts"})
@@ -24,10 +24,10 @@ _WRITERS = bearer("delivery:write")
 @bp.post("/api/telemetry/deployment")
 @allow(_WRITERS)
 @limited("telemetry_api")
-@telemetry.leave_body
+@telemetry.never_scan_body
 def deployment() -> tuple[Response, int]:
     """Record a deployment: 201 if it is new, 200 if its id exists and nothing changed."""
-    report = dora.read_deployment(json_object())
+    report = dora.read_deployment(read_json_object())
     is_new = dora.record_deployment(report)
     return jsonify(id=report.ref, outcome="recorded" if is_new else "unchanged"), 201 if is_new else 200
 
@@ -35,10 +35,10 @@ def deployment() -> tuple[Response, int]:
 @bp.post("/api/telemetry/incident")
 @allow(_WRITERS)
 @limited("telemetry_api")
-@telemetry.leave_body
+@telemetry.never_scan_body
 def incident() -> tuple[Response, int]:
     """Record an incident: 201 if it is opened, 200 if it is changed, resolved or unchanged."""
-    facts = as_data(dora.record_incident(dora.read_incident(json_object())))
+    facts = to_json_data(dora.record_incident(dora.read_incident(read_json_object())))
     is_new = facts.pop("is_new")
     return jsonify(id=facts.pop("ref"), **facts), 201 if is_new else 200
 
@@ -46,7 +46,7 @@ def incident() -> tuple[Response, int]:
 @bp.post("/api/telemetry/alerts")
 @allow(_WRITERS)
 @limited("telemetry_api")
-@telemetry.leave_body
+@telemetry.never_scan_body
 def alerts() -> Response:
     """Record Alertmanager's alerts: 200 with the outcome of each. Alertmanager sends again after a 5xx."""
-    return jsonify(alerts=as_data(dora.hear(dora.read_alerts(json_object()))))
+    return jsonify(alerts=to_json_data(dora.hear(dora.read_alerts(read_json_object()))))

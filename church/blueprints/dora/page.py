@@ -14,7 +14,7 @@ from church.errors import FieldErrors
 from church.services import dora as services_dora
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
-from church.web.responses import as_data
+from church.web.responses import to_json_data
 from church.web.route_access import DORA, allow
 
 SHOWN = 20
@@ -76,7 +76,7 @@ def _data(window: services_dora.Window) -> dict[str, Any]:
     origin = current_settings().origin
     return {
         "window": {"from": _iso(window.start), "to": _iso(window.end), "environment": window.environment},
-        "metrics": as_data(figures),
+        "metrics": to_json_data(figures),
         "message": f"{with_data} of {len(figures)} figures have data for {window.environment} in this window.",
         "metricsAvailable": list(_METRICS),
         "grafanaIntegration": f"{origin}/metrics",

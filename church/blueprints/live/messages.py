@@ -17,14 +17,14 @@ from church.services import chat
 from church.services.chat import MessageView
 from church.services.sessions import Device, SignedIn
 from church.web.error_pages import wants_json
-from church.web.forms import fields
+from church.web.forms import read_fields
 from church.web.rate_limits import limited
-from church.web.responses import as_data, done, signed_in
+from church.web.responses import require_account, respond_done, to_json_data
 from church.web.route_access import MEMBERS, allow
 
 _NUMBER = "<int(max=9223372036854775807):number>"
-_MOST = 2 * chat.LONGEST  # characters that are read from a form; the service checks the real limit
-_MOST_REASON = 2 * chat.LONGEST_REASON
+_MOST = 2 * chat.MAX_MESSAGE_LENGTH  # characters that are read from a form; the service checks the real limit
+_MOST_REASON = 2 * chat.MAX_REASON_LENGTH
 _View = Callable[[str, int], AnyResponse]
 
 
@@ -39,7 +39,7 @@ def _show_form_errors(field: str) -> Callable[[_View], _View]:
             except (FieldErrors, chat.RateLimitedError, chat.MutedError) as error:
                 if wants_json():
                     raise
-                return _page(room, number, error, fields().text(field, _MOST, required=False))
+                return _page(room, number, error, read_fields().text(field, _MOST, required=False))
 
         return guarded
 
@@ -58,14 +58,14 @@ def message(room: str, number: int) -> AnyResponse:
 @allow(MEMBERS)
 @limited("account")
 @_show_form_errors("message")
-@telemetry.confide_body
+@telemetry.never_quote_body
 def edit(room: str, number: int) -> AnyResponse:
     """Replace the text by ``message``; only its author may."""
-    form = fields()
+    form = read_fields()
     text = form.text("message", _MOST, required=False)
     form.check()
-    edited = chat.edit(signed_in(), room, number, text)
-    return jsonify(as_data(edited)) if wants_json() else done("Message saved.", _room_url(room, number))
+    edited = chat.edit_message(require_account(), room, number, text)
+    return jsonify(to_json_data(edited)) if wants_json() else respond_done("Message saved.", _room_url(room, number))
 
 
 @bp.post(f"/live/<room>/{_NUMBER}/delete")
@@ -74,22 +74,22 @@ def edit(room: str, number: int) -> AnyResponse:
 def delete(room: str, number: int) -> AnyResponse:
     """Delete a message; its author and admins may."""
     device = Device(address=request.remote_addr or "unknown", user_agent=request.user_agent.string)
-    chat.delete(signed_in(), room, number, device)
-    return done("Message deleted.", f"/live/{room}")
+    chat.delete_message(require_account(), room, number, device)
+    return respond_done("Message deleted.", f"/live/{room}")
 
 
 @bp.post(f"/live/<room>/{_NUMBER}/report")
 @allow(MEMBERS)
 @limited("account")
 @_show_form_errors("reason")
-@telemetry.confide_body
+@telemetry.never_quote_body
 def report(room: str, number: int) -> AnyResponse:
     """Report a message to the admins; ``reason`` is optional."""
-    form = fields()
+    form = read_fields()
     reason = form.text("reason", _MOST_REASON, required=False)
     form.check()
-    chat.report(signed_in(), room, number, reason)
-    return done("Report sent. An admin will review it.", _room_url(room, number))
+    chat.report_message(require_account(), room, number, reason)
+    return respond_done("Report sent. An admin will review it.", _room_url(room, number))
 
 
 def _room_url(room: str, number: int) -> str:
@@ -97,15 +97,15 @@ def _room_url(room: str, number: int) -> str:
 
 
 def _page(room: str, number: int, error: ChurchError | None = None, text: str | None = None) -> Response:
-    member = signed_in()
-    view = chat.message(member, room, number)
+    member = require_account()
+    view = chat.load_message(member, room, number)
     if wants_json():
         return jsonify(message_data(view, member))
     errors = error.errors if isinstance(error, FieldErrors) else {}
     problem = None if errors or error is None else str(error)
     context = {"errors": errors, "problem": problem, "text": text}
-    most = {"most": chat.LONGEST, "reason_most": chat.LONGEST_REASON}
-    room_view = chat.may_enter(member, room)
+    most = {"most": chat.MAX_MESSAGE_LENGTH, "reason_most": chat.MAX_REASON_LENGTH}
+    room_view = chat.load_open_room(member, room)
     response = make_response(render_template("live/message.html", room=room_view, spoken=view, **context, **most))
     response.status_code = error.status if error is not None else 200
     if error is not None and error.retry_after is not None:
@@ -115,4 +115,4 @@ def _page(room: str, number: int, error: ChurchError | None = None, text: str | 
 
 def message_data(message: MessageView, reader: SignedIn) -> Any:
     """Return a message as JSON data, with its client_id only for its author."""
-    return as_data(message if message.from_ref == reader.ref else replace(message, client_id=None))
+    return to_json_data(message if message.from_ref == reader.ref else replace(message, client_id=None))

@@ -15,13 +15,13 @@ from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import chat
 from church.web.error_pages import wants_json
-from church.web.forms import fields
-from church.web.identity import known_viewer
+from church.web.forms import read_fields
+from church.web.identity import viewer_or_unavailable
 from church.web.rate_limits import limited
-from church.web.responses import as_data, signed_in
+from church.web.responses import require_account, to_json_data
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
-_MOST = 2 * chat.LONGEST  # characters that are read from a form; the service checks the real limit
+_MOST = 2 * chat.MAX_MESSAGE_LENGTH  # characters that are read from a form; the service checks the real limit
 _MOST_DIGITS = 18  # any number of this length fits a database column
 
 
@@ -30,10 +30,10 @@ _MOST_DIGITS = 18  # any number of this length fits a database column
 @limited("page")
 def list_rooms() -> AnyResponse:
     """Redirect members to their first room; show others what live chat is."""
-    viewer = known_viewer()
+    viewer = viewer_or_unavailable()
     own = chat.list_rooms(viewer) if viewer is not None and viewer.is_member else []
     if wants_json():
-        return jsonify(rooms=as_data(own))
+        return jsonify(rooms=to_json_data(own))
     if own:
         return redirect(f"/live/{own[0].name}", 302)
     member = viewer is not None and viewer.is_member
@@ -51,21 +51,21 @@ def room(room: str) -> Response:
 @bp.post("/live/<room>")
 @allow(MEMBERS)
 @limited("account")
-@telemetry.confide_body
+@telemetry.never_quote_body
 def send(room: str) -> AnyResponse:
     """Send ``message`` to a room. The form's ``client_id`` makes a repeated request harmless."""
-    form = fields()
+    form = read_fields()
     text = form.text("message", _MOST, required=False)
     client_id = form.text("client_id", 64, required=False) or None
     try:
         form.check()
-        view = chat.post(signed_in(), room, text, client_id)
+        view = chat.post_message(require_account(), room, text, client_id)
     except (FieldErrors, chat.RateLimitedError, chat.MutedError) as error:
         if wants_json():
             raise
         return _page(room, text=text, error=error, client_id=client_id)
     if wants_json():
-        return make_response(jsonify(as_data(view)), 201)
+        return make_response(jsonify(to_json_data(view)), 201)
     return redirect(f"/live/{room}#m{view.id}", 303)
 
 
@@ -77,12 +77,12 @@ def _page(
     client_id: str | None = None,
 ) -> Response:
     """Render a room; after an error, the form keeps the text and shows the error."""
-    member = signed_in()
-    page = chat.page(member, room, before)
+    member = require_account()
+    page = chat.load_page(member, room, before)
     older = page.messages[0].id if page.has_older else None
     if wants_json():
         messages = [message_data(view, member) for view in page.messages]
-        return jsonify(room=as_data(page.room), messages=messages, cursor=page.cursor, older=older)
+        return jsonify(room=to_json_data(page.room), messages=messages, cursor=page.cursor, older=older)
     context: dict[str, Any] = {
         "room": page.room,
         "rooms": chat.list_rooms(member),
@@ -93,7 +93,7 @@ def _page(
         "text": text,
         "problem": _problem(error),
         "client_id": client_id or secrets.token_hex(16),
-        "most": chat.LONGEST,
+        "most": chat.MAX_MESSAGE_LENGTH,
         "days": current_settings().live_keep_days,
     }
     response = make_response(render_template("live/room.html", **context))

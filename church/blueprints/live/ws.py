@@ -19,7 +19,7 @@ from church.errors import ForbiddenError, InvalidError, UnavailableError
 from church.extensions import sock
 from church.web import rate_limits
 from church.web.error_pages import error_response
-from church.web.identity import known_viewer, viewer
+from church.web.identity import viewer, viewer_or_unavailable
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -57,8 +57,8 @@ def connect(server: Any) -> None:
     server.connected = False  # otherwise flask-sock would send a close frame
     member = viewer()
     cookie = (member.session_ref, member.ref) if member is not None and member.token else None
-    telemetry.quiet_route()
-    live.hub_of().adopt(fd, rate_limits.client(), _early_bytes(), telemetry.handshake(), cookie)
+    telemetry.leave_unobserved()
+    live.hub_of().adopt(fd, rate_limits.client_key(), _early_bytes(), telemetry.handshake(), cookie)
     g.pop("live_reserved")
 
 
@@ -90,10 +90,10 @@ def _refuse() -> Response | None:
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("Connect from this site.")
-    outcome = live.hub_of().reserve(rate_limits.client())
+    outcome = live.hub_of().reserve(rate_limits.client_key())
     if outcome is None:
         g.live_reserved = True
-        known_viewer()  # looks up the cookie; raises if that is impossible now, and the client tries again
+        viewer_or_unavailable()  # looks up the cookie; raises if that is impossible now, and the client tries again
         request.environ.pop(_EXTENSIONS, None)  # no extension is supported
         return None
     telemetry.track_live_opened(outcome)
@@ -106,7 +106,7 @@ def _refuse() -> Response | None:
 def _release(_error: BaseException | None) -> None:
     """Give the reserved place back after a failed handshake."""
     if g.pop("live_reserved", False):
-        live.hub_of().release(rate_limits.client())
+        live.hub_of().release(rate_limits.client_key())
 
 
 @bp.errorhandler(ConnectionError)

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings
-from church.database.engines import sqlite_path, upkeep_engine
+from church.database.engines import make_upkeep_engine, sqlite_path
 from church.lib.files import make_private
 
 # Any number that nothing else locks; the same on every host.
@@ -38,7 +38,7 @@ def downgrade(settings: Settings, revision: str) -> None:
 
 
 @cache
-def head() -> str:
+def head_revision() -> str:
     """The newest revision of this code."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
@@ -49,7 +49,7 @@ def known_revisions() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
-def current(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
     """The revision of the database; None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -73,7 +73,7 @@ def _config() -> Config:
 @contextmanager
 def locked_connection(settings: Settings) -> Iterator[Connection]:
     """Open a connection in one transaction, with the lock that keeps other migrations out. Commits at the end."""
-    engine = upkeep_engine(settings)
+    engine = make_upkeep_engine(settings)
     try:
         if engine.dialect.name == "sqlite":
             with _file_lock(sqlite_path(settings)), engine.begin() as connection:

@@ -18,7 +18,7 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 _SLASHES = r"(?:[/\\]|%2f){1,9}"
-MAILED_LINK = rf"auth{_SLASHES}(?:verify|reset|email|first-admin){_SLASHES}"
+EMAILED_LINK = rf"auth{_SLASHES}(?:verify|reset|email|first-admin){_SLASHES}"
 """The part of an emailed link before its token, which opens an account; the first slash may have been cut off."""
 LINK_REST = r"[^\s/?\"'<>]{6,256}"
 """The token, and what follows it without a space, slash, quotation mark or bracket."""
@@ -34,7 +34,7 @@ _SECRET_LOOKS = re.compile(
     r"|\bt=\d{6,12},v\d=[0-9a-f]{32,128}"  # Stripe-Signature
     r"|(?P<field>(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|session|signature)[\"']?\s?(?:[=:]|%3d)\s?[\"']?)"
     r"[^\s&\"',;]{2,}"
-    rf"|(?P<link>{MAILED_LINK}){LINK_REST}"
+    rf"|(?P<link>{EMAILED_LINK}){LINK_REST}"
     rf"|\b{SIGNED_STREAM}"
     r"|(?<!\d)\d{1,18}\.[\w-]{43}(?![\w-])"  # the token alone: a number and 256 bits in base64
     r"|(?P<account>://[^\s/:@]{0,64}:)[^\s/@]{1,256}(?=@)"  # a password in an address

@@ -175,7 +175,7 @@ telemetry_scrape_duration = Histogram(
 )
 
 
-def bounded(value: str, known: Iterable[str]) -> str:
+def bound_label(value: str, known: Iterable[str]) -> str:
     """``value`` if it is one of ``known``, else ``other``."""
     return value if value in known else OTHER
 
@@ -218,8 +218,8 @@ CONNECTION_OUTCOMES = (
     "refused_sign_in",
 )
 """Outcomes of a request for a connection; sign-in and the limit of a member are checked after ``accepted``."""
-RECEIVED = ("auth", "ping", "subscribe_room", "leave_room", "chat", "history", "presence", "typing")
-SENT = (
+MESSAGES_RECEIVED = ("auth", "ping", "subscribe_room", "leave_room", "chat", "history", "presence", "typing")
+MESSAGES_SENT = (
     "welcome",
     "auth_success",
     "auth_failed",
@@ -233,25 +233,25 @@ SENT = (
 )
 DELIVERIES = ("sent", "dropped")
 
-connections = Counter(
+websocket_connections = Counter(
     "websocket_connections", "Requests for live connections, by outcome.", ["outcome"], registry=CATALOGUE
 )
-active = Gauge(
+websocket_connections_active = Gauge(
     "websocket_connections_active", "Open live connections.", multiprocess_mode="livesum", registry=CATALOGUE
 )
-duration = Histogram(
+websocket_connection_duration = Histogram(
     "websocket_connection_duration_seconds",
     "Duration of live connections.",
     buckets=(1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0),
     registry=CATALOGUE,
 )
-messages = Counter(
+websocket_messages = Counter(
     "websocket_messages",
     "Messages on live connections; a message to many connections counts once for each.",
     ["direction", "message_type"],
     registry=CATALOGUE,
 )
-deliveries = Counter(
+websocket_deliveries = Counter(
     "websocket_deliveries",
     "Outgoing live messages: sent, or dropped because the client reads too slowly.",
     ["outcome"],
@@ -259,17 +259,17 @@ deliveries = Counter(
 )
 
 for _live_outcome in CONNECTION_OUTCOMES:
-    connections.labels(_live_outcome)
-for _kind in (*RECEIVED, OTHER):
-    messages.labels("in", _kind)
-for _kind in SENT:
-    messages.labels("out", _kind)
+    websocket_connections.labels(_live_outcome)
+for _kind in (*MESSAGES_RECEIVED, OTHER):
+    websocket_messages.labels("in", _kind)
+for _kind in MESSAGES_SENT:
+    websocket_messages.labels("out", _kind)
 for _live_outcome in DELIVERIES:
-    deliveries.labels(_live_outcome)
+    websocket_deliveries.labels(_live_outcome)
 
 
-QUALITIES = ("2160p", "1440p", "1080p", "720p", "540p", "480p", "360p", "240p", "source")
-OUTCOMES = ("started", "expired", "forged", "forbidden")
+VIDEO_QUALITIES = ("2160p", "1440p", "1080p", "720p", "540p", "480p", "360p", "240p", "source")
+VIDEO_OUTCOMES = ("started", "expired", "forged", "forbidden")
 
 video_streams = Counter(
     "video_streams",
@@ -285,5 +285,5 @@ video_stream_duration = Histogram(
 )
 video_bytes = Counter("video_bytes", "Bytes of video sent; without what nginx or a bucket serves.", registry=CATALOGUE)
 
-for _video_outcome in OUTCOMES:
+for _video_outcome in VIDEO_OUTCOMES:
     video_streams.labels(OTHER, OTHER, _video_outcome)

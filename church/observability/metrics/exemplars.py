@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from church.observability.metrics import client_internals, definitions, worker_files
 
-MOST = 2048  # records of a slot: 0.5 MiB
-KEPT = 3600.0  # seconds for which an exemplar is shown
+MAX_RECORDS = 2048  # records of a slot: 0.5 MiB
+MAX_AGE_SECONDS = 3600.0  # seconds for which an exemplar is shown
 _RECORD = struct.Struct("<I d d 32s 16s 184s")
 _BOUNDS: tuple[float, ...] = client_internals.bucket_bounds(definitions.http_request_duration)
 _BODY = _RECORD.size - 4
@@ -45,7 +45,7 @@ class Exemplar(NamedTuple):
         return f" # {{{labels}}} {self.value!r} {self.at:.3f}"
 
 
-class Book:
+class ExemplarWriter:
     """Writes the exemplars of this process to the file of its slot; drops them until it has one."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Book:
         number = self._places.get(key)
         if number is None:
             number = len(self._places)
-            if number >= MOST or len(_packed(key)) > 184:
+            if number >= MAX_RECORDS or len(_packed(key)) > 184:
                 return
             self._places[key] = number
         record = _RECORD.pack(0, value, time.time(), ids[0].encode(), ids[1].encode(), _packed(key))
@@ -80,9 +80,9 @@ class Book:
             path.unlink(missing_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.ftruncate(fd, MOST * _RECORD.size)
-                client_internals.reserve(fd, MOST * _RECORD.size)
-                self._file = mmap.mmap(fd, MOST * _RECORD.size)
+                os.ftruncate(fd, MAX_RECORDS * _RECORD.size)
+                client_internals.reserve(fd, MAX_RECORDS * _RECORD.size)
+                self._file = mmap.mmap(fd, MAX_RECORDS * _RECORD.size)
             finally:
                 os.close(fd)
             self._places.clear()
@@ -97,7 +97,7 @@ def _packed(key: tuple[str, str, str, int]) -> bytes:
 def read(directory: Path) -> dict[Place, Exemplar]:
     """The newest exemplar of each bucket over all slots of ``directory``, without damaged and old ones."""
     newest: dict[Place, Exemplar] = {}
-    oldest = time.time() - KEPT
+    oldest = time.time() - MAX_AGE_SECONDS
     for path in directory.glob("exemplars.slot*"):
         with suppress(OSError):
             for place, exemplar in _records(path.read_bytes()):
@@ -120,4 +120,4 @@ def _records(data: bytes) -> Sequence[tuple[Place, Exemplar]]:
     return records
 
 
-BOOK = Book()
+WRITER = ExemplarWriter()

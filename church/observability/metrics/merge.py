@@ -124,7 +124,7 @@ class Exposition:
                 yield self._families[name]
 
     def _totals(self) -> dict[Series, float]:
-        live = worker_files.living(self.directory)
+        live = worker_files.list_live_slots(self.directory)
         totals: dict[Series, float] = {}
         for path in sorted(self.directory.glob("*_slot*.db")):
             digits = path.stem.rpartition("_slot")[2]

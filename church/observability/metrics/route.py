@@ -20,7 +20,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from church.lib import threads
 from church.observability.metrics import definitions
 from church.observability.metrics.merge import Exposition
-from church.observability.metrics.scrape_registry import State
+from church.observability.metrics.scrape_registry import StateMetrics
 
 log = logging.getLogger("church.telemetry")
 SCRAPED = "scraped"  # a file whose modification time is that of the last scrape
@@ -59,7 +59,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
 
     def __init__(
         self,
-        state: State,
+        state: StateMetrics,
         directory: Callable[[], Path],
         guard: Callable[[Any], Any],
         off_hub: Callable[..., Any],

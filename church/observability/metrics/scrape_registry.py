@@ -51,7 +51,7 @@ class StateMetric:
     bounds: tuple[float, ...] = ()
 
 
-class State:
+class StateMetrics:
     """The state metrics of one app."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class State:
             readings = shared.get(metric.name) if metric.shared else _read(metric)
             if readings is not None and (family := _build_family(metric, readings)) is not None:
                 families.append(family)
-        families.extend(process_families(directory))
+        families.extend(read_processes(directory))
         return families
 
     def _shared(self, directory: Path) -> dict[str, list[Any]]:
@@ -142,7 +142,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def process_families(directory: Path) -> Iterator[Metric]:
+def read_processes(directory: Path) -> Iterator[Metric]:
     """The processes of this host that count, a series for each slot; empty where there is no /proc.
 
     A process of another container is counted as a worker, but has no series: its pid means another process here.
@@ -154,7 +154,7 @@ def process_families(directory: Path) -> Iterator[Metric]:
     )
     files = GaugeMetricFamily("process_open_fds", "Open file descriptors of the process in the slot.", labels=["slot"])
     start = GaugeMetricFamily("process_start_time_seconds", "Start time of the process in the slot.", labels=["slot"])
-    living = worker_files.living(directory)
+    living = worker_files.list_live_slots(directory)
     workers.add_metric([], sum(owner.get("role") == "web" for owner in living.values()))
     here = worker_files.pid_namespace()
     for number, owner in sorted(living.items()):

@@ -53,7 +53,7 @@ class Slots:
         if self.number is not None:
             return self.number
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with guard(directory):
+        with lock_folder(directory):
             fd, number = _lock_lowest(directory)
         with suppress(OSError):  # a full disk: it counts all the same, only its pid and role are unknown
             os.truncate(fd, 0)
@@ -94,7 +94,7 @@ class Slots:
 
 
 @contextmanager
-def guard(directory: Path) -> Iterator[None]:
+def lock_folder(directory: Path) -> Iterator[None]:
     """Lock the folder while slots are taken or listed."""
     fd = os.open(directory / "slots.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -116,10 +116,10 @@ def _lock_lowest(directory: Path) -> tuple[int, int]:
     raise RuntimeError(f"all {MAX_SLOTS} metric slots of {directory} are taken: is something starting without end?")
 
 
-def living(directory: Path) -> dict[int, dict[str, Any]]:
+def list_live_slots(directory: Path) -> dict[int, dict[str, Any]]:
     """The slots of live processes, with the pid and role of each."""
     slots: dict[int, dict[str, Any]] = {}
-    with guard(directory):
+    with lock_folder(directory):
         for path in directory.glob("slot*.lock"):
             digits = path.stem.removeprefix("slot")
             if digits.isdigit() and (owner := _owner(path)) is not None:

@@ -69,7 +69,7 @@ _INVISIBLE: Final = bytes(set(range(0x20)) - set(START + END)) + b"\x7f"
 _QUOTING: Final = b"'\"\\^[]+"
 
 
-def canonical(text: str, *, plus: bool = False) -> bytes:
+def decode_text(text: str, *, plus: bool = False) -> bytes:
     """Return `text` as bytes without percent-encoding and overlong UTF-8; `plus`: a + is a space. Never raises."""
     if len(text) > TEXT_LIMIT:
         text = f"{text[: -TAIL_LENGTH + TEXT_LIMIT]}\x1e\x1f{text[-TAIL_LENGTH:]}"
@@ -88,7 +88,7 @@ def canonical(text: str, *, plus: bool = False) -> bytes:
     return data
 
 
-def views(data: bytes) -> bytes:
+def add_readings(data: bytes) -> bytes:
     """Return `data` followed by its other readings, each only where it differs from those before it."""
     seen = [data]
     decoded = _decode_markup(data)

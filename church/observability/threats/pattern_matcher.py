@@ -27,7 +27,7 @@ _FLAGS: Final = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL | hypersca
 _SCRATCH_SPACES: Final = 64
 
 
-class Engine:
+class PatternMatcher:
     """A compiled database and its idle scratch spaces.
 
     Other threads run during a scan, and two scans must not share a scratch space: each takes its own.
@@ -52,12 +52,12 @@ class Engine:
 
 
 @cache
-def engine() -> Engine:
+def load_process_matcher() -> PatternMatcher:
     """Return this process's engine; the first call loads it (about a millisecond) or compiles it (seconds)."""
-    return load([pattern.expression for pattern in PATTERNS], CACHE_FOLDER)
+    return load_matcher([pattern.expression for pattern in PATTERNS], CACHE_FOLDER)
 
 
-def load(expressions: Sequence[str], folder: Path) -> Engine:
+def load_matcher(expressions: Sequence[str], folder: Path) -> PatternMatcher:
     """Return an engine for `expressions` from the cache in `folder`, or compile it and cache it there.
 
     A cached file that is damaged, or was made for another processor, is compiled anew.
@@ -66,7 +66,7 @@ def load(expressions: Sequence[str], folder: Path) -> Engine:
     digest = hashlib.sha256("\n".join((maker, *expressions)).encode()).hexdigest()[:16]
     cached = folder / f"threats-{digest}.hsdb"
     with contextlib.suppress(OSError, hyperscan.error):
-        return Engine(hyperscan.loadb(cached.read_bytes(), hyperscan.HS_MODE_BLOCK))
+        return PatternMatcher(hyperscan.loadb(cached.read_bytes(), hyperscan.HS_MODE_BLOCK))
     database = hyperscan.Database()
     database.compile(
         expressions=[expression.encode() for expression in expressions],
@@ -75,7 +75,7 @@ def load(expressions: Sequence[str], folder: Path) -> Engine:
     )
     with contextlib.suppress(OSError):
         _write_cache(cached, hyperscan.dumpb(database))
-    return Engine(database)
+    return PatternMatcher(database)
 
 
 def _write_cache(path: Path, content: bytes) -> None:

@@ -32,13 +32,13 @@ class TooDeepError(Exception):
     """A JSON body is nested too deep to be read."""
 
 
-def leave_body(view: _V) -> _V:
+def never_scan_body(view: _V) -> _V:
     """Mark a view whose body is neither scanned nor logged: passwords, tokens, signed webhooks."""
     view.body_unscanned = True  # type: ignore[attr-defined]
     return view
 
 
-def confide_body(view: _V) -> _V:
+def never_quote_body(view: _V) -> _V:
     """Mark a view whose body is scanned but never logged: messages between members."""
     view.body_confided = True  # type: ignore[attr-defined]
     return view
@@ -57,7 +57,7 @@ class _HeaderNames(dict[str, str | None]):
 _header_names = _HeaderNames()
 
 
-def findings(body_limit: int) -> tuple[scan_text.Finding, ...]:
+def find_attacks(body_limit: int) -> tuple[scan_text.Finding, ...]:
     """The attacks in the current request; scans at most ``body_limit`` bytes of its body."""
     environ = request.environ
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.path
@@ -145,7 +145,7 @@ def _bounded_strings(parsed: Any, limit: int) -> Iterator[str]:
 def scan(body_limit: int, report: Report) -> bool:
     """Call ``report`` with each finding; returns whether there were any. If the scan fails, the request passes."""
     try:
-        suspicious = findings(body_limit)
+        suspicious = find_attacks(body_limit)
     except (TooDeepError, OSError):
         raise
     except Exception as error:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from church.observability.logs.redaction import LINK_REST, MAILED_LINK, SIGNED_STREAM
-from church.observability.threats.decoded_text import END, START, canonical, views
-from church.observability.threats.pattern_matcher import engine
+from church.observability.logs.redaction import EMAILED_LINK, LINK_REST, SIGNED_STREAM
+from church.observability.threats.decoded_text import END, START, add_readings, decode_text
+from church.observability.threats.pattern_matcher import load_process_matcher
 from church.observability.threats.patterns import PATTERNS
 
 ACTIVITY_TYPES: Final = frozenset(pattern.activity_type for pattern in PATTERNS)
@@ -52,7 +52,7 @@ _UNSCANNED_HEADERS: Final = re.compile(
 _SECRET_PAIR: Final = re.compile(r"([\w.\-\[\]]{1,64})\"?\s*[=:]\s*\"?[^&\s\"'<>;,]+")
 _NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
 _PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
-_SECRET: Final = re.compile(f"(?P<link>{MAILED_LINK}){LINK_REST}|{SIGNED_STREAM}".encode(), re.IGNORECASE)
+_SECRET: Final = re.compile(f"(?P<link>{EMAILED_LINK}){LINK_REST}|{SIGNED_STREAM}".encode(), re.IGNORECASE)
 _BEFORE: Final = 120  # bytes that an excerpt shows before the end of a match
 _LINK_BYTES: Final = 300  # of the longest match of _SECRET
 
@@ -66,9 +66,9 @@ class Finding:
     excerpt: str
 
 
-def prepare() -> None:
+def load_patterns() -> None:
     """Load the patterns, or compile them the first time (seconds), so that no request waits for them."""
-    engine()
+    load_process_matcher()
 
 
 @lru_cache(maxsize=2048)
@@ -189,7 +189,7 @@ def _scan_texts(pairs: Sequence[tuple[str, str]], source: str, *, plus: bool = F
     findings: dict[str, Finding] = {}
     for texts, weak in ((pieces, True), (prose, False)):
         if texts:
-            _match(canonical("\x1e" + "".join(texts), plus=plus), source, weak, findings)
+            _match(decode_text("\x1e" + "".join(texts), plus=plus), source, weak, findings)
     return tuple(findings.values())
 
 
@@ -202,8 +202,8 @@ def _is_prose(text: str) -> bool:
 def _match(data: bytes, source: str, weak: bool, findings: dict[str, Finding]) -> None:
     if not data.endswith(END):
         data += END
-    data = views(data) + END
-    for number, end in sorted(engine().hits(data)):
+    data = add_readings(data) + END
+    for number, end in sorted(load_process_matcher().hits(data)):
         pattern = PATTERNS[number]
         if pattern.activity_type not in findings and (weak or not pattern.weak):
             findings[pattern.activity_type] = Finding(pattern.activity_type, source, _excerpt(data, end))

@@ -27,7 +27,7 @@ def start(
         return None
     from church.observability.traces import tracing  # noqa: PLC0415 - OpenTelemetry costs a site without it nothing
 
-    exporter = tracing.exporter_from_env()
+    exporter = tracing.build_exporter()
     if exporter is None:
         return None
     active = tracing.Tracing(exporter, resource, always)

@@ -45,7 +45,7 @@ _ADDRESS_ATTRIBUTES = ("http.target", "http.url", "url.path", "url.query", "url.
 _picked: ContextVar[int | None] = ContextVar("picked_trace_id", default=None)
 
 
-def exporter_from_env() -> SpanExporter | None:
+def build_exporter() -> SpanExporter | None:
     """The exporter that OTEL_* configures, or None: tracing is off. Unlike in the SDK, unset variables mean none."""
     kind = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -61,7 +61,7 @@ def exporter_from_env() -> SpanExporter | None:
     return trace_exporter.OTLPSpanExporter()
 
 
-def root_rate_from_env() -> tuple[float, bool]:
+def read_sampling_rate() -> tuple[float, bool]:
     """The share of root traces to keep, and whether a trusted parent decides first (OTEL_TRACES_SAMPLER)."""
     name = os.environ.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
     base = name.removeprefix("parentbased_")
@@ -143,7 +143,7 @@ class Tracing:
     """The tracer of a process, made after the fork."""
 
     def __init__(self, exporter: SpanExporter, resource: dict[str, str], always: tuple[str, ...]) -> None:
-        rate, parent_first = root_rate_from_env()
+        rate, parent_first = read_sampling_rate()
         ratio = TraceIdRatioBased(rate)
         self._bound = ratio.bound
         self._parent_first = parent_first

@@ -5,25 +5,25 @@ guessing, and gets data or one of the errors of ``church.errors``. Telemetry is 
 admins do to other accounts is in ``members``.
 """
 
-from church.services.accounts.deletion import delete
+from church.services.accounts.deletion import delete_account
 from church.services.accounts.export import Profile, export_account, read_profile
 from church.services.accounts.failed_sign_ins import CredentialsError, Gate, ThrottledError
 from church.services.accounts.profile import (
-    ask_email_change,
     change_password,
     confirm_email,
     end_device,
     end_devices,
     rename,
+    request_email_change,
 )
-from church.services.accounts.recovery import forgot, reset, reset_address
+from church.services.accounts.recovery import email_for_reset, request_reset, reset_password
 from church.services.accounts.registration import (
-    awaiting,
-    become_admin,
-    first_admin_address,
+    account_to_verify,
+    create_first_admin,
+    make_first_admin_link,
     register,
     send_verification,
-    verify,
+    verify_address,
 )
 from church.services.accounts.sign_in import SignInResult, sign_in_with_password, sign_out
 
@@ -33,24 +33,24 @@ __all__ = [
     "Profile",
     "SignInResult",
     "ThrottledError",
-    "ask_email_change",
-    "awaiting",
-    "become_admin",
+    "account_to_verify",
     "change_password",
     "confirm_email",
-    "delete",
+    "create_first_admin",
+    "delete_account",
+    "email_for_reset",
     "end_device",
     "end_devices",
     "export_account",
-    "first_admin_address",
-    "forgot",
+    "make_first_admin_link",
     "read_profile",
     "register",
     "rename",
-    "reset",
-    "reset_address",
+    "request_email_change",
+    "request_reset",
+    "reset_password",
     "send_verification",
     "sign_in_with_password",
     "sign_out",
-    "verify",
+    "verify_address",
 ]

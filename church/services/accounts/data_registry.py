@@ -51,12 +51,12 @@ def on_delete(function: _D) -> _D:
     return function
 
 
-def collect(session: Session, user: User) -> dict[str, Any]:
+def collect_data(session: Session, user: User) -> dict[str, Any]:
     """Return every part of ``user``'s data, by name."""
     return {part: export(session, user) for part, export in _exporters.items()}
 
 
-def forget(session: Session, user: User) -> None:
+def delete_data(session: Session, user: User) -> None:
     """Call every registered function that deletes data of ``user``."""
     for delete in _deleters:
         delete(session, user)

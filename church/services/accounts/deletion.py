@@ -17,8 +17,8 @@ from church.models.accounts import Role
 from church.models.base import utc_now
 from church.services import audit, sessions
 from church.services.accounts import data_registry, find_account
-from church.services.accounts.members import keep_an_admin
-from church.services.accounts.profile import acting, confirmed
+from church.services.accounts.members import require_another_admin
+from church.services.accounts.profile import actor_of, check_current_password
 from church.services.audit import Actor
 from church.services.email import queue
 from church.services.sessions import Device, SignedIn
@@ -29,28 +29,28 @@ _BATCH = 200  # accounts in one transaction, so that other writers do not wait l
 log = logging.getLogger("church.accounts")
 
 
-def delete(signed_in: SignedIn, password: str, device: Device) -> None:
+def delete_account(signed_in: SignedIn, password: str, device: Device) -> None:
     """Delete the member's account permanently and confirm it by email.
 
     Raises FieldErrors for password, ConflictError for the last admin, BusyError.
     """
-    user = confirmed(signed_in, password, "password")
+    user = check_current_password(signed_in, password, "password")
     with db.write() as session:
-        keep_an_admin(session, user)  # locks the admins before the account, as every change of one does
-        user = find_account.unchanged(session, user)
+        require_another_admin(session, user)  # locks the admins before the account, as every change of one does
+        user = find_account.lock_unchanged(session, user)
         email = user.email
-        audit.record_by(session, "account.deleted", acting(signed_in, device), user.id)
-        empty(session, user)
+        audit.record_by(session, "account.deleted", actor_of(signed_in, device), user.id)
+        empty_account(session, user)
         if email is not None:
-            queue.queue(session, "account_deleted", recipient=email)
+            queue.queue_email(session, "account_deleted", recipient=email)
     sessions.forget_cached()
 
 
-def empty(session: Session, user: User) -> None:
+def empty_account(session: Session, user: User) -> None:
     """Remove everything of a locked account except its row and ref, in the caller's write transaction."""
-    data_registry.forget(session, user)
+    data_registry.delete_data(session, user)
     sessions.end_all(session, user.id)
-    queue.withdraw(session, user.id)
+    queue.cancel_emails(session, user.id)
     session.execute(delete_from(Link).where(Link.user_id == user.id))
     audit.forget_addresses(session, user.id)
     user.email = user.email_key = user.password_hash = None
@@ -59,7 +59,7 @@ def empty(session: Session, user: User) -> None:
 
 
 @jobs.every(timedelta(days=1), "accounts.forget_unverified")
-def forget_unverified(_payload: dict[str, Any]) -> None:
+def delete_unverified(_payload: dict[str, Any]) -> None:
     """Delete accounts that registered on the web a month ago, were never verified, and are signed in nowhere."""
     count = 0
     while batch := _forget_batch():
@@ -87,5 +87,5 @@ def _forget_batch() -> int:
         users = list(session.scalars(old))
         for user in users:
             audit.record_by(session, "account.deleted", Actor(via="site"), user.id, reason="never verified")
-            empty(session, user)
+            empty_account(session, user)
         return len(users)

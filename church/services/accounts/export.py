@@ -14,7 +14,7 @@ from church.extensions import db
 from church.models import AuditEntry, Mail, SignIn, User
 from church.services import audit
 from church.services.accounts import data_registry
-from church.services.accounts.profile import acting
+from church.services.accounts.profile import actor_of
 from church.services.sessions import Device, SignedIn
 
 _MOST = 10_000  # the newest entries of each list in an export
@@ -51,9 +51,9 @@ def read_profile(user_id: int) -> Profile:
 def export_account(signed_in: SignedIn, device: Device) -> dict[str, Any]:
     """Return all data about the member, by parts, as JSON values, and write an audit entry."""
     with db.read() as session:
-        data = data_registry.collect(session, _active(session.get(User, signed_in.user_id)))
+        data = data_registry.collect_data(session, _active(session.get(User, signed_in.user_id)))
     with db.write() as session:
-        audit.record_by(session, "account.exported", acting(signed_in, device), signed_in.user_id)
+        audit.record_by(session, "account.exported", actor_of(signed_in, device), signed_in.user_id)
     return data
 
 

@@ -74,7 +74,7 @@ _OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
 
 
 @contextmanager
-def guarded(gate: Gate) -> Iterator[None]:
+def limit_guesses(gate: Gate) -> Iterator[None]:
     """Run one try at a password, if ``gate`` allows it. The block raises WrongPasswordError for a wrong one.
 
     Raises ThrottledError instead of that error if no tries are left, and before the block if even the right password
@@ -82,13 +82,13 @@ def guarded(gate: Gate) -> Iterator[None]:
     """
     seconds = gate.refused()
     if seconds is not None:
-        raise throttled(seconds)
+        raise make_throttled_error(seconds)
     try:
         yield
     except WrongPasswordError:
         seconds = gate.failed()
         if seconds is not None:
-            raise throttled(seconds) from None
+            raise make_throttled_error(seconds) from None
         raise
     except BaseException:  # also when the greenlet of the request is killed: no password was tried
         gate.released()
@@ -96,14 +96,14 @@ def guarded(gate: Gate) -> Iterator[None]:
     gate.succeeded()
 
 
-def throttled(seconds: int) -> ThrottledError:
+def make_throttled_error(seconds: int) -> ThrottledError:
     """Count a refusal by the limit of an account, and return its error."""
     telemetry.track_rate_limit("login_account")
     return ThrottledError(seconds)
 
 
 @contextmanager
-def attempt(kind: str) -> Iterator[Attempt]:
+def record_attempt(kind: str) -> Iterator[Attempt]:
     """Record an attempt of ``kind`` (registration, login, …) with its result when the block ends."""
     current = Attempt()
     outcome = "failed_error"  # stays so if the greenlet is killed, which raises no Exception

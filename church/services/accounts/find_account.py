@@ -22,7 +22,7 @@ def new_ref() -> str:
     return secrets.token_hex(8)
 
 
-def add(
+def create_account(
     session: Session,
     address: Address,
     *,
@@ -52,39 +52,39 @@ def add(
     return session.scalars(statement).first()
 
 
-def by_key(session: Session, key: str) -> User | None:
+def find_by_key(session: Session, key: str) -> User | None:
     """Find the account of an address, with one indexed read."""
     return session.scalars(select(User).where(User.email_key == key)).first()
 
 
-def locked(session: Session, user_id: int | None) -> User | None:
+def lock_account(session: Session, user_id: int | None) -> User | None:
     """Lock an account until the transaction ends; None if it is disabled, deleted or missing."""
     query = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
     user = session.scalars(query).first()
     return user if user is not None and user.active else None
 
 
-def unchanged(session: Session, user: User) -> User:
+def lock_unchanged(session: Session, user: User) -> User:
     """Lock ``user``. Raises ConflictError if the password has changed since it was checked, or the account is gone."""
-    current = locked(session, user.id)
+    current = lock_account(session, user.id)
     if current is None or current.password_hash != user.password_hash:
         raise ConflictError("The account was just changed elsewhere. Check it and try again.")
     return current
 
 
-def redeemed(session: Session, token: str, purpose: Purpose) -> tuple[Link, User]:
+def redeem_and_lock(session: Session, token: str, purpose: Purpose) -> tuple[Link, User]:
     """Use up a link and lock its account; returns both. Raises LinkError.
 
     The account is locked before the link, as everywhere, so that two transactions cannot deadlock.
     """
     link = email_links.find(session, token, purpose)
-    user = locked(session, link.user_id) if link is not None else None
+    user = lock_account(session, link.user_id) if link is not None else None
     if user is None:
         raise email_links.LinkError
     return email_links.redeem(session, token, purpose), user
 
 
-def mail_link(session: Session, template: str, purpose: Purpose, user: User, recipient: str | None = None) -> bool:
+def email_new_link(session: Session, template: str, purpose: Purpose, user: User, recipient: str | None = None) -> bool:
     """Email ``user`` a new link, to the account's own address if no other is given.
 
     Returns False if too many of these emails were sent there: then nothing changes, and the previous link still works.
@@ -94,7 +94,7 @@ def mail_link(session: Session, template: str, purpose: Purpose, user: User, rec
         return False
     savepoint = session.begin_nested()
     link = email_links.make(session, purpose, user, to)
-    if queue.queue(session, template, recipient=to, user=user, link=link):
+    if queue.queue_email(session, template, recipient=to, user=user, link=link):
         savepoint.commit()
         return True
     savepoint.rollback()

@@ -14,8 +14,8 @@ from church.models.accounts import Role, User
 from church.models.base import plain
 
 PAGE_SIZE = 50
-MOST_QUERY = 100  # characters
-MOST_PAGE = 100_000
+MAX_QUERY_LENGTH = 100  # characters
+MAX_PAGE = 100_000
 
 
 class UnknownMemberError(NotFoundError):
@@ -66,7 +66,7 @@ def state_of(user: User) -> MemberState:
     return MemberState.ACTIVE if user.verified_at is not None else MemberState.UNVERIFIED
 
 
-def in_state(state: MemberState) -> ColumnElement[bool]:
+def state_condition(state: MemberState) -> ColumnElement[bool]:
     """The SQL condition for ``state_of``."""
     not_deleted = User.deleted_at.is_(None)
     conditions = {
@@ -109,12 +109,12 @@ class MemberPage:
     pages: int
 
 
-def find(session: Session, query: str, role: Role | None, state: MemberState | None, page: int) -> MemberPage:
+def find_members(session: Session, query: str, role: Role | None, state: MemberState | None, page: int) -> MemberPage:
     """Find the accounts that match all filters. Without a state, deleted accounts are left out."""
-    conditions = _conditions(plain(query.strip())[:MOST_QUERY], role, state)
+    conditions = _conditions(plain(query.strip())[:MAX_QUERY_LENGTH], role, state)
     total = session.scalar(select(func.count()).select_from(User).where(*conditions)) or 0
     pages = max(1, -(-total // PAGE_SIZE))
-    page = min(max(1, page), pages, MOST_PAGE)
+    page = min(max(1, page), pages, MAX_PAGE)
     rows = (
         select(User)
         .where(*conditions)
@@ -126,7 +126,7 @@ def find(session: Session, query: str, role: Role | None, state: MemberState | N
 
 
 def _conditions(query: str, role: Role | None, state: MemberState | None) -> list[ColumnElement[bool]]:
-    conditions = [in_state(state) if state is not None else User.deleted_at.is_(None)]
+    conditions = [state_condition(state) if state is not None else User.deleted_at.is_(None)]
     if role is not None:
         conditions.append(User.role == role.value)
     if query:

@@ -28,17 +28,17 @@ from church.services.sessions import DeviceView
 log = logging.getLogger("church.members")
 
 __all__ = [
-    "Dossier",
+    "MemberDetails",
     "MemberPage",
     "MemberState",
     "MemberView",
     "UnknownMemberError",
     "create",
     "disable",
-    "dossier",
     "enable",
     "end_sessions",
-    "member",
+    "load_details",
+    "load_member",
     "search",
     "send_reset",
     "set_role",
@@ -54,7 +54,7 @@ _HISTORY = 10  # audit entries shown with an account
 
 
 @dataclass(frozen=True)
-class Dossier:
+class MemberDetails:
     """One account with its signed-in devices and its latest audit entries."""
 
     member: MemberView
@@ -65,20 +65,22 @@ class Dossier:
 def search(query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1) -> MemberPage:
     """Find accounts by a part of their name or address, or the start of their ref; newest first, 50 a page."""
     with db.read() as session:
-        return member_list.find(session, query, role, state, page)
+        return member_list.find_members(session, query, role, state, page)
 
 
-def member(ref: str) -> MemberView:
+def load_member(ref: str) -> MemberView:
     """Load one account."""
     with db.read() as session:
         return view_of(_user_of(session, ref))
 
 
-def dossier(ref: str) -> Dossier:
+def load_details(ref: str) -> MemberDetails:
     """Load one account with its devices and audit entries."""
     with db.read() as session:
         user = _user_of(session, ref)
-    return Dossier(view_of(user), sessions.list_devices(user.id, None), audit.entries(subject_ref=ref, limit=_HISTORY))
+    return MemberDetails(
+        view_of(user), sessions.list_devices(user.id, None), audit.list_entries(subject_ref=ref, limit=_HISTORY)
+    )
 
 
 def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:
@@ -86,9 +88,9 @@ def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:
 
     Raises InvalidError if the address or name is not valid, ConflictError if the address has an account.
     """
-    address, name = validation.address(email), validation.display_name(name)
+    address, name = validation.parse_address(email), validation.parse_name(name)
     with db.write() as session:
-        user = find_account.add(session, address, name=name, source="cli", role=role)
+        user = find_account.create_account(session, address, name=name, source="cli", role=role)
         if user is None:
             raise ConflictError("This address already has an account.")
         audit.record_by(session, "member.created", actor, user.id, role=role.value)
@@ -167,8 +169,8 @@ def _change(ref: str, demoting: Actor | None = None, own: bool = False) -> Itera
     with db.write() as session:
         user = _user_of(session, ref)
         if demoting is not None:
-            not_by_mistake(user, demoting.user_id, own)
-            keep_an_admin(session, user)
+            require_own_confirmation(user, demoting.user_id, own)
+            require_another_admin(session, user)
         session.refresh(user, with_for_update=True)
         if user.deleted_at is not None:
             raise ConflictError("This account is deleted.")
@@ -178,7 +180,7 @@ def _change(ref: str, demoting: Actor | None = None, own: bool = False) -> Itera
 def _mail_link(session: Session, user: User) -> None:
     """Email a link to choose a password. Raises ConflictError."""
     template = "invited" if user.password_hash is None else "reset"
-    if not find_account.mail_link(session, template, Purpose.RESET, user):
+    if not find_account.email_new_link(session, template, Purpose.RESET, user):
         raise ConflictError("Too many of these emails were sent to this address in the last hour. Try again later.")
 
 
@@ -189,7 +191,7 @@ def _finish(user: User, action: str) -> MemberView:
     return view_of(user)
 
 
-def keep_an_admin(session: Session, user: User) -> None:
+def require_another_admin(session: Session, user: User) -> None:
     """Refuse to lose the last admin; call it before ``user`` is demoted, disabled or deleted, in the same transaction.
 
     The rows of all admins are locked: if two demote each other at the same moment, the second waits, checks again and
@@ -207,7 +209,7 @@ def keep_an_admin(session: Session, user: User) -> None:
         raise ConflictError(LAST_ADMIN)
 
 
-def not_by_mistake(user: User, actor_id: int | None, own: bool) -> None:
+def require_own_confirmation(user: User, actor_id: int | None, own: bool) -> None:
     """Refuse that admins lose their own admin area, unless ``own`` confirms it. Raises ConflictError."""
     if user.id == actor_id and not own:
         raise ConflictError(OWN_ACCOUNT)

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 
-LONGEST = 256  # characters
+MAX_LENGTH = 256  # characters
 
 _MOST_AROUND = 10  # characters around a common word; with more, they make the password strong enough
 _MOST_LETTERS_AROUND = 4
@@ -38,10 +38,10 @@ _STEPS = frozenset(step for row in _ROWS for line in (row, row[::-1]) for step i
 _LEET = [str.maketrans("@4830!1$57", f"aabeoi{one}sst") for one in "il"]
 
 
-def problem(text: str, words: Collection[str], *, minimum: int, personal: Sequence[str]) -> str | None:
+def find_problem(text: str, words: Collection[str], *, minimum: int, personal: Sequence[str]) -> str | None:
     """Return why ``text`` is refused, or None. ``words`` are the common passwords, in lower case."""
-    if len(text) > LONGEST:
-        return f"Use at most {LONGEST} characters."
+    if len(text) > MAX_LENGTH:
+        return f"Use at most {MAX_LENGTH} characters."
     typed = unicodedata.normalize("NFC", text)
     if len(typed) < minimum:
         return f"Use at least {minimum} characters. A few words in a row are easy to remember."
@@ -115,12 +115,12 @@ _words: frozenset[str] | None = None
 _loading = threading.Lock()
 
 
-def common() -> frozenset[str]:
+def common_passwords() -> frozenset[str]:
     """Return the common passwords in lower case, read once a process at first use."""
     global _words  # noqa: PLW0603 - one set a process
     if _words is None:
         with _loading:
-            _words = _words or off_hub(_load, _lists())
+            _words = _words or run_off_hub(_load, _lists())
     return _words
 
 

@@ -12,7 +12,7 @@ from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services.accounts import find_account, passwords, validation
-from church.services.accounts.recovery import give_password
+from church.services.accounts.recovery import set_password
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
 from church.services.email import queue
@@ -23,12 +23,12 @@ SAME_PASSWORD = "This is already your password. Choose a different one."  # noqa
 SAME_ADDRESS = "This is already your email address."
 
 
-def acting(signed_in: SignedIn, device: Device) -> Actor:
+def actor_of(signed_in: SignedIn, device: Device) -> Actor:
     """The member as the actor of an audit entry."""
     return Actor(user_id=signed_in.user_id, address=device.address)
 
 
-def confirmed(signed_in: SignedIn, password: str, field: str) -> User:
+def check_current_password(signed_in: SignedIn, password: str, field: str) -> User:
     """Check the password and load the account. Raises FieldErrors for ``field``, BusyError."""
     with db.read() as session:
         user = session.get(User, signed_in.user_id)
@@ -40,12 +40,12 @@ def confirmed(signed_in: SignedIn, password: str, field: str) -> User:
 
 def rename(signed_in: SignedIn, name: str, device: Device) -> None:
     """Change the name. Raises FieldErrors for name."""
-    name = validation.display_name(name)
+    name = validation.parse_name(name)
     with db.write() as session:
-        user = find_account.locked(session, signed_in.user_id)
+        user = find_account.lock_account(session, signed_in.user_id)
         if user is not None and user.name != name:
             user.name = name
-            audit.record_by(session, "account.renamed", acting(signed_in, device), user.id)
+            audit.record_by(session, "account.renamed", actor_of(signed_in, device), user.id)
     sessions.forget_cached()
 
 
@@ -54,48 +54,48 @@ def change_password(signed_in: SignedIn, current: str, new: str, device: Device)
 
     Raises FieldErrors for current and password, ConflictError if the account was changed meanwhile, BusyError.
     """
-    user = confirmed(signed_in, current, "current")
+    user = check_current_password(signed_in, current, "current")
     problem = SAME_PASSWORD if new == current else _problem(user, new)
     if problem:
         raise FieldErrors({"password": problem})
     hashed = passwords.hash_password(new)
     with db.write() as session:
-        user = find_account.unchanged(session, user)
-        ended = give_password(session, user, hashed)
+        user = find_account.lock_unchanged(session, user)
+        ended = set_password(session, user, hashed)
         token = sessions.start_session(session, user, device)
-        audit.record_by(session, "account.password_changed", acting(signed_in, device), user.id, sessions=ended)
+        audit.record_by(session, "account.password_changed", actor_of(signed_in, device), user.id, sessions=ended)
     sessions.forget_cached()
     return token
 
 
 def _problem(user: User, new: str) -> str | None:
-    return validation.password_problem(new, name=user.name, email=user.email or "")
+    return validation.find_password_problem(new, name=user.name, email=user.email or "")
 
 
-def ask_email_change(signed_in: SignedIn, current: str, email: str, device: Device) -> None:
+def request_email_change(signed_in: SignedIn, current: str, email: str, device: Device) -> None:
     """Email a link to the new address, and a notice to the old one if that is verified.
 
     If the new address has an account, its owner gets an email instead, and the caller does not learn it. Raises
     FieldErrors for current and email, ConflictError, BusyError.
     """
-    address = validation.address(email)
-    user = confirmed(signed_in, current, "current")
+    address = validation.parse_address(email)
+    user = check_current_password(signed_in, current, "current")
     if address.email == user.email:
         raise FieldErrors({"email": SAME_ADDRESS})
     with db.write() as session:
-        user = find_account.unchanged(session, user)
+        user = find_account.lock_unchanged(session, user)
         _email_new_address(session, user, address)
         if user.email is not None and user.verified_at is not None:
-            queue.queue(session, "email_changing", recipient=user.email, user=user)
-        audit.record_by(session, "account.email_change_asked", acting(signed_in, device), user.id)
+            queue.queue_email(session, "email_changing", recipient=user.email, user=user)
+        audit.record_by(session, "account.email_change_asked", actor_of(signed_in, device), user.id)
 
 
 def _email_new_address(session: Session, user: User, address: Address) -> None:
-    owner = find_account.by_key(session, address.key)
+    owner = find_account.find_by_key(session, address.key)
     if owner is None or owner.id == user.id:
-        find_account.mail_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
+        find_account.email_new_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
     elif owner.email is not None:
-        queue.queue(session, "already_registered", recipient=owner.email, user=owner)
+        queue.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def confirm_email(token: str, device: Device) -> None:
@@ -105,8 +105,8 @@ def confirm_email(token: str, device: Device) -> None:
     """
     try:
         with db.write() as session:
-            link, user = find_account.redeemed(session, token, Purpose.CHANGE_EMAIL)
-            address = validation.address(link.email or "")
+            link, user = find_account.redeem_and_lock(session, token, Purpose.CHANGE_EMAIL)
+            address = validation.parse_address(link.email or "")
             user.email, user.email_key, user.verified_at = address.email, address.key, utc_now()
             session.flush()
             email_links.void(session, user.id)
@@ -138,5 +138,5 @@ def end_devices(signed_in: SignedIn, device: Device, *, this_too: bool = False) 
 
 
 def _audit_ended(session: Session, signed_in: SignedIn, device: Device, count: int) -> None:
-    actor = acting(signed_in, device)
+    actor = actor_of(signed_in, device)
     audit.record_by(session, "account.sessions_ended", actor, signed_in.user_id, sessions=count)

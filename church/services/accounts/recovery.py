@@ -14,7 +14,7 @@ from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services.accounts import find_account, passwords, validation
-from church.services.accounts.failed_sign_ins import attempt
+from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.audit import Actor
 from church.services.email import queue
 from church.services.sessions import Device
@@ -22,31 +22,31 @@ from church.services.sessions import Device
 _JOB = "accounts.forgot"
 
 
-def forgot(email: str) -> None:
+def request_reset(email: str) -> None:
     """Queue an email with a link if the address has an account. Raises FieldErrors for an invalid address.
 
     Either way it costs one read and one job, so neither the answer nor the time reveals whether there is an account.
     The job contains the account's number or nothing, never the address.
     """
-    address = validation.parsed_address(email)
+    address = validation.try_parse_address(email)
     if address is None:
         raise FieldErrors({"email": validation.BAD_ADDRESS})
     with db.read() as session:
-        user = find_account.by_key(session, address.key)
+        user = find_account.find_by_key(session, address.key)
     with db.write() as session:
         jobs.enqueue(session, _JOB, {"user_id": user.id if user is not None else None})
 
 
 @jobs.handler(_JOB)
-def mail_reset(payload: dict[str, Any]) -> None:
+def email_reset_link(payload: dict[str, Any]) -> None:
     """Email the link, if there is an account and it is still active."""
     with db.write() as session:
-        user = find_account.locked(session, payload["user_id"])
+        user = find_account.lock_account(session, payload["user_id"])
         if user is not None:
-            find_account.mail_link(session, "reset", Purpose.RESET, user)
+            find_account.email_new_link(session, "reset", Purpose.RESET, user)
 
 
-def reset_address(token: str) -> str | None:
+def email_for_reset(token: str) -> str | None:
     """Return the address of the account whose password ``token`` can reset; None if the link is not valid."""
     try:
         return _owner(token).email
@@ -54,23 +54,23 @@ def reset_address(token: str) -> str | None:
         return None
 
 
-def reset(token: str, password: str, device: Device) -> str:
+def reset_password(token: str, password: str, device: Device) -> str:
     """Set a new password: signs out all devices, voids open links, and notifies the owner by email.
 
     Returns the account's address, so that the caller can reset the count of wrong passwords. The link came by email,
     so the address counts as verified. Raises LinkError, FieldErrors for password (the link stays valid), BusyError.
     """
-    with attempt("reset") as current:
+    with record_attempt("reset") as current:
         user = _owner(token)
         current.user_ref = user.ref
-        problem = validation.password_problem(password, name=user.name, email=user.email or "")
+        problem = validation.find_password_problem(password, name=user.name, email=user.email or "")
         if problem:
             raise FieldErrors({"password": problem})
         hashed = passwords.hash_password(password)
         with db.write() as session:
-            _, user = find_account.redeemed(session, token, Purpose.RESET)
+            _, user = find_account.redeem_and_lock(session, token, Purpose.RESET)
             user.verified_at = user.verified_at or utc_now()
-            ended = give_password(session, user, hashed)
+            ended = set_password(session, user, hashed)
             email_links.void(session, user.id, Purpose.VERIFY)
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.password_reset", actor, user.id, sessions=ended)
@@ -78,12 +78,12 @@ def reset(token: str, password: str, device: Device) -> str:
     return user.email or ""
 
 
-def give_password(session: Session, user: User, hashed: str) -> int:
+def set_password(session: Session, user: User, hashed: str) -> int:
     """Set the password of a locked account, void its links, and return how many devices were signed out."""
     user.password_hash, user.password_changed_at = hashed, utc_now()
     email_links.void(session, user.id, Purpose.RESET, Purpose.CHANGE_EMAIL)
     if user.email is not None:
-        queue.queue(session, "password_changed", recipient=user.email, user=user)
+        queue.queue_email(session, "password_changed", recipient=user.email, user=user)
     return sessions.end_all(session, user.id)
 
 

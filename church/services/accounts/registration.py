@@ -14,7 +14,7 @@ from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services.accounts import find_account, passwords, validation
-from church.services.accounts.failed_sign_ins import attempt
+from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
 from church.services.email import queue
@@ -28,11 +28,11 @@ def register(email: str, password: str, name: str, device: Device) -> str:
     Returns the new account's ref, or a random one. Either way the password is hashed and an email is queued. Raises
     FieldErrors for email, password and name; BusyError.
     """
-    with attempt("registration") as current:
-        address, name = validation.new_account(email, password, name)
+    with record_attempt("registration") as current:
+        address, name = validation.validate_new_account(email, password, name)
         hashed = passwords.hash_password(password)
         with db.write() as session:
-            user = find_account.add(session, address, name=name, source="web", password_hash=hashed)
+            user = find_account.create_account(session, address, name=name, source="web", password_hash=hashed)
             if user is not None:
                 _email_verification(session, user, device)
             else:
@@ -50,25 +50,25 @@ def register(email: str, password: str, name: str, device: Device) -> str:
 
 
 def _email_verification(session: Session, user: User, device: Device) -> None:
-    find_account.mail_link(session, "verify", Purpose.VERIFY, user)
+    find_account.email_new_link(session, "verify", Purpose.VERIFY, user)
     audit.record_by(session, "account.registered", Actor(user_id=user.id, address=device.address), user.id)
 
 
 def _email_existing_owner(session: Session, address: Address) -> None:
-    owner = find_account.by_key(session, address.key)
+    owner = find_account.find_by_key(session, address.key)
     if owner is not None and owner.email is not None:
-        queue.queue(session, "already_registered", recipient=owner.email, user=owner)
+        queue.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def send_verification(user_id: int) -> None:
     """Email the verification link again, unless the account is verified."""
     with db.write() as session:
-        user = find_account.locked(session, user_id)
+        user = find_account.lock_account(session, user_id)
         if user is not None and user.verified_at is None:
-            find_account.mail_link(session, "verify", Purpose.VERIFY, user)
+            find_account.email_new_link(session, "verify", Purpose.VERIFY, user)
 
 
-def awaiting(token: str) -> str | None:
+def account_to_verify(token: str) -> str | None:
     """Return the ref of the account whose address ``token`` can verify; None if the link is not valid."""
     with db.read() as session:
         link = email_links.find(session, token, Purpose.VERIFY)
@@ -76,10 +76,10 @@ def awaiting(token: str) -> str | None:
         return user.ref if user is not None and user.active else None
 
 
-def verify(token: str, actor: Actor) -> str:
+def verify_address(token: str, actor: Actor) -> str:
     """Mark the account as verified and return its ref. Raises LinkError."""
     with db.write() as session:
-        link, user = find_account.redeemed(session, token, Purpose.VERIFY)
+        link, user = find_account.redeem_and_lock(session, token, Purpose.VERIFY)
         if user.email != link.email:
             raise email_links.LinkError
         user.verified_at = user.verified_at or utc_now()
@@ -103,30 +103,30 @@ def _lock_admin_links(session: Session) -> None:
     session.scalars(links.order_by(Link.id).with_for_update()).all()
 
 
-def first_admin_address() -> str | None:
+def make_first_admin_link() -> str | None:
     """Make a new link for the first admin, which voids the one before; None if the site has an admin."""
     with db.write() as session:
         if _has_admin(session):
             return None
-        return email_links.address_of(email_links.make(session, Purpose.FIRST_ADMIN))
+        return email_links.link_address(email_links.make(session, Purpose.FIRST_ADMIN))
 
 
-def become_admin(token: str, email: str, password: str, name: str, device: Device) -> None:
+def create_first_admin(token: str, email: str, password: str, name: str, device: Device) -> None:
     """Create the first admin, verified. Of several who use links at once, one succeeds.
 
     Raises LinkError, also if the site has an admin by now; FieldErrors for email, password and name; BusyError.
     """
-    with attempt("registration") as current:
+    with record_attempt("registration") as current:
         if email_links.peek(token, Purpose.FIRST_ADMIN) is None:
             raise email_links.LinkError
-        address, name = validation.new_account(email, password, name)
+        address, name = validation.validate_new_account(email, password, name)
         hashed = passwords.hash_password(password)
         with db.write() as session:
             _lock_admin_links(session)
             email_links.redeem(session, token, Purpose.FIRST_ADMIN)
             if _has_admin(session):
                 raise email_links.LinkError
-            user = find_account.add(
+            user = find_account.create_account(
                 session,
                 address,
                 name=name,

@@ -11,8 +11,14 @@ from church.extensions import db
 from church.models import User
 from church.services import audit, sessions
 from church.services.accounts import find_account, passwords
-from church.services.accounts.failed_sign_ins import CredentialsError, Gate, WrongPasswordError, attempt, guarded
-from church.services.accounts.validation import parsed_address
+from church.services.accounts.failed_sign_ins import (
+    CredentialsError,
+    Gate,
+    WrongPasswordError,
+    limit_guesses,
+    record_attempt,
+)
+from church.services.accounts.validation import try_parse_address
 from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn
 
@@ -31,22 +37,22 @@ def sign_in_with_password(email: str, password: str, device: Device, gate: Gate)
     Raises CredentialsError, ThrottledError, BusyError. Every result costs one bcrypt check, so that the time reveals
     nothing, except a refusal by ``gate``, which does not depend on whether there is an account.
     """
-    with telemetry.span("auth.login"), attempt("login") as current, guarded(gate):
+    with telemetry.span("auth.login"), record_attempt("login") as current, limit_guesses(gate):
         user = _find(email)
         current.user_ref = user.ref if user is not None else None
         open_hash = user.password_hash if user is not None and user.active else None
         if not passwords.check_password(password, open_hash) or user is None:
             raise WrongPasswordError
         token = _start(user, _rehashed(user, password), device)
-    telemetry.identify(user.ref)
+    telemetry.set_user_ref(user.ref)
     return SignInResult(token, user.ref)
 
 
 def _find(email: str) -> User | None:
     """Find the account; an invalid address is looked up too, so that it takes the same time."""
-    address = parsed_address(email)
+    address = try_parse_address(email)
     with db.read() as session:
-        return find_account.by_key(session, address.key if address is not None else "")
+        return find_account.find_by_key(session, address.key if address is not None else "")
 
 
 def _rehashed(user: User, password: str) -> str | None:
@@ -59,7 +65,7 @@ def _rehashed(user: User, password: str) -> str | None:
 
 def _start(user: User, rehashed: str | None, device: Device) -> str:
     with db.write() as session:
-        locked = find_account.locked(session, user.id)
+        locked = find_account.lock_account(session, user.id)
         if locked is None or locked.password_hash != user.password_hash:
             raise CredentialsError  # disabled, or the password was changed, since the check
         if rehashed is not None:
@@ -72,7 +78,7 @@ def _start(user: User, rehashed: str | None, device: Device) -> str:
 
 def sign_out(signed_in: SignedIn, device: Device) -> None:
     """End this session: copies of its cookie stop working too."""
-    with attempt("logout") as current:
+    with record_attempt("logout") as current:
         current.user_ref = signed_in.ref
         with db.write() as session:
             if sessions.end(session, signed_in.session_id):

@@ -11,10 +11,10 @@ from church.config import current_settings
 from church.errors import FieldErrors
 from church.services.accounts import passwords
 
-LONGEST_NAME = 80
+MAX_NAME_LENGTH = 80
 _LONGEST_ADDRESS = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
 BAD_ADDRESS = "Enter a valid email address."
-LONG_NAME = f"A name can have at most {LONGEST_NAME} characters."
+LONG_NAME = f"A name can have at most {MAX_NAME_LENGTH} characters."
 # Joiners form letters of some scripts and many emoji; other invisible characters are removed from names.
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -28,7 +28,7 @@ class Address:
     key: str
 
 
-def parsed_address(text: str) -> Address | None:
+def try_parse_address(text: str) -> Address | None:
     """Parse an email address; None if it is not valid. DNS is not asked."""
     text = text.strip()
     if len(text) > _LONGEST_ADDRESS:
@@ -40,21 +40,21 @@ def parsed_address(text: str) -> Address | None:
     return Address(email, email.casefold())
 
 
-def address(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Parse an email address. Raises FieldErrors for ``email``."""
-    parsed = parsed_address(text)
+    parsed = try_parse_address(text)
     if parsed is None:
         raise FieldErrors({"email": BAD_ADDRESS})
     return parsed
 
 
-def display_name(text: str) -> str:
+def parse_name(text: str) -> str:
     """Clean a name in any script, of at most 80 characters; it may be empty.
 
     Raises FieldErrors for ``name``.
     """
     name = clean_name(text)
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         raise FieldErrors({"name": LONG_NAME})
     return name
 
@@ -66,23 +66,23 @@ def clean_name(text: str) -> str:
     return cleaned if any(unicodedata.category(c)[0] in "LNPS" for c in cleaned) else ""
 
 
-def password_problem(password: str, *, name: str, email: str) -> str | None:
+def find_password_problem(password: str, *, name: str, email: str) -> str | None:
     """Return why a new password is refused for a member of that name and address, or None."""
     personal = [name, email, email.partition("@")[0]]
-    return passwords.weakness(
+    return passwords.find_weakness(
         password, minimum=current_settings().password_min, personal=[text for text in personal if text]
     )
 
 
-def new_account(email: str, password: str, name: str) -> tuple[Address, str]:
+def validate_new_account(email: str, password: str, name: str) -> tuple[Address, str]:
     """Validate a new account; returns its address and name. Raises FieldErrors with everything that is wrong."""
     errors: dict[str, str] = {}
-    parsed, cleaned = parsed_address(email), clean_name(name)
+    parsed, cleaned = try_parse_address(email), clean_name(name)
     if parsed is None:
         errors["email"] = BAD_ADDRESS
-    if len(cleaned) > LONGEST_NAME:
+    if len(cleaned) > MAX_NAME_LENGTH:
         errors["name"] = LONG_NAME
-    problem = password_problem(password, name=cleaned, email=parsed.email if parsed else email)
+    problem = find_password_problem(password, name=cleaned, email=parsed.email if parsed else email)
     if problem:
         errors["password"] = problem
     if errors or parsed is None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from church.database import database_now
-from church.jobs.registry import kinds, schedules
+from church.jobs.registry import registered_kinds, registered_schedules
 from church.models.accounts import Role, User
 from church.models.base import utc_now
 from church.models.jobs import Job, JobState, Mail, MailState, Schedule
@@ -65,9 +65,9 @@ def count_work(session: Session, late_after: timedelta) -> WorkCounts:
     mails = _by_state(session, Mail, (MailState.PENDING, MailState.FAILED))
     # Only kinds that this version knows: jobs of another version wait for that version's worker.
     oldest: datetime | None = session.scalar(
-        select(func.min(Job.run_at)).where(Job.state == JobState.PENDING.value, Job.kind.in_(kinds()))
+        select(func.min(Job.run_at)).where(Job.state == JobState.PENDING.value, Job.kind.in_(registered_kinds()))
     )
-    late = select(Schedule.kind).where(Schedule.next_at < now - late_after, Schedule.kind.in_(schedules()))
+    late = select(Schedule.kind).where(Schedule.next_at < now - late_after, Schedule.kind.in_(registered_schedules()))
     return WorkCounts(
         pending=jobs.get(JobState.PENDING, 0),
         running=jobs.get(JobState.RUNNING, 0),

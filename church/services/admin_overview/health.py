@@ -17,7 +17,7 @@ from church.config import Settings
 from church.database.engines import is_sqlite
 from church.extensions import db, store
 from church.services.admin_overview.counts import WorkCounts
-from church.services.billing.health import PaymentFacts, payment_health
+from church.services.billing.health import PaymentFacts, check_payments
 
 LATE_AFTER = timedelta(minutes=1)
 """The worker process checks queue and schedules every second, so later work means that no worker is running."""
@@ -104,7 +104,7 @@ def _payments(settings: Settings, payments: PaymentFacts | None) -> Part:
     """Report the doctor's finding, with its fix."""
     if payments is None:
         return Part("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
-    health = payment_health(settings, payments)
+    health = check_payments(settings, payments)
     return Part("Payments", Verdict(health.state), ". To do: ".join(filter(None, (health.finding, health.fix))) + ".")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 
 SHOWN = 20
 _MOST_BYTES = 256 * 1024  # read from the end of the file; a record has a few hundred bytes, a traceback some thousand
@@ -38,7 +38,7 @@ class ErrorLog:
 def list_last_errors(path: Path, most: int = SHOWN) -> ErrorLog:
     """Read the last ``most`` records of ``path``. Never raises: an unreadable file is reported as the problem."""
     try:
-        lines = off_hub(_last_lines, path)
+        lines = run_off_hub(_last_lines, path)
     except FileNotFoundError:
         return ErrorLog(str(path), [], "No errors logged on this host yet.")
     except OSError as error:

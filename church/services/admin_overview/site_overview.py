@@ -15,7 +15,7 @@ from church.services.admin_overview import counts, health
 from church.services.admin_overview.counts import MemberCounts, WorkCounts
 from church.services.admin_overview.health import Part
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
-from church.services.billing.health import PaymentFacts, payment_facts
+from church.services.billing.health import PaymentFacts, read_payment_facts
 
 if TYPE_CHECKING:
     from church.config import Settings
@@ -53,7 +53,7 @@ def _numbers() -> tuple[MemberCounts | None, WorkCounts | None, int | None, Paym
         with db.read() as session:
             members = counts.count_members(session)
             work = counts.count_work(session, health.LATE_AFTER)
-            payments = payment_facts(session)
-        return members, work, sessions.active_count(), payments
+            payments = read_payment_facts(session)
+        return members, work, sessions.count_active(), payments
     except (UnavailableError, SQLAlchemyError):
         return None, None, None, None

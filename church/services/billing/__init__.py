@@ -6,7 +6,7 @@ package calls Stripe, and only its client module imports the SDK.
 
 from __future__ import annotations
 
-from church.services.billing.account_data import abandon
+from church.services.billing.account_data import expire_checkouts_on_delete
 from church.services.billing.admin_actions import (
     EventView,
     SubscriptionView,
@@ -19,40 +19,40 @@ from church.services.billing.admin_actions import (
 )
 from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
-from church.services.billing.grants import end_of_day, grant, revoke
+from church.services.billing.grants import end_of_day, grant_premium, revoke_grant
 from church.services.billing.ledger import EntryView, MonthTotal, list_ledger_entries, list_months
 from church.services.billing.plan_change import Changed, ChangePreview, change_plan, preview_change
 from church.services.billing.plans import INTERVALS, PlanView, PriceView, list_plans
 from church.services.billing.portal import NoCustomerError, open_portal, payment_origins
 from church.services.billing.presenters import (
-    Arrival,
     Banner,
+    CheckoutResult,
     GrantState,
     GrantView,
     InvoiceView,
     MembershipStatus,
-    grant_counts,
-    invoices_of,
+    count_grants,
     list_grants,
-    read_arrival,
-    status_of,
+    list_invoices,
+    read_checkout_result,
+    read_membership_status,
 )
-from church.services.billing.scrape_counts import value_totals
+from church.services.billing.scrape_counts import sum_by_currency
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.event_store import forget_payloads
-from church.services.billing.stripe.event_types import LARGEST as LARGEST_EVENT
-from church.services.billing.stripe.products_and_prices import sync
-from church.services.billing.stripe.reconcile import Reconciled, reconcile, replay_failed
-from church.services.billing.stripe.webhooks import Outcome, receive, replay
+from church.services.billing.stripe.event_types import LARGEST_PAYLOAD as LARGEST_EVENT
+from church.services.billing.stripe.products_and_prices import sync_catalogue
+from church.services.billing.stripe.reconcile import Reconciled, reconcile_with_stripe, replay_failed
+from church.services.billing.stripe.webhooks import Outcome, process_webhook, replay
 
 __all__ = [
     "INTERVALS",
     "LARGEST_EVENT",
     "Applied",
-    "Arrival",
     "Banner",
     "ChangePreview",
     "Changed",
+    "CheckoutResult",
     "EntryView",
     "EventView",
     "GrantState",
@@ -71,19 +71,19 @@ __all__ = [
     "StripeDownError",
     "StripeRefusedError",
     "SubscriptionView",
-    "abandon",
     "change_plan",
     "count_active_subscriptions",
     "count_events",
+    "count_grants",
     "end_of_day",
+    "expire_checkouts_on_delete",
     "find_event",
     "find_event_id",
     "forget_payloads",
-    "grant",
-    "grant_counts",
-    "invoices_of",
+    "grant_premium",
     "list_events",
     "list_grants",
+    "list_invoices",
     "list_ledger_entries",
     "list_months",
     "list_plans",
@@ -91,14 +91,14 @@ __all__ = [
     "open_portal",
     "payment_origins",
     "preview_change",
-    "read_arrival",
-    "receive",
-    "reconcile",
+    "process_webhook",
+    "read_checkout_result",
+    "read_membership_status",
+    "reconcile_with_stripe",
     "replay",
     "replay_failed",
-    "revoke",
+    "revoke_grant",
     "start_checkout",
-    "status_of",
-    "sync",
-    "value_totals",
+    "sum_by_currency",
+    "sync_catalogue",
 ]

@@ -18,7 +18,7 @@ from church.models.billing import ENDED_STATUSES, CheckoutState
 from church.services.accounts.data_registry import exports, on_delete
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
-from church.services.billing.stripe.client import Obj, every, gateway
+from church.services.billing.stripe.client import StripeObject, gateway, list_all
 from church.services.billing.stripe.fetch import Facts, Fetcher
 
 log = logging.getLogger("church.stripe")
@@ -68,14 +68,14 @@ def list_deleted_still_paying() -> list[int]:
         )
 
 
-def _list_subscriptions(customer: str) -> list[Obj]:
+def _list_subscriptions(customer: str) -> list[StripeObject]:
     """List a customer's subscriptions at Stripe; none for an unknown customer, so that the others are cancelled.
 
     The stored rows of an unknown customer stay: if the key was wrong, the nightly comparison finds them once it is
     right.
     """
     try:
-        return list(every(gateway(), "subscriptions.list", customer=customer, status="all"))
+        return list(list_all(gateway(), "subscriptions.list", customer=customer, status="all"))
     except StripeRefusedError as error:
         if not error.is_missing:
             raise
@@ -91,7 +91,7 @@ def _cancel_subscription(stripe_id: str) -> None:
     gateway().call("subscriptions.cancel", stripe_id)
     facts = _fetch(stripe_id)
     with db.write() as session:
-        apply_to_database.apply(session, facts)
+        apply_to_database.apply_facts(session, facts)
 
 
 def _fetch(stripe_id: str) -> Facts:
@@ -104,7 +104,7 @@ def _fetch(stripe_id: str) -> Facts:
 
 
 @on_delete
-def abandon(session: Session, user: User) -> None:
+def expire_checkouts_on_delete(session: Session, user: User) -> None:
     """Queue the expiry of a deleted account's open checkouts, in the transaction that deletes it."""
     query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
     for row in session.scalars(query):
@@ -124,7 +124,7 @@ def expire_checkout(payload: dict[str, Any]) -> None:
 
 
 @exports("membership")
-def export(session: Session, user: User) -> dict[str, Any]:
+def export_billing(session: Session, user: User) -> dict[str, Any]:
     """Collect what is stored about a member's payments."""
     columns: dict[str, tuple[type[Any], tuple[str, ...]]] = {
         "subscriptions": (

@@ -25,7 +25,7 @@ from church.services.billing import ledger, presenters
 from church.services.billing.ledger import EntryView
 from church.services.billing.presenters import GrantView
 from church.services.billing.stripe.webhooks import Outcome, replay
-from church.services.entitlements import premium_of
+from church.services.entitlements import member_has_premium
 
 _BATCH = 200
 _COLUMNS = (
@@ -85,7 +85,7 @@ def read_member_billing(ref: str) -> MemberBilling:
         user_id = session.scalars(select(User.id).where(User.ref == plain(ref))).one_or_none()
         if user_id is None:
             raise UnknownMemberError(ref)
-        premium = premium_of(session, user_id, utc_now())
+        premium = member_has_premium(session, user_id, utc_now())
     subscriptions = list_subscriptions(user_ref=ref)
     return MemberBilling(premium, subscriptions, presenters.list_grants(user_ref=ref))
 
@@ -108,7 +108,7 @@ def count_active_subscriptions() -> list[tuple[str, str, int]]:
 
 
 def _subscription_view(row: Subscription, user_ref: str, user_name: str) -> SubscriptionView:
-    price = None if row.amount is None else money.display(row.amount, row.currency)
+    price = None if row.amount is None else money.format_amount(row.amount, row.currency)
     return SubscriptionView(
         row.id, row.stripe_id, row.plan, row.status, price, row.interval, user_ref, user_name, row.started_at,
         row.current_period_start, row.current_period_end, row.cancel_at, row.ended_at, row.past_due_since,
@@ -259,7 +259,7 @@ def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
     )
 
 
-def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
+def export_ledger(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
     """Yield the ledger as CSV (RFC 4180) in pieces, newest entry first; amounts in major and in minor units."""
     yield _csv([_COLUMNS])
     before: int | None = None
@@ -270,7 +270,7 @@ def ledger_csv(currency: str | None = None, user_ref: str | None = None) -> Iter
 
 def _row(entry: EntryView) -> tuple[object, ...]:
     """Make a row without any text of a member's, which a spreadsheet might run as a formula."""
-    amount = f"{money.major(entry.amount, entry.currency):f}"
+    amount = f"{money.to_major_units(entry.amount, entry.currency):f}"
     at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
         entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,

@@ -26,13 +26,13 @@ from church.models.billing import ENDED_STATUSES, OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import find_customer, had_subscription, list_current_subscriptions
 from church.services.billing.plans import find_price_for_sale
-from church.services.billing.stripe.client import Obj, gateway
-from church.services.billing.stripe.objects import moment, part, ref, rows
+from church.services.billing.stripe.client import StripeObject, gateway
+from church.services.billing.stripe.objects import get_id, get_list, get_nested, to_datetime
 from church.services.sessions import SignedIn
 
-LIFE = timedelta(days=1)  # Stripe's default, until Stripe has given the time
+LIFETIME = timedelta(days=1)  # Stripe's default, until Stripe has given the time
 LONGEST_PENDING = timedelta(days=14)  # the longest that a slow payment takes
-WITHOUT_SESSION = timedelta(minutes=2)
+KEY_LIFETIME = timedelta(minutes=2)
 """How long a row without a session is tried again with its key: Stripe repeats its first answer to that."""
 _TRIES = 3
 _WAIT = 5.0  # seconds for a parallel request of the same member that is calling Stripe
@@ -103,7 +103,7 @@ def _prepare(member: SignedIn, stripe_price: str) -> _Order:
             "ref": secrets.token_hex(12),
             "stripe_price": stripe_price,
             "created_at": now,
-            "expires_at": now + LIFE,
+            "expires_at": now + LIFETIME,
         }
         row = open_or_add_checkout(session, member.user_id, values)
         customer = find_customer(session, member.user_id)
@@ -127,7 +127,7 @@ def _open_session(member: SignedIn, order: _Order, stripe_price: str) -> str | N
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
-    if not store_session(row.id, made["id"], str(made["url"]), moment(made.get("expires_at"))):
+    if not store_session(row.id, made["id"], str(made["url"]), to_datetime(made.get("expires_at"))):
         gateway().call("checkout.sessions.expire", made["id"])
         return None
     return str(made["url"])
@@ -189,7 +189,7 @@ def _wait_for_parallel(row: Checkout) -> str | None:
     raise BusyError
 
 
-def _close_former(row: Checkout, found: Obj) -> None:
+def _close_former(row: Checkout, found: StripeObject) -> None:
     """Close the member's former checkout. Raises PaidAlreadyError if it was paid."""
     if found.get("status") == "open":
         try:
@@ -221,7 +221,7 @@ def open_or_add_checkout(session: Session, user_id: int, values: dict[str, Any])
 
 def _key_has_expired(row: Checkout) -> bool:
     """Whether a checkout without a session is too old to try its key again; Stripe tells whether a session is open."""
-    return row.stripe_session is None and row.created_at <= utc_now() - WITHOUT_SESSION
+    return row.stripe_session is None and row.created_at <= utc_now() - KEY_LIFETIME
 
 
 def find_pending_checkout(session: Session, user_id: int) -> Checkout | None:
@@ -306,18 +306,18 @@ def slow_payment_failed(stripe_session: str) -> bool:
     return failed
 
 
-def _payment_has_failed(found: Obj) -> bool:
+def _payment_has_failed(found: StripeObject) -> bool:
     """Whether the payment failed; the session is complete and unpaid both before and after that."""
     if found.get("status") != "complete":
         return found.get("status") == "expired"
     if found.get("payment_status") in _PAID:
         return False
-    if part(found, "subscription", "status") in ENDED_STATUSES:
+    if get_nested(found, "subscription", "status") in ENDED_STATUSES:
         return True
-    invoice_id = ref(found.get("invoice"))
+    invoice_id = get_id(found.get("invoice"))
     if invoice_id is None:
         return False
     invoice = gateway().call("invoices.retrieve", invoice_id, expand=[_INTENT])
-    tried = [part(payment, "payment", "payment_intent", "status") for payment in rows(invoice, "payments")]
+    tried = [get_nested(payment, "payment", "payment_intent", "status") for payment in get_list(invoice, "payments")]
     failed = bool(tried) and all(status in _FAILED_PAYMENT for status in tried)
     return invoice.get("status") in _FAILED_INVOICE or failed

@@ -20,9 +20,9 @@ from church.models.billing import CURRENT_STATUSES, UNPAID_STATUSES, EventState
 from church.models.jobs import Mail
 from church.services import money
 from church.services.billing.membership import list_current_subscriptions
-from church.services.billing.stripe.event_types import Incoming
+from church.services.billing.stripe.event_types import IncomingEvent
 from church.services.email import queue
-from church.services.entitlements import Subscribed, grace_end, premium_of
+from church.services.entitlements import SubscriptionFacts, grace_end, member_has_premium
 
 _LENGTHS = {"day": "a day", "week": "a week", "month": "a month", "year": "a year"}
 
@@ -36,7 +36,7 @@ class _Draft:
     context: dict[str, Any]
 
 
-def queue_email(session: Session, event: Incoming, event_id: int, now: datetime) -> None:
+def queue_email(session: Session, event: IncomingEvent, event_id: int, now: datetime) -> None:
     """Queue the event's email, if it calls for one, in the transaction that has written the event's rows."""
     if not _was_reported(session, event.type, event.object_id, except_event=event_id):
         _queue(session, event.type, event.object_id or "", now)
@@ -72,7 +72,7 @@ def _queue(session: Session, event_type: str, stripe_id: str, now: datetime, **m
     user = session.get(User, draft.user_id)
     if user is not None and user.deleted_at is None and user.email is not None:
         context = {**draft.context, **more}
-        queue.queue(session, draft.template, recipient=user.email, user=user, **context)
+        queue.queue_email(session, draft.template, recipient=user.email, user=user, **context)
 
 
 def _was_reported(session: Session, event_type: str, stripe_id: str | None, except_event: int | None = None) -> bool:
@@ -105,10 +105,10 @@ def _payment_failed(session: Session, stripe_id: str, now: datetime) -> _Draft |
     row = _find_subscription(session, invoice.stripe_subscription) if invoice is not None else None
     if invoice is None or row is None or invoice.status != "open" or row.status not in UNPAID_STATUSES:
         return None
-    until = grace_end(Subscribed(row.status, row.past_due_since), current_settings().grace_days)
+    until = grace_end(SubscriptionFacts(row.status, row.past_due_since), current_settings().grace_days)
     context = {
         "plan": _plan_name(session, row),
-        "amount": money.display(invoice.amount_remaining, invoice.currency),
+        "amount": money.format_amount(invoice.amount_remaining, invoice.currency),
         "until": _day(until) if until is not None and now < until else "",
     }
     return _Draft("payment_failed", row.user_id, context)
@@ -128,7 +128,7 @@ def _ended(session: Session, stripe_id: str, now: datetime) -> _Draft | None:
     row = _find_subscription(session, stripe_id)
     if row is None or row.status != "canceled" or list_current_subscriptions(session, row.user_id):
         return None
-    context = {"plan": _plan_name(session, row), "premium": premium_of(session, row.user_id, now)}
+    context = {"plan": _plan_name(session, row), "premium": member_has_premium(session, row.user_id, now)}
     return _Draft("membership_ended", row.user_id, context)
 
 
@@ -157,7 +157,7 @@ def _price(row: Subscription) -> str:
         return ""
     count, unit = row.interval_count, row.interval or ""
     length = _LENGTHS.get(unit, "") if count == 1 else f"every {count} {unit}s"
-    return f"{money.display(amount, row.currency)} {length}".rstrip()
+    return f"{money.format_amount(amount, row.currency)} {length}".rstrip()
 
 
 def _day(at: datetime) -> str:

@@ -57,5 +57,5 @@ class NotOursError(Exception):
     """An event that changes nothing here; its text is the reason."""
 
 
-class MissingError(NotOursError):
+class MissingObjectError(NotOursError):
     """Stripe has no such object."""

@@ -39,7 +39,7 @@ def end_of_day(text: str) -> datetime:
     return _last_second(day)
 
 
-def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
+def grant_premium(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
     """Give a member premium until a future time. Returns the id of the grant.
 
     Raises FieldErrors for ``until`` and ``reason``, UnknownMemberError, ConflictError for a deleted account.
@@ -54,12 +54,12 @@ def grant(user_ref: str, until: datetime, reason: str, actor: Actor) -> int:
         session.add(row)
         session.flush()
         audit.record_by(session, "grant.given", actor, user.id, grant=row.id, until=until.date().isoformat())
-        live_broadcast.membership_changed(session, user.id)
+        live_broadcast.notify_membership_changed(session, user.id)
     _after_commit("grant.given", user)
     return row.id
 
 
-def revoke(grant_id: int, actor: Actor) -> str:
+def revoke_grant(grant_id: int, actor: Actor) -> str:
     """End a grant now. Returns the member's public ref.
 
     Raises UnknownGrantError, ConflictError for a grant that has ended.
@@ -73,7 +73,7 @@ def revoke(grant_id: int, actor: Actor) -> str:
         row.revoked_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
-        live_broadcast.membership_changed(session, user.id)
+        live_broadcast.notify_membership_changed(session, user.id)
     _after_commit("grant.revoked", user)
     return user.ref
 

@@ -37,7 +37,7 @@ class PaymentHealth:
     fix: str = ""
 
 
-def payment_facts(session: Session) -> PaymentFacts:
+def read_payment_facts(session: Session) -> PaymentFacts:
     """Read the facts, in three short queries."""
     failed = (StripeEvent.state == EventState.FAILED.value, StripeEvent.received_at > database_now(session) - LATELY)
     return PaymentFacts(
@@ -47,7 +47,7 @@ def payment_facts(session: Session) -> PaymentFacts:
     )
 
 
-def payment_health(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
+def check_payments(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
     """Judge the facts, without I/O. The texts contain no part of a key or secret."""
     if not settings.payments:
         return PaymentHealth("ok", _OFF)

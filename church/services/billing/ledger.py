@@ -64,7 +64,7 @@ def list_ledger_entries(
 
 
 def _view(row: LedgerEntry, user_ref: str, user_name: str) -> EntryView:
-    shown = money.display(row.amount, row.currency)
+    shown = money.format_amount(row.amount, row.currency)
     return EntryView(
         row.id, row.kind, row.amount, row.currency, shown, row.occurred_at, row.source_id, row.stripe_invoice,
         user_ref, user_name,

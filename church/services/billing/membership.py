@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from church.models import Customer, Grant, Invoice, Price, Product, Subscription
 from church.models.billing import CURRENT_STATUSES
-from church.services.entitlements import Subscribed, has_premium
+from church.services.entitlements import SubscriptionFacts, has_premium
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def had_subscription(session: Session, user_id: int) -> bool:
 
 
 def _has_premium(row: Subscription, now: datetime, grace_days: int) -> bool:
-    return has_premium([Subscribed(row.status, row.past_due_since)], [], now, grace_days)
+    return has_premium([SubscriptionFacts(row.status, row.past_due_since)], [], now, grace_days)
 
 
 def _find_invoice(session: Session, row: Subscription) -> Invoice | None:

@@ -22,7 +22,7 @@ from church.services import money
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import MembershipData, find_product, load_membership
 from church.services.billing.plans import find_price, find_price_for_sale
-from church.services.billing.stripe.apply_to_database import refresh
+from church.services.billing.stripe.apply_to_database import refresh_subscription
 from church.services.billing.stripe.plan_change_calls import (
     ChangeCost,
     ChangeLostError,
@@ -36,7 +36,7 @@ from church.services.sessions import SignedIn
 log = logging.getLogger("church.stripe")
 
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
-FRESH = 900  # seconds for which a shown amount is valid
+PREVIEW_SECONDS = 900  # seconds for which a shown amount is valid
 _CHANGED_MEANWHILE = "Your membership has changed since you opened this page. Check it and try again."
 _STALE = "The amount has changed. Check it and try again."
 
@@ -96,10 +96,10 @@ def preview_change(member: SignedIn, stripe_price: str) -> ChangePreview:
         price=stripe_price,
         plan_name=change.product.name,
         interval=str(change.price.interval),
-        amount=money.display((change.price.amount or 0) * row.quantity, change.price.currency),
-        due=money.display(cost.due, cost.currency),
+        amount=money.format_amount((change.price.amount or 0) * row.quantity, change.price.currency),
+        due=money.format_amount(cost.due, cost.currency),
         pays=cost.due > 0,
-        credit=money.display(cost.credit, cost.currency) if cost.credit else "",
+        credit=money.format_amount(cost.credit, cost.currency) if cost.credit else "",
         when=change.when,
         renews=cost.renews or row.current_period_end,
         at=at,
@@ -113,7 +113,7 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
     ChangeLostError.
     """
     change = _load(member, stripe_price)
-    if abs(_time_in_period(change.row) - at) > FRESH:
+    if abs(_time_in_period(change.row) - at) > PREVIEW_SECONDS:
         raise ConflictError(_STALE)
     confirm_at = None
     try:
@@ -124,17 +124,17 @@ def change_plan(member: SignedIn, stripe_price: str, at: int) -> Changed:
         else:
             keep_plan(change.row)
     except ChangeLostError:
-        refresh(change.row.stripe_id)
+        refresh_subscription(change.row.stripe_id)
         raise
     except StripeRefusedError as error:
-        fresh = refresh(change.row.stripe_id)  # a scheduled change may have a new schedule now
+        fresh = refresh_subscription(change.row.stripe_id)  # a scheduled change may have a new schedule now
         if error.http_status == 402:
             raise CardRefusedError from error
         if fresh:
             log.warning("change refused", extra={"event": "stripe.change_refused", "reason": error.reason})
             raise ConflictError(_CHANGED_MEANWHILE) from error  # it was changed at Stripe; the refresh has stored that
         raise
-    refresh(change.row.stripe_id)
+    refresh_subscription(change.row.stripe_id)
     return Changed("confirm" if confirm_at else change.kind, change.product.name, change.when, confirm_at)
 
 

@@ -34,7 +34,7 @@ class PriceView:
     @property
     def shown(self) -> str:
         """The amount as people write it."""
-        return money.display(self.amount, self.currency)
+        return money.format_amount(self.amount, self.currency)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from church.models.billing import PAID_STATUSES, UNPAID_STATUSES, CheckoutState
 from church.services import money
 from church.services.audit import Person
 from church.services.billing.membership import MembershipData, load_membership
-from church.services.entitlements import Subscribed, grace_end
+from church.services.entitlements import SubscriptionFacts, grace_end
 
 _NONE = "No membership"
 _FAR = 330  # days; a date further away is shown with its year
@@ -72,15 +72,15 @@ class InvoiceView:
     pdf_url: str | None
 
 
-def status_of(user_id: int, now: datetime | None = None) -> MembershipStatus:
+def read_membership_status(user_id: int, now: datetime | None = None) -> MembershipStatus:
     """Load a member's status. Raises DatabaseDownError, DatabaseBusyError."""
     now, grace = now or utc_now(), current_settings().grace_days
     with db.read() as session:
         data = load_membership(session, user_id, now, grace)
-    return standing(data, now, grace)
+    return describe_membership(data, now, grace)
 
 
-def standing(data: MembershipData, now: datetime, grace_days: int) -> MembershipStatus:
+def describe_membership(data: MembershipData, now: datetime, grace_days: int) -> MembershipStatus:
     """Describe the status of a membership that was loaded."""
     row = data.subscription
     state, sentence, premium = _describe(row, data, now, grace_days) if row else ("none", _NONE, False)
@@ -111,7 +111,7 @@ def _describe(row: Subscription, data: MembershipData, now: datetime, grace_days
     if row.status == "paused":
         return "paused", "Paused; add a card to resume", False
     if row.status not in PAID_STATUSES:
-        until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
+        until = grace_end(SubscriptionFacts(row.status, row.past_due_since), grace_days)
         if until is not None and now < until:
             return "past_due", f"Payment failed; premium until {_day(until, now)}", True
         return "closed", "Payment failed; no premium until you pay", False
@@ -122,7 +122,7 @@ def _describe_paid(row: Subscription, data: MembershipData, now: datetime) -> tu
     if row.cancel_at is not None:
         return "ending", f"Ends {_day(row.cancel_at, now)}"
     if row.next_price is not None and row.next_price_at is not None:
-        cost = f", {money.display(data.next_amount, row.currency)}" if data.next_amount is not None else ""
+        cost = f", {money.format_amount(data.next_amount, row.currency)}" if data.next_amount is not None else ""
         return "changing", f"Changes to {data.next_plan_name or 'another plan'} {_day(row.next_price_at, now)}{cost}"
     cost = _cost(row)
     if row.status == "trialing" and row.trial_end is not None:
@@ -133,7 +133,7 @@ def _describe_paid(row: Subscription, data: MembershipData, now: datetime) -> tu
 
 def _cost(row: Subscription) -> str:
     amount = row.renewal_amount if row.renewal_amount is not None else row.amount
-    return money.display(amount, row.currency) if amount is not None else ""
+    return money.format_amount(amount, row.currency) if amount is not None else ""
 
 
 def _banner(row: Subscription, data: MembershipData, now: datetime, grace_days: int) -> Banner | None:
@@ -145,7 +145,7 @@ def _banner(row: Subscription, data: MembershipData, now: datetime, grace_days: 
         return Banner("Your bank needs you to confirm your last payment.", pay_url, "Confirm payment")
     if row.status not in UNPAID_STATUSES:
         return None
-    until = grace_end(Subscribed(row.status, row.past_due_since), grace_days)
+    until = grace_end(SubscriptionFacts(row.status, row.past_due_since), grace_days)
     if until is not None and now < until:
         return Banner(f"Your last payment failed. You keep premium until {_day(until, now)}.", pay_url)
     return Banner("Your last payment failed. Pay it to get premium back.", pay_url)
@@ -157,7 +157,7 @@ def _day(at: datetime, now: datetime) -> str:
     return f"{at.day} {at:%B}{year}"
 
 
-def invoices_of(user_id: int) -> list[InvoiceView]:
+def list_invoices(user_id: int) -> list[InvoiceView]:
     """List the member's invoices, newest first, without drafts."""
     query = select(Invoice).where(Invoice.user_id == user_id, Invoice.status != "draft")
     with db.read() as session:
@@ -166,7 +166,7 @@ def invoices_of(user_id: int) -> list[InvoiceView]:
         InvoiceView(
             number=row.number or row.stripe_id,
             date=row.created_at,
-            total=money.display(row.total, row.currency),
+            total=money.format_amount(row.total, row.currency),
             state=_INVOICE_STATES.get(row.status, row.status),
             hosted_url=row.hosted_url,
             pdf_url=row.pdf_url,
@@ -179,7 +179,7 @@ def invoices_of(user_id: int) -> list[InvoiceView]:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class CheckoutResult:
     """Result of a checkout: ``state`` is waiting, done, pending (a slow payment), failed or expired."""
 
     state: str
@@ -194,17 +194,17 @@ _ARRIVAL_STATES = {
 }
 
 
-def read_arrival(user_id: int, stripe_session: str) -> Arrival | None:
+def read_checkout_result(user_id: int, stripe_session: str) -> CheckoutResult | None:
     """Read the result of a member's checkout, as webhooks have reported it; None for another's checkout."""
     query = select(Checkout.state).where(Checkout.stripe_session == stripe_session, Checkout.user_id == user_id)
     with db.read() as session:
         state = session.scalars(query).one_or_none()
     if state is None:
         return None
-    status = status_of(user_id)
+    status = read_membership_status(user_id)
     if state == CheckoutState.OPEN and status.premium and status.price is not None:
-        return Arrival("done", status)  # the subscription's event arrived before the checkout's
-    return Arrival(_ARRIVAL_STATES.get(state, "waiting"), status)
+        return CheckoutResult("done", status)  # the subscription's event arrived before the checkout's
+    return CheckoutResult(_ARRIVAL_STATES.get(state, "waiting"), status)
 
 
 # -- free premium -----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def list_grants(
     return [_grant_view(row[0], Person(*row[1:3]), Person(*row[3:5]) if row[3] else None, now) for row in found]
 
 
-def grant_counts() -> dict[GrantState, int]:
+def count_grants() -> dict[GrantState, int]:
     """Count the grants in each state."""
     now = utc_now()
     state = case(

@@ -23,7 +23,7 @@ MOST_PLANS = 50
 _OTHER = "other"
 
 
-def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
+def count_subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
     """Count open subscriptions by (plan, status); each plan for sale has all statuses, from 0.
 
     Plans without a stored product, and all after the first 50, are counted as ``other``.
@@ -37,13 +37,13 @@ def subscriptions_by_status() -> Iterator[tuple[tuple[str, str], int]]:
         yield labels, counts[labels]
 
 
-def paid_by_currency() -> Iterator[tuple[str, Decimal]]:
+def sum_payments_by_currency() -> Iterator[tuple[str, Decimal]]:
     """Sum all payments ever, by currency, in major units."""
     for currency, (value, _) in _values().items():
         yield currency, value
 
 
-def refunded_by_currency() -> Iterator[tuple[str, Decimal]]:
+def sum_refunds_by_currency() -> Iterator[tuple[str, Decimal]]:
     """Sum all refunds ever, by currency, in major units, without disputes."""
     for currency, (_, value) in _values().items():
         yield currency, value
@@ -54,7 +54,7 @@ def _values() -> dict[str, tuple[Decimal, Decimal]]:
     with db.read() as session:
         priced = session.scalars(select(Price.currency).distinct().order_by(Price.currency)).all()
     none = (Decimal(0), Decimal(0))
-    return dict.fromkeys(priced, none) | {currency: (value, back) for currency, value, back in value_totals()}
+    return dict.fromkeys(priced, none) | {currency: (value, back) for currency, value, back in sum_by_currency()}
 
 
 def _list_plans() -> list[str]:
@@ -75,7 +75,7 @@ class _Totals:
     sums: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def value_totals() -> list[tuple[str, Decimal, Decimal]]:
+def sum_by_currency() -> list[tuple[str, Decimal, Decimal]]:
     """Sum all payments and refunds ever, by currency, in major units; neither sum ever falls.
 
     A failed refund stays among the refunds, because a counter cannot decrease.
@@ -85,7 +85,7 @@ def value_totals() -> list[tuple[str, Decimal, Decimal]]:
         totals = _add_new(session, cached) or _add_new(session, _Totals()) or _Totals()
     app_state()[_CACHE] = totals
     return [
-        (currency, money.major(paid, currency), money.major(refunded, currency))
+        (currency, money.to_major_units(paid, currency), money.to_major_units(refunded, currency))
         for currency, (paid, refunded) in sorted(totals.sums.items())
     ]
 

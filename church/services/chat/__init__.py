@@ -15,29 +15,37 @@ from church.services.chat.errors import (
     UnknownMessageError,
     UnknownRoomError,
 )
-from church.services.chat.history import before, message, page, since
-from church.services.chat.messages import LONGEST, LONGEST_REASON, edit, post
+from church.services.chat.history import list_changes, list_messages, load_message, load_page
+from church.services.chat.messages import MAX_MESSAGE_LENGTH, MAX_REASON_LENGTH, edit_message, post_message
 from church.services.chat.moderation import (
     ReportView,
     UnknownReportError,
-    delete,
-    open_reports,
-    remove,
-    report,
-    reports,
-    settle,
+    close_report,
+    count_open_reports,
+    delete_as_admin,
+    delete_message,
+    list_reports,
+    report_message,
 )
-from church.services.chat.posting_limits import keep_entry_pace, set_limiter
-from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode, encode
-from church.services.chat.retention import purge
-from church.services.chat.rooms import banned, heads, list_rooms, may_enter
-from church.services.chat.sanctions import CONTROL, SanctionView, UnknownSanctionError, ban, lift, list_sanctions, mute
-from church.services.live_broadcast import on_change
+from church.services.chat.posting_limits import count_join, set_limiter
+from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode_message, encode_message
+from church.services.chat.retention import purge_old_messages
+from church.services.chat.rooms import list_banned_rooms, list_newest_changes, list_rooms, load_open_room
+from church.services.chat.sanctions import (
+    CONTROL_CHANNEL,
+    SanctionView,
+    UnknownSanctionError,
+    ban_member,
+    lift_sanction,
+    list_sanctions,
+    mute_member,
+)
+from church.services.live_broadcast import add_listener
 
 __all__ = [
-    "CONTROL",
-    "LONGEST",
-    "LONGEST_REASON",
+    "CONTROL_CHANNEL",
+    "MAX_MESSAGE_LENGTH",
+    "MAX_REASON_LENGTH",
     "BannedError",
     "ClosedRoomError",
     "MessageView",
@@ -53,30 +61,30 @@ __all__ = [
     "UnknownReportError",
     "UnknownRoomError",
     "UnknownSanctionError",
-    "ban",
-    "banned",
-    "before",
-    "decode",
-    "delete",
-    "edit",
-    "encode",
-    "heads",
-    "keep_entry_pace",
-    "lift",
+    "add_listener",
+    "ban_member",
+    "close_report",
+    "count_join",
+    "count_open_reports",
+    "decode_message",
+    "delete_as_admin",
+    "delete_message",
+    "edit_message",
+    "encode_message",
+    "lift_sanction",
+    "list_banned_rooms",
+    "list_changes",
+    "list_messages",
+    "list_newest_changes",
+    "list_reports",
     "list_rooms",
     "list_sanctions",
-    "may_enter",
-    "message",
-    "mute",
-    "on_change",
-    "open_reports",
-    "page",
-    "post",
-    "purge",
-    "remove",
-    "report",
-    "reports",
+    "load_message",
+    "load_open_room",
+    "load_page",
+    "mute_member",
+    "post_message",
+    "purge_old_messages",
+    "report_message",
     "set_limiter",
-    "settle",
-    "since",
 ]

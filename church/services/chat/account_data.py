@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from church.database import after_commit
 from church.models import ChatMessage, ChatReport, ChatRoom, ChatSanction, User
 from church.services.accounts.data_registry import exports, on_delete
-from church.services.chat.change_log import Change, erase_all, tell
+from church.services.chat.change_log import Change, erase_messages_of, publish_change
 
 _MOST = 10_000  # newest entries of each list in an export
 
@@ -64,7 +64,7 @@ def forget_member(session: Session, user: User) -> None:
     """
     # Before the reports: if two members who reported each other are deleted at once, the second waits here for the
     # first, and then sees its rows.
-    for change in erase_all(session, user):
+    for change in erase_messages_of(session, user):
         after_commit(session, partial(_publish, change))
     own = select(ChatMessage.id).where(ChatMessage.user_id == user.id)
     session.execute(delete(ChatReport).where(or_(ChatReport.user_id == user.id, ChatReport.message_id.in_(own))))
@@ -74,4 +74,4 @@ def forget_member(session: Session, user: User) -> None:
 
 
 def _publish(change: Change) -> None:
-    tell(change.view())
+    publish_change(change.view())

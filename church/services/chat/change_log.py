@@ -16,7 +16,7 @@ from church.models.base import utc_now
 from church.services import live_broadcast
 from church.services.chat import rooms as chat_rooms
 from church.services.chat.errors import UnknownMessageError
-from church.services.chat.presenters import MessageView, encode, view_by
+from church.services.chat.presenters import MessageView, encode_message, present_message_by
 
 # Built once: these run for every message, and building a statement costs as much as running it.
 _HOLD = (
@@ -42,10 +42,10 @@ class Change(NamedTuple):
 
     def view(self) -> MessageView:
         """The message as members see it."""
-        return view_by(self.message, self.room, self.author)
+        return present_message_by(self.message, self.room, self.author)
 
 
-def hold_account(session: Session, user_id: int) -> User:
+def lock_account(session: Session, user_id: int) -> User:
     """Lock an account against deletion until the transaction ends. Raises UnauthorizedError if it is deleted."""
     user = session.scalars(_HOLD, {"user_id": user_id}).one_or_none()
     if user is None:
@@ -53,23 +53,23 @@ def hold_account(session: Session, user_id: int) -> User:
     return user
 
 
-def next_number(session: Session, room_id: int) -> ChatRoom:
+def take_next_number(session: Session, room_id: int) -> ChatRoom:
     """Count a room's ``last_number`` up by one and return the room, locked until the transaction ends."""
     return session.scalars(_COUNT, {"room_id": room_id}).one()
 
 
-def speaking(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRoom]:
+def lock_author_and_room(session: Session, user_id: int, room_id: int) -> tuple[User, ChatRoom]:
     """Check that the member may write in the room, and take its next number; the locked author and room.
 
     Raises UnauthorizedError, BannedError and MutedError.
     """
-    author = hold_account(session, user_id)
-    room = next_number(session, room_id)
-    chat_rooms.insist_on_voice(chat_rooms.unbanned(session, room, author.id))
+    author = lock_account(session, user_id)
+    room = take_next_number(session, room_id)
+    chat_rooms.check_not_muted(chat_rooms.check_not_banned(session, room, author.id))
     return author, room
 
 
-def living(session: Session, room_id: int, number: int) -> ChatMessage:
+def lock_message(session: Session, room_id: int, number: int) -> ChatMessage:
     """Load and lock a message that is not deleted; lock its room first. Raises UnknownMessageError."""
     query = select(ChatMessage).where(ChatMessage.room_id == room_id, ChatMessage.number == number)
     message = session.scalars(query.with_for_update().execution_options(populate_existing=True)).one_or_none()
@@ -78,20 +78,20 @@ def living(session: Session, room_id: int, number: int) -> ChatMessage:
     return message
 
 
-def erase(session: Session, room_id: int, number: int, by: int | None) -> Change:
+def erase_message(session: Session, room_id: int, number: int, by: int | None) -> Change:
     """Delete a message's text, and mark the message as deleted. Raises UnknownMessageError.
 
     Open reports keep their copy of the text.
     """
-    room = next_number(session, room_id)
-    message = living(session, room_id, number)
+    room = take_next_number(session, room_id)
+    message = lock_message(session, room_id, number)
     message.text, message.changed = "", room.last_number
     message.deleted_at, message.deleted_by = utc_now(), by
     session.flush()
     return Change(message, session.get_one(User, message.user_id), room.name)
 
 
-def erase_all(session: Session, author: User) -> list[Change]:
+def erase_messages_of(session: Session, author: User) -> list[Change]:
     """Delete all messages of a member, whose row the caller has locked; the last change of each room."""
     own = select(ChatMessage.room_id).where(ChatMessage.user_id == author.id, ChatMessage.deleted_at.is_(None))
     query = select(ChatRoom).where(ChatRoom.id.in_(own)).order_by(ChatRoom.id).with_for_update()
@@ -113,7 +113,7 @@ def _erase_in(session: Session, room: ChatRoom, author: User) -> Change | None:
     return Change(session.get_one(ChatMessage, ids[-1]), author, room.name)
 
 
-def tell(view: MessageView) -> MessageView:
+def publish_change(view: MessageView) -> MessageView:
     """Publish a change to everyone in the room; call this after the commit."""
-    live_broadcast.publish(f"chat:{view.room}", encode(view))
+    live_broadcast.publish(f"chat:{view.room}", encode_message(view))
     return view

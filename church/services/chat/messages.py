@@ -13,9 +13,9 @@ from church.extensions import db
 from church.models import ChatMessage
 from church.models.base import plain, utc_now
 from church.services.chat import history, rooms
-from church.services.chat.change_log import Change, living, speaking, tell
+from church.services.chat.change_log import Change, lock_author_and_room, lock_message, publish_change
 from church.services.chat.errors import NotYoursError, TextError
-from church.services.chat.posting_limits import keep_pace
+from church.services.chat.posting_limits import count_post
 from church.services.chat.presenters import MessageView
 from church.services.sessions import SignedIn
 
@@ -32,7 +32,7 @@ class _RepeatedError(Exception):
     """Another request has just stored a message with the same client_id."""
 
 
-def post(
+def post_message(
     signed_in: SignedIn,
     room: str,
     text: str,
@@ -46,46 +46,46 @@ def post(
     """
     text, client_id = clean_text(text), check_client_id(client_id)
     with db.read() as session:
-        view = rooms.entered(session, signed_in, room)
-        earlier = history.by_client_id(session, view.id, signed_in.user_id, client_id)
+        view = rooms.load_open_room_in(session, signed_in, room)
+        earlier = history.find_by_client_id(session, view.id, signed_in.user_id, client_id)
     if earlier is not None:
         return earlier
-    rooms.insist_on_voice(view)
-    keep_pace(signed_in)
+    rooms.check_not_muted(view)
+    count_post(signed_in)
     inspect(text)
     try:
         with db.write() as session:
             change = _write(session, signed_in, view.id, text, client_id)
     except _RepeatedError:
         return _repeated(signed_in, view.id, client_id)
-    return tell(change.view())
+    return publish_change(change.view())
 
 
-def edit(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
+def edit_message(signed_in: SignedIn, room: str, number: int, text: str) -> MessageView:
     """Change the text of the member's own message.
 
     Raises TextError, UnknownMessageError, NotYoursError, and what sending a message raises.
     """
     text = clean_text(text)
     with db.read() as session:
-        view = rooms.entered(session, signed_in, room)
-        rooms.insist_on_voice(view)
-        found = history.shown(session, view.id, number)
+        view = rooms.load_open_room_in(session, signed_in, room)
+        rooms.check_not_muted(view)
+        found = history.load_message_in(session, view.id, number)
     if found.from_ref != signed_in.ref:
         raise NotYoursError("Only the author can edit a message.")
     if found.text == text:
         return found
-    keep_pace(signed_in)
+    count_post(signed_in)
     with db.write() as session:
-        author, counted = speaking(session, signed_in.user_id, view.id)
-        message = living(session, view.id, number)
+        author, counted = lock_author_and_room(session, signed_in.user_id, view.id)
+        message = lock_message(session, view.id, number)
         message.text, message.changed, message.edited_at = text, counted.last_number, utc_now()
         session.flush()
-    return tell(Change(message, author, room).view())
+    return publish_change(Change(message, author, room).view())
 
 
 def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, client_id: str | None) -> Change:
-    author, room = speaking(session, signed_in.user_id, room_id)
+    author, room = lock_author_and_room(session, signed_in.user_id, room_id)
     values = {
         "room_id": room_id,
         "number": room.last_number,
@@ -103,15 +103,15 @@ def _write(session: Session, signed_in: SignedIn, room_id: int, text: str, clien
 
 def _repeated(signed_in: SignedIn, room_id: int, client_id: str | None) -> MessageView:
     with db.read() as session:
-        found = history.by_client_id(session, room_id, signed_in.user_id, client_id)
+        found = history.find_by_client_id(session, room_id, signed_in.user_id, client_id)
     if found is None:  # the author's account has been deleted meanwhile
         raise UnauthorizedError
     return found
 
 
-LONGEST = 4000
+MAX_MESSAGE_LENGTH = 4000
 """Maximum characters of a message."""
-LONGEST_REASON = 500
+MAX_REASON_LENGTH = 500
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
@@ -121,12 +121,12 @@ _CONTROLS = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 
 def clean_text(text: str, field: str = "message") -> str:
     """Return ``text`` as it is stored: without control characters and surrounding spaces. Raises TextError."""
-    return _tidy(text, LONGEST, field) or _refuse("Write a message first.", field)
+    return _tidy(text, MAX_MESSAGE_LENGTH, field) or _refuse("Write a message first.", field)
 
 
-def tidy_reason(text: str) -> str:
+def clean_reason(text: str) -> str:
     """Return a reason in one line; may be empty. Raises TextError for ``reason``."""
-    return " ".join(_tidy(text, LONGEST_REASON, "reason").split())
+    return " ".join(_tidy(text, MAX_REASON_LENGTH, "reason").split())
 
 
 def check_client_id(name: str | None) -> str | None:

@@ -16,12 +16,12 @@ from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, User
 from church.models.base import utc_now
 from church.services import audit
-from church.services.accounts.profile import acting
+from church.services.accounts.profile import actor_of
 from church.services.audit import Actor, Person
 from church.services.chat import history, messages, rooms
-from church.services.chat.change_log import Change, erase, hold_account, tell
+from church.services.chat.change_log import Change, erase_message, lock_account, publish_change
 from church.services.chat.errors import NotYoursError, UnknownMessageError
-from church.services.chat.posting_limits import keep_pace
+from church.services.chat.posting_limits import count_post
 from church.services.chat.presenters import MessageView
 from church.services.sessions import Device, SignedIn
 
@@ -51,40 +51,40 @@ class ReportView:
     settled_at: datetime | None
 
 
-def delete(signed_in: SignedIn, room: str, number: int, device: Device) -> MessageView:
+def delete_message(signed_in: SignedIn, room: str, number: int, device: Device) -> MessageView:
     """Delete the member's own message, even in a room they may no longer enter; admins may delete any message.
 
     Raises UnknownRoomError, UnknownMessageError and NotYoursError; also ClosedRoomError and BannedError for a message
     of another member in a room that is closed to this one.
     """
     with db.read() as session:
-        room_id = rooms.named(session, room).id
+        room_id = rooms.find_room(session, room).id
         own = _is_own(session, room_id, number, signed_in)
         if not own and not signed_in.is_admin:
-            rooms.entered(session, signed_in, room)
-            history.shown(session, room_id, number)
+            rooms.load_open_room_in(session, signed_in, room)
+            history.load_message_in(session, room_id, number)
             raise NotYoursError("Only the author can delete a message.")
-    return _remove(room_id, number, acting(signed_in, device))
+    return _remove(room_id, number, actor_of(signed_in, device))
 
 
-def remove(room: str, number: int, actor: Actor) -> MessageView:
+def delete_as_admin(room: str, number: int, actor: Actor) -> MessageView:
     """Delete a message as an admin. Raises UnknownRoomError and UnknownMessageError."""
     with db.read() as session:
-        room_id = rooms.named(session, room).id
+        room_id = rooms.find_room(session, room).id
     return _remove(room_id, number, actor)
 
 
-def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> None:
+def report_message(signed_in: SignedIn, room: str, number: int, reason: str = "") -> None:
     """Report a message to the admins; repeated reports count once. ``reason`` may be empty.
 
     Raises what loading the message raises, TextError and RateLimitedError.
     """
-    reason = messages.tidy_reason(reason)
-    history.message(signed_in, room, number)
-    keep_pace(signed_in)
+    reason = messages.clean_reason(reason)
+    history.load_message(signed_in, room, number)
+    count_post(signed_in)
     with db.write() as session:
-        hold_account(session, signed_in.user_id)
-        message = _lock_message(session, rooms.named(session, room).id, number)
+        lock_account(session, signed_in.user_id)
+        message = _lock_message(session, rooms.find_room(session, room).id, number)
         values = {
             "message_id": message.id,
             "user_id": signed_in.user_id,
@@ -96,7 +96,7 @@ def report(signed_in: SignedIn, room: str, number: int, reason: str = "") -> Non
     log.info("message reported", extra={"event": "chat.reported", "room": room, "number": number})
 
 
-def reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
+def list_reports(*, settled: bool = False, before_id: int | None = None, limit: int = 50) -> list[ReportView]:
     """List open reports, or the closed ones; newest first."""
     author, reporter = aliased(User), aliased(User)
     query = (
@@ -112,13 +112,13 @@ def reports(*, settled: bool = False, before_id: int | None = None, limit: int =
         return [_view(*row) for row in session.execute(query)]
 
 
-def open_reports() -> int:
+def count_open_reports() -> int:
     """Count open reports."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(ChatReport.settled_at.is_(None))) or 0
 
 
-def settle(report_id: int, actor: Actor, *, removing: bool = False) -> None:
+def close_report(report_id: int, actor: Actor, *, removing: bool = False) -> None:
     """Close all open reports of a report's message; ``removing`` deletes the message, unless it is deleted already.
 
     Raises UnknownReportError.
@@ -132,21 +132,21 @@ def settle(report_id: int, actor: Actor, *, removing: bool = False) -> None:
         session.execute(closing.execution_options(synchronize_session=False))
         audit.record_by(session, "chat.report_settled", actor, message.user_id, report=report_id, removed=removing)
     if change is not None:
-        tell(change.view())
+        publish_change(change.view())
     log.info("report closed", extra={"event": "chat.report_settled", "report": report_id, "removed": removing})
 
 
 def _remove(room_id: int, number: int, actor: Actor) -> MessageView:
     with db.write() as session:
         change = _erase(session, room_id, number, actor)
-    return tell(change.view())
+    return publish_change(change.view())
 
 
 def _erase(session: Session, room_id: int, number: int, actor: Actor) -> Change:
     """Delete a message; an admin's deletion of another member's message gets an audit row."""
     if actor.user_id is not None:
-        hold_account(session, actor.user_id)
-    change = erase(session, room_id, number, actor.user_id)
+        lock_account(session, actor.user_id)
+    change = erase_message(session, room_id, number, actor.user_id)
     if change.author.id != actor.user_id:
         facts = {"room": change.room, "message": number}
         audit.record_by(session, "chat.message_removed", actor, change.author.id, **facts)
@@ -155,7 +155,7 @@ def _erase(session: Session, room_id: int, number: int, actor: Actor) -> Change:
 
 def _is_own(session: Session, room_id: int, number: int, signed_in: SignedIn) -> bool:
     try:
-        return history.shown(session, room_id, number).from_ref == signed_in.ref
+        return history.load_message_in(session, room_id, number).from_ref == signed_in.ref
     except UnknownMessageError:
         return False
 

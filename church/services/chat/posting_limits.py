@@ -24,12 +24,12 @@ def set_limiter(limiter: Limiter) -> None:
     _limiter[:] = [limiter]
 
 
-def keep_pace(signed_in: SignedIn) -> None:
+def count_post(signed_in: SignedIn) -> None:
     """Count a message, edit or report of the member. Raises RateLimitedError."""
     _count(_POSTING, signed_in)
 
 
-def keep_entry_pace(signed_in: SignedIn) -> None:
+def count_join(signed_in: SignedIn) -> None:
     """Count a member's join of a room, which may load its history. Raises RateLimitedError."""
     _count(_JOINING, signed_in)
 

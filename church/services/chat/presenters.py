@@ -59,7 +59,7 @@ class RoomPage:
     has_older: bool
 
 
-def message_view(row: ChatMessage, room: str, ref: str, name: str, *, is_admin: bool) -> MessageView:
+def present_message(row: ChatMessage, room: str, ref: str, name: str, *, is_admin: bool) -> MessageView:
     """Make the view of a message row."""
     return MessageView(
         room=room,
@@ -77,10 +77,10 @@ def message_view(row: ChatMessage, room: str, ref: str, name: str, *, is_admin: 
     )
 
 
-def view_by(row: ChatMessage, room: str, author: User) -> MessageView:
+def present_message_by(row: ChatMessage, room: str, author: User) -> MessageView:
     """Make the view of a message row from its author's row."""
     is_admin = author.role == Role.ADMIN.value and author.verified_at is not None
-    return message_view(row, room, author.ref, author.name, is_admin=is_admin)
+    return present_message(row, room, author.ref, author.name, is_admin=is_admin)
 
 
 def shown_name(ref: str, name: str) -> str:
@@ -88,7 +88,7 @@ def shown_name(ref: str, name: str) -> str:
     return name or f"Member {ref[:4]}"
 
 
-def encode(view: MessageView) -> str:
+def encode_message(view: MessageView) -> str:
     """Write a view as one line of JSON, for the channel ``chat:<room>``."""
     facts = asdict(view)
     facts["at"] = view.at.isoformat()
@@ -96,7 +96,7 @@ def encode(view: MessageView) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
-def decode(line: str) -> MessageView:
+def decode_message(line: str) -> MessageView:
     """Read a view from its JSON form. Raises ValueError, TypeError or KeyError for anything else."""
     facts: dict[str, Any] = json.loads(line)
     facts["at"] = datetime.fromisoformat(facts["at"])

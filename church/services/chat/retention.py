@@ -20,7 +20,7 @@ log = logging.getLogger("church.live")
 
 
 @jobs.every(timedelta(days=1), "chat.purge")
-def purge(_payload: dict[str, Any]) -> None:
+def purge_old_messages(_payload: dict[str, Any]) -> None:
     """Delete messages older than ``CHURCH_LIVE_KEEP_DAYS`` with their reports, and sanctions that ended so long ago."""
     oldest = utc_now() - timedelta(days=current_settings().live_keep_days)
     count = 0

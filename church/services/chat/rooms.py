@@ -26,37 +26,37 @@ _CLOSED = {
 def list_rooms(signed_in: SignedIn) -> list[RoomView]:
     """List the rooms that the member may enter, in display order."""
     with db.read() as session:
-        own = sanctions(session, signed_in.user_id)
+        own = list_sanctions_in_force(session, signed_in.user_id)
         rooms = session.scalars(select(ChatRoom).order_by(ChatRoom.id)).all()
     return [_view(room, own) for room in rooms if is_open(room.access, signed_in) and not _ban(own, room.id)]
 
 
-def may_enter(signed_in: SignedIn, room: str) -> RoomView:
+def load_open_room(signed_in: SignedIn, room: str) -> RoomView:
     """Load a room that the member may enter. Raises UnknownRoomError, ClosedRoomError and BannedError."""
     with db.read() as session:
-        return entered(session, signed_in, room)
+        return load_open_room_in(session, signed_in, room)
 
 
-def entered(session: Session, signed_in: SignedIn, name: str) -> RoomView:
+def load_open_room_in(session: Session, signed_in: SignedIn, name: str) -> RoomView:
     """Load a room that the member may enter, in the caller's session.
 
     Raises UnknownRoomError, ClosedRoomError and BannedError.
     """
-    room = named(session, name)
+    room = find_room(session, name)
     if not is_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
-    return unbanned(session, room, signed_in.user_id)
+    return check_not_banned(session, room, signed_in.user_id)
 
 
-def unbanned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
+def check_not_banned(session: Session, room: ChatRoom, user_id: int) -> RoomView:
     """Return the view of a room from which the member is not banned. Raises BannedError."""
-    own = sanctions(session, user_id)
+    own = list_sanctions_in_force(session, user_id)
     if ban := _ban(own, room.id):
         raise BannedError(f"An admin has banned you from this room{_until(ban.until)}.")
     return _view(room, own)
 
 
-def named(session: Session, name: str) -> ChatRoom:
+def find_room(session: Session, name: str) -> ChatRoom:
     """Load a room's row by name. Raises UnknownRoomError."""
     room = session.scalars(_NAMED, {"name": name}).one_or_none()
     if room is None:
@@ -73,18 +73,18 @@ def is_open(access: str, signed_in: SignedIn) -> bool:
     return access == RoomAccess.ADMINS and signed_in.is_admin
 
 
-def heads() -> dict[str, int]:
+def list_newest_changes() -> dict[str, int]:
     """Return the number of each room's newest change, by room name."""
     with db.read() as session:
         return {room.name: room.last_number for room in session.scalars(select(ChatRoom))}
 
 
-def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
+def list_banned_rooms(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
     """Return the rooms from which these members are banned, by user id; members without a ban are left out."""
     if not user_ids:
         return {}
     bans = select(ChatSanction.user_id, ChatSanction.room_id).where(
-        ChatSanction.user_id.in_(user_ids), ChatSanction.kind == SanctionKind.BAN.value, *in_force(utc_now())
+        ChatSanction.user_id.in_(user_ids), ChatSanction.kind == SanctionKind.BAN.value, *in_force_conditions(utc_now())
     )
     with db.read() as session:
         rows = session.execute(bans).all()
@@ -95,25 +95,27 @@ def banned(user_ids: Collection[int]) -> dict[int, frozenset[str]]:
     return {user_id: frozenset(rooms) for user_id, rooms in closed.items()}
 
 
-def insist_on_voice(room: RoomView) -> None:
+def check_not_muted(room: RoomView) -> None:
     """Raise MutedError if the member may not write in the room."""
     if room.muted:
         raise MutedError(f"An admin has muted you here{_until(room.muted_until)}.")
 
 
-def sanctions(session: Session, user_id: int) -> list[ChatSanction]:
+def list_sanctions_in_force(session: Session, user_id: int) -> list[ChatSanction]:
     """List the sanctions in force against the member."""
     return list(session.scalars(_SANCTIONS, {"user_id": user_id, "now": utc_now()}))
 
 
-def in_force(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
+def in_force_conditions(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
     """SQL conditions for a sanction in force: neither lifted nor over."""
     return ChatSanction.lifted_at.is_(None), or_(ChatSanction.until.is_(None), ChatSanction.until > now)
 
 
 # Built once: these run for every message, and building a statement costs as much as running it.
 _NAMED = select(ChatRoom).where(ChatRoom.name == bindparam("name"))
-_SANCTIONS = select(ChatSanction).where(ChatSanction.user_id == bindparam("user_id"), *in_force(bindparam("now")))
+_SANCTIONS = select(ChatSanction).where(
+    ChatSanction.user_id == bindparam("user_id"), *in_force_conditions(bindparam("now"))
+)
 
 
 def _view(room: ChatRoom, own: list[ChatSanction]) -> RoomView:

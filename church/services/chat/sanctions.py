@@ -20,9 +20,9 @@ from church.services import audit, live_broadcast
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor, Person
 from church.services.chat import messages
-from church.services.chat.rooms import in_force, named
+from church.services.chat.rooms import find_room, in_force_conditions
 
-CONTROL = "chat:control"
+CONTROL_CHANNEL = "chat:control"
 """Channel on which workers learn that a member's sanctions have changed: ``{"user": ref}``."""
 
 log = logging.getLogger("church.live")
@@ -49,7 +49,7 @@ class SanctionView:
     created_at: datetime
 
 
-def mute(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
+def mute_member(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
     """Mute a member: they may read, not write. Returns the sanction's id.
 
     ``room`` None is all rooms, ``until`` None is until an admin lifts it.
@@ -58,12 +58,12 @@ def mute(user_ref: str, room: str | None, until: datetime | None, reason: str, a
     return _sanction(SanctionKind.MUTE, user_ref, room, until, reason, actor)
 
 
-def ban(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
+def ban_member(user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor) -> int:
     """Ban a member from a room or from all; otherwise like muting."""
     return _sanction(SanctionKind.BAN, user_ref, room, until, reason, actor)
 
 
-def lift(sanction_id: int, actor: Actor) -> str:
+def lift_sanction(sanction_id: int, actor: Actor) -> str:
     """End a sanction at once; returns the member's ref.
 
     Raises UnknownSanctionError, and ConflictError if it has ended already.
@@ -89,7 +89,7 @@ def list_sanctions(user_ref: str | None = None) -> list[SanctionView]:
         .join(member, member.id == ChatSanction.user_id)
         .outerjoin(giver, giver.id == ChatSanction.given_by)
         .outerjoin(ChatRoom, ChatRoom.id == ChatSanction.room_id)
-        .where(*in_force(utc_now()))
+        .where(*in_force_conditions(utc_now()))
         .order_by(ChatSanction.id.desc())
     )
     if user_ref is not None:
@@ -114,11 +114,11 @@ def _view(row: ChatSanction, room: str | None, member: User, giver: User | None)
 def _sanction(
     kind: SanctionKind, user_ref: str, room: str | None, until: datetime | None, reason: str, actor: Actor
 ) -> int:
-    reason = messages.tidy_reason(reason)
+    reason = messages.clean_reason(reason)
     _check(until, reason)
     with db.write() as session:
         user = _lock_member(session, user_ref)
-        room_id = named(session, room).id if room is not None else None
+        room_id = find_room(session, room).id if room is not None else None
         row = ChatSanction(
             user_id=user.id,
             kind=kind.value,
@@ -160,5 +160,5 @@ def _lock_member(session: Session, ref: str) -> User:
 
 def _announce(action: str, user_ref: str) -> None:
     """After the commit: have the member's connections checked again, and log the action."""
-    live_broadcast.publish(CONTROL, json.dumps({"user": user_ref}))
+    live_broadcast.publish(CONTROL_CHANNEL, json.dumps({"user": user_ref}))
     log.info("member moderated", extra={"event": action, "subject_ref": user_ref})

@@ -16,7 +16,7 @@ from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
 from church.services.email.address_hash import hash_address
 
-__all__ = ["WINDOW", "forget_withdrawn", "is_withdrawn", "stand_in", "withdraw"]
+__all__ = ["WINDOW", "cancel_emails", "is_cancelled", "remove_cancelled", "replacement_address"]
 
 WINDOW = timedelta(hours=1)
 """How long an email counts for the limit of its address."""
@@ -24,28 +24,28 @@ _LAST = "account_deleted"
 _MARK = "withdrawn:"  # no @, so it can't be an address
 
 
-def withdraw(session: Session, user_id: int) -> None:
+def cancel_emails(session: Session, user_id: int) -> None:
     """Cancel the emails of an account, in the caller's write transaction: no pending one is sent after it."""
     own = Mail.user_id == user_id
     session.execute(delete(Mail).where(own, or_(Mail.attempts == 0, Mail.created_at <= utc_now() - WINDOW)))
     for mail in session.scalars(select(Mail).where(own).order_by(Mail.id).with_for_update()):
         if mail.state == MailState.PENDING:
             mail.state = MailState.FAILED.value
-        mail.recipient, mail.reason = stand_in(mail.recipient), "its account was deleted"
+        mail.recipient, mail.reason = replacement_address(mail.recipient), "its account was deleted"
         mail.user_id, mail.link_id, mail.context = None, None, {}
 
 
-def stand_in(recipient: str) -> str:
+def replacement_address(recipient: str) -> str:
     """Return the text that replaces the address of a cancelled email."""
     return _MARK + hash_address(recipient.casefold())
 
 
-def is_withdrawn(mail: Mail) -> bool:
+def is_cancelled(mail: Mail) -> bool:
     """Whether the email was cancelled and is only kept for the hourly limit."""
     return mail.recipient.startswith(_MARK)
 
 
-def forget_withdrawn(session: Session) -> None:
+def remove_cancelled(session: Session) -> None:
     """Remove cancelled emails that no longer count, and sent or failed emails that confirmed a deletion."""
     confirmed = and_(Mail.template == _LAST, Mail.state != MailState.PENDING.value)
     removable = or_(Mail.recipient.startswith(_MARK), confirmed)

@@ -36,7 +36,7 @@ _WIDTH = 72
 
 
 @dataclass(frozen=True)
-class Letter:
+class EmailToSend:
     """An email to compose: its row and the rows it refers to, as they are now."""
 
     id: int
@@ -48,12 +48,12 @@ class Letter:
     created_at: datetime
 
 
-def write(letter: Letter) -> EmailMessage:
+def compose_message(letter: EmailToSend) -> EmailMessage:
     """Compose the whole message. Raises MailRefusedError if the address is not valid."""
     values = {
         **letter.context,
         "name": one_line(letter.name)[:_LONGEST_NAME],
-        "link": email_links.address_of(letter.link) if letter.link else "",
+        "link": email_links.link_address(letter.link) if letter.link else "",
         "lifetime": _lifetime(letter.link) if letter.link else "",
     }
     text = app_template(f"mail/{letter.template}.txt")
@@ -85,7 +85,7 @@ def _addressed(recipient: str) -> EmailMessage:
     return message
 
 
-def _message_id(letter: Letter) -> str:
+def _message_id(letter: EmailToSend) -> str:
     """The same at every attempt, so that an email sent twice (after a crash) is shown once."""
     sender = current_settings().sender
     facts = f"{current_settings().origin} {letter.id} {letter.created_at.isoformat()}"

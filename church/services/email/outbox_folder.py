@@ -9,23 +9,23 @@ from pathlib import Path
 
 from church.config import Settings
 from church.lib.files import make_private
-from church.services.email.compose import Letter
+from church.services.email.compose import EmailToSend
 from church.services.email.errors import MailDeferredError
 
-MOST = 500  # files; the oldest go first
+MAX_FILES = 500  # files; the oldest go first
 
 
-def folder(settings: Settings) -> Path:
+def outbox_path(settings: Settings) -> Path:
     """Return the outbox folder of this instance."""
     return settings.instance / "outbox"
 
 
-def keep(settings: Settings, letter: Letter, message: EmailMessage) -> None:
+def store_email(settings: Settings, letter: EmailToSend, message: EmailMessage) -> None:
     """Write the email to its file in the outbox; a second call replaces the file.
 
     Raises MailDeferredError if it can't be written.
     """
-    outbox = folder(settings)
+    outbox = outbox_path(settings)
     path = outbox / f"{letter.created_at:%Y%m%dT%H%M%S}-{letter.template}-{letter.id}.eml"
     try:
         make_private(outbox)
@@ -50,7 +50,7 @@ def _write(path: Path, content: bytes) -> None:
 def _remove_oldest(outbox: Path) -> None:
     """Keep the newest 500 files. Their names start with the time at which the email was queued."""
     files = sorted(outbox.glob("*.eml"), key=lambda path: (path.name.partition("-")[0], _number(path)))
-    for path in files[:-MOST]:
+    for path in files[:-MAX_FILES]:
         path.unlink(missing_ok=True)
 
 

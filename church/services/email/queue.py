@@ -19,14 +19,14 @@ from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
-from church.services.email.cancel_queued import WINDOW, is_withdrawn, stand_in, withdraw
+from church.services.email.cancel_queued import WINDOW, cancel_emails, is_cancelled, replacement_address
 from church.services.email.compose import TEMPLATES
 from church.services.email.sending import ATTEMPTS, KIND, job_key
 
-__all__ = ["MOST_AN_HOUR", "MailView", "pending_count", "queue", "recent", "retry", "withdraw"]
+__all__ = ["MAX_PER_HOUR", "MailView", "cancel_emails", "count_pending", "list_recent", "queue_email", "retry"]
 
 # Emails of one template to one address; more would let a stranger use the site to flood an inbox.
-MOST_AN_HOUR = 5
+MAX_PER_HOUR = 5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MailView:
     sent_at: datetime | None
 
 
-def queue(
+def queue_email(
     session: Session,
     template: str,
     *,
@@ -67,7 +67,7 @@ def queue(
         raise ValueError(f"no email template {template!r}; known are {', '.join(sorted(TEMPLATES))}")
     session.flush()
     _lock_address(session, f"{template} {recipient.lower()}")
-    if _count_within_the_hour(session, template, recipient) >= MOST_AN_HOUR:
+    if _count_within_the_hour(session, template, recipient) >= MAX_PER_HOUR:
         return False
     mail = Mail(
         template=template,
@@ -83,7 +83,7 @@ def queue(
     return True
 
 
-def recent(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
+def list_recent(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
     """List the newest emails, optionally of one state; ``before_id`` is the last one of the page before."""
     query = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
     if state is not None:
@@ -97,7 +97,7 @@ def retry(session: Session, mail_id: int) -> bool:
     """Queue a failed email again, in the caller's transaction, with all its attempts; False if it has not failed."""
     failed = select(Mail).where(Mail.id == mail_id, Mail.state == MailState.FAILED.value).with_for_update()
     mail = session.scalars(failed).first()
-    if mail is None or is_withdrawn(mail):
+    if mail is None or is_cancelled(mail):
         return False
     mail.state, mail.attempts, mail.reason = MailState.PENDING.value, 0, None
     session.flush()
@@ -105,7 +105,7 @@ def retry(session: Session, mail_id: int) -> bool:
     return True
 
 
-def pending_count() -> int:
+def count_pending() -> int:
     """Count the emails that wait to be sent, for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(Mail.state == MailState.PENDING.value)) or 0
@@ -126,7 +126,7 @@ def _count_within_the_hour(session: Session, template: str, recipient: str) -> i
         Mail.state.in_([state.value for state in MailState]),  # every state: the index begins with this column
         Mail.created_at > utc_now() - WINDOW,
         Mail.template == template,
-        or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == stand_in(recipient)),
+        or_(func.lower(Mail.recipient) == func.lower(recipient), Mail.recipient == replacement_address(recipient)),
     )
     return session.scalar(counted) or 0
 
@@ -135,7 +135,7 @@ def _view(mail: Mail, ref: str | None) -> MailView:
     return MailView(
         id=mail.id,
         template=mail.template,
-        recipient=None if is_withdrawn(mail) else mail.recipient,
+        recipient=None if is_cancelled(mail) else mail.recipient,
         user_ref=ref,
         state=MailState(mail.state),
         attempts=mail.attempts,

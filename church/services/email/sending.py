@@ -22,8 +22,8 @@ from church.models.accounts import Link, User
 from church.models.base import utc_now
 from church.models.jobs import Job, JobState, Mail, MailState
 from church.services.email import outbox_folder, smtp
-from church.services.email.cancel_queued import forget_withdrawn, is_withdrawn
-from church.services.email.compose import LINKED, Letter, write
+from church.services.email.cancel_queued import is_cancelled, remove_cancelled
+from church.services.email.compose import LINKED, EmailToSend, compose_message
 from church.services.email.errors import MailDeferredError, MailRefusedError
 
 KIND = "mails.send"
@@ -48,7 +48,7 @@ def send(payload: dict[str, Any]) -> None:
     if letter is None:
         return
     try:
-        _transport(current_settings())(letter, write(letter))
+        _transport(current_settings())(letter, compose_message(letter))
     except MailRefusedError as error:
         _settle(letter, MailState.FAILED, str(error))
     except MailDeferredError as error:
@@ -58,17 +58,17 @@ def send(payload: dict[str, Any]) -> None:
         _settle(letter, MailState.SENT)
 
 
-def _transport(site: Settings) -> Callable[[Letter, EmailMessage], None]:
+def _transport(site: Settings) -> Callable[[EmailToSend, EmailMessage], None]:
     if site.smtp_url is None:
-        return lambda letter, message: outbox_folder.keep(site, letter, message)
+        return lambda letter, message: outbox_folder.store_email(site, letter, message)
     return lambda letter, message: smtp.deliver(site, letter.recipient, message)
 
 
-def _claim(mail_id: int) -> Letter | None:
+def _claim(mail_id: int) -> EmailToSend | None:
     """Count an attempt and load the rows to compose the email from; None if there is nothing to send."""
     with db.write() as session:
         mail = session.get(Mail, mail_id, with_for_update=True)
-        if mail is None or mail.state == MailState.SENT or is_withdrawn(mail):
+        if mail is None or mail.state == MailState.SENT or is_cancelled(mail):
             return None
         link = session.get(Link, mail.link_id) if mail.link_id else None
         if mail.template in LINKED and (link is None or link.expires_at <= utc_now()):
@@ -80,7 +80,9 @@ def _claim(mail_id: int) -> Letter | None:
         # A failed email comes here when an admin has queued its job again.
         mail.attempts = 1 if mail.state == MailState.FAILED else mail.attempts + 1
         mail.state = MailState.PENDING.value
-        return Letter(mail.id, mail.template, mail.recipient, _name(session, mail), mail.context, link, mail.created_at)
+        return EmailToSend(
+            mail.id, mail.template, mail.recipient, _name(session, mail), mail.context, link, mail.created_at
+        )
 
 
 def _name(session: Session, mail: Mail) -> str:
@@ -92,14 +94,14 @@ def _name(session: Session, mail: Mail) -> str:
     return user.name if user is not None and trusted else ""
 
 
-def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None:
+def _settle(letter: EmailToSend, state: MailState, reason: str | None = None) -> None:
     """Store the result; an email with no attempts left has failed."""
     reason = reason[:_LONGEST_REASON] if reason else None
     with db.write() as session:
         mail = session.get(Mail, letter.id, with_for_update=True)
         if mail is None:
             return
-        if state is MailState.PENDING and (mail.attempts >= ATTEMPTS or is_withdrawn(mail)):
+        if state is MailState.PENDING and (mail.attempts >= ATTEMPTS or is_cancelled(mail)):
             state = MailState.FAILED  # cancelled while it was being sent: do not try again
         mail.state, mail.reason = state.value, reason
         mail.sent_at = utc_now() if state is MailState.SENT else None
@@ -111,13 +113,13 @@ def _settle(letter: Letter, state: MailState, reason: str | None = None) -> None
 
 
 @jobs.every(timedelta(hours=1), "mails.tidy")
-def tidy(_payload: dict[str, Any]) -> None:
+def clean_up(_payload: dict[str, Any]) -> None:
     """Remove old emails, and mark pending ones without a job as failed: their process died at the last attempt."""
     now = utc_now()
     with db.write() as session:
         for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
             session.execute(delete(Mail).where(Mail.state == state.value, Mail.created_at < now - kept))
-        forget_withdrawn(session)
+        remove_cancelled(session)
         waiting = set(session.scalars(select(Mail.id).where(Mail.state == MailState.PENDING.value)))
         alive = (JobState.PENDING.value, JobState.RUNNING.value)
         payloads = session.scalars(select(Job.payload).where(Job.kind == KIND, Job.state.in_(alive)))

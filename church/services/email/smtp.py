@@ -47,7 +47,7 @@ class Server:
         return self.host == "localhost" if ip is None else ip.is_loopback
 
 
-def server_of(settings: Settings) -> Server:
+def parse_server(settings: Settings) -> Server:
     """Parse ``CHURCH_SMTP_URL``, which must be set."""
     assert settings.smtp_url is not None  # noqa: S101 - the caller has checked
     parts = urlsplit(settings.smtp_url.get_secret_value())
@@ -77,7 +77,7 @@ def _greeting(host: str) -> str:
 def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
     """Send the email. Raises MailDeferredError or MailRefusedError; neither contains the recipient's address."""
     try:
-        with telemetry.outbound("smtp"), session(server_of(settings), STEP, WHOLE) as smtp:
+        with telemetry.time_outbound("smtp"), open_connection(parse_server(settings), STEP, WHOLE) as smtp:
             smtp.send_message(message, settings.sender, [recipient])
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise classify_error(error) from None
@@ -86,14 +86,14 @@ def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
 def probe(settings: Settings, step: float, whole: float) -> None:
     """Connect, encrypt and log in as for an email, but send none. Raises MailDeferredError."""
     try:
-        with session(server_of(settings), step, whole) as smtp:
+        with open_connection(parse_server(settings), step, whole) as smtp:
             smtp.noop()
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise MailDeferredError(str(classify_error(error))) from None
 
 
 @contextmanager
-def session(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]:
+def open_connection(server: Server, step: float, whole: float) -> Iterator[smtplib.SMTP]:
     """Open a connection, encrypt it, and log in if the setting has a user.
 
     ``step`` is the limit of each wait in seconds, ``whole`` that of the connection. Raises the errors of smtplib and of

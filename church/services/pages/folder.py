@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.services.pages.front_matter import MAX_BYTES, InvalidPageError, Stamp, load_parser, parse_page
 from church.services.pages.library import File, Library, Problem, assemble
 
@@ -60,7 +60,7 @@ class Shelf:
             return previous  # another greenlet scanned while this one waited for the lock
         load_parser()
         try:
-            library = off_hub(scan, self._root, previous or Library(), self._drafts)
+            library = run_off_hub(scan, self._root, previous or Library(), self._drafts)
         except OSError as error:
             facts = {"event": "pages.unreadable", "reason": str(error)}
             log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.services.pages.clean_html import RESERVED_IDS, clean
 from church.services.pages.front_matter import Page, Stamp
 from church.services.pages.teaser import read
@@ -102,7 +102,7 @@ def _make_engine() -> Markdown:
 def render_fragment(source: str) -> Markup:
     """Render a short markdown text, such as a description, without ids. Raises RenderError."""
     load_renderer()
-    return off_hub(_render_fragment, source)
+    return run_off_hub(_render_fragment, source)
 
 
 def _render_fragment(source: str) -> Markup:
@@ -179,7 +179,7 @@ class RenderCache:
     def _try_render(self, page: Page) -> Rendered | RenderError:
         load_renderer()
         try:
-            return off_hub(self._render, page)
+            return run_off_hub(self._render, page)
         except RenderError as error:
             facts = {"event": "pages.unrenderable", "page": page.slug, "reason": str(error)}
             log.error("page not rendered", extra=facts)  # noqa: TRY400 - the author needs the reason, not our stack

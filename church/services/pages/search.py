@@ -65,7 +65,7 @@ def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
     with db.write() as session:
         existing = {(row.slug, row.scope): row for row in session.scalars(select(PageText))}
         if known := {slug for slug, _ in existing}:
-            live_broadcast.new_pages(
+            live_broadcast.notify_new_pages(
                 session, {slug: row["title"] for (slug, _), row in wanted.items() if slug not in known}
             )
         for key in existing.keys() - wanted.keys():

@@ -8,14 +8,14 @@ within two seconds.
 from church.services.sessions import cleanup  # noqa: F401 - registers the hourly job
 from church.services.sessions.cache import forget_cached
 from church.services.sessions.devices import Device, DeviceView, list_devices
-from church.services.sessions.lookup import SignedIn, active_count, init_app, load, load_ref
+from church.services.sessions.lookup import SignedIn, count_active, init_app, load, load_ref
 from church.services.sessions.start import end, end_all, end_device, start_session
 
 __all__ = [
     "Device",
     "DeviceView",
     "SignedIn",
-    "active_count",
+    "count_active",
     "end",
     "end_all",
     "end_device",

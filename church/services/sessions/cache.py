@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from church.lib.app_context import app_state
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 
 if TYPE_CHECKING:
     from church.services.sessions.lookup import SignedIn
 
 EXTENSION = "sessions"
 FRESH_SECONDS = 1.5
-MOST_ENTRIES = 4096
+MAX_ENTRIES = 4096
 
 
 class Reading(NamedTuple):
@@ -42,7 +42,7 @@ class SessionCache:
     Every operation is one step under the GIL and never waits, so greenlets need no lock.
     """
 
-    def __init__(self, mark: HostMark, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, mark: ChangeMark, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._mark = mark
         self._seen = b""
@@ -91,7 +91,7 @@ class SessionCache:
     def _store(self, name: str, signed_in: SignedIn | None, reading: Reading) -> None:
         self._entries[name] = _Entry(signed_in, reading)
         self._entries.move_to_end(name)
-        while len(self._entries) > MOST_ENTRIES:
+        while len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)
 
 

@@ -11,7 +11,7 @@ from church.config import current_settings
 from church.extensions import db
 from church.models.accounts import SignIn
 from church.models.base import utc_now
-from church.services.sessions.lookup import is_live
+from church.services.sessions.lookup import live_conditions
 
 _LONGEST = 256
 
@@ -68,23 +68,23 @@ def list_devices(user_id: int, current_id: int | None) -> list[DeviceView]:
 
     ``current_id`` is the session that asks. Raises DatabaseDownError, DatabaseBusyError.
     """
-    query = select(SignIn).where(SignIn.user_id == user_id, *is_live(current_settings(), utc_now()))
+    query = select(SignIn).where(SignIn.user_id == user_id, *live_conditions(current_settings(), utc_now()))
     with db.read() as session:
         rows = session.scalars(query.order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())).all()
     return [
         DeviceView(
-            row.ref, label_of(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id
+            row.ref, label_device(row.user_agent), row.address, row.created_at, row.last_seen_at, row.id == current_id
         )
         for row in rows
     ]
 
 
-def tidy(user_agent: str) -> str:
+def clean_user_agent(user_agent: str) -> str:
     """Reduce a User-Agent to one line of at most 256 characters, as it is stored."""
     return "".join(c if c.isprintable() else " " for c in user_agent[:_LONGEST])
 
 
-def label_of(user_agent: str) -> str:
+def label_device(user_agent: str) -> str:
     """Name a device, such as "Firefox on Linux". A client may send any User-Agent, so the label proves nothing."""
     browser = _first(_BROWSERS, user_agent)
     system = _first(_SYSTEMS, user_agent)

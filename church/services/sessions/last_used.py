@@ -19,7 +19,7 @@ from church.models.base import utc_now
 log = logging.getLogger("church.auth")
 
 
-class Toucher:
+class LastUsedWriter:
     """Writes the last use of sessions. At most one thread runs; it handles all requests that arrive meanwhile.
 
     ``app_context`` makes the app the current one in that thread.

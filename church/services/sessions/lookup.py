@@ -18,16 +18,16 @@ from sqlalchemy.orm import Session
 from church.config import Settings, current_settings
 from church.extensions import db
 from church.lib.app_context import App, app_state
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 from church.models import Grant, Subscription
 from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
-from church.services.entitlements import PAST_DUE, Granted, has_premium, premium_of
-from church.services.entitlements import Subscribed as Bought
+from church.services.entitlements import PAST_DUE, GrantFacts, has_premium, member_has_premium
+from church.services.entitlements import SubscriptionFacts as Bought
 from church.services.sessions import cache
 from church.services.sessions.cache import SessionCache, current_cache
-from church.services.sessions.last_used import Toucher
+from church.services.sessions.last_used import LastUsedWriter
 
 _TOUCHER = "session_touch"
 _LONGEST_TOUCH = 60.0  # seconds between two writes of the last use
@@ -75,8 +75,8 @@ class SignedIn:
 def init_app(app: App) -> None:
     """Give ``app`` its session cache and the writer of last uses; reads nothing yet."""
     settings: Settings = app.config["CHURCH"]
-    app.extensions[cache.EXTENSION] = SessionCache(HostMark(settings.instance / "sign-ins.mark"))
-    app.extensions[_TOUCHER] = Toucher(app.app_context)
+    app.extensions[cache.EXTENSION] = SessionCache(ChangeMark(settings.instance / "sign-ins.mark"))
+    app.extensions[_TOUCHER] = LastUsedWriter(app.app_context)
 
 
 # -- one session ----------------------------------------------------------------------------------------------------
@@ -97,23 +97,23 @@ def load_ref(sid: str, user_ref: str) -> SignedIn | None:
     return signed_in if signed_in is not None and signed_in.ref == user_ref else None
 
 
-def _load(key: Key, since: float) -> SignedIn | None:
+def _load(key: SessionKey, since: float) -> SignedIn | None:
     sessions = current_cache()
     is_cached, signed_in = sessions.get(key.name, since)
     if is_cached:
         return signed_in
     reading = sessions.reading()
     with db.read() as session:
-        row = find(session, key, current_settings(), utc_now())
+        row = find_session(session, key, current_settings(), utc_now())
     signed_in = row.signed_in if row is not None else None
     sessions.put(key.name, signed_in, reading)
     if row is not None and row.is_stale:
-        toucher: Toucher = app_state()[_TOUCHER]
+        toucher: LastUsedWriter = app_state()[_TOUCHER]
         toucher.touch(row.signed_in.session_id)
     return signed_in
 
 
-class Key(NamedTuple):
+class SessionKey(NamedTuple):
     """How to find a session; ``name`` is its key in the cache."""
 
     name: str
@@ -121,30 +121,30 @@ class Key(NamedTuple):
     token: str = ""
 
 
-class Found(NamedTuple):
+class LiveSession(NamedTuple):
     """A live session; ``is_stale`` when its last use should be stored again."""
 
     signed_in: SignedIn
     is_stale: bool
 
 
-def hash_of(token: str) -> str:
+def hash_token(token: str) -> str:
     """Hash a token for the database. A plain hash is enough: 256 random bits can't be guessed."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def by_token(token: str) -> Key:
+def by_token(token: str) -> SessionKey:
     """Find a session by its raw token."""
-    hashed = hash_of(token)
-    return Key(hashed, SignIn.token_hash == hashed, token)
+    hashed = hash_token(token)
+    return SessionKey(hashed, SignIn.token_hash == hashed, token)
 
 
-def by_ref(ref: str) -> Key:
+def by_ref(ref: str) -> SessionKey:
     """Find a session by its ref."""
-    return Key(ref, SignIn.ref == ref)
+    return SessionKey(ref, SignIn.ref == ref)
 
 
-def is_live(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def live_conditions(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Conditions for a session that is neither idle for too long nor too old.
 
     Both the expiry that was set at sign-in and the settings of today count.
@@ -156,46 +156,51 @@ def is_live(settings: Settings, now: datetime) -> tuple[ColumnElement[bool], ...
     )
 
 
-def is_active() -> tuple[ColumnElement[bool], ...]:
+def active_conditions() -> tuple[ColumnElement[bool], ...]:
     """Conditions for an account that is neither disabled nor deleted."""
     return User.disabled_at.is_(None), User.deleted_at.is_(None)
 
 
-def find(session: Session, key: Key, settings: Settings, now: datetime) -> Found | None:
+def find_session(session: Session, key: SessionKey, settings: Settings, now: datetime) -> LiveSession | None:
     """Find the live session of an active account at ``key``."""
     of_user = (User.id, User.ref, User.name, User.email, User.role, User.verified_at)
     query = select(SignIn.id, SignIn.ref, SignIn.last_seen_at, *of_user).join(User, User.id == SignIn.user_id)
-    row = session.execute(query.where(key.condition, *is_live(settings, now), *is_active())).one_or_none()
+    row = session.execute(
+        query.where(key.condition, *live_conditions(settings, now), *active_conditions())
+    ).one_or_none()
     if row is None:
         return None
     session_id, session_ref, last_seen_at, user_id, ref, name, email, role, verified_at = row
     signed_in = SignedIn(
         user_id=user_id, ref=ref, name=name, email=email or "", role=role, verified=verified_at is not None,
         session_id=session_id, session_ref=session_ref, token=key.token,
-        premium=premium_of(session, user_id, now),
+        premium=member_has_premium(session, user_id, now),
     )  # fmt: skip
     # abs(): if the clock was set back, a last use in the future would keep the session alive for too long.
     stale = abs((now - last_seen_at).total_seconds()) >= min(_LONGEST_TOUCH, settings.session_idle / 10)
-    return Found(signed_in, stale)
+    return LiveSession(signed_in, stale)
 
 
 # -- many sessions --------------------------------------------------------------------------------------------------
 
-MOST = 500
+MAX_PER_QUERY = 500
 """The most sessions, or members, in one query."""
 
 
-def active_count() -> int:
+def count_active() -> int:
     """Count the live sessions, for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     query = (
-        select(func.count()).select_from(SignIn).join(User).where(*is_live(current_settings(), utc_now()), *is_active())
+        select(func.count())
+        .select_from(SignIn)
+        .join(User)
+        .where(*live_conditions(current_settings(), utc_now()), *active_conditions())
     )
     with db.read() as session:
         return session.scalar(query) or 0
 
 
 @dataclass(frozen=True)
-class Standing:
+class SessionFacts:
     """Mutable facts of a session: name, role, verified."""
 
     name: str
@@ -203,18 +208,20 @@ class Standing:
     verified: bool
 
 
-def standing(refs: Collection[str]) -> dict[str, Standing]:
+def load_facts(refs: Collection[str]) -> dict[str, SessionFacts]:
     """Load the mutable facts of sessions by ref; those that have ended are left out.
 
     Raises DatabaseDownError, DatabaseBusyError.
     """
     query = select(SignIn.ref, User.name, User.role, User.verified_at).join(User, User.id == SignIn.user_id)
     with db.read() as session:
-        rows = session.execute(query.where(SignIn.ref.in_(refs), *is_live(current_settings(), utc_now()), *is_active()))
-        return {ref: Standing(name, role, verified_at is not None) for ref, name, role, verified_at in rows}
+        rows = session.execute(
+            query.where(SignIn.ref.in_(refs), *live_conditions(current_settings(), utc_now()), *active_conditions())
+        )
+        return {ref: SessionFacts(name, role, verified_at is not None) for ref, name, role, verified_at in rows}
 
 
-def premium_members(user_ids: Collection[int]) -> set[int]:
+def find_premium_members(user_ids: Collection[int]) -> set[int]:
     """Return which of the members have premium, by the same rule as ``entitlements.premium_of``."""
     bought = select(
         Subscription.user_id, Subscription.status, Subscription.past_due_since.label("moment"), literal(0)
@@ -227,7 +234,7 @@ def premium_members(user_ids: Collection[int]) -> set[int]:
     now, grace_days = utc_now(), current_settings().grace_days
     premium = set()
     for user_id, status, moment, is_grant in rows:
-        grants, subscriptions = ([Granted(moment)], []) if is_grant else ([], [Bought(status, moment)])
+        grants, subscriptions = ([GrantFacts(moment)], []) if is_grant else ([], [Bought(status, moment)])
         if has_premium(subscriptions, grants, now, grace_days):
             premium.add(user_id)
     return premium

@@ -14,10 +14,10 @@ from church.database import after_commit
 from church.models.accounts import SignIn, User
 from church.models.base import utc_now
 from church.services.sessions.cache import current_cache
-from church.services.sessions.devices import Device, tidy
-from church.services.sessions.lookup import hash_of
+from church.services.sessions.devices import Device, clean_user_agent
+from church.services.sessions.lookup import hash_token
 
-MOST_DEVICES = 50
+MAX_DEVICES = 50
 
 
 def start_session(session: Session, user: User, device: Device) -> str:
@@ -30,18 +30,18 @@ def start_session(session: Session, user: User, device: Device) -> str:
     session.add(
         SignIn(
             ref=secrets.token_hex(8),
-            token_hash=hash_of(token),
+            token_hash=hash_token(token),
             user_id=user.id,
             created_at=now,
             last_seen_at=now,
             expires_at=now + timedelta(seconds=current_settings().session_lifetime),
-            user_agent=tidy(device.user_agent),
+            user_agent=clean_user_agent(device.user_agent),
             address=device.address[:64],
         )
     )
     session.flush()
     newest = select(SignIn.id).where(SignIn.user_id == user.id).order_by(SignIn.last_seen_at.desc(), SignIn.id.desc())
-    surplus = list(session.scalars(newest.offset(MOST_DEVICES)))
+    surplus = list(session.scalars(newest.offset(MAX_DEVICES)))
     if surplus:
         _end_where(session, SignIn.id.in_(surplus))
     return token

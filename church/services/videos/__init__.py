@@ -10,103 +10,118 @@ For a viewer: ``listing``, ``watch_view``, ``playable`` (for the stream), ``save
 from __future__ import annotations
 
 from church.services.videos import account_data  # noqa: F401 - registers the library's part of an account
-from church.services.videos.editing import admin_listing, admin_view, delete, edit, import_key, named, retry
+from church.services.videos.editing import (
+    delete_video,
+    edit_video,
+    find_video,
+    list_for_admin,
+    load_for_admin,
+    make_import_key,
+    retry_import,
+)
 from church.services.videos.errors import (
+    DiskFullError,
     ImportFailedError,
-    NoRoomError,
     NotVideoError,
     OffsetError,
     TooLargeError,
     UnknownUploadError,
     UnknownVideoError,
 )
-from church.services.videos.importing.add_video import add, queue_demo
+from church.services.videos.importing.add_video import add_file, queue_demo
 from church.services.videos.importing.captions import add_caption, parse_caption, remove_caption
-from church.services.videos.importing.chapters import chapters_text, parse_chapters, set_chapters
-from church.services.videos.importing.cleanup import sweep
-from church.services.videos.importing.ffmpeg import tools_missing
+from church.services.videos.importing.chapters import format_chapters, parse_chapters, set_chapters
+from church.services.videos.importing.cleanup import clean_up
+from church.services.videos.importing.ffmpeg import find_missing_tools
 from church.services.videos.importing.import_job import import_video
 from church.services.videos.importing.receive_upload import (
-    LARGEST_PIECE,
-    append,
-    give_up,
+    MAX_PIECE_BYTES,
+    append_piece,
+    cancel_upload,
+    list_uploads,
+    load_upload,
+    receive_whole,
     start_upload,
-    take_whole,
-    upload_view,
-    uploads_of,
 )
-from church.services.videos.library import asset, begun, first_slugs, listing, playable, search, watch_view
-from church.services.videos.positions import save as save_position
-from church.services.videos.positions import set_resume
+from church.services.videos.library import (
+    find_asset,
+    list_first_slugs,
+    list_unfinished,
+    list_videos,
+    load_playable,
+    load_watch_view,
+    search_videos,
+)
+from church.services.videos.positions import save_position, set_resume
 from church.services.videos.presenters import (
     AdminVideo,
     CaptionView,
     Chapter,
-    Draft,
-    Playable,
+    PlayableVideo,
     RenditionView,
     UploadView,
     VideoCard,
-    Watched,
+    VideoDraft,
+    WatchProgress,
     WatchView,
 )
-from church.services.videos.storage.bucket import push
+from church.services.videos.storage.bucket import push_missing
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 
 __all__ = [
-    "LARGEST_PIECE",
+    "MAX_PIECE_BYTES",
     "POSTER",
     "SPRITE",
     "THUMBS",
     "AdminVideo",
     "CaptionView",
     "Chapter",
-    "Draft",
+    "DiskFullError",
     "ImportFailedError",
-    "NoRoomError",
     "NotVideoError",
     "OffsetError",
-    "Playable",
+    "PlayableVideo",
     "RenditionView",
     "TooLargeError",
     "UnknownUploadError",
     "UnknownVideoError",
     "UploadView",
     "VideoCard",
+    "VideoDraft",
+    "WatchProgress",
     "WatchView",
-    "Watched",
-    "add",
     "add_caption",
-    "admin_listing",
-    "admin_view",
-    "append",
-    "asset",
-    "begun",
-    "chapters_text",
-    "delete",
-    "edit",
-    "first_slugs",
-    "give_up",
-    "import_key",
+    "add_file",
+    "append_piece",
+    "cancel_upload",
+    "clean_up",
+    "delete_video",
+    "edit_video",
+    "find_asset",
+    "find_missing_tools",
+    "find_video",
+    "format_chapters",
     "import_video",
-    "listing",
-    "named",
+    "list_first_slugs",
+    "list_for_admin",
+    "list_unfinished",
+    "list_uploads",
+    "list_videos",
+    "load_for_admin",
+    "load_playable",
+    "load_upload",
+    "load_watch_view",
+    "make_import_key",
     "parse_caption",
     "parse_chapters",
-    "playable",
-    "push",
+    "push_missing",
     "queue_demo",
+    "receive_whole",
     "remove_caption",
-    "retry",
+    "retry_import",
     "save_position",
-    "search",
+    "search_videos",
     "set_chapters",
     "set_resume",
     "start_upload",
-    "sweep",
-    "take_whole",
-    "tools_missing",
-    "upload_view",
-    "uploads_of",
-    "watch_view",
 ]

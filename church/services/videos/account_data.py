@@ -37,7 +37,7 @@ def export_positions(session: Session, user: User) -> dict[str, Any]:
     query = select(WatchPosition, Video.slug).join(Video).where(WatchPosition.user_id == user.id)
     rows = session.execute(query.order_by(WatchPosition.updated_at.desc()))
     return {
-        "remembered": positions.wants(session, user.id),
+        "remembered": positions.is_resume_on(session, user.id),
         "videos": [
             {
                 "video": slug,

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from church.services.pages.render import RenderError, render_fragment
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-LONGEST_SLUG = 80
+MAX_SLUG_LENGTH = 80
 # Paths of the blueprint: a video must not be called like one of them.
 _RESERVED = frozenset({"access", "stream", "progress", "resume", "assets", "poster", "captions", "thumbs", "chapters"})
 _SUMMARY_LENGTH = 200
@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^<>]*>|[*_`#>~|]+")
 
 
 @lru_cache(maxsize=256)
-def described(description: str) -> Markup:
+def render_description(description: str) -> Markup:
     """Render a markdown description as HTML, or show it as plain text where rendering fails."""
     try:
         return render_fragment(description)
@@ -29,7 +29,7 @@ def described(description: str) -> Markup:
         return Markup("<p>{}</p>").format(escape(description))
 
 
-def summary(description: str) -> str:
+def summarize(description: str) -> str:
     """Shorten a description to one line of plain text, cut at a word."""
     paragraph = next((part for part in description.split("\n\n") if part.strip()), "")
     return _shorten(paragraph[:_SCANNED_LENGTH])
@@ -42,13 +42,13 @@ def _shorten(text: str) -> str:
     return line if len(line) <= _SUMMARY_LENGTH else line[:_SUMMARY_LENGTH].rsplit(" ", 1)[0] + " …"
 
 
-def slug_of(title: str) -> str:
+def make_slug(title: str) -> str:
     """Make a slug from a title: ASCII letters and digits, with hyphens between words."""
     ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    slug = "-".join(re.findall(r"[a-z0-9]+", ascii_only))[:LONGEST_SLUG].strip("-")
+    slug = "-".join(re.findall(r"[a-z0-9]+", ascii_only))[:MAX_SLUG_LENGTH].strip("-")
     return slug or f"video-{secrets.token_hex(3)}"
 
 
-def is_slug(text: str) -> bool:
+def is_valid_slug(text: str) -> bool:
     """Whether a video may have ``text`` as its slug."""
-    return len(text) <= LONGEST_SLUG and SLUG.fullmatch(text) is not None and text not in _RESERVED
+    return len(text) <= MAX_SLUG_LENGTH and SLUG.fullmatch(text) is not None and text not in _RESERVED

@@ -20,19 +20,19 @@ from church.services import audit
 from church.services.access import Access
 from church.services.audit import Actor
 from church.services.videos import queries
-from church.services.videos.descriptions import is_slug
-from church.services.videos.presenters import AdminVideo, Draft
-from church.services.videos.storage.bucket import REMOVE
+from church.services.videos.descriptions import is_valid_slug
+from church.services.videos.presenters import AdminVideo, VideoDraft
+from church.services.videos.storage.bucket import REMOVE_JOB
 
-IMPORT = "videos.import"
-LONGEST_TITLE = 200
-LONGEST_DESCRIPTION = 5000
+IMPORT_JOB = "videos.import"
+MAX_TITLE_LENGTH = 200
+MAX_DESCRIPTION_LENGTH = 5000
 _MAX_ATTEMPTS = 5
 
 log = logging.getLogger("church.videos")
 
 
-def admin_listing(state: VideoState | None = None, before_ref: str | None = None, limit: int = 50) -> list[AdminVideo]:
+def list_for_admin(state: VideoState | None = None, before_ref: str | None = None, limit: int = 50) -> list[AdminVideo]:
     """List videos for admins, newest first: those of one ``state``, or those older than ``before_ref``."""
     query = select(Video).order_by(Video.id.desc()).limit(max(1, min(limit, 200)))
     if state is not None:
@@ -40,27 +40,27 @@ def admin_listing(state: VideoState | None = None, before_ref: str | None = None
     if before_ref is not None:
         query = query.where(Video.id < select(Video.id).where(Video.ref == before_ref).scalar_subquery())
     with db.read() as session:
-        return queries.admin_views(session, current_settings(), session.scalars(query).all())
+        return queries.make_admin_views(session, current_settings(), session.scalars(query).all())
 
 
-def admin_view(ref: str) -> AdminVideo:
+def load_for_admin(ref: str) -> AdminVideo:
     """Load one video in any state by its ref. Raises UnknownVideoError."""
     with db.read() as session:
-        return queries.admin_views(session, current_settings(), [queries.by_ref(session, ref)])[0]
+        return queries.make_admin_views(session, current_settings(), [queries.load_by_ref(session, ref)])[0]
 
 
-def named(which: str) -> AdminVideo | None:
+def find_video(which: str) -> AdminVideo | None:
     """Find a video by its slug or its ref."""
     with db.read() as session:
         video = session.scalars(select(Video).where((Video.slug == which) | (Video.ref == which))).first()
-        return queries.admin_views(session, current_settings(), [video])[0] if video is not None else None
+        return queries.make_admin_views(session, current_settings(), [video])[0] if video is not None else None
 
 
-def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> None:
+def edit_video(ref: str, title: str, access: str, description: str, actor: Actor) -> None:
     """Change title, access and description of a video; its slug stays. Raises UnknownVideoError, FieldErrors."""
-    draft = checked(Draft(title, access, description))
+    draft = validate_draft(VideoDraft(title, access, description))
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         values = {"title": draft.title, "access_level": draft.access, "description": draft.description}
         changed = [name for name, value in values.items() if getattr(video, name) != value]
         for name in changed:
@@ -70,10 +70,10 @@ def edit(ref: str, title: str, access: str, description: str, actor: Actor) -> N
     log.info("video edited", extra={"event": "video.edited", "video": video.slug, "fields": changed})
 
 
-def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
+def retry_import(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
     """Queue a failed import again, to start after ``delay``. Raises UnknownVideoError, ConflictError if not failed."""
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         if video.state != VideoState.FAILED:
             raise ConflictError("Only a failed import can be retried.")
         video.state, video.reason, video.progress = VideoState.QUEUED.value, None, 0
@@ -82,18 +82,18 @@ def retry(ref: str, actor: Actor, delay: timedelta = timedelta(0)) -> None:
     log.info("import queued again", extra={"event": "video.retried", "video": video.slug})
 
 
-def delete(ref: str, actor: Actor) -> None:
+def delete_video(ref: str, actor: Actor) -> None:
     """Delete the rows of a video now and queue the deletion of its files. A running import stops by itself.
 
     Raises UnknownVideoError.
     """
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         files = list(session.scalars(select(Rendition.file).where(Rendition.video_id == video.id, Rendition.in_bucket)))
         for model in (WatchPosition, Caption, Rendition):
             session.execute(delete_rows(model).where(model.video_id == video.id))
         session.delete(video)
-        jobs.enqueue(session, REMOVE, {"ref": ref, "bucket": files}, unique_key=f"{REMOVE}:{ref}")
+        jobs.enqueue(session, REMOVE_JOB, {"ref": ref, "bucket": files}, unique_key=f"{REMOVE_JOB}:{ref}")
         audit.record_by(session, "video.deleted", actor, video=video.slug, title=video.title)
     log.info("video deleted", extra={"event": "video.deleted", "video": video.slug})
 
@@ -103,30 +103,30 @@ def queue_import(session: Session, ref: str, delay: timedelta = timedelta(0)) ->
 
     During ``delay`` the caller can still hold the job by its key and run the import itself.
     """
-    key = import_key(ref)
-    jobs.enqueue(session, IMPORT, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_MAX_ATTEMPTS)
+    key = make_import_key(ref)
+    jobs.enqueue(session, IMPORT_JOB, {"ref": ref}, unique_key=key, delay=delay, max_attempts=_MAX_ATTEMPTS)
 
 
-def import_key(ref: str) -> str:
+def make_import_key(ref: str) -> str:
     """Return the unique key of a video's import job: only one of them can be in the queue."""
-    return f"{IMPORT}:{ref}"
+    return f"{IMPORT_JOB}:{ref}"
 
 
-def checked(draft: Draft) -> Draft:
+def validate_draft(draft: VideoDraft) -> VideoDraft:
     """Return ``draft`` with whitespace cleaned up. Raises FieldErrors with every invalid field."""
     title, description = " ".join(plain(draft.title).split()), plain(draft.description).strip().replace("\r\n", "\n")
     slug = draft.slug.strip().lower()
     errors: dict[str, str] = {}
     if not title:
         errors["title"] = "Enter a title."
-    elif len(title) > LONGEST_TITLE:
-        errors["title"] = f"Use at most {LONGEST_TITLE} characters."
+    elif len(title) > MAX_TITLE_LENGTH:
+        errors["title"] = f"Use at most {MAX_TITLE_LENGTH} characters."
     if draft.access not in set(Access):
         errors["access"] = "Choose public, members or premium."
-    if len(description) > LONGEST_DESCRIPTION:
-        errors["description"] = f"Use at most {LONGEST_DESCRIPTION:,} characters."
-    if slug and not is_slug(slug):
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        errors["description"] = f"Use at most {MAX_DESCRIPTION_LENGTH:,} characters."
+    if slug and not is_valid_slug(slug):
         errors["slug"] = "Use lower-case letters, digits and hyphens. No other video may have this address."
     if errors:
         raise FieldErrors(errors)
-    return Draft(title, draft.access, description, slug)
+    return VideoDraft(title, draft.access, description, slug)

@@ -36,7 +36,7 @@ class TooLargeError(ChurchError):
         super().__init__(f"A video can be at most {most / 1024**3:.1f} GiB.")
 
 
-class NoRoomError(ChurchError):
+class DiskFullError(ChurchError):
     """The disk with the video folder has too little free space."""
 
     status = 507

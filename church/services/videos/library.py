@@ -22,10 +22,10 @@ from church.models.pages import search_words
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access, Reader, may_read
 from church.services.videos import positions, queries
-from church.services.videos.descriptions import described
+from church.services.videos.descriptions import render_description
 from church.services.videos.errors import UnknownVideoError
-from church.services.videos.presenters import Playable, VideoCard, WatchView
-from church.services.videos.storage.local import POSTER, SPRITE, THUMBS, folder_of
+from church.services.videos.presenters import PlayableVideo, VideoCard, WatchView
+from church.services.videos.storage.local import POSTER, SPRITE, THUMBS, video_folder
 
 _MAX_LISTED = 1000
 _MAX_RELATED = 4
@@ -39,7 +39,7 @@ _MAX_CACHED = 1000
 # -- lists ----------------------------------------------------------------------------------------------------------
 
 
-def listing(
+def list_videos(
     reader: Reader = ANONYMOUS, user_id: int | None = None, limit: int = _MAX_LISTED, skip: int = 0
 ) -> tuple[VideoCard, ...]:
     """List ready videos, newest first, with the member's position in each.
@@ -48,22 +48,22 @@ def listing(
     """
     with db.read() as session:
         videos = _load_newest(session, limit, skip)
-        watched = positions.watched(session, user_id, [video.id for video in videos])
-    return queries.cards(videos, reader, watched)
+        watched = positions.load_positions(session, user_id, [video.id for video in videos])
+    return queries.make_cards(videos, reader, watched)
 
 
-def begun(reader: Reader, user_id: int, limit: int) -> tuple[VideoCard, ...]:
+def list_unfinished(reader: Reader, user_id: int, limit: int) -> tuple[VideoCard, ...]:
     """List videos that the member has started, not finished and may still watch, last watched first."""
     query = select(Video).join(WatchPosition).where(WatchPosition.user_id == user_id, ~WatchPosition.finished)
     levels = [level.value for level in Access if may_read(level, reader)]
     query = query.where(Video.state == VideoState.READY.value, Video.access_level.in_(levels))
     with db.read() as session:
         videos = session.scalars(query.order_by(WatchPosition.updated_at.desc(), Video.id.desc()).limit(limit)).all()
-        watched = positions.watched(session, user_id, [video.id for video in videos])
-    return queries.cards(videos, reader, watched)
+        watched = positions.load_positions(session, user_id, [video.id for video in videos])
+    return queries.make_cards(videos, reader, watched)
 
 
-def search(query: str, reader: Reader = ANONYMOUS, limit: int = 20) -> tuple[VideoCard, ...]:
+def search_videos(query: str, reader: Reader = ANONYMOUS, limit: int = 20) -> tuple[VideoCard, ...]:
     """Find ready videos with every word of ``query`` in title or description; matches in the title come first.
 
     Videos that ``reader`` may not watch are included: title and description are public.
@@ -76,10 +76,10 @@ def search(query: str, reader: Reader = ANONYMOUS, limit: int = 20) -> tuple[Vid
     texts = [(video, _fold(video.title), _fold(video.description)) for video in videos]
     hits = [(video, title) for video, title, text in texts if all(word in title or word in text for word in words)]
     hits.sort(key=lambda hit: not all(word in hit[1] for word in words))
-    return queries.cards([video for video, _ in hits[:limit]], reader, {})
+    return queries.make_cards([video for video, _ in hits[:limit]], reader, {})
 
 
-def first_slugs(limit: int = 200) -> tuple[str, ...]:
+def list_first_slugs(limit: int = 200) -> tuple[str, ...]:
     """Return the slugs of the oldest videos: the ones that metrics name."""
     with db.read() as session:
         return tuple(session.scalars(select(Video.slug).order_by(Video.id).limit(limit)))
@@ -102,19 +102,19 @@ def _fold(text: str) -> str:
 # -- one video ------------------------------------------------------------------------------------------------------
 
 
-def watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
+def load_watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
     """Load the watch page, limited to what ``reader`` may see. Raises UnknownVideoError."""
     with db.read() as session:
-        video = queries.ready(session, slug)
+        video = queries.load_ready(session, slug)
         others = [other for other in _load_newest(session, _RELATED_POOL) if other.id != video.id]
-        card = queries.card_facts(video, reader)
+        card = queries.make_card_fields(video, reader)
         content = _load_content(session, video) if card["open"] else {}
-        watched = positions.watched(session, user_id)
-        resume = user_id is None or positions.wants(session, user_id)
-    related = queries.cards(_choose_related(video, others), reader, watched)
+        watched = positions.load_positions(session, user_id)
+        resume = user_id is None or positions.is_resume_on(session, user_id)
+    related = queries.make_cards(_choose_related(video, others), reader, watched)
     return WatchView(
         watched=watched.get(video.id),
-        description=described(video.description),
+        description=render_description(video.description),
         related=related,
         resume=resume,
         **card,
@@ -124,11 +124,11 @@ def watch_view(slug: str, reader: Reader, user_id: int | None) -> WatchView:
 
 def _load_content(session: Session, video: Video) -> dict[str, Any]:
     """Load the fields of the watch page that only viewers who may watch the video get."""
-    renditions = queries.renditions(session, current_settings(), video)[video.id]
+    renditions = queries.load_renditions(session, current_settings(), video)[video.id]
     return {
         "qualities": tuple(rendition.quality for rendition in renditions),
-        "captions": queries.captions(session, current_settings(), video)[video.id],
-        "chapters": queries.chapters(video),
+        "captions": queries.load_captions(session, current_settings(), video)[video.id],
+        "chapters": queries.read_chapters(video),
         "has_thumbs": video.has_thumbs,
     }
 
@@ -139,15 +139,15 @@ def _choose_related(video: Video, others: Sequence[Video]) -> Sequence[Video]:
     return sorted(others, key=lambda other: -len(words & set(search_words(other.title))))[:_MAX_RELATED]
 
 
-def playable(slug: str) -> Playable:
+def load_playable(slug: str) -> PlayableVideo:
     """Load what streaming needs of a ready video, with two indexed queries. Raises UnknownVideoError.
 
     Access is not checked here: the caller checks ``access``.
     """
     with db.read() as session:
-        video = queries.ready(session, slug)
-        renditions = queries.renditions(session, current_settings(), video)[video.id]
-    return Playable(
+        video = queries.load_ready(session, slug)
+        renditions = queries.load_renditions(session, current_settings(), video)[video.id]
+    return PlayableVideo(
         id=video.id,
         ref=video.ref,
         slug=video.slug,
@@ -158,21 +158,21 @@ def playable(slug: str) -> Playable:
     )
 
 
-def asset(slug: str, name: str, reader: Reader) -> Path:
+def find_asset(slug: str, name: str, reader: Reader) -> Path:
     """Return the path of a small file of a ready video: poster, thumbnails or captions. Posters are public.
 
     Raises UnknownVideoError if there is no such file, ForbiddenError if ``reader`` may not watch the video.
     """
     with db.read() as session:
-        video = queries.ready(session, slug)
+        video = queries.load_ready(session, slug)
         files = {POSTER: video.has_poster, SPRITE: video.has_thumbs, THUMBS: video.has_thumbs}
-        captions = queries.captions(session, current_settings(), video)[video.id]
+        captions = queries.load_captions(session, current_settings(), video)[video.id]
         files |= {caption.path.name: True for caption in captions}
     if not files.get(name):
         raise UnknownVideoError
     if name != POSTER and not may_read(video.access_level, reader):
         raise ForbiddenError
-    return folder_of(current_settings(), video.ref) / name
+    return video_folder(current_settings(), video.ref) / name
 
 
 # -- the newest videos, cached for the home page, feed and sitemap --------------------------------------------------
@@ -184,7 +184,7 @@ class _Cached:
     videos: tuple[VideoCard, ...]
 
 
-def newest(limit: int = _MAX_CACHED) -> tuple[VideoCard, ...]:
+def list_newest(limit: int = _MAX_CACHED) -> tuple[VideoCard, ...]:
     """List the newest ready videos as a stranger sees them, up to 5 s old. Database errors are not raised.
 
     While the database is down the list is the last one that was loaded.
@@ -199,13 +199,13 @@ def newest(limit: int = _MAX_CACHED) -> tuple[VideoCard, ...]:
     return cached.videos[:limit]
 
 
-def modified() -> float:
+def find_last_published() -> float:
     """Return when the newest video was published, in seconds since 1970; 0 if there is none."""
-    return max((video.published_at.timestamp() for video in newest()), default=0.0)
+    return max((video.published_at.timestamp() for video in list_newest()), default=0.0)
 
 
 def _list_or(previous: tuple[VideoCard, ...]) -> tuple[VideoCard, ...]:
     try:
-        return listing(limit=_MAX_CACHED)
+        return list_videos(limit=_MAX_CACHED)
     except (UnavailableError, SQLAlchemyError):  # the latter before the migrations
         return previous

@@ -14,23 +14,23 @@ from church.models.base import utc_now
 from church.services.access import Reader, may_read
 from church.services.videos import queries
 from church.services.videos.errors import UnknownVideoError
-from church.services.videos.presenters import Watched
+from church.services.videos.presenters import WatchProgress
 
 # A video counts as finished from here on: the end credits are not worth resuming.
 _FINISHED_SHARE = 0.95
 _FINISHED_MS = 10_000  # before the end
 
 
-def save(slug: str, user_id: int, reader: Reader, position_ms: int) -> bool:
+def save_position(slug: str, user_id: int, reader: Reader, position_ms: int) -> bool:
     """Save the member's position in a video. Returns False if resume is turned off.
 
     Raises UnknownVideoError, also for a video that ``reader`` may not watch.
     """
     with db.write() as session:
-        video = queries.ready(session, slug)
+        video = queries.load_ready(session, slug)
         if not may_read(video.access_level, reader):
             raise UnknownVideoError
-        if not wants(session, user_id):
+        if not is_resume_on(session, user_id):
             return False
         length = video.duration_ms or 0
         position = max(0, min(position_ms, length))
@@ -48,17 +48,21 @@ def set_resume(user_id: int, wanted: bool) -> None:
             session.execute(delete(WatchPosition).where(WatchPosition.user_id == user_id))
 
 
-def wants(session: Session, user_id: int) -> bool:
+def is_resume_on(session: Session, user_id: int) -> bool:
     """Whether the member has resume turned on, which is the default."""
     setting = session.get(WatchSetting, user_id)
     return setting is None or setting.resume
 
 
-def watched(session: Session, user_id: int | None, video_ids: Iterable[int] | None = None) -> dict[int, Watched]:
+def load_positions(
+    session: Session, user_id: int | None, video_ids: Iterable[int] | None = None
+) -> dict[int, WatchProgress]:
     """Load the member's positions by video id; empty for a stranger."""
     if user_id is None:
         return {}
     query = select(WatchPosition).where(WatchPosition.user_id == user_id)
     if video_ids is not None:
         query = query.where(WatchPosition.video_id.in_(list(video_ids)))
-    return {row.video_id: Watched(row.position_ms, row.finished, row.updated_at) for row in session.scalars(query)}
+    return {
+        row.video_id: WatchProgress(row.position_ms, row.finished, row.updated_at) for row in session.scalars(query)
+    }

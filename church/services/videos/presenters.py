@@ -12,7 +12,7 @@ from church.models.videos import VideoState
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchProgress:
     """A member's position in a video; ``position_ms`` is 0 once it is ``finished``."""
 
     position_ms: int
@@ -36,7 +36,7 @@ class VideoCard:
     height: int
     has_poster: bool
     published_at: datetime
-    watched: Watched | None = None
+    watched: WatchProgress | None = None
     """None for strangers, for videos that the member has not started, and where resume is off."""
 
     @property
@@ -102,7 +102,7 @@ class WatchView(VideoCard):
 
 
 @dataclass(frozen=True)
-class Playable:
+class PlayableVideo:
     """What streaming needs of a ready video; ``renditions`` by quality, best first."""
 
     id: int
@@ -168,7 +168,7 @@ class UploadView:
 
 
 @dataclass(frozen=True)
-class Draft:
+class VideoDraft:
     """What an admin enters about a new video. If ``slug`` is empty, one is made from the title."""
 
     title: str

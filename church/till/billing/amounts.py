@@ -14,23 +14,23 @@ _THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 _HUNDREDS = frozenset(["isk", "ugx"])
 
 
-def exponent(currency: str) -> int:
+def count_decimals(currency: str) -> int:
     """Return the number of decimals of a currency."""
     return 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
 
 
-def rounded(amount: Decimal, currency: str) -> int:
+def round_amount(amount: Decimal, currency: str) -> int:
     """Return the nearest amount that can be charged."""
     step = 10 if currency in _THREE_DECIMALS else 100 if currency in _HUNDREDS else 1
     return int((amount / step).quantize(Decimal(1), ROUND_HALF_UP)) * step
 
 
-def part(amount: int, numerator: int, denominator: int, currency: str) -> int:
+def share_amount(amount: int, numerator: int, denominator: int, currency: str) -> int:
     """Return the share ``numerator / denominator`` of ``amount``, rounded."""
-    return rounded(Decimal(amount) * numerator / denominator, currency)
+    return round_amount(Decimal(amount) * numerator / denominator, currency)
 
 
-def shown(amount: int, currency: str) -> str:
+def format_amount(amount: int, currency: str) -> str:
     """Format an amount for a page: ``USD 12.00``."""
-    places = exponent(currency)
+    places = count_decimals(currency)
     return f"{currency.upper()} {Decimal(amount).scaleb(-places):,.{places}f}"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.store import Obj
 
 PAID = ""
-ACTION = "authentication_required"
+ACTION_REQUIRED = "authentication_required"
 DECLINED = "card_declined"
 
 
@@ -34,15 +34,21 @@ class Card:
 CARDS = (
     Card("good", "A card that pays", "4242424242424242"),
     Card("declined", "A card that is declined", "4000000000000002", DECLINED, DECLINED),
-    Card("secure", "A card that asks for 3-D Secure once", "4000002500003155", ACTION),
-    Card("always_secure", "A card that asks for 3-D Secure every time", "4000002760003184", ACTION, ACTION),
+    Card("secure", "A card that asks for 3-D Secure once", "4000002500003155", ACTION_REQUIRED),
+    Card(
+        "always_secure",
+        "A card that asks for 3-D Secure every time",
+        "4000002760003184",
+        ACTION_REQUIRED,
+        ACTION_REQUIRED,
+    ),
     Card("fails_later", "A card that pays now, and whose renewals are declined", "4000000000000341", PAID, DECLINED),
 )
 BY_NAME = {card.name: card for card in CARDS}
 _BY_LAST4 = {card.last4: card for card in CARDS}
 
 
-def method_of(till: Desk, card: Card, customer: str) -> Obj:
+def attach_card(till: Till, card: Card, customer: str) -> Obj:
     """Store ``card`` as a payment method of the customer."""
     method = till.make("payment_method", customer=customer, card=_details(card))
     return till.add(method, "payment_method.attached")
@@ -67,13 +73,13 @@ def _details(card: Card) -> Obj:
     }
 
 
-def verdict(till: Desk, card: Card | None, *, present: bool) -> str:
+def try_card(till: Till, card: Card | None, *, present: bool) -> str:
     """Return the result of a payment: PAID, ACTION or DECLINED. ``present``: the payer is on the page."""
     if card is None or till.store.get_knob("decline"):
         return DECLINED
     return card.now if present else card.later
 
 
-def card_of(method: Obj | None) -> Card | None:
+def find_card(method: Obj | None) -> Card | None:
     """Return the test card of a payment method."""
     return _BY_LAST4[method["card"]["last4"]] if method else None

@@ -9,18 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from church.till.billing import lines
-from church.till.billing.holding import hold
-from church.till.billing.lines import only_item
-from church.till.billing.periods import end_after
-from church.till.billing.subscribing import bill, leave_pending, move, rhythm, take_pending
-from church.till.desk import Desk
+from church.till.billing.holding import hold_change
+from church.till.billing.lines import get_item
+from church.till.billing.periods import compute_period_end
+from church.till.billing.subscribing import (
+    add_pending_lines,
+    bill_subscription,
+    get_interval,
+    set_item,
+    take_pending_lines,
+)
+from church.till.desk import Till
 from church.till.store import Obj
 
 BEHAVIOURS = ("create_prorations", "always_invoice", "none")
 
 
 @dataclass(frozen=True)
-class Change:
+class PlanChange:
     """A change of plan: ``parts`` are its invoice lines; ``restarts`` tells whether a new period begins."""
 
     price: Obj
@@ -31,49 +37,51 @@ class Change:
     invoiced: bool  # now, instead of with the next renewal
 
 
-def weigh(
-    till: Desk, subscription: Obj, price: Obj, quantity: int, behaviour: str, at: int, *, restart: bool = False
-) -> Change:
+def prepare_change(
+    till: Till, subscription: Obj, price: Obj, quantity: int, behaviour: str, at: int, *, restart: bool = False
+) -> PlanChange:
     """Compute what a change would do, without storing anything."""
-    item = only_item(subscription)
+    item = get_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
     at = min(max(at, span[0]), span[1])  # the site's clock may differ from the till's
     if subscription["status"] == "trialing" and not restart:
-        return Change(price, quantity, [], span, restarts=False, invoiced=False)
-    restart = restart or rhythm(price) != rhythm(item["price"])
+        return PlanChange(price, quantity, [], span, restarts=False, invoiced=False)
+    restart = restart or get_interval(price) != get_interval(item["price"])
     trial = subscription["status"] == "trialing"
     no_credit = behaviour == "none" or trial or at >= item["current_period_end"]
-    credit = [] if no_credit else [lines.unused(till, subscription, at)]
+    credit = [] if no_credit else [lines.make_unused_time_line(till, subscription, at)]
     if restart:
-        span = (till.now, end_after(till.now, till.now, *rhythm(price)))
-        parts = [*credit, lines.whole(till, subscription, price, quantity, span)]
+        span = (till.now, compute_period_end(till.now, till.now, *get_interval(price)))
+        parts = [*credit, lines.make_period_line(till, subscription, price, quantity, span)]
     elif price["id"] == item["price"]["id"] and quantity == item["quantity"]:
         parts = []
     else:
-        parts = [*credit, lines.remaining(till, subscription, price, quantity, at)] if credit else []
+        parts = [*credit, lines.make_remaining_time_line(till, subscription, price, quantity, at)] if credit else []
     invoiced = restart or (behaviour == "always_invoice" and bool(parts))
-    return Change(price, quantity, parts, span, restart, invoiced)
+    return PlanChange(price, quantity, parts, span, restart, invoiced)
 
 
-def apply(till: Desk, subscription: Obj, change: Change) -> str | None:
+def apply_change(till: Till, subscription: Obj, change: PlanChange) -> str | None:
     """Apply a change. Returns the result of the payment, or None if nothing was due now."""
-    move(till, subscription, change.price, change.quantity, change.span, **_other_fields(subscription, change))
+    set_item(till, subscription, change.price, change.quantity, change.span, **_other_fields(subscription, change))
     if change.invoiced:
-        return bill(till, subscription, [*take_pending(till, subscription), *change.parts], "subscription_update")
-    leave_pending(till, subscription, change.parts)
+        return bill_subscription(
+            till, subscription, [*take_pending_lines(till, subscription), *change.parts], "subscription_update"
+        )
+    add_pending_lines(till, subscription, change.parts)
     return None
 
 
-def apply_when_paid(till: Desk, subscription: Obj, change: Change) -> None:
+def apply_change_when_paid(till: Till, subscription: Obj, change: PlanChange) -> None:
     """Apply a change after its invoice is paid; if the card is declined, the subscription stays unchanged."""
     if not change.invoiced:
-        apply(till, subscription, change)
+        apply_change(till, subscription, change)
         return
     fields = {"price": change.price, "quantity": change.quantity, "span": list(change.span)}
-    hold(till, subscription, {**fields, "values": _other_fields(subscription, change)}, change.parts)
+    hold_change(till, subscription, {**fields, "values": _other_fields(subscription, change)}, change.parts)
 
 
-def _other_fields(subscription: Obj, change: Change) -> Obj:
+def _other_fields(subscription: Obj, change: PlanChange) -> Obj:
     """Return fields that change besides price, quantity and period."""
     if not change.restarts:
         return {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from church.till.billing.cards import ACTION, BY_NAME, Card, card_of
-from church.till.desk import Desk
+from church.till.billing.cards import ACTION_REQUIRED, BY_NAME, Card, find_card
+from church.till.desk import Till
 from church.till.store import Obj
 
-WORDS = "Your card was declined."
+DECLINED_MESSAGE = "Your card was declined."
 
 
-def charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
+def record_charge(till: Till, intent: Obj, method: Obj | None) -> Obj:
     """Record a successful charge."""
     new_charge = _make_charge(till, intent, method)
     transaction = till.make(
@@ -41,21 +41,21 @@ def charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
     return new_charge
 
 
-def refuse(till: Desk, intent: Obj, method: Obj | None, result: str) -> None:
+def record_failed_charge(till: Till, intent: Obj, method: Obj | None, result: str) -> None:
     """Record a payment that failed: ask for 3-D Secure, or store a failed charge."""
-    if result == ACTION:
+    if result == ACTION_REQUIRED:
         action = {"type": "redirect_to_url", "redirect_to_url": {"return_url": None, "url": f"{till.address}/"}}
         till.change(intent, "payment_intent.requires_action", status="requires_action", next_action=action)
         return
     new_charge = _make_charge(till, intent, method)
     new_charge.update(
         failure_code=result,
-        failure_message=WORDS,
+        failure_message=DECLINED_MESSAGE,
         status="failed",
         outcome={**_outcome("issuer_declined", "The bank did not approve."), "reason": "generic_decline"},
     )
     till.add(new_charge, "charge.failed")
-    error = {"type": "card_error", "code": result, "decline_code": "generic_decline", "message": WORDS}
+    error = {"type": "card_error", "code": result, "decline_code": "generic_decline", "message": DECLINED_MESSAGE}
     till.change(
         intent,
         "payment_intent.payment_failed",
@@ -65,8 +65,8 @@ def refuse(till: Desk, intent: Obj, method: Obj | None, result: str) -> None:
     )
 
 
-def _make_charge(till: Desk, intent: Obj, method: Obj | None) -> Obj:
-    card = card_of(method) or BY_NAME["good"]
+def _make_charge(till: Till, intent: Obj, method: Obj | None) -> Obj:
+    card = find_card(method) or BY_NAME["good"]
     return till.make(
         "charge",
         amount=intent["amount"],

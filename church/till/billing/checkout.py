@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from church.till.billing.cards import ACTION, PAID, Card, method_of, verdict
-from church.till.billing.charging import refuse
-from church.till.billing.invoicing import off
-from church.till.billing.lines import product_name
+from church.till.billing.cards import ACTION_REQUIRED, PAID, Card, attach_card, try_card
+from church.till.billing.charging import record_failed_charge
+from church.till.billing.invoicing import compute_discount
+from church.till.billing.lines import get_product_name
 from church.till.billing.periods import DAY
-from church.till.billing.subscribing import months_after, start
-from church.till.desk import Desk
+from church.till.billing.subscribing import add_months, start_subscription
+from church.till.desk import Till
 from church.till.http.errors import TillError
 from church.till.store import Obj
 
 
-def order_of(till: Desk, session: Obj) -> Obj:
+def get_order(till: Till, session: Obj) -> Obj:
     """Return the order of a session: price, quantity, trial and metadata."""
     return till.get("till.order", f"order_{session['id']}")
 
 
-def price_of(till: Desk, identity: str, param: str) -> Obj:
+def get_recurring_price(till: Till, identity: str, param: str) -> Obj:
     """Return a price that can be subscribed to. Raises TillError for any other."""
     price = till.get("price", identity, param)
     if not price["active"]:
@@ -28,14 +28,14 @@ def price_of(till: Desk, identity: str, param: str) -> Obj:
     return price
 
 
-def reckon(till: Desk, session: Obj) -> Obj:
+def compute_totals(till: Till, session: Obj) -> Obj:
     """Compute what is due now: nothing with a trial, less with a discount."""
-    order = order_of(till, session)
+    order = get_order(till, session)
     price = till.get("price", order["price"])
     currency = price["currency"]
     due = 0 if order["trial_days"] else price["unit_amount"] * order["quantity"]
     coupons = [till.get("coupon", discount["coupon"]) for discount in session["discounts"]]
-    discounted = sum(off(due, coupon, currency) for coupon in coupons)
+    discounted = sum(compute_discount(due, coupon, currency) for coupon in coupons)
     session.update(
         amount_subtotal=due,
         amount_total=due - discounted,
@@ -48,7 +48,7 @@ def reckon(till: Desk, session: Obj) -> Obj:
         amount_subtotal=due,
         amount_total=due - discounted,
         currency=currency,
-        description=product_name(till, price),
+        description=get_product_name(till, price),
         price=price,
         quantity=order["quantity"],
     )
@@ -56,7 +56,7 @@ def reckon(till: Desk, session: Obj) -> Obj:
     return session
 
 
-def apply_code(till: Desk, session: Obj, code: str) -> bool:
+def apply_promotion_code(till: Till, session: Obj, code: str) -> bool:
     """Apply a promotion code. Returns False if the code is unknown or not valid for this session."""
     if not session["allow_promotion_codes"]:
         return False
@@ -65,7 +65,7 @@ def apply_code(till: Desk, session: Obj, code: str) -> bool:
         same_currency = coupon["currency"] in {None, session["currency"]}
         if promotion["code"].casefold() == code.strip().casefold() and coupon["valid"] and same_currency:
             discounts = [{"coupon": coupon["id"], "promotion_code": promotion["id"]}]
-            till.store.put(reckon(till, {**session, "discounts": discounts}))
+            till.store.put(compute_totals(till, {**session, "discounts": discounts}))
             return True
     return False
 
@@ -75,26 +75,26 @@ def needs_card(session: Obj) -> bool:
     return bool(session["payment_method_collection"] != "if_required" or session["amount_total"])
 
 
-def pay(till: Desk, session: Obj, card: Card | None, email: str, *, approved: bool = False) -> str:
+def pay_session(till: Till, session: Obj, card: Card | None, email: str, *, approved: bool = False) -> str:
     """Subscribe with ``card`` and return the result of the payment. ``approved``: 3-D Secure was passed."""
     free = card is None and not needs_card(session)
-    result = PAID if free else verdict(till, card, present=True)
-    if result == ACTION and approved:
+    result = PAID if free else try_card(till, card, present=True)
+    if result == ACTION_REQUIRED and approved:
         result = PAID
     if result == PAID:
         _complete(till, session, card, email)
     elif session["amount_total"]:
         intent = till.make("payment_intent", amount=session["amount_total"], currency=session["currency"])
-        refuse(till, till.add(intent, "payment_intent.created"), None, result)
+        record_failed_charge(till, till.add(intent, "payment_intent.created"), None, result)
     return result
 
 
-def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
-    order = order_of(till, session)
+def _complete(till: Till, session: Obj, card: Card | None, email: str) -> None:
+    order = get_order(till, session)
     customer = _find_or_create_customer(till, session, email)
-    method = method_of(till, card, customer["id"])["id"] if card else None
+    method = attach_card(till, card, customer["id"])["id"] if card else None
     discounts = [_redeem(till, session, discount, customer["id"]) for discount in session["discounts"]]
-    subscription = start(
+    subscription = start_subscription(
         till,
         customer["id"],
         till.get("price", order["price"]),
@@ -121,7 +121,7 @@ def _complete(till: Desk, session: Obj, card: Card | None, email: str) -> None:
     )
 
 
-def _find_or_create_customer(till: Desk, session: Obj, email: str) -> Obj:
+def _find_or_create_customer(till: Till, session: Obj, email: str) -> Obj:
     if session["customer"]:
         return till.get("customer", session["customer"])
     customer = till.make(
@@ -136,7 +136,7 @@ def _customer_details(customer: Obj) -> Obj:
     return {**empty, **{name: customer[name] for name in names}}
 
 
-def _redeem(till: Desk, session: Obj, discount: Obj, customer: str) -> Obj:
+def _redeem(till: Till, session: Obj, discount: Obj, customer: str) -> Obj:
     """Turn a session's discount into one of the customer, and count the use of coupon and code."""
     coupon = till.get("coupon", discount["coupon"])
     months = coupon["duration_in_months"]
@@ -148,7 +148,7 @@ def _redeem(till: Desk, session: Obj, discount: Obj, customer: str) -> Obj:
         "discount",
         checkout_session=session["id"],
         customer=customer,
-        end=months_after(till.now, months) if months else None,
+        end=add_months(till.now, months) if months else None,
         promotion_code=discount["promotion_code"],
         source={"coupon": coupon["id"], "type": "coupon"},
         start=till.now,
@@ -156,6 +156,6 @@ def _redeem(till: Desk, session: Obj, discount: Obj, customer: str) -> Obj:
     return till.add(made)
 
 
-def expire(till: Desk, session: Obj) -> Obj:
+def close_expired_session(till: Till, session: Obj) -> Obj:
     """Expire a session, so that it can no longer be paid."""
     return till.change(session, "checkout.session.expired", status="expired", url=None)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from church.till.billing.cards import ACTION, PAID, card_of, verdict
-from church.till.billing.charging import charge, refuse
+from church.till.billing.cards import ACTION_REQUIRED, PAID, find_card, try_card
+from church.till.billing.charging import record_charge, record_failed_charge
 from church.till.billing.periods import DAY
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.store import Obj
 
-RETRIES = (3 * DAY, 5 * DAY, 7 * DAY)  # seconds after each failure; after the last the subscription ends
+RETRY_DELAYS = (3 * DAY, 5 * DAY, 7 * DAY)  # seconds after each failure; after the last the subscription ends
 
 
-def collect(till: Desk, invoice: Obj, *, present: bool = False, approved: bool = False) -> str:
+def collect_payment(till: Till, invoice: Obj, *, present: bool = False, approved: bool = False) -> str:
     """Charge the amount due and return the result. ``approved``: 3-D Secure was just passed."""
     if invoice["amount_due"] == 0:
         _mark_paid(till, invoice, 0)
         return PAID
-    method = method_for(till, invoice)
-    result = verdict(till, card_of(method), present=present)
-    if result == ACTION and approved:
+    method = find_payment_method(till, invoice)
+    result = try_card(till, find_card(method), present=present)
+    if result == ACTION_REQUIRED and approved:
         result = PAID
     payment, intent = _open_payment(till, invoice, method)
     if result == PAID:
-        charge(till, intent, method)
+        record_charge(till, intent, method)
         till.change(
             payment,
             "invoice_payment.paid",
@@ -32,12 +32,12 @@ def collect(till: Desk, invoice: Obj, *, present: bool = False, approved: bool =
         )
         _mark_paid(till, invoice, intent["amount"])
     else:
-        refuse(till, intent, method, result)
+        record_failed_charge(till, intent, method, result)
         _mark_failed(till, invoice, result)
     return result
 
 
-def method_for(till: Desk, invoice: Obj) -> Obj | None:
+def find_payment_method(till: Till, invoice: Obj) -> Obj | None:
     """Return the payment method of an invoice: the subscription's, or else the customer's default."""
     subscription = till.store.get(invoice["parent"]["subscription_details"]["subscription"]) or {}
     customer = till.store.get(invoice["customer"]) or {}
@@ -46,7 +46,7 @@ def method_for(till: Desk, invoice: Obj) -> Obj | None:
     return till.store.get(method_id) if method_id else None
 
 
-def _open_payment(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
+def _open_payment(till: Till, invoice: Obj, method: Obj | None) -> tuple[Obj, Obj]:
     """Return the invoice's open payment and its intent, creating them at the first attempt."""
     method_id = method["id"] if method else None
     for payment in till.store.all("invoice_payment", invoice=invoice["id"], status="open"):
@@ -75,7 +75,7 @@ def _open_payment(till: Desk, invoice: Obj, method: Obj | None) -> tuple[Obj, Ob
     return till.add(payment), till.add(intent, "payment_intent.created")
 
 
-def _mark_paid(till: Desk, invoice: Obj, amount: int) -> None:
+def _mark_paid(till: Till, invoice: Obj, amount: int) -> None:
     events = ("invoice.paid", "invoice.payment_succeeded")
     till.change(
         invoice,
@@ -91,8 +91,8 @@ def _mark_paid(till: Desk, invoice: Obj, amount: int) -> None:
     )
 
 
-def _mark_failed(till: Desk, invoice: Obj, result: str) -> None:
+def _mark_failed(till: Till, invoice: Obj, result: str) -> None:
     count = invoice["attempt_count"] + 1
-    due = till.now + RETRIES[count - 1] if count <= len(RETRIES) else None
-    events = ["invoice.payment_failed", *(["invoice.payment_action_required"] if result == ACTION else [])]
+    due = till.now + RETRY_DELAYS[count - 1] if count <= len(RETRY_DELAYS) else None
+    events = ["invoice.payment_failed", *(["invoice.payment_action_required"] if result == ACTION_REQUIRED else [])]
     till.change(invoice, *events, attempt_count=count, attempted=True, next_payment_attempt=due)

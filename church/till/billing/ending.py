@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from church.till.billing.lines import only_item
+from church.till.billing.lines import get_item
 from church.till.billing.subscribing import UPDATED
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.store import Obj
 
 
-def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Obj:
+def end_subscription(till: Till, subscription: Obj, reason: str, **details: str | None) -> Obj:
     """End a subscription and its schedule now, and stop retrying its unpaid invoices."""
     for schedule in till.store.all("subscription_schedule", subscription=subscription["id"], status="active"):
         till.change(schedule, "subscription_schedule.canceled", status="canceled", canceled_at=till.now)
@@ -26,12 +26,12 @@ def end(till: Desk, subscription: Obj, reason: str, **details: str | None) -> Ob
     )
 
 
-def end_of_period(subscription: Obj) -> int:
+def get_period_end(subscription: Obj) -> int:
     """Return the end of the current period."""
-    return int(only_item(subscription)["current_period_end"])
+    return int(get_item(subscription)["current_period_end"])
 
 
-def set_ending(till: Desk, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
+def set_cancel_at(till: Till, subscription: Obj, *, at: int | None, by_period: bool) -> Obj:
     """Set the time at which a subscription ends; None clears it."""
     details = {**subscription["cancellation_details"], "reason": "cancellation_requested" if at else None}
     return till.change(

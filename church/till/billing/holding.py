@@ -6,42 +6,44 @@ Source: https://docs.stripe.com/billing/subscriptions/pending-updates-reference
 from __future__ import annotations
 
 from church.till.billing.cards import PAID
-from church.till.billing.collecting import collect
-from church.till.billing.invoicing import draft, issue
-from church.till.billing.lines import only_item
-from church.till.billing.subscribing import UPDATED, discounts_of, settle, take_pending
-from church.till.desk import Desk
+from church.till.billing.collecting import collect_payment
+from church.till.billing.invoicing import draft_invoice, finalize_invoice
+from church.till.billing.lines import get_item
+from church.till.billing.subscribing import UPDATED, list_discounts, take_pending_lines, update_after_payment
+from church.till.desk import Till
 from church.till.store import Obj
 
 _LIFETIME = 23 * 3600  # seconds
 _EXPIRED = "customer.subscription.pending_update_expired"
 
 
-def hold(till: Desk, subscription: Obj, change: Obj, parts: list[Obj]) -> None:
+def hold_change(till: Till, subscription: Obj, change: Obj, parts: list[Obj]) -> None:
     """Invoice ``parts`` and apply the change when they are paid, which may be now.
 
     ``change`` has the item's new price and quantity, its period (``span``), and other fields of the subscription.
     """
-    lines = [*take_pending(till, subscription), *parts]
-    invoice = issue(till, draft(till, subscription, lines, "subscription_update", discounts_of(till, subscription)))
+    lines = [*take_pending_lines(till, subscription), *parts]
+    invoice = finalize_invoice(
+        till, draft_invoice(till, subscription, lines, "subscription_update", list_discounts(till, subscription))
+    )
     till.store.put({"id": f"held_{invoice['id']}", "object": "till.held", **change})
-    result = collect(till, invoice)
+    result = collect_payment(till, invoice)
     if result != PAID:
         till.change(invoice, next_payment_attempt=None)  # no retry: the payer has to pay it
         pending = _pending_update(till, subscription, change)
         till.change(subscription, UPDATED, latest_invoice=invoice["id"], pending_update=pending)
-    settle(till, subscription, invoice, result, latest_invoice=invoice["id"])
+    update_after_payment(till, subscription, invoice, result, latest_invoice=invoice["id"])
 
 
-def _pending_update(till: Desk, subscription: Obj, change: Obj) -> Obj:
-    item = only_item(subscription)
+def _pending_update(till: Till, subscription: Obj, change: Obj) -> Obj:
+    item = get_item(subscription)
     new_item = {**item, "price": change["price"], "quantity": change["quantity"]}
     until = min(till.now + _LIFETIME, item["current_period_end"])
     empty = dict.fromkeys(("billing_cycle_anchor", "trial_end", "trial_from_plan"))
     return {**empty, "expires_at": until, "subscription_items": [new_item]}
 
 
-def drop(till: Desk, subscription: Obj) -> None:
+def drop_pending_change(till: Till, subscription: Obj) -> None:
     """Drop the pending change, if there is one, and void its invoice."""
     if subscription["pending_update"] is None:
         return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from church.till.billing.amounts import rounded
-from church.till.desk import Desk
-from church.till.shapes import listed
+from church.till.billing.amounts import round_amount
+from church.till.desk import Till
+from church.till.shapes import make_list
 from church.till.store import Obj
 
 
-def draft(till: Desk, subscription: Obj, lines: list[Obj], reason: str, discounts: list[Obj]) -> Obj:
+def draft_invoice(till: Till, subscription: Obj, lines: list[Obj], reason: str, discounts: list[Obj]) -> Obj:
     """Create a draft invoice of these lines, not stored yet. A preview is such a draft."""
     customer = till.get("customer", subscription["customer"])
     item = subscription["items"]["data"][0]
@@ -32,7 +32,7 @@ def draft(till: Desk, subscription: Obj, lines: list[Obj], reason: str, discount
     _apply_discounts(till, lines, discounts, subscription["currency"])
     for line in lines:
         line["invoice"] = invoice["id"]
-    invoice["lines"] = listed(lines, f"/v1/invoices/{invoice['id']}/lines")
+    invoice["lines"] = make_list(lines, f"/v1/invoices/{invoice['id']}/lines")
     _set_totals(invoice, lines)
     return invoice
 
@@ -42,10 +42,10 @@ def _parent(subscription: Obj) -> Obj:
     return {"type": "subscription_details", "quote_details": None, "subscription_details": details}
 
 
-def off(amount: int, coupon: Obj, currency: str) -> int:
+def compute_discount(amount: int, coupon: Obj, currency: str) -> int:
     """Return the discount that ``coupon`` gives on ``amount``."""
     if coupon["percent_off"] is not None:
-        return rounded(amount * _decimal(coupon["percent_off"]) / 100, currency)
+        return round_amount(amount * _decimal(coupon["percent_off"]) / 100, currency)
     return int(min(amount, coupon["amount_off"])) if coupon["currency"] == currency else 0
 
 
@@ -53,7 +53,7 @@ def _decimal(percent: float) -> Decimal:
     return Decimal(str(percent))
 
 
-def _apply_discounts(till: Desk, lines: list[Obj], discounts: list[Obj], currency: str) -> None:
+def _apply_discounts(till: Till, lines: list[Obj], discounts: list[Obj], currency: str) -> None:
     """Apply discounts in order, each to what the earlier ones left of the discountable lines."""
     for discount in discounts:
         coupon = till.get("coupon", discount["source"]["coupon"])
@@ -61,7 +61,9 @@ def _apply_discounts(till: Desk, lines: list[Obj], discounts: list[Obj], currenc
         for line in lines:
             if line["discountable"] and line["amount"] > 0:
                 rest = line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
-                discounted = off(rest, coupon if left is None else {**coupon, "amount_off": left}, currency)
+                discounted = compute_discount(
+                    rest, coupon if left is None else {**coupon, "amount_off": left}, currency
+                )
                 left = None if left is None else left - discounted
                 line["discounts"].append(discount["id"])
                 line["discount_amounts"].append({"amount": discounted, "discount": discount["id"]})
@@ -80,7 +82,7 @@ def _set_totals(invoice: Obj, lines: list[Obj]) -> None:
     invoice.update(amount_due=due, amount_remaining=due)
 
 
-def issue(till: Desk, invoice: Obj) -> Obj:
+def finalize_invoice(till: Till, invoice: Obj) -> Obj:
     """Number and finalize an invoice. Unused credit stays in the customer's balance."""
     customer = till.get("customer", invoice["customer"])
     number = customer["next_invoice_sequence"]

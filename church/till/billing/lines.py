@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from church.till.billing.amounts import part
-from church.till.billing.periods import day
-from church.till.desk import Desk
+from church.till.billing.amounts import share_amount
+from church.till.billing.periods import format_day
+from church.till.desk import Till
 from church.till.store import Obj
 
 
-def only_item(subscription: Obj) -> Obj:
+def get_item(subscription: Obj) -> Obj:
     """Return the item of a subscription; the till's subscriptions have exactly one."""
     item: Obj = subscription["items"]["data"][0]
     return item
 
 
-def product_name(till: Desk, price: Obj) -> str:
+def get_product_name(till: Till, price: Obj) -> str:
     """Return the name of a price's product."""
     product = till.store.get(price["product"])
     return str(product["name"] if product else price["product"])
 
 
-def line(
-    till: Desk, subscription: Obj, price: Obj, quantity: int, amount: int, text: str, span: tuple[int, int]
+def make_line(
+    till: Till, subscription: Obj, price: Obj, quantity: int, amount: int, text: str, span: tuple[int, int]
 ) -> Obj:
     """Create an invoice line of ``amount`` for the period ``span``."""
     return till.make(
@@ -48,7 +48,7 @@ def _parent(subscription: Obj) -> Obj:
         "proration": False,
         "proration_details": {"credited_items": None},
         "subscription": subscription["id"],
-        "subscription_item": only_item(subscription)["id"],
+        "subscription_item": get_item(subscription)["id"],
     }
     return {
         "type": "subscription_item_details",
@@ -57,37 +57,37 @@ def _parent(subscription: Obj) -> Obj:
     }
 
 
-def whole(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
+def make_period_line(till: Till, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
     """Create the line of a whole period."""
-    text = f"{quantity} × {product_name(till, price)} (per {price['recurring']['interval']})"  # noqa: RUF001 (as Stripe)
-    return line(till, subscription, price, quantity, price["unit_amount"] * quantity, text, span)
+    text = f"{quantity} × {get_product_name(till, price)} (per {price['recurring']['interval']})"  # noqa: RUF001 (as Stripe)
+    return make_line(till, subscription, price, quantity, price["unit_amount"] * quantity, text, span)
 
 
-def trial(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
+def make_trial_line(till: Till, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int]) -> Obj:
     """Create the line of a trial, which costs nothing."""
-    text = f"Trial period for {product_name(till, price)}"
-    return line(till, subscription, price, quantity, 0, text, span)
+    text = f"Trial period for {get_product_name(till, price)}"
+    return make_line(till, subscription, price, quantity, 0, text, span)
 
 
-def unused(till: Desk, subscription: Obj, at: int) -> Obj:
+def make_unused_time_line(till: Till, subscription: Obj, at: int) -> Obj:
     """Create the credit for the rest of the current period."""
-    item = only_item(subscription)
-    text = f"Unused time on {product_name(till, item['price'])} after {day(at)}"
+    item = get_item(subscription)
+    text = f"Unused time on {get_product_name(till, item['price'])} after {format_day(at)}"
     return _proration(till, subscription, item["price"], item["quantity"], at, text, -1)
 
 
-def remaining(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int) -> Obj:
+def make_remaining_time_line(till: Till, subscription: Obj, price: Obj, quantity: int, at: int) -> Obj:
     """Create the charge for the rest of the current period at a new price."""
-    text = f"Remaining time on {product_name(till, price)} after {day(at)}"
+    text = f"Remaining time on {get_product_name(till, price)} after {format_day(at)}"
     return _proration(till, subscription, price, quantity, at, text, 1)
 
 
-def _proration(till: Desk, subscription: Obj, price: Obj, quantity: int, at: int, text: str, sign: int) -> Obj:
-    item = only_item(subscription)
+def _proration(till: Till, subscription: Obj, price: Obj, quantity: int, at: int, text: str, sign: int) -> Obj:
+    item = get_item(subscription)
     start, end = item["current_period_start"], item["current_period_end"]
     left = min(max(end - at, 0), end - start)
-    amount = sign * part(price["unit_amount"] * quantity, left, end - start, price["currency"])
-    proration = line(till, subscription, price, quantity, amount, text, (at, end))
+    amount = sign * share_amount(price["unit_amount"] * quantity, left, end - start, price["currency"])
+    proration = make_line(till, subscription, price, quantity, amount, text, (at, end))
     proration["discountable"] = False
     proration["parent"]["subscription_item_details"]["proration"] = True
     return proration

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 DAY = 86_400
 
 
-def shift(at: int, interval: str, count: int) -> int:
+def add_interval(at: int, interval: str, count: int) -> int:
     """Return the time ``count`` days, weeks, months or years after ``at``."""
     moment = datetime.fromtimestamp(at, UTC)
     if interval in {"day", "week"}:
@@ -19,20 +19,20 @@ def shift(at: int, interval: str, count: int) -> int:
     return int(moment.replace(year=year, month=month, day=min(moment.day, last)).timestamp())
 
 
-def end_after(start: int, anchor: int, interval: str, count: int) -> int:
+def compute_period_end(start: int, anchor: int, interval: str, count: int) -> int:
     """Return the end of the period that begins at ``start``, counted in intervals from ``anchor``."""
     periods = 1
-    while (end := shift(anchor, interval, periods * count)) <= start:
+    while (end := add_interval(anchor, interval, periods * count)) <= start:
         periods += 1
     return end
 
 
-def day(at: int) -> str:
+def format_day(at: int) -> str:
     """Format a date for a page: ``3 May 2024``."""
     moment = datetime.fromtimestamp(at, UTC)
     return f"{moment.day} {moment:%B %Y}"
 
 
-def minute(at: int) -> str:
+def format_minute(at: int) -> str:
     """Format a date and time for a page: ``3 May 2024, 07:08 UTC``."""
-    return f"{day(at)}, {datetime.fromtimestamp(at, UTC):%H:%M} UTC"
+    return f"{format_day(at)}, {datetime.fromtimestamp(at, UTC):%H:%M} UTC"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from church.till.billing.periods import DAY
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.errors import TillError
 from church.till.store import Obj
 
 _CLOSED = ("won", "lost")
 
 
-def refund(till: Desk, charge: Obj, amount: int | None, reason: str | None = None, **values: object) -> Obj:
+def refund_charge(till: Till, charge: Obj, amount: int | None, reason: str | None = None, **values: object) -> Obj:
     """Refund ``amount``, or all that is left. Raises TillError if less is left."""
     left = charge["amount"] - charge["amount_refunded"]
     if charge["status"] != "succeeded":
@@ -40,7 +40,7 @@ def refund(till: Desk, charge: Obj, amount: int | None, reason: str | None = Non
     return made
 
 
-def fail_refund(till: Desk, refund: Obj) -> Obj:
+def fail_refund(till: Till, refund: Obj) -> Obj:
     """Fail a refund, as if the payer's bank rejected it: the money returns to the site."""
     if refund["status"] == "failed":
         raise TillError("This refund has failed already.")
@@ -58,7 +58,7 @@ def fail_refund(till: Desk, refund: Obj) -> Obj:
     )
 
 
-def dispute(till: Desk, charge: Obj) -> Obj:
+def open_dispute(till: Till, charge: Obj) -> Obj:
     """Open a dispute: the payer's bank takes the money back until the dispute is closed."""
     if charge["disputed"] or charge["status"] != "succeeded":
         raise TillError("Only a charge that succeeded can be disputed, and only once.")
@@ -81,7 +81,7 @@ def dispute(till: Desk, charge: Obj) -> Obj:
     return till.change(made, "charge.dispute.funds_withdrawn", balance_transactions=[taken])
 
 
-def decide(till: Desk, dispute: Obj, outcome: str) -> Obj:
+def close_dispute(till: Till, dispute: Obj, outcome: str) -> Obj:
     """Close a dispute as ``won``, which returns the money, or ``lost``."""
     if outcome not in _CLOSED or dispute["status"] in _CLOSED:
         raise TillError("A dispute is won or lost, once.")
@@ -94,7 +94,7 @@ def decide(till: Desk, dispute: Obj, outcome: str) -> Obj:
     return dispute
 
 
-def _add_transaction(till: Desk, charge: Obj, amount: int, source: str, kind: str) -> Obj:
+def _add_transaction(till: Till, charge: Obj, amount: int, source: str, kind: str) -> Obj:
     transaction = till.make(
         "balance_transaction",
         amount=amount,

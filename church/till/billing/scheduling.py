@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from church.till.billing.changing import apply, weigh
-from church.till.billing.ending import end
-from church.till.billing.lines import only_item
-from church.till.billing.subscribing import UPDATED, rhythm
-from church.till.desk import Desk
-from church.till.shapes import plan_of
+from church.till.billing.changing import apply_change, prepare_change
+from church.till.billing.ending import end_subscription
+from church.till.billing.lines import get_item
+from church.till.billing.subscribing import UPDATED, get_interval
+from church.till.desk import Till
+from church.till.shapes import make_legacy_plan
 from church.till.store import Obj
 
 _NULLS = (
@@ -16,7 +16,7 @@ _NULLS = (
 )
 
 
-def phase(
+def make_phase(
     price: Obj,
     quantity: int,
     span: tuple[int, int],
@@ -44,22 +44,22 @@ def _phase_item(price: Obj, quantity: int) -> Obj:
         "billing_thresholds": None,
         "discounts": [],
         "metadata": {},
-        "plan": plan_of(price)["id"],
+        "plan": make_legacy_plan(price)["id"],
         "price": price["id"],
         "quantity": quantity,
         "tax_rates": [],
     }
 
 
-def around(till: Desk, subscription: Obj) -> Obj:
+def schedule_subscription(till: Till, subscription: Obj) -> Obj:
     """Create a schedule with one phase: the current period unchanged."""
-    item = only_item(subscription)
+    item = get_item(subscription)
     span = (item["current_period_start"], item["current_period_end"])
     schedule = till.make(
         "subscription_schedule",
         current_phase={"start_date": span[0], "end_date": span[1]},
         customer=subscription["customer"],
-        phases=[phase(item["price"], item["quantity"], span, discounts=subscription["discounts"])],
+        phases=[make_phase(item["price"], item["quantity"], span, discounts=subscription["discounts"])],
         subscription=subscription["id"],
     )
     till.add(schedule, "subscription_schedule.created")
@@ -67,7 +67,7 @@ def around(till: Desk, subscription: Obj) -> Obj:
     return schedule
 
 
-def release(till: Desk, schedule: Obj) -> Obj:
+def detach_schedule(till: Till, schedule: Obj) -> Obj:
     """Release the schedule: the subscription continues without it."""
     subscription = till.get("subscription", schedule["subscription"])
     till.change(
@@ -83,44 +83,46 @@ def release(till: Desk, schedule: Obj) -> Obj:
     return schedule
 
 
-def next_moment(schedule: Obj) -> int:
+def get_phase_end(schedule: Obj) -> int:
     """Return the end of the current phase."""
     return int(schedule["current_phase"]["end_date"])
 
 
-def turn(till: Desk, schedule: Obj) -> None:
+def start_next_phase(till: Till, schedule: Obj) -> None:
     """End the current phase and start the next one, or end the schedule after the last."""
-    at = next_moment(schedule)
+    at = get_phase_end(schedule)
     following = next((entry for entry in schedule["phases"] if entry["start_date"] >= at), None)
     subscription = till.get("subscription", schedule["subscription"])
     if following is None:
         _finish(till, schedule, subscription)
         return
-    use_discounts(till, subscription, following)
+    set_discounts(till, subscription, following)
     item = following["items"][0]
     price, quantity = till.get("price", item["price"]), item["quantity"] or 1
-    before = only_item(subscription)
-    if at >= before["current_period_end"] and rhythm(price) == rhythm(before["price"]):
+    before = get_item(subscription)
+    if at >= before["current_period_end"] and get_interval(price) == get_interval(before["price"]):
         _set_price(till, subscription, price, quantity)  # billed by the renewal, which is due at the same time
     else:
-        apply(till, subscription, weigh(till, subscription, price, quantity, following["proration_behavior"], at))
+        apply_change(
+            till, subscription, prepare_change(till, subscription, price, quantity, following["proration_behavior"], at)
+        )
     span = {"start_date": following["start_date"], "end_date": following["end_date"]}
     till.change(schedule, "subscription_schedule.updated", current_phase=span)
 
 
-def use_discounts(till: Desk, subscription: Obj, current: Obj) -> None:
+def set_discounts(till: Till, subscription: Obj, current: Obj) -> None:
     """Give the subscription the discounts of the current phase, and no others."""
     till.change(subscription, UPDATED, discounts=[entry["discount"] for entry in current["discounts"]])
 
 
-def _set_price(till: Desk, subscription: Obj, price: Obj, quantity: int) -> None:
-    item = {**only_item(subscription), "plan": plan_of(price), "price": price, "quantity": quantity}
+def _set_price(till: Till, subscription: Obj, price: Obj, quantity: int) -> None:
+    item = {**get_item(subscription), "plan": make_legacy_plan(price), "price": price, "quantity": quantity}
     till.change(subscription, UPDATED, items={**subscription["items"], "data": [item]})
 
 
-def _finish(till: Desk, schedule: Obj, subscription: Obj) -> None:
+def _finish(till: Till, schedule: Obj, subscription: Obj) -> None:
     if schedule["end_behavior"] == "cancel":
         till.change(schedule, "subscription_schedule.completed", status="completed", completed_at=till.now)
-        end(till, subscription, "cancellation_requested")
+        end_subscription(till, subscription, "cancellation_requested")
     else:
-        release(till, schedule)
+        detach_schedule(till, schedule)

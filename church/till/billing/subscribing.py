@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from church.till.billing import lines
 from church.till.billing.cards import PAID
-from church.till.billing.collecting import collect
-from church.till.billing.invoicing import draft, issue
-from church.till.billing.lines import only_item
-from church.till.billing.periods import end_after, shift
-from church.till.desk import Desk
-from church.till.shapes import listed, plan_of
+from church.till.billing.collecting import collect_payment
+from church.till.billing.invoicing import draft_invoice, finalize_invoice
+from church.till.billing.lines import get_item
+from church.till.billing.periods import add_interval, compute_period_end
+from church.till.desk import Till
+from church.till.shapes import make_legacy_plan, make_list
 from church.till.store import Obj
 
 UPDATED = "customer.subscription.updated"
 ENDED = ("canceled", "incomplete_expired")
 
 
-def start(
-    till: Desk,
+def start_subscription(
+    till: Till,
     customer: str,
     price: Obj,
     quantity: int,
@@ -41,11 +41,11 @@ def start(
         discounts=[discount["id"] for discount in discounts or []],
         **values,
     )
-    until = trial_end or end_after(till.now, till.now, *rhythm(price))
+    until = trial_end or compute_period_end(till.now, till.now, *get_interval(price))
     subscription["items"] = _items(till, subscription["id"], price, quantity, until)
     till.add(subscription, "customer.subscription.created")
-    first = lines.trial if trial_end else lines.whole
-    bill(
+    first = lines.make_trial_line if trial_end else lines.make_period_line
+    bill_subscription(
         till,
         subscription,
         [first(till, subscription, price, quantity, (till.now, until))],
@@ -55,29 +55,31 @@ def start(
     return subscription
 
 
-def _items(till: Desk, subscription: str, price: Obj, quantity: int, until: int) -> Obj:
+def _items(till: Till, subscription: str, price: Obj, quantity: int, until: int) -> Obj:
     item = till.make(
         "subscription_item",
         current_period_start=till.now,
         current_period_end=until,
-        plan=plan_of(price),
+        plan=make_legacy_plan(price),
         price=price,
         quantity=quantity,
         subscription=subscription,
     )
-    return listed([item], f"/v1/subscription_items?subscription={subscription}")
+    return make_list([item], f"/v1/subscription_items?subscription={subscription}")
 
 
-def rhythm(price: Obj) -> tuple[str, int]:
+def get_interval(price: Obj) -> tuple[str, int]:
     """Return the interval of a price and the number of intervals in a period."""
     return price["recurring"]["interval"], price["recurring"]["interval_count"]
 
 
-def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, present: bool = False) -> str:
+def bill_subscription(till: Till, subscription: Obj, parts: list[Obj], reason: str, *, present: bool = False) -> str:
     """Invoice these lines, charge the card and return the result."""
-    invoice = issue(till, draft(till, subscription, parts, reason, discounts_of(till, subscription)))
-    result = collect(till, invoice, present=present, approved=present)
-    settle(
+    invoice = finalize_invoice(
+        till, draft_invoice(till, subscription, parts, reason, list_discounts(till, subscription))
+    )
+    result = collect_payment(till, invoice, present=present, approved=present)
+    update_after_payment(
         till,
         subscription,
         invoice,
@@ -88,14 +90,14 @@ def bill(till: Desk, subscription: Obj, parts: list[Obj], reason: str, *, presen
     return result
 
 
-def settle(till: Desk, subscription: Obj, invoice: Obj, result: str, **values: object) -> None:
+def update_after_payment(till: Till, subscription: Obj, invoice: Obj, result: str, **values: object) -> None:
     """Update the subscription after its invoice was paid or failed."""
     held = till.store.get(f"held_{invoice['id']}")
     if held is not None:
         if result == PAID:
             applied = {**held["values"], **values, "pending_update": None}
             till.change(subscription, "customer.subscription.pending_update_applied", pending_update=None)
-            move(till, subscription, held["price"], held["quantity"], held["span"], **applied)
+            set_item(till, subscription, held["price"], held["quantity"], held["span"], **applied)
         return
     status = subscription["status"]
     if status not in ENDED:
@@ -106,53 +108,53 @@ def settle(till: Desk, subscription: Obj, invoice: Obj, result: str, **values: o
     till.change(subscription, UPDATED, status=status, **values)
 
 
-def _has_other_open_invoice(till: Desk, subscription: Obj, paid: Obj) -> bool:
+def _has_other_open_invoice(till: Till, subscription: Obj, paid: Obj) -> bool:
     fields = {"parent__subscription_details__subscription": subscription["id"], "status": "open"}
     return any(invoice["id"] != paid["id"] for invoice in till.store.all("invoice", **fields))
 
 
-def discounts_of(till: Desk, subscription: Obj) -> list[Obj]:
+def list_discounts(till: Till, subscription: Obj) -> list[Obj]:
     """Return the discounts of the subscription's next invoice."""
     discounts = [till.get("discount", identity) for identity in subscription["discounts"]]
     return [discount for discount in discounts if discount["end"] is None or discount["end"] > till.now]
 
 
-def _remaining_discounts(till: Desk, subscription: Obj, invoice: Obj) -> list[str]:
+def _remaining_discounts(till: Till, subscription: Obj, invoice: Obj) -> list[str]:
     """Return the ids of discounts that remain: one with duration ``once`` ends with the first invoice it reduces."""
     used = {entry["discount"] for entry in invoice["total_discount_amounts"] if entry["amount"]}
     coupons = {
         discount["id"]: till.get("coupon", discount["source"]["coupon"])
-        for discount in discounts_of(till, subscription)
+        for discount in list_discounts(till, subscription)
     }
     return [identity for identity, coupon in coupons.items() if coupon["duration"] != "once" or identity not in used]
 
 
-def move(till: Desk, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
+def set_item(till: Till, subscription: Obj, price: Obj, quantity: int, span: tuple[int, int], **values: object) -> None:
     """Set price, quantity and period of the subscription's item."""
     item = {
-        **only_item(subscription),
+        **get_item(subscription),
         "current_period_start": span[0],
         "current_period_end": span[1],
-        "plan": plan_of(price),
+        "plan": make_legacy_plan(price),
         "price": price,
         "quantity": quantity,
     }
     till.change(subscription, UPDATED, items={**subscription["items"], "data": [item]}, **values)
 
 
-def take_pending(till: Desk, subscription: Obj) -> list[Obj]:
+def take_pending_lines(till: Till, subscription: Obj) -> list[Obj]:
     """Return the pending lines for the next invoice, and clear them."""
     pending = till.store.get(f"pending_{subscription['id']}")
     till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": []})
     return list(pending["data"]) if pending else []
 
 
-def leave_pending(till: Desk, subscription: Obj, parts: list[Obj]) -> None:
+def add_pending_lines(till: Till, subscription: Obj, parts: list[Obj]) -> None:
     """Add lines to the next invoice."""
-    data = [*take_pending(till, subscription), *parts]
+    data = [*take_pending_lines(till, subscription), *parts]
     till.store.put({"id": f"pending_{subscription['id']}", "object": "till.pending", "data": data})
 
 
-def months_after(at: int, months: int) -> int:
+def add_months(at: int, months: int) -> int:
     """Return the end of a discount that lasts some months."""
-    return shift(at, "month", months)
+    return add_interval(at, "month", months)

@@ -16,9 +16,9 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from church.till.desk import Desk, desk
-from church.till.http.errors import AttemptError, DownError, IdempotencyError, KeyRefusedError, TillError
-from church.till.http.expand import expand
+from church.till.desk import Till, current_till
+from church.till.http.errors import ApiDownError, ApiKeyError, IdempotencyError, RecordedCardError, TillError
+from church.till.http.expand import expand_paths
 from church.till.http.params import Params, decode
 from church.till.shapes import API_VERSION
 from church.till.store import Obj
@@ -37,7 +37,7 @@ def endpoint(method: str, rule: str) -> Callable[[Handler], Handler]:
     return add
 
 
-def blueprint(key: str) -> Blueprint:
+def make_blueprint(key: str) -> Blueprint:
     """Return a blueprint with all endpoints that are registered, protected by ``key``."""
     bp = Blueprint("api", __name__, url_prefix="/v1")
 
@@ -45,11 +45,14 @@ def blueprint(key: str) -> Blueprint:
     def guard() -> None:
         _check_key(key)
         _check_version()
-        with desk().store.transaction():
-            down, delay = desk().store.get_knob("api_down"), float(desk().store.get_knob("api_delay", "0"))
+        with current_till().store.transaction():
+            down, delay = (
+                current_till().store.get_knob("api_down"),
+                float(current_till().store.get_knob("api_delay", "0")),
+            )
         time.sleep(delay)
         if down:
-            raise DownError("The operator of the test till has switched off its API.")
+            raise ApiDownError("The operator of the test till has switched off its API.")
 
     for method, rule, handler in _handlers:
         bp.add_url_rule(rule, f"{method} {rule}", _view(handler), methods=[method])
@@ -60,13 +63,13 @@ def blueprint(key: str) -> Blueprint:
 
 def init_app(app: Flask, key: str) -> None:
     """Register the API; Flask's own errors below /v1 become error objects of the API too."""
-    app.register_blueprint(blueprint(key))
+    app.register_blueprint(make_blueprint(key))
 
     def render(error: HTTPException) -> Any:
         if not request.path.startswith("/v1/"):
             return error
         if error.code == 500:
-            return DownError("The test till failed; its console has the error.").body(), 500
+            return ApiDownError("The test till failed; its console has the error.").body(), 500
         return TillError(f"Unrecognized request URL ({request.method}: {request.path}).").body(), error.code
 
     app.register_error_handler(HTTPException, render)
@@ -76,11 +79,11 @@ def _check_key(key: str) -> None:
     header = request.authorization
     sent = (header.token if header.type == "bearer" else header.username) if header else None
     if not sent:
-        raise KeyRefusedError(
+        raise ApiKeyError(
             "You did not provide an API key. Send it as a bearer token or as the user name of basic authentication."
         )
     if not hmac.compare_digest(sent.encode(), key.encode()):
-        raise KeyRefusedError(f"Invalid API Key provided: {sent[:8]}***", "api_key_invalid")
+        raise ApiKeyError(f"Invalid API Key provided: {sent[:8]}***", "api_key_invalid")
 
 
 def _check_version() -> None:
@@ -95,31 +98,31 @@ def _view(handler: Handler) -> Callable[..., Response]:
         fields = decode([*request.args.items(multi=True), *request.form.items(multi=True)])
         fingerprint = hashlib.sha256(request.full_path.encode() + b"\n" + raw).hexdigest()
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
-        with desk().store.transaction():
-            if key and (reply := _stored_reply(desk(), key, fingerprint)):
+        with current_till().store.transaction():
+            if key and (reply := _stored_reply(current_till(), key, fingerprint)):
                 return reply
-            status, body = _call(desk(), handler, fields, ids, key)
+            status, body = _call(current_till(), handler, fields, ids, key)
             if key:
                 row = (key, fingerprint, status, body, _request_id())
-                desk().store.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", *row)
+                current_till().store.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", *row)
         return Response(body, status, mimetype="application/json")
 
     return view
 
 
-def _call(till: Desk, handler: Handler, fields: Obj, ids: dict[str, str], key: str | None) -> tuple[int, str]:
+def _call(till: Till, handler: Handler, fields: Obj, ids: dict[str, str], key: str | None) -> tuple[int, str]:
     params = Params(fields)
     till.request = (_request_id(), key)
     try:
         answer = handler(till, params, **ids)
-    except AttemptError as error:
+    except RecordedCardError as error:
         return error.status, json.dumps(error.body())
     finally:
         till.request = (None, None)
-    return 200, json.dumps(expand(till, answer, params.texts("expand")), indent=2)
+    return 200, json.dumps(expand_paths(till, answer, params.texts("expand")), indent=2)
 
 
-def _stored_reply(till: Desk, key: str, fingerprint: str) -> Response | None:
+def _stored_reply(till: Till, key: str, fingerprint: str) -> Response | None:
     rows = till.store.execute("SELECT fingerprint, status, body, request FROM replies WHERE key = ?", key)
     if not rows:
         return None

@@ -26,7 +26,7 @@ class TillError(Exception):
         return {"error": {"message": self.message, "type": self.kind, **fields}}
 
 
-class MissingError(TillError):
+class NoSuchObjectError(TillError):
     """There is no such object."""
 
     status = 404
@@ -35,7 +35,7 @@ class MissingError(TillError):
         super().__init__(f"No such {kind.replace('_', ' ')}: '{identity}'", "resource_missing", param)
 
 
-class KeyRefusedError(TillError):
+class ApiKeyError(TillError):
     """The API key is missing or wrong."""
 
     status = 401
@@ -48,7 +48,7 @@ class CardError(TillError):
     kind = "card_error"
 
 
-class AttemptError(CardError):
+class RecordedCardError(CardError):
     """A payment failed; the attempt stays recorded."""
 
 
@@ -58,7 +58,7 @@ class IdempotencyError(TillError):
     kind = "idempotency_error"
 
 
-class DownError(TillError):
+class ApiDownError(TillError):
     """The operator has switched off the API."""
 
     status = 503

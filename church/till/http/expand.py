@@ -6,47 +6,47 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from church.till.http.errors import TillError
-from church.till.shapes import listed
+from church.till.shapes import make_list
 from church.till.store import Obj
 
 if TYPE_CHECKING:
-    from church.till.desk import Desk
+    from church.till.desk import Till
 
 _MAX_LEVELS = 4  # as at Stripe
 
 
-def _payments(till: Desk, invoice: Obj) -> Obj:
+def _payments(till: Till, invoice: Obj) -> Obj:
     payments = list(till.store.all("invoice_payment", invoice=invoice["id"]))
-    return listed(payments, f"/v1/invoice_payments?invoice={invoice['id']}")
+    return make_list(payments, f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
-def _refunds(till: Desk, charge: Obj) -> Obj:
-    return listed(list(till.store.all("refund", charge=charge["id"])), f"/v1/charges/{charge['id']}/refunds")
+def _refunds(till: Till, charge: Obj) -> Obj:
+    return make_list(list(till.store.all("refund", charge=charge["id"])), f"/v1/charges/{charge['id']}/refunds")
 
 
-def _subscriptions(till: Desk, customer: Obj) -> Obj:
+def _subscriptions(till: Till, customer: Obj) -> Obj:
     every = till.store.all("subscription", customer=customer["id"])
-    return listed(
+    return make_list(
         [subscription for subscription in every if subscription["status"] != "canceled"],
         f"/v1/customers/{customer['id']}/subscriptions",
     )
 
 
-def line_items(till: Desk, session: Obj) -> Obj:
+def list_line_items(till: Till, session: Obj) -> Obj:
     """List the line items of a checkout session."""
     order = till.store.get(f"order_{session['id']}")
-    return listed(order["data"] if order else [], f"/v1/checkout/sessions/{session['id']}/line_items")
+    return make_list(order["data"] if order else [], f"/v1/checkout/sessions/{session['id']}/line_items")
 
 
-_LEFT_OUT: dict[tuple[str, str], Callable[[Desk, Obj], Any]] = {
+_LEFT_OUT: dict[tuple[str, str], Callable[[Till, Obj], Any]] = {
     ("invoice", "payments"): _payments,
     ("charge", "refunds"): _refunds,
     ("customer", "subscriptions"): _subscriptions,
-    ("checkout.session", "line_items"): line_items,
+    ("checkout.session", "line_items"): list_line_items,
 }
 
 
-def expand(till: Desk, answer: Obj, paths: list[str]) -> Obj:
+def expand_paths(till: Till, answer: Obj, paths: list[str]) -> Obj:
     """Expand all ``paths`` in ``answer``. Raises TillError for a path that does not exist."""
     for path in paths:
         parts = path.split(".")
@@ -56,7 +56,7 @@ def expand(till: Desk, answer: Obj, paths: list[str]) -> Obj:
     return answer
 
 
-def _expand_path(till: Desk, place: Any, parts: list[str], path: str) -> None:
+def _expand_path(till: Till, place: Any, parts: list[str], path: str) -> None:
     if not parts or place is None:
         return
     if isinstance(place, list):
@@ -73,7 +73,7 @@ def _expand_path(till: Desk, place: Any, parts: list[str], path: str) -> None:
     _expand_path(till, place[name], parts[1:], path)
 
 
-def _load(till: Desk, value: Any) -> Any:
+def _load(till: Till, value: Any) -> Any:
     if isinstance(value, list):
         return [_load(till, item) for item in value]
     return (till.store.get(value) or value) if isinstance(value, str) else value

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.errors import TillError
 from church.till.http.params import Params
-from church.till.shapes import listed
+from church.till.shapes import make_list
 from church.till.store import Obj
 
 PAGING = "limit starting_after ending_before created"
@@ -21,8 +21,8 @@ _BOUNDS: dict[str, Callable[[int, int], bool]] = {
 }
 
 
-def page(
-    till: Desk,
+def list_page(
+    till: Till,
     params: Params,
     kind: str,
     url: str,
@@ -40,10 +40,10 @@ def page(
     every = till.store.all(kind, after, before, **filters)
     objects = list(islice((obj for obj in every if wanted(obj) and in_time(obj)), size + 1))
     more, data = len(objects) > size, objects[:size]
-    return listed(data[::-1] if before else data, url, more)
+    return make_list(data[::-1] if before else data, url, more)
 
 
-def _cursor(till: Desk, kind: str, params: Params, name: str) -> str | None:
+def _cursor(till: Till, kind: str, params: Params, name: str) -> str | None:
     identity = params.text(name)
     return str(till.get(kind, identity, name)["id"]) if identity else None
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from gevent.pool import Pool
 
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.store import Obj
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _BATCH = 50
 Delivery = tuple[int, str, int]  # id, event, attempts
 
 
-def signature(secret: str, payload: bytes, at: int) -> str:
+def sign_payload(secret: str, payload: bytes, at: int) -> str:
     """Return the Stripe-Signature header of ``payload``, sent at the time ``at``."""
     mac = hmac.new(secret.encode(), f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
     return f"t={at},v1={mac}"
@@ -40,7 +40,7 @@ def signature(secret: str, payload: bytes, at: int) -> str:
 class Sender:
     """Delivers due webhooks to the site."""
 
-    def __init__(self, till: Desk, settings: Settings) -> None:
+    def __init__(self, till: Till, settings: Settings) -> None:
         self._till = till
         self._secret = settings.webhook_secrets[0]
         self._host = urlsplit(till.site).netloc
@@ -86,7 +86,7 @@ class Sender:
         payload = json.dumps(event, indent=2).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature(self._secret, payload, int(time.time())),
+            "Stripe-Signature": sign_payload(self._secret, payload, int(time.time())),
             "User-Agent": "Stripe/1.0 (test till)",
         }
         connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT)
@@ -100,7 +100,7 @@ class Sender:
             connection.close()
 
 
-def resend(till: Desk, event: str | None) -> None:
+def resend(till: Till, event: str | None) -> None:
     """Deliver this event again, or retry all pending deliveries now."""
     if event is None:
         till.store.execute("UPDATE deliveries SET due = ? WHERE state = 'pending'", time.time())
@@ -110,7 +110,7 @@ def resend(till: Desk, event: str | None) -> None:
     till.new_delivery.set()
 
 
-def log_of(till: Desk, limit: int) -> list[Obj]:
+def list_deliveries(till: Till, limit: int) -> list[Obj]:
     """List the last deliveries, newest first."""
     query = (
         "SELECT event, state, attempts, answer, json_extract(body, '$.type') FROM deliveries "

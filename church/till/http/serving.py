@@ -16,8 +16,8 @@ from gevent.socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from church.config import ConfigError, load_settings
 from church.lib.files import UMASK
 from church.till.app import ProductionError, create_till
-from church.till.billing.cycle import catch_up
-from church.till.desk import Desk
+from church.till.billing.cycle import process_due
+from church.till.desk import Till
 from church.till.http.sending import Sender
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def serve(settings: Settings) -> int:
     if not settings.production and not settings.webhook_secrets:
         raise ConfigError("STRIPE_WEBHOOK_SECRET: missing; the test till signs its webhooks with it")
     app = create_till(settings)
-    till: Desk = app.extensions["till"]
+    till: Till = app.extensions["till"]
     try:
         listener = _listen(settings.till_address)
     except OSError as error:
@@ -79,7 +79,7 @@ def _listen(address: str) -> socket:
     return listener
 
 
-def _deliver(till: Desk, sender: Sender) -> None:
+def _deliver(till: Till, sender: Sender) -> None:
     while True:
         till.new_delivery.wait(_PAUSE)
         till.new_delivery.clear()
@@ -91,11 +91,11 @@ def _deliver(till: Desk, sender: Sender) -> None:
             gevent.sleep(_PAUSE)
 
 
-def _follow_clock(till: Desk) -> None:
+def _follow_clock(till: Till) -> None:
     while True:
         try:
             with till.store.transaction():
-                catch_up(till)
+                process_due(till)
         except Exception:  # one error must not stop the clock
             log.exception("Clock failed")
         gevent.sleep(_TICK)

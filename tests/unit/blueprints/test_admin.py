@@ -202,7 +202,7 @@ def test_change_by_form_is_made_told_and_audited(
     found = desk.send(path_of(ada, action), **sent)
     assert (found.status_code, found.headers["Location"]) == (303, path_of(ada))
     assert words in desk.get(path_of(ada)).text
-    last = within(app, audit.entries, limit=1)[0]
+    last = within(app, audit.list_entries, limit=1)[0]
     assert last.actor is not None
     assert (last.action, last.actor.ref, last.address) == (entry, desk.user.ref, "127.0.0.1")
     assert last.request_id == found.headers["X-Request-ID"]
@@ -242,13 +242,13 @@ def test_pages_offer_what_can_be_done_with_the_account_as_it_is(desk: Desk, app:
 @pytest.mark.parametrize("role", ["", "root", "Admin", " admin"])
 def test_role_that_there_is_not_is_refused(desk: Desk, app: Flask, ada: User, role: str) -> None:
     assert desk.send(path_of(ada, "/role"), role=role).status_code == 400
-    assert within(app, members.member, ada.ref).role == "member"
+    assert within(app, members.load_member, ada.ref).role == "member"
 
 
 def test_first_of_repeated_roles_counts_and_others_columns_are_ignored(desk: Desk, app: Flask, ada: User) -> None:
     found = desk.tell(path_of(ada, "/disable"), {"role": "admin", "verified_at": None, "email": "x@y.example"})
     assert found.status_code == 200
-    seen = within(app, members.member, ada.ref)
+    seen = within(app, members.load_member, ada.ref)
     assert (seen.role, seen.email) == ("member", "ada@church.example")
     assert seen.verified_at is not None
 

@@ -36,9 +36,9 @@ def bob(app: Flask) -> User:
 
 def reported(app: Flask, author: SignedIn, text: str = "rude", reason: str = "") -> int:
     """The number of a message that somebody has reported."""
-    said = within(app, chat.post, author, "public", text, None)
+    said = within(app, chat.post_message, author, "public", text, None)
     reporter = speaker(app, f"Reporter{said.id}")
-    within(app, chat.report, reporter, "public", said.id, reason)
+    within(app, chat.report_message, reporter, "public", said.id, reason)
     return said.id
 
 
@@ -66,7 +66,7 @@ def test_report_is_settled_by_deleting_the_message(app: Flask, desk: Desk, ada: 
     number = reported(app, ada)
     assert desk.send("/admin/live/reports/1/settle", remove="1").status_code == 303
     with pytest.raises(chat.UnknownMessageError):
-        within(app, chat.message, ada, "public", number)
+        within(app, chat.load_message, ada, "public", number)
     assert "chat.message_removed" in audited(app)
 
 
@@ -81,10 +81,10 @@ def test_member_is_muted_for_a_day_and_given_the_word_again(app: Flask, desk: De
     assert given.until is not None
     assert abs(given.until - utc_now() - timedelta(days=1)) < timedelta(minutes=1)
     with pytest.raises(chat.MutedError):
-        within(app, chat.post, ada, "public", "but", None)
+        within(app, chat.post_message, ada, "public", "but", None)
     assert desk.send(f"/admin/live/sanctions/{given.id}/lift").status_code == 303
     assert desk.send(f"/admin/live/sanctions/{given.id}/lift").status_code == 409
-    within(app, chat.post, ada, "public", "thanks", None)
+    within(app, chat.post_message, ada, "public", "thanks", None)
 
 
 def test_ban_of_one_room_lasts_until_it_is_lifted(app: Flask, desk: Desk, ada: SignedIn) -> None:
@@ -93,7 +93,7 @@ def test_ban_of_one_room_lasts_until_it_is_lifted(app: Flask, desk: Desk, ada: S
     (given,) = desk.data("/admin/live/sanctions")["sanctions"]
     assert (given["kind"], given["room"], given["until"]) == ("ban", "public", None)
     with pytest.raises(chat.BannedError):
-        within(app, chat.page, ada, "public")
+        within(app, chat.load_page, ada, "public")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_notice_is_sent_to_whom_it_is_for_and_written_down(app: Flask, desk: Des
     assert wrong.status_code == 422
     assert "<svg onload" not in wrong.text
     ((channel, line),) = heard
-    sent = live_broadcast.decode(line)
+    sent = live_broadcast.decode_notice(line)
     assert (channel, sent.audience, sent.kind, sent.url) == ("notices", "members", "notice", "/pages/welcome")
     assert sent.title == form["title"]
     assert audited(app) == ["notice.sent"]

@@ -194,7 +194,7 @@ def test_event_is_done_again_by_form_and_by_program(shop: Shop, desk: Desk, ada:
     told = desk.tell(f"{ROOT}/events/{number}/replay", {})
     assert told.status_code == 200
     assert (told.json["outcome"]["status"], told.json["event"]["attempts"]) == ("processed", 3)  # type: ignore[index]
-    last = within(shop.app, audit.entries, limit=1)[0]
+    last = within(shop.app, audit.list_entries, limit=1)[0]
     assert last.actor is not None
     assert (last.action, last.actor.ref) == ("webhook.replayed", desk.user.ref)
 

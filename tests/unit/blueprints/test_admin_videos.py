@@ -59,7 +59,7 @@ def test_upload_goes_on_where_it_was_broken_off_and_becomes_a_video(app: Flask, 
     done = send(admin, ref, 2_000_000, b"b" * 1_000_000).get_json()
     assert (done["url"], done["video"]["state"]) == (f"/admin/videos/{ref}", "queued")
     with app.app_context(), db.read() as session:
-        assert local.source_of(current_settings(), ref).read_bytes() == b"a" * 2_000_000 + b"b" * 1_000_000
+        assert local.source_path(current_settings(), ref).read_bytes() == b"a" * 2_000_000 + b"b" * 1_000_000
         assert [job.kind for job in session.query(Job).filter(Job.kind == "videos.import")] == ["videos.import"]
 
 

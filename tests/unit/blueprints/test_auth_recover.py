@@ -27,7 +27,7 @@ def ada(app: Flask) -> User:
 def reset_token(app: Flask, user: User) -> str:
     with app.app_context(), db.write() as session:
         link = email_links.make(session, Purpose.RESET, session.get(User, user.id), user.email)
-        return email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+        return email_links.link_token(link, [app.config["CHURCH"].secret_keys[0]])
 
 
 def test_forgot_answer_is_the_same_without_an_account(app: Flask, ada: User) -> None:
@@ -45,7 +45,7 @@ def test_forgot_answer_is_the_same_without_an_account(app: Flask, ada: User) -> 
     assert replies[0].status_code == replies[1].status_code == 202
     assert replies[0].data == replies[1].data
     with app.app_context():
-        assert jobs.pending_counts()["accounts.forgot"] == 4
+        assert jobs.count_pending_jobs()["accounts.forgot"] == 4
 
 
 def test_forgot_invalid_address_shows_the_form_again(app: Flask) -> None:
@@ -164,7 +164,7 @@ def test_reset_invalid_link_offers_a_new_one(app: Flask, ada: User) -> None:
 def test_reset_link_of_another_purpose_is_refused(app: Flask, ada: User) -> None:
     with app.app_context(), db.write() as session:
         link = email_links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
-        token = email_links.token_of(link, [app.config["CHURCH"].secret_keys[0]])
+        token = email_links.link_token(link, [app.config["CHURCH"].secret_keys[0]])
     assert Browser(app).submit(f"/auth/reset/{token}", {"password": NEW}).status_code == 400
 
 
@@ -179,7 +179,7 @@ def test_link_page_has_no_referrer_to_other_sites_and_is_not_cached(app: Flask, 
 def first_admin(app: Flask) -> str:
     """The path of the link that the console prints."""
     with app.app_context():
-        address = accounts.first_admin_address()
+        address = accounts.make_first_admin_link()
     assert address is not None
     return "/auth/first-admin/" + address.rpartition("/")[2]
 

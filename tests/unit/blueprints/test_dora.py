@@ -193,7 +193,7 @@ def test_token_opens_what_its_scopes_say_and_nothing_after_it_is_revoked(guarded
         }
         assert list(answers.values()) == [200, 200, 403]
     with guarded.app_context():
-        machine_tokens.revoke(machine_tokens.listed()[1].ref, Actor(via="cli"))
+        machine_tokens.revoke(machine_tokens.list_tokens()[1].ref, Actor(via="cli"))
     with grows(definitions.security_events.labels("invalid_token", "medium")):
         Machine(guarded, writer).tell("deployment", D1, 401)
 
@@ -225,7 +225,7 @@ def test_scraper_with_the_sites_own_token_asks_the_database_nothing(
     def asked(_token: str) -> None:
         raise AssertionError("the database was asked")
 
-    monkeypatch.setattr(machine_tokens, "scopes_of", asked)
+    monkeypatch.setattr(machine_tokens, "find_scopes", asked)
     answer = guarded.test_client().get("/metrics", headers={"Authorization": f"Bearer {STRONG}"})
     assert answer.status_code == 200
 

@@ -78,7 +78,7 @@ def test_rooms_are_listed_by_access(app: Flask, ada: User, boss: User) -> None:
 
 
 def test_member_banned_everywhere_sees_the_ban(app: Flask, ada: User) -> None:
-    within(app, chat.ban, ada.ref, None, None, "enough", Actor())
+    within(app, chat.ban_member, ada.ref, None, None, "enough", Actor())
     browser = Browser(app, ada)
     assert "An admin has banned you from the chat" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
@@ -155,7 +155,7 @@ def test_rate_limited_member_sees_the_wait_and_keeps_the_text(settings: Settings
 
 
 def test_muted_member_sees_the_reason_instead_of_the_form(app: Flask, ada: User) -> None:
-    within(app, chat.mute, ada.ref, "public", None, "enough", Actor())
+    within(app, chat.mute_member, ada.ref, "public", None, "enough", Actor())
     browser = Browser(app, ada)
     answer = browser.submit("/live/public", {"message": "but"})
     assert answer.status_code == 403
@@ -194,7 +194,7 @@ def test_others_can_only_report_a_message(app: Flask, ada: User, bob: User) -> N
     assert wrong.status_code == 422
     assert f'action="{address}/report"' in wrong.text
     assert "An admin will review it." in follow(browser, browser.submit(f"{address}/report", {"reason": "rude"}))
-    assert within(app, chat.open_reports) == 1
+    assert within(app, chat.count_open_reports) == 1
     assert bodies(browser.get("/live/public").text) == ["mine"]
 
 

@@ -115,7 +115,7 @@ def test_webhook_while_the_database_is_down_is_503_in_json(
 def test_webhook_failing_before_it_is_stored_is_counted_once(
     membership: Membership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("church.services.billing.stripe.event_store.claim", lambda _event: 1 / 0)
+    monkeypatch.setattr("church.services.billing.stripe.event_store.claim_event", lambda _event: 1 / 0)
     with grows(definitions.stripe_webhooks.labels("price.updated", "failed"), 1), pytest.raises(ZeroDivisionError):
         membership.post(price_event())
 

@@ -37,7 +37,7 @@ def site(app: Flask) -> Flask:
         add_ready("talk", access_level="premium", description="<b>Hello</b>")
         house = ref_of("house")
         for name in (videos.POSTER, videos.SPRITE, videos.THUMBS):
-            (local.folder_of(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
+            (local.video_folder(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
         videos.add_caption(house, "en", "English", b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", CONSOLE, default=True)
         videos.set_chapters(house, "0:00 The door\n0:30 The nave", CONSOLE)
     return app
@@ -72,7 +72,7 @@ def test_list_shows_ready_videos_only_and_to_everyone(site: Flask) -> None:
 
 
 def test_list_of_many_videos_is_paged(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "PAGE", 1)
+    monkeypatch.setattr(video, "PAGE_SIZE", 1)
     browser = Browser(site)
     seen: list[str] = []
     address = "/video/"
@@ -81,7 +81,7 @@ def test_list_of_many_videos_is_paged(site: Flask, monkeypatch: pytest.MonkeyPat
         seen += re.findall(r'tape-title"><a href="/video/(\w+)"', page)
         address = next(iter(re.findall(r'href="([^"]+)" rel="next"', page)), "")
     with site.app_context():
-        assert seen == [one.slug for one in videos.listing()]
+        assert seen == [one.slug for one in videos.list_videos()]
     assert [browser.get(f"/video/?page={number}").status_code for number in ("0", "x", "4", "9999")] == [
         200,
         200,
@@ -234,7 +234,7 @@ def test_home_page_while_database_is_down_shows_the_last_videos(site: Flask, mon
     def down(**_: object) -> None:
         raise DatabaseDownError
 
-    monkeypatch.setattr(videos_library, "listing", down)
+    monkeypatch.setattr(videos_library, "list_videos", down)
     assert 'href="/video/talk"' in browser.get("/").text
 
 

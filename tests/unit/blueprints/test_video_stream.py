@@ -20,7 +20,7 @@ from church.models import Grant, Rendition, User, Video
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import sessions
-from church.services.videos.storage.bucket import presigned
+from church.services.videos.storage.bucket import presign
 from church.services.videos.streaming import playback_tokens
 from tests.support.databases import copy_database
 from tests.support.helpers import captured_log, grows, value, with_settings
@@ -298,7 +298,7 @@ def connections() -> float:
 def test_metrics_name_only_the_first_videos(
     app: Flask, film: Video, member: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("church.services.videos.streaming.playbacks.NAMED", 1)
+    monkeypatch.setattr("church.services.videos.streaming.playbacks.MAX_NAMED", 1)
     with app.app_context():
         add_ready("second", access_level="public")
     with grows(definitions.video_streams.labels("other", "720p", "started")):
@@ -364,7 +364,7 @@ def test_stream_with_bucket_redirects_until_the_token_expires(settings: Settings
     facts = {name: values[0] for name, values in parse_qs(urlsplit(probed).query).items()}
     signed_at = datetime.strptime(facts["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
     site = client.application.config["CHURCH"]
-    again = presigned(site, found.path[1:], int(facts["X-Amz-Expires"]), signed_at, method="HEAD")
+    again = presign(site, found.path[1:], int(facts["X-Amz-Expires"]), signed_at, method="HEAD")
     assert probed == again  # a signature is valid for one method
     with client.application.app_context(), db.write() as session:
         session.query(Rendition).update({"in_bucket": False})

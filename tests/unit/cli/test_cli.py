@@ -19,7 +19,7 @@ from church.models.jobs import Job, JobState
 def run(app, settings, monkeypatch):
     monkeypatch.setenv("CHURCH_INSTANCE", str(settings.instance))
     monkeypatch.setenv("CHURCH_LOG_DIR", str(settings.log_dir))
-    monkeypatch.setattr(doctor, "LIMIT", 120.0)
+    monkeypatch.setattr(doctor, "CHECK_TIMEOUT", 120.0)
     settings.log_dir.mkdir(exist_ok=True)
 
     def invoke(*words: str) -> Result:
@@ -71,7 +71,7 @@ def test_maintenance_on_closes_pages_but_not_health(run, client):
 
 
 def test_migrate_prints_the_revision(run):
-    assert run("migrate").output == f"Database is at revision {migrations.head()}.\n"
+    assert run("migrate").output == f"Database is at revision {migrations.head_revision()}.\n"
 
 
 def test_downgrade_removes_tables_and_migrate_restores_them(run, client, monkeypatch):

@@ -17,7 +17,7 @@ from church.extensions import db
 from church.models import User
 from church.models.accounts import Purpose
 from church.models.base import utc_now
-from church.server.announce import outbox_line
+from church.server.announce import describe_outbox
 from church.services import audit, email_links
 from church.services.accounts import members
 from church.services.email import queue
@@ -53,10 +53,10 @@ def test_create_account_without_password_is_emailed_a_link(run: Run) -> None:
     result = run("create", ADA, "--name", "Ada")
     assert result.exit_code == 0, result.output
     account = ada()
-    assert result.output == f"Created {ADA}.\n{outbox_line(current_settings())}\n"
+    assert result.output == f"Created {ADA}.\n{describe_outbox(current_settings())}\n"
     assert (account.name, account.role, account.has_password, account.source) == ("Ada", "member", False, "cli")
-    assert [(mail.template, mail.recipient) for mail in queue.recent()] == [("invited", ADA)]
-    assert [(entry.action, entry.via) for entry in audit.entries()] == [("member.created", "cli")]
+    assert [(mail.template, mail.recipient) for mail in queue.list_recent()] == [("invited", ADA)]
+    assert [(entry.action, entry.via) for entry in audit.list_entries()] == [("member.created", "cli")]
 
 
 def test_create_with_a_mail_server_reports_the_invitation(run: Run, app: Flask) -> None:
@@ -91,7 +91,7 @@ def test_promote_and_demote_change_the_role(run: Run, by_ref: bool) -> None:
     assert ada().role == "admin"
     assert run("demote", who).output == "Ada is no longer an admin.\n"
     assert ada().role == "member"
-    assert [entry.action for entry in audit.entries(limit=2)] == ["member.demoted", "member.promoted"]
+    assert [entry.action for entry in audit.list_entries(limit=2)] == ["member.demoted", "member.promoted"]
 
 
 def test_disable_and_enable_change_the_state(run: Run) -> None:
@@ -116,7 +116,7 @@ def test_reset_emails_a_link(run: Run) -> None:
     with db.write() as session:
         session.execute(update(User).values(password_hash="x"))
     assert "outbox" in run("reset", ADA).output
-    assert [mail.template for mail in queue.recent(limit=1)] == ["reset"]
+    assert [mail.template for mail in queue.list_recent(limit=1)] == ["reset"]
     assert "disabled" in (run("disable", ADA) and refused(run("reset", ADA)))
 
 
@@ -124,7 +124,7 @@ def test_reset_emails_a_link(run: Run) -> None:
 @pytest.mark.parametrize("who", ["eve@example.org", "0123456789abcdef", "@", ""])
 def test_unknown_account_is_refused_and_nothing_changes(run: Run, command: str, who: str) -> None:
     assert "account" in refused(run(command, who))
-    assert audit.entries() == []
+    assert audit.list_entries() == []
 
 
 def test_first_admin_prints_a_link_until_an_admin_exists(run: Run) -> None:

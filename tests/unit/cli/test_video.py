@@ -59,14 +59,14 @@ def test_add_imports_at_once_with_all_details(run: Run, clip: Path, texts: tuple
     result = run("add", clip, *NEW, *more)
     assert result.exit_code == 0, result.output
     assert result.output.endswith("pier is ready in 72p.\n")
-    [found] = videos.admin_listing()
+    [found] = videos.list_for_admin()
     assert (found.state, found.title, found.access, found.description) == (
         "ready", "The Harbour", "premium", "Boats.",
     )  # fmt: skip
     assert [one.language for one in found.captions] == ["en"]
     assert [one.title for one in found.chapters] == ["The mole", "The light"]
     assert states() == ["done"]
-    assert {entry.via for entry in audit.entries()} == {"cli"}
+    assert {entry.via for entry in audit.list_entries()} == {"cli"}
     assert run("list").output.split() == [found.ref, "ready", "premium", "0:05", "pier", "72p"]
 
 
@@ -96,12 +96,12 @@ def test_edit_changes_only_given_fields(run: Run, tmp_path: Path, texts: tuple[P
     captions, chapters = texts
     result = run("edit", "the-harbour", "--access", "public", "--captions", f"de={captions}", "--chapters", chapters)
     assert result.output == "Updated the-harbour.\n"
-    [found] = videos.admin_listing()
+    [found] = videos.list_for_admin()
     assert (found.title, found.access, found.description) == ("The Harbour", "public", "Boats.")
     assert [one.language for one in found.captions] == ["de"]
     assert len(found.chapters) == 2
     run("edit", found.ref, "--title", "The Pier", "--description", "")
-    [found] = videos.admin_listing()
+    [found] = videos.list_for_admin()
     assert (found.title, found.description) == ("The Pier", "")
 
 
@@ -109,10 +109,10 @@ def test_remove_asks_first_and_deletes_the_files(run: Run, tmp_path: Path) -> No
     (tmp_path / "a").write_bytes(b"x")
     run("add", tmp_path / "a", *NEW, "--queue")
     assert run("remove", "the-harbour").exit_code == 1
-    assert len(videos.admin_listing()) == 1
+    assert len(videos.list_for_admin()) == 1
     assert run("remove", "the-harbour", "--yes").exit_code == 0
     do_jobs("videos.remove")
-    assert videos.admin_listing() == []
+    assert videos.list_for_admin() == []
 
 
 def test_invalid_input_is_one_line_and_adds_nothing(run: Run, tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ def test_invalid_input_is_one_line_and_adds_nothing(run: Run, tmp_path: Path) ->
     (tmp_path / "latin").write_bytes("0:00 Früh".encode("latin-1"))
     assert refused(run("add", tmp_path / "a", *NEW, "--chapters", tmp_path / "latin")).endswith("Save it as UTF-8.")
     assert "LANGUAGE=FILE" in run("add", tmp_path / "a", *NEW, "--captions", "en").output
-    assert videos.admin_listing() == []
+    assert videos.list_for_admin() == []

@@ -18,9 +18,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from church import database
 from church.config import Settings
-from church.database import Database, DatabaseBusyError, DatabaseDownError, Probed, after_commit
-from church.database.engines import probe_engine, sqlite_path
-from church.database.migrations import head
+from church.database import Database, DatabaseBusyError, DatabaseDownError, ProbeResult, after_commit
+from church.database.engines import make_probe_engine, sqlite_path
+from church.database.migrations import head_revision
 from church.models import PageText, Schedule
 from tests.support.databases import bring_to_head
 from tests.support.services_fixture import site_settings, wait_until
@@ -192,7 +192,7 @@ def test_missing_file_is_an_outage_and_is_not_created(db: Database, site: Settin
         pass
     with pytest.raises(DatabaseDownError), db.write():
         pass
-    assert db.probe() == Probed(answers=False, migrated=False)
+    assert db.probe() == ProbeResult(answers=False, migrated=False)
     assert not sqlite_path(site).exists()
 
 
@@ -246,18 +246,18 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     seen: list[object] = []
 
     def observed(settings: Settings) -> Engine:
-        engine = probe_engine(settings)
+        engine = make_probe_engine(settings)
         seen.append(engine)
         event.listen(engine, "connect", lambda connection, _record: seen.append(connection))
         return engine
 
-    monkeypatch.setattr(database, "probe_engine", observed)
+    monkeypatch.setattr(database, "make_probe_engine", observed)
     return seen
 
 
 def test_probe_opens_one_connection_and_shares_its_result(db: Database, connected: list[object]) -> None:
     for _ in range(5):
-        assert db.probe(max_age=60) == Probed(answers=True, migrated=True)
+        assert db.probe(max_age=60) == ProbeResult(answers=True, migrated=True)
     assert len(connected) == 2, "one engine, one connection"
     db.probe(max_age=0)
     assert len(connected) == 3, "the same engine, another connection"
@@ -271,11 +271,11 @@ def test_probes_at_once_share_one_connection(
     def slow(_connection: object) -> str:
         entered.set()
         assert go.wait(60)
-        return head()
+        return head_revision()
 
-    monkeypatch.setattr("church.database.migrations.current", slow)
+    monkeypatch.setattr("church.database.migrations.current_revision", slow)
     state = database._state()
-    found: list[Probed] = []
+    found: list[ProbeResult] = []
     threads = [threading.Thread(target=lambda: found.append(state.probe(60))) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -283,14 +283,14 @@ def test_probes_at_once_share_one_connection(
     go.set()
     for thread in threads:
         thread.join(60)
-    assert found == [Probed(answers=True, migrated=True)] * 4
+    assert found == [ProbeResult(answers=True, migrated=True)] * 4
     assert len(connected) == 2
 
 
 def test_probe_before_the_migrations_answers_but_is_not_migrated(db: Database, site: Settings) -> None:
     with outside(site) as connection:
         connection.execute("DROP TABLE alembic_version")
-    assert db.probe() == Probed(answers=True, migrated=False)
+    assert db.probe() == ProbeResult(answers=True, migrated=False)
 
 
 def test_time_is_aware_utc_and_sorts_as_text(db: Database) -> None:

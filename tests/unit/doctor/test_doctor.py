@@ -18,8 +18,8 @@ from sqlalchemy import insert
 from church import doctor
 from church.config import Settings
 from church.database import migrations
-from church.database.engines import sqlite_path, upkeep_engine
-from church.doctor import Check, email, examine, host
+from church.database.engines import make_upkeep_engine, sqlite_path
+from church.doctor import CheckResult, email, host, run_checks
 from church.doctor.host import check_scrapes
 from church.models import Job, Product, Schedule, StripeEvent
 from church.models.base import utc_now
@@ -39,7 +39,7 @@ def site(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """A healthy site, and time limits that a busy machine can keep."""
-    monkeypatch.setattr(doctor, "LIMIT", 120.0)
+    monkeypatch.setattr(doctor, "CHECK_TIMEOUT", 120.0)
     monkeypatch.setattr(email, "_STEP", 60.0)
     monkeypatch.setattr(email, "_WHOLE", 60.0)
     urls = {"REDIS_URL": redis_server.url, "CHURCH_SMTP_URL": mail_server().url}
@@ -50,12 +50,12 @@ def site(
     return settings
 
 
-def check(settings: Settings, name: str) -> Check:
-    return next(found for found in examine(settings) if found.name == name)
+def check(settings: Settings, name: str) -> CheckResult:
+    return next(found for found in run_checks(settings) if found.name == name)
 
 
 def add(settings: Settings, table: Any, **values: Any) -> None:
-    engine = upkeep_engine(settings)
+    engine = make_upkeep_engine(settings)
     with engine.begin() as connection:
         connection.execute(insert(table).values(**values))
     engine.dispose()
@@ -71,7 +71,7 @@ def test_doctor_healthy_site_is_ok(site: Settings) -> None:
     add(site, Product, stripe_id="prod_1", fetched_at=utc_now(), **plan)
     event = {"type": "product.created", "payload": {}, "state": "processed", "attempts": 1}
     add(site, StripeEvent, stripe_id="evt_1", created_at=utc_now(), received_at=utc_now(), **event)
-    found = examine(site)
+    found = run_checks(site)
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
             *("settings", "secrets", "folders", "content", "clock", "database"),
@@ -127,7 +127,7 @@ def test_database_behind_the_code_fails(site: Settings) -> None:
 
 
 def test_database_ahead_of_the_code_fails(site: Settings) -> None:
-    engine = upkeep_engine(site)
+    engine = make_upkeep_engine(site)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     engine.dispose()
@@ -234,9 +234,9 @@ def test_check_that_hangs_is_a_finding_and_others_continue(site: Settings, monke
         return "ok", "", ""
 
     monkeypatch.setattr(doctor, "check_disk", hangs)
-    monkeypatch.setattr(doctor, "LIMIT", 0.1)
+    monkeypatch.setattr(doctor, "CHECK_TIMEOUT", 0.1)
     monkeypatch.setattr(doctor, "threading", SimpleNamespace(Thread=Impatient))
-    found = examine(site)
+    found = run_checks(site)
     end.set()
     assert next(result for result in found if result.name == "disk").state == "fail"
     assert next(result for result in found if result.name == "database").state == "ok"

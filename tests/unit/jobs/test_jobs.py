@@ -52,11 +52,11 @@ def test_schedule_without_a_period_raises() -> None:
 def test_every_registers_handler_and_schedule() -> None:
     jobs.every(timedelta(hours=1), "test.hourly")(nothing)
     assert registry.find_handler("test.hourly") is nothing
-    assert registry.schedules()["test.hourly"] == timedelta(hours=1)
+    assert registry.registered_schedules()["test.hourly"] == timedelta(hours=1)
 
 
 def test_done_jobs_are_purged_daily() -> None:
-    assert registry.schedules()["jobs.purge"] == timedelta(days=1)
+    assert registry.registered_schedules()["jobs.purge"] == timedelta(days=1)
 
 
 @pytest.mark.parametrize(("minutes_late", "expected_in"), [(0, 60), (1, 59), (59, 1), (60, 60), (1450, 50)])

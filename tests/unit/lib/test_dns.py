@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from church.lib.dns import Names
+from church.lib.dns import HostResolver
 from tests.support.services_fixture import wait_until
 
 
@@ -31,14 +31,14 @@ def _slow(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[threading.Eve
 
 
 def test_ip_address_needs_no_look_up() -> None:
-    names = Names()
+    names = HostResolver()
     assert names.addresses("127.0.0.1", 80, 0.0)[0][4] == ("127.0.0.1", 80)
     assert names._lookups == {}
 
 
 def test_late_answer_goes_to_the_next_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, asked = _slow(monkeypatch, ["late"], ["fresh"])
-    names = Names()
+    names = HostResolver()
     for _ in range(2):
         with pytest.raises(TimeoutError):
             names.addresses("site.test", 80, 0.01)
@@ -51,7 +51,7 @@ def test_late_answer_goes_to_the_next_caller(monkeypatch: pytest.MonkeyPatch) ->
 def test_unknown_name_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, _ = _slow(monkeypatch, socket.gaierror("unknown"), ["found"])
     go_on.set()
-    names = Names()
+    names = HostResolver()
     with pytest.raises(socket.gaierror):
         names.addresses("site.test", 80, 20)
     wait_until(lambda: names._lookups == {}, "the failure is forgotten")

@@ -14,7 +14,7 @@ from church import backup
 from church.config import Settings
 from church.database import migrations
 from church.lib.files import make_private
-from church.lib.secrets import instance_secret
+from church.lib.secrets import load_instance_secret
 from church.server import prepare
 from church.web import maintenance
 from tests.support.services_fixture import site_settings
@@ -38,10 +38,10 @@ def restore_nothing(settings: Settings) -> None:
     "first",
     [
         lambda settings: make_private(settings.instance),
-        lambda settings: instance_secret(settings.instance, "ANY"),
+        lambda settings: load_instance_secret(settings.instance, "ANY"),
         maintenance.turn_on,
         migrations.migrate,
-        prepare.prepare,
+        prepare.prepare_instance,
         restore_nothing,
     ],
 )

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 
 
 def test_change_is_seen_by_open_marks_and_other_processes(tmp_path: Path) -> None:
     path = tmp_path / "mark"
-    mine, theirs = HostMark(path), HostMark(path)
+    mine, theirs = ChangeMark(path), ChangeMark(path)
     before = mine.read()
     theirs.change()
     changed = mine.read()
@@ -23,11 +23,11 @@ def test_change_is_seen_by_open_marks_and_other_processes(tmp_path: Path) -> Non
 
 
 def test_mark_file_is_private(tmp_path: Path) -> None:
-    HostMark(tmp_path / "mark").change()
+    ChangeMark(tmp_path / "mark").change()
     assert (tmp_path / "mark").stat().st_mode & 0o077 == 0
 
 
 def test_mark_without_a_file_is_empty_and_changing_it_does_nothing(tmp_path: Path) -> None:
-    mark = HostMark(tmp_path / "nowhere" / "mark")
+    mark = ChangeMark(tmp_path / "nowhere" / "mark")
     mark.change()
     assert mark.read() == b""

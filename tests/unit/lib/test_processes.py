@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from church.lib.processes import Child, explain
+from church.lib.processes import SupervisedProcess, describe_exit
 from tests.support.services_fixture import wait_until
 
 
@@ -49,13 +49,13 @@ def delays(child, clock, lives):
 
 
 def test_restart_delay_doubles_to_a_maximum_and_resets_after_a_stable_run(clock):
-    child = Child("x", ["/bin/true"], clock=clock)
+    child = SupervisedProcess("x", ["/bin/true"], clock=clock)
     assert delays(child, clock, [0.1] * 8) == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert delays(child, clock, [29.9, 30.0, 1]) == [10.0, 0.2, 0.4]
 
 
 def test_child_that_cannot_start_is_tried_again_later(clock):
-    child = Child("x", ["/nonexistent/program"], clock=clock)
+    child = SupervisedProcess("x", ["/nonexistent/program"], clock=clock)
     with pytest.raises(FileNotFoundError):
         child.start()
     assert child.due == clock.now + 0.2
@@ -64,13 +64,13 @@ def test_child_that_cannot_start_is_tried_again_later(clock):
 
 def test_child_has_its_own_process_group_and_no_input():
     code = "import os, sys; sys.exit(os.getpgrp() != os.getpid() or bool(sys.stdin.read()))"
-    child = Child("x", [sys.executable, "-c", code])
+    child = SupervisedProcess("x", [sys.executable, "-c", code])
     child.start()
     assert ended(child) == 0
 
 
 def test_kill_ends_everything_the_child_has_started(tmp_path):
-    child = Child("x", ["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; wait"])
+    child = SupervisedProcess("x", ["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; wait"])
     child.start()
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"), "it has started")
     grandchild = int((tmp_path / "pid").read_text())
@@ -106,11 +106,11 @@ def test_child_of_a_killed_supervisor_ends(tmp_path):
     ("code", "words"), [(3, "exit code 3"), (-9, "killed by SIGKILL"), (-63, "killed by signal 63")]
 )
 def test_explain_describes_the_exit(code, words):
-    assert explain(code) == words
+    assert describe_exit(code) == words
 
 
 def test_signal_to_an_ended_child_reaches_no_process():
-    child = Child("x", ["/bin/true"])
+    child = SupervisedProcess("x", ["/bin/true"])
     child.start()
     pid = child.pid
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

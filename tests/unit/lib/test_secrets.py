@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.secrets import MIN_LENGTH, instance_secret, weakness
+from church.lib.secrets import MIN_LENGTH, find_weakness, load_instance_secret
 from tests.support.helpers import STRONG
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 def test_instance_secret_file_is_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        instance_secret(tmp_path / "instance", "SECRET_KEY")
+        load_instance_secret(tmp_path / "instance", "SECRET_KEY")
     finally:
         os.umask(old)
     mode = (tmp_path / "instance" / "secrets.json").stat().st_mode
@@ -30,12 +30,12 @@ def test_instance_secret_file_is_private(tmp_path: Path) -> None:
 
 
 def test_instance_secret_is_stable_and_different_for_each_name(tmp_path: Path) -> None:
-    first = instance_secret(tmp_path, "SECRET_KEY")
-    other = instance_secret(tmp_path, "OTHER_KEY")
+    first = load_instance_secret(tmp_path, "SECRET_KEY")
+    other = load_instance_secret(tmp_path, "OTHER_KEY")
     assert first != other
-    assert instance_secret(tmp_path, "SECRET_KEY") == first
-    assert instance_secret(tmp_path, "OTHER_KEY") == other
-    assert weakness(first) is None
+    assert load_instance_secret(tmp_path, "SECRET_KEY") == first
+    assert load_instance_secret(tmp_path, "OTHER_KEY") == other
+    assert find_weakness(first) is None
 
 
 def test_instance_secret_twenty_threads_at_once_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_instance_secret_twenty_threads_at_once_get_the_same(tmp_path: Path, mon
 
     monkeypatch.setattr(secrets, "token_urlsafe", slowly)
     with ThreadPoolExecutor(20) as pool:
-        found = set(pool.map(lambda _: instance_secret(tmp_path, "SECRET_KEY"), range(20)))
+        found = set(pool.map(lambda _: load_instance_secret(tmp_path, "SECRET_KEY"), range(20)))
     assert len(found) == 1
 
 
@@ -81,11 +81,11 @@ def test_instance_secret_twenty_processes_at_once_get_the_same(tmp_path: Path) -
     ],
 )
 def test_weakness_of_a_weak_secret_is_explained_without_showing_it(secret: str, words: str) -> None:
-    problem = weakness(secret)
+    problem = find_weakness(secret)
     assert problem is not None
     assert words in problem
     assert not secret or secret not in problem
 
 
 def test_weakness_of_a_random_secret_is_none() -> None:
-    assert weakness(STRONG) is None
+    assert find_weakness(STRONG) is None

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 
 _PATCHED = """
 from gevent import monkey
@@ -46,12 +46,12 @@ except LookupError as error:
 
 
 def test_off_hub_without_gevent_calls_directly() -> None:
-    assert off_hub(threading.get_ident) == threading.get_ident()
+    assert run_off_hub(threading.get_ident) == threading.get_ident()
 
 
 def test_off_hub_without_gevent_raises_exceptions() -> None:
     with pytest.raises(ZeroDivisionError):
-        off_hub(lambda number: 1 / number, 0)
+        run_off_hub(lambda number: 1 / number, 0)
 
 
 def test_off_hub_under_gevent_lets_greenlets_run_and_raises_quietly() -> None:

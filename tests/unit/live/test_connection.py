@@ -12,10 +12,10 @@ import pytest
 
 from church.live import connection as live_connection
 from church.live.connection import Connection
-from church.live.heartbeat import Wheel
+from church.live.heartbeat import PingWheel
 from church.telemetry import Handshake
 from tests.support.live_fixture import masked
-from tests.support.live_stubs import let_run
+from tests.support.live_stubs import run_until
 
 
 class StubHub:
@@ -66,7 +66,7 @@ def test_early_bytes_are_read_first(pair: Pair) -> None:
     whole = masked(1, b"first")
     connection._take(whole[:4])
     theirs.sendall(whole[4:] + masked(1, b"second"))
-    let_run(lambda: len(hub.texts) == 2, "both")
+    run_until(lambda: len(hub.texts) == 2, "both")
     assert hub.texts == ["first", "second"]
 
 
@@ -87,9 +87,9 @@ def test_frames_the_kernel_refuses_are_sent_later_in_order(pair: Pair) -> None:
             got.extend(theirs.recv(1 << 16))
         return len(got) >= len(sent)
 
-    let_run(read, "all that was sent")
+    run_until(read, "all that was sent")
     assert got == sent
-    let_run(lambda: not connection.is_behind, "nothing waits")
+    run_until(lambda: not connection.is_behind, "nothing waits")
     assert (hub.late, hub.lost) == (["chat", "typing"], 0)
 
 
@@ -109,9 +109,9 @@ def test_client_that_does_not_read_is_closed_with_1008_and_every_message_is_coun
             got.extend(theirs.recv(1 << 20))
         return got.endswith(b"too slow")
 
-    let_run(read, "the close frame, after the frame that had begun")
+    run_until(read, "the close frame, after the frame that had begun")
     assert len(got[: got.rindex(b"\x88")]) == 32_768 * (at_once + 1)
-    let_run(lambda: hub.late == ["chat", ""], "the frame that had begun is counted")
+    run_until(lambda: hub.late == ["chat", ""], "the frame that had begun is counted")
     assert at_once + 1 + hub.lost == tried
 
 
@@ -121,26 +121,26 @@ def test_queued_messages_of_a_lost_client_count_as_dropped(pair: Pair) -> None:
         pass
     connection.send(b"a ping")
     theirs.close()
-    let_run(lambda: hub.ends, "the end")
+    run_until(lambda: hub.ends, "the end")
     assert hub.lost == 1
 
 
 def test_ping_is_answered_and_close_is_answered_with_close(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(9, b"there?") + masked(8, (1000).to_bytes(2) + b"bye"))
-    let_run(lambda: hub.ends, "the end")
+    run_until(lambda: hub.ends, "the end")
     theirs.setblocking(True)
     assert theirs.recv(100) == b"\x8a\x06there?" + b"\x88\x02\x03\xe8"
     assert theirs.recv(100) == b""
     theirs.close()
-    let_run(lambda: hub.closed, "the socket is closed")
+    run_until(lambda: hub.closed, "the socket is closed")
     assert hub.ends == [(1000, "closed")]
 
 
 def test_flooding_client_is_closed_with_1008(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(1, b"x") * 300)
-    let_run(lambda: hub.ends, "the end")
+    run_until(lambda: hub.ends, "the end")
     assert hub.ends == [(1008, "flooded")]
     assert len(hub.texts) == 200
 
@@ -148,14 +148,14 @@ def test_flooding_client_is_closed_with_1008(pair: Pair) -> None:
 def test_message_in_very_many_fragments_is_not_a_flood(pair: Pair) -> None:
     _, theirs, hub = pair
     theirs.sendall(masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * 3000 + masked(0, b"x"))
-    let_run(lambda: hub.texts or hub.ends, "the message")
+    run_until(lambda: hub.texts or hub.ends, "the message")
     assert hub.texts == ["x" * 3002]
 
 
 def test_lost_connection_is_reported_once(pair: Pair) -> None:
     connection, theirs, hub = pair
     theirs.close()
-    let_run(lambda: hub.ends, "the end")
+    run_until(lambda: hub.ends, "the end")
     connection.drop("again")
     connection.close(1001, "late", "shutdown")
     assert hub.ends == [(1006, "gone")]
@@ -175,7 +175,7 @@ def test_client_gone_before_the_welcome_is_not_watched() -> None:
 
 def test_wheel_drops_only_a_client_silent_for_two_turns(pair: Pair) -> None:
     connection, theirs, hub = pair
-    wheel = Wheel(25.0)
+    wheel = PingWheel(25.0)
     wheel.add(connection)
 
     def turn() -> None:
@@ -185,7 +185,7 @@ def test_wheel_drops_only_a_client_silent_for_two_turns(pair: Pair) -> None:
     for _ in range(3):
         turn()
         theirs.sendall(masked(10, b""))
-        let_run(lambda: connection.heard, "the pong")
+        run_until(lambda: connection.heard, "the pong")
     turn()
     assert hub.ends == []
     turn()

@@ -10,11 +10,11 @@ import pytest
 
 from church import create_app
 from church.live import connection_limits
-from church.live.connection_limits import Shares
-from tests.support.live_stubs import let_run
+from church.live.connection_limits import ConnectionLimits
+from tests.support.live_stubs import run_until
 from tests.support.services_fixture import RedisServer, site_settings
 
-Worker = Callable[[str], Shares]
+Worker = Callable[[str], ConnectionLimits]
 WHO = "member:ada"
 LEASE = connection_limits._LEASE
 
@@ -26,7 +26,7 @@ def worker(tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.Monkey
     monkeypatch.setattr(connection_limits, "_LEASE", 600.0)
     monkeypatch.setenv("REDIS_URL", redis_server.url)
     app = create_app(site_settings(tmp_path, CHURCH_STORE_TIMEOUT="10"))
-    return lambda name: Shares(app, name)
+    return lambda name: ConnectionLimits(app, name)
 
 
 def test_limit_counts_all_workers_and_frees_what_is_given_back(worker: Worker) -> None:
@@ -35,7 +35,7 @@ def test_limit_counts_all_workers_and_frees_what_is_given_back(worker: Worker) -
     assert [one.take(WHO, 3), two.take(WHO, 3)] == [False] * 2
     assert two.take("member:eve", 3)
     one.give_back(WHO)
-    let_run(lambda: two.take(WHO, 3), "the place is free")
+    run_until(lambda: two.take(WHO, 3), "the place is free")
     assert not one.take(WHO, 3)
 
 
@@ -54,7 +54,7 @@ def test_counts_of_a_killed_worker_expire_and_of_a_living_one_stay(worker: Worke
         assert 0 < client.pttl("church:live:workers:killed") <= 600_000
         client.pexpire("church:live:workers:lives", 300_000)
         living = gevent.spawn(lives.run)
-        let_run(lambda: client.pttl("church:live:workers:lives") > 300_000, "it says that it is there")
+        run_until(lambda: client.pttl("church:live:workers:lives") > 300_000, "it says that it is there")
         client.delete("church:live:workers:killed")  # as its expiry does
     assert [other.take(WHO, 2), other.take(WHO, 2)] == [True, False]
     living.kill()
@@ -72,6 +72,6 @@ def test_store_down_counts_locally_and_reports_when_it_is_back(
     assert two.take("member:eve", 2)
     redis_server.start()
     with redis_server.client() as client:
-        let_run(lambda: client.hget("church:live:workers:one", WHO) == b"2", "what it has is known again")
+        run_until(lambda: client.hget("church:live:workers:one", WHO) == b"2", "what it has is known again")
     assert not two.take(WHO, 2)
     living.kill()

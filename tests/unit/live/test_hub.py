@@ -13,14 +13,14 @@ import pytest
 from flask import Flask
 
 from church.live import close_all, heartbeat, hub, message_handlers
-from church.live.broadcast_receiver import PRESENCE, TYPING, Relay
+from church.live.broadcast_receiver import PRESENCE, TYPING, BroadcastReceiver
 from church.live.hub import Hub
-from church.live.session_watch import Standing
+from church.live.session_watch import SessionWatch
 from church.observability.metrics import definitions
 from church.telemetry import Handshake
 from tests.support.helpers import captured_log
 from tests.support.live_fixture import masked
-from tests.support.live_stubs import let_run, person
+from tests.support.live_stubs import person, run_until
 
 Connect = Callable[..., socket.socket]
 
@@ -28,7 +28,7 @@ Connect = Callable[..., socket.socket]
 @pytest.fixture
 def one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub without background updates, with a long authentication deadline."""
-    for part in (Relay, Standing):
+    for part in (BroadcastReceiver, SessionWatch):
         monkeypatch.setattr(part, "run", lambda _self: None)
     monkeypatch.setattr(Hub, "_run_updates", lambda _self: None)
     monkeypatch.setattr(hub, "_AUTH_SECONDS", 600)
@@ -59,7 +59,7 @@ def connect(one: Hub, app: Flask) -> Iterator[Connect]:
 
 
 def active() -> Any:
-    return definitions.active._value.get()
+    return definitions.websocket_connections_active._value.get()
 
 
 def test_reserve_over_the_limit_of_address_or_worker_is_refused(one: Hub, connect: Connect) -> None:
@@ -73,7 +73,7 @@ def test_reserve_over_the_limit_of_address_or_worker_is_refused(one: Hub, connec
     assert one.reserve("192.0.2.3") == "refused_full"
     assert active() == 3
     first.close()
-    let_run(lambda: one.reserve("192.0.2.1") is None, "a place is free again")
+    run_until(lambda: one.reserve("192.0.2.1") is None, "a place is free again")
     assert active() == 2
 
 
@@ -88,11 +88,11 @@ def test_client_that_does_not_authenticate_in_time_is_closed(
     later = time.monotonic() + 601
     with monkeypatch.context() as patch:
         patch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: later))
-        let_run(lambda: len(one.connections) == 1, "the silent connection is closed")
+        run_until(lambda: len(one.connections) == 1, "the silent connection is closed")
     assert silent.recv(1000).endswith(b"\x11\x31send auth first")
     assert one.by_member == {"ada": {connection}}
     known.close()
-    let_run(lambda: not one.by_member, "no member is registered")
+    run_until(lambda: not one.by_member, "no member is registered")
     assert not one.limits._own
 
 
@@ -107,7 +107,7 @@ def test_client_gone_during_authentication_is_not_registered(
     dropped: list[Any] = []
     monkeypatch.setattr(message_handlers, "_authenticate", drop_and_find)
     connect().sendall(masked(1, b'{"type":"auth","token":"x"}'))
-    let_run(lambda: dropped and dropped[0].inbox is None, "the answer")
+    run_until(lambda: dropped and dropped[0].inbox is None, "the answer")
     assert not one.by_member
 
 
@@ -121,10 +121,10 @@ def test_expiry_of_the_last_token_closes_the_connection(
     for _ in range(2):
         client.sendall(masked(1, b'{"type":"auth","token":"x"}'))
         shown = connection.until
-        let_run(lambda shown=shown: connection.until != shown, "the token is taken")
+        run_until(lambda shown=shown: connection.until != shown, "the token is taken")
     with app.app_context():
         one.session_watch.check([connection])
-    let_run(lambda: not one.connections, "the end")
+    run_until(lambda: not one.connections, "the end")
     assert client.recv(1000).endswith(b"\x11\x31access token expired")
 
 
@@ -132,7 +132,7 @@ def test_close_sends_1001_to_all_and_drops_clients_that_do_not_answer(one: Hub, 
     answers, hangs = connect(), connect()
     answers.sendall(masked(1, b"{"))
     ending = gevent.spawn(close_all)
-    let_run(lambda: not one.connections, "all have been closed")
+    run_until(lambda: not one.connections, "all have been closed")
     assert b"\x03\xe9" in hangs.recv(1000)
     answers.close()
     ending.get(timeout=60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from church.live.pending_writes import MOST_BYTES, FullError, Outbox
+from church.live.pending_writes import MAX_BYTES, PendingWrites, QueueFullError
 
 
 class Watcher:
@@ -28,8 +28,8 @@ class Kernel:
         return sent
 
 
-def outbox(rest: bytes, most: int = 3) -> Outbox:
-    return Outbox(rest, "first", Watcher(), lambda: None, most)
+def outbox(rest: bytes, most: int = 3) -> PendingWrites:
+    return PendingWrites(rest, "first", Watcher(), lambda: None, most)
 
 
 def test_frames_are_sent_in_order_in_small_parts() -> None:
@@ -59,8 +59,8 @@ def test_queue_over_the_limit_of_frames_or_bytes_is_full() -> None:
     one = outbox(b"rest")
     for _ in range(3):
         one.put(b"x", "chat")
-    with pytest.raises(FullError):
+    with pytest.raises(QueueFullError):
         one.put(b"x", "chat")
     assert one.messages == 4
-    with pytest.raises(FullError):
-        outbox(b"x").put(b"x" * MOST_BYTES, "chat")
+    with pytest.raises(QueueFullError):
+        outbox(b"x").put(b"x" * MAX_BYTES, "chat")

@@ -10,8 +10,8 @@ import pytest
 
 from church.live import presence
 from church.live.presence import Presence
-from church.live.room_feed import Feed
-from tests.support.live_stubs import StubClient, StubHub, let_run, person
+from church.live.room_feed import RoomFeed
+from tests.support.live_stubs import StubClient, StubHub, person, run_until
 
 
 class Clock:
@@ -35,7 +35,7 @@ class World:
         self.published: list[dict[str, Any]] = []
         hub = StubHub()
         room: Any = SimpleNamespace(id=1, name="public", access="members", head=0)
-        feed = Feed(room, hub.connections_of, hub.guarded)
+        feed = RoomFeed(room, hub.connections_of, hub.guarded)
         feed.members.update(clients)  # type: ignore[arg-type]
         self.rooms: Any = SimpleNamespace(feeds={"public": feed})
         relay: Any = SimpleNamespace(worker="us", publish=lambda _channel, facts: not self.published.append(facts))
@@ -55,7 +55,7 @@ def test_members_of_all_workers_are_listed_once(clock: Clock) -> None:
     world = World(ada, second)
     world.hear("other", "eve", "ada")
     world.presence.turn()
-    let_run(lambda: ada.sent and second.sent, "who is here")
+    run_until(lambda: ada.sent and second.sent, "who is here")
     assert names(ada) == ["Ada", "Eve"]
     assert ada.sent[-1]["count"] == 2
     assert world.published == [{"rooms": {"public": [{"ref": "ada", "name": "Ada"}]}}]
@@ -68,7 +68,7 @@ def test_members_of_a_silent_worker_expire(clock: Clock) -> None:
     world.presence.turn()
     clock.now += 31
     world.presence.turn()
-    let_run(lambda: len(ada.sent) == 2, "who is left")
+    run_until(lambda: len(ada.sent) == 2, "who is left")
     assert names(ada) == ["Ada"]
 
 
@@ -89,14 +89,14 @@ def test_crowd_is_sent_less_often_with_a_hundred_names(clock: Clock) -> None:
     clients = [StubClient(person(f"m{number:03}")) for number in range(300)]
     world = World(*clients)
     world.presence.turn()
-    let_run(lambda: clients[0].sent, "who is here")
+    run_until(lambda: clients[0].sent, "who is here")
     assert (len(clients[0].sent[0]["members"]), clients[0].sent[0]["count"]) == (100, 300)
     world.rooms.feeds["public"].leave(clients[299])  # type: ignore[arg-type]
     clock.now += 3
     world.presence.turn()
     clock.now += 1
     world.presence.turn()
-    let_run(lambda: len(clients[0].sent) == 2, "who is left, four seconds later")
+    run_until(lambda: len(clients[0].sent) == 2, "who is left, four seconds later")
     assert clients[0].sent[1]["count"] == 299
 
 
@@ -110,7 +110,7 @@ def test_crowd_is_published_as_a_hundred_names_and_a_count(clock: Clock) -> None
     there = World(ada)
     there.presence.hear(json.dumps({"worker": "other", **facts}))
     there.presence.turn()
-    let_run(lambda: ada.sent, "who is here")
+    run_until(lambda: ada.sent, "who is here")
     assert (ada.sent[0]["count"], len(ada.sent[0]["members"]), names(ada)[:2]) == (1001, 100, ["Ada", "M0000"])
 
 

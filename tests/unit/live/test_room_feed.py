@@ -7,10 +7,10 @@ from typing import Any
 import gevent
 import pytest
 
-from church.live.room_feed import Feed
+from church.live.room_feed import RoomFeed
 from church.services import chat
 from church.services.chat import MessageView, RoomView
-from tests.support.live_stubs import StubClient, StubHub, let_run, person, said
+from tests.support.live_stubs import StubClient, StubHub, person, run_until, said
 
 ROOM = RoomView(1, "public", "Public", "members", head=0)
 
@@ -41,13 +41,13 @@ class Rows:
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     table = Rows()
-    monkeypatch.setattr(chat, "since", table.since)
+    monkeypatch.setattr(chat, "list_changes", table.since)
     return table
 
 
-def feed_with(*clients: StubClient) -> tuple[Feed, Any]:
+def feed_with(*clients: StubClient) -> tuple[RoomFeed, Any]:
     hub: Any = StubHub()
-    feed = Feed(ROOM, hub.connections_of, hub.guarded)
+    feed = RoomFeed(ROOM, hub.connections_of, hub.guarded)
     feed.members.update(clients)  # type: ignore[arg-type]
     return feed, hub
 
@@ -58,9 +58,9 @@ def test_next_change_is_passed_on_without_the_database(rows: Rows) -> None:
     for view in rows.add(3):
         feed.hear(view)
         feed.hear(view)  # again, by the store
-    let_run(lambda: len(client.sent) == 3, "three messages")
+    run_until(lambda: len(client.sent) == 3, "three messages")
     feed.hear(rows.said[0])  # again, late
-    let_run(lambda: not feed._is_running, "the feed is idle")
+    run_until(lambda: not feed._is_running, "the feed is idle")
     assert client.numbers() == [1, 2, 3]
     assert rows.reads == 0
 
@@ -72,7 +72,7 @@ def test_overtaken_change_is_waited_for_briefly(rows: Rows) -> None:
     feed.hear(two)
     gevent.sleep(0)
     feed.hear(one)
-    let_run(lambda: len(client.sent) == 2, "both messages")
+    run_until(lambda: len(client.sent) == 2, "both messages")
     assert client.numbers() == [1, 2]
     assert rows.reads == 0
 
@@ -81,7 +81,7 @@ def test_gap_is_read_from_the_database(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     feed.hear(rows.add(5)[4])
-    let_run(lambda: len(client.sent) == 5, "the missing changes")
+    run_until(lambda: len(client.sent) == 5, "the missing changes")
     assert client.numbers() == [1, 2, 3, 4, 5]
 
 
@@ -91,17 +91,17 @@ def test_feed_continues_when_the_database_is_back(rows: Rows) -> None:
     rows.add(2)
     rows.down = True
     feed.look()
-    let_run(lambda: hub.failed, "a failed look")
+    run_until(lambda: hub.failed, "a failed look")
     rows.down = False
     feed.look()
-    let_run(lambda: len(client.sent) == 2, "both messages")
+    run_until(lambda: len(client.sent) == 2, "both messages")
 
 
 def test_feed_does_not_wait_for_purged_changes(rows: Rows) -> None:
     client = StubClient()
     feed, _ = feed_with(client)
     feed.hear(said(7))
-    let_run(lambda: client.sent, "the message after the gap")
+    run_until(lambda: client.sent, "the message after the gap")
     assert client.numbers() == [7]
     assert feed.last == 7
 
@@ -129,7 +129,7 @@ def test_join_during_new_messages_gets_each_once(rows: Rows) -> None:
         feed.hear(rows.said[-1])
         gevent.sleep(0.001)
     joining.get(timeout=60)
-    let_run(lambda: back.numbers()[-1] == 340 and here.numbers()[-1:] == [340], "the last message")
+    run_until(lambda: back.numbers()[-1] == 340 and here.numbers()[-1:] == [340], "the last message")
     assert back.numbers() == list(range(1, 341))
     assert here.numbers() == list(range(301, 341))
 
@@ -157,7 +157,7 @@ def test_client_id_is_sent_only_to_the_author(rows: Rows) -> None:
     feed, hub = feed_with(eve, ada)
     hub.by_member = {"eve": {eve}, "ada": {ada}}
     feed.hear(said(1, "eve", client_id="c1"))
-    let_run(lambda: eve.sent and ada.sent, "the message")
+    run_until(lambda: eve.sent and ada.sent, "the message")
     assert eve.sent[0]["client_id"] == "c1"
     assert "client_id" not in ada.sent[0]
 
@@ -177,10 +177,10 @@ def test_join_does_not_wait_for_purged_changes(rows: Rows) -> None:
     rows.add(5)  # three more were sent, and purged before this worker heard of them
     back: Any = StubClient()
     joining = gevent.spawn(feed.join, back, RoomView(1, "public", "Public", "members", head=8), None)
-    let_run(joining.ready, "it has joined")
+    run_until(joining.ready, "it has joined")
     assert back.sent[-1]["changed"] == feed.last == 8
     feed.hear(said(9))
-    let_run(lambda: here.sent and back.numbers(), "the next message")
+    run_until(lambda: here.sent and back.numbers(), "the next message")
 
 
 def test_feed_reads_all_pages_of_the_database(rows: Rows) -> None:
@@ -188,7 +188,7 @@ def test_feed_reads_all_pages_of_the_database(rows: Rows) -> None:
     feed, _ = feed_with(client)
     rows.add(1200)
     feed.look()
-    let_run(lambda: len(client.sent) == 1200, "all changes")
+    run_until(lambda: len(client.sent) == 1200, "all changes")
 
 
 def test_slow_returning_client_has_a_bounded_backlog_and_misses_nothing(rows: Rows) -> None:
@@ -196,14 +196,14 @@ def test_slow_returning_client_has_a_bounded_backlog_and_misses_nothing(rows: Ro
     feed.last = len(rows.add(10))
     slow: Any = StubClient(is_behind=True)
     gevent.spawn(feed.join, slow, RoomView(1, "public", "Public", "members", head=10), 0)
-    let_run(lambda: slow.sent, "the first page")
+    run_until(lambda: slow.sent, "the first page")
     for number in range(11, 1001):
         rows.said.append(said(number))
         feed.hear(rows.said[-1])
-    let_run(lambda: feed.last == 1000, "the changes meanwhile")
+    run_until(lambda: feed.last == 1000, "the changes meanwhile")
     assert len(feed._joining[slow]) <= 256
     slow.is_behind = False
-    let_run(lambda: slow.sent[-1]["type"] == "room_joined", "it has joined")
+    run_until(lambda: slow.sent[-1]["type"] == "room_joined", "it has joined")
     assert slow.numbers() == list(range(1, 1001))
 
 
@@ -221,7 +221,7 @@ def test_new_message_does_not_wait_for_returning_clients(rows: Rows) -> None:
     room = RoomView(1, "public", "Public", "members", head=2000)
     coming = [gevent.spawn(feed.join, one, room, 0) for one in crowd]
     feed.hear(said(2001))
-    let_run(lambda: here.sent, "the new message")
+    run_until(lambda: here.sent, "the new message")
     assert reads_before[0] < 30  # of 300
     gevent.joinall(coming, timeout=120, raise_error=True)
     assert all(one.numbers()[:2000] == list(range(1, 2001)) for one in crowd)

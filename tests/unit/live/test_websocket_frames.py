@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from church.live.websocket_frames import (
     CLOSE,
     INVALID_TEXT,
-    LARGEST,
+    MAX_MESSAGE_BYTES,
     NO_STATUS,
     PING,
     PONG,
@@ -19,7 +19,7 @@ from church.live.websocket_frames import (
     UNSUPPORTED,
     Event,
     FrameError,
-    Reader,
+    FrameReader,
     close_frame,
     pong_frame,
     text_frame,
@@ -30,8 +30,8 @@ WORD = "grüße 💙"
 UTF8 = WORD.encode()
 
 
-def read(*pieces: bytes, largest: int = LARGEST) -> list[Event]:
-    reader = Reader(largest)
+def read(*pieces: bytes, largest: int = MAX_MESSAGE_BYTES) -> list[Event]:
+    reader = FrameReader(largest)
     return [event for piece in pieces for event in reader.feed(piece) if event is not None]
 
 
@@ -52,10 +52,10 @@ def code_of(*pieces: bytes) -> int:
         (b"\x81\xfe\x00\x7d", PROTOCOL_ERROR),  # 5.2: 125 as two bytes
         (b"\x81\xff" + (65_535).to_bytes(8), PROTOCOL_ERROR),
         (b"\x81\xff" + (1 << 63).to_bytes(8), TOO_BIG),
-        (b"\x81\xfe" + (LARGEST + 1).to_bytes(2), TOO_BIG),  # refused by its header, before the payload
+        (b"\x81\xfe" + (MAX_MESSAGE_BYTES + 1).to_bytes(2), TOO_BIG),  # refused by its header, before the payload
         (masked(0, b"late"), PROTOCOL_ERROR),  # 5.4: there is no message to continue
         (masked(1, b"a", fin=False) + masked(1, b"b"), PROTOCOL_ERROR),
-        (masked(1, b"x" * LARGEST, fin=False) + masked(0, b"y"), TOO_BIG),
+        (masked(1, b"x" * MAX_MESSAGE_BYTES, fin=False) + masked(0, b"y"), TOO_BIG),
         (masked(9, b"", fin=False), PROTOCOL_ERROR),  # 5.5: control frames are whole, and short
         (masked(9, b"x" * 126), PROTOCOL_ERROR),
         (masked(2, b"\x00"), UNSUPPORTED),
@@ -75,7 +75,7 @@ def test_invalid_frame_raises_its_close_code(sent: bytes, code: int) -> None:
 
 
 def test_frames_before_an_error_are_read() -> None:
-    reader, found = Reader(), []
+    reader, found = FrameReader(), []
     with pytest.raises(FrameError):
         found.extend(reader.feed(masked(1, b"good") + masked(3, b"")))
     assert found == [Event(TEXT, "good")]
@@ -96,13 +96,13 @@ def test_close_frame_without_a_code_is_read_as_no_status() -> None:
 
 
 def test_largest_message_is_read_also_in_one_byte_fragments() -> None:
-    assert read(masked(1, b"x" * LARGEST))[0].text == "x" * LARGEST
+    assert read(masked(1, b"x" * MAX_MESSAGE_BYTES))[0].text == "x" * MAX_MESSAGE_BYTES
     pieces = [masked(1, b"x", fin=False), *[masked(0, b"x", fin=False)] * 998, masked(0, b"x")]
     assert read(b"".join(pieces)) == [Event(TEXT, "x" * 1000)]
 
 
 def test_empty_fragments_take_no_memory() -> None:
-    reader = Reader()
+    reader = FrameReader()
     list(reader.feed(masked(1, b"x", fin=False) + masked(0, b"", fin=False) * 5000))
     assert len(reader._pieces) == 1
 

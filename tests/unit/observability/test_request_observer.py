@@ -253,7 +253,7 @@ def test_websocket_is_not_counted_as_a_request(app: Flask) -> None:
     meanwhile: list[float] = []
 
     def view() -> str:
-        telemetry.quiet_route()
+        telemetry.leave_unobserved()
         meanwhile.append(value(definitions.http_requests_in_flight))
         return "bye"
 

@@ -16,7 +16,7 @@ from church.observability.metrics import definitions
 from church.observability.threats import scan_text
 from church.observability.traces import process_tracer
 from church.observability.traces.tracing import Tracing
-from church.observability.verbs import Budget, Handshake
+from church.observability.verbs import Handshake, RecordBudget
 from tests.support.helpers import add_view, captured_log, grows
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
@@ -25,7 +25,7 @@ OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c",
 @pytest.fixture(autouse=True)
 def _no_flood_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every security event is written, however many there are in a second."""
-    monkeypatch.setattr(verbs, "_flood", Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", RecordBudget(per_second=1e9))
 
 
 # -- security -------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_budget_gives_its_rate_and_counts_what_it_withheld(clock: list[float]) -> None:
-    budget = Budget(per_second=3)
+    budget = RecordBudget(per_second=3)
     assert [budget.spend() for _ in range(5)] == [0, 0, 0, None, None]
     clock[0] += 0.34
     assert [budget.spend() for _ in range(3)] == [2, None, None]
@@ -109,7 +109,7 @@ def test_budget_gives_its_rate_and_counts_what_it_withheld(clock: list[float]) -
 
 
 def test_budget_unspent_for_an_hour_holds_one_second_of_it(clock: list[float]) -> None:
-    budget = Budget(per_second=3)
+    budget = RecordBudget(per_second=3)
     clock[0] += 3600
     assert [budget.spend() for _ in range(4)] == [0, 0, 0, None]
 
@@ -117,7 +117,7 @@ def test_budget_unspent_for_an_hour_holds_one_second_of_it(clock: list[float]) -
 def test_security_events_in_a_flood_are_all_counted_and_partly_logged(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verbs, "_flood", Budget(per_second=20))
+    monkeypatch.setattr(verbs, "_flood", RecordBudget(per_second=20))
     with captured_log() as sink, grows(definitions.security_events.labels("invalid_token", "medium"), by=5_000):
         for _ in range(4_999):
             telemetry.track_security_event("invalid_token", "medium")
@@ -187,7 +187,7 @@ def test_verb_that_fails_is_counted_and_breaks_nothing(
 def test_verb_outside_a_request_or_app_works(verb: Any, arguments: tuple[str, ...]) -> None:
     assert verb(*arguments) is None
     assert telemetry.request_id() is None
-    telemetry.quiet_route()
+    telemetry.leave_unobserved()
 
 
 @pytest.mark.parametrize(
@@ -223,11 +223,11 @@ def test_live_message_is_its_own_trace_linked_to_the_handshake(monkeypatch: pyte
     tracing = Tracing(exporter, {"service.name": "church"}, ())
     monkeypatch.setattr(process_tracer, "active", tracing)
     with telemetry.live_message(OPENED, "chat", "ada"), telemetry.span("inner"):
-        observation = request_observer.under_way()
+        observation = request_observer.current_observation()
         assert observation is not None
         assert observation.context()["request_id"] == "opened.1"
         ids = observation.ids
-    assert request_observer.under_way() is None
+    assert request_observer.current_observation() is None
     tracing.stop()
     inner, outer = exporter.get_finished_spans()
     assert (inner.name, outer.name) == ("inner", "chat.message")
@@ -240,7 +240,7 @@ def test_live_message_is_its_own_trace_linked_to_the_handshake(monkeypatch: pyte
 
 
 def test_live_message_of_any_kind_is_counted_under_a_bounded_name() -> None:
-    with grows(definitions.messages.labels("in", "other")), telemetry.live_message(OPENED, "x" * 1000, None):
+    with grows(definitions.websocket_messages.labels("in", "other")), telemetry.live_message(OPENED, "x" * 1000, None):
         pass
 
 

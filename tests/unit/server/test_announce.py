@@ -49,7 +49,7 @@ def add_admin(settings: Settings, **changes: object) -> None:
     address = Address("eve@example.org", "eve@example.org")
     with create_app(settings).app_context():
         with db.write() as session:
-            find_account.add(session, address, name="Eve", source="cli", role=Role.ADMIN)
+            find_account.create_account(session, address, name="Eve", source="cli", role=Role.ADMIN)
             session.execute(update(User).values(**changes or {"name": "Eve"}))
         db.dispose()
 
@@ -102,7 +102,7 @@ def test_addresses_and_site_agree_on_whether_there_is_an_admin(
 ) -> None:
     add_admin(migrated_site, **changes)
     with create_app(migrated_site).app_context():
-        assert (accounts.first_admin_address() is None) is there
+        assert (accounts.make_first_admin_link() is None) is there
         db.dispose()
     assert bool(first_admin_lines(migrated_site)) is not there
 

@@ -23,12 +23,12 @@ def rows(settings: Settings, query: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def prepared(settings: Settings) -> Settings:
-    prepare.prepare(settings)
+    prepare.prepare_instance(settings)
     return settings
 
 
 def test_prepare_creates_folders_schema_and_search(prepared: Settings):
-    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head(),)]
+    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head_revision(),)]
     assert ("first-run",) in rows(prepared, "SELECT slug FROM page_texts")
     assert prepared.instance.stat().st_mode & 0o077 == 0
 
@@ -45,13 +45,13 @@ def test_prepare_a_second_time_loads_neither_alembic_nor_the_site(prepared: Sett
 def test_prepare_after_the_database_was_lost_creates_it_again(prepared: Settings):
     for path in prepared.instance.glob("church.db*"):
         path.unlink()
-    prepare.prepare(prepared)
-    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head(),)]
+    prepare.prepare_instance(prepared)
+    assert rows(prepared, "SELECT version_num FROM alembic_version") == [(migrations.head_revision(),)]
 
 
 def test_prepare_of_a_database_at_another_revision_migrates(prepared: Settings):
     migrations.downgrade(prepared, "base")
-    prepare.prepare(prepared)
+    prepare.prepare_instance(prepared)
     assert rows(prepared, "SELECT kind FROM jobs") == [("videos.demo",)]  # like a new site
 
 
@@ -60,7 +60,7 @@ def test_prepare_after_an_upgrade_of_the_code_checks_again(prepared: Settings, m
     stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "revisions": "of older code"}))
     migrated = []
     monkeypatch.setattr(migrations, "migrate", migrated.append)
-    prepare.prepare(prepared)
+    prepare.prepare_instance(prepared)
     assert migrated == [prepared]
 
 
@@ -68,5 +68,5 @@ def test_prepare_names_pages_that_are_left_out(settings: Settings, tmp_path, cap
     content = tmp_path / "content"
     content.mkdir()
     (content / "bad.md").write_text("---\nsummary: no title\n---\n")
-    prepare.prepare(settings.model_copy(update={"content": content}))
+    prepare.prepare_instance(settings.model_copy(update={"content": content}))
     assert "left out: bad.md" in capsys.readouterr().err

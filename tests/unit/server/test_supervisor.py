@@ -13,7 +13,7 @@ import textwrap
 import pytest
 
 from church.server import supervisor
-from church.server.supervisor import bind_problem, children
+from church.server.supervisor import find_bind_problem, list_children
 from tests.support.services_fixture import free_port, site_settings, wait_until
 
 # Runs a Supervisor over three stand-ins that write what happens to them into a folder.
@@ -141,8 +141,8 @@ def test_address_in_use_is_logged_and_nothing_is_started(tmp_path, harness, capl
 
 
 def test_bind_problem_free_and_foreign_address():
-    assert bind_problem(f"127.0.0.1:{free_port()}") is None
-    assert bind_problem("192.0.2.1:8000")
+    assert find_bind_problem(f"127.0.0.1:{free_port()}") is None
+    assert find_bind_problem("192.0.2.1:8000")
 
 
 def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monkeypatch):
@@ -158,14 +158,14 @@ def test_second_supervisor_of_an_instance_names_the_first(tmp_path, caplog, monk
 
 
 def test_children_without_redis_and_stripe_are_store_web_work_and_till(tmp_path):
-    assert [child.name for child in children(site_settings(tmp_path))] == ["store", "web", "work", "till"]
+    assert [child.name for child in list_children(site_settings(tmp_path))] == ["store", "web", "work", "till"]
 
 
 def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
     for another in ({"STRIPE_SECRET_KEY": "sk_test_1"}, {"STRIPE_API_BASE": "http://127.0.0.1:1"}):
-        assert [child.name for child in children(site_settings(tmp_path, **another))] == ["store", "web", "work"]
+        assert [child.name for child in list_children(site_settings(tmp_path, **another))] == ["store", "web", "work"]
 
 
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
-    assert [child.name for child in children(settings)] == ["web", "work", "till"]
+    assert [child.name for child in list_children(settings)] == ["web", "work", "till"]

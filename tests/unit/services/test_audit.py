@@ -37,13 +37,13 @@ def test_entry_exists_only_if_its_transaction_commits() -> None:
     with pytest.raises(ZeroDivisionError), db.write() as session:  # noqa: PT012 (the block is the transaction)
         audit.record(session, "member.disabled")
         raise ZeroDivisionError
-    assert audit.entries() == []
+    assert audit.list_entries() == []
 
 
 def test_entry_has_actor_action_subject_and_ip() -> None:
     admin, member = add_user("a1", "Root"), add_user("m1", "Ada")
     record("member.promoted", Actor(admin, "web", "203.0.113.9"), member, before="member")
-    [entry] = audit.entries()
+    [entry] = audit.list_entries()
     assert (entry.action, entry.via, entry.address) == ("member.promoted", "web", "203.0.113.9")
     assert (entry.actor, entry.subject) == (Person("a1", "Root"), Person("m1", "Ada"))
     assert entry.detail == {"before": "member"}
@@ -52,7 +52,7 @@ def test_entry_has_actor_action_subject_and_ip() -> None:
 
 def test_entry_of_the_console_has_no_actor() -> None:
     record("job.retried", Actor(via="cli"))
-    [entry] = audit.entries()
+    [entry] = audit.list_entries()
     assert (entry.via, entry.actor, entry.subject, entry.request_id) == ("cli", None, None, None)
 
 
@@ -66,14 +66,14 @@ def test_entry_has_the_request_id(at_work: Flask) -> None:
 
     add_view(at_work, "/act", act)
     at_work.test_client().get("/act")
-    assert audit.entries()[0].request_id == seen[0] is not None
+    assert audit.list_entries()[0].request_id == seen[0] is not None
 
 
 def test_entries_come_newest_first_in_pages() -> None:
     for number in range(5):
         record(f"job.retried{number}", Actor())
-    first = audit.entries(limit=2)
-    second = audit.entries(limit=2, before_id=first[-1].id)
+    first = audit.list_entries(limit=2)
+    second = audit.list_entries(limit=2, before_id=first[-1].id)
     assert [entry.action[-1] for entry in first + second] == ["4", "3", "2", "1"]
 
 
@@ -82,16 +82,19 @@ def test_entries_of_one_action_or_about_one_account_are_found() -> None:
     record("member.disabled", Actor(), ada)
     record("member.enabled", Actor(), ada)
     record("member.disabled", Actor(bob), bob)
-    assert [entry.subject.ref for entry in audit.entries(action="member.disabled") if entry.subject] == ["m2", "m1"]
-    assert [entry.action for entry in audit.entries(subject_ref="m1")] == ["member.enabled", "member.disabled"]
-    assert audit.entries(subject_ref="nobody") == []
+    assert [entry.subject.ref for entry in audit.list_entries(action="member.disabled") if entry.subject] == [
+        "m2",
+        "m1",
+    ]
+    assert [entry.action for entry in audit.list_entries(subject_ref="m1")] == ["member.enabled", "member.disabled"]
+    assert audit.list_entries(subject_ref="nobody") == []
 
 
 @pytest.mark.parametrize(("limit", "given"), [(0, 1), (-3, 1), (10**9, 3)])
 def test_length_of_a_page_is_bounded(limit: int, given: int) -> None:
     for _ in range(3):
         record("job.retried", Actor())
-    assert len(audit.entries(limit=limit)) == given
+    assert len(audit.list_entries(limit=limit)) == given
 
 
 def test_detail_is_stored_as_given() -> None:

@@ -41,7 +41,7 @@ def make(purpose: Purpose, user: User | None = None, email: str | None = None) -
 
 
 def token_of(link: Link) -> str:
-    return email_links.token_of(link, current_settings().secret_keys)
+    return email_links.link_token(link, current_settings().secret_keys)
 
 
 def redeem(token: str, purpose: Purpose) -> Link:
@@ -150,7 +150,7 @@ def test_token_malformed_is_refused(user: User, token: str) -> None:
 
 def test_token_cannot_be_made_from_the_database(user: User) -> None:
     link = make(Purpose.RESET, user)
-    elsewhere = email_links.token_of(link, (STRONG,))
+    elsewhere = email_links.link_token(link, (STRONG,))
     assert email_links.peek(elsewhere, Purpose.RESET) is None
     kept = {str(value) for value in vars(link).values()}
     assert not any(token_of(link).partition(".")[2] in value for value in kept)
@@ -169,7 +169,7 @@ def rotated(at_work: Flask) -> Iterator[str]:
 
 def test_link_made_with_the_previous_secret_works(user: User, rotated: str) -> None:
     link = make(Purpose.RESET, user)
-    old, new = email_links.token_of(link, (rotated,)), token_of(link)
+    old, new = email_links.link_token(link, (rotated,)), token_of(link)
     assert old != new
     assert email_links.peek(old, Purpose.RESET) is not None
     assert email_links.peek(new, Purpose.RESET) is not None
@@ -186,4 +186,4 @@ def test_link_made_with_the_previous_secret_works(user: User, rotated: str) -> N
 )
 def test_address_is_on_the_site_and_ends_with_the_token(user: User, purpose: Purpose, path: str) -> None:
     link = make(purpose, user)
-    assert email_links.address_of(link) == f"{current_settings().origin}{path}{token_of(link)}"
+    assert email_links.link_address(link) == f"{current_settings().origin}{path}{token_of(link)}"

@@ -10,7 +10,7 @@ from flask import Flask
 
 from church.extensions import db
 from church.models import Customer, Grant, Subscription, User
-from church.services.entitlements import Granted, Subscribed, grace_end, has_premium, premium_of
+from church.services.entitlements import GrantFacts, SubscriptionFacts, grace_end, has_premium, member_has_premium
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 STATUSES = {
@@ -34,8 +34,8 @@ def ago(**span: float) -> datetime:
 
 @pytest.mark.parametrize(("status", "opens"), STATUSES.items())
 def test_premium_with_a_subscription_follows_its_status(status: str, opens: bool) -> None:
-    assert has_premium([Subscribed(status)], [], NOW, grace_days=7) is opens
-    since = Subscribed(status, past_due_since=ago(days=1))
+    assert has_premium([SubscriptionFacts(status)], [], NOW, grace_days=7) is opens
+    since = SubscriptionFacts(status, past_due_since=ago(days=1))
     assert has_premium([since], [], NOW, grace_days=7) is (opens or status == "past_due")
 
 
@@ -44,28 +44,28 @@ def test_premium_with_a_subscription_follows_its_status(status: str, opens: bool
     [(0, 7, True), (6.999, 7, True), (7, 7, False), (7.001, 7, False), (30, 7, False), (0, 0, False), (8, 9, True)],
 )
 def test_premium_past_due_lasts_for_the_days_of_grace(days: float, grace: int, opens: bool) -> None:
-    late = Subscribed("past_due", ago(days=days))
+    late = SubscriptionFacts("past_due", ago(days=days))
     assert has_premium([late], [], NOW, grace) is opens
     assert grace_end(late, grace) == late.past_due_since + timedelta(days=grace)  # type: ignore[operator]
 
 
 def test_grace_end_without_past_due_is_none() -> None:
-    assert grace_end(Subscribed("active", ago(days=1)), 7) is None
-    assert grace_end(Subscribed("past_due"), 7) is None
+    assert grace_end(SubscriptionFacts("active", ago(days=1)), 7) is None
+    assert grace_end(SubscriptionFacts("past_due"), 7) is None
 
 
 @pytest.mark.parametrize(
     ("grant", "opens"),
     [
-        (Granted(NOW + timedelta(seconds=1)), True),
-        (Granted(NOW), False),
-        (Granted(ago(seconds=1)), False),
-        (Granted(NOW + timedelta(days=9), revoked_at=ago(days=1)), False),
+        (GrantFacts(NOW + timedelta(seconds=1)), True),
+        (GrantFacts(NOW), False),
+        (GrantFacts(ago(seconds=1)), False),
+        (GrantFacts(NOW + timedelta(days=9), revoked_at=ago(days=1)), False),
     ],
 )
-def test_premium_by_a_grant_lasts_until_its_date(grant: Granted, opens: bool) -> None:
+def test_premium_by_a_grant_lasts_until_its_date(grant: GrantFacts, opens: bool) -> None:
     assert has_premium([], [grant], NOW, grace_days=7) is opens
-    assert has_premium([Subscribed("canceled")], [grant], NOW, grace_days=7) is opens
+    assert has_premium([SubscriptionFacts("canceled")], [grant], NOW, grace_days=7) is opens
 
 
 def test_premium_without_subscription_or_grant_is_false() -> None:
@@ -73,7 +73,9 @@ def test_premium_without_subscription_or_grant_is_false() -> None:
 
 
 def test_premium_with_two_subscriptions_needs_one_active() -> None:
-    assert has_premium([Subscribed("canceled"), Subscribed("active"), Subscribed("unpaid")], [], NOW, grace_days=7)
+    assert has_premium(
+        [SubscriptionFacts("canceled"), SubscriptionFacts("active"), SubscriptionFacts("unpaid")], [], NOW, grace_days=7
+    )
 
 
 def _member() -> int:
@@ -114,7 +116,7 @@ def _grant(user_id: int, until: datetime, revoked_at: datetime | None = None) ->
 
 def _premium(user_id: int) -> bool:
     with db.read() as session:
-        return premium_of(session, user_id, NOW)
+        return member_has_premium(session, user_id, NOW)
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status])
@@ -122,7 +124,7 @@ def test_premium_of_matches_has_premium(app: Flask, status: str) -> None:
     with app.app_context():
         user_id, since = _member(), ago(days=2) if status == "past_due" else None
         _subscribe(user_id, status, since)
-        assert _premium(user_id) is has_premium([Subscribed(status, since)], [], NOW, grace_days=7)
+        assert _premium(user_id) is has_premium([SubscriptionFacts(status, since)], [], NOW, grace_days=7)
 
 
 def test_premium_of_uses_only_the_members_rows(app: Flask) -> None:

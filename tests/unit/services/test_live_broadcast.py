@@ -19,7 +19,7 @@ from church.services.live_broadcast import Notice
 from church.services.pages import Pages
 from church.services.sessions import SignedIn
 from church.services.videos.importing import import_job
-from church.services.videos.importing.import_job import Made
+from church.services.videos.importing.import_job import ImportResult
 from tests.support.chat_fixture import acting, audited, published, speaker
 from tests.support.stripe_fixture import DAY, START, Shop, event
 
@@ -27,8 +27,8 @@ WEEK = timedelta(days=7)
 
 
 def notices(heard: list[tuple[str, str]]) -> list[Notice]:
-    assert {channel for channel, _ in heard} <= {live_broadcast.CHANNEL}
-    return [live_broadcast.decode(line) for _, line in heard]
+    assert {channel for channel, _ in heard} <= {live_broadcast.NOTICE_CHANNEL}
+    return [live_broadcast.decode_notice(line) for _, line in heard]
 
 
 def test_notice_is_for_its_audience(at_work: Flask) -> None:
@@ -45,10 +45,10 @@ def test_notice_is_for_its_audience(at_work: Flask) -> None:
 def test_grant_and_its_removal_notify_the_member_and_a_refused_grant_does_not(at_work: Flask) -> None:
     ada, boss = speaker(at_work), speaker(at_work, "Boss", role="admin")
     with published() as heard:
-        number = billing.grant(ada.ref, utc_now() + WEEK, "helps", acting(boss))
-        billing.revoke(number, acting(boss))
+        number = billing.grant_premium(ada.ref, utc_now() + WEEK, "helps", acting(boss))
+        billing.revoke_grant(number, acting(boss))
         with pytest.raises(ConflictError):
-            billing.revoke(number, acting(boss))
+            billing.revoke_grant(number, acting(boss))
     assert [(one.audience, one.kind) for one in notices(heard)] == [(ada.ref, "membership")] * 2
 
 
@@ -81,7 +81,7 @@ def test_failed_transaction_sends_no_notice(at_work: Flask) -> None:
 
     def fail() -> None:
         with db.write() as session:
-            live_broadcast.membership_changed(session, ada.user_id)
+            live_broadcast.notify_membership_changed(session, ada.user_id)
             raise ZeroDivisionError
 
     with published() as heard, pytest.raises(ZeroDivisionError):
@@ -115,15 +115,15 @@ def test_new_page_is_announced_once_and_a_first_index_is_not(at_work: Flask, tmp
 
 
 def test_video_is_announced_when_it_is_first_ready(at_work: Flask) -> None:
-    made = Made(Path(), duration_ms=1000, width=16, height=16, files=())
+    made = ImportResult(Path(), duration_ms=1000, width=16, height=16, files=())
     facts = {"access_level": "members", "description": "", "source_name": "a.mp4", "source_bytes": 1}
     with db.write() as session:
         session.add(Video(ref="a" * 16, slug="a-film", title="A film", created_at=utc_now(), **facts))
     with published() as heard:
-        assert import_job.finish("a" * 16, made)
+        assert import_job.mark_ready("a" * 16, made)
         with db.write() as session:
             session.execute(update(Video).values(state="queued"))  # imported again
-        assert import_job.finish("a" * 16, made)
+        assert import_job.mark_ready("a" * 16, made)
     assert [(one.audience, one.title, one.url) for one in notices(heard)] == [
         ("all", "New video: A film", "/video/a-film")
     ]
@@ -132,7 +132,7 @@ def test_video_is_announced_when_it_is_first_ready(at_work: Flask) -> None:
 def test_admin_notice_is_checked_audited_and_sent(at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
     with published() as heard:
-        live_broadcast.from_admin(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
+        live_broadcast.send_admin_notice(" Meet \n at noon ", "/pages/meet", "members", acting(boss))
     (sent,) = notices(heard)
     assert (sent.audience, sent.kind, sent.title, sent.url) == ("members", "notice", "Meet at noon", "/pages/meet")
     assert audited() == [("notice.sent", boss.user_id, None)]
@@ -145,5 +145,5 @@ def test_admin_notice_is_checked_audited_and_sent(at_work: Flask) -> None:
         ("x", "", boss.ref, "audience"),
     ):
         with pytest.raises(FieldErrors) as caught:
-            live_broadcast.from_admin(title, url, audience, Actor())
+            live_broadcast.send_admin_notice(title, url, audience, Actor())
         assert set(caught.value.errors) == {wrong}

@@ -28,12 +28,12 @@ def _context(app: Flask) -> Iterator[None]:
 
 def test_token_has_its_scopes_until_it_is_revoked() -> None:
     made = machine_tokens.create("CI", ["delivery:write", "dora:read", "delivery:write"], CONSOLE)
-    assert machine_tokens.scopes_of(made.token) == {"delivery:write", "dora:read"}
+    assert machine_tokens.find_scopes(made.token) == {"delivery:write", "dora:read"}
     machine_tokens.revoke(made.ref, CONSOLE)
-    assert machine_tokens.scopes_of(made.token) is None
-    (listed,) = machine_tokens.listed()
+    assert machine_tokens.find_scopes(made.token) is None
+    (listed,) = machine_tokens.list_tokens()
     assert (listed.name, listed.scopes, listed.revoked_at is None) == ("CI", ("delivery:write", "dora:read"), False)
-    assert [entry.action for entry in audit.entries()] == ["token.revoked", "token.created"]
+    assert [entry.action for entry in audit.list_entries()] == ["token.revoked", "token.created"]
     with pytest.raises(ConflictError):
         machine_tokens.revoke(made.ref, CONSOLE)
 
@@ -45,14 +45,14 @@ def test_secret_is_not_stored() -> None:
     with db.read() as session:
         row = session.scalars(select(ApiToken)).one()
         assert secret not in str(vars(row))
-    assert secret not in str(audit.entries())
+    assert secret not in str(audit.list_entries())
 
 
 @pytest.mark.parametrize("scopes", [[], ["admin"], ["dora:read", "DORA:READ"]])
 def test_create_without_scopes_or_with_unknown_ones_is_refused(scopes: list[str]) -> None:
     with pytest.raises(InvalidError):
         machine_tokens.create("CI", scopes, CONSOLE)
-    assert machine_tokens.listed() == []
+    assert machine_tokens.list_tokens() == []
 
 
 @pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 101])
@@ -77,7 +77,7 @@ def test_token_almost_right_has_no_scopes() -> None:
         "church_" + "ü" * 20,
         "church_" + "a" * 10_000,
     )
-    assert [machine_tokens.scopes_of(token) for token in wrong] == [None] * len(wrong)
+    assert [machine_tokens.find_scopes(token) for token in wrong] == [None] * len(wrong)
 
 
 def test_secret_is_compared_in_constant_time_for_unknown_tokens_too(
@@ -91,6 +91,6 @@ def test_secret_is_compared_in_constant_time_for_unknown_tokens_too(
         return hmac.compare_digest(a, b)
 
     monkeypatch.setattr(machine_tokens, "hmac", SimpleNamespace(compare_digest=compare))
-    machine_tokens.scopes_of(made.token)
-    machine_tokens.scopes_of("church_000000000000_wrong")
+    machine_tokens.find_scopes(made.token)
+    machine_tokens.find_scopes("church_000000000000_wrong")
     assert compared == [64, 64]

@@ -26,7 +26,7 @@ from church.extensions import db
 from church.models.accounts import User
 from church.observability.metrics import definitions
 from church.services import member_tokens, sessions
-from church.services.member_tokens import issue, who
+from church.services.member_tokens import find_member, issue_token
 from church.services.sessions import SignedIn
 from tests.support.helpers import STRONG, grows, with_settings
 from tests.support.people import add_user, sign_in
@@ -58,7 +58,7 @@ def key_of(app: Flask) -> tuple[str, bytes]:
 
 def made(app: Flask, signed_in: SignedIn, **changes: Any) -> str:
     """A token signed with our key, some of its claims changed; None leaves one out."""
-    claims = {**jwt.decode(issue(signed_in).token, options={"verify_signature": False}), **changes}
+    claims = {**jwt.decode(issue_token(signed_in).token, options={"verify_signature": False}), **changes}
     kid, key = key_of(app)
     return jwt.encode({n: v for n, v in claims.items() if v is not None}, key, "HS256", headers={"kid": kid})
 
@@ -69,16 +69,16 @@ def part(data: Any) -> str:
 
 def forged(app: Flask, signed_in: SignedIn, **header: Any) -> str:
     """A token with this header, its signature made by HMAC with our own key as text."""
-    claims = issue(signed_in).token.split(".")[1]
+    claims = issue_token(signed_in).token.split(".")[1]
     text = f"{part({'typ': 'JWT', 'kid': key_of(app)[0], **header})}.{claims}"
     signature = hmac.digest(key_of(app)[0].encode(), text.encode(), hashlib.sha256)
     return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 def test_token_identifies_the_member_for_ten_minutes(app: Flask, ada: User, signed_in: SignedIn) -> None:
-    token = issue(signed_in)
+    token = issue_token(signed_in)
     assert timedelta(seconds=595) < token.expires_at - datetime.now(UTC) <= timedelta(seconds=600)
-    found = who(token.token)
+    found = find_member(token.token)
     assert found is not None
     assert (found.user_id, found.session_id, found.token) == (ada.id, signed_in.session_id, "")
     claims = jwt.decode(token.token, options={"verify_signature": False})
@@ -89,23 +89,23 @@ def test_token_identifies_the_member_for_ten_minutes(app: Flask, ada: User, sign
 
 
 def test_tokens_differ(signed_in: SignedIn) -> None:
-    assert issue(signed_in).token != issue(signed_in).token
+    assert issue_token(signed_in).token != issue_token(signed_in).token
 
 
 def test_issue_with_an_access_token_is_refused(signed_in: SignedIn) -> None:
-    found = who(issue(signed_in).token)
+    found = find_member(issue_token(signed_in).token)
     assert found is not None
     with pytest.raises(ForbiddenError):
-        issue(found)
+        issue_token(found)
 
 
 def test_token_ends_with_its_session(signed_in: SignedIn) -> None:
-    token = issue(signed_in).token
-    assert who(token) is not None
+    token = issue_token(signed_in).token
+    assert find_member(token) is not None
     with db.write() as session:
         sessions.end(session, signed_in.session_id)
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=0):
-        assert who(token) is None
+        assert find_member(token) is None
 
 
 @pytest.mark.parametrize("seconds_ahead", [{"exp": -60, "iat": -660}, {"nbf": 600}, {"iat": 600}])
@@ -114,12 +114,12 @@ def test_token_expired_or_not_yet_valid_is_none_without_event(
 ) -> None:
     changes = {claim: int(time.time()) + ahead for claim, ahead in seconds_ahead.items()}
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=0):
-        assert who(made(app, signed_in, **changes)) is None
+        assert find_member(made(app, signed_in, **changes)) is None
 
 
 def test_token_has_leeway_for_clock_differences(app: Flask, signed_in: SignedIn) -> None:
-    assert who(made(app, signed_in, exp=int(time.time()) - 20)) is not None
-    assert who(made(app, signed_in, iat=int(time.time()) + 20)) is not None
+    assert find_member(made(app, signed_in, exp=int(time.time()) - 20)) is not None
+    assert find_member(made(app, signed_in, iat=int(time.time()) + 20)) is not None
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_token_has_leeway_for_clock_differences(app: Flask, signed_in: SignedIn)
     ],
 )
 def test_token_with_wrong_claims_is_none(app: Flask, signed_in: SignedIn, changes: dict[str, Any]) -> None:
-    assert who(made(app, signed_in)) is not None
-    assert who(made(app, signed_in, **changes)) is None
+    assert find_member(made(app, signed_in)) is not None
+    assert find_member(made(app, signed_in, **changes)) is None
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_token_with_wrong_claims_is_none(app: Flask, signed_in: SignedIn, change
 def test_token_with_forged_header_is_none_and_an_event(app: Flask, signed_in: SignedIn, header: dict[str, Any]) -> None:
     token = forged(app, signed_in, **header)
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=2):
-        assert who(token) is None
-        assert who(token.rpartition(".")[0] + ".") is None
+        assert find_member(token) is None
+        assert find_member(token.rpartition(".")[0] + ".") is None
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_token_with_forged_header_is_none_and_an_event(app: Flask, signed_in: Si
     ],
 )
 def test_token_tampered_with_is_none_and_an_event(signed_in: SignedIn, bend: Callable[[str, str, str], str]) -> None:
-    header, claims, signature = issue(signed_in).token.split(".")
+    header, claims, signature = issue_token(signed_in).token.split(".")
     with grows(definitions.security_events.labels("invalid_token", "medium")):
-        assert who(bend(header, claims, signature)) is None
+        assert find_member(bend(header, claims, signature)) is None
 
 
 def test_token_of_nested_lists_is_none(signed_in: SignedIn) -> None:
@@ -173,7 +173,7 @@ def test_token_of_nested_lists_is_none(signed_in: SignedIn) -> None:
     with grows(definitions.security_events.labels("invalid_token", "medium")):
         sys.setrecursionlimit(len(inspect.stack(0)) + 400)
         try:
-            assert who(token) is None
+            assert find_member(token) is None
         finally:
             sys.setrecursionlimit(former)
 
@@ -183,14 +183,14 @@ def test_token_of_the_previous_key_works_until_the_key_is_removed(
 ) -> None:
     keys = {"secret_key": SecretStr(STRONG), "secret_key_previous": SecretStr(OLD)}
     app.config["CHURCH"] = with_settings(settings, secret_key=SecretStr(OLD), secret_key_previous=None)
-    token = issue(signed_in).token
+    token = issue_token(signed_in).token
     app.config["CHURCH"] = with_settings(settings, **keys)
-    assert who(token) is not None
-    fresh = issue(signed_in).token
+    assert find_member(token) is not None
+    fresh = issue_token(signed_in).token
     assert jwt.get_unverified_header(fresh)["kid"] != jwt.get_unverified_header(token)["kid"]
     app.config["CHURCH"] = with_settings(settings, secret_key=SecretStr(STRONG), secret_key_previous=None)
-    assert who(token) is None
-    assert who(fresh) is not None
+    assert find_member(token) is None
+    assert find_member(fresh) is not None
 
 
 def test_key_is_not_the_secret_itself(app: Flask) -> None:
@@ -204,4 +204,4 @@ def test_key_is_not_the_secret_itself(app: Flask) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(max_size=200) | st.from_regex(r"eyJ[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,80}\.[A-Za-z0-9_-]{0,40}"))
 def test_any_text_is_handled(text: str) -> None:
-    assert who(text) is None
+    assert find_member(text) is None

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from church.services.money import EXPONENTS, display, exponent, major
+from church.services.money import EXPONENTS, decimals_of, format_amount, to_major_units
 
 # Copied from https://docs.stripe.com/currencies, independently of the code.
 WHOLE = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
@@ -15,8 +15,8 @@ THOUSANDTHS = {"bhd", "jod", "kwd", "omr", "tnd"}
 
 @pytest.mark.parametrize("currency", sorted(EXPONENTS))
 def test_exponent_of_every_currency_matches_stripe(currency: str) -> None:
-    assert exponent(currency) == (0 if currency in WHOLE else 3 if currency in THOUSANDTHS else 2)
-    assert major(10 ** exponent(currency), currency) == 1
+    assert decimals_of(currency) == (0 if currency in WHOLE else 3 if currency in THOUSANDTHS else 2)
+    assert to_major_units(10 ** decimals_of(currency), currency) == 1
 
 
 def test_exponents_name_every_currency_once_and_in_lower_case() -> None:
@@ -48,14 +48,14 @@ def test_exponents_name_every_currency_once_and_in_lower_case() -> None:
     ],
 )
 def test_display_formats_amounts(amount: int, currency: str, written: str, value: str) -> None:
-    assert display(amount, currency) == written
-    assert major(amount, currency) == Decimal(value)
+    assert format_amount(amount, currency) == written
+    assert to_major_units(amount, currency) == Decimal(value)
 
 
 def test_exponent_of_unknown_currency_is_two() -> None:
-    assert exponent("zzz") == 2
-    assert display(150, "zzz") == "ZZZ 1.50"
+    assert decimals_of("zzz") == 2
+    assert format_amount(150, "zzz") == "ZZZ 1.50"
 
 
 def test_major_of_large_amount_is_exact() -> None:
-    assert major(2**62 + 1, "usd") == Decimal(2**62 + 1) / 100
+    assert to_major_units(2**62 + 1, "usd") == Decimal(2**62 + 1) / 100

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from church.store import client as store_client
-from church.store.client import BoundedRedis, Circuit, StoreDownError
+from church.store.client import BoundedRedis, StoreCircuit, StoreDownError
 from tests.support.services_fixture import wait_until
 
 SHORT = 0.3  # seconds for a call that should fail
@@ -39,7 +39,7 @@ class Server:
 
     def redis(self, path="", budget=60.0, connections=4):
         """A client with more time than the site's and a longer rest, for busy machines."""
-        return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", Circuit(budget, rest=60), connections)
+        return BoundedRedis(f"redis://127.0.0.1:{self.port}{path}", StoreCircuit(budget, rest=60), connections)
 
     def close(self):
         self.over.set()
@@ -121,7 +121,7 @@ def test_call_when_every_connection_is_in_use_ends():
         client = server.redis(connections=1, budget=SHORT)
         with client._turn():
             assert isinstance(ends(client.ping), StoreDownError)
-        client.circuit = Circuit(budget=60)
+        client.circuit = StoreCircuit(budget=60)
         assert client.ping() is True
 
 
@@ -207,7 +207,7 @@ def test_call_with_a_hung_name_server_ends_and_its_late_answer_is_used(monkeypat
             return real("127.0.0.1", port, *args, **kwargs)
 
         monkeypatch.setattr(store_client.socket, "getaddrinfo", slow)
-        client = BoundedRedis(f"redis://store.test:{server.port}", Circuit(rest=0.0))
+        client = BoundedRedis(f"redis://store.test:{server.port}", StoreCircuit(rest=0.0))
         assert isinstance(ends(client.ping), StoreDownError)
         released.set()
 
@@ -224,18 +224,18 @@ def test_refused_connection_is_store_down():
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # bound, so that no other server can listen there
         with pytest.raises(StoreDownError):
-            BoundedRedis(f"redis://127.0.0.1:{deaf.getsockname()[1]}", Circuit()).ping()
+            BoundedRedis(f"redis://127.0.0.1:{deaf.getsockname()[1]}", StoreCircuit()).ping()
 
 
 def test_options_in_the_url_cannot_loosen_the_limits():
-    client = BoundedRedis("redis://127.0.0.1:1/0?socket_timeout=60&protocol=3&retry_on_timeout=yes", Circuit())
+    client = BoundedRedis("redis://127.0.0.1:1/0?socket_timeout=60&protocol=3&retry_on_timeout=yes", StoreCircuit())
     options = client.connection_pool.connection_kwargs
     assert (options["socket_timeout"] < 0.1, options["protocol"], options["retry_on_timeout"]) == (True, 2, False)
 
 
 def test_call_to_a_tls_server_without_handshake_ends():
     with serving(says_nothing) as server:
-        client = BoundedRedis(f"rediss://127.0.0.1:{server.port}", Circuit())
+        client = BoundedRedis(f"rediss://127.0.0.1:{server.port}", StoreCircuit())
         assert isinstance(ends(client.ping), StoreDownError)
 
 
@@ -250,7 +250,7 @@ def test_call_to_a_unix_socket_with_a_full_backlog_ends(tmp_path):
             client.setblocking(False)
             client.connect_ex(path)
             waiting.append(client)
-        client = BoundedRedis(f"unix://{path}", Circuit())
+        client = BoundedRedis(f"unix://{path}", StoreCircuit())
         assert isinstance(ends(client.ping), StoreDownError)
         for one in waiting:
             one.close()

@@ -10,9 +10,9 @@ from flask import Flask
 from limits.storage import storage_from_string
 
 from church.extensions import store
-from church.store import Store, StoreClient, StoreDownError, url
+from church.store import Store, StoreClient, StoreDownError, store_url
 from church.store import client as store_client
-from church.store.client import remaining
+from church.store.client import remaining_time
 from church.web import rate_limits
 from church.web.rate_limits import limiter_storage
 from tests.support.services_fixture import site_settings
@@ -29,21 +29,22 @@ def down(tmp_path):
 def test_url_without_redis_is_the_embedded_socket_escaped(tmp_path):
     (tmp_path / "a b?").mkdir()
     settings = site_settings(tmp_path / "a b?")
-    assert url(settings).startswith("unix:///")
+    assert store_url(settings).startswith("unix:///")
     client = StoreClient(settings).client
     assert client.connection_pool.connection_kwargs["path"] == str(settings.instance / "store.sock")
 
 
 def test_url_with_redis_is_the_setting(tmp_path):
     assert (
-        url(site_settings(tmp_path, REDIS_URL="rediss://:secret@cache.example/2")) == "rediss://:secret@cache.example/2"
+        store_url(site_settings(tmp_path, REDIS_URL="rediss://:secret@cache.example/2"))
+        == "rediss://:secret@cache.example/2"
     )
 
 
 def test_store_call_has_less_than_a_tenth_of_a_second(down, monkeypatch):
     monkeypatch.setattr(store_client, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     with StoreClient(down).client.circuit.call():
-        assert remaining() < 0.1
+        assert remaining_time() < 0.1
 
 
 def test_store_down_publish_returns_false(down):

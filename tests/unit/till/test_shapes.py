@@ -9,7 +9,7 @@ import pytest
 import stripe
 from stripe._api_version import _ApiVersion
 
-from church.till.shapes import API_VERSION, SHAPES, make
+from church.till.shapes import API_VERSION, SHAPES, make_object
 from tests.support.sdk_shapes import _CLASSES, misfits
 from tests.support.services_fixture import site_settings
 from tests.support.till_fixture import PATRON, InProcessTill
@@ -95,7 +95,7 @@ def test_each_shape_has_an_sdk_class() -> None:
 
 def test_make_unknown_field_raises() -> None:
     with pytest.raises(KeyError, match="price has no colour"):
-        make("price", colour="red")
+        make_object("price", colour="red")
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_make_unknown_field_raises() -> None:
     ],
 )
 def test_misfits_finds_each_kind_of_difference(changes: dict[str, Any], result: str) -> None:
-    assert any(line.startswith(result) for line in misfits({**make("product"), **changes}))
-    incomplete = make("product")
+    assert any(line.startswith(result) for line in misfits({**make_object("product"), **changes}))
+    incomplete = make_object("product")
     del incomplete["name"]
     assert misfits(incomplete) == ["product.name: missing"]
     assert isinstance(stripe.Product, type)

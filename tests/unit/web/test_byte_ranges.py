@@ -6,17 +6,19 @@ import pytest
 from werkzeug.datastructures import Headers
 
 from church.lib.validators import Validators
-from church.web.byte_ranges import Asked, asked
+from church.web.byte_ranges import FileAnswer, choose_answer
 
 SIZE = 10_000
 NOW = Validators("abc-2710", 1_767_225_600.75)
 DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 LATER, EARLIER = "Thu, 01 Jan 2026 00:00:01 GMT", "Wed, 31 Dec 2025 23:59:59 GMT"
-WHOLE = Asked(200, 0, SIZE)
+WHOLE = FileAnswer(200, 0, SIZE)
 
 
-def ask(method: str = "GET", size: int = SIZE, **headers: str) -> Asked:
-    return asked(method, Headers([(name.replace("_", "-"), value) for name, value in headers.items()]), NOW, size)
+def ask(method: str = "GET", size: int = SIZE, **headers: str) -> FileAnswer:
+    return choose_answer(
+        method, Headers([(name.replace("_", "-"), value) for name, value in headers.items()]), NOW, size
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,17 +38,17 @@ def ask(method: str = "GET", size: int = SIZE, **headers: str) -> Asked:
     ],
 )
 def test_range_answers_with_its_bytes(header: str, expected: tuple[int, int]) -> None:
-    assert ask(Range=header) == Asked(206, *expected)
+    assert ask(Range=header) == FileAnswer(206, *expected)
 
 
 @pytest.mark.parametrize("header", ["bytes=10000-", "bytes=10000-10001", "bytes=-0", "bytes=" + "9" * 5000 + "-"])
 def test_range_beyond_the_end_is_a_416(header: str) -> None:
-    assert ask(Range=header) == Asked(416)
+    assert ask(Range=header) == FileAnswer(416)
 
 
 def test_range_of_an_empty_file_is_a_416() -> None:
-    assert ask(size=0, Range="bytes=0-") == Asked(416) == ask(size=0, Range="bytes=-5")
-    assert ask(size=0) == Asked(200, 0, 0)
+    assert ask(size=0, Range="bytes=0-") == FileAnswer(416) == ask(size=0, Range="bytes=-5")
+    assert ask(size=0) == FileAnswer(200, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_range_of_head_is_ignored() -> None:
     ],
 )
 def test_if_range_of_another_version_answers_with_the_whole_file(condition: str, goes_on: bool) -> None:
-    expected = Asked(206, 1, 2) if goes_on else WHOLE
+    expected = FileAnswer(206, 1, 2) if goes_on else WHOLE
     assert ask(Range="bytes=1-2", If_Range=condition) == expected
 
 

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church.errors import FieldErrors, InvalidError
-from church.web.forms import Fields, fields, safe_next
+from church.web.forms import Fields, read_fields, safe_next
 from tests.support.helpers import add_view
 
 JSON = "application/json"
@@ -21,7 +21,7 @@ JSON = "application/json"
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     def view() -> ResponseReturnValue:
-        found = fields()
+        found = read_fields()
         values = {"name": found.text("name", 10), "note": found.text("note", required=False), "all": found.flag("all")}
         found.check()
         return jsonify(values)
@@ -115,19 +115,19 @@ def test_body_that_is_not_a_json_object_is_refused_with_400(client: FlaskClient,
 @pytest.mark.parametrize("scanned", [True, False])
 def test_json_nested_too_deep_is_refused_with_400(app: Flask, opening: str, scanned: bool) -> None:
     if scanned:
-        add_view(app, "/deep", lambda: jsonify(fields().text("a")), methods=["PUT"])
+        add_view(app, "/deep", lambda: jsonify(read_fields().text("a")), methods=["PUT"])
         assert app.test_client().put("/deep", data=opening * 100_000, content_type=JSON).status_code == 400
         return
     with (
         app.test_request_context("/", method="PUT", data=opening * 100_000, content_type=JSON),
         pytest.raises(InvalidError),
     ):
-        fields()
+        read_fields()
 
 
 def test_empty_json_body_is_an_empty_object(app: Flask) -> None:
     with app.test_request_context("/", method="POST", data=" ", content_type=JSON):
-        assert fields().text("name", required=False) == ""
+        assert read_fields().text("name", required=False) == ""
 
 
 def test_body_of_another_type_is_refused(app: Flask) -> None:
@@ -135,7 +135,7 @@ def test_body_of_another_type_is_refused(app: Flask) -> None:
         app.test_request_context("/", method="POST", data='{"name": "a"}', content_type="text/plain"),
         pytest.raises(UnsupportedMediaType),
     ):
-        fields()
+        read_fields()
 
 
 def test_megabyte_in_a_field_is_refused_without_an_echo(client: FlaskClient) -> None:

@@ -26,14 +26,14 @@ def who() -> dict[str, Any]:
         "ref": found.ref if found else None,
         "page": render_template_string("{{ viewer.name if viewer else 'nobody' }}"),
         "reader": [identity.reader().member, identity.reader().premium],
-        "stranger": identity.is_stranger(),
+        "stranger": identity.is_anonymous(),
     }
 
 
 @pytest.fixture
 def app(app: Flask) -> Flask:
     add_view(app, "/who", who)
-    add_view(app, "/known", lambda: {"known": getattr(identity.known_viewer(), "ref", None)})
+    add_view(app, "/known", lambda: {"known": getattr(identity.viewer_or_unavailable(), "ref", None)})
     add_view(app, "/quiet", lambda: "the viewer is not asked for")
     return app
 
@@ -143,8 +143,8 @@ def test_cookie_signed_with_the_previous_key_is_valid(settings: Settings, app: F
 
 def test_begin_drops_the_session_before_and_end_drops_everything(app: Flask, ada: User) -> None:
     token = sign_in(app, ada)
-    add_view(app, "/in", lambda: (identity.begin(token), who())[1], methods=["POST"])
-    add_view(app, "/out", lambda: (identity.end(), who())[1], methods=["POST"])
+    add_view(app, "/in", lambda: (identity.start_browser_session(token), who())[1], methods=["POST"])
+    add_view(app, "/out", lambda: (identity.end_browser_session(), who())[1], methods=["POST"])
     app.config["WTF_CSRF_ENABLED"] = False
     client = app.test_client()
     with client.session_transaction() as planted:
@@ -180,7 +180,7 @@ def test_renew_shows_the_current_account(app: Flask, ada: User, monkeypatch: pyt
         return ""
 
     def renew() -> str:
-        identity.renew()
+        identity.refresh_viewer()
         return "".join((identity.viewer() or ada).name)
 
     add_view(app, "/rename", rename)
@@ -201,7 +201,7 @@ def bearer_of(app: Flask, user: User) -> str:
     with app.app_context():
         found = sessions.load(sign_in(app, user))
         assert found is not None
-        return member_tokens.issue(found).token
+        return member_tokens.issue_token(found).token
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
@@ -255,7 +255,7 @@ def test_viewer_outside_a_request_is_none(app: Flask) -> None:
 def test_page_with_a_flashed_message_is_personal(app: Flask) -> None:
     def shown() -> dict[str, Any]:
         page = render_template_string("{{ get_flashed_messages()|join }}")
-        return {"page": page, "stranger": identity.is_stranger()}
+        return {"page": page, "stranger": identity.is_anonymous()}
 
     add_view(app, "/flash", lambda: flash("signed out") or "")
     add_view(app, "/shown", shown)

@@ -55,7 +55,7 @@ def site(settings: Settings, **changes: Any) -> Flask:
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lift the limit of events per second."""
-    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_limit_counts_an_ipv6_network_as_one_client(client: FlaskClient) -> None
 )
 def test_client_key_is_the_address_or_its_network(app: Flask, address: str, counted: str) -> None:
     with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-        assert rate_limits.client() == counted
+        assert rate_limits.client_key() == counted
 
 
 def test_forwarded_address_from_an_untrusted_client_does_not_escape_the_limit(client: FlaskClient) -> None:
@@ -225,48 +225,48 @@ def test_count_returns_the_total(counting: Flask) -> None:
 def test_spent_returns_seconds_once_the_setting_is_reached(counting: Flask) -> None:
     found = []
     for _ in range(3):
-        found.append(rate_limits.spent("login_account", "a"))
+        found.append(rate_limits.seconds_until_free("login_account", "a"))
         rate_limits.count("login_account", "a")
     assert found == [None] * 3
-    left = rate_limits.spent("login_account", "a")
+    left = rate_limits.seconds_until_free("login_account", "a")
     assert left is not None
     assert 3500 < left <= 3600
 
 
 def test_spent_counts_nothing(counting: Flask) -> None:
-    assert [rate_limits.spent("login_account", "a") for _ in range(5)] == [None] * 5
+    assert [rate_limits.seconds_until_free("login_account", "a") for _ in range(5)] == [None] * 5
     assert rate_limits.count("login_account", "a") == 1
 
 
 def test_spent_with_most_replaces_the_setting(counting: Flask) -> None:
-    assert rate_limits.spent("login_account", "a", most=1) is None
+    assert rate_limits.seconds_until_free("login_account", "a", most=1) is None
     rate_limits.count("login_account", "a")
-    assert rate_limits.spent("login_account", "a", most=1) is not None
-    assert rate_limits.spent("login_account", "a") is None
+    assert rate_limits.seconds_until_free("login_account", "a", most=1) is not None
+    assert rate_limits.seconds_until_free("login_account", "a") is None
 
 
 def test_count_is_separate_for_each_key_and_limit(counting: Flask) -> None:
     for _ in range(3):
         rate_limits.count("login_account", "a", "b")
-    free = [rate_limits.spent("login_account", *key) for key in (("a",), ("b",), ("a", "c"), ())]
-    assert [*free, rate_limits.spent("login", "a", "b")] == [None] * 5
+    free = [rate_limits.seconds_until_free("login_account", *key) for key in (("a",), ("b",), ("a", "c"), ())]
+    assert [*free, rate_limits.seconds_until_free("login", "a", "b")] == [None] * 5
 
 
 def test_forget_resets_its_key_and_no_other(counting: Flask) -> None:
     for _ in range(3):
         rate_limits.count("login_account", "a")
         rate_limits.count("login_account", "b")
-    rate_limits.forget("login_account", "a")
-    rate_limits.forget("login_account", "never counted")
-    assert rate_limits.spent("login_account", "a") is None
-    assert rate_limits.spent("login_account", "b") is not None
+    rate_limits.reset_count("login_account", "a")
+    rate_limits.reset_count("login_account", "never counted")
+    assert rate_limits.seconds_until_free("login_account", "a") is None
+    assert rate_limits.seconds_until_free("login_account", "b") is not None
     assert rate_limits.count("login_account", "a") == 1
 
 
 def test_count_does_not_affect_the_limits_of_views(client: FlaskClient) -> None:
     with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
         for _ in range(5):
-            rate_limits.count("page", rate_limits.client())
+            rate_limits.count("page", rate_limits.client_key())
     assert statuses(client, ["/one"] * 4) == [200, 200, 200, 429]
 
 
@@ -278,10 +278,10 @@ def test_count_is_shared_by_workers_and_goes_on_while_the_store_is_down(
             rate_limits.count("login_account", "a")
     with two_workers[0].application.app_context():
         assert rate_limits.count("login_account", "a") == 3
-        assert rate_limits.spent("login_account", "a") is not None
+        assert rate_limits.seconds_until_free("login_account", "a") is not None
         redis_server.stop()
         assert [rate_limits.count("login_account", "a") for _ in range(3)] == [1, 2, 3]
-        assert rate_limits.spent("login_account", "a") is not None
+        assert rate_limits.seconds_until_free("login_account", "a") is not None
 
 
 def test_forget_is_shared_by_workers_and_goes_on_while_the_store_is_down(
@@ -292,11 +292,11 @@ def test_forget_is_shared_by_workers_and_goes_on_while_the_store_is_down(
         for _ in range(3):
             rate_limits.count("login_account", "a")
     with second.app_context():
-        rate_limits.forget("login_account", "a")
+        rate_limits.reset_count("login_account", "a")
     with first.app_context():
-        assert rate_limits.spent("login_account", "a") is None
+        assert rate_limits.seconds_until_free("login_account", "a") is None
         redis_server.stop()
         for _ in range(3):
             rate_limits.count("login_account", "a")
-        rate_limits.forget("login_account", "a")
-        assert rate_limits.spent("login_account", "a") is None
+        rate_limits.reset_count("login_account", "a")
+        assert rate_limits.seconds_until_free("login_account", "a") is None

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Response
 
 from church.services.audit import Actor
-from church.web.responses import actor, as_data, done, keep_private, signed_in
+from church.web.responses import current_actor, keep_private, require_account, respond_done, to_json_data
 from church.web.route_access import SIGNED_IN, SignInError
 from tests.support.helpers import add_view
 from tests.support.people import add_user, client_of
@@ -44,11 +44,11 @@ PLAIN = {"lit": "2026-05-01T12:30:00+00:00", "colour": "red", "parts": []}
     ],
 )
 def test_as_data_converts_what_services_return_to_json(value: object, shown: object) -> None:
-    assert as_data(value) == shown
+    assert to_json_data(value) == shown
 
 
 def test_done_flashes_a_message_for_a_browser_and_answers_a_program_in_json(app: Flask) -> None:
-    add_view(app, "/do", lambda: done("It is lit.", "/there", lamp=LAMP), methods=["POST"])
+    add_view(app, "/do", lambda: respond_done("It is lit.", "/there", lamp=LAMP), methods=["POST"])
     client = app.test_client()
     answer = client.post("/do")
     assert (answer.status_code, answer.location) == (303, "/there")
@@ -60,7 +60,7 @@ def test_done_flashes_a_message_for_a_browser_and_answers_a_program_in_json(app:
 
 def test_actor_is_the_account_or_only_an_address(app: Flask) -> None:
     seen: list[Actor] = []
-    add_view(app, "/act", lambda: (seen.append(actor()), "")[1])
+    add_view(app, "/act", lambda: (seen.append(current_actor()), "")[1])
     user = add_user(app)
     for client in (client_of(app, user), app.test_client()):
         client.get("/act", environ_base={"REMOTE_ADDR": "192.0.2.4"})
@@ -68,11 +68,11 @@ def test_actor_is_the_account_or_only_an_address(app: Flask) -> None:
 
 
 def test_signed_in_returns_the_account_or_raises(app: Flask) -> None:
-    add_view(app, "/me", lambda: signed_in().ref, SIGNED_IN)
+    add_view(app, "/me", lambda: require_account().ref, SIGNED_IN)
     user = add_user(app)
     assert client_of(app, user).get("/me").text == user.ref
     with app.test_request_context("/me"), pytest.raises(SignInError):
-        signed_in()
+        require_account()
 
 
 def test_keep_private_forbids_caching(app: Flask) -> None:

@@ -25,18 +25,18 @@ from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import live_broadcast
 from church.services.billing.errors import NotOursError, StripeRefusedError
-from church.services.billing.stripe.client import Obj, gateway
+from church.services.billing.stripe.client import StripeObject, gateway
 from church.services.billing.stripe.fetch import Facts, Fetcher
 from church.services.billing.stripe.ledger_entries import book_entries
 from church.services.billing.stripe.objects import (
     card_values,
     customer_values,
-    first_moment,
+    first_datetime,
+    get_id,
+    get_nested,
     invoice_values,
-    part,
     price_values,
     product_values,
-    ref,
     subscription_values,
 )
 
@@ -61,7 +61,7 @@ class Applied:
     """Accounts whose subscription changed."""
 
 
-def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applied:
+def apply_facts(session: Session, facts: Facts, now: datetime | None = None) -> Applied:
     """Write ``facts`` in the caller's transaction; ``now`` is its time by the database's clock."""
     done = Applied()
     writer = _Writer(session, facts, done, now or database_now(session))
@@ -72,7 +72,7 @@ def apply(session: Session, facts: Facts, now: datetime | None = None) -> Applie
     for checkout in facts.sessions:
         done.changed += settle_checkout(session, checkout, payment_failed=facts.payment_failed)
     for user_id in done.members:
-        live_broadcast.membership_changed(session, user_id)
+        live_broadcast.notify_membership_changed(session, user_id)
     return done
 
 
@@ -114,7 +114,7 @@ class _Writer:
         """Lock the customer's row, added if it is new: all writers of one customer take turns."""
         found = self._load(Customer, stripe_id)
         if found is None:
-            created = first_moment((self._facts.customer or {}).get("created"), int(self._now.timestamp()))
+            created = first_datetime((self._facts.customer or {}).get("created"), int(self._now.timestamp()))
             row = {"stripe_id": stripe_id, "user_id": owner_id, "delinquent": False, "created_at": created}
             add_once(self._session, Customer, "stripe_id", row)
             found = self._load(Customer, stripe_id)
@@ -196,13 +196,13 @@ _UNFINISHED = frozenset({CheckoutState.OPEN.value, CheckoutState.PENDING.value})
 _PAID = frozenset({"paid", "no_payment_required"})
 
 
-def settle_checkout(session: Session, found: Obj, *, payment_failed: bool) -> bool:
+def settle_checkout(session: Session, found: StripeObject, *, payment_failed: bool) -> bool:
     """Update the checkout's row from Stripe's session, in the caller's transaction. Returns whether it changed.
 
     A finished checkout stays finished, in whatever order events arrive. Only the event (``payment_failed``) shows that
     a slow payment failed: the session is complete and unpaid before and after.
     """
-    ours = or_(Checkout.stripe_session == found["id"], Checkout.ref == part(found, "metadata", "church_checkout"))
+    ours = or_(Checkout.stripe_session == found["id"], Checkout.ref == get_nested(found, "metadata", "church_checkout"))
     row = session.scalars(select(Checkout).where(ours).with_for_update()).first()
     if row is None or row.state not in _UNFINISHED:
         return False
@@ -210,12 +210,12 @@ def settle_checkout(session: Session, found: Obj, *, payment_failed: bool) -> bo
     if state.value == row.state:
         return False
     row.state, row.stripe_session = state.value, found["id"]
-    row.stripe_subscription = ref(found.get("subscription"))
+    row.stripe_subscription = get_id(found.get("subscription"))
     row.finished_at = None if row.state in _UNFINISHED else utc_now()
     return True
 
 
-def _checkout_state(found: Obj, *, payment_failed: bool) -> CheckoutState:
+def _checkout_state(found: StripeObject, *, payment_failed: bool) -> CheckoutState:
     if found.get("status") == "expired":
         return CheckoutState.EXPIRED
     if found.get("status") != "complete":
@@ -225,14 +225,14 @@ def _checkout_state(found: Obj, *, payment_failed: bool) -> CheckoutState:
     return CheckoutState.FAILED if payment_failed else CheckoutState.PENDING
 
 
-def refresh(stripe_subscription: str) -> bool:
+def refresh_subscription(stripe_subscription: str) -> bool:
     """Fetch and store a subscription now. False if that fails: its webhook will bring the same."""
     try:
         with db.read() as session:
             fetcher = Fetcher(gateway(), database_now(session))
         facts = fetcher.about("subscription", stripe_subscription)
         with db.write() as session:
-            apply(session, facts)
+            apply_facts(session, facts)
     except (NotOursError, StripeRefusedError, UnavailableError) as error:
         log.warning(
             "subscription not refreshed",

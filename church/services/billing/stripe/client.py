@@ -24,7 +24,7 @@ from church.services.billing.stripe.transport import Transport, deadline, remain
 
 log = logging.getLogger("church.stripe")
 
-Obj = dict[str, Any]
+StripeObject = dict[str, Any]
 
 _BAD_KEY = frozenset({401, 403})
 BUDGET = 5.0  # seconds for one call, including its retry
@@ -34,7 +34,7 @@ _REPEATABLE = 1.0  # seconds that must be left for a retry; the SDK pauses for h
 class Gateway(Protocol):
     """Calls Stripe; tests have an implementation of their own."""
 
-    def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
+    def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> StripeObject:
         """Call ``method`` of the SDK, such as ``checkout.sessions.create``; ``key`` is an idempotency key.
 
         Raises StripeDownError and StripeRefusedError.
@@ -73,8 +73,8 @@ class _Client(stripe.HTTPClient):
 class StripeGateway:
     """Calls Stripe with its SDK, at ``base`` or Stripe's own address."""
 
-    def __init__(self, api_key: str, base: str | None = None, circuit: Circuit | None = None) -> None:
-        self._circuit = circuit or Circuit()
+    def __init__(self, api_key: str, base: str | None = None, circuit: StripeCircuit | None = None) -> None:
+        self._circuit = circuit or StripeCircuit()
         self._client = stripe.StripeClient(
             api_key,
             max_network_retries=1,
@@ -82,11 +82,11 @@ class StripeGateway:
             base_addresses={"api": base} if base else None,
         )
 
-    def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> Obj:
+    def call(self, method: str, *ids: str, key: str | None = None, **params: Any) -> StripeObject:
         """See ``Gateway``."""
         self._circuit.check()
         try:
-            with telemetry.outbound("stripe", _is_refusal), deadline(BUDGET):
+            with telemetry.time_outbound("stripe", _is_refusal), deadline(BUDGET):
                 answer = _call(self._client, method, ids, key, params)
         except (StripeDownError, TimeoutError) as error:
             self._circuit.failed(str(error.__cause__ or error)[:200])
@@ -98,13 +98,15 @@ class StripeGateway:
         return answer
 
 
-def _call(client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: Obj) -> Obj:
+def _call(
+    client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: StripeObject
+) -> StripeObject:
     """Make the call, and convert its errors; ``telemetry.outbound`` counts TimeoutError apart from others."""
     try:
         if method.endswith((".retrieve", ".list")):
             return _read(client, method, ids, params)
         function: Any = reduce(getattr, method.split("."), client.v1)
-        answer: Obj = function(*ids, params, {"idempotency_key": key} if key else {}).to_dict(for_json=True)
+        answer: StripeObject = function(*ids, params, {"idempotency_key": key} if key else {}).to_dict(for_json=True)
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         if isinstance(error.__cause__, TimeoutError):
             raise TimeoutError from error
@@ -122,11 +124,11 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, StripeRefusedError) and error.http_status not in _BAD_KEY
 
 
-def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params: Obj) -> Obj:
+def _read(client: stripe.StripeClient, method: str, ids: tuple[str, ...], params: StripeObject) -> StripeObject:
     """Read one object or a page of a list as plain JSON: the SDK's classes would take most of the time."""
     service = method.rpartition(".")[0].replace(".", "/")
     path = "/".join(["/v1", service, *(quote(stripe_id, safe="") for stripe_id in ids)])
-    answer: Obj = client.raw_request("get", path, **params).data
+    answer: StripeObject = client.raw_request("get", path, **params).data
     return answer
 
 
@@ -144,9 +146,9 @@ def gateway() -> Gateway:
     return found
 
 
-def every(stripe_: Gateway, method: str, **params: Any) -> Iterator[Obj]:
+def list_all(stripe_: Gateway, method: str, **params: Any) -> Iterator[StripeObject]:
     """Yield each object of a list call, over all pages of a hundred."""
-    after: Obj = {}
+    after: StripeObject = {}
     while True:
         page = stripe_.call(method, **{"limit": 100, **params, **after})
         yield from page["data"]
@@ -161,7 +163,7 @@ FAILURES = 3  # in a row: one slow answer is no outage
 REST = 5.0  # seconds
 
 
-class Circuit:
+class StripeCircuit:
     """A circuit breaker for one process: after failures in a row, calls fail at once for ``rest`` seconds.
 
     Then one caller tries, and the others go on failing at once until it succeeds.

@@ -26,7 +26,7 @@ from church.extensions import db
 from church.models import Checkout, Customer, StripeEvent, User
 from church.models.billing import EventState
 from church.services.accounts.data_registry import on_delete
-from church.services.billing.stripe.event_types import Incoming, outline
+from church.services.billing.stripe.event_types import IncomingEvent, shorten_payload
 from church.services.billing.stripe.fetch import find_owner
 
 log = logging.getLogger("church.stripe")
@@ -53,7 +53,7 @@ class LeaseLostError(Exception):
     """Another delivery took the event over; this one's transaction is rolled back."""
 
 
-class Standing(Enum):
+class EventProgress(Enum):
     """State of an event that a delivery cannot claim."""
 
     DONE = "done"
@@ -72,7 +72,7 @@ class Claim:
     """Account of the customer that the event names, if stored."""
 
 
-def claim(event: Incoming) -> Claim | Standing:
+def claim_event(event: IncomingEvent) -> Claim | EventProgress:
     """Store the event if it is new, and claim it. DONE or BUSY where it cannot be claimed.
 
     Raises DatabaseDownError, DatabaseBusyError.
@@ -87,7 +87,7 @@ def claim(event: Incoming) -> Claim | Standing:
         return _take(session, event.stripe_id, now)
 
 
-def wait(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim | Standing:
+def wait_for_claim(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim | EventProgress:
     """Wait for the delivery that holds the event.
 
     Returns DONE or FAILED as that one ends, a claim if its lease runs out, BUSY after 12 s.
@@ -99,33 +99,33 @@ def wait(stripe_id: str, clock: Callable[[], float] = time.monotonic) -> Claim |
         pause = min(pause * 1.5, _LONGEST_PAUSE)
         with db.read() as session:
             standing, free = _standing(session, stripe_id), _is_free(session, stripe_id)
-        if standing in (Standing.DONE, Standing.FAILED):
+        if standing in (EventProgress.DONE, EventProgress.FAILED):
             return standing
         if free:
             with db.write() as session:
                 claimed = _take(session, stripe_id, database_now(session))
             if isinstance(claimed, Claim):
                 return claimed
-    return Standing.BUSY
+    return EventProgress.BUSY
 
 
-def retake(event_id: int) -> Claim | None:
+def reclaim_event(event_id: int) -> Claim | None:
     """Claim a stored event in any state, to process it again; None while a delivery holds it."""
     with db.write() as session:
         now = database_now(session)
         return _update(session, now, StripeEvent.id == event_id)
 
 
-def keep_ignored(event: Incoming, reason: str) -> bool:
+def store_ignored_event(event: IncomingEvent, reason: str) -> bool:
     """Store the outline of an event that is not processed; False if it is stored already."""
     with db.write() as session:
         now = database_now(session)
         row = _row(event, now) | {"state": EventState.IGNORED.value, "reason": reason, "processed_at": now}
-        row["payload"] = outline(event.payload)
+        row["payload"] = shorten_payload(event.payload)
         return add_once(session, StripeEvent, "stripe_id", row) is not None
 
 
-def finish(
+def finish_event(
     session: Session,
     claimed: Claim,
     state: EventState,
@@ -152,11 +152,17 @@ def is_unprocessed(session: Session, claimed: Claim) -> bool:
     return session.scalars(select(StripeEvent.processed_at).where(StripeEvent.id == claimed.event_id)).one() is None
 
 
-def _standing(session: Session, stripe_id: str) -> Standing | None:
+def _standing(session: Session, stripe_id: str) -> EventProgress | None:
     state = session.scalars(select(StripeEvent.state).where(StripeEvent.stripe_id == stripe_id)).one_or_none()
     if state is None:
         return None
-    return Standing.DONE if state in _DONE else Standing.FAILED if state == EventState.FAILED else Standing.BUSY
+    return (
+        EventProgress.DONE
+        if state in _DONE
+        else EventProgress.FAILED
+        if state == EventState.FAILED
+        else EventProgress.BUSY
+    )
 
 
 def _is_free(session: Session, stripe_id: str) -> bool:
@@ -170,12 +176,12 @@ def _unleased(now: datetime) -> ColumnElement[bool]:
     return or_(until.is_(None), until <= now, until > now + timedelta(seconds=2 * LEASE))
 
 
-def _take(session: Session, stripe_id: str, now: datetime) -> Claim | Standing:
+def _take(session: Session, stripe_id: str, now: datetime) -> Claim | EventProgress:
     """Claim a stored event that no delivery holds and that is not done."""
     taken = _update(session, now, StripeEvent.stripe_id == stripe_id, StripeEvent.state.in_(_OPEN))
     if taken is not None:
         return taken
-    return Standing.DONE if _standing(session, stripe_id) is Standing.DONE else Standing.BUSY
+    return EventProgress.DONE if _standing(session, stripe_id) is EventProgress.DONE else EventProgress.BUSY
 
 
 def _update(session: Session, now: datetime, *conditions: Any) -> Claim | None:
@@ -195,7 +201,7 @@ def _lease(now: datetime) -> dict[str, Any]:
     return {"lease": uuid4().hex, "leased_until": now + timedelta(seconds=LEASE)}
 
 
-def _row(event: Incoming, now: datetime) -> dict[str, Any]:
+def _row(event: IncomingEvent, now: datetime) -> dict[str, Any]:
     return {
         "stripe_id": event.stripe_id,
         "type": event.type,
@@ -236,7 +242,7 @@ def forget_member(session: Session, user: User) -> None:
         customer["id"].as_string().in_(customers),
     )
     for row in session.scalars(select(StripeEvent).where(theirs, _IS_WHOLE)):
-        row.payload = outline(row.payload)
+        row.payload = shorten_payload(row.payload)
 
 
 def _forget_some() -> int:
@@ -245,5 +251,5 @@ def _forget_some() -> int:
         query = select(StripeEvent).where(old, _IS_WHOLE).order_by(StripeEvent.received_at).limit(_BATCH)
         rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         for row in rows:
-            row.payload = outline(row.payload)
+            row.payload = shorten_payload(row.payload)
         return len(rows)

@@ -14,9 +14,9 @@ from math import isfinite
 from typing import Any
 
 from church.models.base import plain
-from church.services.billing.stripe.objects import part, ref
+from church.services.billing.stripe.objects import get_id, get_nested
 
-LARGEST = 256 * 1024  # bytes of a payload that is kept
+LARGEST_PAYLOAD = 256 * 1024  # bytes of a payload that is kept
 
 # What is fetched for each kind of object: see Fetcher.
 HANDLED = frozenset(
@@ -42,12 +42,12 @@ _TYPE = re.compile(r"[a-z0-9_.]{1,100}")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-class MalformedError(Exception):
+class MalformedEventError(Exception):
     """A payload that is no event; its text is the missing field."""
 
 
 @dataclass(frozen=True)
-class Incoming:
+class IncomingEvent:
     """An event as it arrived."""
 
     stripe_id: str
@@ -61,7 +61,7 @@ class Incoming:
     @property
     def customer(self) -> str | None:
         """Stripe's id of the customer that its object names."""
-        return ref(part(self.payload, "data", "object", "customer"))
+        return get_id(get_nested(self.payload, "data", "object", "customer"))
 
     @property
     def problem(self) -> str | None:
@@ -75,7 +75,7 @@ class Incoming:
         return None
 
 
-def parse(raw: bytes) -> Incoming:
+def parse_event(raw: bytes) -> IncomingEvent:
     """Parse an event. Raises ValueError if ``raw`` is no JSON object, MalformedError if it is no event."""
     try:
         text = raw.decode(json.detect_encoding(raw), "surrogatepass")
@@ -88,26 +88,26 @@ def parse(raw: bytes) -> Incoming:
         raise ValueError("no object")  # noqa: TRY004 (the value is the sender's)
     stripe_id, kind = payload.get("id"), payload.get("type")
     if not isinstance(stripe_id, str) or not _ID.fullmatch(stripe_id):
-        raise MalformedError("id")
+        raise MalformedEventError("id")
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
-        raise MalformedError("type")
-    return read(payload, kept=payload if len(raw) <= LARGEST else None)
+        raise MalformedEventError("type")
+    return read_event(payload, kept=payload if len(raw) <= LARGEST_PAYLOAD else None)
 
 
-def read(payload: dict[str, Any], *, kept: dict[str, Any] | None) -> Incoming:
+def read_event(payload: dict[str, Any], *, kept: dict[str, Any] | None) -> IncomingEvent:
     """Read a payload with a valid id and type; ``kept`` is stored of it, or an outline if that is None."""
     named = _object_ids(payload)
-    return Incoming(
+    return IncomingEvent(
         stripe_id=payload["id"],
         type=payload["type"],
         object_id=named.get("id"),
         object_kind=named.get("object"),
         created_at=_moment(payload.get("created")),
-        payload=kept if kept is not None else outline(payload),
+        payload=kept if kept is not None else shorten_payload(payload),
     )
 
 
-def outline(payload: dict[str, Any]) -> dict[str, Any]:
+def shorten_payload(payload: dict[str, Any]) -> dict[str, Any]:
     """Shorten a payload that is too large or too old to store, to what a replay needs."""
     fields: dict[str, Any] = {name: payload[name] for name in ("id", "type", "created", "account") if name in payload}
     return {**fields, "data": {"object": _object_ids(payload)}, "truncated": True}
@@ -121,7 +121,7 @@ def _object_ids(payload: dict[str, Any]) -> dict[str, Any]:
     object_id, object_kind = obj.get("id"), obj.get("object")
     if not (isinstance(object_id, str) and _ID.fullmatch(object_id) and isinstance(object_kind, str)):
         return {}
-    return {"id": object_id, "object": object_kind, "customer": ref(obj.get("customer"))}
+    return {"id": object_id, "object": object_kind, "customer": get_id(obj.get("customer"))}
 
 
 def _moment(seconds: object) -> datetime:

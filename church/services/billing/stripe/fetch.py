@@ -18,9 +18,16 @@ from sqlalchemy.orm import Session
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription, User
 from church.models.billing import ENDED_STATUSES, UNPAID_STATUSES
-from church.services.billing.errors import MissingError, NotOursError, StripeDownError, StripeRefusedError
-from church.services.billing.stripe.client import Gateway, Obj, every
-from church.services.billing.stripe.objects import owner_ref, part, plan_of_product, ref, rows, subscription_of_invoice
+from church.services.billing.errors import MissingObjectError, NotOursError, StripeDownError, StripeRefusedError
+from church.services.billing.stripe.client import Gateway, StripeObject, list_all
+from church.services.billing.stripe.objects import (
+    get_id,
+    get_list,
+    get_nested,
+    owner_ref,
+    plan_of_product,
+    subscription_of_invoice,
+)
 
 T = TypeVar("T")
 
@@ -40,21 +47,21 @@ class Facts:
     owner_id: int | None = None
     customer_id: str | None = None
     """Stripe's id of the customer, whose row is locked; None for what has no customer, such as a price."""
-    customer: Obj | None = None
-    subscriptions: dict[str, tuple[Obj, str]] = field(default_factory=dict)
+    customer: StripeObject | None = None
+    subscriptions: dict[str, tuple[StripeObject, str]] = field(default_factory=dict)
     """Each with its plan."""
-    invoices: dict[str, Obj] = field(default_factory=dict)
-    refunds: list[Obj] = field(default_factory=list)
-    disputes: list[Obj] = field(default_factory=list)
+    invoices: dict[str, StripeObject] = field(default_factory=dict)
+    refunds: list[StripeObject] = field(default_factory=list)
+    disputes: list[StripeObject] = field(default_factory=list)
     payment: str | None = None
     """The payment of the refunds and disputes."""
-    sessions: list[Obj] = field(default_factory=list)
+    sessions: list[StripeObject] = field(default_factory=list)
     payment_failed: bool = False
     """Whether the event says that the slow payment of its checkout session failed."""
-    products: dict[str, tuple[Obj, str]] = field(default_factory=dict)
+    products: dict[str, tuple[StripeObject, str]] = field(default_factory=dict)
     """Each with its plan."""
-    prices: dict[str, Obj] = field(default_factory=dict)
-    sold: dict[str, tuple[Obj, Obj, str]] = field(default_factory=dict)
+    prices: dict[str, StripeObject] = field(default_factory=dict)
+    sold: dict[str, tuple[StripeObject, StripeObject, str]] = field(default_factory=dict)
     """Price, product and plan for each price of the subscriptions; stored where the price is not stored yet."""
     gone_products: list[str] = field(default_factory=list)
     """Products that are deleted or no longer a plan."""
@@ -120,10 +127,10 @@ class Fetcher:
         plan = self._find_plan(found)
         if plan is None:
             raise NotOursError("a subscription to something else")
-        self._set_owner(ref(found.get("customer")), found)
+        self._set_owner(get_id(found.get("customer")), found)
         self.facts.subscriptions[stripe_id] = found, plan
         self._add_sold(found, plan)
-        latest = ref(found.get("latest_invoice"))
+        latest = get_id(found.get("latest_invoice"))
         if found.get("status") == "past_due":
             self._add_former_unpaid(stripe_id, latest)
         if (found.get("status") in UNPAID_STATUSES or found.get("pending_update")) and not _is_due(latest):
@@ -153,40 +160,40 @@ class Fetcher:
 
     def _checkout(self, stripe_id: str) -> None:
         found = self._get("checkout.sessions.retrieve", stripe_id)
-        ours = _find_checkout_owner(stripe_id, part(found, "metadata", "church_checkout"))
-        customer, subscription = ref(found.get("customer")), ref(found.get("subscription"))
+        ours = _find_checkout_owner(stripe_id, get_nested(found, "metadata", "church_checkout"))
+        customer, subscription = get_id(found.get("customer")), get_id(found.get("subscription"))
         if subscription is not None:
             self._set_owner(customer, found, ours)
             self._subscription(subscription)
-            if invoice := ref(found.get("invoice")):
+            if invoice := get_id(found.get("invoice")):
                 self._invoice(invoice)
         elif ours is None:
             raise NotOursError("a checkout that was not started here")
         self.facts.sessions.append(found)
 
-    def _add_sold(self, subscription: Obj, plan: str) -> None:
+    def _add_sold(self, subscription: StripeObject, plan: str) -> None:
         """Note the prices and products of a subscription, so that pages can name its plan."""
-        for item in rows(subscription, "items"):
-            price, product = item.get("price") or {}, part(item, "price", "product")
+        for item in get_list(subscription, "items"):
+            price, product = item.get("price") or {}, get_nested(item, "price", "product")
             if isinstance(product, dict) and plan_of_product(product):
                 self.facts.sold[price["id"]] = price, product, plan
 
-    def _find_plan(self, subscription: Obj) -> str | None:
+    def _find_plan(self, subscription: StripeObject) -> str | None:
         """Find the plan: by the product's metadata, by the stored product, then by the stored subscription.
 
         A product that is neither expanded nor stored is fetched, and put in its place.
         """
-        for item in rows(subscription, "items"):
-            product = part(item, "price", "product")
-            plan = plan_of_product(product) or find_product_plan(ref(product) or "")
+        for item in get_list(subscription, "items"):
+            product = get_nested(item, "price", "product")
+            plan = plan_of_product(product) or find_product_plan(get_id(product) or "")
             if plan is not None:
                 return plan
         former = _find_subscription_plan(str(subscription.get("id")))
         return former or self._fetch_plan(subscription)
 
-    def _fetch_plan(self, subscription: Obj) -> str | None:
-        for item in rows(subscription, "items"):
-            product = part(item, "price", "product")
+    def _fetch_plan(self, subscription: StripeObject) -> str | None:
+        for item in get_list(subscription, "items"):
+            product = get_nested(item, "price", "product")
             if isinstance(product, str) and (found := self._get_or_none("products.retrieve", product)):
                 item["price"]["product"] = found
                 if (plan := plan_of_product(found)) is not None:
@@ -197,41 +204,43 @@ class Fetcher:
 
     def _invoice_payment(self, stripe_id: str) -> None:
         found = self._get("invoice_payments.retrieve", stripe_id)
-        self._invoice(ref(found.get("invoice")) or "")
+        self._invoice(get_id(found.get("invoice")) or "")
 
     def _charge(self, stripe_id: str) -> None:
         found = self._get("charges.retrieve", stripe_id, "refunds")
         self._add_payment(found)
         fetched = {refund["id"] for refund in self.facts.refunds}
-        self.facts.refunds += [refund for refund in rows(found, "refunds") if refund["id"] not in fetched]
+        self.facts.refunds += [refund for refund in get_list(found, "refunds") if refund["id"] not in fetched]
 
     def _refund(self, stripe_id: str) -> None:
         found = self._get("refunds.retrieve", stripe_id)
         self.facts.refunds.append(found)
-        self._charge(ref(found.get("charge")) or "")
+        self._charge(get_id(found.get("charge")) or "")
 
     def _dispute(self, stripe_id: str) -> None:
         found = self._get("disputes.retrieve", stripe_id)
         self.facts.disputes.append(found)
-        self._add_payment(self._get("charges.retrieve", ref(found.get("charge")) or ""))
+        self._add_payment(self._get("charges.retrieve", get_id(found.get("charge")) or ""))
 
-    def _add_payment(self, charge: Obj) -> None:
+    def _add_payment(self, charge: StripeObject) -> None:
         """Find the payment of a charge: ours if it is in the ledger or pays one of our invoices.
 
         Its invoice comes first: for a new customer, the subscription alone may name the member.
         """
-        payment = ref(charge.get("payment_intent")) or str(charge.get("id"))
+        payment = get_id(charge.get("payment_intent")) or str(charge.get("id"))
         self.facts.payment = payment
         if not _is_booked(payment):
-            invoices = [ref(charge.get("invoice"))]  # where older versions of the API name it
+            invoices = [get_id(charge.get("invoice"))]  # where older versions of the API name it
             if not any(invoices):
                 wanted = {"type": "payment_intent", "payment_intent": payment}
-                invoices = [ref(found.get("invoice")) for found in self._list("invoice_payments.list", payment=wanted)]
+                invoices = [
+                    get_id(found.get("invoice")) for found in self._list("invoice_payments.list", payment=wanted)
+                ]
             if not any(invoices):
                 raise NotOursError("a payment without an invoice")
             for invoice in filter(None, invoices):
                 self._invoice(invoice)
-        self._set_owner(ref(charge.get("customer")) or _find_payment_customer(payment), charge)
+        self._set_owner(get_id(charge.get("customer")) or _find_payment_customer(payment), charge)
 
     # -- customers ----------------------------------------------------------------------------------------------------
 
@@ -242,7 +251,7 @@ class Fetcher:
         for subscription in _list_open_subscriptions(stripe_id):
             self._subscription(subscription)
 
-    def _set_owner(self, customer: str | None, found: Obj, ours: int | None = None) -> None:
+    def _set_owner(self, customer: str | None, found: StripeObject, ours: int | None = None) -> None:
         """Find the member behind ``customer``, once: all objects of an event belong to one customer.
 
         ``ours`` is the member by our checkout's row, for a Stripe that does not return our metadata.
@@ -289,7 +298,7 @@ class Fetcher:
     def _is_plan(self, product: object) -> bool:
         if isinstance(product, dict):
             return (plan_of_product(product) or self._plan_without_metadata(str(product.get("id")))) is not None
-        return find_product_plan(ref(product) or "") is not None
+        return find_product_plan(get_id(product) or "") is not None
 
     def _plan_without_metadata(self, product: str) -> str | None:
         """The stored plan of a product without ``church_plan``, as long as no product of the account has that."""
@@ -300,7 +309,7 @@ class Fetcher:
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    def _get(self, method: str, stripe_id: str, *expand: str) -> Obj:
+    def _get(self, method: str, stripe_id: str, *expand: str) -> StripeObject:
         """Fetch one object. Raises MissingError where Stripe has none."""
         if not stripe_id:
             raise NotOursError("no object to fetch is named")
@@ -311,20 +320,22 @@ class Fetcher:
             return self._stripe.call(method, stripe_id)
         except StripeRefusedError as error:
             if error.is_missing:
-                raise MissingError("no such object at Stripe: is STRIPE_SECRET_KEY of the same account?") from error
+                raise MissingObjectError(
+                    "no such object at Stripe: is STRIPE_SECRET_KEY of the same account?"
+                ) from error
             raise
 
-    def _get_or_none(self, method: str, stripe_id: str, *expand: str) -> Obj | None:
+    def _get_or_none(self, method: str, stripe_id: str, *expand: str) -> StripeObject | None:
         """Fetch one object; None if it is deleted."""
         try:
             found = self._get(method, stripe_id, *expand)
-        except MissingError:
+        except MissingObjectError:
             return None
         return None if found.get("deleted") else found
 
-    def _list(self, method: str, **params: Any) -> list[Obj]:
+    def _list(self, method: str, **params: Any) -> list[StripeObject]:
         self._check_time()
-        return list(every(self._stripe, method, **params))
+        return list(list_all(self._stripe, method, **params))
 
     def _check_time(self) -> None:
         if self._clock() > self._deadline:
@@ -365,7 +376,7 @@ def _find_customer_owner(customer: str) -> int | None:
         return find_owner(session, customer)
 
 
-def _find_named_owner(obj: Obj) -> int | None:
+def _find_named_owner(obj: StripeObject) -> int | None:
     """Find the account whose ref the object's metadata names."""
     name = owner_ref(obj)
     return _read(select(User.id).where(User.ref == name)) if name else None

@@ -16,9 +16,9 @@ from church.database.upsert import add_once
 from church.models import LedgerEntry
 from church.models.base import utc_now
 from church.models.billing import EntryKind
-from church.services.billing.stripe.client import Obj
+from church.services.billing.stripe.client import StripeObject
 from church.services.billing.stripe.fetch import Facts
-from church.services.billing.stripe.objects import first_moment, part, ref, rows
+from church.services.billing.stripe.objects import first_datetime, get_id, get_list, get_nested
 
 Entry = dict[str, Any]
 
@@ -72,7 +72,7 @@ def _entries(facts: Facts) -> Iterator[Entry]:
     for stripe_id, invoice in facts.invoices.items():
         if invoice.get("payments") is None and invoice.get("status") == "paid" and invoice.get("amount_paid"):
             yield _invoice_entry(stripe_id, invoice)
-        for payment in rows(invoice, "payments"):
+        for payment in get_list(invoice, "payments"):
             if payment.get("status") == "paid" and payment.get("amount_paid"):
                 yield _payment_entry(stripe_id, payment)
     for refund in facts.refunds:
@@ -85,7 +85,7 @@ def _entries(facts: Facts) -> Iterator[Entry]:
         yield from _dispute_entries(facts, dispute)
 
 
-def _payment_entry(invoice: str, payment: Obj) -> Entry:
+def _payment_entry(invoice: str, payment: StripeObject) -> Entry:
     paid_by = payment.get("payment") or {}
     return {
         "source_id": f"in_payment:{payment['id']}",
@@ -93,12 +93,12 @@ def _payment_entry(invoice: str, payment: Obj) -> Entry:
         "amount": payment["amount_paid"],
         "currency": str(payment.get("currency")).lower(),
         "stripe_invoice": invoice,
-        "stripe_payment": ref(paid_by.get("payment_intent")) or ref(paid_by.get("charge")),
-        "occurred_at": first_moment(part(payment, "status_transitions", "paid_at"), payment.get("created")),
+        "stripe_payment": get_id(paid_by.get("payment_intent")) or get_id(paid_by.get("charge")),
+        "occurred_at": first_datetime(get_nested(payment, "status_transitions", "paid_at"), payment.get("created")),
     }
 
 
-def _invoice_entry(stripe_id: str, invoice: Obj) -> Entry:
+def _invoice_entry(stripe_id: str, invoice: StripeObject) -> Entry:
     """Book the paid amount of an invoice, for a Stripe stand-in that lists no payments."""
     return {
         "source_id": f"{WHOLE_INVOICE}{stripe_id}",
@@ -106,12 +106,12 @@ def _invoice_entry(stripe_id: str, invoice: Obj) -> Entry:
         "amount": invoice["amount_paid"],
         "currency": str(invoice.get("currency")).lower(),
         "stripe_invoice": stripe_id,
-        "stripe_payment": ref(invoice.get("payment_intent")) or ref(invoice.get("charge")),
-        "occurred_at": first_moment(part(invoice, "status_transitions", "paid_at"), invoice.get("created")),
+        "stripe_payment": get_id(invoice.get("payment_intent")) or get_id(invoice.get("charge")),
+        "occurred_at": first_datetime(get_nested(invoice, "status_transitions", "paid_at"), invoice.get("created")),
     }
 
 
-def _dispute_entries(facts: Facts, dispute: Obj) -> Iterator[Entry]:
+def _dispute_entries(facts: Facts, dispute: StripeObject) -> Iterator[Entry]:
     """Yield what a dispute withdrew, and what it reinstated."""
     moved = [movement for movement in dispute.get("balance_transactions") or [] if isinstance(movement, dict)]
     for kind, what, sign in (
@@ -124,7 +124,7 @@ def _dispute_entries(facts: Facts, dispute: Obj) -> Iterator[Entry]:
             yield _refund_entry(facts, at, kind, f"dispute:{dispute['id']}:{what}")
 
 
-def _refund_entry(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> Entry:
+def _refund_entry(facts: Facts, obj: StripeObject, kind: EntryKind, source: str) -> Entry:
     """Make the entry of a refund or dispute: Stripe gives amounts without a sign, in the payment's currency."""
     sign = -1 if kind in {EntryKind.REFUND, EntryKind.DISPUTE} else 1
     return {
@@ -134,5 +134,5 @@ def _refund_entry(facts: Facts, obj: Obj, kind: EntryKind, source: str) -> Entry
         "currency": str(obj.get("currency")).lower(),
         "stripe_invoice": None,
         "stripe_payment": facts.payment,
-        "occurred_at": first_moment(obj.get("created")),
+        "occurred_at": first_datetime(obj.get("created")),
     }

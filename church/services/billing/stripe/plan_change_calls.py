@@ -15,8 +15,8 @@ from typing import Any
 from church.errors import ConflictError, UnavailableError
 from church.models import Price, Subscription
 from church.services.billing.errors import StripeDownError, StripeRefusedError
-from church.services.billing.stripe.client import Obj, gateway
-from church.services.billing.stripe.objects import link, moment, part, ref, rows
+from church.services.billing.stripe.client import StripeObject, gateway
+from church.services.billing.stripe.objects import get_id, get_list, get_nested, link, to_datetime
 
 log = logging.getLogger("church.stripe")
 
@@ -62,8 +62,8 @@ def preview(row: Subscription, stripe_price: str, at: int) -> ChangeCost:
             "proration_date": at,
         },
     )
-    charged = [line for line in rows(found, "lines") if (line.get("amount") or 0) > 0]
-    ends = [moment(part(line, "period", "end")) for line in charged]
+    charged = [line for line in get_list(found, "lines") if (line.get("amount") or 0) > 0]
+    ends = [to_datetime(get_nested(line, "period", "end")) for line in charged]
     total = int(found.get("total") or 0)
     return ChangeCost(
         due=int(found.get("amount_due") or 0),
@@ -88,16 +88,16 @@ def move_now(row: Subscription, stripe_price: str, at: int, former: Price | None
             found = _move(row, stripe_price, at, "pending_if_incomplete", expand=["latest_invoice"])
             if not found.get("pending_update"):
                 return None  # the bank accepted it this time
-            address = link(part(found, "latest_invoice", "hosted_invoice_url"))
+            address = link(get_nested(found, "latest_invoice", "hosted_invoice_url"))
             if address is None:
                 raise
             return address
     return None
 
 
-def _move(row: Subscription, stripe_price: str, at: int, unpaid: str, **more: Any) -> Obj:
+def _move(row: Subscription, stripe_price: str, at: int, unpaid: str, **more: Any) -> StripeObject:
     in_trial = row.status == "trialing"
-    when: Obj = {"proration_behavior": "none"} if in_trial else {
+    when: StripeObject = {"proration_behavior": "none"} if in_trial else {
         "proration_behavior": "always_invoice",
         "proration_date": at,
     }  # fmt: skip
@@ -153,9 +153,9 @@ def _schedule(row: Subscription, price: Price) -> None:
         raise
 
 
-def _phases(row: Subscription, price: Price, made: Obj) -> list[Obj]:
+def _phases(row: Subscription, price: Price, made: StripeObject) -> list[StripeObject]:
     """Build the phases: the current price until the period ends, then ``price``."""
-    running: Obj = made["phases"][0]
+    running: StripeObject = made["phases"][0]
     discounts = _discounts(running)
     return [
         {
@@ -173,7 +173,7 @@ def _phases(row: Subscription, price: Price, made: Obj) -> list[Obj]:
     ]
 
 
-def _item(row: Subscription, stripe_price: str) -> Obj:
+def _item(row: Subscription, stripe_price: str) -> StripeObject:
     return {"id": row.stripe_item, "price": stripe_price, "quantity": row.quantity}
 
 
@@ -182,7 +182,7 @@ def _release(row: Subscription) -> None:
         gateway().call("subscription_schedules.release", row.stripe_schedule)
 
 
-def _discounts(phase: Obj) -> dict[str, Any]:
+def _discounts(phase: StripeObject) -> dict[str, Any]:
     """Return the discounts of the running phase: phases without them would lose them."""
-    ids = [ref(discount.get("discount")) for discount in phase.get("discounts") or []]
+    ids = [get_id(discount.get("discount")) for discount in phase.get("discounts") or []]
     return {"discounts": [{"discount": stripe_id} for stripe_id in ids if stripe_id]} if any(ids) else {}

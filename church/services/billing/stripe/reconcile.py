@@ -21,9 +21,9 @@ from church.extensions import db
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.billing import ENDED_STATUSES, EventState
 from church.services.billing import account_data, emails
-from church.services.billing.errors import MissingError, NotOursError, StripeRefusedError
+from church.services.billing.errors import MissingObjectError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
-from church.services.billing.stripe.client import Obj, every, gateway
+from church.services.billing.stripe.client import StripeObject, gateway, list_all
 from church.services.billing.stripe.fetch import Fetcher
 from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND_FAILED
 from church.services.billing.stripe.objects import invoice_values, subscription_values
@@ -53,13 +53,13 @@ class Reconciled:
     """Failed subscriptions that were left alone, because Stripe has none of all the open ones."""
 
 
-def reconcile() -> Reconciled:
+def reconcile_with_stripe() -> Reconciled:
     """Compare plans, subscriptions, invoices, refunds and disputes with Stripe's, and repair what differs.
 
     Raises StripeDownError and the database's errors; repairs made before that stay.
     """
     done = Reconciled()
-    done.repaired += products_and_prices.sync().changed
+    done.repaired += products_and_prices.sync_catalogue().changed
     missing = []
     for kind, stripe_id, is_same in _objects():
         done.checked += 1
@@ -78,7 +78,7 @@ def reconcile() -> Reconciled:
 def reconcile_nightly(_payload: dict[str, Any]) -> None:
     """Compare once a day, on a site that takes payments."""
     if current_settings().payments:
-        reconcile()
+        reconcile_with_stripe()
 
 
 def replay_failed() -> list[webhooks.Outcome]:
@@ -97,7 +97,7 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
     with db.read() as session:
         since = {"gte": int((database_now(session) - LOOK_BACK).timestamp())}
     seen = set()
-    for found in every(gateway(), "subscriptions.list", status="all"):
+    for found in list_all(gateway(), "subscriptions.list", status="all"):
         seen.add(found["id"])
         yield (
             "subscription",
@@ -106,12 +106,12 @@ def _objects() -> Iterator[tuple[str, str, bool]]:
         )
     for stripe_id in _list_open_except(seen):
         yield "subscription", stripe_id, False
-    for found in every(gateway(), "invoices.list", created=since):
+    for found in list_all(gateway(), "invoices.list", created=since):
         same = _is_same(Invoice, found, invoice_values(found), _INVOICE_COLUMNS)
         yield "invoice", found["id"], same and (not found.get("amount_paid") or _is_booked(stripe_invoice=found["id"]))
-    for found in every(gateway(), "refunds.list", created=since):
+    for found in list_all(gateway(), "refunds.list", created=since):
         yield "refund", found["id"], _is_refund_booked(found)
-    for found in every(gateway(), "disputes.list", created=since):
+    for found in list_all(gateway(), "disputes.list", created=since):
         moved = len(found.get("balance_transactions") or [])
         yield "dispute", found["id"], moved == _count_entries(f"dispute:{found['id']}:")
 
@@ -122,7 +122,7 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
         fetcher = Fetcher(gateway(), database_now(session))
     try:
         facts = fetcher.about(kind, stripe_id)
-    except MissingError:
+    except MissingObjectError:
         return False
     except NotOursError:
         return True
@@ -132,7 +132,7 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
         return True
     with db.write() as session:
         before = emails.read_statuses(session, facts.subscriptions)
-        applied = apply_to_database.apply(session, facts)
+        applied = apply_to_database.apply_facts(session, facts)
         emails.queue_missed_emails(session, before, database_now(session))
     if applied.changed or applied.booked:
         done.repaired += 1
@@ -162,13 +162,13 @@ def _cancel_deleted(done: Reconciled, user_id: int) -> None:
     log.warning("repaired", extra={"event": "stripe.repaired", **fields})
 
 
-def _is_same(model: Any, found: Obj, values: Obj, names: tuple[str, ...]) -> bool:
+def _is_same(model: Any, found: StripeObject, values: StripeObject, names: tuple[str, ...]) -> bool:
     with db.read() as session:
         row = session.scalars(select(model).where(model.stripe_id == found["id"])).one_or_none()
     return row is not None and all(getattr(row, name) == values[name] for name in names)
 
 
-def _is_refund_booked(found: Obj) -> bool:
+def _is_refund_booked(found: StripeObject) -> bool:
     """Whether the ledger agrees: an undone refund is booked with its opposite entry, or not at all."""
     booked = _is_booked(source_id=f"refund:{found['id']}")
     if found.get("status") in FAILED_REFUNDS:
@@ -201,14 +201,14 @@ _WRONG_KEY = "Stripe has none of the subscriptions stored here: is STRIPE_SECRET
 
 
 @dataclass(frozen=True)
-class Vanished:
+class MissingSubscriptions:
     """How many were ended, and how many were left alone because Stripe has none at all."""
 
     ended: int = 0
     left: int = 0
 
 
-def end_missing(suspects: list[str]) -> Vanished:
+def end_missing(suspects: list[str]) -> MissingSubscriptions:
     """End those of ``suspects`` that no longer exist at Stripe. Call it once the lists from Stripe are complete.
 
     Where every open subscription is missing and there is more than one, the key is probably another account's. Ending
@@ -228,7 +228,7 @@ def end_missing(suspects: list[str]) -> Vanished:
     if wrong_key:
         fields = {"kind": "subscription", "reason": _WRONG_KEY}
         log.warning("not reconciled", extra={"event": "stripe.unreconciled", "count": count, **fields})
-    return Vanished(len(ended), len(missing) if wrong_key else 0)
+    return MissingSubscriptions(len(ended), len(missing) if wrong_key else 0)
 
 
 def _is_missing(stripe_id: str) -> bool:

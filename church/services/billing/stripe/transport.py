@@ -21,7 +21,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from church.lib.dns import names
+from church.lib.dns import host_resolver
 
 T = TypeVar("T")
 Answer = tuple[bytes, int, HTTPMessage]
@@ -197,7 +197,7 @@ class _Reader(io.RawIOBase):
 def _dial(host: str, port: int, tls: ssl.SSLContext | None) -> BoundedSocket:
     """Connect to the first address of ``host`` that answers. Raises TimeoutError, OSError."""
     failure: OSError = OSError(f"{host} has no address")
-    for family, kind, _, _, address in names.addresses(host, port, remaining()):
+    for family, kind, _, _, address in host_resolver.addresses(host, port, remaining()):
         sock = socket.socket(family, kind)
         try:
             sock.settimeout(min(CONNECT, remaining()))

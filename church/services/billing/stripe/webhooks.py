@@ -25,11 +25,17 @@ from church.services.billing import account_data, emails
 from church.services.billing.errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, event_store
 from church.services.billing.stripe.client import gateway
-from church.services.billing.stripe.event_store import Claim, LeaseLostError, Standing
-from church.services.billing.stripe.event_types import Incoming, MalformedError, outline, parse, read
+from church.services.billing.stripe.event_store import Claim, EventProgress, LeaseLostError
+from church.services.billing.stripe.event_types import (
+    IncomingEvent,
+    MalformedEventError,
+    parse_event,
+    read_event,
+    shorten_payload,
+)
 from church.services.billing.stripe.fetch import Fetcher, is_deleted
 
-__all__ = ["Outcome", "receive", "replay"]
+__all__ = ["Outcome", "process_webhook", "replay"]
 
 log = logging.getLogger("church.stripe")
 
@@ -46,7 +52,7 @@ class Outcome:
     reason: str | None = None
 
 
-def receive(raw: bytes, signature: str | None) -> Outcome:
+def process_webhook(raw: bytes, signature: str | None) -> Outcome:
     """Process the webhook ``raw`` if its ``Stripe-Signature`` is valid. Counts every delivery once.
 
     Raises DatabaseDownError and DatabaseBusyError, which are answered 503 too.
@@ -58,10 +64,10 @@ def receive(raw: bytes, signature: str | None) -> Outcome:
         telemetry.track_stripe_webhook("other", "invalid_signature")
         return Outcome("invalid_signature", 400, str(error))
     try:
-        event = parse(raw)
+        event = parse_event(raw)
     except ValueError:
         return _track("other", Outcome("ignored", 400, "no JSON object"))
-    except MalformedError as error:
+    except MalformedEventError as error:
         return _track("other", Outcome("ignored", 200, f"without {error}"))
     with telemetry.span("stripe.webhook", event_type=event.type, event_id=event.stripe_id):
         try:
@@ -85,33 +91,37 @@ def replay(event_id: int) -> Outcome:
         row = session.get(StripeEvent, event_id)
         if row is None:
             raise LookupError(f"there is no webhook event {event_id}")
-        event = read(row.payload, kept=row.payload)
+        event = read_event(row.payload, kept=row.payload)
     if event.problem is not None:
         return Outcome("ignored", 200, event.problem)
-    claim = event_store.retake(event_id)
+    claim = event_store.reclaim_event(event_id)
     return _work(event, claim) if claim is not None else Outcome("failed", 503, "it is being processed right now")
 
 
-def _deliver(event: Incoming) -> Outcome:
+def _deliver(event: IncomingEvent) -> Outcome:
     if event.problem is not None:
-        fresh = event_store.keep_ignored(event, event.problem)
+        fresh = event_store.store_ignored_event(event, event.problem)
         return Outcome("ignored" if fresh else "duplicate", 200, event.problem)
-    claim: Claim | Standing = event_store.claim(event)
-    if claim is Standing.BUSY:
-        claim = event_store.wait(event.stripe_id)
+    claim: Claim | EventProgress = event_store.claim_event(event)
+    if claim is EventProgress.BUSY:
+        claim = event_store.wait_for_claim(event.stripe_id)
     if isinstance(claim, Claim):
         return _work(event, claim)
-    if claim is Standing.DONE:
+    if claim is EventProgress.DONE:
         return Outcome("duplicate")
-    return Outcome("failed", 503, f"another delivery of it {'failed' if claim is Standing.FAILED else 'is under way'}")
+    return Outcome(
+        "failed", 503, f"another delivery of it {'failed' if claim is EventProgress.FAILED else 'is under way'}"
+    )
 
 
-def _work(event: Incoming, claim: Claim) -> Outcome:
+def _work(event: IncomingEvent, claim: Claim) -> Outcome:
     """Process a claimed event; store the reason if that fails."""
     try:
         return _process(event, claim)
     except NotOursError as error:
-        shortened = outline(event.payload)  # it may be about people who are not members: store nothing of theirs
+        shortened = shorten_payload(
+            event.payload
+        )  # it may be about people who are not members: store nothing of theirs
         return _close(claim, EventState.IGNORED, Outcome("ignored", 200, str(error)), shortened)
     except StripeDownError:
         return _close(claim, EventState.FAILED, Outcome("failed", 503, "Stripe does not answer"))
@@ -128,7 +138,7 @@ def _work(event: Incoming, claim: Claim) -> Outcome:
         )
 
 
-def _process(event: Incoming, claim: Claim) -> Outcome:
+def _process(event: IncomingEvent, claim: Claim) -> Outcome:
     """Fetch from Stripe, then write everything in one transaction."""
     fetcher = Fetcher(gateway(), claim.started_at, owners={event.customer: claim.owner_id})
     fetcher.facts.payment_failed = event.type == "checkout.session.async_payment_failed"
@@ -136,9 +146,9 @@ def _process(event: Incoming, claim: Claim) -> Outcome:
     with db.write() as session:
         now = database_now(session)
         sends_email = event.type in emails.EVENTS and event_store.is_unprocessed(session, claim)
-        payload = outline(event.payload) if is_deleted(session, facts.owner_id) else None
-        event_store.finish(session, claim, EventState.PROCESSED, now, payload=payload)
-        applied = apply_to_database.apply(session, facts, now)
+        payload = shorten_payload(event.payload) if is_deleted(session, facts.owner_id) else None
+        event_store.finish_event(session, claim, EventState.PROCESSED, now, payload=payload)
+        applied = apply_to_database.apply_facts(session, facts, now)
         # asked again: now the customer is locked, and a deletion of the account has ended or waits
         if facts.owner_id is not None and facts.has_open_subscription() and is_deleted(session, facts.owner_id):
             account_data.queue_cancellation(session, facts.owner_id)
@@ -153,13 +163,13 @@ def _close(claim: Claim, state: EventState, outcome: Outcome, payload: dict[str,
     """Store why processing ended, unless another delivery has taken over."""
     try:
         with db.write() as session:
-            event_store.finish(session, claim, state, database_now(session), outcome.reason, payload)
+            event_store.finish_event(session, claim, state, database_now(session), outcome.reason, payload)
     except LeaseLostError:
         return Outcome("failed", 503, outcome.reason)
     return outcome
 
 
-def _track(event_type: str, outcome: Outcome, event: Incoming | None = None) -> Outcome:
+def _track(event_type: str, outcome: Outcome, event: IncomingEvent | None = None) -> Outcome:
     """Count and log the delivery; the lag of an event is recorded when it is processed."""
     lag = None
     if event is not None and outcome.status == "processed" and event.created_at > _EPOCH:

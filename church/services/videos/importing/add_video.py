@@ -21,16 +21,16 @@ from church import jobs
 from church.config import current_settings
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.models import User, Video
 from church.models.base import utc_now
 from church.services import audit
 from church.services.audit import Actor
-from church.services.videos.descriptions import LONGEST_SLUG, slug_of
-from church.services.videos.editing import checked, queue_import
+from church.services.videos.descriptions import MAX_SLUG_LENGTH, make_slug
+from church.services.videos.editing import queue_import, validate_draft
 from church.services.videos.errors import ImportFailedError, NotVideoError, TooLargeError
 from church.services.videos.importing import captions, chapters, ffmpeg
-from church.services.videos.presenters import Draft
+from church.services.videos.presenters import VideoDraft
 from church.services.videos.storage import local
 
 log = logging.getLogger("church.videos")
@@ -49,33 +49,33 @@ _DEMO_TIMEOUT = 120.0  # seconds
 # -- any video ------------------------------------------------------------------------------------------------------
 
 
-def add(file: Path, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
+def add_file(file: Path, draft: VideoDraft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
     """Add a copy of ``file`` as a video and return its ref; the import begins after ``delay``.
 
     Raises FieldErrors, TooLargeError, NoRoomError, NotVideoError for an empty file, OSError.
     """
-    draft = checked(draft)
+    draft = validate_draft(draft)
     _check_slug(draft.slug)
-    size = wanted_size(file.stat().st_size)
-    local.want_room(current_settings(), 2 * size)
+    size = check_size(file.stat().st_size)
+    local.check_free_space(current_settings(), 2 * size)
     with file.open("rb") as stream:
-        return take(stream, file.name, draft, actor, delay)
+        return add_stream(stream, file.name, draft, actor, delay)
 
 
-def take(stream: IO[bytes], name: str, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
+def add_stream(stream: IO[bytes], name: str, draft: VideoDraft, actor: Actor, delay: timedelta = _NO_DELAY) -> str:
     """Add the contents of ``stream`` as a video, as ``add`` does with a file."""
-    draft, most, ref = checked(draft), current_settings().video_max_bytes, secrets.token_hex(8)
-    source = local.source_of(current_settings(), ref)
+    draft, most, ref = validate_draft(draft), current_settings().video_max_bytes, secrets.token_hex(8)
+    source = local.source_path(current_settings(), ref)
     try:
-        size = wanted_size(off_hub(local.keep, stream, source, most))
-        arrive(ref, name, size, draft, actor, delay)
+        size = check_size(run_off_hub(local.store_stream, stream, source, most))
+        create_video(ref, name, size, draft, actor, delay)
     except BaseException:
         source.unlink(missing_ok=True)
         raise
     return ref
 
 
-def wanted_size(size: int) -> int:
+def check_size(size: int) -> int:
     """Return ``size`` if the site accepts a video of so many bytes. Raises TooLargeError, NotVideoError."""
     if size > current_settings().video_max_bytes:
         raise TooLargeError(current_settings().video_max_bytes)
@@ -84,12 +84,12 @@ def wanted_size(size: int) -> int:
     return size
 
 
-def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY) -> None:
+def create_video(ref: str, name: str, size: int, draft: VideoDraft, actor: Actor, delay: timedelta = _NO_DELAY) -> None:
     """Create the row of a video whose source is stored. Raises FieldErrors if the chosen slug is taken."""
     for _ in range(_TRIES):
         try:
             with db.write() as session:
-                slug = insert(session, ref, name, size, draft, actor, delay)
+                slug = insert_video(session, ref, name, size, draft, actor, delay)
         except IntegrityError:  # another video took the slug between our query and the commit
             continue
         log.info("video queued", extra={"event": "video.queued", "video": slug, "bytes": size})
@@ -97,8 +97,8 @@ def arrive(ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: ti
     raise ConflictError("Another video is being added at this address. Try again.")
 
 
-def insert(
-    session: Session, ref: str, name: str, size: int, draft: Draft, actor: Actor, delay: timedelta = _NO_DELAY
+def insert_video(
+    session: Session, ref: str, name: str, size: int, draft: VideoDraft, actor: Actor, delay: timedelta = _NO_DELAY
 ) -> str:
     """Insert the row of a video and queue its import, in the caller's write transaction; return its slug.
 
@@ -118,14 +118,14 @@ def insert(
     return slug
 
 
-def _choose_slug(session: Session, draft: Draft) -> str:
+def _choose_slug(session: Session, draft: VideoDraft) -> str:
     """Return the draft's slug, or one made from the title, with a number if it is taken. Raises FieldErrors."""
     if draft.slug:
         if session.scalar(select(Video.id).where(Video.slug == draft.slug)) is not None:
             raise FieldErrors({"slug": "Another video already has this address."})
         return draft.slug
-    base = slug_of(draft.title)
-    short = base[: LONGEST_SLUG - 6].rstrip("-")
+    base = make_slug(draft.title)
+    short = base[: MAX_SLUG_LENGTH - 6].rstrip("-")
     taken = set(session.scalars(select(Video.slug).where(Video.slug.startswith(short, autoescape=True))))
     number = 1
     while (slug := base if number == 1 else f"{short}-{number}") in taken:
@@ -137,7 +137,7 @@ def _check_slug(slug: str) -> None:
     """Raise FieldErrors for a taken slug before gigabytes are copied."""
     if slug:
         with db.read() as session:
-            _choose_slug(session, Draft("", "", slug=slug))
+            _choose_slug(session, VideoDraft("", "", slug=slug))
 
 
 # -- the demo film --------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def queue_demo() -> bool:
 
 
 @jobs.handler(_DEMO_JOB, heavy=True)
-def bring_demo(_payload: dict[str, Any]) -> None:
+def add_demo(_payload: dict[str, Any]) -> None:
     """Add each film of the content folder whose slug is still free, because the job may run twice."""
     for description in sorted((current_settings().content / _DEMO_FOLDER).glob("*.toml")):
         facts = tomllib.loads(description.read_text("utf-8"))
@@ -168,9 +168,9 @@ def bring_demo(_payload: dict[str, Any]) -> None:
 
 
 def _add_demo(film: Path, slug: str, facts: dict[str, Any]) -> None:
-    draft = Draft(facts["title"], facts["access"], facts.get("description", "").strip(), slug)
+    draft = VideoDraft(facts["title"], facts["access"], facts.get("description", "").strip(), slug)
     try:
-        ref = add(film, draft, _DEMO_ACTOR)
+        ref = add_file(film, draft, _DEMO_ACTOR)
     except FieldErrors:  # already added
         return
     for language, caption in facts.get("captions", {}).items():
@@ -181,7 +181,7 @@ def _add_demo(film: Path, slug: str, facts: dict[str, Any]) -> None:
 
 def _generate_film(folder: Path) -> Path | None:
     """Generate a test picture with a counter and a beep, sharper than the film that ships; None without ffmpeg."""
-    if ffmpeg.tools_missing():
+    if ffmpeg.find_missing_tools():
         return None
     film = folder / "film.mp4"
     sources = (
@@ -191,7 +191,7 @@ def _generate_film(folder: Path) -> Path | None:
     inputs = [part for source in sources for part in ("-f", "lavfi", "-i", source)]
     codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     try:
-        ffmpeg.run(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", *inputs, *codecs, str(film)], _DEMO_TIMEOUT)
+        ffmpeg.run_tool(["ffmpeg", "-loglevel", "error", "-nostdin", "-y", *inputs, *codecs, str(film)], _DEMO_TIMEOUT)
     except ImportFailedError as error:  # an ffmpeg without these sources or codecs
         log.info("demo film not generated", extra={"event": "video.demo_not_made", "reason": str(error)})
         return None

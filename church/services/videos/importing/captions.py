@@ -10,7 +10,7 @@ from church.config import current_settings
 from church.errors import FieldErrors
 from church.extensions import db
 from church.lib.files import make_private
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.models import Caption
 from church.models.base import plain
 from church.services import audit
@@ -19,7 +19,7 @@ from church.services.videos import queries
 from church.services.videos.errors import UnknownVideoError
 from church.services.videos.storage import local
 
-LARGEST = 2 * 1024 * 1024
+MAX_BYTES = 2 * 1024 * 1024
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _HEADER = re.compile(r"WEBVTT([ \t\n]|$)")  # www.w3.org/TR/webvtt1, 4.1
 _MAX_LABEL_LENGTH = 60
@@ -33,12 +33,12 @@ def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, 
     language, label = language.strip(), " ".join(plain(label).split())
     text = parse_caption(language, label, data)
     with db.read() as session:
-        queries.by_ref(session, ref)
-    folder, name = local.folder_of(current_settings(), ref), f"captions-{language}.vtt"
+        queries.load_by_ref(session, ref)
+    folder, name = local.video_folder(current_settings(), ref), f"captions-{language}.vtt"
     make_private(folder)
-    off_hub(local.write_aside, folder / name, text.encode())
+    run_off_hub(local.replace_file, folder / name, text.encode())
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         if default:
             session.execute(update(Caption).where(Caption.video_id == video.id).values(is_default=False))
         row = session.scalars(select(Caption).where(Caption.video_id == video.id, Caption.language == language)).first()
@@ -52,14 +52,14 @@ def add_caption(ref: str, language: str, label: str, data: bytes, actor: Actor, 
 def remove_caption(ref: str, language: str, actor: Actor) -> None:
     """Remove the captions of a language. Raises UnknownVideoError, also if there are none."""
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         row = session.scalars(select(Caption).where(Caption.video_id == video.id, Caption.language == language)).first()
         if row is None:
             raise UnknownVideoError
         name = row.file
         session.delete(row)
         audit.record_by(session, "video.uncaptioned", actor, video=video.slug, language=language)
-    (local.folder_of(current_settings(), ref) / name).unlink(missing_ok=True)
+    (local.video_folder(current_settings(), ref) / name).unlink(missing_ok=True)
 
 
 def parse_caption(language: str, label: str, data: bytes) -> str:
@@ -69,8 +69,8 @@ def parse_caption(language: str, label: str, data: bytes) -> str:
         errors["language"] = "Enter a language such as en or pt-BR."
     if len(label) > _MAX_LABEL_LENGTH:
         errors["label"] = f"Use at most {_MAX_LABEL_LENGTH} characters."
-    text = plain(data[: LARGEST + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
-    if len(data) > LARGEST:
+    text = plain(data[: MAX_BYTES + 1].decode("utf-8-sig", "replace")).replace("\r\n", "\n").replace("\r", "\n")
+    if len(data) > MAX_BYTES:
         errors["file"] = "Captions can be at most 2 MiB."
     elif not _HEADER.match(text) or "-->" not in text:
         errors["file"] = "This is not a WebVTT file: it needs a WEBVTT line and times such as 00:01.000 --> 00:04.000."

@@ -14,7 +14,7 @@ from church.services.audit import Actor
 from church.services.videos import queries
 from church.services.videos.presenters import Chapter
 
-MOST = 100
+MAX_CHAPTERS = 100
 _MAX_TITLE_LENGTH = 120
 _LINE = re.compile(r"(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d)(?:\.(\d{1,3}))?\s+(\S.*)", re.ASCII)
 
@@ -26,7 +26,7 @@ def set_chapters(ref: str, text: str, actor: Actor) -> tuple[Chapter, ...]:
     """
     chapters = parse_chapters(text)
     with db.write() as session:
-        video = queries.by_ref(session, ref, lock=True)
+        video = queries.load_by_ref(session, ref, lock=True)
         late = video.duration_ms is not None and any(chapter.at_ms >= video.duration_ms for chapter in chapters)
         if late:
             raise FieldErrors({"chapters": "A chapter starts after the end of the video."})
@@ -39,14 +39,14 @@ def parse_chapters(text: str) -> tuple[Chapter, ...]:
     """Parse lines of a time and a title, in order of time. Raises FieldErrors for ``chapters``."""
     lines = [" ".join(line.split()) for line in plain(text).splitlines() if line.strip()]
     chapters = [_parse_line(line) for line in lines]
-    if len(chapters) > MOST:
-        raise FieldErrors({"chapters": f"Use at most {MOST} chapters."})
+    if len(chapters) > MAX_CHAPTERS:
+        raise FieldErrors({"chapters": f"Use at most {MAX_CHAPTERS} chapters."})
     if any(later.at_ms <= earlier.at_ms for earlier, later in pairwise(chapters)):
         raise FieldErrors({"chapters": "Each chapter must start after the one before it."})
     return tuple(chapters)
 
 
-def chapters_text(chapters: Iterable[Chapter]) -> str:
+def format_chapters(chapters: Iterable[Chapter]) -> str:
     """Format ``chapters`` as the lines that ``parse_chapters`` reads."""
     return "\n".join(f"{_format_time(chapter.at_ms)} {chapter.title}" for chapter in chapters)
 

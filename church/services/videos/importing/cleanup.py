@@ -22,7 +22,7 @@ from church.jobs import queue
 from church.models import Video, VideoUpload
 from church.models.base import utc_now
 from church.models.videos import VideoState
-from church.services.videos.editing import import_key
+from church.services.videos.editing import make_import_key
 from church.services.videos.storage import local
 
 _UNSETTLED = (VideoState.QUEUED.value, VideoState.WORKING.value)
@@ -34,17 +34,17 @@ log = logging.getLogger("church.videos")
 
 
 @jobs.every(timedelta(hours=1), "videos.sweep")
-def sweep(_payload: dict[str, Any]) -> None:
+def clean_up(_payload: dict[str, Any]) -> None:
     """Delete expired uploads, fail imports that have no job any more, and delete files that belong to neither."""
     with db.write() as session:
         session.execute(delete(VideoUpload).where(VideoUpload.expires_at <= utc_now()))
         for video in session.scalars(select(Video).where(Video.state.in_(_UNSETTLED)).with_for_update()):
-            if not queue.is_queued(session, import_key(video.ref)):
+            if not queue.is_queued(session, make_import_key(video.ref)):
                 video.state, video.reason = VideoState.FAILED.value, _CRASHED
     with_source, importing = _load_unfinished()
-    for path in local.incoming(current_settings()).iterdir():
+    for path in local.incoming_folder(current_settings()).iterdir():
         ref = path.name.partition(".")[0]
-        if ref not in (importing if path.suffix == local.WORK else with_source) and _is_old(path):
+        if ref not in (importing if path.suffix == local.WORK_SUFFIX else with_source) and _is_old(path):
             log.info("leftover file deleted", extra={"event": "video.swept", "file": path.name})
             _delete(path)
 

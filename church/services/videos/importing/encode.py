@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from church.services.videos.importing.ffmpeg import Heed, read_from, run
-from church.services.videos.importing.probe import LONGEST, Probed
+from church.services.videos.importing.ffmpeg import OnLine, input_options, run_tool
+from church.services.videos.importing.probe import MAX_SECONDS, VideoFacts
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 
-Tell = Callable[[float], None]
+OnProgress = Callable[[float], None]
 
 _SIZES = (1080, 720)
 # (shorter side in pixels, bits a second at most): the quality setting (crf) often needs far less.
@@ -35,39 +35,39 @@ class Target:
     height: int
 
 
-def plan(width: int, height: int) -> list[Target]:
+def choose_targets(width: int, height: int) -> list[Target]:
     """Choose the renditions: 1080p and 720p if the source is that large, else its own size. Best first."""
     short = min(width, height)
     sizes = [size for size in _SIZES if short >= size] or [_even(short)]
     return [Target(f"{size}p", _even(width * size / short), _even(height * size / short)) for size in sizes]
 
 
-def render(source: Path, probed: Probed, target: Target, output: Path, on_progress: Tell) -> None:
+def encode_rendition(source: Path, probed: VideoFacts, target: Target, output: Path, on_progress: OnProgress) -> None:
     """Encode one rendition; ``on_progress`` is called with the share that is done, 0 to 1, and may raise to stop.
 
     Raises ToolError, CutShortError.
     """
     length = (probed.duration_ms or 0) / 1000
     command = [
-        *_FFMPEG, *read_from(source),
+        *_FFMPEG, *input_options(source),
         "-map", f"0:{probed.stream}", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-t", str(LONGEST), "-fpsmax", "60", "-vf", _video_filters(probed, target),
+        "-t", str(MAX_SECONDS), "-fpsmax", "60", "-vf", _video_filters(probed, target),
         *_h264_options(min(target.width, target.height)),
         "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000",
         "-movflags", "+faststart", "-f", "mp4", "-progress", "pipe:1", "-nostats", str(output),
     ]  # fmt: skip
-    run(command, 600 + 60 * (length or LONGEST), _progress_parser(length, on_progress))
+    run_tool(command, 600 + 60 * (length or MAX_SECONDS), _progress_parser(length, on_progress))
 
 
-def poster(rendition: Path, duration_ms: int, folder: Path) -> None:
+def make_poster(rendition: Path, duration_ms: int, folder: Path) -> None:
     """Make the poster: a frame near the beginning, but after a black first frame. Raises ToolError."""
     at = min(10.0, duration_ms / 10_000)
-    command = [*_FFMPEG, "-ss", f"{at:.3f}", *read_from(rendition), "-frames:v", "1", "-vf"]
+    command = [*_FFMPEG, "-ss", f"{at:.3f}", *input_options(rendition), "-frames:v", "1", "-vf"]
     scale = f"thumbnail=24,scale='min({_POSTER_WIDTH},iw)':-2"
-    run([*command, scale, "-q:v", "4", "-f", "mjpeg", str(folder / POSTER)], _TIMEOUT)
+    run_tool([*command, scale, "-q:v", "4", "-f", "mjpeg", str(folder / POSTER)], _TIMEOUT)
 
 
-def thumbs(rendition: Path, target: Target, duration_ms: int, folder: Path) -> None:
+def make_thumbnails(rendition: Path, target: Target, duration_ms: int, folder: Path) -> None:
     """Make thumbnails for seeking: one image with all, and a WebVTT file with the place of each. Raises ToolError."""
     step = _KEYFRAME_SECONDS * max(1, math.ceil(duration_ms / 1000 / _MAX_THUMBS / _KEYFRAME_SECONDS))
     count = max(1, math.ceil(duration_ms / 1000 / step))
@@ -77,12 +77,12 @@ def thumbs(rendition: Path, target: Target, duration_ms: int, folder: Path) -> N
     steps = f"floor((t+0.1)/{step})", f"floor((prev_selected_t+0.1)/{step})"
     select = f"select='isnan(prev_selected_t)+gt({steps[0]},{steps[1]})'"
     sheet = f"{select},scale={width}:{height},tile={_COLUMNS}x{math.ceil(count / _COLUMNS)}"
-    command = [*_FFMPEG, "-skip_frame", "nokey", *read_from(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
-    run([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _TIMEOUT)
+    command = [*_FFMPEG, "-skip_frame", "nokey", *input_options(rendition), "-an", "-vf", sheet, "-frames:v", "1"]
+    run_tool([*command, "-q:v", "6", "-f", "mjpeg", str(folder / SPRITE)], _TIMEOUT)
     (folder / THUMBS).write_text(_thumbnail_cues(count, step, duration_ms, width, height), encoding="utf-8")
 
 
-def _video_filters(probed: Probed, target: Target) -> str:
+def _video_filters(probed: VideoFacts, target: Target) -> str:
     """Return the filters of a rendition: scaling, and tone mapping for a high dynamic range source.
 
     Without tone mapping its colours would be pale and grey. Source: trac.ffmpeg.org/wiki/colorspace, zimg's example.
@@ -98,7 +98,7 @@ def _video_filters(probed: Probed, target: Target) -> str:
 
 def _can_map_tones() -> bool:
     """Whether this ffmpeg was built with the filters for tone mapping; Debian's is."""
-    filters = run(["ffmpeg", "-hide_banner", "-filters"], _TIMEOUT)
+    filters = run_tool(["ffmpeg", "-hide_banner", "-filters"], _TIMEOUT)
     return " zscale " in filters and " tonemap " in filters
 
 
@@ -111,7 +111,7 @@ def _h264_options(short: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _progress_parser(length: float, on_progress: Tell) -> Heed:
+def _progress_parser(length: float, on_progress: OnProgress) -> OnLine:
     """Parse the output of ``-progress``: lines of ``name=value``, a few a second. ``length`` is in seconds."""
 
     def parse(line: str) -> None:

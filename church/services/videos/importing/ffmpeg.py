@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from church.lib.processes import die_with_parent, explain
+from church.lib.processes import describe_exit, die_with_parent
 from church.services.videos.errors import ImportFailedError
 from church.services.videos.importing.detect_cut_short import CutShortError, complains_of_cut
 
@@ -33,24 +33,24 @@ _MAX_SILENCE = 600.0
 
 _PATH = re.compile(r"file:/[^\s:]+")
 
-Heed = Callable[[str], None]
+OnLine = Callable[[str], None]
 
 
 class ToolError(ImportFailedError):
     """ffmpeg or ffprobe failed or took too long; the message says why."""
 
 
-def tools_missing() -> tuple[str, ...]:
+def find_missing_tools() -> tuple[str, ...]:
     """Return which of ffmpeg and ffprobe are not installed. If one is missing, videos are kept as they are."""
     return tuple(name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None)
 
 
-def read_from(file: Path) -> list[str]:
+def input_options(file: Path) -> list[str]:
     """Return the options that make ``file`` the input of ffmpeg or ffprobe."""
     return [*_SANDBOX_OPTIONS, "-i", f"file:{file.absolute()}"]
 
 
-def run(command: Sequence[str], seconds: float, on_line: Heed | None = None) -> str:
+def run_tool(command: Sequence[str], seconds: float, on_line: OnLine | None = None) -> str:
     """Run ``command`` for at most ``seconds`` and return its output; with ``on_line``, call that for each line instead.
 
     An exception that ``on_line`` raises ends the run and is passed on. Raises ToolError, CutShortError.
@@ -127,5 +127,5 @@ def _failure(name: str, error_output: IO[bytes], code: int) -> ImportFailedError
     text = error_output.read().decode("utf-8", "replace").strip()
     if complains_of_cut(text):
         return CutShortError()
-    last = _PATH.sub("the file", text.splitlines()[-1])[:_MAX_REASON_LENGTH] if text else explain(code)
+    last = _PATH.sub("the file", text.splitlines()[-1])[:_MAX_REASON_LENGTH] if text else describe_exit(code)
     return ToolError(f"{name}: {last}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from church.services.videos.errors import NotVideoError
-from church.services.videos.importing.probe import Probed, checked
+from church.services.videos.importing.probe import VideoFacts, check_facts
 
 _MAX_INDEX_BYTES = 64 * 1024 * 1024
 _MAX_BOXES = 10_000
@@ -21,11 +21,11 @@ _NOT_PLAYABLE = "Without ffmpeg, only MP4 files with H.264 are accepted."
 Box = tuple[bytes, memoryview]
 
 
-def read(file: Path) -> Probed:
+def read_facts(file: Path) -> VideoFacts:
     """Read the facts of an MP4 ``file``. Raises NotVideoError."""
     try:
         with file.open("rb") as stream:
-            return checked(_parse_index(_load_index(stream, file.stat().st_size)))
+            return check_facts(_parse_index(_load_index(stream, file.stat().st_size)))
     except (struct.error, IndexError, ValueError, OverflowError, ZeroDivisionError):
         raise NotVideoError(_NOT_PLAYABLE) from None
 
@@ -76,14 +76,14 @@ def _child(data: memoryview, *path: bytes) -> memoryview:
     return data
 
 
-def _parse_index(moov: memoryview) -> Probed:
+def _parse_index(moov: memoryview) -> VideoFacts:
     for number, track in enumerate(body for name, body in _boxes(moov) if name == b"trak"):
         if bytes(_child(track, b"mdia", b"hdlr")[8:12]) != b"vide":
             continue
         if bytes(_child(track, b"mdia", b"minf", b"stbl", b"stsd")[12:16]) not in _PLAYABLE_CODECS:
             break
         width, height = struct.unpack(">II", _child(track, b"tkhd")[-8:])  # 16.16 fixed point
-        return Probed(number, width >> 16, height >> 16, _duration_ms(_child(moov, b"mvhd")))
+        return VideoFacts(number, width >> 16, height >> 16, _duration_ms(_child(moov, b"mvhd")))
     raise ValueError("no track that browsers play")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from church.services.videos.errors import NotVideoError
 from church.services.videos.importing.detect_cut_short import CutShortError
-from church.services.videos.importing.ffmpeg import ToolError, read_from, run
+from church.services.videos.importing.ffmpeg import ToolError, input_options, run_tool
 
-LONGEST = 12 * 3600
+MAX_SECONDS = 12 * 3600
 _SIDE = range(16, 8193)
 _MAX_PIXELS = 40_000_000
 _TIMEOUT = 60.0
@@ -26,7 +26,7 @@ _UNREADABLE = "This video cannot be read. Use MP4, MOV, MKV, WebM, AVI or MPEG."
 
 
 @dataclass(frozen=True)
-class Probed:
+class VideoFacts:
     """Facts of a video as it is displayed: rotated upright, with square pixels."""
 
     stream: int
@@ -41,11 +41,11 @@ class Probed:
     """Whether ``duration_ms`` is exact for a complete file."""
 
 
-def probe(file: Path) -> Probed:
+def probe_file(file: Path) -> VideoFacts:
     """Probe ``file``. Raises NotVideoError if it is not a video that the site accepts."""
-    command = ["ffprobe", "-v", "error", "-show_entries", _ENTRIES, "-of", "json", *read_from(file)]
+    command = ["ffprobe", "-v", "error", "-show_entries", _ENTRIES, "-of", "json", *input_options(file)]
     try:
-        report = json.loads(run(command, _TIMEOUT))
+        report = json.loads(run_tool(command, _TIMEOUT))
     except CutShortError as error:
         raise NotVideoError(str(error)) from None
     except (ToolError, ValueError):
@@ -56,16 +56,16 @@ def probe(file: Path) -> Probed:
     container = report.get("format", {})
     indexed = str(container.get("format_name", "")).startswith(_INDEXED)
     video = _as_displayed(tracks[0], _milliseconds(container.get("duration")))
-    return checked(replace(video, indexed=indexed))
+    return check_facts(replace(video, indexed=indexed))
 
 
-def checked(probed: Probed) -> Probed:
+def check_facts(probed: VideoFacts) -> VideoFacts:
     """Return ``probed`` if the site accepts its size and duration. Raises NotVideoError."""
     width, height = probed.width, probed.height
     if width not in _SIDE or height not in _SIDE or width * height > _MAX_PIXELS:
         raise NotVideoError(f"It is {width} by {height} pixels. Each side must have {_SIDE[0]} to {_SIDE[-1]}.")
-    if probed.duration_ms is not None and probed.duration_ms > LONGEST * 1000:
-        raise NotVideoError(f"The video is longer than {LONGEST // 3600} hours.")
+    if probed.duration_ms is not None and probed.duration_ms > MAX_SECONDS * 1000:
+        raise NotVideoError(f"The video is longer than {MAX_SECONDS // 3600} hours.")
     if probed.duration_ms == 0:
         raise NotVideoError("This is a picture, not a video: it has no duration.")
     return probed
@@ -75,7 +75,7 @@ def _is_video_track(stream: dict[str, Any]) -> bool:
     return stream.get("codec_type") == "video" and not stream.get("disposition", {}).get("attached_pic")
 
 
-def _as_displayed(stream: dict[str, Any], duration_ms: int | None) -> Probed:
+def _as_displayed(stream: dict[str, Any], duration_ms: int | None) -> VideoFacts:
     """Apply pixel aspect ratio and rotation to the size of a video track."""
     width, height = int(stream.get("width") or 0), int(stream.get("height") or 0)
     across, _, down = str(stream.get("sample_aspect_ratio") or "").partition(":")
@@ -85,7 +85,7 @@ def _as_displayed(stream: dict[str, Any], duration_ms: int | None) -> Probed:
     if rotations and round(float(rotations[0])) % 180 == 90:
         width, height = height, width
     transfer = str(stream.get("color_transfer"))
-    return Probed(int(stream["index"]), width, height, duration_ms, hdr=transfer if transfer in _HDR else None)
+    return VideoFacts(int(stream["index"]), width, height, duration_ms, hdr=transfer if transfer in _HDR else None)
 
 
 def _milliseconds(seconds: object) -> int | None:

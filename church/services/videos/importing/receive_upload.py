@@ -19,34 +19,34 @@ from sqlalchemy.orm import Session
 from church.config import current_settings
 from church.errors import ConflictError, InvalidError
 from church.extensions import db
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 from church.models import VideoUpload
 from church.models.base import utc_now
 from church.services.audit import Actor
-from church.services.videos.editing import admin_view, checked
-from church.services.videos.errors import NoRoomError, OffsetError, UnknownUploadError
+from church.services.videos.editing import load_for_admin, validate_draft
+from church.services.videos.errors import DiskFullError, OffsetError, UnknownUploadError
 from church.services.videos.importing import add_video
-from church.services.videos.presenters import AdminVideo, Draft, UploadView
+from church.services.videos.presenters import AdminVideo, UploadView, VideoDraft
 from church.services.videos.storage import local
 
 LIFETIME = timedelta(days=2)
 """After the last piece."""
-MOST_OPEN = 10
-LARGEST_PIECE = 4 * 1024 * 1024
+MAX_UNFINISHED = 10
+MAX_PIECE_BYTES = 4 * 1024 * 1024
 
 
-def start_upload(user_id: int, name: str, size: int, draft: Draft) -> UploadView:
+def start_upload(user_id: int, name: str, size: int, draft: VideoDraft) -> UploadView:
     """Start an upload of ``size`` bytes.
 
     Raises FieldErrors, TooLargeError, NotVideoError for 0 bytes, NoRoomError, ConflictError for more than 10 at once.
     """
-    draft, now, ref = checked(draft), utc_now(), secrets.token_hex(8)
-    add_video.wanted_size(size)
-    local.want_room(current_settings(), 2 * size)
+    draft, now, ref = validate_draft(draft), utc_now(), secrets.token_hex(8)
+    add_video.check_size(size)
+    local.check_free_space(current_settings(), 2 * size)
     with db.write() as session:
         unfinished = select(func.count()).where(VideoUpload.user_id == user_id, VideoUpload.expires_at > now)
-        if (session.scalar(unfinished) or 0) >= MOST_OPEN:
-            raise ConflictError(f"{MOST_OPEN} of your uploads are unfinished. Finish or cancel one of them.")
+        if (session.scalar(unfinished) or 0) >= MAX_UNFINISHED:
+            raise ConflictError(f"{MAX_UNFINISHED} of your uploads are unfinished. Finish or cancel one of them.")
         row = VideoUpload(
             ref=ref, user_id=user_id, name=Path(name).name[:200], title=draft.title, description=draft.description,
             access_level=draft.access, size=size, created_at=now, expires_at=now + LIFETIME,
@@ -56,62 +56,62 @@ def start_upload(user_id: int, name: str, size: int, draft: Draft) -> UploadView
         return _view(row)
 
 
-def upload_view(ref: str, user_id: int) -> UploadView:
+def load_upload(ref: str, user_id: int) -> UploadView:
     """Load one of the admin's own unfinished uploads. Raises UnknownUploadError."""
     with db.read() as session:
         return _view(_load_own(session, ref, user_id))
 
 
-def uploads_of(user_id: int) -> list[UploadView]:
+def list_uploads(user_id: int) -> list[UploadView]:
     """List the admin's own unfinished uploads, newest first."""
     query = select(VideoUpload).where(VideoUpload.user_id == user_id, VideoUpload.expires_at > utc_now())
     with db.read() as session:
         return [_view(row) for row in session.scalars(query.order_by(VideoUpload.id.desc()))]
 
 
-def append(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> UploadView | AdminVideo:
+def append_piece(ref: str, user_id: int, offset: int, piece: bytes, actor: Actor) -> UploadView | AdminVideo:
     """Receive the piece that begins at ``offset``; return the upload, or the new video after the last piece.
 
     Raises UnknownUploadError, OffsetError with the right offset, InvalidError for a piece that is empty, larger than
     4 MiB or beyond the announced size, NoRoomError, and ConflictError if another video takes its slug meanwhile.
     """
-    upload = upload_view(ref, user_id)
+    upload = load_upload(ref, user_id)
     if offset != upload.received:
         raise OffsetError(upload.received)
     end = offset + len(piece)
-    if not piece or len(piece) > LARGEST_PIECE or end > upload.size:
+    if not piece or len(piece) > MAX_PIECE_BYTES or end > upload.size:
         raise InvalidError("A piece must have 1 byte to 4 MiB, and all pieces no more than the announced size.")
-    local.want_room(current_settings(), len(piece))  # the disk may have filled up since the start
+    local.check_free_space(current_settings(), len(piece))  # the disk may have filled up since the start
     try:
-        off_hub(_write, local.source_of(current_settings(), ref), offset, piece)
+        run_off_hub(_write, local.source_path(current_settings(), ref), offset, piece)
     except UnknownUploadError:
-        give_up(ref, user_id)  # nothing can complete it
+        cancel_upload(ref, user_id)  # nothing can complete it
         raise
     except OSError as error:
-        raise NoRoomError from error
+        raise DiskFullError from error
     try:
         with db.write() as session:
             row = _advance(session, ref, user_id, offset, end)
             if end < upload.size:
                 return _view(row)
-            draft = Draft(row.title, row.access_level, row.description)
-            add_video.insert(session, ref, row.name, row.size, draft, actor)
+            draft = VideoDraft(row.title, row.access_level, row.description)
+            add_video.insert_video(session, ref, row.name, row.size, draft, actor)
             session.delete(row)
     except IntegrityError:  # another video took the slug between our query and the commit
         raise ConflictError("Another video is being added with this title. Send the last piece again.") from None
-    return admin_view(ref)
+    return load_for_admin(ref)
 
 
-def give_up(ref: str, user_id: int) -> None:
+def cancel_upload(ref: str, user_id: int) -> None:
     """Cancel one of the admin's own uploads and delete its file. Raises UnknownUploadError."""
     with db.write() as session:
         session.delete(_load_own(session, ref, user_id))
-    off_hub(_unlink, local.source_of(current_settings(), ref))
+    run_off_hub(_unlink, local.source_path(current_settings(), ref))
 
 
-def take_whole(name: str, stream: IO[bytes], draft: Draft, actor: Actor) -> AdminVideo:
+def receive_whole(name: str, stream: IO[bytes], draft: VideoDraft, actor: Actor) -> AdminVideo:
     """Receive a small video in one form, from a browser without JavaScript. Raises what adding a video raises."""
-    return admin_view(add_video.take(stream, name, draft, actor))
+    return load_for_admin(add_video.add_stream(stream, name, draft, actor))
 
 
 def _load_own(session: Session, ref: str, user_id: int) -> VideoUpload:

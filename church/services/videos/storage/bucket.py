@@ -31,8 +31,8 @@ from church.models.videos import VideoState
 from church.services.videos.errors import ImportFailedError
 from church.services.videos.storage import local
 
-PUSH = "videos.push"
-REMOVE = "videos.remove"
+PUSH_JOB = "videos.push"
+REMOVE_JOB = "videos.remove"
 _KEYS_PER_DELETION = 1000  # the most that S3's DeleteObjects takes
 _CLIENT = "video_bucket"  # key in app.extensions
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -44,14 +44,14 @@ log = logging.getLogger("church.videos")
 # -- jobs -----------------------------------------------------------------------------------------------------------
 
 
-@jobs.handler(PUSH, heavy=True)
-def push_job(payload: dict[str, Any]) -> None:
+@jobs.handler(PUSH_JOB, heavy=True)
+def run_push_job(payload: dict[str, Any]) -> None:
     """Upload the renditions of one video that are not in the bucket yet; until then the site sends them."""
     if current_settings().video_offload == "s3":
         _push(str(payload["ref"]))
 
 
-def push() -> int:
+def push_missing() -> int:
     """Upload every rendition that is not in the bucket yet; return their number. Raises UnavailableError."""
     with db.read() as session:
         query = select(Video.ref).join(Rendition).where(Video.state == VideoState.READY.value, ~Rendition.in_bucket)
@@ -63,42 +63,42 @@ def _push(ref: str) -> int:
     with db.read() as session:
         missing = select(Rendition).join(Video).where(Video.ref == ref, ~Rendition.in_bucket)
         files = {row.id: row.file for row in session.scalars(missing)}
-    folder = local.folder_of(current_settings(), ref)
+    folder = local.video_folder(current_settings(), ref)
     for rendition_id, file in files.items():
-        upload(f"{ref}/{file}", folder / file)
+        upload_file(f"{ref}/{file}", folder / file)
         with db.write() as session:
             row = session.get(Rendition, rendition_id, with_for_update=True)
             if row is not None:
                 row.in_bucket = True
         if row is None:  # the video was deleted meanwhile, and its removal did not know of this object
-            remove([f"{ref}/{file}"])
+            delete_keys([f"{ref}/{file}"])
             continue
         log.info("rendition uploaded", extra={"event": "video.uploaded", "video_ref": ref, "file": file})
     return len(files)
 
 
-@jobs.handler(REMOVE)
-def remove_job(payload: dict[str, Any]) -> None:
+@jobs.handler(REMOVE_JOB)
+def run_remove_job(payload: dict[str, Any]) -> None:
     """Delete the files of a video whose rows are gone, from this host and from the bucket."""
     site, ref = current_settings(), str(payload["ref"])
     local.delete_work_folders(site, ref)
-    local.source_of(site, ref).unlink(missing_ok=True)
-    shutil.rmtree(local.folder_of(site, ref), ignore_errors=True)
+    local.source_path(site, ref).unlink(missing_ok=True)
+    shutil.rmtree(local.video_folder(site, ref), ignore_errors=True)
     keys = [f"{ref}/{file}" for file in payload.get("bucket", ())]
     if keys and site.video_s3_bucket is not None:
-        remove(keys)
+        delete_keys(keys)
 
 
 # -- calls of the bucket --------------------------------------------------------------------------------------------
 
 
-def upload(key: str, file: Path) -> None:
+def upload_file(key: str, file: Path) -> None:
     """Upload ``file`` as ``key``, in parts with a timeout each. Raises UnavailableError."""
     with _bucket_call():
         _client().upload_file(str(file), _bucket_name(), key, ExtraArgs={"ContentType": "video/mp4"})
 
 
-def remove(keys: Sequence[str]) -> None:
+def delete_keys(keys: Sequence[str]) -> None:
     """Delete ``keys`` from the bucket; missing ones are ignored. Raises UnavailableError."""
     for start in range(0, len(keys), _KEYS_PER_DELETION):
         batch = {"Objects": [{"Key": key} for key in keys[start : start + _KEYS_PER_DELETION]], "Quiet": True}
@@ -108,7 +108,7 @@ def remove(keys: Sequence[str]) -> None:
             raise UnavailableError(f"The video bucket did not delete {len(errors)} files: {errors[0].get('Code')}.")
 
 
-def installed() -> bool:
+def is_boto3_installed() -> bool:
     """Whether boto3 is installed."""
     try:
         import_module("boto3")
@@ -121,7 +121,7 @@ def installed() -> bool:
 def _bucket_call() -> Iterator[None]:
     """Time a call of the bucket and turn its errors into UnavailableError, so that jobs try again."""
     try:
-        with telemetry.outbound("s3"):
+        with telemetry.time_outbound("s3"):
             yield
     except ImportFailedError:
         raise
@@ -171,7 +171,7 @@ def bucket_origin(settings: Settings) -> str:
     return f"https://{settings.video_s3_bucket}.s3.{settings.video_s3_region}.amazonaws.com"
 
 
-def presigned(settings: Settings, key: str, seconds: int, now: datetime | None = None, *, method: str = "GET") -> str:
+def presign(settings: Settings, key: str, seconds: int, now: datetime | None = None, *, method: str = "GET") -> str:
     """Return an address of the object ``key`` that works for ``seconds``, and for ``method`` only.
 
     A configured endpoint gets path style: the bucket's name is in the path, not in the host. Signed without boto3, by

@@ -36,14 +36,14 @@ class TokenError(ForbiddenError):
     outcome = "forbidden"
 
 
-class MissingError(TokenError):
+class NoTokenError(TokenError):
     """The address has no token: it was cut off, or a crawler called it. Not counted as forged."""
 
     def __init__(self) -> None:
         super().__init__("This stream address is incomplete. Open the video's page.")
 
 
-class AlteredError(TokenError):
+class ForgedTokenError(TokenError):
     """The token was not signed by this site, or was changed."""
 
     outcome = "forged"
@@ -52,7 +52,7 @@ class AlteredError(TokenError):
         super().__init__("This address is invalid. Open the video's page again.")
 
 
-class ExpiredError(TokenError):
+class ExpiredTokenError(TokenError):
     """The token has expired."""
 
     outcome = "expired"
@@ -75,7 +75,7 @@ class OtherMemberError(TokenError):
         super().__init__("This address belongs to another member. Open the video's page yourself.")
 
 
-class EntitlementError(TokenError):
+class AccessEndedError(TokenError):
     """The member of the token may no longer watch this, or has signed out."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class EntitlementError(TokenError):
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedToken:
     """A signed token with its expiry and its playback."""
 
     token: str
@@ -93,7 +93,7 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Claims:
+class TokenClaims:
     """Contents of a valid token. ``member`` and ``sign_in`` are refs; None in a token for a public video."""
 
     member: str | None
@@ -104,33 +104,33 @@ class Claims:
     expires_at: int
 
 
-def new_playback(given: str = "") -> str:
+def choose_playback(given: str = "") -> str:
     """Return ``given`` if it is a valid playback id, so that a playback continues; else a new id."""
     return given if _PLAYBACK.fullmatch(given) else secrets.token_urlsafe(12)
 
 
-def sign(video: str, quality: str, viewer: SignedIn | None, playback: str = "") -> Signed:
+def sign_token(video: str, quality: str, viewer: SignedIn | None, playback: str = "") -> SignedToken:
     """Sign a token for a rendition of a video (by its ref), valid for ``CHURCH_VIDEO_TTL`` seconds.
 
     ``viewer`` is None for strangers, who can watch public videos. ``playback`` continues the one of an earlier token.
     """
     kid, key = next(iter(_keys(current_settings().secret_keys).items()))
-    playback, expires_at = new_playback(playback), int(time.time()) + current_settings().video_ttl
+    playback, expires_at = choose_playback(playback), int(time.time()) + current_settings().video_ttl
     holder = (viewer.ref, viewer.session_ref) if viewer is not None else (_STRANGER, _STRANGER)
     fields = (_VERSION, kid, str(expires_at), *holder, video, quality, playback)
     if not all(_FIELD.fullmatch(field) for field in fields):
         raise ValueError(f"{quality!r} or {video!r} cannot be part of an address")
     payload = ".".join(fields)
-    return Signed(f"{payload}.{_signature(key, payload)}", expires_at, playback)
+    return SignedToken(f"{payload}.{_signature(key, payload)}", expires_at, playback)
 
 
-def read(token: str) -> Claims:
+def read_token(token: str) -> TokenClaims:
     """Verify a token and return its contents.
 
     Raises MissingError, ExpiredError, and AlteredError, which is also recorded as a security event.
     """
     if not token:
-        raise MissingError
+        raise NoTokenError
     payload, _, signature = token.rpartition(".")
     fields = payload.split(".")
     key = (
@@ -139,12 +139,14 @@ def read(token: str) -> Claims:
     genuine = hmac.compare_digest(_signature(key or b"", payload).encode(), signature.encode("utf-8", "surrogatepass"))
     if key is None or not genuine or fields[0] != _VERSION:
         telemetry.track_security_event("video_token_forged", "medium")
-        raise AlteredError
+        raise ForgedTokenError
     _, _, expiry, member, sign_in, video, quality, playback = fields
     if int(expiry) + _CLOCK_LEEWAY < time.time():
-        raise ExpiredError
+        raise ExpiredTokenError
     stranger = member == _STRANGER
-    return Claims(None if stranger else member, None if stranger else sign_in, video, quality, playback, int(expiry))
+    return TokenClaims(
+        None if stranger else member, None if stranger else sign_in, video, quality, playback, int(expiry)
+    )
 
 
 def _signature(key: bytes, payload: str) -> str:

@@ -7,10 +7,10 @@ from collections import OrderedDict
 
 from church.extensions import store
 from church.lib.app_context import app_state
-from church.services.videos.library import first_slugs
+from church.services.videos.library import list_first_slugs
 from church.store import StoreDownError
 
-NAMED = 200
+MAX_NAMED = 200
 """Videos that metrics name, the oldest first; the label of all others is ``other``."""
 _REMEMBERED_SECONDS = 12 * 3600.0
 _MAX_REMEMBERED = 4096
@@ -36,7 +36,7 @@ class _Memory:
         return new
 
 
-def is_first(video: str, playback: str) -> bool:
+def is_first_request(video: str, playback: str) -> bool:
     """Whether this is the first request of a playback on any worker; true once.
 
     While the store is down each worker counts for itself, so a playback can count once a worker.
@@ -50,12 +50,12 @@ def is_first(video: str, playback: str) -> bool:
         return True
 
 
-def label(slug: str) -> str:
+def choose_label(slug: str) -> str:
     """Return the metrics label of an existing video. Raises DatabaseDownError, DatabaseBusyError."""
     memory, now = _memory(), time.monotonic()
-    may_be_new = slug not in memory.slugs and len(memory.slugs) < NAMED
+    may_be_new = slug not in memory.slugs and len(memory.slugs) < MAX_NAMED
     if may_be_new or now - memory.loaded_at > _SLUGS_SECONDS:
-        memory.slugs, memory.loaded_at = frozenset(first_slugs(NAMED)), now
+        memory.slugs, memory.loaded_at = frozenset(list_first_slugs(MAX_NAMED)), now
     return slug if slug in memory.slugs else "other"
 
 

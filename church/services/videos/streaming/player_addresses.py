@@ -12,36 +12,36 @@ from church.services import sessions
 from church.services.access import ANONYMOUS, Access, Reader, may_read
 from church.services.sessions import SignedIn
 from church.services.videos.errors import UnknownVideoError
-from church.services.videos.library import playable
-from church.services.videos.presenters import Playable, RenditionView
+from church.services.videos.library import load_playable
+from church.services.videos.presenters import PlayableVideo, RenditionView
 from church.services.videos.streaming import playback_tokens
 from church.services.videos.streaming.playback_tokens import (
-    Claims,
-    EntitlementError,
+    AccessEndedError,
     OtherMemberError,
     OtherVideoError,
-    Signed,
+    SignedToken,
+    TokenClaims,
     TokenError,
 )
-from church.services.videos.streaming.playbacks import is_first, label
+from church.services.videos.streaming.playbacks import choose_label, is_first_request
 
 _DEFAULT_HEIGHT = 720
 
 
 @dataclass(frozen=True)
-class Granted:
+class GrantedAddress:
     """What a player gets: the token of one rendition, and the video with its other renditions."""
 
-    signed: Signed
-    video: Playable
+    signed: SignedToken
+    video: PlayableVideo
     rendition: RenditionView
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AllowedStream:
     """A stream that may be sent; its token is valid until ``expires_at`` (seconds since 1970)."""
 
-    video: Playable
+    video: PlayableVideo
     rendition: RenditionView
     expires_at: int
     playback: str
@@ -57,46 +57,46 @@ class OpenFile:
     size: int
 
 
-def grant(slug: str, viewer: SignedIn | None, quality: str = "", playback: str = "") -> Granted:
+def grant_address(slug: str, viewer: SignedIn | None, quality: str = "", playback: str = "") -> GrantedAddress:
     """Sign a token for a viewer who may watch. Without such a ``quality`` it is for the best rendition up to 720p.
 
     Access is counted once a playback, not again for one that continues. Raises UnknownVideoError, UnauthorizedError
     for strangers, and ForbiddenError for members without access.
     """
-    video = playable(slug)
+    video = load_playable(slug)
     allowed = may_read(video.access, _reader(viewer))
     if not playback or not allowed:
         telemetry.track_content_access("video", video.access, "granted" if allowed else "denied")
     if not allowed:
         raise _refusal(viewer)
     rendition = video.renditions.get(quality) or _default_rendition(video)
-    return Granted(playback_tokens.sign(video.ref, rendition.quality, viewer, playback), video, rendition)
+    return GrantedAddress(playback_tokens.sign_token(video.ref, rendition.quality, viewer, playback), video, rendition)
 
 
-def admit(slug: str, token: str, viewer: SignedIn | None) -> Admitted:
+def check_token(slug: str, token: str, viewer: SignedIn | None) -> AllowedStream:
     """Check ``token`` for the stream of a video; ``viewer`` is the signed-in viewer of this request, if any.
 
     Every request checks the signature, the video, and whether the token's member is still signed in and may still
     watch; that state is at most two seconds old. Raises UnknownVideoError and TokenError.
     """
-    video = playable(slug)
+    video = load_playable(slug)
     with telemetry.span("video.authorize"):
         try:
-            claims = playback_tokens.read(token)
+            claims = playback_tokens.read_token(token)
             rendition = _check(claims, video, viewer)
         except TokenError as error:
-            telemetry.track_video_stream(label(slug), "other", error.outcome)
+            telemetry.track_video_stream(choose_label(slug), "other", error.outcome)
             raise
-    return Admitted(video, rendition, claims.expires_at, claims.playback)
+    return AllowedStream(video, rendition, claims.expires_at, claims.playback)
 
 
-def begin(admitted: Admitted) -> None:
+def count_playback(admitted: AllowedStream) -> None:
     """Count the start of a playback when its first bytes are sent; later requests of it count nothing."""
-    if is_first(admitted.video.ref, admitted.playback):
-        telemetry.track_video_stream(label(admitted.video.slug), admitted.rendition.quality, "started")
+    if is_first_request(admitted.video.ref, admitted.playback):
+        telemetry.track_video_stream(choose_label(admitted.video.slug), admitted.rendition.quality, "started")
 
 
-def opened(rendition: RenditionView) -> OpenFile:
+def open_rendition(rendition: RenditionView) -> OpenFile:
     """Open the file of a rendition. Raises UnknownVideoError if it is gone.
 
     ETag and size come from the file, not from the database, so that no player joins two versions of a replaced file.
@@ -109,20 +109,20 @@ def opened(rendition: RenditionView) -> OpenFile:
     return OpenFile(file, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime, status.st_size)
 
 
-def _check(claims: Claims, video: Playable, viewer: SignedIn | None) -> RenditionView:
+def _check(claims: TokenClaims, video: PlayableVideo, viewer: SignedIn | None) -> RenditionView:
     if claims.video != video.ref:
         raise OtherVideoError
     if claims.member is not None and viewer is not None and viewer.ref != claims.member:
         raise OtherMemberError
     if video.access != Access.PUBLIC and not may_read(video.access, _reader(_token_holder(claims, viewer))):
-        raise EntitlementError
+        raise AccessEndedError
     rendition = video.renditions.get(claims.quality)
     if rendition is None:
         raise UnknownVideoError
     return rendition
 
 
-def _token_holder(claims: Claims, viewer: SignedIn | None) -> SignedIn | None:
+def _token_holder(claims: TokenClaims, viewer: SignedIn | None) -> SignedIn | None:
     """Return the member that the token was signed for; None once that session has ended."""
     if claims.member is None or claims.sign_in is None:
         return None
@@ -135,7 +135,7 @@ def _reader(viewer: SignedIn | None) -> Reader:
     return Reader(member=viewer.is_member, premium=viewer.premium) if viewer is not None else ANONYMOUS
 
 
-def _default_rendition(video: Playable) -> RenditionView:
+def _default_rendition(video: PlayableVideo) -> RenditionView:
     """Choose the best rendition up to 720p, else the smallest. Raises UnknownVideoError if there is none."""
     by_height = sorted(video.renditions.values(), key=lambda rendition: rendition.height)
     if not by_height:

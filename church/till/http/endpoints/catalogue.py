@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.api import endpoint
 from church.till.http.errors import TillError
-from church.till.http.lists import PAGING, page
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
@@ -14,7 +14,7 @@ _PRICE = "active lookup_key metadata nickname tax_behavior"
 
 
 @endpoint("POST", "/products")
-def create_product(till: Desk, params: Params) -> Obj:
+def create_product(till: Till, params: Params) -> Obj:
     """Create a product, optionally with a price."""
     params.allow(f"id {_PRODUCT} default_price_data type shippable")
     product = till.make("product", name=params.required("name"))
@@ -30,7 +30,7 @@ def create_product(till: Desk, params: Params) -> Obj:
 
 
 @endpoint("POST", "/products/<product>")
-def update_product(till: Desk, params: Params, product: str) -> Obj:
+def update_product(till: Till, params: Params, product: str) -> Obj:
     """Update a product."""
     found = till.get("product", product)
     params.allow(f"{_PRODUCT} default_price")
@@ -41,7 +41,7 @@ def update_product(till: Desk, params: Params, product: str) -> Obj:
     return till.change(found, "product.updated", **values, updated=till.now)
 
 
-def _product_fields(till: Desk, params: Params, before: Obj) -> Obj:
+def _product_fields(till: Till, params: Params, before: Obj) -> Obj:
     values: Obj = {
         name: params.text(name)
         for name in ("description", "statement_descriptor", "tax_code", "unit_label", "url")
@@ -61,21 +61,23 @@ def _product_fields(till: Desk, params: Params, before: Obj) -> Obj:
 
 
 @endpoint("GET", "/products/<product>")
-def get_product(till: Desk, params: Params, product: str) -> Obj:
+def get_product(till: Till, params: Params, product: str) -> Obj:
     """Return a product."""
     return till.get("product", product)
 
 
 @endpoint("GET", "/products")
-def list_products(till: Desk, params: Params) -> Obj:
+def list_products(till: Till, params: Params) -> Obj:
     """List products, by ``active`` and ``ids``."""
     params.allow(f"{PAGING} active ids shippable url")
     ids, active = params.texts("ids"), params.flag("active")
-    return page(till, params, "product", "/v1/products", lambda product: not ids or product["id"] in ids, active=active)
+    return list_page(
+        till, params, "product", "/v1/products", lambda product: not ids or product["id"] in ids, active=active
+    )
 
 
 @endpoint("POST", "/prices")
-def create_price(till: Desk, params: Params) -> Obj:
+def create_price(till: Till, params: Params) -> Obj:
     """Create a price, of an existing product or of a new one."""
     params.allow(f"{_PRICE} currency unit_amount unit_amount_decimal recurring product product_data billing_scheme")
     if "product_data" in params:
@@ -85,7 +87,7 @@ def create_price(till: Desk, params: Params) -> Obj:
     return _add_price(till, params, product)
 
 
-def _add_price(till: Desk, params: Params, product: str) -> Obj:
+def _add_price(till: Till, params: Params, product: str) -> Obj:
     amount = params.number("unit_amount")
     if amount is None or amount < 0:
         raise TillError("The test till supports only prices with a `unit_amount`.", "parameter_missing", "unit_amount")
@@ -125,24 +127,24 @@ def _price_fields(params: Params, before: Obj) -> Obj:
 
 
 @endpoint("POST", "/prices/<price>")
-def update_price(till: Desk, params: Params, price: str) -> Obj:
+def update_price(till: Till, params: Params, price: str) -> Obj:
     """Update a price, except for its amount."""
     found = till.get("price", price)
     return till.change(found, "price.updated", **_price_fields(params.allow(_PRICE), found))
 
 
 @endpoint("GET", "/prices/<price>")
-def get_price(till: Desk, params: Params, price: str) -> Obj:
+def get_price(till: Till, params: Params, price: str) -> Obj:
     """Return a price."""
     return till.get("price", price)
 
 
 @endpoint("GET", "/prices")
-def list_prices(till: Desk, params: Params) -> Obj:
+def list_prices(till: Till, params: Params) -> Obj:
     """List prices, by product, activity, type, currency and lookup keys."""
     params.allow(f"{PAGING} active currency lookup_keys product recurring type")
     keys, interval = params.texts("lookup_keys"), params.table("recurring").text("interval")
-    return page(
+    return list_page(
         till,
         params,
         "price",

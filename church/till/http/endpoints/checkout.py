@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from church.till.billing.checkout import expire, price_of, reckon
+from church.till.billing.checkout import close_expired_session, compute_totals, get_recurring_price
 from church.till.billing.periods import DAY
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.api import endpoint
 from church.till.http.errors import TillError
-from church.till.http.expand import line_items
-from church.till.http.lists import PAGING, page
+from church.till.http.expand import list_line_items
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
@@ -25,7 +25,7 @@ _SUBSCRIPTION = "billing_mode description metadata trial_end trial_period_days t
 
 
 @endpoint("POST", "/checkout/sessions")
-def create_session(till: Desk, params: Params) -> Obj:
+def create_session(till: Till, params: Params) -> Obj:
     """Create a checkout session: a page to subscribe to one price."""
     params.allow(f"{_STORED} {_IGNORED} {_USED}")
     if params.required("mode") != "subscription":
@@ -50,7 +50,7 @@ def create_session(till: Desk, params: Params) -> Obj:
     order = {"id": f"order_{session['id']}", "object": "till.order", **_order(till, params)}
     till.store.put(order)
     session["discounts"] = _discounts(till, params)
-    return till.add(reckon(till, session))
+    return till.add(compute_totals(till, session))
 
 
 def _tax(params: Params, session: Obj) -> Obj:
@@ -65,20 +65,20 @@ def _tax(params: Params, session: Obj) -> Obj:
     return {**session["automatic_tax"], "enabled": True, "status": "complete"}
 
 
-def _expiry(till: Desk, params: Params) -> int:
+def _expiry(till: Till, params: Params) -> int:
     at = params.number("expires_at") or till.now + DAY
     if not till.now + 1800 <= at <= till.now + DAY:
         raise TillError("The `expires_at` timestamp must be at least 30 minutes and at most 24 hours from now.")
     return at
 
 
-def _order(till: Desk, params: Params) -> Obj:
+def _order(till: Till, params: Params) -> Obj:
     """Return the order: price, quantity, trial and metadata of the future subscription."""
     rows = params.rows("line_items")
     if len(rows) != 1:
         raise TillError("The test till sells one line item at a time.", param="line_items")
     rows[0].allow("price quantity")
-    price = price_of(till, rows[0].required("price"), "line_items[0][price]")
+    price = get_recurring_price(till, rows[0].required("price"), "line_items[0][price]")
     data = params.table("subscription_data").allow(_SUBSCRIPTION)
     days, end = data.number("trial_period_days"), data.number("trial_end")
     behaviour = data.table("trial_settings").table("end_behavior")
@@ -92,7 +92,7 @@ def _order(till: Desk, params: Params) -> Obj:
     }
 
 
-def _discounts(till: Desk, params: Params) -> list[Obj]:
+def _discounts(till: Till, params: Params) -> list[Obj]:
     rows = params.rows("discounts")
     if rows and params.flag("allow_promotion_codes"):
         raise TillError("You may only specify one of these parameters: allow_promotion_codes, discounts.")
@@ -107,19 +107,19 @@ def _discounts(till: Desk, params: Params) -> list[Obj]:
 
 
 @endpoint("GET", "/checkout/sessions/<session>")
-def get_session(till: Desk, params: Params, session: str) -> Obj:
+def get_session(till: Till, params: Params, session: str) -> Obj:
     """Return a session."""
     return till.get("checkout.session", session)
 
 
 @endpoint("GET", "/checkout/sessions/<session>/line_items")
-def get_line_items(till: Desk, params: Params, session: str) -> Obj:
+def get_line_items(till: Till, params: Params, session: str) -> Obj:
     """List the line items of a session."""
-    return line_items(till, till.get("checkout.session", session))
+    return list_line_items(till, till.get("checkout.session", session))
 
 
 @endpoint("POST", "/checkout/sessions/<session>/expire")
-def expire_session(till: Desk, params: Params, session: str) -> Obj:
+def expire_session(till: Till, params: Params, session: str) -> Obj:
     """Expire an open session."""
     found = till.get("checkout.session", session)
     if found["status"] != "open":
@@ -127,15 +127,15 @@ def expire_session(till: Desk, params: Params, session: str) -> Obj:
             f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of '
             f"`{found['status']}`."
         )
-    return expire(till, found)
+    return close_expired_session(till, found)
 
 
 @endpoint("GET", "/checkout/sessions")
-def list_sessions(till: Desk, params: Params) -> Obj:
+def list_sessions(till: Till, params: Params) -> Obj:
     """List sessions, by customer, subscription and status."""
     params.allow(f"{PAGING} customer status subscription customer_details")
     email = params.table("customer_details").text("email")
-    return page(
+    return list_page(
         till,
         params,
         "checkout.session",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 
-from church.till.billing.ending import end
-from church.till.desk import Desk
+from church.till.billing.ending import end_subscription
+from church.till.desk import Till
 from church.till.http.api import endpoint
-from church.till.http.lists import PAGING, page
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
@@ -17,7 +17,7 @@ _ADDRESS = "city country line1 line2 postal_code state"
 
 
 @endpoint("POST", "/customers")
-def create_customer(till: Desk, params: Params) -> Obj:
+def create_customer(till: Till, params: Params) -> Obj:
     """Create a customer."""
     params.allow(f"{_FIELDS} payment_method")
     customer = till.make("customer", invoice_prefix=secrets.token_hex(4).upper())
@@ -26,13 +26,13 @@ def create_customer(till: Desk, params: Params) -> Obj:
 
 
 @endpoint("POST", "/customers/<customer>")
-def update_customer(till: Desk, params: Params, customer: str) -> Obj:
+def update_customer(till: Till, params: Params, customer: str) -> Obj:
     """Update a customer."""
     found = till.get("customer", customer)
     return till.change(found, "customer.updated", **_fields(till, params.allow(_FIELDS), found))
 
 
-def _fields(till: Desk, params: Params, before: Obj) -> Obj:
+def _fields(till: Till, params: Params, before: Obj) -> Obj:
     values: Obj = {name: params.text(name) for name in _TEXTS if name in params}
     if "metadata" in params:
         values["metadata"] = params.texts_by_name("metadata", before["metadata"])
@@ -50,27 +50,27 @@ def _fields(till: Desk, params: Params, before: Obj) -> Obj:
 
 
 @endpoint("GET", "/customers/<customer>")
-def get_customer(till: Desk, params: Params, customer: str) -> Obj:
+def get_customer(till: Till, params: Params, customer: str) -> Obj:
     """Return a customer; of a deleted one only its id."""
     return till.store.get(customer, "customer") or till.get("customer", customer)
 
 
 @endpoint("DELETE", "/customers/<customer>")
-def delete_customer(till: Desk, params: Params, customer: str) -> Obj:
+def delete_customer(till: Till, params: Params, customer: str) -> Obj:
     """Delete a customer and end their subscriptions now."""
     found = till.get("customer", customer)
     for subscription in till.store.all("subscription", customer=customer):
         if subscription["status"] not in {"canceled", "incomplete_expired"}:
-            end(till, subscription, "cancellation_requested")
+            end_subscription(till, subscription, "cancellation_requested")
     till.emit("customer.deleted", found)
     return till.add({"id": customer, "object": "customer", "deleted": True})
 
 
 @endpoint("GET", "/customers")
-def list_customers(till: Desk, params: Params) -> Obj:
+def list_customers(till: Till, params: Params) -> Obj:
     """List customers, by email address."""
     params.allow(f"{PAGING} email")
-    return page(
+    return list_page(
         till,
         params,
         "customer",
@@ -81,23 +81,23 @@ def list_customers(till: Desk, params: Params) -> Obj:
 
 
 @endpoint("GET", "/customers/<customer>/payment_methods")
-def list_customers_methods(till: Desk, params: Params, customer: str) -> Obj:
+def list_customers_methods(till: Till, params: Params, customer: str) -> Obj:
     """List the cards of a customer."""
     till.get("customer", customer)
     params.allow(f"{PAGING} type allow_redisplay")
     url = f"/v1/customers/{customer}/payment_methods"
-    return page(till, params, "payment_method", url, customer=customer, type=params.text("type"))
+    return list_page(till, params, "payment_method", url, customer=customer, type=params.text("type"))
 
 
 @endpoint("GET", "/payment_methods")
-def list_methods(till: Desk, params: Params) -> Obj:
+def list_methods(till: Till, params: Params) -> Obj:
     """List cards, by customer."""
     params.allow(f"{PAGING} customer type allow_redisplay")
     customer, kind = params.text("customer"), params.text("type")
-    return page(till, params, "payment_method", "/v1/payment_methods", customer=customer, type=kind)
+    return list_page(till, params, "payment_method", "/v1/payment_methods", customer=customer, type=kind)
 
 
 @endpoint("GET", "/payment_methods/<method>")
-def get_method(till: Desk, params: Params, method: str) -> Obj:
+def get_method(till: Till, params: Params, method: str) -> Obj:
     """Return a card."""
     return till.get("payment_method", method)

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.api import endpoint
-from church.till.http.lists import PAGING, page
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
 
 @endpoint("GET", "/coupons/<coupon>")
-def get_coupon(till: Desk, params: Params, coupon: str) -> Obj:
+def get_coupon(till: Till, params: Params, coupon: str) -> Obj:
     """Return a coupon."""
     return till.get("coupon", coupon)
 
 
 @endpoint("GET", "/coupons")
-def list_coupons(till: Desk, params: Params) -> Obj:
+def list_coupons(till: Till, params: Params) -> Obj:
     """List coupons."""
-    return page(till, params.allow(PAGING), "coupon", "/v1/coupons")
+    return list_page(till, params.allow(PAGING), "coupon", "/v1/coupons")
 
 
 @endpoint("GET", "/promotion_codes/<promotion>")
-def get_promotion_code(till: Desk, params: Params, promotion: str) -> Obj:
+def get_promotion_code(till: Till, params: Params, promotion: str) -> Obj:
     """Return a promotion code."""
     return till.get("promotion_code", promotion)
 
 
 @endpoint("GET", "/promotion_codes")
-def list_promotion_codes(till: Desk, params: Params) -> Obj:
+def list_promotion_codes(till: Till, params: Params) -> Obj:
     """List promotion codes, by text, coupon and activity."""
     params.allow(f"{PAGING} active code coupon customer")
-    return page(
+    return list_page(
         till,
         params,
         "promotion_code",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from church.till.billing import lines
 from church.till.billing.cards import PAID
-from church.till.billing.changing import BEHAVIOURS, weigh
-from church.till.billing.collecting import collect
-from church.till.billing.ending import end_of_period
-from church.till.billing.invoicing import draft
-from church.till.billing.periods import end_after
-from church.till.billing.subscribing import ENDED, discounts_of, rhythm, settle
-from church.till.desk import Desk
+from church.till.billing.changing import BEHAVIOURS, prepare_change
+from church.till.billing.collecting import collect_payment
+from church.till.billing.ending import get_period_end
+from church.till.billing.invoicing import draft_invoice
+from church.till.billing.periods import compute_period_end
+from church.till.billing.subscribing import ENDED, get_interval, list_discounts, update_after_payment
+from church.till.desk import Till
 from church.till.http.api import endpoint
-from church.till.http.endpoints.subscriptions import wished
-from church.till.http.errors import AttemptError, TillError
-from church.till.http.lists import PAGING, page
+from church.till.http.endpoints.subscriptions import read_price_and_quantity
+from church.till.http.errors import RecordedCardError, TillError
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
@@ -22,17 +22,17 @@ _DETAILS = "cancel_at cancel_at_period_end items proration_behavior proration_da
 
 
 @endpoint("GET", "/invoices/<invoice>")
-def get_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+def get_invoice(till: Till, params: Params, invoice: str) -> Obj:
     """Return an invoice."""
     return till.get("invoice", invoice)
 
 
 @endpoint("GET", "/invoices")
-def list_invoices(till: Desk, params: Params) -> Obj:
+def list_invoices(till: Till, params: Params) -> Obj:
     """List invoices, by customer, subscription and status."""
     params.allow(f"{PAGING} collection_method customer status subscription")
     subscription = params.text("subscription")
-    return page(
+    return list_page(
         till,
         params,
         "invoice",
@@ -44,44 +44,46 @@ def list_invoices(till: Desk, params: Params) -> Obj:
 
 
 @endpoint("POST", "/invoices/<invoice>/pay")
-def pay_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+def pay_invoice(till: Till, params: Params, invoice: str) -> Obj:
     """Charge the card again."""
     found = _open(till, invoice)
     params.allow("off_session")
-    result = collect(till, found)
-    settle(till, till.get("subscription", found["parent"]["subscription_details"]["subscription"]), found, result)
+    result = collect_payment(till, found)
+    update_after_payment(
+        till, till.get("subscription", found["parent"]["subscription_details"]["subscription"]), found, result
+    )
     if result != PAID:
-        raise AttemptError("Your card was declined.", "card_declined", decline_code="generic_decline")
+        raise RecordedCardError("Your card was declined.", "card_declined", decline_code="generic_decline")
     return found
 
 
 @endpoint("POST", "/invoices/<invoice>/void")
-def void_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+def void_invoice(till: Till, params: Params, invoice: str) -> Obj:
     """Void an open invoice."""
     return _close(till, _open(till, invoice), "void", "voided_at", "invoice.voided")
 
 
 @endpoint("POST", "/invoices/<invoice>/mark_uncollectible")
-def give_up_invoice(till: Desk, params: Params, invoice: str) -> Obj:
+def mark_invoice_uncollectible(till: Till, params: Params, invoice: str) -> Obj:
     """Mark an open invoice as uncollectible."""
     found = _open(till, invoice)
     return _close(till, found, "uncollectible", "marked_uncollectible_at", "invoice.marked_uncollectible")
 
 
-def _open(till: Desk, invoice: str) -> Obj:
+def _open(till: Till, invoice: str) -> Obj:
     found = till.get("invoice", invoice)
     if found["status"] != "open":
         raise TillError(f"This invoice is {found['status']}: only an open one can be changed.", param="invoice")
     return found
 
 
-def _close(till: Desk, invoice: Obj, status: str, transition: str, event: str) -> Obj:
+def _close(till: Till, invoice: Obj, status: str, transition: str, event: str) -> Obj:
     transitions = {**invoice["status_transitions"], transition: till.now}
     return till.change(invoice, event, next_payment_attempt=None, status=status, status_transitions=transitions)
 
 
 @endpoint("POST", "/invoices/create_preview")
-def preview_invoice(till: Desk, params: Params) -> Obj:
+def preview_invoice(till: Till, params: Params) -> Obj:
     """Preview the next invoice, with or without a change of plan."""
     params.allow("customer subscription subscription_details")
     subscription = till.get("subscription", params.required("subscription"), "subscription")
@@ -89,7 +91,7 @@ def preview_invoice(till: Desk, params: Params) -> Obj:
     if _has_no_next_invoice(subscription, details):
         raise TillError("No upcoming invoices for customer", "invoice_upcoming_none", "subscription")
     parts, reason = _parts(till, details, subscription)
-    preview = draft(till, subscription, parts, reason, discounts_of(till, subscription))
+    preview = draft_invoice(till, subscription, parts, reason, list_discounts(till, subscription))
     preview["id"] = f"upcoming_{preview['id']}"
     preview["customer"] = params.text("customer") or preview["customer"]
     return preview
@@ -97,21 +99,21 @@ def preview_invoice(till: Desk, params: Params) -> Obj:
 
 def _has_no_next_invoice(subscription: Obj, details: Params) -> bool:
     cancel_at = subscription["cancel_at"]
-    ending = cancel_at is not None and cancel_at <= end_of_period(subscription)
+    ending = cancel_at is not None and cancel_at <= get_period_end(subscription)
     return subscription["status"] in ENDED or (
         "items" not in details and (ending or bool(details.flag("cancel_at_period_end")))
     )
 
 
-def _parts(till: Desk, details: Params, subscription: Obj) -> tuple[list[Obj], str]:
-    price, quantity = wished(till, details, subscription)
+def _parts(till: Till, details: Params, subscription: Obj) -> tuple[list[Obj], str]:
+    price, quantity = read_price_and_quantity(till, details, subscription)
     behaviour = details.choice("proration_behavior", *BEHAVIOURS)
     at = details.number("proration_date") or till.now
-    change = weigh(till, subscription, price, quantity, behaviour, at)
+    change = prepare_change(till, subscription, price, quantity, behaviour, at)
     pending = till.store.get(f"pending_{subscription['id']}")
     parts = [*(pending["data"] if pending else []), *change.parts]
     if change.invoiced:
         return parts, "subscription_update"
     begin = change.span[1]
-    until = end_after(begin, subscription["billing_cycle_anchor"], *rhythm(price))
-    return [*parts, lines.whole(till, subscription, price, quantity, (begin, until))], "upcoming"
+    until = compute_period_end(begin, subscription["billing_cycle_anchor"], *get_interval(price))
+    return [*parts, lines.make_period_line(till, subscription, price, quantity, (begin, until))], "upcoming"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from church.till.billing.changing import BEHAVIOURS
-from church.till.billing.checkout import price_of
-from church.till.billing.periods import shift
-from church.till.billing.scheduling import around, phase, release, use_discounts
+from church.till.billing.checkout import get_recurring_price
+from church.till.billing.periods import add_interval
+from church.till.billing.scheduling import detach_schedule, make_phase, schedule_subscription, set_discounts
 from church.till.billing.subscribing import ENDED
-from church.till.desk import Desk
+from church.till.desk import Till
 from church.till.http.api import endpoint
 from church.till.http.errors import TillError
-from church.till.http.lists import PAGING, page
+from church.till.http.lists import PAGING, list_page
 from church.till.http.params import Params
 from church.till.store import Obj
 
@@ -18,7 +18,7 @@ _PHASE = "discounts duration end_date items metadata proration_behavior start_da
 
 
 @endpoint("POST", "/subscription_schedules")
-def create_schedule(till: Desk, params: Params) -> Obj:
+def create_schedule(till: Till, params: Params) -> Obj:
     """Create a schedule from a running subscription. Phases are added with an update."""
     params.allow("from_subscription")
     found = till.get("subscription", params.required("from_subscription"), "from_subscription")
@@ -26,11 +26,11 @@ def create_schedule(till: Desk, params: Params) -> Obj:
         raise TillError(
             "You cannot migrate a subscription that has ended or has a schedule.", param="from_subscription"
         )
-    return around(till, found)
+    return schedule_subscription(till, found)
 
 
 @endpoint("POST", "/subscription_schedules/<schedule>")
-def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+def update_schedule(till: Till, params: Params, schedule: str) -> Obj:
     """Update a schedule. New phases replace all phases; the first is the current one."""
     found = _active(till, schedule)
     params.allow("end_behavior metadata phases proration_behavior")
@@ -41,11 +41,11 @@ def update_schedule(till: Desk, params: Params, schedule: str) -> Obj:
         values["phases"] = _phases(till, found, rows)
         first = values["phases"][0]
         values["current_phase"] = {"start_date": first["start_date"], "end_date": first["end_date"]}
-        use_discounts(till, till.get("subscription", found["subscription"]), first)
+        set_discounts(till, till.get("subscription", found["subscription"]), first)
     return till.change(found, "subscription_schedule.updated", **values)
 
 
-def _phases(till: Desk, schedule: Obj, rows: list[Params]) -> list[Obj]:
+def _phases(till: Till, schedule: Obj, rows: list[Params]) -> list[Obj]:
     begin = int(schedule["current_phase"]["start_date"])
     phases: list[Obj] = []
     for row in rows:
@@ -55,7 +55,7 @@ def _phases(till: Desk, schedule: Obj, rows: list[Params]) -> list[Obj]:
         if len(items) != 1:
             raise TillError("A subscription of the test till has exactly one item.", param="phases[0][items]")
         item = items[0].allow("metadata price quantity")
-        price = price_of(till, item.required("price"), "phases[0][items][0][price]")
+        price = get_recurring_price(till, item.required("price"), "phases[0][items][0][price]")
         behaviour = row.choice("proration_behavior", *BEHAVIOURS)
         span = (begin, _end_date(row, begin, price))
         discounts = [
@@ -63,7 +63,7 @@ def _phases(till: Desk, schedule: Obj, rows: list[Params]) -> list[Obj]:
             for entry in row.rows("discounts")
         ]
         quantity = item.number("quantity") or 1
-        phases.append(phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
+        phases.append(make_phase(price, quantity, span, behaviour, row.texts_by_name("metadata"), discounts))
     if phases[0]["end_date"] <= till.now:
         raise TillError("The current phase must end in the future.", param="phases[0][end_date]")
     return phases
@@ -74,13 +74,13 @@ def _end_date(row: Params, begin: int, price: Obj) -> int:
     if end is None:
         duration = row.table("duration").allow("interval interval_count")
         interval = duration.choice("interval", price["recurring"]["interval"], "day", "week", "month", "year")
-        end = shift(begin, interval, duration.number("interval_count") or 1)
+        end = add_interval(begin, interval, duration.number("interval_count") or 1)
     if end <= begin:
         raise TillError("A phase must end after it starts.", param="phases[0][end_date]")
     return end
 
 
-def _active(till: Desk, schedule: str) -> Obj:
+def _active(till: Till, schedule: str) -> Obj:
     found = till.get("subscription_schedule", schedule)
     if found["status"] != "active":
         raise TillError(f"This subscription schedule is {found['status']}: it can no longer be changed.")
@@ -88,19 +88,21 @@ def _active(till: Desk, schedule: str) -> Obj:
 
 
 @endpoint("POST", "/subscription_schedules/<schedule>/release")
-def release_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+def release_schedule(till: Till, params: Params, schedule: str) -> Obj:
     """Release a schedule: the subscription continues without it."""
-    return release(till, _active(till, schedule))
+    return detach_schedule(till, _active(till, schedule))
 
 
 @endpoint("GET", "/subscription_schedules/<schedule>")
-def get_schedule(till: Desk, params: Params, schedule: str) -> Obj:
+def get_schedule(till: Till, params: Params, schedule: str) -> Obj:
     """Return a schedule."""
     return till.get("subscription_schedule", schedule)
 
 
 @endpoint("GET", "/subscription_schedules")
-def list_schedules(till: Desk, params: Params) -> Obj:
+def list_schedules(till: Till, params: Params) -> Obj:
     """List schedules, by customer."""
     params.allow(f"{PAGING} customer")
-    return page(till, params, "subscription_schedule", "/v1/subscription_schedules", customer=params.text("customer"))
+    return list_page(
+        till, params, "subscription_schedule", "/v1/subscription_schedules", customer=params.text("customer")
+    )

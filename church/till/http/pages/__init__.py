@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, render_template, request
 
-from church.till.desk import desk
+from church.till.desk import current_till
 from church.till.http.errors import TillError
 from church.till.http.pages import checkout, invoice, operator, portal
 
@@ -35,7 +35,7 @@ def _check_origin() -> None:
 
 def _add_headers(response: Response) -> Response:
     """Add security headers: no scripts, and forms only to the till and to the site's return addresses."""
-    parts = map(urlsplit, [desk().site, *g.get("back", [])])
+    parts = map(urlsplit, [current_till().site, *g.get("back", [])])
     back = " ".join({f"{part.scheme}://{part.netloc}" for part in parts if part.netloc})
     for name, value in {
         "Content-Security-Policy": f"{_CSP}; form-action 'self' {back}",

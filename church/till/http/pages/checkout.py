@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from church.till.billing.cards import ACTION, BY_NAME, CARDS, PAID, Card
-from church.till.billing.checkout import apply_code, needs_card, order_of, pay
-from church.till.billing.lines import product_name
-from church.till.desk import desk
+from church.till.billing.cards import ACTION_REQUIRED, BY_NAME, CARDS, PAID, Card
+from church.till.billing.checkout import apply_promotion_code, get_order, needs_card, pay_session
+from church.till.billing.lines import get_product_name
+from church.till.desk import current_till
 from church.till.http.errors import TillError
 from church.till.store import Obj
 
@@ -19,16 +19,16 @@ _NO_CODE = "This code is not valid."
 
 
 def _open(session: str) -> Obj:
-    found = desk().get("checkout.session", session)
+    found = current_till().get("checkout.session", session)
     g.back = [found["success_url"], found["cancel_url"] or ""]
     return found
 
 
 def _render(session: Obj, problem: str | None = None) -> str:
-    till = desk()
-    order = order_of(till, session)
+    till = current_till()
+    order = get_order(till, session)
     price = till.get("price", order["price"])
-    name = product_name(till, price)
+    name = get_product_name(till, price)
     return render_template(
         "checkout.html",
         session=session,
@@ -45,7 +45,7 @@ def _render(session: Obj, problem: str | None = None) -> str:
 @bp.get("/<session>")
 def show(session: str) -> str:
     """Show the amount due and the cards."""
-    with desk().store.transaction():
+    with current_till().store.transaction():
         return _render(_open(session))
 
 
@@ -53,12 +53,12 @@ def show(session: str) -> str:
 def act(session: str) -> Response | tuple[str, int]:
     """Pay with a card, or apply a promotion code."""
     form = request.form
-    with desk().store.transaction():
+    with current_till().store.transaction():
         found = _open(session)
         if found["status"] != "open":
             return _render(found), 409
         if form.get("do") == "code":
-            applied = apply_code(desk(), found, form.get("code", ""))
+            applied = apply_promotion_code(current_till(), found, form.get("code", ""))
             return redirect(url_for(".show", session=session), 303) if applied else (_render(found, _NO_CODE), 422)
         return _pay(found, _card(form.get("card", "good")))
 
@@ -75,10 +75,10 @@ def _pay(session: Obj, card: Card | None, *, approved: bool = False) -> Response
     email = request.form.get("email", "").strip()
     if not (session["customer"] or session["customer_email"] or email):
         return _render(session, "Enter your email address."), 422
-    result = pay(desk(), session, card, email, approved=approved)
+    result = pay_session(current_till(), session, card, email, approved=approved)
     if result == PAID:
         return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]), 303)
-    if result == ACTION and card:
+    if result == ACTION_REQUIRED and card:
         return redirect(url_for(".authenticate", session=session["id"], card=card.name, email=email), 303)
     return _render(session, _DECLINED), 402
 
@@ -86,7 +86,7 @@ def _pay(session: Obj, card: Card | None, *, approved: bool = False) -> Response
 @bp.get("/<session>/authenticate")
 def authenticate(session: str) -> str:
     """Show the page of the payer's bank."""
-    with desk().store.transaction():
+    with current_till().store.transaction():
         found = _open(session)
     card = _card(request.args.get("card", ""))
     return render_template("authenticate.html", session=found, card=card, email=request.args.get("email", ""))
@@ -95,7 +95,7 @@ def authenticate(session: str) -> str:
 @bp.post("/<session>/authenticate")
 def answer(session: str) -> Response | tuple[str, int]:
     """Handle the payer's answer: approve or refuse."""
-    with desk().store.transaction():
+    with current_till().store.transaction():
         found = _open(session)
         if found["status"] != "open":
             return _render(found), 409

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from flask import Blueprint, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from church.till.billing.cycle import catch_up, next_renewal
+from church.till.billing.cycle import find_next_renewal, process_due
 from church.till.billing.periods import DAY
-from church.till.billing.refunding import decide, dispute, fail_refund, refund
-from church.till.desk import Desk, desk
+from church.till.billing.refunding import close_dispute, fail_refund, open_dispute, refund_charge
+from church.till.desk import Till, current_till
 from church.till.http.errors import TillError
 from church.till.http.params import Params
-from church.till.http.sending import log_of, resend
+from church.till.http.sending import list_deliveries, resend
 from church.till.store import Obj
 
 bp = Blueprint("operator", __name__)
@@ -35,12 +35,12 @@ SECONDS = ("delay", "api_delay")
 _MAX_STEP = 800 * DAY
 
 
-def _state(till: Desk) -> Obj:
+def _state(till: Till) -> Obj:
     pending = till.store.execute("SELECT count(*) FROM deliveries WHERE state = 'pending'")[0][0]
     return {
         "now": till.now,
         "ahead": int(till.store.get_knob("clock", "0")),
-        "next_renewal": next_renewal(till),
+        "next_renewal": find_next_renewal(till),
         "pending": pending,
         **{name: bool(till.store.get_knob(name)) for name in SWITCHES},
         **{name: float(till.store.get_knob(name, "0")) for name in SECONDS},
@@ -50,15 +50,15 @@ def _state(till: Desk) -> Obj:
 @bp.get("/operator/state")
 def state() -> Response:
     """Return the till's state as JSON."""
-    with desk().store.transaction():
-        return jsonify(_state(desk()))
+    with current_till().store.transaction():
+        return jsonify(_state(current_till()))
 
 
 @bp.get("/")
 def show() -> str:
     """Show the controls and the latest objects and deliveries."""
-    with desk().store.transaction():
-        till = desk()
+    with current_till().store.transaction():
+        till = current_till()
         return render_template(
             "operator.html",
             state=_state(till),
@@ -66,18 +66,18 @@ def show() -> str:
             charges=[charge for charge in till.store.all("charge") if charge["paid"]][:20],
             disputes={item["charge"]: item for item in till.store.all("dispute")},
             refunds=list(till.store.all("refund"))[:20],
-            deliveries=log_of(till, 50),
+            deliveries=list_deliveries(till, 50),
         )
 
 
-def _action(rule: str) -> Callable[[Callable[[Desk, Params], object]], object]:
-    def add(act: Callable[[Desk, Params], object]) -> object:
+def _action(rule: str) -> Callable[[Callable[[Till, Params], object]], object]:
+    def add(act: Callable[[Till, Params], object]) -> object:
         def view() -> Response:
             params = Params(dict(request.form.items()))
-            with desk().store.transaction():
-                act(desk(), params)
+            with current_till().store.transaction():
+                act(current_till(), params)
                 if request.accept_mimetypes.best == "application/json":
-                    return jsonify(_state(desk()))
+                    return jsonify(_state(current_till()))
             return redirect("/", 303)
 
         bp.add_url_rule(f"/operator/{rule}", rule, view, methods=["POST"])
@@ -87,10 +87,10 @@ def _action(rule: str) -> Callable[[Callable[[Desk, Params], object]], object]:
 
 
 @_action("clock")
-def _move_clock(till: Desk, params: Params) -> None:
+def _move_clock(till: Till, params: Params) -> None:
     """Move the clock forward and process everything that becomes due."""
     if params.text("to") == "renewal":
-        goal = next_renewal(till)
+        goal = find_next_renewal(till)
         if goal is None:
             raise TillError("There is nothing to renew.")
         step = max(0, goal - till.now)
@@ -99,11 +99,11 @@ def _move_clock(till: Desk, params: Params) -> None:
     if not 0 <= step <= _MAX_STEP:
         raise TillError("The clock moves only forward, by at most 800 days.")
     till.store.set_knob("clock", str(int(till.store.get_knob("clock", "0")) + step))
-    catch_up(till)
+    process_due(till)
 
 
 @_action("knobs")
-def _set_knobs(till: Desk, params: Params) -> None:
+def _set_knobs(till: Till, params: Params) -> None:
     for name in SWITCHES:
         if name in params or "all" in params:
             till.store.set_knob(name, "on" if params.text(name) else "")
@@ -123,23 +123,23 @@ def _seconds(text: str) -> float:
 
 
 @_action("refund")
-def _refund(till: Desk, params: Params) -> None:
-    refund(till, till.get("charge", params.required("charge"), "charge"), params.number("amount"))
+def _refund(till: Till, params: Params) -> None:
+    refund_charge(till, till.get("charge", params.required("charge"), "charge"), params.number("amount"))
 
 
 @_action("refund/fail")
-def _fail_refund(till: Desk, params: Params) -> None:
+def _fail_refund(till: Till, params: Params) -> None:
     fail_refund(till, till.get("refund", params.required("refund"), "refund"))
 
 
 @_action("dispute")
-def _dispute(till: Desk, params: Params) -> None:
+def _dispute(till: Till, params: Params) -> None:
     if "dispute" in params:
-        decide(till, till.get("dispute", params.text("dispute"), "dispute"), params.required("outcome"))
+        close_dispute(till, till.get("dispute", params.text("dispute"), "dispute"), params.required("outcome"))
     else:
-        dispute(till, till.get("charge", params.required("charge"), "charge"))
+        open_dispute(till, till.get("charge", params.required("charge"), "charge"))
 
 
 @_action("resend")
-def _resend(till: Desk, params: Params) -> None:
+def _resend(till: Till, params: Params) -> None:
     resend(till, params.text("event"))

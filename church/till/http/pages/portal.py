@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from church.till.billing.cards import BY_NAME, CARDS, card_of, method_of
-from church.till.billing.ending import end, end_of_period, set_ending
-from church.till.billing.lines import only_item, product_name
-from church.till.billing.scheduling import release
+from church.till.billing.cards import BY_NAME, CARDS, attach_card, find_card
+from church.till.billing.ending import end_subscription, get_period_end, set_cancel_at
+from church.till.billing.lines import get_item, get_product_name
+from church.till.billing.scheduling import detach_schedule
 from church.till.billing.subscribing import ENDED, UPDATED
-from church.till.desk import Desk, desk
+from church.till.desk import Till, current_till
 from church.till.http.errors import TillError
 from church.till.store import Obj
 
@@ -20,8 +20,8 @@ bp = Blueprint("portal", __name__, url_prefix="/portal")
 @bp.get("/<session>")
 def show(session: str) -> str:
     """Show the subscriptions, cards and invoices of a customer."""
-    with desk().store.transaction():
-        till = desk()
+    with current_till().store.transaction():
+        till = current_till()
         found = till.get("billing_portal.session", session)
         g.back = [found["return_url"] or ""]
         customer = till.get("customer", found["customer"])
@@ -37,15 +37,15 @@ def show(session: str) -> str:
         )
 
 
-def _view(till: Desk, subscription: Obj) -> Obj:
-    item = only_item(subscription)
+def _view(till: Till, subscription: Obj) -> Obj:
+    item = get_item(subscription)
     method = subscription["default_payment_method"]
     return {
         **subscription,
-        "plan": product_name(till, item["price"]),
+        "plan": get_product_name(till, item["price"]),
         "price": item["price"],
         "until": item["current_period_end"],
-        "card": card_of(till.store.get(method)) if method else None,
+        "card": find_card(till.store.get(method)) if method else None,
         "over": subscription["status"] in ENDED,
     }
 
@@ -53,8 +53,8 @@ def _view(till: Desk, subscription: Obj) -> Obj:
 @bp.post("/<session>")
 def act(session: str) -> Response:
     """Replace the card, or cancel or resume a subscription."""
-    with desk().store.transaction():
-        till = desk()
+    with current_till().store.transaction():
+        till = current_till()
         found = till.get("billing_portal.session", session)
         action = request.form.get("do")
         if action == "card":
@@ -67,11 +67,11 @@ def act(session: str) -> Response:
     return redirect(url_for(".show", session=session), 303)
 
 
-def _replace_card(till: Desk, customer_id: str, name: str) -> None:
+def _replace_card(till: Till, customer_id: str, name: str) -> None:
     if name not in BY_NAME:
         raise TillError("There is no such card in the test till.")
     customer = till.get("customer", customer_id)
-    method = method_of(till, BY_NAME[name], customer_id)["id"]
+    method = attach_card(till, BY_NAME[name], customer_id)["id"]
     settings = {**customer["invoice_settings"], "default_payment_method": method}
     till.change(customer, "customer.updated", invoice_settings=settings)
     for subscription in till.store.all("subscription", customer=customer_id):
@@ -79,16 +79,16 @@ def _replace_card(till: Desk, customer_id: str, name: str) -> None:
             till.change(subscription, UPDATED, default_payment_method=method)
 
 
-def _change(till: Desk, subscription: Obj, action: str) -> None:
+def _change(till: Till, subscription: Obj, action: str) -> None:
     """Cancel or resume. The portal sets only ``cancel_at``, as Stripe does with flexible billing."""
     if subscription["schedule"]:
-        release(till, till.get("subscription_schedule", subscription["schedule"]))
+        detach_schedule(till, till.get("subscription_schedule", subscription["schedule"]))
         subscription = till.get("subscription", subscription["id"])
     if action == "cancel":
-        set_ending(till, subscription, at=end_of_period(subscription), by_period=False)
+        set_cancel_at(till, subscription, at=get_period_end(subscription), by_period=False)
     elif action == "cancel_now":
-        end(till, subscription, "cancellation_requested")
+        end_subscription(till, subscription, "cancellation_requested")
     elif action == "resume":
-        set_ending(till, subscription, at=None, by_period=False)
+        set_cancel_at(till, subscription, at=None, by_period=False)
     else:
         raise TillError("The portal does not know this action.")

@@ -217,7 +217,7 @@ def test_errors_go_to_the_error_log_too() -> None:
 def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     """A request that was answered, with every field that an access record can have."""
     head = request_observer.access_static
-    request_observer.prepare(STATIC)
+    request_observer.prepare_access_records(STATIC)
     environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "2001:db8::1", "HTTP_X_REQUEST_ID": "my-id.7"}
     made = Observation(environ, None)
     made.route, made.status = "/pages/<path:slug>", 404

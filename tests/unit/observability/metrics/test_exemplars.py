@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 from church.observability.metrics import exemplars
-from church.observability.metrics.exemplars import Book
+from church.observability.metrics.exemplars import ExemplarWriter
 from church.observability.metrics.merge import Exposition
 from church.observability.metrics.worker_files import SLOTS
 from tests.support.helpers import no_slot
@@ -41,7 +41,7 @@ def note(folder: Path, ids: tuple[str, str], value: float = 0.2) -> None:
     """One request with ``ids``, counted and noted in the lowest free slot of ``folder``."""
     SLOTS.take(folder, "web")
     timed()[1].labels(*PLACE).observe(value)
-    Book().note(*PLACE, value, ids)
+    ExemplarWriter().note(*PLACE, value, ids)
 
 
 def shown(folder: Path) -> dict[str, dict[str, str]]:
@@ -95,15 +95,15 @@ def test_truncated_file_does_no_harm(folder: Path) -> None:
 
 def test_exemplar_older_than_an_hour_is_not_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note(folder, NEW)
-    later = time.time() + exemplars.KEPT + 1
+    later = time.time() + exemplars.MAX_AGE_SECONDS + 1
     monkeypatch.setattr(exemplars.time, "time", lambda: later)
     assert exemplars.read(folder) == {}
 
 
 def test_full_file_keeps_its_exemplars_and_takes_no_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SLOTS.take(folder, "web")
-    monkeypatch.setattr(exemplars, "MOST", 2)
-    book = Book()
+    monkeypatch.setattr(exemplars, "MAX_RECORDS", 2)
+    book = ExemplarWriter()
     for route in ("/a", "/b", "/c", "/" + "x" * 200):
         book.note("GET", route, "2xx", 0.1, NEW)
     assert {place[0][1] for place in exemplars.read(folder)} == {"/a", "/b"}

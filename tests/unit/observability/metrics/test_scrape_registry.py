@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.core import Metric
 
 from church.observability.metrics import definitions, scrape_registry, worker_files
-from church.observability.metrics.scrape_registry import State, StateMetric
+from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
 from church.observability.metrics.worker_files import SLOTS
 from tests.support.helpers import grows, no_slot
 
@@ -44,8 +44,8 @@ class Source:
             raise ConnectionError("down")
 
 
-def made(*found: StateMetric) -> State:
-    one = State()
+def made(*found: StateMetric) -> StateMetrics:
+    one = StateMetrics()
     one.metrics.extend(found)
     return one
 
@@ -73,7 +73,7 @@ def jobs() -> Source:
     return Source((("mail",), 3), (("index",), 1))
 
 
-def shared(source: Source, name: str = "jobs_pending") -> State:
+def shared(source: Source, name: str = "jobs_pending") -> StateMetrics:
     return made(StateMetric(name, "Jobs.", source, ("kind",), shared=True))
 
 
@@ -233,7 +233,7 @@ def test_owner_of_a_slot_that_cannot_be_read_is_left_out(session_folder: Path, t
         SLOTS.take(tmp_path, "web")
         (tmp_path / "slot0.lock").write_text(owner)
         families = made().collect(tmp_path)
-        assert len(worker_files.living(tmp_path)) == 1
+        assert len(worker_files.list_live_slots(tmp_path)) == 1
     assert values(families, "process_open_fds") == {}
 
 

@@ -124,7 +124,7 @@ def test_live_processes_have_separate_slots(start: Callable[..., Process], tmp_p
     processes = [start() for _ in range(3)] + [start("work")]
     assert [process.slot for process in processes] == [0, 1, 2, 3]
     namespace = os.stat("/proc/self/ns/pid").st_ino
-    assert worker_files.living(tmp_path) == {
+    assert worker_files.list_live_slots(tmp_path) == {
         process.slot: {"pid": process.pid, "role": "work" if process.slot == 3 else "web", "namespace": namespace}
         for process in processes
     }
@@ -186,7 +186,7 @@ def test_slot_of_an_ended_process_is_free_and_keeps_its_counts(
     first.do("count 10")
     second.do("count 5")
     first.kill(number)
-    assert list(worker_files.living(tmp_path)) == [1]
+    assert list(worker_files.list_live_slots(tmp_path)) == [1]
     again = start()
     assert again.slot == 0
     again.do("count 7")
@@ -238,7 +238,7 @@ def test_slot_given_back_is_free_and_counting_starts_at_zero_in_memory(here: Pat
     SLOTS.take(here, "web")
     counter.inc(2)
     SLOTS.leave()
-    assert worker_files.living(here) == {}
+    assert worker_files.list_live_slots(here) == {}
     counter.inc(5)
     assert totals(here)["leaving_total"] == 2
 
@@ -401,9 +401,9 @@ def test_living_slot_whose_owner_is_not_written_yet_is_listed(start: Callable[..
     process = start()
     (tmp_path / "slot0.lock").write_text('{"pid": 12')
     (tmp_path / "slotx.lock").write_text("of something else")
-    assert worker_files.living(tmp_path) == {0: {}}
+    assert worker_files.list_live_slots(tmp_path) == {0: {}}
     process.kill()
-    wait_until(lambda: worker_files.living(tmp_path) == {}, "the slot is free")
+    wait_until(lambda: worker_files.list_live_slots(tmp_path) == {}, "the slot is free")
 
 
 def test_lock_files_do_not_reach_programs_that_are_started(here: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from church.observability.threats.decoded_text import END, TAIL_LENGTH, TEXT_LIMIT, canonical, views
+from church.observability.threats.decoded_text import END, TAIL_LENGTH, TEXT_LIMIT, add_readings, decode_text
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ from church.observability.threats.decoded_text import END, TAIL_LENGTH, TEXT_LIM
     ],
 )
 def test_canonical_decodes_percent_encoding(text: str, expected: bytes) -> None:
-    assert canonical(text) == expected
+    assert decode_text(text) == expected
 
 
 def test_canonical_with_plus_reads_it_as_space_unless_encoded() -> None:
-    assert canonical("a+b%2Bc", plus=True) == b"a b+c"
+    assert decode_text("a+b%2Bc", plus=True) == b"a b+c"
 
 
 def test_canonical_of_long_text_keeps_its_beginning_and_its_end() -> None:
-    data = canonical("begin" + "x" * 3 * TEXT_LIMIT + "end")
+    data = decode_text("begin" + "x" * 3 * TEXT_LIMIT + "end")
     assert data.startswith(b"begin")
     assert data.endswith(b"end")
     assert len(data) == TEXT_LIMIT + 2
@@ -58,21 +58,21 @@ def test_canonical_of_long_text_keeps_its_beginning_and_its_end() -> None:
     ],
 )
 def test_views_contain_the_decoded_reading(data: bytes, view: bytes) -> None:
-    first, *others = views(data).split(END)
+    first, *others = add_readings(data).split(END)
     assert first == data.split(END)[0]
     assert any(view in other for other in others)
 
 
 def test_views_of_plain_text_are_the_text_alone() -> None:
-    assert views(b"nothing to see here") == b"nothing to see here"
+    assert add_readings(b"nothing to see here") == b"nothing to see here"
 
 
 def test_base64_of_binary_data_is_not_a_view() -> None:
     key = b"\x1fq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ\x1e"
-    assert views(key) == key
+    assert add_readings(key) == key
 
 
 @given(st.text(), st.booleans())
 def test_canonical_and_views_never_raise(text: str, plus: bool) -> None:
-    data = canonical(text, plus=plus)
-    assert views(data).startswith(data)
+    data = decode_text(text, plus=plus)
+    assert add_readings(data).startswith(data)

@@ -15,7 +15,7 @@ from church.config import Settings
 from church.observability import raise_in_tests, verbs
 from church.observability.metrics import definitions
 from church.observability.threats import scan_request, scan_text
-from church.telemetry import leave_body
+from church.telemetry import never_scan_body
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings
 
@@ -26,7 +26,7 @@ XSS = "<script>alert(document.cookie)</script>"
 @pytest.fixture(autouse=True)
 def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every security event is written, however many there are in a second."""
-    monkeypatch.setattr(verbs, "_flood", verbs.Budget(per_second=1e9))
+    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 def site(settings: Settings, **changes: Any) -> Flask:
@@ -47,7 +47,7 @@ def echo() -> dict[str, Any]:
 def app(settings: Settings) -> Flask:
     app = site(settings)
     add_view(app, "/echo", echo, methods=["GET", "POST"])
-    add_view(app, "/left", leave_body(lambda: request.get_data(as_text=True)), methods=["POST"])
+    add_view(app, "/left", never_scan_body(lambda: request.get_data(as_text=True)), methods=["POST"])
     return app
 
 

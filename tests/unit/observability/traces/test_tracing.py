@@ -27,7 +27,7 @@ from church.config import Settings
 from church.extensions import db
 from church.observability.metrics import definitions
 from church.observability.traces import process_tracer, tracing
-from church.observability.traces.tracing import exporter_from_env, root_rate_from_env
+from church.observability.traces.tracing import build_exporter, read_sampling_rate
 from tests.support.databases import bring_to_head
 from tests.support.helpers import STRONG, add_view, captured_log, grows, value, with_settings
 
@@ -91,7 +91,7 @@ def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
 
     def one(sampler: str | None = None, argument: str | None = None, exporter: SpanExporter | None = None) -> Traced:
         found = exporter or InMemorySpanExporter()
-        monkeypatch.setattr(tracing, "exporter_from_env", lambda: found)
+        monkeypatch.setattr(tracing, "build_exporter", lambda: found)
         monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
         for name, given in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
             if given is not None:
@@ -149,14 +149,14 @@ def test_exporter_is_chosen_by_the_variables(
 ) -> None:
     for name, given in variables.items():
         monkeypatch.setenv(name, given)
-    found = exporter_from_env()
+    found = build_exporter()
     assert (type(found).__name__ if found else None) == kind
 
 
 def test_exporter_that_is_unknown_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with captured_log() as sink:
-        exporter_from_env()
+        build_exporter()
     assert [record["event"] for record in sink.records] == ["telemetry.exporter_unknown"]
 
 
@@ -181,7 +181,7 @@ def test_rate_is_set_by_the_variables(
     for name, given in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
         if given is not None:
             monkeypatch.setenv(name, given)
-    assert root_rate_from_env() == expected
+    assert read_sampling_rate() == expected
 
 
 @pytest.mark.parametrize("sampler", [None, "always_on", "parentbased_always_on"])
@@ -341,7 +341,7 @@ def test_span_of_a_sampled_request_equals_that_of_the_instrumentation_alone(
 
     monkeypatch.setattr(process_tracer, "active", None)
     monkeypatch.delenv("OTEL_TRACES_EXPORTER")
-    monkeypatch.setattr(tracing, "exporter_from_env", lambda: None)
+    monkeypatch.setattr(tracing, "build_exporter", lambda: None)
     plain = create_app(settings)
     plain.config.update(PROPAGATE_EXCEPTIONS=False)
     demo_views(plain)

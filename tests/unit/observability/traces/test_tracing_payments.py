@@ -39,7 +39,7 @@ def traced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trac
     bring_to_head(settings)
     exporter = InMemorySpanExporter()
     monkeypatch.setattr(process_tracer, "active", None)
-    monkeypatch.setattr(tracing, "exporter_from_env", lambda: exporter)
+    monkeypatch.setattr(tracing, "build_exporter", lambda: exporter)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
     made = Traced(settings, exporter)

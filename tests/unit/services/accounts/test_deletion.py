@@ -16,7 +16,7 @@ from church.models.base import utc_now
 from church.services import accounts, audit, sessions
 from church.services.accounts import data_registry, deletion
 from church.services.accounts.failed_sign_ins import CredentialsError
-from church.services.audit import Actor, entries
+from church.services.audit import Actor, list_entries
 from tests.support.accounts_fixture import (
     DEVICE,
     EMAIL,
@@ -60,7 +60,7 @@ def test_deleted_account_is_an_empty_row() -> None:
     user = member()
     me, other = signed_in(), signed_in()
     forgotten_token()
-    accounts.delete(me, PASSWORD, DEVICE)
+    accounts.delete_account(me, PASSWORD, DEVICE)
     gone = row(user.id)
     assert (gone.email, gone.email_key, gone.password_hash, gone.name) == (None, None, None, "")
     assert gone.deleted_at is not None
@@ -73,9 +73,9 @@ def test_deleted_account_is_an_empty_row() -> None:
 
 def test_delete_sends_a_confirmation_and_stays_in_the_audit_log() -> None:
     user = member()
-    accounts.delete(signed_in(), PASSWORD, DEVICE)
+    accounts.delete_account(signed_in(), PASSWORD, DEVICE)
     assert [(mail.template, mail.recipient, mail.user_id) for mail in mails()] == [("account_deleted", EMAIL, None)]
-    [entry] = entries(action="account.deleted")
+    [entry] = list_entries(action="account.deleted")
     assert entry.subject is not None
     assert (entry.subject.ref, entry.subject.name) == (user.ref, "")
 
@@ -83,19 +83,19 @@ def test_delete_sends_a_confirmation_and_stays_in_the_audit_log() -> None:
 def test_delete_removes_ip_addresses_of_the_member() -> None:
     user, boss = member(), admin()
     me = signed_in()
-    assert [entry.address for entry in entries(subject_ref=user.ref)].count(DEVICE.address) >= 2
+    assert [entry.address for entry in list_entries(subject_ref=user.ref)].count(DEVICE.address) >= 2
     with db.write() as session:
         audit.record_by(session, "member.promoted", Actor(boss.id, address="198.51.100.9"), user.id)
         audit.record_by(session, "member.demoted", Actor(user.id, address=DEVICE.address), boss.id)
-    accounts.delete(me, PASSWORD, DEVICE)
-    kept = {entry.action: entry.address for entry in entries(subject_ref=user.ref) if entry.address}
+    accounts.delete_account(me, PASSWORD, DEVICE)
+    kept = {entry.action: entry.address for entry in list_entries(subject_ref=user.ref) if entry.address}
     assert kept == {"member.promoted": "198.51.100.9"}
-    assert [entry.address for entry in entries(action="member.demoted")] == [DEVICE.address]
+    assert [entry.address for entry in list_entries(action="member.demoted")] == [DEVICE.address]
 
 
 def test_address_of_a_deleted_account_is_free_again() -> None:
     member()
-    accounts.delete(signed_in(), PASSWORD, DEVICE)
+    accounts.delete_account(signed_in(), PASSWORD, DEVICE)
     ref = register()
     assert the_user().ref == ref
 
@@ -103,7 +103,7 @@ def test_address_of_a_deleted_account_is_free_again() -> None:
 def test_wrong_password_deletes_nothing() -> None:
     member()
     with pytest.raises(FieldErrors) as refused:
-        accounts.delete(signed_in(), OTHER_PASSWORD, DEVICE)
+        accounts.delete_account(signed_in(), OTHER_PASSWORD, DEVICE)
     assert list(refused.value.errors) == ["password"]
     assert the_user().deleted_at is None
 
@@ -113,10 +113,10 @@ def test_delete_last_admin_is_refused() -> None:
     change_user(member("idle@example.org").id, role="admin", disabled_at=utc_now())
     change_user(member("new@example.org").id, role="admin", verified_at=None)
     with pytest.raises(ConflictError):
-        accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
+        accounts.delete_account(signed_in("root@example.org"), PASSWORD, DEVICE)
     assert row(root.id).deleted_at is None
     admin("second@example.org")
-    accounts.delete(signed_in("root@example.org"), PASSWORD, DEVICE)
+    accounts.delete_account(signed_in("root@example.org"), PASSWORD, DEVICE)
     assert row(root.id).role == "member"
 
 
@@ -133,11 +133,11 @@ def test_other_services_delete_their_part_in_the_same_transaction(monkeypatch: p
     user = member()
     me = signed_in()
     with pytest.raises(ConflictError):
-        accounts.delete(me, PASSWORD, DEVICE)
+        accounts.delete_account(me, PASSWORD, DEVICE)
     assert row(user.id).email == EMAIL
     assert "account.deleted" not in audited()
     assert sessions.load(me.token) is not None
-    accounts.delete(me, PASSWORD, DEVICE)
+    accounts.delete_account(me, PASSWORD, DEVICE)
     assert seen == [EMAIL, EMAIL]
 
 
@@ -153,12 +153,12 @@ def test_unverified_account_is_deleted_after_a_month() -> None:
         change_user(the_user(email).id, **values)
     signed_in("here@example.org")
     forgotten = the_user().id
-    deletion.forget_unverified({})
+    deletion.delete_unverified({})
     assert find_user(EMAIL) is None
     assert row(forgotten).deleted_at is not None
     assert left_of(forgotten) == [0, 0, 0]
     assert [find_user(email) is not None for email in kept] == [True] * len(kept)
-    [entry] = entries(action="account.deleted")
+    [entry] = list_entries(action="account.deleted")
     assert (entry.via, entry.actor, entry.detail) == ("site", None, {"reason": "never verified"})
 
 
@@ -167,5 +167,5 @@ def test_unverified_accounts_are_deleted_in_batches(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(deletion, "KEEP_UNVERIFIED", timedelta(0))
     for number in range(5):
         register(f"a{number}@example.org")
-    deletion.forget_unverified({})
+    deletion.delete_unverified({})
     assert audited().count("account.deleted") == 5

@@ -73,7 +73,7 @@ def test_export_has_no_secret_and_no_data_of_others() -> None:
     user = member()
     bob = member("bob@example.org", name="Bob")
     me, other = signed_in(), signed_in("bob@example.org")
-    accounts.ask_email_change(me, PASSWORD, "new@example.org", DEVICE)
+    accounts.request_email_change(me, PASSWORD, "new@example.org", DEVICE)
     with db.write() as session:
         audit.record_by(session, "member.promoted", Actor(bob.id, address="198.51.100.7"), user.id)
     text = json.dumps(accounts.export_account(me, DEVICE))

@@ -10,7 +10,7 @@ from church.errors import FieldErrors
 from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import accounts, email_links
-from church.services.audit import entries
+from church.services.audit import list_entries
 from church.services.email_links import LinkError, Purpose
 from tests.support.accounts_fixture import (
     DEVICE,
@@ -33,17 +33,17 @@ def _context(at_work: Flask) -> None:
 
 
 def fresh_token() -> str:
-    address = accounts.first_admin_address()
+    address = accounts.make_first_admin_link()
     assert address is not None
     return address.rpartition("/")[2]
 
 
 def become(token: str, email: str = EMAIL, password: str = PASSWORD) -> None:
-    accounts.become_admin(token, email, password, "Ada", DEVICE)
+    accounts.create_first_admin(token, email, password, "Ada", DEVICE)
 
 
 def test_first_admin_link_is_made_on_a_new_site() -> None:
-    address = accounts.first_admin_address()
+    address = accounts.make_first_admin_link()
     assert address is not None
     assert address.startswith(f"{current_settings().origin}/auth/first-admin/")
 
@@ -55,9 +55,9 @@ def test_first_admin_is_verified_and_can_sign_in() -> None:
     me = signed_in()
     assert me.is_admin
     assert the_user().source == "first_admin"
-    assert accounts.first_admin_address() is None
+    assert accounts.make_first_admin_link() is None
     assert mails() == []
-    [entry] = entries(action="account.registered")
+    [entry] = list_entries(action="account.registered")
     assert entry.detail == {"role": "admin"}
 
 
@@ -66,7 +66,7 @@ def test_first_admin_link_is_used_once_and_none_is_made_after() -> None:
     become(token)
     with pytest.raises(LinkError):
         become(token, "eve@example.org")
-    assert accounts.first_admin_address() is None
+    assert accounts.make_first_admin_link() is None
     assert find_user("eve@example.org") is None
 
 

@@ -46,7 +46,7 @@ def by(user: User) -> Actor:
 
 
 def last_entry() -> audit.AuditView:
-    return audit.entries(limit=1)[0]
+    return audit.list_entries(limit=1)[0]
 
 
 def role_of(token: str) -> str:
@@ -134,7 +134,7 @@ def test_last_admin_who_can_sign_in_stays(
     for who in (by(boss), CONSOLE):
         with pytest.raises(ConflictError, match="last admin"):
             change(boss.ref, who)
-    found = members.member(boss.ref)
+    found = members.load_member(boss.ref)
     assert (found.role, found.state) == ("admin", MemberState.ACTIVE)
     assert audited() == []
 
@@ -151,7 +151,7 @@ def test_own_admin_role_needs_confirmation(at_work: Flask, boss: User, change: C
     made(at_work, "other@church.example", role="admin")
     with pytest.raises(ConflictError, match="your own account"):
         change(boss.ref, by(boss))
-    assert members.member(boss.ref).state is MemberState.ACTIVE
+    assert members.load_member(boss.ref).state is MemberState.ACTIVE
     assert audited() == []
 
 
@@ -233,7 +233,7 @@ def test_deleted_account_cannot_be_changed(at_work: Flask, ada: User, change: Ca
     assert audited() == []
 
 
-@pytest.mark.parametrize("look", [*CHANGES, members.member, members.dossier])
+@pytest.mark.parametrize("look", [*CHANGES, members.load_member, members.load_details])
 @pytest.mark.parametrize("ref", ["0123456789abcdef", "", "a\x00b", "'; --", "%"])
 def test_unknown_ref_is_not_found(at_work: Flask, ada: User, look: Callable[..., object], ref: str) -> None:
     with pytest.raises(UnknownMemberError):
@@ -245,7 +245,7 @@ def test_dossier_has_devices_and_audit_entries_of_this_account_only(at_work: Fla
     members.set_role(ada.ref, Role.ADMIN, by(boss))
     members.end_sessions(boss.ref, CONSOLE)
     members.set_role(ada.ref, Role.MEMBER, by(boss))
-    found = members.dossier(ada.ref)
+    found = members.load_details(ada.ref)
     assert found.member.label == "Ada"
     assert [device.label for device in found.devices] == ["Firefox on Linux"]
     assert [entry.action for entry in found.history] == ["member.demoted", "member.promoted"]

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from church.services.accounts import password_strength
-from church.services.accounts.password_strength import LONGEST, problem
+from church.services.accounts.password_strength import MAX_LENGTH, find_problem
 
 PERSONAL = ["BambiSleep Church", "Ada Lovelace", "ada.lovelace@mail.example"]
 
 
 def refusal(text: str, minimum: int = 12) -> str:
-    return problem(text, password_strength.common(), minimum=minimum, personal=PERSONAL) or ""
+    return find_problem(text, password_strength.common_passwords(), minimum=minimum, personal=PERSONAL) or ""
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_password_length_counts_composed_characters() -> None:
     assert refusal("mV7#kQ2p", minimum=8) == ""
     assert "at least 12" in refusal("mV7#kQ2pLu\u0308")  # u and its dots are one ü
     assert refusal("x" + "ab cd ef" * 31 + "9876543") == ""
-    assert f"at most {LONGEST}" in refusal("ab cd ef" * 32 + "x")
+    assert f"at most {MAX_LENGTH}" in refusal("ab cd ef" * 32 + "x")
 
 
 def test_common_passwords_are_many_and_lower_case() -> None:
-    common = password_strength.common()
+    common = password_strength.common_passwords()
     assert len(common) > 90_000
     assert {"password", "qwerty", "dragon", "elizabeth"} <= common
-    assert password_strength.common() is common
+    assert password_strength.common_passwords() is common
     assert all(word == word.lower() for word in common)
 
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=30), max_size=3))
 def test_any_text_is_handled(text: str, personal: list[str]) -> None:
-    answer = problem(text, frozenset({"password"}), minimum=12, personal=personal)
+    answer = find_problem(text, frozenset({"password"}), minimum=12, personal=personal)
     assert answer is None or answer.endswith(".")

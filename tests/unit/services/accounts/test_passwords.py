@@ -13,7 +13,7 @@ from flask import Flask
 from church.config import Settings
 from church.errors import BusyError
 from church.services.accounts import passwords
-from church.services.accounts.passwords import check_password, hash_password, needs_rehash, weakness
+from church.services.accounts.passwords import check_password, find_weakness, hash_password, needs_rehash
 
 GOOD = "seven herons over the lake"
 
@@ -134,5 +134,5 @@ def test_thread_count_is_cores_divided_by_workers(
 
 def test_password_from_the_site_name_is_refused(app: Flask) -> None:
     with app.app_context():
-        assert "name of the site" in (weakness("BambiSleep-2024", minimum=12, personal=[]) or "")
-        assert weakness(GOOD, minimum=12, personal=["Ada"]) is None
+        assert "name of the site" in (find_weakness("BambiSleep-2024", minimum=12, personal=[]) or "")
+        assert find_weakness(GOOD, minimum=12, personal=["Ada"]) is None

@@ -10,7 +10,7 @@ from church.models.base import utc_now
 from church.services import accounts, email_links, sessions
 from church.services.accounts import passwords
 from church.services.accounts.failed_sign_ins import CredentialsError
-from church.services.audit import entries
+from church.services.audit import list_entries
 from church.services.email_links import LinkError, Purpose
 from tests.support.accounts_fixture import (
     DEVICE,
@@ -67,7 +67,7 @@ def test_change_password_signs_out_others_and_returns_a_new_token() -> None:
     with pytest.raises(CredentialsError):
         accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
     assert [mail.recipient for mail in mails("password_changed")] == [EMAIL]
-    [entry] = entries(action="account.password_changed")
+    [entry] = list_entries(action="account.password_changed")
     assert (entry.detail, entry.address) == ({"sessions": 2}, DEVICE.address)
 
 
@@ -109,7 +109,7 @@ def test_change_password_changed_meanwhile_is_a_conflict(monkeypatch: pytest.Mon
 def test_change_email_takes_effect_with_the_link() -> None:
     member()
     me = signed_in()
-    accounts.ask_email_change(me, PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(me, PASSWORD, NEW, DEVICE)
     assert the_user().email == EMAIL
     assert [mail.recipient for mail in mails("email_changing")] == [EMAIL]
     accounts.confirm_email(mailed_token("change_email", NEW), DEVICE)
@@ -119,13 +119,13 @@ def test_change_email_takes_effect_with_the_link() -> None:
     assert found is not None
     assert found.email == NEW
     assert audited()[-2:] == ["account.email_change_asked", "account.email_changed"]
-    assert all("example" not in str(entry.detail) for entry in entries())
+    assert all("example" not in str(entry.detail) for entry in list_entries())
 
 
 def test_change_email_voids_links_to_the_old_address() -> None:
     member()
     reset = forgotten_token()
-    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     token = mailed_token("change_email", NEW)
     accounts.confirm_email(token, DEVICE)
     assert email_links.peek(reset, Purpose.RESET) is None
@@ -135,7 +135,7 @@ def test_change_email_voids_links_to_the_old_address() -> None:
 
 def test_change_email_corrects_a_typo_and_verifies() -> None:
     register("aad@example.org")
-    accounts.ask_email_change(signed_in("aad@example.org"), PASSWORD, EMAIL, DEVICE)
+    accounts.request_email_change(signed_in("aad@example.org"), PASSWORD, EMAIL, DEVICE)
     assert mails("email_changing") == []  # the owner of that address has nothing to do with it
     accounts.confirm_email(mailed_token("change_email"), DEVICE)
     assert the_user().verified_at is not None
@@ -143,7 +143,7 @@ def test_change_email_corrects_a_typo_and_verifies() -> None:
 
 def test_change_email_to_another_case_of_the_own_address() -> None:
     member()
-    accounts.ask_email_change(signed_in(), PASSWORD, "Ada@example.org", DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, "Ada@example.org", DEVICE)
     accounts.confirm_email(mailed_token("change_email", "Ada@example.org"), DEVICE)
     assert the_user().email == "Ada@example.org"
 
@@ -155,7 +155,7 @@ def test_change_email_to_another_case_of_the_own_address() -> None:
 def test_change_email_refused_sends_nothing(current: str, email: str, field: str) -> None:
     member()
     with pytest.raises(FieldErrors) as refused:
-        accounts.ask_email_change(signed_in(), current, email, DEVICE)
+        accounts.request_email_change(signed_in(), current, email, DEVICE)
     assert list(refused.value.errors) == [field]
     assert [mail.template for mail in mails()] == ["verify"]
 
@@ -163,7 +163,7 @@ def test_change_email_refused_sends_nothing(current: str, email: str, field: str
 def test_change_email_to_a_known_address_emails_its_owner() -> None:
     member()
     member(NEW)
-    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     assert [mail.recipient for mail in mails("already_registered")] == [NEW]
     assert mails("change_email") == []
     assert len(mails("email_changing")) == 1
@@ -171,7 +171,7 @@ def test_change_email_to_a_known_address_emails_its_owner() -> None:
 
 def test_confirm_email_address_taken_meanwhile_is_a_link_error() -> None:
     member()
-    accounts.ask_email_change(signed_in(), PASSWORD, NEW, DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, NEW, DEVICE)
     token = mailed_token("change_email", NEW)
     register(NEW)
     with pytest.raises(LinkError) as refused:

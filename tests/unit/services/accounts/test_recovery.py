@@ -51,8 +51,8 @@ def queued() -> list[dict[str, object]]:
 
 def test_forgot_queues_one_job_without_the_address() -> None:
     user = member()
-    accounts.forgot(EMAIL)
-    accounts.forgot("nobody@example.org")
+    accounts.request_reset(EMAIL)
+    accounts.request_reset("nobody@example.org")
     assert queued() == [{"user_id": user.id}, {"user_id": None}]
     assert mails("reset") == []
     do_jobs("accounts.forgot")
@@ -61,7 +61,7 @@ def test_forgot_queues_one_job_without_the_address() -> None:
 
 def test_forgot_invalid_address_is_a_field_error() -> None:
     with grows(attempts("failed_validation"), by=0), pytest.raises(FieldErrors) as refused:
-        accounts.forgot("ada")
+        accounts.request_reset("ada")
     assert list(refused.value.errors) == ["email"]
     assert queued() == []
 
@@ -69,7 +69,7 @@ def test_forgot_invalid_address_is_a_field_error() -> None:
 @pytest.mark.parametrize("state", ["disabled", "deleted"])
 def test_forgot_account_closed_meanwhile_gets_no_email(state: str) -> None:
     user = member()
-    accounts.forgot(EMAIL)
+    accounts.request_reset(EMAIL)
     gone = {"disabled_at": utc_now()} if state == "disabled" else {"deleted_at": utc_now(), "email": None}
     change_user(user.id, **gone)
     do_jobs("accounts.forgot")
@@ -90,7 +90,7 @@ def test_forgot_over_the_limit_keeps_the_owners_link() -> None:
 def test_reset_replaces_the_password() -> None:
     member()
     with grows(attempts("success")):
-        accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+        accounts.reset_password(forgotten_token(), OTHER_PASSWORD, DEVICE)
     assert signed_in(password=OTHER_PASSWORD)
     with pytest.raises(CredentialsError):
         accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate())
@@ -101,18 +101,18 @@ def test_reset_replaces_the_password() -> None:
 def test_reset_signs_out_every_device() -> None:
     member()
     devices = [signed_in(), signed_in()]
-    accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+    accounts.reset_password(forgotten_token(), OTHER_PASSWORD, DEVICE)
     assert [sessions.load(device.token) for device in devices] == [None, None]
 
 
 def test_reset_voids_every_link_and_works_once() -> None:
     member()
-    accounts.ask_email_change(signed_in(), PASSWORD, "new@example.org", DEVICE)
+    accounts.request_email_change(signed_in(), PASSWORD, "new@example.org", DEVICE)
     change = mailed_token("change_email", "new@example.org")
     token = forgotten_token()
-    accounts.reset(token, OTHER_PASSWORD, DEVICE)
+    accounts.reset_password(token, OTHER_PASSWORD, DEVICE)
     with grows(attempts("failed_credentials")), pytest.raises(LinkError):
-        accounts.reset(token, PASSWORD, DEVICE)
+        accounts.reset_password(token, PASSWORD, DEVICE)
     with pytest.raises(LinkError):
         accounts.confirm_email(change, DEVICE)
 
@@ -120,19 +120,19 @@ def test_reset_voids_every_link_and_works_once() -> None:
 def test_reset_verifies_the_address() -> None:
     register()
     verify = mailed_token("verify")
-    accounts.reset(forgotten_token(), OTHER_PASSWORD, DEVICE)
+    accounts.reset_password(forgotten_token(), OTHER_PASSWORD, DEVICE)
     assert the_user().verified_at is not None
     with pytest.raises(LinkError):
-        accounts.verify(verify, Actor())
+        accounts.verify_address(verify, Actor())
 
 
 def test_reset_weak_password_keeps_the_link() -> None:
     member()
     token = forgotten_token()
     with grows(attempts("failed_validation")), pytest.raises(FieldErrors) as refused:
-        accounts.reset(token, "password1234", DEVICE)
+        accounts.reset_password(token, "password1234", DEVICE)
     assert list(refused.value.errors) == ["password"]
-    accounts.reset(token, OTHER_PASSWORD, DEVICE)
+    accounts.reset_password(token, OTHER_PASSWORD, DEVICE)
 
 
 def test_reset_account_disabled_meanwhile_is_refused() -> None:
@@ -140,7 +140,7 @@ def test_reset_account_disabled_meanwhile_is_refused() -> None:
     token = forgotten_token()
     change_user(user.id, disabled_at=utc_now())
     with pytest.raises(LinkError):
-        accounts.reset(token, OTHER_PASSWORD, DEVICE)
+        accounts.reset_password(token, OTHER_PASSWORD, DEVICE)
 
 
 def test_reset_link_is_void_after_change_of_password() -> None:
@@ -148,10 +148,10 @@ def test_reset_link_is_void_after_change_of_password() -> None:
     token = forgotten_token()
     accounts.change_password(signed_in(), PASSWORD, OTHER_PASSWORD, DEVICE)
     with pytest.raises(LinkError):
-        accounts.reset(token, PASSWORD, DEVICE)
+        accounts.reset_password(token, PASSWORD, DEVICE)
 
 
 def test_reset_with_verification_link_is_refused() -> None:
     register()
     with pytest.raises(LinkError):
-        accounts.reset(mailed_token("verify"), OTHER_PASSWORD, DEVICE)
+        accounts.reset_password(mailed_token("verify"), OTHER_PASSWORD, DEVICE)

@@ -12,7 +12,7 @@ from church.models.base import utc_now
 from church.observability.metrics import definitions
 from church.services import accounts, sessions
 from church.services.accounts import passwords
-from church.services.audit import Actor, entries
+from church.services.audit import Actor, list_entries
 from church.services.email.address_hash import hash_address
 from church.services.email_links import LinkError
 from tests.support.accounts_fixture import (
@@ -51,7 +51,7 @@ def test_register_creates_unverified_member_and_emails_a_link() -> None:
     [mail] = mails()
     assert (mail.template, mail.recipient, mail.user_id) == ("verify", "Ada@example.org", user.id)
     assert audited() == ["account.registered"]
-    assert entries()[0].address == DEVICE.address
+    assert list_entries()[0].address == DEVICE.address
 
 
 def test_register_stores_only_a_password_hash() -> None:
@@ -131,20 +131,20 @@ def test_register_over_the_email_limit_still_creates_the_account() -> None:
 def test_verify_works_once() -> None:
     ref = register()
     token = mailed_token("verify")
-    assert accounts.awaiting(token) == ref
-    assert accounts.verify(token, Actor(address="203.0.113.1")) == ref
+    assert accounts.account_to_verify(token) == ref
+    assert accounts.verify_address(token, Actor(address="203.0.113.1")) == ref
     assert the_user().verified_at is not None
     assert audited()[-1] == "account.verified"
-    assert accounts.awaiting(token) is None
+    assert accounts.account_to_verify(token) is None
     with pytest.raises(LinkError):
-        accounts.verify(token, Actor())
+        accounts.verify_address(token, Actor())
 
 
 def test_verify_is_visible_in_open_sessions_at_once() -> None:
     register()
     token = accounts.sign_in_with_password(EMAIL, PASSWORD, DEVICE, StubGate()).token
     before = sessions.load(token)
-    accounts.verify(mailed_token("verify"), Actor())
+    accounts.verify_address(mailed_token("verify"), Actor())
     after = sessions.load(token)
     assert before is not None
     assert after is not None
@@ -155,9 +155,9 @@ def test_verify_disabled_account_is_refused() -> None:
     register()
     token = mailed_token("verify")
     change_user(the_user().id, disabled_at=utc_now())
-    assert accounts.awaiting(token) is None
+    assert accounts.account_to_verify(token) is None
     with pytest.raises(LinkError):
-        accounts.verify(token, Actor())
+        accounts.verify_address(token, Actor())
 
 
 def test_verify_link_to_a_former_address_is_refused() -> None:
@@ -165,15 +165,15 @@ def test_verify_link_to_a_former_address_is_refused() -> None:
     token = mailed_token("verify")
     change_user(the_user().id, email="new@example.org", email_key="new@example.org")
     with pytest.raises(LinkError):
-        accounts.verify(token, Actor())
+        accounts.verify_address(token, Actor())
 
 
 def test_send_verification_voids_the_previous_link() -> None:
     register()
     first = mailed_token("verify")
     accounts.send_verification(the_user().id)
-    assert accounts.awaiting(first) is None
-    assert accounts.awaiting(mailed_token("verify")) == the_user().ref
+    assert accounts.account_to_verify(first) is None
+    assert accounts.account_to_verify(mailed_token("verify")) == the_user().ref
 
 
 def test_send_verification_over_the_limit_keeps_the_last_link() -> None:
@@ -181,7 +181,7 @@ def test_send_verification_over_the_limit_keeps_the_last_link() -> None:
     for _ in range(7):
         accounts.send_verification(the_user().id)
     assert len(mails("verify")) == 5
-    assert accounts.awaiting(mailed_token("verify")) == the_user().ref
+    assert accounts.account_to_verify(mailed_token("verify")) == the_user().ref
 
 
 def test_send_verification_verified_account_gets_none() -> None:

@@ -17,7 +17,7 @@ from church.services import accounts, sessions
 from church.services.accounts import passwords
 from church.services.accounts import sign_in as accounts_sign_in
 from church.services.accounts.failed_sign_ins import CredentialsError, ThrottledError
-from church.services.audit import entries
+from church.services.audit import list_entries
 from tests.support.accounts_fixture import (
     DEVICE,
     EMAIL,
@@ -70,7 +70,7 @@ def test_sign_in_right_password_starts_a_session(typed: str) -> None:
     session = sessions.load(found.token)
     assert session is not None
     assert (session.user_id, session.verified) == (user.id, True)
-    [entry] = entries(action="account.signed_in")
+    [entry] = list_entries(action="account.signed_in")
     assert entry.actor is not None
     assert (entry.actor.ref, entry.address) == (user.ref, DEVICE.address)
 
@@ -230,7 +230,7 @@ def test_sign_in_account_changed_during_the_check_is_refused(monkeypatch: pytest
     with pytest.raises(CredentialsError):
         sign_in(gate=gate)
     assert gate.calls == ["refused", "released"]
-    assert sessions.active_count() == 0
+    assert sessions.count_active() == 0
 
 
 def test_sign_in_is_logged_with_ref_and_without_address() -> None:

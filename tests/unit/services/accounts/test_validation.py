@@ -28,7 +28,7 @@ def _context(at_work: Flask) -> None:
     ],
 )
 def test_address_is_stored_as_typed_and_compared_without_case(typed: str, email: str, key: str) -> None:
-    assert validation.address(typed) == Address(email, key)
+    assert validation.parse_address(typed) == Address(email, key)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_address_is_stored_as_typed_and_compared_without_case(typed: str, email:
 )
 def test_address_invalid_is_refused(typed: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        validation.address(typed)
+        validation.parse_address(typed)
     assert refused.value.errors == {"email": validation.BAD_ADDRESS}
 
 
@@ -71,19 +71,19 @@ def test_address_invalid_is_refused(typed: str) -> None:
     ],
 )
 def test_name_keeps_every_script_and_drops_invisible_characters(typed: str, name: str) -> None:
-    assert validation.display_name(typed) == name
+    assert validation.parse_name(typed) == name
 
 
 def test_name_has_at_most_80_characters() -> None:
-    assert validation.display_name("é" * 80) == "é" * 80
+    assert validation.parse_name("é" * 80) == "é" * 80
     with pytest.raises(FieldErrors) as refused:
-        validation.display_name("é" * 81)
+        validation.parse_name("é" * 81)
     assert list(refused.value.errors) == ["name"]
 
 
 def test_new_account_reports_all_errors_at_once() -> None:
     with pytest.raises(FieldErrors) as refused:
-        validation.new_account("nobody", "short", "x" * 81)
+        validation.validate_new_account("nobody", "short", "x" * 81)
     assert sorted(refused.value.errors) == ["email", "name", "password"]
     assert refused.value.status == 422
 
@@ -93,15 +93,15 @@ def test_new_account_reports_all_errors_at_once() -> None:
 )
 def test_new_account_password_from_names_is_refused(password: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        validation.new_account("ada.lovelace@example.org", password, "Augusta Ada King")
+        validation.validate_new_account("ada.lovelace@example.org", password, "Augusta Ada King")
     assert list(refused.value.errors) == ["password"]
 
 
 def test_new_account_valid_is_accepted() -> None:
-    found = validation.new_account("Ada@example.org", PASSWORD, " Ada ")
+    found = validation.validate_new_account("Ada@example.org", PASSWORD, " Ada ")
     assert found == (Address("Ada@example.org", "ada@example.org"), "Ada")
 
 
 def test_password_minimum_comes_from_the_setting(at_work: Flask) -> None:
     at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], password_min=len(PASSWORD) + 1)
-    assert validation.password_problem(PASSWORD, name="", email="ada@example.org") is not None
+    assert validation.find_password_problem(PASSWORD, name="", email="ada@example.org") is not None

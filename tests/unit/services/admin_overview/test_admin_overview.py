@@ -15,7 +15,7 @@ from flask import Flask
 from pydantic import SecretStr
 
 from church.config import Settings, current_settings
-from church.database import DatabaseDownError, Probed, migrations
+from church.database import DatabaseDownError, ProbeResult, migrations
 from church.extensions import db, store
 from church.lib.version import COMMIT, VERSION
 from church.services.admin_overview import health, last_errors, overview
@@ -58,7 +58,7 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
         raise DatabaseDownError
 
     monkeypatch.setattr(db, "read", down)
-    monkeypatch.setattr(db, "probe", lambda: Probed(answers=False, migrated=False))
+    monkeypatch.setattr(db, "probe", lambda: ProbeResult(answers=False, migrated=False))
     seen = overview(current_settings())
     assert (seen.members, seen.signed_in) == (None, None)
     assert found(seen.parts, "Database") == (Verdict.FAIL, "SQLite is not responding.")

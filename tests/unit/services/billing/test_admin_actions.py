@@ -99,7 +99,7 @@ def test_member_billing_shows_only_own_subscriptions_and_grants(shop: Shop) -> N
     shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
     found = admin_actions.read_member_billing(ref)
     assert (found.premium, [one.stripe_id for one in found.subscriptions]) == (False, [subscription["id"]])
-    billing.grant(ref, utc_now() + timedelta(days=1), "a friend", CLI)
+    billing.grant_premium(ref, utc_now() + timedelta(days=1), "a friend", CLI)
     found = admin_actions.read_member_billing(ref)
     assert (found.premium, [one.reason for one in found.grants]) == (True, ["a friend"])
     with pytest.raises(UnknownMemberError):
@@ -173,7 +173,7 @@ def test_replay_unknown_event_is_not_found(shop: Shop) -> None:
 
 
 def _rows(*, currency: str | None = None, user_ref: str | None = None) -> list[dict[str, str]]:
-    text = "".join(admin_actions.ledger_csv(currency, user_ref))
+    text = "".join(admin_actions.export_ledger(currency, user_ref))
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -205,5 +205,5 @@ def test_ledger_csv_in_several_pieces_holds_every_entry_once(shop: Shop, monkeyp
 
 
 def test_ledger_csv_of_an_empty_ledger_has_only_the_header(shop: Shop) -> None:
-    assert "".join(admin_actions.ledger_csv()).startswith("entry,occurred_at,member,kind,amount,currency,")
+    assert "".join(admin_actions.export_ledger()).startswith("entry,occurred_at,member,kind,amount,currency,")
     assert _rows() == []

@@ -17,7 +17,7 @@ from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import billing
-from church.services.billing.checkout import WITHOUT_SESSION
+from church.services.billing.checkout import KEY_LIFETIME
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from tests.support.helpers import with_settings
 from tests.support.membership_fixture import FRIEND, PATRON, Membership
@@ -262,7 +262,7 @@ def test_checkout_while_stripe_is_down_reuses_its_key_later(
     assert membership.gateway.call is real
     assert membership.start(member)
     with membership.app.app_context(), db.write() as database:
-        old = utc_now() - WITHOUT_SESSION
+        old = utc_now() - KEY_LIFETIME
         database.execute(update(Checkout).values(stripe_session=None, url=None, created_at=old))
     membership.start(member)
     assert [row.state for row in membership.rows(Checkout)] == ["expired", "open"]

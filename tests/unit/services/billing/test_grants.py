@@ -52,7 +52,7 @@ def let_end(number: int) -> None:
 
 def test_grant_stores_reason_and_giver_and_is_audited(ann: User, boss: Actor) -> None:
     until = utc_now() + MONTH
-    number = billing.grant(ann.ref, until, "  helps\n with the pages ", boss)
+    number = billing.grant_premium(ann.ref, until, "  helps\n with the pages ", boss)
     (view,) = billing.list_grants(user_ref=ann.ref)
     assert view.given_by is not None
     assert (view.id, view.member.ref, view.given_by.name) == (number, ann.ref, "Boss")
@@ -70,15 +70,15 @@ def test_grant_gives_premium_at_once_until_it_ends(on_both: Flask, ann: User, bo
         return found.premium
 
     assert not premium()
-    number = billing.grant(ann.ref, utc_now() + MONTH, "a friend", boss)
+    number = billing.grant_premium(ann.ref, utc_now() + MONTH, "a friend", boss)
     assert premium()
-    assert billing.revoke(number, boss) == ann.ref
+    assert billing.revoke_grant(number, boss) == ann.ref
     assert not premium()
     assert audited()[-1] == ("grant.revoked", boss.user_id, ann.id, {"grant": number})
 
 
 def test_grant_from_the_command_line_has_no_giver(ann: User) -> None:
-    billing.grant(ann.ref, utc_now() + MONTH, "a friend", Actor(via="cli"))
+    billing.grant_premium(ann.ref, utc_now() + MONTH, "a friend", Actor(via="cli"))
     (view,) = billing.list_grants()
     assert view.given_by is None
 
@@ -89,7 +89,7 @@ def test_grant_is_not_given_when_the_audit_fails(ann: User, boss: Actor, monkeyp
 
     monkeypatch.setattr("church.services.audit.record_by", full)
     with pytest.raises(OSError, match="no space"):
-        billing.grant(ann.ref, utc_now() + MONTH, "a friend", boss)
+        billing.grant_premium(ann.ref, utc_now() + MONTH, "a friend", boss)
     assert given() == []
 
 
@@ -107,7 +107,7 @@ def test_grant_invalid_is_refused_field_by_field(
     ann: User, boss: Actor, ahead: timedelta, reason: str, wrong: set[str]
 ) -> None:
     with pytest.raises(FieldErrors) as caught:
-        billing.grant(ann.ref, utc_now() + ahead, reason, boss)
+        billing.grant_premium(ann.ref, utc_now() + ahead, reason, boss)
     assert set(caught.value.errors) == wrong
     assert (given(), audited()) == ([], [])
 
@@ -115,42 +115,42 @@ def test_grant_invalid_is_refused_field_by_field(
 def test_grant_to_an_unknown_or_deleted_account_is_refused(ann: User, boss: Actor) -> None:
     for nobody in ("nobody", "\x00", "' OR 1=1 --"):
         with pytest.raises(UnknownMemberError):
-            billing.grant(nobody, utc_now() + MONTH, "why", boss)
+            billing.grant_premium(nobody, utc_now() + MONTH, "why", boss)
     with db.write() as session:
         nothing = {"email": None, "email_key": None, "password_hash": None, "name": ""}
         session.execute(update(User).where(User.id == ann.id).values(deleted_at=utc_now(), **nothing))
     with pytest.raises(ConflictError):
-        billing.grant(ann.ref, utc_now() + MONTH, "why", boss)
+        billing.grant_premium(ann.ref, utc_now() + MONTH, "why", boss)
     assert given() == []
 
 
 def test_grant_is_revoked_once(ann: User, boss: Actor) -> None:
-    number = billing.grant(ann.ref, utc_now() + MONTH, "why", boss)
-    billing.revoke(number, boss)
+    number = billing.grant_premium(ann.ref, utc_now() + MONTH, "why", boss)
+    billing.revoke_grant(number, boss)
     taken_at = given()[0].revoked_at
     with pytest.raises(ConflictError):
-        billing.revoke(number, boss)
+        billing.revoke_grant(number, boss)
     with pytest.raises(UnknownGrantError):
-        billing.revoke(number + 1, boss)
+        billing.revoke_grant(number + 1, boss)
     assert given()[0].revoked_at == taken_at
     assert [action for action, *_ in audited()] == ["grant.given", "grant.revoked"]
 
 
 def test_grant_that_has_ended_cannot_be_revoked(ann: User, boss: Actor) -> None:
-    number = billing.grant(ann.ref, utc_now() + MONTH, "why", boss)
+    number = billing.grant_premium(ann.ref, utc_now() + MONTH, "why", boss)
     let_end(number)
     with pytest.raises(ConflictError):
-        billing.revoke(number, boss)
+        billing.revoke_grant(number, boss)
 
 
 def test_grants_are_listed_counted_and_paged_by_state(ann: User, boss: Actor) -> None:
     first, second, third, fourth = (
-        billing.grant(ann.ref, utc_now() + MONTH, f"gift {n}", boss) for n in ("one", "two", "three", "four")
+        billing.grant_premium(ann.ref, utc_now() + MONTH, f"gift {n}", boss) for n in ("one", "two", "three", "four")
     )
     let_end(first)
-    billing.revoke(second, boss)
+    billing.revoke_grant(second, boss)
     state = billing.GrantState
-    assert billing.grant_counts() == {state.OPEN: 2, state.ENDED: 1, state.REVOKED: 1}
+    assert billing.count_grants() == {state.OPEN: 2, state.ENDED: 1, state.REVOKED: 1}
     found = {word: [one.id for one in billing.list_grants(state=word)] for word in state}
     assert found == {state.OPEN: [fourth, third], state.ENDED: [first], state.REVOKED: [second]}
     assert all(one.state is word for word in state for one in billing.list_grants(state=word))

@@ -14,7 +14,8 @@ from church.doctor.payments import check_payments
 from church.extensions import db
 from church.models import StripeEvent
 from church.models.base import utc_now
-from church.services.billing.health import PaymentFacts, payment_health
+from church.services.billing.health import PaymentFacts
+from church.services.billing.health import check_payments as payment_health
 from tests.support.helpers import with_settings
 from tests.support.membership_fixture import Membership
 

@@ -11,7 +11,7 @@ from church.errors import ConflictError, FieldErrors
 from church.models import LedgerEntry, User
 from church.services import billing
 from church.services.billing.errors import StripeDownError, StripeRefusedError
-from church.services.billing.plan_change import FRESH, CardRefusedError
+from church.services.billing.plan_change import PREVIEW_SECONDS, CardRefusedError
 from church.services.billing.stripe.plan_change_calls import ChangeLostError
 from church.services.sessions import SignedIn
 from tests.support.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, PATRON_YEAR, Membership
@@ -258,7 +258,7 @@ def test_change_submitted_twice_pays_once(membership: Membership, user: User) ->
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("late", [-FRESH - 60, FRESH + 60, 10**9])
+@pytest.mark.parametrize("late", [-PREVIEW_SECONDS - 60, PREVIEW_SECONDS + 60, 10**9])
 def test_change_with_an_old_preview_is_refused(membership: Membership, user: User, late: int) -> None:
     member = membership.subscribed(user)
     at = preview(membership, member, PATRON).at

@@ -57,14 +57,14 @@ def test_arrival_waits_for_the_webhook_and_is_only_for_its_member(membership: Me
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
     with membership.app.app_context():
-        found = billing.read_arrival(user.id, session)
+        found = billing.read_checkout_result(user.id, session)
         assert found is not None
         assert (found.state, found.status.premium) == ("waiting", False)
-        assert billing.read_arrival(other.id, session) is None
-        assert billing.read_arrival(user.id, "cs_of_nobody") is None
+        assert billing.read_checkout_result(other.id, session) is None
+        assert billing.read_checkout_result(user.id, "cs_of_nobody") is None
     membership.tell()
     with membership.app.app_context():
-        found = billing.read_arrival(user.id, session)
+        found = billing.read_checkout_result(user.id, session)
     assert found is not None
     assert (found.state, found.status.premium) == ("done", True)
 
@@ -75,7 +75,7 @@ def test_arrival_shows_the_result_of_the_checkout(membership: Membership, user: 
     with membership.app.app_context():
         with db.write() as database:
             database.execute(update(Checkout).values(state=CheckoutState(state).value))
-        found = billing.read_arrival(user.id, session)
+        found = billing.read_checkout_result(user.id, session)
     assert found is not None
     assert found.state == shown
 
@@ -84,7 +84,7 @@ def leave(membership: Membership, user: User) -> None:
     """Delete the account, and run the jobs queued for its checkouts."""
     with membership.app.app_context():
         with db.write() as session:
-            deletion.empty(session, session.get_one(User, user.id))
+            deletion.empty_account(session, session.get_one(User, user.id))
         for job in membership.rows(Job):
             if job.kind == "billing.abandon":
                 account_data.expire_checkout(job.payload)

@@ -11,7 +11,7 @@ import pytest
 from church.models import Customer, Grant, Invoice, Subscription
 from church.models.base import utc_now
 from church.services.billing.membership import MembershipData
-from church.services.billing.presenters import standing
+from church.services.billing.presenters import describe_membership
 from tests.support.membership_fixture import PATRON, Membership
 
 NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
@@ -58,63 +58,65 @@ def data(**values: Any) -> MembershipData:
 def test_status_of_a_subscription_is_one_sentence(
     values: dict[str, Any], state: str, sentence: str, premium: bool
 ) -> None:
-    found = standing(data(**values), NOW, grace_days=7)
+    found = describe_membership(data(**values), NOW, grace_days=7)
     assert (found.state, found.sentence, found.premium) == (state, sentence, premium)
     assert found.can_change is (state in {"active", "trialing"})
 
 
 def test_status_with_a_scheduled_change_shows_its_amount() -> None:
     found = replace(data(next_price="price_2", next_price_at=MAY), next_plan_name="Patron", next_amount=1200)
-    assert standing(found, NOW, 7).sentence == "Changes to Patron 3 May, $12.00"
-    assert standing(replace(found, next_plan_name="", next_amount=None), NOW, 7).sentence == (
+    assert describe_membership(found, NOW, 7).sentence == "Changes to Patron 3 May, $12.00"
+    assert describe_membership(replace(found, next_plan_name="", next_amount=None), NOW, 7).sentence == (
         "Changes to another plan 3 May"
     )
 
 
 def test_status_without_a_subscription_is_no_membership() -> None:
-    found = standing(NOTHING, NOW, 7)
+    found = describe_membership(NOTHING, NOW, 7)
     assert (found.state, found.sentence, found.premium, found.banner) == ("none", "No membership", False, None)
     assert not found.has_portal
 
 
 def test_status_with_a_grant_is_complimentary_unless_a_subscription_gives_premium() -> None:
     grant = Grant(until=MAY)
-    assert standing(replace(NOTHING, grant=grant), NOW, 7).sentence == "Complimentary until 3 May"
-    failed = standing(replace(data(status="unpaid"), grant=grant), NOW, 7)
+    assert describe_membership(replace(NOTHING, grant=grant), NOW, 7).sentence == "Complimentary until 3 May"
+    failed = describe_membership(replace(data(status="unpaid"), grant=grant), NOW, 7)
     assert (failed.state, failed.premium) == ("complimentary", True)
     assert failed.banner is not None
-    assert standing(replace(data(), grant=grant), NOW, 7).sentence == "Renews 3 May, $8.00"
+    assert describe_membership(replace(data(), grant=grant), NOW, 7).sentence == "Renews 3 May, $8.00"
 
 
 def test_banner_for_a_failed_payment_links_to_the_invoice() -> None:
     invoice = Invoice(status="open", problem="payment_failed", hosted_url="https://stripe.example/i")
-    found = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
+    found = describe_membership(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7)
     assert found.banner is not None
     assert found.banner.words == "Your last payment failed. You keep premium until 27 April."
     assert found.banner.pay_url == "https://stripe.example/i"
-    late = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7)
+    late = describe_membership(
+        replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW + timedelta(days=7), 7
+    )
     assert late.banner is not None
     assert "Pay it to get premium back" in late.banner.words
 
 
 def test_banner_for_3d_secure_and_for_a_trial_without_a_card() -> None:
     invoice = Invoice(status="open", problem="action_required", hosted_url="https://stripe.example/i")
-    asked = standing(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
+    asked = describe_membership(replace(data(status="past_due", past_due_since=NOW), invoice=invoice), NOW, 7).banner
     assert asked is not None
     assert "bank needs you to confirm" in asked.words
     assert asked.pay_url == "https://stripe.example/i"
-    paused = standing(data(status="paused"), NOW, 7).banner
+    paused = describe_membership(data(status="paused"), NOW, 7).banner
     assert paused is not None
     assert "no card" in paused.words
     paid = Invoice(status="paid", hosted_url="https://stripe.example/i")
-    assert standing(replace(data(), invoice=paid), NOW, 7).banner is None
+    assert describe_membership(replace(data(), invoice=paid), NOW, 7).banner is None
 
 
 def test_status_shows_the_last_digits_of_the_card() -> None:
     customer = Customer(card_brand="visa", card_last4="4242")
-    found = standing(replace(data(), customer=customer), NOW, 7)
+    found = describe_membership(replace(data(), customer=customer), NOW, 7)
     assert (found.card, found.has_portal) == ("Visa •••• 4242", True)
-    assert standing(replace(data(), customer=Customer(card_last4="0002")), NOW, 7).card == "Card •••• 0002"
+    assert describe_membership(replace(data(), customer=Customer(card_last4="0002")), NOW, 7).card == "Card •••• 0002"
 
 
 def test_status_is_read_from_stored_webhooks(membership: Membership) -> None:

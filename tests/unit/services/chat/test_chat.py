@@ -35,46 +35,46 @@ def test_rooms_are_open_by_their_access_level(at_work: Flask, ada: SignedIn) -> 
     assert chat.list_rooms(stranger) == []
     for one, room in ((ada, "premium"), (ada, "admins"), (boss, "premium"), (stranger, "public")):
         with pytest.raises(chat.ClosedRoomError):
-            chat.may_enter(one, room)
+            chat.load_open_room(one, room)
         with pytest.raises(chat.ClosedRoomError):
-            chat.post(one, room, "hello", None)
+            chat.post_message(one, room, "hello", None)
         with pytest.raises(chat.ClosedRoomError):
-            chat.page(one, room)
+            chat.load_page(one, room)
     with pytest.raises(chat.UnknownRoomError):
-        chat.may_enter(ada, "Public\0")
+        chat.load_open_room(ada, "Public\0")
 
 
 def test_message_is_published_after_the_commit_as_stored(ada: SignedIn) -> None:
     with published() as heard:
-        view = chat.post(ada, ROOM, "  **Hi**\r\nyou\x07 ", "a-1")
+        view = chat.post_message(ada, ROOM, "  **Hi**\r\nyou\x07 ", "a-1")
     assert (view.room, view.id, view.changed, view.from_ref, view.from_name) == (ROOM, 1, 1, ada.ref, "Ada")
     assert (view.text, view.html, view.client_id) == ("**Hi**\nyou", "<strong>Hi</strong><br>\nyou", "a-1")
     assert (view.is_admin, view.deleted, view.edited_at) == (False, False, None)
     ((channel, line),) = heard
-    assert (channel, chat.decode(line)) == ("chat:public", view)
-    assert chat.before(chat.may_enter(ada, ROOM).id) == [view]
+    assert (channel, chat.decode_message(line)) == ("chat:public", view)
+    assert chat.list_messages(chat.load_open_room(ada, ROOM).id) == [view]
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\x01", "x" * 4001, "a\0b", "\ud800"])
 def test_invalid_text_is_refused(ada: SignedIn, text: str) -> None:
     with pytest.raises(chat.TextError) as caught:
-        chat.post(ada, ROOM, text, None)
+        chat.post_message(ada, ROOM, text, None)
     assert set(caught.value.errors) == {"message"}
-    assert chat.heads()[ROOM] == 0
+    assert chat.list_newest_changes()[ROOM] == 0
 
 
 def test_repeated_client_id_returns_the_first_message(ada: SignedIn, at_work: Flask) -> None:
-    first = chat.post(ada, ROOM, "one", "same")
+    first = chat.post_message(ada, ROOM, "one", "same")
     with published() as heard:
-        assert chat.post(ada, ROOM, "other words", "same") == first
+        assert chat.post_message(ada, ROOM, "other words", "same") == first
     assert heard == []
-    assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", "same").id == 2
-    assert chat.post(ada, ROOM, "without", None).id == 3
-    chat.delete(ada, ROOM, first.id, DEVICE)
-    assert chat.post(ada, ROOM, "one", "same").deleted  # a late retry does not restore the text
+    assert chat.post_message(speaker(at_work, "Bea"), ROOM, "hers", "same").id == 2
+    assert chat.post_message(ada, ROOM, "without", None).id == 3
+    chat.delete_message(ada, ROOM, first.id, DEVICE)
+    assert chat.post_message(ada, ROOM, "one", "same").deleted  # a late retry does not restore the text
     for bad in ("", "a b", "x" * 65, "é"):
         with pytest.raises(chat.TextError):
-            chat.post(ada, ROOM, "one", bad)
+            chat.post_message(ada, ROOM, "one", bad)
 
 
 def test_text_is_inspected_after_the_rate_limit_and_before_it_is_stored(at_work: Flask, ada: SignedIn) -> None:
@@ -87,44 +87,44 @@ def test_text_is_inspected_after_the_rate_limit_and_before_it_is_stored(at_work:
     seen: list[str] = []
     for expected in (PermissionError, PermissionError, chat.RateLimitedError):
         with pytest.raises(expected):
-            chat.post(ada, ROOM, " an attack ", None, refuse)
+            chat.post_message(ada, ROOM, " an attack ", None, refuse)
     assert seen == ["an attack"] * 2
-    assert chat.heads()[ROOM] == 0
+    assert chat.list_newest_changes()[ROOM] == 0
 
 
 def test_edit_is_a_change_that_only_the_author_may_make(ada: SignedIn, at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
-    first = chat.post(ada, ROOM, "frist", None)
-    chat.post(ada, ROOM, "second", None)
+    first = chat.post_message(ada, ROOM, "frist", None)
+    chat.post_message(ada, ROOM, "second", None)
     with published() as heard:
-        view = chat.edit(ada, ROOM, first.id, "first")
-        assert chat.edit(ada, ROOM, first.id, " first ") == view  # the same text: nothing is published
+        view = chat.edit_message(ada, ROOM, first.id, "first")
+        assert chat.edit_message(ada, ROOM, first.id, " first ") == view  # the same text: nothing is published
     assert len(heard) == 1
     assert (view.id, view.changed, view.text) == (1, 3, "first")
     assert view.edited_at is not None
     with pytest.raises(chat.NotYoursError):
-        chat.edit(boss, ROOM, first.id, "mine")
+        chat.edit_message(boss, ROOM, first.id, "mine")
     for number in (99, -1, 2**70):
         with pytest.raises(chat.UnknownMessageError):
-            chat.edit(ada, ROOM, number, "text")
+            chat.edit_message(ada, ROOM, number, "text")
 
 
 def test_since_lists_each_changed_message_once_in_its_current_state(ada: SignedIn) -> None:
     for text in ("a", "b", "c", "d"):
-        chat.post(ada, ROOM, text, None)
-    room = chat.may_enter(ada, ROOM)
-    chat.edit(ada, ROOM, 1, "A")
-    chat.edit(ada, ROOM, 1, "AA")
-    chat.delete(ada, ROOM, 2, DEVICE)
-    missed = chat.since(room.id, room.head)
+        chat.post_message(ada, ROOM, text, None)
+    room = chat.load_open_room(ada, ROOM)
+    chat.edit_message(ada, ROOM, 1, "A")
+    chat.edit_message(ada, ROOM, 1, "AA")
+    chat.delete_message(ada, ROOM, 2, DEVICE)
+    missed = chat.list_changes(room.id, room.head)
     assert [(view.id, view.changed, view.text, view.deleted) for view in missed] == [
         (1, 6, "AA", False),
         (2, 7, "", True),
     ]
-    assert missed[-1].changed == chat.heads()[ROOM]
-    assert chat.since(room.id, 7) == chat.since(room.id, 2**70) == []
+    assert missed[-1].changed == chat.list_newest_changes()[ROOM]
+    assert chat.list_changes(room.id, 7) == chat.list_changes(room.id, 2**70) == []
     walked, cursor = [], 0
-    while found := chat.since(room.id, cursor, 2):
+    while found := chat.list_changes(room.id, cursor, 2):
         walked += found
         cursor = found[-1].changed
     assert [view.id for view in walked] == [3, 4, 1, 2]
@@ -132,58 +132,58 @@ def test_since_lists_each_changed_message_once_in_its_current_state(ada: SignedI
 
 def test_page_leaves_out_deleted_messages_and_since_continues_from_its_cursor(ada: SignedIn) -> None:
     for text in ("a", "b", "c", "d"):
-        chat.post(ada, ROOM, text, None)
-    chat.delete(ada, ROOM, 3, DEVICE)
-    newest = chat.page(ada, ROOM, limit=2)
+        chat.post_message(ada, ROOM, text, None)
+    chat.delete_message(ada, ROOM, 3, DEVICE)
+    newest = chat.load_page(ada, ROOM, limit=2)
     assert (texts(newest.messages), newest.cursor, newest.has_older) == (["b", "d"], 5, True)
-    older = chat.page(ada, ROOM, newest.messages[0].id, limit=2)
+    older = chat.load_page(ada, ROOM, newest.messages[0].id, limit=2)
     assert (texts(older.messages), older.has_older) == (["a"], False)
-    chat.post(ada, ROOM, "e", None)
-    assert texts(chat.since(newest.room.id, newest.cursor)) == ["e"]
+    chat.post_message(ada, ROOM, "e", None)
+    assert texts(chat.list_changes(newest.room.id, newest.cursor)) == ["e"]
 
 
 def test_rate_limit_stops_new_messages_and_edits_but_not_retries(at_work: Flask, ada: SignedIn) -> None:
     at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"limit_chat": "2/hour"})
-    first = chat.post(ada, ROOM, "one", "1")
-    chat.post(ada, ROOM, "two", "2")
+    first = chat.post_message(ada, ROOM, "one", "1")
+    chat.post_message(ada, ROOM, "two", "2")
     with pytest.raises(chat.RateLimitedError) as caught:
-        chat.edit(ada, ROOM, first.id, "changed")
+        chat.edit_message(ada, ROOM, first.id, "changed")
     assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 3600
-    assert chat.post(ada, ROOM, "one", "1") == first
-    assert chat.delete(ada, ROOM, first.id, DEVICE).deleted
-    assert chat.post(speaker(at_work, "Bea"), ROOM, "hers", None).text == "hers"
+    assert chat.post_message(ada, ROOM, "one", "1") == first
+    assert chat.delete_message(ada, ROOM, first.id, DEVICE).deleted
+    assert chat.post_message(speaker(at_work, "Bea"), ROOM, "hers", None).text == "hers"
 
 
 def test_disabled_account_cannot_post(ada: SignedIn) -> None:
     change_user(ada.user_id, disabled_at=utc_now())
     with pytest.raises(UnauthorizedError):
-        chat.post(ada, ROOM, "still here", None)
-    assert chat.heads()[ROOM] == 0
+        chat.post_message(ada, ROOM, "still here", None)
+    assert chat.list_newest_changes()[ROOM] == 0
 
 
 def test_failing_listener_is_harmless_and_a_removed_one_is_not_called(ada: SignedIn) -> None:
     def fail(_channel: str, _line: str) -> None:
         raise RuntimeError
 
-    end = chat.on_change(fail)
+    end = chat.add_listener(fail)
     with published() as heard:
-        chat.post(ada, ROOM, "one", None)
+        chat.post_message(ada, ROOM, "one", None)
     end()
-    chat.post(ada, ROOM, "two", None)
+    chat.post_message(ada, ROOM, "two", None)
     assert [json.loads(line)["text"] for _, line in heard] == ["one"]
 
 
 def test_admin_is_marked_and_nameless_member_is_not_shown_by_email(at_work: Flask) -> None:
     boss = speaker(at_work, "Boss", role="admin")
-    assert chat.post(boss, ROOM, "hello", None).is_admin
+    assert chat.post_message(boss, ROOM, "hello", None).is_admin
     change_user(boss.user_id, name="", role="member")
-    (view,) = chat.before(chat.may_enter(boss, ROOM).id)
+    (view,) = chat.list_messages(chat.load_open_room(boss, ROOM).id)
     assert (view.from_name, view.is_admin) == (f"Member {boss.ref[:4]}", False)
 
 
 def test_post_without_a_limiter_is_refused(ada: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting_limits, "_limiter", [])
     with pytest.raises(RuntimeError, match="set_limiter"):
-        chat.post(ada, ROOM, "hello", None)
-    assert chat.heads()[ROOM] == 0
+        chat.post_message(ada, ROOM, "hello", None)
+    assert chat.list_newest_changes()[ROOM] == 0

@@ -20,9 +20,9 @@ from church.lib.text import one_line
 from church.models.accounts import Link, Purpose
 from church.models.base import utc_now
 from church.services.email import compose
-from church.services.email.compose import LINKED, TEMPLATES, Letter, write
+from church.services.email.compose import LINKED, TEMPLATES, EmailToSend, compose_message
 from church.services.email.errors import MailRefusedError
-from church.services.email_links import address_of
+from church.services.email_links import link_address
 from tests.support.helpers import with_settings
 
 CONTEXTS = {
@@ -61,10 +61,10 @@ def link_for(template: str, hours: float = 72) -> Link:
     )
 
 
-def letter(template: str = "password_changed", **changes: object) -> Letter:
+def letter(template: str = "password_changed", **changes: object) -> EmailToSend:
     link = link_for(template) if template in LINKED else None
     context = CONTEXTS.get(template, {})
-    found = Letter(
+    found = EmailToSend(
         5, template, "ada@example.org", "", context, link, datetime.fromisoformat("2026-01-02T03:04:05+00:00")
     )
     return replace(found, **changes)  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 
 def test_email_has_the_usual_headers() -> None:
-    message = sent(write(letter()))
+    message = sent(compose_message(letter()))
     assert str(message["From"]) == "BambiSleep Church <church@church.example>"
     assert str(message["To"]) == "ada@example.org"
     assert str(message["Subject"]) == "Your password was changed"
@@ -95,14 +95,14 @@ def test_email_has_the_usual_headers() -> None:
 
 
 def test_message_id_is_stable_and_unique() -> None:
-    first, again, other = (write(letter(id=number))["Message-ID"] for number in (5, 5, 6))
+    first, again, other = (compose_message(letter(id=number))["Message-ID"] for number in (5, 5, 6))
     assert first == again != other
     assert first.endswith("@church.example>")
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_email_parts_have_the_same_links(template: str) -> None:
-    message = write(letter(template))
+    message = compose_message(letter(template))
     text, page = part(message, "plain"), part(message, "html")
     wanted = [line for line in text.splitlines() if line.startswith("https://church.example/")]
     assert wanted or template == "account_deleted"
@@ -117,9 +117,9 @@ def test_email_parts_have_the_same_links(template: str) -> None:
 def test_email_link_is_whole_and_on_the_site(template: str) -> None:
     one = letter(template, name="Žofie")
     assert one.link is not None
-    address = address_of(one.link)
+    address = link_address(one.link)
     assert address.startswith("https://church.example/auth/")
-    message = write(one)
+    message = compose_message(one)
     assert address in part(message, "plain").splitlines()
     assert address.encode() in message.as_bytes()  # unencoded, so that it can be copied from the file
 
@@ -128,13 +128,13 @@ def test_email_link_is_whole_and_on_the_site(template: str) -> None:
     ("hours", "text"), [(1, "1 hour"), (24, "24 hours"), (72, "3 days"), (48, "2 days"), (36, "36 hours")]
 )
 def test_email_shows_the_lifetime_of_its_link(hours: float, text: str) -> None:
-    message = write(letter("verify", link=link_for("verify", hours)))
+    message = compose_message(letter("verify", link=link_for("verify", hours)))
     assert f"expires in {text}." in part(message, "plain")
     assert f"expires in {text}." in part(message, "html")
 
 
 def test_greeting_is_one_line_and_escaped() -> None:
-    message = write(letter(name="Ada\r\nBcc: all@example.org <b>x</b>"))
+    message = compose_message(letter(name="Ada\r\nBcc: all@example.org <b>x</b>"))
     assert part(message, "plain").startswith("Hello Ada Bcc: all@example.org <b>x</b>,")
     assert "<b>" not in part(message, "html")
     assert message["Bcc"] is None
@@ -143,7 +143,7 @@ def test_greeting_is_one_line_and_escaped() -> None:
 @pytest.mark.parametrize("name", ["Zoë", "ada ⛪", "=?utf-8?q?x?="])
 def test_greeting_keeps_non_ascii_names(app: Flask, name: str) -> None:
     have_server(app)
-    message = write(letter(name=name))
+    message = compose_message(letter(name=name))
     message.as_bytes().decode("ascii")
     assert part(message, "plain").startswith(f"Hello {name},")
 
@@ -151,7 +151,7 @@ def test_greeting_keeps_non_ascii_names(app: Flask, name: str) -> None:
 @pytest.mark.parametrize("site_name", ["Chürch\r\nBcc: all@example.org", 'A "quoted", <name>', "x" * 80])
 def test_site_name_cannot_inject_headers(app: Flask, site_name: str) -> None:
     app.config["CHURCH"] = with_settings(app.config["CHURCH"], site_name=site_name)
-    message = sent(write(letter()))
+    message = sent(compose_message(letter()))
     assert message["Bcc"] is None
     assert message["From"].addresses[0].addr_spec == "church@church.example"
     assert message["From"].addresses[0].display_name == one_line(site_name)
@@ -163,7 +163,7 @@ def test_site_name_cannot_inject_headers(app: Flask, site_name: str) -> None:
 )
 def test_recipient_invalid_is_refused_without_naming_it(recipient: str) -> None:
     with pytest.raises(MailRefusedError, match="not a valid email address") as caught:
-        write(letter(recipient=recipient))
+        compose_message(letter(recipient=recipient))
     assert "example" not in str(caught.value)
 
 
@@ -178,7 +178,7 @@ def test_email_encoding_for_server_and_outbox(app: Flask) -> None:
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> None:
-    page = part(write(letter(template)), "html")
+    page = part(compose_message(letter(template)), "html")
     assert not [word for word in ("<img", "<script", "<link", "url(", "<table") if word in page]
     assert 'name="color-scheme" content="light dark"' in page
     assert "prefers-color-scheme: dark" in page

@@ -11,7 +11,7 @@ import pytest
 
 from church.config import Settings
 from church.services.email import outbox_folder
-from church.services.email.compose import Letter
+from church.services.email.compose import EmailToSend
 from church.services.email.errors import MailDeferredError
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
@@ -25,16 +25,16 @@ def message(subject: str = "Hello") -> EmailMessage:
     return found
 
 
-def letter(number: int = 1, seconds: int = 0) -> Letter:
-    return Letter(number, "verify", "žofie@example.org", "", {}, None, NOW + timedelta(seconds=seconds))
+def letter(number: int = 1, seconds: int = 0) -> EmailToSend:
+    return EmailToSend(number, "verify", "žofie@example.org", "", {}, None, NOW + timedelta(seconds=seconds))
 
 
 def files(settings: Settings) -> list[Path]:
-    return sorted(outbox_folder.folder(settings).iterdir())
+    return sorted(outbox_folder.outbox_path(settings).iterdir())
 
 
 def test_outbox_file_is_private(settings: Settings) -> None:
-    outbox_folder.keep(settings, letter(), message())
+    outbox_folder.store_email(settings, letter(), message())
     (path,) = files(settings)
     assert path.name == f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -43,8 +43,8 @@ def test_outbox_file_is_private(settings: Settings) -> None:
 
 
 def test_outbox_same_email_again_replaces_its_file(settings: Settings) -> None:
-    outbox_folder.keep(settings, letter(), message("first"))
-    outbox_folder.keep(settings, letter(), message("second"))
+    outbox_folder.store_email(settings, letter(), message("first"))
+    outbox_folder.store_email(settings, letter(), message("second"))
     (path,) = files(settings)
     assert message_from_bytes(path.read_bytes())["Subject"] == "second"
 
@@ -56,21 +56,21 @@ def test_outbox_draft_of_a_killed_process_is_harmless(settings: Settings, monkey
     with monkeypatch.context() as patch:
         patch.setattr(outbox_folder.os, "fsync", killed)
         with pytest.raises(KeyboardInterrupt):
-            outbox_folder.keep(settings, letter(), message())
-    assert not list(outbox_folder.folder(settings).glob("*.eml"))
-    outbox_folder.keep(settings, letter(), message())
+            outbox_folder.store_email(settings, letter(), message())
+    assert not list(outbox_folder.outbox_path(settings).glob("*.eml"))
+    outbox_folder.store_email(settings, letter(), message())
     assert [path.name for path in files(settings)] == [f"{NOW:%Y%m%dT%H%M%S}-verify-1.eml"]
 
 
 def test_outbox_removes_the_oldest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_folder, "MOST", 3)
+    monkeypatch.setattr(outbox_folder, "MAX_FILES", 3)
     for number in (9, 10, 11, 12):
-        outbox_folder.keep(settings, letter(number), message())
-    outbox_folder.keep(settings, letter(8, seconds=5), message())
+        outbox_folder.store_email(settings, letter(number), message())
+    outbox_folder.store_email(settings, letter(8, seconds=5), message())
     assert {path.stem.rpartition("-")[2] for path in files(settings)} == {"11", "12", "8"}
 
 
 def test_outbox_not_writable_defers(settings: Settings) -> None:
-    outbox_folder.folder(settings).write_text("in the way")
+    outbox_folder.outbox_path(settings).write_text("in the way")
     with pytest.raises(MailDeferredError, match="cannot write to the outbox"):
-        outbox_folder.keep(settings, letter(), message())
+        outbox_folder.store_email(settings, letter(), message())

@@ -42,7 +42,7 @@ def server_says(monkeypatch: pytest.MonkeyPatch) -> Any:
         def refuse(*_args: Any) -> None:
             raise error
 
-        monkeypatch.setattr(outbox_folder, "keep", refuse)
+        monkeypatch.setattr(outbox_folder, "store_email", refuse)
 
     return say
 
@@ -58,7 +58,7 @@ def queue(template: str = "password_changed", user: User | None = None, purpose:
             session.add(user)
             session.flush()
         link = email_links.make(session, purpose, user) if purpose is not None else None
-        assert email_queue.queue(session, template, recipient=ADA, user=user, link=link)
+        assert email_queue.queue_email(session, template, recipient=ADA, user=user, link=link)
         return session.scalars(select(Mail.id).order_by(Mail.id.desc())).first() or 0
 
 
@@ -73,7 +73,7 @@ def state(mail_id: int) -> tuple[str, int, str | None]:
 
 
 def outbox(app: Flask) -> list[str]:
-    return [path.read_text() for path in sorted(outbox_folder.folder(app.config["CHURCH"]).glob("*.eml"))]
+    return [path.read_text() for path in sorted(outbox_folder.outbox_path(app.config["CHURCH"]).glob("*.eml"))]
 
 
 def test_send_twice_sends_once(app: Flask, server_says: Any) -> None:
@@ -83,7 +83,7 @@ def test_send_twice_sends_once(app: Flask, server_says: Any) -> None:
     assert len(outbox(app)) == 1
     server_says(AssertionError("sent again"))
     send(mail)
-    assert [found.sent_at is not None for found in email_queue.recent()] == [True]
+    assert [found.sent_at is not None for found in email_queue.list_recent()] == [True]
 
 
 def test_send_link_is_not_stored_in_the_database(app: Flask) -> None:
@@ -137,7 +137,7 @@ def test_send_email_with_replaced_link_is_removed(app: Flask) -> None:
     with db.write() as session:
         email_links.make(session, Purpose.RESET, user)
     send(mail)
-    assert (email_queue.recent(), outbox(app)) == ([], [])
+    assert (email_queue.list_recent(), outbox(app)) == ([], [])
 
 
 @pytest.mark.parametrize("purged", [False, True])
@@ -226,7 +226,7 @@ def test_tidy_fails_pending_emails_without_a_job(app: Flask) -> None:
     with db.write() as session:
         for mail, job_state in ((lost, "dead"), (running, "running")):
             session.execute(update(Job).where(Job.unique_key == sending.job_key(mail)).values(state=job_state))
-    sending.tidy({})
+    sending.clean_up({})
     assert state(lost) == ("failed", 0, "job ended without sending it")
     assert state(waiting)[0] == state(running)[0] == "pending"
 
@@ -239,9 +239,9 @@ def test_tidy_removes_old_emails(app: Flask, kept_state: str, days: int, stays: 
     queue()
     with db.write() as session:
         session.execute(update(Mail).values(state=kept_state, created_at=utc_now() - timedelta(days=days)))
-    sending.tidy({})
-    assert bool(email_queue.recent()) is stays
+    sending.clean_up({})
+    assert bool(email_queue.list_recent()) is stays
 
 
 def test_tidy_runs_every_hour() -> None:
-    assert registry.schedules()["mails.tidy"] == timedelta(hours=1)
+    assert registry.registered_schedules()["mails.tidy"] == timedelta(hours=1)

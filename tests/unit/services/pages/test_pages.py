@@ -16,7 +16,7 @@ from sqlalchemy import select
 from church.config import Settings
 from church.database.engines import sqlite_path
 from church.extensions import db
-from church.jobs.registry import find_handler, schedules
+from church.jobs.registry import find_handler, registered_schedules
 from church.models.jobs import Job
 from church.models.pages import PageText
 from church.services import pages
@@ -176,7 +176,7 @@ def test_index_job_is_queued_when_the_folder_changes(running: Flask, migrated_si
 
 
 def test_index_is_scheduled_every_five_minutes() -> None:
-    assert schedules()["pages.index"].total_seconds() == 300
+    assert registered_schedules()["pages.index"].total_seconds() == 300
 
 
 def test_queue_index_without_a_database_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

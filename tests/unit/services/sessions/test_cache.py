@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 from church.services.sessions import cache as sessions_cache
 from church.services.sessions.cache import FRESH_SECONDS, SessionCache
 from church.services.sessions.lookup import SignedIn
@@ -33,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock, tmp_path: Path) -> SessionCache:
-    return SessionCache(HostMark(tmp_path / "mark"), clock)
+    return SessionCache(ChangeMark(tmp_path / "mark"), clock)
 
 
 def test_cache_known_and_unknown_tokens_for_a_moment(cache: SessionCache, clock: Clock) -> None:
@@ -87,7 +87,7 @@ def test_cache_get_since_ignores_older_reads(cache: SessionCache) -> None:
 
 
 def test_cache_drops_the_oldest_beyond_the_bound(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions_cache, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(sessions_cache, "MAX_ENTRIES", 3)
     for name in ("a", "b", "c"):
         cache.put(name, ADA, cache.reading())
     cache.put("a", ADA, cache.reading())
@@ -110,7 +110,7 @@ def test_signed_in_repr_has_no_token_and_no_address() -> None:
 
 
 def test_cache_is_dropped_when_another_process_ends_a_session(tmp_path: Path, clock: Clock) -> None:
-    here, there = (SessionCache(HostMark(tmp_path / "mark"), clock) for _ in range(2))
+    here, there = (SessionCache(ChangeMark(tmp_path / "mark"), clock) for _ in range(2))
     assert here.get("a") == UNKNOWN
     here.put("a", ADA, here.reading())
     there.end(["a"])
@@ -123,7 +123,7 @@ def test_cache_is_dropped_when_another_process_ends_a_session(tmp_path: Path, cl
 
 
 def test_cache_without_mark_file_expires_by_time(tmp_path: Path, clock: Clock) -> None:
-    cache = SessionCache(HostMark(tmp_path / "no folder" / "mark"), clock)
+    cache = SessionCache(ChangeMark(tmp_path / "no folder" / "mark"), clock)
     cache.put("a", ADA, cache.reading())
     cache.tell()
     assert cache.get("a") == (True, ADA)

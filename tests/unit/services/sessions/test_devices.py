@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from church.services.sessions.devices import label_of, tidy
+from church.services.sessions.devices import clean_user_agent, label_device
 
 _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 
@@ -25,9 +25,9 @@ _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
     ],
 )
 def test_label_names_browser_and_system(user_agent: str, label: str) -> None:
-    assert label_of(user_agent) == label
+    assert label_device(user_agent) == label
 
 
 def test_user_agent_is_stored_as_one_bounded_line() -> None:
-    assert tidy("Firefox\r\nX: y\x00\x1b[2J") == "Firefox  X: y  [2J"
-    assert len(tidy("x" * 5000)) == 256
+    assert clean_user_agent("Firefox\r\nX: y\x00\x1b[2J") == "Firefox  X: y  [2J"
+    assert len(clean_user_agent("x" * 5000)) == 256

@@ -17,7 +17,7 @@ from church import create_app
 from church.config import Settings
 from church.database.errors import DatabaseDownError
 from church.extensions import db
-from church.lib.files import HostMark
+from church.lib.files import ChangeMark
 from church.models.accounts import Link, SignIn, User
 from church.models.base import utc_now
 from church.services import sessions
@@ -43,7 +43,7 @@ def ada(app: Flask) -> User:
 def change(token: str, **values: Any) -> None:
     """Set columns of the session of ``token``, as time or another host would."""
     with db.write() as session:
-        session.execute(update(SignIn).where(SignIn.token_hash == lookup.hash_of(token)).values(**values))
+        session.execute(update(SignIn).where(SignIn.token_hash == lookup.hash_token(token)).values(**values))
     sessions.forget_cached()
 
 
@@ -55,7 +55,7 @@ def change_user(user: User, **values: Any) -> None:
 
 def row_of(token: str) -> SignIn:
     with db.read() as session:
-        return session.scalars(select(SignIn).where(SignIn.token_hash == lookup.hash_of(token))).one()
+        return session.scalars(select(SignIn).where(SignIn.token_hash == lookup.hash_token(token))).one()
 
 
 def ended(token: str) -> bool:
@@ -253,7 +253,7 @@ def test_end_is_visible_on_another_host_when_its_cache_expires(
 ) -> None:
     token = sign_in(app, ada)
     other = create_app(migrated_site)
-    other.extensions["sessions"] = SessionCache(HostMark(tmp_path / "mark of another host"))
+    other.extensions["sessions"] = SessionCache(ChangeMark(tmp_path / "mark of another host"))
     end_of(token, other)
     with other.app_context():
         assert sessions.load(token) is not None
@@ -295,7 +295,7 @@ def test_start_beyond_fifty_devices_ends_the_idlest(app: Flask, ada: User) -> No
     newest = sign_in(app, ada)
     assert ended(second)
     assert not any(ended(token) for token in (first, newest, rest[0], bob))
-    assert sessions.active_count() == 51
+    assert sessions.count_active() == 51
 
 
 # -- lists and counts -------------------------------------------------------------------------------------------------
@@ -316,13 +316,13 @@ def test_list_devices_has_live_sessions_of_the_member_only(app: Flask, ada: User
 
 
 def test_active_count_counts_live_sessions(app: Flask, ada: User) -> None:
-    assert sessions.active_count() == 0
+    assert sessions.count_active() == 0
     bob = add_user(app, "bob@church.example")
     one, _two, _bobs = sign_in(app, ada), sign_in(app, ada), sign_in(app, bob)
-    assert sessions.active_count() == 3
+    assert sessions.count_active() == 3
     change(one, expires_at=utc_now())
     change_user(bob, disabled_at=utc_now())
-    assert sessions.active_count() == 1
+    assert sessions.count_active() == 1
 
 
 def test_scrape_shows_active_sessions(app: Flask, ada: User) -> None:
@@ -391,11 +391,11 @@ def test_purge_removes_only_ended_sessions_and_links(app: Flask, ada: User) -> N
             session.add(Link(nonce="n", purpose="verify", user_id=ada.id, created_at=utc_now(), expires_at=at))
     cleanup.purge({})
     with db.read() as session:
-        assert session.scalars(select(SignIn.token_hash)).all() == [lookup.hash_of(good)]
+        assert session.scalars(select(SignIn.token_hash)).all() == [lookup.hash_token(good)]
         assert session.scalar(select(func.count()).select_from(Link)) == 1
 
 
 def test_purge_runs_every_hour() -> None:
     from church.jobs import registry
 
-    assert registry.schedules()["accounts.purge"] == timedelta(hours=1)
+    assert registry.registered_schedules()["accounts.purge"] == timedelta(hours=1)

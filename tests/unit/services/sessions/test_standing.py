@@ -12,7 +12,7 @@ from church.models import Grant, User
 from church.models.accounts import SignIn
 from church.models.base import utc_now
 from church.services import sessions
-from church.services.entitlements import premium_of
+from church.services.entitlements import member_has_premium
 from church.services.sessions import lookup
 from tests.support.people import add_user, sign_in
 
@@ -33,8 +33,8 @@ def test_standing_has_live_sessions_only(app: Flask) -> None:
             session.get_one(User, people[2].id).disabled_at = utc_now()
             row = session.scalars(select(SignIn).where(SignIn.ref == ended)).one()
             sessions.end(session, row.id)
-        found = lookup.standing([good, ended, disabled, "nobody"])
-    assert found == {good: lookup.Standing("Ada", "admin", verified=True)}
+        found = lookup.load_facts([good, ended, disabled, "nobody"])
+    assert found == {good: lookup.SessionFacts("Ada", "admin", verified=True)}
 
 
 def test_premium_members_match_premium_of(app: Flask) -> None:
@@ -49,7 +49,7 @@ def test_premium_members_match_premium_of(app: Flask) -> None:
                 )
             )
         session.flush()
-        alone = {user.id for user in people if premium_of(session, user.id, now)}
+        alone = {user.id for user in people if member_has_premium(session, user.id, now)}
     with app.app_context():
-        together = lookup.premium_members([user.id for user in people])
+        together = lookup.find_premium_members([user.id for user in people])
     assert together == alone == {people[0].id}

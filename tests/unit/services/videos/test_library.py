@@ -19,7 +19,7 @@ from church.services.accounts import data_registry
 from church.services.audit import Actor
 from church.services.videos import Chapter
 from church.services.videos.errors import UnknownVideoError
-from church.services.videos.storage.local import folder_of
+from church.services.videos.storage.local import video_folder
 from tests.support.accounts_fixture import audited
 from tests.support.people import add_user
 from tests.support.video_fixture import add_ready
@@ -35,12 +35,12 @@ def test_watch_view_reader_without_access_gets_no_content(at_work: Flask) -> Non
     videos.add_caption(video.ref, "en", "English", VTT, CLI, default=True)
     videos.set_chapters(video.ref, "0:10 The mole\n0:20 The light", CLI)
     add_ready("lighthouse", access_level="public")
-    full = videos.watch_view("harbour", PREMIUM, None)
+    full = videos.load_watch_view("harbour", PREMIUM, None)
     assert (full.open, full.qualities, full.has_thumbs) == (True, ("720p",), True)
     assert [(one.language, one.label, one.is_default) for one in full.captions] == [("en", "English", True)]
     assert full.chapters == (Chapter(10_000, "The mole"), Chapter(20_000, "The light"))
     for reader in (ANONYMOUS, MEMBER):
-        closed = videos.watch_view("harbour", reader, None)
+        closed = videos.load_watch_view("harbour", reader, None)
         assert not closed.open
         assert (closed.qualities, closed.captions, closed.chapters, closed.has_thumbs) == ((), (), (), False)
         assert [(one.slug, one.open) for one in closed.related] == [("lighthouse", True)]
@@ -55,24 +55,24 @@ def test_lists_show_ready_videos_newest_first_to_everyone(at_work: Flask) -> Non
     add_ready("new", access_level="public", title="The new Pier")
     for state in ("queued", "working", "failed"):
         hidden = add_ready(state, state=state, published_at=None)
-        assert hidden.slug not in {one.slug for one in videos.listing(PREMIUM)}
+        assert hidden.slug not in {one.slug for one in videos.list_videos(PREMIUM)}
         with pytest.raises(UnknownVideoError):
-            videos.watch_view(state, PREMIUM, None)
+            videos.load_watch_view(state, PREMIUM, None)
         with pytest.raises(UnknownVideoError):
-            videos.playable(state)
-    assert [(one.slug, one.open) for one in videos.listing()] == [("new", True), ("old", False)]
-    assert [one.slug for one in videos.listing(limit=1)] == ["new"]
-    assert [one.slug for one in videos.listing(limit=1, skip=1)] == ["old"]
-    assert [one.slug for one in videos.search("PIÉR")] == ["new"]
-    assert [one.slug for one in videos.search("nets ol")] == ["old"]
-    assert videos.search("nets pier") == videos.search("%") == ()
-    assert videos.first_slugs(3) == ("old", "new", "queued")
-    assert len(videos.admin_listing()) == 5
+            videos.load_playable(state)
+    assert [(one.slug, one.open) for one in videos.list_videos()] == [("new", True), ("old", False)]
+    assert [one.slug for one in videos.list_videos(limit=1)] == ["new"]
+    assert [one.slug for one in videos.list_videos(limit=1, skip=1)] == ["old"]
+    assert [one.slug for one in videos.search_videos("PIÉR")] == ["new"]
+    assert [one.slug for one in videos.search_videos("nets ol")] == ["old"]
+    assert videos.search_videos("nets pier") == videos.search_videos("%") == ()
+    assert videos.list_first_slugs(3) == ("old", "new", "queued")
+    assert len(videos.list_for_admin()) == 5
 
 
 def test_playable_lists_renditions_with_their_files(at_work: Flask) -> None:
     video = add_ready(data=b"abc")
-    found = videos.playable("harbour")
+    found = videos.load_playable("harbour")
     assert (found.ref, found.access, list(found.renditions)) == (video.ref, "premium", ["720p"])
     assert found.renditions["720p"].path.read_bytes() == b"abc"
 
@@ -80,31 +80,31 @@ def test_playable_lists_renditions_with_their_files(at_work: Flask) -> None:
 def test_asset_needs_access_and_is_never_another_file(at_work: Flask) -> None:
     video = add_ready(has_poster=True, has_thumbs=True)
     videos.add_caption(video.ref, "en", "", VTT, CLI)
-    folder = folder_of(current_settings(), video.ref)
-    assert videos.asset("harbour", videos.POSTER, ANONYMOUS) == folder / "poster.jpg"
+    folder = video_folder(current_settings(), video.ref)
+    assert videos.find_asset("harbour", videos.POSTER, ANONYMOUS) == folder / "poster.jpg"
     for name in (videos.SPRITE, videos.THUMBS, "captions-en.vtt"):
-        assert videos.asset("harbour", name, PREMIUM) == folder / name
+        assert videos.find_asset("harbour", name, PREMIUM) == folder / name
         with pytest.raises(ForbiddenError):
-            videos.asset("harbour", name, MEMBER)
+            videos.find_asset("harbour", name, MEMBER)
     for name in ("720p.mp4", "captions-de.vtt", "../poster.jpg", ""):
         with pytest.raises(UnknownVideoError):
-            videos.asset("harbour", name, PREMIUM)
+            videos.find_asset("harbour", name, PREMIUM)
     with pytest.raises(ValueError, match="not the ref of a video"):
-        folder_of(current_settings(), "../../etc")
+        video_folder(current_settings(), "../../etc")
 
 
 def test_edit_changes_fields_and_is_audited(at_work: Flask) -> None:
     video = add_ready(description="Old.")
-    videos.edit(video.ref, "  The   Pier ", "public", "Old.", CLI)
-    found = videos.admin_view(video.ref)
+    videos.edit_video(video.ref, "  The   Pier ", "public", "Old.", CLI)
+    found = videos.load_for_admin(video.ref)
     assert (found.title, found.access, found.description, found.slug) == ("The Pier", "public", "Old.", "harbour")
-    assert audit.entries()[0].detail == {"video": "harbour", "fields": ["title", "access_level"]}
-    videos.edit(video.ref, "The Pier", "public", "Old.", CLI)
+    assert audit.list_entries()[0].detail == {"video": "harbour", "fields": ["title", "access_level"]}
+    videos.edit_video(video.ref, "The Pier", "public", "Old.", CLI)
     assert audited() == ["video.edited"]
     with pytest.raises(FieldErrors):
-        videos.edit(video.ref, "", "public", "", CLI)
+        videos.edit_video(video.ref, "", "public", "", CLI)
     with pytest.raises(UnknownVideoError):
-        videos.edit("0" * 16, "A", "public", "", CLI)
+        videos.edit_video("0" * 16, "A", "public", "", CLI)
 
 
 def test_captions_can_be_replaced_and_removed(at_work: Flask) -> None:
@@ -112,7 +112,7 @@ def test_captions_can_be_replaced_and_removed(at_work: Flask) -> None:
     videos.add_caption(video.ref, "en", "English", VTT, CLI, default=True)
     videos.add_caption(video.ref, "pt-BR", "", VTT, CLI, default=True)
     videos.add_caption(video.ref, "en", "English", VTT.replace(b"Ahoy", b"Hello"), CLI)
-    found = videos.admin_view(video.ref).captions
+    found = videos.load_for_admin(video.ref).captions
     assert [(one.language, one.label, one.is_default) for one in found] == [
         ("en", "English", False),
         ("pt-BR", "pt-BR", True),
@@ -146,7 +146,7 @@ def test_chapters_round_trip_as_lines() -> None:
     text = "0:00 Begin\n\n 1:30   The  nave \n1:02:03.5 End\n"
     found = videos.parse_chapters(text)
     assert found == (Chapter(0, "Begin"), Chapter(90_000, "The nave"), Chapter(3_723_500, "End"))
-    assert videos.parse_chapters(videos.chapters_text(found)) == found
+    assert videos.parse_chapters(videos.format_chapters(found)) == found
 
 
 @pytest.mark.parametrize("text", ["The nave", "1:60 Nave", "1:90:00 Nave", "0:10 B\n0:10 A", "1:00", "0:01 A\n" * 101])
@@ -168,32 +168,32 @@ def test_position_is_saved_until_the_member_turns_resume_off(on_both: Flask) -> 
     add_ready("pier", access_level="members")
     for at in (10_000, 30_000):
         assert videos.save_position("harbour", ada.id, PREMIUM, at)
-    card = next(one for one in videos.listing(PREMIUM, ada.id) if one.slug == "harbour")
+    card = next(one for one in videos.list_videos(PREMIUM, ada.id) if one.slug == "harbour")
     assert card.watched is not None
     assert (card.watched.position_ms, card.watched.finished, card.percent) == (30_000, False, 50)
-    assert [one.watched for one in videos.listing(PREMIUM)] == [None, None]
+    assert [one.watched for one in videos.list_videos(PREMIUM)] == [None, None]
     videos.save_position("pier", ada.id, PREMIUM, 5_000)
-    assert [one.slug for one in videos.begun(PREMIUM, ada.id, 4)] == ["pier", "harbour"]
-    assert [one.slug for one in videos.begun(PREMIUM, ada.id, 1)] == ["pier"]
-    assert [one.slug for one in videos.begun(MEMBER, ada.id, 4)] == ["pier"]
+    assert [one.slug for one in videos.list_unfinished(PREMIUM, ada.id, 4)] == ["pier", "harbour"]
+    assert [one.slug for one in videos.list_unfinished(PREMIUM, ada.id, 1)] == ["pier"]
+    assert [one.slug for one in videos.list_unfinished(MEMBER, ada.id, 4)] == ["pier"]
     for slug, at in (("harbour", 58_000), ("pier", 10**12)):
         videos.save_position(slug, ada.id, PREMIUM, at)
-    assert videos.begun(PREMIUM, ada.id, 4) == ()
-    watched = videos.watch_view("harbour", PREMIUM, ada.id).watched
+    assert videos.list_unfinished(PREMIUM, ada.id, 4) == ()
+    watched = videos.load_watch_view("harbour", PREMIUM, ada.id).watched
     assert watched is not None
     assert (watched.position_ms, watched.finished) == (0, True)
     with db.read() as session:
-        exported = data_registry.collect(session, session.get_one(User, ada.id))["watching"]
+        exported = data_registry.collect_data(session, session.get_one(User, ada.id))["watching"]
     assert [one["video"] for one in exported["videos"]] == ["pier", "harbour"]
     videos.set_resume(ada.id, False)
     assert not videos.save_position("harbour", ada.id, PREMIUM, 10_000)
-    found = videos.watch_view("harbour", PREMIUM, ada.id)
+    found = videos.load_watch_view("harbour", PREMIUM, ada.id)
     assert (found.watched, found.resume) == (None, False)
     videos.set_resume(ada.id, True)
     assert videos.save_position("harbour", ada.id, PREMIUM, -5)
     with db.write() as session:
-        data_registry.forget(session, session.get_one(User, ada.id))
-    assert videos.watch_view("harbour", PREMIUM, ada.id).watched is None
+        data_registry.delete_data(session, session.get_one(User, ada.id))
+    assert videos.load_watch_view("harbour", PREMIUM, ada.id).watched is None
 
 
 def test_position_in_video_without_access_is_rejected(at_work: Flask) -> None:
@@ -210,8 +210,8 @@ def test_delete_removes_positions_and_captions(at_work: Flask) -> None:
     video = add_ready()
     videos.add_caption(video.ref, "en", "", VTT, CLI)
     videos.save_position("harbour", ada.id, PREMIUM, 10)
-    videos.delete(video.ref, CLI)
+    videos.delete_video(video.ref, CLI)
     with db.read() as session:
         assert session.scalars(select(Video)).all() == []
     with pytest.raises(UnknownVideoError):
-        videos.delete(video.ref, CLI)
+        videos.delete_video(video.ref, CLI)

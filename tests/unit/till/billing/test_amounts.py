@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from church.till.billing.amounts import part, rounded, shown
+from church.till.billing.amounts import format_amount, round_amount, share_amount
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from church.till.billing.amounts import part, rounded, shown
     ],
 )
 def test_shown_has_the_decimals_of_the_currency(amount, currency, text):
-    assert shown(amount, currency) == text
+    assert format_amount(amount, currency) == text
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_shown_has_the_decimals_of_the_currency(amount, currency, text):
     ],
 )
 def test_rounded_is_an_amount_that_can_be_charged(amount, currency, found):
-    assert rounded(Decimal(amount), currency) == found
+    assert round_amount(Decimal(amount), currency) == found
 
 
 def test_part_of_a_credit_equals_part_of_a_charge():
-    assert part(500, 1, 3, "usd") == 167
-    assert part(500, 1, 3, "usd") + part(-500, 1, 3, "usd") == 0
+    assert share_amount(500, 1, 3, "usd") == 167
+    assert share_amount(500, 1, 3, "usd") + share_amount(-500, 1, 3, "usd") == 0

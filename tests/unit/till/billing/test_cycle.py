@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from church.till.billing.cycle import catch_up
+from church.till.billing.cycle import process_due
 from church.till.billing.periods import DAY
 from tests.support.till_fixture import FRIEND, PATRON
 
@@ -166,6 +166,6 @@ def test_clock_invalid_move_is_refused(till, fields):
 def test_catch_up_processes_time_that_passed(till, monkeypatch):
     subscription = till.subscribe(FRIEND)
     with till.desk.store.transaction():
-        assert catch_up(till.desk) == 0
-        assert catch_up(till.desk, period(subscription)[1]) == 1
+        assert process_due(till.desk) == 0
+        assert process_due(till.desk, period(subscription)[1]) == 1
     assert till.latest_invoice(subscription["id"])["billing_reason"] == "subscription_cycle"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from church.till.billing.periods import day, end_after, minute, shift
+from church.till.billing.periods import add_interval, compute_period_end, format_day, format_minute
 
 
 def at(text: str) -> int:
@@ -25,18 +25,18 @@ def at(text: str) -> int:
     ],
 )
 def test_shift_follows_the_calendar(start, interval, count, end):
-    assert shift(at(start), interval, count) == at(end)
+    assert add_interval(at(start), interval, count) == at(end)
 
 
 def test_periods_from_the_31st_return_to_it():
     anchor = begin = at("2024-01-31T10:00")
     days = []
     for _ in range(6):
-        begin = end_after(begin, anchor, "month", 1)
+        begin = compute_period_end(begin, anchor, "month", 1)
         days.append(datetime.fromtimestamp(begin, UTC).day)
     assert days == [29, 31, 30, 31, 30, 31]
 
 
 def test_day_and_minute_are_readable():
-    assert day(at("2024-05-03T07:08")) == "3 May 2024"
-    assert minute(at("2024-05-03T07:08")) == "3 May 2024, 07:08 UTC"
+    assert format_day(at("2024-05-03T07:08")) == "3 May 2024"
+    assert format_minute(at("2024-05-03T07:08")) == "3 May 2024, 07:08 UTC"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from church.till.http.sending import Sender, signature
+from church.till.http.sending import Sender, sign_payload
 from tests.support.services_fixture import free_port, site_settings
 from tests.support.till_fixture import InProcessTill, Receiver
 
@@ -124,4 +124,4 @@ def test_resend_delivers_the_event_again(till, sender, receiver):
 
 def test_signature_matches_the_sdk():
     mac = stripe.WebhookSignature._compute_signature("17.{}", "whsec_test")
-    assert signature("whsec_test", b"{}", 17) == f"t=17,v1={mac}"
+    assert sign_payload("whsec_test", b"{}", 17) == f"t=17,v1={mac}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from church.services.billing.errors import StripeDownError
-from church.services.billing.stripe.client import Circuit
+from church.services.billing.stripe.client import StripeCircuit
 
 
 class Clock:
@@ -16,8 +16,8 @@ class Clock:
         return self.now
 
 
-def _broken(clock: Clock, failures: int = 3) -> Circuit:
-    circuit = Circuit(failures=3, rest=5.0, clock=clock)
+def _broken(clock: Clock, failures: int = 3) -> StripeCircuit:
+    circuit = StripeCircuit(failures=3, rest=5.0, clock=clock)
     for _ in range(failures):
         circuit.check()
         circuit.failed("refused")

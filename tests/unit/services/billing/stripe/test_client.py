@@ -18,7 +18,7 @@ from flask import Flask
 from church.observability.metrics import definitions
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import client
-from church.services.billing.stripe.client import Circuit, StripeGateway, every, gateway
+from church.services.billing.stripe.client import StripeCircuit, StripeGateway, gateway, list_all
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import free_port
 
@@ -196,7 +196,7 @@ def test_read_escapes_the_id_in_the_path() -> None:
 
 def test_calls_with_an_open_circuit_are_not_made() -> None:
     with serving(lambda *_: (503, {"error": {}})) as server:
-        stripe_ = StripeGateway("sk", server.base, Circuit(failures=2, rest=60))
+        stripe_ = StripeGateway("sk", server.base, StripeCircuit(failures=2, rest=60))
         for _ in range(5):
             with pytest.raises(StripeDownError):
                 stripe_.call("customers.retrieve", "cus_1")
@@ -205,7 +205,7 @@ def test_calls_with_an_open_circuit_are_not_made() -> None:
 
 def test_refused_calls_keep_the_circuit_closed() -> None:
     with serving(lambda *_: MISSING) as server:
-        stripe_ = StripeGateway("sk", server.base, Circuit(failures=2, rest=60))
+        stripe_ = StripeGateway("sk", server.base, StripeCircuit(failures=2, rest=60))
         for _ in range(5):
             with pytest.raises(StripeRefusedError):
                 stripe_.call("customers.retrieve", "cus_1")
@@ -219,7 +219,7 @@ def test_every_reads_page_after_page() -> None:
         return 200, {"object": "list", "data": data, "has_more": start + 2 < 5, "url": "/v1/prices"}
 
     with serving(pages) as server:
-        found = [one["id"] for one in every(StripeGateway("sk", server.base), "prices.list", active=True)]
+        found = [one["id"] for one in list_all(StripeGateway("sk", server.base), "prices.list", active=True)]
     assert found == ["p_1", "p_2", "p_3", "p_4", "p_5"]
     assert all("limit=100" in path and "active=true" in path for _, path, _ in server.requests)
 

@@ -8,12 +8,12 @@ import pytest
 
 from church.services.billing.stripe.objects import (
     customer_values,
+    get_id,
     invoice_values,
     owner_ref,
     plan_of_product,
     price_values,
     product_values,
-    ref,
     subscription_values,
 )
 from tests.support.stripe_fixture import DAY, START, at
@@ -189,5 +189,5 @@ def test_owner_ref_comes_from_metadata_or_the_checkout() -> None:
 
 
 def test_ref_is_the_id_expanded_or_not() -> None:
-    assert ref("in_1") == ref({"id": "in_1"}) == "in_1"
-    assert ref(None) is ref("") is ref({}) is ref(["in_1"]) is None
+    assert get_id("in_1") == get_id({"id": "in_1"}) == "in_1"
+    assert get_id(None) is get_id("") is get_id({}) is get_id(["in_1"]) is None

@@ -39,13 +39,13 @@ def test_site_with_accounts_gets_no_demo_film(app: Flask) -> None:
 
 
 def test_demo_without_ffmpeg_adds_the_film_that_ships(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffmpeg, "tools_missing", lambda: ("ffmpeg", "ffprobe"))
+    monkeypatch.setattr(ffmpeg, "find_missing_tools", lambda: ("ffmpeg", "ffprobe"))
     shipped = app.config["CHURCH"].content / "videos" / "a-short-film.mp4"
     assert shipped.stat().st_size < 100_000
     with app.app_context():
-        add_video.bring_demo({})
-        add_video.bring_demo({})  # the job runs again, because its lease expired
-        (film,) = videos.admin_listing()
+        add_video.add_demo({})
+        add_video.add_demo({})  # the job runs again, because its lease expired
+        (film,) = videos.list_for_admin()
         assert (film.slug, film.access, film.source_bytes) == ("a-short-film", "public", shipped.stat().st_size)
         assert ([c.language for c in film.captions], len(film.chapters)) == (["en"], 3)
 
@@ -53,7 +53,7 @@ def test_demo_without_ffmpeg_adds_the_film_that_ships(app: Flask, monkeypatch: p
 def test_demo_with_ffmpeg_generates_a_film(app: Flask) -> None:
     require("ffmpeg", shutil.which("ffmpeg"), "apt-get install ffmpeg")
     with app.app_context():
-        add_video.bring_demo({})
+        add_video.add_demo({})
         with db.read() as session:
             (film,) = session.scalars(select(Video))
         assert film.source_name == "film.mp4"

@@ -23,19 +23,19 @@ from church.extensions import db
 from church.models import Job, Video
 from church.services import audit, videos
 from church.services.audit import Actor
-from church.services.videos import AdminVideo, Draft
-from church.services.videos.errors import NoRoomError, NotVideoError, TooLargeError
+from church.services.videos import AdminVideo, VideoDraft
+from church.services.videos.errors import DiskFullError, NotVideoError, TooLargeError
 from church.services.videos.importing import encode, import_job, probe
 from church.services.videos.importing import mp4 as importing_mp4
-from church.services.videos.importing.encode import Target, plan
-from church.services.videos.importing.probe import Probed
+from church.services.videos.importing.encode import Target, choose_targets
+from church.services.videos.importing.probe import VideoFacts
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import audited, do_jobs
 from tests.support.helpers import with_settings
 from tests.support.video_fixture import make_clip
 
 CLI = Actor(via="cli")
-DRAFT = Draft("The Harbour", "premium")
+DRAFT = VideoDraft("The Harbour", "premium")
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +56,11 @@ def plain(mp4_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pa
     return mp4_file
 
 
-def import_file(file: Path, draft: Draft = DRAFT) -> AdminVideo:
+def import_file(file: Path, draft: VideoDraft = DRAFT) -> AdminVideo:
     """Add ``file``, run its import job and return the video."""
-    ref = videos.add(file, draft, CLI)
+    ref = videos.add_file(file, draft, CLI)
     do_jobs("videos.import")
-    return videos.admin_view(ref)
+    return videos.load_for_admin(ref)
 
 
 def files() -> set[str]:
@@ -85,7 +85,7 @@ def test_import_makes_playable_files_and_deletes_the_source(clip: Path) -> None:
     [rendition] = found.renditions
     assert rendition.quality == "72p"
     assert rendition.bytes == rendition.path.stat().st_size
-    assert rendition.etag == local.digest(rendition.path)
+    assert rendition.etag == local.hash_file(rendition.path)
     made = rendition.path.read_bytes()
     assert 0 < made.index(b"moov") < made.index(b"mdat")
     kinds = {(one["codec_name"], one.get("pix_fmt")) for one in streams(rendition.path)}
@@ -102,10 +102,10 @@ def test_import_makes_playable_files_and_deletes_the_source(clip: Path) -> None:
 
 
 def test_import_large_source_gets_1080p_and_720p_and_reports_progress(tmp_path: Path) -> None:
-    ref = videos.add(make_clip(tmp_path / "large.mov", size="1936x1090", seconds=0.5), DRAFT, CLI)
+    ref = videos.add_file(make_clip(tmp_path / "large.mov", size="1936x1090", seconds=0.5), DRAFT, CLI)
     percents: list[int] = []
     videos.import_video(ref, percents.append)
-    found = videos.admin_view(ref)
+    found = videos.load_for_admin(ref)
     assert [(one.quality, one.width, one.height) for one in found.renditions] == [
         ("1080p", 1918, 1080),
         ("720p", 1278, 720),
@@ -125,7 +125,7 @@ def test_import_large_source_gets_1080p_and_720p_and_reports_progress(tmp_path: 
     ],
 )
 def test_plan_never_enlarges_the_video(width: int, height: int, expected: list[Target]) -> None:
-    assert plan(width, height) == expected
+    assert choose_targets(width, height) == expected
 
 
 def test_probe_rotated_video_with_wide_pixels_returns_displayed_size(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_probe_rotated_video_with_wide_pixels_returns_displayed_size(tmp_path: P
     turned = tmp_path / "turned.mp4"
     command = ["ffmpeg", "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
     subprocess.run([*command, str(turned)], check=True)
-    found = probe.probe(turned)
+    found = probe.probe_file(turned)
     assert (found.width, found.height) == (72, 256)
 
 
@@ -155,22 +155,22 @@ def test_probe_rejects_files_that_are_not_videos(tmp_path: Path) -> None:
     subprocess.run(["ffmpeg", "-loglevel", "error", *cover], check=True)
     for name in (*texts, "tone.m4a", "cover.m4a", "picture.png", "missing.mp4"):
         with pytest.raises(NotVideoError):
-            probe.probe(tmp_path / name)
+            probe.probe_file(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (Probed(0, 8, 600, 1000), "8 by 600"),
-        (Probed(0, 9000, 600, 1000), "9000 by 600"),
-        (Probed(0, 8000, 8000, 1000), "8000 by 8000"),
-        (Probed(0, 640, 360, 12 * 3600 * 1000 + 1), "longer than 12 hours"),
-        (Probed(0, 640, 360, 0), "a picture"),
+        (VideoFacts(0, 8, 600, 1000), "8 by 600"),
+        (VideoFacts(0, 9000, 600, 1000), "9000 by 600"),
+        (VideoFacts(0, 8000, 8000, 1000), "8000 by 8000"),
+        (VideoFacts(0, 640, 360, 12 * 3600 * 1000 + 1), "longer than 12 hours"),
+        (VideoFacts(0, 640, 360, 0), "a picture"),
     ],
 )
-def test_probe_rejects_extreme_sizes_and_durations(found: Probed, message: str) -> None:
+def test_probe_rejects_extreme_sizes_and_durations(found: VideoFacts, message: str) -> None:
     with pytest.raises(NotVideoError, match=message):
-        probe.checked(found)
+        probe.check_facts(found)
 
 
 def test_import_text_file_fails_with_a_reason_and_can_be_retried(tmp_path: Path, plain: Path) -> None:
@@ -179,58 +179,60 @@ def test_import_text_file_fails_with_a_reason_and_can_be_retried(tmp_path: Path,
     assert (found.state, found.settled) == ("failed", True)
     assert found.reason is not None
     assert "only MP4 files with H.264 are accepted" in found.reason
-    shutil.copy(plain, local.source_of(current_settings(), found.ref))
-    videos.retry(found.ref, CLI)
-    assert (videos.admin_view(found.ref).state, videos.admin_view(found.ref).reason) == ("queued", None)
+    shutil.copy(plain, local.source_path(current_settings(), found.ref))
+    videos.retry_import(found.ref, CLI)
+    assert (videos.load_for_admin(found.ref).state, videos.load_for_admin(found.ref).reason) == ("queued", None)
     do_jobs("videos.import")
-    assert videos.admin_view(found.ref).state == "ready"
+    assert videos.load_for_admin(found.ref).state == "ready"
     with pytest.raises(ConflictError):
-        videos.retry(found.ref, CLI)
+        videos.retry_import(found.ref, CLI)
 
 
 def test_import_killed_attempt_leaves_nothing_to_the_next(plain: Path) -> None:
-    ref = videos.add(plain, DRAFT, CLI)
-    assert import_job.begin(ref)
-    half = local.incoming(current_settings()) / f"{ref}.0badf00d.work"
+    ref = videos.add_file(plain, DRAFT, CLI)
+    assert import_job.mark_started(ref)
+    half = local.incoming_folder(current_settings()) / f"{ref}.0badf00d.work"
     half.mkdir()
     (half / "source.mp4").write_bytes(b"half")
     do_jobs("videos.import")
-    assert videos.admin_view(ref).state == "ready"
+    assert videos.load_for_admin(ref).state == "ready"
     assert not half.exists()
 
 
 def test_import_two_finished_attempts_leave_the_files_of_the_first(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = videos.add(clip, DRAFT, CLI)
-    render = encode.render
+    ref = videos.add_file(clip, DRAFT, CLI)
+    render = encode.encode_rendition
 
     def finish_another_attempt(*arguments: object) -> None:
-        monkeypatch.setattr(encode, "render", render)
-        source = local.source_of(current_settings(), ref)
+        monkeypatch.setattr(encode, "encode_rendition", render)
+        source = local.source_path(current_settings(), ref)
         data = source.read_bytes()
         videos.import_video(ref)
         source.write_bytes(data)
         Path(str(arguments[3])).parent.mkdir(exist_ok=True)
         render(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(encode, "render", finish_another_attempt)
+    monkeypatch.setattr(encode, "encode_rendition", finish_another_attempt)
     videos.import_video(ref)
-    found = videos.admin_view(ref)
+    found = videos.load_for_admin(ref)
     assert found.state == "ready"
     assert [one.path.exists() for one in found.renditions] == [True]
-    assert found.renditions[0].etag == local.digest(found.renditions[0].path)
+    assert found.renditions[0].etag == local.hash_file(found.renditions[0].path)
 
 
 def test_import_replaced_attempt_does_not_fail_the_video(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = videos.add(clip, DRAFT, CLI)
-    render = encode.render
+    ref = videos.add_file(clip, DRAFT, CLI)
+    render = encode.encode_rendition
 
-    def render_after_replacement(source: Path, found: Probed, target: Target, output: Path, tell: encode.Tell) -> None:
+    def render_after_replacement(
+        source: Path, found: VideoFacts, target: Target, output: Path, tell: encode.OnProgress
+    ) -> None:
         shutil.rmtree(output.parent)
         render(source, found, target, output, tell)
 
-    monkeypatch.setattr(encode, "render", render_after_replacement)
+    monkeypatch.setattr(encode, "encode_rendition", render_after_replacement)
     videos.import_video(ref)
-    assert videos.admin_view(ref).state == "working"
+    assert videos.load_for_admin(ref).state == "working"
 
 
 @pytest.mark.parametrize("flags", ["+faststart", "0"])
@@ -245,18 +247,18 @@ def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str
 def test_import_high_dynamic_range_film_is_mapped_for_every_screen(tmp_path: Path) -> None:
     light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
     film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)
-    assert probe.probe(film).hdr == "smpte2084"
+    assert probe.probe_file(film).hdr == "smpte2084"
     [rendition] = import_file(film).renditions
     picture = streams(rendition.path)[0]
     assert (picture["pix_fmt"], picture["color_transfer"], picture["color_space"]) == ("yuv420p", "bt709", "bt709")
 
 
 def test_import_video_deleted_meanwhile_leaves_no_file(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = videos.add(plain, DRAFT, CLI)
+    ref = videos.add_file(plain, DRAFT, CLI)
     sync = local.sync_folder
 
     def delete_video(folder: Path) -> None:
-        videos.delete(ref, CLI)
+        videos.delete_video(ref, CLI)
         do_jobs("videos.remove")
         folder.mkdir(exist_ok=True)
         (folder / "late.mp4").touch()
@@ -271,76 +273,76 @@ def test_import_video_deleted_meanwhile_leaves_no_file(plain: Path, monkeypatch:
 
 def test_delete_removes_the_files(plain: Path) -> None:
     found = import_file(plain)
-    videos.delete(found.ref, CLI)
+    videos.delete_video(found.ref, CLI)
     do_jobs("videos.remove")
     assert files() == {"incoming"}
-    assert [entry.action for entry in audit.entries()] == ["video.deleted", "video.added"]
+    assert [entry.action for entry in audit.list_entries()] == ["video.deleted", "video.added"]
 
 
 def test_import_full_disk_fails_with_that_reason(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = videos.add(clip, DRAFT, CLI)
+    ref = videos.add_file(clip, DRAFT, CLI)
     monkeypatch.setattr(local, "_SPARE", 2**62)
-    with pytest.raises(NoRoomError):
-        videos.add(clip, DRAFT, CLI)
+    with pytest.raises(DiskFullError):
+        videos.add_file(clip, DRAFT, CLI)
     videos.import_video(ref)
-    assert videos.admin_view(ref).reason == NoRoomError().detail
+    assert videos.load_for_admin(ref).reason == DiskFullError().detail
 
 
 def test_import_filling_the_disk_stops_before_it_is_full(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref = videos.add(clip, DRAFT, CLI)
+    ref = videos.add_file(clip, DRAFT, CLI)
     checks: list[int] = []
 
     def fill_up(_settings: object, wanted: int) -> None:
         checks.append(wanted)
         if len(checks) > 1:  # the first check is at the start
-            raise NoRoomError
+            raise DiskFullError
 
-    monkeypatch.setattr(local, "want_room", fill_up)
+    monkeypatch.setattr(local, "check_free_space", fill_up)
     videos.import_video(ref)
-    found = videos.admin_view(ref)
-    assert (found.state, found.reason) == ("failed", NoRoomError().detail)
+    found = videos.load_for_admin(ref)
+    assert (found.state, found.reason) == ("failed", DiskFullError().detail)
     assert files() == {"incoming", ref}  # the source is kept for a retry
 
 
 def test_add_checks_fields_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     import_file(plain)
-    monkeypatch.setattr(local, "keep", None)
+    monkeypatch.setattr(local, "store_stream", None)
     for draft, field in (
-        (Draft(" ", "premium"), "title"),
-        (Draft("A", "everybody"), "access"),
-        (Draft("A", "public", slug="The Harbour"), "slug"),
-        (Draft("A", "public", slug="stream"), "slug"),
-        (Draft("A", "public", slug="the-harbour"), "slug"),
-        (Draft("A", "public", "x" * 5001), "description"),
+        (VideoDraft(" ", "premium"), "title"),
+        (VideoDraft("A", "everybody"), "access"),
+        (VideoDraft("A", "public", slug="The Harbour"), "slug"),
+        (VideoDraft("A", "public", slug="stream"), "slug"),
+        (VideoDraft("A", "public", slug="the-harbour"), "slug"),
+        (VideoDraft("A", "public", "x" * 5001), "description"),
     ):
         with pytest.raises(FieldErrors) as caught:
-            videos.add(plain, draft, CLI)
+            videos.add_file(plain, draft, CLI)
         assert list(caught.value.errors) == [field]
     app.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
     with pytest.raises(TooLargeError):
-        videos.add(plain, DRAFT, CLI)
+        videos.add_file(plain, DRAFT, CLI)
 
 
 def test_add_gives_every_title_its_own_slug(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     titles = ("The Harbour", "The Harbour!", "Äpfel & Öl", "教会")
-    refs = [videos.add(tmp_path / "a", Draft(title, "public"), CLI) for title in titles]
-    slugs = [videos.admin_view(ref).slug for ref in refs]
+    refs = [videos.add_file(tmp_path / "a", VideoDraft(title, "public"), CLI) for title in titles]
+    slugs = [videos.load_for_admin(ref).slug for ref in refs]
     assert slugs[:3] == ["the-harbour", "the-harbour-2", "apfel-ol"]
     assert slugs[3].startswith("video-")
-    long = [videos.add(tmp_path / "a", Draft("A long title " * 8, "public"), CLI) for _ in range(3)]
-    assert len({videos.admin_view(ref).slug for ref in long}) == 3
+    long = [videos.add_file(tmp_path / "a", VideoDraft("A long title " * 8, "public"), CLI) for _ in range(3)]
+    assert len({videos.load_for_admin(ref).slug for ref in long}) == 3
 
 
 def test_import_without_ffmpeg_keeps_an_mp4_as_it_is(plain: Path, clip: Path) -> None:
-    assert videos.tools_missing() == ("ffmpeg", "ffprobe")
+    assert videos.find_missing_tools() == ("ffmpeg", "ffprobe")
     found = import_file(plain)
     assert (found.state, found.plain, found.width, found.height) == ("ready", True, 128, 72)
     assert abs((found.duration_ms or 0) - 1000) < 200
     assert len(found.missing) == 3
     assert [one.quality for one in found.renditions] == ["source"]
     assert found.renditions[0].path.read_bytes() == plain.read_bytes()
-    assert not local.source_of(current_settings(), found.ref).exists()
+    assert not local.source_path(current_settings(), found.ref).exists()
     rejected = import_file(clip)
     assert (rejected.state, rejected.missing) == ("failed", ())
     assert "Without ffmpeg" in str(rejected.reason)
@@ -364,17 +366,17 @@ def test_mp4_damaged_file_is_read_or_rejected(mp4_file: Path, tmp_path: Path, da
     file = tmp_path / "damaged.mp4"
     file.write_bytes(damaged[: data.draw(st.integers(start, len(mp4)))])
     with suppress(NotVideoError):
-        importing_mp4.read(file)
+        importing_mp4.read_facts(file)
 
 
 def test_cleanup_fails_imports_without_a_job_and_deletes_leftover_files(
     tmp_path: Path, age: Callable[[Path], None]
 ) -> None:
     (tmp_path / "a").write_bytes(b"x")
-    lost, queued = (videos.add(tmp_path / "a", DRAFT, CLI) for _ in range(2))
+    lost, queued = (videos.add_file(tmp_path / "a", DRAFT, CLI) for _ in range(2))
     with db.write() as session:
-        session.execute(delete(Job).where(Job.unique_key == videos.import_key(lost)))
-    folder = local.incoming(current_settings())
+        session.execute(delete(Job).where(Job.unique_key == videos.make_import_key(lost)))
+    folder = local.incoming_folder(current_settings())
     for name in ("0123456789abcdef", f"{lost}.00000000.work", f"{queued}.00000000.work"):
         (folder / name).mkdir() if name.endswith(".work") else (folder / name).touch()
     finished = current_settings().video_dir / "fedcba9876543210"
@@ -382,9 +384,9 @@ def test_cleanup_fails_imports_without_a_job_and_deletes_leftover_files(
     for path in (*folder.iterdir(), finished):
         age(path)
     (folder / "aaaaaaaaaaaaaaaa").touch()
-    videos.sweep({})
-    assert videos.admin_view(lost).state == "failed"
-    assert videos.admin_view(queued).state == "queued"
+    videos.clean_up({})
+    assert videos.load_for_admin(lost).state == "failed"
+    assert videos.load_for_admin(queued).state == "queued"
     left = {path.name for path in folder.iterdir()}
     assert left == {lost, queued, f"{queued}.00000000.work", "aaaaaaaaaaaaaaaa"}
     assert finished.exists()

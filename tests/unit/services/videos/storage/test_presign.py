@@ -13,7 +13,7 @@ from botocore.config import Config
 from pydantic import SecretStr
 
 from church.config import Settings
-from church.services.videos.storage.bucket import bucket_origin, presigned
+from church.services.videos.storage.bucket import bucket_origin, presign
 from tests.support.helpers import with_settings
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -52,7 +52,7 @@ def test_presigned_address_equals_that_of_the_sdk(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, key: str, method: str, changes: dict[str, str], style: str
 ) -> None:
     site = with_bucket(settings, **changes)
-    ours = urlsplit(presigned(site, key, 600, NOW, method=method))
+    ours = urlsplit(presign(site, key, 600, NOW, method=method))
     theirs = urlsplit(by_sdk(site, key, method, style, monkeypatch))
     assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
     assert parse_qs(ours.query) == parse_qs(theirs.query)
@@ -61,4 +61,4 @@ def test_presigned_address_equals_that_of_the_sdk(
 
 @pytest.mark.parametrize(("seconds", "expires"), [(-5, "1"), (600, "600"), (10_000_000, "604800")])
 def test_presigned_address_expires_within_the_limits_of_s3(settings: Settings, seconds: int, expires: str) -> None:
-    assert parse_qs(urlsplit(presigned(with_bucket(settings), KEY, seconds)).query)["X-Amz-Expires"] == [expires]
+    assert parse_qs(urlsplit(presign(with_bucket(settings), KEY, seconds)).query)["X-Amz-Expires"] == [expires]
