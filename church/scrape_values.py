@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 from church import jobs
 from church.extensions import db, store
-from church.services import sessions
-from church.services.billing import scrape_counts as billing_scrape_counts
-from church.services.dora import scrape_counts as dora_scrape_counts
-from church.services.email import queue
+from church.services import billing, dora, email, sessions
 from church.telemetry import StateMetric, Telemetry
 
 if TYPE_CHECKING:
@@ -66,35 +63,35 @@ def _dora_metrics() -> Iterator[StateMetric]:
         (
             "lead_time_seconds",
             "Time from a commit to the first deployment with it, over all commits.",
-            dora_scrape_counts.lead_times,
-            dora_scrape_counts.LEAD_BUCKETS,
+            dora.read_lead_times,
+            dora.LEAD_BUCKETS,
         ),
         (
             "mttr_seconds",
             "Time from opening to resolving an incident, over all incidents.",
-            dora_scrape_counts.repair_times,
-            dora_scrape_counts.REPAIR_BUCKETS,
+            dora.read_repair_times,
+            dora.REPAIR_BUCKETS,
         ),
     ):
         yield StateMetric(name, text, buckets, labels, kind="histogram", shared=True, bounds=bounds)
     for name, text, read in (
-        ("deployment_frequency", "Successful deployments a day, over 30 days.", dora_scrape_counts.frequencies),
+        ("deployment_frequency", "Successful deployments a day, over 30 days.", dora.read_frequencies),
         (
             "change_failure_rate",
             "Share of successful deployments with an incident, over 30 days.",
-            dora_scrape_counts.failure_rates,
+            dora.read_failure_rates,
         ),
         (
             "deployment_rework_rate",
             "Share of successful deployments that were hotfixes, over 30 days.",
-            dora_scrape_counts.rework_rates,
+            dora.read_rework_rates,
         ),
     ):
         yield StateMetric(name, text, read, labels, shared=True)
     yield StateMetric(
         "dora_sample_size",
         "Number of samples behind each figure of the last 30 days.",
-        dora_scrape_counts.sample_sizes,
+        dora.count_samples,
         ("metric", "environment"),
         shared=True,
     )
@@ -109,21 +106,21 @@ def _sign_ins() -> Iterator[Reading]:
 
 
 def _mails_pending() -> Iterator[Reading]:
-    yield (), float(queue.count_pending())
+    yield (), float(email.count_pending_emails())
 
 
 def _subscriptions() -> Iterator[Reading]:
-    for labels, count in billing_scrape_counts.count_subscriptions_by_status():
+    for labels, count in billing.count_subscriptions_by_status():
         yield labels, float(count)
 
 
 def _paid() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.sum_payments_by_currency():
+    for currency, value in billing.sum_payments_by_currency():
         yield (currency,), float(value)
 
 
 def _refunded() -> Iterator[Reading]:
-    for currency, value in billing_scrape_counts.sum_refunds_by_currency():
+    for currency, value in billing.sum_refunds_by_currency():
         yield (currency,), float(value)
 
 

@@ -16,10 +16,15 @@ from church.errors import ChurchError
 from church.extensions import db
 from church.lib.text import one_line
 from church.services import pages, videos
-from church.services.pages import PageView, Place, RenderError, TeaserView, site_pages
-from church.services.pages.library import looks_like_traversal
-from church.services.pages.presenters import json_ld
-from church.services.videos import library
+from church.services.pages import (
+    PageView,
+    Place,
+    RenderError,
+    TeaserView,
+    looks_like_traversal,
+    make_json_ld,
+    site_pages,
+)
 from church.web import identity
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
@@ -46,7 +51,7 @@ def _set_up(state: BlueprintSetupState) -> None:
 def home() -> Response:
     """Show the newest pages and videos, and the tags."""
     current = site_pages()
-    films = library.list_newest(_HOME_VIDEOS)
+    films = videos.list_newest(_HOME_VIDEOS)
     return _public(render_template("markdown/home.html", recent=current.recent(), tags=current.tags(), films=films))
 
 
@@ -95,7 +100,7 @@ def page(slug: str) -> AnyResponse:
         identity.require_known_viewer()
     telemetry.track_content_access("page", view.access, "granted" if is_whole else "teaser")
     template = "markdown/page.html" if is_whole else "markdown/teaser.html"
-    body = render_template(template, page=view, json_ld=json_ld(view, site.site_name, site.origin))
+    body = render_template(template, page=view, json_ld=make_json_ld(view, site.site_name, site.origin))
     return _public(body) if _is_public(view) else _private(body)
 
 
@@ -126,7 +131,7 @@ def robots() -> Response:
 
 def _places() -> list[Place]:
     """List the newest videos for feed and sitemap, with their public facts only."""
-    return [Place(video.url, video.title, video.summary, video.published_at) for video in library.list_newest()]
+    return [Place(video.url, video.title, video.summary, video.published_at) for video in videos.list_newest()]
 
 
 def _query_text(name: str, most: int) -> str:
@@ -153,7 +158,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), library.find_last_published(), current_app.extensions["assets"].modified)
+    changed = max(site_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response

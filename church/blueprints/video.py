@@ -19,10 +19,7 @@ from church.config import current_settings
 from church.lib.threads import run_off_hub
 from church.lib.validators import Validators
 from church.services import videos
-from church.services.videos import UnknownVideoError, WatchView
-from church.services.videos.storage.bucket import bucket_origin, presign
-from church.services.videos.streaming import player_addresses
-from church.services.videos.streaming.player_addresses import AllowedStream
+from church.services.videos import AllowedStream, UnknownVideoError, WatchView, bucket_origin, presign
 from church.web import headers, identity
 from church.web.byte_ranges import FileBody, choose_answer
 from church.web.forms import read_fields, safe_next
@@ -152,7 +149,7 @@ def _stream_address(slug: str, quality: str = "", playback: str = "") -> dict[st
 
     ``expires_at`` is in seconds since 1970. Raises UnknownVideoError, UnauthorizedError and ForbiddenError.
     """
-    granted = player_addresses.grant_address(slug, viewer_or_unavailable(), quality, playback)
+    granted = videos.grant_address(slug, viewer_or_unavailable(), quality, playback)
     qualities = [
         {
             "quality": rendition.quality,
@@ -177,7 +174,7 @@ def _stream_address(slug: str, quality: str = "", playback: str = "") -> dict[st
 @limited("stream")
 def stream(slug: str) -> Response:
     """Send the video, or the requested range of it, to the holder of a valid ``token``."""
-    admitted = player_addresses.check_token(slug, request.args.get("token", ""), viewer_or_unavailable())
+    admitted = videos.check_token(slug, request.args.get("token", ""), viewer_or_unavailable())
     offload = current_settings().video_offload
     if offload == "x-accel":
         response = _send_by_nginx(admitted)
@@ -194,7 +191,7 @@ def stream(slug: str) -> Response:
 def _send_by_nginx(admitted: AllowedStream) -> Response:
     """Name the file to nginx, which sends it and handles ranges and conditions."""
     if request.method == "GET" and admitted.rendition.path.is_file():
-        player_addresses.count_playback(admitted)
+        videos.count_playback(admitted)
     response = Response(content_type=_VIDEO_TYPE)
     response.headers["X-Accel-Redirect"] = quote(f"{_NGINX_LOCATION}/{admitted.video.ref}/{admitted.rendition.file}")
     return response
@@ -203,7 +200,7 @@ def _send_by_nginx(admitted: AllowedStream) -> Response:
 def _redirect_to_bucket(admitted: AllowedStream) -> Response:
     """Redirect to the bucket for as long as the token is valid: players use that address again when they seek."""
     if request.method == "GET":
-        player_addresses.count_playback(admitted)
+        videos.count_playback(admitted)
     seconds = max(1, admitted.expires_at - int(time.time()))
     response = Response(status=302)
     key = f"{admitted.video.ref}/{admitted.rendition.file}"
@@ -213,7 +210,7 @@ def _redirect_to_bucket(admitted: AllowedStream) -> Response:
 
 def _send_file(admitted: AllowedStream) -> Response:
     """Send the file from this process, by sendfile where the server can."""
-    source = player_addresses.open_rendition(admitted.rendition)
+    source = videos.open_rendition(admitted.rendition)
     version = Validators(source.etag, source.modified)
     wanted = choose_answer(request.method, request.headers, version, source.size)
     has_body = request.method == "GET" and wanted.status in {200, 206}
@@ -225,7 +222,7 @@ def _send_file(admitted: AllowedStream) -> Response:
         raise RequestedRangeNotSatisfiable(length=source.size)
     response = Response(status=wanted.status, content_type=_VIDEO_TYPE)
     if has_body:
-        player_addresses.count_playback(admitted)
+        videos.count_playback(admitted)
         response.response = _file_body(source.file, wanted.start, wanted.length)
         response.direct_passthrough = True
     if wanted.status != 304:

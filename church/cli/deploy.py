@@ -63,15 +63,14 @@ def git(folder: Path, environment: str, branch: str, tags: str | None, since: st
     """Import deployments from the git log of FOLDER. Run it again to add new ones."""
     from church.config import current_settings
     from church.services import dora
-    from church.services.dora import git_import
 
     environments = current_settings().environments
     if environment not in environments:
         raise click.ClickException(f"environment: This must be one of: {', '.join(environments)}.")
     if tags:
-        deployments = list(git_import.deployments_of_tags(folder, environment, tags, since))
+        deployments = list(dora.list_deployments_of_tags(folder, environment, tags, since))
     else:
-        deployments = list(git_import.deployments_of_commits(folder, environment, branch, since))
+        deployments = list(dora.list_deployments_of_commits(folder, environment, branch, since))
     added = dora.record_deployments(deployments)
     commits = sum(len(deployment.commits) for deployment in deployments)
     click.echo(f"{len(deployments)} deployments with {commits} commits found, {added} new.")

@@ -25,10 +25,10 @@ def create(email: str, name: str, admin: bool) -> None:
     """Create an account and email its owner a link to choose a password. The link is valid for 7 days."""
     from church.errors import FieldErrors
     from church.models.accounts import Role
-    from church.services.accounts import members
+    from church.services import accounts
 
     try:
-        account = members.create(email, name, Role.ADMIN if admin else Role.MEMBER, _console())
+        account = accounts.create_account(email, name, Role.ADMIN if admin else Role.MEMBER, _console())
     except FieldErrors as error:
         raise click.ClickException(" ".join(error.errors.values())) from None
     created = f"Created admin {account.email}" if admin else f"Created {account.email}"
@@ -41,9 +41,9 @@ def create(email: str, name: str, admin: bool) -> None:
 def promote(who: str) -> None:
     """Make a member an admin."""
     from church.models.accounts import Role
-    from church.services.accounts import members
+    from church.services import accounts
 
-    click.echo(f"{members.set_role(_ref(who), Role.ADMIN, _console()).label} is an admin.")
+    click.echo(f"{accounts.set_role(_ref(who), Role.ADMIN, _console()).label} is an admin.")
 
 
 @user_commands.command()
@@ -51,36 +51,36 @@ def promote(who: str) -> None:
 def demote(who: str) -> None:
     """Make an admin a member again. The last admin can't be demoted."""
     from church.models.accounts import Role
-    from church.services.accounts import members
+    from church.services import accounts
 
-    click.echo(f"{members.set_role(_ref(who), Role.MEMBER, _console()).label} is no longer an admin.")
+    click.echo(f"{accounts.set_role(_ref(who), Role.MEMBER, _console()).label} is no longer an admin.")
 
 
 @user_commands.command()
 @click.argument("who")
 def disable(who: str) -> None:
     """Disable an account and sign it out everywhere."""
-    from church.services.accounts import members
+    from church.services import accounts
 
-    click.echo(f"{members.disable(_ref(who), _console()).label} can no longer sign in.")
+    click.echo(f"{accounts.disable_account(_ref(who), _console()).label} can no longer sign in.")
 
 
 @user_commands.command()
 @click.argument("who")
 def enable(who: str) -> None:
     """Enable a disabled account."""
-    from church.services.accounts import members
+    from church.services import accounts
 
-    click.echo(f"{members.enable(_ref(who), _console()).label} can sign in.")
+    click.echo(f"{accounts.enable_account(_ref(who), _console()).label} can sign in.")
 
 
 @user_commands.command()
 @click.argument("who")
 def reset(who: str) -> None:
     """Email the owner of an account a link to choose a new password."""
-    from church.services.accounts import members
+    from church.services import accounts
 
-    members.send_reset(_ref(who), _console())
+    accounts.send_reset(_ref(who), _console())
     click.echo(_outbox_line() or "Password link sent.")
 
 
@@ -91,7 +91,7 @@ def first_admin() -> None:
     `flask church run` prints one at every start until there is an admin.
     """
     from church.server.announce import describe_first_admin_link
-    from church.services.accounts.registration import make_first_admin_link
+    from church.services.accounts import make_first_admin_link
 
     address = make_first_admin_link()
     if address is None:
@@ -108,13 +108,13 @@ def _console() -> Actor:
 def _ref(who: str) -> str:
     """Return the ref of the account that ``who`` names by its email address or its ref."""
     from church.extensions import db
-    from church.services.accounts import find_account, validation
+    from church.services import accounts
 
     if "@" not in who:
         return who
-    address = validation.try_parse_address(who)
+    address = accounts.try_parse_address(who)
     with db.read() as session:
-        account = find_account.find_by_key(session, address.key) if address else None
+        account = accounts.find_by_key(session, address.key) if address else None
     if account is None:
         raise click.ClickException(f"No account has the email address {who}.")
     return account.ref

@@ -15,7 +15,7 @@ from flask.cli import AppGroup
 
 if TYPE_CHECKING:
     from church.services.audit import Actor
-    from church.services.videos.presenters import AdminVideo
+    from church.services.videos import AdminVideo
 
 video_commands = AppGroup("video", help="Add and manage videos.")
 

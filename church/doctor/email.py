@@ -13,8 +13,8 @@ from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
-from church.services.email import outbox_folder, smtp
-from church.services.email.errors import MailDeferredError
+from church.services import email
+from church.services.email import MailDeferredError
 
 # Seconds; less than the time limit of a check.
 _STEP = 2.0
@@ -26,9 +26,9 @@ def check_email(settings: Settings) -> Finding:
     """Check that the mail server accepts our sign-in, and that no email failed within the last day."""
     if settings.smtp_url is None:
         fix = "set CHURCH_SMTP_URL to send email"
-        return "warn", f"no mail server: emails are written to {outbox_folder.outbox_path(settings)}", fix
+        return "warn", f"no mail server: emails are written to {email.outbox_path(settings)}", fix
     try:
-        smtp.probe(settings, step=_STEP, whole=_WHOLE)
+        email.probe_server(settings, step=_STEP, whole=_WHOLE)
     except MailDeferredError as error:
         return "fail", str(error), "check CHURCH_SMTP_URL and the mail server; emails are retried for about six hours"
     try:

@@ -7,8 +7,8 @@ from sqlalchemy.exc import DBAPIError
 from church.config import Settings
 from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
-from church.services.billing.health import check_payments as payment_health
-from church.services.billing.health import read_payment_facts
+from church.services.billing import check_payments as payment_health
+from church.services.billing import read_payment_facts
 
 
 def check_payments(settings: Settings) -> Finding:

@@ -12,8 +12,8 @@ from church.config import Settings
 from church.doctor.dependencies import query_database
 from church.doctor.findings import Finding
 from church.models.videos import Video, VideoState
-from church.services.videos.importing.ffmpeg import find_missing_tools
-from church.services.videos.storage import bucket
+from church.services import videos
+from church.services.videos import find_missing_tools
 
 _GIGABYTE = 1024**3
 _LOW = 2 * _GIGABYTE
@@ -21,7 +21,7 @@ _LOW = 2 * _GIGABYTE
 
 def check_videos(settings: Settings) -> Finding:
     """Check ffmpeg, boto3 if videos are in a bucket, the free disk space, and failed imports."""
-    if settings.video_offload == "s3" and not bucket.is_boto3_installed():
+    if settings.video_offload == "s3" and not videos.is_boto3_installed():
         return "fail", "CHURCH_VIDEO_OFFLOAD is s3, but boto3 is not installed", "pip install 'church[s3]'"
     folder = next(path for path in (settings.video_dir, *settings.video_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NoReturn
 
 from church.live.websocket_frames import text_frame
-from church.services.chat.presenters import MessageView, shown_name
+from church.services.chat import MessageView, shown_name
 
 PROTOCOL: Final = 1
 _LONGEST_NAME = 64

@@ -20,9 +20,10 @@ from church.live.connection import Connection
 from church.live.room_feed import RoomFeed
 from church.models.chat import RoomAccess
 from church.services import chat
-from church.services.chat.rooms import is_open
-from church.services.sessions import SignedIn, lookup
-from church.services.sessions.lookup import SessionFacts as Known
+from church.services import sessions as sessions_service
+from church.services.chat import is_room_open
+from church.services.sessions import SessionFacts as Known
+from church.services.sessions import SignedIn
 
 _EVERY = 2.0
 _BATCH = 500  # connections that are checked before other greenlets run
@@ -78,7 +79,7 @@ class SessionWatch:
             elif connection.signed_in is not None and connection.is_open:
                 by_session.setdefault(connection.signed_in.session_ref, []).append(connection)
         for refs in _batches(by_session):
-            sessions = lookup.load_facts(refs)
+            sessions = sessions_service.load_facts(refs)
             own = [connection for ref in refs for connection in by_session[ref]]
             for ref in refs:
                 _refresh(by_session[ref], sessions.get(ref))
@@ -102,7 +103,7 @@ class SessionWatch:
             banned_from = banned.get(signed_in.user_id, frozenset())
             for name in connection.rooms:
                 feed = self._feeds.get(name)
-                if name in banned_from or (feed is not None and not is_open(feed.access, signed_in)):
+                if name in banned_from or (feed is not None and not is_room_open(feed.access, signed_in)):
                     connection.close(websocket_frames.FORBIDDEN, "this room is closed to you", "forbidden")
 
     def _premium(self, connections: list[Connection]) -> dict[int, bool]:
@@ -111,7 +112,7 @@ class SessionWatch:
         in_gated = {
             one.signed_in.user_id for one in connections if one.signed_in is not None and gated.intersection(one.rooms)
         }
-        with_premium = lookup.find_premium_members(in_gated) if in_gated else set()
+        with_premium = sessions_service.find_premium_members(in_gated) if in_gated else set()
         return {user_id: user_id in with_premium for user_id in in_gated}
 
 
@@ -134,5 +135,5 @@ def _changed(signed_in: SignedIn, **facts: object) -> SignedIn:
 
 def _batches(refs: Collection[str]) -> Iterator[list[str]]:
     waiting = list(refs)
-    for begin in range(0, len(waiting), lookup.MAX_PER_QUERY):
-        yield waiting[begin : begin + lookup.MAX_PER_QUERY]
+    for begin in range(0, len(waiting), sessions_service.MAX_PER_QUERY):
+        yield waiting[begin : begin + sessions_service.MAX_PER_QUERY]

@@ -51,7 +51,7 @@ def list_addresses(settings: Settings, app: Flask | None = None) -> list[str]:
         return [site]
     from church import create_app  # noqa: PLC0415 - see above
     from church.extensions import db  # noqa: PLC0415
-    from church.services.accounts.registration import make_first_admin_link  # noqa: PLC0415
+    from church.services.accounts import make_first_admin_link  # noqa: PLC0415
 
     with (app or create_app(settings)).app_context():
         address = make_first_admin_link()

@@ -47,10 +47,10 @@ def prepare_instance(settings: Settings) -> Flask | None:
 
 def _queue_demo(app: Flask) -> None:
     """Queue the import of the demo video that a new site starts with."""
-    from church.services.videos.importing import add_video  # noqa: PLC0415 - a second start does not load it
+    from church.services import videos  # noqa: PLC0415 - a second start does not load it
 
     with app.app_context():
-        add_video.queue_demo()
+        videos.queue_demo()
 
 
 def _is_prepared(settings: Settings, stamp: Path) -> bool:

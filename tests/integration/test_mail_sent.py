@@ -70,7 +70,7 @@ def invite() -> str:
 
 
 def ended() -> MailView | None:
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     return mail if mail.state != "pending" else None
 
 
@@ -82,7 +82,7 @@ def test_email_arrives_with_its_link_in_both_parts(app: Flask, server: MailServe
     assert (got.recipients, got.message["To"]) == ([ADA.email], ADA.email)
     assert address in got.text().splitlines()
     assert f'href="{address}"' in got.text("html")
-    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent()] == [("sent", 1)]
+    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent_emails()] == [("sent", 1)]
 
 
 def test_email_deferred_by_server_arrives_later_once(app: Flask, server: MailServer) -> None:
@@ -91,7 +91,7 @@ def test_email_deferred_by_server_arrives_later_once(app: Flask, server: MailSer
     with captured_log() as log, working(app):
         wait_until(ended, "the email is sent")
         wait_until(lambda: not jobs.count_pending_jobs()["mails.send"], "its job is done")
-    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent()] == [("sent", 3)]
+    assert [(mail.state, mail.attempts) for mail in email_queue.list_recent_emails()] == [("sent", 3)]
     assert len(server.received) == 1
     assert "ada" not in b"".join(log.lines).decode().lower()
 
@@ -102,7 +102,7 @@ def test_email_refused_by_server_fails_at_once_with_reason(app: Flask, server: M
     with captured_log() as log, working(app):
         wait_until(ended, "the email has failed")
         wait_until(lambda: not jobs.count_pending_jobs()["mails.send"], "its job is done")
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     assert (mail.state, mail.reason) == ("failed", "the mail server answered 550 5.1.1 [address] unknown")
     assert server.commands.count("RCPT") == 1
     assert jobs.list_dead_jobs() == []
@@ -113,7 +113,7 @@ def test_email_is_sent_when_the_server_is_back(app: Flask, server: MailServer) -
     server.stop()
     invite()
     with working(app):
-        wait_until(lambda: email_queue.list_recent()[0].attempts >= 2, "two attempts have failed")
+        wait_until(lambda: email_queue.list_recent_emails()[0].attempts >= 2, "two attempts have failed")
         server.start()
         wait_until(ended, "the email is sent")
     assert len({got.message["Message-ID"] for got in server.received}) == len(server.received) == 1
@@ -123,7 +123,7 @@ def test_email_sent_again_after_crash_has_the_same_message_id(app: Flask, server
     invite()
     with working(app):
         wait_until(ended, "the email is sent")
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     with db.write() as session:
         session.execute(update(Mail).values(state="pending"))
         jobs.enqueue(session, "mails.send", {"mail": mail.id})

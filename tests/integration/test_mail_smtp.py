@@ -277,8 +277,8 @@ def test_smtp_delivery_is_timed_and_logs_no_recipient(
 
 def test_smtp_probe_connects_and_sends_nothing(settings: Settings, mail_server: Start) -> None:
     server = mail_server()
-    smtp.probe(to(settings, server.url), 2, 4)
+    smtp.probe_server(to(settings, server.url), 2, 4)
     assert server.commands == []
     server.stop()
     with pytest.raises(MailDeferredError):
-        smtp.probe(to(settings, server.url), 2, 4)
+        smtp.probe_server(to(settings, server.url), 2, 4)

@@ -50,7 +50,7 @@ def crowd(on_both: Flask) -> Flask:
 
 
 def found(query: str = "", role: Role | None = None, state: MemberState | None = None) -> list[str]:
-    return [view.email or view.ref for view in members.search(query, role, state).members]
+    return [view.email or view.ref for view in members.search_accounts(query, role, state).members]
 
 
 EVERYONE = ["straße@mail.example", "chloe@mail.example", "underXscore@mail.example", "under_score@mail.example",
@@ -97,8 +97,8 @@ def test_search_by_role_and_state_finds_only_those(crowd: Flask) -> None:
         MemberState.DELETED: ["d" * 16],
     }
     for state, expected in by_state.items():
-        assert {view.state for view in members.search(state=state).members} == {state}
-        assert members.search(state=state).total == len(expected)
+        assert {view.state for view in members.search_accounts(state=state).members} == {state}
+        assert members.search_accounts(state=state).total == len(expected)
     assert found(role=Role.ADMIN) == ["ada@church.example"]
     assert found("score@mail.example", Role.MEMBER, MemberState.ACTIVE) == ["underXscore@mail.example"]
 
@@ -110,14 +110,14 @@ def test_search_pages_list_every_account_once(on_both: Flask) -> None:
             session.add(
                 User(ref=f"{number:016x}", email_key=f"{number}", name=f"{number}", source="web", created_at=NOW)
             )
-    pages = [members.search(page=number) for number in (1, 2, 3)]
+    pages = [members.search_accounts(page=number) for number in (1, 2, 3)]
     assert [len(page.members) for page in pages] == [PAGE_SIZE, PAGE_SIZE, 1]
     refs = [view.ref for page in pages for view in page.members]
     assert refs == sorted(set(refs), reverse=True)
     assert {(page.total, page.pages) for page in pages} == {(2 * PAGE_SIZE + 1, 3)}
-    assert members.search(page=10**30) == pages[2]
-    assert members.search(page=-5) == pages[0]
-    assert (members.search("nobody").page, members.search("nobody").pages) == (1, 1)
+    assert members.search_accounts(page=10**30) == pages[2]
+    assert members.search_accounts(page=-5) == pages[0]
+    assert (members.search_accounts("nobody").page, members.search_accounts("nobody").pages) == (1, 1)
 
 
 def at_once(app: Flask, *changes: Callable[[], object]) -> list[object]:
@@ -148,10 +148,10 @@ def test_two_admins_demoting_each_other_at_once_leave_one(on_both: Flask) -> Non
         results = at_once(
             on_both,
             lambda pair=pair: members.set_role(pair[0].ref, Role.MEMBER, Actor(pair[1].id)),  # type: ignore[misc]
-            lambda pair=pair: members.disable(pair[1].ref, Actor(pair[0].id)),  # type: ignore[misc]
+            lambda pair=pair: members.disable_account(pair[1].ref, Actor(pair[0].id)),  # type: ignore[misc]
         )
         assert len([result for result in results if isinstance(result, ConflictError)]) == 1, results
-        left = members.search(role=Role.ADMIN, state=MemberState.ACTIVE).members
+        left = members.search_accounts(role=Role.ADMIN, state=MemberState.ACTIVE).members
         assert len(left) == 1
         with db.write() as session:  # no admins are left for the next round
             for user in session.query(User):
@@ -207,13 +207,13 @@ def test_retry_is_audited_and_refused_if_nothing_failed(on_both: Flask) -> None:
         session.flush()
         job_id, mail_id = dead.id, failed.id
     retry_failed.retry_job(job_id, CONSOLE)
-    retry_failed.retry_mail(mail_id, CONSOLE)
+    retry_failed.retry_email(mail_id, CONSOLE)
     assert jobs.count_by_state()[JobState.PENDING] == 2  # the job, and one that sends the mail
     for again in (
         lambda: retry_failed.retry_job(job_id, CONSOLE),
-        lambda: retry_failed.retry_mail(mail_id, CONSOLE),
+        lambda: retry_failed.retry_email(mail_id, CONSOLE),
         lambda: retry_failed.retry_job(2**62, CONSOLE),
     ):
         with pytest.raises(ConflictError):
             again()
-    assert retry_failed.audited_actions() == ["job.retried", "mail.retried"]
+    assert retry_failed.list_audited_actions() == ["job.retried", "mail.retried"]

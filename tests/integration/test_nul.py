@@ -86,7 +86,11 @@ def test_service_given_a_name_with_a_nul_finds_nothing(site: Flask, boss: User, 
     me = sessions.load(sign_in(site, boss))
     assert me is not None
     ref = wrong.format(boss.ref)
-    for look in (members.load_member, members.load_details, lambda ref: members.end_sessions(ref, audit.Actor())):
+    for look in (
+        members.load_member,
+        members.load_account_details,
+        lambda ref: members.end_sessions(ref, audit.Actor()),
+    ):
         with pytest.raises(UnknownMemberError):
             look(ref)
     assert (

@@ -7,7 +7,7 @@ from flask import Response
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, words
 from church.services import audit as log
-from church.services.admin_overview.retry_failed import audited_actions
+from church.services.admin_overview import list_audited_actions
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 
@@ -20,4 +20,6 @@ def audit() -> Response:
     """List the entries, newest first; optionally of one action or about one member."""
     action, ref = words("action"), words("member")
     entries = listed(log.list_entries(number("before"), action or None, ref or None, PAGE + 1))
-    return answer("admin/audit.html", {"entries": entries, "actions": audited_actions()}, action=action, member=ref)
+    return answer(
+        "admin/audit.html", {"entries": entries, "actions": list_audited_actions()}, action=action, member=ref
+    )

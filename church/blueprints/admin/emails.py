@@ -7,8 +7,7 @@ from flask import Response, url_for
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.models.jobs import MailState
-from church.services.admin_overview import retry_failed
-from church.services.email import queue
+from church.services import admin_overview, email
 from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
@@ -21,7 +20,7 @@ from church.web.route_access import ADMINS, allow
 def mails() -> Response:
     """List the emails, newest first; optionally those in one state."""
     state = one_of(MailState, "state")
-    emails = listed(queue.list_recent(state, number("before"), PAGE + 1))
+    emails = listed(email.list_recent_emails(state, number("before"), PAGE + 1))
     return answer("admin/mails.html", {"mails": emails}, state=state)
 
 
@@ -30,5 +29,5 @@ def mails() -> Response:
 @limited("account")
 def mail_retry(mail_id: int) -> Response:
     """Queue a failed email again."""
-    retry_failed.retry_mail(mail_id, current_actor())
+    admin_overview.retry_email(mail_id, current_actor())
     return respond_done(f"Email {mail_id} is queued again.", url_for("admin.mails", state=MailState.FAILED.value))

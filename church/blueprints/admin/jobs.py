@@ -8,7 +8,7 @@ from church import jobs as queue
 from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.models.jobs import JobState
-from church.services.admin_overview import retry_failed
+from church.services import admin_overview
 from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
@@ -30,5 +30,5 @@ def jobs() -> Response:
 @limited("account")
 def job_retry(job_id: int) -> Response:
     """Queue a dead job again."""
-    retry_failed.retry_job(job_id, current_actor())
+    admin_overview.retry_job(job_id, current_actor())
     return respond_done(f"Job {job_id} is queued again.", url_for("admin.jobs", state=JobState.DEAD.value))

@@ -13,7 +13,7 @@ from church.errors import ChurchError, ConflictError, FieldErrors
 from church.models.base import utc_now
 from church.models.chat import SanctionKind
 from church.services import chat
-from church.services.accounts.members import UnknownMemberError
+from church.services.accounts import UnknownMemberError
 from church.web.error_pages import wants_json
 from church.web.forms import Fields, read_fields
 from church.web.rate_limits import limited

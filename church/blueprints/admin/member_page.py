@@ -8,8 +8,7 @@ from flask import Response
 
 from church.blueprints.admin.area import answer
 from church.models.base import utc_now
-from church.services.accounts import members
-from church.services.billing import admin_actions
+from church.services import accounts, billing
 from church.web.identity import viewer
 
 GRANT_FIELDS = ("until", "reason")
@@ -23,7 +22,7 @@ def shown(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary membership."""
-    data = {"dossier": members.load_details(ref), "membership": admin_actions.read_member_billing(ref)}
+    data = {"dossier": accounts.load_account_details(ref), "membership": billing.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
     return answer(
         "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form

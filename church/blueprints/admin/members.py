@@ -11,8 +11,8 @@ from church.blueprints.admin.list_filters import number, one_of, words
 from church.blueprints.admin.member_page import is_own, shown
 from church.errors import ConflictError, InvalidError
 from church.models.accounts import Role
-from church.services.accounts import members as accounts_members
-from church.services.accounts.members import MemberState, MemberView
+from church.services import accounts
+from church.services.accounts import MemberState, MemberView
 from church.services.audit import Actor
 from church.web.error_pages import wants_json
 from church.web.forms import read_fields
@@ -29,7 +29,7 @@ from church.web.route_access import ADMINS, allow
 def members() -> Response:
     """List accounts by part of a name or address, by role and by state."""
     query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
-    results = accounts_members.search(query, role, state, number("page") or 1)
+    results = accounts.search_accounts(query, role, state, number("page") or 1)
     return answer("admin/members.html", {"found": results}, query=query, role=role, state=state)
 
 
@@ -52,7 +52,7 @@ def member_role(ref: str) -> Response:
         raise InvalidError(f"“role” must be one of: {', '.join(Role)}.")
 
     def change(who: Actor) -> str:
-        account = accounts_members.set_role(ref, Role(role), who, own=own)
+        account = accounts.set_role(ref, Role(role), who, own=own)
         is_admin = account.role == Role.ADMIN
         return f"{account.label} is an admin." if is_admin else f"{account.label} is no longer an admin."
 
@@ -66,7 +66,8 @@ def member_disable(ref: str) -> Response:
     """Disable the account."""
     own = read_fields().flag("own")
     return _act(
-        ref, lambda who: f"{accounts_members.disable(ref, who, own=own).label} is disabled and signed out everywhere."
+        ref,
+        lambda who: f"{accounts.disable_account(ref, who, own=own).label} is disabled and signed out everywhere.",
     )
 
 
@@ -75,7 +76,7 @@ def member_disable(ref: str) -> Response:
 @limited("account")
 def member_enable(ref: str) -> Response:
     """Enable a disabled account."""
-    return _act(ref, lambda who: f"{accounts_members.enable(ref, who).label} can sign in again.")
+    return _act(ref, lambda who: f"{accounts.enable_account(ref, who).label} can sign in again.")
 
 
 @bp.post("/members/<ref>/end-sessions")
@@ -85,7 +86,7 @@ def member_end_sessions(ref: str) -> Response:
     """Sign the account out everywhere."""
 
     def change(who: Actor) -> str:
-        ended = accounts_members.end_sessions(ref, who)
+        ended = accounts.end_sessions(ref, who)
         return f"Signed out of {ended} device{'' if ended == 1 else 's'}."
 
     return _act(ref, change)
@@ -98,7 +99,7 @@ def member_reset(ref: str) -> Response:
     """Email the owner a link to choose a password."""
 
     def change(who: Actor) -> str:
-        accounts_members.send_reset(ref, who)
+        accounts.send_reset(ref, who)
         return "Password link sent."
 
     return _act(ref, change)
@@ -115,7 +116,7 @@ def _act(ref: str, change: Callable[[Actor], str]) -> Response:
         return shown(ref, str(error), error.status)
     if own:
         refresh_viewer()
-    account = accounts_members.load_member(ref)
+    account = accounts.load_member(ref)
     return respond_done(message, _next_page(account, own), member=account)
 
 

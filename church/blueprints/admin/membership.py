@@ -8,7 +8,6 @@ from church.blueprints.admin.area import answer, bp, section
 from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
 from church.models.billing import SubscriptionStatus
 from church.services import billing
-from church.services.billing import admin_actions
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 
@@ -21,5 +20,5 @@ def membership() -> Response:
     """List the subscriptions, newest first; optionally those with one status."""
     status = one_of(SubscriptionStatus, "status")
     subscriptions = listed(billing.list_subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
-    data = {"subscriptions": subscriptions, "counts": admin_actions.count_subscriptions()}
+    data = {"subscriptions": subscriptions, "counts": billing.count_subscriptions()}
     return answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))

@@ -12,7 +12,6 @@ from church.errors import ConflictError, UnavailableError
 from church.models.base import utc_now
 from church.models.billing import EventState
 from church.services import billing
-from church.services.billing import admin_actions
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
@@ -44,17 +43,17 @@ def membership_event(event_id: int) -> Response:
 def membership_replay(event_id: int) -> Response:
     """Process the event again. An error is shown on the event's page."""
     try:
-        outcome = admin_actions.replay_event(event_id, current_actor())
+        outcome = billing.replay_event(event_id, current_actor())
     except (ConflictError, UnavailableError) as error:
         if wants_json():
             raise
         return _show_event(event_id, str(error), error.status)
     message = f"Event {event_id} replayed: {outcome.status}" + (f", {outcome.reason}." if outcome.reason else ".")
     back = url_for("admin.membership_event", event_id=event_id)
-    return respond_done(message, back, outcome=outcome, event=admin_actions.read_event(event_id))
+    return respond_done(message, back, outcome=outcome, event=billing.read_event(event_id))
 
 
 def _show_event(event_id: int, problem: str | None = None, status: int = 200) -> Response:
-    event = admin_actions.read_event(event_id)
+    event = billing.read_event(event_id)
     payload = json.dumps(event.payload, indent=2, ensure_ascii=False)
     return answer("admin/membership_event.html", {"event": event}, status, problem=problem, payload=payload)

@@ -11,7 +11,6 @@ from church.blueprints.admin.area import answer, bp
 from church.blueprints.admin.list_filters import PAGE, listed, number, words
 from church.models.base import utc_now
 from church.services import billing, money
-from church.services.billing import admin_actions
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 
@@ -27,7 +26,7 @@ def membership_ledger() -> Response:
     entries = billing.list_ledger_entries(
         before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
     )  # fmt: skip
-    data = {"entries": listed(entries), "totals": admin_actions.list_totals(), "months": billing.list_months(_MONTHS)}
+    data = {"entries": listed(entries), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
     return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
 
 
@@ -36,7 +35,7 @@ def membership_ledger() -> Response:
 @limited("page")
 def membership_ledger_csv() -> Response:
     """Download all of these entries as CSV. If the database is down, the answer is an error, not a broken file."""
-    pieces = admin_actions.export_ledger(words("currency") or None, words("member") or None)
+    pieces = billing.export_ledger(words("currency") or None, words("member") or None)
     first = [next(pieces), next(pieces, "")]
     rest = _in_context(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
     response = Response(chain(first, rest), mimetype="text/csv")

@@ -8,16 +8,10 @@ from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import (
-    ACCOUNT,
-    MAX_PASSWORD_LENGTH,
-    read_form,
-    render_form,
-    request_device,
-    show_again_on_error,
-)
+from church.blueprints.auth.form_answers import ACCOUNT, read_form, render_form, request_device, show_again_on_error
 from church.blueprints.auth.sign_in_limits import limit_password_checks
 from church.services import accounts, billing, sessions
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web import headers, identity
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited

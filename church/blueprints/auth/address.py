@@ -11,7 +11,6 @@ from church.blueprints.auth.account import show_account
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import (
     ACCOUNT,
-    MAX_PASSWORD_LENGTH,
     bad_link_page,
     email_sent_response,
     read_form,
@@ -21,6 +20,7 @@ from church.blueprints.auth.form_answers import (
 )
 from church.blueprints.auth.sign_in_limits import limit_password_checks
 from church.services import accounts, email_links
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.services.email_links import LinkError, Purpose
 from church.web import identity
 from church.web.error_pages import wants_json

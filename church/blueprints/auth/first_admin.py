@@ -8,15 +8,9 @@ from flask import Response, jsonify
 from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import (
-    LOGIN,
-    MAX_PASSWORD_LENGTH,
-    read_form,
-    render_form,
-    request_device,
-    show_again_on_error,
-)
+from church.blueprints.auth.form_answers import LOGIN, read_form, render_form, request_device, show_again_on_error
 from church.services import accounts, email_links
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.services.email_links import LinkError, Purpose
 from church.web.error_pages import wants_json
 from church.web.rate_limits import limited

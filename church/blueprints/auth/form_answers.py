@@ -13,15 +13,12 @@ from werkzeug.wrappers import Response as AnyResponse
 from church import telemetry
 from church.errors import ConflictError, FieldErrors, InvalidError
 from church.services.accounts import CredentialsError, ThrottledError
-from church.services.accounts.passwords import MAX_LENGTH
 from church.services.email_links import LinkError
 from church.services.sessions import Device
 from church.web.error_pages import wants_json
 from church.web.forms import Fields, read_fields, safe_next
 from church.web.responses import View
 
-MAX_PASSWORD_LENGTH = MAX_LENGTH
-"""The most characters of a password that are read."""
 ACCOUNT = "/auth/account"
 LOGIN = "/auth/login"
 

@@ -11,7 +11,6 @@ from church import telemetry
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import (
     LOGIN,
-    MAX_PASSWORD_LENGTH,
     email_sent_response,
     read_form,
     render_form,
@@ -20,6 +19,7 @@ from church.blueprints.auth.form_answers import (
 )
 from church.blueprints.auth.sign_in_limits import login_gate_for
 from church.services import accounts
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.services.email_links import LinkError
 from church.web import identity
 from church.web.error_pages import wants_json

@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church.blueprints.auth.blueprint import bp
 from church.blueprints.auth.form_answers import (
-    MAX_PASSWORD_LENGTH,
     email_sent_response,
     next_page,
     read_form,
@@ -19,6 +18,7 @@ from church.blueprints.auth.form_answers import (
     show_again_on_error,
 )
 from church.services import accounts
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web.forms import safe_next
 from church.web.identity import viewer
 from church.web.rate_limits import limited

@@ -9,16 +9,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from church import telemetry
 from church.blueprints.auth.blueprint import bp
-from church.blueprints.auth.form_answers import (
-    MAX_PASSWORD_LENGTH,
-    next_page,
-    read_form,
-    render_form,
-    request_device,
-    show_again_on_error,
-)
+from church.blueprints.auth.form_answers import next_page, read_form, render_form, request_device, show_again_on_error
 from church.blueprints.auth.sign_in_limits import login_gate_for
 from church.services import accounts, member_tokens
+from church.services.accounts import MAX_PASSWORD_LENGTH
 from church.web import identity
 from church.web.error_pages import wants_json
 from church.web.forms import safe_next

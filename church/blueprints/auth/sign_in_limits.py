@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from church.errors import FieldErrors
-from church.services.accounts.failed_sign_ins import make_throttled_error
-from church.services.accounts.profile import WRONG_PASSWORD
-from church.services.accounts.validation import try_parse_address
-from church.services.email.address_hash import hash_address
+from church.services.accounts import WRONG_PASSWORD, make_throttled_error, try_parse_address
+from church.services.email import hash_address
 from church.services.sessions import SignedIn
 from church.web.rate_limits import client_key, count, reset_count, seconds_until_free
 

@@ -5,10 +5,27 @@ guessing, and gets data or one of the errors of ``church.errors``. Telemetry is 
 admins do to other accounts is in ``members``.
 """
 
+from church.services.accounts.data_registry import register_deletion, register_export
 from church.services.accounts.deletion import delete_account
 from church.services.accounts.export import Profile, export_account, read_profile
-from church.services.accounts.failed_sign_ins import CredentialsError, Gate, ThrottledError
+from church.services.accounts.failed_sign_ins import CredentialsError, Gate, ThrottledError, make_throttled_error
+from church.services.accounts.find_account import find_by_key
+from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError
+from church.services.accounts.members import (
+    create_account,
+    disable_account,
+    enable_account,
+    end_sessions,
+    load_account_details,
+    load_member,
+    search_accounts,
+    send_reset,
+    set_role,
+)
+from church.services.accounts.passwords import MAX_PASSWORD_LENGTH
 from church.services.accounts.profile import (
+    WRONG_PASSWORD,
+    actor_of,
     change_password,
     confirm_email,
     end_device,
@@ -26,31 +43,52 @@ from church.services.accounts.registration import (
     verify_address,
 )
 from church.services.accounts.sign_in import SignInResult, sign_in_with_password, sign_out
+from church.services.accounts.validation import try_parse_address
 
 __all__ = [
+    "MAX_PASSWORD_LENGTH",
+    "WRONG_PASSWORD",
     "CredentialsError",
     "Gate",
+    "MemberState",
+    "MemberView",
     "Profile",
     "SignInResult",
     "ThrottledError",
+    "UnknownMemberError",
     "account_to_verify",
+    "actor_of",
     "change_password",
     "confirm_email",
+    "create_account",
     "create_first_admin",
     "delete_account",
+    "disable_account",
     "email_for_reset",
+    "enable_account",
     "end_device",
     "end_devices",
+    "end_sessions",
     "export_account",
+    "find_by_key",
+    "load_account_details",
+    "load_member",
     "make_first_admin_link",
+    "make_throttled_error",
     "read_profile",
     "register",
+    "register_deletion",
+    "register_export",
     "rename",
     "request_email_change",
     "request_reset",
     "reset_password",
+    "search_accounts",
+    "send_reset",
     "send_verification",
+    "set_role",
     "sign_in_with_password",
     "sign_out",
+    "try_parse_address",
     "verify_address",
 ]

@@ -27,7 +27,7 @@ _exporters: dict[str, Exporter] = {}
 _deleters: list[Deleter] = []
 
 
-def exports(part: str) -> Callable[[_E], _E]:
+def register_export(part: str) -> Callable[[_E], _E]:
     """Register the decorated ``fn(session, user)``: its result is ``part`` of the member's export, as JSON.
 
     Raises ValueError if the part is registered already.
@@ -42,7 +42,7 @@ def exports(part: str) -> Callable[[_E], _E]:
     return register
 
 
-def on_delete(function: _D) -> _D:
+def register_deletion(function: _D) -> _D:
     """Register the decorated ``fn(session, user)``: it runs before the account is emptied, in the same transaction.
 
     If it raises, the account is not deleted.

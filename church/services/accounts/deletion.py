@@ -16,11 +16,11 @@ from church.models import Link, SignIn, User
 from church.models.accounts import Role
 from church.models.base import utc_now
 from church.services import audit, sessions
+from church.services import email as email_service
 from church.services.accounts import data_registry, find_account
 from church.services.accounts.members import require_another_admin
 from church.services.accounts.profile import actor_of, check_current_password
 from church.services.audit import Actor
-from church.services.email import queue
 from church.services.sessions import Device, SignedIn
 
 KEEP_UNVERIFIED = timedelta(days=30)
@@ -42,7 +42,7 @@ def delete_account(signed_in: SignedIn, password: str, device: Device) -> None:
         audit.record_by(session, "account.deleted", actor_of(signed_in, device), user.id)
         empty_account(session, user)
         if email is not None:
-            queue.queue_email(session, "account_deleted", recipient=email)
+            email_service.queue_email(session, "account_deleted", recipient=email)
     sessions.forget_cached()
 
 
@@ -50,7 +50,7 @@ def empty_account(session: Session, user: User) -> None:
     """Remove everything of a locked account except its row and ref, in the caller's write transaction."""
     data_registry.delete_data(session, user)
     sessions.end_all(session, user.id)
-    queue.cancel_emails(session, user.id)
+    email_service.cancel_emails(session, user.id)
     session.execute(delete_from(Link).where(Link.user_id == user.id))
     audit.forget_addresses(session, user.id)
     user.email = user.email_key = user.password_hash = None

@@ -63,7 +63,7 @@ def _active(user: User | None) -> User:
     return user
 
 
-@data_registry.exports("account")
+@data_registry.register_export("account")
 def _account(_session: Session, user: User) -> dict[str, Any]:
     return {
         "ref": user.ref,
@@ -77,7 +77,7 @@ def _account(_session: Session, user: User) -> dict[str, Any]:
     }
 
 
-@data_registry.exports("devices")
+@data_registry.register_export("devices")
 def _devices(session: Session, user: User) -> list[dict[str, Any]]:
     rows = session.scalars(select(SignIn).where(SignIn.user_id == user.id).order_by(SignIn.id))
     return [
@@ -93,7 +93,7 @@ def _devices(session: Session, user: User) -> list[dict[str, Any]]:
     ]
 
 
-@data_registry.exports("mails")
+@data_registry.register_export("mails")
 def _mails(session: Session, user: User) -> list[dict[str, Any]]:
     """Emails to the member's own address. One to another address would reveal whether that one has an account."""
     own = select(Mail).where(Mail.user_id == user.id, Mail.recipient == user.email)
@@ -103,7 +103,7 @@ def _mails(session: Session, user: User) -> list[dict[str, Any]]:
     ]
 
 
-@data_registry.exports("activity")
+@data_registry.register_export("activity")
 def _activity(session: Session, user: User) -> list[dict[str, Any]]:
     """Audit entries about the member. The IP address of an admin who acted is left out."""
     about = select(AuditEntry).where(or_(AuditEntry.subject_id == user.id, AuditEntry.actor_id == user.id))

@@ -12,9 +12,8 @@ from church.errors import ConflictError
 from church.models import Link, User
 from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
-from church.services import email_links
+from church.services import email, email_links
 from church.services.accounts.validation import Address
-from church.services.email import queue
 
 
 def new_ref() -> str:
@@ -94,7 +93,7 @@ def email_new_link(session: Session, template: str, purpose: Purpose, user: User
         return False
     savepoint = session.begin_nested()
     link = email_links.make(session, purpose, user, to)
-    if queue.queue_email(session, template, recipient=to, user=user, link=link):
+    if email.queue_email(session, template, recipient=to, user=user, link=link):
         savepoint.commit()
         return True
     savepoint.rollback()

@@ -33,13 +33,13 @@ __all__ = [
     "MemberState",
     "MemberView",
     "UnknownMemberError",
-    "create",
-    "disable",
-    "enable",
+    "create_account",
+    "disable_account",
+    "enable_account",
     "end_sessions",
-    "load_details",
+    "load_account_details",
     "load_member",
-    "search",
+    "search_accounts",
     "send_reset",
     "set_role",
 ]
@@ -62,7 +62,9 @@ class MemberDetails:
     history: list[AuditView]
 
 
-def search(query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1) -> MemberPage:
+def search_accounts(
+    query: str = "", role: Role | None = None, state: MemberState | None = None, page: int = 1
+) -> MemberPage:
     """Find accounts by a part of their name or address, or the start of their ref; newest first, 50 a page."""
     with db.read() as session:
         return member_list.find_members(session, query, role, state, page)
@@ -74,7 +76,7 @@ def load_member(ref: str) -> MemberView:
         return view_of(_user_of(session, ref))
 
 
-def load_details(ref: str) -> MemberDetails:
+def load_account_details(ref: str) -> MemberDetails:
     """Load one account with its devices and audit entries."""
     with db.read() as session:
         user = _user_of(session, ref)
@@ -83,7 +85,7 @@ def load_details(ref: str) -> MemberDetails:
     )
 
 
-def create(email: str, name: str, role: Role, actor: Actor) -> MemberView:
+def create_account(email: str, name: str, role: Role, actor: Actor) -> MemberView:
     """Create an account without a password and email its owner a link to choose one, which also verifies the address.
 
     Raises InvalidError if the address or name is not valid, ConflictError if the address has an account.
@@ -113,7 +115,7 @@ def set_role(ref: str, role: Role, actor: Actor, *, own: bool = False) -> Member
     return _finish(user, "member.promoted" if promoted else "member.demoted")
 
 
-def disable(ref: str, actor: Actor, *, own: bool = False) -> MemberView:
+def disable_account(ref: str, actor: Actor, *, own: bool = False) -> MemberView:
     """Disable the account and sign it out everywhere; not the last admin. ``own`` as in ``set_role``."""
     with _change(ref, demoting=actor, own=own) as (session, user):
         if user.disabled_at is not None:
@@ -124,7 +126,7 @@ def disable(ref: str, actor: Actor, *, own: bool = False) -> MemberView:
     return _finish(user, "member.disabled")
 
 
-def enable(ref: str, actor: Actor) -> MemberView:
+def enable_account(ref: str, actor: Actor) -> MemberView:
     """Enable a disabled account; its devices stay signed out."""
     with _change(ref) as (session, user):
         if user.disabled_at is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from church.lib.threads import run_off_hub
 
-MAX_LENGTH = 256  # characters
+MAX_PASSWORD_LENGTH = 256  # characters
 
 _MOST_AROUND = 10  # characters around a common word; with more, they make the password strong enough
 _MOST_LETTERS_AROUND = 4
@@ -40,8 +40,8 @@ _LEET = [str.maketrans("@4830!1$57", f"aabeoi{one}sst") for one in "il"]
 
 def find_problem(text: str, words: Collection[str], *, minimum: int, personal: Sequence[str]) -> str | None:
     """Return why ``text`` is refused, or None. ``words`` are the common passwords, in lower case."""
-    if len(text) > MAX_LENGTH:
-        return f"Use at most {MAX_LENGTH} characters."
+    if len(text) > MAX_PASSWORD_LENGTH:
+        return f"Use at most {MAX_PASSWORD_LENGTH} characters."
     typed = unicodedata.normalize("NFC", text)
     if len(typed) < minimum:
         return f"Use at least {minimum} characters. A few words in a row are easy to remember."

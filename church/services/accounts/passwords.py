@@ -19,9 +19,9 @@ import bcrypt
 from church.config import current_settings
 from church.lib.threads import BoundedPool
 from church.services.accounts import password_strength
-from church.services.accounts.password_strength import MAX_LENGTH, find_problem
+from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
 
-__all__ = ["COST", "MAX_LENGTH", "check_password", "find_weakness", "hash_password", "needs_rehash"]
+__all__ = ["COST", "MAX_PASSWORD_LENGTH", "check_password", "find_weakness", "hash_password", "needs_rehash"]
 
 COST = 12
 """bcrypt's cost: 2 to the power of it rounds. OWASP's password storage sheet asks for 10 or more."""
@@ -44,8 +44,8 @@ _pool = BoundedPool(_threads, queue=_QUEUE, nice=_NICE)
 
 def hash_password(text: str) -> str:
     """Hash a password for the database. Raises ValueError beyond 256 characters, BusyError if the queue is full."""
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"a password has at most {MAX_LENGTH} characters: call weakness() first")
+    if len(text) > MAX_PASSWORD_LENGTH:
+        raise ValueError(f"a password has at most {MAX_PASSWORD_LENGTH} characters: call weakness() first")
     return _pool.run(bcrypt.hashpw, _prepared(text), bcrypt.gensalt(COST)).decode()
 
 
@@ -54,9 +54,9 @@ def check_password(text: str, stored: str | None) -> bool:
 
     Without a valid hash the result is False after the same work, so that the time reveals nothing. Raises BusyError.
     """
-    possible = len(text) <= MAX_LENGTH and stored is not None and _cost(stored) is not None
+    possible = len(text) <= MAX_PASSWORD_LENGTH and stored is not None and _cost(stored) is not None
     hashed = stored if possible and stored is not None else _unmatchable()
-    matches = _pool.run(bcrypt.checkpw, _prepared(text[:MAX_LENGTH]), hashed.encode())
+    matches = _pool.run(bcrypt.checkpw, _prepared(text[:MAX_PASSWORD_LENGTH]), hashed.encode())
     return matches and possible
 
 

@@ -11,11 +11,11 @@ from church.models import User
 from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
+from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.recovery import set_password
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
-from church.services.email import queue
 from church.services.sessions import Device, SignedIn
 
 WRONG_PASSWORD = "This is not your current password."  # noqa: S105 - an error text
@@ -86,7 +86,7 @@ def request_email_change(signed_in: SignedIn, current: str, email: str, device: 
         user = find_account.lock_unchanged(session, user)
         _email_new_address(session, user, address)
         if user.email is not None and user.verified_at is not None:
-            queue.queue_email(session, "email_changing", recipient=user.email, user=user)
+            email_service.queue_email(session, "email_changing", recipient=user.email, user=user)
         audit.record_by(session, "account.email_change_asked", actor_of(signed_in, device), user.id)
 
 
@@ -95,7 +95,7 @@ def _email_new_address(session: Session, user: User, address: Address) -> None:
     if owner is None or owner.id == user.id:
         find_account.email_new_link(session, "change_email", Purpose.CHANGE_EMAIL, user, address.email)
     elif owner.email is not None:
-        queue.queue_email(session, "already_registered", recipient=owner.email, user=owner)
+        email_service.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def confirm_email(token: str, device: Device) -> None:

@@ -13,10 +13,10 @@ from church.models import User
 from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
+from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.audit import Actor
-from church.services.email import queue
 from church.services.sessions import Device
 
 _JOB = "accounts.forgot"
@@ -83,7 +83,7 @@ def set_password(session: Session, user: User, hashed: str) -> int:
     user.password_hash, user.password_changed_at = hashed, utc_now()
     email_links.void(session, user.id, Purpose.RESET, Purpose.CHANGE_EMAIL)
     if user.email is not None:
-        queue.queue_email(session, "password_changed", recipient=user.email, user=user)
+        email_service.queue_email(session, "password_changed", recipient=user.email, user=user)
     return sessions.end_all(session, user.id)
 
 

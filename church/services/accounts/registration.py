@@ -13,12 +13,12 @@ from church.models import Link, User
 from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
+from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
-from church.services.email import queue
-from church.services.email.address_hash import hash_address
+from church.services.email import hash_address
 from church.services.sessions import Device
 
 
@@ -57,7 +57,7 @@ def _email_verification(session: Session, user: User, device: Device) -> None:
 def _email_existing_owner(session: Session, address: Address) -> None:
     owner = find_account.find_by_key(session, address.key)
     if owner is not None and owner.email is not None:
-        queue.queue_email(session, "already_registered", recipient=owner.email, user=owner)
+        email_service.queue_email(session, "already_registered", recipient=owner.email, user=owner)
 
 
 def send_verification(user_id: int) -> None:

@@ -17,7 +17,7 @@ from church.config import Settings
 from church.database.engines import is_sqlite
 from church.extensions import db, store
 from church.services.admin_overview.counts import WorkCounts
-from church.services.billing.health import PaymentFacts, check_payments
+from church.services.billing import PaymentFacts, check_payments
 
 LATE_AFTER = timedelta(minutes=1)
 """The worker process checks queue and schedules every second, so later work means that no worker is running."""

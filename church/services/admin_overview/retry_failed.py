@@ -8,9 +8,8 @@ from church.errors import ConflictError
 from church.extensions import db
 from church.jobs import queue as jobs_queue
 from church.models.accounts import AuditEntry
-from church.services import audit
+from church.services import audit, email
 from church.services.audit import Actor
-from church.services.email import queue as email_queue
 
 
 def retry_job(job_id: int, actor: Actor) -> None:
@@ -21,15 +20,15 @@ def retry_job(job_id: int, actor: Actor) -> None:
         audit.record_by(session, "job.retried", actor, job=job_id)
 
 
-def retry_mail(mail_id: int, actor: Actor) -> None:
+def retry_email(mail_id: int, actor: Actor) -> None:
     """Queue a failed email again. Raises ConflictError if it has not failed."""
     with db.write() as session:
-        if not email_queue.retry(session, mail_id):
+        if not email.retry_email(session, mail_id):
             raise ConflictError(f"Email {mail_id} has not failed, or no longer exists.")
         audit.record_by(session, "mail.retried", actor, mail=mail_id)
 
 
-def audited_actions() -> list[str]:
+def list_audited_actions() -> list[str]:
     """List the actions that the audit log contains, by name."""
     with db.read() as session:
         return list(session.scalars(select(AuditEntry.action).distinct().order_by(AuditEntry.action)))

@@ -15,7 +15,7 @@ from church.services.admin_overview import counts, health
 from church.services.admin_overview.counts import MemberCounts, WorkCounts
 from church.services.admin_overview.health import Part
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
-from church.services.billing.health import PaymentFacts, read_payment_facts
+from church.services.billing import PaymentFacts, read_payment_facts
 
 if TYPE_CHECKING:
     from church.config import Settings

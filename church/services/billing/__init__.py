@@ -12,14 +12,21 @@ from church.services.billing.admin_actions import (
     SubscriptionView,
     count_active_subscriptions,
     count_events,
+    count_subscriptions,
+    export_ledger,
     find_event,
     find_event_id,
     list_events,
     list_subscriptions,
+    list_totals,
+    read_event,
+    read_member_billing,
+    replay_event,
 )
 from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.grants import end_of_day, grant_premium, revoke_grant
+from church.services.billing.health import PaymentFacts, check_payments, read_payment_facts
 from church.services.billing.ledger import EntryView, MonthTotal, list_ledger_entries, list_months
 from church.services.billing.plan_change import Changed, ChangePreview, change_plan, preview_change
 from church.services.billing.plans import INTERVALS, PlanView, PriceView, list_plans
@@ -37,7 +44,12 @@ from church.services.billing.presenters import (
     read_checkout_result,
     read_membership_status,
 )
-from church.services.billing.scrape_counts import sum_by_currency
+from church.services.billing.scrape_counts import (
+    count_subscriptions_by_status,
+    sum_by_currency,
+    sum_payments_by_currency,
+    sum_refunds_by_currency,
+)
 from church.services.billing.stripe.apply_to_database import Applied
 from church.services.billing.stripe.event_store import forget_payloads
 from church.services.billing.stripe.event_types import LARGEST_PAYLOAD as LARGEST_EVENT
@@ -64,6 +76,7 @@ __all__ = [
     "NoCustomerError",
     "Outcome",
     "PaidAlreadyError",
+    "PaymentFacts",
     "PaymentsOffError",
     "PlanView",
     "PriceView",
@@ -72,11 +85,15 @@ __all__ = [
     "StripeRefusedError",
     "SubscriptionView",
     "change_plan",
+    "check_payments",
     "count_active_subscriptions",
     "count_events",
     "count_grants",
+    "count_subscriptions",
+    "count_subscriptions_by_status",
     "end_of_day",
     "expire_checkouts_on_delete",
+    "export_ledger",
     "find_event",
     "find_event_id",
     "forget_payloads",
@@ -88,17 +105,24 @@ __all__ = [
     "list_months",
     "list_plans",
     "list_subscriptions",
+    "list_totals",
     "open_portal",
     "payment_origins",
     "preview_change",
     "process_webhook",
     "read_checkout_result",
+    "read_event",
+    "read_member_billing",
     "read_membership_status",
+    "read_payment_facts",
     "reconcile_with_stripe",
     "replay",
+    "replay_event",
     "replay_failed",
     "revoke_grant",
     "start_checkout",
     "sum_by_currency",
+    "sum_payments_by_currency",
+    "sum_refunds_by_currency",
     "sync_catalogue",
 ]

@@ -15,7 +15,7 @@ from church.extensions import db
 from church.models import Checkout, Customer, Grant, Invoice, LedgerEntry, Subscription, User
 from church.models.base import utc_now
 from church.models.billing import ENDED_STATUSES, CheckoutState
-from church.services.accounts.data_registry import exports, on_delete
+from church.services.accounts import register_deletion, register_export
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database
 from church.services.billing.stripe.client import StripeObject, gateway, list_all
@@ -28,7 +28,7 @@ _ATTEMPTS = 20  # an hour apart later on: enough for a Stripe that is down for h
 # -- subscriptions ----------------------------------------------------------------------------------------------------
 
 
-@on_delete
+@register_deletion
 def cancel_on_delete(session: Session, user: User) -> None:
     """Queue the cancellation of a deleted account's subscriptions, in the transaction that deletes it.
 
@@ -103,7 +103,7 @@ def _fetch(stripe_id: str) -> Facts:
 # -- checkouts --------------------------------------------------------------------------------------------------------
 
 
-@on_delete
+@register_deletion
 def expire_checkouts_on_delete(session: Session, user: User) -> None:
     """Queue the expiry of a deleted account's open checkouts, in the transaction that deletes it."""
     query = select(Checkout).where(Checkout.user_id == user.id, Checkout.state == CheckoutState.OPEN.value)
@@ -123,7 +123,7 @@ def expire_checkout(payload: dict[str, Any]) -> None:
 # -- export -----------------------------------------------------------------------------------------------------------
 
 
-@exports("membership")
+@register_export("membership")
 def export_billing(session: Session, user: User) -> dict[str, Any]:
     """Collect what is stored about a member's payments."""
     columns: dict[str, tuple[type[Any], tuple[str, ...]]] = {

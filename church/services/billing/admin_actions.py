@@ -19,7 +19,7 @@ from church.models import LedgerEntry, StripeEvent, Subscription, User
 from church.models.base import plain, utc_now
 from church.models.billing import ENDED_STATUSES, EntryKind
 from church.services import audit, money
-from church.services.accounts.member_list import UnknownMemberError
+from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
 from church.services.billing import ledger, presenters
 from church.services.billing.ledger import EntryView

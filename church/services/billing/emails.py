@@ -18,10 +18,9 @@ from church.config import current_settings
 from church.models import Invoice, Product, StripeEvent, Subscription, User
 from church.models.billing import CURRENT_STATUSES, UNPAID_STATUSES, EventState
 from church.models.jobs import Mail
-from church.services import money
+from church.services import email, money
 from church.services.billing.membership import list_current_subscriptions
 from church.services.billing.stripe.event_types import IncomingEvent
-from church.services.email import queue
 from church.services.entitlements import SubscriptionFacts, grace_end, member_has_premium
 
 _LENGTHS = {"day": "a day", "week": "a week", "month": "a month", "year": "a year"}
@@ -72,7 +71,7 @@ def _queue(session: Session, event_type: str, stripe_id: str, now: datetime, **m
     user = session.get(User, draft.user_id)
     if user is not None and user.deleted_at is None and user.email is not None:
         context = {**draft.context, **more}
-        queue.queue_email(session, draft.template, recipient=user.email, user=user, **context)
+        email.queue_email(session, draft.template, recipient=user.email, user=user, **context)
 
 
 def _was_reported(session: Session, event_type: str, stripe_id: str | None, except_event: int | None = None) -> bool:

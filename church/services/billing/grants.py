@@ -13,7 +13,7 @@ from church.extensions import db
 from church.models import Grant, User
 from church.models.base import plain, utc_now
 from church.services import audit, live_broadcast, sessions
-from church.services.accounts.member_list import UnknownMemberError
+from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
 
 LONGEST_REASON = 200

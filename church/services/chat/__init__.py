@@ -28,9 +28,9 @@ from church.services.chat.moderation import (
     report_message,
 )
 from church.services.chat.posting_limits import count_join, set_limiter
-from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode_message, encode_message
+from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode_message, encode_message, shown_name
 from church.services.chat.retention import purge_old_messages
-from church.services.chat.rooms import list_banned_rooms, list_newest_changes, list_rooms, load_open_room
+from church.services.chat.rooms import is_room_open, list_banned_rooms, list_newest_changes, list_rooms, load_open_room
 from church.services.chat.sanctions import (
     CONTROL_CHANNEL,
     SanctionView,
@@ -71,6 +71,7 @@ __all__ = [
     "delete_message",
     "edit_message",
     "encode_message",
+    "is_room_open",
     "lift_sanction",
     "list_banned_rooms",
     "list_changes",
@@ -87,4 +88,5 @@ __all__ = [
     "purge_old_messages",
     "report_message",
     "set_limiter",
+    "shown_name",
 ]

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from church.database import after_commit
 from church.models import ChatMessage, ChatReport, ChatRoom, ChatSanction, User
-from church.services.accounts.data_registry import exports, on_delete
+from church.services.accounts import register_deletion, register_export
 from church.services.chat.change_log import Change, erase_messages_of, publish_change
 
 _MOST = 10_000  # newest entries of each list in an export
 
 
-@exports("live")
+@register_export("live")
 def _export(session: Session, user: User) -> dict[str, Any]:
     """Return the member's messages, reports and sanctions; not which admin gave a sanction."""
     names = {room.id: room.name for room in session.scalars(select(ChatRoom))}
@@ -56,7 +56,7 @@ def _messages(session: Session, user: User, names: dict[int, str]) -> list[dict[
     ]
 
 
-@on_delete
+@register_deletion
 def forget_member(session: Session, user: User) -> None:
     """Delete the member's messages, sanctions, and the reports by them and about them.
 

@@ -16,7 +16,7 @@ from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatRoom, User
 from church.models.base import utc_now
 from church.services import audit
-from church.services.accounts.profile import actor_of
+from church.services.accounts import actor_of
 from church.services.audit import Actor, Person
 from church.services.chat import history, messages, rooms
 from church.services.chat.change_log import Change, erase_message, lock_account, publish_change

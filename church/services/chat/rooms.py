@@ -28,7 +28,7 @@ def list_rooms(signed_in: SignedIn) -> list[RoomView]:
     with db.read() as session:
         own = list_sanctions_in_force(session, signed_in.user_id)
         rooms = session.scalars(select(ChatRoom).order_by(ChatRoom.id)).all()
-    return [_view(room, own) for room in rooms if is_open(room.access, signed_in) and not _ban(own, room.id)]
+    return [_view(room, own) for room in rooms if is_room_open(room.access, signed_in) and not _ban(own, room.id)]
 
 
 def load_open_room(signed_in: SignedIn, room: str) -> RoomView:
@@ -43,7 +43,7 @@ def load_open_room_in(session: Session, signed_in: SignedIn, name: str) -> RoomV
     Raises UnknownRoomError, ClosedRoomError and BannedError.
     """
     room = find_room(session, name)
-    if not is_open(room.access, signed_in):
+    if not is_room_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
     return check_not_banned(session, room, signed_in.user_id)
 
@@ -64,7 +64,7 @@ def find_room(session: Session, name: str) -> ChatRoom:
     return room
 
 
-def is_open(access: str, signed_in: SignedIn) -> bool:
+def is_room_open(access: str, signed_in: SignedIn) -> bool:
     """Whether a room with this ``access`` is open to the member; an unknown ``access`` is closed to everyone."""
     if access == RoomAccess.MEMBERS:
         return signed_in.is_member

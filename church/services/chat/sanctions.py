@@ -17,7 +17,7 @@ from church.models.accounts import Role
 from church.models.base import plain, utc_now
 from church.models.chat import SanctionKind
 from church.services import audit, live_broadcast
-from church.services.accounts.member_list import UnknownMemberError
+from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor, Person
 from church.services.chat import messages
 from church.services.chat.rooms import find_room, in_force_conditions

@@ -18,10 +18,23 @@ from church.services.dora.figures_over_time import (
     WeekView,
     overview,
 )
+from church.services.dora.git_import import list_deployments_of_commits, list_deployments_of_tags
 from church.services.dora.incidents import Recorded, record_incident
 from church.services.dora.schemas import Commit, DeploymentReport, IncidentReport, read_deployment, read_incident
+from church.services.dora.scrape_counts import (
+    LEAD_BUCKETS,
+    REPAIR_BUCKETS,
+    count_samples,
+    read_failure_rates,
+    read_frequencies,
+    read_lead_times,
+    read_repair_times,
+    read_rework_rates,
+)
 
 __all__ = [
+    "LEAD_BUCKETS",
+    "REPAIR_BUCKETS",
     "UNITS",
     "Alert",
     "Commit",
@@ -40,12 +53,20 @@ __all__ = [
     "WeekView",
     "Window",
     "asked_window",
+    "count_samples",
     "figures_of",
     "hear",
+    "list_deployments_of_commits",
+    "list_deployments_of_tags",
     "overview",
     "read_alerts",
     "read_deployment",
+    "read_failure_rates",
+    "read_frequencies",
     "read_incident",
+    "read_lead_times",
+    "read_repair_times",
+    "read_rework_rates",
     "record_deployment",
     "record_deployments",
     "record_incident",

@@ -43,7 +43,7 @@ class _Repository:
         return result.stdout.splitlines()
 
 
-def deployments_of_commits(
+def list_deployments_of_commits(
     folder: Path, environment: str, branch: str, since: str | None
 ) -> Iterator[DeploymentReport]:
     """Yield a deployment for each commit of the main line of ``branch``, oldest first. Raises InvalidError."""
@@ -59,7 +59,9 @@ def deployments_of_commits(
             yield report
 
 
-def deployments_of_tags(folder: Path, environment: str, pattern: str, since: str | None) -> Iterator[DeploymentReport]:
+def list_deployments_of_tags(
+    folder: Path, environment: str, pattern: str, since: str | None
+) -> Iterator[DeploymentReport]:
     """Yield a deployment for each tag that matches ``pattern``, oldest first. Raises InvalidError."""
     repository = _Repository(folder)
     form = f"--format=%(refname:short){_SEPARATOR}%(creatordate:iso-strict){_SEPARATOR}%(*objectname)%(objectname)"

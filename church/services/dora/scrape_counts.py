@@ -54,12 +54,12 @@ class _Numbers:
     counts: Mapping[str, _Counts] = field(default_factory=dict)
 
 
-def lead_times() -> Buckets:
+def read_lead_times() -> Buckets:
     """Read the lead times of each environment: counts up to each bound, count of all, and sum in seconds."""
     return _with_zeros(_numbers().leads, LEAD_BUCKETS)
 
 
-def repair_times() -> Buckets:
+def read_repair_times() -> Buckets:
     """Read the times from opened to resolved, in the same form as lead times."""
     return _with_zeros(_numbers().repairs, REPAIR_BUCKETS)
 
@@ -99,28 +99,28 @@ def _sums(session: Session, environment: Any, seconds: Any, bounds: Sequence[flo
     return {row[0]: [float(number) for number in row[1:]] for row in session.execute(query.group_by(environment))}
 
 
-def frequencies() -> Series:
+def read_frequencies() -> Series:
     """Yield the successful deployments a day of each environment that ever had a deployment."""
     for environment, counts in _numbers().counts.items():
         if counts.ever:
             yield (environment,), counts.successes / (USUAL / timedelta(days=1))
 
 
-def failure_rates() -> Series:
+def read_failure_rates() -> Series:
     """Yield the share of successful deployments that caused an incident, by environment."""
     for environment, counts in _numbers().counts.items():
         if counts.successes:
             yield (environment,), counts.broken / counts.successes
 
 
-def rework_rates() -> Series:
+def read_rework_rates() -> Series:
     """Yield the share of successful deployments that were hotfixes, by environment."""
     for environment, counts in _numbers().counts.items():
         if counts.successes:
             yield (environment,), counts.hotfixes / counts.successes
 
 
-def sample_sizes() -> Series:
+def count_samples() -> Series:
     """Yield how many things each figure of the last 30 days is computed from."""
     for environment, counts in _numbers().counts.items():
         of_incidents = {"mttr_seconds": counts.repairs, "failed_deployment_recovery_seconds": counts.recoveries}

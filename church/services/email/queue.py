@@ -23,7 +23,15 @@ from church.services.email.cancel_queued import WINDOW, cancel_emails, is_cancel
 from church.services.email.compose import TEMPLATES
 from church.services.email.sending import ATTEMPTS, KIND, job_key
 
-__all__ = ["MAX_PER_HOUR", "MailView", "cancel_emails", "count_pending", "list_recent", "queue_email", "retry"]
+__all__ = [
+    "MAX_PER_HOUR",
+    "MailView",
+    "cancel_emails",
+    "count_pending_emails",
+    "list_recent_emails",
+    "queue_email",
+    "retry_email",
+]
 
 # Emails of one template to one address; more would let a stranger use the site to flood an inbox.
 MAX_PER_HOUR = 5
@@ -83,7 +91,7 @@ def queue_email(
     return True
 
 
-def list_recent(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
+def list_recent_emails(state: str | None = None, before_id: int | None = None, limit: int = 50) -> list[MailView]:
     """List the newest emails, optionally of one state; ``before_id`` is the last one of the page before."""
     query = select(Mail, User.ref).outerjoin(User, User.id == Mail.user_id)
     if state is not None:
@@ -93,7 +101,7 @@ def list_recent(state: str | None = None, before_id: int | None = None, limit: i
         return [_view(mail, ref) for mail, ref in session.execute(query)]
 
 
-def retry(session: Session, mail_id: int) -> bool:
+def retry_email(session: Session, mail_id: int) -> bool:
     """Queue a failed email again, in the caller's transaction, with all its attempts; False if it has not failed."""
     failed = select(Mail).where(Mail.id == mail_id, Mail.state == MailState.FAILED.value).with_for_update()
     mail = session.scalars(failed).first()
@@ -105,7 +113,7 @@ def retry(session: Session, mail_id: int) -> bool:
     return True
 
 
-def count_pending() -> int:
+def count_pending_emails() -> int:
     """Count the emails that wait to be sent, for the scrape. Raises DatabaseDownError, DatabaseBusyError."""
     with db.read() as session:
         return session.scalar(select(func.count()).where(Mail.state == MailState.PENDING.value)) or 0

@@ -83,7 +83,7 @@ def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
         raise classify_error(error) from None
 
 
-def probe(settings: Settings, step: float, whole: float) -> None:
+def probe_server(settings: Settings, step: float, whole: float) -> None:
     """Connect, encrypt and log in as for an email, but send none. Raises MailDeferredError."""
     try:
         with open_connection(parse_server(settings), step, whole) as smtp:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from church.services.pages.content import Pages, init_app, queue_index, site_pages
 from church.services.pages.feeds import Place
-from church.services.pages.library import Problem, TagCount
-from church.services.pages.presenters import PageCard, PageView, TeaserView
-from church.services.pages.render import RenderError
+from church.services.pages.library import Problem, TagCount, looks_like_traversal
+from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
+from church.services.pages.render import RenderError, render_fragment
 
 __all__ = [
     "PageCard",
@@ -21,6 +21,9 @@ __all__ = [
     "TagCount",
     "TeaserView",
     "init_app",
+    "looks_like_traversal",
+    "make_json_ld",
     "queue_index",
+    "render_fragment",
     "site_pages",
 ]

@@ -95,7 +95,7 @@ def url_of(page: Page) -> str:
     return f"/pages/{quote(page.slug)}"
 
 
-def json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup:
+def make_json_ld(shown: PageView | TeaserView, site_name: str, origin: str) -> Markup:
     """Describe ``shown`` as schema.org's Article, safe inside a <script>. Nothing is in it that the page hides.
 
     ``isAccessibleForFree`` follows developers.google.com/search/docs/appearance/structured-data/paywalled-content.

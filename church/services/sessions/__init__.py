@@ -8,21 +8,35 @@ within two seconds.
 from church.services.sessions import cleanup  # noqa: F401 - registers the hourly job
 from church.services.sessions.cache import forget_cached
 from church.services.sessions.devices import Device, DeviceView, list_devices
-from church.services.sessions.lookup import SignedIn, count_active, init_app, load, load_ref
+from church.services.sessions.lookup import (
+    MAX_PER_QUERY,
+    SessionFacts,
+    SignedIn,
+    count_active,
+    find_premium_members,
+    init_app,
+    load,
+    load_facts,
+    load_ref,
+)
 from church.services.sessions.start import end, end_all, end_device, start_session
 
 __all__ = [
+    "MAX_PER_QUERY",
     "Device",
     "DeviceView",
+    "SessionFacts",
     "SignedIn",
     "count_active",
     "end",
     "end_all",
     "end_device",
+    "find_premium_members",
     "forget_cached",
     "init_app",
     "list_devices",
     "load",
+    "load_facts",
     "load_ref",
     "start_session",
 ]

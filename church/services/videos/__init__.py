@@ -45,7 +45,9 @@ from church.services.videos.importing.receive_upload import (
 )
 from church.services.videos.library import (
     find_asset,
+    find_last_published,
     list_first_slugs,
+    list_newest,
     list_unfinished,
     list_videos,
     load_playable,
@@ -65,8 +67,15 @@ from church.services.videos.presenters import (
     WatchProgress,
     WatchView,
 )
-from church.services.videos.storage.bucket import push_missing
+from church.services.videos.storage.bucket import bucket_origin, is_boto3_installed, presign, push_missing
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
+from church.services.videos.streaming.player_addresses import (
+    AllowedStream,
+    check_token,
+    count_playback,
+    grant_address,
+    open_rendition,
+)
 
 __all__ = [
     "MAX_PIECE_BYTES",
@@ -74,6 +83,7 @@ __all__ = [
     "SPRITE",
     "THUMBS",
     "AdminVideo",
+    "AllowedStream",
     "CaptionView",
     "Chapter",
     "DiskFullError",
@@ -93,17 +103,24 @@ __all__ = [
     "add_caption",
     "add_file",
     "append_piece",
+    "bucket_origin",
     "cancel_upload",
+    "check_token",
     "clean_up",
+    "count_playback",
     "delete_video",
     "edit_video",
     "find_asset",
+    "find_last_published",
     "find_missing_tools",
     "find_video",
     "format_chapters",
+    "grant_address",
     "import_video",
+    "is_boto3_installed",
     "list_first_slugs",
     "list_for_admin",
+    "list_newest",
     "list_unfinished",
     "list_uploads",
     "list_videos",
@@ -112,8 +129,10 @@ __all__ = [
     "load_upload",
     "load_watch_view",
     "make_import_key",
+    "open_rendition",
     "parse_caption",
     "parse_chapters",
+    "presign",
     "push_missing",
     "queue_demo",
     "receive_whole",

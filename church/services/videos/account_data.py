@@ -11,11 +11,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from church.models import User, Video, VideoUpload, WatchPosition, WatchSetting
-from church.services.accounts.data_registry import exports, on_delete
+from church.services.accounts import register_deletion, register_export
 from church.services.videos import positions
 
 
-@exports("uploads")
+@register_export("uploads")
 def export_uploads(session: Session, user: User) -> list[dict[str, Any]]:
     """Export the account's unfinished uploads."""
     rows = session.scalars(select(VideoUpload).where(VideoUpload.user_id == user.id).order_by(VideoUpload.id))
@@ -31,7 +31,7 @@ def export_uploads(session: Session, user: User) -> list[dict[str, Any]]:
     ]
 
 
-@exports("watching")
+@register_export("watching")
 def export_positions(session: Session, user: User) -> dict[str, Any]:
     """Export where the member left off, last watched first, and whether resume is turned on."""
     query = select(WatchPosition, Video.slug).join(Video).where(WatchPosition.user_id == user.id)
@@ -50,7 +50,7 @@ def export_positions(session: Session, user: User) -> dict[str, Any]:
     }
 
 
-@on_delete
+@register_deletion
 def delete_account_data(session: Session, user: User) -> None:
     """Delete the account's positions, resume setting and unfinished uploads; the hourly clean-up deletes the files."""
     for model in (VideoUpload, WatchPosition, WatchSetting):

@@ -189,7 +189,7 @@ CHANGES: list[tuple[str, dict[str, str], str, str]] = [
 def before(action: str, app: Flask, user: User) -> None:
     """What has to be so for the change to be one."""
     if action == "/enable":
-        within(app, members.disable, user.ref, Actor(via="cli"))
+        within(app, members.disable_account, user.ref, Actor(via="cli"))
     if action == "/end-sessions":
         sign_in(app, user)
 
@@ -235,7 +235,7 @@ def test_pages_offer_what_can_be_done_with_the_account_as_it_is(desk: Desk, app:
         return set(re.findall(rf'action="{path_of(ada)}/([\w-]+)"', desk.get(path_of(ada)).text))
 
     assert offered() == {"role", "end-sessions", "reset", "disable", "grants"}
-    within(app, members.disable, ada.ref, Actor(via="cli"))
+    within(app, members.disable_account, ada.ref, Actor(via="cli"))
     assert offered() == {"role", "end-sessions", "enable", "grants"}
 
 
@@ -372,8 +372,8 @@ def test_audit_log_is_filtered_by_action_and_member(desk: Desk, app: Flask, ada:
     sign_in(app, desk.user)
     within(app, members.end_sessions, desk.user.ref, Actor(via="cli"))
     desk = Desk(app, desk.user)
-    within(app, members.disable, ada.ref, Actor(desk.user.id))
-    within(app, members.enable, ada.ref, Actor(desk.user.id))
+    within(app, members.disable_account, ada.ref, Actor(desk.user.id))
+    within(app, members.enable_account, ada.ref, Actor(desk.user.id))
 
     def actions(query: str) -> list[str]:
         found = desk.get(f"/admin/audit?{query}", **JSON).json["entries"]["rows"]  # type: ignore[index]

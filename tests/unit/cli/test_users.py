@@ -38,7 +38,7 @@ def run(app: Flask) -> Iterator[Run]:
 
 
 def ada() -> members.MemberView:
-    (found,) = members.search(ADA).members
+    (found,) = members.search_accounts(ADA).members
     return found
 
 
@@ -55,7 +55,7 @@ def test_create_account_without_password_is_emailed_a_link(run: Run) -> None:
     account = ada()
     assert result.output == f"Created {ADA}.\n{describe_outbox(current_settings())}\n"
     assert (account.name, account.role, account.has_password, account.source) == ("Ada", "member", False, "cli")
-    assert [(mail.template, mail.recipient) for mail in queue.list_recent()] == [("invited", ADA)]
+    assert [(mail.template, mail.recipient) for mail in queue.list_recent_emails()] == [("invited", ADA)]
     assert [(entry.action, entry.via) for entry in audit.list_entries()] == [("member.created", "cli")]
 
 
@@ -75,7 +75,7 @@ def test_create_admin_prints_the_role(run: Run) -> None:
 def test_create_invalid_address_or_name_is_refused(run: Run) -> None:
     assert "valid email address" in refused(run("create", "ada"))
     assert "A name can have at most 80 characters" in refused(run("create", ADA, "--name", "x" * 81))
-    assert members.search(ADA).total == 0
+    assert members.search_accounts(ADA).total == 0
 
 
 def test_create_existing_address_is_refused(run: Run) -> None:
@@ -116,7 +116,7 @@ def test_reset_emails_a_link(run: Run) -> None:
     with db.write() as session:
         session.execute(update(User).values(password_hash="x"))
     assert "outbox" in run("reset", ADA).output
-    assert [mail.template for mail in queue.list_recent(limit=1)] == ["reset"]
+    assert [mail.template for mail in queue.list_recent_emails(limit=1)] == ["reset"]
     assert "disabled" in (run("disable", ADA) and refused(run("reset", ADA)))
 
 

@@ -25,7 +25,7 @@ from church.database.upsert import add_once
 from church.extensions import db
 from church.models import Checkout, Customer, StripeEvent, User
 from church.models.billing import EventState
-from church.services.accounts.data_registry import on_delete
+from church.services.accounts import register_deletion
 from church.services.billing.stripe.event_types import IncomingEvent, shorten_payload
 from church.services.billing.stripe.fetch import find_owner
 
@@ -230,7 +230,7 @@ def forget_payloads(_payload: dict[str, Any]) -> None:
     log.info("old payloads removed", extra={"event": "stripe.forgotten", "count": count})
 
 
-@on_delete
+@register_deletion
 def forget_member(session: Session, user: User) -> None:
     """Replace the payloads about a deleted account by their outline: they hold email addresses and names."""
     customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user.id)).all()

@@ -124,7 +124,7 @@ def test_other_services_delete_their_part_in_the_same_transaction(monkeypatch: p
     monkeypatch.setattr(data_registry, "_deleters", [])
     seen: list[str | None] = []
 
-    @data_registry.on_delete
+    @data_registry.register_deletion
     def forget(session: Session, user: User) -> None:
         seen.append(user.email)
         if len(seen) == 1:

@@ -128,11 +128,11 @@ def test_export_covers_every_table_with_member_data() -> None:
 def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_registry, "_exporters", dict(data_registry._exporters))
 
-    @data_registry.exports("songs")
+    @data_registry.register_export("songs")
     def songs(_session: Session, user: User) -> list[str]:
         return [f"a song of {user.name}"]
 
     member()
     assert accounts.export_account(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
     with pytest.raises(ValueError, match="songs"):
-        data_registry.exports("songs")(songs)
+        data_registry.register_export("songs")(songs)

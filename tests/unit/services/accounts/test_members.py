@@ -60,7 +60,7 @@ def role_of(token: str) -> str:
 
 def test_create_makes_an_account_without_password_and_mails_a_link_for_one(at_work: Flask) -> None:
     with grows(definitions.user_registrations.labels("cli")):
-        found = members.create(" Grace@Church.example", "  Grace\tHopper ", Role.ADMIN, CONSOLE)
+        found = members.create_account(" Grace@Church.example", "  Grace\tHopper ", Role.ADMIN, CONSOLE)
     assert (found.name, found.email, found.role) == ("Grace Hopper", "Grace@church.example", "admin")
     assert (found.state, found.has_password, found.source) == (MemberState.UNVERIFIED, False, "cli")
     assert [(mail.template, mail.recipient) for mail in mails()] == [("invited", "Grace@church.example")]
@@ -72,8 +72,8 @@ def test_create_makes_an_account_without_password_and_mails_a_link_for_one(at_wo
 
 def test_create_with_an_address_that_has_an_account_changes_nothing(at_work: Flask, ada: User) -> None:
     with pytest.raises(ConflictError, match="address already has an account"):
-        members.create("ADA@church.example", "Another", Role.ADMIN, CONSOLE)
-    assert members.search().total == 1
+        members.create_account("ADA@church.example", "Another", Role.ADMIN, CONSOLE)
+    assert members.search_accounts().total == 1
     assert the_user("ada@church.example").role == "member"
     assert (audited(), mails()) == ([], [])
 
@@ -81,9 +81,9 @@ def test_create_with_an_address_that_has_an_account_changes_nothing(at_work: Fla
 @pytest.mark.parametrize(("email", "name", "field"), [("nobody", "Ada", "email"), ("a@b.example", "x" * 81, "name")])
 def test_create_invalid_address_or_name_is_a_field_error(at_work: Flask, email: str, name: str, field: str) -> None:
     with pytest.raises(FieldErrors) as error:
-        members.create(email, name, Role.MEMBER, CONSOLE)
+        members.create_account(email, name, Role.MEMBER, CONSOLE)
     assert list(error.value.errors) == [field]
-    assert members.search().total == 0
+    assert members.search_accounts().total == 0
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_demoted_admin_loses_the_role_in_open_sessions_at_once(at_work: Flask, a
 
 COSTLY: list[Callable[..., object]] = [
     lambda ref, who: members.set_role(ref, Role.MEMBER, who, own=True),
-    lambda ref, who: members.disable(ref, who, own=True),
+    lambda ref, who: members.disable_account(ref, who, own=True),
 ]
 
 
@@ -146,7 +146,7 @@ def test_admin_can_be_removed_while_another_stays(at_work: Flask, boss: User, ch
     assert len(audited()) == 1
 
 
-@pytest.mark.parametrize("change", [members.disable, lambda ref, who: members.set_role(ref, Role.MEMBER, who)])
+@pytest.mark.parametrize("change", [members.disable_account, lambda ref, who: members.set_role(ref, Role.MEMBER, who)])
 def test_own_admin_role_needs_confirmation(at_work: Flask, boss: User, change: Callable[..., object]) -> None:
     made(at_work, "other@church.example", role="admin")
     with pytest.raises(ConflictError, match="your own account"):
@@ -161,19 +161,19 @@ def test_own_admin_role_needs_confirmation(at_work: Flask, boss: User, change: C
 def test_disabled_account_is_signed_out_everywhere_and_stays_so(at_work: Flask, ada: User, boss: User) -> None:
     tokens = [sign_in(at_work, ada), sign_in(at_work, ada, DEVICE)]
     assert all(sessions.load(token) for token in tokens)
-    assert members.disable(ada.ref, by(boss)).state is MemberState.DISABLED
+    assert members.disable_account(ada.ref, by(boss)).state is MemberState.DISABLED
     assert [sessions.load(token) for token in tokens] == [None, None]
     assert last_entry().detail == {"sessions": 2}
-    assert members.enable(ada.ref, by(boss)).state is MemberState.ACTIVE
+    assert members.enable_account(ada.ref, by(boss)).state is MemberState.ACTIVE
     assert [sessions.load(token) for token in tokens] == [None, None]
     assert audited() == ["member.disabled", "member.enabled"]
 
 
 def test_disable_and_enable_twice_change_nothing(at_work: Flask, ada: User, boss: User) -> None:
-    members.enable(ada.ref, by(boss))
+    members.enable_account(ada.ref, by(boss))
     assert audited() == []
-    first = members.disable(ada.ref, by(boss))
-    assert members.disable(ada.ref, by(boss)).disabled_at == first.disabled_at
+    first = members.disable_account(ada.ref, by(boss))
+    assert members.disable_account(ada.ref, by(boss)).disabled_at == first.disabled_at
     assert audited() == ["member.disabled"]
 
 
@@ -218,8 +218,8 @@ def test_send_reset_disabled_account_is_refused(at_work: Flask, ada: User, boss:
 CHANGES: list[Callable[..., object]] = [
     lambda ref: members.set_role(ref, Role.ADMIN, CONSOLE),
     lambda ref: members.set_role(ref, Role.MEMBER, CONSOLE),
-    lambda ref: members.disable(ref, CONSOLE),
-    lambda ref: members.enable(ref, CONSOLE),
+    lambda ref: members.disable_account(ref, CONSOLE),
+    lambda ref: members.enable_account(ref, CONSOLE),
     lambda ref: members.end_sessions(ref, CONSOLE),
     lambda ref: members.send_reset(ref, CONSOLE),
 ]
@@ -233,7 +233,7 @@ def test_deleted_account_cannot_be_changed(at_work: Flask, ada: User, change: Ca
     assert audited() == []
 
 
-@pytest.mark.parametrize("look", [*CHANGES, members.load_member, members.load_details])
+@pytest.mark.parametrize("look", [*CHANGES, members.load_member, members.load_account_details])
 @pytest.mark.parametrize("ref", ["0123456789abcdef", "", "a\x00b", "'; --", "%"])
 def test_unknown_ref_is_not_found(at_work: Flask, ada: User, look: Callable[..., object], ref: str) -> None:
     with pytest.raises(UnknownMemberError):
@@ -245,7 +245,7 @@ def test_dossier_has_devices_and_audit_entries_of_this_account_only(at_work: Fla
     members.set_role(ada.ref, Role.ADMIN, by(boss))
     members.end_sessions(boss.ref, CONSOLE)
     members.set_role(ada.ref, Role.MEMBER, by(boss))
-    found = members.load_details(ada.ref)
+    found = members.load_account_details(ada.ref)
     assert found.member.label == "Ada"
     assert [device.label for device in found.devices] == ["Firefox on Linux"]
     assert [entry.action for entry in found.history] == ["member.demoted", "member.promoted"]
@@ -259,6 +259,6 @@ def test_audit_entry_and_change_commit_together(
 
     monkeypatch.setattr(audit, "record_by", fails)
     with pytest.raises(RuntimeError, match="no audit"):
-        members.disable(ada.ref, by(boss))
+        members.disable_account(ada.ref, by(boss))
     with db.read() as session:
         assert session.get_one(User, ada.id).disabled_at is None

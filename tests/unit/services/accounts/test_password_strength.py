@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from church.services.accounts import password_strength
-from church.services.accounts.password_strength import MAX_LENGTH, find_problem
+from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
 
 PERSONAL = ["BambiSleep Church", "Ada Lovelace", "ada.lovelace@mail.example"]
 
@@ -106,7 +106,7 @@ def test_password_length_counts_composed_characters() -> None:
     assert refusal("mV7#kQ2p", minimum=8) == ""
     assert "at least 12" in refusal("mV7#kQ2pLu\u0308")  # u and its dots are one ü
     assert refusal("x" + "ab cd ef" * 31 + "9876543") == ""
-    assert f"at most {MAX_LENGTH}" in refusal("ab cd ef" * 32 + "x")
+    assert f"at most {MAX_PASSWORD_LENGTH}" in refusal("ab cd ef" * 32 + "x")
 
 
 def test_common_passwords_are_many_and_lower_case() -> None:

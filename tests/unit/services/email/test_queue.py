@@ -51,11 +51,11 @@ def set_all(**values: object) -> None:
 
 def test_queue_commits_email_and_job_with_their_cause(app: Flask) -> None:
     assert queue()
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     assert (mail.template, mail.recipient, mail.state, mail.attempts) == ("password_changed", ADA, "pending", 0)
     (job,) = jobs_of_mails()
     assert (job.payload, job.max_attempts) == ({"mail": mail.id}, ATTEMPTS)
-    assert email_queue.count_pending() == 1
+    assert email_queue.count_pending_emails() == 1
 
 
 def test_queue_rolled_back_leaves_nothing(app: Flask) -> None:
@@ -66,7 +66,7 @@ def test_queue_rolled_back_leaves_nothing(app: Flask) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert (email_queue.list_recent(), jobs_of_mails(), email_queue.count_pending()) == ([], [], 0)
+    assert (email_queue.list_recent_emails(), jobs_of_mails(), email_queue.count_pending_emails()) == ([], [], 0)
 
 
 def test_queue_unknown_template_raises(app: Flask) -> None:
@@ -106,19 +106,21 @@ def test_queue_in_parallel_keeps_the_limit(app: Flask) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(queued) == [False] * 3 + [True] * 5
-    assert len(email_queue.list_recent()) == 5
+    assert len(email_queue.list_recent_emails()) == 5
 
 
 def test_recent_lists_newest_first_in_pages_by_state(app: Flask) -> None:
     for recipient in ("a@example.org", "b@example.org", "c@example.org"):
         queue(recipient=recipient)
-    newest = email_queue.list_recent(limit=2)
+    newest = email_queue.list_recent_emails(limit=2)
     assert [mail.recipient for mail in newest] == ["c@example.org", "b@example.org"]
-    assert [mail.recipient for mail in email_queue.list_recent(before_id=newest[-1].id)] == ["a@example.org"]
+    assert [mail.recipient for mail in email_queue.list_recent_emails(before_id=newest[-1].id)] == ["a@example.org"]
     with db.write() as session:
         session.execute(update(Mail).where(Mail.recipient == "b@example.org").values(state="failed", reason="why"))
-    assert [(mail.recipient, mail.reason) for mail in email_queue.list_recent("failed")] == [("b@example.org", "why")]
-    assert len(email_queue.list_recent("pending")) == email_queue.count_pending() == 2
+    assert [(mail.recipient, mail.reason) for mail in email_queue.list_recent_emails("failed")] == [
+        ("b@example.org", "why")
+    ]
+    assert len(email_queue.list_recent_emails("pending")) == email_queue.count_pending_emails() == 2
 
 
 def test_recent_shows_the_account(app: Flask) -> None:
@@ -126,7 +128,7 @@ def test_recent_shows_the_account(app: Flask) -> None:
         user = User(ref="0123456789abcdef", email=ADA, email_key=ADA, name="", source="cli", created_at=utc_now())
         session.add(user)
         email_queue.queue_email(session, "password_changed", recipient=ADA, user=user)
-    assert [mail.user_ref for mail in email_queue.list_recent()] == ["0123456789abcdef"]
+    assert [mail.user_ref for mail in email_queue.list_recent_emails()] == ["0123456789abcdef"]
 
 
 def test_retry_failed_email_gets_all_attempts_again(app: Flask) -> None:
@@ -134,11 +136,11 @@ def test_retry_failed_email_gets_all_attempts_again(app: Flask) -> None:
     with db.write() as session:
         session.execute(update(Job).values(state="dead"))
     set_all(state="failed", attempts=ATTEMPTS, reason="why")
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     with db.write() as session:
-        assert email_queue.retry(session, mail.id)
-        assert not email_queue.retry(session, mail.id)
-    (again,) = email_queue.list_recent()
+        assert email_queue.retry_email(session, mail.id)
+        assert not email_queue.retry_email(session, mail.id)
+    (again,) = email_queue.list_recent_emails()
     assert (again.state, again.attempts, again.reason) == ("pending", 0, None)
     assert [job.state for job in jobs_of_mails()] == ["dead", "pending"]
 
@@ -147,10 +149,10 @@ def test_retry_failed_email_gets_all_attempts_again(app: Flask) -> None:
 def test_retry_email_not_failed_is_refused(app: Flask, state: str) -> None:
     queue()
     set_all(state=state)
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     with db.write() as session:
-        assert not email_queue.retry(session, mail.id)
-        assert not email_queue.retry(session, mail.id + 1)
+        assert not email_queue.retry_email(session, mail.id)
+        assert not email_queue.retry_email(session, mail.id + 1)
     assert len(jobs_of_mails()) == 1
 
 
@@ -179,7 +181,7 @@ def test_cancelled_email_that_was_tried_still_counts_without_address(eve: User, 
         queue_for(eve, recipient)
     set_all(state=state.value, attempts=1)
     withdraw(eve)
-    left = email_queue.list_recent()
+    left = email_queue.list_recent_emails()
     assert {(mail.user_ref, mail.reason) for mail in left} == {(None, "its account was deleted")}
     assert {mail.state for mail in left} == {"failed" if state is MailState.PENDING else state.value}
     with db.read() as session:
@@ -194,24 +196,24 @@ def test_cancelled_email_that_was_tried_still_counts_without_address(eve: User, 
 def test_cancelled_email_untried_or_old_is_removed(eve: User) -> None:
     queue_for(eve)
     withdraw(eve)
-    assert email_queue.list_recent() == []
+    assert email_queue.list_recent_emails() == []
     queue_for(eve)
     set_all(state="sent", attempts=1, created_at=utc_now() - timedelta(minutes=61))
     queue()
     withdraw(eve)
-    assert [mail.recipient for mail in email_queue.list_recent()] == [ADA]
+    assert [mail.recipient for mail in email_queue.list_recent_emails()] == [ADA]
 
 
 def test_cancelled_email_is_neither_sent_nor_retried(eve: User, app: Flask) -> None:
     queue_for(eve)
     set_all(attempts=1, reason="the server did not answer")
     withdraw(eve)
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
     assert mail.recipient is None
     with db.write() as session:
-        assert not email_queue.retry(session, mail.id)
+        assert not email_queue.retry_email(session, mail.id)
     sending.send({"mail": mail.id})
-    assert [found.state for found in email_queue.list_recent()] == ["failed"]
+    assert [found.state for found in email_queue.list_recent_emails()] == ["failed"]
     assert not outbox_folder.outbox_path(app.config["CHURCH"]).exists()
 
 
@@ -220,7 +222,7 @@ def test_email_cancelled_while_sending_is_not_tried_again(
     eve: User, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     queue_for(eve)
-    (mail,) = email_queue.list_recent()
+    (mail,) = email_queue.list_recent_emails()
 
     def deliver(*_args: object) -> None:
         withdraw(eve)
@@ -230,8 +232,8 @@ def test_email_cancelled_while_sending_is_not_tried_again(
     monkeypatch.setattr(outbox_folder, "store_email", deliver)
     with pytest.raises(MailDeferredError) if fails else nullcontext():
         sending.send({"mail": mail.id})
-    assert [found.state for found in email_queue.list_recent()] == ["failed" if fails else "sent"]
-    assert email_queue.count_pending() == 0
+    assert [found.state for found in email_queue.list_recent_emails()] == ["failed" if fails else "sent"]
+    assert email_queue.count_pending_emails() == 0
 
 
 def test_tidy_removes_only_cancelled_emails_after_an_hour(eve: User) -> None:
@@ -241,10 +243,10 @@ def test_tidy_removes_only_cancelled_emails_after_an_hour(eve: User) -> None:
     queue()
     set_all(state="sent", created_at=utc_now() - timedelta(minutes=59))
     sending.clean_up({})
-    assert len(email_queue.list_recent()) == 2
+    assert len(email_queue.list_recent_emails()) == 2
     set_all(created_at=utc_now() - timedelta(minutes=61))
     sending.clean_up({})
-    assert [mail.recipient for mail in email_queue.list_recent()] == [ADA]
+    assert [mail.recipient for mail in email_queue.list_recent_emails()] == [ADA]
 
 
 @pytest.mark.parametrize(("state", "left"), [("pending", 1), ("sent", 0), ("failed", 0)])
@@ -252,10 +254,10 @@ def test_tidy_removes_deletion_emails_after_an_hour_unless_pending(app: Flask, s
     queue("account_deleted")
     set_all(state=state, created_at=utc_now() - timedelta(minutes=59))
     sending.clean_up({})
-    assert len(email_queue.list_recent()) == 1
+    assert len(email_queue.list_recent_emails()) == 1
     set_all(state=state, created_at=utc_now() - timedelta(minutes=61))
     sending.clean_up({})
-    assert len(email_queue.list_recent()) == left
+    assert len(email_queue.list_recent_emails()) == left
 
 
 def test_scrape_counts_pending_emails(app: Flask) -> None:

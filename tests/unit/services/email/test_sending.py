@@ -83,7 +83,7 @@ def test_send_twice_sends_once(app: Flask, server_says: Any) -> None:
     assert len(outbox(app)) == 1
     server_says(AssertionError("sent again"))
     send(mail)
-    assert [found.sent_at is not None for found in email_queue.list_recent()] == [True]
+    assert [found.sent_at is not None for found in email_queue.list_recent_emails()] == [True]
 
 
 def test_send_link_is_not_stored_in_the_database(app: Flask) -> None:
@@ -137,7 +137,7 @@ def test_send_email_with_replaced_link_is_removed(app: Flask) -> None:
     with db.write() as session:
         email_links.make(session, Purpose.RESET, user)
     send(mail)
-    assert (email_queue.list_recent(), outbox(app)) == ([], [])
+    assert (email_queue.list_recent_emails(), outbox(app)) == ([], [])
 
 
 @pytest.mark.parametrize("purged", [False, True])
@@ -240,7 +240,7 @@ def test_tidy_removes_old_emails(app: Flask, kept_state: str, days: int, stays: 
     with db.write() as session:
         session.execute(update(Mail).values(state=kept_state, created_at=utc_now() - timedelta(days=days)))
     sending.clean_up({})
-    assert bool(email_queue.list_recent()) is stays
+    assert bool(email_queue.list_recent_emails()) is stays
 
 
 def test_tidy_runs_every_hour() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from church.services.pages.feeds import FeedEntry, atom, robots, sitemap
-from church.services.pages.presenters import card, json_ld, teaser, view
+from church.services.pages.presenters import card, make_json_ld, teaser, view
 from church.services.pages.render import render
 from tests.support.pages_fixture import CLOSED, HIDDEN, made_page
 
@@ -33,7 +33,7 @@ def test_teaser_holds_nothing_of_the_hidden_text() -> None:
 
 def test_json_ld_tells_what_a_page_is() -> None:
     page = made_page("x", title="Hi", tags="[a]", summary="Sum")
-    found = json.loads(json_ld(view(page, render(page), ORIGIN, None, None), "Site", ORIGIN))
+    found = json.loads(make_json_ld(view(page, render(page), ORIGIN, None, None), "Site", ORIGIN))
     assert (found["@type"], found["headline"], found["description"]) == ("Article", "Hi", "Sum")
     assert (found["datePublished"], found["isAccessibleForFree"]) == ("2026-01-02", True)
     assert found["url"] == f"{ORIGIN}/pages/made"
@@ -41,13 +41,13 @@ def test_json_ld_tells_what_a_page_is() -> None:
 
 def test_json_ld_of_a_closed_page_is_not_free() -> None:
     page = made_page(CLOSED, access="members")
-    assert json.loads(json_ld(teaser(page, render(page), ORIGIN), "Site", ORIGIN))["isAccessibleForFree"] is False
+    assert json.loads(make_json_ld(teaser(page, render(page), ORIGIN), "Site", ORIGIN))["isAccessibleForFree"] is False
 
 
 @given(st.text(max_size=60))
 def test_json_ld_cannot_leave_its_script(name: str) -> None:
     page = made_page("x", title='"</script><script>alert(1)//<!--"')
-    text = str(json_ld(view(page, render(page), ORIGIN, None, None), name, ORIGIN))
+    text = str(make_json_ld(view(page, render(page), ORIGIN, None, None), name, ORIGIN))
     assert not set("<>&'") & set(text)
     assert json.loads(text)["headline"] == "</script><script>alert(1)//<!--"
     assert json.loads(text)["publisher"]["name"] == name
