@@ -11,6 +11,7 @@ from church.extensions import db
 from church.models import Rendition, Video
 from church.services import videos
 from church.services.audit import Actor
+from church.services.videos import library
 from church.services.videos.storage import local
 from tests.support.site_fixture import ROOT, Site
 from tests.support.video_fixture import add_ready
@@ -41,7 +42,7 @@ def show_films(site: Site) -> None:
 def ref_of(site: Site, slug: str) -> str:
     """The ref of the video at an address."""
     with create_app(site.settings).app_context():
-        return videos.load_playable(slug).ref
+        return library.load_playable(slug).ref
 
 
 def larger_clip(target: Path, size: int) -> Path:

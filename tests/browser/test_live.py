@@ -15,6 +15,7 @@ from church import create_app
 from church.models import User
 from church.services import chat, sessions
 from church.services.audit import Actor
+from church.services.chat import moderation
 from church.services.sessions import SignedIn
 from tests.browser.conftest import Windows, made_site
 from tests.browser.people import Cast, heading, said
@@ -175,7 +176,7 @@ def test_edit_and_deletion_appear_in_place(hall: Hall) -> None:
     before = messages(page).count()
     with hall.app.app_context():
         chat.edit_message(hall.signed_in(author), "public", first.id, "first")
-        chat.delete_as_admin("public", second.id, Actor())
+        moderation.delete_as_admin("public", second.id, Actor())
     expect(page.locator(f"#m{first.id}")).to_contain_text("first")
     expect(page.locator(f"#m{first.id} .message-edited")).to_be_visible()
     expect(page.locator(f"#m{second.id} .message-body")).to_have_text("This message was deleted.")

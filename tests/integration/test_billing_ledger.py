@@ -13,6 +13,7 @@ from church.extensions import db
 from church.models import LedgerEntry
 from church.models.base import utc_now
 from church.services import billing
+from church.services.billing import scrape_counts
 from tests.support.stripe_fixture import Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
@@ -35,7 +36,7 @@ def _paid(shop: Shop, amount: int, price: str = "price_month") -> Obj:
 
 def _totals(shop: Shop) -> list[tuple[str, Decimal, Decimal]]:
     with shop.app.app_context():
-        return billing.sum_by_currency()
+        return scrape_counts.sum_by_currency()
 
 
 def _booked(shop: Shop) -> list[tuple[str, int, str]]:
@@ -51,7 +52,7 @@ def test_ledger_totals_in_three_currencies_equal_the_metrics(shop: Shop) -> None
         refund = shop.stripe.refund(shop.stripe.charge_of(invoices[0]), amounts[0] // 10 * 5, currency)
         shop.deliver(event("refund.created", refund))
     with shop.app.app_context():
-        totals = {currency: (paid, refunded) for currency, paid, refunded in billing.sum_by_currency()}
+        totals = {currency: (paid, refunded) for currency, paid, refunded in scrape_counts.sum_by_currency()}
         months = billing.list_months()
         entries = billing.list_ledger_entries(limit=200)
     assert totals == {
@@ -152,7 +153,7 @@ def test_refund_ended_before_its_money_moved_is_not_counted(shop: Shop, before: 
     shop.deliver(event("refund.updated", refund))
     assert _booked(shop) == [("payment", 1200, "usd")]
     with shop.app.app_context():
-        assert billing.sum_by_currency() == [("usd", Decimal(12), Decimal(0))]
+        assert scrape_counts.sum_by_currency() == [("usd", Decimal(12), Decimal(0))]
         found = billing.reconcile_with_stripe()
         asked = [method for method, _, _ in shop.stripe.calls].count("refunds.retrieve")
     assert (found.repaired, asked) == (2, 2)  # the two prices without a sale

@@ -15,8 +15,10 @@ from church.models import Customer, Invoice, Job, LedgerEntry, Price, Product, S
 from church.models.base import utc_now
 from church.services import billing
 from church.services.accounts import data_registry
+from church.services.billing import admin_actions
 from church.services.billing.account_data import cancel_subscriptions
 from church.services.billing.errors import StripeDownError, StripeRefusedError
+from church.services.billing.stripe import reconcile
 from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
 
 pytestmark = pytest.mark.services
@@ -29,7 +31,7 @@ def shop(migrated_site: Settings) -> Iterator[Shop]:
     shop.close()
 
 
-def _reconcile(shop: Shop) -> billing.Reconciled:
+def _reconcile(shop: Shop) -> reconcile.Reconciled:
     with shop.app.app_context():
         return billing.reconcile_with_stripe()
 
@@ -61,7 +63,7 @@ def test_reconcile_repairs_lost_webhooks_then_finds_nothing(shop: Shop) -> None:
     assert first.repaired >= 4
     assert shop.premium(user_id)
     assert sorted(entry.amount for entry in shop.rows(LedgerEntry)) == [-1200, -500, 1200]
-    assert _reconcile(shop) == billing.Reconciled(checked=4)
+    assert _reconcile(shop) == reconcile.Reconciled(checked=4)
 
 
 def test_reconcile_corrects_a_row_that_differs(shop: Shop) -> None:
@@ -285,13 +287,13 @@ def test_views_show_events_and_subscriptions_to_admins(shop: Shop) -> None:
         assert [one.id for one in billing.list_events(before_id=newest.id)] == [first.id]
         assert [one.id for one in billing.list_events(state="ignored")] == [newest.id]
         assert billing.list_events(event_type="invoice.paid") == []
-        alone = billing.find_event(first.id)
+        alone = admin_actions.find_event(first.id)
         assert alone is not None
         assert alone.payload is not None
         assert alone.payload["data"]["object"]["id"] == subscription["id"]
-        assert billing.find_event(first.id + 99) is None
+        assert admin_actions.find_event(first.id + 99) is None
         assert (billing.find_event_id("evt_shown"), billing.find_event_id("evt_0")) == (first.id, None)
         (view,) = billing.list_subscriptions()
         assert (view.plan, view.status, view.price, view.user_name) == ("patron", "active", "$12.00", "Ann")
         assert billing.list_subscriptions(status="canceled") == billing.list_subscriptions(before_id=view.id) == []
-        assert billing.count_active_subscriptions() == [("patron", "active", 1)]
+        assert admin_actions.count_active_subscriptions() == [("patron", "active", 1)]

@@ -24,7 +24,6 @@ from church.jobs import registry
 from church.models import Base, Customer, Invoice, LedgerEntry, Product, StripeEvent, Subscription
 from church.models.base import utc_now
 from church.observability.metrics import definitions
-from church.services import billing
 from church.services.billing.errors import StripeDownError
 from church.services.billing.stripe import event_store
 from church.services.billing.stripe.webhooks import replay
@@ -433,8 +432,8 @@ def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop
             for body, more in ((old, timedelta(hours=1)), (fresh, timedelta(hours=-1))):
                 row = update(StripeEvent).where(StripeEvent.stripe_id == body["id"])
                 session.execute(row.values(received_at=since - more))
-        billing.forget_payloads({})
-        billing.forget_payloads({})
+        event_store.forget_payloads({})
+        event_store.forget_payloads({})
         assert registry.registered_schedules()["billing.forget_payloads"] == timedelta(days=1)
         first, second = shop.rows(StripeEvent)
         named = {"id": subscription["id"], "object": "subscription", "customer": subscription["customer"]}

@@ -15,6 +15,7 @@ from church.models import User
 from church.services import chat
 from church.services.accounts import find_account
 from church.services.accounts.deletion import empty_account
+from church.services.chat import history
 from church.web import rate_limits
 from tests.support.chat_fixture import ROOM, speaker
 from tests.support.people import DEVICE
@@ -135,4 +136,4 @@ def test_account_deleted_while_posting_leaves_nothing_and_does_not_deadlock(site
     left, spoke, listened = at_once(site, [leave, speak, listen])
     assert (left, listened) == (None, None)
     assert spoke is None or isinstance(spoke, UnauthorizedError)
-    assert [view.text for view in chat.list_messages(room.id)] == [f"hers {turn}" for turn in range(6)]
+    assert [view.text for view in history.list_messages(room.id)] == [f"hers {turn}" for turn in range(6)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from church.services import slo
+from church.services.slo import rule_files
 from ops.documents import ROOT
 from tests.support.services_fixture import require
 
@@ -44,7 +45,7 @@ def promtool() -> str:
 
 def tried(promtool: str, folder: Path) -> str:
     """What the tester complains of."""
-    checks = (["check", "rules", "--lint=all", "--lint-fatal", slo.RULES], ["test", "rules", slo.TRIALS])
+    checks = (["check", "rules", "--lint=all", "--lint-fatal", rule_files.RULES], ["test", "rules", rule_files.TRIALS])
     for words in checks:
         done = subprocess.run([promtool, *map(str, words)], check=False, capture_output=True, text=True, cwd=folder)
         if done.returncode:

@@ -12,6 +12,7 @@ from church.config import current_settings
 from church.errors import UnavailableError
 from church.services import videos
 from church.services.audit import Actor
+from church.services.videos import library
 from church.services.videos.storage import bucket as storage_bucket
 from tests.support.accounts_fixture import do_jobs
 from tests.support.helpers import with_settings
@@ -31,10 +32,10 @@ def test_bucket_gets_imported_videos_and_loses_deleted_ones(
     monkeypatch.setenv("PATH", str(tmp_path))
     ref = videos.add_file(file, videos.VideoDraft("The Harbour", "premium"), CLI)
     do_jobs("videos.import")
-    [before] = videos.load_playable("the-harbour").renditions.values()
+    [before] = library.load_playable("the-harbour").renditions.values()
     assert (before.in_bucket, before.path.exists()) == (False, True)
     do_jobs("videos.push")
-    [after] = videos.load_playable("the-harbour").renditions.values()
+    [after] = library.load_playable("the-harbour").renditions.values()
     assert after.in_bucket
     assert bucket.get(current_settings(), f"{ref}/{after.file}") == file.read_bytes()
     assert videos.push_missing() == 0
@@ -47,7 +48,7 @@ def test_push_uploads_videos_imported_before_the_bucket_was_configured(at_work: 
     video = add_ready(data=b"abc")
     add_ready("queued", state="queued")
     storage_bucket.run_push_job({"ref": video.ref})
-    assert not videos.load_playable("harbour").renditions["720p"].in_bucket
+    assert not library.load_playable("harbour").renditions["720p"].in_bucket
     at_work.config["CHURCH"] = bucket.settings(current_settings())
     assert videos.push_missing() == 1
     assert bucket.get(current_settings(), f"{video.ref}/720p.mp4") == b"abc"
@@ -88,4 +89,4 @@ def test_push_bucket_down_keeps_the_video_here_and_the_job_queued(at_work: Flask
         at_work.config["CHURCH"] = with_settings(bucket.settings(current_settings()), video_s3_endpoint=endpoint)
         with pytest.raises(UnavailableError):
             storage_bucket.run_push_job({"ref": video.ref})
-    assert not videos.load_playable("harbour").renditions["720p"].in_bucket
+    assert not library.load_playable("harbour").renditions["720p"].in_bucket

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from church.extensions import db
 from church.models import AuditEntry
-from church.services import chat
+from church.services import live_broadcast
 from church.services.audit import Actor
 from church.services.sessions import SignedIn
 from tests.support.people import add_user
@@ -33,7 +33,7 @@ def acting(signed_in: SignedIn) -> Actor:
 def published() -> Iterator[list[tuple[str, str]]]:
     """Record what this worker publishes inside the block: (channel, line)."""
     heard: list[tuple[str, str]] = []
-    end = chat.add_listener(lambda channel, line: heard.append((channel, line)))
+    end = live_broadcast.add_listener(lambda channel, line: heard.append((channel, line)))
     yield heard
     end()
 

@@ -15,6 +15,7 @@ from church.config import Settings
 from church.extensions import db
 from church.models import Base, User
 from church.services import billing, sessions
+from church.services.billing import presenters
 from church.services.billing.stripe.client import StripeCircuit, StripeGateway
 from church.services.sessions import SignedIn
 from tests.support.browsing import Browser
@@ -97,7 +98,7 @@ class Membership:
         assert {answer.status_code for answer in self.tell()} == {200}
         return member
 
-    def status(self, user: User) -> billing.MembershipStatus:
+    def status(self, user: User) -> presenters.MembershipStatus:
         """How it stands."""
         with self.app.app_context():
             return billing.read_membership_status(user.id)

@@ -7,8 +7,8 @@ admins do to other accounts is in ``members``.
 
 from church.services.accounts.data_registry import register_deletion, register_export
 from church.services.accounts.deletion import delete_account
-from church.services.accounts.export import Profile, export_account, read_profile
-from church.services.accounts.failed_sign_ins import CredentialsError, Gate, ThrottledError, make_throttled_error
+from church.services.accounts.export import export_account, read_profile
+from church.services.accounts.failed_sign_ins import CredentialsError, ThrottledError, make_throttled_error
 from church.services.accounts.find_account import find_by_key
 from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError
 from church.services.accounts.members import (
@@ -42,18 +42,15 @@ from church.services.accounts.registration import (
     send_verification,
     verify_address,
 )
-from church.services.accounts.sign_in import SignInResult, sign_in_with_password, sign_out
+from church.services.accounts.sign_in import sign_in_with_password, sign_out
 from church.services.accounts.validation import try_parse_address
 
 __all__ = [
     "MAX_PASSWORD_LENGTH",
     "WRONG_PASSWORD",
     "CredentialsError",
-    "Gate",
     "MemberState",
     "MemberView",
-    "Profile",
-    "SignInResult",
     "ThrottledError",
     "UnknownMemberError",
     "account_to_verify",

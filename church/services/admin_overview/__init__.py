@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from church.services.admin_overview.counts import MemberCounts
-from church.services.admin_overview.health import Part
-from church.services.admin_overview.last_errors import ErrorLog
 from church.services.admin_overview.retry_failed import list_audited_actions, retry_email, retry_job
-from church.services.admin_overview.site_overview import Overview, overview
+from church.services.admin_overview.site_overview import overview
 
-__all__ = [
-    "ErrorLog",
-    "MemberCounts",
-    "Overview",
-    "Part",
-    "list_audited_actions",
-    "overview",
-    "retry_email",
-    "retry_job",
-]
+__all__ = ["list_audited_actions", "overview", "retry_email", "retry_job"]

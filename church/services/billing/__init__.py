@@ -6,15 +6,11 @@ package calls Stripe, and only its client module imports the SDK.
 
 from __future__ import annotations
 
-from church.services.billing.account_data import expire_checkouts_on_delete
+from church.services.billing import account_data  # noqa: F401 - registers export and deletion
 from church.services.billing.admin_actions import (
-    EventView,
-    SubscriptionView,
-    count_active_subscriptions,
     count_events,
     count_subscriptions,
     export_ledger,
-    find_event,
     find_event_id,
     list_events,
     list_subscriptions,
@@ -24,20 +20,15 @@ from church.services.billing.admin_actions import (
     replay_event,
 )
 from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyError, start_checkout
-from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
+from church.services.billing.errors import StripeDownError, StripeRefusedError
 from church.services.billing.grants import end_of_day, grant_premium, revoke_grant
 from church.services.billing.health import PaymentFacts, check_payments, read_payment_facts
-from church.services.billing.ledger import EntryView, MonthTotal, list_ledger_entries, list_months
-from church.services.billing.plan_change import Changed, ChangePreview, change_plan, preview_change
-from church.services.billing.plans import INTERVALS, PlanView, PriceView, list_plans
-from church.services.billing.portal import NoCustomerError, open_portal, payment_origins
+from church.services.billing.ledger import list_ledger_entries, list_months
+from church.services.billing.plan_change import change_plan, preview_change
+from church.services.billing.plans import INTERVALS, list_plans
+from church.services.billing.portal import open_portal, payment_origins
 from church.services.billing.presenters import (
-    Banner,
-    CheckoutResult,
     GrantState,
-    GrantView,
-    InvoiceView,
-    MembershipStatus,
     count_grants,
     list_grants,
     list_invoices,
@@ -46,57 +37,34 @@ from church.services.billing.presenters import (
 )
 from church.services.billing.scrape_counts import (
     count_subscriptions_by_status,
-    sum_by_currency,
     sum_payments_by_currency,
     sum_refunds_by_currency,
 )
-from church.services.billing.stripe.apply_to_database import Applied
-from church.services.billing.stripe.event_store import forget_payloads
+from church.services.billing.stripe import event_store  # noqa: F401 - registers its job
 from church.services.billing.stripe.event_types import LARGEST_PAYLOAD as LARGEST_EVENT
 from church.services.billing.stripe.products_and_prices import sync_catalogue
-from church.services.billing.stripe.reconcile import Reconciled, reconcile_with_stripe, replay_failed
+from church.services.billing.stripe.reconcile import reconcile_with_stripe, replay_failed
 from church.services.billing.stripe.webhooks import Outcome, process_webhook, replay
 
 __all__ = [
     "INTERVALS",
     "LARGEST_EVENT",
-    "Applied",
-    "Banner",
-    "ChangePreview",
-    "Changed",
-    "CheckoutResult",
-    "EntryView",
-    "EventView",
     "GrantState",
-    "GrantView",
-    "InvoiceView",
     "MemberAlreadyError",
-    "MembershipStatus",
-    "MonthTotal",
-    "NoCustomerError",
     "Outcome",
     "PaidAlreadyError",
     "PaymentFacts",
-    "PaymentsOffError",
-    "PlanView",
-    "PriceView",
-    "Reconciled",
     "StripeDownError",
     "StripeRefusedError",
-    "SubscriptionView",
     "change_plan",
     "check_payments",
-    "count_active_subscriptions",
     "count_events",
     "count_grants",
     "count_subscriptions",
     "count_subscriptions_by_status",
     "end_of_day",
-    "expire_checkouts_on_delete",
     "export_ledger",
-    "find_event",
     "find_event_id",
-    "forget_payloads",
     "grant_premium",
     "list_events",
     "list_grants",
@@ -121,7 +89,6 @@ __all__ = [
     "replay_failed",
     "revoke_grant",
     "start_checkout",
-    "sum_by_currency",
     "sum_payments_by_currency",
     "sum_refunds_by_currency",
     "sync_catalogue",

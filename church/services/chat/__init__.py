@@ -4,78 +4,43 @@ Each change of a room is published on ``chat:<room>`` after the commit, as a Mes
 mute or ban is published on ``chat:control``. Listeners of this worker get both without the store.
 """
 
-from church.services.chat import account_data as _account_data  # noqa: F401 - registers the export and the deletion
-from church.services.chat.errors import (
-    BannedError,
-    ClosedRoomError,
-    MutedError,
-    NotYoursError,
-    RateLimitedError,
-    TextError,
-    UnknownMessageError,
-    UnknownRoomError,
-)
-from church.services.chat.history import list_changes, list_messages, load_message, load_page
+from church.services.chat import account_data  # noqa: F401 - registers export and deletion
+from church.services.chat import retention  # noqa: F401 - registers its job
+from church.services.chat.errors import MutedError, RateLimitedError, UnknownRoomError
+from church.services.chat.history import list_changes, load_message, load_page
 from church.services.chat.messages import MAX_MESSAGE_LENGTH, MAX_REASON_LENGTH, edit_message, post_message
 from church.services.chat.moderation import (
-    ReportView,
-    UnknownReportError,
     close_report,
     count_open_reports,
-    delete_as_admin,
     delete_message,
     list_reports,
     report_message,
 )
 from church.services.chat.posting_limits import count_join, set_limiter
-from church.services.chat.presenters import MessageView, RoomPage, RoomView, decode_message, encode_message, shown_name
-from church.services.chat.retention import purge_old_messages
+from church.services.chat.presenters import MessageView, RoomView, decode_message, shown_name
 from church.services.chat.rooms import is_room_open, list_banned_rooms, list_newest_changes, list_rooms, load_open_room
-from church.services.chat.sanctions import (
-    CONTROL_CHANNEL,
-    SanctionView,
-    UnknownSanctionError,
-    ban_member,
-    lift_sanction,
-    list_sanctions,
-    mute_member,
-)
-from church.services.live_broadcast import add_listener
+from church.services.chat.sanctions import CONTROL_CHANNEL, ban_member, lift_sanction, list_sanctions, mute_member
 
 __all__ = [
     "CONTROL_CHANNEL",
     "MAX_MESSAGE_LENGTH",
     "MAX_REASON_LENGTH",
-    "BannedError",
-    "ClosedRoomError",
     "MessageView",
     "MutedError",
-    "NotYoursError",
     "RateLimitedError",
-    "ReportView",
-    "RoomPage",
     "RoomView",
-    "SanctionView",
-    "TextError",
-    "UnknownMessageError",
-    "UnknownReportError",
     "UnknownRoomError",
-    "UnknownSanctionError",
-    "add_listener",
     "ban_member",
     "close_report",
     "count_join",
     "count_open_reports",
     "decode_message",
-    "delete_as_admin",
     "delete_message",
     "edit_message",
-    "encode_message",
     "is_room_open",
     "lift_sanction",
     "list_banned_rooms",
     "list_changes",
-    "list_messages",
     "list_newest_changes",
     "list_reports",
     "list_rooms",
@@ -85,7 +50,6 @@ __all__ = [
     "load_page",
     "mute_member",
     "post_message",
-    "purge_old_messages",
     "report_message",
     "set_limiter",
     "shown_name",

@@ -6,21 +6,13 @@ when they were first delivered, incidents by when they were opened.
 
 from __future__ import annotations
 
-from church.models.dora import DeploymentKind, DeploymentStatus, Severity
-from church.services.dora.alertmanager import Alert, Heard, hear, read_alerts
+from church.services.dora.alertmanager import hear, read_alerts
 from church.services.dora.deployments import record_deployment, record_deployments
 from church.services.dora.figures import UNITS, Figure, Window, asked_window, figures_of
-from church.services.dora.figures_over_time import (
-    DeploymentView,
-    History,
-    IncidentView,
-    Overview,
-    WeekView,
-    overview,
-)
+from church.services.dora.figures_over_time import DeploymentView, WeekView, overview
 from church.services.dora.git_import import list_deployments_of_commits, list_deployments_of_tags
-from church.services.dora.incidents import Recorded, record_incident
-from church.services.dora.schemas import Commit, DeploymentReport, IncidentReport, read_deployment, read_incident
+from church.services.dora.incidents import record_incident
+from church.services.dora.schemas import read_deployment, read_incident
 from church.services.dora.scrape_counts import (
     LEAD_BUCKETS,
     REPAIR_BUCKETS,
@@ -36,20 +28,8 @@ __all__ = [
     "LEAD_BUCKETS",
     "REPAIR_BUCKETS",
     "UNITS",
-    "Alert",
-    "Commit",
-    "DeploymentKind",
-    "DeploymentReport",
-    "DeploymentStatus",
     "DeploymentView",
     "Figure",
-    "Heard",
-    "History",
-    "IncidentReport",
-    "IncidentView",
-    "Overview",
-    "Recorded",
-    "Severity",
     "WeekView",
     "Window",
     "asked_window",

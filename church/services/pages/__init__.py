@@ -5,20 +5,16 @@ Import pages from here; only this package knows markdown, the content folder and
 
 from __future__ import annotations
 
-from church.services.pages.content import Pages, init_app, queue_index, site_pages
+from church.services.pages.content import init_app, queue_index, site_pages
 from church.services.pages.feeds import Place
-from church.services.pages.library import Problem, TagCount, looks_like_traversal
-from church.services.pages.presenters import PageCard, PageView, TeaserView, make_json_ld
+from church.services.pages.library import looks_like_traversal
+from church.services.pages.presenters import PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 
 __all__ = [
-    "PageCard",
     "PageView",
-    "Pages",
     "Place",
-    "Problem",
     "RenderError",
-    "TagCount",
     "TeaserView",
     "init_app",
     "looks_like_traversal",

@@ -19,19 +19,11 @@ from church.services.videos.editing import (
     make_import_key,
     retry_import,
 )
-from church.services.videos.errors import (
-    DiskFullError,
-    ImportFailedError,
-    NotVideoError,
-    OffsetError,
-    TooLargeError,
-    UnknownUploadError,
-    UnknownVideoError,
-)
+from church.services.videos.errors import UnknownVideoError
+from church.services.videos.importing import cleanup  # noqa: F401 - registers its job
 from church.services.videos.importing.add_video import add_file, queue_demo
 from church.services.videos.importing.captions import add_caption, parse_caption, remove_caption
 from church.services.videos.importing.chapters import format_chapters, parse_chapters, set_chapters
-from church.services.videos.importing.cleanup import clean_up
 from church.services.videos.importing.ffmpeg import find_missing_tools
 from church.services.videos.importing.import_job import import_video
 from church.services.videos.importing.receive_upload import (
@@ -46,29 +38,16 @@ from church.services.videos.importing.receive_upload import (
 from church.services.videos.library import (
     find_asset,
     find_last_published,
-    list_first_slugs,
     list_newest,
     list_unfinished,
     list_videos,
-    load_playable,
     load_watch_view,
     search_videos,
 )
 from church.services.videos.positions import save_position, set_resume
-from church.services.videos.presenters import (
-    AdminVideo,
-    CaptionView,
-    Chapter,
-    PlayableVideo,
-    RenditionView,
-    UploadView,
-    VideoCard,
-    VideoDraft,
-    WatchProgress,
-    WatchView,
-)
+from church.services.videos.presenters import AdminVideo, UploadView, VideoDraft, WatchView
 from church.services.videos.storage.bucket import bucket_origin, is_boto3_installed, presign, push_missing
-from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
+from church.services.videos.storage.local import POSTER
 from church.services.videos.streaming.player_addresses import (
     AllowedStream,
     check_token,
@@ -80,25 +59,11 @@ from church.services.videos.streaming.player_addresses import (
 __all__ = [
     "MAX_PIECE_BYTES",
     "POSTER",
-    "SPRITE",
-    "THUMBS",
     "AdminVideo",
     "AllowedStream",
-    "CaptionView",
-    "Chapter",
-    "DiskFullError",
-    "ImportFailedError",
-    "NotVideoError",
-    "OffsetError",
-    "PlayableVideo",
-    "RenditionView",
-    "TooLargeError",
-    "UnknownUploadError",
     "UnknownVideoError",
     "UploadView",
-    "VideoCard",
     "VideoDraft",
-    "WatchProgress",
     "WatchView",
     "add_caption",
     "add_file",
@@ -106,7 +71,6 @@ __all__ = [
     "bucket_origin",
     "cancel_upload",
     "check_token",
-    "clean_up",
     "count_playback",
     "delete_video",
     "edit_video",
@@ -118,14 +82,12 @@ __all__ = [
     "grant_address",
     "import_video",
     "is_boto3_installed",
-    "list_first_slugs",
     "list_for_admin",
     "list_newest",
     "list_unfinished",
     "list_uploads",
     "list_videos",
     "load_for_admin",
-    "load_playable",
     "load_upload",
     "load_watch_view",
     "make_import_key",

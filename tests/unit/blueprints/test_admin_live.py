@@ -10,6 +10,7 @@ from flask import Flask
 from church.models import User
 from church.models.base import utc_now
 from church.services import chat, live_broadcast
+from church.services.chat import errors
 from church.services.sessions import SignedIn
 from tests.support.browsing import audited
 from tests.support.chat_fixture import published, speaker
@@ -65,7 +66,7 @@ def test_report_is_shown_escaped_and_is_settled_by_letting_it_stand(app: Flask, 
 def test_report_is_settled_by_deleting_the_message(app: Flask, desk: Desk, ada: SignedIn) -> None:
     number = reported(app, ada)
     assert desk.send("/admin/live/reports/1/settle", remove="1").status_code == 303
-    with pytest.raises(chat.UnknownMessageError):
+    with pytest.raises(errors.UnknownMessageError):
         within(app, chat.load_message, ada, "public", number)
     assert "chat.message_removed" in audited(app)
 
@@ -92,7 +93,7 @@ def test_ban_of_one_room_lasts_until_it_is_lifted(app: Flask, desk: Desk, ada: S
     assert desk.tell("/admin/live/sanctions", {"member": ada.ref, **sent}).json["sanction"] == 1
     (given,) = desk.data("/admin/live/sanctions")["sanctions"]
     assert (given["kind"], given["room"], given["until"]) == ("ban", "public", None)
-    with pytest.raises(chat.BannedError):
+    with pytest.raises(errors.BannedError):
         within(app, chat.load_page, ada, "public")
 
 

@@ -36,7 +36,7 @@ def site(app: Flask) -> Flask:
         add_ready("house", access_level="members", description=DESCRIPTION, has_poster=True, has_thumbs=True)
         add_ready("talk", access_level="premium", description="<b>Hello</b>")
         house = ref_of("house")
-        for name in (videos.POSTER, videos.SPRITE, videos.THUMBS):
+        for name in (videos.POSTER, local.SPRITE, local.THUMBS):
             (local.video_folder(current_settings(), house) / name).write_bytes(f"bytes of {name}".encode())
         videos.add_caption(house, "en", "English", b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", CONSOLE, default=True)
         videos.set_chapters(house, "0:00 The door\n0:30 The nave", CONSOLE)

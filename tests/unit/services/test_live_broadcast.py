@@ -16,7 +16,7 @@ from church.models.base import utc_now
 from church.services import billing, live_broadcast
 from church.services.audit import Actor
 from church.services.live_broadcast import Notice
-from church.services.pages import Pages
+from church.services.pages.content import Pages
 from church.services.sessions import SignedIn
 from church.services.videos.importing import import_job
 from church.services.videos.importing.import_job import ImportResult

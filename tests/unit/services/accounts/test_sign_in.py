@@ -43,7 +43,9 @@ def attempts(outcome: str, kind: str = "login") -> object:
     return definitions.auth_attempts.labels(kind, outcome)
 
 
-def sign_in(email: str = EMAIL, password: str = PASSWORD, gate: StubGate | None = None) -> accounts.SignInResult:
+def sign_in(
+    email: str = EMAIL, password: str = PASSWORD, gate: StubGate | None = None
+) -> accounts_sign_in.SignInResult:
     return accounts.sign_in_with_password(email, password, DEVICE, gate or StubGate())
 
 

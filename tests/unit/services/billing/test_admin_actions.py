@@ -18,7 +18,7 @@ from church.models.base import utc_now
 from church.services import billing
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor
-from church.services.billing import admin_actions
+from church.services.billing import admin_actions, errors
 from church.services.billing.admin_actions import CurrencyTotal, EventFailedError, UnknownEventError
 from church.services.billing.errors import StripeDownError
 from tests.support.helpers import with_settings
@@ -150,7 +150,7 @@ def test_replay_event_under_way_is_refused(shop: Shop) -> None:
 def test_replay_without_payments_is_refused(shop: Shop) -> None:
     number, _ = _failed_event(shop)
     shop.app.config["CHURCH"] = with_settings(shop.settings, environment="production")
-    with pytest.raises(billing.PaymentsOffError):
+    with pytest.raises(errors.PaymentsOffError):
         admin_actions.replay_event(number, CLI)
     assert admin_actions.read_event(number).attempts == 1
 

@@ -17,6 +17,7 @@ from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import billing
+from church.services.billing import errors
 from church.services.billing.checkout import KEY_LIFETIME
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from tests.support.helpers import with_settings
@@ -340,7 +341,7 @@ def test_checkout_without_payments_is_refused(membership: Membership) -> None:
     member = membership.as_signed_in(membership.add())
     real = with_settings(membership.settings, environment="production")
     membership.app.config["CHURCH"] = real
-    with pytest.raises(billing.PaymentsOffError):
+    with pytest.raises(errors.PaymentsOffError):
         membership.start(member)
-    with membership.app.app_context(), pytest.raises(billing.PaymentsOffError):
+    with membership.app.app_context(), pytest.raises(errors.PaymentsOffError):
         billing.open_portal(member)

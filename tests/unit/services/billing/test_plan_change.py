@@ -10,6 +10,7 @@ import pytest
 from church.errors import ConflictError, FieldErrors
 from church.models import LedgerEntry, User
 from church.services import billing
+from church.services.billing import plan_change
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from church.services.billing.plan_change import PREVIEW_SECONDS, CardRefusedError
 from church.services.billing.stripe.plan_change_calls import ChangeLostError
@@ -21,12 +22,12 @@ pytestmark = pytest.mark.sqlite_alone
 DAY = 86400
 
 
-def preview(membership: Membership, member: SignedIn, price: str) -> billing.ChangePreview:
+def preview(membership: Membership, member: SignedIn, price: str) -> plan_change.ChangePreview:
     with membership.app.app_context():
         return billing.preview_change(member, price)
 
 
-def change(membership: Membership, member: SignedIn, price: str, at: int | None = None) -> billing.Changed:
+def change(membership: Membership, member: SignedIn, price: str, at: int | None = None) -> plan_change.Changed:
     at = preview(membership, member, price).at if at is None else at
     with membership.app.app_context():
         return billing.change_plan(member, price, at)
@@ -52,7 +53,7 @@ def test_upgrade_costs_the_difference_and_starts_now(membership: Membership, use
     assert (shown.kind, shown.plan_name, shown.due, shown.pays, shown.when) == ("now", "Patron", "$7.00", True, None)
     assert (shown.amount, shown.interval, shown.credit) == ("$12.00", "month", "")
     assert price_of(membership) == FRIEND  # a preview changes nothing
-    assert change(membership, member, PATRON, shown.at) == billing.Changed("now", "Patron", None)
+    assert change(membership, member, PATRON, shown.at) == plan_change.Changed("now", "Patron", None)
     assert membership.status(user).price == PATRON  # stored before any webhook
     membership.tell()
     assert [entry.amount for entry in membership.rows(LedgerEntry)] == [500, 700]

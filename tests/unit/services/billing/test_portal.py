@@ -11,6 +11,7 @@ from church.models.billing import CheckoutState
 from church.services import billing
 from church.services.accounts import deletion
 from church.services.billing import account_data
+from church.services.billing import portal as billing_portal
 from church.services.sessions import SignedIn
 from tests.support.membership_fixture import Membership
 
@@ -35,7 +36,7 @@ def test_portal_is_the_members_own_and_returns_to_the_account(membership: Member
 
 
 def test_portal_without_a_customer_is_refused(membership: Membership, user: User) -> None:
-    with pytest.raises(billing.NoCustomerError):
+    with pytest.raises(billing_portal.NoCustomerError):
         portal(membership, membership.as_signed_in(user))
     assert "billing_portal.sessions.create" not in membership.calls
 
@@ -47,7 +48,7 @@ def test_portal_of_a_customer_missing_at_stripe_is_refused_and_not_tried_again(
     with membership.app.app_context(), db.write() as session:
         session.execute(update(Customer).values(stripe_id="cus_gone"))
     for _ in range(2):
-        with pytest.raises(billing.NoCustomerError):
+        with pytest.raises(billing_portal.NoCustomerError):
             portal(membership, member)
     assert membership.calls.count("billing_portal.sessions.create") == 1
 

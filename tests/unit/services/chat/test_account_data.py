@@ -14,6 +14,7 @@ from church.models.base import utc_now
 from church.services import chat
 from church.services.accounts import data_registry
 from church.services.accounts.deletion import empty_account
+from church.services.chat import retention
 from church.services.sessions import SignedIn
 from tests.support.chat_fixture import ROOM, acting, published, speaker
 from tests.support.people import DEVICE
@@ -84,6 +85,6 @@ def test_purge_removes_what_is_older_than_the_setting_with_its_reports(at_work: 
         session.execute(update(ChatMessage).where(ChatMessage.number == 3).values(created_at=utc_now() - keep + DAY))
         lifting = update(ChatSanction).where(ChatSanction.id == lifted)
         session.execute(lifting.values(lifted_at=utc_now() - keep - DAY))
-    chat.purge_old_messages({})
+    retention.purge_old_messages({})
     assert (kept(ChatMessage), kept(ChatReport), kept(ChatSanction)) == (1, 1, 1)
     assert chat.list_newest_changes()[ROOM] == 3  # numbers are never reused

@@ -9,8 +9,8 @@ from flask import Flask
 
 from church.errors import UnauthorizedError
 from church.models.base import utc_now
-from church.services import chat
-from church.services.chat import posting_limits
+from church.services import chat, live_broadcast
+from church.services.chat import errors, history, posting_limits
 from church.services.sessions import SignedIn
 from tests.support.accounts_fixture import change_user
 from tests.support.chat_fixture import ROOM, published, speaker
@@ -34,11 +34,11 @@ def test_rooms_are_open_by_their_access_level(at_work: Flask, ada: SignedIn) -> 
     assert found == {"Ada": ["public"], "Gold": ["public", "premium"], "Boss": ["public", "admins"]}
     assert chat.list_rooms(stranger) == []
     for one, room in ((ada, "premium"), (ada, "admins"), (boss, "premium"), (stranger, "public")):
-        with pytest.raises(chat.ClosedRoomError):
+        with pytest.raises(errors.ClosedRoomError):
             chat.load_open_room(one, room)
-        with pytest.raises(chat.ClosedRoomError):
+        with pytest.raises(errors.ClosedRoomError):
             chat.post_message(one, room, "hello", None)
-        with pytest.raises(chat.ClosedRoomError):
+        with pytest.raises(errors.ClosedRoomError):
             chat.load_page(one, room)
     with pytest.raises(chat.UnknownRoomError):
         chat.load_open_room(ada, "Public\0")
@@ -52,12 +52,12 @@ def test_message_is_published_after_the_commit_as_stored(ada: SignedIn) -> None:
     assert (view.is_admin, view.deleted, view.edited_at) == (False, False, None)
     ((channel, line),) = heard
     assert (channel, chat.decode_message(line)) == ("chat:public", view)
-    assert chat.list_messages(chat.load_open_room(ada, ROOM).id) == [view]
+    assert history.list_messages(chat.load_open_room(ada, ROOM).id) == [view]
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\x01", "x" * 4001, "a\0b", "\ud800"])
 def test_invalid_text_is_refused(ada: SignedIn, text: str) -> None:
-    with pytest.raises(chat.TextError) as caught:
+    with pytest.raises(errors.TextError) as caught:
         chat.post_message(ada, ROOM, text, None)
     assert set(caught.value.errors) == {"message"}
     assert chat.list_newest_changes()[ROOM] == 0
@@ -73,7 +73,7 @@ def test_repeated_client_id_returns_the_first_message(ada: SignedIn, at_work: Fl
     chat.delete_message(ada, ROOM, first.id, DEVICE)
     assert chat.post_message(ada, ROOM, "one", "same").deleted  # a late retry does not restore the text
     for bad in ("", "a b", "x" * 65, "é"):
-        with pytest.raises(chat.TextError):
+        with pytest.raises(errors.TextError):
             chat.post_message(ada, ROOM, "one", bad)
 
 
@@ -102,10 +102,10 @@ def test_edit_is_a_change_that_only_the_author_may_make(ada: SignedIn, at_work: 
     assert len(heard) == 1
     assert (view.id, view.changed, view.text) == (1, 3, "first")
     assert view.edited_at is not None
-    with pytest.raises(chat.NotYoursError):
+    with pytest.raises(errors.NotYoursError):
         chat.edit_message(boss, ROOM, first.id, "mine")
     for number in (99, -1, 2**70):
-        with pytest.raises(chat.UnknownMessageError):
+        with pytest.raises(errors.UnknownMessageError):
             chat.edit_message(ada, ROOM, number, "text")
 
 
@@ -166,7 +166,7 @@ def test_failing_listener_is_harmless_and_a_removed_one_is_not_called(ada: Signe
     def fail(_channel: str, _line: str) -> None:
         raise RuntimeError
 
-    end = chat.add_listener(fail)
+    end = live_broadcast.add_listener(fail)
     with published() as heard:
         chat.post_message(ada, ROOM, "one", None)
     end()
@@ -178,7 +178,7 @@ def test_admin_is_marked_and_nameless_member_is_not_shown_by_email(at_work: Flas
     boss = speaker(at_work, "Boss", role="admin")
     assert chat.post_message(boss, ROOM, "hello", None).is_admin
     change_user(boss.user_id, name="", role="member")
-    (view,) = chat.list_messages(chat.load_open_room(boss, ROOM).id)
+    (view,) = history.list_messages(chat.load_open_room(boss, ROOM).id)
     assert (view.from_name, view.is_admin) == (f"Member {boss.ref[:4]}", False)
 
 

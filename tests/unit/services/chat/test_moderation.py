@@ -16,6 +16,7 @@ from church.models.base import utc_now
 from church.services import chat
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor
+from church.services.chat import errors, moderation, sanctions
 from church.services.sessions import SignedIn
 from tests.support.chat_fixture import ROOM, acting, audited, published, speaker
 from tests.support.people import DEVICE
@@ -42,7 +43,7 @@ def test_author_or_admin_deletes_a_message_with_its_text(ada: SignedIn, boss: Si
     bea = speaker(at_work, "Bea")
     for text in ("mine", "hers", "left"):
         chat.post_message(ada, ROOM, text, None)
-    with pytest.raises(chat.NotYoursError):
+    with pytest.raises(errors.NotYoursError):
         chat.delete_message(bea, ROOM, 1, DEVICE)
     with published() as heard:
         own = chat.delete_message(ada, ROOM, 1, DEVICE)
@@ -53,9 +54,9 @@ def test_author_or_admin_deletes_a_message_with_its_text(ada: SignedIn, boss: Si
     ] * 2
     assert audited() == [("chat.message_removed", boss.user_id, ada.user_id)]
     for again in (ada, boss):
-        with pytest.raises(chat.UnknownMessageError):
+        with pytest.raises(errors.UnknownMessageError):
             chat.delete_message(again, ROOM, 1, DEVICE)
-    with pytest.raises(chat.UnknownMessageError):
+    with pytest.raises(errors.UnknownMessageError):
         chat.edit_message(ada, ROOM, 1, "back")
 
 
@@ -63,7 +64,7 @@ def test_delete_in_a_closed_room_is_allowed_to_author_and_admins(at_work: Flask,
     gold = speaker(at_work, "Gold", premium=True)
     chat.post_message(gold, "premium", "one", None)
     chat.post_message(gold, "premium", "two", None)
-    with pytest.raises(chat.ClosedRoomError):
+    with pytest.raises(errors.ClosedRoomError):
         chat.delete_message(ada, "premium", 1, DEVICE)
     lapsed = SignedIn(gold.user_id, gold.ref, "Gold", "", "member", True, 0, "")
     assert chat.delete_message(lapsed, "premium", 1, DEVICE).deleted
@@ -103,15 +104,15 @@ def test_banned_member_cannot_enter_until_it_is_lifted(at_work: Flask, boss: Sig
     assert chat.lift_sanction(everywhere, acting(boss)) == gold.ref
     assert chat.list_banned_rooms([gold.user_id]) == {gold.user_id: {"premium"}}
     assert [room.name for room in chat.list_rooms(gold)] == ["public"]
-    with pytest.raises(chat.BannedError):
+    with pytest.raises(errors.BannedError):
         chat.load_open_room(gold, "premium")
-    with pytest.raises(chat.BannedError):
+    with pytest.raises(errors.BannedError):
         chat.post_message(gold, "premium", "let me in", None)
     chat.lift_sanction(here, acting(boss))
     assert chat.post_message(gold, "premium", "back", None).id == 1
     with pytest.raises(ConflictError):
         chat.lift_sanction(here, acting(boss))
-    with pytest.raises(chat.UnknownSanctionError):
+    with pytest.raises(sanctions.UnknownSanctionError):
         chat.lift_sanction(99, acting(boss))
 
 
@@ -149,11 +150,11 @@ def test_report_keeps_the_text_and_is_closed_with_all_reports_of_the_message(
         ("rude", False)
     ]
     chat.close_report(second.id, acting(boss), removing=True)  # it is deleted already
-    with pytest.raises(chat.UnknownReportError):
+    with pytest.raises(moderation.UnknownReportError):
         chat.close_report(99, acting(boss))
-    with pytest.raises(chat.UnknownMessageError):
+    with pytest.raises(errors.UnknownMessageError):
         chat.report_message(bea, ROOM, 1)
     gold = speaker(at_work, "Gold", premium=True)
     chat.post_message(gold, "premium", "unseen", None)
-    with pytest.raises(chat.ClosedRoomError):
+    with pytest.raises(errors.ClosedRoomError):
         chat.report_message(bea, "premium", 1)

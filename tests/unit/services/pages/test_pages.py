@@ -21,7 +21,7 @@ from church.models.jobs import Job
 from church.models.pages import PageText
 from church.services import pages
 from church.services.access import ANONYMOUS, Reader
-from church.services.pages import Pages
+from church.services.pages.content import Pages
 from church.services.pages.presenters import PageView, TeaserView
 from tests.support.pages_fixture import HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings, wait_until

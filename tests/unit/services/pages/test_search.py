@@ -14,7 +14,7 @@ from church.database import DatabaseDownError
 from church.extensions import db
 from church.models.pages import PageText
 from church.services.access import ANONYMOUS, Reader
-from church.services.pages import Pages
+from church.services.pages.content import Pages
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings
 

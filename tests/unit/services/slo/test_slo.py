@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from church.cli import church
 from church.errors import FieldErrors
 from church.services import slo
+from church.services.slo import rule_files
 from church.services.slo.spec import read
 from ops import documents
 
@@ -50,7 +51,7 @@ def spec(place: str = "", value: object = None) -> str:
 
 def rules(text: str) -> dict[str, Any]:
     """The rules of a file by what they record or raise; a page comes before its ticket."""
-    groups = yaml.safe_load(slo.generated(text)[slo.RULES])["groups"]
+    groups = yaml.safe_load(rule_files.generated(text)[rule_files.RULES])["groups"]
     found: dict[str, Any] = {}
     for rule in (rule for group in groups for rule in group["rules"]):
         name = rule.get("record") or f"{rule['alert']} {rule['labels']['sloth_severity']}"
@@ -96,7 +97,7 @@ def test_field_that_cannot_be_taken_is_named(place: str, value: object, field: s
 )
 def test_file_that_is_no_list_of_objectives_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        slo.generated(text)
+        rule_files.generated(text)
     assert "file" in refused.value.errors
 
 
@@ -137,7 +138,7 @@ def test_shipped_objectives_ask_for_metrics_and_labels_that_exist() -> None:
 @pytest.mark.parametrize(("total", "tests"), [("letters_total", 7), ("orders_total", 14)])
 def test_objectives_of_one_metric_are_tested_apart(total: str, tests: int) -> None:
     other = MINIMAL["slos"][0] | {"name": "letters", "alert": "Letters", "sli": {"total": total, "errors": total}}
-    made = slo.generated(spec("slos", [*MINIMAL["slos"], other]))[slo.TRIALS]
+    made = rule_files.generated(spec("slos", [*MINIMAL["slos"], other]))[rule_files.TRIALS]
     assert len(yaml.safe_load(made)["tests"]) == tests
 
 
@@ -156,11 +157,11 @@ def test_generate_writes_what_everybody_may_read_and_check_says_what_differs(fol
     checked = run(folder, "--check")
     assert (checked.exit_code, checked.output.count("differs"), (folder / "prometheus").exists()) == (1, 2, False)
     assert run(folder).output.count("Wrote ") == 2
-    assert (folder / "prometheus" / slo.RULES).stat().st_mode & 0o777 == 0o644
+    assert (folder / "prometheus" / rule_files.RULES).stat().st_mode & 0o777 == 0o644
     assert (run(folder, "--check").exit_code, run(folder).output) == (0, "The rules match the objectives.\n")
-    (folder / "prometheus" / slo.TRIALS).write_text("")
+    (folder / "prometheus" / rule_files.TRIALS).write_text("")
     checked = run(folder, "--check")
-    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / slo.TRIALS))
+    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TRIALS))
 
 
 def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:

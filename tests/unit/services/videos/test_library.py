@@ -17,8 +17,10 @@ from church.services import audit, videos
 from church.services.access import ANONYMOUS, Reader
 from church.services.accounts import data_registry
 from church.services.audit import Actor
-from church.services.videos import Chapter
+from church.services.videos import library
 from church.services.videos.errors import UnknownVideoError
+from church.services.videos.presenters import Chapter
+from church.services.videos.storage import local
 from church.services.videos.storage.local import video_folder
 from tests.support.accounts_fixture import audited
 from tests.support.people import add_user
@@ -59,20 +61,20 @@ def test_lists_show_ready_videos_newest_first_to_everyone(at_work: Flask) -> Non
         with pytest.raises(UnknownVideoError):
             videos.load_watch_view(state, PREMIUM, None)
         with pytest.raises(UnknownVideoError):
-            videos.load_playable(state)
+            library.load_playable(state)
     assert [(one.slug, one.open) for one in videos.list_videos()] == [("new", True), ("old", False)]
     assert [one.slug for one in videos.list_videos(limit=1)] == ["new"]
     assert [one.slug for one in videos.list_videos(limit=1, skip=1)] == ["old"]
     assert [one.slug for one in videos.search_videos("PIÉR")] == ["new"]
     assert [one.slug for one in videos.search_videos("nets ol")] == ["old"]
     assert videos.search_videos("nets pier") == videos.search_videos("%") == ()
-    assert videos.list_first_slugs(3) == ("old", "new", "queued")
+    assert library.list_first_slugs(3) == ("old", "new", "queued")
     assert len(videos.list_for_admin()) == 5
 
 
 def test_playable_lists_renditions_with_their_files(at_work: Flask) -> None:
     video = add_ready(data=b"abc")
-    found = videos.load_playable("harbour")
+    found = library.load_playable("harbour")
     assert (found.ref, found.access, list(found.renditions)) == (video.ref, "premium", ["720p"])
     assert found.renditions["720p"].path.read_bytes() == b"abc"
 
@@ -82,7 +84,7 @@ def test_asset_needs_access_and_is_never_another_file(at_work: Flask) -> None:
     videos.add_caption(video.ref, "en", "", VTT, CLI)
     folder = video_folder(current_settings(), video.ref)
     assert videos.find_asset("harbour", videos.POSTER, ANONYMOUS) == folder / "poster.jpg"
-    for name in (videos.SPRITE, videos.THUMBS, "captions-en.vtt"):
+    for name in (local.SPRITE, local.THUMBS, "captions-en.vtt"):
         assert videos.find_asset("harbour", name, PREMIUM) == folder / name
         with pytest.raises(ForbiddenError):
             videos.find_asset("harbour", name, MEMBER)

@@ -25,7 +25,7 @@ from church.services import audit, videos
 from church.services.audit import Actor
 from church.services.videos import AdminVideo, VideoDraft
 from church.services.videos.errors import DiskFullError, NotVideoError, TooLargeError
-from church.services.videos.importing import encode, import_job, probe
+from church.services.videos.importing import cleanup, encode, import_job, probe
 from church.services.videos.importing import mp4 as importing_mp4
 from church.services.videos.importing.encode import Target, choose_targets
 from church.services.videos.importing.probe import VideoFacts
@@ -384,7 +384,7 @@ def test_cleanup_fails_imports_without_a_job_and_deletes_leftover_files(
     for path in (*folder.iterdir(), finished):
         age(path)
     (folder / "aaaaaaaaaaaaaaaa").touch()
-    videos.clean_up({})
+    cleanup.clean_up({})
     assert videos.load_for_admin(lost).state == "failed"
     assert videos.load_for_admin(queued).state == "queued"
     left = {path.name for path in folder.iterdir()}
