@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from flask_compress import Compress
-from flask_sock import Sock
 
 from church.database import Database
 from church.store import Store
 from church.telemetry import Telemetry
 
-__all__ = ["compress", "db", "sock", "store", "telemetry"]
+__all__ = ["compress", "db", "store", "telemetry"]
 
 db = Database()
 store = Store()
 compress = Compress()
-sock = Sock()
 telemetry = Telemetry()

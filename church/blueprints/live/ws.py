@@ -11,12 +11,12 @@ import os
 from typing import Any
 
 from flask import Flask, Response, g, request
+from flask_sock import Sock
 
 from church import live, telemetry
 from church.blueprints.live.blueprint import bp
 from church.config import current_settings
 from church.errors import ForbiddenError, InvalidError, UnavailableError
-from church.extensions import sock
 from church.web import rate_limits
 from church.web.error_pages import error_response
 from church.web.identity import viewer, viewer_or_unavailable
@@ -62,7 +62,7 @@ def connect(server: Any) -> None:
     g.pop("live_reserved")
 
 
-sock.route("/ws", bp=bp, endpoint="ws")(connect)  # not as a decorator: flask-sock's returns None
+Sock().route("/ws", bp=bp, endpoint="ws")(connect)  # not as a decorator: flask-sock's returns None
 
 
 def _early_bytes() -> bytes:

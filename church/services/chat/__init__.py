@@ -4,8 +4,10 @@ Each change of a room is published on ``chat:<room>`` after the commit, as a Mes
 mute or ban is published on ``chat:control``. Listeners of this worker get both without the store.
 """
 
-from church.services.chat import account_data  # noqa: F401 - registers export and deletion
-from church.services.chat import retention  # noqa: F401 - registers its job
+from church.services.chat import (
+    account_data,  # noqa: F401 - registers export and deletion
+    retention,  # noqa: F401 - registers its job
+)
 from church.services.chat.errors import MutedError, RateLimitedError, UnknownRoomError
 from church.services.chat.history import list_changes, load_message, load_page
 from church.services.chat.messages import MAX_MESSAGE_LENGTH, MAX_REASON_LENGTH, edit_message, post_message
