@@ -1,4 +1,4 @@
-"""What every test starts from: a site of its own in an empty instance, and telemetry that raises."""
+"""Fixtures of every test: a site in an empty instance, without the shell's settings, with telemetry that raises."""
 
 from __future__ import annotations
 
@@ -32,42 +32,42 @@ pytest_plugins = [
 ]
 
 make_sites_cheap()
-of_hypothesis.load_profile("ci")  # the same examples each time, as many seconds as they take, and nothing kept of them
+of_hypothesis.load_profile("ci")  # the same examples in each run, no deadline, no database of examples
 
 
 def pytest_collection_finish() -> None:
-    """Whatever the tests need is imported."""
+    """Collect garbage less often once all imports are done."""
     collect_garbage_less_often()
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests reaches them."""
+    """Remove the settings of the shell that runs the tests."""
     forget_the_shell(monkeypatch)
     monkeypatch.setenv("CHURCH_ENV_FILE", "")
 
 
 @pytest.fixture(autouse=True)
-def _every_event_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there were in this second: the tests before this one count for nothing."""
+def _unlimited_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log every event: the limit per second would count events of earlier tests."""
     monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 @pytest.fixture(autouse=True)
-def _no_request_is_under_way() -> None:
-    """A test whose answer nobody closed leaves its request behind."""
+def _no_current_request() -> None:
+    """Forget the request of an earlier test that did not close its response."""
     request_observer.current.set(None)
 
 
 @pytest.fixture(autouse=True)
 def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes take a millisecond in here; the sites that tests start as processes of their own keep the real cost."""
+    """Make a password hash cost one millisecond. Sites in separate processes keep the real cost."""
     monkeypatch.setattr(passwords, "COST", 4)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """This process counts in a folder of its own, and telemetry that fails raises."""
+def _metrics_slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Count metrics in a temporary folder, and raise errors of the telemetry."""
     folder = tmp_path_factory.mktemp("metrics")
     worker_files.SLOTS.take(folder, "web")
     raise_in_tests.on = True
@@ -93,5 +93,5 @@ def app(settings: Settings, migrated_file: Path) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A browser without a past."""
+    """A browser without cookies."""
     return app.test_client()

@@ -1,1 +1,4 @@
-"""What a visitor sees, in a real Chromium before real workers. A package, so that its browser ends with it."""
+"""Browser tests: a real Chromium and real gunicorn workers.
+
+This is a package so that its package-scoped fixtures, such as the browser, end with it.
+"""

@@ -1,4 +1,4 @@
-"""One Chromium and two sites for the whole folder, and windows that may not complain."""
+"""Fixtures of the browser tests: one Chromium, two sites, and windows that fail a test on console errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from church import create_app
 from church.server import prepare
+from tests.browser.every_page import GUARDED, write_content
 from tests.browser.films import show_films
 from tests.browser.people import Cast, Mailbox
-from tests.browser.places import GUARDED, write_content
 from tests.browser.watch import Watch
 from tests.conftest import SETTINGS_OF_THE_SHELL
 from tests.support.services_fixture import require
@@ -30,24 +30,27 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_OUT_OF_THE_WAY = ("SEARCH", "LOGIN", "REGISTER", "RESET", "ACCOUNT")
+_UNLIMITED = ("SEARCH", "LOGIN", "REGISTER", "RESET", "ACCOUNT")
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, best without its windows: that takes half the time of a core. Playwright's own is never
-    downloaded. Ends with this folder: its event loop bears no other."""
-    found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    program = require("Chromium", found, "apt-get install chromium-headless-shell")
+    """Start Debian's Chromium, as headless shell if possible, because that needs half the CPU.
+
+    Playwright's own Chromium is never downloaded. It ends with this folder, because Playwright's event loop does not
+    work beside another one.
+    """
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    program = require("Chromium", path, "apt-get install chromium-headless-shell")
     with sync_playwright() as playwright:
-        expect.set_options(timeout=60_000)  # as long as a busy machine may need; what is there already costs none of it
+        expect.set_options(timeout=60_000)  # for busy machines; a fulfilled expectation does not wait
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
         yield browser
         browser.close()
 
 
 def made_site(folder: Path, **extra: str) -> Site:
-    """A site, made before any test cleans the environment of the shell's settings."""
+    """Create a site without the shell's settings, which the per-test fixtures remove too late for it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(SETTINGS_OF_THE_SHELL)]:
             patch.delenv(name)
@@ -56,8 +59,8 @@ def made_site(folder: Path, **extra: str) -> Site:
 
 @pytest.fixture(scope="package")
 def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The site as it comes, its pages indexed. Needs the browser first: without one there is nothing to start for."""
-    limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in _OUT_OF_THE_WAY}
+    """The site with the demo content, indexed. Depends on the browser, so that without one it is not started."""
+    limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in _UNLIMITED}
     site = made_site(tmp_path_factory.mktemp("demo"), **limits)
     try:
         site.start(work=True)
@@ -70,7 +73,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="package")
 def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that refuses all it can, for the pages that say so."""
+    """A site with strict limits, for the error pages."""
     site = made_site(tmp_path_factory.mktemp("guarded"), **GUARDED)
     try:
         yield site.start()
@@ -80,18 +83,18 @@ def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="package")
 def cast(chromium: Browser, demo: Site) -> Cast:
-    """Somebody of each role, signed in on the demo site."""
+    """Accounts of each role on the demo site."""
     return Cast(chromium, demo)
 
 
 @pytest.fixture
 def mailbox(demo: Site) -> Mailbox:
-    """Every mail that the demo site has sent."""
+    """The emails that the demo site has sent."""
     return Mailbox(demo)
 
 
 class Windows:
-    """Opens windows on the demo site, each with a profile of its own, and keeps what they complain of."""
+    """Opens windows on a site, each with its own profile, and collects their errors."""
 
     def __init__(self, chromium: Browser, site: Site) -> None:
         self._chromium = chromium
@@ -99,7 +102,7 @@ class Windows:
         self.opened: list[tuple[BrowserContext, Watch]] = []
 
     def __call__(self, path: str | None = None, width: int = 1280, **options: Any) -> Page:
-        """A page at ``path``; ``options`` are those of a Playwright context. Nothing moves unless a test wants it."""
+        """Open a page at ``path``; ``options`` are those of a Playwright context. Animations are off by default."""
         window = {"viewport": {"width": width, "height": 844}, "reduced_motion": "reduce", "base_url": self.site.url}
         context = self._chromium.new_context(**{**window, **options})
         context.set_default_timeout(60_000)
@@ -111,16 +114,16 @@ class Windows:
 
     @property
     def complaints(self) -> list[str]:
-        """Of all windows so far."""
+        """Errors of all windows so far."""
         return [complaint for _, watch in self.opened for complaint in watch.complaints]
 
     def close(self) -> None:
-        """Close them all, which ends what their pages still ask for."""
+        """Close all windows, which also ends their pending requests."""
         for context, _ in self.opened:
             context.close()
 
     def forgive(self) -> None:
-        """What was complained of is what the test wanted; no more can come, for the windows are closed first."""
+        """Close all windows and discard their errors, because the test expects them."""
         self.close()
         for _, watch in self.opened:
             watch.complaints.clear()
@@ -128,8 +131,8 @@ class Windows:
 
 @pytest.fixture
 def windows(chromium: Browser, demo: Site) -> Iterator[Windows]:
-    """Windows for this test; an error in the console, a refusal by the policy or a failed request fails it."""
-    made = Windows(chromium, demo)
-    yield made
-    made.close()
-    assert made.complaints == []
+    """Windows on the demo site; an error in the console, a CSP violation or a failed request fails the test."""
+    opened = Windows(chromium, demo)
+    yield opened
+    opened.close()
+    assert opened.complaints == []

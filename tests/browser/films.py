@@ -1,4 +1,4 @@
-"""The videos of the demo site: one for everyone, with all that a video can have, and one that is closed."""
+"""Videos of the demo site: a public one with captions, chapters and two qualities, and a premium one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHAPTERS = "0:00 It begins\n0:08 It goes on\n0:16 It ends"
 
 
 def show_films(site: Site) -> None:
-    """Put them into the library of ``site``, as they are once ffmpeg is done with them."""
+    """Add the videos to ``site`` as if ffmpeg had already converted them."""
     with create_app(site.settings).app_context():
         facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
         film = add_ready("film", access_level="public", title="A film", description="Bars and a *beep*.", **facts)  # type: ignore[arg-type]
@@ -40,13 +40,13 @@ def show_films(site: Site) -> None:
 
 
 def ref_of(site: Site, slug: str) -> str:
-    """The ref of the video at an address."""
+    """Return the ref of the video with a slug."""
     with create_app(site.settings).app_context():
         return library.load_playable(slug).ref
 
 
 def larger_clip(target: Path, size: int) -> Path:
-    """The clip with so many bytes: an MP4 may end in a box of nothing (ISO/IEC 14496-12, 8.1.2)."""
+    """Write the clip with ``size`` bytes: an MP4 may end in an empty box (ISO/IEC 14496-12, 8.1.2)."""
     clip = CLIP.read_bytes()
     free = size - len(clip)
     target.write_bytes(clip + free.to_bytes(4, "big") + b"free" + bytes(free - 8))

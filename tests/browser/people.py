@@ -1,4 +1,4 @@
-"""People of the demo site: who they are, what is mailed to them, and the forms that they fill in."""
+"""Accounts of the demo site: create them, sign them in, fill in their forms and read their emails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from church.extensions import db
 from church.models import User
 from church.models.accounts import Purpose
 from church.services import email_links
-from tests.browser.trade import Trade, trade
+from tests.browser.billing_data import BillingData, create_billing_data
 from tests.support.people import PASSWORD, add_user
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
@@ -27,14 +27,14 @@ from tests.support.site_fixture import Site
 
 @dataclass
 class Person:
-    """Somebody new, with an address that nobody else has."""
+    """A new person with a unique email address."""
 
     name: str = "Ada Lovelace"
     password: str = PASSWORD
     email: str = field(default_factory=lambda: f"{secrets.token_hex(6)}@example.org")
 
     def register(self, page: Page) -> None:
-        """Fill in and send the form of /auth/register, which is open."""
+        """Fill in and submit the registration form, which is open."""
         page.get_by_label("Name").fill(self.name)
         page.get_by_label("Email address").fill(self.email)
         page.get_by_label("Password", exact=True).fill(self.password)
@@ -42,7 +42,7 @@ class Person:
         expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
 
     def sign_in(self, page: Page, path: str | None = "/auth/login") -> None:
-        """Sign in by the form at ``path``, or by the one that is open."""
+        """Sign in with the form at ``path``; None uses the form that is open."""
         if path is not None:
             page.goto(path)
         page.get_by_label("Email address").fill(self.email)
@@ -51,17 +51,17 @@ class Person:
 
 
 def heading(page: Page, words: str) -> None:
-    """The page's own heading is this."""
+    """Expect this main heading."""
     expect(page.get_by_role("heading", level=1)).to_have_text(words)
 
 
 def said(page: Page, words: str) -> None:
-    """The page says that this was done."""
+    """Expect this text in the flash message."""
     expect(page.locator(".flash")).to_contain_text(words)
 
 
 def part(page: Page, name: str) -> Locator:
-    """The part of the account page with this heading."""
+    """Find the section of the account page with this heading."""
     return page.get_by_role("region", name=name, exact=True)
 
 
@@ -72,20 +72,20 @@ def is_out(page: Page) -> bool:
 
 
 class Mailbox:
-    """What the site without a mail server has put into its outbox."""
+    """Emails in the outbox folder of a site without a mail server."""
 
     def __init__(self, site: Site) -> None:
         self._outbox = site.settings.instance / "outbox"
 
     def mails(self, template: str, recipient: str) -> list[EmailMessage]:
-        """Those to ``recipient`` so far, in the order of their making."""
+        """List the emails to ``recipient`` so far, oldest first."""
         paths = sorted(self._outbox.glob(f"*-{template}-*.eml"), key=lambda path: int(path.stem.rpartition("-")[2]))
-        found = [email.message_from_bytes(path.read_bytes(), policy=default) for path in paths]
-        return [mail for mail in found if mail["To"] == recipient and isinstance(mail, EmailMessage)]
+        messages = [email.message_from_bytes(path.read_bytes(), policy=default) for path in paths]
+        return [one for one in messages if one["To"] == recipient and isinstance(one, EmailMessage)]
 
     def link(self, template: str, recipient: str, nth: int = 1) -> str:
-        """The address in the ``nth`` such mail, once it is there."""
-        wait_until(lambda: len(self.mails(template, recipient)) >= nth, f"{template} is mailed")
+        """Wait for the ``nth`` such email and return its link."""
+        wait_until(lambda: len(self.mails(template, recipient)) >= nth, f"the email {template} is sent")
         body = self.mails(template, recipient)[nth - 1].get_body(("plain",))
         assert body is not None
         match = re.search(r"http\S+/auth/\S+", str(body.get_content()))
@@ -94,7 +94,7 @@ class Mailbox:
 
 
 class Cast:
-    """An account of each role on ``site``, and the cookies of a browser in which it is signed in."""
+    """Accounts of each role on ``site``, and cookies of browsers in which they are signed in."""
 
     def __init__(self, chromium: Browser, site: Site) -> None:
         self._chromium, self._site = chromium, site
@@ -106,25 +106,25 @@ class Cast:
         return create_app(self._site.settings)
 
     @cached_property
-    def trade(self) -> Trade:
-        """What the admin area shows of memberships, of somebody who is nobody else here."""
-        return trade(self._site)
+    def billing(self) -> BillingData:
+        """A subscriber with payments and events for the admin pages, separate from the other accounts."""
+        return create_billing_data(self._site)
 
     def add(self, **facts: Any) -> Person:
-        """An account made as a row, and who it belongs to."""
+        """Add an account directly to the database and return its person."""
         person = Person()
         add_user(self._app, person.email, **{"name": person.name, **facts})
         return person
 
     def user(self, role: str) -> User:
-        """The account of ``unverified``, ``member`` or ``admin``."""
+        """Return the account with the role ``unverified``, ``member`` or ``admin``."""
         if role not in self._users:
             facts = {"role": "admin" if role == "admin" else "member", "verified": role != "unverified"}
             self._users[role] = add_user(self._app, f"{role}@example.org", name=f"Robin {role.title()}", **facts)  # type: ignore[arg-type]
         return self._users[role]
 
     def signed_in(self, role: str) -> StorageState:
-        """What a Playwright context is opened with to be signed in as somebody of ``role``."""
+        """Return the storage state with which a Playwright context is signed in as ``role``."""
         if role not in self._signed_in:
             person = Person(email=str(self.user(role).email))
             with self._chromium.new_context(base_url=self._site.url) as context:
@@ -134,7 +134,7 @@ class Cast:
         return self._signed_in[role]
 
     def link(self, purpose: Purpose, role: str = "member") -> str:
-        """The address of a new link to somebody of ``role``."""
+        """Create an email link for the account of ``role`` and return its URL."""
         owner = None if purpose is Purpose.FIRST_ADMIN else self.user(role)
         address = Person().email if purpose is Purpose.CHANGE_EMAIL else owner and owner.email
         with self._app.app_context(), db.write() as session:

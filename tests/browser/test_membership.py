@@ -1,4 +1,4 @@
-"""Membership as its members meet it, with the test till for Stripe: pay, read, change, fail, leave."""
+"""Membership in the browser, with the test till as Stripe: subscribe, read, change plan, failed payments, cancel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.till_fixture import TillProcess
 
 PREMIUM_PAGE = "/pages/under-load"
 GOOD, DECLINED, FAILS_LATER = "4242", "0002", "0341"
-"""The cards of the till, by their last digits."""
+"""Cards of the till, by their last digits."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def till(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TillProcess]:
-    """The till of the site; both know the same secret, by their instance folder."""
+    """The till of the site; they share the secret in the instance folder."""
     made = TillProcess(site.settings.instance.parent, site.settings.bind, CHURCH_TILL_BIND=site.settings.till_address)
     try:
         made.start()
@@ -47,7 +47,7 @@ def till(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TillP
 
 @pytest.fixture
 def windows(chromium: Browser, site: Site, till: TillProcess) -> Iterator[Windows]:
-    """Windows on this site; what its pages or the till's complain of fails the test."""
+    """Windows on this site; browser errors on its pages or the till's fail the test."""
     made = Windows(chromium, site)
     yield made
     made.close()
@@ -56,7 +56,7 @@ def windows(chromium: Browser, site: Site, till: TillProcess) -> Iterator[Window
 
 @pytest.fixture
 def member(chromium: Browser, site: Site, windows: Windows) -> Callable[..., Page]:
-    """A window in which a new member is signed in, at ``path``."""
+    """Open a window at ``path`` in which a new member is signed in."""
     cast = Cast(chromium, site)
 
     def enter(path: str = "/stripe/pricing", **options: object) -> Page:
@@ -75,7 +75,7 @@ def _heading(page: Page, words: str) -> None:
 
 
 def _pay(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
-    """From the plans to the till, and pay there."""
+    """Choose a plan and pay at the till."""
     page.get_by_role("button", name=re.compile(f"^(Get|Try) {plan}\\b")).click()
     _heading(page, f"Subscribe to {plan}")
     page.get_by_label(f"•••• {card}").check()
@@ -88,45 +88,45 @@ def _subscribe(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
     _heading(page, "Welcome")
 
 
-def _standing(page: Page, words: str) -> None:
-    """What the account says, once the webhook is there."""
+def _wait_for_status(page: Page, words: str) -> None:
+    """Wait until the account page shows a status, after the webhook."""
 
-    def says() -> bool:
+    def is_shown() -> bool:
         page.goto("/auth/account")
         return re.search(words, page.locator(".standing").inner_text()) is not None
 
-    wait_until(says, f"the account says {words}")
+    wait_until(is_shown, f"the account shows {words}")
 
 
 def _open_invoice(page: Page) -> Locator:
-    """The way to the unpaid invoice: Stripe tells of the subscription first, of its invoice in later webhooks."""
-    way = page.get_by_role("link", name="Pay invoice")
+    """Wait for the link to the unpaid invoice: its webhooks come after the one of the subscription."""
+    link = page.get_by_role("link", name="Pay invoice")
 
     def offered() -> bool:
         page.goto("/auth/account")
-        return way.count() == 1
+        return link.count() == 1
 
-    wait_until(offered, "the account leads to the invoice")
-    return way
+    wait_until(offered, "the account links to the invoice")
+    return link
 
 
-def _invoices(page: Page, count: int) -> None:
-    """The list of invoices, once each of their webhooks is there."""
+def _wait_for_invoices(page: Page, count: int) -> None:
+    """Wait until the list shows ``count`` invoices, after their webhooks."""
 
     def listed() -> bool:
         page.goto("/stripe/invoices")
-        return page.get_by_role("row").count() == 1 + count  # the head
+        return page.get_by_role("row").count() == 1 + count  # plus the header
 
     wait_until(listed, f"{count} invoices are listed")
 
 
-def _reads(page: Page) -> bool:
+def _can_read(page: Page) -> bool:
     page.goto(PREMIUM_PAGE)
     return page.get_by_role("heading", name="The rest is for subscribers").count() == 0
 
 
 @pytest.mark.parametrize(("scripts", "width"), [(True, 1280), (False, 390)], ids=["scripts", "no scripts"])
-def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_end_of_the_period(
+def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_period(
     member: Callable[..., Page], till: TillProcess, scripts: bool, width: int
 ) -> None:
     page = member(PREMIUM_PAGE, java_script_enabled=scripts, width=width)
@@ -135,7 +135,7 @@ def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_e
     _pay(page)
     _heading(page, "Confirming your payment")
     waiting = page.url
-    assert not _reads(page)  # having paid opens nothing until Stripe has said so
+    assert not _can_read(page)  # premium starts only when Stripe confirms the payment
     page.goto(waiting)
     till.operate("knobs", down="")
     _heading(page, "Welcome")
@@ -150,21 +150,21 @@ def test_member_walks_from_the_teaser_to_the_premium_page_and_out_again_at_the_e
     page.get_by_role("button", name="Cancel at the period").click()
     expect(page.get_by_role("button", name="Keep the subscription")).to_be_visible()
     page.get_by_role("link", name="Back to the site").click()
-    _standing(page, r"Ends \d+ \w+")
-    assert _reads(page)
+    _wait_for_status(page, r"Ends \d+ \w+")
+    assert _can_read(page)
     till.operate("clock", days="32")
-    wait_until(lambda: not _reads(page), "the page is shut")
-    _standing(page, "No membership")
+    wait_until(lambda: not _can_read(page), "the page is closed")
+    _wait_for_status(page, "No membership")
 
 
-def test_card_that_is_declined_buys_nothing_and_the_way_back_says_so(member: Callable[..., Page]) -> None:
+def test_declined_card_leaves_no_membership_and_the_return_page_says_so(member: Callable[..., Page]) -> None:
     page = member()
     _pay(page, card=DECLINED)
     expect(page.get_by_role("alert")).to_contain_text("declined")
     page.get_by_role("link", name="Cancel and go back").click()
     _heading(page, "Nothing was paid")
-    _standing(page, "No membership")
-    assert not _reads(page)
+    _wait_for_status(page, "No membership")
+    assert not _can_read(page)
 
 
 def test_trial_begins_without_a_payment_and_is_offered_once(member: Callable[..., Page], till: TillProcess) -> None:
@@ -172,23 +172,23 @@ def test_trial_begins_without_a_payment_and_is_offered_once(member: Callable[...
     patron = page.get_by_role("region", name="Patron")
     expect(patron).to_contain_text("First 14 days free.")
     _subscribe(page, "Patron")
-    _standing(page, r"Patron\. Trial until \d+ \w+, then \$12\.00\.")
-    assert _reads(page)
+    _wait_for_status(page, r"Patron\. Trial until \d+ \w+, then \$12\.00\.")
+    assert _can_read(page)
     page.goto("/stripe/pricing?interval=month")
     expect(patron.locator(".badge")).to_have_text("Your plan")
     expect(patron).not_to_contain_text("days free")
 
 
-def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pays(
+def test_failed_renewal_is_shown_and_premium_stays_until_another_card_pays(
     member: Callable[..., Page], till: TillProcess
 ) -> None:
     page = member()
     _subscribe(page, card=FAILS_LATER)
     till.operate("clock", days="32")
-    _standing(page, r"Payment failed; premium until \d+ \w+")
+    _wait_for_status(page, r"Payment failed; premium until \d+ \w+")
     expect(page.locator(".notice")).to_contain_text("Your last payment failed. You keep premium until")
     assert inaccessible(page) == []
-    assert _reads(page)
+    assert _can_read(page)
 
     page.goto("/auth/account")
     page.get_by_role("button", name="Replace card").click()
@@ -200,24 +200,22 @@ def test_renewal_that_fails_is_told_and_premium_stays_open_until_another_card_pa
     _open_invoice(page).click()
     page.get_by_role("button", name=re.compile("^Pay ")).click()
     expect(page.get_by_text("paid")).to_be_visible()
-    _standing(page, "Renews")
+    _wait_for_status(page, "Renews")
     expect(page.locator(".notice")).to_have_count(0)
 
 
-def test_renewal_that_nobody_pays_shuts_premium_when_stripe_gives_up(
-    member: Callable[..., Page], till: TillProcess
-) -> None:
+def test_unpaid_renewal_ends_premium_when_stripe_gives_up(member: Callable[..., Page], till: TillProcess) -> None:
     page = member()
     _subscribe(page, card=FAILS_LATER)
     till.operate("clock", days="32")
-    _standing(page, "Payment failed; premium until")
-    assert _reads(page)
+    _wait_for_status(page, "Payment failed; premium until")
+    assert _can_read(page)
     till.operate("clock", days="20")
-    wait_until(lambda: not _reads(page), "the page is shut")
-    _standing(page, "No membership")
+    wait_until(lambda: not _can_read(page), "the page is closed")
+    _wait_for_status(page, "No membership")
 
 
-def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
+def test_upgrade_is_paid_and_starts_now_and_downgrade_starts_later(
     member: Callable[..., Page], till: TillProcess
 ) -> None:
     page = member()
@@ -228,7 +226,7 @@ def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
     expect(page.locator(".sums-due dd")).to_have_text(re.compile(r"^\$7\.00$|^\$6\.99$"))
     page.get_by_role("button", name="Pay and change plan").click()
     expect(page.locator(".flash")).to_have_text("Your plan is now Patron.")
-    _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
+    _wait_for_status(page, r"Patron\. Renews \d+ \w+, \$12\.00")
 
     page.goto("/stripe/pricing")
     page.get_by_role("link", name="Change to Friend").click()
@@ -239,16 +237,14 @@ def test_larger_plan_is_paid_and_begins_now_and_a_smaller_one_later(
     expect(page.get_by_role("region", name="Friend").locator(".badge")).to_have_text("Next plan")
     page.get_by_role("link", name="Keep Patron").click()
     page.get_by_role("button", name="Keep plan").click()
-    _standing(page, r"Patron\. Renews \d+ \w+, \$12\.00")
+    _wait_for_status(page, r"Patron\. Renews \d+ \w+, \$12\.00")
 
-    _invoices(page, 2)  # the first period, the change
+    _wait_for_invoices(page, 2)  # the first period and the change
     page.get_by_role("link", name=re.compile("^View")).first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Invoice")
 
 
-def test_button_that_is_pressed_again_and_for_another_plan_leads_to_one_checkout(
-    member: Callable[..., Page], till: TillProcess
-) -> None:
+def test_repeated_subscribe_button_keeps_one_open_checkout(member: Callable[..., Page], till: TillProcess) -> None:
     page = member()
     addresses = []
     for plan in ("Friend", "Friend", "Patron"):
@@ -261,7 +257,7 @@ def test_button_that_is_pressed_again_and_for_another_plan_leads_to_one_checkout
     expect(page.locator("main")).to_contain_text("no longer open")
 
 
-def test_till_that_does_not_answer_is_told_and_the_pages_stay(member: Callable[..., Page], till: TillProcess) -> None:
+def test_unreachable_stripe_shows_an_error_and_other_pages_work(member: Callable[..., Page], till: TillProcess) -> None:
     page = member()
     till.operate("knobs", api_down="on")
     try:
@@ -273,17 +269,17 @@ def test_till_that_does_not_answer_is_told_and_the_pages_stay(member: Callable[.
     finally:
         till.operate("knobs", api_down="")
 
-    def back() -> bool:
+    def is_back() -> bool:
         page.goto("/stripe/pricing")
-        with page.expect_navigation():  # until then the plans are shown, and no error
+        with page.expect_navigation():  # before the navigation the page shows plans and no error
             page.get_by_role("button", name="Get Friend").click()
         return page.locator(".error-status").count() == 0
 
-    wait_until(back, "the circuit has closed")
+    wait_until(is_back, "the circuit has closed")
     _heading(page, "Subscribe to Friend")
 
 
-def test_stranger_is_led_to_join_and_back_to_the_plans(windows: Windows) -> None:
+def test_signed_out_visitor_registers_and_returns_to_the_plans(windows: Windows) -> None:
     page = windows("/stripe/pricing?interval=year")
     expect(page.get_by_role("region", name="Friend").locator(".price")).to_have_text("$50.00 a year")
     page.get_by_role("link", name="Monthly").click()
@@ -293,7 +289,7 @@ def test_stranger_is_led_to_join_and_back_to_the_plans(windows: Windows) -> None
     assert "next=/stripe/pricing" in page.url.replace("%2F", "/")
 
 
-def _fits_and_reads(page: Page, name: str) -> None:
+def _check_layout_and_axe(page: Page, name: str) -> None:
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -301,26 +297,26 @@ def _fits_and_reads(page: Page, name: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
 
-def test_pages_of_membership_fit_their_window_and_give_axe_nothing_to_find(
+def test_membership_pages_fit_the_window_and_have_no_axe_violations(
     member: Callable[..., Page], windows: Windows, till: TillProcess
 ) -> None:
-    _fits_and_reads(windows("/stripe/pricing"), "plans for a stranger")
+    _check_layout_and_axe(windows("/stripe/pricing"), "plans, signed out")
     page = member("/stripe/pricing?interval=year")
-    _fits_and_reads(page, "plans for a member")
+    _check_layout_and_axe(page, "plans for a member")
     till.operate("knobs", down="on")
     _pay(page)
     _heading(page, "Confirming your payment")
-    _fits_and_reads(page, "waiting")
+    _check_layout_and_axe(page, "waiting")
     till.operate("knobs", down="")
     _heading(page, "Welcome")
-    _fits_and_reads(page, "welcome")
+    _check_layout_and_axe(page, "welcome")
     for path in ("/stripe/pricing", "/stripe/cancel", "/stripe/invoices", "/auth/account"):
         page.goto(path)
-        _fits_and_reads(page, path)
+        _check_layout_and_axe(page, path)
     page.goto("/stripe/pricing?interval=month")
     page.get_by_role("link", name="Change to Patron").click()
     _heading(page, "Change to Patron")
-    _fits_and_reads(page, "change")
+    _check_layout_and_axe(page, "change")
 
 
 def test_site_without_plans_says_so(demo: Site, chromium: Browser) -> None:
@@ -328,7 +324,7 @@ def test_site_without_plans_says_so(demo: Site, chromium: Browser) -> None:
     try:
         page = windows("/stripe/pricing")
         expect(page.get_by_role("heading", name="No plans yet")).to_be_visible()
-        _fits_and_reads(page, "no plans")
+        _check_layout_and_axe(page, "no plans")
     finally:
         windows.close()
     assert windows.complaints == []

@@ -1,4 +1,4 @@
-"""What a page does for its reader: code to copy, paper to print on, and a teaser that keeps its secret."""
+"""Reading a page: copy buttons, printing, and teasers that do not reveal the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Windows
 from tests.support.site_fixture import ROOT
 
-A4 = 794  # CSS pixels of its width
+A4 = 794  # width of A4 paper in CSS pixels
 _LEFT_EDGES = "cells => cells.map(cell => Math.round(cell.getBoundingClientRect().left))"
 
 
@@ -22,7 +22,7 @@ def test_copy_button_copies_the_code_and_says_so(windows: Windows) -> None:
     page = windows(permissions=["clipboard-read", "clipboard-write"])
     page.clock.install(time=0)
     page.goto("/pages/writing-a-page")
-    page.clock.pause_at(3600)  # what the button says stays until the clock goes on
+    page.clock.pause_at(3600)  # the label of the button stays until the clock continues
     block = page.locator(".codehilite").first
     block.hover()
     block.get_by_role("button", name="Copy the code").click()
@@ -36,7 +36,7 @@ def test_copy_button_copies_the_code_and_says_so(windows: Windows) -> None:
     expect(page.get_by_role("status")).to_be_empty()
 
 
-def test_copy_button_tells_when_the_clipboard_refuses(windows: Windows) -> None:
+def test_copy_button_clipboard_refused_shows_not_copied(windows: Windows) -> None:
     page = windows()
     page.add_init_script("navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))")
     page.clock.install(time=0)
@@ -49,15 +49,15 @@ def test_copy_button_tells_when_the_clipboard_refuses(windows: Windows) -> None:
     expect(page.get_by_role("status")).to_have_text("Not copied")
 
 
-def test_print_leaves_the_text_and_drops_the_ways_around_the_site(windows: Windows) -> None:
+def test_print_shows_the_text_without_navigation(windows: Windows) -> None:
     page = windows("/pages/writing-a-page", width=A4, color_scheme="dark")
     page.get_by_role("button", name="Dark theme").click()
     page.get_by_role("button", name="Dark theme").click()  # dark by choice, too
     page.emulate_media(media="print")
-    for gone in (".site-nav", ".site-header .search", ".theme-toggle", ".skip", ".toc", ".turn", ".copy", ".tags"):
-        for part in page.locator(gone).all():
+    for selector in (".site-nav", ".site-header .search", ".theme-toggle", ".skip", ".toc", ".turn", ".copy", ".tags"):
+        for part in page.locator(selector).all():
             expect(part).to_be_hidden()
-        assert page.locator(gone).count() > 0, gone
+        assert page.locator(selector).count() > 0, selector
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.locator("body")).to_have_css("color", "rgb(0, 0, 0)")
     expect(page.locator("body")).to_have_css("background-color", "rgba(0, 0, 0, 0)")
@@ -65,7 +65,7 @@ def test_print_leaves_the_text_and_drops_the_ways_around_the_site(windows: Windo
     assert "https://" in address
 
 
-def test_print_keeps_tables_in_columns_and_all_of_them_on_the_paper(windows: Windows) -> None:
+def test_print_keeps_table_columns_and_fits_the_paper(windows: Windows) -> None:
     page = windows("/pages/writing-a-page", width=A4)
     page.emulate_media(media="print")
     table = page.locator(".prose table").first
@@ -76,15 +76,15 @@ def test_print_keeps_tables_in_columns_and_all_of_them_on_the_paper(windows: Win
 
 
 def _sentences(slug: str) -> tuple[list[str], list[str]]:
-    """The plain lines of a demo page before its first heading, and after it."""
+    """Return the plain lines of a demo page before and after its first heading."""
     source = (ROOT / "content" / f"{slug}.md").read_text()
     opening, _, rest = source.split("---\n", 2)[2].partition("\n## ")
     plain = re.compile(r"[A-Za-z][\w ,.]{39,}")
     return plain.findall(opening), plain.findall(rest)
 
 
-def _seen(page: Page) -> str:
-    """Everything that was sent, and everything that is shown."""
+def _content(page: Page) -> str:
+    """Return the HTML that was sent and the text that is shown."""
     return " ".join((page.content() + page.locator("body").inner_text()).split())
 
 
@@ -97,14 +97,14 @@ _CLOSED = {
 
 
 @pytest.mark.parametrize("slug", _CLOSED)
-def test_teaser_shows_how_the_page_begins_and_never_sends_the_rest(windows: Windows, slug: str) -> None:
+def test_teaser_shows_the_beginning_and_never_sends_the_rest(windows: Windows, slug: str) -> None:
     opening, rest = _sentences(slug)
     page = windows(f"/pages/{slug}")
-    seen = _seen(page)
+    content = _content(page)
     assert opening
-    assert all(line.strip() in seen for line in opening)
+    assert all(line.strip() in content for line in opening)
     assert len(rest) > 10
-    assert [line for line in rest if line.strip() in seen] == []
+    assert [line for line in rest if line.strip() in content] == []
     expect(page.locator(".article-head .badge")).to_have_text(_CLOSED[slug])
     expect(page.get_by_role("heading", name=re.compile("^The rest is for"))).to_be_visible()
     assert page.locator(".inside li").count() >= 3
@@ -112,8 +112,8 @@ def test_teaser_shows_how_the_page_begins_and_never_sends_the_rest(windows: Wind
 
 
 def test_public_page_shows_all_of_it(windows: Windows) -> None:
-    """Proves that the lines which no teaser may hold are found where they are shown."""
+    """Proves that the search for lines of a page finds them where they are shown."""
     opening, rest = _sentences("first-run")
-    seen = _seen(windows("/pages/first-run"))
+    content = _content(windows("/pages/first-run"))
     assert len(rest) > 10
-    assert [line for line in opening + rest if line.strip() not in seen] == []
+    assert [line for line in opening + rest if line.strip() not in content] == []

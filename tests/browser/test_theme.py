@@ -1,4 +1,4 @@
-"""Light and dark: the system's choice, the reader's choice over it, and no flash of the other."""
+"""Light and dark theme: the system's setting, the reader's choice, and no flash of the other theme."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ Object.defineProperty(window, "localStorage", { get() { throw new DOMException("
 """
 
 
-def _shows(page: Page, theme: str) -> None:
+def _expect_theme(page: Page, theme: str) -> None:
     expect(page.locator("body")).to_have_css("background-color", PAPER[theme])
     dark = "true" if theme == "dark" else "false"
     expect(page.get_by_role("button", name="Dark theme")).to_have_attribute("aria-pressed", dark)
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])
-def test_theme_follows_the_system_while_the_reader_has_not_chosen(windows: Windows, system: str) -> None:
+def test_theme_without_a_choice_follows_the_system(windows: Windows, system: str) -> None:
     page = windows("/", color_scheme=system)
-    _shows(page, system)
+    _expect_theme(page, system)
     page.emulate_media(color_scheme=OTHER[system])  # type: ignore[arg-type]
-    _shows(page, OTHER[system])
+    _expect_theme(page, OTHER[system])
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])
-def test_toggle_overrides_the_system_on_every_page_from_then_on(windows: Windows, system: str) -> None:
+def test_toggle_overrides_the_system_on_every_page(windows: Windows, system: str) -> None:
     page = windows("/", color_scheme=system)
     page.get_by_role("button", name="Dark theme").click()
-    _shows(page, OTHER[system])
+    _expect_theme(page, OTHER[system])
     for path in ("/", "/pages/", "/pages/under-load"):
         page.goto(path)
-        _shows(page, OTHER[system])
+        _expect_theme(page, OTHER[system])
     page.get_by_role("button", name="Dark theme").click()
-    _shows(page, system)
+    _expect_theme(page, system)
 
 
 def test_chosen_theme_is_set_before_anything_is_painted(windows: Windows) -> None:
@@ -56,11 +56,11 @@ def test_chosen_theme_is_set_before_anything_is_painted(windows: Windows) -> Non
     assert page.evaluate("window.themeBeforeBody") == "dark"
 
 
-def test_toggle_works_for_one_page_where_storage_is_refused(windows: Windows) -> None:
+def test_toggle_without_storage_works_for_one_page(windows: Windows) -> None:
     page = windows(color_scheme="light")
     page.add_init_script(_NO_STORAGE)
     page.goto("/")
     page.get_by_role("button", name="Dark theme").click()
-    _shows(page, "dark")
+    _expect_theme(page, "dark")
     page.reload()
-    _shows(page, "light")
+    _expect_theme(page, "light")

@@ -1,4 +1,4 @@
-"""The site for a browser that runs no scripts: all of it, but for the toggle and the copy buttons."""
+"""The site without JavaScript: everything works except the theme toggle and the copy buttons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_search_leads_to_a_page_without_scripts(windows: Windows) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/pages/writing-a-page", "/pages/under-load"])
-def test_page_reads_the_same_without_scripts_but_for_their_buttons(windows: Windows, path: str) -> None:
+def test_page_without_scripts_has_the_same_text_except_buttons(windows: Windows, path: str) -> None:
     plain, scripted = windows(path, java_script_enabled=False), windows(path)
     expect(scripted.get_by_role("button", name="Dark theme")).to_be_visible()
     expect(plain.get_by_role("button", name="Dark theme")).to_be_hidden()

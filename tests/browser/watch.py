@@ -1,4 +1,4 @@
-"""What a browser complains of while a visitor reads, and what axe finds on the page before it."""
+"""Collect browser errors while a page is open, and check pages with axe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
 
-# Both widths and both themes, each once: colours do not follow the width, nor boxes the theme, and axe takes a second.
+# Both widths and both themes, each once: colours do not depend on the width, nor layout on the theme, and axe is slow.
 LOOKS = ((1280, "light"), (390, "dark"))
 _REFUSALS_TO_CONSOLE = """
 addEventListener("securitypolicyviolation", e => console.error(`refused by the policy: ${e.violatedDirective}`));
@@ -20,7 +20,7 @@ _AXE = """async () => {
 
 
 class Watch:
-    """Keeps what goes wrong in any page of ``context``: scripts, the policy, and what the pages ask for."""
+    """Collects errors in all pages of ``context``: of scripts, of the CSP, and failed requests."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.complaints: list[str] = []
@@ -28,26 +28,26 @@ class Watch:
         context.on("console", self._console)
         context.on("weberror", lambda error: self.complaints.append(f"script: {error.error}"))
         context.on("requestfailed", self._failed)
-        context.on("response", self._answered)
+        context.on("response", self._check_response)
 
     def _console(self, message: ConsoleMessage) -> None:
-        # Statuses are judged by _answered, which can tell a page from its parts.
+        # The handler of responses checks statuses, because it can tell a page from its parts.
         if message.type in {"error", "warning"} and not message.text.startswith(_STATUS_IN_CONSOLE):
             self.complaints.append(f"console: {message.text}")
 
     def _failed(self, request: Request) -> None:
-        # ABORTED is a visitor who went on before all of a page had come; a refused part has words in the console.
+        # ABORTED means that the visitor left before the page was loaded; blocked requests also appear in the console.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"failed: {request.url} {request.failure}")
 
-    def _answered(self, response: Response) -> None:
+    def _check_response(self, response: Response) -> None:
         if response.status >= 400 and not response.request.is_navigation_request():
             self.complaints.append(f"{response.status}: {response.url}")
 
 
 def inaccessible(page: Page) -> list[str]:
-    """What axe holds against the page as it is shown now, a line each. The site's own policy stays in force."""
+    """Run axe on the page as it is now and list the violations. The site's CSP stays in force."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE_SCRIPT)
-    found: list[Any] = page.evaluate(_AXE)
-    return [" ".join(str(line).split()) for line in found]
+    violations: list[Any] = page.evaluate(_AXE)
+    return [" ".join(str(line).split()) for line in violations]

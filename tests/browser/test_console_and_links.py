@@ -1,4 +1,4 @@
-"""Nothing on any page makes the browser complain, and every link leads somewhere."""
+"""No page causes errors in the console, and every link works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Windows
-from tests.browser.places import refused_attack
+from tests.browser.every_page import refused_attack
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
@@ -19,15 +19,15 @@ _LINKS = "links => links.map(link => link.href)"
 def _addresses(windows: Windows) -> list[str]:
     page = windows()
     sitemap = ET.fromstring(page.request.get("/sitemap.xml").text())
-    return [str(place.text) for place in sitemap.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
+    return [str(location.text) for location in sitemap.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
 
 
-def test_every_page_is_quiet_and_its_links_lead_somewhere(windows: Windows, demo: Site) -> None:
-    """The fixture fails the test for what the browser complains of on the way."""
+def test_every_page_has_no_errors_and_working_links(windows: Windows, demo: Site) -> None:
+    """The fixture fails the test if the browser reports errors."""
     addresses = [address for address in _addresses(windows) if not address.endswith("/broken")]
     assert len(addresses) >= 12
     page = windows()
-    known: dict[str, int] = {}
+    statuses: dict[str, int] = {}
     for address in [*addresses, f"{demo.url}/pages/?q=backup", f"{demo.url}/pages/?tag=running"]:
         answer = page.goto(address)
         assert answer is not None
@@ -36,12 +36,12 @@ def test_every_page_is_quiet_and_its_links_lead_somewhere(windows: Windows, demo
             target, _, fragment = link.partition("#")
             if target.split("?")[0] == page.url.split("#")[0].split("?")[0] and fragment:
                 assert page.locator(f'[id="{fragment}"]').count() == 1, link
-            elif target.startswith(demo.url) and target not in known and not target.endswith("/broken"):
-                known[target] = page.request.get(target).status
-    assert {target: status for target, status in known.items() if status != 200} == {}
+            elif target.startswith(demo.url) and target not in statuses and not target.endswith("/broken"):
+                statuses[target] = page.request.get(target).status
+    assert {target: status for target, status in statuses.items() if status != 200} == {}
 
 
-def test_inline_script_is_refused_by_the_policy_and_seen_by_the_watch(windows: Windows) -> None:
+def test_inline_script_is_blocked_by_the_csp_and_reported(windows: Windows) -> None:
     page = windows("/")
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.broken = 1'}))")
     assert page.evaluate("window.broken") is None
@@ -51,12 +51,12 @@ def test_inline_script_is_refused_by_the_policy_and_seen_by_the_watch(windows: W
     page.evaluate("fetch('/lost').catch(() => {})")
     page.evaluate("setTimeout(() => { throw new Error('on purpose') })")
     for expected in ("policy: script-src-elem", "policy: style-src-attr", "404: ", "failed: ", "script: on purpose"):
-        # Looking at the page lets its events in.
+        # Reading the title makes Playwright process pending events.
         wait_until(lambda e=expected: page.title() and e in " ".join(windows.complaints), expected)  # type: ignore[misc]
     windows.forgive()
 
 
-def test_reader_whose_address_was_refused_finds_the_way_home(windows: Windows, guarded: Site) -> None:
+def test_forbidden_page_links_home(windows: Windows, guarded: Site) -> None:
     page = windows(refused_attack(guarded))
     expect(page.get_by_role("heading", level=1)).to_have_text("Forbidden")
     page.locator(".error-ways").get_by_role("link", name="Home").click()
@@ -64,7 +64,7 @@ def test_reader_whose_address_was_refused_finds_the_way_home(windows: Windows, g
     expect(page.locator(".card").first).to_be_visible()
 
 
-def test_error_page_says_what_to_quote_and_marks_no_place_as_its_own(windows: Windows) -> None:
+def test_error_page_shows_its_id_and_marks_no_menu_item(windows: Windows) -> None:
     page = windows("/pages/nothing-here")
     assert re.fullmatch(r"[\w.-]{8,64}", page.locator(".error-id code").inner_text())
     expect(page.locator("[aria-current]")).to_have_count(0)
@@ -74,21 +74,21 @@ def test_error_page_says_what_to_quote_and_marks_no_place_as_its_own(windows: Wi
 
 
 @pytest.mark.parametrize(
-    ("path", "content_type", "holds"),
+    ("path", "content_type", "expected"),
     [
         ("/feed.xml", "application/atom+xml", "<feed"),
         ("/sitemap.xml", "application/xml", "<urlset"),
         ("/robots.txt", "text/plain", "Sitemap:"),
     ],
 )
-def test_files_for_machines_open_in_the_browser(windows: Windows, path: str, content_type: str, holds: str) -> None:
+def test_files_for_machines_open_in_the_browser(windows: Windows, path: str, content_type: str, expected: str) -> None:
     page = windows()
     answer = page.goto(path)
     assert answer is not None
     assert answer.status == 200
     assert answer.headers["content-type"].startswith(content_type)
-    assert holds in answer.text()
-    windows.forgive()  # Chromium's own viewer of XML styles it inline, which our policy refuses
+    assert expected in answer.text()
+    windows.forgive()  # Chromium's XML viewer uses inline styles, which our CSP blocks
 
 
 def test_feed_is_announced_and_linked(windows: Windows) -> None:

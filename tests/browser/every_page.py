@@ -1,4 +1,4 @@
-"""Every kind of page that somebody can come to, and how to get there."""
+"""A list of every kind of page, with its path, the role that opens it, and how to produce error pages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PAGES = {
     "home": "/",
     "list": "/pages/",
     "search": "/pages/?q=backup",
-    "search without a result": "/pages/?q=zzzz&tag=basics",
+    "search without results": "/pages/?q=zzzz&tag=basics",
     "tag": "/pages/?tag=running",
     "unknown tag": "/pages/?tag=nonesuch",
     "public page": "/pages/writing-a-page",
     "members teaser": "/pages/reading-the-metrics",
     "premium teaser": "/pages/under-load",
-    "page of extremes": "/pages/extremes",
+    "page with long words": "/pages/extremes",
     "videos": "/video/",
     "video": "/video/film",
     "video teaser": "/video/closed",
@@ -33,38 +33,38 @@ PAGES = {
     "sign in": "/auth/login",
     "sign in and come back": "/auth/login?next=/pages/under-load",
     "forgotten password": "/auth/forgot",
-    "live for strangers": "/live",
-    "mailed to confirm": "/auth/sent/register",
-    "mailed to reset": "/auth/sent/forgot",
+    "live, signed out": "/live",
+    "email sent to confirm": "/auth/sent/register",
+    "email sent to reset": "/auth/sent/forgot",
 }
 
-# By whom they are seen, and where they are.
+# The role that opens each page, and its path.
 OWN_PAGES = {
     "account": ("member", "/auth/account"),
-    "account to be confirmed": ("unverified", "/auth/account"),
-    "mailed to a new address": ("member", "/auth/sent/email"),
-    "mailed once more": ("unverified", "/auth/sent/verification"),
+    "unconfirmed account": ("unverified", "/auth/account"),
+    "email sent to a new address": ("member", "/auth/sent/email"),
+    "email sent again": ("unverified", "/auth/sent/verification"),
     "deletion": ("member", "/auth/delete"),
     "members page": ("member", "/pages/reading-the-metrics"),
-    "teaser for the unconfirmed": ("unverified", "/pages/reading-the-metrics"),
+    "teaser for an unconfirmed account": ("unverified", "/pages/reading-the-metrics"),
     "teaser for a member": ("member", "/pages/under-load"),
     "home of an admin": ("admin", "/"),
     "overview": ("admin", "/admin/"),
     "members": ("admin", "/admin/members"),
-    "members sought in vain": ("admin", "/admin/members?q=zzzz"),
+    "member search without results": ("admin", "/admin/members?q=zzzz"),
     "a member": ("admin", "/admin/members/{member}"),
-    "oneself": ("admin", "/admin/members/{admin}"),
-    "a webhook event": ("admin", "/admin/membership/events/{trade.failed_event}"),
-    "a subscriber": ("admin", "/admin/members/{trade.subscriber}"),
+    "own account of an admin": ("admin", "/admin/members/{admin}"),
+    "a webhook event": ("admin", "/admin/membership/events/{billing.failed_event}"),
+    "a subscriber": ("admin", "/admin/members/{billing.subscriber}"),
     "subscriptions": ("admin", "/admin/membership"),
     "webhook events": ("admin", "/admin/membership/events"),
     "ledger": ("admin", "/admin/membership/ledger"),
-    "ledger of a subscriber": ("admin", "/admin/membership/ledger?member={trade.subscriber}"),
+    "ledger of a subscriber": ("admin", "/admin/membership/ledger?member={billing.subscriber}"),
     "complimentary memberships": ("admin", "/admin/membership/grants"),
-    "complimentary memberships that there are none of": ("admin", "/admin/membership/grants?state=ended"),
-    "videos of an admin": ("admin", "/admin/videos"),
-    "a video of an admin": ("admin", "/admin/videos/{film}"),
-    "a video to come": ("admin", "/admin/videos/new"),
+    "complimentary memberships, none": ("admin", "/admin/membership/grants?state=ended"),
+    "videos in the admin area": ("admin", "/admin/videos"),
+    "a video in the admin area": ("admin", "/admin/videos/{film}"),
+    "upload of a video": ("admin", "/admin/videos/new"),
     "live room": ("member", "/live/public"),
     "muted and banned": ("admin", "/admin/live/sanctions?member={member}"),
     "notice to all": ("admin", "/admin/live/notice"),
@@ -81,10 +81,10 @@ LINKS = {
     "become the admin": Purpose.FIRST_ADMIN,
 }
 
-# What is said of a link that is no longer good.
+# Pages of links that are used up or expired.
 SPENT_LINKS = {
     "confirmed already": "/auth/verify/1.spent",
-    "moved already": "/auth/email/1.spent",
+    "changed already": "/auth/email/1.spent",
     "reset already": "/auth/reset/1.spent",
 }
 
@@ -115,7 +115,7 @@ _EXTREMES = f"""{_LONG} and https://example.org/{_LONG}?{_LONG} and `{_LONG}`.
 
 
 def write_content(folder: Path) -> Path:
-    """The demo pages, one of extremes, and one that cannot be rendered."""
+    """Write the demo pages, one with very long words, and one that cannot be rendered."""
     shutil.copytree(ROOT / "content", folder)
     front = {"date": "2026-12-01", "tags": f"[basics, {_LONG[:40]}]", "summary": _LONG}
     write_page(folder, "extremes", _EXTREMES, title=_LONG, **front)
@@ -133,12 +133,12 @@ GUARDED = {
 
 
 def refused_attack(site: Site) -> str:
-    """The address of a search that a site which blocks answers with 403."""
+    """Return the URL of a search that a blocking site answers with 403."""
     return f"{site.url}/pages/?q=<script>alert(1)</script>"
 
 
 def _post(page: Page, url: str, body: str, content_type: str) -> None:
-    """Go to ``url`` by a POST of ``body``, which no page of the site would send."""
+    """Open ``url`` with a POST of ``body`` that no form of the site sends."""
 
     def as_post(route: Route) -> None:
         headers = {**route.request.headers, "content-type": content_type}
@@ -152,14 +152,14 @@ def _post(page: Page, url: str, body: str, content_type: str) -> None:
 def _in_maintenance(page: Page, site: Site) -> None:
     maintenance.turn_on(site.settings, 10)
     try:
-        wait_until(lambda: site.get("/")[0] == 503, "the site is shut")
+        wait_until(lambda: site.get("/")[0] == 503, "maintenance is on")
         page.goto(site.url)
     finally:
         maintenance.turn_off(site.settings)
-        wait_until(lambda: site.get("/")[0] == 200, "the site is open again")
+        wait_until(lambda: site.get("/")[0] == 200, "maintenance is off")
 
 
-def _too_often(page: Page, site: Site) -> None:
+def _over_the_limit(page: Page, site: Site) -> None:
     site.get("/pages/?q=first")
     page.goto(f"{site.url}/pages/?q=second")
 
@@ -173,7 +173,7 @@ ERRORS: dict[int, Callable[[Page, Site], object]] = {
     404: lambda page, site: page.goto(f"{site.url}/pages/nothing-here"),
     405: lambda page, site: _post(page, f"{site.url}/", "a=b", _FORM),
     413: lambda page, site: _post(page, f"{site.url}/pages/", "a=" + "b" * 20_000, _FORM),
-    429: _too_often,
+    429: _over_the_limit,
     500: lambda page, site: page.goto(f"{site.url}/pages/broken"),
     503: _in_maintenance,
 }

@@ -1,4 +1,4 @@
-"""The way through the site that a visitor takes: by the mouse, and by the keyboard alone."""
+"""Navigation through the site, with the mouse and with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.services_fixture import wait_until
 DARK = "rgb(23, 22, 27)"
 
 
-def _at_the_top(page: Page, heading: str) -> None:
-    """The heading comes to stand in the upper quarter of the window."""
+def _wait_until_at_top(page: Page, heading: str) -> None:
+    """Wait until the heading is in the upper quarter of the window."""
     distance = f"document.getElementById('{heading}').getBoundingClientRect().top / innerHeight"
     wait_until(lambda: 0 <= page.evaluate(distance) < 0.25, f"{heading} is at the top")
 
 
-def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) -> None:
+def test_mouse_leads_from_home_to_a_page_and_its_neighbours(windows: Windows) -> None:
     page = windows("/", reduced_motion="no-preference")
     page.get_by_role("link", name="All pages").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pages")
@@ -37,7 +37,7 @@ def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) 
     contents = page.get_by_role("navigation", name="On this page")
     contents.get_by_role("link", name="Tables").click()
     expect(page).to_have_url(re.compile("#tables$"))
-    _at_the_top(page, "tables")
+    _wait_until_at_top(page, "tables")
     expect(contents.locator("[aria-current]")).to_have_text("Tables")
 
     page.get_by_role("button", name="Dark theme").click()
@@ -45,18 +45,18 @@ def test_visitor_walks_from_home_to_a_page_and_its_neighbours(windows: Windows) 
     page.reload()
     expect(page.locator("body")).to_have_css("background-color", DARK)
 
-    _to_the_neighbour_and_back(page)
+    _visit_next_page_and_return(page)
     expect(page.locator("body")).to_have_css("background-color", DARK)
 
 
-def _to_the_neighbour_and_back(page: Page) -> None:
-    here = page.get_by_role("heading", level=1).inner_text()
+def _visit_next_page_and_return(page: Page) -> None:
+    title = page.get_by_role("heading", level=1).inner_text()
     neighbours = page.get_by_role("navigation", name="Previous and next page")
-    there = neighbours.get_by_role("link", name="Next").inner_text().removeprefix("Next").strip()
+    next_title = neighbours.get_by_role("link", name="Next").inner_text().removeprefix("Next").strip()
     neighbours.get_by_role("link", name="Next").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(there)
+    expect(page.get_by_role("heading", level=1)).to_have_text(next_title)
     neighbours.get_by_role("link", name="Previous").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(here)
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
 
 
 _FOCUSED = """() => {
@@ -69,7 +69,7 @@ _FOCUSED = """() => {
 
 
 def _tab(page: Page) -> str:
-    """Press Tab; the name of what has the focus now, which must be to be seen."""
+    """Press Tab and return the name of the focused element, which must be visible with a focus ring."""
     page.keyboard.press("Tab")
     focused = page.evaluate(_FOCUSED)
     assert focused["tag"] == "body" or focused["shown"], focused
@@ -77,34 +77,34 @@ def _tab(page: Page) -> str:
 
 
 def _tab_to(page: Page, name: str) -> None:
-    seen: list[str] = []
-    while name not in (found := _tab(page)):
-        seen.append(found)
-        assert len(seen) < 60, seen
+    passed: list[str] = []
+    while name not in (focused := _tab(page)):
+        passed.append(focused)
+        assert len(passed) < 60, passed
 
 
-def _skip_to_the_text(page: Page) -> None:
-    """The first stop of every page is the link over the header, and it is shown once it has the focus."""
-    page.wait_for_load_state()  # its address is there before it is
+def _skip_to_content(page: Page) -> None:
+    """Use the skip link: the first stop of every page, visible once it has the focus."""
+    page.wait_for_load_state()  # the URL changes before the page is loaded
     assert _tab(page) == "Skip to content"
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
 
 
-def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
+def test_keyboard_alone_leads_from_home_to_dark_theme(windows: Windows) -> None:
     page = windows("/")
-    _skip_to_the_text(page)
+    _skip_to_content(page)
     assert _tab(page) == "All pages"
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/pages/$"))
 
-    _skip_to_the_text(page)
+    _skip_to_content(page)
     assert _tab(page) == "Search pages"
     page.keyboard.type("front matter")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Search")
 
-    _skip_to_the_text(page)
+    _skip_to_content(page)
     _tab_to(page, "Writing a page")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/pages/writing-a-page$"))
@@ -117,13 +117,13 @@ def test_keyboard_alone_walks_from_home_to_dark_mode(windows: Windows) -> None:
 
     _tab_to(page, "Tables")
     page.keyboard.press("Enter")
-    _at_the_top(page, "tables")
+    _wait_until_at_top(page, "tables")
     _tab_to(page, "Next")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Who can read what")
 
 
-def test_every_stop_of_the_keyboard_shows_where_it_is(windows: Windows) -> None:
+def test_every_keyboard_stop_has_a_visible_focus(windows: Windows) -> None:
     for path, width in (("/", 1280), ("/pages/?q=backup", 390), ("/pages/writing-a-page", 390)):
         page = windows(path, width=width)
         stops = 0
@@ -132,7 +132,7 @@ def test_every_stop_of_the_keyboard_shows_where_it_is(windows: Windows) -> None:
         assert stops >= 15, path
 
 
-def test_logo_leads_home_and_the_footer_to_the_small_print(windows: Windows) -> None:
+def test_logo_links_home_and_footer_links_legal_pages(windows: Windows) -> None:
     page = windows("/pages/under-load")
     for name, heading in (("Terms", "Terms of use"), ("Privacy", "Privacy")):
         page.get_by_role("navigation", name="Small print").get_by_role("link", name=name).click()
@@ -141,12 +141,12 @@ def test_logo_leads_home_and_the_footer_to_the_small_print(windows: Windows) -> 
     expect(page).to_have_url(re.compile(":[0-9]+/$"))
 
 
-def test_tag_narrows_the_list_and_the_way_back_widens_it(windows: Windows) -> None:
+def test_tag_filters_the_list_and_its_removal_shows_all(windows: Windows) -> None:
     page = windows("/pages/")
     whole = page.locator(".card").count()
     page.get_by_role("navigation", name="Topics").get_by_role("link", name=re.compile("^watching")).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Pages about watching")
-    page.wait_for_load_state()  # its heading is there before its cards
+    page.wait_for_load_state()  # the heading is rendered before the cards
     assert 0 < page.locator(".card").count() < whole
     page.get_by_role("link", name="Show all pages").click()
     expect(page.locator(".card")).to_have_count(whole)

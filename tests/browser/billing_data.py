@@ -1,4 +1,4 @@
-"""What the membership pages of the admin area have to show: a subscriber, payments, events of every kind, gifts."""
+"""Billing data for the admin pages: a subscriber, payments, webhook events and free passes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ LONG = "onelongwordthatcannotbebroken" * 3
 
 
 @dataclass(frozen=True)
-class Trade:
-    """Where to find it: the public name of the subscriber, the number of an event that failed."""
+class BillingData:
+    """The ref of the subscriber and the id of a failed webhook event."""
 
     subscriber: str
     failed_event: int
 
 
-def trade(site: Site) -> Trade:
-    """Do some business on ``site``, with a Stripe that is in memory."""
+def create_billing_data(site: Site) -> BillingData:
+    """Create subscriptions, payments, refunds and events on ``site``, with an in-memory Stripe."""
     shop = Shop(site.settings)
     try:
         _, ref = member(shop.app, "Kim Subscriber")
@@ -32,33 +32,33 @@ def trade(site: Site) -> Trade:
             shop.stripe.price(f"price_{currency}", "prod_patron", amount, currency)
             _buy(shop, ref, amount, currency)
         with shop.app.app_context():
-            _give(ref)
-            failed = _fail(shop, ref)
-        return Trade(ref, failed)
+            _grant(ref)
+            failed = _fail_event(shop, ref)
+        return BillingData(ref, failed)
     finally:
         shop.close()
 
 
 def _buy(shop: Shop, ref: str, amount: int, currency: str) -> None:
     status = {"usd": "active", "jpy": "past_due", "kwd": "canceled"}[currency]
-    ending = {"cancel_at": 1_799_000_000} if currency == "usd" else {}
+    cancellation = {"cancel_at": 1_799_000_000} if currency == "usd" else {}
     customer = shop.stripe.customer(ref)
-    subscription = shop.stripe.subscription(customer, f"price_{currency}", status=status, **ending)
+    subscription = shop.stripe.subscription(customer, f"price_{currency}", status=status, **cancellation)
     invoice = shop.stripe.invoice(subscription, paid=amount)
     shop.deliver(event("invoice.paid", invoice))
     refund = shop.stripe.refund(shop.stripe.charge_of(invoice), amount // 4, currency)
     shop.deliver(event("refund.created", refund))
 
 
-def _give(ref: str) -> None:
+def _grant(ref: str) -> None:
     actor = Actor(via="cli")
     first = billing.grant_premium(ref, utc_now() + timedelta(days=30), f"helps {LONG}", actor)
     billing.grant_premium(ref, utc_now() + timedelta(days=400), "helps with the pages", actor)
     billing.revoke_grant(first, actor)
 
 
-def _fail(shop: Shop, ref: str) -> int:
-    """An event that came while Stripe did not answer, with words that no line can hold."""
+def _fail_event(shop: Shop, ref: str) -> int:
+    """Deliver an event with a very long word while Stripe does not answer; return its id."""
 
     def down(_method: str) -> None:
         raise StripeDownError
