@@ -1,4 +1,4 @@
-"""The browser of an admin, with the forms of the admin area's pages."""
+"""The browser of an admin, which submits the forms of the admin area."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Desk:
-    """Signed in as ``user``."""
+    """A browser in which ``user``, an admin, is signed in."""
 
     def __init__(self, app: Flask, user: User) -> None:
         self.app = app
@@ -28,19 +28,19 @@ class Desk:
         return self.client.get(path, headers=headers)
 
     def data(self, path: str) -> Any:
-        """What a program is told at ``path``."""
-        found = self.client.get(path, headers=JSON)
-        assert found.status_code == 200, found.text
-        return found.json
+        """Fetch ``path`` as JSON."""
+        response = self.client.get(path, headers=JSON)
+        assert response.status_code == 200, response.text
+        return response.json
 
     def send(self, path: str, **fields: str) -> TestResponse:
-        """Post a form as the page that is shown would, with its token."""
+        """Post a form with its CSRF token."""
         page = self.client.get("/admin/").text
         token = re.findall(r'name="csrf_token" value="([^"]+)"', page)[0]
         return self.client.post(path, data={"csrf_token": token, **fields})
 
     def tell(self, path: str, body: dict[str, Any]) -> TestResponse:
-        """The same from a program."""
+        """Post ``body`` as JSON."""
         return self.client.post(path, json=body, headers=JSON)
 
 
@@ -49,6 +49,6 @@ def person(app: Flask, email: str, **facts: Any) -> User:
 
 
 def within(app: Flask, service: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call a service beside the requests: inside of one context, they would all share its ``g``."""
+    """Call a service in its own app context: in one around requests, they would all share its ``g``."""
     with app.app_context():
         return service(*args, **kwargs)

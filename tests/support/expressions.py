@@ -1,4 +1,4 @@
-"""Compares PromQL expressions with what the site and the shipped rules export."""
+"""Compare PromQL expressions with the metrics of the site and of the shipped rules."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
 
 @cache
 def exported() -> dict[str, frozenset[str]]:
-    """Every sample that the site can show, with its own labels, those that Prometheus adds apart."""
-    found = {}
+    """Return every sample of the site with its labels, except those that Prometheus adds."""
+    samples = {}
     for row in documents.catalogue():
         for suffix in SUFFIXES.get(row.kind, ("",)):
-            found[row.name + suffix] = frozenset(row.labels) | ({"le"} if suffix == "_bucket" else set())
-    return found
+            samples[row.name + suffix] = frozenset(row.labels) | ({"le"} if suffix == "_bucket" else set())
+    return samples
 
 
 @cache
 def stated() -> frozenset[str]:
-    """Samples that come from the database: on every host the same."""
+    """List the samples that come from the database, which are the same on every host."""
     rows = (row for row in documents.catalogue() if row.source == "database")
     return frozenset(row.name + suffix for row in rows for suffix in SUFFIXES.get(row.kind, ("",)))
 
 
 @cache
 def recorded() -> dict[str, frozenset[str]]:
-    """Series that the shipped rules make, and the alerts' own."""
-    found: dict[str, frozenset[str]] = dict(OF_PROMETHEUS)
+    """Return the series that the shipped rules record, and those of alerts, with their labels."""
+    series: dict[str, frozenset[str]] = dict(OF_PROMETHEUS)
     alerts = {"alertname", "alertstate"}
     for rule in rules():
         if "record" in rule:
-            found[rule["record"]] = found.get(rule["record"], frozenset()) | frozenset(rule.get("labels", ()))
+            series[rule["record"]] = series.get(rule["record"], frozenset()) | frozenset(rule.get("labels", ()))
         else:
             alerts |= rule.get("labels", {}).keys()
-    slo_labels = frozenset().union(*(labels for name, labels in found.items() if name.startswith("slo:")))
-    return found | {"ALERTS": frozenset(alerts) | slo_labels}
+    slo_labels = frozenset().union(*(labels for name, labels in series.items() if name.startswith("slo:")))
+    return series | {"ALERTS": frozenset(alerts) | slo_labels}
 
 
 def rules(folder: Path = OPS / "prometheus" / "rules") -> Iterator[dict[str, Any]]:
-    """Every rule of every file."""
+    """Yield every rule of every file in ``folder``."""
     for path in sorted(folder.glob("*.yml")):
         for group in yaml.safe_load(path.read_text())["groups"]:
             yield from group["rules"]
@@ -61,20 +61,20 @@ def rules(folder: Path = OPS / "prometheus" / "rules") -> Iterator[dict[str, Any
 
 @cache
 def values() -> dict[tuple[str, str], frozenset[str]]:
-    """Of each sample and label the values that exist from the start: those that queries may ask for by name."""
-    found: dict[tuple[str, str], set[str]] = {}
+    """Return the values of each (sample, label) that exist from the start: queries may name only these."""
+    by_label: dict[tuple[str, str], set[str]] = {}
     for family in definitions.CATALOGUE.collect():
         for sample in family.samples:
             for label, value in sample.labels.items():
-                found.setdefault((sample.name, label), set()).add(value)
+                by_label.setdefault((sample.name, label), set()).add(value)
     fixed = documents.label_values()
-    found["dora_sample_size", "metric"] = set(fixed["metric"])
-    found["stripe_subscriptions_active", "status"] = set(fixed["status"])
-    return {where: frozenset(known) for where, known in found.items()}
+    by_label["dora_sample_size", "metric"] = set(fixed["dora_sample_size", "metric"])
+    by_label["stripe_subscriptions_active", "status"] = set(fixed["stripe_subscriptions_active", "status"])
+    return {key: frozenset(names) for key, names in by_label.items()}
 
 
 def foreign(expression: str, routes: Iterable[str] = ()) -> list[str]:
-    """What of ``expression`` neither the site nor the shipped rules make: metrics, labels, values of labels."""
+    """List the metrics, labels and label values of ``expression`` that neither the site nor the rules have."""
     reading, complaints = promql.read(expression), []
     known_labels: set[str] = set(OF_THE_SCRAPE)
     routes = frozenset(routes)
@@ -94,7 +94,7 @@ def foreign(expression: str, routes: Iterable[str] = ()) -> list[str]:
 
 
 def _exists(metric: str, label: str, operator: str, value: str, routes: frozenset[str]) -> bool:
-    """Whether every alternative of a matcher is, or fits, a value that there is. Variables fit anything."""
+    """Whether every alternative of a matcher matches an existing value. Variables match anything."""
     known = values().get((metric, label), frozenset())
     if label == "route":
         known = routes
@@ -102,16 +102,16 @@ def _exists(metric: str, label: str, operator: str, value: str, routes: frozense
         return True
     if operator in {"=", "!="}:
         return value in known
-    return all(any(re.fullmatch(part, one) for one in known) for part in _alternatives(value))
+    return all(any(re.fullmatch(part, name) for name in known) for part in _alternatives(value))
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """Those of the outermost level: a|b(c|d) is a and b(c|d)."""
+    """Split a pattern at its outermost bars: a|b(c|d) gives a and b(c|d)."""
     return re.findall(r"(?:[^|(]|\([^)]*\))+", pattern)
 
 
 def filled(expression: str, **variables: str) -> str:
-    """The expression as Grafana would send it: windows of a usual width, and every variable at All unless given."""
+    """Replace variables as Grafana would: usual windows, and every variable at All unless given."""
     for name, window in FILLED.items():
         expression = expression.replace(name, window)
     return re.sub(r"\$(\w+)", lambda match: variables.get(match[1], ".+"), expression)

@@ -1,4 +1,4 @@
-"""Reads as much of PromQL as the tests need: the series that an expression names, and its parts."""
+"""A small PromQL reader: the series that an expression names, and its parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Token = tuple[str, str]
 
 @dataclass
 class Selector:
-    """Series that an expression names: its matchers as (label, operator, value), and the functions around it."""
+    """A series selector: its matchers as (label, operator, value), and the functions around it."""
 
     metric: str
     matchers: list[tuple[str, str, str]] = field(default_factory=list)
@@ -43,43 +43,43 @@ class Selector:
 
     @property
     def labels(self) -> set[str]:
-        """The labels that it names."""
+        """Labels of the matchers."""
         return {label for label, _, _ in self.matchers}
 
 
 @dataclass
 class Reading:
-    """The series that an expression names, and the labels by which it groups or matches them."""
+    """The selectors of an expression, and the labels by which it groups or joins."""
 
     selectors: list[Selector] = field(default_factory=list)
     grouped: set[str] = field(default_factory=set)
 
 
 def tokens(expression: str) -> list[Token]:
-    """Kinds and texts, without the space between them. Raises ValueError for what is no PromQL."""
-    found, at = [], 0
+    """Split an expression into (kind, text), without spaces. Raises ValueError for invalid PromQL."""
+    result, at = [], 0
     while at < len(expression):
         match = _TOKEN.match(expression, at)
         if match is None:
-            raise ValueError(f"no PromQL at {expression[at : at + 20]!r}")
+            raise ValueError(f"invalid PromQL at {expression[at : at + 20]!r}")
         if match.lastgroup != "space":
-            found.append((str(match.lastgroup), match[0]))
+            result.append((str(match.lastgroup), match[0]))
         at = match.end()
-    return found
+    return result
 
 
 def text(parts: list[Token]) -> str:
-    """The expression of these tokens."""
+    """Join tokens to an expression."""
     return " ".join(word for _, word in parts)
 
 
 def read(expression: str) -> Reading:
-    """Take an expression apart. It may hold Grafana's variables; Prometheus must accept the rest of it."""
+    """Read an expression. It may contain Grafana's variables; the rest must be valid for Prometheus."""
     return _read(tokens(expression))
 
 
 def _read(parts: list[Token]) -> Reading:
-    found, around, pending, at = Reading(), [""], "", 0
+    reading, around, pending, at = Reading(), [""], "", 0
     while at < len(parts):
         kind, word = parts[at]
         after = parts[at + 1][1] if at + 1 < len(parts) else ""
@@ -87,26 +87,26 @@ def _read(parts: list[Token]) -> Reading:
             pass  # group_left may have no labels
         elif kind == "name" and word in _LISTS:
             end = _closing(parts, at + 1)
-            found.grouped |= {label for sort, label in parts[at + 1 : end] if sort == "name"}
+            reading.grouped |= {label for sort, label in parts[at + 1 : end] if sort == "name"}
             at = end
         elif kind == "name" and (word in AGGREGATIONS or after == "("):
             pending = word
         elif kind == "name" and word not in _WORDS:
             end = _closing(parts, at + 1) if after == "{" else at
             matchers = list(_matchers(parts[at + 2 : end]))
-            found.selectors.append(
+            reading.selectors.append(
                 Selector(word, matchers, within=tuple(filter(None, around)), text=text(parts[at : end + 1]))
             )
             at = end
-        elif kind == "duration" and found.selectors:
-            found.selectors[-1].range = word.strip("[]")
+        elif kind == "duration" and reading.selectors:
+            reading.selectors[-1].range = word.strip("[]")
         elif word == "(":
             around.append(pending)
             pending = ""
         elif word == ")":
             around.pop()
         at += 1
-    return found
+    return reading
 
 
 def _matchers(parts: list[Token]) -> Iterator[tuple[str, str, str]]:
@@ -116,7 +116,7 @@ def _matchers(parts: list[Token]) -> Iterator[tuple[str, str, str]]:
 
 
 def measured(expression: str) -> Iterator[str]:
-    """What a condition compares: its largest parts that name a series and hold no comparison."""
+    """Yield what a condition compares: its largest parts with a series and without a comparison."""
     yield from (text(part) for part in _measured(tokens(expression)) if _read(part).selectors)
 
 
@@ -160,7 +160,7 @@ def _split(parts: list[Token], operators: set[str]) -> list[list[Token]]:
 
 
 def _without_matching(parts: list[Token]) -> list[Token]:
-    """A right operand without ``on (…)``, ``group_left`` and the like before it."""
+    """Drop ``on (…)``, ``group_left`` and similar from the start of a right operand."""
     while parts and parts[0][1] in _LISTS | {"bool"}:
         listed = len(parts) > 1 and parts[1][1] == "("
         parts = parts[_closing(parts, 1) + 1 :] if listed else parts[1:]
@@ -174,11 +174,11 @@ def _closing(parts: list[Token], opening: int) -> int:
         depth += (parts[at][1] == begin) - (parts[at][1] == end)
         if depth == 0:
             return at
-    raise ValueError(f"nothing closes {text(parts[opening:])}")
+    raise ValueError(f"missing closing bracket in {text(parts[opening:])}")
 
 
 def with_durations(expression: str, change: Callable[[float], float]) -> str:
-    """The same with every range, step and offset as ``change`` gives it, in seconds."""
+    """Replace every range, step and offset by the result of ``change``, in seconds."""
 
     def changed(match: re.Match[str]) -> str:
         return f"{max(1, round(change(int(match[1]) * SECONDS[match[2]]) * 1000))}ms"

@@ -1,7 +1,7 @@
-"""What an answer has that the SDK's classes don't know, or lacks that they say is always there.
+"""Compare API objects with the type hints of Stripe's SDK: unknown, missing and wrongly typed fields.
 
-The classes tell a field that may be null from one that may not, and know every value of a field with few: both are
-held to. A field that may be left out looks like one that may be null, so those are not missed.
+The hints say which fields may be null, and list the values of fields with few values; both are checked. Optional
+fields look like nullable ones in the hints, so a missing nullable field is no error.
 """
 
 from __future__ import annotations
@@ -45,68 +45,68 @@ _CLASSES: dict[str, type[StripeObject]] = {
 
 
 def misfits(obj: dict[str, Any]) -> list[str]:
-    """A line for each; none for an object that is as the SDK types it. ``obj`` is the JSON of an API object."""
+    """List the differences between an API object (as JSON) and its SDK class, one per line."""
     if obj.get("deleted"):
         return [] if set(obj) == {"id", "object", "deleted"} else [f"{obj['object']}: more than its id"]
-    return list(_of_class(obj, _CLASSES[obj["object"]], obj["object"]))
+    return list(_check_class(obj, _CLASSES[obj["object"]], obj["object"]))
 
 
-def _of_class(value: Any, cls: type[StripeObject], path: str) -> Iterator[str]:
+def _check_class(value: Any, cls: type[StripeObject], path: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{path}: {value!r} is no {cls.__name__}"
+        yield f"{path}: {value!r} is not a {cls.__name__}"
         return
-    known = {
+    hints = {
         name: hint
         for name, hint in cls.__annotations__.items()
         if name not in _OWN and get_origin(hint) is not ClassVar
     }
-    for name in value.keys() - known.keys():
+    for name in value.keys() - hints.keys():
         yield f"{path}.{name}: unknown"
-    for name, hint in known.items():
+    for name, hint in hints.items():
         if name in value:
-            yield from _of_hint(value[name], hint, f"{path}.{name}")
+            yield from _check_hint(value[name], hint, f"{path}.{name}")
         elif type(None) not in get_args(hint):
             yield f"{path}.{name}: missing"
 
 
-def _of_hint(value: Any, hint: Any, path: str) -> Iterator[str]:
+def _check_hint(value: Any, hint: Any, path: str) -> Iterator[str]:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in {Union, types.UnionType}:
-        yield from _of_union(value, parts, path)
+        yield from _check_union(value, parts, path)
     elif origin is Literal:
         if value not in parts:
             yield f"{path}: {value!r} is none of {parts}"
     elif origin is list:
-        for number, one in enumerate(value):
-            yield from _of_hint(one, parts[0], f"{path}[{number}]")
+        for number, item in enumerate(value):
+            yield from _check_hint(item, parts[0], f"{path}[{number}]")
     elif origin is ListObject:
         if set(value) - {"object", "data", "has_more", "url"}:
-            yield f"{path}: no list"
-        for number, one in enumerate(value["data"]):
-            yield from _of_hint(one, parts[0], f"{path}.data[{number}]")
+            yield f"{path}: not a list"
+        for number, item in enumerate(value["data"]):
+            yield from _check_hint(item, parts[0], f"{path}.data[{number}]")
     elif origin is UntypedStripeObject or hint is UntypedStripeObject:
         if not isinstance(value, dict):
-            yield f"{path}: {value!r} is no table"
+            yield f"{path}: {value!r} is not an object"
     elif isinstance(hint, str | typing.ForwardRef) or (isinstance(hint, type) and issubclass(hint, StripeObject)):
-        yield from _of_named(value, hint, path)
+        yield from _check_named(value, hint, path)
     else:
-        yield from _of_type(value, hint, path)
+        yield from _check_type(value, hint, path)
 
 
-def _of_union(value: Any, parts: tuple[Any, ...], path: str) -> Iterator[str]:
+def _check_union(value: Any, parts: tuple[Any, ...], path: str) -> Iterator[str]:
     if value is None:
         if type(None) not in parts:
             yield f"{path}: null"
         return
     literals = [part for part in parts if get_origin(part) is Literal]
     choices = literals or [part for part in parts if part is not type(None)]
-    found = [list(_of_hint(value, part, path)) for part in choices]
-    if all(found):
-        yield from min(found, key=len)
+    differences = [list(_check_hint(value, part, path)) for part in choices]
+    if all(differences):
+        yield from min(differences, key=len)
 
 
-def _of_named(value: Any, hint: Any, path: str) -> Iterator[str]:
-    """A class of the SDK, by itself or by a name that its module imports only for type checkers."""
+def _check_named(value: Any, hint: Any, path: str) -> Iterator[str]:
+    """Compare with an SDK class, given directly or by a name imported only for type checkers."""
     if isinstance(hint, str | typing.ForwardRef):
         name = hint if isinstance(hint, str) else hint.__forward_arg__
         by_name = {cls.__name__: cls for cls in _CLASSES.values()}
@@ -114,10 +114,10 @@ def _of_named(value: Any, hint: Any, path: str) -> Iterator[str]:
         if hint is None:
             yield f"{path}: the till has no {name}"
             return
-    yield from _of_class(value, hint, path)
+    yield from _check_class(value, hint, path)
 
 
-def _of_type(value: Any, hint: Any, path: str) -> Iterator[str]:
+def _check_type(value: Any, hint: Any, path: str) -> Iterator[str]:
     fits = {
         bool: isinstance(value, bool),
         int: isinstance(value, int) and not isinstance(value, bool),
@@ -126,4 +126,4 @@ def _of_type(value: Any, hint: Any, path: str) -> Iterator[str]:
         decimal.Decimal: isinstance(value, str | decimal.Decimal),
     }
     if not fits.get(hint, False):
-        yield f"{path}: {value!r} is no {hint}"
+        yield f"{path}: {value!r} is not {hint}"

@@ -1,4 +1,4 @@
-"""A Stripe in memory for tests of the services: objects that tests change, answered as the gateway would."""
+"""An in-memory Stripe for tests of the services: tests change its objects, the site reads them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def at(seconds: int) -> datetime:
 
 
 class FakeStripe:
-    """Keeps objects by id. ``before`` is called with each method, and may raise or wait."""
+    """Replaces the Stripe gateway. Keeps objects by id; ``before`` is called with each method and may raise or wait."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Obj] = {}
@@ -72,8 +72,8 @@ class FakeStripe:
         return made
 
     def product(self, stripe_id: str, **metadata: str) -> Obj:
-        words = {"name": "Patron", "description": "All of it", "marketing_features": [{"name": "Pages"}]}
-        return self.put("product", stripe_id, active=True, metadata=metadata, **words)
+        fields = {"name": "Patron", "description": "All of it", "marketing_features": [{"name": "Pages"}]}
+        return self.put("product", stripe_id, active=True, metadata=metadata, **fields)
 
     def price(self, stripe_id: str, product: str, amount: int, currency: str = "usd", interval: str = "month") -> Obj:
         recurring = {"interval": interval, "interval_count": 1, "trial_period_days": None}
@@ -104,7 +104,7 @@ class FakeStripe:
         return self.put("subscription", stripe_id, customer=customer["id"], items=items, **(defaults | values))
 
     def invoice(self, subscription: Obj, paid: int = 0, **values: Any) -> Obj:
-        """An invoice; with ``paid``, paid by one payment, whose charge can be refunded."""
+        """Create an invoice; ``paid`` is the amount of its payment, whose charge can be refunded."""
         number = next(_numbers)
         stripe_id, currency = f"in_{number}", subscription["currency"]
         payments = [self._paid(number, stripe_id, subscription["customer"], paid, currency)] if paid else []
@@ -156,7 +156,7 @@ class FakeStripe:
         return {"object": "list", "data": [self._expanded(o) for o in found], "has_more": False}
 
     def _expanded(self, found: Obj) -> Obj:
-        """With the objects that the services ask for in place of their ids."""
+        """Return a copy with the objects that the services expand in place of their ids."""
         answer = copy.deepcopy(found)
         for item in (answer.get("items") or {}).get("data", []):
             item["price"] = copy.deepcopy(self.objects[item["price"]])
@@ -169,14 +169,14 @@ class FakeStripe:
 
 
 def event(kind: str, obj: Obj, stripe_id: str | None = None, **changes: Any) -> Obj:
-    """The event of Stripe's that says ``kind`` of ``obj``."""
+    """Make a Stripe event of type ``kind`` about ``obj``."""
     name = stripe_id or f"evt_{next(_numbers)}"
     data = {"object": copy.deepcopy(obj)}
     return {"id": name, "object": "event", "type": kind, "created": int(time.time()), "data": data, **changes}
 
 
 def signed(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes, str]:
-    """The body and the header of a delivery."""
+    """Return the body and the signature header of a delivery."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     stamp = int(time.time()) - age
     mac = hmac.new(secret.encode(), f"{stamp}.".encode() + raw, hashlib.sha256).hexdigest()
@@ -184,7 +184,7 @@ def signed(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes
 
 
 def member(app: Flask, name: str = "Ann") -> tuple[int, str]:
-    """A new account: its number and its public name."""
+    """Create an account and return its id and ref."""
     ref = f"user{next(_numbers)}"
     with app.app_context(), db.write() as session:
         user = User(ref=ref, name=name, source="web", created_at=at(START))
@@ -194,7 +194,7 @@ def member(app: Flask, name: str = "Ann") -> tuple[int, str]:
 
 
 class Shop:
-    """A site whose Stripe is in memory, and what tests ask about it."""
+    """A site with an in-memory Stripe, and readers of its database."""
 
     def __init__(self, site: Settings) -> None:
         self.settings = with_settings(site, stripe_webhook_secret=SecretStr(SECRET))
@@ -208,22 +208,22 @@ class Shop:
             db.dispose()
 
     def deliver(self, body: Obj | bytes, **how: Any) -> Outcome:
-        """One delivery of a webhook."""
+        """Deliver a webhook event."""
         with self.app.app_context():
             return process_webhook(*signed(body, **how))
 
     def subscriber(self, **values: Any) -> tuple[int, Obj]:
-        """A member who subscribed at Stripe, of which the site has not heard."""
+        """Create a member whose subscription exists only at Stripe so far."""
         user_id, ref = member(self.app)
         return user_id, self.stripe.subscription(self.stripe.customer(ref), **values)
 
     def rows(self, model: type[T]) -> list[T]:
-        """All rows of a table."""
+        """List all rows of a table."""
         with self.app.app_context(), db.read() as session:
             return list(session.scalars(select(model).order_by(text("id"))))
 
     def one(self, model: type[T]) -> T:
-        """The only row of a table."""
+        """Load the only row of a table."""
         found = self.rows(model)
         assert len(found) == 1, found
         return found[0]

@@ -1,4 +1,4 @@
-"""The test till as tests drive it: by the official SDK and its own pages, in this process or in one of its own."""
+"""Clients of the test till for tests: the official SDK and the till's forms, in this process or a separate one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Answer = tuple[int, dict[str, str], str]
 
 
 class Receiver:
-    """Stands in for the site: keeps the webhooks that come, answers as it is told, and has a page for the payer."""
+    """A small server in place of the site: keeps webhooks, answers them with ``status``, and has one page."""
 
     def __init__(self, port: int = 0, seen: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
         self.taken: list[tuple[str, str, bytes]] = []
@@ -56,7 +56,7 @@ class Receiver:
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                """The tests are quiet."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.bind = f"127.0.0.1:{self.server.server_port}"
@@ -65,18 +65,18 @@ class Receiver:
 
     @property
     def ids(self) -> list[str]:
-        """Of the events, as they came."""
+        """Ids of the events, in the order of arrival."""
         return [json.loads(body)["id"] for _, _, body in self.taken]
 
     def stop(self) -> None:
-        """Refuse connections from now on."""
+        """Stop the server; connections are refused from now on."""
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
 
 
 class _InProcess(stripe.HTTPClient):
-    """The SDK's way to a till that has no socket."""
+    """An HTTP client of the SDK that calls a till without a socket."""
 
     name = "flask"
 
@@ -91,16 +91,16 @@ class _InProcess(stripe.HTTPClient):
         return answer.data, answer.status_code, {name.lower(): value for name, value in answer.headers.items()}
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 class Payer:
-    """Whoever pays at a till, and its operator."""
+    """A customer and the operator of a till."""
 
     stripe: stripe.StripeClient
 
     def post(self, path: str, **fields: str) -> Answer:
-        """Send a form; status, headers by lower-case name, body."""
+        """Submit a form; return status, headers by lower-case name, and body."""
         raise NotImplementedError
 
     def get(self, path: str) -> Answer:
@@ -108,8 +108,8 @@ class Payer:
         raise NotImplementedError
 
     def checkout(self, price: str = FRIEND, **params: Any) -> dict[str, Any]:
-        """A new checkout session."""
-        made = self.stripe.v1.checkout.sessions.create(
+        """Create a checkout session."""
+        session = self.stripe.v1.checkout.sessions.create(
             {
                 "mode": "subscription",
                 "line_items": [{"price": price, "quantity": 1}],
@@ -118,48 +118,48 @@ class Payer:
                 **params,
             }
         )
-        return made.to_dict(for_json=True)
+        return session.to_dict(for_json=True)
 
     def subscribe(self, price: str = FRIEND, card: str = "good", **params: Any) -> dict[str, Any]:
-        """Pay at the checkout page; the subscription."""
+        """Pay at the checkout page and return the subscription."""
         session = self.checkout(price, **params)
         status, headers, body = self.post(f"/checkout/{session['id']}", do="pay", card=card, email="payer@site.example")
         if "/authenticate" in headers.get("location", ""):
             status, headers, body = self.post(headers["location"], do="approve", card=card, email="payer@site.example")
         assert status == 303, body
-        done = self.stripe.v1.checkout.sessions.retrieve(session["id"])
-        return self.subscription(str(done.subscription))
+        paid = self.stripe.v1.checkout.sessions.retrieve(session["id"])
+        return self.subscription(str(paid.subscription))
 
     def subscription(self, identity: str) -> dict[str, Any]:
-        """A subscription as it is now."""
+        """Fetch a subscription."""
         return self.stripe.v1.subscriptions.retrieve(identity).to_dict(for_json=True)
 
     def latest_invoice(self, identity: str) -> dict[str, Any]:
-        """The newest invoice of a subscription, with its payments."""
+        """Fetch the newest invoice of a subscription, with its payments."""
         expand: Any = ["latest_invoice.payments"]
         found = self.stripe.v1.subscriptions.retrieve(identity, {"expand": expand})
         return found.to_dict(for_json=True)["latest_invoice"]
 
     def charge(self, invoice: dict[str, Any]) -> dict[str, Any]:
-        """What was taken for an invoice."""
+        """Fetch the charge of an invoice."""
         intent = self.stripe.v1.payment_intents.retrieve(invoice["payments"]["data"][0]["payment"]["payment_intent"])
         return self.stripe.v1.charges.retrieve(str(intent.latest_charge)).to_dict(for_json=True)
 
     def operate(self, rule: str, **fields: str) -> dict[str, Any]:
-        """Turn something on the operator's page; the till's state after it."""
+        """Submit a form of the operator's page and return the new state of the till."""
         status, _, body = self.post(f"/operator/{rule}", **fields)
         assert status == 200, body
         state: dict[str, Any] = json.loads(body)
         return state
 
     def events(self) -> list[str]:
-        """Types of all events, the oldest first."""
+        """List the types of all events, oldest first."""
         found = self.stripe.v1.events.list({"limit": 100}).auto_paging_iter()
         return [str(event.type) for event in found][::-1]
 
 
 class InProcessTill(Payer):
-    """A till without a socket: no webhook leaves it."""
+    """A till without a socket: it sends no webhooks."""
 
     def __init__(self, settings: Settings) -> None:
         self.app = create_till(settings)
@@ -178,13 +178,13 @@ class InProcessTill(Payer):
         return answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, answer.text
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 class TillProcess(Payer):
-    """``python -m church.till`` beside a site at ``bind``; ``extra`` are settings of the environment."""
+    """``python -m church.till`` for a site at ``bind``; ``extra`` are environment variables."""
 
     def __init__(self, folder: Path, bind: str, **extra: str) -> None:
         self.address = extra.get("CHURCH_TILL_BIND") or f"127.0.0.1:{free_port()}"
@@ -200,10 +200,10 @@ class TillProcess(Payer):
         self.console = folder / "till.txt"
         self.settings = load_settings(**{**own, **extra})
         self.stripe = stripe.StripeClient(KEY, base_addresses={"api": self.url}, max_network_retries=0)
-        self._opener = urllib.request.build_opener(_Stay)
+        self._opener = urllib.request.build_opener(_NoRedirects)
 
     def start(self) -> TillProcess:
-        """Start it, and wait until it answers."""
+        """Start the process and wait until it answers."""
         command = [sys.executable, "-m", "church.till"]
         with self.console.open("ab") as console:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
@@ -218,7 +218,7 @@ class TillProcess(Payer):
         return False
 
     def stop(self, kill: bool = False) -> int:
-        """End it; its exit code."""
+        """Stop the process and return its exit code."""
         self.process.kill() if kill else self.process.terminate()
         return self.process.wait(60)
 

@@ -25,7 +25,7 @@ from ops import documents, screenshots
 ROOT = documents.ROOT
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()}
-# Read where no Settings exist: by the build of the image, before the settings, by the tests, and by Compose.
+# Read elsewhere than in Settings: by the image build, before the settings are loaded, by tests, and by Compose.
 ELSEWHERE = {"CHURCH_COMMIT", "CHURCH_ENV_FILE", "CHURCH_REQUIRE_SERVICES", "CHURCH_MONITORING_SECRETS"}
 MADE_BY_THE_OPERATOR = {"ops/.env", "content/hello.md"}
 
@@ -45,7 +45,7 @@ def samples_of(family: str) -> set[str]:
 
 
 def anchors(document: Path) -> set[str]:
-    """What a heading is called in an address, by GitHub's rule."""
+    """Return the anchors of all headings, by GitHub's rule."""
     text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -107,7 +107,7 @@ def test_catalogue_names_every_metric_of_the_code_once_and_no_other() -> None:
 
 def test_catalogue_has_every_metric_that_a_scrape_shows(client: FlaskClient) -> None:
     assert SLOTS.directory is not None
-    (SLOTS.directory / "state.json").unlink(missing_ok=True)  # what a test before read of a database without tables
+    (SLOTS.directory / "state.json").unlink(missing_ok=True)  # an earlier test may have read a database without tables
     client.get("/pages/first-run").close()
     shown = dict(re.findall(r"^# TYPE (\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE))
     assert shown.keys() > {"http_requests_total", "jobs_pending", "gunicorn_workers", "build_info"}
@@ -143,24 +143,24 @@ def test_catalogue_lists_the_label_values_that_a_scrape_shows(client: FlaskClien
         family = next(row.name for row in documents.catalogue() if sample in samples_of(row.name))
         pairs = re.findall(r'(\w+)="([^"]*)"', inside)
         shown |= {(family, label, value) for label, value in pairs if (family, label) in listed}
-    assert {one for one in shown if one[2] not in listed[one[:2]]} == set()
-    # what exists from the start is shown whole
+    assert {sample for sample in shown if sample[2] not in listed[sample[:2]]} == set()
+    # labels whose values all exist from the start
     for family in ("auth_attempts_total", "websocket_messages_total", "outbound_request_duration_seconds"):
         for (name, label), values in listed.items():
             if name == family:
-                assert {one[2] for one in shown if one[:2] == (name, label)} | {definitions.OTHER} == {
+                assert {sample[2] for sample in shown if sample[:2] == (name, label)} | {definitions.OTHER} == {
                     *values,
                     definitions.OTHER,
                 }
 
 
-def test_queries_ask_for_metrics_that_exist() -> None:
-    known = {sample for row in documents.catalogue() for sample in samples_of(row.name)} | {"up"}
+def test_queries_use_only_metrics_that_exist() -> None:
+    existing = {sample for row in documents.catalogue() for sample in samples_of(row.name)} | {"up"}
     fences = re.findall(r"```promql\n(.*?)```", (ROOT / "TELEMETRY.md").read_text(), re.DOTALL)
     code = re.sub(r"#.*|\{.*?\}|\[\w+\]|\b(?:by|without) \(.*?\)", "", "\n".join(fences))
-    asked = set(re.findall(r"\b[a-z_]{2,}\b(?! ?\()", code)) - {"sum", "min", "max", "or"}
-    assert asked
-    assert asked <= known
+    queried = set(re.findall(r"\b[a-z_]{2,}\b(?! ?\()", code)) - {"sum", "min", "max", "or"}
+    assert queried
+    assert queried <= existing
 
 
 def test_deployment_lists_the_webhook_events_that_are_handled_and_counted_and_no_other() -> None:
@@ -173,14 +173,14 @@ def test_deployment_lists_the_webhook_events_that_are_handled_and_counted_and_no
 
 
 def commands_in(text: str) -> Iterator[tuple[str, str]]:
-    """Each ``flask church NAME`` with what stands behind it on its line."""
+    """Yield the NAME of each ``flask church NAME`` and the rest of its line."""
     yield from re.findall(r"\bflask(?: --app [\w./]+)? church ([a-z]\w*)([^`\n|&;]*)", text)
 
 
 @each_document
 def test_document_names_only_commands_and_options_that_exist(document: Path) -> None:
-    for name, said in commands_in(document.read_text()):
-        rest, command = said, command_group.commands.get(name)
+    for name, arguments in commands_in(document.read_text()):
+        rest, command = arguments, command_group.commands.get(name)
         assert command is not None, f"flask church {name}"
         while isinstance(command, click.Group) and (inner := re.match(r" ([a-z][\w-]*)", rest)):
             command, rest = command.commands.get(inner[1]), rest[inner.end() :]
@@ -206,19 +206,19 @@ def test_commands_page_shows_usage_and_every_option_with_its_help() -> None:
 
 def test_security_lists_every_route_with_its_methods_and_who_may_use_it(app: Flask) -> None:
     rows = re.findall(r"^\| (`/.+?) \| ([A-Z, ]+) \| (.+?) \|", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
-    told = {
+    documented = {
         (rule, method, who.partition(";")[0].replace("`", ""))
         for rules, methods, who in rows
         for rule in re.findall(r"`([^`]+)`", rules)
         for method in methods.split(", ")
     }
-    there = {
+    actual = {
         (re.sub(r"<int\(.*?\):", "<", rule.rule), method, policy.name)
         for rule in app.url_map.iter_rules()
         if (policy := policy_of(app.view_functions[rule.endpoint])) is not None
         for method in (rule.methods or set()) - {"OPTIONS"}
     }
-    assert told == there
+    assert documented == actual
 
 
 @each_document
@@ -252,7 +252,7 @@ def test_readme_shows_every_screenshot_and_none_is_too_large() -> None:
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with copies of the documents that have a generated part, in place of the real one."""
+    """Replace ROOT by a folder with copies of the documents that have a generated part."""
     for name in ("docs/settings.md", "docs/commands.md", ".env.example", "TELEMETRY.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -268,17 +268,17 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("TELEMETRY.md", "`failed_credentials`"),
     ],
 )
-def test_check_names_the_document_that_differs_and_write_updates_it(
+def test_check_lists_the_document_that_differs_and_write_updates_it(
     copies: Path, capsys: pytest.CaptureFixture[str], name: str, words: str
 ) -> None:
     assert documents.main(["--check"]) == 0, "run python -m ops.documents --write"
     document = copies / name
-    right = document.read_text()
-    document.write_text(right.replace(words, "Something else", 1))
+    original = document.read_text()
+    document.write_text(original.replace(words, "Something else", 1))
     assert documents.main(["--check"]) == 1
     assert capsys.readouterr().out.startswith(f"{document.name}: differs")
     assert documents.main(["--write"]) == 0
-    assert document.read_text() == right
+    assert document.read_text() == original
 
 
 def test_document_without_its_markers_is_refused(copies: Path) -> None:

@@ -1,3 +1,5 @@
+"""ops.footprint: which files of church/ a request enters."""
+
 from __future__ import annotations
 
 import importlib
@@ -16,8 +18,8 @@ from ops.footprint import CHURCH, watching
 
 TOY = {
     "__init__.py": "",
-    "first.py": "from toy import second\ndef run():\n    return second.run() + list(map(lambda one: one, [0]))\n",
-    "second.py": "class Kept:\n    at = [one for one in (1, 2)]\ndef run():\n    return Kept.at\n",
+    "first.py": "from toy import second\ndef run():\n    return second.run() + list(map(lambda item: item, [0]))\n",
+    "second.py": "class Kept:\n    at = [item for item in (1, 2)]\ndef run():\n    return Kept.at\n",
     "imported.py": "VALUE = 1\nclass Made:\n    value = VALUE\ndef never():\n    return 1\n",
     "importing.py": "def run():\n    from toy import imported\n    return imported.VALUE\n",
     "threaded.py": "def run():\n    return 1\n",
@@ -45,7 +47,7 @@ def test_recorder_lists_files_in_order_of_their_first_call(toy: Path) -> None:
         assert recorder.entered(lambda: None) == []
 
 
-def test_recorder_import_alone_is_no_entry(toy: Path) -> None:
+def test_recorder_import_alone_does_not_count(toy: Path) -> None:
     importing = importlib.import_module("toy.importing")
     with watching(toy) as recorder:
         assert recorder.entered(importing.run) == ["importing.py"]
@@ -79,7 +81,7 @@ def test_footprint_of_home_has_hooks_of_every_request_and_no_other_view(app: Fla
 
 
 def _file(function: Any) -> str:
-    """The file of a function, within church/ if it is there."""
+    """Return the file of a function, relative to church/ if it is inside."""
     if isinstance(function, partial):
         function = function.func
     return inspect.getfile(inspect.unwrap(function)).removeprefix(f"{CHURCH}/")
