@@ -1,6 +1,6 @@
-"""The shipped alerts: Prometheus' own tester holds each to series in which it fires and series in which it does not.
+"""The shipped alerts: promtool tests each with series that make it fire and series that do not.
 
-The budgets of ops/slo.yml have tests of their own, made with their rules.
+The alerts of ops/slo.yml have generated tests of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def alerts(*paths: Path) -> Iterator[dict[str, Any]]:
 
 
 def sections() -> dict[str, str]:
-    """The text below each heading of the runbooks, by the anchor that GitHub makes of it."""
+    """Read the text below each heading of the runbooks, by GitHub's anchor of the heading."""
     found = {}
     for part in re.split(r"^## ", (documents.ROOT / "docs" / "runbooks.md").read_text(), flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
@@ -42,23 +42,23 @@ def sections() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda path: path.stem)
-def test_alerts_fire_in_their_trouble_and_not_without(trial: Path) -> None:
+def test_alerts_fire_only_for_their_problem(trial: Path) -> None:
     promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
     done = subprocess.run([promtool, "test", "rules", trial], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_a_test_that_it_fires_and_one_that_it_does_not() -> None:
+def test_every_alert_has_a_firing_and_a_silent_test() -> None:
     fires, silent = set(), set()
     for path in TRIALS:
         for trial in yaml.safe_load(path.read_text())["tests"]:
-            for asked in trial.get("alert_rule_test", ()):
-                (fires if asked["exp_alerts"] else silent).add(asked["alertname"])
+            for expectation in trial.get("alert_rule_test", ()):
+                (fires if expectation["exp_alerts"] else silent).add(expectation["alertname"])
     named = {rule["alert"] for rule in alerts(*OURS)}
     assert (fires, silent) == (named, named - ALWAYS)
 
 
-def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+def test_every_alert_has_severity_and_runbook() -> None:
     runbooks = sections()
     for rule in alerts(*(OPS / "rules").glob("*.yml")):
         notes, name = rule["annotations"], rule["alert"]
@@ -72,13 +72,13 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
             assert f"`{name}`" in runbooks[anchor].split("\n\n")[0], name
 
 
-def test_alert_rules_ask_for_metrics_and_labels_that_exist_and_of_the_site_alone() -> None:
+def test_alert_rules_use_existing_metrics_of_the_site_only() -> None:
     given = {"job", "instance", "le"}
     known = {row.name: {*row.labels, *given} for row in documents.catalogue()} | {"up": given}
     for rule in alerts(*OURS):
-        asked = re.findall(r"([a-z_]+)\{([^}]*)\}", rule["expr"])
-        assert asked or rule["alert"] in ALWAYS, rule["alert"]
-        for name, selector in asked:
+        selectors = re.findall(r"([a-z_]+)\{([^}]*)\}", rule["expr"])
+        assert selectors or rule["alert"] in ALWAYS, rule["alert"]
+        for name, selector in selectors:
             base = name if name in known else re.sub("_(bucket|count|sum)$", "", name)
             labels = set(re.findall(r"(\w+)(?:=~|!~|!=|=)", selector))
             assert labels <= known.get(base, set()), f"{name}{{{selector}}}"

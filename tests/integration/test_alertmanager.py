@@ -1,4 +1,4 @@
-"""The shipped configuration of Alertmanager: who hears of what, what it reads like, and what is silent meanwhile."""
+"""The shipped configuration of Alertmanager: receivers, texts of notifications, and inhibition."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def amtool(*words: str) -> str:
     [
         ("site,pager", "alertname=ChurchDown severity=critical"),
         ("site,pager", "alertname=ChurchLatencyBudget severity=critical sloth_slo=latency"),
-        # Its cause opens the incident, and ends when the trouble does.
+        # Its cause opens the incident, and resolves when the problem is over.
         ("pager", "alertname=ChurchAvailabilityBudget severity=critical sloth_slo=availability"),
         ("pager", "alertname=NodeGone severity=critical"),
         ("chat", "alertname=ChurchSlow severity=warning"),
@@ -45,12 +45,12 @@ def amtool(*words: str) -> str:
         ("heartbeat", "alertname=Watchdog severity=info"),
     ],
 )
-def test_alert_of_a_severity_reaches_its_receivers(receivers: str, labels: str) -> None:
+def test_alert_reaches_the_receivers_of_its_severity(receivers: str, labels: str) -> None:
     config = f"--config.file={OPS / 'alertmanager.yml'}"
     amtool("config", "routes", "test", config, f"--verify.receivers={receivers}", *labels.split())
 
 
-def test_notification_says_what_since_when_and_what_to_do(tmp_path: Path) -> None:
+def test_notification_has_problem_start_and_runbook(tmp_path: Path) -> None:
     alert = {
         "status": "resolved",
         "labels": {"alertname": "ChurchDown", "severity": "critical"},
@@ -67,8 +67,8 @@ def test_notification_says_what_since_when_and_what_to_do(tmp_path: Path) -> Non
     (tmp_path / "data.json").write_text(json.dumps(data))
     parts = "|".join(f'{{{{ template "church.{name}" . }}}}' for name in ("title", "runbook", "text"))
     where = (f"--template.glob={OPS / 'templates'}/*.tmpl", f"--template.data={tmp_path / 'data.json'}")
-    said = amtool("template", "render", *where, f"--template.text={parts}")
-    title, runbook, text = said.strip().split("|")
+    output = amtool("template", "render", *where, f"--template.text={parts}")
+    title, runbook, text = output.strip().split("|")
     assert (title, runbook) == ("[RESOLVED] ChurchDown (production)", "https://x/#down")
     assert text.splitlines() == [
         "Nobody answers: resolved",
@@ -79,7 +79,7 @@ def test_notification_says_what_since_when_and_what_to_do(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of one with the shipped configuration, which notifies nobody within the life of a test."""
+    """Run Alertmanager with the shipped configuration, without notifications. Yields its URL."""
     program = require("Alertmanager", shutil.which("prometheus-alertmanager"), INSTALL)
     folder = tmp_path_factory.mktemp("alertmanager")
     shutil.copytree(OPS, folder / "etc")
@@ -121,12 +121,12 @@ A, B = {"instance": "a:8000"}, {"instance": "b:8000"}
 
 
 @pytest.mark.parametrize(
-    ("cause", "silent", "told"),
+    ("cause", "silent", "active"),
     [
         (
             alert("ChurchDown", "critical", "one"),
             [alert("ChurchSlow", "warning", "one"), alert("ChurchSeriesDropped", "info", "one", **A)],
-            [  # the end of an incident has to be told, so it is never inhibited
+            [  # the end of an incident must be reported, so it is never inhibited
                 alert("ChurchErrors", "critical", "one"),
                 alert("ChurchSlow", "warning", "another"),
                 alert("DoraTimeToRestore", "warning", "one"),
@@ -155,10 +155,10 @@ A, B = {"instance": "a:8000"}, {"instance": "b:8000"}
     ],
     ids=lambda value: value["alertname"] if isinstance(value, dict) else "",
 )
-def test_what_follows_from_a_cause_is_silent_and_nothing_else(
-    alertmanager: str, cause: Labels, silent: list[Labels], told: list[Labels]
+def test_only_consequences_of_a_cause_are_inhibited(
+    alertmanager: str, cause: Labels, silent: list[Labels], active: list[Labels]
 ) -> None:
-    sent = [{"labels": labels} for labels in (cause, *silent, *told)]
+    sent = [{"labels": labels} for labels in (cause, *silent, *active)]
     wait_until(lambda: ask(alertmanager, "/api/v2/alerts", sent), "alerts are taken")
 
     def states() -> dict[frozenset[tuple[str, str]], str]:
@@ -166,5 +166,5 @@ def test_what_follows_from_a_cause_is_silent_and_nothing_else(
         return {frozenset(one["labels"].items()): one["status"]["state"] for one in got}
 
     expected = {frozenset(labels.items()): "suppressed" for labels in silent}
-    expected |= {frozenset(labels.items()): "active" for labels in (cause, *told)}
+    expected |= {frozenset(labels.items()): "active" for labels in (cause, *active)}
     wait_until(lambda: expected.items() <= states().items(), f"{cause['alertname']} silences what follows from it")

@@ -1,4 +1,4 @@
-"""Full-text search in the database: ranking, access, snippets and hostile input."""
+"""The search index of the pages, on both databases: ranking, access, snippets, hostile queries."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_search_finds_tags(db: Database) -> None:
     assert slugs(db, "home") == ["candle"]
 
 
-def test_search_never_matches_text_that_the_reader_may_not_read(db: Database) -> None:
+def test_search_never_matches_text_closed_to_the_reader(db: Database) -> None:
     assert slugs(db, "treasure") == []
     assert slugs(db, "treasure", ["public", "members"]) == []
     assert slugs(db, "treasure", PREMIUM) == ["secret"]
@@ -88,7 +88,7 @@ def test_search_shows_visitors_only_the_teaser(db: Database) -> None:
     assert "treasure" not in snippet
 
 
-def test_search_lists_a_page_once_for_readers_of_the_whole_page(db: Database) -> None:
+def test_search_lists_a_page_once_for_readers_with_access(db: Database) -> None:
     [(_, snippet)] = find(db, "opening", PREMIUM)
     assert "treasure" in snippet
 
@@ -167,7 +167,7 @@ def test_search_hostile_input_raises_nothing(db: Database, query: str) -> None:
 @settings(
     max_examples=150,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # a busy machine may be slow
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # the machine may be slow
     derandomize=True,
 )
 @given(query=strategies.text(strategies.characters(codec=None), max_size=60))

@@ -1,4 +1,4 @@
-"""Deliveries on both databases: the worked week in any order, told at once from many sides, and what a scrape says."""
+"""Deliveries on both databases: figures of a worked example, concurrent reports, and the metrics of a scrape."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(patient_database: None, migrated_site: Settings) -> Iterator[Flask]:
 
 
 def forget_scrape() -> None:
-    """What is read from the database is kept for some seconds, for all sites of this process."""
+    """Clear the scrape cache, which all apps of this process share for some seconds."""
     assert worker_files.SLOTS.directory is not None
     (worker_files.SLOTS.directory / "state.json").unlink(missing_ok=True)
 
@@ -50,14 +50,14 @@ def scraped(app: Flask, accept: str = "text/plain") -> dict[tuple[str, tuple[str
     }
 
 
-def figures(app: Flask, **asked: Any) -> dict[str, tuple[float | None, int]]:
-    admin = client_of(app, add_user(app, f"{len(asked)}-{id(asked)}@church.example", role=Role.ADMIN.value))
-    found = admin.get("/dora", query_string={**WEEK, **asked}, headers={"Accept": "application/json"}).get_json()
+def figures(app: Flask, **query: Any) -> dict[str, tuple[float | None, int]]:
+    admin = client_of(app, add_user(app, f"{len(query)}-{id(query)}@church.example", role=Role.ADMIN.value))
+    found = admin.get("/dora", query_string={**WEEK, **query}, headers={"Accept": "application/json"}).get_json()
     return {name: (one["value"], one["n"]) for name, one in found["metrics"].items()}
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_figures_of_a_week_are_those_worked_out_by_hand(site: Flask, backwards: bool) -> None:
+def test_figures_of_a_week_match_those_computed_by_hand(site: Flask, backwards: bool) -> None:
     Machine(site).tell_the_week(backwards=backwards)
     assert figures(site) == FIGURES
     staging = figures(site, environment="staging")
@@ -65,7 +65,7 @@ def test_figures_of_a_week_are_those_worked_out_by_hand(site: Flask, backwards: 
     assert staging["mttr_seconds"] == (None, 0)
 
 
-def test_scrape_of_all_history_is_the_same_twice_and_in_another_app(site: Flask, migrated_site: Settings) -> None:
+def test_histograms_are_the_same_twice_and_in_another_app(site: Flask, migrated_site: Settings) -> None:
     assert scraped(site)["lead_time_seconds_count", ("production",)] == 0  # a rate needs a zero to rise from
     Machine(site).tell_the_week()
     found = scraped(site)
@@ -76,7 +76,7 @@ def test_scrape_of_all_history_is_the_same_twice_and_in_another_app(site: Flask,
     assert found["lead_time_seconds_count", ("staging",)] == 1
     assert (found["mttr_seconds_count", ("production",)], found["mttr_seconds_count", ("staging",)]) == (3, 0)
     assert found["mttr_seconds_sum", ("production",)] == 155400 + 5400 + 7200
-    assert found["deployment_frequency", ("production",)] == 0  # it had some, though not in these 30 days
+    assert found["deployment_frequency", ("production",)] == 0  # it had deployments, but none in these 30 days
     assert ("change_failure_rate", ("production",)) not in found
     assert found["dora_sample_size", ("production", "change_failure_rate")] == 0
     another = create_app(migrated_site)
@@ -87,7 +87,7 @@ def test_scrape_of_all_history_is_the_same_twice_and_in_another_app(site: Flask,
     assert scraped(site, "application/openmetrics-text")["mttr_seconds_count", ("production",)] == 4
 
 
-def test_gauges_of_a_scrape_are_those_of_the_last_30_days(site: Flask) -> None:
+def test_gauges_cover_the_last_30_days(site: Flask) -> None:
     machine = Machine(site)
     for number, kind in enumerate(("normal", "hotfix", "normal")):
         machine.tell("deployment", {"id": f"d{number}", "environment": "staging", "status": "success", "kind": kind})
@@ -100,10 +100,10 @@ def test_gauges_of_a_scrape_are_those_of_the_last_30_days(site: Flask) -> None:
     assert found["dora_sample_size", ("staging", "deployment_rework_rate")] == 3
 
 
-def test_deliveries_told_at_once_from_many_sides_are_written_down_once(site: Flask) -> None:
+def test_concurrent_reports_are_recorded_once(site: Flask) -> None:
     commits = [{"sha": f"{number:x}", "committed_at": at("04T08:00")} for number in range(1, 20)]
     base = {"environment": "production", "status": "success"}
-    told = [
+    reports = [
         {
             "id": f"d{number % 4}",
             **base,
@@ -119,7 +119,7 @@ def test_deliveries_told_at_once_from_many_sides_are_written_down_once(site: Fla
         "labels": {"alertname": "Down", "severity": "critical"},
     }
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda one: Machine(site).tell("deployment", one)["outcome"], told))
+        answers = list(pool.map(lambda report: Machine(site).tell("deployment", report)["outcome"], reports))
         heard = list(pool.map(lambda _: Machine(site).tell("alerts", {"alerts": [alert]}, 200), range(8)))
     assert sorted(answers) == ["recorded"] * 4 + ["unchanged"] * 12
     assert sorted(one["alerts"][0]["outcome"] for one in heard) == ["opened"] + ["unchanged"] * 7

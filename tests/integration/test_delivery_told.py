@@ -1,4 +1,4 @@
-"""A real site is told of a deployment by the documents' curl line, and by the script of the shipped workflow."""
+"""Deployments reported to a real site by the curl line of the docs and by the script of the shipped workflow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def figure(site: Site, name: str) -> tuple[float | None, int]:
 
 
 def bash(script: str, folder: Path, **environment: str) -> str:
-    """As GitHub runs a step with ``shell: bash``."""
+    """Run a script as GitHub runs a step with ``shell: bash``."""
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -50,17 +50,17 @@ def bash(script: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_one_line_of_the_documents_tells_of_a_deployment(site: Site, token: str, tmp_path: Path) -> None:
+def test_curl_line_of_the_docs_records_a_deployment(site: Site, token: str, tmp_path: Path) -> None:
     (line,) = re.findall(r"^ *(curl .*)$", (ROOT / "docs/dora.md").read_text(), re.MULTILINE)
-    told = bash(line.replace("https://church.example", site.url), tmp_path, TOKEN=token)
-    assert json.loads(told) == {"id": "2026-03-01.1", "outcome": "recorded"}
+    output = bash(line.replace("https://church.example", site.url), tmp_path, TOKEN=token)
+    assert json.loads(output) == {"id": "2026-03-01.1", "outcome": "recorded"}
     assert figure(site, "lead_time_seconds")[1] == 1
 
 
-def test_workflow_tells_of_a_push_with_the_times_of_its_commits(site: Site, token: str, tmp_path: Path) -> None:
+def test_workflow_records_a_push_with_the_times_of_its_commits(site: Site, token: str, tmp_path: Path) -> None:
     steps = yaml.safe_load((ROOT / ".github/workflows/metrics.yml").read_text())["jobs"]["deployment"]["steps"]
     script, names = steps[1]["run"], steps[1]["env"]
-    assert "${{" not in script  # what others wrote never becomes part of it
+    assert "${{" not in script  # text from outside never becomes part of the script
     repository = Repository(tmp_path)
     head = bash("git rev-parse HEAD", tmp_path).strip()
     environment = dict.fromkeys(names, "") | {
@@ -73,14 +73,14 @@ def test_workflow_tells_of_a_push_with_the_times_of_its_commits(site: Site, toke
     }
     before = figure(site, "lead_time_seconds")[1]
     environment |= {"GITHUB_RUN_ID": "7", "BEFORE": bash("git rev-parse v1", tmp_path).strip()}
-    told = bash(script, tmp_path, **environment)
-    assert json.loads(told) == {"id": "github-7", "outcome": "recorded"}
+    output = bash(script, tmp_path, **environment)
+    assert json.loads(output) == {"id": "github-7", "outcome": "recorded"}
     assert figure(site, "lead_time_seconds")[1] == before + 4
     assert figure(site, "deployment_rework_rate") == (0.5, 2)
     repository.commit("after a forced push, or the first")
     head = bash("git rev-parse HEAD", tmp_path).strip()
     environment |= {"GITHUB_RUN_ID": "8", "BEFORE": "0" * 40, "GITHUB_SHA": head}
-    told = bash(script, tmp_path, **environment)
-    assert json.loads(told)["outcome"] == "recorded"
+    output = bash(script, tmp_path, **environment)
+    assert json.loads(output)["outcome"] == "recorded"
     assert figure(site, "lead_time_seconds")[1] == before + 5
     assert not (tmp_path / "pwned").exists()

@@ -1,5 +1,6 @@
-"""The loop closes: a site with its till lives, a real Prometheus with the shipped rules looks on, a real Alertmanager
-tells the site of what goes wrong, and the site's own figures show it."""
+"""Monitoring end to end: a site in use with its test till, a real Prometheus with the shipped rules, a real
+Alertmanager that reports problems to the site, and the site's figures that show them.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ HOURS = 2
 
 @dataclass(frozen=True)
 class World:
-    """A site that has lived from ``start`` to ``end``, and who looked on."""
+    """A site that ran from ``start`` to ``end``, with its monitoring."""
 
     site: Site
     life: Life
@@ -54,15 +55,15 @@ class World:
     end: float
 
     def course(self, expr: str) -> list[dict[str, Any]]:
-        """What was seen of the life, once a second."""
+        """Query the whole time, once a second."""
         return self.watch.prometheus.course(expr, self.start, self.end)
 
     def shown(self, one: Expression) -> list[dict[str, Any]]:
-        """The same as a dashboard asks for it."""
+        """Query the whole time as a dashboard does."""
         return self.course(as_grafana_asks(one.expr, self.end - self.start))
 
     def series(self, selector: str) -> list[dict[str, str]]:
-        """The label sets that were there."""
+        """List the label sets of the whole time."""
         found: list[dict[str, str]] = self.watch.prometheus.ask(
             "series", **{"match[]": selector, "start": self.start, "end": time.time()}
         )
@@ -91,7 +92,7 @@ def world(_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def lived(site: Site, life: Life, watch: Watch, postgres: Postgres) -> World:
-    """Some hours, seen from before their beginning."""
+    """Let the site run for some hours, monitored from before the start."""
     wait_until(lambda: watch.prometheus.now('up{job="church"}') == 1, "Prometheus has scraped")
     start = time.time() - 2
     for hour in range(1, HOURS + 1):
@@ -101,9 +102,9 @@ def lived(site: Site, life: Life, watch: Watch, postgres: Postgres) -> World:
 
 
 def wait_until_seen(watch: Watch, hours: int) -> None:
-    """Wait until the till has told all of so many hours, and Prometheus knows what the site keeps for some seconds."""
+    """Wait until the till has sent everything of these hours, and Prometheus has scraped what the site caches."""
     refunds, incidents = "max(stripe_refund_value_total)", 'max(mttr_seconds_count{environment="production"})'
-    wait_until(lambda: (watch.prometheus.now(refunds) or 0) >= 2 * hours, "the refunds are told, and scraped", 90)
+    wait_until(lambda: (watch.prometheus.now(refunds) or 0) >= 2 * hours, "the refunds are sent and scraped", 90)
     wait_until(lambda: (watch.prometheus.now(incidents) or 0) >= hours, "so are the incidents")
 
 
@@ -119,13 +120,13 @@ def has_more_than_zero(series: list[dict[str, Any]]) -> bool:
 
 RULES = [Expression(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
 NO_ERROR_YET = 'status_code =~ "5.."'
-"""In a selector: what ends in an error of the site's exists from the first one on; the fault below brings it about."""
+"""Matches series of server errors: they exist from the first error on, which the fault below causes."""
 NOTHING_FIRES_YET = "ALERTS"
-"""Prometheus' own, once an alert does."""
+"""Prometheus' own series, which exist once an alert does."""
 ZERO = {
     "Church: Authentication: Emails waiting": "the worker process sends at once",
     "Church: Authentication: Sign-in errors": "the database was there",
-    "Church: HTTP: Damaged files, refused series": "nobody damaged any",
+    "Church: HTTP: Damaged files, refused series": "no file was damaged",
     "Church: HTTP: Dropped telemetry": "none was dropped",
     "Church: HTTP: Errors": "there was none",
     "Church: HTTP: Errors by route": "there was none",
@@ -140,17 +141,17 @@ ZERO = {
     "Church: SLO: Errors": "all promises were kept",
     "Church: Stripe payments: Past due": "everybody pays",
     "Church: Stripe payments: Failed webhooks": "none failed",
-    "Church: WebSocket: Dropped": "everybody reads as quickly as they are told",
+    "Church: WebSocket: Dropped": "all clients read fast enough",
 }
-"""Panels with a line that is rightly at zero all the time, and why."""
+"""Panels with a line that is zero all the time, and why that is right."""
 
 
-def test_every_expression_names_only_series_and_labels_that_are_there(world: World) -> None:
+def test_every_expression_names_only_existing_series_and_labels(world: World) -> None:
     wrong = []
     for one in (*panels(), *annotations(), *RULES):
-        asked = as_grafana_asks(one.expr, 1)
-        known = {"environment"}  # which Prometheus gives to its alerts
-        reading = promql.read(asked)
+        expression = as_grafana_asks(one.expr, 1)
+        known = {"environment"}  # Prometheus adds it to its alerts
+        reading = promql.read(expression)
         for selector in reading.selectors:
             labels = {label for each in world.series(selector.metric) for label in each}
             known |= labels
@@ -166,11 +167,12 @@ def test_every_expression_names_only_series_and_labels_that_are_there(world: Wor
 def test_choices_of_the_dashboards_have_values(world: World) -> None:
     for board in boards():
         for variable in board["templating"]["list"]:
-            if asked := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable.get("query"))):
-                assert any(asked[2] in one for one in world.series(as_grafana_asks(asked[1], 1))), asked[0]
+            if variable_query := re.fullmatch(r"label_values\((.+), (\w+)\)", str(variable.get("query"))):
+                series = world.series(as_grafana_asks(variable_query[1], 1))
+                assert any(variable_query[2] in labels for labels in series), variable_query[0]
 
 
-def test_every_panel_shows_what_happened_in_an_ordinary_life(world: World) -> None:
+def test_every_panel_has_data_after_ordinary_use(world: World) -> None:
     courses = {one: world.shown(one) for one in (*panels(), *annotations())}
     assert [one for one, course in courses.items() if not has_data(course)] == []
     flat = {one.place for one, course in courses.items() if not has_more_than_zero(course)}
@@ -180,7 +182,7 @@ def test_every_panel_shows_what_happened_in_an_ordinary_life(world: World) -> No
         assert any(named <= each["metric"].keys() for each in course), f"{one.place}: nothing is called {one.legend}"
 
 
-def test_every_rule_measures_something_and_none_fails(world: World) -> None:
+def test_every_rule_has_data_and_none_fails(world: World) -> None:
     groups = world.watch.prometheus.ask("rules")["groups"]
     loaded = [one for group in groups for one in group["rules"]]
     assert len(loaded) == len(RULES)
@@ -192,7 +194,7 @@ def test_every_rule_measures_something_and_none_fails(world: World) -> None:
     assert [one for one in empty if NO_ERROR_YET not in one[1] and "absent (" not in one[1]] == []
 
 
-# -- what breaks is told --------------------------------------------------------------------------------------------
+# -- problems are reported -------------------------------------------------------------------------------------------
 
 ERRORS, OUTAGE = "requests fail", "database does not answer"
 FIRING, RESOLVED = "[FIRING:1] ChurchErrors (production)", "[RESOLVED] ChurchErrors (production)"
@@ -201,7 +203,7 @@ REPAIRED = 'max(mttr_seconds_count{environment="production"})'
 
 @contextmanager
 def visitors(site: Site, *paths: str) -> Iterator[None]:
-    """Three who ask for these pages again and again: far more in three seconds than the ten that an alert wants."""
+    """Request these pages all the time in three threads: in three seconds far more than the ten that an alert needs."""
     over = threading.Event()
     thread = threading.Thread(target=load.run, args=(site.port, paths, 3, lambda _: over.is_set(), 0.03))
     thread.start()
@@ -214,7 +216,7 @@ def visitors(site: Site, *paths: str) -> Iterator[None]:
 
 @contextmanager
 def errors(world: World) -> Iterator[None]:
-    """A change of the database went wrong, and visitors ask for the page that needs what is gone."""
+    """Break the database schema while visitors request the page that needs it."""
     with psycopg.connect(world.site.environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("ALTER TABLE videos RENAME TO videos_away")
         try:
@@ -225,25 +227,25 @@ def errors(world: World) -> Iterator[None]:
 
 
 def incident(world: World, words: str) -> Incident | None:
-    """The newest incident with these words in its title."""
+    """Return the newest incident with these words in its title."""
     query = select(Incident).where(Incident.title.contains(words)).order_by(Incident.id.desc()).limit(1)
     with world.life.app.app_context(), db.read() as session:
         return session.scalar(query)
 
 
 def closed(world: World, words: str) -> bool:
-    """Whether the newest incident with these words is over."""
+    """Whether the newest incident with these words in its title is resolved."""
     known = incident(world, words)
     return known is not None and known.resolved_at is not None
 
 
 def refused(site: Site) -> bool:
-    """Whether the site had to turn an alert away."""
+    """Whether the site refused any alert."""
     return site.value("http_requests_total", route="/api/telemetry/alerts", status_code="503") > 0
 
 
 def repairs(world: World) -> int:
-    """How many incidents were resolved, as /dora tells it."""
+    """Return how many incidents were resolved, from /dora."""
     return int(world.life.machine.ask("/dora")["metrics"]["mttr_seconds"]["n"])
 
 
@@ -255,27 +257,27 @@ def test_errors_fire_an_alert_that_opens_an_incident_and_their_end_resolves_it(w
         opened = incident(world, ERRORS)
         wait_until(lambda: prometheus.firing("ChurchErrors"), "the alert fires")
         wait_until(lambda: b"still open" in site.get("/dora")[1], "the delivery page says so")
-        # nobody is told of what is over within the second for which Alertmanager gathers
-        wait_until(lambda: world.watch.ears.told("/chat", FIRING), "the chat hears that it fires")
+        # Alertmanager sends nothing about alerts that are over within the second in which it groups them
+        wait_until(lambda: world.watch.ears.received("/chat", FIRING), "the chat gets the alert")
     assert opened is not None
     assert (opened.environment, opened.severity, opened.resolved_at) == ("production", "critical", None)
-    assert opened.deployment_id is not None  # the last one that worked
-    wait_until(lambda: closed(world, ERRORS), "the end of the errors is told", 120)
+    assert opened.deployment_id is not None  # the last successful deployment
+    wait_until(lambda: closed(world, ERRORS), "the end of the errors is reported", 120)
     assert repairs(world) > before
     wait_until(lambda: site.value("mttr_seconds_count", environment="production") > counted, "/metrics shows it")
     wait_until(lambda: (prometheus.now(REPAIRED) or 0) > counted, "and Prometheus scrapes it")
     wait_until(lambda: not prometheus.firing("ChurchErrors"), "the alert is over")
 
 
-def test_people_are_told_of_the_errors_and_of_their_end_in_a_chat_and_by_mail(world: World) -> None:
+def test_errors_and_their_end_are_reported_in_a_chat_and_by_email(world: World) -> None:
     ears = world.watch.ears
     for words in (FIRING, RESOLVED):
-        wait_until(lambda w=words: ears.told("/chat", w), f"the chat hears {words}")
+        wait_until(lambda w=words: ears.received("/chat", w), f"the chat gets {words}")
         wait_until(lambda w=words: w in [one.message["Subject"] for one in ears.mail.received], f"a mail says {words}")
-    wait_until(lambda: ears.told("/church", "Watchdog"), "the heartbeat is heard")
+    wait_until(lambda: ears.received("/church", "Watchdog"), "the heartbeat arrives")
 
 
-def test_outage_of_the_database_is_told_when_it_is_over_with_its_own_times(world: World) -> None:
+def test_database_outage_is_recorded_afterwards_with_its_own_times(world: World) -> None:
     away = utc_now()
     world.postgres.stop()
     try:

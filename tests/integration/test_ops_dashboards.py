@@ -1,6 +1,6 @@
-"""The dashboards are what their code makes, ask for what the site exports, and keep to the rules of Grafana's linter.
+"""The dashboards match their code, use only exported metrics, and follow the rules of Grafana's linter.
 
-Rules: https://github.com/grafana/dashboard-linter/blob/main/docs/index.md, said again in the names of the tests.
+Rules: https://github.com/grafana/dashboard-linter/blob/main/docs/index.md, repeated in the names of the tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROMETHEUS, LOKI, TEMPO = "prometheus_datasource", "loki_datasource", "tempo_dat
 UNITS = {"none", "short", "percentunit", "s", "bytes", "Bps", "reqps", "ops", "bool_yes_no", "locale"}
 RATES = {"reqps", "ops", "Bps"}
 VISIBLE = {"stat", "timeseries"}
-# Recorded series have neither job nor instance: what is said of them on every other dashboard can't hold on this one.
+# Recorded series have neither job nor instance, so this dashboard is exempt from the rules about them.
 RECORDED = "slo.json"
 
 
@@ -35,13 +35,13 @@ def boards() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def panels(boards: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Board and panel, rows left out."""
+    """List board and panel, without rows."""
     return [(name, panel) for name, board in boards.items() for panel in board["panels"] if panel["type"] != "row"]
 
 
 @pytest.fixture(scope="module")
 def queries(panels: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], promql.Reading]]:
-    """Board, panel, target and what its expression names."""
+    """List board, panel, target, and the series that its expression names."""
     return [
         (name, panel["title"], target, promql.read(target["expr"]))
         for name, panel in panels
@@ -55,7 +55,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return {rule.rule for rule in app.url_map.iter_rules()} | {"_unmatched"}
 
 
-def test_dashboards_are_those_that_the_code_makes(tmp_path: Path) -> None:
+def test_dashboards_match_the_code_that_makes_them(tmp_path: Path) -> None:
     assert build.stale() == []
     shutil.copytree(build.FOLDER, tmp_path, dirs_exist_ok=True)
     (tmp_path / "dora.json").write_text("{}\n")
@@ -64,20 +64,20 @@ def test_dashboards_are_those_that_the_code_makes(tmp_path: Path) -> None:
     assert build.stale(tmp_path) == ["dora.json", "extra.json", "slo.json"]
 
 
-def test_dashboards_are_the_seven_that_the_documents_name(boards: dict[str, Any]) -> None:
+def test_dashboards_are_the_seven_in_the_docs(boards: dict[str, Any]) -> None:
     titles = {board["title"].removeprefix("Church: ") for board in boards.values()}
     assert titles == {"HTTP", "Authentication", "Stripe payments", "DORA", "Security", "WebSocket", "SLO"}
     document = (expressions.OPS.parent / "docs" / "monitoring.md").read_text()
     assert [title for title in titles if f"| {title} |" not in document] == []
 
 
-def test_every_expression_names_what_the_site_exports(
+def test_every_expression_names_only_exported_series(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], routes: set[str]
 ) -> None:
-    asked = [(name, title, target["expr"]) for name, title, target, _ in queries]
+    expressions_ = [(name, title, target["expr"]) for name, title, target, _ in queries]
     for name, board in boards.items():
-        asked += [(name, note["name"], note["expr"]) for note in board["annotations"]["list"]]
-    assert {(*where, wrong) for *where, expr in asked for wrong in expressions.foreign(expr, routes)} == set()
+        expressions_ += [(name, note["name"], note["expr"]) for note in board["annotations"]["list"]]
+    assert {(*where, wrong) for *where, expr in expressions_ for wrong in expressions.foreign(expr, routes)} == set()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_every_expression_names_what_the_site_exports(
         ('lead_time_seconds_bucket{environment="production", le="300.0"} offset 1h', None),
     ],
 )
-def test_a_foreign_name_is_found(expression: str, complaint: str | None) -> None:
+def test_foreign_name_is_found(expression: str, complaint: str | None) -> None:
     assert expressions.foreign(expression, {"/"}) == ([complaint] if complaint else [])
 
 
@@ -104,9 +104,9 @@ def test_every_expression_is_promql(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], tmp_path: Path
 ) -> None:
     promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
-    asked = [target["expr"] for _, _, target, _ in queries]
-    asked += [note["expr"] for board in boards.values() for note in board["annotations"]["list"]]
-    rules = [{"record": f"panel:{place}", "expr": expressions.filled(expr)} for place, expr in enumerate(asked)]
+    expressions_ = [target["expr"] for _, _, target, _ in queries]
+    expressions_ += [note["expr"] for board in boards.values() for note in board["annotations"]["list"]]
+    rules = [{"record": f"panel:{place}", "expr": expressions.filled(expr)} for place, expr in enumerate(expressions_)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     done = subprocess.run(
         [promtool, "check", "rules", str(tmp_path / "rules.yml")], check=False, capture_output=True, text=True
@@ -115,7 +115,7 @@ def test_every_expression_is_promql(
     assert "$" not in "".join(rule["expr"] for rule in rules)
 
 
-def test_counters_are_rates_over_the_window_that_grafana_fits(
+def test_counters_are_rates_over_grafanas_window(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     for name, title, target, reading in queries:
@@ -131,11 +131,11 @@ def test_rates_are_shown_as_rates(panels: list[tuple[str, dict[str, Any]]]) -> N
     for name, panel in panels:
         unit = panel["fieldConfig"]["defaults"]["unit"]
         rated = [bool(re.search(r"^(topk\(10, )?(sum|max)[^/]*\(rate\(", t["expr"])) for t in panel["targets"]]
-        if panel["title"] != "CPU":  # seconds of CPU a second are cores
+        if panel["title"] != "CPU":  # CPU seconds per second are cores
             assert all(rated) if unit in RATES else not any(rated), (name, panel["title"], unit)
 
 
-def test_what_a_database_gives_is_taken_once_and_not_summed_over_hosts(
+def test_database_values_are_not_summed_over_hosts(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     aggregated = [
@@ -148,7 +148,7 @@ def test_what_a_database_gives_is_taken_once_and_not_summed_over_hosts(
     assert {how for _, _, how in aggregated} == {"max"}, aggregated
 
 
-def test_every_selector_is_bound_to_job_and_instance(
+def test_every_selector_has_job_and_instance(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     bound = {("job", "=~", "$job"), ("instance", "=~", "$instance")}
@@ -181,7 +181,7 @@ def sources_of() -> tuple[str, ...]:
     return tuple(name.removesuffix("_datasource") for name in (PROMETHEUS, LOKI, TEMPO))
 
 
-def test_every_panel_says_what_it_shows_and_in_which_unit(panels: list[tuple[str, dict[str, Any]]]) -> None:
+def test_every_panel_has_description_and_unit(panels: list[tuple[str, dict[str, Any]]]) -> None:
     for name, panel in panels:
         where = (name, panel.get("title"))
         assert panel["type"] in VISIBLE, where
@@ -193,14 +193,14 @@ def test_every_panel_says_what_it_shows_and_in_which_unit(panels: list[tuple[str
         assert [t["refId"] for t in panel["targets"]] == list("ABCDEF"[: len(panel["targets"])]), where
 
 
-def test_legends_name_labels_that_are_left(
+def test_legends_use_only_remaining_labels(
     queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
 ) -> None:
     for name, title, target, reading in queries:
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= reading.grouped, (name, title)
 
 
-def test_dashboards_have_what_grafana_s_schema_wants(boards: dict[str, Any]) -> None:
+def test_dashboards_fit_grafanas_schema(boards: dict[str, Any]) -> None:
     assert len({board["uid"] for board in boards.values()}) == len(boards)
     for name, board in boards.items():
         assert {"schemaVersion", "templating", "annotations"} <= board.keys()
@@ -214,7 +214,7 @@ def test_dashboards_have_what_grafana_s_schema_wants(boards: dict[str, Any]) -> 
                 assert (panel["collapsed"], panel["panels"]) == (False, [])
 
 
-def test_panels_fill_the_grid_and_none_covers_another(boards: dict[str, Any]) -> None:
+def test_panels_fill_the_grid_without_overlap(boards: dict[str, Any]) -> None:
     for name, board in boards.items():
         taken: set[tuple[int, int]] = set()
         for panel in board["panels"]:
@@ -226,7 +226,7 @@ def test_panels_fill_the_grid_and_none_covers_another(boards: dict[str, Any]) ->
         assert {y for _, y in taken} == set(range(max(y for _, y in taken) + 1)), name
 
 
-def test_dashboards_lead_to_logs_traces_and_each_other(boards: dict[str, Any]) -> None:
+def test_dashboards_link_to_logs_traces_and_each_other(boards: dict[str, Any]) -> None:
     for name, board in boards.items():
         logs, traces, others = board["links"]
         for link, source in ((logs, LOKI), (traces, TEMPO)):
@@ -237,7 +237,7 @@ def test_dashboards_lead_to_logs_traces_and_each_other(boards: dict[str, Any]) -
         assert (others["type"], others["tags"], others["keepTime"]) == ("dashboards", ["church"], True)
 
 
-def test_graphs_carry_deployments_and_latency_leads_to_traces(
+def test_graphs_show_deployments_and_latency_links_to_traces(
     boards: dict[str, Any], panels: list[tuple[str, dict[str, Any]]]
 ) -> None:
     for board in boards.values():

@@ -1,4 +1,4 @@
-"""The files for hosts and containers pass their own tools, and the lint notices when one would not."""
+"""The files for hosts and containers pass their linters, and the linters find mistakes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPS = ROOT / "ops"
 
 @pytest.fixture
 def spoiled(tmp_path, monkeypatch):
-    """A copy of ops/ in which a test may put a mistake."""
+    """Copy ops/, and return a function that puts a mistake into the copy."""
     copy = tmp_path / "ops"
     shutil.copytree(OPS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(lint, "OPS", copy)
@@ -60,7 +60,7 @@ def tool(name):
         (lint.rotation, "logrotate", "logrotate/church", "rotate 14", "rotates 14"),
     ],
 )
-def test_a_mistake_is_found(spoiled, tmp_path, check, needs, file, old, new):
+def test_mistake_is_found(spoiled, tmp_path, check, needs, file, old, new):
     tool(needs)
     spoiled(file, old, new)
     folder = tmp_path / "work"
@@ -70,7 +70,7 @@ def test_a_mistake_is_found(spoiled, tmp_path, check, needs, file, old, new):
 
 
 @pytest.mark.parametrize(("strict", "complaints"), [("1", 1), ("", 0)])
-def test_a_missing_tool_fails_only_where_all_must_be_there(monkeypatch, strict, complaints):
+def test_missing_tool_fails_only_in_strict_mode(monkeypatch, strict, complaints):
     monkeypatch.setenv("CHURCH_REQUIRE_SERVICES", strict)
 
     def absent(folder):
@@ -79,11 +79,11 @@ def test_a_missing_tool_fails_only_where_all_must_be_there(monkeypatch, strict, 
     assert len(list(lint.problems([absent]))) == complaints
 
 
-def test_static_files_of_nginx_carry_the_site_s_own_hsts():
+def test_static_files_of_nginx_have_the_sites_hsts_header():
     assert f'Strict-Transport-Security "{_HSTS}" always' in (OPS / "nginx/church.conf").read_text()
 
 
-def test_image_gets_what_the_site_needs_and_nothing_else():
+def test_image_contains_only_what_the_site_needs():
     named = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (OPS / "Dockerfile").read_text(), re.MULTILINE)
     assert named == {name for copied in copies for name in copied.split()}

@@ -1,4 +1,4 @@
-"""The Makefile's own part: which Python it takes, and when it installs what."""
+"""The Makefile: which Python it uses, and when it installs what."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def age(path, seconds):
     os.utime(path, (old, old))
 
 
-def test_make_with_an_old_python_says_what_it_needs(project):
+def test_make_with_an_old_python_names_the_needed_version(project):
     done = make(project, ".venv/run.stamp", too_old=1)
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stderr
     assert not (project / ".venv").exists()
 
 
-def test_make_without_any_python_says_what_it_needs(project):
+def test_make_without_python_names_the_needed_version(project):
     done = subprocess.run(
         ["make", "PYTHON=", ".venv/run.stamp"], cwd=project, capture_output=True, text=True, check=False
     )
     assert "needs Python 3.11 or newer" in done.stderr
 
 
-def test_make_in_a_fresh_clone_installs_the_lock_by_its_hashes(project):
+def test_make_in_a_fresh_clone_installs_the_lock_file_with_hashes(project):
     assert make(project, ".venv/run.stamp").returncode == 0
     assert "-m venv --clear .venv" in calls(project)
     assert "--require-hashes -r requirements.lock" in calls(project)
@@ -83,7 +83,7 @@ def test_make_a_second_time_installs_nothing(project):
     assert calls(project) == ""
 
 
-def test_make_after_the_lock_changed_installs_it_into_the_same_venv(project):
+def test_make_after_a_lock_change_installs_into_the_same_venv(project):
     make(project, ".venv/run.stamp")
     age(project / ".venv/run.stamp", 100)
     assert make(project, ".venv/run.stamp").returncode == 0
@@ -91,12 +91,12 @@ def test_make_after_the_lock_changed_installs_it_into_the_same_venv(project):
     assert "-m venv" not in calls(project)
 
 
-def test_make_for_tests_and_lint_installs_their_tools_too(project):
+def test_make_for_tests_and_lint_installs_their_tools(project):
     assert make(project, ".venv/dev.stamp").returncode == 0
     assert "--require-hashes -r requirements-dev.lock" in calls(project)
 
 
-def test_make_after_an_install_that_failed_does_it_again(project):
+def test_make_after_a_failed_install_tries_again(project):
     make(project, ".venv/run.stamp")
     (project / ".venv/run.stamp").unlink()
     (project / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")

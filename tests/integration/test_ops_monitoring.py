@@ -1,4 +1,4 @@
-"""The files for monitoring fit together, and fit the site: networks, users, ports, settings, the fields of a record."""
+"""The files for monitoring fit each other and the site: networks, users, ports, settings, fields of log records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(name: str) -> Any:
 
 
 def kubernetes() -> dict[str, Any]:
-    """Each object by its kind."""
+    """Load the Kubernetes objects, by kind."""
     files = sorted((OPS / "kubernetes").glob("*.yaml"))
     return {made["kind"]: made for path in files for made in yaml.safe_load_all(path.read_text())}
 
@@ -54,7 +54,7 @@ def test_images_are_pinned_to_a_version(app_compose: Any, compose: Any) -> None:
     assert set(loose) == {"church:latest"}  # built here, from this very checkout
 
 
-def test_no_password_has_a_default_and_nothing_is_open_to_the_world(compose: Any) -> None:
+def test_no_default_passwords_and_no_public_ports(compose: Any) -> None:
     text = (OPS / "docker-compose.monitoring.yml").read_text()
     secret = re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|TOKEN)\w*)(:[-?]|\})", text)
     assert {name for name, _ in secret} == {"GRAFANA_PASSWORD", "CHURCH_MONITORING_SECRETS"}
@@ -65,7 +65,7 @@ def test_no_password_has_a_default_and_nothing_is_open_to_the_world(compose: Any
     assert [port for port in ports if not LOOPBACK.fullmatch(port)] == []
 
 
-def test_only_who_has_to_is_in_the_app_s_network(app_compose: Any, compose: Any) -> None:
+def test_only_services_that_need_it_are_in_the_apps_network(app_compose: Any, compose: Any) -> None:
     project = app_compose["name"]
     assert compose["networks"]["site"] == {"name": f"{project}_inside", "external": True}
     assert "inside" in app_compose["networks"]
@@ -75,7 +75,7 @@ def test_only_who_has_to_is_in_the_app_s_network(app_compose: Any, compose: Any)
     assert inside == {"prometheus", "alertmanager", "collector"}
 
 
-def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
+def test_every_mounted_file_exists(compose: Any) -> None:
     written = [mount for service in compose["services"].values() for mount in service.get("volumes", ())]
     mounts = [re.sub(r"\$\{[^}]+\}", "$", mount).split(":") for mount in written]
     paths = [source for source, *_ in mounts if source.startswith("./")]
@@ -91,17 +91,17 @@ def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
     assert named == compose["volumes"].keys()
 
 
-def test_who_is_spoken_to_is_a_service_and_listens_there(compose: Any) -> None:
+def test_every_configured_address_is_a_service_that_listens(compose: Any) -> None:
     sources = {s["uid"]: s for s in load("grafana/provisioning/datasources/church.yml")["datasources"]}
     collector = load("otel/collector.yml")
-    asked = [source["url"] for source in sources.values()]
-    asked += [collector["exporters"]["otlphttp/loki"]["endpoint"]]
+    urls = [source["url"] for source in sources.values()]
+    urls += [collector["exporters"]["otlphttp/loki"]["endpoint"]]
     listening = {
         ("prometheus", 9090),
         ("loki", load("loki/loki.yml")["server"]["http_listen_port"]),
         ("tempo", load("tempo/tempo.yml")["server"]["http_listen_port"]),
     }
-    assert {(urlsplit(url).hostname, urlsplit(url).port) for url in asked} == listening
+    assert {(urlsplit(url).hostname, urlsplit(url).port) for url in urls} == listening
     receiver = load("tempo/tempo.yml")["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     assert collector["exporters"]["otlp/tempo"]["endpoint"] == receiver.replace("0.0.0.0", "tempo")
     assert {name for name, _ in listening} <= compose["services"].keys()
@@ -112,7 +112,7 @@ def test_who_is_spoken_to_is_a_service_and_listens_there(compose: Any) -> None:
             assert set(names) <= collector[part].keys(), part
 
 
-def test_collector_reads_the_records_that_the_site_writes(tmp_path: Path, compose: Any) -> None:
+def test_collector_parses_the_sites_log_records(tmp_path: Path, compose: Any) -> None:
     static = {"service": "church", "version": "1", "environment": "production"}
     ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
     formatter = records.RecordFormatter(static, lambda: ids)
@@ -132,7 +132,7 @@ def test_collector_reads_the_records_that_the_site_writes(tmp_path: Path, compos
     assert compose["services"]["collector"]["user"] == f"{user_of_the_image()}:{user_of_the_image()}"
 
 
-def test_pods_run_as_the_image_s_user_and_are_asked_what_the_site_answers(tmp_path: Path) -> None:
+def test_pods_run_as_the_images_user_and_probe_existing_routes(tmp_path: Path) -> None:
     pod = kubernetes()["Deployment"]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == user_of_the_image()
     web, worker = pod["containers"]
@@ -144,12 +144,12 @@ def test_pods_run_as_the_image_s_user_and_are_asked_what_the_site_answers(tmp_pa
     assert "readinessProbe" not in worker
     for container in (*pod["initContainers"], web, worker):
         assert container["securityContext"]["readOnlyRootFilesystem"], container["name"]
-        assert container["volumeMounts"] == web["volumeMounts"]  # the worker counts where /metrics looks
+        assert container["volumeMounts"] == web["volumeMounts"]  # /metrics reads the counters of the worker
         assert "memory" in container["resources"]["limits"], container["name"]
     assert pod["terminationGracePeriodSeconds"] > 30 + 5
 
 
-def test_kubernetes_objects_name_each_other_and_settings_that_there_are() -> None:
+def test_kubernetes_objects_use_existing_names_and_settings() -> None:
     made = kubernetes()
     deployment, service = made["Deployment"]["spec"], made["Service"]
     assert service["spec"]["selector"] == deployment["selector"]["matchLabels"]
@@ -159,7 +159,7 @@ def test_kubernetes_objects_name_each_other_and_settings_that_there_are() -> Non
     monitor = made["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
-    assert service["metadata"]["name"] == "church"  # the job that rules and dashboards ask for
+    assert service["metadata"]["name"] == "church"  # the job name in rules and dashboards
     claims = [
         v["persistentVolumeClaim"]["claimName"]
         for v in deployment["template"]["spec"]["volumes"]
@@ -167,5 +167,5 @@ def test_kubernetes_objects_name_each_other_and_settings_that_there_are() -> Non
     ]
     assert claims == [made["PersistentVolumeClaim"]["metadata"]["name"]]
     settings = {field.validation_alias for field in Settings.model_fields.values()}
-    asked = {*made["ConfigMap"]["data"], monitor["endpoints"][0]["authorization"]["credentials"]["key"]}
-    assert {name for name in asked if not name.startswith("OTEL_")} <= settings
+    names = {*made["ConfigMap"]["data"], monitor["endpoints"][0]["authorization"]["credentials"]["key"]}
+    assert {name for name in names if not name.startswith("OTEL_")} <= settings

@@ -1,4 +1,4 @@
-"""Real nginx with the real configuration in front of a server that tells what reached it."""
+"""Real nginx with the shipped configuration, in front of a server that returns the request it got."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.services_fixture import free_port, require, wait_until
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Answers with the request as it arrived."""
+    """Returns the request as it arrived."""
 
     protocol_version = "HTTP/1.1"
 
@@ -45,7 +45,7 @@ class Upstream(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815 (the name that http.server calls)
+    do_POST = do_GET  # noqa: N815 - http.server calls this name
 
     def log_message(self, *arguments):
         pass
@@ -76,7 +76,7 @@ class Front:
         return True
 
     def ask(self, path, method="GET", body=None, source="127.0.0.1", **headers):
-        """One request over TLS; its response, read."""
+        """Send one request over TLS. Returns its response, read."""
         raw = socket.create_connection(("127.0.0.1", self.https), timeout=60, source_address=(source, 0))
         connection = http.client.HTTPConnection("church.example")
         connection.sock = self.trust.wrap_socket(raw, server_hostname="church.example")
@@ -89,7 +89,7 @@ class Front:
             connection.close()
 
     def reached(self, path, **headers):
-        """What the site got of the request."""
+        """Send a request. Returns what reached the site."""
         return json.loads(self.ask(path, **headers).text)
 
 
@@ -127,7 +127,7 @@ def test_forwarding_headers_of_a_stranger_do_not_reach_the_site(front, path):
     assert headers["host"] == "church.example"
 
 
-def test_plain_http_goes_to_https_of_the_site_s_own_host(front):
+def test_http_redirects_to_https_of_the_sites_own_host(front):
     connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=60)
     connection.request("GET", "/pages/?q=a%20b", headers={"Host": "evil.example"})
     response = connection.getresponse()
@@ -140,14 +140,14 @@ def test_path_reaches_the_site_as_it_was_sent(front):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics"])
-def test_metrics_from_another_address_are_denied_by_every_spelling(front, path):
+def test_metrics_from_another_address_are_denied_in_every_spelling(front, path):
     before = list(front.seen)
     assert front.ask(path, source="127.0.0.2").status == 403
     assert front.seen == before
     assert front.ask("/metrics").status == 200
 
 
-def test_static_file_is_served_without_the_site_and_kept_for_minutes(front):
+def test_static_file_is_served_by_nginx_and_cached_for_minutes(front):
     before = list(front.seen)
     response = front.ask("/static/css/site.css", Accept_Encoding="gzip")
     assert response.status == 200
@@ -159,13 +159,13 @@ def test_static_file_is_served_without_the_site_and_kept_for_minutes(front):
 
 
 @pytest.mark.parametrize("version", ["0123456789ab", "x"])
-def test_static_file_by_a_fingerprint_is_answered_by_the_site_which_knows_it(front, version):
+def test_static_file_with_a_fingerprint_is_served_by_the_site(front, version):
     response = front.ask(f"/static/css/site.css?v={version}", **LIES)
     found = json.loads(response.text)
     assert (response.status, found["path"]) == (200, f"/static/css/site.css?v={version}")
     assert found["headers"]["x-forwarded-for"] == "127.0.0.1"
     assert not {"forwarded", "x-forwarded-host", "traceparent"} & set(found["headers"])
-    assert response.headers["Cache-Control"] is None  # nginx adds no opinion of its own
+    assert response.headers["Cache-Control"] is None  # nginx adds no header of its own
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def test_static_file_by_a_fingerprint_is_answered_by_the_site_which_knows_it(fro
         (502, {"path": "/broken"}),
     ],
 )
-def test_answer_of_nginx_s_own_has_the_site_s_headers(front, status, request_):
+def test_answers_of_nginx_have_the_sites_headers(front, status, request_):
     response = front.ask(**request_)
     assert response.status == status
     assert response.headers.get_all("Strict-Transport-Security") == [_HSTS]
     assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
 
 
-def test_answer_of_the_site_keeps_its_headers_once(front):
+def test_answers_of_the_site_have_their_headers_once(front):
     response = front.ask("/own")
     assert response.headers.get_all("Strict-Transport-Security") == ["max-age=5"]
     assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
@@ -203,7 +203,7 @@ def test_body_above_the_limit_is_refused_before_the_site_sees_it(front):
 
 
 @pytest.mark.parametrize("purpose", ["verify", "reset", "email", "first-admin"])
-def test_mailed_link_reaches_the_site_whole_and_the_access_log_without_its_token(front, purpose):
+def test_emailed_link_reaches_the_site_whole_and_the_log_without_token(front, purpose):
     link, secret = f"/auth/{purpose}/7.", f"{purpose}-opens-an-account"
     assert front.reached(link + secret)["path"] == link + secret
     front.ask("/own", Referer=f"https://church.example{link}{secret}")
@@ -222,7 +222,7 @@ def test_access_log_has_address_and_page_of_an_ordinary_request(front):
     assert '"https://church.example/auth/login"' in front.access_log.read_text()
 
 
-def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
+def test_flood_of_forms_is_refused_while_reading_works(front):
     sent = (front.ask("/auth/login", method="POST", body=b"a=b", source="127.0.0.3").status for _ in range(1000))
     let_in = list(takewhile(lambda status: status != 429, sent))
     assert 50 <= len(let_in) < 1000
@@ -232,23 +232,23 @@ def test_flood_of_forms_from_one_address_is_refused_and_reading_goes_on(front):
     assert front.ask("/stripe/webhook", method="POST", body=b"a=b", source="127.0.0.3").status == 200
 
 
-def test_webhook_passes_up_to_the_size_that_the_site_takes(front):
+def test_webhook_passes_up_to_the_sites_size_limit(front):
     assert front.ask("/stripe/webhook", method="POST", body=b"x" * LARGEST_PAYLOAD).status == 200
     assert front.ask("/stripe/webhook", method="POST", body=b"x" * (LARGEST_PAYLOAD + 1)).status == 413
 
 
-def test_piece_of_an_upload_passes_up_to_the_size_that_the_site_takes(front):
+def test_upload_piece_passes_up_to_the_sites_size_limit(front):
     assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * MAX_PIECE_BYTES).status == 200
     assert front.ask("/admin/video-uploads/ab12", method="POST", body=b"x" * (MAX_PIECE_BYTES + 1)).status == 413
 
 
-def test_answers_of_the_site_are_not_compressed_again(front):
+def test_compressed_answers_are_not_compressed_again(front):
     response = front.ask("/", Accept_Encoding="gzip")
     assert response.headers["Content-Encoding"] is None
     assert json.loads(response.text)["headers"]["accept-encoding"] == "gzip"
 
 
-def test_upgrade_is_passed_on_for_the_live_connection_alone(front):
+def test_upgrade_is_passed_only_for_the_live_connection(front):
     headers = front.reached("/ws", Connection="Upgrade", Upgrade="websocket")["headers"]
     assert (headers["connection"], headers["upgrade"]) == ("upgrade", "websocket")
     headers = front.reached("/", Connection="Upgrade", Upgrade="websocket")["headers"]

@@ -1,4 +1,4 @@
-"""gunicorn on a socket that systemd holds: a restart refuses nobody."""
+"""gunicorn on a socket that systemd holds: a restart refuses no connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def held():
 
 @pytest.fixture
 def gunicorn(tmp_path, held):
-    """Starts gunicorn as systemd does, on the held socket."""
+    """Return a function that starts gunicorn on the held socket, as systemd does."""
     settings = site_settings(tmp_path)
     bring_to_head(settings)
     environment = {
@@ -68,7 +68,7 @@ def test_request_between_two_gunicorns_is_answered_by_the_second(held, gunicorn)
 
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(urllib.request.urlopen(address, timeout=120).status))
-    waiting.start()  # nobody serves now, and still it connects
+    waiting.start()  # no server runs now, but the connection is accepted
     gunicorn()
     waiting.join(timeout=120)
     assert answers == [200]

@@ -1,4 +1,4 @@
-"""The pages under two real gevent workers: attackers' paths as sent, edits while it runs, the index by the queue."""
+"""The pages under two real gevent workers: hostile paths, edits while the site runs, the index by the queue."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(content: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for them all: none does more than read, but for edits of the pages."""
+    """Run one site for all tests: they only read, and edit pages."""
     with running(tmp_path_factory.mktemp("site"), CHURCH_CONTENT=str(content)) as one:
         yield one
 
 
 def raw(site: Site, target: str) -> tuple[int, str]:
-    """Status and answer for ``target`` exactly as written, which no client library would send."""
+    """Request ``target`` exactly as written, which no client library would send. Returns status and answer."""
     with socket.create_connection(("127.0.0.1", site.port), timeout=60) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("utf-8", "replace")
@@ -68,24 +68,24 @@ def test_traversal_in_every_encoding_is_404_and_logged(site: Site, content: Path
         assert HIDDEN not in answer
         assert "root:" not in answer
     events = site.value("security_events_total", event_type="path_traversal") - before
-    # No view is asked for a NUL, nor for a slug with a leading slash: the threat scan may see those alone.
+    # Slugs with a NUL or a leading slash reach no view; only the threat scan sees them.
     assert events >= len([target for target in TARGETS if "%00" not in target]) - 2
 
     def logged() -> set[str]:
         return {str(r["path"]) for r in site.records() if r.get("event") == "security.path_traversal"}
 
-    # In a flood each is counted, but only so many a second are written.
+    # In a flood, every event is counted, but only some each second are logged.
     wait_until(lambda: len(logged()) >= 6, "they are in the log")
 
 
-def test_traversal_that_is_no_valid_request_is_refused(site: Site, content: Path) -> None:
+def test_traversal_in_an_invalid_request_is_refused(site: Site, content: Path) -> None:
     for target in ("/pages/\xc0\xae\xc0\xae/secret", "/pages/" + "../" * 1400, "/pages/../\x01secret"):
         status, answer = raw(site, target)
         assert status in {400, 404, 414}, target
         assert HIDDEN not in answer
 
 
-def test_hidden_text_reaches_nobody_by_any_link(site: Site, content: Path) -> None:
+def test_hidden_text_is_behind_no_link(site: Site, content: Path) -> None:
     seen, todo = (
         set[str](),
         ["/", "/feed.xml", "/sitemap.xml", "/robots.txt", f"/pages/?q={HIDDEN}", "/pages/?q=opening"],
@@ -108,11 +108,11 @@ def test_hidden_text_reaches_nobody_by_any_link(site: Site, content: Path) -> No
 
 
 def shows_everywhere(site: Site, word: str) -> bool:
-    """Whether twenty answers in a row have it: both workers have seen the edit."""
+    """Whether twenty answers in a row contain ``word``, so that both workers have seen the edit."""
     return all(word.encode() in site.get("/pages/open")[1] for _ in range(20))
 
 
-def test_edit_shows_on_every_worker_while_many_read(site: Site, content: Path) -> None:
+def test_edit_is_shown_by_every_worker_under_load(site: Site, content: Path) -> None:
     errors = len(site.records("error.log"))
     statuses: list[int] = []
     stop = threading.Event()
@@ -136,7 +136,7 @@ def test_edit_shows_on_every_worker_while_many_read(site: Site, content: Path) -
     assert len(site.records("error.log")) == errors
 
 
-def test_bad_pages_leave_the_site_up_and_are_logged(site: Site, content: Path) -> None:
+def test_invalid_pages_are_logged_and_the_site_works(site: Site, content: Path) -> None:
     (content / "nul.md").write_bytes(b"---\ntitle: x\n---\n\0")
     (content / "latin.md").write_bytes(b"---\ntitle: caf\xe9\n---\n")
     write_page(content, "typo", access="publik")

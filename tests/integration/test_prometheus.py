@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the site, and its totals equal the counts of the clients."""
+"""A real Prometheus scrapes the site; its totals equal what the clients counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INSTALL = "apt-get install prometheus"
 
 @pytest.fixture(scope="module")
 def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests; it counts from 0."""
+    """Run one site for all tests, with counters from 0."""
     traced = {"OTEL_TRACES_SAMPLER": "parentbased_always_off", "CHURCH_TRACE_PATHS": "/pages/"}
     nowhere = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     with running(tmp_path_factory.mktemp("site"), METRICS_TOKEN=TOKEN, **traced, **nowhere) as one:
@@ -34,7 +34,7 @@ def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[..., list[Any]]]:
-    """Prometheus with the README's scrape configuration; returns a function that queries it."""
+    """Run Prometheus with the README's scrape configuration. Yields a function that queries it."""
     program = require("Prometheus", shutil.which("prometheus"), INSTALL)
     port = free_port()
     (tmp_path / "token").write_text(TOKEN)
@@ -60,8 +60,8 @@ scrape_configs:
     )
 
     def query(expression: str, what: str = "query", **more: float) -> list[Any]:
-        asked = urllib.parse.urlencode({"query": expression, **more})
-        address = f"http://127.0.0.1:{port}/api/v1/{what}?{asked}"
+        query_string = urllib.parse.urlencode({"query": expression, **more})
+        address = f"http://127.0.0.1:{port}/api/v1/{what}?{query_string}"
         with suppress(OSError), urllib.request.urlopen(address, timeout=30) as answer:
             data = json.load(answer)["data"]
             return data["result"] if what == "query" else data
@@ -76,34 +76,34 @@ def scalar(result: list[Any]) -> float | None:
     return float(result[0]["value"][1]) if result else None
 
 
-def test_prometheus_scrapes_with_a_token_and_its_queries_give_the_totals(
+def test_prometheus_scrapes_with_a_token_and_gets_the_totals(
     site_with_token: Site, prometheus: Callable[..., list[Any]]
 ) -> None:
     wait_until(lambda: scalar(prometheus("up")) == 1, "up is 1")
-    tally = load.run(site_with_token.port, ["/", "/pages/", "/nowhere"], 4, lambda asked: asked >= 75)
+    tally = load.run(site_with_token.port, ["/", "/pages/", "/nowhere"], 4, lambda sent: sent >= 75)
     assert tally.unanswered == 0
     for path, route, status in (("/", "/", 200), ("/pages/", "/pages/", 200), ("/nowhere", "_unmatched", 404)):
         total = f'sum(http_requests_total{{route="{route}",status_code="{status}"}})'
         wait_until(lambda t=total, n=tally.answers[path, status]: scalar(prometheus(t)) == n, total)
     counted = 'sum(http_request_duration_seconds_count{route="/pages/"})'
-    # A scrape that takes too long leaves nothing to be seen until the next one.
+    # After a scrape that timed out, there is no data until the next one.
     wait_until(lambda: scalar(prometheus(counted)) == tally.answers["/pages/", 200], counted)
     wait_until(lambda: scalar(prometheus("gunicorn_workers")) == 2, "both workers are counted")
     wait_until(lambda: len(prometheus("process_resident_memory_bytes")) == 2, "each tells of its memory")
     wait_until(lambda: scalar(prometheus('count({__name__=~"telemetry_.*"})')), "the telemetry tells of itself")
     now = time.time()
-    asked = {"what": "query_exemplars", "start": now - 600, "end": now + 60}
+    exemplars = {"what": "query_exemplars", "start": now - 600, "end": now + 60}
 
     def traced() -> set[str]:
-        found = prometheus('http_request_duration_seconds_bucket{route="/pages/"}', **asked)
+        found = prometheus('http_request_duration_seconds_bucket{route="/pages/"}', **exemplars)
         logged = {record["trace_id"] for record in site_with_token.records() if record.get("route") == "/pages/"}
         return logged & {e["labels"]["trace_id"] for series in found for e in series["exemplars"]}
 
     wait_until(traced, "an exemplar leads to a request in the log")
-    assert prometheus('http_request_duration_seconds_bucket{route="/"}', **asked) == []  # no request was sampled
+    assert prometheus('http_request_duration_seconds_bucket{route="/"}', **exemplars) == []  # no request was sampled
 
 
-def test_failure_of_a_route_rises_from_zero(site_with_token: Site) -> None:
+def test_error_counter_of_a_route_starts_at_zero(site_with_token: Site) -> None:
     body = site_with_token.get("/metrics", Authorization=f"Bearer {TOKEN}")[1].decode()
     for method, route, status in (("POST", "/stripe/webhook", 500), ("GET", "/video/stream/<slug>", 503)):
         assert f'http_requests_total{{method="{method}",route="{route}",status_code="{status}"}} 0.0' in body
@@ -116,12 +116,12 @@ def test_metrics_in_production_need_their_token(site_with_token: Site) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
-def test_exposition_is_clean_by_promtool(site_with_token: Site, accept: str) -> None:
+def test_exposition_passes_promtool(site_with_token: Site, accept: str) -> None:
     program = require("promtool", shutil.which("promtool"), INSTALL)
-    load.run(site_with_token.port, ["/", "/pages/writing", "/nowhere"], 2, lambda asked: asked >= 6)
+    load.run(site_with_token.port, ["/", "/pages/writing", "/nowhere"], 2, lambda sent: sent >= 6)
     status, body = site_with_token.get("/metrics", Accept=accept, Authorization=f"Bearer {TOKEN}")
     assert status == 200
-    if "openmetrics" in accept:  # promtool reads the older format alone: hold the other to its own grammar
+    if "openmetrics" in accept:  # promtool reads only the older format; check the other with its own parser
         from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
         assert {f.name for f in text_string_to_metric_families(body.decode())} >= {"http_requests", "build_info"}

@@ -1,5 +1,7 @@
-"""Who may do what: every route and method of the site, asked for by a stranger, an account whose address is not
-confirmed, a member and an admin. A new route fails here until it has its line."""
+"""Access to every route and method of the site for a stranger, an unconfirmed account, a member and an admin.
+
+A new route fails here until the table has a line for it.
+"""
 
 from __future__ import annotations
 
@@ -180,7 +182,7 @@ def lines() -> Iterator[tuple[str, str, tuple[int, ...]]]:
 
 
 def named(rule: str) -> str:
-    """The rule as the table writes it, without converters."""
+    """Write the rule as in the table, without converters."""
     return re.sub(r"<[^:>]*(?:\([^)]*\))?:(\w+)>", r"<\1>", rule)
 
 
@@ -190,9 +192,9 @@ def path_of(rule: str) -> str:
 
 def ask(client: FlaskClient, method: str, path: str, **headers: str) -> int:
     body = None if method in {"GET", "HEAD"} else {}
-    said = {"Accept": "application/json", **headers}
-    raw = {"PATH_INFO": unquote(path.partition("?")[0])}  # as it is: the client would take //admin for a host
-    return client.open(path, method=method, json=body, headers=said, environ_overrides=raw).status_code
+    sent_headers = {"Accept": "application/json", **headers}
+    raw = {"PATH_INFO": unquote(path.partition("?")[0])}  # as sent: the client would read //admin as a host
+    return client.open(path, method=method, json=body, headers=sent_headers, environ_overrides=raw).status_code
 
 
 @pytest.fixture
@@ -216,7 +218,7 @@ def crowd(site: Flask) -> dict[str, User | None]:
 
 
 @pytest.mark.both_databases
-def test_every_route_answers_every_role_as_the_table_says(site: Flask, crowd: dict[str, User | None]) -> None:
+def test_every_route_answers_every_role_as_in_the_table(site: Flask, crowd: dict[str, User | None]) -> None:
     found = {
         (rule, method): tuple(ask(client_of(site, user), method, path_of(rule)) for user in crowd.values())
         for rule, method, _ in lines()
@@ -224,7 +226,7 @@ def test_every_route_answers_every_role_as_the_table_says(site: Flask, crowd: di
     assert found == {(rule, method): statuses for rule, method, statuses in lines()}
 
 
-def test_table_has_every_route_and_method_of_the_site_and_no_other(app: Flask) -> None:
+def test_table_lists_exactly_the_sites_routes_and_methods(app: Flask) -> None:
     served = {
         (named(rule.rule), method)
         for rule in app.url_map.iter_rules()
@@ -233,11 +235,11 @@ def test_table_has_every_route_and_method_of_the_site_and_no_other(app: Flask) -
     assert served == {(rule, method) for rule, method, _ in lines()}
 
 
-def test_method_that_a_route_does_not_take_is_refused_to_every_role(site: Flask, crowd: dict[str, User | None]) -> None:
+def test_unsupported_method_is_refused_for_every_role(site: Flask, crowd: dict[str, User | None]) -> None:
     taken: dict[str, set[str]] = {}
     for rule, method, _ in lines():
         taken.setdefault(path_of(rule), set()).add(method)
-    taken["/auth/verify/resend"].add("GET")  # reads as a link with the token "resend", which is a bad one
+    taken["/auth/verify/resend"].add("GET")  # matches a link with the invalid token "resend"
     clients = [client_of(site, user) for user in crowd.values()]
     answers = {
         (path, method, ask(client, method, path))
@@ -253,7 +255,7 @@ def test_method_that_a_route_does_not_take_is_refused_to_every_role(site: Flask,
     ["/admin", "//admin/", "/Admin/", "/ADMIN/members", "/admin//members", "/admin/members/", "/admin/%2e/members",
      "/%61dmin/members", "/admin/./members", "/pages/../admin/", "/admin/members;x=1", "/admin/members%00"],
 )  # fmt: skip
-def test_admin_area_under_another_spelling_is_never_a_members(
+def test_admin_area_in_another_spelling_is_closed_to_members(
     site: Flask, crowd: dict[str, User | None], path: str
 ) -> None:
     for role in ("stranger", "unverified", "member"):
@@ -261,9 +263,7 @@ def test_admin_area_under_another_spelling_is_never_a_members(
             assert ask(client_of(site, crowd[role]), method, path) >= 300
 
 
-def test_browser_is_led_to_the_login_where_a_sign_in_is_needed_and_nowhere_else(
-    site: Flask, crowd: dict[str, User | None]
-) -> None:
+def test_browser_is_redirected_to_sign_in_only_where_needed(site: Flask, crowd: dict[str, User | None]) -> None:
     pages = {path_of(rule): statuses for rule, method, statuses in lines() if method == "GET"}
     for place, user in enumerate(crowd.values()):
         client = client_of(site, user)
@@ -280,7 +280,7 @@ def test_browser_is_led_to_the_login_where_a_sign_in_is_needed_and_nowhere_else(
 
 
 @pytest.mark.parametrize("token", [{}, {"csrf_token": ""}, {"csrf_token": "forged"}])
-def test_form_without_the_token_of_its_session_is_refused_to_every_role(
+def test_form_without_csrf_token_is_refused_for_every_role(
     site: Flask, crowd: dict[str, User | None], token: dict[str, str]
 ) -> None:
     rules = [path_of(rule) for rule, method, _ in lines() if method == "POST" and rule not in MACHINES]
@@ -289,10 +289,10 @@ def test_form_without_the_token_of_its_session_is_refused_to_every_role(
         for path in rules:
             answer = client.post(path, data={**FILLED_IN, **token}, headers=BROWSER)
             assert (path, answer.status_code, "This form has expired." in answer.text) == (path, 400, True)
-        assert user is None or client.get("/auth/account").status_code == 200  # also after what would have ended it
+        assert user is None or client.get("/auth/account").status_code == 200  # still signed in
 
 
-def test_machines_that_need_no_token_are_those_that_show_a_signature(site: Flask) -> None:
+def test_routes_without_csrf_are_those_with_signature_or_token(site: Flask) -> None:
     exempt = {rule.rule for rule in site.url_map.iter_rules() if rule.endpoint in site.extensions["csrf_exempt"]}
     assert exempt == MACHINES
 

@@ -1,4 +1,4 @@
-"""The objectives' rules, given to Prometheus' own tester with the tests that are made with them."""
+"""The generated rules of the objectives pass promtool with their generated tests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def promtool() -> str:
 
 
 def tried(promtool: str, folder: Path) -> str:
-    """What the tester complains of."""
+    """Run promtool. Returns its complaints."""
     checks = (["check", "rules", "--lint=all", "--lint-fatal", rule_files.RULES], ["test", "rules", rule_files.TRIALS])
     for words in checks:
         done = subprocess.run([promtool, *map(str, words)], check=False, capture_output=True, text=True, cwd=folder)
@@ -57,6 +57,6 @@ def test_shipped_rules_page_at_an_outage_ticket_a_slow_burn_clear_and_stay_silen
     assert tried(promtool, ROOT / "ops" / "prometheus") == ""
 
 
-def test_rules_of_the_strictest_and_the_loosest_objective_hold_their_tests(promtool: str, tmp_path: Path) -> None:
+def test_rules_of_the_strictest_and_the_loosest_objective_pass_their_tests(promtool: str, tmp_path: Path) -> None:
     slo.write(EXTREMES, tmp_path)
     assert tried(promtool, tmp_path) == ""

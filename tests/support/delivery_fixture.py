@@ -1,4 +1,4 @@
-"""Deliveries for the tests: a worked example of a week, a machine that tells the site of them, a repository."""
+"""Deliveries for the tests: the worked example of a week, a client that reports it, a git repository."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ FIGURES = {
     "failed_deployment_recovery_seconds": (85800, 2),
     "deployment_rework_rate": (0.2, 5),
 }
-"""What the week comes to: each figure's value and n."""
+"""The figures of the week: value and n."""
 
 
 def at(short: str | None) -> str | None:
-    """``04T10:00`` as a time of March 2024."""
+    """Make a time of March 2024 from a short one such as ``04T10:00``."""
     return f"2024-03-{short}:00Z" if short else None
 
 
@@ -69,32 +69,32 @@ INCIDENTS: list[dict[str, Any]] = [
 
 
 class Machine:
-    """A program on this machine that speaks JSON to the site's API."""
+    """A client on this host that reports to the JSON API."""
 
     def __init__(self, app: Flask, token: str | None = None) -> None:
         self.client: FlaskClient = app.test_client()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def tell(self, what: str, told: Any, status: int | None = None) -> Any:
-        """POST to ``/api/telemetry/<what>``; the answer's JSON."""
-        answer = self.client.post(f"/api/telemetry/{what}", json=told, headers=self._headers)
+    def tell(self, what: str, sent: Any, status: int | None = None) -> Any:
+        """POST to ``/api/telemetry/<what>``. Returns the answer's JSON."""
+        answer = self.client.post(f"/api/telemetry/{what}", json=sent, headers=self._headers)
         if status is not None:
             assert answer.status_code == status, answer.text
         return answer.get_json(force=True)
 
-    def refused(self, what: str, **told: Any) -> dict[str, str]:
-        """What is said of each field of something that can't be taken."""
-        answer = self.client.post(f"/api/telemetry/{what}", json=told, headers=self._headers)
+    def refused(self, what: str, **sent: Any) -> dict[str, str]:
+        """POST an invalid report. Returns the errors of its fields."""
+        answer = self.client.post(f"/api/telemetry/{what}", json=sent, headers=self._headers)
         assert (answer.status_code, answer.mimetype) == (422, "application/problem+json"), answer.text
         errors: dict[str, str] = answer.get_json(force=True)["errors"]
         return errors
 
     def tell_the_week(self, *, backwards: bool = False) -> None:
-        """All of the example; ``backwards``: the last deployment first."""
-        for told in DEPLOYMENTS[::-1] if backwards else DEPLOYMENTS:
-            self.tell("deployment", told, 201)
-        for told in INCIDENTS:
-            self.tell("incident", told, 201)
+        """Report the whole example; ``backwards``: the last deployment first."""
+        for sent in DEPLOYMENTS[::-1] if backwards else DEPLOYMENTS:
+            self.tell("deployment", sent, 201)
+        for sent in INCIDENTS:
+            self.tell("incident", sent, 201)
 
 
 class Repository:
@@ -115,14 +115,14 @@ class Repository:
         self.git("tag", "v2")
 
     def git(self, *words: str, **environment: str) -> None:
-        """Run git as nobody in particular."""
+        """Run git with a fixed author and no user configuration."""
         own = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin"}
         who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         command = ["git", "-C", str(self.folder), *words]
         subprocess.run(command, check=True, capture_output=True, env={**own, **who, **environment})
 
     def commit(self, words: str) -> None:
-        """A commit an hour after the one before."""
+        """Commit, an hour after the last commit."""
         self._at("commit", "-q", "--allow-empty", "-m", words)
 
     def _at(self, *words: str) -> None:

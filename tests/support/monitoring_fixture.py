@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager with the shipped rules and routes, for whom 5 minutes are 3 seconds."""
+"""A real Prometheus and Alertmanager with the shipped rules and routes, a hundred times faster: 5 min are 3 s."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _PACE, _LONGEST = 100, 8.0
 
 
 def paced(seconds: float) -> float:
-    """A hundred times as quick, but nothing is shorter than a second or longer than eight."""
+    """Shorten a time to a hundredth, but to at least 1 and at most 8 seconds."""
     return min(max(seconds / _PACE, 1.0), _LONGEST)
 
 
 def paced_duration(words: str) -> str:
-    """The same of a duration as the configurations write it: ``5m``."""
+    """Shorten a duration as the configurations write it, such as ``5m``."""
     return promql.with_durations(f"[{words}]", paced).strip("[]")
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One of a dashboard or a rule; ``place`` says where it stands."""
+    """An expression of a dashboard or a rule; ``place`` is where it is."""
 
     place: str
     expr: str
@@ -50,18 +50,18 @@ class Expression:
 
 
 def rules() -> list[dict[str, Any]]:
-    """All shipped rules, as they are shipped."""
+    """Load all shipped rules."""
     files = sorted((SHIPPED / "rules").glob("*.yml"))
     return [rule for file in files for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
 def boards() -> list[dict[str, Any]]:
-    """All shipped dashboards."""
+    """Load all shipped dashboards."""
     return [json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))]
 
 
 def panels() -> list[Expression]:
-    """Every expression of every panel."""
+    """List every expression of every panel."""
     return [
         Expression(f"{board['title']}: {panel['title']}", target["expr"], target.get("legendFormat", ""))
         for board in boards()
@@ -71,13 +71,13 @@ def panels() -> list[Expression]:
 
 
 def annotations() -> list[Expression]:
-    """Every expression that marks moments on a dashboard, each once."""
+    """List every expression of an annotation, each once."""
     found = {one["expr"]: one["name"] for board in boards() for one in board["annotations"]["list"] if "expr" in one}
     return [Expression(name, expr) for expr, name in found.items()]
 
 
 def as_grafana_asks(expr: str, life: float) -> str:
-    """With everything chosen; ``life`` is how long the time is that is shown, in seconds."""
+    """Replace Grafana's variables, with All chosen; ``life`` is the length of the time shown, in seconds."""
     shown = round(life * _PACE)
     for name, value in (("__rate_interval", "5m"), ("__range", f"{shown}s"), ("__interval", "1m")):
         expr = expr.replace(f"${name}", value)
@@ -88,7 +88,7 @@ def as_grafana_asks(expr: str, life: float) -> str:
 
 
 def _paced_rules(folder: Path) -> None:
-    """The shipped rules with their times shortened, and nothing else."""
+    """Write the shipped rules, with shortened times."""
     folder.mkdir()
     for path in (SHIPPED / "rules").glob("*.yml"):
         shipped = yaml.safe_load(path.read_text())
@@ -102,7 +102,7 @@ def _paced_rules(folder: Path) -> None:
 
 
 class Prometheus:
-    """Scrapes ``site`` by the shipped configuration, and tells ``alertmanager``."""
+    """Scrapes ``site`` by the shipped configuration, and sends alerts to ``alertmanager``."""
 
     def __init__(self, folder: Path, site: Site, token: str, alertmanager: str) -> None:
         program = require("Prometheus", shutil.which("prometheus"), "apt-get install prometheus")
@@ -124,26 +124,26 @@ class Prometheus:
         self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
 
     def ask(self, what: str, **parameters: Any) -> Any:
-        """What its API says. Raises OSError while it does not answer, AssertionError for what it can't read."""
+        """Query its API. Raises OSError while it does not answer, AssertionError for an invalid query."""
         address = f"http://{self.address}/api/v1/{what}?{urllib.parse.urlencode(parameters, doseq=True)}"
         try:
             with urllib.request.urlopen(address, timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            if error.code == 503:  # it has just begun
+            if error.code == 503:  # it is still starting
                 raise
             with error:
                 raise AssertionError(f"{parameters}: {error.read().decode()}") from None
 
     def now(self, expr: str) -> float | None:
-        """The value of the first series at this moment."""
+        """Return the current value of the first series."""
         with suppress(OSError):
             found = self.ask("query", query=expr)["result"]
             return float(found[0]["value"][1]) if found else None
         return None
 
     def course(self, expr: str, start: float, end: float) -> list[dict[str, Any]]:
-        """The series of a panel: labels, and values once a second."""
+        """Return the series of a panel: labels, and values once a second."""
         found: list[dict[str, Any]] = self.ask("query_range", query=expr, start=start, end=end, step=1)["result"]
         return found
 
@@ -152,14 +152,14 @@ class Prometheus:
         return self.now(f'ALERTS{{alertname="{name}", alertstate="firing"}}') == 1
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.process.terminate()
         self.process.wait(60)
         self._console.close()
 
 
 class Ears:
-    """Whoever else Alertmanager tells: a chat and a heartbeat that keep what they hear, and a mail server."""
+    """Alertmanager's other receivers: a chat and a heartbeat that record what they get, and a mail server."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
@@ -176,7 +176,7 @@ class Ears:
             def log_message(self, *_: Any) -> None:
                 """The tests are quiet."""
 
-        # Of its prompts for LOGIN Alertmanager knows those of other servers alone.
+        # Alertmanager knows only the LOGIN prompts of other mail servers.
         plain = {"auth_require_tls": False, "auth_exclude_mechanism": ["LOGIN"]}
         self.mail = MailServer(authenticator=lets_in, **plain).start()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -184,12 +184,12 @@ class Ears:
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
-    def told(self, path: str, words: str) -> bool:
-        """Whether something with these words came to ``path``."""
+    def received(self, path: str, words: str) -> bool:
+        """Whether ``path`` got a message with these words."""
         return any(words in json.dumps(body) for where, body in self.heard if where == path)
 
     def stop(self) -> None:
-        """Hear no more."""
+        """Stop the receivers."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -197,7 +197,7 @@ class Ears:
 
 
 class Alertmanager:
-    """The shipped routes, inhibitions and receivers; only addresses, secrets and times are the tests' own."""
+    """Alertmanager with the shipped routes, inhibitions and receivers, but other addresses, secrets and times."""
 
     def __init__(self, folder: Path, site: Site, token: str, ears: Ears) -> None:
         program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -229,7 +229,7 @@ class Alertmanager:
         self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self.process.terminate()
         self.process.wait(60)
         self._console.close()
@@ -237,7 +237,7 @@ class Alertmanager:
 
 @dataclass(frozen=True)
 class Watch:
-    """Everybody who looks at a site."""
+    """The monitoring of a site."""
 
     prometheus: Prometheus
     alertmanager: Alertmanager
@@ -246,7 +246,7 @@ class Watch:
 
 @contextmanager
 def watching(folder: Path, site: Site, token: str) -> Iterator[Watch]:
-    """Prometheus begins to scrape ``site``, which takes it some seconds, and Alertmanager hears it."""
+    """Run Prometheus, which needs some seconds until it scrapes ``site``, and Alertmanager."""
     ears = Ears()
     started: list[Alertmanager | Prometheus] = []
     try:

@@ -1,4 +1,4 @@
-"""Content folders and sites of pages for the tests."""
+"""Content folders with pages, and sites that serve them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from church.services.pages.render import Rendered, render
 from tests.support.databases import bring_to_head
 from tests.support.services_fixture import site_settings
 
-HIDDEN = "zanzibarquartz"  # a word that stands only in text that is not open to everybody
+HIDDEN = "zanzibarquartz"  # a word that is only in text closed to the public
 
 CLOSED = f"""The opening of it, with *care*.
 
@@ -39,19 +39,19 @@ def write_page(content: Path, slug: str, body: str = "Some words.", **front: obj
 
 
 def made_page(body: str, **front: object) -> Page:
-    """A page without a file."""
+    """Make a page without a file."""
     lines = [f"{name}: {value}" for name, value in ({"title": "A page", "date": "2026-01-02"} | front).items()]
     data = "\n".join(["---", *lines, "---", body]).encode()
     return parse_page(Stamp("made.md", 1_700_000_000_000_000_000, len(data)), data)
 
 
 def rendered(body: str, **front: object) -> Rendered:
-    """``body`` as it is shown."""
+    """Render ``body``."""
     return render(made_page(body, **front))
 
 
 def small_library(content: Path) -> None:
-    """One page of each level, a nested one, and a draft."""
+    """Write one page for each access level, a nested one, and a draft."""
     write_page(content, "open", "Walnut words.\n\n## Part\n\nMore *walnut*.", title="Open page", tags="[wood, all]")
     write_page(content, "club", CLOSED, title="Club page", access="members", tags="[all]", date="2026-02-01")
     write_page(content, "gold", CLOSED, title="Gold page", access="premium", tags="[all]", date="2026-03-01")
@@ -62,14 +62,14 @@ def small_library(content: Path) -> None:
 
 
 def make_site(folder: Path, **settings: object) -> Flask:
-    """A migrated site with an empty content folder, its limits out of the way."""
+    """Make a migrated site with an empty content folder and very high rate limits."""
     return site_app(
         site_settings(folder, CHURCH_LIMIT_PAGE="100000/minute", CHURCH_LIMIT_API="100000/minute", **settings)
     )
 
 
 def site_app(settings: Settings) -> Flask:
-    """The app of ``settings``, its database at the head."""
+    """Make the app of ``settings``, with a migrated database."""
     bring_to_head(settings)
     app = create_app(settings)
     app.config["RAISE_UNEXPECTED"] = True

@@ -39,7 +39,7 @@ class Selector:
     range: str = ""
     within: tuple[str, ...] = ()
     text: str = ""
-    """The metric with its matchers, without a range."""
+    """Return the metric with its matchers, without a range."""
 
     @property
     def labels(self) -> set[str]:

@@ -86,8 +86,8 @@ class Pages:
 
         Raises DatabaseDownError, DatabaseBusyError.
         """
-        found = pages_search.find(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
-        return [presenters.card(page, snippet) for page, snippet in found]
+        results = pages_search.find(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
+        return [presenters.card(page, snippet) for page, snippet in results]
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
         """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""

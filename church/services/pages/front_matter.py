@@ -136,8 +136,8 @@ def _decode(data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidPageError(f"not UTF-8 (byte {error.start})") from None
-    if found := _FORBIDDEN.search(text):
-        raise InvalidPageError(f"control character U+{ord(found[0]):04X} (character {found.start()})")
+    if match := _FORBIDDEN.search(text):
+        raise InvalidPageError(f"control character U+{ord(match[0]):04X} (character {match.start()})")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -157,12 +157,12 @@ def _load(header: str) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - loaded already by load_parser
 
     try:
-        found = load_parser().load(header)
+        fields = load_parser().load(header)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidPageError(f"front matter: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise InvalidPageError("front matter: use lines of `name: value`")
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in fields.items()}
 
 
 @cache
@@ -174,10 +174,10 @@ def load_parser() -> YAMLHandler:
 
 
 def _check(raw: dict[str, Any]) -> _FrontMatter:
-    known = list(_FrontMatter.model_fields)
-    for name in raw.keys() - set(known):
+    names = list(_FrontMatter.model_fields)
+    for name in raw.keys() - set(names):
         # `acces: premium` must not make a page public.
-        if close := get_close_matches(name.lower(), known, n=1, cutoff=0.82):
+        if close := get_close_matches(name.lower(), names, n=1, cutoff=0.82):
             raise InvalidPageError(f"{name}: unknown name in front matter; did you mean {close[0]}?")
     try:
         front = _FrontMatter.model_validate(raw)

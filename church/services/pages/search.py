@@ -64,9 +64,9 @@ def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
     changed = 0
     with db.write() as session:
         existing = {(row.slug, row.scope): row for row in session.scalars(select(PageText))}
-        if known := {slug for slug, _ in existing}:
+        if indexed := {slug for slug, _ in existing}:
             live_broadcast.notify_new_pages(
-                session, {slug: row["title"] for (slug, _), row in wanted.items() if slug not in known}
+                session, {slug: row["title"] for (slug, _), row in wanted.items() if slug not in indexed}
             )
         for key in existing.keys() - wanted.keys():
             session.delete(existing[key])

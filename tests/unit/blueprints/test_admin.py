@@ -1,4 +1,4 @@
-"""The admin area over HTTP: who comes in, what is shown and escaped, and what a form or a program can change."""
+"""The admin area over HTTP: access, escaping, and changes by form and by JSON."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def path_of(user: User, action: str = "") -> str:
 
 
 def failed_work() -> tuple[int, int]:
-    """A dead job and a failed mail; their numbers."""
+    """Add a dead job and a failed email. Returns their ids."""
     with db.write() as session:
         facts = {"payload": {"secret": "s3cret"}, "max_attempts": 5, "created_at": utc_now(), "run_at": utc_now()}
         job = Job(kind="test.work", state="dead", attempts=5, error=HOSTILE, **facts)
@@ -72,7 +72,7 @@ def test_admin_area_is_closed_to_all_but_admins(app: Flask, ada: User, path: str
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_every_page_is_shown_to_admins_and_kept_by_nobody(desk: Desk, path: str) -> None:
+def test_every_page_is_shown_to_admins_and_not_stored(desk: Desk, path: str) -> None:
     for headers in ({}, JSON):
         found = desk.get(path, **headers)
         assert found.status_code == 200
@@ -80,7 +80,7 @@ def test_every_page_is_shown_to_admins_and_kept_by_nobody(desk: Desk, path: str)
         assert {"Accept", "Cookie"} <= {name.strip() for name in found.headers["Vary"].split(",")}
 
 
-def test_navigation_names_every_section_and_the_present_one(desk: Desk) -> None:
+def test_navigation_lists_every_section_and_marks_the_current_one(desk: Desk) -> None:
     page = desk.get("/admin/jobs").text
     sections = re.findall(r'<li><a href="(/admin/\w*)"( aria-current="page")?>([\w ]+)</a></li>', page)
     assert [(path, title) for path, _, title in sections] == [
@@ -117,7 +117,7 @@ def test_overview_is_shown_while_the_database_is_down(desk: Desk, monkeypatch: p
     def down(*_args: object) -> Any:
         raise DatabaseDownError
 
-    monkeypatch.setattr(counts, "count_members", down)  # who asks may be known for a moment longer
+    monkeypatch.setattr(counts, "count_members", down)  # not the whole database: the admin must be recognized
     found = desk.get("/admin/")
     assert found.status_code == 200
     assert "there are no numbers" in found.text
@@ -143,11 +143,11 @@ def test_members_are_found_filtered_and_paged(desk: Desk, ada: User, app: Flask)
     "query", ["members?role=root", "members?state=x", "members?page=-1", "members?page=²", "jobs?state=sent",
               "mails?state=dead", "jobs?before=1e3", f"audit?before={'9' * 30}"],
 )  # fmt: skip
-def test_filter_that_there_is_not_is_refused(desk: Desk, query: str) -> None:
+def test_unknown_filter_value_is_refused(desk: Desk, query: str) -> None:
     assert desk.get(f"/admin/{query}").status_code == 400
 
 
-def test_what_a_member_is_called_is_only_text(desk: Desk, app: Flask) -> None:
+def test_member_name_with_markup_is_escaped(desk: Desk, app: Flask) -> None:
     hostile = person(app, "x@church.example", name=HOSTILE)
     within(app, members.set_role, hostile.ref, members.Role.ADMIN, Actor(hostile.id, "web", HOSTILE))
     for path in ("/admin/members", path_of(hostile), "/admin/audit", f"/admin/members?q={quote(HOSTILE)}"):
@@ -168,7 +168,7 @@ def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask
     assert "password_hash" not in str(found)
 
 
-def test_member_page_says_how_long_a_link_to_choose_a_password_opens(desk: Desk, ada: User, app: Flask) -> None:
+def test_member_page_shows_how_long_a_password_link_is_valid(desk: Desk, ada: User, app: Flask) -> None:
     invited = add_user(app, "new@church.example", password_hash=None)
     assert (email_links.LIFETIMES[Purpose.RESET], email_links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
     assert "It works for one hour. The current password works" in desk.get(path_of(ada)).text
@@ -187,7 +187,7 @@ CHANGES: list[tuple[str, dict[str, str], str, str]] = [
 
 
 def before(action: str, app: Flask, user: User) -> None:
-    """What has to be so for the change to be one."""
+    """Prepare the account so that the action changes it."""
     if action == "/enable":
         within(app, members.disable_account, user.ref, Actor(via="cli"))
     if action == "/end-sessions":
@@ -195,7 +195,7 @@ def before(action: str, app: Flask, user: User) -> None:
 
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
-def test_change_by_form_is_made_told_and_audited(
+def test_change_by_form_is_made_confirmed_and_audited(
     desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     before(action, app, ada)
@@ -209,7 +209,7 @@ def test_change_by_form_is_made_told_and_audited(
 
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
-def test_change_by_program_answers_with_the_account(
+def test_change_by_json_returns_the_account(
     desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     before(action, app, ada)
@@ -220,7 +220,7 @@ def test_change_by_program_answers_with_the_account(
 
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
-def test_change_without_the_forms_token_is_none(
+def test_change_without_csrf_token_is_refused(
     desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     assert desk.client.post(path_of(ada, action), data=sent).status_code == 400
@@ -230,7 +230,7 @@ def test_change_without_the_forms_token_is_none(
     assert (within(app, audited), within(app, mails)) == ([], [])
 
 
-def test_pages_offer_what_can_be_done_with_the_account_as_it_is(desk: Desk, app: Flask, ada: User) -> None:
+def test_pages_offer_only_actions_that_fit_the_account(desk: Desk, app: Flask, ada: User) -> None:
     def offered() -> set[str]:
         return set(re.findall(rf'action="{path_of(ada)}/([\w-]+)"', desk.get(path_of(ada)).text))
 
@@ -240,12 +240,12 @@ def test_pages_offer_what_can_be_done_with_the_account_as_it_is(desk: Desk, app:
 
 
 @pytest.mark.parametrize("role", ["", "root", "Admin", " admin"])
-def test_role_that_there_is_not_is_refused(desk: Desk, app: Flask, ada: User, role: str) -> None:
+def test_unknown_role_is_refused(desk: Desk, app: Flask, ada: User, role: str) -> None:
     assert desk.send(path_of(ada, "/role"), role=role).status_code == 400
     assert within(app, members.load_member, ada.ref).role == "member"
 
 
-def test_first_of_repeated_roles_counts_and_others_columns_are_ignored(desk: Desk, app: Flask, ada: User) -> None:
+def test_first_of_repeated_roles_counts_and_other_columns_are_ignored(desk: Desk, app: Flask, ada: User) -> None:
     found = desk.tell(path_of(ada, "/disable"), {"role": "admin", "verified_at": None, "email": "x@y.example"})
     assert found.status_code == 200
     seen = within(app, members.load_member, ada.ref)
@@ -257,7 +257,7 @@ def test_first_of_repeated_roles_counts_and_others_columns_are_ignored(desk: Des
 
 
 @pytest.mark.parametrize(("action", "sent"), [("/role", {"role": "member"}), ("/disable", {})])
-def test_last_admin_is_told_why_and_stays(desk: Desk, action: str, sent: dict[str, str]) -> None:
+def test_last_admin_cannot_be_removed_and_learns_why(desk: Desk, action: str, sent: dict[str, str]) -> None:
     found = desk.send(path_of(desk.user, action), own="1", **sent)
     assert found.status_code == 409
     assert "This is the last admin who can sign in." in found.text
@@ -268,9 +268,7 @@ def test_last_admin_is_told_why_and_stays(desk: Desk, action: str, sent: dict[st
 
 
 @pytest.mark.parametrize(("action", "sent"), [("/role", {"role": "member"}), ("/disable", {})])
-def test_own_account_is_changed_only_when_it_is_meant(
-    desk: Desk, app: Flask, action: str, sent: dict[str, str]
-) -> None:
+def test_own_account_is_changed_only_when_confirmed(desk: Desk, app: Flask, action: str, sent: dict[str, str]) -> None:
     person(app, "other@church.example", role="admin")
     assert 'name="own" value="1" required' in desk.get(path_of(desk.user)).text
     unmeant = desk.send(path_of(desk.user, action), **sent)
@@ -279,14 +277,14 @@ def test_own_account_is_changed_only_when_it_is_meant(
     meant = desk.send(path_of(desk.user, action), own="1", **sent)
     assert (meant.status_code, meant.headers["Location"]) == (303, "/")
     with desk.client.session_transaction() as cookie:
-        assert "since" in cookie  # so that no worker goes by what it remembers
+        assert "since" in cookie  # so that no worker uses its cached session
     assert desk.get("/admin/", **JSON).status_code in {401, 403}
 
 
 # -- work -----------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_and_mails_show_state_and_reason_but_not_what_they_are_about(desk: Desk, app: Flask) -> None:
+def test_jobs_and_emails_show_state_and_reason_but_no_content(desk: Desk, app: Flask) -> None:
     within(app, failed_work)
     for path in ("/admin/jobs?state=dead", "/admin/mails?state=failed"):
         for found in (desk.get(path), desk.get(path, **JSON)):
@@ -299,7 +297,7 @@ def test_jobs_and_mails_show_state_and_reason_but_not_what_they_are_about(desk: 
     assert "No sent emails" in desk.get("/admin/mails?state=sent").text
 
 
-def test_dead_job_and_failed_mail_are_done_again_once(desk: Desk, app: Flask) -> None:
+def test_dead_job_and_failed_email_are_retried_once(desk: Desk, app: Flask) -> None:
     job, mail = within(app, failed_work)
     for path, back, entry in (
         (f"/admin/jobs/{job}/retry", "/admin/jobs?state=dead", "job.retried"),
@@ -315,7 +313,7 @@ def test_dead_job_and_failed_mail_are_done_again_once(desk: Desk, app: Flask) ->
 
 
 @pytest.mark.parametrize("number", ["99999999999999999999", "x", "-1"])
-def test_retry_of_no_number_is_not_found(desk: Desk, number: str) -> None:
+def test_retry_of_an_invalid_id_is_not_found(desk: Desk, number: str) -> None:
     assert desk.send(f"/admin/jobs/{number}/retry").status_code == 404
     assert desk.send(f"/admin/mails/{number}/retry").status_code == 404
 
@@ -349,7 +347,7 @@ def add_mails(count: int, _actor: User) -> None:
         ("/admin/mails?state=pending", "mails", add_mails),
     ],
 )
-def test_lists_are_paged_to_their_end_without_losing_the_filter(
+def test_lists_are_paged_to_the_end_and_keep_the_filter(
     desk: Desk, app: Flask, path: str, name: str, add: Callable[[int, User], None]
 ) -> None:
     within(app, add, 100, desk.user)

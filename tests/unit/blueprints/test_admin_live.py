@@ -1,4 +1,4 @@
-"""The live rooms in the admin area over HTTP: reports and what becomes of them, sanctions, the notice to all."""
+"""Chat in the admin area over HTTP: reports and their settlement, sanctions, the notice to everyone."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def bob(app: Flask) -> User:
 
 
 def reported(app: Flask, author: SignedIn, text: str = "rude", reason: str = "") -> int:
-    """The number of a message that somebody has reported."""
-    said = within(app, chat.post_message, author, "public", text, None)
-    reporter = speaker(app, f"Reporter{said.id}")
-    within(app, chat.report_message, reporter, "public", said.id, reason)
-    return said.id
+    """Report a message. Returns the id of the report."""
+    message = within(app, chat.post_message, author, "public", text, None)
+    reporter = speaker(app, f"Reporter{message.id}")
+    within(app, chat.report_message, reporter, "public", message.id, reason)
+    return message.id
 
 
-def test_desk_without_a_report_or_sanction_says_so(desk: Desk) -> None:
+def test_pages_without_reports_or_sanctions_say_so(desk: Desk) -> None:
     for path in ("/admin/live", "/admin/live?state=settled", "/admin/live/sanctions"):
         assert '<p class="empty">' in desk.get(path).text
     assert desk.get("/admin/live?state=dead").status_code == 400
     assert '<a href="/admin/live" aria-current="page">Chat</a>' in desk.get("/admin/live").text
 
 
-def test_report_is_shown_escaped_and_is_settled_by_letting_it_stand(app: Flask, desk: Desk, ada: SignedIn) -> None:
+def test_report_is_shown_escaped_and_can_be_dismissed(app: Flask, desk: Desk, ada: SignedIn) -> None:
     number = reported(app, ada, HOSTILE, HOSTILE)
     page = desk.get("/admin/live").text
     assert page.count("&#34;&gt;&lt;svg onload=x&gt;{{7*7}}") == 2
@@ -71,7 +71,7 @@ def test_report_is_settled_by_deleting_the_message(app: Flask, desk: Desk, ada: 
     assert "chat.message_removed" in audited(app)
 
 
-def test_member_is_muted_for_a_day_and_given_the_word_again(app: Flask, desk: Desk, ada: SignedIn) -> None:
+def test_member_is_muted_for_a_day_and_the_mute_is_lifted(app: Flask, desk: Desk, ada: SignedIn) -> None:
     form = desk.get(f"/admin/live/sanctions?member={ada.ref}&room=public").text
     assert f'value="{ada.ref}"' in form
     assert '<option value="public" selected>' in form
@@ -108,7 +108,7 @@ def test_ban_of_one_room_lasts_until_it_is_lifted(app: Flask, desk: Desk, ada: S
         ({"member": "boss"}, 409),
     ],
 )
-def test_sanction_that_cannot_be_given_comes_back_with_the_reason(
+def test_invalid_sanction_shows_the_form_with_the_reason(
     app: Flask, desk: Desk, ada: SignedIn, wrong: dict[str, str], status: int
 ) -> None:
     sent = {"member": ada.ref, **SANCTION, **wrong}
@@ -121,7 +121,7 @@ def test_sanction_that_cannot_be_given_comes_back_with_the_reason(
     assert within(app, chat.list_sanctions) == []
 
 
-def test_notice_is_sent_to_whom_it_is_for_and_written_down(app: Flask, desk: Desk) -> None:
+def test_notice_is_sent_to_its_audience_and_audited(app: Flask, desk: Desk) -> None:
     form = {"title": f"Open house {HOSTILE}", "url": "/pages/welcome", "audience": "members"}
     with app.app_context(), published() as heard:
         assert desk.send("/admin/live/notice", **form).status_code == 303

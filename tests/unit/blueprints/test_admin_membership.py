@@ -1,4 +1,4 @@
-"""The membership part of the admin area over HTTP: who comes in, what is shown and escaped, what forms change."""
+"""Memberships in the admin area over HTTP: access, escaping, and changes by form and by JSON."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def down(_method: str) -> None:
 
 
 def failed_event(shop: Shop, user: User) -> int:
-    """An event that came while Stripe did not answer."""
+    """Add an event that failed because Stripe did not answer."""
     shop.stripe.before = down
     subscribe(shop, user)
     shop.stripe.before = lambda _method: None
@@ -89,7 +89,7 @@ def test_membership_is_closed_to_all_but_admins(shop: Shop, ada: User, path: str
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"{ROOT}/events/1", f"{ROOT}/ledger.csv"])
-def test_membership_is_shown_to_admins_and_kept_by_nobody(shop: Shop, desk: Desk, ada: User, path: str) -> None:
+def test_membership_is_shown_to_admins_and_not_stored(shop: Shop, desk: Desk, ada: User, path: str) -> None:
     pay(shop, ada, 1200)
     for headers in ({}, JSON):
         found = desk.get(path, **headers)
@@ -98,7 +98,7 @@ def test_membership_is_shown_to_admins_and_kept_by_nobody(shop: Shop, desk: Desk
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_rooms_of_membership_lead_to_each_other_and_name_the_present_one(desk: Desk, path: str) -> None:
+def test_membership_pages_link_to_each_other_and_mark_the_current_one(desk: Desk, path: str) -> None:
     page = desk.get(path).text
     rooms = re.findall(r'<li><a href="([\w/]+)"( aria-current="page")?>', page.split('aria-label="Membership"')[1])
     assert [address for address, _ in rooms[:4]] == PAGES
@@ -115,14 +115,14 @@ def test_membership_without_a_row_says_so(desk: Desk, path: str) -> None:
 @pytest.mark.parametrize(
     "query", ["?status=root", "/events?state=dead", "/grants?state=x", "?before=-1", "/ledger?before=x"]
 )
-def test_filter_that_there_is_not_is_refused(desk: Desk, query: str) -> None:
+def test_unknown_filter_value_is_refused(desk: Desk, query: str) -> None:
     assert desk.get(ROOT + query).status_code == 400
 
 
 # -- subscriptions --------------------------------------------------------------------------------------------------
 
 
-def test_subscriptions_tell_member_plan_status_and_end(shop: Shop, desk: Desk, ada: User) -> None:
+def test_subscriptions_show_member_plan_status_and_end(shop: Shop, desk: Desk, ada: User) -> None:
     active = subscribe(shop, ada, cancel_at=1_792_000_000)
     subscribe(shop, person(shop.app, "eve@church.example", name=HOSTILE), status="past_due")
     page = desk.get(ROOT).text
@@ -137,7 +137,7 @@ def test_subscriptions_tell_member_plan_status_and_end(shop: Shop, desk: Desk, a
 
 
 @pytest.mark.parametrize(("status", "goes_on"), [("active", True), ("past_due", True), ("canceled", False)])
-def test_account_that_pays_is_disabled_knowing_that_it_goes_on_paying(
+def test_disabling_a_paying_account_warns_that_payments_continue(
     shop: Shop, desk: Desk, ada: User, status: str, goes_on: bool
 ) -> None:
     subscribe(shop, ada, status=status)
@@ -148,7 +148,7 @@ def test_account_that_pays_is_disabled_knowing_that_it_goes_on_paying(
 # -- events ---------------------------------------------------------------------------------------------------------
 
 
-def test_events_tell_type_state_reason_attempts_and_age(shop: Shop, desk: Desk, ada: User) -> None:
+def test_events_show_type_state_reason_attempts_and_age(shop: Shop, desk: Desk, ada: User) -> None:
     number = failed_event(shop, ada)
     shop.deliver(event("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
     page = desk.get(f"{ROOT}/events").text
@@ -163,7 +163,7 @@ def test_events_tell_type_state_reason_attempts_and_age(shop: Shop, desk: Desk, 
 @pytest.mark.parametrize(
     ("ago", "words"), [(119, "119 s"), (121, "2 min"), (7300, "2 h"), (3 * 86400, "3 days"), (-50, "0 s")]
 )
-def test_age_is_told_as_coarsely_as_it_is_great(shop: Shop, desk: Desk, ada: User, ago: int, words: str) -> None:
+def test_event_age_is_shown_in_a_fitting_unit(shop: Shop, desk: Desk, ada: User, ago: int, words: str) -> None:
     subscribe(shop, ada)
     with shop.app.app_context(), db.write() as session:
         session.execute(update(StripeEvent).values(received_at=utc_now() - timedelta(seconds=ago)))
@@ -186,30 +186,30 @@ def test_event_shows_what_stripe_sent_indented_and_escaped(shop: Shop, desk: Des
     assert data["payload"]["data"]["object"]["metadata"]["note"] == HOSTILE
 
 
-def test_event_is_done_again_by_form_and_by_program(shop: Shop, desk: Desk, ada: User) -> None:
+def test_event_is_replayed_by_form_and_by_json(shop: Shop, desk: Desk, ada: User) -> None:
     number = failed_event(shop, ada)
     found = desk.send(f"{ROOT}/events/{number}/replay")
     assert (found.status_code, found.headers["Location"]) == (303, f"{ROOT}/events/{number}")
     assert f"Event {number} replayed: processed." in desk.get(f"{ROOT}/events/{number}").text
-    told = desk.tell(f"{ROOT}/events/{number}/replay", {})
-    assert told.status_code == 200
-    assert (told.json["outcome"]["status"], told.json["event"]["attempts"]) == ("processed", 3)  # type: ignore[index]
+    answer = desk.tell(f"{ROOT}/events/{number}/replay", {})
+    assert answer.status_code == 200
+    assert (answer.json["outcome"]["status"], answer.json["event"]["attempts"]) == ("processed", 3)  # type: ignore[index]
     last = within(shop.app, audit.list_entries, limit=1)[0]
     assert last.actor is not None
     assert (last.action, last.actor.ref) == ("webhook.replayed", desk.user.ref)
 
 
-def test_event_that_fails_again_says_why_above_it(shop: Shop, desk: Desk, ada: User) -> None:
+def test_event_that_fails_again_shows_the_error(shop: Shop, desk: Desk, ada: User) -> None:
     number = failed_event(shop, ada)
     shop.stripe.before = down
     found = desk.send(f"{ROOT}/events/{number}/replay")
     assert found.status_code == 503
     assert "The event could not be processed: Stripe does not answer." in found.text
-    told = desk.tell(f"{ROOT}/events/{number}/replay", {})
-    assert (told.status_code, told.mimetype) == (503, "application/problem+json")
+    answer = desk.tell(f"{ROOT}/events/{number}/replay", {})
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
 
 
-def test_event_under_way_is_not_offered_and_not_done_again(shop: Shop, desk: Desk, ada: User) -> None:
+def test_event_in_progress_cannot_be_replayed(shop: Shop, desk: Desk, ada: User) -> None:
     number = failed_event(shop, ada)
     lease = {"lease": "another", "leased_until": utc_now() + timedelta(minutes=1), "state": "received"}
     with shop.app.app_context(), db.write() as session:
@@ -220,7 +220,7 @@ def test_event_under_way_is_not_offered_and_not_done_again(shop: Shop, desk: Des
     assert desk.tell(f"{ROOT}/events/{number}/replay", {}).status_code == 409
 
 
-def test_event_that_there_is_not_is_not_found(desk: Desk) -> None:
+def test_unknown_event_is_not_found(desk: Desk) -> None:
     for number in ("7", "99999999999999999999", "x"):
         assert desk.get(f"{ROOT}/events/{number}").status_code == 404
         assert desk.send(f"{ROOT}/events/{number}/replay").status_code == 404
@@ -229,7 +229,7 @@ def test_event_that_there_is_not_is_not_found(desk: Desk) -> None:
 # -- the ledger -----------------------------------------------------------------------------------------------------
 
 
-def test_ledger_shows_entries_and_totals_in_the_currencys_own_notation(shop: Shop, desk: Desk, ada: User) -> None:
+def test_ledger_shows_amounts_in_the_notation_of_their_currency(shop: Shop, desk: Desk, ada: User) -> None:
     pay(shop, ada, 1200, 999)
     eve = person(shop.app, "eve@church.example", name=HOSTILE)
     shop.stripe.price("price_jpy", "prod_patron", 800, "jpy")
@@ -258,9 +258,7 @@ def test_ledger_is_downloaded_with_the_filter_of_the_page(shop: Shop, desk: Desk
     assert len(desk.get(f"{ROOT}/ledger.csv?member=nobody").text.splitlines()) == 1
 
 
-def test_ledger_file_of_a_database_that_is_down_is_an_error_from_the_start(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ledger_file_with_the_database_down_is_an_error_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(**_query: object) -> Any:
         raise DatabaseDownError
 
@@ -268,7 +266,7 @@ def test_ledger_file_of_a_database_that_is_down_is_an_error_from_the_start(
     assert desk.get(f"{ROOT}/ledger.csv").status_code == 503
 
 
-def test_ledger_file_in_many_pieces_is_whole_and_may_be_left_in_the_middle(
+def test_ledger_file_in_many_pieces_is_complete_and_can_be_aborted(
     shop: Shop, desk: Desk, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin_actions, "_BATCH", 1)
@@ -284,14 +282,14 @@ def test_ledger_file_in_many_pieces_is_whole_and_may_be_left_in_the_middle(
 
 
 def give(desk: Desk, user: User, until: str | None = None, reason: str = "a friend") -> int:
-    """Give a membership; its number."""
+    """Give a complimentary membership. Returns its id."""
     found = desk.tell(f"/admin/members/{user.ref}/grants", {"until": until or day(30), "reason": reason})
     assert found.status_code == 200, found.text
     number: int = found.json["grant"]  # type: ignore[index]
     return number
 
 
-def test_membership_is_given_by_form_told_and_shown(shop: Shop, desk: Desk, ada: User) -> None:
+def test_grant_by_form_is_confirmed_and_shown(shop: Shop, desk: Desk, ada: User) -> None:
     page = f"/admin/members/{ada.ref}"
     assert "No premium access." in desk.get(page).text
     found = desk.send(f"{page}/grants", until=day(30), reason=HOSTILE)
@@ -307,7 +305,7 @@ def test_membership_is_given_by_form_told_and_shown(shop: Shop, desk: Desk, ada:
     assert desk.data(page)["membership"]["grants"][0]["given_by"]["name"] == "Boss"
 
 
-def test_membership_is_taken_back_by_the_button_of_its_page(shop: Shop, desk: Desk, ada: User) -> None:
+def test_grant_is_revoked_by_the_button_on_the_page(shop: Shop, desk: Desk, ada: User) -> None:
     give(desk, ada)
     (action,) = re.findall(rf'action="({ROOT}/grants/\d+/revoke)"', desk.get(f"/admin/members/{ada.ref}").text)
     found = desk.send(action)
@@ -324,7 +322,7 @@ def test_membership_is_taken_back_by_the_button_of_its_page(shop: Shop, desk: De
     [("", "", {"until", "reason"}), ("31.5.2027", "why", {"until"}), ("2020-01-01", "why", {"until"}),
      ("9999-12-31", "why", {"until"}), (30, "x" * 201, {"reason"}), (30, "x" * 401, {"reason"})],
 )  # fmt: skip
-def test_grant_that_cannot_be_is_told_at_its_fields(
+def test_invalid_grant_shows_errors_at_its_fields(
     shop: Shop, desk: Desk, ada: User, until: str | int, reason: str, wrong: set[str]
 ) -> None:
     if isinstance(until, int):
@@ -334,12 +332,12 @@ def test_grant_that_cannot_be_is_told_at_its_fields(
     assert set(re.findall(r'id="(\w+)-error"', found.text)) == wrong
     assert f'value="{until}"' in found.text
     assert '<details class="confirm" open>' in found.text
-    told = desk.tell(f"/admin/members/{ada.ref}/grants", {"until": until, "reason": reason})
-    assert (told.status_code, set(told.json["errors"])) == (422, wrong)  # type: ignore[index]
+    answer = desk.tell(f"/admin/members/{ada.ref}/grants", {"until": until, "reason": reason})
+    assert (answer.status_code, set(answer.json["errors"])) == (422, wrong)  # type: ignore[index]
     assert within(shop.app, audited) == []
 
 
-def test_grant_to_nobody_is_not_found_and_takes_no_foreign_form(shop: Shop, desk: Desk, ada: User) -> None:
+def test_grant_needs_an_existing_account_and_a_csrf_token(shop: Shop, desk: Desk, ada: User) -> None:
     body = {"until": day(30), "reason": "why"}
     assert desk.send("/admin/members/nobody/grants", **body).status_code == 404
     assert desk.send("/admin/members/nobody/grants").status_code == 404
@@ -350,7 +348,7 @@ def test_grant_to_nobody_is_not_found_and_takes_no_foreign_form(shop: Shop, desk
     assert within(shop.app, audited) == []
 
 
-def test_grant_to_oneself_is_seen_by_every_worker_at_once(desk: Desk) -> None:
+def test_grant_to_own_account_works_on_every_worker_at_once(desk: Desk) -> None:
     give(desk, desk.user)
     with desk.client.session_transaction() as cookie:
         assert "since" in cookie
@@ -408,7 +406,7 @@ def add_subscriptions(shop: Shop, _desk: Desk, user: User) -> None:
         (f"{ROOT}/grants?state=open", "grants", add_grants),
     ],
 )
-def test_lists_are_paged_to_their_end_without_losing_the_filter(
+def test_lists_are_paged_to_the_end_and_keep_the_filter(
     shop: Shop, desk: Desk, ada: User, path: str, name: str, add: Callable[[Shop, Desk, User], None]
 ) -> None:
     add(shop, desk, ada)
@@ -422,7 +420,7 @@ def test_lists_are_paged_to_their_end_without_losing_the_filter(
     assert len(ids) in {55, 60}
 
 
-def test_client_that_is_no_admin_cannot_give_itself_premium(shop: Shop, ada: User) -> None:
+def test_member_cannot_give_themself_premium(shop: Shop, ada: User) -> None:
     client: FlaskClient = client_of(shop.app, ada)
     body = {"until": day(30), "reason": "why"}
     assert client.post(f"/admin/members/{ada.ref}/grants", json=body).status_code == 403

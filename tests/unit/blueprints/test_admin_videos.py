@@ -1,4 +1,4 @@
-"""The admin's videos: uploads in pieces and in one form, how far they are, what is said of them and added to them."""
+"""Videos in the admin area over HTTP: uploads in pieces and in one form, progress, editing, captions, chapters."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def begin(admin: Browser, size: int, **changes: Any) -> TestResponse:
 def send(
     admin: Browser, ref: str, offset: object, data: bytes, kind: str = PIECE, token: str | None = None
 ) -> TestResponse:
-    said = {**JSON, "Upload-Offset": str(offset), "X-CSRFToken": token_of(admin) if token is None else token}
-    return admin.client.patch(f"/admin/video-uploads/{ref}", data=data, content_type=kind, headers=said)
+    headers = {**JSON, "Upload-Offset": str(offset), "X-CSRFToken": token_of(admin) if token is None else token}
+    return admin.client.patch(f"/admin/video-uploads/{ref}", data=data, content_type=kind, headers=headers)
 
 
-def test_upload_goes_on_where_it_was_broken_off_and_becomes_a_video(app: Flask, admin: Browser) -> None:
+def test_upload_resumes_after_an_interruption_and_becomes_a_video(app: Flask, admin: Browser) -> None:
     begun = begin(admin, size=3_000_000)
     assert (begun.status_code, begun.headers["Upload-Offset"]) == (201, "0")
     ref = begun.get_json()["upload"]["ref"]
-    first = send(admin, ref, 0, b"a" * 2_000_000)  # larger than any other body that the site takes
+    first = send(admin, ref, 0, b"a" * 2_000_000)  # larger than any other body that the site accepts
     assert (first.status_code, first.headers["Upload-Offset"]) == (200, "2000000")
-    asked = admin.client.head(f"/admin/video-uploads/{ref}", headers=JSON)
-    assert (asked.headers["Upload-Offset"], asked.headers["Upload-Length"]) == ("2000000", "3000000")
+    state = admin.client.head(f"/admin/video-uploads/{ref}", headers=JSON)
+    assert (state.headers["Upload-Offset"], state.headers["Upload-Length"]) == ("2000000", "3000000")
     assert "evening.mov, 1.9 MiB of 2.9 MiB" in admin.get("/admin/videos/new").text
     assert send(admin, ref, 0, b"a").status_code == 409
     done = send(admin, ref, 2_000_000, b"b" * 1_000_000).get_json()
@@ -68,20 +68,20 @@ def test_upload_goes_on_where_it_was_broken_off_and_becomes_a_video(app: Flask, 
     [("x", 5, PIECE, 400), ("", 5, PIECE, 400), ("-1", 5, PIECE, 400), ("0", 5, "application/json", 415),
      ("0", 5, "text/plain", 415), ("0", 4 * 1024 * 1024 + 1, PIECE, 413), ("0", 0, PIECE, 400), ("0", 101, PIECE, 400)],
 )  # fmt: skip
-def test_piece_that_is_none_is_refused(admin: Browser, offset: str, size: int, kind: str, status: int) -> None:
+def test_invalid_piece_is_refused(admin: Browser, offset: str, size: int, kind: str, status: int) -> None:
     ref = begin(admin, size=100).get_json()["upload"]["ref"]
     assert send(admin, ref, offset, b"x" * size, kind).status_code == status
     assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).headers["Upload-Offset"] == "0"
 
 
-def test_piece_without_the_token_of_the_session_is_refused_unread(admin: Browser) -> None:
+def test_piece_without_csrf_token_is_refused_unread(admin: Browser) -> None:
     ref = begin(admin, size=100).get_json()["upload"]["ref"]
     for token in ("", "forged"):
         assert send(admin, ref, 0, b"x" * 10, token=token).status_code == 400
     assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).headers["Upload-Offset"] == "0"
 
 
-def test_upload_is_nobody_elses_and_can_be_given_up(app: Flask, admin: Browser) -> None:
+def test_upload_belongs_to_its_admin_and_can_be_cancelled(app: Flask, admin: Browser) -> None:
     ref = begin(admin, size=100).get_json()["upload"]["ref"]
     other = Browser(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
     assert other.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
@@ -94,16 +94,16 @@ def test_upload_is_nobody_elses_and_can_be_given_up(app: Flask, admin: Browser) 
     ("changes", "field"),
     [({"title": ""}, "title"), ({"access": "everyone"}, "access"), ({"size": "much"}, "size"), ({"name": ""}, "name")],
 )
-def test_upload_that_is_ill_described_is_told_by_field(admin: Browser, changes: dict[str, Any], field: str) -> None:
+def test_invalid_upload_names_the_field(admin: Browser, changes: dict[str, Any], field: str) -> None:
     answer = begin(admin, **{"size": 100, **changes})
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
 
 
-def test_upload_of_more_than_the_site_takes_is_refused_at_once(admin: Browser) -> None:
+def test_upload_above_the_size_limit_is_refused_at_once(admin: Browser) -> None:
     assert begin(admin, size=2**53 - 1).status_code == 413
 
 
-def test_small_video_comes_in_by_a_plain_form(app: Flask, admin: Browser) -> None:
+def test_small_video_is_uploaded_by_a_plain_form(app: Flask, admin: Browser) -> None:
     answer = admin.submit("/admin/videos/new", {**DRAFT, "file": (io.BytesIO(b"film"), "evening.mov")})
     page = follow(admin, answer)
     assert "Waiting for import." in page
@@ -115,7 +115,7 @@ def test_small_video_comes_in_by_a_plain_form(app: Flask, admin: Browser) -> Non
     ("form", "words"),
     [({}, "Choose a file."), ({"title": " "}, "Enter a title."), ({"file": b""}, "The file is empty.")],
 )
-def test_plain_form_comes_back_with_what_is_wrong(admin: Browser, form: dict[str, Any], words: str) -> None:
+def test_invalid_plain_form_is_shown_with_its_errors(admin: Browser, form: dict[str, Any], words: str) -> None:
     sent = {**DRAFT, **({} if form == {} else {"file": (io.BytesIO(form.get("file", b"x")), "a.mov")})}
     answer = admin.submit("/admin/videos/new", {**sent, **{k: v for k, v in form.items() if k != "file"}})
     assert answer.status_code in {400, 422}
@@ -123,7 +123,7 @@ def test_plain_form_comes_back_with_what_is_wrong(admin: Browser, form: dict[str
     assert "By the *lake*." in answer.text
 
 
-def test_states_are_told_to_people_and_to_the_script(app: Flask, admin: Browser) -> None:
+def test_states_are_in_the_page_and_in_the_json(app: Flask, admin: Browser) -> None:
     with app.app_context():
         for state in ("queued", "working", "failed"):
             values = {"state": state, "progress": 40, "reason": "no picture" if state == "failed" else None}
@@ -134,15 +134,15 @@ def test_states_are_told_to_people_and_to_the_script(app: Flask, admin: Browser)
     assert 'value="40"' in page
     assert "no picture" in page
     assert "without ffmpeg" in page
-    told = {one["slug"]: one for one in admin.get("/admin/videos", headers=JSON).get_json()["videos"]}
-    assert {slug: one["state"] for slug, one in told.items()} == {
+    by_slug = {one["slug"]: one for one in admin.get("/admin/videos", headers=JSON).get_json()["videos"]}
+    assert {slug: one["state"] for slug, one in by_slug.items()} == {
         "queued": "queued", "working": "working", "failed": "failed", "harbour": "ready"
     }  # fmt: skip
     assert str(app.config["CHURCH"].instance) not in admin.get("/admin/videos", headers=JSON).text
     assert [v["slug"] for v in admin.get("/admin/videos?state=failed", headers=JSON).get_json()["videos"]] == ["failed"]
-    failed = told["failed"]["ref"]
+    failed = by_slug["failed"]["ref"]
     assert "Waiting for import." in follow(admin, admin.submit(f"/admin/videos/{failed}/retry"))
-    assert "ffmpeg is not installed" in admin.get(f"/admin/videos/{told['harbour']['ref']}").text
+    assert "ffmpeg is not installed" in admin.get(f"/admin/videos/{by_slug['harbour']['ref']}").text
 
 
 def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Browser) -> None:
@@ -171,7 +171,7 @@ def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Brow
      ("/captions", {"language": "Welsh", "label": "W"}, "Enter a language such as en"),
      ("/captions", {"language": "en", "file": (io.BytesIO(b"1\n00:00:01,000"), "a.srt")}, "This is not a WebVTT file")],
 )  # fmt: skip
-def test_form_of_a_video_comes_back_with_what_is_wrong(
+def test_invalid_video_form_is_shown_with_its_errors(
     app: Flask, admin: Browser, part: str, form: dict[str, Any], words: str
 ) -> None:
     with app.app_context():
@@ -193,6 +193,6 @@ def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: p
     assert ([one["slug"] for one in rest["videos"]], rest["older"]) == (["film-0"], None)
 
 
-def test_video_of_another_ref_is_not_there(admin: Browser) -> None:
+def test_unknown_video_is_not_found(admin: Browser) -> None:
     for ref in ("0" * 16, "..%2f..", "nothing"):
         assert admin.get(f"/admin/videos/{ref}").status_code == 404

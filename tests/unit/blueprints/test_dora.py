@@ -1,4 +1,4 @@
-"""Deliveries by HTTP: what is taken, what is refused by the name of its field, and who may tell and see."""
+"""Deliveries over HTTP: reports, field errors, tokens, and the page of figures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def later(**time: float) -> str:
 # -- deployments ----------------------------------------------------------------------------------------------------
 
 
-def test_deployment_is_written_down_once_and_the_same_again_changes_nothing(machine: Machine) -> None:
+def test_deployment_is_recorded_once_and_repeats_change_nothing(machine: Machine) -> None:
     with captured_log() as log:
         assert machine.tell("deployment", D1, 201) == {"id": "x1", "outcome": "recorded"}
         assert machine.tell("deployment", {**D1, "status": "failure"}, 200) == {"id": "x1", "outcome": "unchanged"}
@@ -51,14 +51,14 @@ def test_deployment_is_written_down_once_and_the_same_again_changes_nothing(mach
     assert (record["deployment"], record["outcome"], record["target"]) == ("x1", "success", "production")
 
 
-def test_deployment_may_say_everything_and_a_few_minutes_of_skew(machine: Machine) -> None:
+def test_deployment_with_all_fields_and_some_clock_skew_is_recorded(machine: Machine) -> None:
     commits = [{"sha": f"{number:040X}", "committed_at": at("04T08:00")} for number in range(1000)]
-    told = {"kind": "hotfix", "version": "1.2 ü", "commit": "a" * 40, "commits": commits, "url": "https://ci.example/1"}
-    machine.tell("deployment", {**D1, **told, "started_at": at("04T08:00"), "finished_at": later(minutes=4)}, 201)
+    sent = {"kind": "hotfix", "version": "1.2 ü", "commit": "a" * 40, "commits": commits, "url": "https://ci.example/1"}
+    machine.tell("deployment", {**D1, **sent, "started_at": at("04T08:00"), "finished_at": later(minutes=4)}, 201)
 
 
 @pytest.mark.parametrize(
-    ("told", "field"),
+    ("sent", "field"),
     [
         ({"id": None}, "id"),
         ({"id": 5}, "id"),
@@ -90,12 +90,10 @@ def test_deployment_may_say_everything_and_a_few_minutes_of_skew(machine: Machin
         ),
     ],
 )
-def test_deployment_that_cannot_be_is_refused_by_the_name_of_its_field(
-    machine: Machine, told: dict[str, Any], field: str
-) -> None:
-    errors = machine.refused("deployment", **{**D1, **told})
+def test_invalid_deployment_names_the_field(machine: Machine, sent: dict[str, Any], field: str) -> None:
+    errors = machine.refused("deployment", **{**D1, **sent})
     assert field in errors
-    machine.tell("deployment", D1, 201)  # nothing was written down
+    machine.tell("deployment", D1, 201)  # nothing was recorded
 
 
 def test_time_more_than_five_minutes_ahead_is_refused(machine: Machine) -> None:
@@ -104,7 +102,7 @@ def test_time_more_than_five_minutes_ahead_is_refused(machine: Machine) -> None:
     }
 
 
-def test_body_that_is_no_json_object_is_refused(app: Flask, machine: Machine) -> None:
+def test_body_other_than_a_json_object_is_refused(app: Flask, machine: Machine) -> None:
     for what in ("deployment", "incident", "alerts"):
         path = f"/api/telemetry/{what}"
         assert machine.client.post(path, data={"id": "x1"}).status_code == 415
@@ -117,7 +115,7 @@ def test_body_that_is_no_json_object_is_refused(app: Flask, machine: Machine) ->
 # -- incidents ------------------------------------------------------------------------------------------------------
 
 
-def test_incident_is_opened_changed_and_resolved_and_stays_so(machine: Machine) -> None:
+def test_incident_is_opened_changed_and_resolved_for_good(machine: Machine) -> None:
     opened = machine.tell("incident", {**I1, "opened_at": at("04T10:00")}, 201)
     assert (opened["outcome"], opened["severity"], opened["deployment"]) == ("opened", "critical", None)
     assert machine.tell("incident", {"id": "i1", "severity": "warning"}, 200)["outcome"] == "updated"
@@ -131,7 +129,7 @@ def test_incident_is_opened_changed_and_resolved_and_stays_so(machine: Machine) 
 
 
 @pytest.mark.parametrize(
-    ("told", "field"),
+    ("sent", "field"),
     [
         ({"title": None}, "title"),
         ({"environment": None}, "environment"),
@@ -143,15 +141,13 @@ def test_incident_is_opened_changed_and_resolved_and_stays_so(machine: Machine) 
         ({"resolved_at": "2500-01-01T00:00:00Z"}, "resolved_at"),
     ],
 )
-def test_incident_that_cannot_be_is_refused_by_the_name_of_its_field(
-    machine: Machine, told: dict[str, Any], field: str
-) -> None:
+def test_invalid_incident_names_the_field(machine: Machine, sent: dict[str, Any], field: str) -> None:
     for one in DEPLOYMENTS[5:]:
         machine.tell("deployment", one, 201)
-    assert list(machine.refused("incident", **{**I1, **told})) == [field]
+    assert list(machine.refused("incident", **{**I1, **sent})) == [field]
 
 
-def test_change_of_an_incident_that_cannot_be_is_refused(machine: Machine) -> None:
+def test_invalid_change_of_an_incident_is_refused(machine: Machine) -> None:
     machine.tell("incident", {**I1, "opened_at": at("04T10:00")}, 201)
     assert list(machine.refused("incident", id="i1", environment="staging")) == ["environment"]
     assert list(machine.refused("incident", id="i1", resolved_at=at("04T09:00"))) == ["resolved_at"]
@@ -160,7 +156,7 @@ def test_change_of_an_incident_that_cannot_be_is_refused(machine: Machine) -> No
     assert list(machine.refused("incident", id="i1", opened_at=at("04T09:00"))) == ["opened_at"]
 
 
-# -- who may --------------------------------------------------------------------------------------------------------
+# -- access ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -178,7 +174,7 @@ def token_for(app: Flask, *scopes: str) -> str:
         return machine_tokens.create("test", scopes, Actor(via="cli")).token
 
 
-def test_token_opens_what_its_scopes_say_and_nothing_after_it_is_revoked(guarded: Flask) -> None:
+def test_token_opens_its_scopes_until_it_is_revoked(guarded: Flask) -> None:
     writer, reader = token_for(guarded, "delivery:write"), token_for(guarded, "dora:read", "metrics:read")
     Machine(guarded, STRONG).tell("deployment", D1, 201)
     Machine(guarded, writer).tell("deployment", D1, 200)
@@ -198,14 +194,14 @@ def test_token_opens_what_its_scopes_say_and_nothing_after_it_is_revoked(guarded
         Machine(guarded, writer).tell("deployment", D1, 401)
 
 
-def test_token_is_asked_for_and_a_wrong_one_seen(guarded: Flask) -> None:
+def test_missing_or_wrong_token_is_401_and_a_wrong_one_is_counted(guarded: Flask) -> None:
     for what in ("deployment", "incident", "alerts"):
         Machine(guarded).tell(what, D1, 401)
         with grows(definitions.security_events.labels("invalid_token", "medium")):
             Machine(guarded, "church_000000000000_wrong").tell(what, D1, 401)
 
 
-def test_tokens_that_are_no_good_are_heard_so_often_and_a_good_one_still(app: Flask, settings: Settings) -> None:
+def test_wrong_tokens_are_limited_while_a_valid_one_works(app: Flask, settings: Settings) -> None:
     limited = create_app(with_settings(settings, metrics_token=SecretStr(STRONG), limit_telemetry_api="3/hour"))
     wrong, good = Machine(limited, "church_000000000000_wrong"), Machine(limited, token_for(app, "delivery:write"))
     with grows(definitions.security_events.labels("invalid_token", "medium"), by=2):
@@ -219,25 +215,23 @@ def test_tokens_that_are_no_good_are_heard_so_often_and_a_good_one_still(app: Fl
         db.dispose()
 
 
-def test_scraper_with_the_sites_own_token_asks_the_database_nothing(
-    guarded: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def asked(_token: str) -> None:
-        raise AssertionError("the database was asked")
+def test_scrape_with_the_configured_token_needs_no_database(guarded: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_token: str) -> None:
+        raise AssertionError("the database was read")
 
-    monkeypatch.setattr(machine_tokens, "find_scopes", asked)
+    monkeypatch.setattr(machine_tokens, "find_scopes", fail)
     answer = guarded.test_client().get("/metrics", headers={"Authorization": f"Bearer {STRONG}"})
     assert answer.status_code == 200
 
 
-def test_deliveries_are_told_while_the_site_is_shut_and_from_any_page(app: Flask, machine: Machine) -> None:
+def test_reports_are_accepted_during_maintenance_and_from_any_origin(app: Flask, machine: Machine) -> None:
     maintenance.turn_on(app.config["CHURCH"], 5)
     machine.tell("deployment", D1, 201)
     answer = machine.client.post("/api/telemetry/deployment", json=D1, headers={"Origin": "https://ci.example"})
     assert answer.status_code == 200
 
 
-def test_alert_about_an_attack_is_no_attack(machine: Machine) -> None:
+def test_report_about_an_attack_is_not_counted_as_one(machine: Machine) -> None:
     with grows(definitions.security_events.labels("threat_detected", "high"), by=0):
         machine.tell("incident", {**I1, "title": "<script>alert(1)</script> ' OR 1=1 --"}, 201)
 
@@ -245,7 +239,7 @@ def test_alert_about_an_attack_is_no_attack(machine: Machine) -> None:
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def test_dora_as_json_is_what_its_contract_says(app: Flask, machine: Machine) -> None:
+def test_dora_as_json_follows_its_contract(app: Flask, machine: Machine) -> None:
     machine.tell_the_week()
     admin = client_of(app, add_user(app, role=Role.ADMIN.value))
     answer = admin.get("/dora", query_string=WEEK, headers=JSON)
@@ -260,7 +254,7 @@ def test_dora_as_json_is_what_its_contract_says(app: Flask, machine: Machine) ->
     assert admin.get("/dora?environment=moon", headers=JSON).get_json(force=True)["errors"].keys() == {"environment"}
 
 
-def test_dora_page_shows_figures_charts_and_what_they_are_made_of(app: Flask, machine: Machine) -> None:
+def test_dora_page_shows_figures_charts_and_their_data(app: Flask, machine: Machine) -> None:
     machine.tell_the_week()
     machine.tell("incident", {**INCIDENTS[2], "id": "x", "title": "<b>bold</b>"}, 201)
     page = client_of(app, add_user(app, role=Role.ADMIN.value)).get("/dora", query_string=WEEK).text
@@ -289,7 +283,7 @@ def test_dora_page_of_many_deployments_draws_the_newest_and_counts_them_all(app:
     assert ">600</text>" in page  # the top of the weeks' scale
 
 
-def test_dora_page_of_a_day_tells_the_hours_and_one_of_years_what_is_left_out(app: Flask, machine: Machine) -> None:
+def test_dora_page_of_a_day_shows_hours_and_of_years_what_is_left_out(app: Flask, machine: Machine) -> None:
     machine.tell_the_week()
     for number in range(51):
         machine.tell("incident", {**INCIDENTS[2], "id": f"more-{number}"}, 201)
@@ -301,19 +295,19 @@ def test_dora_page_of_a_day_tells_the_hours_and_one_of_years_what_is_left_out(ap
         assert words in years, words
 
 
-def machine_page(app: Flask, **asked: str) -> str:
+def machine_page(app: Flask, **query: str) -> str:
     admin = client_of(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
-    return admin.get("/dora", query_string={**WEEK, **asked}).text
+    return admin.get("/dora", query_string={**WEEK, **query}).text
 
 
-def test_dora_page_without_data_or_with_a_wrong_window_is_a_page(app: Flask) -> None:
+def test_dora_page_without_data_or_with_a_wrong_window_is_shown(app: Flask) -> None:
     admin = client_of(app, add_user(app, role=Role.ADMIN.value))
     assert admin.get("/dora").text.count("no data") == 6
     answer = admin.get("/dora?from=2026-02-30&to=x")
     assert (answer.status_code, answer.text.count('class="field-error"')) == (422, 2)
 
 
-def test_dora_is_for_admins_unless_the_site_says_otherwise(app: Flask, settings: Settings) -> None:
+def test_dora_is_for_admins_unless_made_public(app: Flask, settings: Settings) -> None:
     member = client_of(app, add_user(app))
     assert (member.get("/dora").status_code, app.test_client().get("/dora").status_code) == (403, 303)
     assert app.test_client().get("/dora", headers={"Authorization": "Bearer eyJx.e30.x", **JSON}).status_code == 401

@@ -1,4 +1,4 @@
-"""The pages over HTTP: what a visitor, a feed reader, a crawler and an attacker get."""
+"""The pages over HTTP: for visitors, feed readers, crawlers and attackers."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the telemetry was told of content and of security."""
+def tracked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Record the calls of telemetry about content and security."""
     found: list[tuple[Any, ...]] = []
     monkeypatch.setattr(telemetry, "track_content_access", lambda *facts: found.append(facts))
     monkeypatch.setattr(telemetry, "track_security_event", lambda *facts, **fields: found.append(facts))
@@ -72,7 +72,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def as_reader(app: Flask, reader: Reader) -> FlaskClient:
-    """A browser whose requests are known to be those of a member who may read as ``reader``."""
+    """Make a client whose requests have the access of ``reader``."""
     member = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", reader.member, 1, "cd34", reader.premium)
 
     def know() -> None:
@@ -91,13 +91,13 @@ def test_home_shows_the_newest_pages_and_the_tags(client: FlaskClient) -> None:
     assert "/pages/?tag=wood" in text
 
 
-def test_page_shows_text_toc_and_neighbours_and_is_counted_once(client: FlaskClient, told: list[Any]) -> None:
+def test_page_shows_text_toc_and_neighbours_and_is_counted_once(client: FlaskClient, tracked: list[Any]) -> None:
     answer = client.get("/pages/open")
     assert answer.status_code == 200
     assert "More <em>walnut</em>" in answer.text
     assert 'href="#part"' in answer.text
     assert 'href="/pages/guide/first"' in answer.text
-    assert told == [("page", "public", "granted")]
+    assert tracked == [("page", "public", "granted")]
 
 
 def test_page_nested_slug_is_served(client: FlaskClient) -> None:
@@ -105,22 +105,22 @@ def test_page_nested_slug_is_served(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("slug", ["nope", "Open", "guide", "open.md", "open/x", "later.md", "guide/first/x/"])
-def test_page_that_is_not_there_is_404_and_counted(client: FlaskClient, told: list[Any], slug: str) -> None:
+def test_missing_page_is_404_and_counted(client: FlaskClient, tracked: list[Any], slug: str) -> None:
     assert client.get(f"/pages/{slug}").status_code == 404
-    assert told == [("page", "unknown", "not_found")]
+    assert tracked == [("page", "unknown", "not_found")]
 
 
-def test_page_with_a_slash_too_many_leads_to_the_page(client: FlaskClient) -> None:
+def test_page_with_an_extra_slash_redirects_to_the_page(client: FlaskClient) -> None:
     answer = client.get("/pages/guide/first/")
     assert (answer.status_code, answer.headers["Location"]) == (301, "/pages/guide/first")
 
 
-def test_list_without_its_slash_leads_to_it_whatever_the_host_header(client: FlaskClient) -> None:
+def test_list_without_its_slash_redirects_to_our_own_host(client: FlaskClient) -> None:
     answer = client.get("/pages?tag=wood", headers={"Host": "evil.example"})
     assert (answer.status_code, answer.headers["Location"]) == (301, "/pages/?tag=wood")
 
 
-def test_page_that_cannot_be_rendered_is_an_error_page_and_the_others_go_on(
+def test_page_that_cannot_be_rendered_is_an_error_page_and_others_work(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_on_mahogany(text: str) -> str:
@@ -136,7 +136,7 @@ def test_page_that_cannot_be_rendered_is_an_error_page_and_the_others_go_on(
     assert [client.get(path).status_code for path in ("/", "/pages/", "/feed.xml", "/pages/guide/first")] == [200] * 4
 
 
-def test_edit_shows_without_a_restart(client: FlaskClient, tmp_path: Path) -> None:
+def test_edit_is_shown_without_a_restart(client: FlaskClient, tmp_path: Path) -> None:
     client.get("/pages/open")
     write_page(tmp_path / "content", "open", "Chestnut.", title="Renamed")
     wait_until(lambda: "Chestnut." in client.get("/pages/open").text, "the edit shows")
@@ -145,7 +145,7 @@ def test_edit_shows_without_a_restart(client: FlaskClient, tmp_path: Path) -> No
     wait_until(lambda: client.get("/pages/open").status_code == 404, "the page is gone")
 
 
-def test_page_closed_by_an_edit_shows_no_more_than_its_teaser(client: FlaskClient, tmp_path: Path) -> None:
+def test_page_closed_by_an_edit_shows_only_its_teaser(client: FlaskClient, tmp_path: Path) -> None:
     write_page(tmp_path / "content", "open", f"## H\n\n{HIDDEN}", access="premium")
     wait_until(lambda: "premium" in client.get("/pages/open").text, "the page is closed")
     assert HIDDEN not in client.get("/pages/open").text
@@ -157,7 +157,7 @@ def test_warm_page_is_not_rendered_again(client: FlaskClient, monkeypatch: pytes
     assert client.get("/pages/open").data == first
 
 
-def test_draft_is_marked_in_development_and_nobody_keeps_it(client: FlaskClient) -> None:
+def test_draft_is_marked_in_development_and_not_stored(client: FlaskClient) -> None:
     answer = client.get("/pages/later")
     assert "Draft: Later" in answer.text
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -181,16 +181,16 @@ def test_draft_in_production_is_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("slug", "level"), [("club", "members"), ("gold", "premium")])
-def test_teaser_shows_opening_parts_and_minutes(client: FlaskClient, told: list[Any], slug: str, level: str) -> None:
+def test_teaser_shows_opening_parts_and_minutes(client: FlaskClient, tracked: list[Any], slug: str, level: str) -> None:
     answer = client.get(f"/pages/{slug}")
     assert answer.status_code == 200
     assert "The opening of it, with <em>care</em>." in answer.text
     assert "First part" in answer.text
     assert level in answer.text
-    assert told == [("page", level, "teaser")]
+    assert tracked == [("page", level, "teaser")]
 
 
-def test_teaser_is_kept_by_nobody(client: FlaskClient) -> None:
+def test_teaser_is_not_stored(client: FlaskClient) -> None:
     answer = client.get("/pages/gold")
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "ETag" not in answer.headers
@@ -207,7 +207,7 @@ def test_hidden_text_is_in_no_answer_at_all(app: Flask, client: FlaskClient) -> 
         for headers in ({}, {"Accept": "application/json"}, {"Accept": "text/markdown"}, {"Range": "bytes=0-"}):
             answer = client.get(path, headers=headers)
             text = answer.text.replace(f'value="{HIDDEN}"', "").replace(f"Search: {HIDDEN}", "")
-            text = text.replace(f"<q>{HIDDEN}</q>", "").replace(f"?q={HIDDEN}", "")  # the query itself, told back
+            text = text.replace(f"<q>{HIDDEN}</q>", "").replace(f"?q={HIDDEN}", "")  # the query itself
             assert HIDDEN not in text, path
             assert HIDDEN not in str(answer.headers), path
 
@@ -215,14 +215,14 @@ def test_hidden_text_is_in_no_answer_at_all(app: Flask, client: FlaskClient) -> 
 @pytest.mark.parametrize(
     ("slug", "reader"), [("club", Reader(member=True)), ("gold", Reader(member=True, premium=True))]
 )
-def test_reader_with_access_gets_the_whole_page_which_nobody_keeps(
-    app: Flask, told: list[Any], slug: str, reader: Reader
+def test_reader_with_access_gets_the_whole_page_not_stored(
+    app: Flask, tracked: list[Any], slug: str, reader: Reader
 ) -> None:
     answer = as_reader(app, reader).get(f"/pages/{slug}")
     assert HIDDEN in answer.text
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "ETag" not in answer.headers
-    assert told[0][2] == "granted"
+    assert tracked[0][2] == "granted"
 
 
 def test_member_gets_no_premium_page(app: Flask) -> None:
@@ -271,7 +271,7 @@ def test_list_of_a_repeated_parameter_the_first_counts(client: FlaskClient) -> N
     assert cards(client, "/pages/?q=walnut&q=pinewood") == ["open"]
 
 
-def test_search_finds_marks_and_is_kept_by_nobody(client: FlaskClient) -> None:
+def test_search_marks_its_words_and_is_not_stored(client: FlaskClient) -> None:
     answer = client.get("/pages/?q=pinewood")
     assert "<mark>pinewood</mark>" in answer.text
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -296,19 +296,19 @@ def test_search_odd_query_is_answered(client: FlaskClient, query: str) -> None:
     assert client.get(f"/pages/?q={query}").status_code == 200
 
 
-def test_search_tells_the_query_back_escaped(client: FlaskClient) -> None:
+def test_search_shows_the_query_escaped(client: FlaskClient) -> None:
     text = client.get('/pages/?q="><script>alert(1)</script>').text
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_search_beyond_its_limit_is_429_while_the_list_goes_on(tmp_path: Path) -> None:
+def test_search_beyond_its_limit_is_429_while_the_list_works(tmp_path: Path) -> None:
     client = make_site(tmp_path, CHURCH_LIMIT_SEARCH="2/hour").test_client()
     assert [client.get("/pages/?q=x").status_code for _ in range(3)] == [200, 200, 429]
     assert client.get("/pages/").status_code == 200
 
 
-def test_database_down_search_is_503_while_pages_still_read(tmp_path: Path) -> None:
+def test_search_without_database_is_503_while_pages_work(tmp_path: Path) -> None:
     settings_ = site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none")
     small_library(settings_.content)
     client = create_app(settings_).test_client()
@@ -322,7 +322,7 @@ def test_database_down_search_is_503_while_pages_still_read(tmp_path: Path) -> N
 # -- for machines --------------------------------------------------------------------------------------------------
 
 
-def test_feed_is_atom_of_the_site_whatever_the_host_header(client: FlaskClient) -> None:
+def test_feed_is_atom_with_our_own_host(client: FlaskClient) -> None:
     answer = client.get("/feed.xml", headers={"Host": "evil.example"})
     assert answer.content_type == "application/atom+xml; charset=utf-8"
     titles = [e.text for e in ET.fromstring(answer.data).iterfind("{*}entry/{*}title")]
@@ -365,12 +365,12 @@ def test_public_answer_unchanged_is_304(client: FlaskClient, path: str) -> None:
         assert (again.status_code, again.data) == (304, b"")
 
 
-def test_page_that_says_what_its_reader_has_just_done_is_kept_by_nobody(client: FlaskClient) -> None:
+def test_page_with_a_flash_message_is_not_stored(client: FlaskClient) -> None:
     with client.session_transaction() as session:
         session["_flashes"] = [("success", "You are signed out.")]
-    told = client.get("/")
-    assert "You are signed out." in told.text
-    assert told.headers["Cache-Control"] == "private, no-store"
+    page = client.get("/")
+    assert "You are signed out." in page.text
+    assert page.headers["Cache-Control"] == "private, no-store"
     after = client.get("/")
     assert "You are signed out." not in after.text
     assert "public" in after.headers["Cache-Control"]
@@ -415,7 +415,7 @@ def test_last_modified_follows_a_deleted_page(app: Flask, client: FlaskClient, t
     assert client.get("/pages/", headers={"If-Modified-Since": format_datetime(old, usegmt=True)}).status_code == 200
 
 
-def test_last_modified_is_not_before_the_start_nor_a_change_of_the_looks(app: Flask, client: FlaskClient) -> None:
+def test_last_modified_is_not_before_the_start_or_a_change_of_assets(app: Flask, client: FlaskClient) -> None:
     started = app.extensions["assets"].modified
     first = client.get("/pages/open").last_modified
     assert first is not None
@@ -472,14 +472,14 @@ TRAVERSALS = [
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_traversal_is_404_counted_and_gives_nothing(client: FlaskClient, told: list[Any], path: str) -> None:
+def test_traversal_is_404_and_counted(client: FlaskClient, tracked: list[Any], path: str) -> None:
     answer = client.get(f"/pages/{path}")
     assert answer.status_code == 404
     assert "root:" not in answer.text
-    assert told.count(("path_traversal", "medium")) <= 1
-    # Werkzeug routes no slug that begins with a slash, and no view is asked for a NUL: the threat scan sees those.
+    assert tracked.count(("path_traversal", "medium")) <= 1
+    # Slugs that begin with a slash or contain a NUL reach no view; the threat scan sees them.
     if not path.startswith("%2f") and "%00" not in path:
-        assert told.count(("path_traversal", "medium")) == 1
+        assert tracked.count(("path_traversal", "medium")) == 1
 
 
 @pytest.mark.parametrize("path", ["/pages//etc/passwd", "/pages///etc/passwd", "/pages//"])
@@ -492,7 +492,7 @@ def test_long_slug_is_404(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("slug", ["open", "guide/first", "a.b-c_d", "über", "what is this?", "50%"])
-def test_looks_like_traversal_typing_error_is_none(slug: str) -> None:
+def test_looks_like_traversal_ignores_typos(slug: str) -> None:
     assert not looks_like_traversal(slug)
 
 
@@ -501,7 +501,7 @@ def test_looks_like_traversal_typing_error_is_none(slug: str) -> None:
 @example("open/../open")
 @example("guide//first")
 @example("./open")
-def test_any_slug_that_is_no_page_is_404(client: FlaskClient, slug: str) -> None:
+def test_any_unknown_slug_is_404(client: FlaskClient, slug: str) -> None:
     answer = client.get("/pages/" + quote(slug, safe="/"))
     if slug in SLUGS:
         assert answer.status_code == 200
@@ -513,7 +513,7 @@ def test_any_slug_that_is_no_page_is_404(client: FlaskClient, slug: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/", "/pages/", "/pages/open"])
-def test_page_shown_to_a_member_is_kept_by_nobody(app: Flask, path: str) -> None:
+def test_page_shown_to_a_member_is_not_stored(app: Flask, path: str) -> None:
     answer = as_reader(app, Reader(member=True)).get(path)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -521,12 +521,12 @@ def test_page_shown_to_a_member_is_kept_by_nobody(app: Flask, path: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/feed.xml", "/sitemap.xml", "/robots.txt"])
-def test_file_for_machines_is_the_same_for_a_member(app: Flask, path: str) -> None:
+def test_feed_sitemap_and_robots_are_the_same_for_a_member(app: Flask, path: str) -> None:
     assert "public" in as_reader(app, Reader(member=True)).get(path).headers["Cache-Control"]
 
 
-def test_unknown_reader_gets_open_pages_as_a_stranger_and_no_teaser(
-    app: Flask, told: list[Any], monkeypatch: pytest.MonkeyPatch
+def test_reader_unknown_without_database_gets_public_pages_but_no_teaser(
+    app: Flask, tracked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = client_of(app, add_user(app))
     assert HIDDEN in client.get("/pages/club").text
@@ -537,7 +537,7 @@ def test_unknown_reader_gets_open_pages_as_a_stranger_and_no_teaser(
         raise DatabaseDownError
 
     monkeypatch.setattr(db, "read", down)
-    told.clear()
+    tracked.clear()
     for path in ("/", "/pages/", "/pages/open"):
         answer = client.get(path)
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, no-store")
@@ -545,5 +545,5 @@ def test_unknown_reader_gets_open_pages_as_a_stranger_and_no_teaser(
         answer = client.get(path)
         assert answer.status_code == 503
         assert HIDDEN not in answer.text
-    assert [fact for fact in told if "teaser" in fact] == []
-    assert app.test_client().get("/pages/club").status_code == 200  # a stranger is known as one
+    assert [fact for fact in tracked if "teaser" in fact] == []
+    assert app.test_client().get("/pages/club").status_code == 200  # no session cookie, so no look-up

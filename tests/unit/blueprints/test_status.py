@@ -1,4 +1,4 @@
-"""Health, readiness, and who is told what."""
+"""Health, readiness and metrics, and who may see them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def production(settings: Settings) -> FlaskClient:
     return create_app(with_settings(settings, **changes)).test_client()
 
 
-def test_health_tells_the_facts_of_the_worker(client: FlaskClient) -> None:
+def test_health_shows_the_facts_of_the_worker(client: FlaskClient) -> None:
     answer = client.get("/health")
     facts: dict[str, Any] = answer.get_json()
     assert answer.status_code == 200
@@ -42,17 +42,17 @@ def test_health_tells_the_facts_of_the_worker(client: FlaskClient) -> None:
     assert facts["metrics"] == {"endpoint": "/metrics", "port": 8000}
 
 
-def test_health_of_production_tells_a_stranger_no_more_than_that_it_lives(production: FlaskClient) -> None:
+def test_health_in_production_shows_strangers_only_the_status(production: FlaskClient) -> None:
     answer = production.get("/health", environ_base=STRANGER)
     assert set(answer.get_json()) == {"status", "timestamp"}
 
 
-def test_health_of_production_tells_no_more_through_a_proxy_on_this_machine(production: FlaskClient) -> None:
+def test_health_in_production_behind_a_local_proxy_shows_only_the_status(production: FlaskClient) -> None:
     answer = production.get("/health", headers={"X-Forwarded-For": "127.0.0.1"})
     assert set(answer.get_json()) == {"status", "timestamp"}
 
 
-def test_health_of_production_tells_the_machine_itself_the_facts(production: FlaskClient) -> None:
+def test_health_in_production_shows_the_facts_to_its_own_host(production: FlaskClient) -> None:
     facts = production.get("/health").get_json()
     assert facts["environment"] == "production"
     assert facts["metrics"]["port"] == 8123
@@ -84,7 +84,7 @@ def test_ready_is_503_without_a_database(app: Flask, settings: Settings) -> None
     assert client.get("/health").status_code == 200
 
 
-def test_health_and_ready_write_nothing_about_folders(production: FlaskClient, tmp_path: Path) -> None:
+def test_health_and_ready_contain_no_paths(production: FlaskClient, tmp_path: Path) -> None:
     for path in ("/health", "/ready"):
         assert str(tmp_path) not in production.get(path, environ_base=STRANGER).text
 
@@ -92,14 +92,14 @@ def test_health_and_ready_write_nothing_about_folders(production: FlaskClient, t
 @pytest.mark.parametrize(
     ("authorization", "status"), [(None, 401), (f"Bearer {STRONG}", 200), (f"Bearer {STRONG[:-1]}", 401)]
 )
-def test_metrics_of_production_want_the_token_even_from_loopback(
+def test_metrics_in_production_need_the_token_even_from_loopback(
     production: FlaskClient, authorization: str | None, status: int
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     assert production.get("/metrics", headers=headers).status_code == status
 
 
-def test_limit_of_scrapes_counts_each_once_however_many_apps_there_are(settings: Settings) -> None:
+def test_scrape_limit_counts_each_once_with_several_apps(settings: Settings) -> None:
     limited = with_settings(settings, limit_telemetry_api="2/hour")
     create_app(limited)
     client = create_app(limited).test_client()

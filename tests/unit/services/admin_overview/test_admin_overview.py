@@ -1,4 +1,4 @@
-"""The site at a glance: what is said of each part, and that nothing that fails keeps the rest from being shown."""
+"""The admin's overview: the state of each part, and that a part that fails does not hide the others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def look(name: str, work: WorkCounts | None = QUIET, site: Settings | None = Non
 # -- the whole ------------------------------------------------------------------------------------------------------
 
 
-def test_overview_says_what_runs_and_counts_what_is_there(at_work: Flask) -> None:
+def test_overview_shows_version_and_counts(at_work: Flask) -> None:
     ada = add_user(at_work, password_hash="x", role="admin")
     sign_in(at_work, ada)
     seen = overview(current_settings())
@@ -67,7 +67,7 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
     assert found(seen.parts, "Instance disk")[0] is not None
 
 
-def test_overview_of_a_database_without_tables_says_so(at_work: Flask) -> None:
+def test_overview_of_a_database_without_tables_reports_it(at_work: Flask) -> None:
     migrations.downgrade(current_settings(), "base")
     db.dispose()
     seen = overview(current_settings())
@@ -78,8 +78,8 @@ def test_overview_of_a_database_without_tables_says_so(at_work: Flask) -> None:
 # -- parts ----------------------------------------------------------------------------------------------------------
 
 
-def test_store_that_is_down_is_said_and_no_failure(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look("Store")[0] is Verdict.WARN  # nothing listens in a test
+def test_store_down_is_a_warning(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("Store")[0] is Verdict.WARN  # no store runs in this test
     monkeypatch.setattr(store, "ping", lambda: True)
     assert look("Store") == (Verdict.OK, "Shared store is responding.")
 
@@ -92,23 +92,23 @@ def test_store_that_is_down_is_said_and_no_failure(at_work: Flask, monkeypatch: 
         ({"late": ("accounts.purge", "pages.index")}, Verdict.FAIL, "due: accounts.purge, pages.index"),
         ({"waiting": 61.0}, Verdict.FAIL, "waiting for 1 min"),
         ({"waiting": 59.0}, Verdict.OK, "on schedule"),
-        ({"waiting": 600.0, "running": 1}, Verdict.OK, "on schedule"),  # it is busy with another
+        ({"waiting": 600.0, "running": 1}, Verdict.OK, "on schedule"),  # a worker is busy with another job
     ],
 )
-def test_worker_is_judged_by_its_work(at_work: Flask, change: dict[str, Any], verdict: Verdict, words: str) -> None:
+def test_worker_is_judged_by_overdue_work(at_work: Flask, change: dict[str, Any], verdict: Verdict, words: str) -> None:
     seen = look("Background work", replace(QUIET, **change))
     assert seen[0] is verdict
     assert words in seen[1]
 
 
-def test_dead_jobs_and_failed_mails_want_a_look(at_work: Flask) -> None:
+def test_dead_jobs_and_failed_emails_are_warnings(at_work: Flask) -> None:
     assert look("Jobs", replace(QUIET, pending=3, running=1)) == (Verdict.OK, "3 waiting, 1 running, 0 dead.")
     assert look("Jobs", replace(QUIET, dead=2)) == (Verdict.WARN, "0 waiting, 0 running, 2 dead.")
     assert look("Emails", replace(QUIET, mails_pending=4))[0] is Verdict.OK
     assert look("Emails", replace(QUIET, mails_failed=1)) == (Verdict.WARN, "0 waiting, 1 failed.")
 
 
-def test_mail_delivery_names_the_server_and_never_its_password(at_work: Flask) -> None:
+def test_email_delivery_shows_the_server_without_its_password(at_work: Flask) -> None:
     assert look("Email delivery") == (
         Verdict.WARN,
         f"No mail server is configured. Emails are files in {current_settings().instance / 'outbox'}.",
@@ -119,7 +119,7 @@ def test_mail_delivery_names_the_server_and_never_its_password(at_work: Flask) -
     assert "s3cr3t" not in words
 
 
-def test_payments_are_judged_as_the_doctor_does(at_work: Flask) -> None:
+def test_payments_have_the_doctors_finding(at_work: Flask) -> None:
     verdict, words = look("Payments")
     assert (verdict, words.partition(":")[0]) == (Verdict.WARN, "test till at 127.0.0.1")
     assert "To do: start it" in words
@@ -140,14 +140,14 @@ def test_payments_are_judged_as_the_doctor_does(at_work: Flask) -> None:
         (50 * 2**30, Verdict.OK, "50 GB free."),
     ],
 )
-def test_disk_is_judged_by_what_is_free(
+def test_disk_is_judged_by_its_free_space(
     at_work: Flask, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict, words: str
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=free))
     assert look("Log disk") == (verdict, words)
 
 
-def test_folder_that_is_gone_is_a_finding(at_work: Flask, tmp_path: Path) -> None:
+def test_missing_folder_is_a_failure(at_work: Flask, tmp_path: Path) -> None:
     site = with_settings(current_settings(), log_dir=tmp_path / "nowhere")
     assert look("Log disk", site=site) == (Verdict.FAIL, f"{tmp_path}/nowhere: No such file or directory.")
 
@@ -174,14 +174,14 @@ def test_cause_is_the_end_of_the_traceback_or_the_reason(tmp_path: Path) -> None
     assert [record.cause for record in list_last_errors(path).records] == ["", "late", "OSError: full"]
 
 
-def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
+def test_lines_other_than_records_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     deep = "[" * 100_000
     path.write_bytes(line(1).encode() + b'{"torn": "\xff\n[1]\n\n"text"\n' + deep.encode() + b"\n" + line(2).encode())
     assert [record.message for record in list_last_errors(path).records] == ["m2", "m1"]
 
 
-def test_huge_log_is_read_from_its_end_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_log_is_read_only_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_errors, "_MOST_BYTES", 1000)
     path = tmp_path / "error.log"
     path.write_text("".join(line(number) for number in range(1000)))
@@ -190,14 +190,14 @@ def test_huge_log_is_read_from_its_end_alone(tmp_path: Path, monkeypatch: pytest
     assert 5 < len(seen.records) < 20
 
 
-def test_values_are_bounded_and_of_any_type(tmp_path: Path) -> None:
+def test_values_of_any_type_are_shown_shortened(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text(line(1, message="x" * 5000, event=None, request_id=7))
     (record,) = list_last_errors(path).records
     assert (len(record.message), record.event, record.request_id) == (300, "", "7")
 
 
-def test_missing_empty_and_unreadable_logs_are_said_to_be(tmp_path: Path) -> None:
+def test_missing_empty_and_unreadable_logs_are_reported(tmp_path: Path) -> None:
     assert "No errors logged on this host yet" in list_last_errors(tmp_path / "error.log").problem
     assert "Cannot read the file: Is a directory" in list_last_errors(tmp_path).problem
     (tmp_path / "error.log").write_text("")

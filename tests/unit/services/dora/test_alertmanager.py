@@ -1,4 +1,4 @@
-"""Alertmanager's notifications: what opens an incident, what ends it, what is heard twice, and whose doing it is."""
+"""Alertmanager's notifications: which open or resolve incidents, repeats, and links to deployments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from church.models import Deployment, Incident
 from tests.support.delivery_fixture import Machine
 from tests.support.helpers import captured_log
 
-NEVER = "0001-01-01T00:00:00Z"  # when an alert that fires ends, to Alertmanager
+NEVER = "0001-01-01T00:00:00Z"  # Alertmanager's end of an alert that still fires
 Row = tuple[str, float | None, str | None, float | None]
 
 
@@ -31,7 +31,7 @@ def ago(**time: float) -> str:
 
 
 def alert(starts: str, ends: str | None = None, /, fingerprint: str = "f1", **labels: str) -> dict[str, Any]:
-    """As Alertmanager sends one."""
+    """Make an alert as Alertmanager sends it."""
     return {
         "status": "resolved" if ends else "firing",
         "labels": {"alertname": "ChurchErrors", "severity": "critical", "environment": "production", **labels},
@@ -43,13 +43,13 @@ def alert(starts: str, ends: str | None = None, /, fingerprint: str = "f1", **la
     }
 
 
-def heard(machine: Machine, *alerts: dict[str, Any]) -> list[str]:
-    told = {"version": "4", "status": "firing", "receiver": "church", "groupLabels": {}, "alerts": list(alerts)}
-    return [one["outcome"] for one in machine.tell("alerts", told, 200)["alerts"]]
+def outcomes(machine: Machine, *alerts: dict[str, Any]) -> list[str]:
+    sent = {"version": "4", "status": "firing", "receiver": "church", "groupLabels": {}, "alerts": list(alerts)}
+    return [answer["outcome"] for answer in machine.tell("alerts", sent, 200)["alerts"]]
 
 
 def incidents(app: Flask) -> list[Row]:
-    """Title, seconds, deployment and confidence of each, the oldest first."""
+    """List title, seconds, deployment and confidence of each incident, oldest first."""
     query = (
         select(Incident.title, Incident.seconds, Deployment.ref, Incident.confidence)
         .outerjoin(Deployment, Deployment.id == Incident.deployment_id)
@@ -59,39 +59,39 @@ def incidents(app: Flask) -> list[Row]:
         return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
 
 
-def deployed(machine: Machine, ref: str, finished: str, **told: str) -> None:
+def deployed(machine: Machine, ref: str, finished: str, **more: str) -> None:
     base = {"id": ref, "environment": "production", "status": "success", "finished_at": finished}
-    machine.tell("deployment", {**base, **told}, 201)
+    machine.tell("deployment", {**base, **more}, 201)
 
 
 def test_alert_opens_an_incident_once_and_its_end_resolves_it(app: Flask, machine: Machine) -> None:
     start, end = ago(hours=2), ago(hours=1)
-    assert heard(machine, alert(start), alert(start)) == ["opened", "unchanged"]
-    assert heard(machine, alert(ago(minutes=90))) == ["unchanged"]  # another host's; the first is still open
+    assert outcomes(machine, alert(start), alert(start)) == ["opened", "unchanged"]
+    assert outcomes(machine, alert(ago(minutes=90))) == ["unchanged"]  # another host's; the first is still open
     with captured_log() as log:
-        assert heard(machine, alert(start, end)) == ["resolved"]
+        assert outcomes(machine, alert(start, end)) == ["resolved"]
     (record,) = [one for one in log.records if one["event"] == "delivery.incident_resolved"]
     assert record["target"] == "production"
-    assert heard(machine, alert(start, end), alert(start)) == ["unchanged", "unchanged"]  # late ones
+    assert outcomes(machine, alert(start, end), alert(start)) == ["unchanged", "unchanged"]  # late ones
     ((title, seconds, deployment, _),) = incidents(app)
     assert (title, deployment) == ("A twentieth of all requests fails", None)
     assert seconds == pytest.approx(3600, abs=1)
-    assert heard(machine, alert(ago(minutes=5))) == ["opened"]  # it fires again: another incident
+    assert outcomes(machine, alert(ago(minutes=5))) == ["opened"]  # it fires again: another incident
 
 
-def test_alert_of_which_only_the_end_was_heard_is_written_down_whole(app: Flask, machine: Machine) -> None:
+def test_alert_with_only_its_end_received_is_recorded_whole(app: Flask, machine: Machine) -> None:
     start, end = ago(hours=2), ago(hours=1)
-    assert heard(machine, alert(start, end), alert(start, end)) == ["resolved", "unchanged"]
+    assert outcomes(machine, alert(start, end), alert(start, end)) == ["resolved", "unchanged"]
     ((_, seconds, _, _),) = incidents(app)
     assert seconds == pytest.approx(3600, abs=1)
 
 
-def test_alert_that_another_alertmanager_tells_seconds_apart_is_the_same_incident(app: Flask, machine: Machine) -> None:
+def test_alert_from_another_alertmanager_is_the_same_incident(app: Flask, machine: Machine) -> None:
     start, end = ago(hours=2), ago(hours=1)
-    assert heard(machine, alert(start), alert(start, end)) == ["opened", "resolved"]
-    assert heard(machine, alert(ago(hours=2, seconds=-7))) == ["unchanged"]
-    assert heard(machine, alert(ago(hours=2, seconds=5), ago(hours=1, seconds=-3))) == ["unchanged"]
-    assert heard(machine, alert(start, end, fingerprint="f2"), alert(ago(minutes=59))) == ["resolved", "opened"]
+    assert outcomes(machine, alert(start), alert(start, end)) == ["opened", "resolved"]
+    assert outcomes(machine, alert(ago(hours=2, seconds=-7))) == ["unchanged"]
+    assert outcomes(machine, alert(ago(hours=2, seconds=5), ago(hours=1, seconds=-3))) == ["unchanged"]
+    assert outcomes(machine, alert(start, end, fingerprint="f2"), alert(ago(minutes=59))) == ["resolved", "opened"]
     assert len(incidents(app)) == 3
 
 
@@ -105,7 +105,7 @@ def test_alert_that_another_alertmanager_tells_seconds_apart_is_the_same_inciden
         {"environment": "moon"},
     ],
 )
-def test_alert_that_is_no_incident_is_ignored_and_says_why(
+def test_alert_that_is_not_an_incident_is_ignored_with_a_reason(
     app: Flask, machine: Machine, labels: dict[str, str]
 ) -> None:
     (answer,) = machine.tell("alerts", {"alerts": [alert(ago(hours=1), **labels)]}, 200)["alerts"]
@@ -121,12 +121,12 @@ def test_incident_is_linked_to_the_last_successful_deployment_within_the_window(
     deployed(machine, "elsewhere", ago(hours=7), environment="staging")
     deployed(machine, "failed", ago(hours=7), status="failure")
     deployed(machine, "later", ago(hours=1))
-    heard(machine, alert(ago(hours=2), fingerprint="a"), alert(ago(hours=40), fingerprint="b"))
+    outcomes(machine, alert(ago(hours=2), fingerprint="a"), alert(ago(hours=40), fingerprint="b"))
     found = {(deployment, confidence) for _, _, deployment, confidence in incidents(app)}
     assert found == {("cause", 0.75), (None, None)}  # 6 of 24 hours after it; 60 after the other's
 
 
-def test_guess_is_put_right_by_whoever_knows(app: Flask, machine: Machine) -> None:
+def test_guessed_deployment_can_be_corrected(app: Flask, machine: Machine) -> None:
     deployed(machine, "first", ago(hours=8))
     deployed(machine, "second", ago(hours=3))
     (opened,) = machine.tell("alerts", {"alerts": [alert(ago(hours=2))]}, 200)["alerts"]
@@ -136,15 +136,17 @@ def test_guess_is_put_right_by_whoever_knows(app: Flask, machine: Machine) -> No
     assert incidents(app)[0][2:] == (None, None)
 
 
-def test_alert_with_a_summary_of_any_form_is_an_incident_all_the_same(app: Flask, machine: Machine) -> None:
-    told = alert(ago(hours=1))
+def test_alert_with_any_summary_opens_an_incident(app: Flask, machine: Machine) -> None:
+    base = alert(ago(hours=1))
     for summary, fingerprint in (("Much\nis\tbroken ", "a"), ("x" * 301, "b"), ("\n", "c"), (5, "d")):
-        assert heard(machine, {**told, "annotations": {"summary": summary}, "fingerprint": fingerprint}) == ["opened"]
+        assert outcomes(machine, {**base, "annotations": {"summary": summary}, "fingerprint": fingerprint}) == [
+            "opened"
+        ]
     titles = [title for title, *_ in incidents(app)]
     assert titles == ["Much is broken", "x" * 299 + "…", "ChurchErrors", "ChurchErrors"]
 
 
-def test_notification_that_is_none_is_refused_by_the_name_of_the_field(machine: Machine) -> None:
+def test_invalid_notification_names_the_fields(machine: Machine) -> None:
     assert list(machine.refused("alerts")) == ["alerts"]
     spoiled = {**alert(ago(hours=1), ago(hours=2)), "fingerprint": None}
     errors = machine.refused("alerts", alerts=[alert(ago(hours=1)), spoiled, 5, {**spoiled, "labels": []}])

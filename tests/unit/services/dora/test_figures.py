@@ -1,4 +1,4 @@
-"""The figures alone: no data, medians, and the bands of each edition at their edges."""
+"""The figures without a database: no data, medians, and the limits of each edition's bands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def band(name: str, edition: int = 2024, days: float = 30, **facts: object) -> s
     return compute_figures(Facts(ever=True, **facts), days, edition)[name].band  # type: ignore[arg-type]
 
 
-def test_figures_of_nothing_are_no_data_and_not_zero() -> None:
+def test_figures_without_facts_are_no_data() -> None:
     found = compute_figures(Facts(), 30, 2024)
     assert list(found) == list(UNITS)
     assert {(one.value, one.n, one.band) for one in found.values()} == {(None, 0, None)}
@@ -53,7 +53,7 @@ def test_frequency_is_elite_on_demand_high_weekly_and_medium_monthly(
         (30 * DAY, "low", "low", "low"),
     ],
 )
-def test_times_are_below_the_most_of_their_band(seconds: float, lead: str, recovery: str, recovery_2023: str) -> None:
+def test_times_at_the_limits_of_their_bands(seconds: float, lead: str, recovery: str, recovery_2023: str) -> None:
     assert band("lead_time_seconds", leads=[seconds]) == lead
     assert band("failed_deployment_recovery_seconds", recoveries=[seconds]) == recovery
     assert band("failed_deployment_recovery_seconds", 2023, recoveries=[seconds]) == recovery_2023
@@ -63,7 +63,7 @@ def test_times_are_below_the_most_of_their_band(seconds: float, lead: str, recov
     ("broken", "of_2024", "of_2023"),
     [(0, "elite", "elite"), (5, "elite", "elite"), (10, "high", "high"), (15, "high", "medium"), (21, "low", "low")],
 )
-def test_failure_rate_may_be_as_high_as_its_band_says(broken: int, of_2024: str, of_2023: str) -> None:
+def test_failure_rate_at_the_limits_of_its_bands(broken: int, of_2024: str, of_2023: str) -> None:
     assert band("change_failure_rate", successes=100, broken=broken) == of_2024
     assert band("change_failure_rate", 2023, successes=100, broken=broken) == of_2023
 
@@ -73,6 +73,6 @@ def test_rework_and_time_to_restore_have_no_band() -> None:
     assert band("mttr_seconds", repairs=[5]) is None
 
 
-def test_edition_is_the_newest_known_that_is_not_newer_than_asked_for() -> None:
+def test_edition_is_the_newest_up_to_the_given_year() -> None:
     assert [bands_of(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
     assert compute_figures(Facts(), 30, 2026)["mttr_seconds"].edition == "2024"

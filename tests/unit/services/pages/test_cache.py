@@ -1,4 +1,4 @@
-"""Rendered pages: once for each state of a page, once for many that ask, within bounds."""
+"""The cache of rendered pages: each version is rendered once, also for many readers at once, within a size limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.pages_fixture import made_page
 
 
 class Renderer:
-    """Renders and counts."""
+    """Counts how often it renders."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -29,7 +29,7 @@ def named(path: str, body: str = "Hi", mtime_ns: int = 1) -> Page:
     return replace(page, stamp=replace(page.stamp, path=path, mtime_ns=mtime_ns))
 
 
-def test_cache_renders_each_state_of_a_page_once() -> None:
+def test_cache_renders_each_version_of_a_page_once() -> None:
     renderer = Renderer()
     cache = RenderCache(renderer=renderer)
     assert cache.get(named("a")) is cache.get(named("a"))
@@ -38,7 +38,7 @@ def test_cache_renders_each_state_of_a_page_once() -> None:
     assert len(renderer.calls) == 3
 
 
-def test_cache_page_that_many_ask_for_at_once_is_rendered_once() -> None:
+def test_cache_renders_once_for_many_readers_at_once() -> None:
     calls = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -62,7 +62,7 @@ def test_cache_page_that_many_ask_for_at_once_is_rendered_once() -> None:
     assert len({id(page) for page in got}) == 1
 
 
-def test_cache_beyond_its_room_forgets_the_least_recently_used() -> None:
+def test_cache_full_drops_the_least_recently_used() -> None:
     renderer = Renderer()
     weight = render(named("a", "x" * 1000)).weight
     cache = RenderCache(room=weight * 2, renderer=renderer)
@@ -71,7 +71,7 @@ def test_cache_beyond_its_room_forgets_the_least_recently_used() -> None:
     assert renderer.calls == ["a", "b", "c", "b"]
 
 
-def test_cache_page_heavier_than_the_room_is_still_rendered() -> None:
+def test_cache_page_larger_than_the_cache_is_still_rendered() -> None:
     cache = RenderCache(room=10)
     assert cache.get(named("a", "x" * 1000)).text == "x" * 1000
 
@@ -92,7 +92,7 @@ def test_cache_page_that_cannot_be_rendered_is_tried_and_logged_once(caplog: pyt
     assert [record.event for record in caplog.records] == ["pages.unrenderable"]  # type: ignore[attr-defined]
 
 
-def test_cache_after_the_one_who_renders_is_killed_others_are_told_and_it_is_tried_again() -> None:
+def test_cache_killed_render_fails_for_others_and_is_tried_again() -> None:
     calls = []
 
     def killed_once(page: Page) -> Rendered:

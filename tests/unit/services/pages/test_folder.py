@@ -1,4 +1,4 @@
-"""The content folder: what a look at it finds, and how often it looks."""
+"""Scans of the content folder: what they find, and how often they run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_scan_orders_by_date_then_name_and_counts_tags(tmp_path: Path) -> None:
     assert library.neighbours(library.by_slug["also"])[1] is None
 
 
-def test_scan_bad_file_is_left_out_and_the_rest_stays(tmp_path: Path) -> None:
+def test_scan_leaves_out_an_invalid_file_and_keeps_the_rest(tmp_path: Path) -> None:
     write_page(tmp_path, "good")
     write_page(tmp_path, "bad", access="everyone")
     library = look(tmp_path)
@@ -53,7 +53,7 @@ def test_scan_bad_file_is_left_out_and_the_rest_stays(tmp_path: Path) -> None:
     assert [(problem.path, "access" in problem.reason) for problem in library.problems] == [("bad.md", True)]
 
 
-def test_scan_draft_is_there_only_where_drafts_are_shown(tmp_path: Path) -> None:
+def test_scan_includes_drafts_only_if_drafts_are_on(tmp_path: Path) -> None:
     write_page(tmp_path, "idea", draft="true", tags="[t]")
     assert slugs(look(tmp_path)) == []
     assert not look(tmp_path).tags
@@ -76,13 +76,13 @@ def test_scan_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     }
 
 
-def test_scan_content_folder_that_is_a_link_is_fine(tmp_path: Path) -> None:
+def test_scan_of_a_content_folder_that_is_a_link_works(tmp_path: Path) -> None:
     write_page(tmp_path / "real", "page")
     (tmp_path / "content").symlink_to(tmp_path / "real")
     assert slugs(look(tmp_path / "content")) == ["page"]
 
 
-def test_scan_what_is_no_file_neither_hangs_nor_shows(tmp_path: Path) -> None:
+def test_scan_skips_what_is_not_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     (tmp_path / "folder.md").mkdir()
     write_page(tmp_path, ".hidden")
@@ -91,7 +91,7 @@ def test_scan_what_is_no_file_neither_hangs_nor_shows(tmp_path: Path) -> None:
     assert [problem.reason for problem in library.problems] == ["not a file"]
 
 
-def test_scan_missing_folder_has_no_pages_and_says_so(tmp_path: Path) -> None:
+def test_scan_of_a_missing_folder_reports_a_problem(tmp_path: Path) -> None:
     library = look(tmp_path / "nowhere")
     assert slugs(library) == []
     assert "No such file" in library.problems[0].reason
@@ -116,7 +116,7 @@ def test_scan_unchanged_files_are_not_read_again(tmp_path: Path, monkeypatch: py
     assert look(tmp_path, second).version == second.version
 
 
-def test_scan_two_files_of_one_address_serve_the_first(tmp_path: Path) -> None:
+def test_scan_of_two_files_with_one_address_keeps_the_first(tmp_path: Path) -> None:
     write_page(tmp_path, "u\u0308ber", title="first")
     write_page(tmp_path, "\u00fcber", title="second")
     library = look(tmp_path)
@@ -124,7 +124,7 @@ def test_scan_two_files_of_one_address_serve_the_first(tmp_path: Path) -> None:
     assert "same address" in library.problems[0].reason
 
 
-def test_scan_deleted_file_moves_the_time_of_change(tmp_path: Path) -> None:
+def test_scan_after_a_deletion_changes_the_modified_time(tmp_path: Path) -> None:
     write_page(tmp_path, "stays")
     gone = write_page(tmp_path, "gone")
     for path in (tmp_path / "stays.md", gone, tmp_path):
@@ -137,7 +137,7 @@ def test_scan_deleted_file_moves_the_time_of_change(tmp_path: Path) -> None:
     assert slugs(after) == ["stays"]
 
 
-def test_shelf_looks_at_most_once_a_second(tmp_path: Path) -> None:
+def test_shelf_scans_at_most_once_a_second(tmp_path: Path) -> None:
     clock = Clock()
     shelf = Shelf(tmp_path, drafts=False, clock=clock)
     assert slugs(shelf.current()) == []
@@ -148,7 +148,7 @@ def test_shelf_looks_at_most_once_a_second(tmp_path: Path) -> None:
     assert slugs(shelf.current()) == ["new"]
 
 
-def test_shelf_out_of_file_handles_keeps_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shelf_without_file_handles_keeps_the_last_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     shelf = Shelf(tmp_path, drafts=False, clock=clock)
     write_page(tmp_path, "page")
@@ -166,7 +166,7 @@ def test_shelf_out_of_file_handles_keeps_what_it_knows(tmp_path: Path, monkeypat
     assert slugs(shelf.current()) == ["another", "page"]
 
 
-def test_shelf_logs_a_problem_once_for_each_state_of_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_shelf_logs_a_problem_once_for_each_version_of_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     shelf = Shelf(tmp_path, drafts=False, clock=clock)
     bad = write_page(tmp_path, "bad", access="x")
@@ -184,7 +184,7 @@ def test_shelf_logs_a_problem_once_for_each_state_of_the_file(tmp_path: Path, ca
     assert "access" in caplog.records[1].reason  # type: ignore[attr-defined]
 
 
-def test_shelf_while_one_looks_others_get_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shelf_serves_the_last_library_during_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     shelf = Shelf(tmp_path, drafts=False, clock=clock)
     write_page(tmp_path, "page")

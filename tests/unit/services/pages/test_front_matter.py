@@ -1,4 +1,4 @@
-"""Front matter: what makes a page, and what is refused with its reason."""
+"""Front matter: valid pages, and invalid ones with their reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parsed(text: str | bytes, path: str = "a.md", mtime_ns: int = 1_700_000_000_
     return parse_page(Stamp(path, mtime_ns, len(data)), data)
 
 
-def test_parse_page_full_front_matter_keeps_all_of_it() -> None:
+def test_parse_page_reads_all_fields() -> None:
     page = parsed(
         "---\ntitle: Hello there\nsummary: What\ndate: 2026-01-31\naccess: members\n"
         "tags: [b, a, b]\ndraft: true\n---\n\nOne two.\n",
@@ -36,25 +36,25 @@ def test_parse_page_title_alone_is_public_and_dated_by_the_file() -> None:
 
 
 @pytest.mark.parametrize("line", ["date: 2026-01-31", 'date: "2026-01-31"', "date: 2026-01-31 10:00:00"])
-def test_parse_page_date_however_written_is_the_day(line: str) -> None:
+def test_parse_page_date_in_any_notation_is_that_day(line: str) -> None:
     assert parsed(f"---\ntitle: Hi\n{line}\n---\n").date == dt.date(2026, 1, 31)
 
 
-def test_parse_page_tags_by_commas_are_tags() -> None:
+def test_parse_page_splits_tags_at_commas() -> None:
     assert parsed("---\ntitle: Hi\ntags: one, two words,\n---\n").tags == ("one", "two words")
 
 
-def test_parse_page_windows_file_is_read_like_any_other() -> None:
+def test_parse_page_reads_a_windows_file() -> None:
     page = parsed(b"\xef\xbb\xbf---\r\ntitle: Hi\r\n---\r\nOne\r\ntwo\r\n")
     assert (page.title, page.source) == ("Hi", "One\ntwo")
 
 
-def test_parse_page_minutes_are_of_220_words() -> None:
+def test_parse_page_counts_a_minute_for_220_words() -> None:
     assert [parsed(f"---\ntitle: Hi\n---\n{'word ' * n}").minutes for n in (1, 220, 221, 2200)] == [1, 1, 2, 10]
 
 
 @pytest.mark.parametrize("nanoseconds", [-(10**18), 10**30])
-def test_parse_page_impossible_mtime_is_no_trouble(nanoseconds: int) -> None:
+def test_parse_page_accepts_an_impossible_mtime(nanoseconds: int) -> None:
     assert parsed("---\ntitle: Hi\n---\n", mtime_ns=nanoseconds).title == "Hi"
 
 
@@ -89,7 +89,7 @@ def test_parse_page_impossible_mtime_is_no_trouble(nanoseconds: int) -> None:
         ("---\n" + "[" * 5000 + "\n---\n", "front matter"),
     ],
 )
-def test_parse_page_bad_file_is_refused_with_its_reason(text: str | bytes, reason: str) -> None:
+def test_parse_page_refuses_an_invalid_file_with_the_reason(text: str | bytes, reason: str) -> None:
     with pytest.raises(InvalidPageError) as refused:
         parsed(text)
     assert reason in str(refused.value)
@@ -97,17 +97,17 @@ def test_parse_page_bad_file_is_refused_with_its_reason(text: str | bytes, reaso
 
 
 @pytest.mark.parametrize("path", ["../up.md", "/etc/x.md", "a//b.md", "a b.md", ".a.md", "a/.md", "a\\b.md", "x" * 250])
-def test_slug_of_odd_name_is_refused(path: str) -> None:
+def test_slug_of_an_invalid_name_is_refused(path: str) -> None:
     with pytest.raises(InvalidPageError):
         slug_of(path)
 
 
-def test_slug_of_letters_of_any_language_is_kept_composed() -> None:
+def test_slug_keeps_letters_of_any_language_composed() -> None:
     assert slug_of("guide/u\u0308ber-v1.2_x.md") == "guide/\u00fcber-v1.2_x"
 
 
 @given(st.text())
-def test_slug_of_anything_never_climbs(path: str) -> None:
+def test_slug_never_leaves_the_folder(path: str) -> None:
     try:
         slug = slug_of(path)
     except InvalidPageError:

@@ -1,4 +1,4 @@
-"""Attempts to leave the pages, told from typing errors."""
+"""Attempts to leave the content folder, and typos that only look like them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from church.services.pages.library import looks_like_traversal
         *("%" + "25" * fold + "2e%" + "25" * fold + "2e" for fold in range(12)),
     ],
 )
-def test_looks_like_traversal_however_it_is_encoded_is_one(slug: str) -> None:
+def test_looks_like_traversal_finds_every_encoding(slug: str) -> None:
     assert looks_like_traversal(slug)
 
 
 @pytest.mark.parametrize(
     "slug", ["open", "guide/first", "a.b-c_d", "über", "what is this?", "50%", "%u", "%ud83d", "a%2eb"]
 )
-def test_looks_like_traversal_typing_error_is_none(slug: str) -> None:
+def test_looks_like_traversal_ignores_typos(slug: str) -> None:
     assert not looks_like_traversal(slug)
 
 
 @pytest.mark.parametrize("slug", ["50% off", "über uns/erste", "a%b"])
-def test_looks_like_traversal_page_encoded_twice_is_none(slug: str) -> None:
+def test_looks_like_traversal_ignores_a_page_encoded_twice(slug: str) -> None:
     assert not looks_like_traversal(quote(quote(slug)))

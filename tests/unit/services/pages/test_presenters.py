@@ -1,4 +1,4 @@
-"""What templates, feeds and crawlers get of a page."""
+"""Pages as templates, feeds and crawlers get them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_card_of_a_draft_says_so_in_its_title() -> None:
     assert card(made_page("x")).title == "A page"
 
 
-def test_teaser_holds_nothing_of_the_hidden_text() -> None:
+def test_teaser_contains_nothing_of_the_hidden_text() -> None:
     page = made_page(CLOSED, access="premium")
     shown = teaser(page, render(page), ORIGIN)
     assert HIDDEN not in repr(shown)
     assert (shown.headings, shown.access, shown.canonical) == (("First part",), "premium", f"{ORIGIN}/pages/made")
 
 
-def test_json_ld_tells_what_a_page_is() -> None:
+def test_json_ld_describes_a_page() -> None:
     page = made_page("x", title="Hi", tags="[a]", summary="Sum")
     found = json.loads(make_json_ld(view(page, render(page), ORIGIN, None, None), "Site", ORIGIN))
     assert (found["@type"], found["headline"], found["description"]) == ("Article", "Hi", "Sum")
@@ -53,7 +53,7 @@ def test_json_ld_cannot_leave_its_script(name: str) -> None:
     assert json.loads(text)["publisher"]["name"] == name
 
 
-def test_atom_has_public_pages_whole_and_others_by_summary() -> None:
+def test_atom_has_public_pages_whole_and_only_summaries_of_others() -> None:
     public = made_page("Some <b>bold</b> & [link](other)", title="A & <b>", tags="[x]", date="2026-01-02")
     closed = made_page(CLOSED, access="premium", summary="Only this")
     data = atom([FeedEntry(public, render(public).html), FeedEntry(closed, None)], "My <site>", ORIGIN)
@@ -74,7 +74,7 @@ def test_atom_has_public_pages_whole_and_others_by_summary() -> None:
         dt.datetime.fromisoformat(element.findtext(f"{ATOM}updated") or "")
 
 
-def test_atom_without_pages_is_still_a_feed() -> None:
+def test_atom_without_pages_is_a_valid_feed() -> None:
     assert ET.fromstring(atom([], "Site", ORIGIN)).findtext(f"{ATOM}updated") == "1970-01-01T00:00:00Z"
 
 

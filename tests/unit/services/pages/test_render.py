@@ -1,4 +1,4 @@
-"""Markdown to HTML: the features, what is cleaned away, and the opening that everybody may see."""
+"""Markdown to HTML: features, cleaning, and the public opening."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.pages_fixture import CLOSED, HIDDEN, rendered
 
 
 class Elements(HTMLParser):
-    """The elements of some HTML as a browser would have them."""
+    """The elements of some HTML, with their attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def test_render_headings_have_ids_and_make_the_toc() -> None:
     assert attributes(page.html, "h3") == [{"id": "über"}]
 
 
-def test_render_heading_named_like_an_id_of_the_templates_gets_another() -> None:
+def test_render_heading_never_gets_an_id_of_the_templates() -> None:
     page = rendered("## Main\n\n<h3 id='main'>x</h3>\n")
     assert page.toc[0].id == "main-section"
     assert attributes(page.html, "h3") == [{}]
@@ -62,11 +62,11 @@ def test_render_code_is_highlighted_by_classes_and_never_guessed() -> None:
     assert not any("class" in span for span in attributes(rendered("```\ndef f(): return 1\n```\n").html, "span"))
 
 
-def test_render_block_that_scrolls_can_be_reached_by_keyboard() -> None:
+def test_render_scrolling_blocks_are_reachable_by_keyboard() -> None:
     assert attributes(rendered("```\ncode\n```\n").html, "pre") == [{"tabindex": "0"}]
 
 
-def test_render_footnotes_lead_there_and_back() -> None:
+def test_render_footnotes_link_there_and_back() -> None:
     html = rendered("Word.[^n]\n\n[^n]: The note.\n").html
     assert attributes(html, "sup") == [{"id": "fnref:n"}]
     assert {"id": "fn:n"} in attributes(html, "li")
@@ -96,7 +96,7 @@ def test_render_sane_lists_keep_kinds_apart() -> None:
         ("mailto:a@b.example", "noopener noreferrer"),
     ],
 )
-def test_render_links_that_leave_the_site_say_so(link: str, rel: str | None) -> None:
+def test_render_links_that_leave_the_site_have_rel(link: str, rel: str | None) -> None:
     assert [found.get("rel") for found in attributes(rendered(f"[x]({link})").html, "a")] == [rel]
 
 
@@ -127,7 +127,7 @@ def test_render_links_that_leave_the_site_say_so(link: str, rel: str | None) -> 
         "[^<script>x</script>]\n\n[^<script>x</script>]: <script>y</script>",
     ],
 )
-def test_render_markup_that_does_something_is_cleaned_away(vector: str) -> None:
+def test_render_removes_active_markup(vector: str) -> None:
     page = rendered(f"{vector}\n\nafter\n")
     for html in (page.html, page.opening):
         _assert_harmless(html)
@@ -201,18 +201,18 @@ def test_opening_of_a_very_long_paragraph_is_cut_between_words() -> None:
     assert "&amp;" in page.opening
 
 
-def test_opening_leaves_out_references_to_notes_below() -> None:
+def test_opening_leaves_out_references_to_footnotes() -> None:
     page = rendered("Said[^1] and [seen](#part).\n\n## Part\n\n[^1]: A note.\n")
     assert page.opening == "<p>Said and seen.</p>"
 
 
 @given(st.text(alphabet=st.sampled_from(list("ab \n#>*-`<p/>[]()|!:=")), max_size=150))
-def test_opening_never_holds_what_follows_the_first_heading(before: str) -> None:
+def test_opening_never_contains_text_after_the_first_heading(before: str) -> None:
     page = rendered(f"{before}\n\n<h2>Part</h2>\n\n{HIDDEN}\n\n[^x]: {HIDDEN}\n")
     assert HIDDEN not in page.opening
 
 
-def test_render_failure_names_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_failure_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(text: str) -> str:
         raise RecursionError("too deep")
 

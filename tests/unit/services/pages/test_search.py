@@ -1,4 +1,4 @@
-"""The search, on both databases: who finds what, and that the index never says more than the folder."""
+"""The search, on both databases: who finds which pages, and no text that was closed since."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUBSCRIBER = Reader(member=True, premium=True)
 
 
 class Site:
-    """Pages over a real database, looked at again whenever asked."""
+    """Pages over a real database; the folder is scanned on every read."""
 
     def __init__(self, content: Path) -> None:
         self.content = content
@@ -64,7 +64,7 @@ def test_search_public_page_is_found_by_its_text_with_a_marked_snippet(site: Sit
     assert "<mark>walnut</mark>" in str(card.snippet).lower()
 
 
-def test_search_hidden_text_is_found_by_those_alone_who_may_read_it(site: Site) -> None:
+def test_search_hidden_text_is_found_only_with_access(site: Site) -> None:
     site.reindex()
     assert site.found(HIDDEN) == []
     assert site.found("deeper") == []
@@ -72,7 +72,7 @@ def test_search_hidden_text_is_found_by_those_alone_who_may_read_it(site: Site) 
     assert sorted(site.found(HIDDEN, SUBSCRIBER)) == ["club", "gold"]
 
 
-def test_search_what_everybody_sees_of_a_closed_page_is_found_by_everybody(site: Site) -> None:
+def test_search_public_part_of_a_closed_page_is_found_by_all(site: Site) -> None:
     site.reindex()
     for query in ("gold", "opening gold", "first part gold"):
         assert site.found(query) == ["gold"], query
@@ -85,7 +85,7 @@ def test_search_within_a_tag_finds_its_pages_only(site: Site) -> None:
     assert site.found("walnut", tag="nothing") == []
 
 
-def test_search_page_that_was_closed_since_is_not_found_before_it_is_indexed_again(site: Site) -> None:
+def test_search_page_closed_since_is_not_found_until_reindexed(site: Site) -> None:
     write_page(site.content, "open", CLOSED + "\nwalnut", access="members")
     write_page(site.content, "extra", "mahogany")
     site.reindex()
@@ -97,7 +97,7 @@ def test_search_page_that_was_closed_since_is_not_found_before_it_is_indexed_aga
     assert site.found("mahogany", SUBSCRIBER) == ["extra"]
 
 
-def test_search_closed_page_whose_opening_shrank_is_not_found_by_what_is_hidden_now(site: Site) -> None:
+def test_search_closed_page_is_not_found_by_text_now_hidden(site: Site) -> None:
     write_page(site.content, "club", "Opening mahogany.\n\n## Part\n\nrest", access="members")
     site.reindex()
     assert site.found("mahogany") == ["club"]
@@ -105,7 +105,7 @@ def test_search_closed_page_whose_opening_shrank_is_not_found_by_what_is_hidden_
     assert site.found("mahogany") == []
 
 
-def test_search_page_that_went_from_members_to_premium_is_closed_to_members_at_once(site: Site) -> None:
+def test_search_page_moved_to_premium_is_closed_to_members_at_once(site: Site) -> None:
     site.reindex()
     write_page(site.content, "club", CLOSED, title="Club page", access="premium", tags="[all]", date="2026-02-01")
     assert site.found(HIDDEN, MEMBER) == []
@@ -122,7 +122,7 @@ def test_search_draft_is_not_found(site: Site) -> None:
     assert site.found("later") == []
 
 
-def test_reindex_writes_what_changed_and_nothing_else(site: Site) -> None:
+def test_reindex_writes_only_changes(site: Site) -> None:
     assert site.reindex() == 6  # two closed pages with two rows each, two public ones with one
     assert site.reindex() == 0
     write_page(site.content, "open", "Chestnut words.", title="Open page")
@@ -183,7 +183,7 @@ def test_search_markup_in_a_page_stays_text_in_the_snippet(site: Site) -> None:
     assert "<b" not in str(card.snippet)
 
 
-def test_search_without_a_database_says_so(tmp_path: Path) -> None:
+def test_search_without_a_database_raises_an_error(tmp_path: Path) -> None:
     settings = site_settings(tmp_path, "postgresql://nobody@127.0.0.1:1/none")
     app = Flask(__name__)
     app.config["CHURCH"] = settings

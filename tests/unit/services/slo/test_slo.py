@@ -1,4 +1,4 @@
-"""The objectives' file and what is made of it: what is refused and by what name, and what the shipped rules are."""
+"""The file of objectives and the generated rules: errors by field, budgets, alerts, and the shipped rules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MINIMAL: dict[str, Any] = {
 
 
 def spec(place: str = "", value: object = None) -> str:
-    """The minimal file as YAML, with another value in one place, such as ``slos.0.sli.total``; None takes it away."""
+    """Write the minimal file as YAML with another value in one place, such as ``slos.0.sli.total``; None removes it."""
     text = yaml.safe_dump(MINIMAL)
     whole = yaml.safe_load(text)
     part, (*way, last) = whole, place.split(".")
@@ -50,7 +50,7 @@ def spec(place: str = "", value: object = None) -> str:
 
 
 def rules(text: str) -> dict[str, Any]:
-    """The rules of a file by what they record or raise; a page comes before its ticket."""
+    """Generate the rules of a file, by the series or alert they make; a page comes before its ticket."""
     groups = yaml.safe_load(rule_files.generated(text)[rule_files.RULES])["groups"]
     found: dict[str, Any] = {}
     for rule in (rule for group in groups for rule in group["rules"]):
@@ -86,7 +86,7 @@ def rules(text: str) -> dict[str, Any]:
         ("slos", [*MINIMAL["slos"], MINIMAL["slos"][0] | {"name": "others"}], "slos[1].alert"),
     ],
 )
-def test_field_that_cannot_be_taken_is_named(place: str, value: object, field: str) -> None:
+def test_invalid_field_is_named(place: str, value: object, field: str) -> None:
     with pytest.raises(FieldErrors) as refused:
         read(spec(place, value))
     assert list(refused.value.errors) == [field]
@@ -95,7 +95,7 @@ def test_field_that_cannot_be_taken_is_named(place: str, value: object, field: s
 @pytest.mark.parametrize(
     "text", ["", "- 1", "a: [", "slos: !!python/name:os.system", "service: 2024-99-99", "[" * 10_000]
 )
-def test_file_that_is_no_list_of_objectives_is_refused(text: str) -> None:
+def test_file_without_objectives_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as refused:
         rule_files.generated(text)
     assert "file" in refused.value.errors
@@ -113,20 +113,20 @@ def test_budget_is_exact_and_labels_are_on_every_recorded_rule() -> None:
     assert found["slo:sli_error:ratio_rate6h"]["labels"] == ids | {"sloth_window": "6h"}
 
 
-def test_alerts_ask_for_each_factor_in_both_of_its_windows_and_for_traffic_in_the_long_one() -> None:
+def test_alerts_need_each_factor_in_both_windows_and_traffic_in_the_long_one() -> None:
     found = rules(spec())
     for name, severity, pairs in (
         ("Orders page", "critical", [("14.4", "1h", "5m"), ("6", "6h", "30m")]),
         ("Orders ticket", "warning", [("3", "1d", "2h"), ("1", "3d", "6h")]),
     ):
-        asked = re.findall(r"ratio_rate(\w+)\{.*?\} > \((\S+) \* 0\.001\)", found[name]["expr"])
-        assert asked == [(window, factor) for factor, long, short in pairs for window in (short, long)]
+        limits = re.findall(r"ratio_rate(\w+)\{.*?\} > \((\S+) \* 0\.001\)", found[name]["expr"])
+        assert limits == [(window, factor) for factor, long, short in pairs for window in (short, long)]
         traffic = re.findall(r"slo:sli_total:increase(\w+)\{.*?\} >= 50", found[name]["expr"])
         assert traffic == [long for _, long, _ in pairs]
         assert found[name]["labels"]["severity"] == severity
 
 
-def test_shipped_objectives_ask_for_metrics_and_labels_that_exist() -> None:
+def test_shipped_objectives_use_existing_metrics_and_labels() -> None:
     known = {row.name: {*row.labels} for row in documents.catalogue()}
     for one in read(SPEC.read_text()).slos:
         for selector in (one.sli.total, one.sli.errors, one.sli.good, one.sli.absent):
@@ -136,7 +136,7 @@ def test_shipped_objectives_ask_for_metrics_and_labels_that_exist() -> None:
 
 
 @pytest.mark.parametrize(("total", "tests"), [("letters_total", 7), ("orders_total", 14)])
-def test_objectives_of_one_metric_are_tested_apart(total: str, tests: int) -> None:
+def test_objectives_with_the_same_metric_are_tested_separately(total: str, tests: int) -> None:
     other = MINIMAL["slos"][0] | {"name": "letters", "alert": "Letters", "sli": {"total": total, "errors": total}}
     made = rule_files.generated(spec("slos", [*MINIMAL["slos"], other]))[rule_files.TRIALS]
     assert len(yaml.safe_load(made)["tests"]) == tests
@@ -153,7 +153,7 @@ def run(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(church, ["slo", "generate", *files, *words])
 
 
-def test_generate_writes_what_everybody_may_read_and_check_says_what_differs(folder: Path) -> None:
+def test_generate_writes_world_readable_files_and_check_lists_differences(folder: Path) -> None:
     checked = run(folder, "--check")
     assert (checked.exit_code, checked.output.count("differs"), (folder / "prometheus").exists()) == (1, 2, False)
     assert run(folder).output.count("Wrote ") == 2
@@ -164,7 +164,7 @@ def test_generate_writes_what_everybody_may_read_and_check_says_what_differs(fol
     assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TRIALS))
 
 
-def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:
+def test_generate_names_the_invalid_field(folder: Path) -> None:
     (folder / "slo.yml").write_text(spec("slos.0.objective", 100))
     refused = run(folder)
     assert refused.exit_code == 1
@@ -173,5 +173,5 @@ def test_generate_names_the_field_that_it_cannot_take(folder: Path) -> None:
     assert "file: This is not UTF-8 text." in run(folder).output
 
 
-def test_shipped_rules_are_those_of_the_shipped_objectives() -> None:
+def test_shipped_rules_match_the_shipped_objectives() -> None:
     assert slo.stale(SPEC.read_text(), documents.ROOT / "ops" / "prometheus") == []
