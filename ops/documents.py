@@ -88,7 +88,7 @@ _COUNTED, _SCRAPE, _DATABASE, _PROCESS = "counted", "scrape", "database", "proce
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """A metric in the catalogue; ``name`` is the one in the text exposition."""
 
     name: str
@@ -178,20 +178,20 @@ def _limits(metadata: Sequence[Any]) -> str:
 # -- the catalogue --------------------------------------------------------------------------------------------------
 
 
-def catalogue() -> list[Row]:
+def list_metrics() -> list[MetricRow]:
     """List every metric that a scrape can show, sorted by name."""
     return sorted((*_counted_rows(), *_scraped_rows()), key=lambda row: row.name)
 
 
-def _counted_rows() -> Iterator[Row]:
+def _counted_rows() -> Iterator[MetricRow]:
     """Yield the metrics that the processes count themselves."""
     for collector in definitions.CATALOGUE._collector_to_names:
         family = next(iter(collector.describe()))  # type: ignore[attr-defined]  # our collectors all have it
         labels = collector._labelnames  # type: ignore[attr-defined]
-        yield Row(_exposed_name(family), family.type, tuple(labels), _COUNTED, family.documentation)
+        yield MetricRow(_exposed_name(family), family.type, tuple(labels), _COUNTED, family.documentation)
 
 
-def _scraped_rows() -> Iterator[Row]:
+def _scraped_rows() -> Iterator[MetricRow]:
     """Yield the metrics that are read at each scrape."""
     with tempfile.TemporaryDirectory() as folder:
         site = load_settings(CHURCH_ENV="development", CHURCH_INSTANCE=folder, SECRET_KEY="-")
@@ -199,10 +199,10 @@ def _scraped_rows() -> Iterator[Row]:
         for metric in telemetry.state.metrics:
             source = _DATABASE if metric.shared else _SCRAPE
             name = f"{metric.name}_total" if metric.kind == "counter" else metric.name
-            yield Row(name, metric.kind, metric.labels, source, metric.help)
+            yield MetricRow(name, metric.kind, metric.labels, source, metric.help)
         for family in scrape_registry.read_processes(Path(folder)):
             labels = tuple(family._labelnames)  # type: ignore[attr-defined]
-            yield Row(_exposed_name(family), family.type, labels, _PROCESS, family.documentation)
+            yield MetricRow(_exposed_name(family), family.type, labels, _PROCESS, family.documentation)
 
 
 def _exposed_name(family: Any) -> str:
@@ -212,8 +212,8 @@ def _exposed_name(family: Any) -> str:
 
 def catalogue_tables() -> str:
     """Return the catalogue as a markdown table, and a second table with the values of each metric's labels."""
-    rows = [(f"`{r.name}`", r.kind, ", ".join(r.labels), r.source, r.meaning) for r in catalogue()]
-    values = [(f"`{r.name}`", f"`{label}`", _values(r.name, label)) for r in catalogue() for label in r.labels]
+    rows = [(f"`{r.name}`", r.kind, ", ".join(r.labels), r.source, r.meaning) for r in list_metrics()]
+    values = [(f"`{r.name}`", f"`{label}`", _values(r.name, label)) for r in list_metrics() for label in r.labels]
     return (
         f"{_table(('metric', 'type', 'labels', 'from', 'meaning'), rows)}\n### Labels\n\n"
         f"{_table(('metric', 'label', 'values'), values)}"
@@ -267,7 +267,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # -- the commands ---------------------------------------------------------------------------------------------------
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
+def list_commands() -> Iterator[tuple[str, click.Command]]:
     """Yield every command with its full name, such as ``flask church user create``, in alphabetical order."""
     yield from _commands_below("flask church", command_group)
 
@@ -283,8 +283,10 @@ def _commands_below(name: str, group: click.Group) -> Iterator[tuple[str, click.
 
 def commands_reference() -> str:
     """Return a table of all commands, then the help, usage and options of each."""
-    rows = [(f"[`{name}`](#{name.replace(' ', '-')})", command.get_short_help_str(200)) for name, command in commands()]
-    details = [_command(name, command) for name, command in commands()]
+    rows = [
+        (f"[`{name}`](#{name.replace(' ', '-')})", command.get_short_help_str(200)) for name, command in list_commands()
+    ]
+    details = [_command(name, command) for name, command in list_commands()]
     return "\n".join((_table(("command", "what it does"), rows), *details))
 
 

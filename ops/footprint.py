@@ -82,7 +82,7 @@ class Recorder:
 
 
 @contextmanager
-def watching(folder: Path = CHURCH, left_out: tuple[str, ...] = LEFT_OUT) -> Iterator[Recorder]:
+def record_files(folder: Path = CHURCH, left_out: tuple[str, ...] = LEFT_OUT) -> Iterator[Recorder]:
     """Install a recorder for a block."""
     recorder = Recorder(folder, left_out)
     recorder.install()
@@ -94,7 +94,7 @@ def watching(folder: Path = CHURCH, left_out: tuple[str, ...] = LEFT_OUT) -> Ite
 
 def measure() -> dict[str, list[str]]:
     """List the files that each kind of request enters, in the order of their first function call."""
-    with instance(CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}") as site, watching() as recorder:
+    with instance(CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}") as site, record_files() as recorder:
         start_till(site)
         first, second = _paid_invoices(site)
         with _app_of(site) as app:

@@ -19,7 +19,7 @@ from pathlib import Path
 OPS = Path(__file__).resolve().parent
 ROOT = OPS.parent
 BIN = Path(sys.executable).parent
-PLACES = f"{BIN}:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+SEARCH_PATH = f"{BIN}:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 GENERATED = {"prometheus/rules/slo.yml", "prometheus/tests/slo_test.yml"}
 NGINX = """
 {user}daemon off; pid {folder}/nginx.pid; error_log stderr warn;
@@ -31,54 +31,54 @@ include {folder}/conf.d/*.conf; }}
 """
 
 
-class MissingError(Exception):
+class ToolMissingError(Exception):
     """A tool is not installed."""
 
 
-class ComplaintError(Exception):
+class ToolFailedError(Exception):
     """A tool found a problem; the message is its output."""
 
 
-def check(*command: str | Path, **environment: str) -> str:
+def run_tool(*command: str | Path, **environment: str) -> str:
     """Run a tool and return its output. Raises ComplaintError if it fails, MissingError if it is not installed."""
-    program = shutil.which(command[0], path=PLACES)
+    program = shutil.which(command[0], path=SEARCH_PATH)
     if program is None:
-        raise MissingError(str(command[0]))
+        raise ToolMissingError(str(command[0]))
     arguments = [program, *(str(argument) for argument in command[1:])]
     env = {**os.environ, **environment}
     result = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd=ROOT, env=env)
     if result.returncode:
-        raise ComplaintError(result.stdout + result.stderr)
+        raise ToolFailedError(result.stdout + result.stderr)
     return result.stdout + result.stderr
 
 
-def silent(*command: str | Path, **environment: str) -> None:
+def run_silent_tool(*command: str | Path, **environment: str) -> None:
     """Run a tool that exits with 0 even when it warns. Raises ComplaintError if it prints anything."""
-    if output := check(*command, **environment).strip():
-        raise ComplaintError(output)
+    if output := run_tool(*command, **environment).strip():
+        raise ToolFailedError(output)
 
 
 def dockerfile(folder: Path) -> None:
-    check("hadolint", OPS / "Dockerfile")
+    run_tool("hadolint", OPS / "Dockerfile")
 
 
 def yaml(folder: Path) -> None:
     """Check all YAML except the large generated rules: they would take seconds, and promtool checks them."""
     files = [path for path in OPS.rglob("*.y*ml") if path.suffix in {".yml", ".yaml"}]
     files = [path for path in files if path.relative_to(OPS).as_posix() not in GENERATED]
-    check("yamllint", "--strict", *files)
+    run_tool("yamllint", "--strict", *files)
 
 
 def compose(folder: Path) -> None:
-    check("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *sorted(OPS.glob("docker-compose*.yml")))
+    run_tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *sorted(OPS.glob("docker-compose*.yml")))
 
 
 def kubernetes(folder: Path) -> None:
     """Check Kubernetes' own kinds by the oldest supported version, and the operator's kind by our schema of it."""
     service_monitor = OPS / "kubernetes" / "servicemonitor.yaml"
     own_kinds = [path for path in sorted((OPS / "kubernetes").glob("*.yaml")) if path != service_monitor]
-    check("kubernetes-validate", "--strict", "--quiet", "--kubernetes-version", "1.30", *own_kinds)
-    check("check-jsonschema", "--schemafile", OPS / "kubernetes" / "schema" / "servicemonitor.json", service_monitor)
+    run_tool("kubernetes-validate", "--strict", "--quiet", "--kubernetes-version", "1.30", *own_kinds)
+    run_tool("check-jsonschema", "--schemafile", OPS / "kubernetes" / "schema" / "servicemonitor.json", service_monitor)
 
 
 def prometheus(folder: Path) -> None:
@@ -86,33 +86,35 @@ def prometheus(folder: Path) -> None:
     shutil.copytree(OPS / "prometheus", folder / "etc")
     (folder / "etc" / "church-token").write_text("-")
     config = folder / "etc" / "prometheus.yml"
-    config.write_text(swapped(config, {"/etc/prometheus/": f"{folder / 'etc'}/"}))
-    check("promtool", "check", "config", "--lint=all", "--lint-fatal", config)
+    config.write_text(read_replacing(config, {"/etc/prometheus/": f"{folder / 'etc'}/"}))
+    run_tool("promtool", "check", "config", "--lint=all", "--lint-fatal", config)
 
 
 def alertmanager(folder: Path) -> None:
     shutil.copytree(OPS / "alertmanager", folder / "etc")
     config = folder / "etc" / "alertmanager.yml"
-    config.write_text(swapped(config, {"/etc/alertmanager/": f"{folder / 'etc'}/"}))
-    check("amtool", "check-config", config)
+    config.write_text(read_replacing(config, {"/etc/alertmanager/": f"{folder / 'etc'}/"}))
+    run_tool("amtool", "check-config", config)
 
 
 def workflows(folder: Path) -> None:
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-    check("yamllint", "--strict", *files)
-    check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    run_tool("yamllint", "--strict", *files)
+    run_tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
 
 
 def nginx(folder: Path) -> None:
-    check("nginx", "-t", "-q", "-c", nginx_config(folder, "127.0.0.1:8000"), "-p", folder)
+    run_tool("nginx", "-t", "-q", "-c", write_nginx_config(folder, "127.0.0.1:8000"), "-p", folder)
 
 
-def nginx_config(folder: Path, upstream: str, http: int = 80, https: int = 443, static: Path = ROOT / "static") -> Path:
+def write_nginx_config(
+    folder: Path, upstream: str, http: int = 80, https: int = 443, static: Path = ROOT / "static"
+) -> Path:
     """Write the real files with a new certificate, the given ports and ``upstream``; return the main file."""
     (folder / "conf.d").mkdir()
     certificate, key = folder / "cert.pem", folder / "key.pem"
     make = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=church.example")
-    check("openssl", *make, "-addext", "subjectAltName=DNS:church.example", "-keyout", key, "-out", certificate)
+    run_tool("openssl", *make, "-addext", "subjectAltName=DNS:church.example", "-keyout", key, "-out", certificate)
     swaps = {
         "/etc/letsencrypt/live/church.example/fullchain.pem": str(certificate),
         "/etc/letsencrypt/live/church.example/privkey.pem": str(key),
@@ -128,17 +130,19 @@ def nginx_config(folder: Path, upstream: str, http: int = 80, https: int = 443, 
         "    listen [::]:443 ssl http2;\n": "",
     }
     for name in ("church.conf", "church-upstream.conf"):
-        (folder / "conf.d" / name).write_text(swapped(OPS / "nginx" / name, swaps))
+        (folder / "conf.d" / name).write_text(read_replacing(OPS / "nginx" / name, swaps))
     main = folder / "nginx.conf"
     main.write_text(NGINX.format(folder=folder, user="user root;\n" if os.geteuid() == 0 else ""))
     return main
 
 
 def compose_upstream(folder: Path) -> None:
-    main = nginx_config(folder, "127.0.0.1:8000")
+    main = write_nginx_config(folder, "127.0.0.1:8000")
     swaps = {"app:8000": "127.0.0.1:8000"}
-    (folder / "conf.d" / "church-upstream.conf").write_text(swapped(OPS / "nginx" / "compose-upstream.conf", swaps))
-    check("nginx", "-t", "-q", "-c", main, "-p", folder)
+    (folder / "conf.d" / "church-upstream.conf").write_text(
+        read_replacing(OPS / "nginx" / "compose-upstream.conf", swaps)
+    )
+    run_tool("nginx", "-t", "-q", "-c", main, "-p", folder)
 
 
 def units(folder: Path) -> None:
@@ -150,10 +154,10 @@ def units(folder: Path) -> None:
     names = []
     for path in (folder / "units").rglob("*"):
         if path.is_file():
-            path.write_text(swapped(path, {"/opt/church/.venv/bin": str(programs)}))
+            path.write_text(read_replacing(path, {"/opt/church/.venv/bin": str(programs)}))
         if path.suffix in {".service", ".socket", ".target"}:
             names.append(path)
-    silent("systemd-analyze", "verify", "--man=no", *names, SYSTEMD_UNIT_PATH=f"{folder / 'units'}:")
+    run_silent_tool("systemd-analyze", "verify", "--man=no", *names, SYSTEMD_UNIT_PATH=f"{folder / 'units'}:")
 
 
 def rotation(folder: Path) -> None:
@@ -162,15 +166,15 @@ def rotation(folder: Path) -> None:
     (logs / "combined.log").write_text("{}\n")
     rules = folder / "rules"
     swaps = {"church church": "root root", "/var/log/church/": f"{logs}/"}
-    rules.write_text(swapped(OPS / "logrotate" / "church", swaps))
+    rules.write_text(read_replacing(OPS / "logrotate" / "church", swaps))
     rules.chmod(0o644)
-    output = check("logrotate", "--debug", "--state", folder / "state", rules)
+    output = run_tool("logrotate", "--debug", "--state", folder / "state", rules)
     lines = [line for line in output.splitlines() if "debug mode does nothing" not in line]
     if errors := [line for line in lines if line.startswith(("error:", "warning:"))]:
-        raise ComplaintError("\n".join(errors))
+        raise ToolFailedError("\n".join(errors))
 
 
-def swapped(path: Path, swaps: dict[str, str]) -> str:
+def read_replacing(path: Path, swaps: dict[str, str]) -> str:
     """Read a file and replace each key of ``swaps`` by its value."""
     text = path.read_text()
     for old, new in swaps.items():
@@ -193,24 +197,24 @@ CHECKS: Sequence[Callable[[Path], None]] = (
 )
 
 
-def problems(checks: Sequence[Callable[[Path], None]] = CHECKS) -> Iterator[str]:
+def run_checks(checks: Sequence[Callable[[Path], None]] = CHECKS) -> Iterator[str]:
     """Run the checks and yield a line for each that fails."""
     strict = os.environ.get("CHURCH_REQUIRE_SERVICES") == "1"
     for run in checks:
         with tempfile.TemporaryDirectory(prefix="church-lint-") as folder:
             try:
                 run(Path(folder))
-            except MissingError as missing:
+            except ToolMissingError as missing:
                 if strict:
                     yield f"{run.__name__}: {missing} is not installed"
                 else:
                     print(f"ops lint: {run.__name__} skipped, {missing} is not installed")
-            except ComplaintError as complaint:
+            except ToolFailedError as complaint:
                 yield f"{run.__name__}: {complaint}"
 
 
 def main() -> int:
-    failures = list(problems())
+    failures = list(run_checks())
     for problem in failures:
         print(f"ops lint: {problem}", file=sys.stderr)
     print(f"ops lint: {len(CHECKS)} checks, {len(failures)} failed")

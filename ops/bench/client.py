@@ -53,7 +53,7 @@ HEADERS = (
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
+def pinned_to_one_core() -> Iterator[None]:
     """Pin this process to one core during the block only, so that servers it starts are not pinned."""
     if not hasattr(os, "sched_setaffinity"):
         yield

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ops.bench.client import drive, one_core
+from ops.bench.client import drive, pinned_to_one_core
 from ops.bench.collector import collecting
 from ops.bench.server import Server, serving
 
@@ -33,7 +33,7 @@ def _variants() -> Iterator[dict[str, Server]]:
 
 def _cpu_per_request(server: Server, path: str, requests: int) -> float:
     before = server.cpu()
-    with one_core():
+    with pinned_to_one_core():
         drive(server.port, path, requests, _CONNECTIONS)
     return (server.cpu() - before) / requests
 

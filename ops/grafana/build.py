@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops.grafana.boards import auth, dora, http, security, slo, stripe, websocket
-from ops.grafana.parts import rendered
+from ops.grafana.parts import render_board
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 BOARDS = (http.BOARD, auth.BOARD, stripe.BOARD, dora.BOARD, security.BOARD, websocket.BOARD, slo.BOARD)
 
 
-def made() -> dict[str, str]:
+def render_dashboards() -> dict[str, str]:
     """Return the content of each dashboard's file, by file name."""
-    return {f"{board.uid.removeprefix('church-')}.json": rendered(board) for board in BOARDS}
+    return {f"{board.uid.removeprefix('church-')}.json": render_board(board) for board in BOARDS}
 
 
-def stale(folder: Path = FOLDER) -> list[str]:
+def list_stale_files(folder: Path = FOLDER) -> list[str]:
     """List the files that are missing, superfluous, or differ from the code."""
     current = {path.name: path.read_text() for path in folder.glob("*.json")}
-    fresh = made()
+    fresh = render_dashboards()
     return sorted(name for name in current.keys() | fresh.keys() if current.get(name) != fresh.get(name))
 
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.grafana.build", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, only list differences")
     check = parser.parse_args(arguments).check
-    names = stale()
+    names = list_stale_files()
     for name in names:
         print(f"{name}: {'differs; run python -m ops.grafana.build' if check else 'written'}")
         if not check:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(path: Path) -> None:
-    text = made().get(path.name)
+    text = render_dashboards().get(path.name)
     if text is None:
         path.unlink()
     else:

@@ -126,7 +126,7 @@ class _Annotation(boards.AnnotationQuery):
         return {**super().build().to_json(), **self._texts}
 
 
-def rendered(board: Board) -> str:
+def render_board(board: Board) -> str:
     """Render the JSON that Grafana reads: always the same bytes for the same board."""
     builder = (
         boards.Dashboard(board.title)
@@ -206,8 +206,8 @@ def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> _An
 def _links(board: Board) -> Iterable[boards.DashboardLink]:
     logs = {"expr": f'{{service_name="church"}} {board.logs}'.strip(), "queryType": "range"}
     traces = {"query": board.traces, "queryType": "traceql", "limit": 20}
-    yield _link("Logs", "The site's log records of this time", explore(LOGS, "loki", logs))
-    yield _link("Traces", "Sampled requests of this time", explore(TRACES, "tempo", traces))
+    yield _link("Logs", "The site's log records of this time", make_explore_link(LOGS, "loki", logs))
+    yield _link("Traces", "Sampled requests of this time", make_explore_link(TRACES, "tempo", traces))
     others = boards.DashboardLink("Church").type(dashboard.DashboardLinkType.DASHBOARDS).tags(["church"])
     yield others.as_dropdown(True).keep_time(True).include_vars(False).icon("external link").tooltip("")
 
@@ -217,7 +217,7 @@ def _link(title: str, tooltip: str, url: str) -> boards.DashboardLink:
     return link.icon("doc").target_blank(True)
 
 
-def explore(variable: str, kind: str, query: dict[str, Any]) -> str:
+def make_explore_link(variable: str, kind: str, query: dict[str, Any]) -> str:
     """Make a link to Explore with a query. Variables stay unquoted, so that Grafana replaces them."""
     source = f"${{{variable}}}"
     target = {"refId": "A", "datasource": {"type": kind, "uid": source}, **query}

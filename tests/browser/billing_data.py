@@ -10,7 +10,7 @@ from church.services import billing
 from church.services.audit import Actor
 from church.services.billing.errors import StripeDownError
 from tests.support.site_fixture import Site
-from tests.support.stripe_fixture import Shop, event, member
+from tests.support.stripe_fixture import SiteWithFakeStripe, add_member, make_event
 
 LONG = "onelongwordthatcannotbebroken" * 3
 
@@ -25,9 +25,9 @@ class BillingData:
 
 def create_billing_data(site: Site) -> BillingData:
     """Create subscriptions, payments, refunds and events on ``site``, with an in-memory Stripe."""
-    shop = Shop(site.settings)
+    shop = SiteWithFakeStripe(site.settings)
     try:
-        _, ref = member(shop.app, "Kim Subscriber")
+        _, ref = add_member(shop.app, "Kim Subscriber")
         for amount, currency in ((1200, "usd"), (800, "jpy"), (2505, "kwd")):
             shop.stripe.price(f"price_{currency}", "prod_patron", amount, currency)
             _buy(shop, ref, amount, currency)
@@ -39,15 +39,15 @@ def create_billing_data(site: Site) -> BillingData:
         shop.close()
 
 
-def _buy(shop: Shop, ref: str, amount: int, currency: str) -> None:
+def _buy(shop: SiteWithFakeStripe, ref: str, amount: int, currency: str) -> None:
     status = {"usd": "active", "jpy": "past_due", "kwd": "canceled"}[currency]
     cancellation = {"cancel_at": 1_799_000_000} if currency == "usd" else {}
     customer = shop.stripe.customer(ref)
     subscription = shop.stripe.subscription(customer, f"price_{currency}", status=status, **cancellation)
     invoice = shop.stripe.invoice(subscription, paid=amount)
-    shop.deliver(event("invoice.paid", invoice))
+    shop.deliver(make_event("invoice.paid", invoice))
     refund = shop.stripe.refund(shop.stripe.charge_of(invoice), amount // 4, currency)
-    shop.deliver(event("refund.created", refund))
+    shop.deliver(make_event("refund.created", refund))
 
 
 def _grant(ref: str) -> None:
@@ -57,14 +57,14 @@ def _grant(ref: str) -> None:
     billing.revoke_grant(first, actor)
 
 
-def _fail_event(shop: Shop, ref: str) -> int:
+def _fail_event(shop: SiteWithFakeStripe, ref: str) -> int:
     """Deliver an event with a very long word while Stripe does not answer; return its id."""
 
     def down(_method: str) -> None:
         raise StripeDownError
 
-    shop.deliver(event("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
+    shop.deliver(make_event("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
     subscription = shop.stripe.subscription(shop.stripe.customer(ref), "price_usd", metadata={"note": LONG})
     shop.stripe.before = down
-    shop.deliver(event("customer.subscription.trial_will_end", subscription))
+    shop.deliver(make_event("customer.subscription.trial_will_end", subscription))
     return billing.list_events(state="failed")[0].id

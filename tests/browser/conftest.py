@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from church import create_app
 from church.server import prepare
 from tests.browser.every_page import GUARDED, write_content
-from tests.browser.films import show_films
-from tests.browser.people import Cast, Mailbox
-from tests.browser.watch import Watch
+from tests.browser.films import add_videos
+from tests.browser.people import Accounts, Mailbox
+from tests.browser.watch import BrowserErrors
 from tests.conftest import SETTINGS_OF_THE_SHELL
 from tests.support.services_fixture import require
 from tests.support.site_fixture import Site
@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def made_site(folder: Path, **extra: str) -> Site:
+def make_site(folder: Path, **extra: str) -> Site:
     """Create a site without the shell's settings, which the per-test fixtures remove too late for it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(SETTINGS_OF_THE_SHELL)]:
@@ -61,11 +61,11 @@ def made_site(folder: Path, **extra: str) -> Site:
 def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The site with the demo content, indexed. Depends on the browser, so that without one it is not started."""
     limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in _UNLIMITED}
-    site = made_site(tmp_path_factory.mktemp("demo"), **limits)
+    site = make_site(tmp_path_factory.mktemp("demo"), **limits)
     try:
         site.start(work=True)
         prepare.index_pages(create_app(site.settings))
-        show_films(site)
+        add_videos(site)
         yield site
     finally:
         site.stop()
@@ -74,7 +74,7 @@ def demo(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="package")
 def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with strict limits, for the error pages."""
-    site = made_site(tmp_path_factory.mktemp("guarded"), **GUARDED)
+    site = make_site(tmp_path_factory.mktemp("guarded"), **GUARDED)
     try:
         yield site.start()
     finally:
@@ -82,9 +82,9 @@ def guarded(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="package")
-def cast(chromium: Browser, demo: Site) -> Cast:
+def cast(chromium: Browser, demo: Site) -> Accounts:
     """Accounts of each role on the demo site."""
-    return Cast(chromium, demo)
+    return Accounts(chromium, demo)
 
 
 @pytest.fixture
@@ -99,14 +99,14 @@ class Windows:
     def __init__(self, chromium: Browser, site: Site) -> None:
         self._chromium = chromium
         self.site = site
-        self.opened: list[tuple[BrowserContext, Watch]] = []
+        self.opened: list[tuple[BrowserContext, BrowserErrors]] = []
 
     def __call__(self, path: str | None = None, width: int = 1280, **options: Any) -> Page:
         """Open a page at ``path``; ``options`` are those of a Playwright context. Animations are off by default."""
         window = {"viewport": {"width": width, "height": 844}, "reduced_motion": "reduce", "base_url": self.site.url}
         context = self._chromium.new_context(**{**window, **options})
         context.set_default_timeout(60_000)
-        self.opened.append((context, Watch(context)))
+        self.opened.append((context, BrowserErrors(context)))
         page = context.new_page()
         if path is not None:
             page.goto(path)

@@ -23,7 +23,7 @@ _CAPTIONS = b"WEBVTT\n\n00:00.000 --> 00:23.000\nA test picture.\n"
 _CHAPTERS = "0:00 It begins\n0:08 It goes on\n0:16 It ends"
 
 
-def show_films(site: Site) -> None:
+def add_videos(site: Site) -> None:
     """Add the videos to ``site`` as if ffmpeg had already converted them."""
     with create_app(site.settings).app_context():
         facts = {"data": CLIP.read_bytes(), "duration_ms": SECONDS * 1000, "width": 480, "height": 270}
@@ -39,7 +39,7 @@ def show_films(site: Site) -> None:
         videos.set_chapters(film.ref, _CHAPTERS, _CONSOLE)
 
 
-def ref_of(site: Site, slug: str) -> str:
+def video_ref(site: Site, slug: str) -> str:
     """Return the ref of the video with a slug."""
     with create_app(site.settings).app_context():
         return library.load_playable(slug).ref

@@ -50,22 +50,22 @@ class Person:
         page.locator("main").get_by_role("button", name="Sign in").click()
 
 
-def heading(page: Page, words: str) -> None:
+def expect_heading(page: Page, words: str) -> None:
     """Expect this main heading."""
     expect(page.get_by_role("heading", level=1)).to_have_text(words)
 
 
-def said(page: Page, words: str) -> None:
+def expect_flash(page: Page, words: str) -> None:
     """Expect this text in the flash message."""
     expect(page.locator(".flash")).to_contain_text(words)
 
 
-def part(page: Page, name: str) -> Locator:
+def account_section(page: Page, name: str) -> Locator:
     """Find the section of the account page with this heading."""
     return page.get_by_role("region", name=name, exact=True)
 
 
-def is_out(page: Page) -> bool:
+def is_signed_out(page: Page) -> bool:
     """Whether the account page asks this browser to sign in."""
     page.goto("/auth/account")
     return "/auth/login" in page.url
@@ -93,7 +93,7 @@ class Mailbox:
         return match[0]
 
 
-class Cast:
+class Accounts:
     """Accounts of each role on ``site``, and cookies of browsers in which they are signed in."""
 
     def __init__(self, chromium: Browser, site: Site) -> None:

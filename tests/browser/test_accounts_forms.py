@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Windows
-from tests.browser.people import Cast, Person
-from tests.browser.watch import LOOKS, inaccessible
+from tests.browser.people import Accounts, Person
+from tests.browser.watch import LOOKS, find_axe_violations
 
 WEAK = "password1234"
 
@@ -53,11 +53,11 @@ def test_error_link_leads_to_the_field_with_its_error(windows: Windows) -> None:
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_form_with_errors_passes_axe(windows: Windows, width: int, scheme: str) -> None:
     page = _sent_back(windows, width=width, color_scheme=scheme)
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_login_wrong_password_and_unknown_address_show_the_same_error(windows: Windows, cast: Cast) -> None:
+def test_login_wrong_password_and_unknown_address_show_the_same_error(windows: Windows, cast: Accounts) -> None:
     member, page = cast.add(), windows()
     errors = []
     for person in (Person(email=member.email, password="not the one that it is"), Person()):
@@ -68,7 +68,7 @@ def test_login_wrong_password_and_unknown_address_show_the_same_error(windows: W
     assert errors[0] == errors[1]
 
 
-def test_account_page_errors_stay_in_their_form(windows: Windows, cast: Cast) -> None:
+def test_account_page_errors_stay_in_their_form(windows: Windows, cast: Accounts) -> None:
     page = windows("/auth/account", storage_state=cast.signed_in("member"))
     part = page.get_by_role("region", name="Password", exact=True)
     part.get_by_label("Current password", exact=True).fill("not the one that it is")
@@ -78,7 +78,7 @@ def test_account_page_errors_stay_in_their_form(windows: Windows, cast: Cast) ->
     expect(part.get_by_label("Current password", exact=True)).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_role("alert")).to_have_count(1)
     expect(page.locator("[aria-invalid]")).to_have_count(1)
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
 
 
 def test_password_is_shown_on_demand_and_hidden_before_it_is_sent(windows: Windows) -> None:
@@ -130,7 +130,7 @@ def test_password_can_be_pasted(windows: Windows) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/login?next=/pages/under-load", "/auth/login?next=//example.org/"])
-def test_login_next_stays_on_the_site(windows: Windows, cast: Cast, path: str) -> None:
+def test_login_next_stays_on_the_site(windows: Windows, cast: Accounts, path: str) -> None:
     page = windows()
     cast.add().sign_in(page, path)
     own = "/pages/under-load" if "under-load" in path else "/auth/account"
@@ -147,7 +147,7 @@ _HEADERS = {
 
 @pytest.mark.parametrize(("role", "names"), _HEADERS.items(), ids=_HEADERS)
 def test_header_fits_in_one_or_two_lines_for_each_role(
-    windows: Windows, cast: Cast, role: str, names: list[str]
+    windows: Windows, cast: Accounts, role: str, names: list[str]
 ) -> None:
     state = {} if role == "stranger" else {"storage_state": cast.signed_in(role)}
     page = windows("/", **state)
@@ -165,7 +165,7 @@ def test_header_fits_in_one_or_two_lines_for_each_role(
         assert box["height"] <= height, (role, width, box)
 
 
-def test_member_name_is_on_no_page_after_sign_out(windows: Windows, cast: Cast) -> None:
+def test_member_name_is_on_no_page_after_sign_out(windows: Windows, cast: Accounts) -> None:
     person = cast.add()
     page = windows("/")
     person.sign_in(page)
@@ -180,7 +180,7 @@ def test_member_name_is_on_no_page_after_sign_out(windows: Windows, cast: Cast) 
 
 
 @pytest.mark.parametrize("role", ["stranger", "admin"])
-def test_account_and_admin_pages_are_not_indexed(windows: Windows, cast: Cast, role: str) -> None:
+def test_account_and_admin_pages_are_not_indexed(windows: Windows, cast: Accounts, role: str) -> None:
     state = {} if role == "stranger" else {"storage_state": cast.signed_in(role)}
     page = windows(**state)
     paths = ("/auth/login", "/auth/register", "/auth/forgot", "/auth/sent/forgot")

@@ -10,15 +10,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Windows
 from tests.browser.every_page import ERRORS, LINKS, OWN_PAGES, PAGES, SPENT_LINKS
-from tests.browser.films import ref_of
-from tests.browser.people import Cast
-from tests.browser.watch import LOOKS, inaccessible
+from tests.browser.films import video_ref
+from tests.browser.people import Accounts
+from tests.browser.watch import LOOKS, find_axe_violations
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import Site
 
 
 @pytest.fixture(scope="module", params=[*PAGES, *OWN_PAGES, *LINKS, *SPENT_LINKS, *map(str, ERRORS)])
-def opened(request: pytest.FixtureRequest, chromium: Browser, demo: Site, cast: Cast) -> Iterator[tuple[Page, Windows]]:
+def opened(
+    request: pytest.FixtureRequest, chromium: Browser, demo: Site, cast: Accounts
+) -> Iterator[tuple[Page, Windows]]:
     """Each page of the site in turn, opened once for all tests of it."""
     windows = Windows(chromium, demo)
     if request.param.isdigit():
@@ -31,13 +33,13 @@ def opened(request: pytest.FixtureRequest, chromium: Browser, demo: Site, cast: 
     windows.close()
 
 
-def _open(name: str, windows: Windows, cast: Cast) -> Page:
+def _open(name: str, windows: Windows, cast: Accounts) -> Page:
     """Open a page in a window, signed in with the role it needs."""
     signed_in: dict[str, Any] = {}
     if name in OWN_PAGES:
         role, path = OWN_PAGES[name]
         people = {role: cast.user(role).ref for role in ("member", "admin")}
-        path = path.format(**people, billing=cast.billing, film=ref_of(windows.site, "film"))
+        path = path.format(**people, billing=cast.billing, film=video_ref(windows.site, "film"))
         signed_in = {"storage_state": cast.signed_in(role)}
     elif name in LINKS:
         path = cast.link(LINKS[name], "unverified" if name == "confirm an address" else "member")
@@ -68,14 +70,14 @@ def test_page_has_no_accessibility_violations(opened: tuple[Page, Windows]) -> N
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert inaccessible(page) == [], (width, scheme)
+        assert find_axe_violations(page) == [], (width, scheme)
 
 
 def test_visible_copy_button_has_no_accessibility_violations(windows: Windows) -> None:
     page = windows("/pages/first-run")
     page.locator(".codehilite").first.hover()
     expect(page.locator(".copy").first).to_have_css("opacity", "1")
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
 
 
 def test_wide_code_and_tables_scroll_with_the_keyboard(windows: Windows) -> None:

@@ -17,9 +17,9 @@ from church.services import chat, sessions
 from church.services.audit import Actor
 from church.services.chat import moderation
 from church.services.sessions import SignedIn
-from tests.browser.conftest import Windows, made_site
-from tests.browser.people import Cast, heading, said
-from tests.browser.watch import LOOKS, inaccessible
+from tests.browser.conftest import Windows, make_site
+from tests.browser.people import Accounts, expect_flash, expect_heading
+from tests.browser.watch import LOOKS, find_axe_violations
 from tests.support.people import add_user, client_of, sign_in
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT, Site
@@ -91,7 +91,7 @@ SOON_AWAY = {"GUNICORN_CMD_ARGS": "--keep-alive=1"}
 
 @pytest.fixture(scope="module")
 def hall(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    site = made_site(tmp_path_factory.mktemp("hall"), CHURCH_LIMIT_CHAT="5/hour", WEB_CONCURRENCY="2", **SOON_AWAY)
+    site = make_site(tmp_path_factory.mktemp("hall"), CHURCH_LIMIT_CHAT="5/hour", WEB_CONCURRENCY="2", **SOON_AWAY)
     try:
         site.start()
         made = Hall(chromium, site)
@@ -162,7 +162,7 @@ def test_two_windows_talk(hall: Hall) -> None:
     for width, scheme in LOOKS:
         ada.set_viewport_size({"width": width, "height": 844})
         ada.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert inaccessible(ada) == [], (width, scheme)
+        assert find_axe_violations(ada) == [], (width, scheme)
 
     bob.context.close()
     _here_are(ada, 1)
@@ -218,7 +218,7 @@ def test_refused_message_shows_why_and_can_be_discarded(hall: Hall) -> None:
     write(page, "but I")
     failed = page.locator(".message-failed")
     expect(failed).to_contain_text("Not sent. An admin has muted you here.")
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
     with hall.app.app_context():
         chat.lift_sanction(number, Actor())
     failed.get_by_role("button", name="Try again").click()
@@ -266,7 +266,7 @@ def test_reader_of_old_messages_keeps_the_place_and_sees_that_there_are_new_ones
     assert place is not None
     assert (now := line.bounding_box()) is not None
     assert abs(now["y"] - place["y"]) < 2
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
     pill.click()
     expect(messages(page).last).to_be_in_viewport()
     expect(page.locator("[data-pill]")).to_be_hidden()
@@ -291,12 +291,12 @@ def test_admin_notice_appears_at_once_and_can_be_dismissed(hall: Hall) -> None:
     desk.get_by_role("button", name="Send notice").click()
     notice = page.locator("[data-notices] .flash")
     expect(notice.get_by_role("link", name="Open house <b>tonight</b>")).to_have_attribute("href", "/pages/terms")
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
     notice.get_by_role("button", name="Dismiss").click()
     expect(notice).to_have_count(0)
 
 
-def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast: Cast) -> None:
+def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast: Accounts) -> None:
     def plain(role: str, path: str) -> Page:
         return windows(path, java_script_enabled=False, storage_state=cast.signed_in(role))
 
@@ -307,11 +307,11 @@ def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast:
     expect(messages(member).last).to_be_in_viewport()
     expect(member.get_by_text("Reload the page to see new messages.")).to_be_visible()
     member.locator(".message-time").last.click()
-    heading(member, "Message in Public")
+    expect_heading(member, "Message in Public")
     member.get_by_text("Edit message").click()
     member.get_by_label("Your message").fill("Other words")
     member.get_by_role("button", name="Save message").click()
-    said(member, "Message saved.")
+    expect_flash(member, "Message saved.")
     expect(messages(member).last).to_have_text("Other words")
 
     admin = plain("admin", ROOM)
@@ -319,13 +319,13 @@ def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast:
     admin.get_by_text("Report message").click()
     admin.get_by_label("What is wrong?").fill("too plain")
     admin.get_by_role("button", name="Send report").click()
-    said(admin, "Report sent.")
+    expect_flash(admin, "Report sent.")
     admin.goto("/admin/live")
     row = admin.get_by_role("row", name="Other words")
     expect(row).to_contain_text("too plain")
     scripted = windows("/admin/live", storage_state=cast.signed_in("admin"))
-    assert inaccessible(scripted) == []
+    assert find_axe_violations(scripted) == []
     row.get_by_role("button", name="Delete message").click()
-    said(admin, "Message deleted.")
+    expect_flash(admin, "Message deleted.")
     member.reload()
     expect(member.get_by_text("Other words")).to_have_count(0)

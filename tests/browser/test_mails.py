@@ -14,7 +14,7 @@ from church.models.base import utc_now
 from church.services import email_links
 from church.services.email import compose
 from tests.browser.conftest import Windows
-from tests.browser.watch import LOOKS, inaccessible
+from tests.browser.watch import LOOKS, find_axe_violations
 from tests.support.people import add_user
 
 # axe rules for whole pages; an email is shown inside one.
@@ -57,6 +57,6 @@ def test_email_is_readable_at_any_width_light_and_dark(windows: Windows, app: Fl
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert [found for found in inaccessible(page) if not found.startswith(OF_SITES)] == [], (width, scheme)
+        assert [found for found in find_axe_violations(page) if not found.startswith(OF_SITES)] == [], (width, scheme)
     for address in page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
         assert re.match("https?://", address), address

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Windows, made_site
-from tests.browser.people import Cast, Person
-from tests.browser.watch import LOOKS, inaccessible
+from tests.browser.conftest import Windows, make_site
+from tests.browser.people import Accounts, Person
+from tests.browser.watch import LOOKS, find_axe_violations
 from tests.support.services_fixture import free_port, wait_until
 from tests.support.site_fixture import Site
 from tests.support.till_fixture import TillProcess
@@ -25,7 +25,7 @@ def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A site whose payments go to a till."""
     limits = {f"CHURCH_LIMIT_{name}": "1000000/minute" for name in ("LOGIN", "CHECKOUT", "WEBHOOK", "ACCOUNT")}
     folder = tmp_path_factory.mktemp("shop")
-    site = made_site(folder, CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}", **limits)
+    site = make_site(folder, CHURCH_TILL_BIND=f"127.0.0.1:{free_port()}", **limits)
     try:
         site.start()
         yield site
@@ -57,7 +57,7 @@ def windows(chromium: Browser, site: Site, till: TillProcess) -> Iterator[Window
 @pytest.fixture
 def member(chromium: Browser, site: Site, windows: Windows) -> Callable[..., Page]:
     """Open a window at ``path`` in which a new member is signed in."""
-    cast = Cast(chromium, site)
+    cast = Accounts(chromium, site)
 
     def enter(path: str = "/stripe/pricing", **options: object) -> Page:
         page = windows(**options)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_failed_renewal_is_shown_and_premium_stays_until_another_card_pays(
     till.operate("clock", days="32")
     _wait_for_status(page, r"Payment failed; premium until \d+ \w+")
     expect(page.locator(".notice")).to_contain_text("Your last payment failed. You keep premium until")
-    assert inaccessible(page) == []
+    assert find_axe_violations(page) == []
     assert _can_read(page)
 
     page.goto("/auth/account")
@@ -293,7 +293,7 @@ def _check_layout_and_axe(page: Page, name: str) -> None:
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert inaccessible(page) == [], (name, width, scheme)
+        assert find_axe_violations(page) == [], (name, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.watch import LOOKS, Watch, inaccessible
+from tests.browser.watch import LOOKS, BrowserErrors, find_axe_violations
 from tests.support.till_fixture import PATRON, Receiver, TillProcess
 
 
@@ -27,14 +27,14 @@ def till(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def page(chromium: Browser, till: TillProcess) -> Iterator[Callable[..., Page]]:
     """Open pages of the till; errors and warnings of the browser fail the test."""
-    opened: list[tuple[BrowserContext, Watch]] = []
+    opened: list[tuple[BrowserContext, BrowserErrors]] = []
 
     def open_(path: str, width: int = 1280, scheme: str = "light") -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": 844}, base_url=till.url, color_scheme=scheme, reduced_motion="reduce"
         )
         context.set_default_timeout(60_000)
-        opened.append((context, Watch(context)))
+        opened.append((context, BrowserErrors(context)))
         made = context.new_page()
         made.goto(path)
         return made
@@ -162,6 +162,6 @@ def test_every_page_is_accessible_and_fits(
     }
     for name, path in paths.items():
         at = page(path, width, scheme)
-        assert inaccessible(at) == [], name
+        assert find_axe_violations(at) == [], name
         expect(at.locator(".notice")).to_have_text("Test till: no money moves.")
         assert at.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the window"

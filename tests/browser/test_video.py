@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Response, Route, expect
 
 from tests.browser.conftest import Windows
 from tests.browser.films import CLIP, larger_clip
-from tests.browser.people import Cast, said
+from tests.browser.people import Accounts, expect_flash
 from tests.support.services_fixture import wait_until
 
 FILM = "/video/film"
@@ -38,7 +38,7 @@ def plays_from(video: Locator, at: float, most: float = 4.0) -> None:
     wait_until(played, f"it plays from {at} on")
 
 
-def test_member_plays_seeks_and_resumes_later(windows: Windows, cast: Cast) -> None:
+def test_member_plays_seeks_and_resumes_later(windows: Windows, cast: Accounts) -> None:
     page = windows(FILM, storage_state=cast.signed_in("member"))
     video = film_in(page)
     video.focus()
@@ -67,7 +67,7 @@ def test_member_plays_seeks_and_resumes_later(windows: Windows, cast: Cast) -> N
     plays_from(video, at / 1000, most=1)
 
     later.get_by_role("button", name="Turn off resume").click()
-    said(later, "Resume is off. Your saved positions were removed.")
+    expect_flash(later, "Resume is off. Your saved positions were removed.")
     expect(later.get_by_text("Resumes at")).to_have_count(0)
 
 
@@ -153,7 +153,7 @@ def test_player_quality_speed_chapter_and_captions_can_be_chosen(windows: Window
     assert page.locator("video").evaluate("video => video.readyState") == 0
 
 
-def test_video_without_scripts_can_be_chosen_and_watched(windows: Windows, cast: Cast) -> None:
+def test_video_without_scripts_can_be_chosen_and_watched(windows: Windows, cast: Accounts) -> None:
     page = windows("/video/", java_script_enabled=False, storage_state=cast.signed_in("member"))
     page.get_by_role("region", name="All videos").get_by_role("link", name="A film").click()
     video = page.locator("video[controls]")
@@ -175,7 +175,7 @@ def test_video_without_scripts_can_be_chosen_and_watched(windows: Windows, cast:
     expect(page.locator("video")).to_have_count(0)
 
 
-def test_admin_upload_survives_a_broken_connection(windows: Windows, cast: Cast, tmp_path: Path) -> None:
+def test_admin_upload_survives_a_broken_connection(windows: Windows, cast: Accounts, tmp_path: Path) -> None:
     page = windows("/admin/videos", storage_state=cast.signed_in("admin"))
     page.get_by_role("link", name="Add a video").click()
     sent: list[int] = []
@@ -215,17 +215,17 @@ def test_admin_upload_survives_a_broken_connection(windows: Windows, cast: Cast,
     windows.forgive()
 
 
-def test_admin_without_scripts_adds_a_small_video(windows: Windows, cast: Cast) -> None:
+def test_admin_without_scripts_adds_a_small_video(windows: Windows, cast: Accounts) -> None:
     page = windows("/admin/videos/new", java_script_enabled=False, storage_state=cast.signed_in("admin"))
     page.get_by_label("File").set_input_files(CLIP)
     page.get_by_role("button", name="Add video").click()  # the browser requires a title
     page.get_by_label("Title").fill("Small")
     page.get_by_label("Open to").select_option("premium")
     page.get_by_role("button", name="Add video").click()
-    said(page, "Upload complete.")
+    expect_flash(page, "Upload complete.")
     page.get_by_role("textbox", name="Chapters").fill("0:00 One\n0:05 Two")
     page.get_by_role("button", name="Save chapters").click()
-    said(page, "Chapters saved.")
+    expect_flash(page, "Chapters saved.")
     page.locator("summary", has_text="Delete video").click()
     page.get_by_role("button", name="Delete video", exact=True).click()
-    said(page, "Video deleted.")
+    expect_flash(page, "Video deleted.")

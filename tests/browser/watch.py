@@ -19,7 +19,7 @@ _AXE = """async () => {
 }"""
 
 
-class Watch:
+class BrowserErrors:
     """Collects errors in all pages of ``context``: of scripts, of the CSP, and failed requests."""
 
     def __init__(self, context: BrowserContext) -> None:
@@ -45,7 +45,7 @@ class Watch:
             self.complaints.append(f"{response.status}: {response.url}")
 
 
-def inaccessible(page: Page) -> list[str]:
+def find_axe_violations(page: Page) -> list[str]:
     """Run axe on the page as it is now and list the violations. The site's CSP stays in force."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE_SCRIPT)

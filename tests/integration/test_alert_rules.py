@@ -74,7 +74,7 @@ def test_every_alert_has_severity_and_runbook() -> None:
 
 def test_alert_rules_use_existing_metrics_of_the_site_only() -> None:
     given = {"job", "instance", "le"}
-    known = {row.name: {*row.labels, *given} for row in documents.catalogue()} | {"up": given}
+    known = {row.name: {*row.labels, *given} for row in documents.list_metrics()} | {"up": given}
     for rule in alerts(*OURS):
         selectors = re.findall(r"([a-z_]+)\{([^}]*)\}", rule["expr"])
         assert selectors or rule["alert"] in ALWAYS, rule["alert"]

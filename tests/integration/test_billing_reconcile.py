@@ -19,24 +19,24 @@ from church.services.billing import admin_actions
 from church.services.billing.account_data import cancel_subscriptions
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from church.services.billing.stripe import reconcile
-from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
+from tests.support.stripe_fixture import DAY, START, Obj, SiteWithFakeStripe, add_member, make_event
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def shop(migrated_site: Settings) -> Iterator[Shop]:
-    shop = Shop(migrated_site)
+def shop(migrated_site: Settings) -> Iterator[SiteWithFakeStripe]:
+    shop = SiteWithFakeStripe(migrated_site)
     yield shop
     shop.close()
 
 
-def _reconcile(shop: Shop) -> reconcile.Reconciled:
+def _reconcile(shop: SiteWithFakeStripe) -> reconcile.Reconciled:
     with shop.app.app_context():
         return billing.reconcile_with_stripe()
 
 
-def test_sync_adds_plans_and_withdraws_missing_ones(shop: Shop) -> None:
+def test_sync_adds_plans_and_withdraws_missing_ones(shop: SiteWithFakeStripe) -> None:
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     with shop.app.app_context():
@@ -53,7 +53,7 @@ def test_sync_adds_plans_and_withdraws_missing_ones(shop: Shop) -> None:
     assert not shop.one(Price).active
 
 
-def test_reconcile_repairs_lost_webhooks_then_finds_nothing(shop: Shop) -> None:
+def test_reconcile_repairs_lost_webhooks_then_finds_nothing(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription, paid=1200)
     shop.stripe.refund(shop.stripe.charge_of(invoice), 500)
@@ -66,10 +66,10 @@ def test_reconcile_repairs_lost_webhooks_then_finds_nothing(shop: Shop) -> None:
     assert _reconcile(shop) == reconcile.Reconciled(checked=4)
 
 
-def test_reconcile_corrects_a_row_that_differs(shop: Shop) -> None:
+def test_reconcile_corrects_a_row_that_differs(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     invoice = shop.stripe.invoice(subscription)
-    shop.deliver(event("invoice.payment_failed", invoice))
+    shop.deliver(make_event("invoice.payment_failed", invoice))
     subscription.update(status="canceled", ended_at=START + DAY)
     invoice["status"] = "void"
     assert _reconcile(shop).repaired == 2
@@ -77,17 +77,19 @@ def test_reconcile_corrects_a_row_that_differs(shop: Shop) -> None:
     assert not shop.premium(user_id)
 
 
-def test_reconcile_ignores_other_products(shop: Shop) -> None:
+def test_reconcile_ignores_other_products(shop: SiteWithFakeStripe) -> None:
     shop.stripe.invoice(shop.stripe.subscription(shop.stripe.customer(None)), paid=700)
     found = _reconcile(shop)
     assert (found.checked, found.failed) == (2, 0)
     assert shop.rows(Customer) == shop.rows(LedgerEntry) == []
 
 
-def test_reconcile_ends_a_subscription_missing_at_stripe(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_reconcile_ends_a_subscription_missing_at_stripe(
+    shop: SiteWithFakeStripe, caplog: pytest.LogCaptureFixture
+) -> None:
     (gone_id, gone), (staying_id, staying) = (shop.subscriber() for _ in range(2))
     for subscription in (gone, staying):
-        shop.deliver(event("customer.subscription.created", subscription))
+        shop.deliver(make_event("customer.subscription.created", subscription))
     del shop.stripe.objects[gone["id"]]
     found = _reconcile(shop)
     assert (found.repaired, found.ended, found.failed, found.unknown) == (1, 1, 0, 0)
@@ -99,18 +101,20 @@ def test_reconcile_ends_a_subscription_missing_at_stripe(shop: Shop, caplog: pyt
     assert _reconcile(shop).repaired == 0
 
 
-def test_reconcile_ends_the_only_subscription_if_missing_at_stripe(shop: Shop) -> None:
+def test_reconcile_ends_the_only_subscription_if_missing_at_stripe(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     del shop.stripe.objects[subscription["id"]]
     assert _reconcile(shop).ended == 1
     assert not shop.premium(user_id)
 
 
-def test_reconcile_with_another_accounts_key_ends_no_membership(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_reconcile_with_another_accounts_key_ends_no_membership(
+    shop: SiteWithFakeStripe, caplog: pytest.LogCaptureFixture
+) -> None:
     members = [shop.subscriber() for _ in range(3)]
     for _, subscription in members:
-        shop.deliver(event("customer.subscription.created", subscription))
+        shop.deliver(make_event("customer.subscription.created", subscription))
     for _, subscription in members:
         del shop.stripe.objects[subscription["id"]]
     shop.stripe.subscription(shop.stripe.customer(None))
@@ -121,14 +125,14 @@ def test_reconcile_with_another_accounts_key_ends_no_membership(shop: Shop, capl
     assert "STRIPE_SECRET_KEY" in found.__dict__["reason"]
 
 
-def test_reconcile_replays_failed_events(shop: Shop) -> None:
+def test_reconcile_replays_failed_events(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
 
     def down(_method: str) -> None:
         raise StripeDownError
 
     shop.stripe.before = down
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     with pytest.raises(StripeDownError):
         _reconcile(shop)
     shop.stripe.before = lambda _method: None
@@ -137,7 +141,7 @@ def test_reconcile_replays_failed_events(shop: Shop) -> None:
         assert billing.count_events() == {"processed": 1}
 
 
-def _leave(shop: Shop, user_id: int) -> list[Job]:
+def _leave(shop: SiteWithFakeStripe, user_id: int) -> list[Job]:
     with shop.app.app_context():
         with db.write() as session:
             user = session.get_one(User, user_id)
@@ -147,13 +151,13 @@ def _leave(shop: Shop, user_id: int) -> list[Job]:
             return list(session.scalars(select(Job).where(Job.kind == "billing.cancel", Job.state == "pending")))
 
 
-def test_deleted_account_has_its_subscription_cancelled(shop: Shop) -> None:
+def test_deleted_account_has_its_subscription_cancelled(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     customer = shop.stripe.objects[subscription["customer"]]
     other = shop.stripe.subscription(customer, "price_book")
-    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    shop.deliver(make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     (job,) = _leave(shop, user_id)
     with shop.app.app_context():
         cancel_subscriptions(job.payload)
@@ -167,14 +171,14 @@ def test_deleted_account_has_its_subscription_cancelled(shop: Shop) -> None:
 
 
 def test_deleted_account_with_a_missing_customer_has_the_others_cancelled(
-    shop: Shop, caplog: pytest.LogCaptureFixture
+    shop: SiteWithFakeStripe, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_id, first = shop.subscriber()
     with shop.app.app_context(), db.read() as session:
         ref = session.get_one(User, user_id).ref
     second = shop.stripe.subscription(shop.stripe.customer(ref))
     for subscription in (first, second):
-        shop.deliver(event("customer.subscription.created", subscription))
+        shop.deliver(make_event("customer.subscription.created", subscription))
     (job,) = _leave(shop, user_id)
     real = shop.stripe.call
 
@@ -193,9 +197,9 @@ def test_deleted_account_with_a_missing_customer_has_the_others_cancelled(
     assert "stripe.customer_gone" in [getattr(record, "event", "") for record in caplog.records]
 
 
-def test_deleted_account_whose_job_gave_up_is_cancelled_by_reconcile(shop: Shop) -> None:
+def test_deleted_account_whose_job_gave_up_is_cancelled_by_reconcile(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     staying = shop.subscriber()[1]
     _leave(shop, user_id)
     with shop.app.app_context(), db.write() as session:
@@ -205,7 +209,7 @@ def test_deleted_account_whose_job_gave_up_is_cancelled_by_reconcile(shop: Shop)
     assert _reconcile(shop).repaired == 0
 
 
-def test_deleted_account_with_a_lost_webhook_is_cancelled_by_reconcile(shop: Shop) -> None:
+def test_deleted_account_with_a_lost_webhook_is_cancelled_by_reconcile(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     assert _leave(shop, user_id) == []
     _reconcile(shop)
@@ -213,11 +217,11 @@ def test_deleted_account_with_a_lost_webhook_is_cancelled_by_reconcile(shop: Sho
 
 
 def test_deleted_account_whose_cancellation_fails_does_not_block_others(
-    shop: Shop, caplog: pytest.LogCaptureFixture
+    shop: SiteWithFakeStripe, caplog: pytest.LogCaptureFixture
 ) -> None:
     leavers = [shop.subscriber() for _ in range(2)]
     for user_id, subscription in leavers:
-        shop.deliver(event("customer.subscription.created", subscription))
+        shop.deliver(make_event("customer.subscription.created", subscription))
         _leave(shop, user_id)
 
     def refuse_once(method: str) -> None:
@@ -232,19 +236,23 @@ def test_deleted_account_whose_cancellation_fails_does_not_block_others(
     assert found.__dict__["reason"] == "Stripe refused: lock_timeout"
 
 
-def test_deleted_account_leaves_no_email_address_in_payloads(shop: Shop) -> None:
+def test_deleted_account_leaves_no_email_address_in_payloads(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     shop.stripe.objects[subscription["customer"]]["email"] = "leaver@church.example"
     customer = shop.stripe.objects[subscription["customer"]]
     invoice = shop.stripe.invoice(subscription, paid=1200, customer_email="leaver@church.example")
     expanded = {**invoice, "customer": customer}
     staying = shop.subscriber(note="staying")[1]
-    bodies = [event("customer.updated", customer), event("invoice.paid", invoice), event("invoice.paid", expanded)]
-    for body in [*bodies, event("customer.subscription.updated", staying)]:
+    bodies = [
+        make_event("customer.updated", customer),
+        make_event("invoice.paid", invoice),
+        make_event("invoice.paid", expanded),
+    ]
+    for body in [*bodies, make_event("customer.subscription.updated", staying)]:
         assert shop.deliver(body).status == "processed"
     assert json.dumps([row.payload for row in shop.rows(StripeEvent)]).count("leaver@") == 4
     _leave(shop, user_id)
-    assert shop.deliver(event("invoice.paid", invoice)).status == "processed"
+    assert shop.deliver(make_event("invoice.paid", invoice)).status == "processed"
     rows = shop.rows(StripeEvent)
     assert "leaver@" not in json.dumps([row.payload for row in rows])
     assert "truncated" not in rows[3].payload
@@ -252,24 +260,24 @@ def test_deleted_account_leaves_no_email_address_in_payloads(shop: Shop) -> None
         assert [billing.replay(row.id).status for row in rows] == ["processed"] * 5
 
 
-def test_deleted_account_without_a_customer_queues_no_job(shop: Shop) -> None:
-    user_id, _ = member(shop.app)
+def test_deleted_account_without_a_customer_queues_no_job(shop: SiteWithFakeStripe) -> None:
+    user_id, _ = add_member(shop.app)
     assert _leave(shop, user_id) == []
 
 
-def test_subscription_begun_after_the_deletion_is_cancelled_too(shop: Shop) -> None:
+def test_subscription_begun_after_the_deletion_is_cancelled_too(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
     assert _leave(shop, user_id) == []
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     with shop.app.app_context(), db.read() as session:
         (job,) = session.scalars(select(Job).where(Job.kind == "billing.cancel"))
     assert job.payload == {"user_id": user_id}
 
 
-def test_export_contains_a_members_payments(shop: Shop) -> None:
+def test_export_contains_a_members_payments(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
-    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
-    shop.deliver(event("customer.subscription.updated", shop.subscriber()[1]))
+    shop.deliver(make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    shop.deliver(make_event("customer.subscription.updated", shop.subscriber()[1]))
     with shop.app.app_context(), db.read() as session:
         found = data_registry.collect_data(session, session.get_one(User, user_id))["membership"]
     assert [one["stripe_id"] for one in found["subscriptions"]] == [subscription["id"]]
@@ -277,10 +285,10 @@ def test_export_contains_a_members_payments(shop: Shop) -> None:
     assert found["subscriptions"][0]["started_at"].startswith("2026-")
 
 
-def test_views_show_events_and_subscriptions_to_admins(shop: Shop) -> None:
+def test_views_show_events_and_subscriptions_to_admins(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    shop.deliver(event("customer.subscription.created", subscription, "evt_shown"))
-    shop.deliver(event("a.type_of_tomorrow", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription, "evt_shown"))
+    shop.deliver(make_event("a.type_of_tomorrow", subscription))
     with shop.app.app_context():
         newest, first = billing.list_events()
         assert (newest.state, first.state, first.payload) == ("ignored", "processed", None)

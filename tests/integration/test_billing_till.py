@@ -16,7 +16,7 @@ from church.models.base import utc_now
 from church.services import billing
 from church.services.billing.stripe.client import StripeGateway
 from church.services.entitlements import member_has_premium
-from tests.support.stripe_fixture import Shop, member
+from tests.support.stripe_fixture import SiteWithFakeStripe, add_member
 from tests.support.till_fixture import FRIEND, InProcessTill
 
 pytestmark = pytest.mark.services
@@ -34,12 +34,12 @@ class Site:
     """A site and a till; the test decides when and in which order webhooks are delivered."""
 
     def __init__(self, settings: Settings, order: Order) -> None:
-        self.shop = Shop(settings)
+        self.shop = SiteWithFakeStripe(settings)
         self.till = InProcessTill(self.shop.settings)
         self.stripe = StripeGateway("sk_test_till")
         self.stripe._client = self.till.stripe
         self.shop.app.extensions["stripe"] = self.stripe
-        self.user_id, self.ref = member(self.shop.app)
+        self.user_id, self.ref = add_member(self.shop.app)
         self._order = order
         self._sent: set[str] = set()
 

@@ -30,14 +30,14 @@ from church.services.billing.stripe.webhooks import replay
 from tests.support.helpers import grows
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT
-from tests.support.stripe_fixture import DAY, START, Obj, Shop, event, member
+from tests.support.stripe_fixture import DAY, START, Obj, SiteWithFakeStripe, add_member, make_event
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def shop(patient_database: None, migrated_site: Settings) -> Iterator[Shop]:
-    shop = Shop(migrated_site)
+def shop(patient_database: None, migrated_site: Settings) -> Iterator[SiteWithFakeStripe]:
+    shop = SiteWithFakeStripe(migrated_site)
     yield shop
     shop.close()
 
@@ -49,7 +49,7 @@ def _facts(row: Base) -> dict[str, Any]:
     return {c.name: getattr(row, c.name) for c in row.__table__.columns if c.name not in apart}
 
 
-def _state(shop: Shop, customer: str) -> list[Any]:
+def _state(shop: SiteWithFakeStripe, customer: str) -> list[Any]:
     with shop.app.app_context(), db.read() as session:
         invoices = session.query(Invoice).join(Customer).order_by(Invoice.amount_paid)
         return [
@@ -60,25 +60,27 @@ def _state(shop: Shop, customer: str) -> list[Any]:
         ]
 
 
-def _history(shop: Shop) -> tuple[str, list[Obj]]:
+def _history(shop: SiteWithFakeStripe) -> tuple[str, list[Obj]]:
     """Make a subscription that was started, paid, changed, unpaid and ended. Returns its customer and five events."""
     _, subscription = shop.subscriber()
-    started = event("customer.subscription.created", subscription)
-    paid = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    started = make_event("customer.subscription.created", subscription)
+    paid = make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     subscription["cancel_at_period_end"] = True
-    changed = event("customer.subscription.updated", subscription)
-    unpaid = event("invoice.payment_failed", shop.stripe.invoice(subscription, amount_due=1200, amount_remaining=1200))
+    changed = make_event("customer.subscription.updated", subscription)
+    unpaid = make_event(
+        "invoice.payment_failed", shop.stripe.invoice(subscription, amount_due=1200, amount_remaining=1200)
+    )
     subscription.update(status="canceled", ended_at=START + 40 * DAY, canceled_at=START + 40 * DAY)
     return subscription["customer"], [
         started,
         paid,
         changed,
         unpaid,
-        event("customer.subscription.deleted", subscription),
+        make_event("customer.subscription.deleted", subscription),
     ]
 
 
-def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop) -> None:
+def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: SiteWithFakeStripe) -> None:
     states = []
     orders = list(permutations(range(5)))
     if not is_sqlite(shop.settings):
@@ -94,11 +96,13 @@ def test_events_of_a_subscription_in_any_order_end_in_the_same_state(shop: Shop)
     assert [one["amount"] for one in ledger] == [1200]
 
 
-def test_event_delivered_fifty_times_at_once_has_one_effect(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_delivered_fifty_times_at_once_has_one_effect(
+    shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(event_store, "LEASE", 300.0)  # no delivery may time out here
     monkeypatch.setattr(event_store, "WAIT", 300.0)
     _, subscription = shop.subscriber()
-    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    body = make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     start = threading.Barrier(50)
 
     def deliver(_number: int) -> tuple[str, int]:
@@ -131,9 +135,9 @@ shop.deliver(bytes.fromhex(input()))
 """
 
 
-def test_event_whose_process_is_killed_is_taken_over_and_booked_once(shop: Shop) -> None:
+def test_event_whose_process_is_killed_is_taken_over_and_booked_once(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    body = make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     site = shop.settings
     url = site.database_url.get_secret_value() if site.database_url else ""
     places = {"CHURCH_INSTANCE": str(site.instance), "CHURCH_LOG_DIR": str(site.log_dir), "DATABASE_URL": url}
@@ -157,9 +161,11 @@ def test_event_whose_process_is_killed_is_taken_over_and_booked_once(shop: Shop)
     assert (done.state, done.attempts, done.lease) == ("processed", 2, None)
 
 
-def test_event_outliving_its_lease_is_not_applied_twice(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_outliving_its_lease_is_not_applied_twice(
+    shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, subscription = shop.subscriber()
-    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    body = make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     monkeypatch.setattr(event_store, "LEASE", 0.2)
     asleep, awake = threading.Event(), threading.Event()
 
@@ -179,9 +185,9 @@ def test_event_outliving_its_lease_is_not_applied_twice(shop: Shop, monkeypatch:
     assert shop.one(StripeEvent).state == "processed"
 
 
-def test_second_delivery_waits_for_the_first_to_finish(shop: Shop) -> None:
+def test_second_delivery_waits_for_the_first_to_finish(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    body = event("customer.subscription.created", subscription)
+    body = make_event("customer.subscription.created", subscription)
     asked, go_on = threading.Event(), threading.Event()
 
     def hold(_method: str) -> None:
@@ -199,9 +205,11 @@ def test_second_delivery_waits_for_the_first_to_finish(shop: Shop) -> None:
     assert shop.one(Subscription).status == "active"
 
 
-def test_second_delivery_waiting_too_long_is_answered_503(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_delivery_waiting_too_long_is_answered_503(
+    shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, subscription = shop.subscriber()
-    body = event("customer.subscription.created", subscription)
+    body = make_event("customer.subscription.created", subscription)
     monkeypatch.setattr(event_store, "WAIT", 0.1)
     second: list[int] = []
     monkeypatch.setattr(shop.stripe, "before", lambda _method: second or second.append(shop.deliver(body).http))
@@ -209,7 +217,7 @@ def test_second_delivery_waiting_too_long_is_answered_503(shop: Shop, monkeypatc
     assert second == [503]
 
 
-def test_objects_fetched_earlier_do_not_replace_later_ones(shop: Shop) -> None:
+def test_objects_fetched_earlier_do_not_replace_later_ones(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
     asked, go_on = threading.Event(), threading.Event()
     old = dict(subscription)
@@ -229,33 +237,33 @@ def test_objects_fetched_earlier_do_not_replace_later_ones(shop: Shop) -> None:
 
         def slow() -> str:
             slow_thread.append(threading.get_ident())
-            return shop.deliver(event("customer.subscription.updated", subscription)).status
+            return shop.deliver(make_event("customer.subscription.updated", subscription)).status
 
         shop.stripe._expanded = expanded  # type: ignore[method-assign]
         first = pool.submit(slow)
         assert asked.wait(30)
         subscription.update(status="canceled", ended_at=START + DAY)
-        assert shop.deliver(event("customer.subscription.deleted", subscription)).status == "processed"
+        assert shop.deliver(make_event("customer.subscription.deleted", subscription)).status == "processed"
         go_on.set()
         assert first.result(30) == "processed"
     assert shop.one(Subscription).status == "canceled"
 
 
-def test_late_event_does_not_reopen_an_ended_subscription(shop: Shop) -> None:
+def test_late_event_does_not_reopen_an_ended_subscription(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
-    late = event("customer.subscription.updated", subscription, created=START - 3 * DAY)
+    late = make_event("customer.subscription.updated", subscription, created=START - 3 * DAY)
     subscription.update(status="canceled", ended_at=START + DAY)
-    assert shop.deliver(event("customer.subscription.deleted", subscription)).status == "processed"
+    assert shop.deliver(make_event("customer.subscription.deleted", subscription)).status == "processed"
     assert shop.deliver(late).status == "processed"
     assert shop.one(Subscription).status == "canceled"
     assert not shop.premium(user_id)
 
 
 def test_event_while_the_database_is_down_is_applied_when_redelivered(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user_id, subscription = shop.subscriber()
-    body = event("customer.subscription.created", subscription)
+    body = make_event("customer.subscription.created", subscription)
     writing = db.write
 
     def down() -> Any:
@@ -272,10 +280,10 @@ def test_event_while_the_database_is_down_is_applied_when_redelivered(
 
 
 def test_event_whose_transaction_fails_is_rolled_back_and_applied_later(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, subscription = shop.subscriber()
-    body = event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
+    body = make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200))
     with monkeypatch.context() as broken:
         broken.setattr("church.services.billing.stripe.apply_to_database.book_entries", lambda *_: 1 / 0)
         outcome = shop.deliver(body)
@@ -288,11 +296,11 @@ def test_event_whose_transaction_fails_is_rolled_back_and_applied_later(
     assert len(shop.rows(LedgerEntry)) == 1
 
 
-def test_event_while_stripe_is_down_stores_the_reason_and_keeps_premium(shop: Shop) -> None:
+def test_event_while_stripe_is_down_stores_the_reason_and_keeps_premium(shop: SiteWithFakeStripe) -> None:
     user_id, subscription = shop.subscriber()
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     subscription.update(status="canceled", ended_at=START + DAY)
-    body = event("customer.subscription.deleted", subscription)
+    body = make_event("customer.subscription.deleted", subscription)
 
     def down(_method: str) -> None:
         raise StripeDownError
@@ -309,9 +317,9 @@ def test_event_while_stripe_is_down_stores_the_reason_and_keeps_premium(shop: Sh
     assert not shop.premium(user_id)
 
 
-def test_replay_of_an_unknown_event_or_one_under_way_is_refused(shop: Shop) -> None:
+def test_replay_of_an_unknown_event_or_one_under_way_is_refused(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    shop.deliver(event("customer.subscription.created", subscription))
+    shop.deliver(make_event("customer.subscription.created", subscription))
     row = shop.one(StripeEvent)
     with shop.app.app_context():
         with pytest.raises(LookupError):
@@ -323,7 +331,7 @@ def test_replay_of_an_unknown_event_or_one_under_way_is_refused(shop: Shop) -> N
 
 
 def _webhook(kind: str, obj: Any, **changes: Any) -> Obj:
-    return {**event(kind, {}), "data": {"object": obj}, **changes}
+    return {**make_event(kind, {}), "data": {"object": obj}, **changes}
 
 
 @pytest.mark.parametrize(
@@ -340,16 +348,18 @@ def _webhook(kind: str, obj: Any, **changes: Any) -> Obj:
         ("payment_method.automatically_updated", {"id": "pm_1", "object": "payment_method"}, "without a customer"),
     ],
 )
-def test_event_that_is_not_ours_is_ignored_with_a_reason(shop: Shop, kind: str, obj: Any, reason: str) -> None:
+def test_event_that_is_not_ours_is_ignored_with_a_reason(
+    shop: SiteWithFakeStripe, kind: str, obj: Any, reason: str
+) -> None:
     _is_ignored(shop, _webhook(kind, obj), reason)
 
 
-def test_event_of_a_connected_account_is_ignored_with_a_reason(shop: Shop) -> None:
+def test_event_of_a_connected_account_is_ignored_with_a_reason(shop: SiteWithFakeStripe) -> None:
     body = _webhook("invoice.paid", {"id": "in_1", "object": "invoice"}, account="acct_1")
     _is_ignored(shop, body, "a connected account")
 
 
-def _is_ignored(shop: Shop, body: Obj, reason: str) -> None:
+def _is_ignored(shop: SiteWithFakeStripe, body: Obj, reason: str) -> None:
     outcome = shop.deliver(body)
     assert (outcome.status, outcome.http) == ("ignored", 200)
     kept = shop.one(StripeEvent)
@@ -359,18 +369,18 @@ def _is_ignored(shop: Shop, body: Obj, reason: str) -> None:
     assert shop.deliver(body).status == "duplicate"
 
 
-def test_event_of_another_customer_or_product_is_ignored(shop: Shop) -> None:
-    _, ref = member(shop.app)
+def test_event_of_another_customer_or_product_is_ignored(shop: SiteWithFakeStripe) -> None:
+    _, ref = add_member(shop.app)
     shop.stripe.product("prod_book")
     shop.stripe.price("price_book", "prod_book", 900)
     stranger, named = shop.stripe.customer(None, email="stranger@church.example"), shop.stripe.customer("nobody")
     ours = shop.stripe.customer(ref)
     bodies = [
-        event("customer.subscription.created", shop.stripe.subscription(stranger)),
-        event("customer.subscription.created", shop.stripe.subscription(named)),
-        event("customer.subscription.created", shop.stripe.subscription(ours, "price_book")),
-        event("customer.updated", stranger),
-        event("customer.created", stranger),  # a type that this site does not handle
+        make_event("customer.subscription.created", shop.stripe.subscription(stranger)),
+        make_event("customer.subscription.created", shop.stripe.subscription(named)),
+        make_event("customer.subscription.created", shop.stripe.subscription(ours, "price_book")),
+        make_event("customer.updated", stranger),
+        make_event("customer.created", stranger),  # a type that this site does not handle
     ]
     assert [shop.deliver(body).status for body in bodies] == ["ignored"] * 5
     assert "stranger@" not in json.dumps([row.payload for row in shop.rows(StripeEvent)])
@@ -378,19 +388,19 @@ def test_event_of_another_customer_or_product_is_ignored(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"no json", b"[1, 2]", b"\xff\xfe", b"[" * 50_000])
-def test_webhook_without_a_json_object_is_refused(shop: Shop, raw: bytes) -> None:
+def test_webhook_without_a_json_object_is_refused(shop: SiteWithFakeStripe, raw: bytes) -> None:
     assert shop.deliver(raw).http == 400
     assert shop.rows(StripeEvent) == []
 
 
-def test_webhook_without_an_id_is_ignored_and_not_stored(shop: Shop) -> None:
+def test_webhook_without_an_id_is_ignored_and_not_stored(shop: SiteWithFakeStripe) -> None:
     assert shop.deliver(b'{"object": "event", "type": "invoice.paid"}').status == "ignored"
     assert shop.rows(StripeEvent) == []
 
 
-def test_webhook_with_a_wrong_secret_is_refused_and_counted(shop: Shop) -> None:
+def test_webhook_with_a_wrong_secret_is_refused_and_counted(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    body = event("customer.subscription.created", subscription)
+    body = make_event("customer.subscription.created", subscription)
     forged = definitions.security_events.labels("webhook_forged", "high")
     refused = definitions.stripe_webhooks.labels("other", "invalid_signature")
     with grows(forged, 2), grows(refused, 2):
@@ -400,9 +410,9 @@ def test_webhook_with_a_wrong_secret_is_refused_and_counted(shop: Shop) -> None:
     assert shop.deliver(body, age=240).status == "processed"
 
 
-def test_deliveries_are_counted_once_by_outcome(shop: Shop) -> None:
+def test_deliveries_are_counted_once_by_outcome(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    body = event("customer.subscription.updated", subscription)
+    body = make_event("customer.subscription.updated", subscription)
     labels = definitions.stripe_webhooks.labels
     with grows(labels(body["type"], "processed")), grows(labels(body["type"], "duplicate"), 2):
         for _ in range(3):
@@ -411,9 +421,9 @@ def test_deliveries_are_counted_once_by_outcome(shop: Shop) -> None:
         shop.deliver(_webhook("a.type_of_tomorrow", {"id": "x_1", "object": "x"}))
 
 
-def test_parallel_events_of_one_customer_are_all_applied(shop: Shop) -> None:
+def test_parallel_events_of_one_customer_are_all_applied(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    bodies = [event("invoice.paid", shop.stripe.invoice(subscription, paid=100 + n)) for n in range(12)]
+    bodies = [make_event("invoice.paid", shop.stripe.invoice(subscription, paid=100 + n)) for n in range(12)]
     with ThreadPoolExecutor(12) as pool:
         assert {one.status for one in pool.map(shop.deliver, bodies)} == {"processed"}
     assert sorted(entry.amount for entry in shop.rows(LedgerEntry)) == [100 + n for n in range(12)]
@@ -421,9 +431,9 @@ def test_parallel_events_of_one_customer_are_all_applied(shop: Shop) -> None:
     wait_until(lambda: all(one.state == "processed" for one in shop.rows(StripeEvent)), "all are done")
 
 
-def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop: Shop) -> None:
+def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber(customer_note="called Ann")
-    old, fresh = (event("customer.subscription.updated", subscription) for _ in range(2))
+    old, fresh = (make_event("customer.subscription.updated", subscription) for _ in range(2))
     shop.deliver(old)
     shop.deliver(fresh)
     with shop.app.app_context():
@@ -442,9 +452,9 @@ def test_payload_is_removed_after_ninety_days_and_the_event_can_be_replayed(shop
         assert replay(first.id).status == "processed"
 
 
-def test_ledger_entry_cannot_be_changed_or_deleted(shop: Shop) -> None:
+def test_ledger_entry_cannot_be_changed_or_deleted(shop: SiteWithFakeStripe) -> None:
     _, subscription = shop.subscriber()
-    shop.deliver(event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
+    shop.deliver(make_event("invoice.paid", shop.stripe.invoice(subscription, paid=1200)))
     with shop.app.app_context():
         for statement in ("UPDATE ledger_entries SET amount = 1", "DELETE FROM ledger_entries"):
             with pytest.raises(Exception, match="append-only"), db.write() as session:

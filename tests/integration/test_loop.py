@@ -187,7 +187,7 @@ def test_every_rule_has_data_and_none_fails(world: World) -> None:
     loaded = [one for group in groups for one in group["rules"]]
     assert len(loaded) == len(RULES)
     assert [(one["name"], one.get("lastError")) for one in loaded if one["health"] != "ok"] == []
-    measured = [(rule.place, part) for rule in RULES for part in promql.measured(rule.expr)]
+    measured = [(rule.place, part) for rule in RULES for part in promql.compared_parts(rule.expr)]
     empty = [
         (place, part) for place, part in measured if not has_data(world.course(promql.with_durations(part, paced)))
     ]

@@ -30,7 +30,7 @@ RECORDED = "slo.json"
 
 @pytest.fixture(scope="module")
 def boards() -> dict[str, Any]:
-    return {name: json.loads(text) for name, text in build.made().items()}
+    return {name: json.loads(text) for name, text in build.render_dashboards().items()}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def panels(boards: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def queries(panels: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], promql.Reading]]:
+def queries(panels: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, dict[str, Any], promql.ParsedQuery]]:
     """List board, panel, target, and the series that its expression names."""
     return [
         (name, panel["title"], target, promql.read(target["expr"]))
@@ -56,12 +56,12 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def test_dashboards_match_the_code_that_makes_them(tmp_path: Path) -> None:
-    assert build.stale() == []
+    assert build.list_stale_files() == []
     shutil.copytree(build.FOLDER, tmp_path, dirs_exist_ok=True)
     (tmp_path / "dora.json").write_text("{}\n")
     (tmp_path / "extra.json").write_text("{}\n")
     (tmp_path / "slo.json").unlink()
-    assert build.stale(tmp_path) == ["dora.json", "extra.json", "slo.json"]
+    assert build.list_stale_files(tmp_path) == ["dora.json", "extra.json", "slo.json"]
 
 
 def test_dashboards_are_the_seven_in_the_docs(boards: dict[str, Any]) -> None:
@@ -72,12 +72,14 @@ def test_dashboards_are_the_seven_in_the_docs(boards: dict[str, Any]) -> None:
 
 
 def test_every_expression_names_only_exported_series(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], routes: set[str]
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]], boards: dict[str, Any], routes: set[str]
 ) -> None:
     expressions_ = [(name, title, target["expr"]) for name, title, target, _ in queries]
     for name, board in boards.items():
         expressions_ += [(name, note["name"], note["expr"]) for note in board["annotations"]["list"]]
-    assert {(*where, wrong) for *where, expr in expressions_ for wrong in expressions.foreign(expr, routes)} == set()
+    assert {
+        (*where, wrong) for *where, expr in expressions_ for wrong in expressions.find_unknown_names(expr, routes)
+    } == set()
 
 
 @pytest.mark.parametrize(
@@ -97,16 +99,19 @@ def test_every_expression_names_only_exported_series(
     ],
 )
 def test_foreign_name_is_found(expression: str, complaint: str | None) -> None:
-    assert expressions.foreign(expression, {"/"}) == ([complaint] if complaint else [])
+    assert expressions.find_unknown_names(expression, {"/"}) == ([complaint] if complaint else [])
 
 
 def test_every_expression_is_promql(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]], boards: dict[str, Any], tmp_path: Path
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]], boards: dict[str, Any], tmp_path: Path
 ) -> None:
     promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
     expressions_ = [target["expr"] for _, _, target, _ in queries]
     expressions_ += [note["expr"] for board in boards.values() for note in board["annotations"]["list"]]
-    rules = [{"record": f"panel:{place}", "expr": expressions.filled(expr)} for place, expr in enumerate(expressions_)]
+    rules = [
+        {"record": f"panel:{place}", "expr": expressions.replace_variables(expr)}
+        for place, expr in enumerate(expressions_)
+    ]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     done = subprocess.run(
         [promtool, "check", "rules", str(tmp_path / "rules.yml")], check=False, capture_output=True, text=True
@@ -116,7 +121,7 @@ def test_every_expression_is_promql(
 
 
 def test_counters_are_rates_over_grafanas_window(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]],
 ) -> None:
     for name, title, target, reading in queries:
         for selector in reading.selectors:
@@ -136,20 +141,20 @@ def test_rates_are_shown_as_rates(panels: list[tuple[str, dict[str, Any]]]) -> N
 
 
 def test_database_values_are_not_summed_over_hosts(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]],
 ) -> None:
     aggregated = [
         (name, title, next(w for w in reversed(s.within) if w in promql.AGGREGATIONS))
         for name, title, _, reading in queries
         for s in reading.selectors
-        if s.metric in expressions.stated()
+        if s.metric in expressions.database_samples()
     ]
     assert len(aggregated) > 20
     assert {how for _, _, how in aggregated} == {"max"}, aggregated
 
 
 def test_every_selector_has_job_and_instance(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]],
 ) -> None:
     bound = {("job", "=~", "$job"), ("instance", "=~", "$instance")}
     for name, title, target, reading in queries:
@@ -174,7 +179,7 @@ def test_variables_are_data_sources_first_then_job_and_instance(boards: dict[str
             assert variable["datasource"]["uid"] == f"${{{PROMETHEUS}}}"
             query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             assert query is not None
-            assert expressions.foreign(f"max by ({query[2]}) ({query[1]})") == []
+            assert expressions.find_unknown_names(f"max by ({query[2]}) ({query[1]})") == []
 
 
 def sources_of() -> tuple[str, ...]:
@@ -194,7 +199,7 @@ def test_every_panel_has_description_and_unit(panels: list[tuple[str, dict[str, 
 
 
 def test_legends_use_only_remaining_labels(
-    queries: list[tuple[str, str, dict[str, Any], promql.Reading]],
+    queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]],
 ) -> None:
     for name, title, target, reading in queries:
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= reading.grouped, (name, title)

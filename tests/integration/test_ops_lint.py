@@ -33,7 +33,7 @@ def spoiled(tmp_path, monkeypatch):
 
 
 def tool(name):
-    require(name, shutil.which(name, path=lint.PLACES), f"apt-get install {name}")
+    require(name, shutil.which(name, path=lint.SEARCH_PATH), f"apt-get install {name}")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_mistake_is_found(spoiled, tmp_path, check, needs, file, old, new):
     spoiled(file, old, new)
     folder = tmp_path / "work"
     folder.mkdir()
-    with pytest.raises(lint.ComplaintError):
+    with pytest.raises(lint.ToolFailedError):
         check(folder)
 
 
@@ -74,9 +74,9 @@ def test_missing_tool_fails_only_in_strict_mode(monkeypatch, strict, complaints)
     monkeypatch.setenv("CHURCH_REQUIRE_SERVICES", strict)
 
     def absent(folder):
-        lint.check("no-such-tool")
+        lint.run_tool("no-such-tool")
 
-    assert len(list(lint.problems([absent]))) == complaints
+    assert len(list(lint.run_checks([absent]))) == complaints
 
 
 def test_static_files_of_nginx_have_the_sites_hsts_header():

@@ -59,9 +59,9 @@ class Front:
         (folder / "static" / "css" / "site.css").write_text("body { color: black }\n" * 200)
         (folder / "secret.txt").write_text("not for the web")
         port = upstream.server_address[1]
-        main = lint.nginx_config(folder, f"127.0.0.1:{port}", self.http, self.https, folder / "static")
+        main = lint.write_nginx_config(folder, f"127.0.0.1:{port}", self.http, self.https, folder / "static")
         self.trust = ssl.create_default_context(cafile=folder / "cert.pem")
-        program = require("nginx", shutil.which("nginx", path=lint.PLACES), "apt-get install nginx-light")
+        program = require("nginx", shutil.which("nginx", path=lint.SEARCH_PATH), "apt-get install nginx-light")
         self.log, self.access_log = folder / "nginx.log", folder / "access.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)

@@ -166,9 +166,9 @@ class Front:
     def __init__(self, folder: Path, site: Site) -> None:
         self.port, self.folder = free_port(), folder
         (folder / "videos").symlink_to(site.settings.video_dir)
-        main = lint.nginx_config(folder, f"127.0.0.1:{site.port}", free_port(), self.port)
+        main = lint.write_nginx_config(folder, f"127.0.0.1:{site.port}", free_port(), self.port)
         self._trust = ssl.create_default_context(cafile=folder / "cert.pem")
-        program = require("nginx", shutil.which("nginx", path=lint.PLACES), "apt-get install nginx-light")
+        program = require("nginx", shutil.which("nginx", path=lint.SEARCH_PATH), "apt-get install nginx-light")
         with (folder / "error.log").open("ab") as log:
             self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)
         wait_until(self._listens, "nginx listens")

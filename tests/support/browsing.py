@@ -49,14 +49,14 @@ class Browser:
         return self.get("/auth/account", headers=JSON).status_code == 200
 
 
-def follow(browser: Browser, answer: TestResponse) -> str:
+def follow_redirect(browser: Browser, answer: TestResponse) -> str:
     """Follow a 303 redirect and return the text of its page."""
     assert answer.status_code == 303
     assert answer.location.startswith("/")
     return browser.get(answer.location).text
 
 
-def link_token(app: Flask, purpose: str) -> str:
+def newest_link_token(app: Flask, purpose: str) -> str:
     """Return the token of the newest email link of ``purpose``."""
     with app.app_context(), db.read() as session:
         newest = session.scalars(select(Link).where(Link.purpose == purpose).order_by(Link.id.desc())).first()
@@ -64,26 +64,26 @@ def link_token(app: Flask, purpose: str) -> str:
         return email_links.link_token(newest, current_settings().secret_keys)
 
 
-def mails_queued(app: Flask) -> list[tuple[str, str]]:
+def list_emails(app: Flask) -> list[tuple[str, str]]:
     """List template and recipient of every email, oldest first."""
     with app.app_context(), db.read() as session:
         return [(mail.template, mail.recipient) for mail in session.scalars(select(Mail).order_by(Mail.id))]
 
 
-def audited(app: Flask) -> list[str]:
+def list_audit_actions(app: Flask) -> list[str]:
     """List the actions in the audit log, oldest first."""
     with app.app_context(), db.read() as session:
         return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
 
 
-def account_of(app: Flask, ref: str) -> User:
+def load_account(app: Flask, ref: str) -> User:
     """Load the row of an account."""
     with app.app_context(), db.read() as session:
         return session.scalars(select(User).where(User.ref == ref)).one()
 
 
 @contextmanager
-def attempted(kind: str, outcome: str | None) -> Iterator[None]:
+def expect_attempt(kind: str, outcome: str | None) -> Iterator[None]:
     """Check that the block counts exactly one attempt of ``kind`` with ``outcome``; None checks for no attempt."""
     before = _attempts()
     yield

@@ -16,7 +16,7 @@ JSON = {"Accept": "application/json"}
 T = TypeVar("T")
 
 
-class Desk:
+class AdminBrowser:
     """A browser in which ``user``, an admin, is signed in."""
 
     def __init__(self, app: Flask, user: User) -> None:
@@ -44,11 +44,11 @@ class Desk:
         return self.client.post(path, json=body, headers=JSON)
 
 
-def person(app: Flask, email: str, **facts: Any) -> User:
+def add_person(app: Flask, email: str, **facts: Any) -> User:
     return add_user(app, email, password_hash="x", **facts)
 
 
-def within(app: Flask, service: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def call_in_context(app: Flask, service: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a service in its own app context: in one around requests, they would all share its ``g``."""
     with app.app_context():
         return service(*args, **kwargs)

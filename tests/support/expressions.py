@@ -22,24 +22,24 @@ SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
 
 
 @cache
-def exported() -> dict[str, frozenset[str]]:
+def site_samples() -> dict[str, frozenset[str]]:
     """Return every sample of the site with its labels, except those that Prometheus adds."""
     samples = {}
-    for row in documents.catalogue():
+    for row in documents.list_metrics():
         for suffix in SUFFIXES.get(row.kind, ("",)):
             samples[row.name + suffix] = frozenset(row.labels) | ({"le"} if suffix == "_bucket" else set())
     return samples
 
 
 @cache
-def stated() -> frozenset[str]:
+def database_samples() -> frozenset[str]:
     """List the samples that come from the database, which are the same on every host."""
-    rows = (row for row in documents.catalogue() if row.source == "database")
+    rows = (row for row in documents.list_metrics() if row.source == "database")
     return frozenset(row.name + suffix for row in rows for suffix in SUFFIXES.get(row.kind, ("",)))
 
 
 @cache
-def recorded() -> dict[str, frozenset[str]]:
+def rule_series() -> dict[str, frozenset[str]]:
     """Return the series that the shipped rules record, and those of alerts, with their labels."""
     series: dict[str, frozenset[str]] = dict(OF_PROMETHEUS)
     alerts = {"alertname", "alertstate"}
@@ -60,7 +60,7 @@ def rules(folder: Path = OPS / "prometheus" / "rules") -> Iterator[dict[str, Any
 
 
 @cache
-def values() -> dict[tuple[str, str], frozenset[str]]:
+def known_label_values() -> dict[tuple[str, str], frozenset[str]]:
     """Return the values of each (sample, label) that exist from the start: queries may name only these."""
     by_label: dict[tuple[str, str], set[str]] = {}
     for family in definitions.CATALOGUE.collect():
@@ -73,13 +73,13 @@ def values() -> dict[tuple[str, str], frozenset[str]]:
     return {key: frozenset(names) for key, names in by_label.items()}
 
 
-def foreign(expression: str, routes: Iterable[str] = ()) -> list[str]:
+def find_unknown_names(expression: str, routes: Iterable[str] = ()) -> list[str]:
     """List the metrics, labels and label values of ``expression`` that neither the site nor the rules have."""
     reading, complaints = promql.read(expression), []
     known_labels: set[str] = set(OF_THE_SCRAPE)
     routes = frozenset(routes)
     for selector in reading.selectors:
-        labels = exported().get(selector.metric, recorded().get(selector.metric))
+        labels = site_samples().get(selector.metric, rule_series().get(selector.metric))
         if labels is None:
             complaints.append(f"no metric {selector.metric}")
             continue
@@ -95,7 +95,7 @@ def foreign(expression: str, routes: Iterable[str] = ()) -> list[str]:
 
 def _exists(metric: str, label: str, operator: str, value: str, routes: frozenset[str]) -> bool:
     """Whether every alternative of a matcher matches an existing value. Variables match anything."""
-    known = values().get((metric, label), frozenset())
+    known = known_label_values().get((metric, label), frozenset())
     if label == "route":
         known = routes
     if value.startswith("$") or label in {"status_code", "status_class", "method"} or not known:
@@ -110,7 +110,7 @@ def _alternatives(pattern: str) -> list[str]:
     return re.findall(r"(?:[^|(]|\([^)]*\))+", pattern)
 
 
-def filled(expression: str, **variables: str) -> str:
+def replace_variables(expression: str, **variables: str) -> str:
     """Replace variables as Grafana would: usual windows, and every variable at All unless given."""
     for name, window in FILLED.items():
         expression = expression.replace(name, window)

@@ -21,7 +21,7 @@ from church.services.sessions import SignedIn
 from tests.support.browsing import Browser
 from tests.support.helpers import with_settings
 from tests.support.people import add_user, sign_in
-from tests.support.stripe_fixture import Obj, T, signed
+from tests.support.stripe_fixture import Obj, T, sign_delivery
 from tests.support.till_fixture import InProcessTill
 
 FRIEND, FRIEND_YEAR = "price_friend_month", "price_friend_year"
@@ -62,7 +62,7 @@ class Membership:
 
     def post(self, raw: bytes, signature: str | None = None) -> TestResponse:
         """Post a webhook, signed with the site's secret unless a signature is given."""
-        header = signed(raw, self.settings.webhook_secrets[0])[1] if signature is None else signature
+        header = sign_delivery(raw, self.settings.webhook_secrets[0])[1] if signature is None else signature
         headers = {"Stripe-Signature": header, "Content-Type": "application/json; charset=utf-8"}
         return self.app.test_client().post("/stripe/webhook", data=raw, headers=headers)
 

@@ -48,7 +48,7 @@ class Selector:
 
 
 @dataclass
-class Reading:
+class ParsedQuery:
     """The selectors of an expression, and the labels by which it groups or joins."""
 
     selectors: list[Selector] = field(default_factory=list)
@@ -73,13 +73,13 @@ def text(parts: list[Token]) -> str:
     return " ".join(word for _, word in parts)
 
 
-def read(expression: str) -> Reading:
+def read(expression: str) -> ParsedQuery:
     """Read an expression. It may contain Grafana's variables; the rest must be valid for Prometheus."""
     return _read(tokens(expression))
 
 
-def _read(parts: list[Token]) -> Reading:
-    reading, around, pending, at = Reading(), [""], "", 0
+def _read(parts: list[Token]) -> ParsedQuery:
+    reading, around, pending, at = ParsedQuery(), [""], "", 0
     while at < len(parts):
         kind, word = parts[at]
         after = parts[at + 1][1] if at + 1 < len(parts) else ""
@@ -115,7 +115,7 @@ def _matchers(parts: list[Token]) -> Iterator[tuple[str, str, str]]:
         yield label, operator, value[1:-1].replace("\\\\", "\\")
 
 
-def measured(expression: str) -> Iterator[str]:
+def compared_parts(expression: str) -> Iterator[str]:
     """Yield what a condition compares: its largest parts with a series and without a comparison."""
     yield from (text(part) for part in _measured(tokens(expression)) if _read(part).selectors)
 

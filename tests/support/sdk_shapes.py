@@ -44,7 +44,7 @@ _CLASSES: dict[str, type[StripeObject]] = {
 }
 
 
-def misfits(obj: dict[str, Any]) -> list[str]:
+def find_differences(obj: dict[str, Any]) -> list[str]:
     """List the differences between an API object (as JSON) and its SDK class, one per line."""
     if obj.get("deleted"):
         return [] if set(obj) == {"id", "object", "deleted"} else [f"{obj['object']}: more than its id"]

@@ -39,7 +39,7 @@ KINDS = {
 _numbers = count(1)
 
 
-def at(seconds: int) -> datetime:
+def utc_time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -168,14 +168,14 @@ class FakeStripe:
         return answer
 
 
-def event(kind: str, obj: Obj, stripe_id: str | None = None, **changes: Any) -> Obj:
+def make_event(kind: str, obj: Obj, stripe_id: str | None = None, **changes: Any) -> Obj:
     """Make a Stripe event of type ``kind`` about ``obj``."""
     name = stripe_id or f"evt_{next(_numbers)}"
     data = {"object": copy.deepcopy(obj)}
     return {"id": name, "object": "event", "type": kind, "created": int(time.time()), "data": data, **changes}
 
 
-def signed(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes, str]:
+def sign_delivery(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes, str]:
     """Return the body and the signature header of a delivery."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     stamp = int(time.time()) - age
@@ -183,17 +183,17 @@ def signed(body: Obj | bytes, secret: str = SECRET, age: int = 0) -> tuple[bytes
     return raw, f"t={stamp},v1={mac}"
 
 
-def member(app: Flask, name: str = "Ann") -> tuple[int, str]:
+def add_member(app: Flask, name: str = "Ann") -> tuple[int, str]:
     """Create an account and return its id and ref."""
     ref = f"user{next(_numbers)}"
     with app.app_context(), db.write() as session:
-        user = User(ref=ref, name=name, source="web", created_at=at(START))
+        user = User(ref=ref, name=name, source="web", created_at=utc_time(START))
         session.add(user)
         session.flush()
         return user.id, ref
 
 
-class Shop:
+class SiteWithFakeStripe:
     """A site with an in-memory Stripe, and readers of its database."""
 
     def __init__(self, site: Settings) -> None:
@@ -210,11 +210,11 @@ class Shop:
     def deliver(self, body: Obj | bytes, **how: Any) -> Outcome:
         """Deliver a webhook event."""
         with self.app.app_context():
-            return process_webhook(*signed(body, **how))
+            return process_webhook(*sign_delivery(body, **how))
 
     def subscriber(self, **values: Any) -> tuple[int, Obj]:
         """Create a member whose subscription exists only at Stripe so far."""
-        user_id, ref = member(self.app)
+        user_id, ref = add_member(self.app)
         return user_id, self.stripe.subscription(self.stripe.customer(ref), **values)
 
     def rows(self, model: type[T]) -> list[T]:
@@ -231,4 +231,4 @@ class Shop:
     def premium(self, user_id: int) -> bool:
         """Whether the member has premium, at the time of the fake Stripe's objects."""
         with self.app.app_context(), db.read() as session:
-            return member_has_premium(session, user_id, at(START + DAY))
+            return member_has_premium(session, user_id, utc_time(START + DAY))

@@ -101,7 +101,7 @@ def test_document_names_only_opentelemetry_variables_that_the_sdk_knows(document
 def test_catalogue_names_every_metric_of_the_code_once_and_no_other() -> None:
     table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("### Labels")[0]
     named = first_cells(table)
-    assert named == [row.name for row in documents.catalogue()]
+    assert named == [row.name for row in documents.list_metrics()]
     assert len(set(named)) == len(named)
 
 
@@ -111,13 +111,13 @@ def test_catalogue_has_every_metric_that_a_scrape_shows(client: FlaskClient) -> 
     client.get("/pages/first-run").close()
     shown = dict(re.findall(r"^# TYPE (\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE))
     assert shown.keys() > {"http_requests_total", "jobs_pending", "gunicorn_workers", "build_info"}
-    declared = {row.name: row.kind for row in documents.catalogue()}
+    declared = {row.name: row.kind for row in documents.list_metrics()}
     assert {name: declared.get(name) for name in shown} == shown
 
 
 def test_catalogue_lists_the_labels_that_a_scrape_shows(client: FlaskClient) -> None:
     client.get("/pages/first-run").close()
-    labels = {row.name: set(row.labels) for row in documents.catalogue()}
+    labels = {row.name: set(row.labels) for row in documents.list_metrics()}
     for name, inside in re.findall(r"^(\w+)\{(.*)\} ", client.get("/metrics").text, re.MULTILINE):
         family = next(family for family in labels if name in samples_of(family))
         assert set(re.findall(r'(\w+)="', inside)) - {"le"} == labels[family]
@@ -126,11 +126,11 @@ def test_catalogue_lists_the_labels_that_a_scrape_shows(client: FlaskClient) -> 
 def test_catalogue_has_the_values_of_every_label_of_every_metric_once() -> None:
     table = part("TELEMETRY.md", "<!-- catalogue -->", "<!-- /catalogue -->").partition("### Labels")[2]
     listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \| \S", table, re.MULTILINE)
-    assert listed == [(row.name, label) for row in documents.catalogue() for label in row.labels]
+    assert listed == [(row.name, label) for row in documents.list_metrics() for label in row.labels]
 
 
 def test_label_values_are_of_labels_that_exist_and_open_labels_have_none() -> None:
-    used = {(row.name, label) for row in documents.catalogue() for label in row.labels}
+    used = {(row.name, label) for row in documents.list_metrics() for label in row.labels}
     fixed = documents.label_values().keys()
     assert fixed <= used
     assert {label for _, label in used - fixed} == documents.OPEN_LABELS.keys()
@@ -140,7 +140,7 @@ def test_catalogue_lists_the_label_values_that_a_scrape_shows(client: FlaskClien
     client.get("/pages/first-run").close()
     listed, shown = documents.label_values(), set()
     for sample, inside in re.findall(r"^(\w+)\{(.*)\} ", client.get("/metrics").text, re.MULTILINE):
-        family = next(row.name for row in documents.catalogue() if sample in samples_of(row.name))
+        family = next(row.name for row in documents.list_metrics() if sample in samples_of(row.name))
         pairs = re.findall(r'(\w+)="([^"]*)"', inside)
         shown |= {(family, label, value) for label, value in pairs if (family, label) in listed}
     assert {sample for sample in shown if sample[2] not in listed[sample[:2]]} == set()
@@ -155,7 +155,7 @@ def test_catalogue_lists_the_label_values_that_a_scrape_shows(client: FlaskClien
 
 
 def test_queries_use_only_metrics_that_exist() -> None:
-    existing = {sample for row in documents.catalogue() for sample in samples_of(row.name)} | {"up"}
+    existing = {sample for row in documents.list_metrics() for sample in samples_of(row.name)} | {"up"}
     fences = re.findall(r"```promql\n(.*?)```", (ROOT / "TELEMETRY.md").read_text(), re.DOTALL)
     code = re.sub(r"#.*|\{.*?\}|\[\w+\]|\b(?:by|without) \(.*?\)", "", "\n".join(fences))
     queried = set(re.findall(r"\b[a-z_]{2,}\b(?! ?\()", code)) - {"sum", "min", "max", "or"}
@@ -191,13 +191,13 @@ def test_document_names_only_commands_and_options_that_exist(document: Path) -> 
 
 def test_commands_page_has_a_section_for_every_command_and_no_other() -> None:
     text = part("docs/commands.md", "<!-- commands -->", "<!-- /commands -->")
-    assert re.findall(r"^## (flask church .+)$", text, re.MULTILINE) == [name for name, _ in documents.commands()]
-    assert {name.split()[2] for name, _ in documents.commands()} == command_group.commands.keys()
+    assert re.findall(r"^## (flask church .+)$", text, re.MULTILINE) == [name for name, _ in documents.list_commands()]
+    assert {name.split()[2] for name, _ in documents.list_commands()} == command_group.commands.keys()
 
 
 def test_commands_page_shows_usage_and_every_option_with_its_help() -> None:
     text = part("docs/commands.md", "<!-- commands -->", "<!-- /commands -->")
-    for name, command in documents.commands():
+    for name, command in documents.list_commands():
         section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
         assert f"```\n{name}" in section
         for option in (param for param in command.params if isinstance(param, click.Option)):

@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ops.footprint import CHURCH, watching
+from ops.footprint import CHURCH, record_files
 
 TOY = {
     "__init__.py": "",
@@ -42,14 +42,14 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_recorder_lists_files_in_order_of_their_first_call(toy: Path) -> None:
     first = importlib.import_module("toy.first")
-    with watching(toy) as recorder:
+    with record_files(toy) as recorder:
         assert recorder.entered(first.run) == ["first.py", "second.py"]
         assert recorder.entered(lambda: None) == []
 
 
 def test_recorder_import_alone_does_not_count(toy: Path) -> None:
     importing = importlib.import_module("toy.importing")
-    with watching(toy) as recorder:
+    with record_files(toy) as recorder:
         assert recorder.entered(importing.run) == ["importing.py"]
 
 
@@ -62,15 +62,15 @@ def test_recorder_counts_threads_and_leaves_folders_out(toy: Path) -> None:
         thread.join()
         out.run()
 
-    with watching(toy, ("left",)) as recorder:
+    with record_files(toy, ("left",)) as recorder:
         assert recorder.entered(act) == ["threaded.py"]
-    with watching(toy, ()) as recorder:
+    with record_files(toy, ()) as recorder:
         assert recorder.entered(act) == ["threaded.py", "left/out.py"]
 
 
 def test_footprint_of_home_has_hooks_of_every_request_and_no_other_view(app: Flask, client: FlaskClient) -> None:
     client.get("/")
-    with watching() as recorder:
+    with record_files() as recorder:
         files = recorder.entered(lambda: client.get("/"))
     hooks = {_file(hook) for hook in (*app.before_request_funcs[None], *app.after_request_funcs[None])}
     of_church = {path.relative_to(CHURCH).as_posix() for path in CHURCH.rglob("*.py")} & hooks

@@ -23,7 +23,7 @@ from church.services.admin_overview import counts
 from church.services.audit import Actor
 from church.services.email_links import Purpose
 from tests.support.accounts_fixture import audited, mails
-from tests.support.desk import JSON, Desk, person, within
+from tests.support.desk import JSON, AdminBrowser, add_person, call_in_context
 from tests.support.helpers import grows
 from tests.support.people import add_user, client_of, sign_in
 
@@ -32,13 +32,13 @@ LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/aud
 
 
 @pytest.fixture
-def desk(app: Flask) -> Desk:
-    return Desk(app, person(app, "boss@church.example", name="Boss", role="admin"))
+def desk(app: Flask) -> AdminBrowser:
+    return AdminBrowser(app, add_person(app, "boss@church.example", name="Boss", role="admin"))
 
 
 @pytest.fixture
 def ada(app: Flask) -> User:
-    return person(app, "ada@church.example")
+    return add_person(app, "ada@church.example")
 
 
 def path_of(user: User, action: str = "") -> str:
@@ -67,12 +67,12 @@ def test_admin_area_is_closed_to_all_but_admins(app: Flask, ada: User, path: str
     assert app.test_client().get(path, headers=JSON).status_code == 401
     with grows(definitions.security_events.labels("role_probe", "medium")):
         assert client_of(app, ada).get(path).status_code == 403
-    unverified = person(app, "new@church.example", role="admin", verified=False)
+    unverified = add_person(app, "new@church.example", role="admin", verified=False)
     assert client_of(app, unverified).get(path).status_code == 403
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_every_page_is_shown_to_admins_and_not_stored(desk: Desk, path: str) -> None:
+def test_every_page_is_shown_to_admins_and_not_stored(desk: AdminBrowser, path: str) -> None:
     for headers in ({}, JSON):
         found = desk.get(path, **headers)
         assert found.status_code == 200
@@ -80,7 +80,7 @@ def test_every_page_is_shown_to_admins_and_not_stored(desk: Desk, path: str) -> 
         assert {"Accept", "Cookie"} <= {name.strip() for name in found.headers["Vary"].split(",")}
 
 
-def test_navigation_lists_every_section_and_marks_the_current_one(desk: Desk) -> None:
+def test_navigation_lists_every_section_and_marks_the_current_one(desk: AdminBrowser) -> None:
     page = desk.get("/admin/jobs").text
     sections = re.findall(r'<li><a href="(/admin/\w*)"( aria-current="page")?>([\w ]+)</a></li>', page)
     assert [(path, title) for path, _, title in sections] == [
@@ -99,7 +99,7 @@ def test_navigation_lists_every_section_and_marks_the_current_one(desk: Desk) ->
 # -- overview -------------------------------------------------------------------------------------------------------
 
 
-def test_overview_shows_parts_numbers_and_errors_escaped(desk: Desk, app: Flask) -> None:
+def test_overview_shows_parts_numbers_and_errors_escaped(desk: AdminBrowser, app: Flask) -> None:
     log = app.config["CHURCH"].log_dir / "error.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text('{"timestamp": "2026-11-23T10:00:00Z", "event": "e", "message": "<svg onload=x>"}\n')
@@ -113,7 +113,7 @@ def test_overview_shows_parts_numbers_and_errors_escaped(desk: Desk, app: Flask)
     assert found["errors"]["records"][0]["message"] == "<svg onload=x>"
 
 
-def test_overview_is_shown_while_the_database_is_down(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overview_is_shown_while_the_database_is_down(desk: AdminBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(*_args: object) -> Any:
         raise DatabaseDownError
 
@@ -126,9 +126,9 @@ def test_overview_is_shown_while_the_database_is_down(desk: Desk, monkeypatch: p
 # -- members --------------------------------------------------------------------------------------------------------
 
 
-def test_members_are_found_filtered_and_paged(desk: Desk, ada: User, app: Flask) -> None:
+def test_members_are_found_filtered_and_paged(desk: AdminBrowser, ada: User, app: Flask) -> None:
     for number in range(60):
-        person(app, f"m{number}@mail.example")
+        add_person(app, f"m{number}@mail.example")
     first = desk.get("/admin/members?q=mail.example")
     assert len(re.findall(r'href="/admin/members/[0-9a-f]{16}"', first.text)) == 50
     assert "60 accounts, page 1 of 2" in first.text
@@ -143,22 +143,22 @@ def test_members_are_found_filtered_and_paged(desk: Desk, ada: User, app: Flask)
     "query", ["members?role=root", "members?state=x", "members?page=-1", "members?page=²", "jobs?state=sent",
               "mails?state=dead", "jobs?before=1e3", f"audit?before={'9' * 30}"],
 )  # fmt: skip
-def test_unknown_filter_value_is_refused(desk: Desk, query: str) -> None:
+def test_unknown_filter_value_is_refused(desk: AdminBrowser, query: str) -> None:
     assert desk.get(f"/admin/{query}").status_code == 400
 
 
-def test_member_name_with_markup_is_escaped(desk: Desk, app: Flask) -> None:
-    hostile = person(app, "x@church.example", name=HOSTILE)
-    within(app, members.set_role, hostile.ref, members.Role.ADMIN, Actor(hostile.id, "web", HOSTILE))
+def test_member_name_with_markup_is_escaped(desk: AdminBrowser, app: Flask) -> None:
+    hostile = add_person(app, "x@church.example", name=HOSTILE)
+    call_in_context(app, members.set_role, hostile.ref, members.Role.ADMIN, Actor(hostile.id, "web", HOSTILE))
     for path in ("/admin/members", path_of(hostile), "/admin/audit", f"/admin/members?q={quote(HOSTILE)}"):
         page = desk.get(path).text
         assert "<svg onload" not in page
         assert "&lt;svg onload=x&gt;{{7*7}}" in page
 
 
-def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask) -> None:
+def test_member_page_shows_devices_and_history(desk: AdminBrowser, ada: User, app: Flask) -> None:
     sign_in(app, ada)
-    within(app, members.end_sessions, ada.ref, Actor(desk.user.id))
+    call_in_context(app, members.end_sessions, ada.ref, Actor(desk.user.id))
     sign_in(app, ada)
     page = desk.get(path_of(ada)).text
     assert all(words in page for words in ("ada@church.example", "Firefox on Linux", "member.sessions_ended", "Boss"))
@@ -168,7 +168,7 @@ def test_member_page_shows_devices_and_history(desk: Desk, ada: User, app: Flask
     assert "password_hash" not in str(found)
 
 
-def test_member_page_shows_how_long_a_password_link_is_valid(desk: Desk, ada: User, app: Flask) -> None:
+def test_member_page_shows_how_long_a_password_link_is_valid(desk: AdminBrowser, ada: User, app: Flask) -> None:
     invited = add_user(app, "new@church.example", password_hash=None)
     assert (email_links.LIFETIMES[Purpose.RESET], email_links.INVITATION) == (timedelta(hours=1), timedelta(days=7))
     assert "It works for one hour. The current password works" in desk.get(path_of(ada)).text
@@ -189,20 +189,20 @@ CHANGES: list[tuple[str, dict[str, str], str, str]] = [
 def before(action: str, app: Flask, user: User) -> None:
     """Prepare the account so that the action changes it."""
     if action == "/enable":
-        within(app, members.disable_account, user.ref, Actor(via="cli"))
+        call_in_context(app, members.disable_account, user.ref, Actor(via="cli"))
     if action == "/end-sessions":
         sign_in(app, user)
 
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
 def test_change_by_form_is_made_confirmed_and_audited(
-    desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
+    desk: AdminBrowser, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     before(action, app, ada)
     found = desk.send(path_of(ada, action), **sent)
     assert (found.status_code, found.headers["Location"]) == (303, path_of(ada))
     assert words in desk.get(path_of(ada)).text
-    last = within(app, audit.list_entries, limit=1)[0]
+    last = call_in_context(app, audit.list_entries, limit=1)[0]
     assert last.actor is not None
     assert (last.action, last.actor.ref, last.address) == (entry, desk.user.ref, "127.0.0.1")
     assert last.request_id == found.headers["X-Request-ID"]
@@ -210,45 +210,47 @@ def test_change_by_form_is_made_confirmed_and_audited(
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
 def test_change_by_json_returns_the_account(
-    desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
+    desk: AdminBrowser, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     before(action, app, ada)
     found = desk.tell(path_of(ada, action), sent)
     assert found.status_code == 200
     assert (found.json["detail"], found.json["member"]["ref"]) == (words, ada.ref)  # type: ignore[index]
-    assert within(app, audited)[-1] == entry
+    assert call_in_context(app, audited)[-1] == entry
 
 
 @pytest.mark.parametrize(("action", "sent", "entry", "words"), CHANGES)
 def test_change_without_csrf_token_is_refused(
-    desk: Desk, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
+    desk: AdminBrowser, ada: User, app: Flask, action: str, sent: dict[str, str], entry: str, words: str
 ) -> None:
     assert desk.client.post(path_of(ada, action), data=sent).status_code == 400
     foreign = desk.client.post(path_of(ada, action), json=sent, headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 400
     assert desk.get(path_of(ada, action)).status_code == 405
-    assert (within(app, audited), within(app, mails)) == ([], [])
+    assert (call_in_context(app, audited), call_in_context(app, mails)) == ([], [])
 
 
-def test_pages_offer_only_actions_that_fit_the_account(desk: Desk, app: Flask, ada: User) -> None:
+def test_pages_offer_only_actions_that_fit_the_account(desk: AdminBrowser, app: Flask, ada: User) -> None:
     def offered() -> set[str]:
         return set(re.findall(rf'action="{path_of(ada)}/([\w-]+)"', desk.get(path_of(ada)).text))
 
     assert offered() == {"role", "end-sessions", "reset", "disable", "grants"}
-    within(app, members.disable_account, ada.ref, Actor(via="cli"))
+    call_in_context(app, members.disable_account, ada.ref, Actor(via="cli"))
     assert offered() == {"role", "end-sessions", "enable", "grants"}
 
 
 @pytest.mark.parametrize("role", ["", "root", "Admin", " admin"])
-def test_unknown_role_is_refused(desk: Desk, app: Flask, ada: User, role: str) -> None:
+def test_unknown_role_is_refused(desk: AdminBrowser, app: Flask, ada: User, role: str) -> None:
     assert desk.send(path_of(ada, "/role"), role=role).status_code == 400
-    assert within(app, members.load_member, ada.ref).role == "member"
+    assert call_in_context(app, members.load_member, ada.ref).role == "member"
 
 
-def test_first_of_repeated_roles_counts_and_other_columns_are_ignored(desk: Desk, app: Flask, ada: User) -> None:
+def test_first_of_repeated_roles_counts_and_other_columns_are_ignored(
+    desk: AdminBrowser, app: Flask, ada: User
+) -> None:
     found = desk.tell(path_of(ada, "/disable"), {"role": "admin", "verified_at": None, "email": "x@y.example"})
     assert found.status_code == 200
-    seen = within(app, members.load_member, ada.ref)
+    seen = call_in_context(app, members.load_member, ada.ref)
     assert (seen.role, seen.email) == ("member", "ada@church.example")
     assert seen.verified_at is not None
 
@@ -257,7 +259,7 @@ def test_first_of_repeated_roles_counts_and_other_columns_are_ignored(desk: Desk
 
 
 @pytest.mark.parametrize(("action", "sent"), [("/role", {"role": "member"}), ("/disable", {})])
-def test_last_admin_cannot_be_removed_and_learns_why(desk: Desk, action: str, sent: dict[str, str]) -> None:
+def test_last_admin_cannot_be_removed_and_learns_why(desk: AdminBrowser, action: str, sent: dict[str, str]) -> None:
     found = desk.send(path_of(desk.user, action), own="1", **sent)
     assert found.status_code == 409
     assert "This is the last admin who can sign in." in found.text
@@ -268,8 +270,10 @@ def test_last_admin_cannot_be_removed_and_learns_why(desk: Desk, action: str, se
 
 
 @pytest.mark.parametrize(("action", "sent"), [("/role", {"role": "member"}), ("/disable", {})])
-def test_own_account_is_changed_only_when_confirmed(desk: Desk, app: Flask, action: str, sent: dict[str, str]) -> None:
-    person(app, "other@church.example", role="admin")
+def test_own_account_is_changed_only_when_confirmed(
+    desk: AdminBrowser, app: Flask, action: str, sent: dict[str, str]
+) -> None:
+    add_person(app, "other@church.example", role="admin")
     assert 'name="own" value="1" required' in desk.get(path_of(desk.user)).text
     unmeant = desk.send(path_of(desk.user, action), **sent)
     assert unmeant.status_code == 409
@@ -284,8 +288,8 @@ def test_own_account_is_changed_only_when_confirmed(desk: Desk, app: Flask, acti
 # -- work -----------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_and_emails_show_state_and_reason_but_no_content(desk: Desk, app: Flask) -> None:
-    within(app, failed_work)
+def test_jobs_and_emails_show_state_and_reason_but_no_content(desk: AdminBrowser, app: Flask) -> None:
+    call_in_context(app, failed_work)
     for path in ("/admin/jobs?state=dead", "/admin/mails?state=failed"):
         for found in (desk.get(path), desk.get(path, **JSON)):
             assert "s3cret" not in found.text
@@ -297,23 +301,23 @@ def test_jobs_and_emails_show_state_and_reason_but_no_content(desk: Desk, app: F
     assert "No sent emails" in desk.get("/admin/mails?state=sent").text
 
 
-def test_dead_job_and_failed_email_are_retried_once(desk: Desk, app: Flask) -> None:
-    job, mail = within(app, failed_work)
+def test_dead_job_and_failed_email_are_retried_once(desk: AdminBrowser, app: Flask) -> None:
+    job, mail = call_in_context(app, failed_work)
     for path, back, entry in (
         (f"/admin/jobs/{job}/retry", "/admin/jobs?state=dead", "job.retried"),
         (f"/admin/mails/{mail}/retry", "/admin/mails?state=failed", "mail.retried"),
     ):
         found = desk.send(path)
         assert (found.status_code, found.headers["Location"]) == (303, back)
-        assert within(app, audited)[-1] == entry
+        assert call_in_context(app, audited)[-1] == entry
         assert desk.send(path).status_code == 409
-    assert within(app, audited) == ["job.retried", "mail.retried"]
+    assert call_in_context(app, audited) == ["job.retried", "mail.retried"]
     with app.app_context(), db.read() as session:
         assert (session.get_one(Job, job).state, session.get_one(Mail, mail).state) == ("pending", "pending")
 
 
 @pytest.mark.parametrize("number", ["99999999999999999999", "x", "-1"])
-def test_retry_of_an_invalid_id_is_not_found(desk: Desk, number: str) -> None:
+def test_retry_of_an_invalid_id_is_not_found(desk: AdminBrowser, number: str) -> None:
     assert desk.send(f"/admin/jobs/{number}/retry").status_code == 404
     assert desk.send(f"/admin/mails/{number}/retry").status_code == 404
 
@@ -348,9 +352,9 @@ def add_mails(count: int, _actor: User) -> None:
     ],
 )
 def test_lists_are_paged_to_the_end_and_keep_the_filter(
-    desk: Desk, app: Flask, path: str, name: str, add: Callable[[int, User], None]
+    desk: AdminBrowser, app: Flask, path: str, name: str, add: Callable[[int, User], None]
 ) -> None:
-    within(app, add, 100, desk.user)
+    call_in_context(app, add, 100, desk.user)
     seen: list[int] = []
     pages = 0
     address: str | None = path
@@ -366,12 +370,12 @@ def test_lists_are_paged_to_the_end_and_keep_the_filter(
     assert len(seen) == 100
 
 
-def test_audit_log_is_filtered_by_action_and_member(desk: Desk, app: Flask, ada: User) -> None:
+def test_audit_log_is_filtered_by_action_and_member(desk: AdminBrowser, app: Flask, ada: User) -> None:
     sign_in(app, desk.user)
-    within(app, members.end_sessions, desk.user.ref, Actor(via="cli"))
-    desk = Desk(app, desk.user)
-    within(app, members.disable_account, ada.ref, Actor(desk.user.id))
-    within(app, members.enable_account, ada.ref, Actor(desk.user.id))
+    call_in_context(app, members.end_sessions, desk.user.ref, Actor(via="cli"))
+    desk = AdminBrowser(app, desk.user)
+    call_in_context(app, members.disable_account, ada.ref, Actor(desk.user.id))
+    call_in_context(app, members.enable_account, ada.ref, Actor(desk.user.id))
 
     def actions(query: str) -> list[str]:
         found = desk.get(f"/admin/audit?{query}", **JSON).json["entries"]["rows"]  # type: ignore[index]

@@ -14,7 +14,7 @@ from church.extensions import db
 from church.models import Job
 from church.models.accounts import Role
 from church.services.videos.storage import local
-from tests.support.browsing import JSON, Browser, audited, follow
+from tests.support.browsing import JSON, Browser, follow_redirect, list_audit_actions
 from tests.support.people import add_user
 from tests.support.video_fixture import add_ready
 
@@ -86,7 +86,7 @@ def test_upload_belongs_to_its_admin_and_can_be_cancelled(app: Flask, admin: Bro
     other = Browser(app, add_user(app, "eve@church.example", role=Role.ADMIN.value))
     assert other.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
     assert send(other, ref, 0, b"x").status_code == 404
-    assert "Upload cancelled" in follow(admin, admin.submit(f"/admin/video-uploads/{ref}/give-up"))
+    assert "Upload cancelled" in follow_redirect(admin, admin.submit(f"/admin/video-uploads/{ref}/give-up"))
     assert admin.get(f"/admin/video-uploads/{ref}", headers=JSON).status_code == 404
 
 
@@ -105,10 +105,10 @@ def test_upload_above_the_size_limit_is_refused_at_once(admin: Browser) -> None:
 
 def test_small_video_is_uploaded_by_a_plain_form(app: Flask, admin: Browser) -> None:
     answer = admin.submit("/admin/videos/new", {**DRAFT, "file": (io.BytesIO(b"film"), "evening.mov")})
-    page = follow(admin, answer)
+    page = follow_redirect(admin, answer)
     assert "Waiting for import." in page
     assert "evening.mov" in page
-    assert audited(app) == ["video.added"]
+    assert list_audit_actions(app) == ["video.added"]
 
 
 @pytest.mark.parametrize(
@@ -141,25 +141,25 @@ def test_states_are_in_the_page_and_in_the_json(app: Flask, admin: Browser) -> N
     assert str(app.config["CHURCH"].instance) not in admin.get("/admin/videos", headers=JSON).text
     assert [v["slug"] for v in admin.get("/admin/videos?state=failed", headers=JSON).get_json()["videos"]] == ["failed"]
     failed = by_slug["failed"]["ref"]
-    assert "Waiting for import." in follow(admin, admin.submit(f"/admin/videos/{failed}/retry"))
+    assert "Waiting for import." in follow_redirect(admin, admin.submit(f"/admin/videos/{failed}/retry"))
     assert "ffmpeg is not installed" in admin.get(f"/admin/videos/{by_slug['harbour']['ref']}").text
 
 
 def test_video_is_edited_captioned_chaptered_and_deleted(app: Flask, admin: Browser) -> None:
     with app.app_context():
         path = f"/admin/videos/{add_ready('harbour').ref}"
-    assert "Video saved." in follow(admin, admin.submit(path, {**DRAFT, "access": "public"}))
+    assert "Video saved." in follow_redirect(admin, admin.submit(path, {**DRAFT, "access": "public"}))
     assert "<h1>Our evening</h1>" in Browser(app).get("/video/harbour").text
     captions = {"language": "en", "label": "English", "is_default": "1", "file": (io.BytesIO(VTT), "en.vtt")}
-    assert "Captions added." in follow(admin, admin.submit(f"{path}/captions", captions))
+    assert "Captions added." in follow_redirect(admin, admin.submit(f"{path}/captions", captions))
     assert 'label="English" default' in Browser(app).get("/video/harbour").text
-    assert "Chapters saved." in follow(admin, admin.submit(f"{path}/chapters", {"chapters": "0:00 The door"}))
+    assert "Chapters saved." in follow_redirect(admin, admin.submit(f"{path}/chapters", {"chapters": "0:00 The door"}))
     assert "The door" in Browser(app).get("/video/harbour").text
-    follow(admin, admin.submit(f"{path}/captions/en/delete"))
+    follow_redirect(admin, admin.submit(f"{path}/captions/en/delete"))
     assert "<track" not in Browser(app).get("/video/harbour").text
-    assert "Video deleted." in follow(admin, admin.submit(f"{path}/delete"))
+    assert "Video deleted." in follow_redirect(admin, admin.submit(f"{path}/delete"))
     assert Browser(app).get("/video/harbour").status_code == 404
-    assert audited(app) == [
+    assert list_audit_actions(app) == [
         "video.edited", "video.captioned", "video.chaptered", "video.uncaptioned", "video.deleted",
     ]  # fmt: skip
 
@@ -179,7 +179,7 @@ def test_invalid_video_form_is_shown_with_its_errors(
     answer = admin.submit(path + part, form)
     assert answer.status_code == 422
     assert words in answer.text
-    assert audited(app) == []
+    assert list_audit_actions(app) == []
 
 
 def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

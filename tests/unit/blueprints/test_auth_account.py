@@ -15,7 +15,7 @@ from church.models import User
 from church.models.accounts import Role
 from church.observability.metrics import definitions
 from church.services.sessions import Device
-from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow
+from tests.support.browsing import JSON, Browser, expect_attempt, follow_redirect, list_audit_actions, load_account
 from tests.support.databases import bring_to_head
 from tests.support.helpers import grows, with_settings
 from tests.support.people import PASSWORD, add_user, sign_in, with_cookie
@@ -67,10 +67,10 @@ def test_account_as_json(ada: User, browser: Browser) -> None:
 def test_name_is_changed_and_shown_at_once(app: Flask, ada: User, browser: Browser) -> None:
     answer = browser.submit("/auth/account", {"name": "  Ada   Lovelace ", "role": "admin", "email": "x@y.example"})
     assert answer.location == "/auth/account"
-    page = follow(browser, answer)
+    page = follow_redirect(browser, answer)
     assert 'value="Ada Lovelace"' in page
     assert "Name changed." in page
-    found = account_of(app, ada.ref)
+    found = load_account(app, ada.ref)
     assert (found.name, found.role, found.email) == ("Ada Lovelace", "member", ada.email)
 
 
@@ -98,7 +98,7 @@ def test_change_password_signs_out_other_devices(app: Flask, ada: User, browser:
     with browser.client.session_transaction() as session:
         before = dict(session)
     answer = browser.submit("/auth/account/password", {"current": PASSWORD, "password": NEW})
-    assert "Password changed" in follow(browser, answer)
+    assert "Password changed" in follow_redirect(browser, answer)
     assert browser.is_signed_in()
     assert not other.is_signed_in()
     with app.app_context():
@@ -126,7 +126,7 @@ def test_change_password_refused_shows_the_form_without_the_password(
     assert all(f'"{typed}"' not in answer.text for typed in form.values())
     problem = browser.post_json("/auth/account/password", form)
     assert (problem.status_code, set(problem.get_json(force=True)["errors"])) == (422, {field})
-    assert account_of(app, ada.ref).password_hash == ada.password_hash
+    assert load_account(app, ada.ref).password_hash == ada.password_hash
 
 
 def test_password_guesses_from_a_session_are_limited_for_that_session_only(
@@ -146,7 +146,7 @@ def test_password_guesses_from_a_session_are_limited_for_that_session_only(
     with (
         grows(definitions.rate_limit_hits.labels("login_account"), by=3),
         grows(definitions.security_events.labels("login_throttled", "medium"), by=3),
-        attempted("login", None),
+        expect_attempt("login", None),
     ):
         for path, form in wrong:
             answer = thief.post_json(path, {**form, **{n: PASSWORD for n in ("current",) if n in form}})
@@ -189,7 +189,7 @@ def test_end_device_by_its_owner(app: Flask, ada: User, browser: Browser) -> Non
     other = Browser(app, ada)
     ref = next(ref for ref, current in refs(browser).items() if not current)
     answer = browser.submit(f"/auth/sessions/{ref}/end")
-    assert "That device is signed out." in follow(browser, answer)
+    assert "That device is signed out." in follow_redirect(browser, answer)
     assert not other.is_signed_in()
     assert browser.is_signed_in()
     assert browser.submit(f"/auth/sessions/{ref}/end").status_code == 404
@@ -231,12 +231,12 @@ def test_export_is_a_complete_file_and_is_not_cached(app: Flask, ada: User, brow
     found = json.loads(answer.data)
     assert found["account"]["email"] == ada.email
     assert len(found["devices"]) == 1
-    assert audited(app) == ["account.exported"]
+    assert list_audit_actions(app) == ["account.exported"]
 
 
 def test_export_head_request_exports_nothing(app: Flask, browser: Browser) -> None:
     assert browser.client.head("/auth/export").status_code == 200
-    assert audited(app) == []
+    assert list_audit_actions(app) == []
 
 
 def test_delete_account_with_the_password(app: Flask, ada: User, browser: Browser) -> None:
@@ -251,10 +251,10 @@ def test_delete_account_with_the_password(app: Flask, ada: User, browser: Browse
         assert 'id="password-error"' in answer.text
     answer = browser.submit("/auth/delete", {"password": PASSWORD})
     assert answer.location == "/"
-    assert "Your account is deleted." in follow(browser, answer)
+    assert "Your account is deleted." in follow_redirect(browser, answer)
     assert not browser.is_signed_in()
     assert not other.is_signed_in()
-    assert account_of(app, ada.ref).email is None
+    assert load_account(app, ada.ref).email is None
 
 
 def test_delete_last_admin_shows_why_it_is_refused(app: Flask) -> None:
@@ -265,7 +265,7 @@ def test_delete_last_admin_shows_why_it_is_refused(app: Flask) -> None:
     assert 'action="/auth/delete"' in answer.text
     assert "admin" in answer.text.split("form-errors", 1)[1]
     assert browser.post_json("/auth/delete", {"password": PASSWORD}).status_code == 409
-    assert account_of(app, root.ref).email == root.email
+    assert load_account(app, root.ref).email == root.email
 
 
 CHANGES: list[tuple[str, dict[str, str]]] = [
@@ -296,13 +296,13 @@ def test_change_from_another_site_is_refused(
     for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"):
         browser.client.open(path, method=method, data=form, headers={"X-HTTP-Method-Override": "POST"})
     assert browser.is_signed_in()
-    found = account_of(app, ada.ref)
+    found = load_account(app, ada.ref)
     assert (found.name, found.email, found.password_hash) == (ada.name, ada.email, ada.password_hash)
-    assert audited(app) == []
+    assert list_audit_actions(app) == []
 
 
 @pytest.mark.parametrize(("path", "form"), CHANGES[:-2])
 def test_change_by_a_stranger_leads_to_login(app: Flask, path: str, form: dict[str, str]) -> None:
-    with attempted("login", None):
+    with expect_attempt("login", None):
         assert Browser(app).submit(path, form).location == "/auth/login"
         assert Browser(app).post_json(path, form).status_code == 401

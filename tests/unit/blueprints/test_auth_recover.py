@@ -12,7 +12,16 @@ from church.models import User
 from church.models.accounts import Purpose
 from church.observability.metrics import definitions
 from church.services import accounts, email_links
-from tests.support.browsing import JSON, Browser, account_of, attempted, audited, follow, link_token, mails_queued
+from tests.support.browsing import (
+    JSON,
+    Browser,
+    expect_attempt,
+    follow_redirect,
+    list_audit_actions,
+    list_emails,
+    load_account,
+    newest_link_token,
+)
 from tests.support.helpers import grows, with_settings
 from tests.support.people import PASSWORD, add_user
 
@@ -34,9 +43,9 @@ def test_forgot_answer_is_the_same_without_an_account(app: Flask, ada: User) -> 
     known, unknown = Browser(app), Browser(app)
     found = []
     for browser, email in ((known, ada.email), (unknown, "nobody@church.example")):
-        with attempted("reset", None):  # recorded when the link is used
+        with expect_attempt("reset", None):  # recorded when the link is used
             answer = browser.submit("/auth/forgot", {"email": email})
-        found.append((answer.status_code, answer.location, answer.data, follow(browser, answer)))
+        found.append((answer.status_code, answer.location, answer.data, follow_redirect(browser, answer)))
     assert found[0] == found[1]
     assert found[0][1] == "/auth/sent/forgot"
     replies = [
@@ -49,7 +58,7 @@ def test_forgot_answer_is_the_same_without_an_account(app: Flask, ada: User) -> 
 
 
 def test_forgot_invalid_address_shows_the_form_again(app: Flask) -> None:
-    with attempted("reset", None):
+    with expect_attempt("reset", None):
         answer = Browser(app).submit("/auth/forgot", {"email": "ada"})
         assert Browser(app).submit("/auth/forgot").status_code == 422
     assert answer.status_code == 422
@@ -62,10 +71,10 @@ def test_reset_limit_records_an_attempt_for_links_but_not_for_requests(
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_reset="1/hour")))
     hits = definitions.rate_limit_hits.labels("reset")
-    with attempted("reset", None), grows(hits):
+    with expect_attempt("reset", None), grows(hits):
         found = [browser.post_json("/auth/forgot", {"email": "x@church.example"}).status_code for _ in range(2)]
     assert found == [202, 429]
-    with attempted("reset", "failed_throttled"), grows(hits):
+    with expect_attempt("reset", "failed_throttled"), grows(hits):
         assert browser.post_json(f"/auth/{path}", {"token": "1.x", "password": NEW}).status_code == 429
 
 
@@ -74,11 +83,11 @@ def test_link_limit_records_no_attempt_and_leaves_resets_alone(
     app: Flask, settings: Settings, ada: User, path: str
 ) -> None:
     browser = Browser(create_app(with_settings(settings, limit_link="1/hour", limit_reset="1/hour")), ada)
-    with attempted("reset", None), grows(definitions.rate_limit_hits.labels("link")):
+    with expect_attempt("reset", None), grows(definitions.rate_limit_hits.labels("link")):
         found = [browser.post_json(f"/auth/{path}", {"token": "1.x"}).status_code for _ in range(2)]
     assert found[0] in {202, 400}
     assert found[1] == 429
-    with attempted("reset", "failed_credentials"):
+    with expect_attempt("reset", "failed_credentials"):
         assert browser.post_json("/auth/reset", {"token": "1.x", "password": NEW}).status_code == 400
 
 
@@ -89,10 +98,10 @@ def test_reset_sets_the_password_and_ends_every_session(app: Flask, ada: User) -
     assert f'action="{path}"' in page.text
     assert f'value="{ada.email}" autocomplete="username"' in page.text
     assert browser.get(path, headers=JSON).json == {"state": "ask"}
-    with attempted("reset", "success"):
+    with expect_attempt("reset", "success"):
         answer = browser.submit(path, {"password": NEW})
     assert answer.location == "/auth/login"
-    assert "Password changed." in follow(browser, answer)
+    assert "Password changed." in follow_redirect(browser, answer)
     assert not elsewhere.is_signed_in()
     assert browser.post_json("/auth/login", {"email": ada.email, "password": PASSWORD}).status_code == 401
     assert browser.post_json("/auth/login", {"email": ada.email, "password": NEW}).status_code == 200
@@ -107,7 +116,7 @@ def test_reset_signs_out_this_browser_whichever_account(app: Flask, ada: User, o
     assert copy.is_signed_in()
     browser.submit(f"/auth/reset/{reset_token(app, ada)}", {"password": NEW})
     assert [found.is_signed_in() for found in (browser, copy, elsewhere)] == [False, False, not own]
-    assert audited(app)[-1] == ("account.password_reset" if own else "account.sessions_ended")
+    assert list_audit_actions(app)[-1] == ("account.password_reset" if own else "account.sessions_ended")
 
 
 def test_reset_with_invalid_link_keeps_the_browser_signed_in(app: Flask, ada: User) -> None:
@@ -128,17 +137,17 @@ def test_reset_clears_the_count_of_wrong_passwords(app: Flask, settings: Setting
 
 
 def test_reset_as_json_with_token_in_body(app: Flask, ada: User) -> None:
-    with attempted("reset", "success"):
+    with expect_attempt("reset", "success"):
         answer = Browser(app).post_json("/auth/reset", {"token": reset_token(app, ada), "password": NEW})
     assert answer.status_code == 200
-    with attempted("reset", "failed_validation"):
+    with expect_attempt("reset", "failed_validation"):
         assert Browser(app).post_json("/auth/reset", {"password": NEW}).status_code == 422
 
 
 def test_reset_weak_password_shows_the_form_and_keeps_the_link(app: Flask, ada: User) -> None:
     browser, path = Browser(app), f"/auth/reset/{reset_token(app, ada)}"
     for weak in ("short", "", "x" * 257):
-        with attempted("reset", "failed_validation"):
+        with expect_attempt("reset", "failed_validation"):
             answer = browser.submit(path, {"password": weak})
         assert answer.status_code == 422
         assert f'action="{path}"' in answer.text
@@ -151,7 +160,7 @@ def test_reset_invalid_link_offers_a_new_one(app: Flask, ada: User) -> None:
     Browser(app).submit(f"/auth/reset/{token}", {"password": NEW})
     for bad in (token, "1.x", "x"):
         browser = Browser(app)
-        with attempted("reset", "failed_credentials"):
+        with expect_attempt("reset", "failed_credentials"):
             answer = browser.submit(f"/auth/reset/{bad}", {"password": NEW})
         for shown in (answer, browser.get(f"/auth/reset/{bad}")):
             assert shown.status_code == 400
@@ -191,21 +200,21 @@ def test_first_admin_link_works_once(app: Flask, first_admin: str) -> None:
     browser = Browser(app)
     assert f'action="{first_admin}"' in browser.get(first_admin).text
     assert browser.get(first_admin, headers=JSON).json == {"state": "ask"}
-    with attempted("registration", "success"):
+    with expect_attempt("registration", "success"):
         answer = browser.submit(first_admin, ADMIN)
     assert answer.location == "/auth/login"
     made = browser.post_json("/auth/login", ADMIN).json
     assert made is not None
-    user = account_of(app, made["ref"])
+    user = load_account(app, made["ref"])
     assert (user.role, user.source, user.verified_at is not None) == ("admin", "first_admin", True)
-    with attempted("registration", "failed_credentials"):
+    with expect_attempt("registration", "failed_credentials"):
         assert Browser(app).submit(first_admin, {**ADMIN, "email": "other@church.example"}).status_code == 400
     assert Browser(app).get(first_admin).status_code == 400
 
 
 def test_first_admin_invalid_form_is_shown_again(app: Flask, first_admin: str) -> None:
     browser = Browser(app)
-    with attempted("registration", "failed_validation"):
+    with expect_attempt("registration", "failed_validation"):
         answer = browser.submit(first_admin, {**ADMIN, "password": "short"})
     assert answer.status_code == 422
     assert f'action="{first_admin}"' in answer.text
@@ -217,12 +226,12 @@ def test_new_address_is_confirmed_in_another_browser(app: Flask, ada: User) -> N
     browser, other = Browser(app, ada), Browser(app)
     answer = browser.submit("/auth/account/email", {"current": PASSWORD, "email": "new@church.example"})
     assert answer.location == "/auth/sent/email"
-    assert mails_queued(app) == [("change_email", "new@church.example"), ("email_changing", ada.email)]
-    path = f"/auth/email/{link_token(app, 'change_email')}"
+    assert list_emails(app) == [("change_email", "new@church.example"), ("email_changing", ada.email)]
+    path = f"/auth/email/{newest_link_token(app, 'change_email')}"
     assert f'action="{path}"' in other.get(path).text
     assert other.get(path, headers=JSON).json == {"state": "ask"}
-    assert account_of(app, ada.ref).email == ada.email
+    assert load_account(app, ada.ref).email == ada.email
     assert other.submit(path).location == "/auth/account"
-    assert account_of(app, ada.ref).email == "new@church.example"
+    assert load_account(app, ada.ref).email == "new@church.example"
     for bad in (other.submit(path), other.get(path), other.get(path, headers=JSON)):
         assert bad.status_code == 400

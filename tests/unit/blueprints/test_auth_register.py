@@ -9,7 +9,15 @@ from sqlalchemy import select
 from church.extensions import db
 from church.models import User
 from church.observability.metrics import definitions
-from tests.support.browsing import JSON, Browser, account_of, attempted, follow, link_token, mails_queued
+from tests.support.browsing import (
+    JSON,
+    Browser,
+    expect_attempt,
+    follow_redirect,
+    list_emails,
+    load_account,
+    newest_link_token,
+)
 from tests.support.helpers import grows
 from tests.support.people import PASSWORD, add_user
 
@@ -19,7 +27,7 @@ FORM = {"email": "eve@church.example", "name": "Eve", "password": PASSWORD}
 def registered(app: Flask, browser: Browser) -> str:
     """Register Eve in ``browser`` and return the token of her email."""
     assert browser.submit("/auth/register", FORM).status_code == 303
-    return link_token(app, "verify")
+    return newest_link_token(app, "verify")
 
 
 def verified(app: Flask) -> bool:
@@ -35,11 +43,11 @@ def db_user(app: Flask) -> User:
 
 def test_register_asks_to_check_the_inbox(app: Flask) -> None:
     browser = Browser(app)
-    with attempted("registration", "success"), grows(definitions.user_registrations.labels("web")):
+    with expect_attempt("registration", "success"), grows(definitions.user_registrations.labels("web")):
         answer = browser.submit("/auth/register", FORM)
     assert answer.location == "/auth/sent/register"
-    assert "Check your inbox" in follow(browser, answer)
-    assert mails_queued(app) == [("verify", "eve@church.example")]
+    assert "Check your inbox" in follow_redirect(browser, answer)
+    assert list_emails(app) == [("verify", "eve@church.example")]
     assert not verified(app)
 
 
@@ -48,19 +56,19 @@ def test_register_as_json(app: Flask) -> None:
     assert answer.status_code == 202
     assert answer.json is not None
     assert list(answer.json) == ["detail"]
-    assert mails_queued(app) == [("verify", "eve@church.example")]
+    assert list_emails(app) == [("verify", "eve@church.example")]
 
 
 def test_register_known_address_gets_the_same_answer(app: Flask) -> None:
     add_user(app, "eve@church.example")
     taken, free = Browser(app), Browser(app)
-    with attempted("registration", "failed_exists"):
+    with expect_attempt("registration", "failed_exists"):
         known = taken.submit("/auth/register", FORM)
     unknown = free.submit("/auth/register", {**FORM, "email": "new@church.example"})
     assert (known.status_code, known.location, known.data) == (unknown.status_code, unknown.location, unknown.data)
     assert sorted(known.headers.keys()) == sorted(unknown.headers.keys())
-    assert follow(taken, known) == follow(free, unknown)
-    assert mails_queued(app) == [("already_registered", "eve@church.example"), ("verify", "new@church.example")]
+    assert follow_redirect(taken, known) == follow_redirect(free, unknown)
+    assert list_emails(app) == [("already_registered", "eve@church.example"), ("verify", "new@church.example")]
     kept = []
     for browser in (taken, free):
         with browser.client.session_transaction() as session:
@@ -77,7 +85,7 @@ def test_register_as_json_known_address_gets_the_same_answer(app: Flask) -> None
 
 def test_register_invalid_form_is_shown_again_without_password(app: Flask) -> None:
     form = {"email": "not an <address>", "name": "Eve", "password": "quite secret", "next": "/pages/x"}
-    with attempted("registration", "failed_validation"):
+    with expect_attempt("registration", "failed_validation"):
         answer = Browser(app).submit("/auth/register", form)
     assert answer.status_code == 422
     assert answer.mimetype == "text/html"
@@ -89,7 +97,7 @@ def test_register_invalid_form_is_shown_again_without_password(app: Flask) -> No
 
 
 def test_register_as_json_lists_errors_by_field(app: Flask) -> None:
-    with attempted("registration", "failed_validation"):
+    with expect_attempt("registration", "failed_validation"):
         answer = Browser(app).post_json("/auth/register", {"email": "x", "password": "short", "name": "n" * 81})
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
@@ -105,7 +113,7 @@ def test_verify_link_in_the_same_browser_confirms_at_once(app: Flask) -> None:
     browser = Browser(app)
     token = registered(app, browser)
     answer = browser.get(f"/auth/verify/{token}")
-    assert "Email address confirmed." in follow(browser, answer)
+    assert "Email address confirmed." in follow_redirect(browser, answer)
     assert verified(app)
 
 
@@ -126,7 +134,7 @@ def test_verify_in_another_browser_needs_the_button(app: Flask) -> None:
     assert page.status_code == 200
     assert f'action="/auth/verify/{token}"' in page.text
     assert not verified(app)
-    assert "Email address confirmed." in follow(other, other.submit(f"/auth/verify/{token}"))
+    assert "Email address confirmed." in follow_redirect(other, other.submit(f"/auth/verify/{token}"))
     assert verified(app)
 
 
@@ -165,7 +173,7 @@ def test_verify_used_or_wrong_link_shows_the_same_page(app: Flask) -> None:
 def test_register_returns_to_the_page_it_began_at(app: Flask) -> None:
     browser = Browser(app)
     browser.submit("/auth/register", {**FORM, "next": "/pages/x?a=b"})
-    answer = browser.get(f"/auth/verify/{link_token(app, 'verify')}")
+    answer = browser.get(f"/auth/verify/{newest_link_token(app, 'verify')}")
     assert answer.location == "/auth/login?next=/pages/x%3Fa%3Db"
 
 
@@ -175,9 +183,9 @@ def test_verify_resend_emails_a_new_link(app: Flask) -> None:
     answer = browser.submit("/auth/verify/resend")
     assert answer.location == "/auth/sent/verification"
     assert browser.post_json("/auth/verify/resend").status_code == 202
-    assert mails_queued(app) == [("verify", user.email)] * 2
-    browser.submit(f"/auth/verify/{link_token(app, 'verify')}")
-    assert account_of(app, user.ref).verified_at is not None
+    assert list_emails(app) == [("verify", user.email)] * 2
+    browser.submit(f"/auth/verify/{newest_link_token(app, 'verify')}")
+    assert load_account(app, user.ref).verified_at is not None
     assert browser.post_json("/auth/token").status_code == 200
 
 

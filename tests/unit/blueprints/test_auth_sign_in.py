@@ -18,7 +18,7 @@ from church.errors import BusyError, UnavailableError
 from church.observability.metrics import definitions
 from church.services import sessions
 from church.services.accounts import passwords
-from tests.support.browsing import JSON, Browser, attempted, audited, follow
+from tests.support.browsing import JSON, Browser, expect_attempt, follow_redirect, list_audit_actions
 from tests.support.databases import bring_to_head
 from tests.support.helpers import grows, with_settings
 from tests.support.people import PASSWORD, add_user
@@ -45,7 +45,7 @@ def session_of(browser: Browser) -> dict[str, Any]:
 
 def test_right_password_signs_the_browser_in(app: Flask) -> None:
     browser = Browser(app)
-    with attempted("login", "success"):
+    with expect_attempt("login", "success"):
         answer = browser.submit("/auth/login", RIGHT)
     assert (answer.status_code, answer.location) == (303, "/auth/account")
     assert browser.is_signed_in()
@@ -71,7 +71,7 @@ def test_login_leads_to_no_other_site(app: Flask, goal: str) -> None:
 
 def test_login_as_json_sets_the_cookie(app: Flask) -> None:
     program = Browser(app)
-    with attempted("login", "success"):
+    with expect_attempt("login", "success"):
         answer = program.post_json("/auth/login", RIGHT)
     assert answer.status_code == 200
     assert answer.json is not None
@@ -101,7 +101,7 @@ def test_login_wrong_password_and_unknown_address_get_the_same_answer(app: Flask
 
     found = []
     for form in (WRONG, NOBODY, {**WRONG, "email": "no address"}):
-        with attempted("login", "failed_credentials"):
+        with expect_attempt("login", "failed_credentials"):
             answer = Browser(app).submit("/auth/login", form)
         assert "Wrong email address or password." in answer.text
         assert form["password"] not in answer.text
@@ -119,7 +119,7 @@ def test_login_as_json_wrong_password_is_401(app: Flask) -> None:
 
 
 def test_login_without_password_shows_the_form_again(app: Flask) -> None:
-    with attempted("login", "failed_validation"):
+    with expect_attempt("login", "failed_validation"):
         answer = Browser(app).submit("/auth/login", {"email": EMAIL})
     assert answer.status_code == 422
     assert f'value="{EMAIL}"' in answer.text
@@ -141,11 +141,11 @@ def refused_by(limit: str) -> Iterator[None]:
 def test_login_guesser_is_throttled_and_the_owner_is_not(app: Flask) -> None:
     guesser = Browser(app, address="192.0.2.66")
     assert [guesser.post_json("/auth/login", WRONG).status_code for _ in range(3)] == [401] * 3
-    with attempted("login", "failed_throttled"), refused_by("login_account"):
+    with expect_attempt("login", "failed_throttled"), refused_by("login_account"):
         answer = guesser.post_json("/auth/login", WRONG)  # the one try of this client
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 3600
-    with attempted("login", "failed_throttled"), refused_by("login_account"):
+    with expect_attempt("login", "failed_throttled"), refused_by("login_account"):
         assert guesser.post_json("/auth/login", RIGHT).status_code == 429  # not even checked
     owner = Browser(app, address="198.51.100.7")
     assert owner.submit("/auth/login", RIGHT).status_code == 303
@@ -242,7 +242,7 @@ def test_login_over_the_ip_limit_is_recorded_as_throttled(settings: Settings) ->
     site = create_app(with_settings(settings, limit_login="2/hour"))
     browser = Browser(site)
     assert [browser.post_json("/auth/login", NOBODY).status_code for _ in range(2)] == [401] * 2
-    with attempted("login", "failed_throttled"), refused_by("login"):
+    with expect_attempt("login", "failed_throttled"), refused_by("login"):
         assert browser.post_json("/auth/login", NOBODY).status_code == 429
 
 
@@ -262,17 +262,17 @@ def test_logout_ends_the_session_for_copied_cookies_too(app: Flask) -> None:
     browser.submit("/auth/login", RIGHT)
     with copy.client.session_transaction() as session:
         session.update(session_of(browser))
-    with attempted("logout", "success"):
+    with expect_attempt("logout", "success"):
         answer = browser.submit("/auth/logout")
     assert answer.location == "/"
     assert not browser.is_signed_in()
     assert not copy.is_signed_in()
-    assert audited(app)[-1] == "account.signed_out"
-    assert "You are signed out." in follow(browser, answer)
+    assert list_audit_actions(app)[-1] == "account.signed_out"
+    assert "You are signed out." in follow_redirect(browser, answer)
 
 
 def test_logout_without_a_session_succeeds(app: Flask) -> None:
-    with attempted("logout", None):
+    with expect_attempt("logout", None):
         assert Browser(app).submit("/auth/logout").status_code == 303
         assert Browser(app).post_json("/auth/logout").status_code == 200
 
@@ -290,7 +290,7 @@ def test_logout_needs_post(app: Flask, method: str, headers: dict[str, str]) -> 
 def test_token_signs_requests_in(app: Flask) -> None:
     browser = Browser(app)
     browser.submit("/auth/login", RIGHT)
-    with attempted("token", "success"):
+    with expect_attempt("token", "success"):
         answer = browser.post_json("/auth/token")
     assert answer.json is not None
     assert set(answer.json) == {"token", "token_type", "expires_in", "expires_at"}
@@ -306,7 +306,7 @@ def test_token_signs_requests_in(app: Flask) -> None:
 def test_token_is_refused_to_strangers_and_unverified_members(app: Flask, by_json: bool) -> None:
     unverified = add_user(app, "new@church.example", verified=False)
     for browser, status in ((Browser(app), 401 if by_json else 303), (Browser(app, unverified), 403)):
-        with attempted("token", "failed_credentials"):
+        with expect_attempt("token", "failed_credentials"):
             answer = browser.post_json("/auth/token") if by_json else browser.submit("/auth/token")
         assert answer.status_code == status
         assert "expires_in" not in answer.text
@@ -329,7 +329,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.mark.parametrize("form", [RIGHT, WRONG, NOBODY])
 def test_login_while_the_database_is_down_is_503(app: Flask, down: Callable[[], None], form: dict[str, str]) -> None:
     down()
-    with attempted("login", "failed_error"):
+    with expect_attempt("login", "failed_error"):
         answer = Browser(app).post_json("/auth/login", form)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0

@@ -14,9 +14,9 @@ from church.config import Settings
 from church.models import User
 from church.services import chat
 from church.services.audit import Actor
-from tests.support.browsing import JSON, Browser, follow
+from tests.support.browsing import JSON, Browser, follow_redirect
 from tests.support.databases import copy_database
-from tests.support.desk import person, within
+from tests.support.desk import add_person, call_in_context
 from tests.support.helpers import captured_log, with_settings
 
 HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
@@ -24,17 +24,17 @@ HOSTILE = '"><svg onload=x>{{7*7}}</pre>'
 
 @pytest.fixture
 def ada(app: Flask) -> User:
-    return person(app, "ada@church.example", name=f"Ada {HOSTILE}")
+    return add_person(app, "ada@church.example", name=f"Ada {HOSTILE}")
 
 
 @pytest.fixture
 def bob(app: Flask) -> User:
-    return person(app, "bob@church.example", name="Bob")
+    return add_person(app, "bob@church.example", name="Bob")
 
 
 @pytest.fixture
 def boss(app: Flask) -> User:
-    return person(app, "boss@church.example", name="Boss", role="admin")
+    return add_person(app, "boss@church.example", name="Boss", role="admin")
 
 
 def say(browser: Browser, text: str, room: str = "public", **more: str) -> int:
@@ -59,7 +59,7 @@ def test_visitor_sees_the_introduction_and_how_to_join(app: Flask) -> None:
 
 
 def test_unconfirmed_account_sees_how_to_confirm_and_no_room(app: Flask) -> None:
-    browser = Browser(app, person(app, "new@church.example", verified=False))
+    browser = Browser(app, add_person(app, "new@church.example", verified=False))
     assert "Confirm your email address" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
     assert browser.submit("/live/public", {"message": "in"}).status_code == 403
@@ -78,7 +78,7 @@ def test_rooms_are_listed_by_access(app: Flask, ada: User, boss: User) -> None:
 
 
 def test_member_banned_everywhere_sees_the_ban(app: Flask, ada: User) -> None:
-    within(app, chat.ban_member, ada.ref, None, None, "enough", Actor())
+    call_in_context(app, chat.ban_member, ada.ref, None, None, "enough", Actor())
     browser = Browser(app, ada)
     assert "An admin has banned you from the chat" in browser.get("/live").text
     assert browser.get("/live/public").status_code == 403
@@ -100,7 +100,7 @@ def test_room_escapes_messages_and_is_not_cached(app: Flask, ada: User, bob: Use
 def test_older_messages_are_paged_by_number_without_gap_or_repetition(settings: Settings, migrated_file: Path) -> None:
     copy_database(migrated_file, settings)
     app = create_app(with_settings(settings, limit_chat="1000/minute", limit_account="1000/minute"))
-    browser = Browser(app, person(app, "ada@church.example"))
+    browser = Browser(app, add_person(app, "ada@church.example"))
     said = [f"n{number}" for number in range(110)]
     for text in said:
         say(browser, text)
@@ -143,7 +143,7 @@ def test_refused_text_stays_in_the_form_with_the_error(app: Flask, ada: User) ->
 def test_rate_limited_member_sees_the_wait_and_keeps_the_text(settings: Settings, migrated_file: Path) -> None:
     copy_database(migrated_file, settings)
     app = create_app(with_settings(settings, limit_chat="1/minute"))
-    browser = Browser(app, person(app, "ada@church.example"))
+    browser = Browser(app, add_person(app, "ada@church.example"))
     say(browser, "first")
     answer = browser.submit("/live/public", {"message": "second", "client_id": "kept"})
     assert answer.status_code == 429
@@ -155,7 +155,7 @@ def test_rate_limited_member_sees_the_wait_and_keeps_the_text(settings: Settings
 
 
 def test_muted_member_sees_the_reason_instead_of_the_form(app: Flask, ada: User) -> None:
-    within(app, chat.mute_member, ada.ref, "public", None, "enough", Actor())
+    call_in_context(app, chat.mute_member, ada.ref, "public", None, "enough", Actor())
     browser = Browser(app, ada)
     answer = browser.submit("/live/public", {"message": "but"})
     assert answer.status_code == 403
@@ -173,11 +173,11 @@ def test_author_edits_and_deletes_a_message(app: Flask, ada: User) -> None:
     assert ">frist</textarea>" in page
     assert f'action="{address}/report"' not in page
     assert browser.submit(f"{address}/edit", {"message": ""}).status_code == 422
-    assert "Message saved." in follow(browser, browser.submit(f"{address}/edit", {"message": "first"}))
+    assert "Message saved." in follow_redirect(browser, browser.submit(f"{address}/edit", {"message": "first"}))
     page = browser.get("/live/public").text
     assert bodies(page) == ["first"]
     assert '<span class="message-edited">edited</span>' in page
-    assert "Message deleted." in follow(browser, browser.submit(f"{address}/delete"))
+    assert "Message deleted." in follow_redirect(browser, browser.submit(f"{address}/delete"))
     assert bodies(browser.get("/live/public").text) == []
     assert browser.get(address).status_code == 404
 
@@ -193,8 +193,10 @@ def test_others_can_only_report_a_message(app: Flask, ada: User, bob: User) -> N
     wrong = browser.submit(f"{address}/report", {"reason": "x" * 501})
     assert wrong.status_code == 422
     assert f'action="{address}/report"' in wrong.text
-    assert "An admin will review it." in follow(browser, browser.submit(f"{address}/report", {"reason": "rude"}))
-    assert within(app, chat.count_open_reports) == 1
+    assert "An admin will review it." in follow_redirect(
+        browser, browser.submit(f"{address}/report", {"reason": "rude"})
+    )
+    assert call_in_context(app, chat.count_open_reports) == 1
     assert bodies(browser.get("/live/public").text) == ["mine"]
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 from church import create_app
 from church.models import Checkout, LedgerEntry, User
 from church.services.billing.errors import StripeRefusedError
-from tests.support.browsing import JSON, Browser, follow
+from tests.support.browsing import JSON, Browser, follow_redirect
 from tests.support.helpers import captured_log, with_settings
 from tests.support.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
 
@@ -120,7 +120,9 @@ def test_checkout_without_a_csrf_token_is_refused(membership: Membership, browse
 def test_checkout_refused_is_explained_on_the_pricing_page(
     membership: Membership, user: User, browser: Browser
 ) -> None:
-    assert "no longer available" in follow(browser, browser.submit("/stripe/checkout", {"price": "price_gone"}))
+    assert "no longer available" in follow_redirect(
+        browser, browser.submit("/stripe/checkout", {"price": "price_gone"})
+    )
     refused = browser.post_json("/stripe/checkout", {"price": "price_gone"})
     assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["price"])
     membership.subscribed(user)
@@ -185,7 +187,7 @@ def test_cancelled_checkout_says_that_nothing_was_paid(membership: Membership, b
 
 
 def test_portal_redirects_a_paying_member_to_stripe(membership: Membership, user: User, browser: Browser) -> None:
-    assert "no membership to manage" in follow(browser, browser.submit("/stripe/portal"))
+    assert "no membership to manage" in follow_redirect(browser, browser.submit("/stripe/portal"))
     assert browser.post_json("/stripe/portal").status_code == 409
     membership.subscribed(user)
     assert browser.submit("/stripe/portal").location.startswith(f"{membership.till.desk.address}/portal/")
@@ -201,7 +203,7 @@ def test_change_shows_the_amount_then_changes_the_plan(membership: Membership, u
     assert browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["due"] == "$7.00"
     answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
     assert answer.location == "/auth/account"
-    assert "Your plan is now Patron." in follow(browser, answer)
+    assert "Your plan is now Patron." in follow_redirect(browser, answer)
     later = browser.get(f"/stripe/change?price={FRIEND}", headers=JSON).get_json()
     assert (later["kind"], later["due"]) == ("later", "$0.00")
     done = browser.post_json("/stripe/change", {"price": FRIEND, "at": str(later["at"])})
@@ -227,7 +229,7 @@ def test_change_with_a_declined_card_is_explained_on_the_pricing_page(
     membership.subscribed(user, card="fails_later")
     at = browser.get(f"/stripe/change?price={PATRON}", headers=JSON).get_json()["at"]
     answer = browser.submit("/stripe/change", {"price": PATRON, "at": at})
-    assert "Your card was declined. Your plan has not changed." in follow(browser, answer)
+    assert "Your card was declined. Your plan has not changed." in follow_redirect(browser, answer)
 
 
 def test_change_with_3d_secure_links_to_the_page_to_confirm(
@@ -244,8 +246,10 @@ def test_change_with_3d_secure_links_to_the_page_to_confirm(
 
 
 def test_change_without_a_plan_is_explained_on_the_pricing_page(browser: Browser) -> None:
-    assert "Choose a plan first." in follow(browser, browser.get("/stripe/change"))
-    assert "You have no membership to change." in follow(browser, browser.get(f"/stripe/change?price={PATRON}"))
+    assert "Choose a plan first." in follow_redirect(browser, browser.get("/stripe/change"))
+    assert "You have no membership to change." in follow_redirect(
+        browser, browser.get(f"/stripe/change?price={PATRON}")
+    )
 
 
 def test_invoices_are_listed_only_for_their_member(membership: Membership, user: User, browser: Browser) -> None:

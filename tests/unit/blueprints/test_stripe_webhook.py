@@ -16,13 +16,13 @@ from church.services import billing
 from church.web import maintenance
 from tests.support.helpers import grows, with_settings
 from tests.support.membership_fixture import Membership
-from tests.support.stripe_fixture import event, signed
+from tests.support.stripe_fixture import make_event, sign_delivery
 
 pytestmark = pytest.mark.sqlite_alone
 
 
 def price_event(**changes: Any) -> bytes:
-    return json.dumps(event("price.updated", {"id": "price_friend_month", "object": "price"}, **changes)).encode()
+    return json.dumps(make_event("price.updated", {"id": "price_friend_month", "object": "price"}, **changes)).encode()
 
 
 @pytest.mark.both_databases
@@ -55,13 +55,13 @@ def test_webhook_is_accepted_during_maintenance(membership: Membership) -> None:
 
 @pytest.mark.parametrize("age", [-301, 301, 3600])
 def test_webhook_with_a_stale_signature_is_refused(membership: Membership, age: int) -> None:
-    raw, header = signed(price_event(), membership.settings.webhook_secrets[0], age=age)
+    raw, header = sign_delivery(price_event(), membership.settings.webhook_secrets[0], age=age)
     answer = membership.post(raw, header)
     assert (answer.status_code, answer.get_json()) == (400, {"status": "invalid_signature", "reason": "stale"})
 
 
 def test_webhook_with_a_changed_signature_is_refused_and_counted(membership: Membership) -> None:
-    raw, header = signed(price_event(), membership.settings.webhook_secrets[0])
+    raw, header = sign_delivery(price_event(), membership.settings.webhook_secrets[0])
     last = "0" if header[-1] != "0" else "1"
     forged = definitions.security_events.labels("webhook_forged", "high")
     before = len(membership.rows(StripeEvent))
@@ -79,9 +79,9 @@ def test_webhook_with_the_former_secret_is_accepted_during_a_rotation(membership
     object.__setattr__(changed, "webhook_secrets", ("whsec_new", former))
     membership.app.config["CHURCH"] = changed
     raw = price_event()
-    assert membership.post(*signed(raw, former)).status_code == 200
-    assert membership.post(*signed(price_event(), "whsec_new")).status_code == 200
-    assert membership.post(*signed(raw, "whsec_older")).status_code == 400
+    assert membership.post(*sign_delivery(raw, former)).status_code == 200
+    assert membership.post(*sign_delivery(price_event(), "whsec_new")).status_code == 200
+    assert membership.post(*sign_delivery(raw, "whsec_older")).status_code == 400
 
 
 def test_webhook_too_large_is_refused_before_reading(membership: Membership) -> None:
@@ -93,7 +93,7 @@ def test_webhook_too_large_is_refused_before_reading(membership: Membership) -> 
 
 def test_webhook_without_json_is_refused_and_of_another_type_ignored(membership: Membership) -> None:
     assert membership.post(b"[]").status_code == 400
-    answer = membership.post(json.dumps(event("invoice.upcoming", {"object": "invoice"})).encode())
+    answer = membership.post(json.dumps(make_event("invoice.upcoming", {"object": "invoice"})).encode())
     assert (answer.status_code, answer.get_json()["status"]) == (200, "ignored")
 
 
@@ -125,7 +125,7 @@ def test_webhook_while_stripe_is_down_is_503(membership: Membership) -> None:
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
     membership.till.operate("knobs", api_down="on")
-    raw = json.dumps(event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
+    raw = json.dumps(make_event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
     assert membership.post(raw).status_code == 503
     membership.till.operate("knobs", api_down="")
     assert membership.post(raw).status_code == 200

@@ -19,7 +19,7 @@ from church.services import videos
 from church.services.audit import Actor
 from church.services.videos import library as videos_library
 from church.services.videos.storage import local
-from tests.support.browsing import JSON, Browser, follow
+from tests.support.browsing import JSON, Browser, follow_redirect
 from tests.support.helpers import grows
 from tests.support.people import add_user
 from tests.support.video_fixture import add_ready
@@ -167,12 +167,12 @@ def test_resume_off_removes_and_saves_no_position(site: Flask) -> None:
     member.post_json("/video/progress/house", {"position_ms": 30_000})
     answer = member.submit("/video/settings/resume", {"wanted": "0", "next": "/video/house"})
     assert answer.location == "/video/house"
-    page = follow(member, answer)
+    page = follow_redirect(member, answer)
     assert "Resume is off. Your saved positions were removed." in page
     assert "#t=" not in (source_in(page) or "")
     assert "data-progress" not in page
     assert member.post_json("/video/progress/house", {"position_ms": 30_000}).json == {"kept": False}
-    assert "data-progress" in follow(
+    assert "data-progress" in follow_redirect(
         member, member.submit("/video/settings/resume", {"wanted": "1", "next": "/video/house"})
     )
     assert member.submit("/video/settings/resume", {"next": "//evil.example"}).location == "/video/"

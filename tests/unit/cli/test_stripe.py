@@ -16,7 +16,7 @@ from church.models import StripeEvent, Subscription
 from church.services.billing.errors import StripeRefusedError
 from tests.support.helpers import with_settings
 from tests.support.membership_fixture import Membership
-from tests.support.stripe_fixture import Obj, event
+from tests.support.stripe_fixture import Obj, make_event
 
 pytestmark = pytest.mark.sqlite_alone
 
@@ -114,7 +114,7 @@ def test_replay_failed_processes_all_once_stripe_answers(membership: Membership,
     session = membership.start(membership.as_signed_in(user))
     membership.pay(session)
     membership.till.operate("knobs", api_down="on")
-    raw = json.dumps(event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
+    raw = json.dumps(make_event("checkout.session.completed", {"id": session, "object": "checkout.session"})).encode()
     assert membership.post(raw).status_code == 503
     failed = run("replay", "--failed")
     assert failed.exit_code == 1

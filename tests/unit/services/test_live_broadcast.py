@@ -21,7 +21,7 @@ from church.services.sessions import SignedIn
 from church.services.videos.importing import import_job
 from church.services.videos.importing.import_job import ImportResult
 from tests.support.chat_fixture import acting, audited, published, speaker
-from tests.support.stripe_fixture import DAY, START, Shop, event
+from tests.support.stripe_fixture import DAY, START, SiteWithFakeStripe, make_event
 
 WEEK = timedelta(days=7)
 
@@ -53,13 +53,13 @@ def test_grant_and_its_removal_notify_the_member_and_a_refused_grant_does_not(at
 
 
 def test_changed_subscription_notifies_the_member_and_a_renewal_does_not(app: Flask) -> None:
-    shop = Shop(app.config["CHURCH"])
+    shop = SiteWithFakeStripe(app.config["CHURCH"])
     user_id, subscription = shop.subscriber(status="incomplete")
 
     def heard_of(**values: object) -> list[str]:
         subscription.update(values)
         with shop.app.app_context(), published() as heard:
-            shop.deliver(event("customer.subscription.updated", subscription))
+            shop.deliver(make_event("customer.subscription.updated", subscription))
             ref = db_ref(user_id)
         assert {one.audience for one in notices(heard)} <= {ref}
         return [one.kind for one in notices(heard)]

@@ -10,7 +10,7 @@ import stripe
 from stripe._api_version import _ApiVersion
 
 from church.till.shapes import API_VERSION, SHAPES, make_object
-from tests.support.sdk_shapes import _CLASSES, misfits
+from tests.support.sdk_shapes import _CLASSES, find_differences
 from tests.support.services_fixture import site_settings
 from tests.support.till_fixture import PATRON, InProcessTill
 
@@ -56,7 +56,7 @@ def test_objects_match_the_sdk_classes(used_till: InProcessTill) -> None:
         kept = {kind: list(used_till.desk.store.all(kind)) for kind in SHAPES}
     inside = {"item", "line_item", "plan", "subscription_item"}  # only inside other objects
     assert {kind for kind, found in kept.items() if not found} <= inside
-    assert [line for found in kept.values() for obj in found for line in misfits(obj)] == []
+    assert [line for found in kept.values() for obj in found for line in find_differences(obj)] == []
 
 
 def test_events_match_the_sdk_classes(used_till: InProcessTill) -> None:
@@ -65,8 +65,8 @@ def test_events_match_the_sdk_classes(used_till: InProcessTill) -> None:
     ]
     assert len({event["type"] for event in events}) > 35
     for event in events:
-        assert misfits(event) == []
-        assert misfits(event["data"]["object"]) == [], event["type"]
+        assert find_differences(event) == []
+        assert find_differences(event["data"]["object"]) == [], event["type"]
         assert set(event["data"].get("previous_attributes", {})) <= set(event["data"]["object"])
 
 
@@ -80,7 +80,7 @@ def test_preview_and_expanded_objects_match_the_sdk_classes(used_till: InProcess
         subscription["latest_invoice"], {"expand": ["payments.data.payment.payment_intent.latest_charge", "customer"]}
     )
     answers = [one.to_dict(for_json=True) for one in (preview, session, customer, invoice)]
-    assert [line for one in answers for line in misfits(one)] == []
+    assert [line for one in answers for line in find_differences(one)] == []
     charge = answers[3]["payments"]["data"][0]["payment"]["payment_intent"]["latest_charge"]
     assert charge["amount_captured"] == answers[3]["amount_paid"] == 500
 
@@ -109,8 +109,8 @@ def test_make_unknown_field_raises() -> None:
     ],
 )
 def test_misfits_finds_each_kind_of_difference(changes: dict[str, Any], result: str) -> None:
-    assert any(line.startswith(result) for line in misfits({**make_object("product"), **changes}))
+    assert any(line.startswith(result) for line in find_differences({**make_object("product"), **changes}))
     incomplete = make_object("product")
     del incomplete["name"]
-    assert misfits(incomplete) == ["product.name: missing"]
+    assert find_differences(incomplete) == ["product.name: missing"]
     assert isinstance(stripe.Product, type)

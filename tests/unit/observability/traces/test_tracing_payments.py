@@ -15,7 +15,7 @@ from church.extensions import db
 from church.observability.traces import process_tracer, tracing
 from tests.support.databases import bring_to_head
 from tests.support.membership_fixture import FRIEND, Membership
-from tests.support.stripe_fixture import event
+from tests.support.stripe_fixture import make_event
 
 
 class Traced(Membership):
@@ -60,7 +60,7 @@ def assert_within(inner: ReadableSpan, server: ReadableSpan) -> None:
 
 
 def test_webhook_is_a_span_that_names_its_event(traced: Traced) -> None:
-    told = event("price.updated", {"id": FRIEND, "object": "price"})
+    told = make_event("price.updated", {"id": FRIEND, "object": "price"})
     assert traced.post(json.dumps(told).encode()).status_code == 200
     spans = traced.spans()
     span = spans["stripe.webhook"]

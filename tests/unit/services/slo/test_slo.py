@@ -127,7 +127,7 @@ def test_alerts_need_each_factor_in_both_windows_and_traffic_in_the_long_one() -
 
 
 def test_shipped_objectives_use_existing_metrics_and_labels() -> None:
-    known = {row.name: {*row.labels} for row in documents.catalogue()}
+    known = {row.name: {*row.labels} for row in documents.list_metrics()}
     for one in read(SPEC.read_text()).slos:
         for selector in (one.sli.total, one.sli.errors, one.sli.good, one.sli.absent):
             name, _, matchers = (selector or one.sli.total).partition("{")

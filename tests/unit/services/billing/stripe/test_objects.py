@@ -16,7 +16,7 @@ from church.services.billing.stripe.objects import (
     product_values,
     subscription_values,
 )
-from tests.support.stripe_fixture import DAY, START, at
+from tests.support.stripe_fixture import DAY, START, utc_time
 
 END = START + 30 * DAY
 
@@ -36,7 +36,7 @@ def subscription(**values: Any) -> dict[str, Any]:
 
 def test_subscription_period_comes_from_its_item() -> None:
     found = subscription_values(subscription(), "patron")
-    assert (found["current_period_start"], found["current_period_end"]) == (at(START), at(END))
+    assert (found["current_period_start"], found["current_period_end"]) == (utc_time(START), utc_time(END))
     assert (found["amount"], found["currency"], found["interval"]) == (800, "usd", "month")
     assert (found["stripe_price"], found["stripe_product"], found["latest_invoice"]) == ("price_1", "prod_1", "in_1")
     assert found["plan"] == "patron"
@@ -53,14 +53,14 @@ def test_subscription_period_comes_from_its_item() -> None:
 )
 def test_subscription_cancelled_in_either_way_has_an_end(values: dict[str, Any], ends: int | None) -> None:
     found = subscription_values(subscription(**values), "patron")["cancel_at"]
-    assert found == (at(ends) if ends else None)
+    assert found == (utc_time(ends) if ends else None)
 
 
 def test_subscription_past_due_counts_from_the_invoice_date() -> None:
     invoice = {"id": "in_2", "created": END - 10, "status_transitions": {"finalized_at": END}}
     late = subscription(status="past_due", latest_invoice=invoice)
-    assert subscription_values(late, "p")["past_due_since"] == at(END)
-    assert subscription_values(subscription(status="past_due"), "p")["past_due_since"] == at(START)
+    assert subscription_values(late, "p")["past_due_since"] == utc_time(END)
+    assert subscription_values(subscription(status="past_due"), "p")["past_due_since"] == utc_time(START)
     assert subscription_values({**late, "status": "active"}, "p")["past_due_since"] is None
 
 
@@ -100,7 +100,7 @@ def test_subscription_with_a_schedule_has_the_next_price() -> None:
     assert (found["stripe_schedule"], found["next_price"], found["next_price_at"]) == (
         "sub_sched_1",
         "price_0",
-        at(END),
+        utc_time(END),
     )
     released = subscription_values(subscription(schedule={**schedule, "status": "released"}), "p")
     assert released["next_price"] is None
