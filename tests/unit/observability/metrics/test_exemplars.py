@@ -21,9 +21,9 @@ PLACE = ("GET", "/pages/", "2xx")
 
 
 @pytest.fixture
-def folder(_slot: Path, tmp_path: Path) -> Iterator[Path]:
+def folder(_metrics_slot: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder in which this process may count in one slot after the other."""
-    with no_slot(_slot):
+    with no_slot(_metrics_slot):
         yield tmp_path
 
 

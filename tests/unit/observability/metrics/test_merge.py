@@ -53,15 +53,15 @@ class Catalogue:
 
 
 @pytest.fixture
-def session_folder(_slot: Path) -> Path:
+def session_folder(_metrics_slot: Path) -> Path:
     """Where this run of the tests counts."""
-    return _slot
+    return _metrics_slot
 
 
 @pytest.fixture
-def folder(_slot: Path, tmp_path: Path) -> Iterator[Path]:
+def folder(_metrics_slot: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder in which this process may count in one slot after the other."""
-    with no_slot(_slot):
+    with no_slot(_metrics_slot):
         yield tmp_path
 
 
@@ -125,7 +125,7 @@ def count_a_lot(factor: int) -> Callable[[Catalogue], None]:
 def test_scrape_shows_what_the_stock_collector_shows_of_the_same_files(folder: Path, openmetrics: bool) -> None:
     counted = in_slots(folder, count_a_lot(1), count_a_lot(2), count_a_lot(3))
     counted.busy.set(4)
-    for dead in folder.glob("gauge_*_slot[12].db"):
+    for dead in folder.glob("gauge_*_metrics_slot[12].db"):
         dead.unlink()
     ours, theirs = shown(folder, counted, openmetrics), stock(folder, counted, openmetrics)
     if not openmetrics:  # in text, the stock collector shows a help of "Multiprocess metric" without an escape

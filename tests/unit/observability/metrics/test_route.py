@@ -40,15 +40,15 @@ JOBS = {"jobs_pending", "jobs_dead"}
 
 
 @pytest.fixture
-def session_folder(_slot: Path) -> Path:
+def session_folder(_metrics_slot: Path) -> Path:
     """Where this run of the tests counts."""
-    return _slot
+    return _metrics_slot
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept(_slot: Path) -> None:
+def _nothing_kept(_metrics_slot: Path) -> None:
     """Forget what the site of another test read from its database."""
-    (_slot / "state.json").unlink(missing_ok=True)
+    (_metrics_slot / "state.json").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

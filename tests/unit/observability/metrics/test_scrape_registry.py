@@ -63,9 +63,9 @@ def stale(folder: Path, seconds: float = 4.1) -> None:
 
 
 @pytest.fixture
-def session_folder(_slot: Path) -> Path:
+def session_folder(_metrics_slot: Path) -> Path:
     """Where this run of the tests counts."""
-    return _slot
+    return _metrics_slot
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 def totals(directory: Path) -> Tally[str]:
     """The sums over all files, as prometheus_client itself reads them, by sample and label values."""
     found: Tally[str] = Tally()
-    for path in directory.glob("*_slot*.db"):
+    for path in directory.glob("*_metrics_slot*.db"):
         for key, number, _time, _position in MmapedDict.read_all_values_from_file(str(path)):
             _name, sample, labels, _help = json.loads(key)
             found[" ".join([sample, *labels.values()])] += number
@@ -105,9 +105,9 @@ def totals(directory: Path) -> Tally[str]:
 
 
 @pytest.fixture
-def here(_slot: Path, tmp_path: Path) -> Iterator[Path]:
+def here(_metrics_slot: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder in which this process may take slots; afterwards it counts in its former one again."""
-    with no_slot(_slot):
+    with no_slot(_metrics_slot):
         yield tmp_path
 
 
