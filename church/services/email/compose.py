@@ -56,8 +56,8 @@ def compose_message(letter: EmailToSend) -> EmailMessage:
         "link": email_links.link_address(letter.link) if letter.link else "",
         "lifetime": _lifetime(letter.link) if letter.link else "",
     }
-    text = app_template(f"mail/{letter.template}.txt")
-    page = app_template(f"mail/{letter.template}.html")
+    text = app_template(f"email/{letter.template}.txt")
+    page = app_template(f"email/{letter.template}.html")
     subject = one_line("".join(text.blocks["subject"](text.new_context(values))))
     message = _addressed(letter.recipient)
     message["Subject"] = subject
