@@ -123,9 +123,9 @@ _DOOMED = """
 import sys, time
 from church.config import load_settings
 from church.services.billing.stripe import event_store
-from tests.support.stripe_fixture import Shop
+from tests.support.stripe_fixture import SiteWithFakeStripe
 event_store.LEASE = 1.5
-shop = Shop(load_settings())
+shop = SiteWithFakeStripe(load_settings())
 def hang(_method):
     print("fetching", flush=True)
     time.sleep(600)

@@ -72,7 +72,7 @@ telemetry.start_process(settings, "work")
 telemetry.start_process(settings, "work")
 logging.getLogger("church.test").info("between")
 logging.getLogger("church.test").error("broken", extra={"event": "test.broken"})
-role = worker_files.living(settings.metrics_dir)[0]["role"]
+role = worker_files.list_live_slots(settings.metrics_dir)[0]["role"]
 print(worker_files.SLOTS.number, role, definitions.telemetry_corrupt_files._value.get())
 telemetry.end_process()
 logging.getLogger("church.test").info("after the end")

@@ -91,8 +91,8 @@ def alive(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell a child that its parent died")
 def test_child_of_a_killed_supervisor_ends(tmp_path):
     code = (
-        "import sys, time; from church.lib.processes import Child\n"
-        "c = Child('x', ['/bin/sleep', '1000']); c.start(); print(c.pid, flush=True); time.sleep(1000)"
+        "import sys, time; from church.lib.processes import SupervisedProcess\n"
+        "c = SupervisedProcess('x', ['/bin/sleep', '1000']); c.start(); print(c.pid, flush=True); time.sleep(1000)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline())

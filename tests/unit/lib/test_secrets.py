@@ -53,8 +53,8 @@ def test_instance_secret_twenty_threads_at_once_get_the_same(tmp_path: Path, mon
 
 def test_instance_secret_twenty_processes_at_once_get_the_same(tmp_path: Path) -> None:
     ask = (
-        "import sys, pathlib\nfrom church.lib.secrets import instance_secret\n"
-        "sys.stdin.read()\nprint(instance_secret(pathlib.Path(sys.argv[1]), 'SECRET_KEY'))"
+        "import sys, pathlib\nfrom church.lib.secrets import load_instance_secret\n"
+        "sys.stdin.read()\nprint(load_instance_secret(pathlib.Path(sys.argv[1]), 'SECRET_KEY'))"
     )
     reading, writing = os.pipe()  # all of them wait until it is closed
     processes = [

@@ -15,7 +15,7 @@ from gevent import monkey
 monkey.patch_all()
 import gevent
 from gevent.threadpool import ThreadPool
-from church.lib.threads import off_hub
+from church.lib.threads import run_off_hub
 
 native = monkey.get_original("threading", "get_ident")
 sleep = monkey.get_original("time", "sleep")
@@ -35,11 +35,11 @@ def others():
 def broken():
     raise LookupError("no such thing")
 
-working = gevent.spawn(off_hub, slow)
+working = gevent.spawn(run_off_hub, slow)
 gevent.spawn(others)
 assert working.get(timeout=100) != main
 try:
-    off_hub(broken)
+    run_off_hub(broken)
 except LookupError as error:
     print("raised", error)
 """

@@ -35,8 +35,8 @@ def test_prepare_creates_folders_schema_and_search(prepared: Settings):
 
 def test_prepare_a_second_time_loads_neither_alembic_nor_the_site(prepared: Settings):
     code = (
-        "import sys; from church.config import load_settings; from church.server.prepare import prepare;"
-        "prepare(load_settings()); sys.exit('alembic' in sys.modules or 'church.factory' in sys.modules)"
+        "import sys; from church.config import load_settings; from church.server.prepare import prepare_instance;"
+        "prepare_instance(load_settings()); sys.exit('alembic' in sys.modules or 'church.factory' in sys.modules)"
     )
     environment = {"CHURCH_INSTANCE": str(prepared.instance), "CHURCH_LOG_DIR": str(prepared.log_dir)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

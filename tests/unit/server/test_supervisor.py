@@ -19,7 +19,7 @@ from tests.support.services_fixture import free_port, site_settings, wait_until
 # Runs a Supervisor over three stand-ins that write what happens to them into a folder.
 HARNESS = """
 import logging, signal, sys, time
-from church.lib.processes import Child
+from church.lib.processes import SupervisedProcess
 from church.server import supervisor
 logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
 folder, bind, stubborn = sys.argv[1:4]
@@ -37,7 +37,7 @@ signal.alarm(120)  # a test that fails leaves nothing for long
 note(f"start {os.getpid()}")
 while True: time.sleep(1000)
 '''
-def child(name): return Child(name, [sys.executable, "-c", stand_in, name, folder, stubborn])
+def child(name): return SupervisedProcess(name, [sys.executable, "-c", stand_in, name, folder, stubborn])
 sys.exit(supervisor.Supervisor([child("store"), child("web"), child("work")], bind).run())
 """
 

@@ -208,10 +208,10 @@ def test_renderer_is_loaded_before_a_thread_renders() -> None:
 import sys
 from church.services.pages import render
 loaded = []
-def off_hub(fn, *args):
+def run_off_hub(fn, *args):
     loaded.extend(name in sys.modules for name in ("markdown.extensions.toc", "nh3", "pygments.token"))
     return fn(*args)
-render.off_hub = off_hub
+render.run_off_hub = run_off_hub
 render.render_fragment("*text*")
 sys.exit(loaded != [True, True, True])
 """

@@ -15,8 +15,8 @@ from tests.support.services_fixture import wait_until
 
 _RUN = """
 import sys
-from church.services.videos.importing.ffmpeg import run
-run(["sh", "-c", "echo $$; exec sleep 600"], 600, lambda line: print(line, flush=True))
+from church.services.videos.importing.ffmpeg import run_tool
+run_tool(["sh", "-c", "echo $$; exec sleep 600"], 600, lambda line: print(line, flush=True))
 """
 
 
