@@ -17,13 +17,13 @@ from church.extensions import db
 from church.lib.text import one_line
 from church.services import pages, videos
 from church.services.pages import (
+    FeedItem,
     PageView,
-    Place,
     RenderError,
     TeaserView,
+    current_pages,
     looks_like_traversal,
     make_json_ld,
-    site_pages,
 )
 from church.web import identity
 from church.web.rate_limits import limited
@@ -50,7 +50,7 @@ def _set_up(state: BlueprintSetupState) -> None:
 @limited("page")
 def home() -> Response:
     """Show the newest pages and videos, and the tags."""
-    current = site_pages()
+    current = current_pages()
     films = videos.list_newest(_HOME_VIDEOS)
     return _public(render_template("markdown/home.html", recent=current.recent(), tags=current.tags(), films=films))
 
@@ -63,7 +63,7 @@ def listing() -> Response:
     """List all pages, those with a tag, or the results of a search. The first of a repeated parameter counts."""
     query = _query_text("q", _MOST_QUERY)
     tag = _query_text("tag", _MOST_TAG) or None
-    current = site_pages()
+    current = current_pages()
     cards = current.search(db, query, identity.reader(), tag) if query else current.cards(tag)
     films = videos.search_videos(query, identity.reader()) if query and not tag else ()
     tags = current.tags()
@@ -90,7 +90,7 @@ def page(slug: str) -> AnyResponse:
     """Show a page, or its public part. The slug is looked up, never made into a file path."""
     site = current_settings()
     try:
-        view = site_pages().read(slug, identity.reader(), site.origin)
+        view = current_pages().read(slug, identity.reader(), site.origin)
     except RenderError as error:
         raise ChurchError("This page cannot be shown right now. The error was logged.") from error
     if view is None:
@@ -110,7 +110,7 @@ def page(slug: str) -> AnyResponse:
 def feed() -> Response:
     """Serve the Atom feed."""
     site = current_settings()
-    return _public(site_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
+    return _public(current_pages().feed(site.site_name, site.origin, _places()), "application/atom+xml; charset=utf-8")
 
 
 @bp.get("/sitemap.xml", merge_slashes=False)
@@ -118,7 +118,7 @@ def feed() -> Response:
 @limited("api")
 def sitemap() -> Response:
     """Serve the sitemap."""
-    return _public(site_pages().sitemap(current_settings().origin, _places()), "application/xml; charset=utf-8")
+    return _public(current_pages().sitemap(current_settings().origin, _places()), "application/xml; charset=utf-8")
 
 
 @bp.get("/robots.txt", merge_slashes=False)
@@ -126,12 +126,12 @@ def sitemap() -> Response:
 @limited("api")
 def robots() -> Response:
     """Serve robots.txt."""
-    return _public(site_pages().robots(current_settings().origin), "text/plain; charset=utf-8")
+    return _public(current_pages().robots(current_settings().origin), "text/plain; charset=utf-8")
 
 
-def _places() -> list[Place]:
+def _places() -> list[FeedItem]:
     """List the newest videos for feed and sitemap, with their public facts only."""
-    return [Place(video.url, video.title, video.summary, video.published_at) for video in videos.list_newest()]
+    return [FeedItem(video.url, video.title, video.summary, video.published_at) for video in videos.list_newest()]
 
 
 def _query_text(name: str, most: int) -> str:
@@ -158,7 +158,7 @@ def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -
     if response.mimetype == "text/html":
         response.vary.add("Cookie")
     response.add_etag()
-    changed = max(site_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
+    changed = max(current_pages().modified(), videos.find_last_published(), current_app.extensions["assets"].modified)
     response.last_modified = min(changed, time.time())
     response.make_conditional(request)
     return response
@@ -174,7 +174,7 @@ def _private(body: str) -> Response:
 
 def _redirect_or_404(slug: str) -> AnyResponse:
     """Redirect a slug with an extra slash to its page. Raises NotFound for all other slugs."""
-    address = site_pages().address(slug.removesuffix("/"))
+    address = current_pages().address(slug.removesuffix("/"))
     if address is not None:
         return redirect(address, 301)
     telemetry.track_content_access("page", "unknown", "not_found")

@@ -33,7 +33,7 @@ def generate(spec: Path, into: Path, check: bool) -> None:
     from church.services import slo as slos
 
     try:
-        changed = (slos.stale if check else slos.write)(spec.read_text("utf-8"), into)
+        changed = (slos.list_stale_files if check else slos.write_stale_files)(spec.read_text("utf-8"), into)
     except UnicodeDecodeError:
         raise click.ClickException(f"{spec}: file: This is not UTF-8 text.") from None
     except FieldErrors as error:

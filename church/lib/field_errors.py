@@ -16,10 +16,10 @@ def to_field_errors(error: ValidationError, messages: dict[str, str] | None = No
     for found in error.errors(include_url=False, include_context=False, include_input=False):
         message = (messages or {}).get(found["type"]) or found["msg"].removeprefix("Value error, ")
         errors.setdefault(_place(found["loc"]), message)
-    return refusal(errors)
+    return make_field_errors(errors)
 
 
-def refusal(errors: dict[str, str]) -> FieldErrors:
+def make_field_errors(errors: dict[str, str]) -> FieldErrors:
     """Make a FieldErrors whose message lists the fields."""
     return FieldErrors(errors, "Some fields are invalid: " + ", ".join(errors) + ".")
 

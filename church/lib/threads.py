@@ -1,7 +1,7 @@
 """Real threads, for work that would block a gevent worker and for code that must not depend on gevent's hub.
 
-``run_off_hub`` and ``BoundedPool`` run work that computes for long or waits in C. ``allocate_lock``, ``start_thread`` and
-``sleep`` are the operating system's own even if gevent has patched the standard library: log writers use them.
+``run_off_hub`` and ``BoundedPool`` run work that computes for long or waits in C. ``allocate_lock``, ``start_thread``
+and ``sleep`` are the operating system's own even if gevent has patched the standard library: log writers use them.
 gevent is never imported first here, because gunicorn's master must not load it before it forks.
 """
 
@@ -69,7 +69,7 @@ class BoundedPool:
         self._running = 0
 
     def run(self, fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
-        """Call ``fn(*args)`` like ``run_off_hub``. Raises BusyError if the queue is full, and the exceptions of ``fn``."""
+        """Call ``fn(*args)`` like ``run_off_hub``. Raises BusyError if the queue is full, and what ``fn`` raises."""
         if not _is_patched():
             return fn(*args)
         pool = self._current_pool()

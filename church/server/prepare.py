@@ -77,7 +77,7 @@ def index_pages(app: Flask) -> int:
     from church.services import pages  # noqa: PLC0415
 
     with app.app_context():
-        library = pages.site_pages()
+        library = pages.current_pages()
         changed = library.reindex(db)
         for problem in library.problems():
             click.echo(f"left out: {problem.path}: {problem.reason}", err=True)

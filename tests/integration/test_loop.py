@@ -29,9 +29,9 @@ from tests.support.monitoring_fixture import (
     annotations,
     as_grafana_asks,
     boards,
-    paced,
     panels,
     rules,
+    shorten_seconds,
     watching,
 )
 from tests.support.services_fixture import Postgres, free_port, wait_until
@@ -189,7 +189,9 @@ def test_every_rule_has_data_and_none_fails(world: World) -> None:
     assert [(one["name"], one.get("lastError")) for one in loaded if one["health"] != "ok"] == []
     measured = [(rule.place, part) for rule in RULES for part in promql.compared_parts(rule.expr)]
     empty = [
-        (place, part) for place, part in measured if not has_data(world.course(promql.with_durations(part, paced)))
+        (place, part)
+        for place, part in measured
+        if not has_data(world.course(promql.with_durations(part, shorten_seconds)))
     ]
     assert [one for one in empty if NO_ERROR_YET not in one[1] and "absent (" not in one[1]] == []
 

@@ -30,14 +30,14 @@ SCRAPE = "500ms"
 _PACE, _LONGEST = 100, 8.0
 
 
-def paced(seconds: float) -> float:
+def shorten_seconds(seconds: float) -> float:
     """Shorten a time to a hundredth, but to at least 1 and at most 8 seconds."""
     return min(max(seconds / _PACE, 1.0), _LONGEST)
 
 
-def paced_duration(words: str) -> str:
+def shorten_duration(words: str) -> str:
     """Shorten a duration as the configurations write it, such as ``5m``."""
-    return promql.with_durations(f"[{words}]", paced).strip("[]")
+    return promql.with_durations(f"[{words}]", shorten_seconds).strip("[]")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def as_grafana_asks(expr: str, life: float) -> str:
     for board in boards():
         for variable in board["templating"]["list"]:
             expr = expr.replace(f"${variable['name']}", ".+")
-    return promql.with_durations(expr, lambda seconds: life if seconds == shown else paced(seconds))
+    return promql.with_durations(expr, lambda seconds: life if seconds == shown else shorten_seconds(seconds))
 
 
 def _paced_rules(folder: Path) -> None:
@@ -95,9 +95,9 @@ def _paced_rules(folder: Path) -> None:
         for group in shipped["groups"]:
             group.pop("interval", None)
             for rule in group["rules"]:
-                rule["expr"] = promql.with_durations(rule["expr"], paced)
+                rule["expr"] = promql.with_durations(rule["expr"], shorten_seconds)
                 for name in {"for", "keep_firing_for"} & rule.keys():
-                    rule[name] = paced_duration(rule[name])
+                    rule[name] = shorten_duration(rule[name])
         (folder / path.name).write_text(yaml.safe_dump(shipped))
 
 
@@ -158,7 +158,7 @@ class Prometheus:
         self._console.close()
 
 
-class Ears:
+class Receivers:
     """Alertmanager's other receivers: a chat and a heartbeat that record what they get, and a mail server."""
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class Ears:
 class Alertmanager:
     """Alertmanager with the shipped routes, inhibitions and receivers, but other addresses, secrets and times."""
 
-    def __init__(self, folder: Path, site: Site, token: str, ears: Ears) -> None:
+    def __init__(self, folder: Path, site: Site, token: str, ears: Receivers) -> None:
         program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
         program = require("Alertmanager", program, "apt-get install prometheus-alertmanager")
         self.address = f"127.0.0.1:{free_port()}"
@@ -221,7 +221,7 @@ class Alertmanager:
         made["global"] |= {"smtp_require_tls": False, "smtp_auth_username": USER}
         for route in (made["route"], *made["route"]["routes"]):
             for name in {"group_wait", "group_interval"} & route.keys():
-                route[name] = "0s" if route[name] == "0s" else paced_duration(route[name])
+                route[name] = "0s" if route[name] == "0s" else shorten_duration(route[name])
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(made))
         words = [f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}"]
         words += [f"--web.listen-address={self.address}", "--cluster.listen-address=", "--log.level=warn"]
@@ -241,13 +241,13 @@ class Watch:
 
     prometheus: Prometheus
     alertmanager: Alertmanager
-    ears: Ears
+    ears: Receivers
 
 
 @contextmanager
 def watching(folder: Path, site: Site, token: str) -> Iterator[Watch]:
     """Run Prometheus, which needs some seconds until it scrapes ``site``, and Alertmanager."""
-    ears = Ears()
+    ears = Receivers()
     started: list[Alertmanager | Prometheus] = []
     try:
         alertmanager = Alertmanager(folder / "alertmanager", site, token, ears)

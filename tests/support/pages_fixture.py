@@ -8,8 +8,8 @@ from flask import Flask
 
 from church import create_app
 from church.config import Settings
-from church.services.pages.front_matter import Page, Stamp, parse_page
-from church.services.pages.render import Rendered, render
+from church.services.pages.front_matter import FileVersion, Page, parse_page
+from church.services.pages.render import Rendered, render_page
 from tests.support.databases import bring_to_head
 from tests.support.services_fixture import site_settings
 
@@ -38,16 +38,16 @@ def write_page(content: Path, slug: str, body: str = "Some words.", **front: obj
     return path
 
 
-def made_page(body: str, **front: object) -> Page:
+def make_page(body: str, **front: object) -> Page:
     """Make a page without a file."""
     lines = [f"{name}: {value}" for name, value in ({"title": "A page", "date": "2026-01-02"} | front).items()]
     data = "\n".join(["---", *lines, "---", body]).encode()
-    return parse_page(Stamp("made.md", 1_700_000_000_000_000_000, len(data)), data)
+    return parse_page(FileVersion("made.md", 1_700_000_000_000_000_000, len(data)), data)
 
 
-def rendered(body: str, **front: object) -> Rendered:
+def render_body(body: str, **front: object) -> Rendered:
     """Render ``body``."""
-    return render(made_page(body, **front))
+    return render_page(make_page(body, **front))
 
 
 def small_library(content: Path) -> None:

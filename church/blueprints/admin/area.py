@@ -44,7 +44,7 @@ def _navigation() -> dict[str, Any]:
     return {"sections": sorted(_sections, key=lambda entry: entry.place)}
 
 
-def answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:
+def render_answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:
     """Answer with ``data`` as a page, or as JSON if the client prefers it. Only the page gets ``only_html``."""
     page = None if wants_json() else render_template(template, **data, **only_html)
     response = jsonify(to_json_data(data)) if page is None else make_response(page)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import PAGE, listed, number, words
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_number, read_text
 from church.services import audit as log
 from church.services.admin_overview import list_audited_actions
 from church.web.rate_limits import limited
@@ -18,8 +18,8 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def audit() -> Response:
     """List the entries, newest first; optionally of one action or about one member."""
-    action, ref = words("action"), words("member")
-    entries = listed(log.list_entries(number("before"), action or None, ref or None, PAGE + 1))
-    return answer(
+    action, ref = read_text("action"), read_text("member")
+    entries = make_list_page(log.list_entries(read_number("before"), action or None, ref or None, PAGE_SIZE + 1))
+    return render_answer(
         "admin/audit.html", {"entries": entries, "actions": list_audited_actions()}, action=action, member=ref
     )

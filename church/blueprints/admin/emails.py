@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
 from church.models.jobs import MailState
 from church.services import admin_overview, email
 from church.web.rate_limits import limited
@@ -19,9 +19,9 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def mails() -> Response:
     """List the emails, newest first; optionally those in one state."""
-    state = one_of(MailState, "state")
-    emails = listed(email.list_recent_emails(state, number("before"), PAGE + 1))
-    return answer("admin/mails.html", {"mails": emails}, state=state)
+    state = read_choice(MailState, "state")
+    emails = make_list_page(email.list_recent_emails(state, read_number("before"), PAGE_SIZE + 1))
+    return render_answer("admin/mails.html", {"mails": emails}, state=state)
 
 
 @bp.post("/mails/<int(max=9223372036854775807):mail_id>/retry")

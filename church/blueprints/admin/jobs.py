@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from church import jobs as queue
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
 from church.models.jobs import JobState
 from church.services import admin_overview
 from church.web.rate_limits import limited
@@ -20,9 +20,9 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def jobs() -> Response:
     """List the jobs, newest first; optionally those in one state."""
-    state = one_of(JobState, "state")
-    rows = listed(queue.list_jobs(state, number("before"), PAGE + 1))
-    return answer("admin/jobs.html", {"jobs": rows, "counts": queue.count_by_state()}, state=state)
+    state = read_choice(JobState, "state")
+    rows = make_list_page(queue.list_jobs(state, read_number("before"), PAGE_SIZE + 1))
+    return render_answer("admin/jobs.html", {"jobs": rows, "counts": queue.count_by_state()}, state=state)
 
 
 @bp.post("/jobs/<int(max=9223372036854775807):job_id>/retry")

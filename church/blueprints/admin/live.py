@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
 from church.services import chat
 from church.web.forms import read_fields
 from church.web.rate_limits import limited
@@ -28,11 +28,11 @@ class ReportState(StrEnum):
 @limited("page")
 def live() -> Response:
     """List the open or the settled reports, newest first."""
-    state = one_of(ReportState, "state") or ReportState.OPEN
+    state = read_choice(ReportState, "state") or ReportState.OPEN
     settled = state is ReportState.SETTLED
-    reports = listed(chat.list_reports(settled=settled, before_id=number("before"), limit=PAGE + 1))
+    reports = make_list_page(chat.list_reports(settled=settled, before_id=read_number("before"), limit=PAGE_SIZE + 1))
     data = {"reports": reports, "open": chat.count_open_reports()}
-    return answer("admin/live.html", data, state=state, states=list(ReportState))
+    return render_answer("admin/live.html", data, state=state, states=list(ReportState))
 
 
 @bp.post("/live/reports/<int(max=9223372036854775807):report_id>/settle")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp
+from church.blueprints.admin.area import bp, render_answer
 from church.errors import FieldErrors
 from church.services import live_broadcast
 from church.web.error_pages import wants_json
@@ -54,4 +54,4 @@ def live_notify() -> Response:
 def _show_form(values: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
     data = {"audiences": [name for name, _ in _AUDIENCES]}
     form = {"values": values, "errors": errors, "options": _AUDIENCES, "most": live_broadcast.MAX_LENGTH}
-    return answer("admin/live_notice.html", data, status, **form)
+    return render_answer("admin/live_notice.html", data, status, **form)

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.list_filters import words
+from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.list_filters import read_text
 from church.errors import ChurchError, ConflictError, FieldErrors
 from church.models.base import utc_now
 from church.models.chat import SanctionKind
@@ -37,7 +37,7 @@ _FIELDS = ("member", "kind", "room", "lasts", "reason")
 @limited("page")
 def live_sanctions() -> Response:
     """List the sanctions in force, optionally of one ``member``; ``member`` and ``room`` also fill in the form."""
-    return _show_page(words("member") or None, {"member": words("member"), "room": words("room")})
+    return _show_page(read_text("member") or None, {"member": read_text("member"), "room": read_text("room")})
 
 
 @bp.post("/live/sanctions")
@@ -89,4 +89,6 @@ def _show_page(ref: str | None, values: Mapping[str, str], error: ChurchError | 
         "spans": tuple((name, label) for name, (_, label) in _DURATIONS.items()),
     }
     data = {"sanctions": chat.list_sanctions(ref)}
-    return answer("admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form)
+    return render_answer(
+        "admin/live_sanctions.html", data, error.status if error is not None else 200, member=ref, **form
+    )

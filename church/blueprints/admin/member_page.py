@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flask import Response
 
-from church.blueprints.admin.area import answer
+from church.blueprints.admin.area import render_answer
 from church.models.base import utc_now
 from church.services import accounts, billing
 from church.web.identity import viewer
@@ -14,7 +14,7 @@ from church.web.identity import viewer
 GRANT_FIELDS = ("until", "reason")
 
 
-def shown(
+def show_member(
     ref: str,
     problem: str | None = None,
     status: int = 200,
@@ -24,12 +24,12 @@ def shown(
     """Show the account ``ref``; ``errors`` and ``values`` belong to the form for complimentary membership."""
     data = {"dossier": accounts.load_account_details(ref), "membership": billing.read_member_billing(ref)}
     form = {"errors": errors or {}, "values": values or {}}
-    return answer(
-        "admin/member.html", data, status, problem=problem, own=is_own(ref), today=utc_now().date(), **form
+    return render_answer(
+        "admin/member.html", data, status, problem=problem, own=is_own_account(ref), today=utc_now().date(), **form
     )  # fmt: skip
 
 
-def is_own(ref: str) -> bool:
+def is_own_account(ref: str) -> bool:
     """Whether the account is the signed-in admin's own."""
     person = viewer()
     return person is not None and person.ref == ref

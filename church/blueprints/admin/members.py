@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import number, one_of, words
-from church.blueprints.admin.member_page import is_own, shown
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import read_choice, read_number, read_text
+from church.blueprints.admin.member_page import is_own_account, show_member
 from church.errors import ConflictError, InvalidError
 from church.models.accounts import Role
 from church.services import accounts
@@ -28,9 +28,9 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def members() -> Response:
     """List accounts by part of a name or address, by role and by state."""
-    query, role, state = words("q"), one_of(Role, "role"), one_of(MemberState, "state")
-    results = accounts.search_accounts(query, role, state, number("page") or 1)
-    return answer("admin/members.html", {"found": results}, query=query, role=role, state=state)
+    query, role, state = read_text("q"), read_choice(Role, "role"), read_choice(MemberState, "state")
+    results = accounts.search_accounts(query, role, state, read_number("page") or 1)
+    return render_answer("admin/members.html", {"found": results}, query=query, role=role, state=state)
 
 
 @bp.get("/members/<ref>")
@@ -38,7 +38,7 @@ def members() -> Response:
 @limited("page")
 def member(ref: str) -> Response:
     """Show one account with its devices and its activity."""
-    return shown(ref)
+    return show_member(ref)
 
 
 @bp.post("/members/<ref>/role")
@@ -107,13 +107,13 @@ def member_reset(ref: str) -> Response:
 
 def _act(ref: str, change: Callable[[Actor], str]) -> Response:
     """Make a change and confirm it. A conflict is shown on the account's page, with status 409."""
-    own = is_own(ref)
+    own = is_own_account(ref)
     try:
         message = change(current_actor())
     except ConflictError as error:
         if wants_json():
             raise
-        return shown(ref, str(error), error.status)
+        return show_member(ref, str(error), error.status)
     if own:
         refresh_viewer()
     account = accounts.load_member(ref)

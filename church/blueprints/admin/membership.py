@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
 from church.models.billing import SubscriptionStatus
 from church.services import billing
 from church.web.rate_limits import limited
@@ -18,7 +18,9 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def membership() -> Response:
     """List the subscriptions, newest first; optionally those with one status."""
-    status = one_of(SubscriptionStatus, "status")
-    subscriptions = listed(billing.list_subscriptions(status=status, before_id=number("before"), limit=PAGE + 1))
+    status = read_choice(SubscriptionStatus, "status")
+    subscriptions = make_list_page(
+        billing.list_subscriptions(status=status, before_id=read_number("before"), limit=PAGE_SIZE + 1)
+    )
     data = {"subscriptions": subscriptions, "counts": billing.count_subscriptions()}
-    return answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))
+    return render_answer("admin/membership.html", data, chosen=status, statuses=list(SubscriptionStatus))

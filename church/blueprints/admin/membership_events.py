@@ -6,8 +6,8 @@ import json
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
+from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
 from church.errors import ConflictError, UnavailableError
 from church.models.base import utc_now
 from church.models.billing import EventState
@@ -23,10 +23,10 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def membership_events() -> Response:
     """List the events, newest first; optionally those in one state."""
-    state = one_of(EventState, "state")
-    events = listed(billing.list_events(state=state, before_id=number("before"), limit=PAGE + 1))
+    state = read_choice(EventState, "state")
+    events = make_list_page(billing.list_events(state=state, before_id=read_number("before"), limit=PAGE_SIZE + 1))
     data = {"events": events, "counts": billing.count_events()}
-    return answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
+    return render_answer("admin/membership_events.html", data, state=state, states=list(EventState), now=utc_now())
 
 
 @bp.get("/membership/events/<int(max=9223372036854775807):event_id>")
@@ -56,4 +56,4 @@ def membership_replay(event_id: int) -> Response:
 def _show_event(event_id: int, problem: str | None = None, status: int = 200) -> Response:
     event = billing.read_event(event_id)
     payload = json.dumps(event.payload, indent=2, ensure_ascii=False)
-    return answer("admin/membership_event.html", {"event": event}, status, problem=problem, payload=payload)
+    return render_answer("admin/membership_event.html", {"event": event}, status, problem=problem, payload=payload)

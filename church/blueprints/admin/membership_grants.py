@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.list_filters import PAGE, listed, number, one_of
-from church.blueprints.admin.member_page import GRANT_FIELDS, is_own, shown
+from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_choice, read_number
+from church.blueprints.admin.member_page import GRANT_FIELDS, is_own_account, show_member
 from church.errors import ConflictError, FieldErrors
 from church.services import billing
 from church.services.billing import GrantState
@@ -25,10 +25,10 @@ _MOST = 400  # characters read of a field; the service checks the real limit
 @limited("page")
 def membership_grants() -> Response:
     """List the grants, newest first; optionally those in one state."""
-    state = one_of(GrantState, "state")
-    grants = listed(billing.list_grants(state=state, before_id=number("before"), limit=PAGE + 1))
+    state = read_choice(GrantState, "state")
+    grants = make_list_page(billing.list_grants(state=state, before_id=read_number("before"), limit=PAGE_SIZE + 1))
     data = {"grants": grants, "counts": billing.count_grants()}
-    return answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
+    return render_answer("admin/membership_grants.html", data, state=state, states=list(GrantState))
 
 
 @bp.post("/members/<ref>/grants")
@@ -46,7 +46,7 @@ def member_grant(ref: str) -> Response:
             raise
         errors = error.errors if isinstance(error, FieldErrors) else {}
         problem = None if errors else str(error)
-        return shown(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
+        return show_member(ref, problem, error.status, errors, sent.shown(*GRANT_FIELDS))
     return _done(ref, f"Complimentary membership given until {until.strip()}.", grant=grant_id)
 
 
@@ -60,6 +60,6 @@ def membership_revoke(grant_id: int) -> Response:
 
 
 def _done(ref: str, message: str, **data: object) -> Response:
-    if is_own(ref):
+    if is_own_account(ref):
         refresh_viewer()
     return respond_done(message, url_for("admin.member", ref=ref), **data)

@@ -7,8 +7,8 @@ from itertools import chain
 
 from flask import Flask, Response, current_app
 
-from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.list_filters import PAGE, listed, number, words
+from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.list_filters import PAGE_SIZE, make_list_page, read_number, read_text
 from church.models.base import utc_now
 from church.services import billing, money
 from church.web.rate_limits import limited
@@ -22,12 +22,12 @@ _MONTHS = 24
 @limited("page")
 def membership_ledger() -> Response:
     """List the entries, newest first, optionally in one currency or of one member. Totals cover the whole ledger."""
-    currency, ref = words("currency"), words("member")
+    currency, ref = read_text("currency"), read_text("member")
     entries = billing.list_ledger_entries(
-        before_id=number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE + 1
+        before_id=read_number("before"), currency=currency or None, user_ref=ref or None, limit=PAGE_SIZE + 1
     )  # fmt: skip
-    data = {"entries": listed(entries), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
-    return answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
+    data = {"entries": make_list_page(entries), "totals": billing.list_totals(), "months": billing.list_months(_MONTHS)}
+    return render_answer("admin/membership_ledger.html", data, currency=currency, member=ref, money=money.format_amount)
 
 
 @bp.get("/membership/ledger.csv")
@@ -35,7 +35,7 @@ def membership_ledger() -> Response:
 @limited("page")
 def membership_ledger_csv() -> Response:
     """Download all of these entries as CSV. If the database is down, the answer is an error, not a broken file."""
-    pieces = billing.export_ledger(words("currency") or None, words("member") or None)
+    pieces = billing.export_ledger(read_text("currency") or None, read_text("member") or None)
     first = [next(pieces), next(pieces, "")]
     rest = _in_context(current_app._get_current_object(), pieces)  # type: ignore[attr-defined]
     response = Response(chain(first, rest), mimetype="text/csv")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Response
 
-from church.blueprints.admin.area import answer, bp, section
+from church.blueprints.admin.area import bp, render_answer, section
 from church.config import current_settings
-from church.services.admin_overview import overview
+from church.services.admin_overview import read_overview
 from church.web.rate_limits import limited
 from church.web.route_access import ADMINS, allow
 
@@ -17,4 +17,4 @@ from church.web.route_access import ADMINS, allow
 @limited("page")
 def glance() -> Response:
     """Show health, version, counts and the last errors."""
-    return answer("admin/overview.html", {"overview": overview(current_settings())})
+    return render_answer("admin/overview.html", {"overview": read_overview(current_settings())})

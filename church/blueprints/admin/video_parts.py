@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from church.blueprints.admin.area import bp
-from church.blueprints.admin.videos import shown, told
+from church.blueprints.admin.videos import confirm_change, show_video
 from church.errors import FieldErrors
 from church.services import videos as library
 from church.web.error_pages import wants_json
@@ -33,8 +33,8 @@ def video_caption(ref: str) -> Response:
     except FieldErrors as error:
         if wants_json():
             raise
-        return shown(ref, error, {"language": language, "label": label})
-    return told(ref, "Captions added.")
+        return show_video(ref, error, {"language": language, "label": label})
+    return confirm_change(ref, "Captions added.")
 
 
 @bp.post("/videos/<ref>/captions/<language>/delete")
@@ -43,7 +43,7 @@ def video_caption(ref: str) -> Response:
 def video_caption_delete(ref: str, language: str) -> Response:
     """Remove the captions of a language."""
     library.remove_caption(ref, language, current_actor())
-    return told(ref, "Captions removed.")
+    return confirm_change(ref, "Captions removed.")
 
 
 @bp.post("/videos/<ref>/chapters")
@@ -59,5 +59,5 @@ def video_chapters(ref: str) -> Response:
     except FieldErrors as error:
         if wants_json():
             raise
-        return shown(ref, error, {"chapters": text})
-    return told(ref, "Chapters saved.")
+        return show_video(ref, error, {"chapters": text})
+    return confirm_change(ref, "Chapters saved.")

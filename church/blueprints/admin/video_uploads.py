@@ -9,8 +9,8 @@ from flask import Response, jsonify, request, url_for
 from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
-from church.blueprints.admin.area import answer, bp
-from church.blueprints.admin.videos import LEVELS, facts
+from church.blueprints.admin.area import bp, render_answer
+from church.blueprints.admin.videos import LEVELS, video_as_data
 from church.config import current_settings
 from church.errors import ChurchError, FieldErrors, InvalidError
 from church.services import videos as library
@@ -91,7 +91,7 @@ def video_upload_piece(ref: str) -> Response:
     piece = request.get_data(cache=False)
     result = library.append_piece(ref, require_account().user_id, int(offset), piece, current_actor())
     if isinstance(result, AdminVideo):
-        return jsonify(to_json_data({"video": facts(result), "url": url_for("admin.video", ref=result.ref)}))
+        return jsonify(to_json_data({"video": video_as_data(result), "url": url_for("admin.video", ref=result.ref)}))
     return _upload_state(result)
 
 
@@ -124,4 +124,4 @@ def _show_form(values: dict[str, str], error: ChurchError | None = None) -> Resp
     limits = {"most": site.video_max_bytes, "most_plain": site.max_body, "levels": LEVELS}
     data = {"uploads": library.list_uploads(require_account().user_id)}
     context = {"values": values, "errors": errors, "problem": problem, **limits}
-    return answer("admin/video_new.html", data, error.status if error is not None else 200, **context)
+    return render_answer("admin/video_new.html", data, error.status if error is not None else 200, **context)

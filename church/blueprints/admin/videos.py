@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Response, url_for
 
-from church.blueprints.admin.area import answer, bp, section
-from church.blueprints.admin.list_filters import one_of, words
+from church.blueprints.admin.area import bp, render_answer, section
+from church.blueprints.admin.list_filters import read_choice, read_text
 from church.errors import FieldErrors
 from church.models.videos import VideoState
 from church.services import videos as library
@@ -20,7 +20,7 @@ from church.web.rate_limits import limited
 from church.web.responses import current_actor, respond_done
 from church.web.route_access import ADMINS, allow
 
-PAGE = 50
+PAGE_SIZE = 50
 _MOST = 20_000  # characters read of a field; the service checks the real limit
 LEVELS = ((Access.PUBLIC, "everyone"), (Access.MEMBERS, "members"), (Access.PREMIUM, "subscribers"))
 _FIELDS = ("title", "access", "description")
@@ -32,11 +32,11 @@ _FIELDS = ("title", "access", "description")
 @limited("page")
 def videos() -> Response:
     """List the videos, newest first, optionally those in one state. The JSON includes the progress of imports."""
-    state = one_of(VideoState, "state")
-    rows = library.list_for_admin(state=state, before_ref=words("before") or None, limit=PAGE + 1)
-    older = rows[PAGE - 1].ref if len(rows) > PAGE else None
-    data = {"videos": [facts(row) for row in rows[:PAGE]], "older": older}
-    return answer("admin/videos.html", data, rows=rows[:PAGE], state=state, states=list(VideoState))
+    state = read_choice(VideoState, "state")
+    rows = library.list_for_admin(state=state, before_ref=read_text("before") or None, limit=PAGE_SIZE + 1)
+    older = rows[PAGE_SIZE - 1].ref if len(rows) > PAGE_SIZE else None
+    data = {"videos": [video_as_data(row) for row in rows[:PAGE_SIZE]], "older": older}
+    return render_answer("admin/videos.html", data, rows=rows[:PAGE_SIZE], state=state, states=list(VideoState))
 
 
 @bp.get("/videos/<ref>")
@@ -44,7 +44,7 @@ def videos() -> Response:
 @limited("page")
 def video(ref: str) -> Response:
     """Show one video and the forms that change it."""
-    return shown(ref)
+    return show_video(ref)
 
 
 @bp.post("/videos/<ref>")
@@ -60,8 +60,8 @@ def video_edit(ref: str) -> Response:
     except FieldErrors as error:
         if wants_json():
             raise
-        return shown(ref, error, {"title": title, "access": access, "description": description})
-    return told(ref, "Video saved.")
+        return show_video(ref, error, {"title": title, "access": access, "description": description})
+    return confirm_change(ref, "Video saved.")
 
 
 @bp.post("/videos/<ref>/retry")
@@ -70,7 +70,7 @@ def video_edit(ref: str) -> Response:
 def video_retry(ref: str) -> Response:
     """Queue a failed import again."""
     library.retry_import(ref, current_actor())
-    return told(ref, "Import queued again.")
+    return confirm_change(ref, "Import queued again.")
 
 
 @bp.post("/videos/<ref>/delete")
@@ -82,17 +82,19 @@ def video_delete(ref: str) -> Response:
     return respond_done("Video deleted.", url_for("admin.videos"))
 
 
-def shown(ref: str, error: FieldErrors | None = None, values: dict[str, str] | None = None) -> Response:
+def show_video(ref: str, error: FieldErrors | None = None, values: dict[str, str] | None = None) -> Response:
     """Show the page of a video; with ``error``, also the form's ``values`` and their errors."""
     row = library.load_for_admin(ref)
     current = {"title": row.title, "access": row.access, "description": row.description}
     current["chapters"] = library.format_chapters(row.chapters)
     errors = error.errors if error is not None else {}
     context = {"row": row, "values": {**current, **(values or {})}, "errors": errors, "levels": LEVELS}
-    return answer("admin/video.html", {"video": facts(row)}, error.status if error is not None else 200, **context)
+    return render_answer(
+        "admin/video.html", {"video": video_as_data(row)}, error.status if error is not None else 200, **context
+    )
 
 
-def facts(row: AdminVideo) -> dict[str, Any]:
+def video_as_data(row: AdminVideo) -> dict[str, Any]:
     """Return a video's facts for the JSON answer, without the paths of its files."""
     data = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     data["renditions"] = [
@@ -109,6 +111,6 @@ def facts(row: AdminVideo) -> dict[str, Any]:
     return {**data, "url": row.url}
 
 
-def told(ref: str, message: str) -> Response:
+def confirm_change(ref: str, message: str) -> Response:
     """Confirm a change, and return to the page of the video."""
     return respond_done(message, url_for("admin.video", ref=ref))

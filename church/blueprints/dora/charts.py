@@ -65,7 +65,7 @@ class Chart:
         return not self.bars and not self.points
 
 
-def weekly_deployments(weeks: Sequence[WeekView]) -> Chart:
+def chart_weekly_deployments(weeks: Sequence[WeekView]) -> Chart:
     """Make a bar for each week: from below, deployments without an incident, with an incident, and failed ones."""
     top = _round_up(max((week.successes + week.failures for week in weeks), default=0))
     bars = [bar for at, week in enumerate(weeks) for bar in _stack(week, at, len(weeks), top)]
@@ -86,7 +86,7 @@ def _stack(week: WeekView, at: int, count: int, top: float) -> Iterator[Bar]:
         below += number
 
 
-def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
+def chart_weekly_lead_time(weeks: Sequence[WeekView]) -> Chart:
     """Make a line of each week's median lead time, on a logarithmic scale."""
     measured = [(at, week) for at, week in enumerate(weeks) if week.lead_seconds is not None]
     low, high, rows = _time_axis([week.lead_seconds or 0.0 for _, week in measured])
@@ -96,7 +96,7 @@ def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
             round(LEFT + step * (at + 0.5), 1),
             _log_y(week.lead_seconds or 0.0, low, high),
             "week",
-            f"Week of {week.start:%-d %B %Y}: {duration(week.lead_seconds or 0.0)}",
+            f"Week of {week.start:%-d %B %Y}: {format_duration(week.lead_seconds or 0.0)}",
         )
         for at, week in measured
     ]
@@ -104,7 +104,7 @@ def weekly_lead(weeks: Sequence[WeekView]) -> Chart:
     return Chart(rows if points else [], _weeks_axis(weeks), [], points, path)
 
 
-def deployments(shown: Sequence[DeploymentView], count: int, window: Window) -> Chart:
+def chart_deployments(shown: Sequence[DeploymentView], count: int, window: Window) -> Chart:
     """Make a point for each deployment, by finish and lead time; without lead time, at the bottom.
 
     If the window has more deployments (``count``) than ``shown``, the chart starts with the oldest one shown.
@@ -118,7 +118,7 @@ def deployments(shown: Sequence[DeploymentView], count: int, window: Window) -> 
 def _point(view: DeploymentView, start: datetime, end: datetime, low: float, high: float) -> Point:
     y = HEIGHT - BOTTOM if view.lead_seconds is None else _log_y(view.lead_seconds, low, high)
     kind = view.kind if view.succeeded else "failed"
-    lead = f"lead time {duration(view.lead_seconds)}" if view.lead_seconds is not None else "no lead time"
+    lead = f"lead time {format_duration(view.lead_seconds)}" if view.lead_seconds is not None else "no lead time"
     incidents = f", {view.incidents} incident{'' if view.incidents == 1 else 's'}" if view.incidents else ""
     text = f"{view.ref}, {view.finished_at:%-d %B %Y, %H:%M} UTC: {view.status}, {lead}{incidents}"
     return Point(_x(view.finished_at, start, end), y, kind, text, view.incidents > 0)
@@ -147,7 +147,7 @@ def _time_axis(seconds: Sequence[float]) -> tuple[float, float, list[Tick]]:
     least, most = max(min(seconds, default=_FLOOR), _FLOOR), max(max(seconds, default=3600.0), 2 * _FLOOR)
     low = max((step for step in _STEPS if step <= least), default=_FLOOR)
     high = min((step for step in _STEPS if step >= most and step > low), default=max(most, 2 * low))
-    return low, high, [Tick(_log_y(s, low, high), duration(s)) for s in _STEPS if low <= s <= high]
+    return low, high, [Tick(_log_y(s, low, high), format_duration(s)) for s in _STEPS if low <= s <= high]
 
 
 def _x(moment: datetime, start: datetime, end: datetime) -> float:
@@ -172,7 +172,7 @@ def _round_up(number: int) -> int:
         size *= 10
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Write a time in its two largest units: ``44 h 10 min`` is ``1 d 20 h``."""
     left = round(seconds)
     for at, (size, unit) in enumerate(_UNITS):

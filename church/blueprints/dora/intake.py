@@ -49,4 +49,4 @@ def incident() -> tuple[Response, int]:
 @telemetry.never_scan_body
 def alerts() -> Response:
     """Record Alertmanager's alerts: 200 with the outcome of each. Alertmanager sends again after a 5xx."""
-    return jsonify(alerts=to_json_data(dora.hear(dora.read_alerts(read_json_object()))))
+    return jsonify(alerts=to_json_data(dora.record_alerts(dora.read_alerts(read_json_object()))))

@@ -66,12 +66,12 @@ def dora() -> Response:
 
 
 def _window(query: dict[str, str]) -> services_dora.Window:
-    return services_dora.asked_window(query, current_settings().environments, datetime.now(UTC))
+    return services_dora.read_window(query, current_settings().environments, datetime.now(UTC))
 
 
 def _data(window: services_dora.Window) -> dict[str, Any]:
     """Make the JSON answer. Absolute URLs use the site's own origin, never the request's."""
-    figures = services_dora.figures_of(window)
+    figures = services_dora.read_figures(window)
     with_data = sum(figure.value is not None for figure in figures.values())
     origin = current_settings().origin
     return {
@@ -89,7 +89,7 @@ def _iso(moment: Any) -> str:
 
 
 def _page(window: services_dora.Window, query: dict[str, str], problem: dict[str, str]) -> str:
-    overview = services_dora.overview(window)
+    overview = services_dora.read_overview(window)
     history = overview.history
     return render_template(
         "dora/dora.html",
@@ -100,10 +100,10 @@ def _page(window: services_dora.Window, query: dict[str, str], problem: dict[str
         figures=[(name, *_TITLES[name], overview.figures[name]) for name in _TITLES],
         history=history,
         shown=SHOWN,
-        weekly=charts.weekly_deployments(history.weeks),
-        leads=charts.weekly_lead(history.weeks),
-        scattered=charts.deployments(history.deployments, history.deployment_count, window),
-        duration=charts.duration,
+        weekly=charts.chart_weekly_deployments(history.weeks),
+        leads=charts.chart_weekly_lead_time(history.weeks),
+        scattered=charts.chart_deployments(history.deployments, history.deployment_count, window),
+        duration=charts.format_duration,
         value_of=_format_figure,
         counted=_format_count,
     )
@@ -114,7 +114,7 @@ def _format_figure(figure: services_dora.Figure) -> str:
     if figure.value is None:
         return "no data"
     if figure.unit == "seconds":
-        return charts.duration(figure.value)
+        return charts.format_duration(figure.value)
     if figure.unit == "ratio":
         return f"{figure.value * 100:.1f}".removesuffix(".0") + " %"
     # Two significant digits for rare events, so that once a year is not shown as 0.

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from church.services.admin_overview.retry_failed import list_audited_actions, retry_email, retry_job
-from church.services.admin_overview.site_overview import overview
+from church.services.admin_overview.site_overview import read_overview
 
-__all__ = ["list_audited_actions", "overview", "retry_email", "retry_job"]
+__all__ = ["list_audited_actions", "read_overview", "retry_email", "retry_job"]

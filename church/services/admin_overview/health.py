@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Part:
+class PartHealth:
     """One part of the site; ``finding`` is a sentence for the admin."""
 
     name: str
@@ -44,82 +44,88 @@ class Part:
     finding: str
 
 
-def look(settings: Settings, work: WorkCounts | None, payments: PaymentFacts | None) -> list[Part]:
+def check_parts(settings: Settings, work: WorkCounts | None, payments: PaymentFacts | None) -> list[PartHealth]:
     """Check every part. ``work`` and ``payments`` are facts from the database, None while it is down."""
     return [*_servers(settings), *_work(work), _delivery(settings), _payments(settings, payments), *_disks(settings)]
 
 
-def _servers(settings: Settings) -> Iterator[Part]:
+def _servers(settings: Settings) -> Iterator[PartHealth]:
     kind = "SQLite" if is_sqlite(settings) else "PostgreSQL"
     state = db.probe()
     if not state.answers:
-        yield Part("Database", Verdict.FAIL, f"{kind} is not responding.")
+        yield PartHealth("Database", Verdict.FAIL, f"{kind} is not responding.")
     else:
-        yield Part("Database", Verdict.OK, f"{kind} is responding.")
+        yield PartHealth("Database", Verdict.OK, f"{kind} is responding.")
         if state.migrated:
-            yield Part("Migrations", Verdict.OK, "Schema is up to date.")
+            yield PartHealth("Migrations", Verdict.OK, "Schema is up to date.")
         else:
-            yield Part("Migrations", Verdict.FAIL, "Schema does not match this version. Run flask church migrate.")
+            yield PartHealth(
+                "Migrations", Verdict.FAIL, "Schema does not match this version. Run flask church migrate."
+            )
     if store.ping():
-        yield Part("Store", Verdict.OK, "Shared store is responding.")
+        yield PartHealth("Store", Verdict.OK, "Shared store is responding.")
     else:
         effect = "rate limits count per worker, and chat messages stay in their worker"
-        yield Part("Store", Verdict.WARN, f"Shared store is not responding: {effect}.")
+        yield PartHealth("Store", Verdict.WARN, f"Shared store is not responding: {effect}.")
 
 
-def _work(work: WorkCounts | None) -> Iterator[Part]:
+def _work(work: WorkCounts | None) -> Iterator[PartHealth]:
     if work is None:
-        yield Part("Background work", Verdict.FAIL, "The database with its queue is not responding.")
+        yield PartHealth("Background work", Verdict.FAIL, "The database with its queue is not responding.")
         return
     yield _worker(work)
     queued = f"{work.pending} waiting, {work.running} running, {work.dead} dead."
-    yield Part("Jobs", Verdict.WARN if work.dead else Verdict.OK, queued)
+    yield PartHealth("Jobs", Verdict.WARN if work.dead else Verdict.OK, queued)
     mails = f"{work.mails_pending} waiting, {work.mails_failed} failed."
-    yield Part("Emails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
+    yield PartHealth("Emails", Verdict.WARN if work.mails_failed else Verdict.OK, mails)
 
 
-def _worker(work: WorkCounts) -> Part:
+def _worker(work: WorkCounts) -> PartHealth:
     """Whether a worker process is running, judged by overdue work. This is right for any number of hosts."""
     start = "Start flask church work."
     if work.late:
-        return Part("Background work", Verdict.FAIL, f"Overdue: {', '.join(work.late)}. {start}")
+        return PartHealth("Background work", Verdict.FAIL, f"Overdue: {', '.join(work.late)}. {start}")
     if work.waiting > LATE_AFTER.total_seconds() and not work.running:
         minutes = round(work.waiting / 60)
-        return Part("Background work", Verdict.FAIL, f"A job has been waiting for {minutes} min. {start}")
+        return PartHealth("Background work", Verdict.FAIL, f"A job has been waiting for {minutes} min. {start}")
     if work.scheduled_at is None:
-        return Part("Background work", Verdict.FAIL, f"No worker process has run yet. {start}")
-    return Part("Background work", Verdict.OK, "Worker is on schedule.")
+        return PartHealth("Background work", Verdict.FAIL, f"No worker process has run yet. {start}")
+    return PartHealth("Background work", Verdict.OK, "Worker is on schedule.")
 
 
-def _delivery(settings: Settings) -> Part:
+def _delivery(settings: Settings) -> PartHealth:
     """How emails are sent. Shows only host and port of the server's URL, which also has the password."""
     if settings.smtp_url is None:
         folder = settings.instance / "outbox"
-        return Part("Email delivery", Verdict.WARN, f"No mail server is configured. Emails are files in {folder}.")
+        return PartHealth(
+            "Email delivery", Verdict.WARN, f"No mail server is configured. Emails are files in {folder}."
+        )
     server = urlsplit(settings.smtp_url.get_secret_value()).netloc.rpartition("@")[2]
-    return Part("Email delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
+    return PartHealth("Email delivery", Verdict.OK, f"By SMTP to {server}, from {settings.sender}.")
 
 
-def _payments(settings: Settings, payments: PaymentFacts | None) -> Part:
+def _payments(settings: Settings, payments: PaymentFacts | None) -> PartHealth:
     """Report the doctor's finding, with its fix."""
     if payments is None:
-        return Part("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
+        return PartHealth("Payments", Verdict.FAIL, "The database with the Stripe data is not responding.")
     health = check_payments(settings, payments)
-    return Part("Payments", Verdict(health.state), ". To do: ".join(filter(None, (health.finding, health.fix))) + ".")
+    return PartHealth(
+        "Payments", Verdict(health.state), ". To do: ".join(filter(None, (health.finding, health.fix))) + "."
+    )
 
 
-def _disks(settings: Settings) -> Iterator[Part]:
+def _disks(settings: Settings) -> Iterator[PartHealth]:
     for name, folder in (("Instance disk", settings.instance), ("Log disk", settings.log_dir)):
         yield _disk(name, folder)
 
 
-def _disk(name: str, folder: Path) -> Part:
+def _disk(name: str, folder: Path) -> PartHealth:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Part(name, Verdict.FAIL, f"{folder}: {error.strerror}.")
+        return PartHealth(name, Verdict.FAIL, f"{folder}: {error.strerror}.")
     verdict = Verdict.FAIL if free < _TOO_LITTLE else Verdict.WARN if free < _LITTLE else Verdict.OK
-    return Part(name, verdict, f"{_size(free)} free.")
+    return PartHealth(name, verdict, f"{_size(free)} free.")
 
 
 def _size(count: int) -> str:

@@ -13,7 +13,7 @@ from church.lib.version import COMMIT, VERSION
 from church.services import sessions
 from church.services.admin_overview import counts, health
 from church.services.admin_overview.counts import MemberCounts, WorkCounts
-from church.services.admin_overview.health import Part
+from church.services.admin_overview.health import PartHealth
 from church.services.admin_overview.last_errors import ErrorLog, list_last_errors
 from church.services.billing import PaymentFacts, read_payment_facts
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Overview:
+class SiteOverview:
     """The first page of the admin area. ``members`` and ``signed_in`` are None while the database is down."""
 
     version: str
     commit: str
     environment: str
-    parts: list[Part]
+    parts: list[PartHealth]
     members: MemberCounts | None
     signed_in: int | None
     errors: ErrorLog
 
 
-def overview(settings: Settings) -> Overview:
+def read_overview(settings: Settings) -> SiteOverview:
     """Check every part once. A part that does not answer is reported and does not hide the others."""
     members, work, signed_in, payments = _numbers()
-    return Overview(
+    return SiteOverview(
         version=VERSION,
         commit=COMMIT,
         environment=settings.environment,
-        parts=health.look(settings, work, payments),
+        parts=health.check_parts(settings, work, payments),
         members=members,
         signed_in=signed_in,
         errors=list_last_errors(settings.log_dir / "error.log"),

@@ -6,10 +6,10 @@ when they were first delivered, incidents by when they were opened.
 
 from __future__ import annotations
 
-from church.services.dora.alertmanager import hear, read_alerts
+from church.services.dora.alertmanager import read_alerts, record_alerts
 from church.services.dora.deployments import record_deployment, record_deployments
-from church.services.dora.figures import UNITS, Figure, Window, asked_window, figures_of
-from church.services.dora.figures_over_time import DeploymentView, WeekView, overview
+from church.services.dora.figures import UNITS, Figure, Window, read_figures, read_window
+from church.services.dora.figures_over_time import DeploymentView, WeekView, read_overview
 from church.services.dora.git_import import list_deployments_of_commits, list_deployments_of_tags
 from church.services.dora.incidents import record_incident
 from church.services.dora.schemas import read_deployment, read_incident
@@ -32,21 +32,21 @@ __all__ = [
     "Figure",
     "WeekView",
     "Window",
-    "asked_window",
     "count_samples",
-    "figures_of",
-    "hear",
     "list_deployments_of_commits",
     "list_deployments_of_tags",
-    "overview",
     "read_alerts",
     "read_deployment",
     "read_failure_rates",
+    "read_figures",
     "read_frequencies",
     "read_incident",
     "read_lead_times",
+    "read_overview",
     "read_repair_times",
     "read_rework_rates",
+    "read_window",
+    "record_alerts",
     "record_deployment",
     "record_deployments",
     "record_incident",

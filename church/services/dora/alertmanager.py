@@ -23,7 +23,7 @@ from church.lib.text import one_line
 from church.models import Incident
 from church.models.dora import Severity
 from church.services.dora import incidents
-from church.services.dora.schemas import Body, Time, items, line, one_of, validate
+from church.services.dora.schemas import Body, Time, line_of_text, list_of_items, one_of, validate_body
 
 MOST_ALERTS = 1000
 _LONGEST = 300
@@ -50,7 +50,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Heard:
+class AlertOutcome:
     """Outcome of an alert: opened, resolved, unchanged, or ignored for ``reason``."""
 
     fingerprint: str
@@ -71,14 +71,14 @@ def read_alerts(sent: Any) -> list[Alert]:
             starts_at=body.startsAt,
             ends_at=body.endsAt,
         )
-        for body in validate(_NotificationBody, sent).alerts
+        for body in validate_body(_NotificationBody, sent).alerts
     ]
 
 
 class _Labels(Body):
-    alertname: Annotated[str, line(_LONGEST)]
-    severity: Annotated[str, line(_LONGEST)] | None = None
-    environment: Annotated[str, line(_LONGEST)] | None = None
+    alertname: Annotated[str, line_of_text(_LONGEST)]
+    severity: Annotated[str, line_of_text(_LONGEST)] | None = None
+    environment: Annotated[str, line_of_text(_LONGEST)] | None = None
 
 
 class _Annotations(Body):
@@ -97,8 +97,8 @@ class _Annotations(Body):
 class _AlertBody(Body):
     keeps_empty = frozenset({"labels", "annotations"})
 
-    status: Annotated[Literal["firing", "resolved"], one_of("firing", "resolved"), line(100)]
-    fingerprint: Annotated[str, line(100)]
+    status: Annotated[Literal["firing", "resolved"], one_of("firing", "resolved"), line_of_text(100)]
+    fingerprint: Annotated[str, line_of_text(100)]
     startsAt: Time  # noqa: N815 - Alertmanager's name
     labels: Annotated[_Labels, Field(default_factory=dict, validate_default=True)]
     annotations: _Annotations = _Annotations()
@@ -125,14 +125,14 @@ class _AlertBody(Body):
 class _NotificationBody(Body):
     keeps_empty = frozenset({"alerts"})
 
-    alerts: Annotated[list[_AlertBody], items(MOST_ALERTS)] = Field(default=None, validate_default=True)
+    alerts: Annotated[list[_AlertBody], list_of_items(MOST_ALERTS)] = Field(default=None, validate_default=True)
 
 
-def hear(alerts: list[Alert]) -> list[Heard]:
+def record_alerts(alerts: list[Alert]) -> list[AlertOutcome]:
     """Open and resolve the incidents of ``alerts``. Returns the outcome of each, in their order."""
     window = timedelta(seconds=current_settings().incident_window)
-    changed: list[incidents.Recorded] = []
-    outcomes: list[Heard] = []
+    changed: list[incidents.IncidentOutcome] = []
+    outcomes: list[AlertOutcome] = []
     with telemetry.span("delivery.alerts", None, **{"church.alerts": len(alerts)}), db.write() as session:
         for alert in alerts:
             reason = _why_ignored(alert)
@@ -141,7 +141,7 @@ def hear(alerts: list[Alert]) -> list[Heard]:
                 changed.append(recorded)
             outcomes.append(_outcome(alert, recorded, reason))
     for recorded in changed:
-        incidents.tell(recorded)
+        incidents.track_outcome(recorded)
     return outcomes
 
 
@@ -156,17 +156,17 @@ def _why_ignored(alert: Alert) -> str | None:
     return None
 
 
-def _record(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
+def _record(session: Session, alert: Alert, window: timedelta) -> incidents.IncidentOutcome:
     open_now = select(Incident).where(Incident.fingerprint == alert.fingerprint, Incident.resolved_at.is_(None))
     row = session.scalar(open_now.with_for_update())
     if row is None:
         earlier = session.scalar(_select_overlapping(alert))
-        return incidents.as_recorded(session, earlier, "unchanged") if earlier else _open(session, alert, window)
+        return incidents.make_outcome(session, earlier, "unchanged") if earlier else _open(session, alert, window)
     if alert.ends_at is None or alert.ends_at < row.opened_at:
-        return incidents.as_recorded(session, row, "unchanged")
-    incidents.apply(row, {"resolved_at": alert.ends_at})
+        return incidents.make_outcome(session, row, "unchanged")
+    incidents.apply_changes(row, {"resolved_at": alert.ends_at})
     session.flush()
-    return incidents.as_recorded(session, row, "resolved")
+    return incidents.make_outcome(session, row, "resolved")
 
 
 def _select_overlapping(alert: Alert) -> Select[Incident]:
@@ -183,7 +183,7 @@ def _select_overlapping(alert: Alert) -> Select[Incident]:
     )
 
 
-def _open(session: Session, alert: Alert, window: timedelta) -> incidents.Recorded:
+def _open(session: Session, alert: Alert, window: timedelta) -> incidents.IncidentOutcome:
     row = incidents.add_incident(
         session,
         {
@@ -194,19 +194,19 @@ def _open(session: Session, alert: Alert, window: timedelta) -> incidents.Record
             "severity": alert.severity,
             "opened_at": alert.starts_at,
             "resolved_at": alert.ends_at,
-            **incidents.guessed_link(session, alert.environment, alert.starts_at, window),
+            **incidents.guess_deployment(session, alert.environment, alert.starts_at, window),
         },
     )
     if row is not None:
-        return incidents.as_recorded(session, row, "resolved" if alert.ends_at else "opened")
+        return incidents.make_outcome(session, row, "resolved" if alert.ends_at else "opened")
     # Recorded before, or by another notification at this moment.
     same = select(Incident).where(or_(Incident.ref == alert.ref, Incident.fingerprint == alert.fingerprint))
-    return incidents.as_recorded(
+    return incidents.make_outcome(
         session, session.scalars(same.order_by(Incident.id.desc()).limit(1)).one(), "unchanged"
     )
 
 
-def _outcome(alert: Alert, recorded: incidents.Recorded | None, reason: str | None) -> Heard:
+def _outcome(alert: Alert, recorded: incidents.IncidentOutcome | None, reason: str | None) -> AlertOutcome:
     if recorded is None:
-        return Heard(alert.fingerprint, "ignored", reason)
-    return Heard(alert.fingerprint, recorded.outcome, incident=recorded.ref)
+        return AlertOutcome(alert.fingerprint, "ignored", reason)
+    return AlertOutcome(alert.fingerprint, recorded.outcome, incident=recorded.ref)

@@ -23,7 +23,7 @@ from church.errors import FieldErrors
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.dora import DeploymentKind, DeploymentStatus
-from church.services.dora.schemas import EARLIEST, parsed_time
+from church.services.dora.schemas import EARLIEST, parse_time
 
 DAY = 86400.0  # seconds
 _WEEK, _MONTH, _HOUR = 7 * DAY, 30 * DAY, 3600.0
@@ -83,16 +83,16 @@ class Figure:
     edition: str
 
 
-def figures_of(window: Window) -> dict[str, Figure]:
+def read_figures(window: Window) -> dict[str, Figure]:
     """Read the figures of a window. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.figures"), db.read() as session:
-        facts = facts_of(session, window, leads_of(session, window))
+        facts = read_facts(session, window, read_lead_times_of(session, window))
     return compute_figures(facts, window.days, current_settings().dora_edition)
 
 
 def compute_figures(facts: Facts, days: float, edition: int) -> dict[str, Figure]:
     """Compute all figures, by name. ``edition`` is the year of the report whose bands are used."""
-    year = bands_of(edition)
+    year = choose_bands(edition)
     values: dict[str, tuple[float | None, int]] = {
         "deployment_frequency": (facts.successes / days if facts.ever else None, facts.successes),
         "lead_time_seconds": _median(facts.leads),
@@ -106,7 +106,7 @@ def compute_figures(facts: Facts, days: float, edition: int) -> dict[str, Figure
     }
 
 
-def bands_of(edition: int) -> int:
+def choose_bands(edition: int) -> int:
     """Return the year of the newest known report that is not newer than ``edition``, else of the oldest."""
     return max((year for year in _BANDS if year <= edition), default=min(_BANDS))
 
@@ -165,7 +165,7 @@ def _within(environment: Any, at: Any, window: Window) -> ColumnElement[bool]:
     return and_(environment == window.environment, at >= window.start, at < window.end)
 
 
-def leads_of(session: Session, window: Window) -> list[tuple[int, float]]:
+def read_lead_times_of(session: Session, window: Window) -> list[tuple[int, float]]:
     """Read the deployment id and the lead time, in seconds, of each commit of ``window``.
 
     They can be tens of thousands, so this does not use the session, whose rows take three times as long.
@@ -174,7 +174,7 @@ def leads_of(session: Session, window: Window) -> list[tuple[int, float]]:
     return [(row[0], row[1]) for row in session.connection().execute(query)]
 
 
-def facts_of(session: Session, window: Window, leads: Sequence[tuple[int, float]]) -> Facts:
+def read_facts(session: Session, window: Window, leads: Sequence[tuple[int, float]]) -> Facts:
     """Read everything that the figures of ``window`` are computed from; ``leads`` are its lead times."""
     ever = select(Deployment.id).where(
         Deployment.environment == window.environment, Deployment.finished_at < window.end
@@ -204,7 +204,7 @@ def facts_of(session: Session, window: Window, leads: Sequence[tuple[int, float]
 
 # -- windows ----------------------------------------------------------------------------------------------------------
 
-USUAL = timedelta(days=30)
+DEFAULT_LENGTH = timedelta(days=30)
 """Length of a window by default, and of the gauges."""
 _LONGEST = timedelta(days=3660)
 _MOST_TEXT = 40  # characters
@@ -233,7 +233,7 @@ class Window:
             start = end
 
 
-def asked_window(query: Mapping[str, str], environments: Sequence[str], now: datetime) -> Window:
+def read_window(query: Mapping[str, str], environments: Sequence[str], now: datetime) -> Window:
     """Read the window from ``environment``, ``from`` and ``to``; by default the first environment's last 30 days.
 
     A date means the beginning of its day in UTC. Raises FieldErrors.
@@ -244,7 +244,7 @@ def asked_window(query: Mapping[str, str], environments: Sequence[str], now: dat
         errors["environment"] = f"This must be one of: {', '.join(environments)}."
     # One second more, so that reports of this very second are in the window.
     end = _moment(query, "to", errors) or now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    start = _moment(query, "from", errors) or end - USUAL
+    start = _moment(query, "from", errors) or end - DEFAULT_LENGTH
     if not errors and start >= end:
         errors["from"] = "This must be before the end of the window."
     if not errors and end - start > _LONGEST:
@@ -259,7 +259,7 @@ def _moment(query: Mapping[str, str], name: str, errors: dict[str, str]) -> date
     if not value:
         return None
     # A plus sign in a query arrives as a space.
-    moment = parsed_time(f"{value}T00:00:00Z" if len(value) == 10 else value[:_MOST_TEXT].replace(" ", "+"))
+    moment = parse_time(f"{value}T00:00:00Z" if len(value) == 10 else value[:_MOST_TEXT].replace(" ", "+"))
     if moment is None or not EARLIEST <= moment <= datetime(2100, 1, 1, tzinfo=UTC):
         errors[name] = "This must be a date such as 2026-03-01, or a time with its zone such as 2026-03-01T12:00:00Z."
         return None

@@ -16,7 +16,15 @@ from church.config import current_settings
 from church.extensions import db
 from church.models import Deployment, Incident
 from church.models.dora import DeploymentStatus
-from church.services.dora.figures import Figure, Window, compute_figures, facts_of, finished_in, leads_of, opened_in
+from church.services.dora.figures import (
+    Figure,
+    Window,
+    compute_figures,
+    finished_in,
+    opened_in,
+    read_facts,
+    read_lead_times_of,
+)
 
 MOST_WEEKS = 53
 MOST_DEPLOYMENTS = 400
@@ -96,22 +104,22 @@ class _Deployed:
 
 
 @dataclass(frozen=True)
-class Overview:
+class DoraOverview:
     """The figures of a window, and what they are computed from."""
 
     figures: dict[str, Figure]
     history: History
 
 
-def overview(window: Window) -> Overview:
+def read_overview(window: Window) -> DoraOverview:
     """Read figures and history of a window in one transaction. Raises DatabaseDownError, DatabaseBusyError."""
     with telemetry.span("delivery.overview"), db.read() as session:
-        leads = leads_of(session, window)
-        facts, history = facts_of(session, window, leads), history_of(session, window, leads)
-    return Overview(compute_figures(facts, window.days, current_settings().dora_edition), history)
+        leads = read_lead_times_of(session, window)
+        facts, history = read_facts(session, window, leads), read_history(session, window, leads)
+    return DoraOverview(compute_figures(facts, window.days, current_settings().dora_edition), history)
 
 
-def history_of(session: Session, window: Window, lead_times: Iterable[tuple[int, float]]) -> History:
+def read_history(session: Session, window: Window, lead_times: Iterable[tuple[int, float]]) -> History:
     """Read the history of ``window``; ``lead_times`` are pairs of deployment id and seconds."""
     leads: dict[int, list[float]] = defaultdict(list)
     for deployment_id, seconds in lead_times:

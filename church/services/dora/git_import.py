@@ -14,7 +14,7 @@ from pathlib import Path
 
 from church.errors import InvalidError
 from church.models.dora import DeploymentKind, DeploymentStatus
-from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parsed_time
+from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parse_time
 
 _TIMEOUT = 120.0  # seconds for one call of git
 _HOTFIX = re.compile(r"\b(hot-?fix|revert)\b", re.IGNORECASE)
@@ -70,7 +70,7 @@ def list_deployments_of_tags(
     for line in repository.lines("for-each-ref", "--sort=creatordate", form, f"refs/tags/{pattern}"):
         tag, at, names = line.split(_SEPARATOR, 2)
         sha = names[:40]
-        moment = parsed_time(at)
+        moment = parse_time(at)
         if earliest is None or (moment is not None and moment >= earliest):
             commits = _commits(repository, f"{previous}..{sha}" if previous else sha)
             report = _report(environment, sha, at, tag, commits, version=tag)
@@ -80,7 +80,7 @@ def list_deployments_of_tags(
 
 
 def _day(text: str) -> datetime:
-    day = parsed_time(f"{text}T00:00:00Z")
+    day = parse_time(f"{text}T00:00:00Z")
     if day is None:
         raise InvalidError(f"{text} is not a day such as 2026-01-01.")
     return day
@@ -93,7 +93,7 @@ def _commits(repository: _Repository, revisions: str) -> list[Commit | None]:
 
 
 def _commit(sha: str, at: str) -> Commit | None:
-    moment = parsed_time(at)
+    moment = parse_time(at)
     return Commit(sha, moment) if moment is not None and moment >= EARLIEST else None
 
 
@@ -101,7 +101,7 @@ def _report(
     environment: str, sha: str, at: str, subject: str, commits: list[Commit | None], version: str | None
 ) -> DeploymentReport | None:
     """Make a report; None if the time cannot be right."""
-    finished_at = parsed_time(at)
+    finished_at = parse_time(at)
     if finished_at is None or not EARLIEST <= finished_at <= datetime.now(UTC) + SKEW:
         return None
     return DeploymentReport(

@@ -22,7 +22,7 @@ _INCIDENTS: Any = Incident.__table__
 
 
 @dataclass(frozen=True)
-class Recorded:
+class IncidentOutcome:
     """An incident after a report; ``outcome`` is opened, updated, resolved or unchanged."""
 
     ref: str
@@ -36,18 +36,18 @@ class Recorded:
     is_new: bool = False
 
 
-def record_incident(report: IncidentReport) -> Recorded:
+def record_incident(report: IncidentReport) -> IncidentOutcome:
     """Open an incident, or change the one with the same id. Raises FieldErrors.
 
     A resolved incident stays resolved: late or repeated reports do not open it again.
     """
     with telemetry.span("delivery.record_incident"), db.write() as session:
         recorded = _record(session, report)
-    tell(recorded)
+    track_outcome(recorded)
     return recorded
 
 
-def tell(recorded: Recorded) -> None:
+def track_outcome(recorded: IncidentOutcome) -> None:
     """Count and log the outcome. Call it after the commit."""
     if recorded.outcome == "opened":
         telemetry.track_incident(recorded.environment, recorded.severity, incident=recorded.ref)
@@ -56,7 +56,7 @@ def tell(recorded: Recorded) -> None:
         telemetry.track_incident_resolution(recorded.environment, recorded.severity, seconds, incident=recorded.ref)
 
 
-def _record(session: Session, report: IncidentReport) -> Recorded:
+def _record(session: Session, report: IncidentReport) -> IncidentOutcome:
     existing = session.scalar(select(Incident).where(Incident.ref == report.ref).with_for_update())
     if existing is not None:
         return _change(session, existing, report)
@@ -73,7 +73,7 @@ def _record(session: Session, report: IncidentReport) -> Recorded:
     added = add_incident(session, row)
     if added is None:  # another request has just added it
         return _record(session, report)
-    return replace(as_recorded(session, added, "resolved" if added.resolved_at else "opened"), is_new=True)
+    return replace(make_outcome(session, added, "resolved" if added.resolved_at else "opened"), is_new=True)
 
 
 def _require_new_fields(report: IncidentReport) -> None:
@@ -85,14 +85,14 @@ def _require_new_fields(report: IncidentReport) -> None:
 def add_incident(session: Session, row: dict[str, Any]) -> Incident | None:
     """Insert an incident. Returns None if its id exists, or its alert has an open incident."""
     values = {"deployment_id": None, "confidence": None, "fingerprint": None, **row}
-    values |= {"seconds": seconds_of(row["opened_at"], row["resolved_at"]), "changes": 0, "recorded_at": utc_now()}
+    values |= {"seconds": repair_seconds(row["opened_at"], row["resolved_at"]), "changes": 0, "recorded_at": utc_now()}
     incident_id = session.scalar(
         insert_for(session, _INCIDENTS).values(values).on_conflict_do_nothing().returning(_INCIDENTS.c.id)
     )
     return session.get(Incident, incident_id) if incident_id is not None else None
 
 
-def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded:
+def _change(session: Session, row: Incident, report: IncidentReport) -> IncidentOutcome:
     if report.environment not in {None, row.environment}:
         raise FieldErrors({"environment": f"The incident belongs to {row.environment} and cannot move."})
     was_open = row.resolved_at is None
@@ -111,22 +111,22 @@ def _change(session: Session, row: Incident, report: IncidentReport) -> Recorded
         _require_opened_after(session, row.deployment_id, opened_at)
     if (ended := changed.get("resolved_at", row.resolved_at)) is not None and ended < opened_at:
         raise FieldErrors({"resolved_at": "This is before the incident was opened."})
-    apply(row, changed)
+    apply_changes(row, changed)
     session.flush()
     resolved = was_open and row.resolved_at is not None
-    return as_recorded(session, row, "resolved" if resolved else "updated" if changed else "unchanged")
+    return make_outcome(session, row, "resolved" if resolved else "updated" if changed else "unchanged")
 
 
-def apply(row: Incident, changed: dict[str, Any]) -> None:
+def apply_changes(row: Incident, changed: dict[str, Any]) -> None:
     """Change a locked row, and update its ``seconds``."""
     for name, value in changed.items():
         setattr(row, name, value)
     if changed:
-        row.seconds = seconds_of(row.opened_at, row.resolved_at)
+        row.seconds = repair_seconds(row.opened_at, row.resolved_at)
         row.changes += 1
 
 
-def seconds_of(opened_at: datetime, resolved_at: datetime | None) -> float | None:
+def repair_seconds(opened_at: datetime, resolved_at: datetime | None) -> float | None:
     """Return the seconds from opened to resolved; None while it is open."""
     return (resolved_at - opened_at).total_seconds() if resolved_at is not None else None
 
@@ -156,7 +156,7 @@ def _began(deployment: Deployment) -> datetime:
     return (deployment.started_at or deployment.finished_at) - SKEW
 
 
-def guessed_link(session: Session, environment: str, opened_at: datetime, window: timedelta) -> dict[str, Any]:
+def guess_deployment(session: Session, environment: str, opened_at: datetime, window: timedelta) -> dict[str, Any]:
     """Make the link to the last successful deployment before the incident, if it is within ``window``.
 
     The confidence falls linearly from 1, right after the deployment, to 0 at the end of the window.
@@ -178,10 +178,10 @@ def guessed_link(session: Session, environment: str, opened_at: datetime, window
     return {"deployment_id": found.id, "confidence": round(1 - (opened_at - found.finished_at) / window, 3)}
 
 
-def as_recorded(session: Session, row: Incident, outcome: str) -> Recorded:
+def make_outcome(session: Session, row: Incident, outcome: str) -> IncidentOutcome:
     """Make the answer to a report from a row."""
     ref = session.scalar(select(Deployment.ref).where(Deployment.id == row.deployment_id))
-    return Recorded(
+    return IncidentOutcome(
         ref=row.ref,
         outcome=outcome,
         environment=row.environment,

@@ -81,7 +81,7 @@ class IncidentReport:
 
 def read_deployment(sent: Any) -> DeploymentReport:
     """Read a deployment; without ``finished_at`` it has finished now. Raises FieldErrors."""
-    body = validate(_DeploymentBody, sent, {"finished_at": utc_now()})
+    body = validate_body(_DeploymentBody, sent, {"finished_at": utc_now()})
     commits: dict[str, Commit] = {}
     for commit in body.commits:
         commits.setdefault(commit.sha, Commit(commit.sha, commit.committed_at))
@@ -90,13 +90,13 @@ def read_deployment(sent: Any) -> DeploymentReport:
 
 def read_incident(sent: Any) -> IncidentReport:
     """Read an incident, new or known. Raises FieldErrors."""
-    return IncidentReport(**dict(validate(_IncidentBody, sent)))
+    return IncidentReport(**dict(validate_body(_IncidentBody, sent)))
 
 
 # -- fields ---------------------------------------------------------------------------------------------------------
 
 
-def line(most: int, *, allow_empty: bool = False) -> BeforeValidator:
+def line_of_text(most: int, *, allow_empty: bool = False) -> BeforeValidator:
     """Require one line of text of at most ``most`` characters; strip the white space around it."""
 
     def check(value: Any) -> str:
@@ -111,7 +111,7 @@ def line(most: int, *, allow_empty: bool = False) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def items(most: int) -> BeforeValidator:
+def list_of_items(most: int) -> BeforeValidator:
     """Require a list of at most ``most`` items."""
 
     def check(value: Any) -> list[Any]:
@@ -157,7 +157,7 @@ def _require_url(value: str) -> str:
 
 
 def _require_time(value: str) -> datetime:
-    moment = parsed_time(value)
+    moment = parse_time(value)
     if moment is None:
         raise ValueError("This must be a time with its zone such as 2026-03-01T12:00:00Z.")
     if moment < EARLIEST:
@@ -167,7 +167,7 @@ def _require_time(value: str) -> datetime:
     return moment
 
 
-def parsed_time(value: str) -> datetime | None:
+def parse_time(value: str) -> datetime | None:
     """Parse a time with its zone, in UTC; None for anything else, such as the 29th of February of 2023."""
     try:
         moment = datetime.fromisoformat(value)
@@ -176,12 +176,12 @@ def parsed_time(value: str) -> datetime | None:
         return None
 
 
-_Id = Annotated[str, line(_LONGEST_ID)]
-_Text = Annotated[str, line(_LONGEST_TEXT)]
-_Environment = Annotated[str, line(100), AfterValidator(_require_environment)]
-_Sha = Annotated[str, line(64), AfterValidator(_require_sha)]
-_Url = Annotated[str, line(2000), AfterValidator(_require_url)]
-Time = Annotated[datetime, BeforeValidator(_require_time), line(_LONGEST_TIME)]
+_Id = Annotated[str, line_of_text(_LONGEST_ID)]
+_Text = Annotated[str, line_of_text(_LONGEST_TEXT)]
+_Environment = Annotated[str, line_of_text(100), AfterValidator(_require_environment)]
+_Sha = Annotated[str, line_of_text(64), AfterValidator(_require_sha)]
+_Url = Annotated[str, line_of_text(2000), AfterValidator(_require_url)]
+Time = Annotated[datetime, BeforeValidator(_require_time), line_of_text(_LONGEST_TIME)]
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class Body(BaseModel):
         }
 
 
-def validate(kind: type[_B], sent: Any, context: dict[str, Any] | None = None) -> _B:
+def validate_body(kind: type[_B], sent: Any, context: dict[str, Any] | None = None) -> _B:
     """Check the body of a request. Raises FieldErrors."""
     try:
         return kind.model_validate(sent, context=context)
@@ -235,14 +235,14 @@ class _DeploymentBody(Body):
 
     ref: _Id = Field(alias="id")
     environment: _Environment
-    status: Annotated[DeploymentStatus, one_of(*DeploymentStatus), line(100)]
-    kind: Annotated[DeploymentKind, one_of(*DeploymentKind), line(100)] = DeploymentKind.NORMAL
+    status: Annotated[DeploymentStatus, one_of(*DeploymentStatus), line_of_text(100)]
+    kind: Annotated[DeploymentKind, one_of(*DeploymentKind), line_of_text(100)] = DeploymentKind.NORMAL
     version: _Text | None = None
     url: _Url | None = None
     commit: _Sha | None = None
     started_at: Time | None = None
     finished_at: Time | None = Field(default=None, validate_default=True)
-    commits: Annotated[list[_CommitBody], items(MOST_COMMITS)] = []
+    commits: Annotated[list[_CommitBody], list_of_items(MOST_COMMITS)] = []
 
     @field_validator("finished_at")
     @classmethod
@@ -262,8 +262,8 @@ class _IncidentBody(Body):
     ref: _Id = Field(alias="id")
     environment: _Environment | None = None
     title: _Text | None = None
-    severity: Annotated[Severity, one_of(*Severity), line(100)] | None = None
-    deployment: Annotated[str, line(_LONGEST_ID, allow_empty=True)] | None = None
+    severity: Annotated[Severity, one_of(*Severity), line_of_text(100)] | None = None
+    deployment: Annotated[str, line_of_text(_LONGEST_ID, allow_empty=True)] | None = None
     opened_at: Time | None = None
     resolved_at: Time | None = None
 

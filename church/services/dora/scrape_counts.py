@@ -20,7 +20,7 @@ from church.extensions import db
 from church.lib.app_context import app_state
 from church.models import DeliveredCommit, Deployment, Incident
 from church.models.base import utc_now
-from church.services.dora.figures import BROKEN, DAY, HOTFIX, SUCCESSFUL, UNITS, USUAL
+from church.services.dora.figures import BROKEN, DAY, DEFAULT_LENGTH, HOTFIX, SUCCESSFUL, UNITS
 
 LEAD_BUCKETS = (300.0, 900.0, 3600.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
 REPAIR_BUCKETS = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, DAY, 3 * DAY, 7 * DAY)
@@ -103,7 +103,7 @@ def read_frequencies() -> Series:
     """Yield the successful deployments a day of each environment that ever had a deployment."""
     for environment, counts in _numbers().counts.items():
         if counts.ever:
-            yield (environment,), counts.successes / (USUAL / timedelta(days=1))
+            yield (environment,), counts.successes / (DEFAULT_LENGTH / timedelta(days=1))
 
 
 def read_failure_rates() -> Series:
@@ -130,7 +130,7 @@ def count_samples() -> Series:
 
 
 def _counts(session: Session) -> dict[str, _Counts]:
-    since = utc_now() - USUAL
+    since = utc_now() - DEFAULT_LENGTH
     deployed = (
         select(Deployment.environment, func.count(), func.count().filter(HOTFIX), func.count().filter(BROKEN))
         .where(SUCCESSFUL, Deployment.finished_at >= since)

@@ -5,21 +5,21 @@ Import pages from here; only this package knows markdown, the content folder and
 
 from __future__ import annotations
 
-from church.services.pages.content import init_app, queue_index, site_pages
-from church.services.pages.feeds import Place
+from church.services.pages.content import current_pages, init_app, queue_index
+from church.services.pages.feeds import FeedItem
 from church.services.pages.library import looks_like_traversal
 from church.services.pages.presenters import PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
 
 __all__ = [
+    "FeedItem",
     "PageView",
-    "Place",
     "RenderError",
     "TeaserView",
+    "current_pages",
     "init_app",
     "looks_like_traversal",
     "make_json_ld",
     "queue_index",
     "render_fragment",
-    "site_pages",
 ]

@@ -29,7 +29,7 @@ _ID = {"li": re.compile(r"fn:\S+"), "sup": re.compile(r"fnref\d*:\S+")}
 _ANY_ID = re.compile(r"[\w:.-]+")
 
 
-def clean(rendered: str) -> str:
+def clean_markup(rendered: str) -> str:
     """Return ``rendered`` without everything that a page may not have.
 
     Links that leave the site get ``noopener noreferrer``; links within the site do not.

@@ -24,10 +24,10 @@ from church.lib.app_context import App, app_state
 from church.services.access import ANONYMOUS, Reader, may_read
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
-from church.services.pages.feeds import Place
-from church.services.pages.folder import Shelf
+from church.services.pages.feeds import FeedItem
+from church.services.pages.folder import ContentFolder
 from church.services.pages.front_matter import Page
-from church.services.pages.library import Library, Problem, TagCount
+from church.services.pages.library import FileProblem, Library, TagCount
 from church.services.pages.presenters import PageCard, PageView, TeaserView
 from church.services.pages.render import RenderCache, RenderError
 
@@ -49,7 +49,7 @@ class Pages:
         on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shelf = Shelf(content, drafts=drafts, clock=clock)
+        self._shelf = ContentFolder(content, drafts=drafts, clock=clock)
         self._cache = RenderCache()
         self._on_change = on_change
         self._version_lock = threading.Lock()
@@ -65,17 +65,17 @@ class Pages:
                 self._on_change()
         return library
 
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[FileProblem, ...]:
         """List the files of the content folder that are not served, each with the reason."""
         return self.library().problems
 
     def recent(self) -> list[PageCard]:
         """List the newest pages, for the home page."""
-        return [presenters.card(page) for page in self.library().pages[:_RECENT]]
+        return [presenters.make_card(page) for page in self.library().pages[:_RECENT]]
 
     def cards(self, tag: str | None = None) -> list[PageCard]:
         """List all pages, or those with ``tag``, newest first."""
-        return [presenters.card(page) for page in self.library().pages if tag is None or tag in page.tags]
+        return [presenters.make_card(page) for page in self.library().pages if tag is None or tag in page.tags]
 
     def tags(self) -> tuple[TagCount, ...]:
         """List the tags by name, each with how many pages have it."""
@@ -86,8 +86,8 @@ class Pages:
 
         Raises DatabaseDownError, DatabaseBusyError.
         """
-        results = pages_search.find(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
-        return [presenters.card(page, snippet) for page, snippet in results]
+        results = pages_search.find_pages(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
+        return [presenters.make_card(page, snippet) for page, snippet in results]
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
         """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""
@@ -98,18 +98,18 @@ class Pages:
         with telemetry.span("content.render", access=str(page.access)):
             rendered = self._cache.get(page)
         if not may_read(page.access, reader):
-            return presenters.teaser(page, rendered, origin)
-        return presenters.view(page, rendered, origin, *library.neighbours(page))
+            return presenters.make_teaser(page, rendered, origin)
+        return presenters.make_view(page, rendered, origin, *library.neighbours(page))
 
     def address(self, slug: str) -> str | None:
         """Return the path of the page at ``slug`` on the site; None if there is no such page."""
         page = self.library().by_slug.get(slug)
-        return presenters.url_of(page) if page is not None else None
+        return presenters.page_path(page) if page is not None else None
 
-    def feed(self, site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
+    def feed(self, site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        return feeds.atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
+        return feeds.write_atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
 
     def _feed_entry(self, page: Page) -> feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):
@@ -119,13 +119,13 @@ class Pages:
         except RenderError:
             return feeds.FeedEntry(page, None)
 
-    def sitemap(self, origin: str, places: Sequence[Place] = ()) -> bytes:
+    def sitemap(self, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the sitemap of all pages except drafts, and of ``places``."""
-        return feeds.sitemap([page for page in self.library().pages if not page.draft], origin, places)
+        return feeds.write_sitemap([page for page in self.library().pages if not page.draft], origin, places)
 
     def robots(self, origin: str) -> str:
         """Write robots.txt."""
-        return feeds.robots(origin)
+        return feeds.write_robots(origin)
 
     def modified(self) -> float:
         """Return when the content folder last changed, in seconds since 1970."""
@@ -133,7 +133,7 @@ class Pages:
 
     def reindex(self, db: Database) -> int:
         """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
-        return pages_search.write_rows(db, pages_search.wanted_rows(self.library(), self._cache.get))
+        return pages_search.write_rows(db, pages_search.make_rows(self.library(), self._cache.get))
 
 
 def init_app(app: App) -> None:
@@ -147,7 +147,7 @@ def init_app(app: App) -> None:
     app.extensions["pages"] = Pages(settings.content, drafts=not settings.production, on_change=queue_in_thread)
 
 
-def site_pages() -> Pages:
+def current_pages() -> Pages:
     """Return the pages of the current app."""
     pages: Pages = app_state()["pages"]
     return pages
@@ -165,4 +165,4 @@ def queue_index(app: App) -> None:
 @jobs.every(timedelta(minutes=5), _INDEX)
 def index_pages(_payload: dict[str, Any]) -> None:
     """Update the search index. Runs every five minutes, and when the folder has changed."""
-    site_pages().reindex(db)
+    current_pages().reindex(db)

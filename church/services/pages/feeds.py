@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from church.services.pages.front_matter import Page
-from church.services.pages.presenters import url_of
+from church.services.pages.presenters import page_path
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -27,7 +27,7 @@ class FeedEntry:
 
 
 @dataclass(frozen=True)
-class Place:
+class FeedItem:
     """Something else of the site that feed and sitemap list, such as a video; holds public facts only."""
 
     path: str
@@ -36,7 +36,7 @@ class Place:
     published: dt.datetime
 
 
-def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[Place] = ()) -> bytes:
+def write_atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
     """Write the feed of ``entries``, newest first, and ``places``. A page that is not public has only its summary."""
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
     _text(feed, "id", f"{origin}/")
@@ -54,7 +54,7 @@ def atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequ
     return _xml(feed)
 
 
-def _place(feed: ET.Element, place: Place, origin: str) -> None:
+def _place(feed: ET.Element, place: FeedItem, origin: str) -> None:
     element = ET.SubElement(feed, "entry")
     _text(element, "id", origin + place.path)
     _text(element, "title", place.title)
@@ -66,7 +66,7 @@ def _place(feed: ET.Element, place: Place, origin: str) -> None:
 
 def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
     page = entry.page
-    address = origin + url_of(page)
+    address = origin + page_path(page)
     element = ET.SubElement(feed, "entry")
     _text(element, "id", address)
     _text(element, "title", page.title)
@@ -81,13 +81,13 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
         content.set(_XML_BASE, address)
 
 
-def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) -> bytes:
+def write_sitemap(pages: Sequence[Page], origin: str, places: Sequence[FeedItem] = ()) -> bytes:
     """Write the sitemap: the site's own lists, ``pages`` and ``places``, as many as one sitemap may hold."""
     root = ET.Element("urlset", {"xmlns": _SITEMAP})
     lists = ("/", "/pages/", "/video/")
     for path in lists:
         _text(ET.SubElement(root, "url"), "loc", origin + path)
-    dated = [(url_of(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]
+    dated = [(page_path(page), page.updated) for page in pages] + [(place.path, place.published) for place in places]
     for path, changed in dated[: _MOST_ADDRESSES - len(lists)]:
         element = ET.SubElement(root, "url")
         _text(element, "loc", origin + path)
@@ -95,7 +95,7 @@ def sitemap(pages: Sequence[Page], origin: str, places: Sequence[Place] = ()) ->
     return _xml(root)
 
 
-def robots(origin: str) -> str:
+def write_robots(origin: str) -> str:
     """Write robots.txt: crawlers may read everything except searches, which are endless."""
     return f"User-agent: *\nDisallow: /pages/?q=\nDisallow: /pages/?*q=\n\nSitemap: {origin}/sitemap.xml\n"
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from church.lib.threads import run_off_hub
-from church.services.pages.front_matter import MAX_BYTES, InvalidPageError, Stamp, load_parser, parse_page
-from church.services.pages.library import File, Library, Problem, assemble
+from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, load_parser, parse_page
+from church.services.pages.library import FileProblem, Library, ScannedFile, build_library
 
 log = logging.getLogger("church.pages")
 
@@ -22,10 +22,10 @@ _MOST_FOLDERS = 20
 _LEADS_OUT = "a link that leads out of the content folder"
 # Temporary errors of the host: the site keeps serving the pages of the last scan.
 _TEMPORARY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
-LOOK_SECONDS = 1.0
+SCAN_SECONDS = 1.0
 
 
-class Shelf:
+class ContentFolder:
     """Keeps the newest Library of one folder. ``drafts``: whether drafts are among the pages."""
 
     def __init__(self, root: Path, *, drafts: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,7 +52,7 @@ class Shelf:
             self._scan_lock.release()
 
     def _is_fresh(self) -> bool:
-        return self._clock() - self._scanned_at < LOOK_SECONDS
+        return self._clock() - self._scanned_at < SCAN_SECONDS
 
     def _rescan(self) -> Library:
         previous = self._library
@@ -60,7 +60,7 @@ class Shelf:
             return previous  # another greenlet scanned while this one waited for the lock
         load_parser()
         try:
-            library = run_off_hub(scan, self._root, previous or Library(), self._drafts)
+            library = run_off_hub(scan_folder, self._root, previous or Library(), self._drafts)
         except OSError as error:
             facts = {"event": "pages.unreadable", "reason": str(error)}
             log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough
@@ -81,7 +81,7 @@ def _log_problems(library: Library, previous: Library) -> None:
             log.warning("page left out", extra=facts)
 
 
-def scan(root: Path, known: Library, drafts: bool) -> Library:
+def scan_folder(root: Path, known: Library, drafts: bool) -> Library:
     """Read the folder ``root`` into a library; files that did not change since ``known`` are taken from it.
 
     Raises OSError if the host has a temporary problem (too many open files, a failing disk).
@@ -89,28 +89,28 @@ def scan(root: Path, known: Library, drafts: bool) -> Library:
     real = os.path.realpath(root)
     digest = hashlib.sha256()
     modified = 0.0
-    files: dict[str, File] = {}
-    outcome: File | Problem
+    files: dict[str, ScannedFile] = {}
+    outcome: ScannedFile | FileProblem
     for path, status in _walk(real, ""):
-        if not isinstance(status, Problem):
+        if not isinstance(status, FileProblem):
             modified = max(modified, status.st_mtime)
             if stat.S_ISDIR(status.st_mode):
                 continue
             outcome = _read(real, path, status, known.files.get(path))
         else:
             outcome = status
-        files[path] = outcome if isinstance(outcome, File) else File(Stamp(path, 0, 0), outcome)
-        digest.update(repr((files[path].stamp, outcome if isinstance(outcome, Problem) else None)).encode())
-    return assemble(files, drafts, modified, digest.hexdigest()[:32])
+        files[path] = outcome if isinstance(outcome, ScannedFile) else ScannedFile(FileVersion(path, 0, 0), outcome)
+        digest.update(repr((files[path].stamp, outcome if isinstance(outcome, FileProblem) else None)).encode())
+    return build_library(files, drafts, modified, digest.hexdigest()[:32])
 
 
-def _read_problem(path: str, error: OSError | ValueError) -> Problem:
+def _read_problem(path: str, error: OSError | ValueError) -> FileProblem:
     if isinstance(error, OSError) and error.errno in _TEMPORARY:
         raise error
-    return Problem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    return FileProblem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | Problem]]:
+def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
     """Yield each folder and its markdown files, in order of name. A deleted file shows only in its folder's mtime."""
     try:
         with os.scandir(os.path.join(root, under)) as entries:
@@ -130,7 +130,7 @@ def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | Problem
             yield path, _stat(root, entry, path)
 
 
-def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | Problem:
+def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | FileProblem:
     try:
         return entry.stat()
     except OSError as error:
@@ -141,24 +141,24 @@ def _inside(root: str, path: str) -> bool:
     return path.startswith(root + os.sep)
 
 
-def _read(root: str, path: str, status: os.stat_result, known: File | None) -> File | Problem:
-    if known is not None and known.stamp == Stamp(path, status.st_mtime_ns, status.st_size):
+def _read(root: str, path: str, status: os.stat_result, known: ScannedFile | None) -> ScannedFile | FileProblem:
+    if known is not None and known.stamp == FileVersion(path, status.st_mtime_ns, status.st_size):
         return known
     real = os.path.realpath(os.path.join(root, path))
     if not _inside(root, real):
-        return Problem(path, _LEADS_OUT)
+        return FileProblem(path, _LEADS_OUT)
     try:
         # Refuse a link here: the file may have been replaced by one after its path was resolved.
         handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             now = os.fstat(handle)
             if not stat.S_ISREG(now.st_mode):
-                return Problem(path, "not a file")
+                return FileProblem(path, "not a file")
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         return _read_problem(path, error)
-    stamp = Stamp(path, now.st_mtime_ns, now.st_size)
+    stamp = FileVersion(path, now.st_mtime_ns, now.st_size)
     try:
-        return File(stamp, parse_page(stamp, data))
+        return ScannedFile(stamp, parse_page(stamp, data))
     except InvalidPageError as error:
-        return File(stamp, Problem(path, str(error)))
+        return ScannedFile(stamp, FileProblem(path, str(error)))

@@ -36,7 +36,7 @@ class InvalidPageError(Exception):
 
 
 @dataclass(frozen=True)
-class Stamp:
+class FileVersion:
     """Identifies one version of a file."""
 
     path: str
@@ -48,7 +48,7 @@ class Stamp:
 class Page:
     """One page as its author wrote it: front matter and markdown."""
 
-    stamp: Stamp
+    stamp: FileVersion
     slug: str
     title: str
     summary: str
@@ -100,7 +100,7 @@ class _FrontMatter(BaseModel):
     draft: bool = False
 
 
-def slug_of(path: str) -> str:
+def make_slug(path: str) -> str:
     """Return the slug of the file at ``path`` (relative, with ``/``). Raises InvalidPageError for an invalid name."""
     slug = unicodedata.normalize("NFC", path.removesuffix(".md"))
     if len(slug) > 200 or not all(_SEGMENT.fullmatch(part) for part in slug.split("/")):
@@ -108,9 +108,9 @@ def slug_of(path: str) -> str:
     return slug
 
 
-def parse_page(stamp: Stamp, data: bytes) -> Page:
+def parse_page(stamp: FileVersion, data: bytes) -> Page:
     """Parse the content of a file. Raises InvalidPageError with the reason why it is not a page."""
-    slug = slug_of(stamp.path)
+    slug = make_slug(stamp.path)
     header, body = _split(_decode(data))
     front = _check(_load(header))
     updated = dt.datetime.fromtimestamp(min(max(stamp.mtime_ns // 10**9, 0), _LAST_SECOND), dt.UTC)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
 
-from church.services.pages.front_matter import Page, Stamp
+from church.services.pages.front_matter import FileVersion, Page
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """A file of the content folder that is not served, and why."""
 
     path: str
@@ -30,11 +30,11 @@ class TagCount:
 
 
 @dataclass(frozen=True)
-class File:
+class ScannedFile:
     """A file of the content folder: its page, or why it is not served."""
 
-    stamp: Stamp
-    found: Page | Problem
+    stamp: FileVersion
+    found: Page | FileProblem
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Library:
     """All pages at one moment, newest first. ``modified``: seconds since 1970 of the last change in the folder."""
 
     pages: tuple[Page, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
     by_slug: Mapping[str, Page] = field(default_factory=lambda: MappingProxyType({}))
     tags: tuple[TagCount, ...] = ()
     modified: float = 0.0
     version: str = ""
-    files: Mapping[str, File] = field(default_factory=dict, repr=False)
+    files: Mapping[str, ScannedFile] = field(default_factory=dict, repr=False)
 
-    def stamp_of(self, path: str) -> Stamp | None:
+    def stamp_of(self, path: str) -> FileVersion | None:
         """Return which version of the file at ``path`` was read."""
         file = self.files.get(path)
         return file.stamp if file is not None else None
@@ -61,15 +61,15 @@ class Library:
         return older, self.pages[at - 1] if at else None
 
 
-def assemble(files: dict[str, File], drafts: bool, modified: float, version: str) -> Library:
+def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, version: str) -> Library:
     """Build the library from the ``files`` of one scan. Of two files with the same address the first by name wins."""
     by_slug: dict[str, Page] = {}
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     for path, file in files.items():
-        if isinstance(file.found, Problem):
+        if isinstance(file.found, FileProblem):
             problems.append(file.found)
         elif file.found.slug in by_slug:
-            problems.append(Problem(path, f"{by_slug[file.found.slug].stamp.path} has the same address"))
+            problems.append(FileProblem(path, f"{by_slug[file.found.slug].stamp.path} has the same address"))
         elif drafts or not file.found.draft:
             by_slug[file.found.slug] = file.found
     pages = tuple(sorted(by_slug.values(), key=lambda page: (-page.date.toordinal(), page.slug)))

@@ -51,25 +51,25 @@ class TeaserView(PageCard):
     headings: tuple[str, ...]
 
 
-def card(page: Page, snippet: Markup | None = None) -> PageCard:
+def make_card(page: Page, snippet: Markup | None = None) -> PageCard:
     """Make the list entry of ``page``. The title of a draft, which only development shows, begins with "Draft"."""
     return PageCard(snippet=snippet, **_facts(page))
 
 
-def view(page: Page, rendered: Rendered, origin: str, older: Page | None, newer: Page | None) -> PageView:
+def make_view(page: Page, rendered: Rendered, origin: str, older: Page | None, newer: Page | None) -> PageView:
     """Make the view of the whole ``page``; ``origin`` is the scheme and host of its canonical address."""
     facts = _facts(page)
     return PageView(
         canonical=origin + facts["url"],
         html=rendered.html,
         toc=rendered.toc,
-        previous=card(older) if older else None,
-        next=card(newer) if newer else None,
+        previous=make_card(older) if older else None,
+        next=make_card(newer) if newer else None,
         **facts,
     )
 
 
-def teaser(page: Page, rendered: Rendered, origin: str) -> TeaserView:
+def make_teaser(page: Page, rendered: Rendered, origin: str) -> TeaserView:
     """Make the view of the public part of ``page``."""
     facts = _facts(page)
     return TeaserView(canonical=origin + facts["url"], opening=rendered.opening, headings=rendered.headings, **facts)
@@ -78,7 +78,7 @@ def teaser(page: Page, rendered: Rendered, origin: str) -> TeaserView:
 def _facts(page: Page) -> dict[str, Any]:
     return {
         "slug": page.slug,
-        "url": url_of(page),
+        "url": page_path(page),
         "title": f"Draft: {page.title}" if page.draft else page.title,
         "summary": page.summary,
         "date": page.date,
@@ -90,7 +90,7 @@ def _facts(page: Page) -> dict[str, Any]:
     }
 
 
-def url_of(page: Page) -> str:
+def page_path(page: Page) -> str:
     """Return the path of ``page`` on the site."""
     return f"/pages/{quote(page.slug)}"
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from church.lib.threads import run_off_hub
-from church.services.pages.clean_html import RESERVED_IDS, clean
-from church.services.pages.front_matter import Page, Stamp
-from church.services.pages.teaser import read
+from church.services.pages.clean_html import RESERVED_IDS, clean_markup
+from church.services.pages.front_matter import FileVersion, Page
+from church.services.pages.teaser import extract_text
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -58,13 +58,13 @@ class Rendered:
         return len(self.html) + len(self.text) + len(self.opening)
 
 
-def render(page: Page) -> Rendered:
+def render_page(page: Page) -> Rendered:
     """Render ``page``. Takes long: call it off the hub, and ``load_renderer`` before. Raises RenderError."""
     engine = _make_engine()
     try:
         raw = engine.convert(_without_title(page))
-        cleaned = clean(raw)
-        reading = read(cleaned)
+        cleaned = clean_markup(raw)
+        reading = extract_text(cleaned)
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     toc = _toc(getattr(engine, "toc_tokens", []))
@@ -82,7 +82,7 @@ def render(page: Page) -> Rendered:
 def load_renderer() -> None:
     """Import everything that rendering needs. Call it on the hub: imports in gevent's threads can deadlock."""
     _make_engine()
-    clean("")
+    clean_markup("")
 
 
 def _make_engine() -> Markdown:
@@ -109,7 +109,7 @@ def _render_fragment(source: str) -> Markup:
     import markdown  # noqa: PLC0415 - loaded already by load_renderer
 
     try:
-        cleaned = clean(markdown.markdown(source, extensions=["sane_lists"], output_format="html"))
+        cleaned = clean_markup(markdown.markdown(source, extensions=["sane_lists"], output_format="html"))
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     return Markup(cleaned)  # noqa: S704 - cleaned by nh3 a few lines up
@@ -143,12 +143,12 @@ MOST_CHARACTERS = 32_000_000
 class RenderCache:
     """Rendered pages by (path, mtime, size). Beyond ``room`` characters, drops those not used for the longest time."""
 
-    def __init__(self, *, room: int = MOST_CHARACTERS, renderer: Callable[[Page], Rendered] = render) -> None:
+    def __init__(self, *, room: int = MOST_CHARACTERS, renderer: Callable[[Page], Rendered] = render_page) -> None:
         self._room = room
         self._render = renderer
         self._lock = threading.Lock()
-        self._results: OrderedDict[Stamp, Future[Rendered | RenderError]] = OrderedDict()
-        self._weights: dict[Stamp, int] = {}
+        self._results: OrderedDict[FileVersion, Future[Rendered | RenderError]] = OrderedDict()
+        self._weights: dict[FileVersion, int] = {}
         self._total = 0
 
     def get(self, page: Page) -> Rendered:
@@ -185,7 +185,7 @@ class RenderCache:
             log.error("page not rendered", extra=facts)  # noqa: TRY400 - the author needs the reason, not our stack
             return RenderError(str(error))
 
-    def _add_weight(self, stamp: Stamp, weight: int) -> None:
+    def _add_weight(self, stamp: FileVersion, weight: int) -> None:
         with self._lock:
             self._weights[stamp] = weight
             self._total += weight

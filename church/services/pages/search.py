@@ -42,7 +42,7 @@ def _is_equal(row: PageText, wanted: _Row) -> bool:
     return all(getattr(row, name) == value for name, value in wanted.items())
 
 
-def wanted_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]:
+def make_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]:
     """Make all rows of the index by (slug, scope): "full" the whole text, "open" the public part if restricted."""
     rows: dict[tuple[str, str], _Row] = {}
     for page in library.pages:
@@ -86,7 +86,7 @@ def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
     return changed
 
 
-def find(
+def find_pages(
     db: Database, library: Library, render: Render, query: str, *, reader: Reader, tag: str | None
 ) -> list[tuple[Page, Markup | None]]:
     """Find the pages with every word of ``query``, best first, each with a snippet of the text around the words.

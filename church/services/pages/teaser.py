@@ -82,7 +82,7 @@ class _Blocks(HTMLParser):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ExtractedText:
     """A page's opening as HTML and as text, and its whole text."""
 
     opening: str
@@ -90,13 +90,13 @@ class Reading:
     text: str
 
 
-def read(cleaned: str) -> Reading:
+def extract_text(cleaned: str) -> ExtractedText:
     """Extract opening and text from ``cleaned``, the cleaned HTML of a page."""
     parser = _Blocks()
     parser.feed(cleaned)
     parser.close()
     chosen = _opening(parser.blocks)
-    return Reading(
+    return ExtractedText(
         opening="\n".join(markup for markup, _ in chosen),
         opening_text="\n".join(text for _, text in chosen),
         text="\n".join(block.text for block in parser.blocks if block.text),

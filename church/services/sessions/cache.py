@@ -1,6 +1,6 @@
 """Cache sessions in each process for a moment, including tokens that belong to no session.
 
-A counter in a file of the instance folder (``HostMark``) tells the other processes of the host to drop their cache
+A counter in a file of the instance folder (``ChangeMark``) tells the other processes of the host to drop their cache
 when a session ends. Other hosts notice within 1.5 s, when their entries expire.
 """
 

@@ -6,6 +6,6 @@ and factors of the alerts are those of the SRE workbook, chapter 5. docs/slo.md 
 
 from __future__ import annotations
 
-from church.services.slo.rule_files import stale, write
+from church.services.slo.rule_files import list_stale_files, write_stale_files
 
-__all__ = ["stale", "write"]
+__all__ = ["list_stale_files", "write_stale_files"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from church.services.slo.spec import FASTEST, Sli, Slo, Slos, broken
+from church.services.slo.spec import HIGHEST_BURN_RATE, Sli, Slo, Slos, break_selector
 
 Rule = dict[str, Any]
 
@@ -19,13 +19,13 @@ _LONG = {"1d": "5m", "3d": "30m", "30d": "30m"}  # with the recorded windows tha
 _DAYS = 30
 _ERRORS, _TOTAL = "slo:sli_errors:increase", "slo:sli_total:increase"
 # Factor, long window, short window: SRE workbook, table 5-8, as sloth uses it.
-PAGE = ((FASTEST, "1h", "5m"), (Decimal(6), "6h", "30m"))
+PAGE = ((HIGHEST_BURN_RATE, "1h", "5m"), (Decimal(6), "6h", "30m"))
 TICKET = ((Decimal(3), "1d", "2h"), (Decimal(1), "3d", "6h"))
 SEVERITIES = {"page": "critical", "ticket": "warning"}
 UNMEASURED_FOR = "10m"
 
 
-def groups(slos: Slos) -> list[Rule]:
+def make_rule_groups(slos: Slos) -> list[Rule]:
     """Make the rule groups of all objectives, three each, with sloth's names."""
     return [group for slo in slos.slos for group in _groups(slo, slos)]
 
@@ -47,7 +47,7 @@ def alert_labels(severity: str, ids: dict[str, str]) -> dict[str, str]:
     return ids | {"sloth_severity": severity, "severity": SEVERITIES[severity]}
 
 
-def burning_words(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
+def burn_annotations(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
     """Write the annotations of an alert about a budget that is being spent."""
     pace = "so fast that it will be used up in days" if severity == "page" else "too fast"
     return {
@@ -57,7 +57,7 @@ def burning_words(slo: Slo, slos: Slos, severity: str) -> dict[str, str]:
     }
 
 
-def unmeasured(slo: Slo, slos: Slos) -> tuple[str, dict[str, str], dict[str, str]]:
+def make_unmeasured_alert(slo: Slo, slos: Slos) -> tuple[str, dict[str, str], dict[str, str]]:
     """Return name, labels and annotations of the alert for an objective without data."""
     annotations = {
         "summary": f"{slos.service} {slo.name}: the objective is not measured",
@@ -84,7 +84,9 @@ def _ratios(sli: Sli, ids: dict[str, str]) -> list[Rule]:
 
 def _increase(selector: str, window: str) -> str:
     """Write the expression for the events of a window; 0 if the counter has no series yet."""
-    return f"(\n  sum(\n    increase(\n{_indented(broken(selector), 6)}[{window}]\n    )\n  )\n  or vector(0)\n)"
+    return (
+        f"(\n  sum(\n    increase(\n{_indented(break_selector(selector), 6)}[{window}]\n    )\n  )\n  or vector(0)\n)"
+    )
 
 
 def _errors(sli: Sli, window: str) -> str:
@@ -125,11 +127,11 @@ def _alerts(slo: Slo, slos: Slos) -> list[Rule]:
             "alert": slo.alert,
             "expr": _burns(slo, ids, pairs),
             "labels": {"sloth_severity": severity, "severity": SEVERITIES[severity]},
-            "annotations": burning_words(slo, slos, severity),
+            "annotations": burn_annotations(slo, slos, severity),
         }
         for severity, pairs in (("page", PAGE), ("ticket", TICKET))
     ]
-    name, labels, annotations = unmeasured(slo, slos)
+    name, labels, annotations = make_unmeasured_alert(slo, slos)
     absent = {"alert": name, "expr": f"max(absent({slo.sli.measured_by}))", "for": UNMEASURED_FOR}
     return [*burns, absent | {"labels": labels, "annotations": annotations}]
 

@@ -12,10 +12,10 @@ from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-from church.services.slo.rules import SEVERITIES, alert_labels, burning_words, unmeasured
-from church.services.slo.spec import FASTEST, Slo, Slos
+from church.services.slo.rules import SEVERITIES, alert_labels, burn_annotations, make_unmeasured_alert
+from church.services.slo.spec import HIGHEST_BURN_RATE, Slo, Slos
 
-Trial = dict[str, Any]
+PromtoolTest = dict[str, Any]
 _HOUR = 60
 _STEP = 5
 _RATIOS = 8
@@ -44,7 +44,7 @@ class Story:
     """Whether its series disappear at the end."""
 
 
-def trials(slos: Slos, rules: Path) -> Trial:
+def make_promtool_tests(slos: Slos, rules: Path) -> PromtoolTest:
     """Make promtool's test file; ``rules`` is the path of the rules relative to it."""
     tests = []
     for group in _group_by_metrics(slos.slos):
@@ -99,7 +99,7 @@ def _stories(slo: Slo, slos: Slos) -> tuple[Story, ...]:
 
 
 def _outage(slo: Slo, busy: int) -> Story:
-    until_page = (int((FASTEST * slo.budget * _HOUR / _STEP).to_integral_value(ROUND_UP)) + 1) * _STEP
+    until_page = (int((HIGHEST_BURN_RATE * slo.budget * _HOUR / _STEP).to_integral_value(ROUND_UP)) + 1) * _STEP
     before = 6 * _HOUR  # so that the slower page stays silent and only the fast one fires
     over = before + until_page
     return Story(
@@ -132,7 +132,7 @@ def _few(minimum: int) -> Decimal:
     return (Decimal(minimum) / 130).quantize(Decimal("0.0001"))
 
 
-def _trial(pairs: list[tuple[Slo, Story]], slos: Slos) -> Trial:
+def _trial(pairs: list[tuple[Slo, Story]], slos: Slos) -> PromtoolTest:
     alerts = [alert for slo, story in pairs for alert in _expected_alerts(story, slo, slos)]
     inputs = [series for slo, story in pairs for series in _inputs(story, slo).items()]
     gives = [value for _, story in pairs for value in story.gives]
@@ -151,7 +151,7 @@ def _trial(pairs: list[tuple[Slo, Story]], slos: Slos) -> Trial:
 
 def _expected_alerts(story: Story, slo: Slo, slos: Slos) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
     """Yield minute, name of the alert, and what promtool expects of it then."""
-    name, labels, annotations = unmeasured(slo, slos)
+    name, labels, annotations = make_unmeasured_alert(slo, slos)
     for at, fires in story.fires.items():
         yield at, slo.alert, _burning(fires, slo, slos)
         yield at, name, [{"exp_labels": labels, "exp_annotations": annotations}] if "unmeasured" in fires else []
@@ -159,7 +159,7 @@ def _expected_alerts(story: Story, slo: Slo, slos: Slos) -> Iterator[tuple[int, 
 
 def _burning(fires: tuple[str, ...], slo: Slo, slos: Slos) -> list[dict[str, Any]]:
     return [
-        {"exp_labels": alert_labels(severity, slos.ids(slo)), "exp_annotations": burning_words(slo, slos, severity)}
+        {"exp_labels": alert_labels(severity, slos.ids(slo)), "exp_annotations": burn_annotations(slo, slos, severity)}
         for severity in SEVERITIES
         if severity in fires
     ]

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from church.lib.field_errors import refusal, to_field_errors
+from church.lib.field_errors import make_field_errors, to_field_errors
 
-FASTEST = Decimal("14.4")
+HIGHEST_BURN_RATE = Decimal("14.4")
 """Highest burn rate of an alert: at this pace, an hour spends 2% of the budget of 30 days."""
-LOWEST = 93.1
+LOWEST_OBJECTIVE = 93.1
 """Lowest objective. Below it, ``FASTEST`` times the budget is more than 100%, so not even an outage would alert."""
 _LINE = 80
 _MATCHER = r'[a-zA-Z_][a-zA-Z0-9_]*(?:=~|!~|!=|=)"(?:[^"\\\n]|\\.)*"'
@@ -34,8 +34,8 @@ def _like(pattern: re.Pattern[str], message: str) -> AfterValidator:
 
 
 def _is_objective(value: float) -> float:
-    if not LOWEST <= value < 100:
-        raise ValueError(f"This must be a percentage of at least {LOWEST} and below 100.")
+    if not LOWEST_OBJECTIVE <= value < 100:
+        raise ValueError(f"This must be a percentage of at least {LOWEST_OBJECTIVE} and below 100.")
     return value
 
 
@@ -123,14 +123,14 @@ class Slos(_Part):
         return of_sloth | self.labels
 
 
-def read(text: str) -> Slos:
+def read_spec(text: str) -> Slos:
     """Read the objectives from a file's text. Raises FieldErrors with all its errors."""
     try:
         slos = Slos.model_validate(_parsed(text))
     except ValidationError as error:
         raise to_field_errors(error) from None
     if duplicates := _find_duplicates(slos):
-        raise refusal(duplicates)
+        raise make_field_errors(duplicates)
     return slos
 
 
@@ -138,13 +138,13 @@ def _parsed(text: str) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date is a ValueError
-        raise refusal({"file": f"This is not valid YAML: {' '.join(str(error).split())}"}) from None
+        raise make_field_errors({"file": f"This is not valid YAML: {' '.join(str(error).split())}"}) from None
     if not isinstance(content, dict):
-        raise refusal({"file": "This must have service, runbooks and slos."})
+        raise make_field_errors({"file": "This must have service, runbooks and slos."})
     return content
 
 
-def broken(selector: str) -> str:
+def break_selector(selector: str) -> str:
     """Break a long selector into lines, one for each matcher."""
     matchers = re.findall(_MATCHER, selector)
     if len(selector) <= _LINE or not matchers:

@@ -24,6 +24,6 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def dump(content: Any) -> str:
+def dump_yaml(content: Any) -> str:
     """Write ``content`` as YAML that passes yamllint, the same text for the same content."""
     return _HEAD + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=80, allow_unicode=True)

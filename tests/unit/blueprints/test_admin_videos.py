@@ -183,7 +183,7 @@ def test_invalid_video_form_is_shown_with_its_errors(
 
 
 def test_list_of_many_videos_is_paged(app: Flask, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("church.blueprints.admin.videos.PAGE", 2)
+    monkeypatch.setattr("church.blueprints.admin.videos.PAGE_SIZE", 2)
     with app.app_context():
         for number in range(3):
             add_ready(f"film-{number}")

@@ -27,7 +27,7 @@ from church.database.errors import DatabaseDownError
 from church.extensions import db
 from church.services import sessions
 from church.services.access import Reader
-from church.services.pages import site_pages
+from church.services.pages import current_pages
 from church.services.sessions import SignedIn
 from tests.support.pages_fixture import HIDDEN, make_site, small_library, write_page
 from tests.support.people import add_user, client_of
@@ -51,7 +51,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     app = make_site(tmp_path, CHURCH_SITE_URL="https://church.example", CHURCH_LIMIT_SEARCH="100000/minute")
     small_library(tmp_path / "content")
     with app.app_context():
-        site_pages().reindex(db)
+        current_pages().reindex(db)
     yield app
     with app.app_context():
         db.dispose()
@@ -128,7 +128,7 @@ def test_page_that_cannot_be_rendered_is_an_error_page_and_others_work(
             raise RecursionError("secret reason")
         return text
 
-    monkeypatch.setattr("church.services.pages.render.clean", fail_on_mahogany)
+    monkeypatch.setattr("church.services.pages.render.clean_markup", fail_on_mahogany)
     write_page(tmp_path / "content", "open", "Mahogany.")
     wait_until(lambda: client.get("/pages/open").status_code == 500, "the page cannot be shown")
     answer = client.get("/pages/open")
@@ -153,7 +153,7 @@ def test_page_closed_by_an_edit_shows_only_its_teaser(client: FlaskClient, tmp_p
 
 def test_warm_page_is_not_rendered_again(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     first = client.get("/pages/open").data
-    monkeypatch.setattr("church.services.pages.render.clean", lambda text: pytest.fail("rendered again"))
+    monkeypatch.setattr("church.services.pages.render.clean_markup", lambda text: pytest.fail("rendered again"))
     assert client.get("/pages/open").data == first
 
 

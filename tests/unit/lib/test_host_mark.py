@@ -17,7 +17,7 @@ def test_change_is_seen_by_open_marks_and_other_processes(tmp_path: Path) -> Non
     changed = mine.read()
     assert changed != before
     assert changed == theirs.read()
-    change = "import sys, pathlib, church.lib.files as m; m.HostMark(pathlib.Path(sys.argv[1])).change()"
+    change = "import sys, pathlib, church.lib.files as m; m.ChangeMark(pathlib.Path(sys.argv[1])).change()"
     subprocess.run([sys.executable, "-c", change, str(path)], check=True)
     assert mine.read() not in {before, changed}
 

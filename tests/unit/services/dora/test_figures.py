@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from church.services.dora.figures import DAY, UNITS, Facts, bands_of, compute_figures
+from church.services.dora.figures import DAY, UNITS, Facts, choose_bands, compute_figures
 
 HOUR = 3600.0
 
@@ -74,5 +74,5 @@ def test_rework_and_time_to_restore_have_no_band() -> None:
 
 
 def test_edition_is_the_newest_up_to_the_given_year() -> None:
-    assert [bands_of(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
+    assert [choose_bands(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
     assert compute_figures(Facts(), 30, 2026)["mttr_seconds"].edition == "2024"

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 
 from church.errors import FieldErrors
-from church.services.dora.figures import Window, asked_window
+from church.services.dora.figures import Window, read_window
 
 NOW = datetime(2026, 11, 23, 18, 30, 5, 7, tzinfo=UTC)
 PLACES = ("production", "staging")
 
 
 def window_of(**query: str) -> Window:
-    return asked_window({name.strip("_"): value for name, value in query.items()}, PLACES, NOW)
+    return read_window({name.strip("_"): value for name, value in query.items()}, PLACES, NOW)
 
 
 def test_window_by_default_is_the_first_environments_last_30_days() -> None:

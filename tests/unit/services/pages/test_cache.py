@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from church.services.pages.front_matter import Page
-from church.services.pages.render import RenderCache, Rendered, RenderError, render
-from tests.support.pages_fixture import made_page
+from church.services.pages.render import RenderCache, Rendered, RenderError, render_page
+from tests.support.pages_fixture import make_page
 
 
 class Renderer:
@@ -21,11 +21,11 @@ class Renderer:
 
     def __call__(self, page: Page) -> Rendered:
         self.calls.append(page.stamp.path)
-        return render(page)
+        return render_page(page)
 
 
 def named(path: str, body: str = "Hi", mtime_ns: int = 1) -> Page:
-    page = made_page(body)
+    page = make_page(body)
     return replace(page, stamp=replace(page.stamp, path=path, mtime_ns=mtime_ns))
 
 
@@ -46,7 +46,7 @@ def test_cache_renders_once_for_many_readers_at_once() -> None:
         calls.append(page)
         started.set()
         assert go_on.wait(10)
-        return render(page)
+        return render_page(page)
 
     cache = RenderCache(renderer=slow)
     got: list[Rendered] = []
@@ -64,7 +64,7 @@ def test_cache_renders_once_for_many_readers_at_once() -> None:
 
 def test_cache_full_drops_the_least_recently_used() -> None:
     renderer = Renderer()
-    weight = render(named("a", "x" * 1000)).weight
+    weight = render_page(named("a", "x" * 1000)).weight
     cache = RenderCache(room=weight * 2, renderer=renderer)
     for path in ("a", "b", "a", "c", "a", "b"):
         cache.get(named(path, "x" * 1000))
@@ -99,7 +99,7 @@ def test_cache_killed_render_fails_for_others_and_is_tried_again() -> None:
         calls.append(page)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return render(page)
+        return render_page(page)
 
     cache = RenderCache(renderer=killed_once)
     with pytest.raises(KeyboardInterrupt):

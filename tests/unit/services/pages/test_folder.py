@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from church.services.pages import folder
-from church.services.pages.folder import Shelf, scan
+from church.services.pages.folder import ContentFolder, scan_folder
 from church.services.pages.library import Library
 from tests.support.pages_fixture import write_page
 
@@ -25,7 +25,7 @@ class Clock:
 
 
 def look(root: Path, known: Library | None = None, drafts: bool = False) -> Library:
-    return scan(root, known or Library(), drafts)
+    return scan_folder(root, known or Library(), drafts)
 
 
 def slugs(library: Library) -> list[str]:
@@ -139,7 +139,7 @@ def test_scan_after_a_deletion_changes_the_modified_time(tmp_path: Path) -> None
 
 def test_shelf_scans_at_most_once_a_second(tmp_path: Path) -> None:
     clock = Clock()
-    shelf = Shelf(tmp_path, drafts=False, clock=clock)
+    shelf = ContentFolder(tmp_path, drafts=False, clock=clock)
     assert slugs(shelf.current()) == []
     write_page(tmp_path, "new")
     clock.now += 0.9
@@ -150,7 +150,7 @@ def test_shelf_scans_at_most_once_a_second(tmp_path: Path) -> None:
 
 def test_shelf_without_file_handles_keeps_the_last_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    shelf = Shelf(tmp_path, drafts=False, clock=clock)
+    shelf = ContentFolder(tmp_path, drafts=False, clock=clock)
     write_page(tmp_path, "page")
     shelf.current()
 
@@ -168,7 +168,7 @@ def test_shelf_without_file_handles_keeps_the_last_library(tmp_path: Path, monke
 
 def test_shelf_logs_a_problem_once_for_each_version_of_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    shelf = Shelf(tmp_path, drafts=False, clock=clock)
+    shelf = ContentFolder(tmp_path, drafts=False, clock=clock)
     bad = write_page(tmp_path, "bad", access="x")
     with caplog.at_level(logging.WARNING, "church.pages"):
         for _ in range(3):
@@ -186,7 +186,7 @@ def test_shelf_logs_a_problem_once_for_each_version_of_a_file(tmp_path: Path, ca
 
 def test_shelf_serves_the_last_library_during_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    shelf = Shelf(tmp_path, drafts=False, clock=clock)
+    shelf = ContentFolder(tmp_path, drafts=False, clock=clock)
     write_page(tmp_path, "page")
     known = shelf.current()
     looking, go_on = threading.Event(), threading.Event()
@@ -194,9 +194,9 @@ def test_shelf_serves_the_last_library_during_a_scan(tmp_path: Path, monkeypatch
     def slow_scan(root: Path, before: Library, drafts: bool) -> Library:
         looking.set()
         assert go_on.wait(10)
-        return scan(root, before, drafts)
+        return scan_folder(root, before, drafts)
 
-    monkeypatch.setattr("church.services.pages.folder.scan", slow_scan)
+    monkeypatch.setattr("church.services.pages.folder.scan_folder", slow_scan)
     write_page(tmp_path, "new")
     clock.now += 2
     looker = threading.Thread(target=shelf.current)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from church.services.access import Access
-from church.services.pages.front_matter import MAX_BYTES, InvalidPageError, Page, Stamp, parse_page, slug_of
+from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, Page, make_slug, parse_page
 
 
 def parsed(text: str | bytes, path: str = "a.md", mtime_ns: int = 1_700_000_000_000_000_000) -> Page:
     data = text.encode() if isinstance(text, str) else text
-    return parse_page(Stamp(path, mtime_ns, len(data)), data)
+    return parse_page(FileVersion(path, mtime_ns, len(data)), data)
 
 
 def test_parse_page_reads_all_fields() -> None:
@@ -99,17 +99,17 @@ def test_parse_page_refuses_an_invalid_file_with_the_reason(text: str | bytes, r
 @pytest.mark.parametrize("path", ["../up.md", "/etc/x.md", "a//b.md", "a b.md", ".a.md", "a/.md", "a\\b.md", "x" * 250])
 def test_slug_of_an_invalid_name_is_refused(path: str) -> None:
     with pytest.raises(InvalidPageError):
-        slug_of(path)
+        make_slug(path)
 
 
 def test_slug_keeps_letters_of_any_language_composed() -> None:
-    assert slug_of("guide/u\u0308ber-v1.2_x.md") == "guide/\u00fcber-v1.2_x"
+    assert make_slug("guide/u\u0308ber-v1.2_x.md") == "guide/\u00fcber-v1.2_x"
 
 
 @given(st.text())
 def test_slug_never_leaves_the_folder(path: str) -> None:
     try:
-        slug = slug_of(path)
+        slug = make_slug(path)
     except InvalidPageError:
         return
     assert not slug.startswith("/")

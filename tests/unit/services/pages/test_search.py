@@ -142,7 +142,7 @@ def test_reindex_with_a_page_that_cannot_be_rendered_indexes_the_rest(
             raise RecursionError
         return text
 
-    monkeypatch.setattr("church.services.pages.render.clean", fail_on_gold)
+    monkeypatch.setattr("church.services.pages.render.clean_markup", fail_on_gold)
     assert site.reindex() == 2
 
 

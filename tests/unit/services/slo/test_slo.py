@@ -14,7 +14,7 @@ from church.cli import church
 from church.errors import FieldErrors
 from church.services import slo
 from church.services.slo import rule_files
-from church.services.slo.spec import read
+from church.services.slo.spec import read_spec
 from ops import documents
 
 SPEC = documents.ROOT / "ops" / "slo.yml"
@@ -51,7 +51,7 @@ def spec(place: str = "", value: object = None) -> str:
 
 def rules(text: str) -> dict[str, Any]:
     """Generate the rules of a file, by the series or alert they make; a page comes before its ticket."""
-    groups = yaml.safe_load(rule_files.generated(text)[rule_files.RULES])["groups"]
+    groups = yaml.safe_load(rule_files.generate_files(text)[rule_files.RULES])["groups"]
     found: dict[str, Any] = {}
     for rule in (rule for group in groups for rule in group["rules"]):
         name = rule.get("record") or f"{rule['alert']} {rule['labels']['sloth_severity']}"
@@ -88,7 +88,7 @@ def rules(text: str) -> dict[str, Any]:
 )
 def test_invalid_field_is_named(place: str, value: object, field: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        read(spec(place, value))
+        read_spec(spec(place, value))
     assert list(refused.value.errors) == [field]
 
 
@@ -97,7 +97,7 @@ def test_invalid_field_is_named(place: str, value: object, field: str) -> None:
 )
 def test_file_without_objectives_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        rule_files.generated(text)
+        rule_files.generate_files(text)
     assert "file" in refused.value.errors
 
 
@@ -128,7 +128,7 @@ def test_alerts_need_each_factor_in_both_windows_and_traffic_in_the_long_one() -
 
 def test_shipped_objectives_use_existing_metrics_and_labels() -> None:
     known = {row.name: {*row.labels} for row in documents.list_metrics()}
-    for one in read(SPEC.read_text()).slos:
+    for one in read_spec(SPEC.read_text()).slos:
         for selector in (one.sli.total, one.sli.errors, one.sli.good, one.sli.absent):
             name, _, matchers = (selector or one.sli.total).partition("{")
             labels = {*re.findall(r'(\w+)[=!]~?"', matchers)} - {"job", "le"}
@@ -138,7 +138,7 @@ def test_shipped_objectives_use_existing_metrics_and_labels() -> None:
 @pytest.mark.parametrize(("total", "tests"), [("letters_total", 7), ("orders_total", 14)])
 def test_objectives_with_the_same_metric_are_tested_separately(total: str, tests: int) -> None:
     other = MINIMAL["slos"][0] | {"name": "letters", "alert": "Letters", "sli": {"total": total, "errors": total}}
-    made = rule_files.generated(spec("slos", [*MINIMAL["slos"], other]))[rule_files.TRIALS]
+    made = rule_files.generate_files(spec("slos", [*MINIMAL["slos"], other]))[rule_files.TESTS]
     assert len(yaml.safe_load(made)["tests"]) == tests
 
 
@@ -159,9 +159,9 @@ def test_generate_writes_world_readable_files_and_check_lists_differences(folder
     assert run(folder).output.count("Wrote ") == 2
     assert (folder / "prometheus" / rule_files.RULES).stat().st_mode & 0o777 == 0o644
     assert (run(folder, "--check").exit_code, run(folder).output) == (0, "The rules match the objectives.\n")
-    (folder / "prometheus" / rule_files.TRIALS).write_text("")
+    (folder / "prometheus" / rule_files.TESTS).write_text("")
     checked = run(folder, "--check")
-    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TRIALS))
+    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TESTS))
 
 
 def test_generate_names_the_invalid_field(folder: Path) -> None:
@@ -174,4 +174,4 @@ def test_generate_names_the_invalid_field(folder: Path) -> None:
 
 
 def test_shipped_rules_match_the_shipped_objectives() -> None:
-    assert slo.stale(SPEC.read_text(), documents.ROOT / "ops" / "prometheus") == []
+    assert slo.list_stale_files(SPEC.read_text(), documents.ROOT / "ops" / "prometheus") == []
