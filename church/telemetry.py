@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app
-from werkzeug.exceptions import BadRequest, Forbidden
+from flask import Flask
 
 from church.config import Settings
 from church.lib.threads import run_off_hub
@@ -26,7 +25,7 @@ from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
 from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
 from church.observability.request_observer import current_observation
 from church.observability.threats import scan_text
-from church.observability.threats.scan_request import TooDeepError, never_quote_body, never_scan_body, scan
+from church.observability.threats.scan_request import never_quote_body, never_scan_body, refuse_attacks
 from church.observability.traces import process_tracer
 from church.observability.verbs import (
     Handshake,
@@ -225,20 +224,8 @@ class Telemetry:
     def _observe(self, app: Flask) -> None:
         request_observer.observe_answers(app)
         inner = _start_tracing(app) or app.wsgi_app  # first: findings of the scan are noted on the span
-        app.before_request(_scan_threats)
+        app.before_request(refuse_attacks)
         app.wsgi_app = request_observer.Door(inner, _access_handler, app.config["CHURCH"].metrics_dir)  # type: ignore[method-assign]
-
-
-def _scan_threats() -> None:
-    """Scan the request before CSRF checks and rate limits, so that requests they refuse are seen too."""
-    settings: Settings = current_app.config["CHURCH"]
-    try:
-        suspicious = scan(settings.threats_body, lambda f: track_suspicious(f.activity_type, f.source, f.excerpt))
-    except TooDeepError:
-        raise BadRequest from None
-    if suspicious and settings.threats == "block":
-        track_security_event("request_blocked", "high")
-        raise Forbidden
 
 
 def _access_handler() -> records.Handler | None:

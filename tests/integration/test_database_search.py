@@ -12,7 +12,7 @@ from church.config import Settings
 from church.database import Database
 from church.models import PageText
 from church.models.base import MARK_END, MARK_START
-from church.models.pages import search_statement
+from church.services.pages.search import search_statement
 
 pytestmark = pytest.mark.services
 

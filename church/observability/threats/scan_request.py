@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from flask import current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, Forbidden, RequestEntityTooLarge
 
-from church.observability import raise_in_tests
+from church.config import Settings
+from church.observability import raise_in_tests, verbs
 from church.observability.metrics import definitions
 from church.observability.threats import scan_text
 
@@ -156,3 +157,18 @@ def scan(body_limit: int, report: Report) -> bool:
     for finding in suspicious:
         report(finding)
     return bool(suspicious)
+
+
+def refuse_attacks() -> None:
+    """Scan the current request and record what looks like an attack; refuse it if ``CHURCH_THREATS`` is ``block``.
+
+    It runs before CSRF checks and rate limits, so that requests they refuse are seen too. Raises Forbidden, BadRequest.
+    """
+    settings: Settings = current_app.config["CHURCH"]
+    try:
+        suspicious = scan(settings.threats_body, lambda f: verbs.track_suspicious(f.activity_type, f.source, f.excerpt))
+    except TooDeepError:
+        raise BadRequest from None
+    if suspicious and settings.threats == "block":
+        verbs.track_security_event("request_blocked", "high")
+        raise Forbidden

@@ -10,7 +10,6 @@ from church.services.billing import account_data  # noqa: F401 - registers expor
 from church.services.billing.admin_actions import (
     count_events,
     count_subscriptions,
-    export_ledger,
     find_event_id,
     list_events,
     list_subscriptions,
@@ -23,7 +22,7 @@ from church.services.billing.checkout import MemberAlreadyError, PaidAlreadyErro
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from church.services.billing.grants import end_of_day, grant_premium, revoke_grant
 from church.services.billing.health import PaymentFacts, check_payments, read_payment_facts
-from church.services.billing.ledger import list_ledger_entries, list_months
+from church.services.billing.ledger import export_ledger, list_ledger_entries, list_months
 from church.services.billing.plan_change import change_plan, preview_change
 from church.services.billing.plans import INTERVALS, list_plans
 from church.services.billing.portal import open_portal, payment_origins

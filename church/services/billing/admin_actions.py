@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -21,17 +18,10 @@ from church.models.billing import ENDED_STATUSES, EntryKind
 from church.services import audit, money
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
-from church.services.billing import ledger, presenters
-from church.services.billing.ledger import EntryView
+from church.services.billing import presenters
 from church.services.billing.presenters import GrantView
 from church.services.billing.stripe.webhooks import Outcome, replay
 from church.services.entitlements import member_has_premium
-
-_BATCH = 200
-_COLUMNS = (
-    "entry", "occurred_at", "member", "kind", "amount", "currency", "minor_units", "source", "invoice",
-)  # fmt: skip
-
 
 # -- subscriptions ----------------------------------------------------------------------------------------------------
 
@@ -257,28 +247,3 @@ def _total(currency: str, amounts: dict[str, int], count: int) -> CurrencyTotal:
         net=sum(amounts.values()),
         count=count,
     )
-
-
-def export_ledger(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
-    """Yield the ledger as CSV (RFC 4180) in pieces, newest entry first; amounts in major and in minor units."""
-    yield _csv([_COLUMNS])
-    before: int | None = None
-    while found := ledger.list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
-        yield _csv(_row(entry) for entry in found)
-        before = found[-1].id
-
-
-def _row(entry: EntryView) -> tuple[object, ...]:
-    """Make a row without any text of a member's, which a spreadsheet might run as a formula."""
-    amount = f"{money.to_major_units(entry.amount, entry.currency):f}"
-    at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return (
-        entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,
-        entry.stripe_invoice or "",
-    )  # fmt: skip
-
-
-def _csv(rows: object) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)  # type: ignore[arg-type]
-    return out.getvalue()

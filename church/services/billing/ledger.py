@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +16,11 @@ from church.extensions import db
 from church.models import LedgerEntry, User
 from church.models.billing import EntryKind
 from church.services import money
+
+_BATCH = 200
+_COLUMNS = (
+    "entry", "occurred_at", "member", "kind", "amount", "currency", "minor_units", "source", "invoice",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,3 +99,28 @@ def _month(session: Session) -> ColumnElement[str]:
     if session.get_bind().dialect.name == "sqlite":
         return func.strftime("%Y-%m", LedgerEntry.occurred_at)
     return func.to_char(func.timezone("UTC", LedgerEntry.occurred_at), "YYYY-MM")
+
+
+def export_ledger(currency: str | None = None, user_ref: str | None = None) -> Iterator[str]:
+    """Yield the ledger as CSV (RFC 4180) in pieces, newest entry first; amounts in major and in minor units."""
+    yield _csv([_COLUMNS])
+    before: int | None = None
+    while found := list_ledger_entries(before_id=before, currency=currency, user_ref=user_ref, limit=_BATCH):
+        yield _csv(_csv_row(entry) for entry in found)
+        before = found[-1].id
+
+
+def _csv_row(entry: EntryView) -> tuple[object, ...]:
+    """Make a row without any text of a member's, which a spreadsheet might run as a formula."""
+    amount = f"{money.to_major_units(entry.amount, entry.currency):f}"
+    at = entry.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        entry.id, at, entry.user_ref, entry.kind, amount, entry.currency, entry.amount, entry.source_id,
+        entry.stripe_invoice or "",
+    )  # fmt: skip
+
+
+def _csv(rows: object) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)  # type: ignore[arg-type]
+    return out.getvalue()

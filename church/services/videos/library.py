@@ -18,9 +18,9 @@ from church.errors import ForbiddenError, UnavailableError
 from church.extensions import db
 from church.lib.app_context import app_state
 from church.models import Video, WatchPosition
-from church.models.pages import search_words
 from church.models.videos import VideoState
 from church.services.access import ANONYMOUS, Access, Reader, may_read
+from church.services.pages import search_words
 from church.services.videos import positions, queries
 from church.services.videos.descriptions import render_description
 from church.services.videos.errors import UnknownVideoError

@@ -18,7 +18,7 @@ from church.extensions import db
 from church.models import StripeEvent, User
 from church.models.base import utc_now
 from church.services import audit, billing
-from church.services.billing import admin_actions, ledger
+from church.services.billing import ledger
 from church.services.billing.errors import StripeDownError
 from tests.support.accounts_fixture import audited
 from tests.support.databases import copy_database
@@ -283,7 +283,7 @@ def test_ledger_file_with_the_database_down_is_an_error_page(
 def test_ledger_file_in_many_pieces_is_complete_and_can_be_aborted(
     shop: SiteWithFakeStripe, desk: AdminBrowser, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_actions, "_BATCH", 1)
+    monkeypatch.setattr(ledger, "_BATCH", 1)
     pay(shop, ada, 100, 200, 300)
     assert len(desk.get(f"{ROOT}/ledger.csv").text.splitlines()) == 4
     left = desk.client.get(f"{ROOT}/ledger.csv", buffered=False)

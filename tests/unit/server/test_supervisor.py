@@ -19,7 +19,7 @@ from tests.support.services_fixture import free_port, site_settings, wait_until
 # Runs a Supervisor over three stand-ins that write what happens to them into a folder.
 HARNESS = """
 import logging, signal, sys, time
-from church.lib.processes import SupervisedProcess
+from church.server.supervisor import SupervisedProcess
 from church.server import supervisor
 logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
 folder, bind, stubborn = sys.argv[1:4]

@@ -18,7 +18,7 @@ from church.models.base import utc_now
 from church.services import billing
 from church.services.accounts.member_list import UnknownMemberError
 from church.services.audit import Actor
-from church.services.billing import admin_actions, errors
+from church.services.billing import admin_actions, errors, ledger
 from church.services.billing.admin_actions import CurrencyTotal, EventFailedError, UnknownEventError
 from church.services.billing.errors import StripeDownError
 from tests.support.helpers import with_settings
@@ -173,7 +173,7 @@ def test_replay_unknown_event_is_not_found(shop: SiteWithFakeStripe) -> None:
 
 
 def _rows(*, currency: str | None = None, user_ref: str | None = None) -> list[dict[str, str]]:
-    text = "".join(admin_actions.export_ledger(currency, user_ref))
+    text = "".join(ledger.export_ledger(currency, user_ref))
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -200,12 +200,12 @@ def test_ledger_csv_has_amounts_in_major_and_minor_units(shop: SiteWithFakeStrip
 def test_ledger_csv_in_several_pieces_holds_every_entry_once(
     shop: SiteWithFakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_actions, "_BATCH", 2)
+    monkeypatch.setattr(ledger, "_BATCH", 2)
     for amount in range(100, 105):
         _paid(shop, amount)
     assert [one["minor_units"] for one in _rows()] == ["104", "103", "102", "101", "100"]
 
 
 def test_ledger_csv_of_an_empty_ledger_has_only_the_header(shop: SiteWithFakeStripe) -> None:
-    assert "".join(admin_actions.export_ledger()).startswith("entry,occurred_at,member,kind,amount,currency,")
+    assert "".join(ledger.export_ledger()).startswith("entry,occurred_at,member,kind,amount,currency,")
     assert _rows() == []
