@@ -125,7 +125,7 @@ def count_a_lot(factor: int) -> Callable[[Catalogue], None]:
 def test_scrape_shows_what_the_stock_collector_shows_of_the_same_files(folder: Path, openmetrics: bool) -> None:
     counted = in_slots(folder, count_a_lot(1), count_a_lot(2), count_a_lot(3))
     counted.busy.set(4)
-    for dead in folder.glob("gauge_*_metrics_slot[12].db"):
+    for dead in folder.glob("gauge_*_slot[12].db"):
         dead.unlink()
     ours, theirs = shown(folder, counted, openmetrics), stock(folder, counted, openmetrics)
     if not openmetrics:  # in text, the stock collector shows a help of "Multiprocess metric" without an escape

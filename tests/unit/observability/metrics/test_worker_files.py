@@ -97,7 +97,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 def totals(directory: Path) -> Tally[str]:
     """The sums over all files, as prometheus_client itself reads them, by sample and label values."""
     found: Tally[str] = Tally()
-    for path in directory.glob("*_metrics_slot*.db"):
+    for path in directory.glob("*_slot*.db"):
         for key, number, _time, _position in MmapedDict.read_all_values_from_file(str(path)):
             _name, sample, labels, _help = json.loads(key)
             found[" ".join([sample, *labels.values()])] += number
