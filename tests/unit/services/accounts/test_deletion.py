@@ -7,14 +7,13 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Link, Mail, SignIn, User
 from church.models.base import utc_now
 from church.services import accounts, audit, sessions
-from church.services.accounts import data_registry, deletion
+from church.services.accounts import deletion
 from church.services.accounts.failed_sign_ins import CredentialsError
 from church.services.audit import Actor, list_entries
 from tests.support.accounts_fixture import (
@@ -118,27 +117,6 @@ def test_delete_last_admin_is_refused() -> None:
     admin("second@example.org")
     accounts.delete_account(signed_in("root@example.org"), PASSWORD, DEVICE)
     assert row(root.id).role == "member"
-
-
-def test_other_services_delete_their_part_in_the_same_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_registry, "_deleters", [])
-    seen: list[str | None] = []
-
-    @data_registry.register_deletion
-    def forget(session: Session, user: User) -> None:
-        seen.append(user.email)
-        if len(seen) == 1:
-            raise ConflictError("A payment is under way.")
-
-    user = member()
-    me = signed_in()
-    with pytest.raises(ConflictError):
-        accounts.delete_account(me, PASSWORD, DEVICE)
-    assert row(user.id).email == EMAIL
-    assert "account.deleted" not in audited()
-    assert sessions.load(me.token) is not None
-    accounts.delete_account(me, PASSWORD, DEVICE)
-    assert seen == [EMAIL, EMAIL]
 
 
 def test_unverified_account_is_deleted_after_a_month() -> None:

@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
-from sqlalchemy.orm import Session
 
 from church.errors import UnauthorizedError
 from church.extensions import db
-from church.models import User
 from church.models.base import Base
 from church.services import accounts, audit
-from church.services.accounts import data_registry
 from church.services.audit import Actor
 from tests.support.accounts_fixture import (
     DEVICE,
@@ -123,16 +120,3 @@ def test_export_covers_every_table_with_member_data() -> None:
         for name in path.split("."):
             assert name in part, path
             part = part[name]
-
-
-def test_part_of_another_service_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_registry, "_exporters", dict(data_registry._exporters))
-
-    @data_registry.register_export("songs")
-    def songs(_session: Session, user: User) -> list[str]:
-        return [f"a song of {user.name}"]
-
-    member()
-    assert accounts.export_account(signed_in(), DEVICE)["songs"] == ["a song of Ada"]
-    with pytest.raises(ValueError, match="songs"):
-        data_registry.register_export("songs")(songs)
