@@ -1,10 +1,19 @@
-"""Labels of devices."""
+"""Labels and lists of devices."""
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from flask import Flask
+
+from church.models.accounts import User
+from church.models.base import utc_now
+from church.services import sessions
+from church.services.sessions import Device
 from church.services.sessions.devices import clean_user_agent, label_device
+from tests.support.people import add_user, sign_in
+from tests.support.sessions_fixture import change, row_of
 
 _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 
@@ -31,3 +40,17 @@ def test_label_names_browser_and_system(user_agent: str, label: str) -> None:
 def test_user_agent_is_stored_as_one_bounded_line() -> None:
     assert clean_user_agent("Firefox\r\nX: y\x00\x1b[2J") == "Firefox  X: y  [2J"
     assert len(clean_user_agent("x" * 5000)) == 256
+
+
+def test_list_devices_has_live_sessions_of_the_member_only(app: Flask, ada: User) -> None:
+    sign_in(app, add_user(app, "bob@church.example"))
+    gone, old, new = sign_in(app, ada), sign_in(app, ada), sign_in(app, ada, Device("2001:db8::1", "curl/8.5.0\n"))
+    change(gone, expires_at=utc_now())
+    change(old, last_seen_at=utc_now() - timedelta(hours=1))
+    shown = sessions.list_devices(ada.id, row_of(old).id)
+    assert [(one.label, one.address, one.current) for one in shown] == [
+        ("curl", "2001:db8::1", False),
+        ("Firefox on Linux", "192.0.2.7", True),
+    ]
+    assert [one.ref for one in shown] == [row_of(new).ref, row_of(old).ref]
+    assert shown[1].last_seen_at < shown[1].created_at <= utc_now()
