@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from church.extensions import db
-from church.models import AuditEntry
+from church.models import AuditEntry, ChatMessage, ChatReport, ChatSanction
 from church.services import live_broadcast
 from church.services.audit import Actor
 from church.services.sessions import SignedIn
@@ -43,3 +43,9 @@ def audited() -> list[tuple[str, int | None, int | None]]:
     with db.read() as session:
         rows = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
     return [(row.action, row.actor_id, row.subject_id) for row in rows]
+
+
+def kept(model: type[ChatMessage | ChatReport | ChatSanction]) -> int:
+    """Count the rows of a table."""
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0

@@ -1,35 +1,23 @@
-"""A member's chat data: export, deletion with the account, and removal after the retention time."""
+"""Chat data of a member: export, and deletion with the account."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
 
 from church.extensions import db
-from church.models import ChatMessage, ChatReport, ChatSanction, User
-from church.models.base import utc_now
+from church.models import ChatReport, ChatSanction, User
 from church.services import chat
 from church.services.accounts import data_registry
 from church.services.accounts.deletion import empty_account
-from church.services.chat import retention
 from church.services.sessions import SignedIn
-from tests.support.chat_fixture import ROOM, acting, published, speaker
+from tests.support.chat_fixture import ROOM, acting, kept, published, speaker
 from tests.support.people import DEVICE
-
-DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def ada(at_work: Flask) -> SignedIn:
     return speaker(at_work, premium=True)
-
-
-def kept(model: type[ChatMessage | ChatReport | ChatSanction]) -> int:
-    with db.read() as session:
-        return session.scalar(select(func.count()).select_from(model)) or 0
 
 
 def test_export_has_messages_reports_and_sanctions(at_work: Flask, ada: SignedIn) -> None:
@@ -68,23 +56,3 @@ def test_deleted_account_leaves_no_message_and_each_room_is_notified(at_work: Fl
     assert (last["chat:public"], last["chat:premium"].id) == (missed[-1], 1)
     assert [view.text for view in chat.load_page(boss, ROOM).messages] == ["stays"]
     assert (kept(ChatReport), kept(ChatSanction)) == (0, 0)
-
-
-def test_purge_removes_what_is_older_than_the_setting_with_its_reports(at_work: Flask, ada: SignedIn) -> None:
-    boss = speaker(at_work, "Boss", role="admin")
-    for number in range(3):
-        chat.post_message(ada, ROOM, f"text {number}", None)
-        chat.report_message(boss, ROOM, number + 1)
-    lifted = chat.mute_member(ada.ref, None, None, "loud", acting(boss))
-    chat.lift_sanction(lifted, acting(boss))
-    chat.ban_member(ada.ref, None, None, "loud", acting(boss))
-    keep = timedelta(days=at_work.config["CHURCH"].live_keep_days)
-    with db.write() as session:
-        old = update(ChatMessage).where(ChatMessage.number < 3)
-        session.execute(old.values(created_at=utc_now() - keep - DAY))
-        session.execute(update(ChatMessage).where(ChatMessage.number == 3).values(created_at=utc_now() - keep + DAY))
-        lifting = update(ChatSanction).where(ChatSanction.id == lifted)
-        session.execute(lifting.values(lifted_at=utc_now() - keep - DAY))
-    retention.purge_old_messages({})
-    assert (kept(ChatMessage), kept(ChatReport), kept(ChatSanction)) == (1, 1, 1)
-    assert chat.list_newest_changes()[ROOM] == 3  # numbers are never reused
