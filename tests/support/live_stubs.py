@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import gevent
 
 from church.services.chat import MessageView
 from church.services.sessions import SignedIn
+from church.telemetry import Handshake
 
 
 def run_until(until: Callable[[], object], what: str, seconds: float = 60.0) -> None:
@@ -48,6 +50,13 @@ class StubClient:
     is_open: bool = True
     is_behind: bool = False
     rooms: tuple[str, ...] = ()
+    until: float | None = None
+    cookie: tuple[str, str] | None = None
+    handshake: Handshake = Handshake("r1", "192.0.2.1", None)  # noqa: RUF009 - a tuple, never changed
+    inbox: deque[str] | None = None
+    typed_at: float = 0.0
+    closed: list[tuple[int, str]] = field(default_factory=list)
+    """Code and outcome of each close."""
 
     @property
     def ref(self) -> str:
@@ -60,6 +69,17 @@ class StubClient:
 
     def send_message(self, kind: str, frame: bytes) -> None:
         self.send(frame, kind)
+
+    def close(self, code: int, _reason: str, outcome: str) -> None:
+        self.is_open = False
+        self.closed.append((code, outcome))
+
+    def resume(self) -> None:
+        """Do nothing: the tests hand over each message themselves."""
+
+    def kinds(self) -> list[str]:
+        """The types of the messages it was sent, in order."""
+        return [frame["type"] for frame in self.sent]
 
     def numbers(self) -> list[int]:
         """The numbers of the changes it was sent, in order."""
