@@ -42,11 +42,6 @@ def price_of(membership: Membership) -> str:
     return str(subscription(membership)["items"]["data"][0]["price"]["id"])
 
 
-@pytest.fixture
-def user(membership: Membership) -> User:
-    return membership.add()
-
-
 def test_upgrade_costs_the_difference_and_starts_now(membership: Membership, user: User) -> None:
     member = membership.subscribed(user)
     shown = preview(membership, member, PATRON)

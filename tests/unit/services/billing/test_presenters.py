@@ -1,4 +1,4 @@
-"""The status sentence and the banner of a membership."""
+"""The status sentence and the banner of a membership, and the result of a checkout."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from church.models import Customer, Grant, Invoice, Subscription
-from church.models.base import utc_now
+from church.extensions import db
+from church.models import Checkout, Customer, Grant, Invoice, Subscription, User
+from church.models.billing import CheckoutState
+from church.services import billing
 from church.services.billing.membership import MembershipData
 from church.services.billing.presenters import describe_membership
 from tests.support.membership_fixture import PATRON, Membership
@@ -128,25 +131,34 @@ def test_status_is_read_from_stored_webhooks(membership: Membership) -> None:
     assert found.card == "Visa •••• 4242"
 
 
-def test_subscription_with_premium_counts_before_a_newer_one_without(membership: Membership) -> None:
-    user = membership.add()
-    membership.subscribed(user)
-    good = membership.one(Subscription)
-    values = {c.name: getattr(good, c.name) for c in Subscription.__table__.columns if c.name != "id"}
-    later = {"created_at": utc_now() + timedelta(days=1)}
-    membership.put(Subscription(**values | later | {"stripe_id": "sub_newer", "status": "unpaid"}))
-    assert membership.status(user).state == "active"
-    membership.put(Subscription(**values | later | {"stripe_id": "sub_ended", "status": "canceled"}))
-    assert membership.status(user).state == "active"
+# -- back from the checkout -------------------------------------------------------------------------------------------
 
 
-def test_grant_ended_or_revoked_does_not_count(membership: Membership) -> None:
-    user = membership.add()
-    now = utc_now()
-    facts = {"user_id": user.id, "reason": "", "created_at": now}
-    membership.put(Grant(**facts, until=now - timedelta(seconds=1)))
-    membership.put(Grant(**facts, until=now + timedelta(days=9), revoked_at=now))
-    assert membership.status(user).state == "none"
-    membership.put(Grant(**facts, until=now + timedelta(days=9)))
-    assert membership.status(user).state == "complimentary"
-    assert membership.as_signed_in(user).premium
+@pytest.mark.sqlite_alone
+def test_arrival_waits_for_the_webhook_and_is_only_for_its_member(membership: Membership, user: User) -> None:
+    other = membership.add("other@church.example")
+    session = membership.start(membership.as_signed_in(user))
+    membership.pay(session)
+    with membership.app.app_context():
+        found = billing.read_checkout_result(user.id, session)
+        assert found is not None
+        assert (found.state, found.status.premium) == ("waiting", False)
+        assert billing.read_checkout_result(other.id, session) is None
+        assert billing.read_checkout_result(user.id, "cs_of_nobody") is None
+    membership.tell()
+    with membership.app.app_context():
+        found = billing.read_checkout_result(user.id, session)
+    assert found is not None
+    assert (found.state, found.status.premium) == ("done", True)
+
+
+@pytest.mark.sqlite_alone
+@pytest.mark.parametrize(("state", "shown"), [("pending", "pending"), ("failed", "failed"), ("expired", "expired")])
+def test_arrival_shows_the_result_of_the_checkout(membership: Membership, user: User, state: str, shown: str) -> None:
+    session = membership.start(membership.as_signed_in(user))
+    with membership.app.app_context():
+        with db.write() as database:
+            database.execute(update(Checkout).values(state=CheckoutState(state).value))
+        found = billing.read_checkout_result(user.id, session)
+    assert found is not None
+    assert found.state == shown
