@@ -1,15 +1,29 @@
-"""Webhook signatures: valid ones, and attempts to forge one."""
+"""Webhooks: signatures and attempts to forge one, and the outcome of a delivery or a replay."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+from typing import Any
 
 import pytest
 import stripe
+from flask import Flask
+from pydantic import SecretStr
 
-from church.services.billing.stripe.webhooks import SignatureError, check_signature
+from church.models import LedgerEntry, StripeEvent, Subscription, User
+from church.services.billing.errors import PaymentsOffError, StripeDownError
+from church.services.billing.stripe.webhooks import (
+    Outcome,
+    SignatureError,
+    check_signature,
+    process_webhook,
+    replay,
+)
+from tests.support.billing_rows import add_event, stored
+from tests.support.helpers import with_settings
+from tests.support.stripe_fixture import SECRET, FakeStripe, Obj, make_event, sign_delivery
 
 NOW = 1_800_000_000
 BODY = b'{"id": "evt_1",  "object": "event", "name": "\xc3\xa9"}'
@@ -109,3 +123,106 @@ def test_signature_without_one_timestamp_is_malformed(header: str) -> None:
 
 def test_signature_not_ascii_is_wrong() -> None:
     assert refused(f"t={NOW},v1=\u00e9\udcff") == "wrong"
+
+
+# -- deliveries -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(at_work: Flask, stripe_objects: FakeStripe) -> FakeStripe:
+    """The in-memory Stripe of a site with a secret for webhooks."""
+    at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], stripe_webhook_secret=SecretStr(SECRET))
+    return stripe_objects
+
+
+def deliver(body: Obj | bytes, **how: Any) -> Outcome:
+    return process_webhook(*sign_delivery(body, **how))
+
+
+def stripe_is_down(_method: str) -> None:
+    raise StripeDownError
+
+
+def test_delivery_is_processed_once_and_then_a_duplicate(fake: FakeStripe, ada: User) -> None:
+    """Stripe sends an event again until it gets a 2xx."""
+    invoice = fake.invoice(fake.subscription(fake.customer(ada.ref)), paid=1200)
+    event = make_event("invoice.paid", invoice)
+    assert deliver(event) == Outcome("processed")
+    assert deliver(event) == Outcome("duplicate")
+    assert [row.amount for row in stored(LedgerEntry)] == [1200]
+    assert [(row.state, row.attempts) for row in stored(StripeEvent)] == [("processed", 1)]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"), [({"secret": "whsec_of_another"}, "wrong"), ({"age": 301}, "stale"), ({"age": -400}, "stale")]
+)
+def test_delivery_with_an_invalid_signature_stores_nothing(
+    fake: FakeStripe, ada: User, how: dict[str, Any], reason: str
+) -> None:
+    """The body is not even parsed."""
+    event = make_event("customer.subscription.created", fake.subscription(fake.customer(ada.ref)))
+    assert deliver(event, **how) == Outcome("invalid_signature", 400, reason)
+    assert (stored(StripeEvent), fake.calls) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b"[1]", Outcome("ignored", 400, "no JSON object")),
+        (b'{"type": "invoice.paid"}', Outcome("ignored", 200, "without id")),
+        (b'{"id": "evt_1"}', Outcome("ignored", 200, "without type")),
+    ],
+)
+def test_delivery_that_is_no_event_is_ignored(fake: FakeStripe, body: bytes, outcome: Outcome) -> None:
+    """There is nothing to store it under."""
+    assert deliver(body) == outcome
+    assert stored(StripeEvent) == []
+
+
+def test_delivery_about_something_else_is_ignored_and_stored_as_an_outline(fake: FakeStripe) -> None:
+    """It may name people who are not members."""
+    other = fake.subscription(fake.customer(None), customer_email="ann@example.org")
+    outcome = deliver(make_event("customer.subscription.created", other))
+    assert outcome == Outcome("ignored", 200, "a customer of something else")
+    [row] = stored(StripeEvent)
+    assert (row.state, row.reason) == ("ignored", "a customer of something else")
+    assert "ann@example.org" not in str(row.payload)
+
+
+def test_delivery_while_stripe_is_down_fails_and_the_next_one_succeeds(fake: FakeStripe, ada: User) -> None:
+    """The reason is stored for admins, until the event is processed."""
+    event = make_event("customer.subscription.created", fake.subscription(fake.customer(ada.ref)))
+    fake.before = stripe_is_down
+    assert deliver(event) == Outcome("failed", 503, "Stripe does not answer")
+    assert [(row.state, row.reason) for row in stored(StripeEvent)] == [("failed", "Stripe does not answer")]
+    fake.before = lambda _method: None
+    assert deliver(event) == Outcome("processed")
+    assert [(row.state, row.reason, row.attempts) for row in stored(StripeEvent)] == [("processed", None, 2)]
+    assert len(stored(Subscription)) == 1
+
+
+def test_delivery_that_meets_a_bug_names_its_kind_only(fake: FakeStripe, ada: User) -> None:
+    """The details are in the log; the answer makes Stripe send the event again."""
+
+    def broken(_method: str) -> None:
+        raise KeyError("ann@example.org")
+
+    event = make_event("customer.subscription.created", fake.subscription(fake.customer(ada.ref)))
+    fake.before = broken
+    assert deliver(event) == Outcome("failed", 500, "unexpected: KeyError; see the log")
+
+
+def test_replay_processes_a_stored_event_again(at_work: Flask, fake: FakeStripe, ada: User) -> None:
+    """What is processed already changes nothing; without payments, and without an event, there is no replay."""
+    subscription = fake.subscription(fake.customer(ada.ref))
+    deliver(make_event("customer.subscription.created", subscription))
+    [row] = stored(StripeEvent)
+    assert replay(row.id) == Outcome("processed")
+    assert len(stored(Subscription)) == 1
+    odd = add_event("evt_odd", "payout.paid", "po_1", state="ignored")
+    assert replay(odd.id) == Outcome("ignored", 200, "a type that this site does not handle")
+    with pytest.raises(LookupError):
+        replay(odd.id + 1)
+    at_work.config["CHURCH"] = with_settings(at_work.config["CHURCH"], environment="production")
+    with pytest.raises(PaymentsOffError):
+        replay(row.id)
