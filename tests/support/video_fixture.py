@@ -15,7 +15,11 @@ from church.extensions import db
 from church.models import Rendition, Video
 from church.models.base import utc_now
 from church.models.videos import VideoState
+from church.services import videos
+from church.services.audit import Actor
+from church.services.videos import AdminVideo, VideoDraft
 from church.services.videos.storage import local
+from tests.support.accounts_fixture import do_jobs
 from tests.support.services_fixture import require
 
 
@@ -34,6 +38,13 @@ def make_clip(target: Path, *options: str, size: str = "128x72", seconds: float 
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds of 128 by 72 pixels in a format that browsers do not play."""
     return make_clip(tmp_path_factory.mktemp("clips") / "clip.mkv")
+
+
+def import_file(file: Path, draft: VideoDraft | None = None) -> AdminVideo:
+    """Add ``file``, run its import job and return the video. Needs an app context."""
+    ref = videos.add_file(file, draft or VideoDraft("The Harbour", "premium"), Actor(via="cli"))
+    do_jobs("videos.import")
+    return videos.load_for_admin(ref)
 
 
 def add_ready(slug: str = "harbour", data: bytes = b"0123456789", **values: Any) -> Video:

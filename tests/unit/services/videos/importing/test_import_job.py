@@ -6,33 +6,27 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from church.config import current_settings
-from church.errors import ConflictError, FieldErrors
+from church.errors import ConflictError
 from church.extensions import db
-from church.models import Job, Video
+from church.models import Video
 from church.services import audit, videos
 from church.services.audit import Actor
-from church.services.videos import AdminVideo, VideoDraft
-from church.services.videos.errors import DiskFullError, NotVideoError, TooLargeError
-from church.services.videos.importing import cleanup, encode, import_job, probe
-from church.services.videos.importing import mp4 as importing_mp4
-from church.services.videos.importing.encode import Target, choose_targets
+from church.services.videos import VideoDraft
+from church.services.videos.errors import DiskFullError
+from church.services.videos.importing import encode, import_job, probe
+from church.services.videos.importing.encode import Target
 from church.services.videos.importing.probe import VideoFacts
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import audited, do_jobs
 from tests.support.helpers import with_settings
-from tests.support.video_fixture import make_clip
+from tests.support.video_fixture import import_file, make_clip
 
 CLI = Actor(via="cli")
 DRAFT = VideoDraft("The Harbour", "premium")
@@ -41,26 +35,6 @@ DRAFT = VideoDraft("The Harbour", "premium")
 @pytest.fixture(autouse=True)
 def _context(at_work: Flask) -> None:
     """In an app context."""
-
-
-@pytest.fixture(scope="session")
-def mp4_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One second of a video that browsers play."""
-    return make_clip(tmp_path_factory.mktemp("mp4") / "plain.mp4", seconds=1)
-
-
-@pytest.fixture
-def plain(mp4_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The same file on a host without ffmpeg, where an import is fast."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return mp4_file
-
-
-def import_file(file: Path, draft: VideoDraft = DRAFT) -> AdminVideo:
-    """Add ``file``, run its import job and return the video."""
-    ref = videos.add_file(file, draft, CLI)
-    do_jobs("videos.import")
-    return videos.load_for_admin(ref)
 
 
 def files() -> set[str]:
@@ -112,65 +86,6 @@ def test_import_large_source_gets_1080p_and_720p_and_reports_progress(tmp_path: 
     ]
     assert percents == sorted(percents)
     assert {48, 96, 99, 100} <= set(percents)
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "expected"),
-    [
-        (3840, 2160, [Target("1080p", 1920, 1080), Target("720p", 1280, 720)]),
-        (1080, 1920, [Target("1080p", 1080, 1920), Target("720p", 720, 1280)]),
-        (1919, 1079, [Target("720p", 1280, 720)]),
-        (1280, 720, [Target("720p", 1280, 720)]),
-        (721, 405, [Target("404p", 718, 404)]),
-    ],
-)
-def test_plan_never_enlarges_the_video(width: int, height: int, expected: list[Target]) -> None:
-    assert choose_targets(width, height) == expected
-
-
-def test_probe_rotated_video_with_wide_pixels_returns_displayed_size(tmp_path: Path) -> None:
-    oblong = make_clip(tmp_path / "oblong.mp4", "-vf", "setsar=2/1", seconds=0.5)
-    turned = tmp_path / "turned.mp4"
-    command = ["ffmpeg", "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
-    subprocess.run([*command, str(turned)], check=True)
-    found = probe.probe_file(turned)
-    assert (found.width, found.height) == (72, 256)
-
-
-def test_probe_rejects_files_that_are_not_videos(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
-    secret.write_text("the key")
-    texts = {
-        "page.mp4": "<!doctype html>",
-        "list.m3u8": f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
-        "list.ffconcat": f"ffconcat version 1.0\nfile {secret}\n",
-    }
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text)
-    subprocess.run(["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "sine=d=1", tmp_path / "tone.m4a"], check=True)
-    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1"]
-    subprocess.run(["ffmpeg", "-loglevel", "error", *picture, tmp_path / "picture.png"], check=True)
-    both = ["-i", tmp_path / "tone.m4a", "-i", tmp_path / "picture.png", "-map", "0", "-map", "1", "-c", "copy"]
-    cover = [*both, "-disposition:v", "attached_pic", tmp_path / "cover.m4a"]
-    subprocess.run(["ffmpeg", "-loglevel", "error", *cover], check=True)
-    for name in (*texts, "tone.m4a", "cover.m4a", "picture.png", "missing.mp4"):
-        with pytest.raises(NotVideoError):
-            probe.probe_file(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        (VideoFacts(0, 8, 600, 1000), "8 by 600"),
-        (VideoFacts(0, 9000, 600, 1000), "9000 by 600"),
-        (VideoFacts(0, 8000, 8000, 1000), "8000 by 8000"),
-        (VideoFacts(0, 640, 360, 12 * 3600 * 1000 + 1), "longer than 12 hours"),
-        (VideoFacts(0, 640, 360, 0), "a picture"),
-    ],
-)
-def test_probe_rejects_extreme_sizes_and_durations(found: VideoFacts, message: str) -> None:
-    with pytest.raises(NotVideoError, match=message):
-        probe.check_facts(found)
 
 
 def test_import_text_file_fails_with_a_reason_and_can_be_retried(tmp_path: Path, plain: Path) -> None:
@@ -304,36 +219,6 @@ def test_import_filling_the_disk_stops_before_it_is_full(clip: Path, monkeypatch
     assert files() == {"incoming", ref}  # the source is kept for a retry
 
 
-def test_add_checks_fields_before_it_copies(plain: Path, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    import_file(plain)
-    monkeypatch.setattr(local, "store_stream", None)
-    for draft, field in (
-        (VideoDraft(" ", "premium"), "title"),
-        (VideoDraft("A", "everybody"), "access"),
-        (VideoDraft("A", "public", slug="The Harbour"), "slug"),
-        (VideoDraft("A", "public", slug="stream"), "slug"),
-        (VideoDraft("A", "public", slug="the-harbour"), "slug"),
-        (VideoDraft("A", "public", "x" * 5001), "description"),
-    ):
-        with pytest.raises(FieldErrors) as caught:
-            videos.add_file(plain, draft, CLI)
-        assert list(caught.value.errors) == [field]
-    app.config["CHURCH"] = with_settings(current_settings(), video_max_bytes=100)
-    with pytest.raises(TooLargeError):
-        videos.add_file(plain, DRAFT, CLI)
-
-
-def test_add_gives_every_title_its_own_slug(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x")
-    titles = ("The Harbour", "The Harbour!", "Äpfel & Öl", "教会")
-    refs = [videos.add_file(tmp_path / "a", VideoDraft(title, "public"), CLI) for title in titles]
-    slugs = [videos.load_for_admin(ref).slug for ref in refs]
-    assert slugs[:3] == ["the-harbour", "the-harbour-2", "apfel-ol"]
-    assert slugs[3].startswith("video-")
-    long = [videos.add_file(tmp_path / "a", VideoDraft("A long title " * 8, "public"), CLI) for _ in range(3)]
-    assert len({videos.load_for_admin(ref).slug for ref in long}) == 3
-
-
 def test_import_without_ffmpeg_keeps_an_mp4_as_it_is(plain: Path, clip: Path) -> None:
     assert videos.find_missing_tools() == ("ffmpeg", "ffprobe")
     found = import_file(plain)
@@ -353,51 +238,3 @@ def test_import_for_nginx_lets_its_group_read_the_renditions_only(plain: Path, a
     found = import_file(plain)
     file = found.renditions[0].path
     assert [oct(path.stat().st_mode)[-4:] for path in (file.parent, file)] == ["2750", "0640"]
-
-
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.data())
-def test_mp4_damaged_file_is_read_or_rejected(mp4_file: Path, tmp_path: Path, data: st.DataObject) -> None:
-    mp4 = mp4_file.read_bytes()
-    start = mp4.index(b"moov") - 4
-    damaged = bytearray(mp4)
-    for _ in range(data.draw(st.integers(1, 8))):
-        damaged[data.draw(st.integers(start, len(mp4) - 1))] = data.draw(st.sampled_from([0, 1, 127, 255]))
-    file = tmp_path / "damaged.mp4"
-    file.write_bytes(damaged[: data.draw(st.integers(start, len(mp4)))])
-    with suppress(NotVideoError):
-        importing_mp4.read_facts(file)
-
-
-def test_cleanup_fails_imports_without_a_job_and_deletes_leftover_files(
-    tmp_path: Path, age: Callable[[Path], None]
-) -> None:
-    (tmp_path / "a").write_bytes(b"x")
-    lost, queued = (videos.add_file(tmp_path / "a", DRAFT, CLI) for _ in range(2))
-    with db.write() as session:
-        session.execute(delete(Job).where(Job.unique_key == videos.make_import_key(lost)))
-    folder = local.incoming_folder(current_settings())
-    for name in ("0123456789abcdef", f"{lost}.00000000.work", f"{queued}.00000000.work"):
-        (folder / name).mkdir() if name.endswith(".work") else (folder / name).touch()
-    finished = current_settings().video_dir / "fedcba9876543210"
-    finished.mkdir()
-    for path in (*folder.iterdir(), finished):
-        age(path)
-    (folder / "aaaaaaaaaaaaaaaa").touch()
-    cleanup.clean_up({})
-    assert videos.load_for_admin(lost).state == "failed"
-    assert videos.load_for_admin(queued).state == "queued"
-    left = {path.name for path in folder.iterdir()}
-    assert left == {lost, queued, f"{queued}.00000000.work", "aaaaaaaaaaaaaaaa"}
-    assert finished.exists()
-
-
-@pytest.fixture
-def age() -> Callable[[Path], None]:
-    """Return a function that makes a file look one day old."""
-
-    def change(path: Path) -> None:
-        before = path.stat().st_mtime - 86_400
-        os.utime(path, (before, before))
-
-    return change
