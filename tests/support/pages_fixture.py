@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 
 from flask import Flask
@@ -48,6 +49,24 @@ def make_page(body: str, **front: object) -> Page:
 def render_body(body: str, **front: object) -> Rendered:
     """Render ``body``."""
     return render_page(make_page(body, **front))
+
+
+class Elements(HTMLParser):
+    """The elements of some HTML, with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def attributes_of(html: str, tag: str) -> list[dict[str, str | None]]:
+    """List the attributes of each ``tag`` in ``html``."""
+    return [attributes for name, attributes in Elements(html).found if name == tag]
 
 
 def small_library(content: Path) -> None:

@@ -1,4 +1,4 @@
-"""The video library for readers: lists, watch page, small files, captions, chapters and saved positions."""
+"""Files of the video library for readers: lists, search, watch page and small files."""
 
 from __future__ import annotations
 

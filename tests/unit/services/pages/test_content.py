@@ -1,10 +1,8 @@
-"""Pages of the site: reading, neighbours, feeds, and the job that updates the index when the folder changes."""
+"""The pages of a content folder: reading, lists, feeds, and the job that updates the index when the folder changes."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +107,7 @@ def test_feed_with_a_page_that_cannot_be_rendered_has_its_summary(
     def fail(text: str) -> str:
         raise RecursionError
 
-    monkeypatch.setattr("church.services.pages.render.clean_markup", fail)
+    monkeypatch.setattr("church.services.pages.render.clean", fail)
     feed = shelf.pages.feed("Site", ORIGIN).decode()
     assert "How it begins" in feed
     assert "<content" not in feed
@@ -165,11 +163,11 @@ def test_queue_index_twice_is_one_job_that_indexes(running: Flask) -> None:
 
 
 def test_index_job_is_queued_when_the_folder_changes(running: Flask, migrated_site: Settings) -> None:
-    pages.current_pages().library()
+    pages.site_pages().library()
     write_page(migrated_site.content, "new")
 
     def is_queued() -> bool:
-        pages.current_pages().library()
+        pages.site_pages().library()
         return queued() == ["pages.index"]
 
     wait_until(is_queued, "the index is queued")
@@ -193,26 +191,3 @@ def test_queue_index_before_the_migrations_is_logged(tmp_path: Path, caplog: pyt
     with caplog.at_level(logging.WARNING, "church.pages"):
         pages.queue_index(site_of(settings))
     assert [record.event for record in caplog.records] == ["pages.index_not_queued"]  # type: ignore[attr-defined]
-
-
-def test_import_of_pages_loads_no_renderer() -> None:
-    # None makes every import of the module fail. Elsewhere, Alembic loads pygments if it is there.
-    names = ("markdown", "nh3", "pygments", "frontmatter", "yaml")
-    program = f"import sys; sys.modules.update(dict.fromkeys({names})); import church.services.pages"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-
-
-def test_renderer_is_loaded_before_a_thread_renders() -> None:
-    # Under gevent, imports in the threads of the pool can deadlock.
-    program = """
-import sys
-from church.services.pages import render
-loaded = []
-def run_off_hub(fn, *args):
-    loaded.extend(name in sys.modules for name in ("markdown.extensions.toc", "nh3", "pygments.token"))
-    return fn(*args)
-render.run_off_hub = run_off_hub
-render.render_fragment("*text*")
-sys.exit(loaded != [True, True, True])
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
