@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,26 +20,7 @@ from church.database import Database, DatabaseBusyError, DatabaseDownError, Prob
 from church.database.engines import make_probe_engine, sqlite_path
 from church.database.migrations import head_revision
 from church.models import PageText, Schedule
-from tests.support.databases import bring_to_head
-from tests.support.services_fixture import site_settings, wait_until
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Settings:
-    settings = site_settings(tmp_path)
-    bring_to_head(settings)
-    return settings
-
-
-@pytest.fixture
-def db(site: Settings) -> Iterator[Database]:
-    app = Flask("test")
-    app.config["CHURCH"] = site
-    found = Database()
-    found.init_app(app)
-    with app.app_context():
-        yield found
-        found.dispose()
+from tests.support.services_fixture import wait_until
 
 
 def a_text(slug: str, body: str = "words") -> PageText:
@@ -205,16 +184,6 @@ def test_damaged_file_is_an_outage(db: Database, site: Settings) -> None:
 def test_database_without_init_app_raises_with_advice() -> None:
     with Flask("bare").app_context(), pytest.raises(RuntimeError, match="init_app"), Database().read():
         pass
-
-
-def test_sqlite_has_wal_and_foreign_keys(db: Database) -> None:
-    with db.write() as session:
-        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
-        assert session.scalar(text("PRAGMA foreign_keys")) == 1
-        assert session.scalar(text("PRAGMA busy_timeout")) == 0
-    with db.read() as session:
-        assert session.scalar(text("PRAGMA query_only")) == 1
-        assert session.scalar(text("PRAGMA busy_timeout")) == 0
 
 
 def test_forked_child_has_its_own_engines(db: Database) -> None:

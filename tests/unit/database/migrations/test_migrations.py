@@ -1,0 +1,60 @@
+"""Migrations of an SQLite database: up, down, and the lock between processes."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from church.config import Settings
+from church.database import migrations
+from church.database.engines import make_probe_engine, sqlite_path
+from tests.support.services_fixture import site_settings
+
+
+def revision(site: Settings) -> str | None:
+    """The revision of the database of ``site``."""
+    engine = make_probe_engine(site)
+    try:
+        with engine.connect() as connection:
+            return migrations.current_revision(connection)
+    finally:
+        engine.dispose()
+
+
+def test_migrate_creates_a_missing_database_up_to_a_revision(tmp_path: Path) -> None:
+    new = site_settings(tmp_path)
+    migrations.migrate(new, "0001")
+    assert revision(new) == "0001"
+
+
+def test_migrate_at_head_changes_nothing(site: Settings) -> None:
+    migrations.migrate(site)
+    assert revision(site) == migrations.head_revision()
+
+
+def test_downgrade_goes_back_to_a_revision(site: Settings) -> None:
+    migrations.downgrade(site, "0005")
+    assert revision(site) == "0005"
+
+
+def test_revision_before_the_first_migration_is_none(tmp_path: Path) -> None:
+    new = site_settings(tmp_path)
+    with migrations.locked_connection(new) as connection:
+        assert migrations.current_revision(connection) is None
+
+
+def test_known_revisions_include_the_first_and_the_head() -> None:
+    assert {"0001", migrations.head_revision()} <= migrations.known_revisions()
+
+
+def test_connection_is_locked_and_rolled_back_by_an_error(site: Settings) -> None:
+    lock = sqlite_path(site).with_suffix(".migrate-lock")
+    with pytest.raises(ZeroDivisionError), migrations.locked_connection(site) as connection:  # noqa: PT012 (a transaction)
+        connection.execute(text("UPDATE alembic_version SET version_num = 'lost'"))
+        with lock.open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        raise ZeroDivisionError
+    assert revision(site) == migrations.head_revision()
