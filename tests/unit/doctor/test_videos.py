@@ -29,6 +29,6 @@ def test_videos_are_ok_until_one_fails_or_a_tool_is_missing(
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(videos.shutil, "disk_usage", lambda _path: usage(1024**3))
     assert check_videos(current_settings())[1].startswith("1.0 GiB free for ")
-    monkeypatch.setattr("church.services.videos.is_boto3_installed", lambda: False)
+    monkeypatch.setattr(videos.videos, "is_boto3_installed", lambda: False)
     assert check_videos(current_settings())[0] == "warn"
     assert check_videos(with_settings(current_settings(), video_offload="s3"))[0] == "fail"
