@@ -51,15 +51,6 @@ def test_setting_has_a_church_or_ecosystem_name_and_a_description(field: str) ->
     assert info.description.endswith(".")
 
 
-def test_offload_to_s3_without_a_bucket_is_refused(tmp_path: Path) -> None:
-    assert "CHURCH_VIDEO_S3_BUCKET: missing" in complaint(tmp_path, CHURCH_VIDEO_OFFLOAD="s3")
-
-
-def test_environments_are_separated_by_commas(tmp_path: Path) -> None:
-    assert load(tmp_path, CHURCH_ENVIRONMENTS="live, test,live").environments == ("live", "test")
-    assert "CHURCH_ENVIRONMENTS" in complaint(tmp_path, CHURCH_ENVIRONMENTS="a b")
-
-
 def test_settings_by_default_are_development_with_two_workers(tmp_path: Path) -> None:
     settings = load(tmp_path)
     assert (settings.environment, settings.bind, settings.workers) == ("development", "127.0.0.1:8000", 2)

@@ -1,0 +1,99 @@
+"""Backup and restore of a whole site."""
+
+from __future__ import annotations
+
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from church.backup import BackupError, backup, restore, sqlite
+from church.config import Settings
+from church.database.engines import sqlite_path
+from church.database.migrations import head_revision
+from tests.support.services_fixture import site_settings
+
+
+def change_word(site: Settings, word: str) -> None:
+    """Change the text in the database."""
+    with closing(sqlite3.connect(sqlite_path(site))) as connection, connection:
+        connection.execute("UPDATE kept SET word = ?", (word,))
+
+
+def word(path: Path) -> str:
+    """The text in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        return str(connection.execute("SELECT word FROM kept").fetchone()[0])
+
+
+def test_restore_brings_database_and_pages_back_and_keeps_the_replaced(site: Settings, tmp_path: Path) -> None:
+    manifest = backup(site, tmp_path / "b.tar.gz")
+    change_word(site, "after")
+    (site.content / "page.md").write_text("# Changed")
+    (site.content / "new.md").write_text("# New")
+    result = restore(site, tmp_path / "b.tar.gz", force=True)
+    assert result.manifest == manifest
+    assert (manifest.database, manifest.revision) == ("sqlite", head_revision())
+    assert word(sqlite_path(site)) == "before"
+    assert {page.name: page.read_text() for page in site.content.iterdir()} == {"page.md": "# Kept"}
+    database, pages = result.kept
+    assert word(database) == "after"
+    assert (pages / "new.md").read_text() == "# New"
+
+
+def test_restore_without_force_changes_nothing(site: Settings, tmp_path: Path) -> None:
+    backup(site, tmp_path / "b.tar.gz")
+    change_word(site, "after")
+    (site.content / "page.md").write_text("# Changed")
+    with pytest.raises(BackupError, match="use --force"):
+        restore(site, tmp_path / "b.tar.gz")
+    assert word(sqlite_path(site)) == "after"
+    assert (site.content / "page.md").read_text() == "# Changed"
+    assert list(site.instance.glob(".church-backup-*")) == []
+
+
+def test_backup_leaves_out_links_and_the_instance(site: Settings, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (site.content / "link.md").symlink_to(tmp_path / "secret")
+    inside = site.model_copy(update={"instance": site.content / "instance"})
+    inside.instance.mkdir()
+    sqlite_path(site).rename(inside.instance / "church.db")
+    backup(inside, tmp_path / "b.tar.gz")
+    with tarfile.open(tmp_path / "b.tar.gz") as archive:
+        assert archive.getnames() == ["manifest.json", "database.sqlite", "content/page.md"]
+
+
+def test_backup_into_a_missing_folder_is_refused(site: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="is not a folder: create it first"):
+        backup(site, tmp_path / "nowhere" / "b.tar.gz")
+
+
+def test_backup_of_the_other_database_is_refused(site: Settings, tmp_path: Path) -> None:
+    backup(site, tmp_path / "b.tar.gz")
+    other = site_settings(tmp_path, "postgresql://me@127.0.0.1:1/none")
+    with pytest.raises(BackupError, match="from sqlite, this site uses postgresql"):
+        restore(other, tmp_path / "b.tar.gz")
+
+
+def test_backup_of_newer_code_is_refused(site: Settings, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(sqlite_path(site))) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    backup(site, tmp_path / "b.tar.gz")
+    with pytest.raises(BackupError, match="newer than this code: upgrade first"):
+        restore(site, tmp_path / "b.tar.gz", force=True)
+
+
+def test_restore_that_fails_brings_the_old_pages_back(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    backup(site, tmp_path / "b.tar.gz")
+    (site.content / "page.md").write_text("# Changed")
+    monkeypatch.setattr(sqlite, "replace", fails)
+    with pytest.raises(OSError, match="disk full"):
+        restore(site, tmp_path / "b.tar.gz", force=True)
+    assert (site.content / "page.md").read_text() == "# Changed"

@@ -1,0 +1,47 @@
+"""The site as it is built: its cookies, its templates and its order of refusals."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask, render_template_string
+from jinja2 import UndefinedError
+
+from church.config import Settings
+from church.factory import build_app
+from church.web import maintenance
+from tests.support.helpers import STRONG, with_settings
+
+
+def test_cookie_over_https_is_bound_to_the_host(settings: Settings) -> None:
+    secure = build_app(with_settings(settings, site_url="https://church.example")).config
+    assert (secure["SESSION_COOKIE_NAME"], secure["SESSION_COOKIE_SECURE"]) == ("__Host-church", True)
+    plain = build_app(settings).config
+    assert (plain["SESSION_COOKIE_NAME"], plain["SESSION_COOKIE_SECURE"]) == ("church", False)
+
+
+def test_template_with_an_unknown_name_raises(app: Flask) -> None:
+    with app.test_request_context(), pytest.raises(UndefinedError):
+        render_template_string("{{ typo }}")
+
+
+def test_previous_secret_key_still_opens_sessions(settings: Settings) -> None:
+    app = build_app(settings)
+    assert app.config["SECRET_KEY"] == settings.secret_keys[0]
+    assert app.config["SECRET_KEY_FALLBACKS"] == list(settings.secret_keys[1:])
+    assert STRONG not in settings.secret_keys
+
+
+def test_double_slash_is_not_merged(app: Flask) -> None:
+    assert app.test_client().get("/health").status_code == 200
+    assert app.test_client().get("//health").status_code == 404
+
+
+def test_machines_are_answered_during_maintenance(app: Flask, settings: Settings) -> None:
+    maintenance.turn_on(settings)
+    assert app.test_client().get("/health").status_code == 200
+    assert app.test_client().post("/stripe/webhook").status_code != 503
+
+
+def test_every_route_declares_who_may_use_it(app: Flask) -> None:
+    names = {rule.endpoint.partition(".")[0] for rule in app.url_map.iter_rules()}
+    assert {"status", "markdown", "admin", "auth", "stripe", "video", "live", "dora", "static"} <= names
