@@ -9,7 +9,6 @@ import pytest
 
 from church.observability.threats import pattern_matcher
 from church.observability.threats.pattern_matcher import load_matcher
-from church.observability.threats.patterns import PATTERNS, Pattern
 
 EXPRESSIONS = ["amen", r"hal+elujah\s*!"]
 
@@ -60,10 +59,3 @@ def test_cache_has_no_drafts_and_no_older_patterns(tmp_path: Path) -> None:
     load_matcher(["peace"], tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".hsdb"]
     assert load_matcher(["peace"], tmp_path).hits(b"peace") == [(0, 5)]
-
-
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: f"{pattern.activity_type}: {pattern.reason[:40]}")
-def test_pattern_has_a_reason_and_matches_no_ordinary_sentence(pattern: Pattern, tmp_path: Path) -> None:
-    assert pattern.reason
-    sentence = b"\x1e\x1fThe choir sings on Sunday at ten, and coffee is served after it.\x1e"
-    assert load_matcher([pattern.expression], tmp_path).hits(sentence) == []

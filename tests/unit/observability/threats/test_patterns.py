@@ -30,4 +30,4 @@ def test_expand_unknown_name_raises() -> None:
 
 
 def test_no_pattern_has_a_name_that_is_not_replaced() -> None:
-    assert [pattern for pattern in patterns.PATTERNS if "<<" in pattern.expression] == []
+    assert [pattern for pattern in patterns.PATTERNS if patterns._NAME.search(pattern.expression)] == []
