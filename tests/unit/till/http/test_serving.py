@@ -6,16 +6,9 @@ import socket
 
 import pytest
 
-from church.till.app import ProductionError, create_till
 from church.till.desk import reachable
 from church.till.http.serving import main, serve
-from tests.support.helpers import with_settings
 from tests.support.services_fixture import site_settings
-
-
-def test_till_in_production_is_refused(settings):
-    with pytest.raises(ProductionError, match="does not run in production"):
-        create_till(with_settings(settings, environment="production"))
 
 
 def test_main_port_in_use_fails_and_names_it(settings, monkeypatch, capsys, tmp_path):
