@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,9 @@ def till(settings: Settings) -> Iterator[InProcessTill]:
     made = InProcessTill(settings)
     yield made
     made.desk.store.close()
+
+
+@pytest.fixture
+def charge(till: InProcessTill) -> dict[str, Any]:
+    """The charge of a new subscription."""
+    return till.charge(till.latest_invoice(till.subscribe()["id"]))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-
-def pay(till, session, **fields):
-    return till.post(
-        f"/checkout/{session['id']}", do="pay", **{"card": "good", "email": "payer@site.example", **fields}
-    )
+from tests.support.till_calls import pay
 
 
 def test_decline_switch_declines_every_card(till):

@@ -6,15 +6,8 @@ import pytest
 import stripe
 
 from church.till.billing.periods import DAY
+from tests.support.till_calls import item, to
 from tests.support.till_fixture import FRIEND, PATRON
-
-
-def item(subscription):
-    return subscription["items"]["data"][0]
-
-
-def to(subscription, price, **params):
-    return {"items": [{"id": item(subscription)["id"], "price": price}], **params}
 
 
 def half_way(till, subscription):

@@ -5,24 +5,15 @@ from __future__ import annotations
 import pytest
 
 from church.till.billing.periods import DAY
+from tests.support.till_calls import pay, read_session
 from tests.support.till_fixture import PATRON
-
-
-def pay(till, session, **fields):
-    return till.post(
-        f"/checkout/{session['id']}", do="pay", **{"card": "good", "email": "payer@site.example", **fields}
-    )
-
-
-def again(till, session):
-    return till.stripe.v1.checkout.sessions.retrieve(session["id"]).to_dict(for_json=True)
 
 
 def test_trial_costs_nothing_until_it_ends(till):
     session = till.checkout(PATRON, subscription_data={"trial_period_days": 14})
     assert (session["amount_total"], session["amount_subtotal"]) == (0, 0)
     pay(till, session)
-    done = again(till, session)
+    done = read_session(till, session)
     subscription = till.subscription(done["subscription"])
     assert (done["payment_status"], subscription["status"]) == ("no_payment_required", "trialing")
     assert subscription["trial_end"] - subscription["trial_start"] == 14 * DAY
@@ -35,10 +26,10 @@ def test_promotion_code_reduces_only_the_first_payment(till):
     path = f"/checkout/{session['id']}"
     assert till.post(path, do="code", code="nonsense")[0] == 422
     assert till.post(path, do="code", code=" welcome20 ")[0] == 303
-    assert again(till, session)["total_details"]["amount_discount"] == 100
+    assert read_session(till, session)["total_details"]["amount_discount"] == 100
     assert "USD 4.00" in till.get(path)[2]
     pay(till, session)
-    identity = again(till, session)["subscription"]
+    identity = read_session(till, session)["subscription"]
     invoice = till.latest_invoice(identity)
     assert (invoice["subtotal"], invoice["total"], invoice["amount_paid"]) == (500, 400, 400)
     assert invoice["total_discount_amounts"][0]["amount"] == 100
@@ -51,7 +42,7 @@ def test_promotion_code_reduces_only_the_first_payment(till):
 def test_promotion_code_in_a_trial_reduces_the_first_payment(till):
     session = till.checkout(discounts=[{"coupon": "welcome20"}], subscription_data={"trial_period_days": 7})
     pay(till, session)
-    identity = again(till, session)["subscription"]
+    identity = read_session(till, session)["subscription"]
     till.operate("clock", to="renewal")
     assert till.latest_invoice(identity)["total"] == 400
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from church.till.billing.cycle import process_due
+from tests.support.till_calls import period
 from tests.support.till_fixture import FRIEND, PATRON
-
-
-def period(subscription):
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
 
 
 def test_clock_moved_a_year_renews_each_period_on_its_day(till):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-
-def period(subscription):
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
+from tests.support.till_calls import period
 
 
 @pytest.mark.parametrize("how", ["flag", "time"])

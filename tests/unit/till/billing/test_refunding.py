@@ -6,11 +6,6 @@ import pytest
 import stripe
 
 
-@pytest.fixture
-def charge(till):
-    return till.charge(till.latest_invoice(till.subscribe()["id"]))
-
-
 def again(till, charge):
     return till.stripe.v1.charges.retrieve(charge["id"])
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import pytest
 
 from church.till.billing.periods import DAY
-
-
-def period(subscription):
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
+from tests.support.till_calls import period
 
 
 def events_since(till, since):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.till_calls import item
 from tests.support.till_fixture import FRIEND, PATRON
-
-
-def item(subscription):
-    return subscription["items"]["data"][0]
 
 
 def test_schedule_downgrades_at_the_renewal(till):

@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from church.till.desk import reachable
 from church.till.http.serving import main, serve
 from tests.support.services_fixture import site_settings
 
@@ -39,9 +38,3 @@ def test_serve_without_webhook_secret_names_the_setting(tmp_path):
     settings = site_settings(tmp_path, STRIPE_API_BASE="http://127.0.0.1:1")
     with pytest.raises(Exception, match="STRIPE_WEBHOOK_SECRET"):
         serve(settings)
-
-
-def test_reachable_wildcard_address_becomes_loopback():
-    assert reachable("0.0.0.0:8001") == "127.0.0.1:8001"
-    assert reachable("[::]:8001") == "[::1]:8001"
-    assert reachable("till.example:8001") == "till.example:8001"

@@ -5,17 +5,8 @@ from __future__ import annotations
 import pytest
 import stripe
 
+from tests.support.till_calls import pay, read_session
 from tests.support.till_fixture import FRIEND
-
-
-def pay(till, session, **fields):
-    return till.post(
-        f"/checkout/{session['id']}", do="pay", **{"card": "good", "email": "payer@site.example", **fields}
-    )
-
-
-def again(till, session):
-    return till.stripe.v1.checkout.sessions.retrieve(session["id"]).to_dict(for_json=True)
 
 
 def test_checkout_paid_returns_the_payer_and_starts_the_subscription(till):
@@ -24,7 +15,7 @@ def test_checkout_paid_returns_the_payer_and_starts_the_subscription(till):
     )
     status, headers, _ = pay(till, session)
     assert (status, headers["location"]) == (303, f"http://site.example/done?session={session['id']}")
-    done = again(till, session)
+    done = read_session(till, session)
     assert (done["status"], done["payment_status"], done["url"]) == ("complete", "paid", None)
     assert (done["client_reference_id"], done["metadata"]) == ("u1", {"church_user": "u1"})
     assert done["customer_details"]["email"] == "payer@site.example"
@@ -62,7 +53,7 @@ def test_checkout_expires_by_call_and_by_time(till):
         till.stripe.v1.checkout.sessions.expire(called["id"])
     till.operate("clock", days="2")
     for session in (called, late):
-        assert (again(till, session)["status"], again(till, session)["url"]) == ("expired", None)
+        assert (read_session(till, session)["status"], read_session(till, session)["url"]) == ("expired", None)
         assert pay(till, session)[0] == 409
     assert till.events().count("checkout.session.expired") == 2
 

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-
-@pytest.fixture
-def charge(till):
-    return till.charge(till.latest_invoice(till.subscribe()["id"]))
-
 
 def test_payments_are_listed_by_invoice_and_intent(till, charge):
     invoice = till.stripe.v1.invoices.list().data[0].id

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 import stripe
 
+from tests.support.till_calls import to
 from tests.support.till_fixture import PATRON
-
-
-def item(subscription):
-    return subscription["items"]["data"][0]
-
-
-def to(subscription, price, **params):
-    return {"items": [{"id": item(subscription)["id"], "price": price}], **params}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.till_calls import pay, read_session
+
 
 def test_product_name_is_escaped(till):
     till.stripe.v1.products.update("prod_friend", {"name": "<b>Friend</b>"})
@@ -10,29 +12,19 @@ def test_product_name_is_escaped(till):
     assert "&lt;b&gt;Friend" in body
 
 
-def pay(till, session, **fields):
-    return till.post(
-        f"/checkout/{session['id']}", do="pay", **{"card": "good", "email": "payer@site.example", **fields}
-    )
-
-
-def again(till, session):
-    return till.stripe.v1.checkout.sessions.retrieve(session["id"]).to_dict(for_json=True)
-
-
 def test_checkout_existing_customer_needs_no_email(till):
     customer = till.stripe.v1.customers.create({"email": "a@site.example"}).id
     session = till.checkout(customer=customer)
     assert 'name="email"' not in till.get(f"/checkout/{session['id']}")[2]
     assert pay(till, session, email="")[0] == 303
-    assert again(till, session)["customer"] == customer
+    assert read_session(till, session)["customer"] == customer
 
 
 def test_checkout_without_email_is_refused(till):
     session = till.checkout()
     status, _, body = pay(till, session, email="")
     assert (status, "Enter your email address." in body) == (422, True)
-    assert again(till, session)["status"] == "open"
+    assert read_session(till, session)["status"] == "open"
 
 
 def test_checkout_declined_card_charges_nothing_and_can_be_replaced(till):
@@ -50,9 +42,9 @@ def test_checkout_3d_secure_pays_only_after_approval(till):
     assert (status, "/authenticate?" in headers["location"]) == (303, True)
     assert "USD 5.00" in till.get(headers["location"])[2]
     assert till.post(headers["location"], do="fail", card="secure", email="payer@site.example")[0] == 402
-    assert again(till, session)["status"] == "open"
+    assert read_session(till, session)["status"] == "open"
     assert till.post(headers["location"], do="approve", card="secure", email="payer@site.example")[0] == 303
-    assert again(till, session)["payment_status"] == "paid"
+    assert read_session(till, session)["payment_status"] == "paid"
 
 
 def test_checkout_paid_twice_is_refused(till):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-
-def portal_of(till, subscription, **params):
-    made = till.stripe.v1.billing_portal.sessions.create({"customer": subscription["customer"], **params})
-    return f"/portal/{made.id}"
+from tests.support.till_calls import open_portal
 
 
 def test_every_page_says_that_no_money_moves(till):
@@ -15,7 +12,7 @@ def test_every_page_says_that_no_money_moves(till):
     invoice = till.latest_invoice(subscription["id"])["id"]
     session = till.checkout()["id"]
     paths = ["/", f"/checkout/{session}", f"/checkout/{session}/authenticate?card=secure", f"/invoice/{invoice}"]
-    for path in (*paths, portal_of(till, subscription), "/invoice/none"):
+    for path in (*paths, open_portal(till, subscription), "/invoice/none"):
         status, headers, body = till.get(path)
         assert status == (404 if "none" in path else 200)
         assert "<strong>Test till:</strong> no money moves." in body

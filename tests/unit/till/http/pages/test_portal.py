@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from tests.support.till_calls import open_portal
 from tests.support.till_fixture import PATRON
-
-
-def portal_of(till, subscription, **params):
-    made = till.stripe.v1.billing_portal.sessions.create({"customer": subscription["customer"], **params})
-    return f"/portal/{made.id}"
 
 
 def test_portal_cancels_resumes_and_cancels_now(till):
     subscription = till.subscribe()
-    path = portal_of(till, subscription, return_url="http://127.0.0.1:8000/auth/account")
+    path = open_portal(till, subscription, return_url="http://127.0.0.1:8000/auth/account")
     assert "http://127.0.0.1:8000/auth/account" in till.get(path)[2]
     till.post(path, do="cancel", subscription=subscription["id"])
     ending = till.subscription(subscription["id"])
@@ -27,14 +23,14 @@ def test_portal_cancels_resumes_and_cancels_now(till):
 
 def test_portal_of_another_customer_is_refused(till):
     mine, other = till.subscribe(), till.subscribe()
-    assert till.post(portal_of(till, mine), do="cancel_now", subscription=other["id"])[0] == 400
+    assert till.post(open_portal(till, mine), do="cancel_now", subscription=other["id"])[0] == 400
     assert till.subscription(other["id"])["status"] == "active"
 
 
 def test_portal_cancel_releases_the_schedule(till):
     subscription = till.subscribe(PATRON)
     schedule = till.stripe.v1.subscription_schedules.create({"from_subscription": subscription["id"]})
-    till.post(portal_of(till, subscription), do="cancel", subscription=subscription["id"])
+    till.post(open_portal(till, subscription), do="cancel", subscription=subscription["id"])
     assert till.stripe.v1.subscription_schedules.retrieve(schedule.id).status == "released"
     assert till.subscription(subscription["id"])["cancel_at"] is not None
 
@@ -46,8 +42,8 @@ def test_portal_new_card_pays_the_declined_invoice(till):
     till.operate("knobs", decline="on")
     assert till.post(path, do="pay")[0] == 402
     till.operate("knobs", decline="")
-    assert till.post(portal_of(till, subscription), do="card", card="unknown")[0] == 400
-    assert till.post(portal_of(till, subscription), do="card", card="good")[0] == 303
+    assert till.post(open_portal(till, subscription), do="card", card="unknown")[0] == 400
+    assert till.post(open_portal(till, subscription), do="card", card="good")[0] == 303
     assert "with •••• 4242" in till.get(path)[2]
     assert till.post(path, do="pay")[0] == 303
     assert till.subscription(subscription["id"])["status"] == "active"
