@@ -1,0 +1,51 @@
+"""The admin area as a whole: who may open it, its navigation, and its headers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask
+
+from church.models.accounts import User
+from church.observability.metrics import definitions
+from tests.support.desk import JSON, AdminBrowser, add_person
+from tests.support.helpers import grows
+from tests.support.people import client_of
+
+LISTS = ["/admin/", "/admin/members", "/admin/jobs", "/admin/mails", "/admin/audit"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_admin_area_is_closed_to_all_but_admins(app: Flask, ada: User, path: str) -> None:
+    assert app.test_client().get(path).headers["Location"].startswith("/auth/login?next=%2Fadmin%2F")
+    assert app.test_client().get(path, headers=JSON).status_code == 401
+    with grows(definitions.security_events.labels("role_probe", "medium")):
+        assert client_of(app, ada).get(path).status_code == 403
+    unverified = add_person(app, "new@church.example", role="admin", verified=False)
+    assert client_of(app, unverified).get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_every_page_is_shown_to_admins_and_not_stored(desk: AdminBrowser, path: str) -> None:
+    for headers in ({}, JSON):
+        found = desk.get(path, **headers)
+        assert found.status_code == 200
+        assert {"private", "no-store"} <= set(found.headers["Cache-Control"].split(", "))
+        assert {"Accept", "Cookie"} <= {name.strip() for name in found.headers["Vary"].split(",")}
+
+
+def test_navigation_lists_every_section_and_marks_the_current_one(desk: AdminBrowser) -> None:
+    page = desk.get("/admin/jobs").text
+    sections = re.findall(r'<li><a href="(/admin/\w*)"( aria-current="page")?>([\w ]+)</a></li>', page)
+    assert [(path, title) for path, _, title in sections] == [
+        ("/admin/", "Overview"),
+        ("/admin/members", "Members"),
+        ("/admin/membership", "Membership"),
+        ("/admin/videos", "Videos"),
+        ("/admin/live", "Chat"),
+        ("/admin/jobs", "Jobs"),
+        ("/admin/mails", "Emails"),
+        ("/admin/audit", "Audit log"),
+    ]
+    assert [path for path, here, _ in sections if here] == ["/admin/jobs"]

@@ -1,0 +1,36 @@
+"""The first page of the admin area."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from church.database import DatabaseDownError
+from church.services.admin_overview import counts
+from tests.support.desk import JSON, AdminBrowser
+
+
+def test_overview_shows_parts_numbers_and_errors_escaped(desk: AdminBrowser, app: Flask) -> None:
+    log = app.config["CHURCH"].log_dir / "error.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text('{"timestamp": "2026-11-23T10:00:00Z", "event": "e", "message": "<svg onload=x>"}\n')
+    page = desk.get("/admin/").text
+    assert "<svg onload" not in page
+    assert "&lt;svg onload=x&gt;" in page
+    assert "Shared store is not responding" in page
+    found = desk.get("/admin/", **JSON).json["overview"]  # type: ignore[index]
+    assert found["members"] == {"members": 1, "verified": 1, "admins": 1, "disabled": 0, "new_7": 1, "new_30": 1}
+    assert {"name": "Database", "verdict": "ok", "finding": "SQLite is responding."} in found["parts"]
+    assert found["errors"]["records"][0]["message"] == "<svg onload=x>"
+
+
+def test_overview_is_shown_while_the_database_is_down(desk: AdminBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_args: object) -> Any:
+        raise DatabaseDownError
+
+    monkeypatch.setattr(counts, "count_members", down)  # not the whole database: the admin must be recognized
+    found = desk.get("/admin/")
+    assert found.status_code == 200
+    assert "there are no numbers" in found.text
