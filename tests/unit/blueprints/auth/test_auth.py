@@ -1,9 +1,9 @@
-"""Hostile input to the account forms: no server error, no echo, no secret in the log."""
+"""Hostile input to the account forms: no server error, no echo, no secret in the log, no change from another site."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from flask import Flask
 from church import create_app
 from church.config import Settings
 from church.extensions import db
+from church.models import User
 from church.observability.metrics import definitions
-from tests.support.browsing import Browser
+from tests.support.browsing import Browser, expect_attempt, list_audit_actions, load_account
 from tests.support.databases import copy_database
 from tests.support.helpers import captured_log, grows, value, with_settings
 from tests.support.people import PASSWORD, add_user
@@ -37,6 +38,17 @@ FIELDS = {
 }
 BODIES = ['{"a":' * 50_000, "[" * 50_000, "[]", "null", '{"email": NaN}', "{", b'{"email": "\xff"}', "email=a"]
 TYPES: list[Any] = [["a"], {"a": {"b": []}}, 1e400, -1, 10**400, 1.5]
+NEW = "nine foxes in the orchard"
+CHANGES: list[tuple[str, dict[str, str]]] = [
+    ("/auth/account", {"name": "Eve"}),
+    ("/auth/account/password", {"current": PASSWORD, "password": NEW}),
+    ("/auth/account/email", {"current": PASSWORD, "email": "new@church.example"}),
+    ("/auth/sessions/end", {"all": "1"}),
+    ("/auth/verify/resend", {}),
+    ("/auth/delete", {"password": PASSWORD}),
+    ("/auth/logout", {}),
+    ("/auth/token", {}),
+]
 
 
 def unlimited(settings: Settings) -> Flask:
@@ -45,8 +57,8 @@ def unlimited(settings: Settings) -> Flask:
 
 
 @pytest.fixture
-def browser(settings: Settings, migrated_file: Path) -> Browser:
-    """A signed-in member's browser."""
+def unlimited_browser(settings: Settings, migrated_file: Path) -> Browser:
+    """A signed-in member's browser, on a site without limits."""
     copy_database(migrated_file, settings)
     app = unlimited(settings)
     return Browser(app, add_user(app))
@@ -67,39 +79,39 @@ def body_of(path: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_field_of_wrong_type_or_invalid_characters_is_refused(browser: Browser, path: str) -> None:
+def test_field_of_wrong_type_or_invalid_characters_is_refused(unlimited_browser: Browser, path: str) -> None:
     for field in FIELDS[path]:
         for sent in (*TYPES, "a\0b", "\ud800"):
             if field == "all" and isinstance(sent, int | float):
                 continue
             body = json.dumps(body_of(path, **{field: sent}))
-            answer = browser.client.post(path, data=body, content_type="application/json")
+            answer = unlimited_browser.client.post(path, data=body, content_type="application/json")
             assert (field, sent, answer.status_code) == (field, sent, 400)
             assert answer.content_type == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_megabyte_in_a_field_is_refused_and_not_echoed(browser: Browser, path: str) -> None:
+def test_megabyte_in_a_field_is_refused_and_not_echoed(unlimited_browser: Browser, path: str) -> None:
     for field in FIELDS[path]:
         for size, statuses in ((100_000, {400, 422}), (1_048_577, {413})):
             body = body_of(path, **{field: "x" * size})
-            for answer in (browser.submit(path, body), browser.post_json(path, body)):
+            for answer in (unlimited_browser.submit(path, body), unlimited_browser.post_json(path, body)):
                 assert answer.status_code in statuses
                 assert len(answer.data) < 50_000
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_body_not_an_object_is_refused(browser: Browser, path: str) -> None:
+def test_body_not_an_object_is_refused(unlimited_browser: Browser, path: str) -> None:
     for body in BODIES:
-        answer = browser.client.post(path, data=body, content_type="application/json")
+        answer = unlimited_browser.client.post(path, data=body, content_type="application/json")
         assert (body[:20], answer.status_code) == (body[:20], 400)
 
 
 @pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/account"])
-def test_nul_in_a_form_is_refused(browser: Browser, path: str) -> None:
+def test_nul_in_a_form_is_refused(unlimited_browser: Browser, path: str) -> None:
     name = FIELDS[path][0]
-    assert browser.submit(path, body_of(path, **{name: "a\0b"})).status_code == 400
-    assert browser.submit(path, {"a" * 1000: "\0", **{str(n): "" for n in range(1000)}}).status_code == 413
+    assert unlimited_browser.submit(path, body_of(path, **{name: "a\0b"})).status_code == 400
+    assert unlimited_browser.submit(path, {"a" * 1000: "\0", **{str(n): "" for n in range(1000)}}).status_code == 413
 
 
 def sent_and_logged(browser: Browser, path: str, body: dict[str, Any]) -> str:
@@ -139,3 +151,31 @@ def test_empty_form_is_refused_with_field_errors(browser_on_both: Browser) -> No
         for answer in (browser_on_both.submit(path), browser_on_both.post_json(path)):
             assert answer.status_code in ({303, 200} if path == "/auth/sessions/end" else {422})
     assert value(definitions.security_events.labels("unexpected_error", "low")) == errors
+
+
+@pytest.mark.parametrize(("path", "form"), CHANGES)
+def test_change_from_another_site_is_refused(
+    app: Flask, ada: User, browser: Browser, path: str, form: dict[str, str]
+) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    tries: list[Callable[[], int]] = [
+        lambda: browser.client.post(path, data=form).status_code,
+        lambda: browser.client.post(path, data={**form, "csrf_token": "x"}).status_code,
+        lambda: browser.submit(path, form, headers=foreign).status_code,
+        lambda: browser.post_json(path, form, headers=foreign).status_code,
+        lambda: browser.client.post(path, data=json.dumps(form), content_type="text/plain").status_code,
+    ]
+    assert [attempt() for attempt in tries] == [400, 400, 400, 400, 415]
+    for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"):
+        browser.client.open(path, method=method, data=form, headers={"X-HTTP-Method-Override": "POST"})
+    assert browser.is_signed_in()
+    found = load_account(app, ada.ref)
+    assert (found.name, found.email, found.password_hash) == (ada.name, ada.email, ada.password_hash)
+    assert list_audit_actions(app) == []
+
+
+@pytest.mark.parametrize(("path", "form"), CHANGES[:-2])
+def test_change_by_a_stranger_leads_to_login(app: Flask, path: str, form: dict[str, str]) -> None:
+    with expect_attempt("login", None):
+        assert Browser(app).submit(path, form).location == "/auth/login"
+        assert Browser(app).post_json(path, form).status_code == 401

@@ -1,4 +1,4 @@
-"""Registration and verification, by forms and as JSON."""
+"""Registration, by forms and as JSON."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from church.extensions import db
 from church.models import User
 from church.observability.metrics import definitions
 from tests.support.browsing import (
-    JSON,
     Browser,
     expect_attempt,
     follow_redirect,
     list_emails,
-    load_account,
     newest_link_token,
 )
 from tests.support.helpers import grows
@@ -24,19 +22,8 @@ from tests.support.people import PASSWORD, add_user
 FORM = {"email": "eve@church.example", "name": "Eve", "password": PASSWORD}
 
 
-def registered(app: Flask, browser: Browser) -> str:
-    """Register Eve in ``browser`` and return the token of her email."""
-    assert browser.submit("/auth/register", FORM).status_code == 303
-    return newest_link_token(app, "verify")
-
-
-def verified(app: Flask) -> bool:
-    found = db_user(app)
-    return found.verified_at is not None
-
-
-def db_user(app: Flask) -> User:
-
+def registered_user(app: Flask) -> User:
+    """Load Eve's account."""
     with app.app_context(), db.read() as session:
         return session.scalars(select(User).where(User.email_key == "eve@church.example")).one()
 
@@ -48,7 +35,7 @@ def test_register_asks_to_check_the_inbox(app: Flask) -> None:
     assert answer.location == "/auth/sent/register"
     assert "Check your inbox" in follow_redirect(browser, answer)
     assert list_emails(app) == [("verify", "eve@church.example")]
-    assert not verified(app)
+    assert registered_user(app).verified_at is None
 
 
 def test_register_as_json(app: Flask) -> None:
@@ -106,68 +93,7 @@ def test_register_as_json_lists_errors_by_field(app: Flask) -> None:
 
 def test_register_unknown_fields_are_ignored(app: Flask) -> None:
     Browser(app).post_json("/auth/register", {**FORM, "role": "admin", "verified": True, "id": 1, "is_admin": True})
-    assert (db_user(app).role, verified(app)) == ("member", False)
-
-
-def test_verify_link_in_the_same_browser_confirms_at_once(app: Flask) -> None:
-    browser = Browser(app)
-    token = registered(app, browser)
-    answer = browser.get(f"/auth/verify/{token}")
-    assert "Email address confirmed." in follow_redirect(browser, answer)
-    assert verified(app)
-
-
-def test_verify_prefetch_confirms_nothing(app: Flask) -> None:
-    browser = Browser(app)
-    path = f"/auth/verify/{registered(app, browser)}"
-    for headers in ({"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}):
-        assert browser.get(path, headers=headers).status_code == 200
-    assert browser.client.head(path).status_code == 200
-    assert browser.client.options(path).status_code == 200
-    assert not verified(app)
-
-
-def test_verify_in_another_browser_needs_the_button(app: Flask) -> None:
-    token = registered(app, Browser(app))
-    other = Browser(app)
-    page = other.get(f"/auth/verify/{token}")
-    assert page.status_code == 200
-    assert f'action="/auth/verify/{token}"' in page.text
-    assert not verified(app)
-    assert "Email address confirmed." in follow_redirect(other, other.submit(f"/auth/verify/{token}"))
-    assert verified(app)
-
-
-def test_verify_in_browser_of_a_duplicate_registration_needs_the_button(app: Flask) -> None:
-    token = registered(app, Browser(app))
-    other = Browser(app)
-    other.submit("/auth/register", FORM)  # the address has an account by now, so this session knows none
-    assert other.get(f"/auth/verify/{token}").status_code == 200
-    assert not verified(app)
-
-
-@pytest.mark.parametrize("in_path", [True, False])
-def test_verify_as_json(app: Flask, in_path: bool) -> None:
-    token = registered(app, Browser(app))
-    program = Browser(app)
-    assert program.get(f"/auth/verify/{token}", headers=JSON).json == {"state": "ask"}
-    answer = (
-        program.post_json(f"/auth/verify/{token}") if in_path else program.post_json("/auth/verify", {"token": token})
-    )
-    assert answer.status_code == 200
-    assert verified(app)
-
-
-def test_verify_used_or_wrong_link_shows_the_same_page(app: Flask) -> None:
-    browser = Browser(app)
-    token = registered(app, browser)
-    browser.submit(f"/auth/verify/{token}")
-    for bad in (token, token[:-2] + "xx", "1.x", "x", "9" * 40, "1.é"):
-        for answer in (browser.get(f"/auth/verify/{bad}"), browser.submit(f"/auth/verify/{bad}")):
-            assert answer.status_code == 400
-            assert "This link no longer works" in answer.text
-        problem = browser.get(f"/auth/verify/{bad}", headers=JSON)
-        assert (problem.status_code, problem.content_type) == (400, "application/problem+json")
+    assert (registered_user(app).role, registered_user(app).verified_at) == ("member", None)
 
 
 def test_register_returns_to_the_page_it_began_at(app: Flask) -> None:
@@ -177,24 +103,10 @@ def test_register_returns_to_the_page_it_began_at(app: Flask) -> None:
     assert answer.location == "/auth/login?next=/pages/x%3Fa%3Db"
 
 
-def test_verify_resend_emails_a_new_link(app: Flask) -> None:
-    user = add_user(app, verified=False)
-    browser = Browser(app, user)
-    answer = browser.submit("/auth/verify/resend")
-    assert answer.location == "/auth/sent/verification"
-    assert browser.post_json("/auth/verify/resend").status_code == 202
-    assert list_emails(app) == [("verify", user.email)] * 2
-    browser.submit(f"/auth/verify/{newest_link_token(app, 'verify')}")
-    assert load_account(app, user.ref).verified_at is not None
-    assert browser.post_json("/auth/token").status_code == 200
-
-
-@pytest.mark.parametrize("path", ["/auth/register", "/auth/login"])
-def test_login_and_register_forms_redirect_signed_in_members(app: Flask, path: str) -> None:
-    browser = Browser(app, add_user(app))
-    assert browser.get(path).location == "/auth/account"
-    assert browser.get(f"{path}?next=/pages/").location == "/pages/"
-    assert browser.get(f"{path}?next=//evil.example").location == "/auth/account"
+def test_register_form_redirects_signed_in_members(browser: Browser) -> None:
+    assert browser.get("/auth/register").location == "/auth/account"
+    assert browser.get("/auth/register?next=/pages/").location == "/pages/"
+    assert browser.get("/auth/register?next=//evil.example").location == "/auth/account"
 
 
 @pytest.mark.parametrize("what", ["register", "forgot", "verification", "email"])

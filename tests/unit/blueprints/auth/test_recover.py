@@ -1,4 +1,4 @@
-"""Password resets, the first admin, and other links sent by email or printed on the console."""
+"""A forgotten password: the request for a link, and the new password."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ from church.extensions import db
 from church.models import User
 from church.models.accounts import Purpose
 from church.observability.metrics import definitions
-from church.services import accounts, email_links
+from church.services import email_links
 from tests.support.browsing import (
     JSON,
     Browser,
     expect_attempt,
     follow_redirect,
     list_audit_actions,
-    list_emails,
-    load_account,
-    newest_link_token,
 )
 from tests.support.helpers import grows, with_settings
 from tests.support.people import PASSWORD, add_user
 
 NEW = "nine foxes in the orchard"
-
-
-@pytest.fixture
-def ada(app: Flask) -> User:
-    return add_user(app)
 
 
 def reset_token(app: Flask, user: User) -> str:
@@ -76,19 +68,6 @@ def test_reset_limit_records_an_attempt_for_links_but_not_for_requests(
     assert found == [202, 429]
     with expect_attempt("reset", "failed_throttled"), grows(hits):
         assert browser.post_json(f"/auth/{path}", {"token": "1.x", "password": NEW}).status_code == 429
-
-
-@pytest.mark.parametrize("path", ["verify", "verify/1.x", "verify/resend", "email/1.x"])
-def test_link_limit_records_no_attempt_and_leaves_resets_alone(
-    app: Flask, settings: Settings, ada: User, path: str
-) -> None:
-    browser = Browser(create_app(with_settings(settings, limit_link="1/hour", limit_reset="1/hour")), ada)
-    with expect_attempt("reset", None), grows(definitions.rate_limit_hits.labels("link")):
-        found = [browser.post_json(f"/auth/{path}", {"token": "1.x"}).status_code for _ in range(2)]
-    assert found[0] in {202, 400}
-    assert found[1] == 429
-    with expect_attempt("reset", "failed_credentials"):
-        assert browser.post_json("/auth/reset", {"token": "1.x", "password": NEW}).status_code == 400
 
 
 def test_reset_sets_the_password_and_ends_every_session(app: Flask, ada: User) -> None:
@@ -175,63 +154,3 @@ def test_reset_link_of_another_purpose_is_refused(app: Flask, ada: User) -> None
         link = email_links.make(session, Purpose.VERIFY, session.get(User, ada.id), ada.email)
         token = email_links.link_token(link, [app.config["CHURCH"].secret_keys[0]])
     assert Browser(app).submit(f"/auth/reset/{token}", {"password": NEW}).status_code == 400
-
-
-@pytest.mark.parametrize("kind", ["verify", "reset", "email", "first-admin"])
-def test_link_page_has_no_referrer_to_other_sites_and_is_not_cached(app: Flask, kind: str) -> None:
-    answer = Browser(app).get(f"/auth/{kind}/1.x")
-    assert answer.headers["Referrer-Policy"] == "same-origin"
-    assert answer.headers["Cache-Control"] == "private, no-store"
-
-
-@pytest.fixture
-def first_admin(app: Flask) -> str:
-    """The path of the link that the console prints."""
-    with app.app_context():
-        address = accounts.make_first_admin_link()
-    assert address is not None
-    return "/auth/first-admin/" + address.rpartition("/")[2]
-
-
-ADMIN = {"email": "root@church.example", "name": "Root", "password": NEW}
-
-
-def test_first_admin_link_works_once(app: Flask, first_admin: str) -> None:
-    browser = Browser(app)
-    assert f'action="{first_admin}"' in browser.get(first_admin).text
-    assert browser.get(first_admin, headers=JSON).json == {"state": "ask"}
-    with expect_attempt("registration", "success"):
-        answer = browser.submit(first_admin, ADMIN)
-    assert answer.location == "/auth/login"
-    made = browser.post_json("/auth/login", ADMIN).json
-    assert made is not None
-    user = load_account(app, made["ref"])
-    assert (user.role, user.source, user.verified_at is not None) == ("admin", "first_admin", True)
-    with expect_attempt("registration", "failed_credentials"):
-        assert Browser(app).submit(first_admin, {**ADMIN, "email": "other@church.example"}).status_code == 400
-    assert Browser(app).get(first_admin).status_code == 400
-
-
-def test_first_admin_invalid_form_is_shown_again(app: Flask, first_admin: str) -> None:
-    browser = Browser(app)
-    with expect_attempt("registration", "failed_validation"):
-        answer = browser.submit(first_admin, {**ADMIN, "password": "short"})
-    assert answer.status_code == 422
-    assert f'action="{first_admin}"' in answer.text
-    assert 'value="root@church.example"' in answer.text
-    assert browser.submit(first_admin, ADMIN).status_code == 303
-
-
-def test_new_address_is_confirmed_in_another_browser(app: Flask, ada: User) -> None:
-    browser, other = Browser(app, ada), Browser(app)
-    answer = browser.submit("/auth/account/email", {"current": PASSWORD, "email": "new@church.example"})
-    assert answer.location == "/auth/sent/email"
-    assert list_emails(app) == [("change_email", "new@church.example"), ("email_changing", ada.email)]
-    path = f"/auth/email/{newest_link_token(app, 'change_email')}"
-    assert f'action="{path}"' in other.get(path).text
-    assert other.get(path, headers=JSON).json == {"state": "ask"}
-    assert load_account(app, ada.ref).email == ada.email
-    assert other.submit(path).location == "/auth/account"
-    assert load_account(app, ada.ref).email == "new@church.example"
-    for bad in (other.submit(path), other.get(path), other.get(path, headers=JSON)):
-        assert bad.status_code == 400
