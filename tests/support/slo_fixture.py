@@ -41,7 +41,7 @@ def write_spec(place: str = "", value: object = None) -> str:
 
 def rules_of(text: str) -> dict[str, Any]:
     """Generate the rules of a file, by the series or alert they make; a page comes before its ticket."""
-    groups = yaml.safe_load(rule_files.generated(text)[rule_files.RULES])["groups"]
+    groups = yaml.safe_load(rule_files.generate_files(text)[rule_files.RULES])["groups"]
     found: dict[str, Any] = {}
     for rule in (rule for group in groups for rule in group["rules"]):
         name = rule.get("record") or f"{rule['alert']} {rule['labels']['sloth_severity']}"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError, field_validator
 
 from church.errors import FieldErrors
-from church.lib.field_errors import refusal, to_field_errors
+from church.lib.field_errors import make_field_errors, to_field_errors
 
 
 class Goal(BaseModel):
@@ -57,6 +57,6 @@ def test_error_with_a_message_of_ours_uses_it() -> None:
 
 
 def test_refusal_lists_the_fields() -> None:
-    error = refusal({"a": "wrong", "b.c": "wrong too"})
+    error = make_field_errors({"a": "wrong", "b.c": "wrong too"})
     assert isinstance(error, FieldErrors)
     assert (error.status, error.detail) == (422, "Some fields are invalid: a, b.c.")

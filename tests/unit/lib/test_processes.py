@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from church.lib.processes import SupervisedProcess, describe_exit
+from church.lib.processes import describe_exit
+from church.server.supervisor import SupervisedProcess
 from tests.support.services_fixture import wait_until
 
 
@@ -91,7 +92,7 @@ def alive(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell a child that its parent died")
 def test_child_of_a_killed_supervisor_ends(tmp_path):
     code = (
-        "import sys, time; from church.lib.processes import SupervisedProcess\n"
+        "import sys, time; from church.server.supervisor import SupervisedProcess\n"
         "c = SupervisedProcess('x', ['/bin/sleep', '1000']); c.start(); print(c.pid, flush=True); time.sleep(1000)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:

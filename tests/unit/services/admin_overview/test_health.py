@@ -25,12 +25,12 @@ QUIET = WorkCounts(0, 0, 0, 0.0, datetime(2026, 5, 3, 12, tzinfo=UTC), (), 0, 0)
 NOTHING_PAID = PaymentFacts(failed=0, last_webhook=None, plans=0)
 
 
-def found(parts: list[health.Part], name: str) -> tuple[Verdict, str]:
+def found(parts: list[health.PartHealth], name: str) -> tuple[Verdict, str]:
     return next((part.verdict, part.finding) for part in parts if part.name == name)
 
 
 def look(name: str, work: WorkCounts | None = QUIET, site: Settings | None = None) -> tuple[Verdict, str]:
-    return found(health.look(site or current_settings(), work, NOTHING_PAID if work else None), name)
+    return found(health.check_parts(site or current_settings(), work, NOTHING_PAID if work else None), name)
 
 
 def test_store_down_is_a_warning(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,19 +11,19 @@ from church.config import current_settings
 from church.database import DatabaseDownError, ProbeResult, migrations
 from church.extensions import db
 from church.lib.version import COMMIT, VERSION
-from church.services.admin_overview import health, overview
+from church.services.admin_overview import health, read_overview
 from church.services.admin_overview.health import Verdict
 from tests.support.people import add_user, sign_in
 
 
-def found(parts: list[health.Part], name: str) -> tuple[Verdict, str]:
+def found(parts: list[health.PartHealth], name: str) -> tuple[Verdict, str]:
     return next((part.verdict, part.finding) for part in parts if part.name == name)
 
 
 def test_overview_shows_version_and_counts(at_work: Flask) -> None:
     ada = add_user(at_work, password_hash="x", role="admin")
     sign_in(at_work, ada)
-    seen = overview(current_settings())
+    seen = read_overview(current_settings())
     assert (seen.version, seen.commit, seen.environment) == (VERSION, COMMIT, "development")
     assert seen.members is not None
     assert (seen.members.members, seen.members.admins, seen.signed_in) == (1, 1, 1)
@@ -38,7 +38,7 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
 
     monkeypatch.setattr(db, "read", down)
     monkeypatch.setattr(db, "probe", lambda: ProbeResult(answers=False, migrated=False))
-    seen = overview(current_settings())
+    seen = read_overview(current_settings())
     assert (seen.members, seen.signed_in) == (None, None)
     assert found(seen.parts, "Database") == (Verdict.FAIL, "SQLite is not responding.")
     assert found(seen.parts, "Background work")[0] is Verdict.FAIL
@@ -49,6 +49,6 @@ def test_overview_with_the_database_down_shows_the_rest(at_work: Flask, monkeypa
 def test_overview_of_a_database_without_tables_reports_it(at_work: Flask) -> None:
     migrations.downgrade(current_settings(), "base")
     db.dispose()
-    seen = overview(current_settings())
+    seen = read_overview(current_settings())
     assert seen.members is None
     assert found(seen.parts, "Migrations")[0] is Verdict.FAIL

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from church.errors import FieldErrors
-from church.services.dora.figures import DAY, UNITS, Facts, Window, asked_window, bands_of, compute_figures
+from church.services.dora.figures import DAY, UNITS, Facts, Window, choose_bands, compute_figures, read_window
 
 NOW = datetime(2026, 11, 23, 18, 30, 5, 7, tzinfo=UTC)
 PLACES = ("production", "staging")
@@ -79,12 +79,12 @@ def test_rework_and_time_to_restore_have_no_band() -> None:
 
 
 def test_edition_is_the_newest_up_to_the_given_year() -> None:
-    assert [bands_of(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
+    assert [choose_bands(year) for year in (2014, 2023, 2024, 2026)] == [2023, 2023, 2024, 2024]
     assert compute_figures(Facts(), 30, 2026)["mttr_seconds"].edition == "2024"
 
 
 def window_of(**query: str) -> Window:
-    return asked_window({name.strip("_"): value for name, value in query.items()}, PLACES, NOW)
+    return read_window({name.strip("_"): value for name, value in query.items()}, PLACES, NOW)
 
 
 def test_window_by_default_is_the_first_environments_last_30_days() -> None:

@@ -10,9 +10,9 @@ from flask import Flask
 from church.services.dora import (
     Window,
     figures_over_time,
-    overview,
     read_deployment,
     read_incident,
+    read_overview,
     record_deployments,
     record_incident,
 )
@@ -31,14 +31,14 @@ def recorded(at_work: Flask) -> None:
 
 
 def test_overview_has_the_figures_of_the_window(recorded: None) -> None:
-    figures = overview(WEEK).figures
+    figures = read_overview(WEEK).figures
     assert {name: (figure.value, figure.n) for name, figure in figures.items()} == {
         name: (pytest.approx(value), n) for name, (value, n) in FIGURES.items()
     }
 
 
 def test_history_is_newest_first_with_lead_times_and_incidents(recorded: None) -> None:
-    history = overview(WEEK).history
+    history = read_overview(WEEK).history
     assert [one.ref for one in history.deployments] == ["D7", "D5", "D4", "D3", "D2", "D1"]
     assert [one.ref for one in history.incidents] == ["I4", "I3", "I2", "I1"]
     by_ref = {one.ref: one for one in history.deployments}
@@ -49,19 +49,19 @@ def test_history_is_newest_first_with_lead_times_and_incidents(recorded: None) -
 
 
 def test_week_counts_successes_failures_and_broken_ones(recorded: None) -> None:
-    (week,) = overview(WEEK).history.weeks
+    (week,) = read_overview(WEEK).history.weeks
     assert (week.start, week.successes, week.failures, week.broken, week.lead_seconds) == (START, 5, 1, 2, 5400)
 
 
 def test_week_without_deployments_is_listed(recorded: None) -> None:
-    weeks = overview(Window("production", START - timedelta(days=7), WEEK.end)).history.weeks
+    weeks = read_overview(Window("production", START - timedelta(days=7), WEEK.end)).history.weeks
     assert [(week.successes, week.lead_seconds) for week in weeks] == [(0, None), (5, 5400)]
 
 
 def test_history_of_too_many_lists_the_newest_and_counts_all(recorded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MOST_WEEKS", "MOST_DEPLOYMENTS", "MOST_INCIDENTS"):
         monkeypatch.setattr(figures_over_time, name, 1)
-    history = overview(Window("production", START - timedelta(days=7), WEEK.end)).history
+    history = read_overview(Window("production", START - timedelta(days=7), WEEK.end)).history
     assert [one.ref for one in history.deployments] == ["D7"]
     assert [one.ref for one in history.incidents] == ["I4"]
     assert [week.start for week in history.weeks] == [START]

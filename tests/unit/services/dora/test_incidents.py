@@ -89,7 +89,7 @@ def test_guessed_link_is_the_last_success_and_less_certain_with_time(at_work: Fl
     deploy("elsewhere", NOON, "staging")
     with db.read() as session:
         found = [
-            incidents.guessed_link(session, "production", NOON + late, 4 * HOUR)["confidence"]
+            incidents.guess_deployment(session, "production", NOON + late, 4 * HOUR)["confidence"]
             for late in (-HOUR, 0 * HOUR, 2 * HOUR, 4 * HOUR)
         ]
     assert found == [1.0, 0.75, 0.25, None]

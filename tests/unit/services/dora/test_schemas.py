@@ -11,7 +11,7 @@ from flask import Flask
 from church.errors import FieldErrors
 from church.models.base import utc_now
 from church.models.dora import DeploymentKind, DeploymentStatus, Severity
-from church.services.dora.schemas import Commit, parsed_time, read_deployment, read_incident
+from church.services.dora.schemas import Commit, parse_time, read_deployment, read_incident
 
 D1: dict[str, Any] = {"id": "d1", "environment": "production", "status": "success", "finished_at": "2024-03-04T10:00Z"}
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
@@ -81,7 +81,7 @@ def test_incident_resolved_before_it_was_opened_is_invalid(at_work: Flask) -> No
     ],
 )
 def test_parsed_time_is_in_utc_and_none_without_a_zone(text: str, moment: datetime | None) -> None:
-    assert parsed_time(text) == moment
+    assert parse_time(text) == moment
 
 
 def test_time_of_a_clock_that_is_five_minutes_ahead_is_accepted(at_work: Flask) -> None:

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from church.services.pages.clean_html import clean
-from tests.support.pages_fixture import Elements, attributes_of, rendered
+from church.services.pages.clean_html import clean_markup
+from tests.support.pages_fixture import Elements, attributes_of, render_body
 
 
 def test_render_heading_never_gets_an_id_of_the_templates() -> None:
-    page = rendered("## Main\n\n<h3 id='main'>x</h3>\n")
+    page = render_body("## Main\n\n<h3 id='main'>x</h3>\n")
     assert page.toc[0].id == "main-section"
     assert attributes_of(page.html, "h3") == [{}]
 
 
 def test_render_scrolling_blocks_are_reachable_by_keyboard() -> None:
-    assert attributes_of(rendered("```\ncode\n```\n").html, "pre") == [{"tabindex": "0"}]
+    assert attributes_of(render_body("```\ncode\n```\n").html, "pre") == [{"tabindex": "0"}]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_render_scrolling_blocks_are_reachable_by_keyboard() -> None:
     ],
 )
 def test_render_links_that_leave_the_site_have_rel(link: str, rel: str | None) -> None:
-    assert [found.get("rel") for found in attributes_of(rendered(f"[x]({link})").html, "a")] == [rel]
+    assert [found.get("rel") for found in attributes_of(render_body(f"[x]({link})").html, "a")] == [rel]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_render_links_that_leave_the_site_have_rel(link: str, rel: str | None) -
     ],
 )
 def test_render_removes_active_markup(vector: str) -> None:
-    page = rendered(f"{vector}\n\nafter\n")
+    page = render_body(f"{vector}\n\nafter\n")
     for html in (page.html, page.opening):
         _assert_harmless(html)
 
@@ -96,13 +96,13 @@ def _assert_harmless(html: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from(list("<>&\"'=/ax[]()#*`!:\n -|^on")), max_size=200))
 def test_render_anything_is_harmless(body: str) -> None:
-    page = rendered("x" + body)
+    page = render_body("x" + body)
     _assert_harmless(page.html)
     _assert_harmless(page.opening)
 
 
 def test_clean_keeps_only_known_classes_and_attributes() -> None:
-    html = clean('<span class="k evil" style="x">a</span><td align="justify" rowspan="2">b</td>')
+    html = clean_markup('<span class="k evil" style="x">a</span><td align="justify" rowspan="2">b</td>')
     assert attributes_of(html, "span") == [{"class": "k"}]
     assert "justify" not in html
 
@@ -119,4 +119,4 @@ def test_clean_keeps_only_known_classes_and_attributes() -> None:
     ],
 )
 def test_clean_keeps_ids_of_headings_and_footnotes_only(html: str, kept: bool) -> None:
-    assert ("id=" in clean(html)) is kept
+    assert ("id=" in clean_markup(html)) is kept

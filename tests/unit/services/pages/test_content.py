@@ -107,7 +107,7 @@ def test_feed_with_a_page_that_cannot_be_rendered_has_its_summary(
     def fail(text: str) -> str:
         raise RecursionError
 
-    monkeypatch.setattr("church.services.pages.render.clean", fail)
+    monkeypatch.setattr("church.services.pages.render.clean_markup", fail)
     feed = shelf.pages.feed("Site", ORIGIN).decode()
     assert "How it begins" in feed
     assert "<content" not in feed
@@ -163,11 +163,11 @@ def test_queue_index_twice_is_one_job_that_indexes(running: Flask) -> None:
 
 
 def test_index_job_is_queued_when_the_folder_changes(running: Flask, migrated_site: Settings) -> None:
-    pages.site_pages().library()
+    pages.current_pages().library()
     write_page(migrated_site.content, "new")
 
     def is_queued() -> bool:
-        pages.site_pages().library()
+        pages.current_pages().library()
         return queued() == ["pages.index"]
 
     wait_until(is_queued, "the index is queued")

@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from church.services.pages import feeds
-from church.services.pages.feeds import FeedEntry, Place, atom, robots, sitemap
-from church.services.pages.render import render
-from tests.support.pages_fixture import CLOSED, HIDDEN, made_page
+from church.services.pages.feeds import FeedEntry, FeedItem, write_atom, write_robots, write_sitemap
+from church.services.pages.render import render_page
+from tests.support.pages_fixture import CLOSED, HIDDEN, make_page
 
 ORIGIN = "https://church.example"
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -18,9 +18,9 @@ SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 
 
 def test_atom_has_public_pages_whole_and_only_summaries_of_others() -> None:
-    public = made_page("Some <b>bold</b> & [link](other)", title="A & <b>", tags="[x]", date="2026-01-02")
-    closed = made_page(CLOSED, access="premium", summary="Only this")
-    data = atom([FeedEntry(public, render(public).html), FeedEntry(closed, None)], "My <site>", ORIGIN)
+    public = make_page("Some <b>bold</b> & [link](other)", title="A & <b>", tags="[x]", date="2026-01-02")
+    closed = make_page(CLOSED, access="premium", summary="Only this")
+    data = write_atom([FeedEntry(public, render_page(public).html), FeedEntry(closed, None)], "My <site>", ORIGIN)
     feed = ET.fromstring(data)
     first, second = feed.findall(f"{ATOM}entry")
     assert (feed.findtext(f"{ATOM}title"), feed.findtext(f"{ATOM}id")) == ("My <site>", f"{ORIGIN}/")
@@ -39,27 +39,27 @@ def test_atom_has_public_pages_whole_and_only_summaries_of_others() -> None:
 
 
 def test_atom_without_pages_is_a_valid_feed() -> None:
-    assert ET.fromstring(atom([], "Site", ORIGIN)).findtext(f"{ATOM}updated") == "1970-01-01T00:00:00Z"
+    assert ET.fromstring(write_atom([], "Site", ORIGIN)).findtext(f"{ATOM}updated") == "1970-01-01T00:00:00Z"
 
 
 def test_sitemap_lists_the_lists_and_the_pages() -> None:
-    urls = ET.fromstring(sitemap([made_page("x")], ORIGIN)).findall(f"{SITEMAP}url/{SITEMAP}loc")
+    urls = ET.fromstring(write_sitemap([make_page("x")], ORIGIN)).findall(f"{SITEMAP}url/{SITEMAP}loc")
     assert [url.text for url in urls] == [f"{ORIGIN}/", f"{ORIGIN}/pages/", f"{ORIGIN}/video/", f"{ORIGIN}/pages/made"]
 
 
 def test_robots_names_the_sitemap() -> None:
-    assert f"Sitemap: {ORIGIN}/sitemap.xml" in robots(ORIGIN).splitlines()
+    assert f"Sitemap: {ORIGIN}/sitemap.xml" in write_robots(ORIGIN).splitlines()
 
 
 def test_sitemap_lists_at_most_what_one_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "_MOST_ADDRESSES", 4)
-    root = ET.fromstring(sitemap([made_page("x"), made_page("y")], ORIGIN))
+    root = ET.fromstring(write_sitemap([make_page("x"), make_page("y")], ORIGIN))
     assert len(root.findall(f"{SITEMAP}url")) == 4
 
 
 def test_atom_has_places_with_their_title_as_summary() -> None:
-    place = Place("/video/harbour", "The Harbour", "", dt.datetime(2026, 3, 4, tzinfo=dt.UTC))
-    feed = ET.fromstring(atom([], "Site", ORIGIN, [place]))
+    place = FeedItem("/video/harbour", "The Harbour", "", dt.datetime(2026, 3, 4, tzinfo=dt.UTC))
+    feed = ET.fromstring(write_atom([], "Site", ORIGIN, [place]))
     entry = feed.find(f"{ATOM}entry")
     assert entry is not None
     assert (entry.findtext(f"{ATOM}id"), entry.findtext(f"{ATOM}summary")) == (f"{ORIGIN}/video/harbour", "The Harbour")

@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
-from church.services.pages.library import File, Problem, assemble, looks_like_traversal
-from tests.support.pages_fixture import made_page
+from church.services.pages.library import FileProblem, ScannedFile, build_library, looks_like_traversal
+from tests.support.pages_fixture import make_page
 
 
-def file(path: str, slug: str, **front: object) -> File:
+def file(path: str, slug: str, **front: object) -> ScannedFile:
     """A file of a scan with a page at ``slug``."""
-    page = made_page("Hi", **front)
-    return File(page.stamp, replace(page, slug=slug, stamp=replace(page.stamp, path=path)))
+    page = make_page("Hi", **front)
+    return ScannedFile(page.stamp, replace(page, slug=slug, stamp=replace(page.stamp, path=path)))
 
 
 def test_assemble_orders_pages_newest_first_and_counts_tags() -> None:
@@ -23,7 +23,7 @@ def test_assemble_orders_pages_newest_first_and_counts_tags() -> None:
         "b.md": file("b.md", "b", date="2026-02-01", tags="[y, x]"),
         "c.md": file("c.md", "c", date="2026-01-01"),
     }
-    library = assemble(files, drafts=False, modified=5.0, version="v")
+    library = build_library(files, drafts=False, modified=5.0, version="v")
     assert [page.slug for page in library.pages] == ["b", "a", "c"]
     assert [(tag.name, tag.count) for tag in library.tags] == [("x", 2), ("y", 1)]
     assert (library.modified, library.version, library.stamp_of("a.md")) == (5.0, "v", files["a.md"].stamp)
@@ -31,22 +31,25 @@ def test_assemble_orders_pages_newest_first_and_counts_tags() -> None:
 
 
 def test_assemble_keeps_the_first_of_two_files_with_one_address_and_every_problem() -> None:
-    bad = File(made_page("x").stamp, Problem("bad.md", "title: missing"))
+    bad = ScannedFile(make_page("x").stamp, FileProblem("bad.md", "title: missing"))
     files = {"a.md": file("a.md", "a"), "A.md": file("A.md", "a"), "bad.md": bad}
-    library = assemble(files, drafts=False, modified=0.0, version="")
+    library = build_library(files, drafts=False, modified=0.0, version="")
     assert [page.stamp.path for page in library.pages] == ["a.md"]
-    assert library.problems == (Problem("A.md", "a.md has the same address"), Problem("bad.md", "title: missing"))
+    assert library.problems == (
+        FileProblem("A.md", "a.md has the same address"),
+        FileProblem("bad.md", "title: missing"),
+    )
 
 
 @pytest.mark.parametrize(("drafts", "slugs"), [(True, ["a"]), (False, [])])
 def test_assemble_includes_drafts_only_if_they_are_on(drafts: bool, slugs: list[str]) -> None:
-    library = assemble({"a.md": file("a.md", "a", draft="true")}, drafts, 0.0, "")
+    library = build_library({"a.md": file("a.md", "a", draft="true")}, drafts, 0.0, "")
     assert list(library.by_slug) == slugs
 
 
 def test_neighbours_of_the_first_and_last_page_are_missing() -> None:
     files = {name: file(name, name, date=f"2026-01-0{day}") for day, name in enumerate(("old", "mid", "new"), 1)}
-    library = assemble(files, drafts=False, modified=0.0, version="")
+    library = build_library(files, drafts=False, modified=0.0, version="")
     found = {slug: library.neighbours(page) for slug, page in library.by_slug.items()}
     assert {slug: [page and page.slug for page in pages] for slug, pages in found.items()} == {
         "old": [None, "mid"],

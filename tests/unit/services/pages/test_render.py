@@ -12,12 +12,12 @@ import pytest
 
 from church.services.pages import render as pages_render
 from church.services.pages.front_matter import Page
-from church.services.pages.render import RenderCache, Rendered, RenderError, render
-from tests.support.pages_fixture import attributes_of, made_page, rendered
+from church.services.pages.render import RenderCache, Rendered, RenderError, render_page
+from tests.support.pages_fixture import attributes_of, make_page, render_body
 
 
 def test_render_headings_have_ids_and_make_the_toc() -> None:
-    page = rendered("Hi\n\n## A & `b`\n\n### Über\n\n## A & `b`\n")
+    page = render_body("Hi\n\n## A & `b`\n\n### Über\n\n## A & `b`\n")
     assert [(entry.id, entry.title, entry.level) for entry in page.toc] == [("a-b", "A & b", 2), ("a-b_1", "A & b", 2)]
     assert [(child.id, child.title) for child in page.toc[0].children] == [("über", "Über")]
     assert page.headings == ("A & b", "A & b")
@@ -25,43 +25,43 @@ def test_render_headings_have_ids_and_make_the_toc() -> None:
 
 
 def test_render_leading_heading_that_repeats_the_title_is_dropped() -> None:
-    assert "<h1" not in rendered("# A  page\n\nHi\n").html
-    assert "<h1" in rendered("# Another\n\nHi\n").html
+    assert "<h1" not in render_body("# A  page\n\nHi\n").html
+    assert "<h1" in render_body("# Another\n\nHi\n").html
 
 
 def test_render_table_keeps_alignment_without_style() -> None:
-    html = rendered("| a | b | c |\n|:--|--:|:-:|\n| 1 | 2 | 3 |\n").html
+    html = render_body("| a | b | c |\n|:--|--:|:-:|\n| 1 | 2 | 3 |\n").html
     assert [cell.get("align") for cell in attributes_of(html, "td")] == ["left", "right", "center"]
     assert "style" not in html
 
 
 def test_render_code_is_highlighted_by_classes_and_never_guessed() -> None:
-    html = rendered("```python\ndef f(): return 1\n```\n").html
+    html = render_body("```python\ndef f(): return 1\n```\n").html
     assert {"k", "nf", "mi"} <= {span.get("class") for span in attributes_of(html, "span")}
     assert attributes_of(html, "div") == [{"class": "codehilite"}]
-    assert not any("class" in span for span in attributes_of(rendered("```\ndef f(): return 1\n```\n").html, "span"))
+    assert not any("class" in span for span in attributes_of(render_body("```\ndef f(): return 1\n```\n").html, "span"))
 
 
 def test_render_footnotes_link_there_and_back() -> None:
-    html = rendered("Word.[^n]\n\n[^n]: The note.\n").html
+    html = render_body("Word.[^n]\n\n[^n]: The note.\n").html
     assert attributes_of(html, "sup") == [{"id": "fnref:n"}]
     assert {"id": "fn:n"} in attributes_of(html, "li")
     assert [link["href"] for link in attributes_of(html, "a")] == ["#fn:n", "#fnref:n"]
 
 
 def test_render_admonition_keeps_its_classes() -> None:
-    html = rendered('!!! warning "Mind"\n    The gap.\n').html
+    html = render_body('!!! warning "Mind"\n    The gap.\n').html
     assert attributes_of(html, "div") == [{"class": "admonition warning"}]
     assert attributes_of(html, "p")[0] == {"class": "admonition-title"}
 
 
 def test_render_sane_lists_keep_kinds_apart() -> None:
-    html = rendered("1. one\n2. two\n\n* other\n").html
+    html = render_body("1. one\n2. two\n\n* other\n").html
     assert (html.count("<ol>"), html.count("<ul>")) == (1, 1)
 
 
 def test_render_text_has_all_words_and_no_markup() -> None:
-    text = rendered("One *two*.\n\n| a | b |\n|---|---|\n| 3 | 4 |\n\n- five\n- six[^1]\n\n[^1]: seven\n").text
+    text = render_body("One *two*.\n\n| a | b |\n|---|---|\n| 3 | 4 |\n\n- five\n- six[^1]\n\n[^1]: seven\n").text
     assert text.split() == ["One", "two.", "a", "b", "3", "4", "five", "six", "seven"]
 
 
@@ -69,14 +69,14 @@ def test_render_failure_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(text: str) -> str:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(pages_render, "clean", fail)
+    monkeypatch.setattr(pages_render, "clean_markup", fail)
     with pytest.raises(RenderError, match="RecursionError: too deep"):
-        rendered("x")
+        render_body("x")
 
 
 def test_render_deeply_nested_quotes_are_rendered_or_refused() -> None:
     try:
-        page = rendered(">" * 3000 + " deep")
+        page = render_body(">" * 3000 + " deep")
     except RenderError:
         return
     assert "deep" in page.text
@@ -113,11 +113,11 @@ class Renderer:
 
     def __call__(self, page: Page) -> Rendered:
         self.calls.append(page.stamp.path)
-        return render(page)
+        return render_page(page)
 
 
 def named(path: str, body: str = "Hi", mtime_ns: int = 1) -> Page:
-    page = made_page(body)
+    page = make_page(body)
     return replace(page, stamp=replace(page.stamp, path=path, mtime_ns=mtime_ns))
 
 
@@ -138,7 +138,7 @@ def test_cache_renders_once_for_many_readers_at_once() -> None:
         calls.append(page)
         started.set()
         assert go_on.wait(10)
-        return render(page)
+        return render_page(page)
 
     cache = RenderCache(renderer=slow)
     got: list[Rendered] = []
@@ -156,7 +156,7 @@ def test_cache_renders_once_for_many_readers_at_once() -> None:
 
 def test_cache_full_drops_the_least_recently_used() -> None:
     renderer = Renderer()
-    weight = render(named("a", "x" * 1000)).weight
+    weight = render_page(named("a", "x" * 1000)).weight
     cache = RenderCache(room=weight * 2, renderer=renderer)
     for path in ("a", "b", "a", "c", "a", "b"):
         cache.get(named(path, "x" * 1000))
@@ -191,7 +191,7 @@ def test_cache_killed_render_fails_for_others_and_is_tried_again() -> None:
         calls.append(page)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return render(page)
+        return render_page(page)
 
     cache = RenderCache(renderer=killed_once)
     with pytest.raises(KeyboardInterrupt):

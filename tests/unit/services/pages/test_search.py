@@ -12,9 +12,11 @@ from sqlalchemy import func, select
 from church.config import Settings
 from church.database import DatabaseDownError
 from church.extensions import db
+from church.models.base import MARK_END, MARK_START
 from church.models.pages import PageText
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages.content import Pages
+from church.services.pages.search import search_statement, search_words
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings
 
@@ -191,3 +193,60 @@ def test_search_without_a_database_raises_an_error(tmp_path: Path) -> None:
     small_library(settings.content)
     with app.app_context(), pytest.raises(DatabaseDownError):
         Site(settings.content).found("walnut")
+
+
+# -- the query ------------------------------------------------------------------------------------------------------
+
+
+def matches(query: str, levels: tuple[str, ...] = ("public",), limit: int = 10) -> list[tuple[str, str]]:
+    statement = search_statement("sqlite", query, levels, limit)
+    assert statement is not None
+    with db.read() as session:
+        return [(slug, snippet) for slug, snippet in session.execute(statement)]
+
+
+def add_page(slug: str, body: str, scope: str = "full", access: str = "public") -> None:
+    with db.write() as session:
+        text = {"title": slug, "summary": "", "tags": "", "body": body}
+        session.add(PageText(slug=slug, scope=scope, access=access, **text))
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("Lake  House", ["lake", "house"]),
+        ('"lake" OR house*', ["lake", "or", "house"]),
+        ("Zoe\u0308", ["zoë"]),
+        ("a\x00b\ue000c", ["abc"]),
+        ("it's", ["it", "s"]),
+        ("湖 дом", ["湖", "дом"]),
+        (" -- !? ", []),
+        ("", []),
+        ("w " * 50, ["w"] * 10),
+        ("x" * 5000, ["x" * 200]),
+    ],
+)
+def test_search_words_are_bounded_and_without_syntax(query: str, words: list[str]) -> None:
+    assert search_words(query) == words
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_search_without_words_is_none(dialect: str) -> None:
+    assert search_statement(dialect, "\x00 -- ", ("public",), 10) is None
+
+
+def test_search_needs_every_word_and_marks_the_matches(at_work: Flask) -> None:
+    add_page("one", "A lake beside the house.")
+    add_page("two", "A lake alone.")
+    assert matches("lake hou") == [("one", f"A {MARK_START}lake{MARK_END} beside the {MARK_START}house{MARK_END}.")]
+    assert {slug for slug, _ in matches("LAKE")} == {"one", "two"}
+    assert len(matches("lake", limit=1)) == 1
+
+
+def test_search_shows_closed_text_only_to_readers_with_access(at_work: Flask) -> None:
+    add_page("gold", "teaser of the lake", scope="open")
+    add_page("gold", "teaser of the lake, and a secret", access="premium")
+    assert matches("secret") == []
+    assert [slug for slug, _ in matches("lake")] == ["gold"]
+    assert [slug for slug, _ in matches("secret", ("public", "premium"))] == ["gold"]
+    assert [slug for slug, _ in matches("lake", ("public", "premium"))] == ["gold"]

@@ -12,7 +12,7 @@ from church.cli import church
 from church.errors import FieldErrors
 from church.services import slo
 from church.services.slo import rule_files
-from church.services.slo.spec import read
+from church.services.slo.spec import read_spec
 from ops import documents
 from tests.support.slo_fixture import write_spec
 
@@ -24,13 +24,13 @@ SPEC = documents.ROOT / "ops" / "slo.yml"
 )
 def test_file_without_objectives_is_refused(text: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        rule_files.generated(text)
+        rule_files.generate_files(text)
     assert "file" in refused.value.errors
 
 
 def test_shipped_objectives_use_existing_metrics_and_labels() -> None:
     known = {row.name: {*row.labels} for row in documents.list_metrics()}
-    for one in read(SPEC.read_text()).slos:
+    for one in read_spec(SPEC.read_text()).slos:
         for selector in (one.sli.total, one.sli.errors, one.sli.good, one.sli.absent):
             name, _, matchers = (selector or one.sli.total).partition("{")
             labels = {*re.findall(r'(\w+)[=!]~?"', matchers)} - {"job", "le"}
@@ -54,9 +54,9 @@ def test_generate_writes_world_readable_files_and_check_lists_differences(folder
     assert run(folder).output.count("Wrote ") == 2
     assert (folder / "prometheus" / rule_files.RULES).stat().st_mode & 0o777 == 0o644
     assert (run(folder, "--check").exit_code, run(folder).output) == (0, "The rules match the objectives.\n")
-    (folder / "prometheus" / rule_files.TRIALS).write_text("")
+    (folder / "prometheus" / rule_files.TESTS).write_text("")
     checked = run(folder, "--check")
-    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TRIALS))
+    assert (checked.exit_code, checked.output.split()[0]) == (1, str(folder / "prometheus" / rule_files.TESTS))
 
 
 def test_generate_names_the_invalid_field(folder: Path) -> None:
@@ -69,4 +69,4 @@ def test_generate_names_the_invalid_field(folder: Path) -> None:
 
 
 def test_shipped_rules_match_the_shipped_objectives() -> None:
-    assert slo.stale(SPEC.read_text(), documents.ROOT / "ops" / "prometheus") == []
+    assert slo.list_stale_files(SPEC.read_text(), documents.ROOT / "ops" / "prometheus") == []

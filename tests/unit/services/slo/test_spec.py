@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from church.errors import FieldErrors
-from church.services.slo.spec import broken, read
+from church.services.slo.spec import break_selector, read_spec
 from tests.support.slo_fixture import MINIMAL, write_spec
 
 
@@ -40,27 +40,27 @@ from tests.support.slo_fixture import MINIMAL, write_spec
 )
 def test_invalid_field_is_named(place: str, value: object, field: str) -> None:
     with pytest.raises(FieldErrors) as refused:
-        read(write_spec(place, value))
+        read_spec(write_spec(place, value))
     assert list(refused.value.errors) == [field]
 
 
 @pytest.mark.parametrize(("objective", "budget"), [(99.9, "0.001"), (99.95, "0.0005"), (95, "0.05")])
 def test_budget_is_an_exact_decimal(objective: float, budget: str) -> None:
-    (slo,) = read(write_spec("slos.0.objective", objective)).slos
+    (slo,) = read_spec(write_spec("slos.0.objective", objective)).slos
     assert slo.budget == Decimal(budget)
 
 
 def test_metrics_are_the_names_of_all_selectors() -> None:
-    (slo,) = read(write_spec("slos.0.sli", {"total": 'a_total{x="1"}', "good": "b_total", "absent": "up"})).slos
+    (slo,) = read_spec(write_spec("slos.0.sli", {"total": 'a_total{x="1"}', "good": "b_total", "absent": "up"})).slos
     assert slo.metrics == {"a_total", "b_total", "up"}
     assert slo.sli.measured_by == "up"
 
 
 def test_long_selector_is_broken_at_its_matchers() -> None:
     short = 'orders_total{outcome="done"}'
-    assert broken(short) == short
+    assert break_selector(short) == short
     long = f'orders_total{{a="{"x" * 50}", b=~"{"y" * 50}"}}'
-    assert broken(long).splitlines() == [
+    assert break_selector(long).splitlines() == [
         "orders_total{",
         f'  a="{"x" * 50}",',
         f'  b=~"{"y" * 50}"',
