@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from church.till.billing import lines
+from church.till.billing.periods import DAY
 from tests.support.till_calls import item, period
 from tests.support.till_fixture import PATRON
 
@@ -41,8 +42,8 @@ def test_prorations_are_by_the_share_of_the_period_that_is_left(desk, subscribe,
 def test_proration_outside_the_period_is_all_or_nothing(desk, subscribe):
     subscription = subscribe()
     start, end = period(subscription)
-    assert lines.make_unused_time_line(desk, subscription, start - 1000)["amount"] == -500
-    assert lines.make_unused_time_line(desk, subscription, end + 1000)["amount"] == 0
+    assert lines.make_unused_time_line(desk, subscription, start - 10 * DAY)["amount"] == -500
+    assert lines.make_unused_time_line(desk, subscription, end + 10 * DAY)["amount"] == 0
 
 
 def test_product_that_is_gone_is_named_by_its_id(desk):
