@@ -1,4 +1,4 @@
-"""The doctor's checks on a real site, each broken in one way."""
+"""The doctor's report on a real site that is broken in one way, and checks that raise or hang."""
 
 from __future__ import annotations
 

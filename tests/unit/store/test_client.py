@@ -1,4 +1,4 @@
-"""Store calls to servers and name servers that do not answer: each ends by its own deadline."""
+"""Store calls that end by their own deadline, and the circuit that rests after a failure."""
 
 from __future__ import annotations
 

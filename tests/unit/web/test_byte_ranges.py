@@ -1,4 +1,4 @@
-"""Byte ranges and preconditions, by RFC 9110."""
+"""Byte ranges and preconditions, by RFC 9110, and the body that sends a range."""
 
 from __future__ import annotations
 

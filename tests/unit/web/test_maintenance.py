@@ -1,4 +1,4 @@
-"""Maintenance mode: on, off, seen by other processes, and its Retry-After."""
+"""Maintenance mode, and requests that are refused before any view."""
 
 from __future__ import annotations
 

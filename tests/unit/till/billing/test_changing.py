@@ -1,4 +1,4 @@
-"""Changes of plan: prorations, previews, and schedules."""
+"""Changes of plan within a period: prorations, previews, and declined cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renewals, trials, retries and cancellations as the clock moves."""
+"""What becomes due as the clock moves, each at its own time."""
 
 from __future__ import annotations
 

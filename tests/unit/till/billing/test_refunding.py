@@ -1,4 +1,4 @@
-"""Refunds, disputes, and invoices that are voided or uncollectible."""
+"""Refunds and disputes."""
 
 from __future__ import annotations
 

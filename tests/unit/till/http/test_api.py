@@ -1,4 +1,4 @@
-"""The API, called with the official SDK: keys, errors, idempotency, lists, expansion."""
+"""The API, called with the official SDK: keys, errors and idempotency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The till's messages when it can't start, and its address."""
+"""The till's messages when it can't start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products, prices and customers, and the plans of a new till."""
+"""Products and prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkout sessions: amounts, cards, codes, and the subscription that starts."""
+"""Checkout sessions: created, paid, expired or refused."""
 
 from __future__ import annotations
 

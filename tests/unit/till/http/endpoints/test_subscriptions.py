@@ -1,4 +1,4 @@
-"""Endpoints of subscriptions: what they refuse, and what an ended one may change."""
+"""Endpoints of subscriptions: what they refuse, what an ended one may change, and a resumption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The till's pages: notices, protection, the operator's forms and the portal."""
+"""All pages of the till: their notice and their protection."""
 
 from __future__ import annotations
 
