@@ -27,22 +27,33 @@ class LastUsedWriter:
 
     def __init__(self, app_context: Callable[[], AbstractContextManager[Any]]) -> None:
         self._app_context = app_context
+        self._lock = threading.Lock()
         self._waiting: set[int] = set()
         self._writer: threading.Thread | None = None
+        self._running = False
 
     def touch(self, session_id: int) -> None:
         """Set the last use of this session to now, soon."""
-        self._waiting.add(session_id)
-        if self._writer is None or not self._writer.is_alive():
+        with self._lock:
+            self._waiting.add(session_id)
+            if self._running and self._writer is not None and self._writer.is_alive():
+                return
+            self._running = True
             self._writer = threading.Thread(target=self._write, name="sessions-touch", daemon=True)
             self._writer.start()
 
+    def _next(self) -> int | None:
+        """Take a session to write; None ends the thread, under the lock, so that no session is left behind."""
+        with self._lock:
+            self._running = bool(self._waiting)
+            return self._waiting.pop() if self._waiting else None
+
     def _write(self) -> None:
         try:
-            while self._waiting:
-                session_id = self._waiting.pop()
+            while (session_id := self._next()) is not None:
                 # One row a transaction: several, locked in any order, could deadlock with requests that end devices.
                 with self._app_context(), db.write() as session:
                     session.execute(update(SignIn).where(SignIn.id == session_id).values(last_seen_at=utc_now()))
         except (UnavailableError, SQLAlchemyError) as error:
+            self._running = False
             log.warning("last use not stored", extra={"event": "auth.untouched", "reason": type(error).__name__})

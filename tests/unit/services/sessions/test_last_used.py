@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,16 @@ from church.services import sessions
 from tests.support.people import sign_in
 from tests.support.services_fixture import wait_until
 from tests.support.sessions_fixture import change, ended, row_of
+
+
+@pytest.fixture(autouse=True)
+def _writer_ends(app: Flask) -> Iterator[None]:
+    """Let the writer's thread give back its connection before the database is closed."""
+    yield
+    writer = app.extensions["session_touch"]._writer
+    if writer is not None:
+        writer.join(60)
+        assert not writer.is_alive()
 
 
 @pytest.mark.parametrize("off", [timedelta(minutes=-2), timedelta(days=3)])
