@@ -80,7 +80,7 @@ def test_incident_resolved_before_it_was_opened_is_invalid(at_work: Flask) -> No
         ("yesterday", None),
     ],
 )
-def test_parsed_time_is_in_utc_and_none_without_a_zone(text: str, moment: datetime | None) -> None:
+def test_parse_time_is_in_utc_and_none_without_a_zone(text: str, moment: datetime | None) -> None:
     assert parse_time(text) == moment
 
 

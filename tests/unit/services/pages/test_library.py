@@ -17,7 +17,7 @@ def file(path: str, slug: str, **front: object) -> ScannedFile:
     return ScannedFile(page.stamp, replace(page, slug=slug, stamp=replace(page.stamp, path=path)))
 
 
-def test_assemble_orders_pages_newest_first_and_counts_tags() -> None:
+def test_build_library_orders_pages_newest_first_and_counts_tags() -> None:
     files = {
         "a.md": file("a.md", "a", date="2026-01-01", tags="[x]"),
         "b.md": file("b.md", "b", date="2026-02-01", tags="[y, x]"),
@@ -30,7 +30,7 @@ def test_assemble_orders_pages_newest_first_and_counts_tags() -> None:
     assert library.stamp_of("none.md") is None
 
 
-def test_assemble_keeps_the_first_of_two_files_with_one_address_and_every_problem() -> None:
+def test_build_library_keeps_the_first_of_two_files_with_one_address_and_every_problem() -> None:
     bad = ScannedFile(make_page("x").stamp, FileProblem("bad.md", "title: missing"))
     files = {"a.md": file("a.md", "a"), "A.md": file("A.md", "a"), "bad.md": bad}
     library = build_library(files, drafts=False, modified=0.0, version="")
@@ -42,7 +42,7 @@ def test_assemble_keeps_the_first_of_two_files_with_one_address_and_every_proble
 
 
 @pytest.mark.parametrize(("drafts", "slugs"), [(True, ["a"]), (False, [])])
-def test_assemble_includes_drafts_only_if_they_are_on(drafts: bool, slugs: list[str]) -> None:
+def test_build_library_includes_drafts_only_if_they_are_on(drafts: bool, slugs: list[str]) -> None:
     library = build_library({"a.md": file("a.md", "a", draft="true")}, drafts, 0.0, "")
     assert list(library.by_slug) == slugs
 

@@ -36,10 +36,8 @@ def test_json_ld_describes_a_page() -> None:
 
 def test_json_ld_of_a_closed_page_is_not_free() -> None:
     page = make_page(CLOSED, access="members")
-    assert (
-        json.loads(make_json_ld(make_teaser(page, render_page(page), ORIGIN), "Site", ORIGIN))["isAccessibleForFree"]
-        is False
-    )
+    shown = make_teaser(page, render_page(page), ORIGIN)
+    assert json.loads(make_json_ld(shown, "Site", ORIGIN))["isAccessibleForFree"] is False
 
 
 @given(st.text(max_size=60))

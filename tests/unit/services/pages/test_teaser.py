@@ -52,16 +52,16 @@ def test_opening_never_contains_text_after_the_first_heading(before: str) -> Non
     assert HIDDEN not in page.opening
 
 
-def test_read_without_any_element_is_empty() -> None:
+def test_extract_text_without_any_element_is_empty() -> None:
     assert extract_text("") == ExtractedText("", "", "")
 
 
-def test_read_leaves_ids_and_links_within_the_page_out_of_the_opening() -> None:
+def test_extract_text_leaves_ids_and_links_within_the_page_out_of_the_opening() -> None:
     found = extract_text('<p>One <a href="#part">two</a> <a href="/three">three</a></p><h2 id="part">Part</h2>')
     assert found.opening == '<p>One two <a href="/three">three</a></p>'
     assert found.text == "One two three\nPart"
 
 
-def test_read_opening_of_a_page_without_headings_is_at_most_a_third() -> None:
+def test_extract_text_opening_of_a_page_without_headings_is_at_most_a_third() -> None:
     assert extract_text("<p>abc</p><p>defghi</p>").opening_text == "abc"
     assert extract_text("<p>abcd</p><p>defgh</p>").opening_text == ""

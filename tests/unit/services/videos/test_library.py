@@ -1,4 +1,4 @@
-"""Files of the video library for readers: lists, search, watch page and small files."""
+"""The video library for readers: lists, search, watch page and small files."""
 
 from __future__ import annotations
 
