@@ -105,3 +105,11 @@ def no_slot(session_folder: Path) -> Iterator[None]:
         worker_files.SLOTS.damaged = 0
         worker_files.SlotValue._all = declared
         worker_files.SLOTS.take(session_folder, "web")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not count."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

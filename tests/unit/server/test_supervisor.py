@@ -1,4 +1,4 @@
-"""The supervisor with stand-in programs: what it restarts, what it signals, how it stops."""
+"""Supervised processes, and the supervisor with stand-in programs: what it restarts and signals, how it stops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import textwrap
 import pytest
 
 from church.server import supervisor
-from church.server.supervisor import find_bind_problem, list_children
+from church.server.supervisor import SupervisedProcess, find_bind_problem, list_children
+from tests.support.helpers import is_alive
 from tests.support.services_fixture import free_port, site_settings, wait_until
 
 # Runs a Supervisor over three stand-ins that write what happens to them into a folder.
@@ -169,3 +170,79 @@ def test_children_with_a_stripe_key_or_another_stripe_start_no_till(tmp_path):
 def test_children_with_redis_start_no_store(tmp_path):
     settings = site_settings(tmp_path, REDIS_URL="redis://cache.example")
     assert [child.name for child in list_children(settings)] == ["web", "work", "till"]
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def ended(child):
+    codes = []
+
+    def reaped():
+        code = child.reap()
+        if code is not None:
+            codes.append(code)
+        return codes
+
+    wait_until(reaped, "the child has ended")
+    return codes[0]
+
+
+def delays(child, clock, lives):
+    found = []
+    for life in lives:
+        child.start()
+        clock.now += life
+        ended(child)
+        found.append(round(child.due - clock.now, 3))
+    return found
+
+
+def test_restart_delay_doubles_to_a_maximum_and_resets_after_a_stable_run(clock):
+    child = SupervisedProcess("x", ["/bin/true"], clock=clock)
+    assert delays(child, clock, [0.1] * 8) == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert delays(child, clock, [29.9, 30.0, 1]) == [10.0, 0.2, 0.4]
+
+
+def test_child_that_cannot_start_is_tried_again_later(clock):
+    child = SupervisedProcess("x", ["/nonexistent/program"], clock=clock)
+    with pytest.raises(FileNotFoundError):
+        child.start()
+    assert child.due == clock.now + 0.2
+    assert child.pid is None
+
+
+def test_child_has_its_own_process_group_and_no_input():
+    code = "import os, sys; sys.exit(os.getpgrp() != os.getpid() or bool(sys.stdin.read()))"
+    child = SupervisedProcess("x", [sys.executable, "-c", code])
+    child.start()
+    assert ended(child) == 0
+
+
+def test_kill_ends_everything_the_child_has_started(tmp_path):
+    child = SupervisedProcess("x", ["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/pid; wait"])
+    child.start()
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"), "it has started")
+    grandchild = int((tmp_path / "pid").read_text())
+    child.kill()
+    assert ended(child) == -signal.SIGKILL
+    wait_until(lambda: not is_alive(grandchild), "the grandchild is gone")
+
+
+def test_signal_to_an_ended_child_reaches_no_process():
+    child = SupervisedProcess("x", ["/bin/true"])
+    child.start()
+    pid = child.pid
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    child.send(signal.SIGTERM)
+    child.kill()
+    assert ended(child) == 0
