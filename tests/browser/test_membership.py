@@ -79,7 +79,7 @@ def _pay(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
     page.get_by_role("button", name=re.compile(f"^(Get|Try) {plan}\\b")).click()
     _heading(page, f"Subscribe to {plan}")
     page.get_by_label(f"•••• {card}").check()
-    page.get_by_role("button", name=re.compile("^(Pay|Start the trial)")).click()
+    page.get_by_role("button", name=re.compile("^(Pay|Start free trial)")).click()
 
 
 def _subscribe(page: Page, plan: str = "Friend", card: str = GOOD) -> None:
@@ -147,8 +147,8 @@ def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_p
     page.goto("/auth/account")
     expect(page.locator(".standing")).to_contain_text(re.compile(r"Friend\. Renews \d+ \w+, \$5\.00\."))
     page.get_by_role("button", name="Manage or cancel").click()
-    page.get_by_role("button", name="Cancel at the period").click()
-    expect(page.get_by_role("button", name="Keep the subscription")).to_be_visible()
+    page.get_by_role("button", name="Cancel at the end of the period").click()
+    expect(page.get_by_role("button", name="Resume subscription")).to_be_visible()
     page.get_by_role("link", name="Back to the site").click()
     _wait_for_status(page, r"Ends \d+ \w+")
     assert _can_read(page)
