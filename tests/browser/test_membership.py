@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -319,12 +320,15 @@ def test_membership_pages_fit_the_window_and_have_no_axe_violations(
     _check_layout_and_axe(page, "change")
 
 
-def test_site_without_plans_says_so(demo: Site, chromium: Browser) -> None:
-    windows = Windows(chromium, demo)
+def test_site_without_plans_says_so(chromium: Browser, tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    windows = Windows(chromium, site)
     try:
+        site.start()
         page = windows("/stripe/pricing")
         expect(page.get_by_role("heading", name="No plans yet")).to_be_visible()
         _check_layout_and_axe(page, "no plans")
     finally:
         windows.close()
+        site.stop()
     assert windows.complaints == []
