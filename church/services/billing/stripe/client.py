@@ -1,6 +1,7 @@
 """Call Stripe through its SDK, within a time limit: returns plain dicts, raises two kinds of errors.
 
-The API's version is the SDK's own, so both change together with the pinned package.
+The API's version is the SDK's own, so both change together with the pinned package. The SDK takes a third of a second
+to load, so it is imported by the first gateway of a process: a process that never calls Stripe does without.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from http.client import HTTPException
 from ssl import SSLError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
-
-import stripe
 
 from church import telemetry
 from church.config import current_settings
 from church.lib.app_context import app_state
 from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.transport import Transport, deadline, remaining
+
+if TYPE_CHECKING:
+    import stripe
 
 log = logging.getLogger("church.stripe")
 
@@ -42,43 +44,49 @@ class Gateway(Protocol):
         ...
 
 
-class _Client(stripe.HTTPClient):
-    """The SDK's HTTP client, over a transport that keeps to the call's deadline."""
+def _make_http_client() -> stripe.HTTPClient:
+    """Make the SDK's HTTP client, over a transport that keeps to the call's deadline."""
+    import stripe  # noqa: PLC0415 - see above
 
-    name = "church"
+    class Client(stripe.HTTPClient):
+        name = "church"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._transport = Transport(stripe.ca_bundle_path)
+        def __init__(self) -> None:
+            super().__init__()
+            self._transport = Transport(stripe.ca_bundle_path)
 
-    def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
-    ) -> tuple[Any, int, Any]:
-        """Send one request; the SDK retries a failed one if it may and while there is time."""
-        body = post_data.encode() if isinstance(post_data, str) else post_data or b""
-        try:
-            content, status, answered = self._transport.send(method, url, headers or {}, body)
-            left = remaining()
-        except (OSError, HTTPException) as error:
-            retry = not isinstance(error, (TimeoutError, SSLError))
-            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
-                f"{type(error).__name__}: {error}", should_retry=retry
-            ) from error
-        if left < _REPEATABLE:
-            del answered["Stripe-Should-Retry"]
-            answered["Stripe-Should-Retry"] = "false"
-        return content, status, answered
+        def request(
+            self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
+        ) -> tuple[Any, int, Any]:
+            """Send one request; the SDK retries a failed one if it may and while there is time."""
+            body = post_data.encode() if isinstance(post_data, str) else post_data or b""
+            try:
+                content, status, answered = self._transport.send(method, url, headers or {}, body)
+                left = remaining()
+            except (OSError, HTTPException) as error:
+                retry = not isinstance(error, (TimeoutError, SSLError))
+                raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
+                    f"{type(error).__name__}: {error}", should_retry=retry
+                ) from error
+            if left < _REPEATABLE:
+                del answered["Stripe-Should-Retry"]
+                answered["Stripe-Should-Retry"] = "false"
+            return content, status, answered
+
+    return Client()
 
 
 class StripeGateway:
     """Calls Stripe with its SDK, at ``base`` or Stripe's own address."""
 
     def __init__(self, api_key: str, base: str | None = None, circuit: StripeCircuit | None = None) -> None:
+        import stripe  # noqa: PLC0415 - see above
+
         self._circuit = circuit or StripeCircuit()
         self._client = stripe.StripeClient(
             api_key,
             max_network_retries=1,
-            http_client=_Client(),
+            http_client=_make_http_client(),
             base_addresses={"api": base} if base else None,
         )
 
@@ -101,7 +109,9 @@ class StripeGateway:
 def _call(
     client: stripe.StripeClient, method: str, ids: tuple[str, ...], key: str | None, params: StripeObject
 ) -> StripeObject:
-    """Make the call, and convert its errors; ``telemetry.outbound`` counts TimeoutError apart from others."""
+    """Make the call, and convert its errors; ``time_outbound`` counts TimeoutError apart from others."""
+    import stripe  # noqa: PLC0415 - see above
+
     try:
         if method.endswith((".retrieve", ".list")):
             return _read(client, method, ids, params)
