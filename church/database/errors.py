@@ -1,4 +1,4 @@
-"""Turn outages and locks of the database into errors that are answered with 503. Wrong statements keep their errors."""
+"""Turn outages, locks and time-outs of the database into errors answered with 503. Wrong statements keep theirs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from church.errors import UnavailableError
 
 # PostgreSQL, appendix A: lock_not_available, deadlock_detected, serialization_failure.
 _BUSY_STATES = {"55P03", "40P01", "40001"}
+_CANCELLED = "57014"  # query_canceled: by statement_timeout, or by an administrator
 
 
 class DatabaseDownError(UnavailableError):
@@ -20,10 +21,14 @@ class DatabaseDownError(UnavailableError):
 
 
 class DatabaseBusyError(UnavailableError):
-    """The database works, but other transactions held a lock for too long. Try again soon."""
+    """The database works, but others held a lock or all connections for too long. Try again soon."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = 1) -> None:
         super().__init__(detail, retry_after=retry_after)
+
+
+class StatementTimeoutError(UnavailableError):
+    """The database works, but cancelled a statement that took longer than ``CHURCH_DATABASE_TIMEOUT``."""
 
 
 def is_locked(error: DBAPIError) -> bool:
@@ -34,16 +39,23 @@ def is_locked(error: DBAPIError) -> bool:
     return getattr(original, "sqlstate", None) in _BUSY_STATES
 
 
+def is_cancelled(error: DBAPIError) -> bool:
+    """Whether PostgreSQL cancelled the statement, because it took too long or an administrator wanted so."""
+    return getattr(error.orig, "sqlstate", None) == _CANCELLED
+
+
 @contextmanager
 def translate_errors(*, reading: bool = False) -> Iterator[None]:
-    """Turn errors of the driver and the pool into DatabaseBusyError and DatabaseDownError, with their cause."""
+    """Turn errors of the driver and the pool into the three errors of this module, with their cause."""
     try:
         yield
     except PoolTimeoutError as error:
-        raise DatabaseDownError from error
+        raise DatabaseBusyError from error
     except DBAPIError as error:
         if is_locked(error):
             raise DatabaseBusyError from error
+        if is_cancelled(error):
+            raise StatementTimeoutError from error
         if error.connection_invalidated or _is_outage(error, reading=reading):
             raise DatabaseDownError from error
         raise

@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.database import database_now, migrations
 from church.database.engines import is_sqlite, make_probe_engine, sqlite_path
+from church.database.errors import is_cancelled
 from church.doctor.findings import Finding
 from church.models.jobs import Job, JobState, Schedule
 
 _LATE = timedelta(minutes=5)
+_FIND_SLOW = "look for slow statements and locks in pg_stat_activity"
 _START_WORKER = "start the worker process: flask church work"
 T = TypeVar("T")
 
@@ -26,6 +28,8 @@ def check_database(settings: Settings) -> Finding:
     try:
         revision = query_database(settings, lambda session: migrations.current_revision(session.connection()))
     except DBAPIError as error:
+        if is_cancelled(error):
+            return "warn", "answers slowly: reading its revision took more than a second", _FIND_SLOW
         return "fail", f"not reachable: {str(error.orig).splitlines()[0][:200]}", _fix_connection(settings)
     head = migrations.head_revision()
     if revision == head:
@@ -39,8 +43,8 @@ def check_jobs(settings: Settings) -> Finding:
     """Check for dead jobs, jobs that have waited too long and late schedules."""
     try:
         dead, waiting, late = query_database(settings, _state_of_jobs)
-    except DBAPIError:
-        return "fail", "could not be read", "see database"
+    except DBAPIError as error:
+        return explain_unread("jobs", error)
     if late:
         return "warn", f"late schedules: {', '.join(late)}", _START_WORKER
     if waiting > _LATE:
@@ -68,6 +72,13 @@ def query_database(settings: Settings, question: Callable[[Session], T]) -> T:
             return question(session)
     finally:
         engine.dispose()
+
+
+def explain_unread(what: str, error: DBAPIError) -> Finding:
+    """Explain why ``what`` could not be read from the database."""
+    if is_cancelled(error):
+        return "warn", f"{what} took more than a second to read", _FIND_SLOW
+    return "fail", f"{what} could not be read", "see database"
 
 
 def _fix_connection(settings: Settings) -> str:

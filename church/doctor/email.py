@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.doctor.dependencies import query_database
+from church.doctor.dependencies import explain_unread, query_database
 from church.doctor.findings import Finding
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
@@ -33,8 +33,8 @@ def check_email(settings: Settings) -> Finding:
         return "fail", str(error), "check CHURCH_SMTP_URL and the mail server; emails are retried for about six hours"
     try:
         failed = query_database(settings, _failed_lately)
-    except DBAPIError:
-        return "fail", "failed emails could not be read", "see database"
+    except DBAPIError as error:
+        return explain_unread("failed emails", error)
     if failed:
         return (
             "warn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 
 from church.config import Settings
-from church.doctor.dependencies import query_database
+from church.doctor.dependencies import explain_unread, query_database
 from church.doctor.findings import Finding
 from church.services.billing import check_payments as payment_health
 from church.services.billing import read_payment_facts
@@ -15,6 +15,6 @@ def check_payments(settings: Settings) -> Finding:
     """Check settings, plans and webhook events in the database; Stripe itself is not called."""
     try:
         health = payment_health(settings, query_database(settings, read_payment_facts))
-    except DBAPIError:
-        return "fail", "webhook events could not be read", "see database"
+    except DBAPIError as error:
+        return explain_unread("webhook events", error)
     return health.state, health.finding, health.fix

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from church.config import Settings
-from church.doctor.dependencies import query_database
+from church.doctor.dependencies import explain_unread, query_database
 from church.doctor.findings import Finding
 from church.models.videos import Video, VideoState
 from church.services import videos
@@ -31,8 +31,8 @@ def check_videos(settings: Settings) -> Finding:
         return "warn", f"no {' and no '.join(missing)}: MP4 files are stored unchanged", "apt-get install ffmpeg"
     try:
         ready, failed = query_database(settings, _counts)
-    except DBAPIError:
-        return "fail", "could not be read", "see database"
+    except DBAPIError as error:
+        return explain_unread("videos", error)
     if failed:
         fix = "see the reasons at /admin/videos, then retry or remove"
         return "warn", f"{ready} ready, {failed} failed to import", fix

@@ -9,7 +9,14 @@ import pytest
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from church.database.errors import DatabaseBusyError, DatabaseDownError, is_locked, translate_errors
+from church.database.errors import (
+    DatabaseBusyError,
+    DatabaseDownError,
+    StatementTimeoutError,
+    is_cancelled,
+    is_locked,
+    translate_errors,
+)
 from church.errors import UnavailableError
 
 
@@ -54,10 +61,21 @@ def test_lock_of_postgresql_is_busy(state: str) -> None:
     assert isinstance(translated(postgresql_error(OperationalError, state)), DatabaseBusyError)
 
 
+def test_full_pool_is_busy() -> None:
+    assert isinstance(translated(PoolTimeoutError()), DatabaseBusyError)
+
+
+def test_cancelled_statement_timed_out_with_its_cause() -> None:
+    error = postgresql_error(OperationalError, "57014")
+    assert is_cancelled(error)
+    found = translated(error)
+    assert isinstance(found, StatementTimeoutError)
+    assert (found.status, found.reason, found.__cause__) == (503, "StatementTimeoutError", error)
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        PoolTimeoutError(),
         sqlite_error(sqlite3.SQLITE_FULL),
         sqlite_error(sqlite3.SQLITE_IOERR_READ),
         sqlite_error(sqlite3.SQLITE_NOTADB),
