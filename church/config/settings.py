@@ -64,6 +64,11 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     database_url: PostgresAddress | None = setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
     )
+    database_direct_url: PostgresAddress | None = setting(
+        "DATABASE_DIRECT_URL",
+        None,
+        "Address of PostgreSQL itself, for migrations, backups and restores, where `DATABASE_URL` is PgBouncer's.",
+    )
     database_pool: int = setting(
         "CHURCH_DATABASE_POOL", 10, "Most database connections that each worker keeps open.", ge=1, le=100
     )
@@ -214,6 +219,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
 
     @field_validator(
         "database_url",
+        "database_direct_url",
         "redis_url",
         "metrics_token",
         "secret_key_previous",
@@ -307,7 +313,12 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         """Address of the database for SQLAlchemy, with psycopg 3 for PostgreSQL. Includes the password."""
         if self.database_url is None:
             return f"sqlite:///{self.instance / 'church.db'}"
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
+        return _to_psycopg(self.database_url)
+
+    @property
+    def database_direct_dsn(self) -> str:
+        """Address of the database past a connection pooler. Includes the password."""
+        return _to_psycopg(self.database_direct_url) if self.database_direct_url else self.database_dsn
 
     @property
     def sender(self) -> str:
@@ -365,6 +376,11 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     def metrics_dir(self) -> Path:
         """Folder of the files in which the processes of this host count metrics."""
         return self.instance / "metrics"
+
+
+def _to_psycopg(address: SecretStr) -> str:
+    """The address of a PostgreSQL database for SQLAlchemy, with psycopg 3."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", address.get_secret_value())
 
 
 def _complaint(error: Any) -> str:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from random import uniform
@@ -25,11 +25,25 @@ from church import telemetry
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import Engines, is_sqlite, make_engines, make_probe_engine
-from church.database.errors import DatabaseBusyError, DatabaseDownError, is_locked, translate_errors
+from church.database.errors import (
+    DatabaseBusyError,
+    DatabaseDownError,
+    StatementTimeoutError,
+    is_locked,
+    translate_errors,
+)
 from church.errors import UnavailableError
-from church.models.base import utc_now
+from church.models.base import UtcDateTime, utc_now
 
-__all__ = ["Database", "DatabaseBusyError", "DatabaseDownError", "ProbeResult", "after_commit", "database_now"]
+__all__ = [
+    "Database",
+    "DatabaseBusyError",
+    "DatabaseDownError",
+    "ProbeResult",
+    "StatementTimeoutError",
+    "after_commit",
+    "database_now",
+]
 
 # Seconds.
 WRITE_WAIT = 5.0
@@ -120,7 +134,7 @@ class Database:
     def read(self) -> Iterator[Session]:
         """Open a session for reading. Changes are never committed.
 
-        Raises DatabaseBusyError and DatabaseDownError, which are answered with 503.
+        Raises DatabaseBusyError, StatementTimeoutError and DatabaseDownError, which are answered with 503.
         """
         with (
             translate_errors(reading=True),
@@ -134,7 +148,8 @@ class Database:
         """Open a session whose changes are committed at the end, or rolled back by an exception.
 
         Do nothing slow inside: on SQLite all other writers of the site wait. Raises DatabaseBusyError after 5 s of
-        waiting for other writers, DatabaseDownError, and RuntimeError inside another ``write``.
+        waiting for other writers, StatementTimeoutError, DatabaseDownError, and RuntimeError inside another
+        ``write``.
         """
         state = _state()
         writer = state.open().writer
@@ -176,14 +191,15 @@ def after_commit(session: Session, done: Callable[[], None]) -> None:
 def _probe(engine: Engine) -> ProbeResult:
     head = migrations.head_revision()
     answers = migrated = False
-    with (
-        suppress(SQLAlchemyError, UnavailableError),
-        translate_errors(reading=True),
-        _begin(engine, READ_WAIT) as connection,
-    ):
-        connection.execute(text("SELECT 1"))
-        answers = True
-        migrated = migrations.current_revision(connection) == head
+    try:
+        with translate_errors(reading=True), _begin(engine, READ_WAIT) as connection:
+            connection.execute(text("SELECT 1"))
+            answers = True
+            migrated = migrations.current_revision(connection) == head
+    except (DatabaseBusyError, StatementTimeoutError):
+        answers = True  # slow, or locked, but there
+    except (SQLAlchemyError, UnavailableError):
+        pass
     return ProbeResult(answers, migrated)
 
 
@@ -216,8 +232,8 @@ def _begin(engine: Engine, wait: float) -> Connection:
 
 
 def database_now(session: Session) -> datetime:
-    """Current time by the database's clock, which all hosts share. Leases are measured by it."""
+    """Current time in UTC by the database's clock, which all hosts share. Leases are measured by it."""
     if session.get_bind().dialect.name == "sqlite":
         return utc_now()
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    now: datetime = session.scalars(select(func.clock_timestamp(type_=UtcDateTime()))).one()
     return now

@@ -1,4 +1,8 @@
-"""SQLAlchemy engines for SQLite and PostgreSQL. Each process creates its own, after the fork."""
+"""SQLAlchemy engines for SQLite and PostgreSQL. Each process creates its own, after the fork.
+
+On PostgreSQL nothing outlives a transaction, so that the site works through PgBouncer in transaction mode, where each
+transaction may get another server connection: limits are set with each BEGIN, and no statement is prepared by name.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, make_url
 
@@ -18,6 +23,7 @@ _LOCK_WAIT = 3
 _IDLE_IN_TRANSACTION = 30
 # For a statement of a migration, a backup or a restore.
 _UPKEEP_WAIT = 600
+_PROBE_WAIT = 1
 _WAL_BYTES = 64 * 1024 * 1024
 
 # A read takes its snapshot at once, so that it meets a lock here, where it can wait, and not in the middle.
@@ -53,30 +59,32 @@ def make_engines(settings: Settings) -> Engines:
         reader = _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS, size=settings.database_pool)
         writer = _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, size=1)
         return Engines(reader, writer)
-    engine = create_engine(
+    engine = _postgresql_engine(
         settings.database_dsn,
+        settings.database_timeout,
         pool_pre_ping=True,
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=CONNECT_WAIT,
-        connect_args=_postgresql_arguments(settings.database_timeout),
-        hide_parameters=True,  # error texts are logged, and must not contain members' data
     )
     return Engines(engine, engine)
 
 
 def make_upkeep_engine(settings: Settings) -> Engine:
-    """Create an engine without a pool for migrations and restores. It creates a missing SQLite file."""
+    """Create an engine without a pool for migrations and restores. It creates a missing SQLite file.
+
+    It connects to ``DATABASE_DIRECT_URL`` if that is set.
+    """
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, create=True, wait=_LOCK_WAIT)
-    return create_engine(settings.database_dsn, poolclass=NullPool, connect_args=_postgresql_arguments(_UPKEEP_WAIT))
+    return _postgresql_engine(settings.database_direct_dsn, _UPKEEP_WAIT, poolclass=NullPool)
 
 
 def make_probe_engine(settings: Settings) -> Engine:
     """Create an engine with its own connection, so that a full pool does not look like a dead database."""
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_READ, pragmas=_READER_PRAGMAS)
-    return create_engine(settings.database_dsn, poolclass=NullPool, connect_args=_postgresql_arguments(1))
+    return _postgresql_engine(settings.database_dsn, _PROBE_WAIT, poolclass=NullPool)
 
 
 def is_sqlite(settings: Settings) -> bool:
@@ -140,26 +148,48 @@ def _sqlite_engine(
     return engine
 
 
+def _postgresql_engine(address: str, timeout: float, **options: Any) -> Engine:
+    engine = create_engine(
+        address,
+        connect_args=_postgresql_arguments(),
+        use_native_hstore=False,  # would cost each new connection a query
+        hide_parameters=True,  # error texts are logged, and must not contain members' data
+        **options,
+    )
+    event.listen(engine, "begin", _begin_with((_limited_begin(timeout),)))
+    return engine
+
+
 def _begin_with(statements: tuple[str, ...]) -> Callable[[Connection], None]:
+    """Begin a transaction with ``statements``, in place of the driver, which leaves that to us."""
+
     def begin(connection: Connection) -> None:
         for statement in statements:
-            connection.exec_driver_sql(statement).close()
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).close()
 
     return begin
 
 
-def _postgresql_arguments(timeout: float) -> dict[str, object]:
-    """Parameters for libpq: every wait is bounded, and a lost host is noticed within seconds."""
+def _limited_begin(timeout: float) -> str:
+    """BEGIN with limits for this transaction alone, as one message: PostgreSQL answers it in one round trip."""
     limits = {
         "statement_timeout": timeout,
         "lock_timeout": min(timeout, _LOCK_WAIT) if timeout < _UPKEEP_WAIT else timeout,
         "idle_in_transaction_session_timeout": max(timeout, _IDLE_IN_TRANSACTION),
     }
-    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
+    return "; ".join(["BEGIN", *(f"SET LOCAL {name} = {int(seconds * 1000)}" for name, seconds in limits.items())])
+
+
+def _postgresql_arguments() -> dict[str, object]:
+    """Parameters for the driver and libpq: a lost host is noticed within seconds.
+
+    PgBouncer refuses the startup parameter ``options``, and does not know statements that were prepared by name.
+    """
     return {
+        "autocommit": True,
+        "prepare_threshold": None,
         "connect_timeout": CONNECT_WAIT,
         "application_name": "church",
-        "options": " ".join([*options, "-c timezone=UTC"]),
         "keepalives": 1,
         "keepalives_idle": 5,
         "keepalives_interval": 2,

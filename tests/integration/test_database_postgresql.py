@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from church.config import Settings
-from church.database import Database, DatabaseBusyError, DatabaseDownError
+from church.database import Database, DatabaseBusyError, DatabaseDownError, StatementTimeoutError, database_now
 from church.database.migrations import migrate
 from church.models import Schedule
 from church.models.base import utc_now
@@ -87,10 +88,11 @@ def test_session_ended_in_a_transaction_is_down_and_stores_nothing(db: Database,
 
 
 @pytest.mark.parametrize("site", [0.5], indirect=True)
-def test_slow_statement_is_cancelled(db: Database) -> None:
-    with pytest.raises(DatabaseDownError), db.read() as session:
+def test_slow_statement_is_cancelled_and_the_database_is_not_down(db: Database) -> None:
+    with pytest.raises(StatementTimeoutError), db.read() as session:
         session.execute(text("SELECT pg_sleep(30)"))
-    wait_until(lambda: answers(db), "others are not")
+    assert answers(db)
+    assert db.probe(max_age=0).answers
 
 
 def test_row_locked_by_another_transaction_is_busy(db: Database, app: Flask) -> None:
@@ -118,16 +120,42 @@ def test_row_locked_by_another_transaction_is_busy(db: Database, app: Flask) -> 
 
 def test_full_pool_is_unavailable_and_a_probe_still_succeeds(db: Database, app: Flask) -> None:
     with db.read(), db.read():
-        with pytest.raises(DatabaseDownError), db.read():
+        with pytest.raises(DatabaseBusyError), db.read():
             pass
         assert db.probe(max_age=0).answers
     assert answers(db)
 
 
-def test_session_has_time_outs_and_utc(db: Database) -> None:
+def test_transaction_has_time_outs_and_leaves_none_behind(db: Database, app: Flask) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    for _ in range(2):  # the second one uses the same connection
+        with db.read() as session:
+            assert [session.scalar(text(f"SHOW {name}")) for name in names] == ["30s", "3s", "30s"]
+    connection = app.extensions["database"].open().reader.raw_connection()
+    try:
+        found = [connection.cursor().execute(f"SHOW {name}").fetchone() for name in names]
+    finally:
+        connection.close()
+    assert found == [("0",)] * 3
+
+
+def test_times_are_utc_whatever_the_zone_of_the_server(db: Database, postgres: Postgres, postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    with postgres.admin() as admin:
+        admin.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'")
+    at = utc_now()
+    with db.write() as session:
+        session.add(Schedule(kind="noted", every_seconds=1, next_at=at))
     with db.read() as session:
-        found = {name: session.scalar(text(f"SHOW {name}")) for name in ("statement_timeout", "timezone")}
-        name = session.scalar(text("SHOW application_name"))
-        idle = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
-    assert found == {"statement_timeout": "30s", "timezone": "UTC"}
-    assert (name, idle) == ("church", "30s")
+        assert session.scalar(text("SHOW timezone")) == "Asia/Kathmandu"
+        read = session.scalars(select(Schedule.next_at)).one()
+        assert (read, read.tzinfo) == (at, UTC)
+        assert database_now(session).tzinfo is UTC
+
+
+def test_probe_that_waits_for_a_lock_finds_the_database_there(db: Database, app: Flask) -> None:
+    with db.write() as session:
+        session.execute(text("LOCK TABLE alembic_version"))
+        probe = db.probe(max_age=0)
+    assert probe.answers
+    assert not probe.migrated

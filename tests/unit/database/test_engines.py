@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from church.config import Settings
 from church.database import Database
 from church.database.engines import (
+    _limited_begin,
     _postgresql_arguments,
     is_sqlite,
     make_engines,
@@ -61,16 +62,28 @@ def test_sqlite_path_of_a_site_without_an_address_is_in_its_instance(site: Setti
     assert not is_sqlite(site_settings(tmp_path, "postgresql://me@127.0.0.1/none"))
 
 
-def test_postgresql_waits_are_bounded_and_times_are_utc() -> None:
-    arguments = _postgresql_arguments(10)
-    options = str(arguments["options"])
-    assert "-c statement_timeout=10000" in options
-    assert "-c lock_timeout=3000" in options
-    assert "-c idle_in_transaction_session_timeout=30000" in options
-    assert options.endswith("-c timezone=UTC")
-    assert arguments["connect_timeout"] == 2
+def test_postgresql_waits_are_bounded_in_each_transaction() -> None:
+    assert _limited_begin(10) == (
+        "BEGIN; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 3000; "
+        "SET LOCAL idle_in_transaction_session_timeout = 30000"
+    )
 
 
 def test_postgresql_upkeep_waits_longer_for_locks() -> None:
-    assert "-c lock_timeout=600000" in str(_postgresql_arguments(600)["options"])
-    assert "-c lock_timeout=1000" in str(_postgresql_arguments(1)["options"])
+    assert "lock_timeout = 600000" in _limited_begin(600)
+    assert "lock_timeout = 1000" in _limited_begin(1)
+
+
+def test_postgresql_connection_has_nothing_that_a_pooler_in_transaction_mode_refuses() -> None:
+    arguments = _postgresql_arguments()
+    assert "options" not in arguments
+    assert arguments["prepare_threshold"] is None
+    assert arguments["connect_timeout"] == 2
+
+
+def test_only_the_upkeep_engine_goes_past_a_pooler(tmp_path: Path) -> None:
+    direct = "postgresql://me@127.0.0.1:2/direct"
+    site = site_settings(tmp_path, "postgresql://me@127.0.0.1:1/pooled", DATABASE_DIRECT_URL=direct)
+    assert make_upkeep_engine(site).url.database == "direct"
+    assert {make_probe_engine(site).url.database, make_engines(site).writer.url.database} == {"pooled"}
+    assert make_upkeep_engine(site_settings(tmp_path, "postgresql://me@h/pooled")).url.database == "pooled"
