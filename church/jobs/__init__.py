@@ -86,6 +86,5 @@ def retry_job(job_id: int) -> bool:
 @every(timedelta(days=1), "jobs.purge")
 def purge(_payload: dict[str, Any]) -> None:
     """Delete jobs that were done more than 30 days ago. Dead jobs stay until an admin retries them."""
-    with db.write() as session:
-        count = queue.purge(session, KEEP_DONE)
+    count = queue.purge(KEEP_DONE)
     log.info("deleted old finished jobs", extra={"event": "jobs.purged", "count": count})

@@ -17,13 +17,14 @@ from typing import Any
 from uuid import uuid4
 
 from flask import Flask, current_app
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from church import telemetry
 from church.config import current_settings
 from church.database import database_now
+from church.database.batches import count_rows, delete_in_batches
 from church.database.upsert import insert_or_ignore
 from church.errors import UnavailableError
 from church.extensions import db
@@ -196,11 +197,13 @@ def list_dead_jobs(session: Session, limit: int = 100) -> list[Job]:
     return jobs
 
 
-def purge(session: Session, older_than: timedelta) -> int:
-    """Delete jobs that were done longer ago. Returns how many."""
-    before = database_now(session) - older_than
-    result = session.execute(delete(Job).where(Job.state == JobState.DONE.value, Job.finished_at < before))
-    return _count(result)
+def purge(older_than: timedelta) -> int:
+    """Delete jobs that were done longer ago, in batches. Returns how many."""
+    with db.read() as session:
+        before = database_now(session) - older_than
+    # A job is done after it was due, so the index on due times leads to it.
+    due = [Job.state == JobState.DONE.value, Job.run_at < before]
+    return delete_in_batches(db, Job.id, Job.finished_at < before, along=Job.run_at, within=due)
 
 
 _UNLEASED = {"lease": None, "leased_until": None}
@@ -215,11 +218,7 @@ def _find_leased(session: Session, lease: Lease) -> Job | None:
 
 
 def _change(session: Session, job_id: int, token: str, values: dict[str, Any]) -> bool:
-    return _count(session.execute(update(Job).where(_is_leased(job_id, token)).values(**values))) == 1
-
-
-def _count(result: Any) -> int:
-    return result.rowcount if isinstance(result, CursorResult) else 0
+    return count_rows(session.execute(update(Job).where(_is_leased(job_id, token)).values(**values))) == 1
 
 
 def _is_pending(session: Session, unique_key: str | None) -> bool:

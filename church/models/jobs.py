@@ -90,7 +90,7 @@ class Mail(Base):
     template: Mapped[str]
     recipient: Mapped[str] = mapped_column(PlainText)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
-    link_id: Mapped[int | None] = mapped_column(ForeignKey("links.id", ondelete="SET NULL"))
+    link_id: Mapped[int | None] = mapped_column(ForeignKey("links.id", ondelete="SET NULL"), index=True)
     context: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB(), "postgresql"))
     state: Mapped[str] = mapped_column(default=MailState.PENDING.value)
     attempts: Mapped[int] = mapped_column(default=0)

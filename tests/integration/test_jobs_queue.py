@@ -244,7 +244,8 @@ def test_purge_deletes_old_done_jobs_and_keeps_dead_ones(app: Flask) -> None:
         lease = taken()
         settle(queue.finish, lease)
         with db.write() as session:
-            old = {"state": state, "finished_at": utc_now() - timedelta(days=days)}
+            at = utc_now() - timedelta(days=days)
+            old = {"state": state, "run_at": at, "finished_at": at}
             session.execute(update(Job).where(Job.id == lease.job_id).values(**old))
     jobs.purge({})
     assert [job.state for job in all_jobs()] == ["done", "dead"]

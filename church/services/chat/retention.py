@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_
 
 from church import jobs
 from church.config import current_settings
+from church.database.batches import count_rows, delete_in_batches, find_in_batches
 from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatSanction
 from church.models.base import utc_now
-
-_BATCH = 500  # messages in one transaction, so that other writers do not wait for long
 
 log = logging.getLogger("church.live")
 
@@ -23,19 +22,11 @@ log = logging.getLogger("church.live")
 def purge_old_messages(_payload: dict[str, Any]) -> None:
     """Delete messages older than ``CHURCH_LIVE_KEEP_DAYS`` with their reports, and sanctions that ended so long ago."""
     oldest = utc_now() - timedelta(days=current_settings().live_keep_days)
+    old = [ChatMessage.created_at < oldest]
     count = 0
-    while batch := _purge_batch(oldest):
-        count += batch
-    with db.write() as session:
-        over = or_(ChatSanction.until < oldest, ChatSanction.lifted_at < oldest)
-        session.execute(delete(ChatSanction).where(over))
+    for ids in find_in_batches(db, ChatMessage.id, along=ChatMessage.created_at, within=old):
+        with db.write() as session:
+            session.execute(delete(ChatReport).where(ChatReport.message_id.in_(ids)))
+            count += count_rows(session.execute(delete(ChatMessage).where(ChatMessage.id.in_(ids))))
+    delete_in_batches(db, ChatSanction.id, or_(ChatSanction.until < oldest, ChatSanction.lifted_at < oldest))
     log.info("old messages deleted", extra={"event": "chat.purged", "count": count})
-
-
-def _purge_batch(oldest: datetime) -> int:
-    with db.write() as session:
-        old = select(ChatMessage.id).where(ChatMessage.created_at < oldest).order_by(ChatMessage.created_at)
-        ids = session.scalars(old.limit(_BATCH).with_for_update(skip_locked=True)).all()
-        session.execute(delete(ChatReport).where(ChatReport.message_id.in_(ids)))
-        session.execute(delete(ChatMessage).where(ChatMessage.id.in_(ids)))
-        return len(ids)

@@ -12,6 +12,8 @@ from datetime import timedelta
 from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session
 
+from church.database.batches import delete_in_batches
+from church.extensions import db
 from church.models.base import utc_now
 from church.models.jobs import Mail, MailState
 from church.services.email.address_hash import hash_address
@@ -45,8 +47,9 @@ def is_cancelled(mail: Mail) -> bool:
     return mail.recipient.startswith(_MARK)
 
 
-def remove_cancelled(session: Session) -> None:
+def remove_cancelled() -> None:
     """Remove cancelled emails that no longer count, and sent or failed emails that confirmed a deletion."""
     confirmed = and_(Mail.template == _LAST, Mail.state != MailState.PENDING.value)
     removable = or_(Mail.recipient.startswith(_MARK), confirmed)
-    session.execute(delete(Mail).where(removable, Mail.created_at <= utc_now() - WINDOW))
+    without_account = [Mail.user_id.is_(None), Mail.created_at <= utc_now() - WINDOW]
+    delete_in_batches(db, Mail.id, removable, within=without_account)

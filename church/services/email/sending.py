@@ -12,15 +12,16 @@ from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, String, TextClause, cast, exists, literal, not_, or_, update
 from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import Settings, current_settings
+from church.database.batches import count_rows, delete_in_batches, find_in_batches
 from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now
-from church.models.jobs import Job, JobState, Mail, MailState
+from church.models.jobs import PENDING_ONLY, Job, JobState, Mail, MailState
 from church.services.email import outbox_folder, smtp
 from church.services.email.cancel_queued import is_cancelled, remove_cancelled
 from church.services.email.compose import LINKED, EmailToSend, compose_message
@@ -36,7 +37,7 @@ _LONGEST_REASON = 300
 log = logging.getLogger("church.mail")
 
 
-def job_key(mail_id: int) -> str:
+def job_key(mail_id: int | str) -> str:
     """Return the unique key of the job that sends this email."""
     return f"{KIND}:{mail_id}"
 
@@ -116,15 +117,29 @@ def _settle(letter: EmailToSend, state: MailState, reason: str | None = None) ->
 def clean_up(_payload: dict[str, Any]) -> None:
     """Remove old emails, and mark pending ones without a job as failed: their process died at the last attempt."""
     now = utc_now()
-    with db.write() as session:
-        for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
-            session.execute(delete(Mail).where(Mail.state == state.value, Mail.created_at < now - kept))
-        remove_cancelled(session)
-        waiting = set(session.scalars(select(Mail.id).where(Mail.state == MailState.PENDING.value)))
-        alive = (JobState.PENDING.value, JobState.RUNNING.value)
-        payloads = session.scalars(select(Job.payload).where(Job.kind == KIND, Job.state.in_(alive)))
-        lost = waiting - {int(payload["mail"]) for payload in payloads}
-        given_up = {"state": MailState.FAILED.value, "reason": "job ended without sending it"}
-        session.execute(update(Mail).where(Mail.id.in_(lost), Mail.state == MailState.PENDING.value).values(given_up))
+    for state, kept in ((MailState.SENT, KEEP_SENT), (MailState.FAILED, KEEP_FAILED)):
+        old = [Mail.state == state.value, Mail.created_at < now - kept]
+        delete_in_batches(db, Mail.id, along=Mail.created_at, within=old)
+    remove_cancelled()
+    lost = _give_up_lost()
     if lost:
-        log.error("emails without a job marked as failed", extra={"event": "mail.lost", "count": len(lost)})
+        log.error("emails without a job marked as failed", extra={"event": "mail.lost", "count": lost})
+
+
+def _give_up_lost() -> int:
+    """Mark pending emails without a job as failed. Returns how many."""
+    pending = Mail.state == MailState.PENDING.value
+    without_job = not_(or_(_has_job(PENDING_ONLY), _has_job(Job.state == JobState.RUNNING.value)))
+    given_up = {"state": MailState.FAILED.value, "reason": "job ended without sending it"}
+    lost = 0
+    for ids in find_in_batches(db, Mail.id, without_job, along=Mail.created_at, within=[pending]):
+        giving_up = update(Mail).where(Mail.id.in_(ids), pending, without_job).values(given_up)
+        with db.write() as session:
+            lost += count_rows(session.execute(giving_up.execution_options(synchronize_session=False)))
+    return lost
+
+
+def _has_job(state: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
+    """Whether an email has a job in ``state``, looked up by the job's key."""
+    key = literal(job_key("")) + cast(Mail.id, String)
+    return exists().where(Job.unique_key == key, state)

@@ -6,10 +6,11 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, exists, not_
 
 from church import jobs
 from church.config import current_settings
+from church.database.batches import delete_in_batches
 from church.extensions import db
 from church.models.accounts import Link, SignIn, User
 from church.models.base import utc_now
@@ -22,8 +23,8 @@ log = logging.getLogger("church.auth")
 def purge(_payload: dict[str, Any]) -> None:
     """Remove sessions that expired or whose account is disabled or deleted, and links that expired."""
     now = utc_now()
-    with db.write() as session:
-        live = select(SignIn.id).join(User).where(*live_conditions(current_settings(), now), *active_conditions())
-        count = len(session.execute(delete(SignIn).where(SignIn.id.not_in(live)).returning(SignIn.id)).all())
-        links = len(session.execute(delete(Link).where(Link.expires_at <= now).returning(Link.id)).all())
-    log.info("expired sessions removed", extra={"event": "auth.purged", "sign_ins": count, "links": links})
+    may_sign_in = exists().where(User.id == SignIn.user_id, *active_conditions())
+    ended = not_(and_(*live_conditions(current_settings(), now), may_sign_in))
+    sign_ins = delete_in_batches(db, SignIn.id, ended)
+    links = delete_in_batches(db, Link.id, along=Link.expires_at, within=[Link.expires_at <= now])
+    log.info("expired sessions removed", extra={"event": "auth.purged", "sign_ins": sign_ins, "links": links})

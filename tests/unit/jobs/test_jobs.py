@@ -39,7 +39,8 @@ def test_purge_deletes_jobs_done_more_than_thirty_days_ago(app: Flask) -> None:
     for days in (29, 31):
         with db.write() as session:
             jobs.enqueue(session, "test.work", {"days": days})
-            ended = {"state": JobState.DONE.value, "finished_at": utc_now() - timedelta(days=days)}
+            at = utc_now() - timedelta(days=days)
+            ended = {"state": JobState.DONE.value, "run_at": at, "finished_at": at}
             session.query(Job).filter(Job.state == JobState.PENDING.value).update(ended)
     jobs.purge({})
     assert [job.id for job in jobs.list_jobs()] == [1]

@@ -110,8 +110,8 @@ def test_purge_deletes_only_jobs_that_were_done_long_ago(app: Flask) -> None:
     lease = take()
     with db.write() as session:
         queue.finish(session, lease)
-        assert queue.purge(session, timedelta(hours=1)) == 0
-        assert queue.purge(session, timedelta(seconds=-1)) == 1
+    assert queue.purge(timedelta(hours=1)) == 0
+    assert queue.purge(timedelta(seconds=-1)) == 1
     assert only_job().state == JobState.PENDING
 
 

@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from church import jobs
 from church.config import current_settings
+from church.database.batches import delete_in_batches
 from church.extensions import db
 from church.jobs import queue
 from church.models import Video, VideoUpload
@@ -36,8 +37,8 @@ log = logging.getLogger("church.videos")
 @jobs.every(timedelta(hours=1), "videos.sweep")
 def clean_up(_payload: dict[str, Any]) -> None:
     """Delete expired uploads, fail imports that have no job any more, and delete files that belong to neither."""
+    delete_in_batches(db, VideoUpload.id, VideoUpload.expires_at <= utc_now())
     with db.write() as session:
-        session.execute(delete(VideoUpload).where(VideoUpload.expires_at <= utc_now()))
         for video in session.scalars(select(Video).where(Video.state.in_(_UNSETTLED)).with_for_update()):
             if not queue.is_queued(session, make_import_key(video.ref)):
                 video.state, video.reason = VideoState.FAILED.value, _CRASHED

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from church.database import batches
 from church.extensions import db
 from church.jobs import registry
 from church.models import ChatMessage, ChatReport, ChatSanction
@@ -41,7 +42,7 @@ def test_purge_removes_what_is_older_than_the_setting_with_its_reports(at_work: 
 
 
 def test_purge_removes_all_batches(ada: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     for number in range(5):
         chat.post_message(ada, ROOM, f"text {number}", None)
     with db.write() as session:
