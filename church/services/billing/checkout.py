@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.config import current_settings
 from church.database.upsert import insert_or_ignore
-from church.errors import BusyError, ConflictError, FieldErrors
+from church.errors import ConflictError, FieldErrors
 from church.extensions import db
 from church.models import Checkout, Customer
 from church.models.base import utc_now
@@ -26,7 +27,7 @@ from church.models.billing import ENDED_STATUSES, OPEN_ONLY, CheckoutState
 from church.services.billing.errors import PaymentsOffError, StripeRefusedError
 from church.services.billing.membership import find_customer, had_subscription, list_current_subscriptions
 from church.services.billing.plans import find_price_for_sale
-from church.services.billing.stripe.client import StripeObject, gateway
+from church.services.billing.stripe.client import BUDGET, StripeObject, gateway
 from church.services.billing.stripe.objects import get_id, get_list, get_nested, to_datetime
 from church.services.sessions import SignedIn
 
@@ -34,8 +35,8 @@ LIFETIME = timedelta(days=1)  # Stripe's default, until Stripe has given the tim
 LONGEST_PENDING = timedelta(days=14)  # the longest that a slow payment takes
 KEY_LIFETIME = timedelta(minutes=2)
 """How long a row without a session is tried again with its key: Stripe repeats its first answer to that."""
-_TRIES = 3
-_WAIT = 5.0  # seconds for a parallel request of the same member that is calling Stripe
+_TRIES = 6
+_WAIT = BUDGET + 1.0  # seconds for a parallel request of the same member that is calling Stripe
 _PAUSE = 0.05
 _KEY_REUSED = "IdempotencyError"
 """The key was used with other parameters: the member's email or customer changed since, and no answer had arrived."""
@@ -56,6 +57,13 @@ class PaidAlreadyError(ConflictError):
         self.session = session
 
 
+class OtherCheckoutError(ConflictError):
+    """The member opened another checkout at the same moment, with another plan or in another tab."""
+
+    def __init__(self) -> None:
+        super().__init__("You opened another checkout at the same time. Continue there, or choose a plan again.")
+
+
 @dataclass(frozen=True)
 class _Order:
     """What a checkout session is created from."""
@@ -69,10 +77,11 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
     """Start or continue the member's checkout. Returns the address of Stripe's page.
 
     Raises FieldErrors for a price that is not for sale, PaymentsOffError, MemberAlreadyError, PaidAlreadyError,
-    StripeDownError, StripeRefusedError, BusyError and the database's errors.
+    OtherCheckoutError, StripeDownError, StripeRefusedError and the database's errors.
     """
     if not current_settings().payments:
         raise PaymentsOffError
+    replaced = False
     with telemetry.span("stripe.checkout"):
         for _ in range(_TRIES):
             try:
@@ -81,10 +90,14 @@ def start_checkout(member: SignedIn, stripe_price: str) -> str:
                 if not slow_payment_failed(error.session):
                     raise
                 continue
+            is_other_plan = order.row.stripe_price != stripe_price
+            if is_other_plan and replaced:
+                break  # a parallel request has chosen it since: the last choice counts, and nobody replaces it twice
             address = _open_session(member, order, stripe_price)
             if address is not None:
                 return address
-    raise BusyError
+            replaced = replaced or (is_other_plan and order.row.stripe_session is not None)
+    raise OtherCheckoutError
 
 
 def _prepare(member: SignedIn, stripe_price: str) -> _Order:
@@ -121,15 +134,16 @@ def _open_session(member: SignedIn, order: _Order, stripe_price: str) -> str | N
         _close_former(row, found)
         return None
     if row.stripe_price != stripe_price:
-        close_checkout(row.id, CheckoutState.EXPIRED)  # a parallel request finds it closed when it stores its session
+        _wait_for_parallel(row, row.created_at)
         return None
     try:
         made = gateway().call("checkout.sessions.create", key=f"church-checkout-{row.ref}", **_params(member, order))
     except StripeRefusedError as error:
         return _refused(order, error)
     if not store_session(row.id, made["id"], str(made["url"]), to_datetime(made.get("expires_at"))):
-        gateway().call("checkout.sessions.expire", made["id"])
-        return None
+        with suppress(StripeRefusedError):  # a parallel request of ours has expired it
+            gateway().call("checkout.sessions.expire", made["id"])
+        raise OtherCheckoutError
     return str(made["url"])
 
 
@@ -166,7 +180,7 @@ def _tax(order: _Order) -> dict[str, Any]:
 def _refused(order: _Order, error: StripeRefusedError) -> str | None:
     """Handle a refusal: wait for a parallel request, or return None to try with another key or without a customer."""
     if error.code == "idempotency_key_in_use":
-        return _wait_for_parallel(order.row)
+        return _wait_for_parallel(order.row, utc_now())
     close_checkout(order.row.id, CheckoutState.FAILED)  # the key is used up: Stripe would repeat the refusal
     if error.code == _KEY_REUSED:
         return None
@@ -176,17 +190,20 @@ def _refused(order: _Order, error: StripeRefusedError) -> str | None:
     raise error
 
 
-def _wait_for_parallel(row: Checkout) -> str | None:
-    """Wait for the address that a parallel request of the same member is getting."""
-    deadline = time.monotonic() + _WAIT
-    while time.monotonic() < deadline:
-        found = read_checkout(row.id)
-        if found is None or found.state != CheckoutState.OPEN:
-            return None
-        if found.url is not None:
-            return found.url
+def _wait_for_parallel(row: Checkout, since: datetime) -> str | None:
+    """Wait for the address that a parallel request of the same member gets; None if the row is closed instead.
+
+    A row without an address after all of a call's time, counted from ``since``, is closed: that request has failed.
+    """
+    while row.state == CheckoutState.OPEN:
+        if row.url is not None:
+            return row.url
+        if since <= utc_now() - timedelta(seconds=_WAIT):
+            close_checkout(row.id, CheckoutState.EXPIRED)  # should it succeed after all, it finds the row closed
+            break
         time.sleep(_PAUSE)
-    raise BusyError
+        row = read_checkout(row.id)
+    return None
 
 
 def _close_former(row: Checkout, found: StripeObject) -> None:
@@ -207,16 +224,16 @@ def _close_former(row: Checkout, found: StripeObject) -> None:
 def open_or_add_checkout(session: Session, user_id: int, values: dict[str, Any]) -> Checkout:
     """Lock and return the member's open checkout, or add one with ``values``, in the caller's transaction."""
     query = select(Checkout).where(Checkout.user_id == user_id, Checkout.state == CheckoutState.OPEN.value)
-    row = session.scalars(query.with_for_update()).one_or_none()
-    if row is not None and _key_has_expired(row):
-        row.state, row.finished_at = CheckoutState.EXPIRED.value, utc_now()
-        session.flush()
-        row = None
-    if row is None:
-        values = {**values, "user_id": user_id, "state": CheckoutState.OPEN.value}
-        insert_or_ignore(session, Checkout, values, unique=["user_id"], where=OPEN_ONLY)
-        row = session.scalars(query).one()
-    return row
+    values = {**values, "user_id": user_id, "state": CheckoutState.OPEN.value}
+    while True:
+        row = session.scalars(query.with_for_update()).one_or_none()
+        if row is None:  # a parallel request may add one first, and another may close that
+            insert_or_ignore(session, Checkout, values, unique=["user_id"], where=OPEN_ONLY)
+        elif _key_has_expired(row):
+            row.state, row.finished_at = CheckoutState.EXPIRED.value, utc_now()
+            session.flush()
+        else:
+            return row
 
 
 def _key_has_expired(row: Checkout) -> bool:
@@ -234,10 +251,10 @@ def find_pending_checkout(session: Session, user_id: int) -> Checkout | None:
     return session.scalars(query.limit(1)).first()
 
 
-def read_checkout(row_id: int) -> Checkout | None:
+def read_checkout(row_id: int) -> Checkout:
     """Read the row as it is now."""
     with db.read() as session:
-        return session.get(Checkout, row_id)
+        return session.get_one(Checkout, row_id)
 
 
 def store_session(row_id: int, stripe_session: str, url: str, expires_at: datetime | None) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from church.models import Checkout, Customer, Price
 from church.models.base import utc_now
 from church.models.billing import CheckoutState
 from church.services import billing
-from church.services.billing import errors
-from church.services.billing.checkout import KEY_LIFETIME
+from church.services.billing import checkout, errors
+from church.services.billing.checkout import KEY_LIFETIME, OtherCheckoutError
 from church.services.billing.errors import StripeDownError, StripeRefusedError
 from tests.support.helpers import with_settings
 from tests.support.membership_fixture import FRIEND, PATRON, Membership
@@ -321,6 +322,63 @@ def _refuse(code: str) -> Any:
         raise StripeRefusedError(code, None, 400)
 
     return call
+
+
+def test_request_for_another_plan_waits_for_the_first_and_then_replaces_it(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.as_signed_in(membership.add())
+    real, pool = membership.gateway.call, ThreadPoolExecutor(1)
+    waits, stored = threading.Event(), threading.Event()
+    other: list[Future[str]] = []
+
+    def wait_for_the_first(_seconds: float) -> None:
+        waits.set()
+        stored.wait(30)
+
+    def slow(*words: Any, **params: Any) -> Any:
+        monkeypatch.setattr(membership.gateway, "call", real)
+        monkeypatch.setattr(checkout, "time", SimpleNamespace(sleep=wait_for_the_first))
+        made = real(*words, **params)
+        other.append(pool.submit(membership.start, member, PATRON))
+        assert waits.wait(30)  # the other request has found the row without a session
+        return made
+
+    monkeypatch.setattr(membership.gateway, "call", slow)
+    first = membership.start(member)
+    stored.set()
+    second = other[0].result(30)
+    retrieve = membership.till.stripe.v1.checkout.sessions.retrieve
+    assert (retrieve(first).status, retrieve(second).status) == ("expired", "open")
+    pool.shutdown()
+
+
+def test_request_whose_row_was_closed_meanwhile_is_a_conflict(
+    membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = membership.as_signed_in(membership.add())
+    real = membership.gateway.call
+
+    def overtaken(method: str, *words: Any, **params: Any) -> Any:
+        made = real(method, *words, **params)
+        if method == "checkout.sessions.create":
+            checkout.close_checkout(membership.one(Checkout).id, CheckoutState.EXPIRED)
+            real("checkout.sessions.expire", made["id"])
+        return made
+
+    monkeypatch.setattr(membership.gateway, "call", overtaken)
+    with pytest.raises(OtherCheckoutError):
+        membership.start(member)
+
+
+def test_row_without_a_session_is_given_up_after_the_time_of_a_call(membership: Membership) -> None:
+    member = membership.as_signed_in(membership.add())
+    membership.start(member)
+    with membership.app.app_context(), db.write() as database:
+        old = utc_now() - timedelta(seconds=checkout._WAIT)
+        database.execute(update(Checkout).values(stripe_session=None, url=None, created_at=old))
+    assert membership.start(member, PATRON)
+    assert [row.state for row in membership.rows(Checkout)] == ["expired", "open"]
 
 
 @pytest.mark.parametrize("wished", [True, False])
