@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from church.database import Database
+from church.database.upsert import count_rows
 
 BATCH = 1000
 """The most rows that one statement reads or changes."""
@@ -68,11 +69,6 @@ def find_in_batches(
         if len(rows) < BATCH:
             return
         last = (rows[-1][1], rows[-1][0])
-
-
-def count_rows(result: Any) -> int:
-    """Return how many rows a statement changed or deleted."""
-    return result.rowcount if isinstance(result, CursorResult) else 0
 
 
 def _after(page: Select[Any], order: InstrumentedAttribute[Any], row_id: _RowId, last: tuple[Any, int]) -> Select[Any]:

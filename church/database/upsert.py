@@ -9,7 +9,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, TextClause
+from sqlalchemy import CursorResult, Table, TextClause
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,11 @@ def insert_for(session: Session, table: Any) -> Any:
     return _DIALECTS[session.get_bind().dialect.name](table)
 
 
+def count_rows(result: Any) -> int:
+    """Return how many rows a statement inserted, changed or deleted."""
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
 def insert_or_ignore(
     session: Session,
     model: type[Any],
@@ -28,16 +33,14 @@ def insert_or_ignore(
     *,
     unique: Collection[str] = (),
     where: TextClause | None = None,
-) -> None:
+) -> bool:
     """Insert ``values`` unless a row has the same ``unique`` columns; without these, unless any index forbids it.
 
-    ``where`` is the condition of a partial unique index.
+    ``where`` is the condition of a partial unique index. Returns whether the row was inserted.
     """
-    session.execute(
-        insert_for(session, model)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=list(unique) or None, index_where=where)
-    )
+    statement = insert_for(session, model).values(values)
+    result = session.execute(statement.on_conflict_do_nothing(index_elements=list(unique) or None, index_where=where))
+    return count_rows(result) == 1
 
 
 def insert_or_update(session: Session, model: type[Any], key: dict[str, Any], values: dict[str, Any]) -> None:

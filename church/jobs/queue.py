@@ -24,8 +24,8 @@ from sqlalchemy.orm import Session
 from church import telemetry
 from church.config import current_settings
 from church.database import database_now
-from church.database.batches import count_rows, delete_in_batches
-from church.database.upsert import insert_or_ignore
+from church.database.batches import delete_in_batches
+from church.database.upsert import count_rows, insert_or_ignore
 from church.errors import UnavailableError
 from church.extensions import db
 from church.jobs.registry import find_handler, registered_kinds

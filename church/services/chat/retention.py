@@ -10,7 +10,8 @@ from sqlalchemy import delete, or_
 
 from church import jobs
 from church.config import current_settings
-from church.database.batches import count_rows, delete_in_batches, find_in_batches
+from church.database.batches import delete_in_batches, find_in_batches
+from church.database.upsert import count_rows
 from church.extensions import db
 from church.models import ChatMessage, ChatReport, ChatSanction
 from church.models.base import utc_now

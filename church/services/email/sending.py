@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from church import jobs
 from church.config import Settings, current_settings
-from church.database.batches import count_rows, delete_in_batches, find_in_batches
+from church.database.batches import delete_in_batches, find_in_batches
+from church.database.upsert import count_rows
 from church.extensions import db
 from church.models.accounts import Link, User
 from church.models.base import utc_now

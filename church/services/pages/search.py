@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, table
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, table, update
 from sqlalchemy import literal_column as raw
 from sqlalchemy.orm import Session, aliased
 
 from church.database import Database
+from church.database.upsert import insert_or_ignore
 from church.models.base import MARK_END, MARK_START, plain
 from church.models.pages import PageText
 from church.services import live_broadcast
@@ -77,31 +78,40 @@ def make_rows(library: Library, render: Render) -> dict[tuple[str, str], _Row]:
 def write_rows(db: Database, wanted: dict[tuple[str, str], _Row]) -> int:
     """Make the index equal ``wanted`` in one transaction, writing only what differs. Returns how many rows changed.
 
-    Live pages get a notice of each new page, unless the index was empty.
+    Live pages get a notice of each new page, unless the index was empty. Two hosts may do this at once: both write the
+    rows in one order, and a row that the other has added is updated.
     """
-    changed = 0
+    changed, added = 0, set()
     with db.write() as session:
         existing = {(row.slug, row.scope): row for row in session.scalars(select(PageText))}
-        if indexed := {slug for slug, _ in existing}:
-            live_broadcast.notify_new_pages(
-                session, {slug: row["title"] for (slug, _), row in wanted.items() if slug not in indexed}
-            )
-        for key in existing.keys() - wanted.keys():
-            session.delete(existing[key])
-            changed += 1
-        for (slug, scope), values in wanted.items():
-            row = existing.get((slug, scope))
-            if row is None:
-                session.add(PageText(slug=slug, scope=scope, **values))
-            elif _is_equal(row, values):
+        for key in sorted(existing.keys() | wanted.keys()):
+            if key not in wanted:
+                session.execute(delete(PageText).where(_has_key(*key)))
+            elif key in existing and _is_equal(existing[key], wanted[key]):
                 continue
-            else:
-                for name, value in values.items():
-                    setattr(row, name, value)
+            elif _store_row(session, *key, wanted[key]):
+                added.add(key[0])
             changed += 1
+        if indexed := {slug for slug, _ in existing}:
+            new = {slug: row["title"] for (slug, _), row in wanted.items() if slug in added - indexed}
+            live_broadcast.notify_new_pages(session, new)
     if changed:
         log.info("pages indexed", extra={"event": "pages.indexed", "rows": changed})
     return changed
+
+
+def _has_key(slug: str, scope: str) -> ColumnElement[bool]:
+    return and_(PageText.slug == slug, PageText.scope == scope)
+
+
+def _store_row(session: Session, slug: str, scope: str, values: _Row) -> bool:
+    """Insert or update a row. Returns whether it is new."""
+    if insert_or_ignore(session, PageText, {"slug": slug, "scope": scope, **values}, unique=["slug", "scope"]):
+        return True
+    session.execute(
+        update(PageText).where(_has_key(slug, scope)).values(values).execution_options(synchronize_session=False)
+    )
+    return False
 
 
 def find_pages(
