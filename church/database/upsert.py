@@ -9,7 +9,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CursorResult, Table, TextClause
+from sqlalchemy import CursorResult, Table, TextClause, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ def insert_for(session: Session, table: Any) -> Any:
 
 
 def count_rows(result: Any) -> int:
-    """Return how many rows a statement inserted, changed or deleted."""
+    """Return how many rows a statement changed or deleted."""
     return result.rowcount if isinstance(result, CursorResult) else 0
 
 
@@ -38,9 +38,9 @@ def insert_or_ignore(
 
     ``where`` is the condition of a partial unique index. Returns whether the row was inserted.
     """
-    statement = insert_for(session, model).values(values)
-    result = session.execute(statement.on_conflict_do_nothing(index_elements=list(unique) or None, index_where=where))
-    return count_rows(result) == 1
+    statement = insert_for(session, model.__table__).values(values).returning(literal(1))
+    unless_there = statement.on_conflict_do_nothing(index_elements=list(unique) or None, index_where=where)
+    return session.execute(unless_there).first() is not None
 
 
 def insert_or_update(session: Session, model: type[Any], key: dict[str, Any], values: dict[str, Any]) -> None:

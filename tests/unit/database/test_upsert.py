@@ -29,9 +29,9 @@ def schedules(db: Database) -> dict[str, float]:
 
 def test_insert_or_ignore_keeps_the_first_row(db: Database) -> None:
     with db.write() as session:
-        insert_or_ignore(session, Schedule, values(1), unique=["kind"])
-        insert_or_ignore(session, Schedule, values(2), unique=["kind"])
-        insert_or_ignore(session, Schedule, values(3))
+        assert insert_or_ignore(session, Schedule, values(1), unique=["kind"])
+        assert not insert_or_ignore(session, Schedule, values(2), unique=["kind"])
+        assert not insert_or_ignore(session, Schedule, values(3))
     assert schedules(db) == {"a": 1}
 
 
