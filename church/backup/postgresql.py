@@ -1,4 +1,7 @@
-"""Back up and restore a PostgreSQL database with pg_dump and pg_restore. No password is on a command line."""
+"""Back up and restore a PostgreSQL database with pg_dump and pg_restore, past a pooler.
+
+No password is on a command line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from church.backup.archive import BackupError
@@ -19,6 +22,14 @@ from church.database.engines import make_upkeep_engine
 
 MEMBER_NAME = "database.pgdump"
 _TIMEOUT = 3600  # seconds
+_POOLED = (
+    "DATABASE_URL is the address of a connection pooler: set DATABASE_DIRECT_URL to PostgreSQL's own address, because "
+    "pg_dump changes settings of its connection, which the pooler would give to the site"
+)
+_IN_USE = (
+    "the site is connected to the database: stop its web and worker processes first, then PAUSE the database in "
+    "PgBouncer's console if there is one"
+)
 _UNREACHABLE = "can't reach the database: check DATABASE_URL, and that PostgreSQL runs"
 
 
@@ -32,6 +43,7 @@ def read_revision(settings: Settings) -> str | None:
     engine = make_upkeep_engine(settings)
     try:
         with engine.connect() as connection:
+            _refuse_pooler(connection)
             return migrations.current_revision(connection)
     except SQLAlchemyError as error:
         raise BackupError(_UNREACHABLE) from error
@@ -67,13 +79,21 @@ def _has_tables(settings: Settings) -> bool:
     )
     try:
         with engine.connect() as connection:
+            _refuse_pooler(connection)
             if connection.scalar(text(site_connections)):
-                raise BackupError("the site is connected to the database: stop its web and worker processes first")
+                raise BackupError(_IN_USE)
             return bool(inspect(connection).get_table_names())
     except SQLAlchemyError as error:
         raise BackupError(_UNREACHABLE) from error
     finally:
         engine.dispose()
+
+
+def _refuse_pooler(connection: Connection) -> None:
+    """Raise BackupError for a pooler: the process that it names at the start is not the one that answers."""
+    driver = connection.connection.driver_connection
+    if driver is not None and driver.info.backend_pid != connection.scalar(text("SELECT pg_backend_pid()")):
+        raise BackupError(_POOLED)
 
 
 def _drop_newer(settings: Settings, wanted: str | None) -> None:
@@ -90,7 +110,7 @@ def _drop_newer(settings: Settings, wanted: str | None) -> None:
 
 def _run(settings: Settings, program: str, *arguments: str) -> None:
     engine = make_upkeep_engine(settings)
-    options = dict(engine.dialect.create_connect_args(make_url(settings.database_dsn))[1])
+    options = dict(engine.dialect.create_connect_args(make_url(settings.database_direct_dsn))[1])
     password = options.pop("password", None)
     options.pop("context", None)  # an option of psycopg, not of libpq
     options.update(connect_timeout=5, application_name="church-backup")

@@ -1,4 +1,4 @@
-"""Fixtures with real PostgreSQL and Redis servers, each in its own folder, and sites with databases on them.
+"""Fixtures with real PostgreSQL, PgBouncer and Redis servers, each in its own folder, and sites with databases on them.
 
 Tests of a server that is not installed are skipped with a hint how to install it; with CHURCH_REQUIRE_SERVICES=1 they
 fail.
@@ -124,6 +124,14 @@ def _folder_in_memory() -> str | None:
     return None
 
 
+def _unprivileged(folder: Path) -> list[str]:
+    """The beginning of a command that runs in ``folder`` as postgres: its servers refuse to run as root."""
+    if os.geteuid() != 0:
+        return []
+    shutil.chown(folder, "postgres", "postgres")
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+
+
 class Postgres:
     """A PostgreSQL server for the tests, on a Unix socket and a loopback port, without password or durability."""
 
@@ -132,10 +140,7 @@ class Postgres:
         self.data = folder / "data"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        # PostgreSQL refuses to run as root.
-        self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
-        if self._as:
-            shutil.chown(folder, "postgres", "postgres")
+        self._as = _unprivileged(folder)
         initdb = [_postgresql_program("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
         encoding = ["--encoding=UTF8", "--locale=C.UTF-8"]
         subprocess.run([*self._as, *initdb, *encoding], check=True, capture_output=True, cwd="/")
@@ -204,6 +209,53 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+class PgBouncer:
+    """A PgBouncer in transaction mode in front of ``server``, with ``size`` connections to each of its databases."""
+
+    def __init__(self, folder: Path, server: Postgres, size: int) -> None:
+        program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+        self._program = require("PgBouncer", program, "apt-get install pgbouncer")
+        self.folder, self.port = folder, free_port()
+        self._as = _unprivileged(folder)
+        self._file = folder / "pgbouncer.ini"
+        self._file.write_text(
+            f"""[databases]
+* = host=127.0.0.1 port={server.port} user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 500
+query_wait_timeout = 60
+"""
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        die_with_parent = ["--pdeathsig", "KILL"] if self._as else []
+        with (self.folder / "log").open("ab") as log:
+            command = [*self._as, *die_with_parent, self._program, str(self._file)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        wait_until(self._answers, f"PgBouncer answers; see {self.folder / 'log'}")
+
+    def stop(self) -> None:
+        """Stop it at once, with all its connections."""
+        self._process.kill()
+        self._process.wait(timeout=60)
+
+    def pooled(self, url: str) -> str:
+        """The address of the database at ``url`` through this pooler."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{url.rpartition('/')[2]}"
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
 
 
 class MigratedDatabases:
@@ -330,6 +382,18 @@ def postgres(_postgres: Postgres) -> Postgres:
 def postgres_url(postgres: Postgres) -> str:
     """A new empty database on PostgreSQL."""
     return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(_postgres: Postgres) -> Iterator[PgBouncer]:
+    """A running PgBouncer in transaction mode, with two connections to each database."""
+    _postgres.start()
+    folder = Path(tempfile.mkdtemp(prefix="church-pgbouncer-"))
+    pooler = PgBouncer(folder, _postgres, size=2)
+    pooler.start()
+    yield pooler
+    pooler.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
