@@ -218,7 +218,7 @@ def _refuse_attacks(text: str) -> None:
     """Scan a message for attacks. Raises InvalidMessageError for one, where the site blocks them."""
     if telemetry.track_live_text(text) and current_settings().threats == "block":
         telemetry.track_security_event("request_blocked", "high")
-        raise InvalidMessageError("message blocked")
+        raise InvalidMessageError("Your message looks like an attack on a website. It was not sent.")
 
 
 def _authenticate(connection: Connection, token: str | None) -> tuple[SignedIn | None, float | None]:

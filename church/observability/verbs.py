@@ -80,7 +80,10 @@ def track_rate_limit(limit: str) -> None:
 
 
 def track_live_text(text: str) -> bool:
-    """Scan a live message for attacks; return whether there were any. A scan that fails finds none."""
+    """Scan a live message and record its attacks; return whether one is refused where attacks are blocked.
+
+    A scan that fails finds none.
+    """
     try:
         findings = scan_text.scan(text, "websocket")
     except Exception:
@@ -90,7 +93,7 @@ def track_live_text(text: str) -> bool:
         return False
     for finding in findings:
         track_suspicious(finding.activity_type, finding.source, "(not shown: messages of members are not logged)")
-    return bool(findings)
+    return any(scan_text.is_refused(finding, confided=True) for finding in findings)
 
 
 def track_refused(status: int, reason: str, client: str) -> str:

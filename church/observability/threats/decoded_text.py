@@ -1,23 +1,19 @@
 """Decode text before it is scanned, so that encoding does not hide an attack.
 
-A text becomes bytes without percent-encoding (in a bounded number of rounds), overlong UTF-8, HTML entities, JavaScript
-escapes, comments and shell quoting. Where a decoding is ambiguous, both readings are kept as *views*, one behind the
-other. Every step is a whole-buffer operation in C: the cost is linear in the length, and the same for hostile and
-ordinary texts.
+A text becomes bytes without percent-encoding (in a bounded number of rounds), overlong UTF-8, HTML entities, escapes of
+JavaScript and C, comments and shell quoting. Where a decoding is ambiguous, both readings are kept as *views*, one
+behind the other. Every step is a whole-buffer operation in C: the cost is linear in the length, the same for hostile
+and ordinary texts.
 """
 
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from typing import Final
 
-TEXT_LIMIT: Final = 64 * 1024
-"""Characters that are scanned: of a longer text the first 48 Ki and the last 16 Ki, since attacks follow padding."""
-
-TAIL_LENGTH: Final = 16 * 1024
-
-PERCENT_ROUNDS: Final = 3
+PERCENT_ROUNDS: Final = 5
 """Nested percent-encodings that are decoded (%252527 is three deep)."""
 
 START: Final = b"\x1f"
@@ -28,6 +24,7 @@ END: Final = b"\x1e"
 
 _EQUALS: Final = b"\x0e"
 _ENTITY_LIMIT: Final = 2000
+_OCTAL_LIMIT: Final = 2000
 _COMMENT_LIMIT: Final = 500
 
 # Two- and three-byte forms of ASCII that a strict UTF-8 decoder refuses and a lax one reads as `.`, `/`, `\`, `<`, ...
@@ -61,18 +58,39 @@ _NAMED: Final = tuple(
 )  # fmt: skip
 
 _NUMERIC: Final = re.compile(rb"&#(?:0{0,8}([1-9][0-9]{0,5})|[xX]0{0,8}([0-9a-fA-F]{1,5}));?")
+_OCTAL: Final = re.compile(rb"\\([01][0-7]{2})")
 _PERCENT_U: Final = re.compile(rb"%[uU]00(?=[0-9a-fA-F]{2})")
 _BASE64: Final = re.compile(rb"\x1f([A-Za-z0-9+/_-]{16,4096}={0,2})(?=\x1e)")
 _BASE64_LIMIT: Final = 20
 _READABLE: Final = bytes(range(0x20, 0x7F)) + b"\t\r\n"
 _INVISIBLE: Final = bytes(set(range(0x20)) - set(START + END)) + b"\x7f"
 _QUOTING: Final = b"'\"\\^[]+"
+_CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\f\r\x1b")) + b"\x7f"
+_REPLACED: Final = "\ufffd".encode()
+
+
+def read_text(data: bytes) -> str:
+    """Decode the text in `data`, which is UTF-8 or UTF-16; of bytes that are mostly no text, return nothing.
+
+    Images, archives and random bytes hold every short pattern by chance.
+    """
+    text = data.decode(_encoding(data), "replace")
+    plain = text.encode("utf-8", "replace")
+    unreadable = len(plain) - len(plain.translate(None, _CONTROLS)) + plain.count(_REPLACED)
+    return "" if 4 * unreadable > len(text) else text
+
+
+def _encoding(data: bytes) -> str:
+    """UTF-16 where a byte order mark or zeros between the letters show it, else UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if 3 * data[1::2].count(0) > len(data):
+        return "utf-16-le"
+    return "utf-16-be" if 3 * data[::2].count(0) > len(data) else "utf-8"
 
 
 def decode_text(text: str, *, plus: bool = False) -> bytes:
     """Return `text` as bytes without percent-encoding and overlong UTF-8; `plus`: a + is a space. Never raises."""
-    if len(text) > TEXT_LIMIT:
-        text = f"{text[: -TAIL_LENGTH + TEXT_LIMIT]}\x1e\x1f{text[-TAIL_LENGTH:]}"
     data = text.encode("utf-8", "surrogatepass")
     if plus and b"+" in data:
         data = data.replace(b"+", b" ")
@@ -123,7 +141,7 @@ def _unpercent(data: bytes) -> bytes:
 
 
 def _decode_markup(data: bytes) -> bytes:
-    r"""Decode HTML entities, JavaScript escapes (\x3c, \u003c, \u{3c}) and characters that fold to ASCII."""
+    r"""Decode HTML entities, escapes (\x3c, \u003c, \u{3c}, \074) and characters that fold to ASCII."""
     if b"&" in data and b";" in data:
         for name, value in _NAMED:
             data = data.replace(name, value)
@@ -132,6 +150,8 @@ def _decode_markup(data: bytes) -> bytes:
     if b"\\x" in data or b"\\u" in data:
         data = data.replace(b"\\x", b"%").replace(b"\\u00", b"%").replace(b"\\u{", b"%")
         data = _unpercent(data)
+    if b"\\0" in data or b"\\1" in data:
+        data = _OCTAL.sub(_octal, data, count=_OCTAL_LIMIT)
     if not data.isascii():
         text = data.decode("utf-8", "replace")
         if _FOLDABLE.search(text):
@@ -142,6 +162,11 @@ def _decode_markup(data: bytes) -> bytes:
 def _entity(match: re.Match[bytes]) -> bytes:
     code = int(match[1]) if match[1] else int(match[2], 16)
     return b"" if code in (9, 10, 13) or code > 0x10FFFF else chr(code).encode("utf-8", "surrogatepass")
+
+
+def _octal(match: re.Match[bytes]) -> bytes:
+    code = int(match[1], 8)
+    return bytes([code]) if code >= 0x20 else b""
 
 
 def _from_base64(word: bytes) -> bytes:

@@ -1,12 +1,12 @@
 """Scan a request for attacks: choose the parts to scan, and report each finding.
 
-Path, query, headers and body are scanned. Views can opt out with ``leave_body`` (never read) and ``confide_body``
-(read, but never quoted).
+Path, query, headers, cookies of others and the body are scanned. Views can opt out with ``never_scan_body`` (never
+read) and ``never_quote_body`` (read, but never quoted, and refused for a proof alone).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from church.config import Settings
 from church.observability import raise_in_tests, verbs
 from church.observability.metrics import definitions
 from church.observability.threats import scan_text
+from church.observability.threats.decoded_text import read_text
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _KNOWN_KEYS = 512
@@ -26,6 +27,7 @@ _FORM = "application/x-www-form-urlencoded"
 _TEXTUAL = ("text/", "application/xml", "application/graphql")
 _BODIES = frozenset({"form", "json"})
 _WITHHELD = "(not shown: bodies are not logged)"
+_TAIL = 4  # of the characters that are read of a long body, a quarter is its end, since attacks follow padding
 Report = Callable[[scan_text.Finding], None]
 
 
@@ -69,7 +71,7 @@ def find_attacks(body_limit: int) -> tuple[scan_text.Finding, ...]:
         headers = [(name, value[:share]) for name, value in headers]
     body = _body(body_limit) if body_limit and _has_body(environ) else _Body()
     suspicious = scan_text.scan_request(path, query, headers, body.form, body.strings)
-    if suspicious and (scan_text.mentions_secret(body.unread) or _is_marked("body_confided")):
+    if suspicious and (body.is_cut or _is_marked("body_confided") or scan_text.mentions_secret(body.unread)):
         return tuple(replace(f, excerpt=_WITHHELD) if f.source in _BODIES else f for f in suspicious)
     return suspicious
 
@@ -77,6 +79,8 @@ def find_attacks(body_limit: int) -> tuple[scan_text.Finding, ...]:
 def _has_body(environ: dict[str, Any]) -> bool:
     if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
         return False
+    if "HTTP_CONTENT_ENCODING" in environ:
+        return False  # compressed, and refused with 415
     return not _is_marked("body_unscanned")
 
 
@@ -85,11 +89,16 @@ def _is_marked(mark: str) -> bool:
 
 
 class _Body(NamedTuple):
-    """The parts of a body to scan; ``unread`` is a body without fields, whose secrets cannot be told apart by name."""
+    """The parts of a body to scan.
+
+    ``unread`` is a body without fields, whose secrets cannot be told apart by name. Of a body that ``is_cut`` only the
+    beginning and the end are here, so that the name of a secret may be missing.
+    """
 
     form: Sequence[tuple[str, str]] = ()
     strings: Sequence[str] = ()
     unread: str = ""
+    is_cut: bool = False
 
 
 def _body(limit: int) -> _Body:
@@ -97,30 +106,28 @@ def _body(limit: int) -> _Body:
 
     Raises RequestEntityTooLarge for a form of very many fields: werkzeug bounds the parts of a multipart body only.
     """
-    if request.mimetype == _FORM and request.get_data(cache=True).count(b"&") >= _FIELDS:
-        raise RequestEntityTooLarge
+    if request.mimetype == _FORM:
+        data = request.get_data(cache=True)
+        if data.count(b"&") >= _FIELDS:
+            raise RequestEntityTooLarge
+        if not read_text(data):
+            return _Body()
     if request.form or request.files:
-        return _Body(form=list(_bounded_pairs(limit)))
+        pairs, is_cut = _bounded([*request.form.items(multi=True), *_parts_of_files()], limit)
+        return _Body(form=pairs, is_cut=is_cut)
     if request.is_json:
         return _json_body(limit)
     if request.mimetype.startswith(_TEXTUAL):
-        raw = _raw(limit)
-        return _Body(form=[("", raw)], unread=raw)
+        pairs, is_cut = _raw(limit)
+        return _Body(form=pairs, unread=pairs[0][1], is_cut=is_cut)
     return _Body()
 
 
-def _raw(limit: int) -> str:
-    return request.get_data(cache=True)[:limit].decode("utf-8", "replace")
-
-
-def _bounded_pairs(limit: int) -> Iterator[tuple[str, str]]:
-    for name, value in request.form.items(multi=True):
-        if limit <= 0:
-            return
-        yield name[:limit], value[: max(limit - len(name), 0)]
-        limit -= len(name) + len(value)
+def _parts_of_files() -> Iterator[tuple[str, str]]:
+    """What a multipart body says of its files. Their contents are not scanned: the view checks them."""
     for field, file in request.files.items(multi=True):
         yield field, file.filename or ""
+        yield "", file.content_type or ""
 
 
 def _json_body(limit: int) -> _Body:
@@ -130,21 +137,38 @@ def _json_body(limit: int) -> _Body:
     except RecursionError:
         raise TooDeepError from None
     if parsed is None:
-        raw = _raw(limit)
-        return _Body(strings=[raw], unread=raw)
-    return _Body(strings=list(_bounded_strings(parsed, limit)))
+        pairs, is_cut = _raw(limit)
+        return _Body(strings=[text for _, text in pairs], unread=pairs[0][1], is_cut=is_cut)
+    pairs, is_cut = _bounded([("", string) for string in scan_text.strings_of(parsed)], limit)
+    return _Body(strings=[string for _, string in pairs], is_cut=is_cut)
 
 
-def _bounded_strings(parsed: Any, limit: int) -> Iterator[str]:
-    for string in scan_text.strings_of(parsed):
+def _raw(limit: int) -> tuple[list[tuple[str, str]], bool]:
+    return _bounded([("", read_text(request.get_data(cache=True)))], limit)
+
+
+def _bounded(pairs: list[tuple[str, str]], limit: int) -> tuple[list[tuple[str, str]], bool]:
+    """Return the first and the last of ``pairs``, at most ``limit`` characters, and whether that left any out."""
+    if sum(len(name) + len(value) for name, value in pairs) <= limit:
+        return pairs, False
+    end = limit // _TAIL
+    first = [(name, value[:left]) for left, name, value in _within(pairs, limit - end)]
+    last = [(name, value[-left:] if left else "") for left, name, value in _within(reversed(pairs), end)]
+    return first + last[::-1], True
+
+
+def _within(pairs: Iterable[tuple[str, str]], limit: int) -> Iterator[tuple[int, str, str]]:
+    """Yield ``pairs`` until they have ``limit`` characters, each with the number that its value may still have."""
+    for name, value in pairs:
         if limit <= 0:
             return
-        yield string[:limit]
-        limit -= len(string)
+        left = max(limit - len(name), 0)
+        yield left, name[:limit], value
+        limit -= len(name) + len(value)
 
 
-def scan(body_limit: int, report: Report) -> bool:
-    """Call ``report`` with each finding; returns whether there were any. If the scan fails, the request passes."""
+def scan(body_limit: int, report: Report) -> tuple[scan_text.Finding, ...]:
+    """Call ``report`` with each finding, and return them. If the scan fails, the request passes."""
     try:
         suspicious = find_attacks(body_limit)
     except (TooDeepError, OSError):
@@ -153,14 +177,16 @@ def scan(body_limit: int, report: Report) -> bool:
         if raise_in_tests.on or hasattr(error, "get_response"):  # a 400, 408 or 413 while reading the body
             raise
         definitions.telemetry_errors.labels("scan").inc()
-        return False
+        return ()
     for finding in suspicious:
         report(finding)
-    return bool(suspicious)
+    return suspicious
 
 
 def refuse_attacks() -> None:
-    """Scan the current request and record what looks like an attack; refuse it if ``CHURCH_THREATS`` is ``block``.
+    """Scan the current request and record what looks like an attack.
+
+    With ``CHURCH_THREATS=block`` refuse it, unless all that was found are words, quotation marks and the like.
 
     It runs before CSRF checks and rate limits, so that requests they refuse are seen too. Raises Forbidden, BadRequest.
     """
@@ -169,6 +195,11 @@ def refuse_attacks() -> None:
         suspicious = scan(settings.threats_body, lambda f: verbs.track_suspicious(f.activity_type, f.source, f.excerpt))
     except TooDeepError:
         raise BadRequest from None
-    if suspicious and settings.threats == "block":
+    if settings.threats == "block" and any(map(_is_refused, suspicious)):
         verbs.track_security_event("request_blocked", "high")
         raise Forbidden
+
+
+def _is_refused(finding: scan_text.Finding) -> bool:
+    confided = finding.source in _BODIES and _is_marked("body_confided")
+    return scan_text.is_refused(finding, confided=confided)

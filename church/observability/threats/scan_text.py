@@ -2,21 +2,22 @@
 
 The caller decides whether a finding is counted, logged or refused. All patterns are in one Hyperscan database, so text
 is read once, in time linear in its length (https://intel.github.io/hyperscan/dev-reference/). Text of sensitive fields
-is neither scanned nor quoted.
+is neither scanned nor quoted, and an excerpt ends where it names a secret.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
 from church.observability.logs.redaction import EMAILED_LINK, LINK_REST, SIGNED_STREAM
 from church.observability.threats.decoded_text import END, START, add_readings, decode_text
 from church.observability.threats.pattern_matcher import load_process_matcher
-from church.observability.threats.patterns import PATTERNS
+from church.observability.threats.patterns import PATTERNS, Strength
 
 ACTIVITY_TYPES: Final = frozenset(pattern.activity_type for pattern in PATTERNS)
 """Every activity type that a finding can have; small enough for a metric label."""
@@ -34,13 +35,25 @@ _EXHAUSTED: Final = object()
 _CACHED_LENGTH: Final = 512
 _PARAMETERS: Final = 1000
 _PROSE_LENGTH: Final = 300
+_WINDOW: Final = 16 * 1024  # characters that are scanned at once, so that others wait for milliseconds at most
+_OVERLAP: Final = 2048  # of two windows
 
-# Words that make a name sensitive, anywhere in it; short ones only as a whole word of the name.
-_SENSITIVE: Final = re.compile(
-    r"passw|passphrase|token|secret|authorization|cookie|signature|credential|session|api[-_]?key|private[-_]?key|card"
-    r"|(?:^|[-_.\[])(?:pwd|pass|csrf|xsrf|sig|cvc|cvv|iban|pin|otp|totp|jwt|confirm|current)(?:$|[-_.\]])",
-    re.IGNORECASE,
+# Words that make a name sensitive: long ones anywhere in it, short ones between characters that are no letters, or as a
+# capitalised part (userPin).
+_LONG: Final = (
+    r"passw|passphrase|passcode|passkey|pswd|kennwort|wachtwoord|contrase|senha|token|secret|authorization|cookie"
+    r"|signature|credential|session|pwd?(?![^\W\d_])|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|card"
 )
+_SHORT: Final = [
+    "psw", "psswd", "pass", "passe", "creds", "csrf", "xsrf", "sig", "sess", "sessid", "cvc", "cvv", "iban", "ssn",
+    "pin", "pincode", "otp", "totp", "mfa", "jwt", "confirm", "current",
+]  # fmt: skip
+_SENSITIVE: Final = re.compile(
+    rf"(?i:{_LONG}|(?<![^\W\d_])(?:{'|'.join(_SHORT)})(?![^\W\d_]))"
+    rf"|(?<=[a-z0-9])(?:{'|'.join(map(str.title, _SHORT))})(?![a-z])"
+)
+_LABEL: Final = re.compile(r"[^<>'\"()=\s]{1,64}(?:\s[^<>'\"()=\s]{1,64}){0,2}")
+"""A value of up to three words, such as the name of a field that a list holds."""
 
 # Headers whose value has a fixed grammar that the server itself parses, or is a number or a secret.
 _UNSCANNED_HEADERS: Final = re.compile(
@@ -49,12 +62,16 @@ _UNSCANNED_HEADERS: Final = re.compile(
     re.IGNORECASE,
 )
 
-_SECRET_PAIR: Final = re.compile(r"([\w.\-\[\]]{1,64})\"?\s*[=:]\s*\"?[^&\s\"'<>;,]+")
-_NAMES: Final = re.compile(r"(?<![\w.\-\[\]])([\w.\-\[\]]{1,64})[\"']?\s?[=:]")
-_PERSONAL: Final = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
+_ADDRESSES: Final = frozenset({"referer", "x-original-url", "x-rewrite-url", "x-forwarded-uri"})
+_OWN_COOKIES: Final = frozenset({"church", "__host-church"})
+_PERSONAL: Final = re.compile(
+    r"\b(?:bearer|basic)\s+[\w.~+/=-]{8,}|[^\s/@:]{0,64}:[^\s/@]{1,256}@|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
+)
 _SECRET: Final = re.compile(f"(?P<link>{EMAILED_LINK}){LINK_REST}|{SIGNED_STREAM}".encode(), re.IGNORECASE)
 _BEFORE: Final = 120  # bytes that an excerpt shows before the end of a match
-_LINK_BYTES: Final = 300  # of the longest match of _SECRET
+_AFTER: Final = 60
+_CONTEXT: Final = 4096  # bytes before the end of a match in which a secret may be named
+WITHHELD: Final = "(not shown: near a secret)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,12 @@ class Finding:
     activity_type: str
     source: str
     excerpt: str
+    strength: Strength
+
+
+def is_refused(finding: Finding, *, confided: bool = False) -> bool:
+    """Whether a request with `finding` is refused where attacks are blocked; `confided`: members wrote it to others."""
+    return finding.strength >= (Strength.PROOF if confided else Strength.SIGN)
 
 
 def load_patterns() -> None:
@@ -73,13 +96,16 @@ def load_patterns() -> None:
 
 @lru_cache(maxsize=2048)
 def is_sensitive(name: str) -> bool:
-    """Whether the field, parameter or header `name` may hold a secret."""
-    return _SENSITIVE.search(name[:256]) is not None
+    """Whether the field, parameter or header `name` may hold a secret, however it is encoded."""
+    return mentions_secret(name[:256])
 
 
 def mentions_secret(text: str) -> bool:
-    """Whether `text`, a body without readable fields, names a field that may hold a secret."""
-    return _SENSITIVE.search(text) is not None or any(is_sensitive(name) for name in _NAMES.findall(text))
+    """Whether `text` has a word for a secret, in any of its readings."""
+    if _SENSITIVE.search(text):
+        return True
+    data = decode_text(f"\x1f{text}\x1e")
+    return _SENSITIVE.search(add_readings(data).decode("utf-8", "replace")) is not None
 
 
 def scan(text: str, source: str) -> tuple[Finding, ...]:
@@ -105,17 +131,20 @@ def scan_request(
     if query:
         findings += _scan_texts(_parameters(query), "query", plus=True)
     for name, value in headers:
-        if _is_scanned_header(name):
-            findings += scan(value.removeprefix("https://").removeprefix("http://"), "header")
+        findings += _scan_header(name, value)
     pairs = [_pair(name, value) for name, value in form]
     if pairs:
         findings += _scan_texts(pairs, "form")
     strings = [("", value) for value in json_strings]
     if strings:
         findings += _scan_texts(strings, "json")
-    if len(findings) < 2:
-        return findings
-    return tuple({(finding.activity_type, finding.source): finding for finding in reversed(findings)}.values())[::-1]
+    return _strongest(findings) if len(findings) > 1 else findings
+
+
+class _Key(str):
+    """A key of a JSON object. Where it names a secret, its value is not scanned."""
+
+    __slots__ = ()
 
 
 def strings_of(value: Any, limit: int = STRINGS_LIMIT) -> Iterator[str]:
@@ -141,9 +170,53 @@ def strings_of(value: Any, limit: int = STRINGS_LIMIT) -> Iterator[str]:
 
 def _members(mapping: dict[str, Any]) -> Iterator[Any]:
     for key, value in mapping.items():
-        yield key
+        yield _Key(key)
         if not is_sensitive(key):
             yield value
+
+
+def _strongest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the first of the strongest findings for each activity type and source."""
+    best: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        kind = (finding.activity_type, finding.source)
+        if kind not in best or best[kind].strength < finding.strength:
+            best[kind] = finding
+    return tuple(best.values())
+
+
+def _scan_header(name: str, value: str) -> tuple[Finding, ...]:
+    kind = name.lower()
+    if kind == "cookie":
+        return _scan_cookies(value)
+    if not _is_scanned_header(name):
+        return ()
+    value = value.removeprefix("https://").removeprefix("http://")
+    if kind not in _ADDRESSES:
+        return scan(value, "header")
+    findings = _scan_address(value) if len(value) <= _CACHED_LENGTH else _scan_address.__wrapped__(value)
+    if kind == "referer":  # the page before this one chose it, not the visitor
+        return tuple(replace(finding, strength=Strength.HINT) for finding in findings)
+    return findings
+
+
+@lru_cache(maxsize=4096)
+def _scan_address(address: str) -> tuple[Finding, ...]:
+    path, mark, query = address.partition("?")
+    return _scan_texts([("", path + mark), *(_parameters(query) if query else ())], "header", plus=True)
+
+
+def _scan_cookies(header: str) -> tuple[Finding, ...]:
+    """Scan the cookies that are not ours. They hold anything and come again with each request: hints do not count."""
+    pairs = []
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name.lower() not in _OWN_COOKIES:
+            pairs.append(_pair(name, value))
+    if not pairs:
+        return ()
+    findings = _scan_texts(pairs, "header")
+    return tuple(replace(finding, excerpt=WITHHELD) for finding in findings if finding.strength > Strength.HINT)
 
 
 @lru_cache(maxsize=256)
@@ -175,22 +248,33 @@ def _parameters(query: str) -> list[tuple[str, str]]:
     for part in parts:
         name, equals, value = part.partition("=")
         pairs.append(_pair(name, value) if equals else ("", name))
-    if rest and _SENSITIVE.search(rest) is None:
+    if rest and not mentions_secret(rest):
         pairs.append(("", rest))
     return pairs
 
 
 def _scan_texts(pairs: Sequence[tuple[str, str]], source: str, *, plus: bool = False) -> tuple[Finding, ...]:
-    """Scan named values as one buffer; long prose is scanned separately, by the strong patterns only."""
+    """Scan named values as one buffer; long prose is scanned separately, where only proofs count."""
     pieces: list[str] = []
     prose: list[str] = []
     for name, value in pairs:
         (prose if len(value) > _PROSE_LENGTH and _is_prose(value) else pieces).append(f"{name}\x1f{value}\x1e")
     findings: dict[str, Finding] = {}
-    for texts, weak in ((pieces, True), (prose, False)):
+    for texts, least in ((pieces, Strength.HINT), (prose, Strength.PROOF)):
         if texts:
-            _match(decode_text("\x1e" + "".join(texts), plus=plus), source, weak, findings)
+            for window in _windows("\x1e" + "".join(texts)):
+                _match(decode_text(window, plus=plus), source, least, findings)
+    if findings and any(_is_secret_label(value) for _, value in pairs):
+        return tuple(replace(finding, excerpt=WITHHELD) for finding in findings.values())
     return tuple(findings.values())
+
+
+def _windows(text: str) -> Iterator[str]:
+    """Yield `text` in overlapping windows, and let other requests run between two."""
+    yield text[:_WINDOW]
+    for start in range(_WINDOW - _OVERLAP, len(text) - _OVERLAP, _WINDOW - _OVERLAP):
+        time.sleep(0)
+        yield text[start : start + _WINDOW]
 
 
 def _is_prose(text: str) -> bool:
@@ -199,26 +283,46 @@ def _is_prose(text: str) -> bool:
     return head.count(" ") * 12 > len(head)
 
 
-def _match(data: bytes, source: str, weak: bool, findings: dict[str, Finding]) -> None:
+def _is_secret_label(value: str) -> bool:
+    """Whether a value names a secret, as in ["password", "…"]: then a value beside it may be that secret."""
+    return not isinstance(value, _Key) and _LABEL.fullmatch(value) is not None and is_sensitive(value)
+
+
+def _match(data: bytes, source: str, least: Strength, findings: dict[str, Finding]) -> None:
     if not data.endswith(END):
         data += END
     data = add_readings(data) + END
     for number, end in sorted(load_process_matcher().hits(data)):
         pattern = PATTERNS[number]
-        if pattern.activity_type not in findings and (weak or not pattern.weak):
-            findings[pattern.activity_type] = Finding(pattern.activity_type, source, _excerpt(data, end))
+        if pattern.strength < least:
+            continue
+        known = findings.get(pattern.activity_type)
+        if known is None or known.strength < pattern.strength:
+            excerpt = _excerpt(data, end)
+            findings[pattern.activity_type] = Finding(pattern.activity_type, source, excerpt, pattern.strength)
 
 
 def _excerpt(data: bytes, end: int) -> str:
-    """Return the text around a match that ends at `end`, without secrets and addresses; control characters escaped."""
+    """Return the text around a match that ends at `end`, up to the first word for a secret; controls are escaped."""
     first = max(data.rfind(START, 0, end), data.rfind(END, 0, end)) + 1
     last = data.find(END, end - 1)
-    wide = max(first, end - _BEFORE - _LINK_BYTES)
-    whole = data[wide : min(last if last >= 0 else len(data), end + 60)]
+    begin = max(first, end - _CONTEXT)
+    whole = data[begin : min(last if last >= 0 else len(data), end + _AFTER)]
     # Before the cut: it may remove the part by which a token is recognised.
     masked = _SECRET.sub(lambda secret: (secret["link"] or b"").ljust(len(secret[0]), b"*"), whole)
-    around = masked[max(first, end - _BEFORE) - wide :].decode("utf-8", "replace")
-    text = _SECRET_PAIR.sub(lambda pair: f"{pair[1]}=***" if is_sensitive(pair[1]) else pair[0], around)
+    unseen = max(0, end - _BEFORE - begin)
+    text = _up_to_secret(masked[:unseen].decode("utf-8", "replace"), masked[unseen:].decode("utf-8", "replace"))
     text = _PERSONAL.sub("***", text)
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return escaped[:EXCERPT_LIMIT]
+
+
+def _up_to_secret(before: str, text: str) -> str:
+    """Return `text`, which follows `before`, up to the first word for a secret in both, since the secret comes next."""
+    both = before + text
+    named = _SENSITIVE.search(both)
+    if mentions_secret(both[: named.start()] if named else both):
+        return WITHHELD  # the word is written in escapes
+    if named is None:
+        return text
+    return f"{both[len(before) : named.end()]}***" if named.end() > len(before) else WITHHELD

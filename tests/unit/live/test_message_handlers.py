@@ -214,7 +214,19 @@ def test_chat_message_that_is_an_attack_is_refused_where_the_site_blocks(at_work
     with grows(definitions.security_events.labels("request_blocked", "high")):
         (frame,) = say(hub, client, attack)
     assert (frame["code"], frame["client_id"]) == ("invalid", "a-1")
+    assert frame["detail"] == "Your message looks like an attack on a website. It was not sent."
     assert chat.list_newest_changes()[ROOM] == 0
+
+
+@pytest.mark.parametrize(
+    "text", ['She said "select a seat from the left row" and I did', "/* nice */ comment", "select * from users"]
+)
+def test_chat_message_of_words_or_code_is_sent_where_the_site_blocks(
+    at_work: Flask, hub: Hub, client: Any, text: str
+) -> None:
+    at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"threats": "block"})
+    (frame,) = say(hub, client, {"type": "chat", "room": ROOM, "message": text, "client_id": "a-1"})
+    assert (frame["type"], frame["message"]) == ("chat", text)
 
 
 @pytest.mark.parametrize("kind", ["presence", "typing"])

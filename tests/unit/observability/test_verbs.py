@@ -252,13 +252,20 @@ def test_live_message_is_not_a_request_in_flight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "suspicious"), [("hello there", False), ("' UNION SELECT password FROM users --", True)]
+    ("text", "suspicious", "refused"),
+    [
+        ("hello there", False, False),
+        ("' UNION SELECT password FROM users --", True, False),
+        ("' OR 1=1 -- password", True, True),
+    ],
 )
-def test_live_text_that_looks_like_an_attack_is_a_finding_of_the_websocket(text: str, suspicious: bool) -> None:
+def test_live_text_that_looks_like_an_attack_is_a_finding_of_the_websocket(
+    text: str, suspicious: bool, refused: bool
+) -> None:
     series = [definitions.suspicious_activity.labels(kind, "websocket") for kind in scan_text.ACTIVITY_TYPES]
     before = sum(child._value.get() for child in series)
     with captured_log() as sink:
-        assert telemetry.track_live_text(text) is suspicious
+        assert telemetry.track_live_text(text) is refused
     assert bool(sink.records) is suspicious
     assert "password" not in str(sink.records)
     assert (sum(child._value.get() for child in series) > before) is suspicious

