@@ -29,11 +29,12 @@ def build_app(settings: Settings | None = None) -> Flask:
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     error_pages.init_app(app)
     headers.init_app(app)
-    maintenance.init_app(app, always_open=status.ALWAYS_OPEN | stripe.MACHINES | dora.MACHINES)
+    machines = stripe.MACHINES | dora.MACHINES
+    maintenance.init_app(app, always_open=status.ALWAYS_OPEN | machines | auth.WAY_IN)
     db.init_app(app)
     store.init_app(app)
     rate_limits.init_app(app)
-    csrf.init_app(app, exempt=stripe.MACHINES | dora.MACHINES)
+    csrf.init_app(app, exempt=machines)
     identity.init_app(app)
     compress.init_app(app)
     assets.init_app(app)

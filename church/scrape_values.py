@@ -10,6 +10,7 @@ from church import jobs
 from church.extensions import db, store
 from church.services import billing, dora, email, sessions
 from church.telemetry import StateMetric, Telemetry
+from church.web import maintenance
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -29,7 +30,13 @@ def register(app: Flask, telemetry: Telemetry) -> None:
             if path.exists():
                 yield (name,), float(shutil.disk_usage(path).free)
 
+    def closed() -> Iterator[Reading]:
+        state = maintenance.find_state(app)
+        yield ("site",), float(state.site is not None)
+        yield ("host",), float(state.host is not None)
+
     telemetry.add_state(
+        StateMetric("maintenance_on", "1 while all hosts, or this host alone, are in maintenance.", closed, ("scope",)),
         StateMetric("database_up", "1 if the database answers, else 0.", lambda: _up(db.probe().answers)),
         StateMetric("store_up", "1 if the shared store answers, else 0.", lambda: _up(store.ping())),
         StateMetric("disk_free_bytes", "Free disk space in a folder of the site.", disks, ("path",)),

@@ -6,28 +6,35 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from church.backup import postgresql, sign_ins, sqlite
+from church.backup import closure, postgresql, sign_ins, sqlite
 from church.backup.archive import BackupError, Manifest, compute_checksum, unpack_archive, write_archive
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite
+from church.database.maintenance import Announcement
 from church.lib.files import make_private
 from church.lib.version import VERSION
 from church.models.base import utc_now
 
 __all__ = ["BackupError", "Manifest", "RestoreResult", "backup", "restore"]
 
+_STAGE_PREFIX = ".church-backup-"
+
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """Result of a restore: the manifest, the number of sign-ins that were ended, and where replaced data is kept."""
+    """Result of a restore: the manifest, the number of sign-ins that were ended, and where replaced data is kept.
+
+    ``closed`` means that the site is in maintenance.
+    """
 
     manifest: Manifest
     ended: int
     kept: tuple[Path, ...]
+    closed: bool
 
 
 def backup(settings: Settings, file: Path) -> Manifest:
@@ -59,21 +66,27 @@ def restore(settings: Settings, file: Path, *, force: bool = False) -> RestoreRe
 
     Everything is checked before anything is changed, and replaced data is kept. ``force`` allows to replace a database
     that is not empty. All sign-ins are ended and all emailed links revoked, since some of them may have been ended or
-    used after the backup. Raises BackupError.
+    used after the backup. A site in maintenance stays closed. Raises BackupError.
     """
     make_private(settings.instance)
-    stamp = utc_now().strftime("%Y%m%dT%H%M%SZ")
     with _stage(settings.instance) as stage:
         manifest = unpack_archive(file, stage)
         _check(settings, manifest)
         _check_database(settings, manifest, stage, force=force)
+        stamp = _make_stamp(stage)
+        announcement = closure.find(settings)
         pages = _place_pages(settings, stage, stamp)
         try:
-            database, ended = _replace_database(settings, manifest, stage, force=force, stamp=stamp)
+            result = _replace_database(settings, manifest, stage, announcement, force=force, stamp=stamp)
         except BaseException:
             _restore_old_pages(settings.content, pages)
             raise
-    return RestoreResult(manifest, ended, tuple(path for path in (database, pages) if path))
+    return replace(result, kept=tuple(path for path in (*result.kept, pages) if path))
+
+
+def _make_stamp(stage: Path) -> str:
+    """Part of the names that replaced data is kept under: the time, and the random part of the stage's own name."""
+    return f"{utc_now():%Y%m%dT%H%M%SZ}-{stage.name.removeprefix(_STAGE_PREFIX)}"
 
 
 def _check(settings: Settings, manifest: Manifest) -> None:
@@ -97,22 +110,25 @@ def _check_database(settings: Settings, manifest: Manifest, stage: Path, *, forc
 
 
 def _replace_database(
-    settings: Settings, manifest: Manifest, stage: Path, *, force: bool, stamp: str
-) -> tuple[Path | None, int]:
-    """Return where the old database is kept, if there was one, and how many sign-ins were ended."""
+    settings: Settings, manifest: Manifest, stage: Path, announcement: Announcement | None, *, force: bool, stamp: str
+) -> RestoreResult:
+    """Replace the database. The result lacks the pages."""
     if manifest.database == "sqlite":
         file = stage / sqlite.MEMBER_NAME
         ended = sign_ins.end_in_file(file)
-        return sqlite.replace(settings, file, force=force, stamp=stamp), ended
-    dump = stage / postgresql.MEMBER_NAME
-    kept = postgresql.replace(settings, dump, manifest.revision, stamp=stamp)
-    return kept, sign_ins.end_in_site(settings)
+        closed = closure.keep_in_file(file, announcement)
+        kept = sqlite.replace(settings, file, force=force, stamp=stamp)
+    else:
+        kept = postgresql.replace(settings, stage / postgresql.MEMBER_NAME, manifest.revision, stamp=stamp)
+        closed = closure.keep_in_site(settings, announcement)
+        ended = sign_ins.end_in_site(settings)
+    return RestoreResult(manifest, ended, (kept,) if kept else (), closed)
 
 
 @contextmanager
 def _stage(parent: Path) -> Iterator[Path]:
     try:
-        stage = Path(tempfile.mkdtemp(prefix=".church-backup-", dir=parent))
+        stage = Path(tempfile.mkdtemp(prefix=_STAGE_PREFIX, dir=parent))
     except OSError as error:
         raise BackupError(f"can't write to {parent}: {error.strerror}") from error
     try:

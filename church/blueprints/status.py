@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 
 from church.config import current_settings
 from church.extensions import db
 from church.lib.version import COMMIT, VERSION
+from church.web import maintenance
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow, bearer, is_local
 
@@ -51,12 +52,19 @@ def health() -> Response:
 @bp.get("/ready")
 @allow(EVERYONE)
 def ready() -> tuple[Response, int]:
-    """Readiness: 200 if the database answers and all migrations are applied, else 503."""
+    """Readiness: 200 if the database answers, all migrations are applied and this host is not draining, else 503.
+
+    Maintenance of all hosts is no reason to fail: a load balancer without a ready host shows an error page of its own,
+    and not the announcement.
+    """
     state = db.probe()
     checks = {"database": state.answers, "migrations": state.migrated}
-    is_ready = all(checks.values())
-    response = _not_stored(jsonify(status="ready" if is_ready else "unavailable", checks=checks))
-    return response, 200 if is_ready else 503
+    draining = maintenance.find_drain_reason(current_settings())
+    closed = maintenance.find_state(current_app).shown is not None
+    status = "draining" if draining else "ready" if all(checks.values()) else "unavailable"
+    reason = {"reason": draining} if draining else {}
+    response = _not_stored(jsonify(status=status, checks=checks, maintenance=closed, **reason))
+    return response, 200 if status == "ready" else 503
 
 
 def _not_stored(response: Response) -> Response:

@@ -11,6 +11,7 @@ import click
 from flask.cli import AppGroup, ScriptInfo, pass_script_info
 
 from church.cli.deploy import deploy_commands
+from church.cli.maintenance import maintenance
 from church.cli.slo import slo_commands
 from church.cli.stripe import stripe_commands
 from church.cli.token import token_commands
@@ -52,6 +53,7 @@ def _is_operator_error(error: Exception) -> bool:
 
 church = _Commands("church", help="Run and manage the site.")
 church.add_command(deploy_commands)
+church.add_command(maintenance)
 church.add_command(slo_commands)
 church.add_command(stripe_commands)
 church.add_command(token_commands)
@@ -184,17 +186,5 @@ def restore(file: Path, force: bool) -> None:
     click.echo(f"Restored from {file}. Sign-ins ended: {restored.ended}. Emailed links no longer work.")
     for kept in restored.kept:
         click.echo(f"Replaced data is kept in {kept}.")
-
-
-@church.command(with_appcontext=False)
-@click.argument("state", type=click.Choice(["on", "off"]))
-@click.option("--minutes", type=click.IntRange(1, 24 * 60), help="Expected length, sent to visitors as Retry-After.")
-def maintenance(state: str, minutes: int | None) -> None:
-    """Close the site to visitors, or open it again. Health, metrics and webhooks keep working."""
-    from church.web import maintenance as web_maintenance
-
-    if state == "on":
-        web_maintenance.turn_on(load_settings(), minutes)
-    else:
-        web_maintenance.turn_off(load_settings())
-    click.echo(f"Maintenance is {state}.")
+    if restored.closed:
+        click.echo("The site is still in maintenance: open it with flask church maintenance off.")

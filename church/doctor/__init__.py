@@ -9,7 +9,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from church.config import Settings
+from church.database.engines import make_probe_engine
+from church.database.maintenance import Announcement, copy_file, host_file, read_file, read_row_if_any
 from church.doctor.dependencies import check_database, check_jobs
 from church.doctor.email import check_email
 from church.doctor.findings import Finding, State
@@ -18,7 +22,6 @@ from church.doctor.payments import check_payments
 from church.doctor.videos import check_videos
 from church.lib.secrets import find_weakness
 from church.store import StoreClient
-from church.web import maintenance
 
 __all__ = ["CheckResult", "run_checks"]
 
@@ -105,6 +108,19 @@ def _check_store(settings: Settings) -> Finding:
 
 
 def _check_maintenance(settings: Settings) -> Finding:
-    if maintenance.is_on(settings):
-        return "warn", "on: visitors get a 503 page", "flask church maintenance off"
+    if read_file(host_file(settings)) is not None:
+        return "warn", "on, on this host: visitors get a 503 page, /ready fails", "flask church maintenance off"
+    if _find_for_all_hosts(settings) is not None:
+        return "warn", "on, on all hosts: visitors get a 503 page", "flask church maintenance off"
     return "ok", "off", ""
+
+
+def _find_for_all_hosts(settings: Settings) -> Announcement | None:
+    """Read the announcement from the database, or what this host heard last if that does not answer."""
+    engine = make_probe_engine(settings)
+    try:
+        return read_row_if_any(engine)
+    except SQLAlchemyError:
+        return read_file(copy_file(settings))
+    finally:
+        engine.dispose()

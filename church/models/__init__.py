@@ -16,6 +16,7 @@ from church.models.billing import (
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.dora import DeliveredCommit, Deployment, Incident
 from church.models.jobs import Job, Mail, Schedule
+from church.models.maintenance import Maintenance
 from church.models.pages import PageText
 from church.models.videos import Caption, Rendition, Video, VideoUpload, WatchPosition, WatchSetting
 
@@ -39,6 +40,7 @@ __all__ = [
     "LedgerEntry",
     "Link",
     "Mail",
+    "Maintenance",
     "PageText",
     "Price",
     "Product",

@@ -50,6 +50,10 @@ class Fields:
             self.errors.setdefault(name, "Fill this in.")
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether field ``name`` was sent and is not empty."""
+        return self._sent.get(name) not in (None, "")
+
     def flag(self, name: str) -> bool:
         """Whether the checkbox ``name`` is on: true in JSON; 1, true, yes or on in a form."""
         value = self._sent.get(name)

@@ -1,14 +1,18 @@
 """Maintenance mode and basic checks of every request.
 
-Maintenance is on while a file exists in the instance folder, so that every process of a host sees it and a restart
-keeps it.
+Two announcements close the site to visitors: the row in the database, for all hosts, and a file in the instance folder,
+for this host alone. Each host keeps a copy of the row, so that a closed site stays closed while its database does not
+answer. The announced end is an estimate: only ``turn_off`` opens the site.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import re
+import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,73 +20,220 @@ from flask import current_app, request
 from werkzeug.exceptions import BadRequest, NotFound, UnsupportedMediaType
 
 from church.config import Settings
+from church.database.maintenance import Announcement, copy_file, host_file, keep_copy, read_file, write_file
 from church.errors import UnavailableError
-from church.lib.files import make_private
 from church.models.base import utc_now
+from church.services import maintenance as service
+from church.services.audit import Actor
 
 if TYPE_CHECKING:
     from flask import Flask
 
-# Seconds. A process looks for the file at most this often.
+log = logging.getLogger("church.maintenance")
+
+# Seconds. A process looks for the file, and for the row, at most this often.
 _FRESH = 1.0
+# A request waits this long for the row. If the database takes longer, no request waits until it answers again.
+_PATIENCE = 0.25
 _DEFAULT_RETRY = 300
 _MIN_RETRY = 60
+_EXTENSION = "maintenance"
+_ADMIN_AREA = "admin."
 
-_seen: dict[Path, tuple[float, bool]] = {}
-
-
-def turn_on(settings: Settings, minutes: int | None = None) -> None:
-    """Answer visitors with 503 until ``turn_off``. ``minutes`` is only the estimate that they are shown."""
-    path = _path(settings)
-    make_private(path.parent)
-    until = utc_now().timestamp() + minutes * 60 if minutes is not None else None
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"until": until}))
-    draft.replace(path)
-    _seen.pop(path, None)
+_seen: dict[Path, tuple[float, Announcement | None]] = {}
 
 
-def turn_off(settings: Settings) -> None:
-    """End maintenance. Other processes notice within a second."""
-    path = _path(settings)
-    path.unlink(missing_ok=True)
-    _seen.pop(path, None)
+# -- this host -------------------------------------------------------------------------------------------------------
 
 
-def is_on(settings: Settings) -> bool:
-    """Whether visitors get the maintenance page. Checks the file at most once a second."""
-    path = _path(settings)
+def turn_on(settings: Settings, announcement: Announcement | None = None) -> None:
+    """Close this host to visitors until ``turn_off``; its ``/ready`` fails, so that a load balancer avoids it.
+
+    Works without the database. Raises OSError.
+    """
+    write_file(host_file(settings), announcement or Announcement())
+    _seen.pop(host_file(settings), None)
+
+
+def turn_off(settings: Settings) -> bool:
+    """Open this host, if the site is not closed on all. Return whether it was closed. Other processes notice in 1 s."""
+    was_on = host_file(settings).exists()
+    host_file(settings).unlink(missing_ok=True)
+    _seen.pop(host_file(settings), None)
+    return was_on
+
+
+def find_on_host(settings: Settings) -> Announcement | None:
+    """The announcement for this host alone. Reads the file at most once a second."""
+    path = host_file(settings)
     now = time.monotonic()
-    checked, on = _seen.get(path, (-_FRESH, False))
+    checked, announcement = _seen.get(path, (-_FRESH, None))
     if now - checked >= _FRESH or path not in _seen:
-        on = path.exists()
-        _seen[path] = (now, on)
-    return on
+        announcement = read_file(path)
+        _seen[path] = (now, announcement)
+    return announcement
 
 
-def retry_after(settings: Settings) -> int:
+# -- all hosts -------------------------------------------------------------------------------------------------------
+
+
+class _SiteWatch:
+    """The announcement for all hosts, as this process knows it: read once a second at most, and only for requests.
+
+    A thread (in a gevent worker a greenlet) reads it, so that a database that hangs holds up no request.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._settings: Settings = app.config["CHURCH"]
+        self._announcement = read_file(copy_file(self._settings))
+        self._checked = -_FRESH
+        self._answers = False
+        self._prompt = True
+        self._reading: threading.Event | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last reading was the row itself, and not this host's copy of it."""
+        return self._answers
+
+    def find(self) -> Announcement | None:
+        """The announcement, at most about a second old while the database answers."""
+        if time.monotonic() - self._checked >= _FRESH:
+            reading = self._reading or self._start()
+            if self._prompt:
+                self._prompt = reading.wait(_PATIENCE)
+        return self._announcement
+
+    def read_again(self) -> None:
+        """Read the row at the next request, even if that is within a second."""
+        self._checked = -_FRESH
+
+    def set(self, announcement: Announcement | None) -> None:
+        """Know a change that this process has just made."""
+        self._announcement = announcement
+        self.read_again()
+
+    def _start(self) -> threading.Event:
+        self._reading = done = threading.Event()
+        threading.Thread(target=self._read, args=(done,), name="maintenance", daemon=True).start()
+        return done
+
+    def _read(self, done: threading.Event) -> None:
+        """Read the row and copy it. If the database does not answer, what this process or its host knew last stays."""
+        try:
+            with self._app.app_context():
+                announcement = service.load_announcement()
+            self._announcement, self._answers, self._prompt = announcement, True, True
+            keep_copy(self._settings, announcement)
+        except Exception as error:  # noqa: BLE001 - down, not migrated, a full disk: nothing of this may open the site
+            self._answers = False
+            self._announcement = read_file(copy_file(self._settings)) or self._announcement
+            log.debug("announcement not read", extra={"event": "maintenance.unread", "reason": type(error).__name__})
+        finally:
+            self._checked, self._reading = time.monotonic(), None
+            done.set()
+
+
+@dataclass(frozen=True)
+class MaintenanceState:
+    """What closes the site: the announcement for all hosts, the one for this host, or both.
+
+    ``remembered`` means that the database does not answer: ``site`` is what this host heard last.
+    """
+
+    site: Announcement | None
+    host: Announcement | None
+    remembered: bool = False
+
+    @property
+    def shown(self) -> Announcement | None:
+        """The announcement that visitors are shown; None while the site is open."""
+        return self.site or self.host
+
+
+def find_state(app: Flask) -> MaintenanceState:
+    """What closes ``app`` to visitors now. Never waits longer than a moment for the database."""
+    watch: _SiteWatch = app.extensions[_EXTENSION]
+    site = watch.find()
+    return MaintenanceState(site, find_on_host(app.config["CHURCH"]), remembered=not watch.answers)
+
+
+def begin_for_all(announcement: Announcement, actor: Actor) -> None:
+    """Close the current app on all hosts. Other processes notice within a second. Raises what the database raises."""
+    service.begin_maintenance(announcement, actor)
+    _apply(announcement)
+
+
+def end_for_all(actor: Actor) -> bool:
+    """Open the current app on all hosts, but for those with a file. Return whether it was closed."""
+    ended = service.end_maintenance(actor)
+    _apply(None)
+    return ended
+
+
+def _apply(announcement: Announcement | None) -> None:
+    with suppress(OSError):  # a full disk; the row is what counts
+        keep_copy(current_app.config["CHURCH"], announcement)
+    watch: _SiteWatch = current_app.extensions[_EXTENSION]
+    watch.set(announcement)
+
+
+# -- a process that stops --------------------------------------------------------------------------------------------
+
+_is_stopping = False
+
+
+def start_stopping() -> None:
+    """Note that this process got the signal to stop: connections that are still open find ``/ready`` failing."""
+    global _is_stopping  # noqa: PLW0603 - a fact of the process, set by a signal handler
+    _is_stopping = True
+
+
+def find_drain_reason(settings: Settings) -> str | None:
+    """Why a load balancer should send no visitors to this host; None if it may."""
+    if _is_stopping:
+        return "this process is stopping"
+    return "this host is in maintenance" if find_on_host(settings) is not None else None
+
+
+# -- visitors --------------------------------------------------------------------------------------------------------
+
+
+def describe(announcement: Announcement) -> str:
+    """Describe maintenance to visitors: the reason, and the announced end as long as it is one."""
+    why = f": {announcement.reason.rstrip('.')}" if announcement.reason else ""
+    return f"The site is under maintenance{why}. {_describe_end(announcement)}"
+
+
+def _describe_end(announcement: Announcement) -> str:
+    if announcement.until is None:
+        return "It is not known yet when it will be back."
+    if announcement.until <= utc_now():
+        return "It takes longer than announced. It will be back as soon as possible."
+    return f"It should be back by {announcement.until:%H:%M} UTC on {announcement.until:%-d %B}."
+
+
+def retry_after(announcement: Announcement) -> int:
     """Seconds for the Retry-After header: the rest of the estimate, at least one minute."""
-    try:
-        until = json.loads(_path(settings).read_text())["until"]
-        left = float(until) - utc_now().timestamp()
-    except (OSError, ValueError, TypeError, KeyError):
+    if announcement.until is None:
         return _DEFAULT_RETRY
-    return max(_MIN_RETRY, round(left))
-
-
-def _path(settings: Settings) -> Path:
-    return settings.instance / "maintenance"
+    return max(_MIN_RETRY, round((announcement.until - utc_now()).total_seconds()))
 
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,64}\])(?::\d{0,5})?")
 
 
 def is_open_in_maintenance(endpoint: str) -> bool:
-    """Whether a route answers during maintenance: routes for machines, and the static files of the error page."""
-    return endpoint in current_app.extensions["open_in_maintenance"] or endpoint == "static"
+    """Whether a route answers during maintenance: for machines, the files of the error page, and the way in for admins.
+
+    The admin area checks for itself that its visitors are admins.
+    """
+    always_open = current_app.extensions["open_in_maintenance"]
+    return endpoint in always_open or endpoint == "static" or endpoint.startswith(_ADMIN_AREA)
 
 
-def _check_request(settings: Settings) -> None:
+def _check_request() -> None:
     """Refuse malformed requests, and visitors during maintenance."""
     environ = request.environ
     if "HTTP_CONTENT_ENCODING" in environ:
@@ -91,9 +242,11 @@ def _check_request(settings: Settings) -> None:
         raise BadRequest
     if "\0" in request.path:
         raise NotFound  # no route has one, and C code would read the path only up to it
-    if is_on(settings) and not is_open_in_maintenance(request.endpoint or ""):
-        wait = retry_after(settings)
-        raise UnavailableError("The site is under maintenance. It will be back soon.", retry_after=wait)
+    if is_open_in_maintenance(request.endpoint or ""):
+        return
+    announcement = find_state(current_app).shown
+    if announcement is not None:
+        raise UnavailableError(describe(announcement), retry_after=retry_after(announcement))
 
 
 def _is_host(host: str | None, protocol: str) -> bool:
@@ -102,7 +255,7 @@ def _is_host(host: str | None, protocol: str) -> bool:
 
 
 def init_app(app: Flask, always_open: frozenset[str]) -> None:
-    """Check every request. ``always_open`` are endpoints that answer during maintenance: health, metrics, webhooks."""
+    """Check every request. ``always_open`` are endpoints that answer during maintenance: health, webhooks, sign-in."""
     app.extensions["open_in_maintenance"] = always_open
-    settings: Settings = app.config["CHURCH"]
-    app.before_request(lambda: _check_request(settings))
+    app.extensions[_EXTENSION] = _SiteWatch(app)
+    app.before_request(_check_request)

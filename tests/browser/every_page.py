@@ -150,7 +150,7 @@ def _post(page: Page, url: str, body: str, content_type: str) -> None:
 
 
 def _in_maintenance(page: Page, site: Site) -> None:
-    maintenance.turn_on(site.settings, 10)
+    maintenance.turn_on(site.settings)
     try:
         wait_until(lambda: site.get("/")[0] == 503, "maintenance is on")
         page.goto(site.url)

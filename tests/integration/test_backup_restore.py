@@ -22,10 +22,21 @@ from church.backup import BackupError, backup, restore
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite, make_upkeep_engine, sqlite_path
+from church.database.maintenance import (
+    Announcement,
+    copy_file,
+    host_file,
+    keep_copy,
+    read_file,
+    read_row,
+    write_file,
+    write_row,
+)
 from church.extensions import db
 from church.lib.secrets import load_instance_secret
 from church.models import PageText, User
 from church.models.accounts import Purpose
+from church.models.base import utc_now
 from church.services import email_links, sessions
 from tests.support.helpers import with_settings
 from tests.support.people import add_user, sign_in
@@ -176,6 +187,94 @@ def test_restore_ends_sign_ins_and_links(site: Settings, another: Settings, tmp_
         with db.read() as session:
             assert session.scalars(select(User.ref)).all() == [ada.ref]
         db.dispose()
+
+
+def announce(site: Settings, announcement: Announcement | None) -> None:
+    with in_site(site), db.write() as session:
+        write_row(session, announcement)
+
+
+def find_announcement(site: Settings) -> Announcement | None:
+    with in_site(site), db.read() as session:
+        return read_row(session)
+
+
+def test_restore_keeps_the_site_in_maintenance(site: Settings, tmp_path: Path) -> None:
+    file, announcement = tmp_path / "site.tar.gz", Announcement("New disks", until=utc_now())
+    backup(site, file)
+    announce(site, announcement)
+    assert restore(site, file, force=True).closed
+    assert find_announcement(site) == announcement == read_file(copy_file(site))
+
+
+def test_restore_of_a_backup_from_before_maintenance_existed_keeps_it(site: Settings, tmp_path: Path) -> None:
+    file, announcement = tmp_path / "site.tar.gz", Announcement("New disks")
+    migrations.downgrade(site, "0006")
+    backup(site, file)
+    migrations.migrate(site)
+    announce(site, announcement)
+    restore(site, file, force=True)
+    assert find_announcement(site) == announcement
+    migrations.migrate(site)
+    assert find_announcement(site) == announcement
+
+
+def test_restore_after_one_that_was_broken_off_keeps_the_site_in_maintenance(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    file, announcement = tmp_path / "site.tar.gz", Announcement("New disks")
+    backup(site, file)
+    announce(site, announcement)
+    with monkeypatch.context() as patch:
+        patch.setattr("church.backup.closure._keep", die)
+        with pytest.raises(KeyboardInterrupt):
+            restore(site, file, force=True)
+    restore(site, file, force=True)
+    assert find_announcement(site) == announcement
+
+
+def test_restore_over_a_lost_database_keeps_what_the_host_remembers(site: Settings, tmp_path: Path) -> None:
+    file, announcement = tmp_path / "site.tar.gz", Announcement("New disks")
+    backup(site, file)
+    keep_copy(site, announcement)
+    if is_sqlite(site):
+        sqlite_path(site).unlink()
+    else:
+        migrations.downgrade(site, "base")
+    restore(site, file, force=True)
+    assert find_announcement(site) == announcement
+
+
+def test_restore_of_a_backup_made_in_maintenance_stays_closed(
+    site: Settings, another: Settings, tmp_path: Path
+) -> None:
+    announce(site, Announcement("New disks"))
+    backup(site, tmp_path / "site.tar.gz")
+    assert restore(another, tmp_path / "site.tar.gz").closed
+    announce(another, None)
+    backup(another, tmp_path / "open.tar.gz")
+    assert not restore(another, tmp_path / "open.tar.gz", force=True).closed
+
+
+def test_restore_leaves_the_file_of_this_host(site: Settings, tmp_path: Path) -> None:
+    backup(site, tmp_path / "site.tar.gz")
+    write_file(host_file(site), Announcement())
+    restore(site, tmp_path / "site.tar.gz", force=True)
+    assert read_file(host_file(site)) is not None
+
+
+def test_restores_within_one_second_keep_what_each_replaces(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = utc_now()
+    monkeypatch.setattr("church.backup.utc_now", lambda: now)
+    backup(site, tmp_path / "site.tar.gz")
+    kept = [path for _ in range(3) for path in restore(site, tmp_path / "site.tar.gz", force=True).kept]
+    assert len(set(kept)) == 6
+    assert all(path.exists() for path in kept)
 
 
 def test_restore_while_the_site_runs_is_refused_and_changes_nothing(site: Settings, tmp_path: Path) -> None:

