@@ -77,6 +77,7 @@ OPEN_LABELS = {
     "plan": "a plan's short name, of the first 50, or `other`",
     "python": "the version of Python",
     "route": "the rule of a route, such as `/pages/<path:slug>`, or `_unmatched`; never a path",
+    "scope": "`site`: all hosts, or `host`: this one alone",
     "slot": "a number",
     "status_class": "`1xx` to `5xx`",
     "status_code": "the status, such as `200`",

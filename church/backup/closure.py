@@ -61,7 +61,7 @@ def _read_row(settings: Settings) -> Announcement | None:
 
 
 def _keep(engine: Engine, announcement: Announcement | None) -> bool:
-    """Write ``announcement``, if there is one; else that of the backup stays, if it has one: a restore opens no site."""
+    """Write ``announcement``, if there is one; else the backup's own stays, if it has one: a restore opens no site."""
     try:
         with engine.begin() as connection:
             if announcement is not None:
