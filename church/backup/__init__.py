@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from church.backup import closure, postgresql, sign_ins, sqlite
-from church.backup.archive import BackupError, Manifest, compute_checksum, unpack_archive, write_archive
+from church.backup.archive import (
+    MAX_PAGES_BYTES,
+    PAGES,
+    BackupError,
+    Manifest,
+    compute_checksum,
+    unpack_archive,
+    write_archive,
+)
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import is_sqlite
@@ -96,7 +104,7 @@ def _check(settings: Settings, manifest: Manifest) -> None:
     if manifest.revision is not None and manifest.revision not in migrations.known_revisions():
         raise BackupError(f"the backup is from version {manifest.version}, newer than this code: upgrade first")
     member = sqlite.MEMBER_NAME if kind == "sqlite" else postgresql.MEMBER_NAME
-    unexpected = [name for name in manifest.members if name != member and not name.startswith("content/")]
+    unexpected = [name for name in manifest.members if name != member and not name.startswith(PAGES)]
     if member not in manifest.members or unexpected:
         raise BackupError("the backup's manifest lists files other than a database and pages")
 
@@ -142,13 +150,16 @@ def _copy_pages(settings: Settings, stage: Path) -> list[str]:
 
     Symbolic links and an instance folder inside are left out: they lead to files that are not pages.
     """
-    names = []
+    names, size = [], 0
     for path in sorted(settings.content.rglob("*")):
         inside = path.relative_to(settings.content)
         linked = any((settings.content / part).is_symlink() for part in (inside, *inside.parents[:-1]))
         if linked or not path.is_file() or path.is_relative_to(settings.instance) or path.is_relative_to(stage):
             continue
-        name = f"content/{inside.as_posix()}"
+        name = f"{PAGES}{inside.as_posix()}"
+        size += path.stat().st_size
+        if size > MAX_PAGES_BYTES:
+            raise BackupError(f"the pages are larger than {MAX_PAGES_BYTES // 1024**3} GiB, which no restore accepts")
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, stage / name)
         names.append(name)
