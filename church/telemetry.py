@@ -31,6 +31,7 @@ from church.observability.verbs import (
     Handshake,
     handshake,
     live_message,
+    report_withheld,
     time_outbound,
     track_auth_attempt,
     track_content_access,
@@ -70,6 +71,7 @@ __all__ = [
     "live_message",
     "never_quote_body",
     "never_scan_body",
+    "report_withheld",
     "request_id",
     "set_user_ref",
     "span",
@@ -140,6 +142,7 @@ def start_logging(settings: Settings) -> records.Handler:
 def end_process() -> None:
     """Send the spans and write the log lines that are still queued; bounded in time."""
     process_tracer.stop()
+    report_withheld(everything=True)
     if _handler is not None:
         _handler.stop()
 

@@ -12,12 +12,13 @@ from hypothesis import settings as of_hypothesis
 
 from church import create_app
 from church.config import Settings, load_settings
-from church.observability import raise_in_tests, request_observer, verbs
+from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import worker_files
 from church.services.accounts import passwords
 from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.support.databases import copy_database
 from tests.support.environment import SETTINGS_OF_THE_SHELL, forget_the_shell
+from tests.support.helpers import unlimited_budget
 
 __all__ = ["SETTINGS_OF_THE_SHELL"]
 
@@ -49,8 +50,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _unlimited_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log every event: the limit per second would count events of earlier tests."""
-    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
+    """Log every event: the budget would count events of earlier tests."""
+    monkeypatch.setattr(record_budget, "BUDGET", unlimited_budget())
 
 
 @pytest.fixture(autouse=True)

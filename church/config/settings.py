@@ -59,7 +59,9 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         "Public address in every link; https turns on Secure cookies and HSTS. Default: `http://` and `CHURCH_BIND`.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
-        "CHURCH_TRUSTED_PROXIES", (), "Networks of your proxies: their forwarded headers and `traceparent` are trusted."
+        "CHURCH_TRUSTED_PROXIES",
+        (),
+        "Networks of your proxies: their forwarded headers, `traceparent` and `X-Request-ID` count.",
     )
     database_url: PostgresAddress | None = setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."

@@ -68,6 +68,7 @@ class _JobWorker:
         while not self.stop.is_set():
             # Not stop.wait(): a signal handler that sets an event during its wait can deadlock the thread.
             time.sleep(_STOP_POLL)
+            telemetry.report_withheld()
         deadline = time.monotonic() + STOP_WAIT
         for thread in workers:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -17,7 +17,7 @@ from typing import Any
 from flask import Flask, Response, request
 from prometheus_client.metrics import Counter, Gauge, Histogram
 
-from church.observability import raise_in_tests
+from church.observability import raise_in_tests, record_budget
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
 from church.observability.metrics import definitions, exemplars, worker_files
@@ -82,7 +82,7 @@ def expect_failures(app: Flask) -> None:
 
 
 def _is_request_id(given: str) -> bool:
-    """Whether the caller's id can be used; one that looks like a credential must not reach a log."""
+    """Whether an id that came with a request can be used; one that looks like a credential must not reach a log."""
     return _REQUEST_ID.fullmatch(given) is not None and redact_text(given) == given
 
 
@@ -92,6 +92,7 @@ class Observation:
     __slots__ = (
         "_handler",
         "client",
+        "client_request_id",
         "finished",
         "handed_over",
         "ids",
@@ -111,7 +112,11 @@ class Observation:
         self.started = time.perf_counter()
         self._handler = handler
         given = environ.get("HTTP_X_REQUEST_ID")
-        self.request_id: str = given if given and _is_request_id(given) else f"{random.getrandbits(96):024x}"
+        usable = given if given and _is_request_id(given) else None
+        # A stranger who has seen an id could file requests and audit rows under it: only a proxy of ours chooses ids.
+        trusted = environ.get("church.trusted", False)
+        self.request_id: str = usable if usable and trusted else f"{random.getrandbits(96):024x}"
+        self.client_request_id: str | None = None if trusted else usable
         method = environ["REQUEST_METHOD"]
         self.method: str = method if method in definitions.METHODS else "_OTHER"
         self.client: str = environ.get("REMOTE_ADDR") or ""
@@ -173,22 +178,26 @@ class Observation:
 
     def access_fields(self, duration: float) -> dict[str, Any]:
         """What the access record adds to ``context``."""
-        return {
+        fields: dict[str, Any] = {
             "method": self.method,
             "route": self.route,
             "status": self.status,
             "duration_ms": round(duration * 1000, 3),
             "ip": self.client,
         }
+        if self.client_request_id is not None:
+            fields["client_request_id"] = self.client_request_id
+        return fields
 
     def _line(self, instruments: _Instruments, duration: float) -> bytes:
         """The access record, joined without a formatter; the same fields as ``logs.records.RecordFormatter`` writes."""
         ids = f'"trace_id": "{self.ids[0]}", "span_id": "{self.ids[1]}", ' if self.ids else ""
         user = f'"user_ref": {records.quote(self.user_ref)}, ' if self.user_ref else ""
+        theirs = f', "client_request_id": "{self.client_request_id}"' if self.client_request_id else ""
         return (
             f'{{"timestamp": "{records.timestamp(time.time())}", {_ACCESS_HEAD}{instruments.message}, '
             f'{access_static}"request_id": "{self.request_id}", '
-            f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"}}\n'
+            f'{ids}{user}{instruments.tail}{round(duration * 1000, 3)}, "ip": "{self.client}"{theirs}}}\n'
         ).encode()
 
 
@@ -210,11 +219,12 @@ def current_observation() -> Observation | None:
 
 
 def refuse(status: int, reason: str, client: str) -> str:
-    """Count and log bytes that were not an HTTP request; returns the id of the record."""
+    """Count and log bytes that were not an HTTP request; returns the id of the record. In a flood some have none."""
     request_id = f"{random.getrandbits(96):024x}"
     definitions.http_requests.labels("_OTHER", definitions.UNMATCHED, str(status)).inc()
-    fields = {"method": "_OTHER", "route": definitions.UNMATCHED, "status": status, "ip": client, "reason": reason}
-    log.info(f"malformed request {status}", extra={"event": "http.refused", "request_id": request_id, **fields})
+    if record_budget.BUDGET.admit("malformed_request", "low", client):
+        fields = {"method": "_OTHER", "route": definitions.UNMATCHED, "status": status, "ip": client, "reason": reason}
+        log.info(f"malformed request {status}", extra={"event": "http.refused", "request_id": request_id, **fields})
     return request_id
 
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec
 
-from church.lib import threads
-from church.observability import raise_in_tests, request_observer
+from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import definitions
 from church.observability.metrics.definitions import bound_label
 from church.observability.request_observer import Observation, current_observation
@@ -116,45 +115,36 @@ def _note(name: str, facts: dict[str, str]) -> None:
         process_tracer.active.note(name, facts)
 
 
-class RecordBudget:
-    """Limit how many records of one kind a process writes: ``per_second``, as a token bucket on a monotonic clock."""
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._tokens = per_second
-        self._at = threads.clock()
-        self.withheld = 0
-
-    def spend(self) -> int | None:
-        """Take a token: return how many records were withheld since the last one, or None if this one is too."""
-        now = threads.clock()
-        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            self.withheld += 1
-            return None
-        self._tokens -= 1
-        withheld, self.withheld = self.withheld, 0
-        return withheld
-
-
-_flood = RecordBudget(per_second=20)
-
-
 def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
-    """Log a security event and note it on the span; in a flood only so many a second, though all are counted."""
-    withheld = _flood.spend()
-    if withheld is None:
-        return
-    if withheld:
-        fields = {**fields, "withheld": withheld}
+    """Log a security event and note it on the span; in a flood of one address only a part, though all are counted."""
     observation = current_observation()
+    client = observation.client if observation is not None else ""
+    label = bound_label(event_type, definitions.SECURITY_EVENTS)
+    if not record_budget.BUDGET.admit(label, bound_label(severity, definitions.SEVERITIES), client):
+        return
     if observation is not None:
-        fields = {**fields, "ip": observation.client, "method": observation.method}
+        fields = {**fields, "ip": client, "method": observation.method}
     security_log.warning(
         event_type.replace("_", " "), extra={"event": f"security.{event_type}", "severity": severity, **fields}
     )
     _note(event_type, {"severity": severity})
+
+
+@never_breaks
+def report_withheld(everything: bool = False) -> None:
+    """Log what the budget has left out: one record for each event type and window that has ended.
+
+    Call it every second or so, and at the end of the process with ``everything``.
+    """
+    for withheld in record_budget.BUDGET.take_withheld(everything):
+        security_log.warning(
+            "security records withheld",
+            extra={
+                "event": "security.records_withheld",
+                "window_seconds": int(record_budget.WINDOW),
+                **withheld._asdict(),
+            },
+        )
 
 
 # -- accounts and content -------------------------------------------------------------------------------------------
@@ -394,6 +384,6 @@ class _MessageObservation(Observation):
         self.started = time.perf_counter()
         self.request_id, self.client, _ = opened_by
         self.method, self.route, self.status, self.sent = "GET", "/ws", 101, 0
-        self.ids = None
+        self.ids = self.client_request_id = None
         self.user_ref = user_ref
         self.handed_over = self.finished = self.logged = False

@@ -108,6 +108,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._end_live = live.close_all
         self._start_stopping = maintenance.start_stopping
         self._refuse = telemetry.track_refused
+        self._each_second = telemetry.report_withheld
         self._headers = headers.default_headers(settings)
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
@@ -128,8 +129,9 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             self._end()
 
     def notify(self) -> None:
-        """Tell the master that this worker is alive. When it stops, close chat connections first."""
+        """Tell the master, every second, that this worker is alive. When it stops, close chat connections first."""
         super().notify()
+        self._each_second()
         if not self.alive:
             self._end_live()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from church.config import Network
+from church.lib.addresses import parse_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,15 +49,6 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
-
-
-def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Parse an IP address. An IPv4 client of an IPv6 socket (::ffff:a.b.c.d) gets its IPv4 address.
-
-    Raises ValueError for anything else.
-    """
-    ip = ipaddress.ip_address(text)
-    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def _address(hop: str) -> str | None:

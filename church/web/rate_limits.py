@@ -6,7 +6,6 @@ memory, so that a limit never disappears; it is then looser by the number of wor
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -23,9 +22,9 @@ from redis.exceptions import RedisError
 from church import telemetry
 from church.config import Settings
 from church.extensions import store
+from church.lib.addresses import client_network
 from church.store import StoreClient, StoreDownError
 from church.web.error_pages import error_response
-from church.web.proxies import parse_address
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -37,12 +36,7 @@ _DOWN = (StoreDownError, RedisError)
 
 def client_key() -> str:
     """Key that requests are counted by: an IPv4 address, or the /64 that one IPv6 customer usually has."""
-    address = request.remote_addr or "unknown"
-    try:
-        ip = parse_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
+    return client_network(request.remote_addr or "unknown")
 
 
 limiter = Limiter(key_func=client_key, strategy="fixed-window")

@@ -14,12 +14,12 @@ from werkzeug.routing import RequestRedirect
 from church import telemetry
 from church.config import current_settings
 from church.errors import ChurchError, ForbiddenError, UnauthorizedError
+from church.lib.addresses import parse_address
 from church.models.accounts import Role
 from church.services import machine_tokens
 from church.services.sessions import SignedIn
 from church.web import csrf, identity, rate_limits
 from church.web.error_pages import error_response, wants_json
-from church.web.proxies import parse_address
 
 if TYPE_CHECKING:
     View = Callable[..., Any]

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,7 +26,7 @@ Start = Callable[..., Site]
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """For the tests that need no log of their own."""
-    with running(tmp_path_factory.mktemp("site")) as found:
+    with running(tmp_path_factory.mktemp("site"), CHURCH_TRUSTED_PROXIES="127.0.0.1") as found:
         yield found
 
 
@@ -80,9 +82,9 @@ def answered(tally: load.Tally) -> Counter[tuple[object, object]]:
 
 
 def test_access_record_joins_the_response_by_its_request_id(one: Site) -> None:
-    assert one.get("/pages/terms", **{"X-Request-ID": "from-the-client.1"})[0] == 200
-    wait_until(lambda: any(r["request_id"] == "from-the-client.1" for r in access_records(one.logs)), "its record")
-    record = next(r for r in access_records(one.logs) if r["request_id"] == "from-the-client.1")
+    assert one.get("/pages/terms", **{"X-Request-ID": "from-the-proxy.1"})[0] == 200
+    wait_until(lambda: any(r["request_id"] == "from-the-proxy.1" for r in access_records(one.logs)), "its record")
+    record = next(r for r in access_records(one.logs) if r["request_id"] == "from-the-proxy.1")
     assert (record["method"], record["route"], record["status"]) == ("GET", "/pages/<path:slug>", 200)
     assert {"timestamp", "level", "service", "version", "environment", "duration_ms", "ip"} <= set(record)
 
@@ -109,7 +111,7 @@ def test_log_disk_that_is_full_drops_counts_and_recovers(site: Start, tmp_path: 
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
         pytest.fail("no small disk could be mounted")
     try:
-        one = site()
+        one = site(CHURCH_TRUSTED_PROXIES="127.0.0.1")
         load.run(one.port, ["/health"], 4, lambda asked: asked >= 150)
         wait_until(lambda: one.value("telemetry_errors_total", part="log") > 0, "lost lines are counted")
         assert one.get("/pages/terms")[0] == 200
@@ -133,3 +135,30 @@ def test_secrets_of_a_request_reach_no_log_and_no_metric(one: Site) -> None:
     everything = "".join(path.read_text() for path in one.logs.glob("*.log")) + one.console.read_text()
     assert marker not in everything
     assert marker not in one.get("/metrics")[1].decode()
+
+
+FLOODER, ATTACKER = "203.0.113.5", "198.51.100.7"
+
+
+def test_flood_of_one_address_leaves_the_records_of_an_attack(site: Start) -> None:
+    one = site(CHURCH_LIMIT_API="1/minute", CHURCH_TRUSTED_PROXIES="127.0.0.1")
+    refused = 0
+    for number in range(200):
+        refused += one.get("/feed.xml", **{"X-Forwarded-For": FLOODER})[0] == 429
+        if number % 10 == 0:
+            forge_webhook(one)
+    one.stop()
+    records = one.records()
+    assert [r["ip"] for r in records if r["event"] == "security.webhook_forged"] == [ATTACKER] * 20
+    shown = sum(r["event"] == "security.rate_limit_exceeded" for r in records)
+    sums = [r for r in records if r["event"] == "security.records_withheld"]
+    assert {(r["event_type"], r["addresses"]) for r in sums} == {("rate_limit_exceeded", 1)}
+    assert shown + sum(r["withheld"] for r in sums) == refused
+    assert all("request_id" not in r for r in sums)
+
+
+def forge_webhook(one: Site) -> None:
+    headers = {"X-Forwarded-For": ATTACKER, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{one.url}/stripe/webhook", b'{"id": "evt_1"}', headers)
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -115,6 +116,7 @@ LIES = {
     "Forwarded": "for=203.0.113.9",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     "tracestate": "a=b",
+    "X_Request_ID": "seen-on-an-error-page",
 }
 
 
@@ -125,6 +127,7 @@ def test_forwarding_headers_of_a_stranger_do_not_reach_the_site(front, path):
     assert headers["x-forwarded-proto"] == "https"
     assert not {"x-forwarded-host", "x-real-ip", "forwarded", "traceparent", "tracestate"} & set(headers)
     assert headers["host"] == "church.example"
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
 
 
 def test_http_redirects_to_https_of_the_sites_own_host(front):

@@ -57,7 +57,12 @@ def collector() -> Iterator[Collector]:
 
 
 def test_sampled_request_arrives_with_its_statements_and_its_log_record(site: Start, collector: Collector) -> None:
-    one = site(WEB_CONCURRENCY="1", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100")
+    one = site(
+        WEB_CONCURRENCY="1",
+        CHURCH_TRUSTED_PROXIES="127.0.0.1",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.url,
+        OTEL_BSP_SCHEDULE_DELAY="100",
+    )
     one.get("/pages/?q=backup&token=kAleidoscope-91", **{"X-Request-ID": "traced.1"})
     wait_until(lambda: any(s.name == "GET /pages/" for s in collector.spans), "the span of the request")
     root = next(s for s in collector.roots() if s.name == "GET /pages/")

@@ -17,9 +17,12 @@ from church.observability import request_observer
 from church.observability.logs import records as logs_records
 from church.observability.logs.outputs import Sink
 from church.observability.metrics import worker_files
+from church.observability.record_budget import RecordBudget, Share
 from church.web.route_access import EVERYONE, Policy, allow
 
 STRONG = "uX7-pQ2_vN9kLm4RtY8wZb3CdF6gHj1S"  # strong enough for production
+BY_PROXY = {"church.trusted": True}
+"""Environ of a request that a trusted proxy has passed on."""
 STATIC = {"service": "church", "version": "1.2.3", "environment": "development"}
 
 
@@ -85,6 +88,12 @@ def captured_log(level: int = logging.INFO) -> Iterator[ListSink]:
         root.removeHandler(handler)
         root.setLevel(former)
         telemetry._handler, request_observer.access_static = former_handler, former_head
+
+
+def unlimited_budget() -> RecordBudget:
+    """A budget that leaves out no record."""
+    unlimited = Share(address=10**9, first=10**9, repeated=10**9)
+    return RecordBudget(ordinary=unlimited, high=unlimited)
 
 
 def with_settings(settings: Settings, **changes: Any) -> Settings:

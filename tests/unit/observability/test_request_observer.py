@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ import pytest
 from flask import Flask, Response, request, send_file
 from flask.testing import FlaskClient
 
-from church import telemetry
+from church import create_app, telemetry
+from church.config import Settings
 from church.observability import raise_in_tests, request_observer
 from church.observability.metrics import definitions
 from church.observability.request_observer import Door
-from tests.support.helpers import add_view, captured_log, grows, value
+from tests.support.helpers import BY_PROXY, add_view, captured_log, grows, value, with_settings
 
 
 @pytest.fixture
@@ -292,10 +294,10 @@ def test_series_beyond_the_bound_are_dropped_and_counted(app: Flask, monkeypatch
 
 
 @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 64, "0af7651916cd43dd8448eb211c80319c"])
-def test_request_id_that_is_given_and_valid_is_kept(app: Flask, given: str) -> None:
+def test_request_id_of_a_trusted_proxy_that_is_valid_is_kept(app: Flask, given: str) -> None:
     add_view(app, "/id", lambda: telemetry.request_id() or "")
     with captured_log() as sink:
-        answer = ask(app.test_client(), "/id", headers={"X-Request-ID": given})
+        answer = ask(app.test_client(), "/id", headers={"X-Request-ID": given}, environ_overrides=BY_PROXY)
     assert answer.text == answer.headers["X-Request-ID"] == sink.records[-1]["request_id"] == given
 
 
@@ -315,8 +317,35 @@ def test_request_id_that_is_given_and_valid_is_kept(app: Flask, given: str) -> N
     ],
 )
 def test_request_id_that_is_invalid_or_a_credential_is_replaced(client: FlaskClient, given: str) -> None:
-    answer = ask(client, "/health", environ_overrides={"HTTP_X_REQUEST_ID": given})
+    answer = ask(client, "/health", environ_overrides={"HTTP_X_REQUEST_ID": given, **BY_PROXY})
     assert re.fullmatch(r"[0-9a-f]{24}", answer.headers["X-Request-ID"])
+
+
+def test_request_id_of_a_stranger_is_replaced_and_kept_in_a_field_of_its_own(app: Flask) -> None:
+    add_view(app, "/id", lambda: telemetry.request_id() or "")
+    with captured_log() as sink:
+        answer = ask(app.test_client(), "/id", headers={"X-Request-ID": "seen-on-an-error-page"})
+    (record,) = sink.records
+    assert re.fullmatch(r"[0-9a-f]{24}", answer.text)
+    assert answer.headers["X-Request-ID"] == record["request_id"] == answer.text
+    assert record["client_request_id"] == "seen-on-an-error-page"
+
+
+@pytest.mark.parametrize("given", ["with space", "sk_live_abcdefghijkl", "x" * 65])
+def test_request_id_of_a_stranger_that_is_invalid_is_kept_nowhere(client: FlaskClient, given: str) -> None:
+    with captured_log() as sink:
+        ask(client, "/health", headers={"X-Request-ID": given})
+    assert "client_request_id" not in sink.records[-1]
+    assert given not in str(sink.records)
+
+
+def test_request_id_is_believed_by_the_address_of_the_peer(settings: Settings) -> None:
+    app = create_app(with_settings(settings, trusted_proxies=(ipaddress.ip_network("192.0.2.1"),)))
+    given = {"X-Request-ID": "my-id.7", "X-Forwarded-For": "203.0.113.9"}
+    by_proxy = ask(app.test_client(), "/health", headers=given, environ_base={"REMOTE_ADDR": "192.0.2.1"})
+    direct = ask(app.test_client(), "/health", headers=given, environ_base={"REMOTE_ADDR": "192.0.2.2"})
+    assert by_proxy.headers["X-Request-ID"] == "my-id.7"
+    assert direct.headers["X-Request-ID"] != "my-id.7"
 
 
 def test_request_ids_differ(client: FlaskClient) -> None:
@@ -328,7 +357,7 @@ def test_record_of_a_request_carries_its_id_and_one_after_it_does_not(app: Flask
 
     add_view(app, "/logs", lambda: logging.getLogger("church.test").info("inside") or "done")
     with captured_log() as sink:
-        ask(app.test_client(), "/logs", headers={"X-Request-ID": "my-id.7"})
+        ask(app.test_client(), "/logs", headers={"X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY)
         logging.getLogger("church.test").info("outside")
     inside, access, outside = sink.records
     assert inside["request_id"] == access["request_id"] == "my-id.7"
@@ -409,7 +438,10 @@ def test_second_finish_does_nothing(app: Flask) -> None:
 
 def test_request_that_has_ended_is_not_the_current_one(app: Flask) -> None:
     add_view(app, "/fine", lambda: telemetry.request_id() or "")
-    assert ask(app.test_client(), "/fine", headers={"X-Request-ID": "my-id.7"}).text == "my-id.7"
+    assert (
+        ask(app.test_client(), "/fine", headers={"X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY).text
+        == "my-id.7"
+    )
     assert telemetry.request_id() is None
     with captured_log() as sink:
         telemetry.track_security_event("invalid_token", "low")

@@ -11,21 +11,16 @@ from flask import Flask
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from church import telemetry
-from church.observability import raise_in_tests, request_observer, verbs
+from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import definitions
+from church.observability.record_budget import RecordBudget
 from church.observability.threats import scan_text
 from church.observability.traces import process_tracer
 from church.observability.traces.tracing import Tracing
-from church.observability.verbs import Handshake, RecordBudget
-from tests.support.helpers import add_view, captured_log, grows
+from church.observability.verbs import Handshake
+from tests.support.helpers import BY_PROXY, add_view, captured_log, grows
 
 OPENED = Handshake("opened.1", "192.0.2.7", ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
-
-
-@pytest.fixture(autouse=True)
-def _no_flood_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every security event is written, however many there are in a second."""
-    monkeypatch.setattr(verbs, "_flood", RecordBudget(per_second=1e9))
 
 
 # -- security -------------------------------------------------------------------------------------------------------
@@ -44,7 +39,10 @@ def test_security_event_in_a_request_has_its_client_and_id(app: Flask) -> None:
     add_view(app, "/seen", lambda: telemetry.track_security_event("invalid_token", "medium") or "seen")
     with captured_log() as sink:
         app.test_client().get(
-            "/seen", headers={"X-Request-ID": "my-id.7"}, environ_base={"REMOTE_ADDR": "203.0.113.9"}, buffered=True
+            "/seen",
+            headers={"X-Request-ID": "my-id.7"},
+            environ_base={"REMOTE_ADDR": "203.0.113.9", **BY_PROXY},
+            buffered=True,
         )
     record = sink.records[0]
     assert (record["event"], record["request_id"]) == ("security.invalid_token", "my-id.7")
@@ -93,39 +91,90 @@ def test_rate_limit_of_sign_ins_is_its_own_security_event(limit: str) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time of the budget, to be set."""
+    """The time of a budget of its own, to be set."""
     now = [100.0]
-    monkeypatch.setattr(verbs.threads, "clock", lambda: now[0])
+    monkeypatch.setattr(record_budget, "BUDGET", RecordBudget(clock=lambda: now[0]))
     return now
 
 
-def test_budget_gives_its_rate_and_counts_what_it_withheld(clock: list[float]) -> None:
-    budget = RecordBudget(per_second=3)
-    assert [budget.spend() for _ in range(5)] == [0, 0, 0, None, None]
-    clock[0] += 0.34
-    assert [budget.spend() for _ in range(3)] == [2, None, None]
-    clock[0] += 0.34
-    assert budget.spend() == 2
+def _forge_webhook() -> str:
+    telemetry.track_security_event("webhook_forged", "high", reason="wrong")
+    return "forged"
 
 
-def test_budget_unspent_for_an_hour_holds_one_second_of_it(clock: list[float]) -> None:
-    budget = RecordBudget(per_second=3)
-    clock[0] += 3600
-    assert [budget.spend() for _ in range(4)] == [0, 0, 0, None]
+def test_flood_of_one_address_hides_no_attack_of_another(clock: list[float], app: Flask) -> None:
+    add_view(app, "/limited", lambda: telemetry.track_rate_limit("api") or "refused")
+    add_view(app, "/forged", _forge_webhook)
+    client = app.test_client()
+    with captured_log() as sink:
+        for number in range(20 * 8):  # 160 a second, and 20 forged webhooks in between
+            clock[0] += 1 / 160
+            client.get("/limited", environ_base={"REMOTE_ADDR": "203.0.113.5"}, buffered=True)
+            if number % 8 == 0:
+                client.get("/forged", environ_base={"REMOTE_ADDR": "198.51.100.7"}, buffered=True)
+    events = [(record["event"], record["ip"]) for record in sink.records if record["event"].startswith("security.")]
+    assert events.count(("security.webhook_forged", "198.51.100.7")) == 20
+    assert events.count(("security.rate_limit_exceeded", "203.0.113.5")) == record_budget.ORDINARY.address
 
 
-def test_security_events_in_a_flood_are_all_counted_and_partly_logged(
+def test_security_events_in_a_flood_are_all_counted_and_partly_logged(clock: list[float]) -> None:
+    with captured_log() as sink, grows(definitions.security_events.labels("invalid_token", "medium"), by=5_000):
+        for _ in range(5_000):
+            telemetry.track_security_event("invalid_token", "medium")
+    assert len(sink.records) == record_budget.ORDINARY.address
+
+
+def test_records_withheld_are_summed_up_once_when_their_window_ends(clock: list[float]) -> None:
+    with captured_log() as sink:
+        for _ in range(100):
+            telemetry.track_security_event("invalid_token", "medium")
+        telemetry.report_withheld()
+        assert len(sink.records) == 30
+        clock[0] += record_budget.WINDOW
+        telemetry.report_withheld()
+        telemetry.report_withheld()
+    (summary,) = sink.records[30:]
+    assert (summary["event"], summary["level"]) == ("security.records_withheld", "WARNING")
+    facts = {name: summary[name] for name in ("event_type", "severity", "withheld", "addresses", "window_seconds")}
+    assert facts == {
+        "event_type": "invalid_token", "severity": "medium", "withheld": 70, "addresses": 1, "window_seconds": 60
+    }  # fmt: skip
+
+
+def test_records_withheld_are_summed_up_at_the_end_of_the_process(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verbs, "_flood", RecordBudget(per_second=20))
-    with captured_log() as sink, grows(definitions.security_events.labels("invalid_token", "medium"), by=5_000):
-        for _ in range(4_999):
+    monkeypatch.setattr(telemetry, "_handler", None)
+    with captured_log() as sink:
+        for _ in range(31):
             telemetry.track_security_event("invalid_token", "medium")
-        clock[0] += 1
-        telemetry.track_security_event("invalid_token", "medium")
-    assert len(sink.records) == 21
-    assert sink.records[-1]["withheld"] == 4_979
-    assert all("withheld" not in record for record in sink.records[:-1])
+        telemetry.end_process()
+    assert (sink.records[-1]["event"], sink.records[-1]["withheld"]) == ("security.records_withheld", 1)
+
+
+def test_malformed_requests_in_a_flood_are_all_counted_and_partly_logged(clock: list[float]) -> None:
+    refused = definitions.http_requests.labels("_OTHER", definitions.UNMATCHED, "400")
+    with captured_log() as sink, grows(refused, by=200):
+        for _ in range(199):
+            telemetry.track_refused(400, "InvalidHeader", "203.0.113.5")
+        telemetry.track_refused(400, "InvalidHeader", "198.51.100.7")
+        telemetry.report_withheld(everything=True)
+    *refusals, summary = sink.records
+    assert [record["ip"] for record in refusals] == ["203.0.113.5"] * record_budget.ORDINARY.address + ["198.51.100.7"]
+    assert (summary["event_type"], summary["withheld"]) == ("malformed_request", 199 - record_budget.ORDINARY.address)
+
+
+def test_refusals_of_one_live_member_take_no_record_from_another(clock: list[float]) -> None:
+    with captured_log() as sink:
+        for number in range(200):
+            with telemetry.live_message(OPENED._replace(client="203.0.113.5"), "chat", "ada"):
+                telemetry.track_rate_limit("chat")
+            if number % 20 == 0:
+                with telemetry.live_message(OPENED, "chat", "bob"):
+                    telemetry.track_rate_limit("chat")
+    addresses = [record["ip"] for record in sink.records]
+    assert addresses.count("203.0.113.5") == record_budget.ORDINARY.address
+    assert addresses.count(OPENED.client) == 10
 
 
 # -- accounts and content -------------------------------------------------------------------------------------------

@@ -247,6 +247,18 @@ def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch
     assert ended == ["live", "telemetry"] * 2
 
 
+def test_worker_reports_withheld_records_each_time_it_notifies(
+    fair: FairWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[bool] = []
+    fair._each_second = lambda: reported.append(True)
+    fair.alive = True
+    monkeypatch.setattr(GeventWorker, "notify", lambda _self: None)
+    fair.notify()
+    fair.notify()
+    assert reported == [True, True]
+
+
 LOADS = """
 import sys, types
 sys.modules["church.stale"] = types.ModuleType("church.stale")

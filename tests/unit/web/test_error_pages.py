@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from church.errors import ChurchError, ForbiddenError, InvalidError, UnauthorizedError, UnavailableError
 from church.observability.metrics import definitions
-from tests.support.helpers import add_view, captured_log, grows
+from tests.support.helpers import BY_PROXY, add_view, captured_log, grows
 
 JSON = {"Accept": "application/json"}
 
@@ -33,7 +33,9 @@ def fails_with(app: Flask, error: Exception | int) -> FlaskClient:
 
 
 def test_error_for_a_browser_is_a_page_with_the_request_id(client: FlaskClient) -> None:
-    answer = client.get("/nowhere", headers={"Accept": "text/html,*/*;q=0.8", "X-Request-ID": "my-id.7"})
+    answer = client.get(
+        "/nowhere", headers={"Accept": "text/html,*/*;q=0.8", "X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY
+    )
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
     assert "my-id.7" in answer.text
@@ -43,7 +45,7 @@ def test_error_for_a_browser_is_a_page_with_the_request_id(client: FlaskClient) 
 
 
 def test_error_for_a_program_is_problem_json_with_the_request_id(client: FlaskClient) -> None:
-    answer = client.get("/nowhere", headers={**JSON, "X-Request-ID": "my-id.7"})
+    answer = client.get("/nowhere", headers={**JSON, "X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY)
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"
     problem = answer.get_json(force=True)
@@ -86,7 +88,7 @@ def test_view_that_raises_is_logged_once_with_its_trace_and_request_id(app: Flas
     client = fails_with(app, KeyError("the cause"))
     unexpected = definitions.security_events.labels("unexpected_error", "low")
     with captured_log() as sink, grows(unexpected):
-        client.get("/fails", headers={"X-Request-ID": "my-id.7"}, buffered=True)
+        client.get("/fails", headers={"X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY, buffered=True)
     errors = [record for record in sink.records if record["level"] == "ERROR"]
     assert len(errors) == 1
     assert errors[0]["event"] == "error.unexpected"

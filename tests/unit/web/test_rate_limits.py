@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 
 from church import create_app
 from church.config import Settings
-from church.observability import verbs
 from church.observability.metrics import definitions
 from church.web import rate_limits
 from church.web.rate_limits import limited
@@ -50,12 +49,6 @@ def site(settings: Settings, **changes: Any) -> Flask:
     add_view(app, "/free", lambda: "free")
     add_view(app, "/sometimes", sometimes)
     return app
-
-
-@pytest.fixture(autouse=True)
-def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lift the limit of events per second."""
-    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 @pytest.fixture

@@ -218,7 +218,12 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     """A request that was answered, with every field that an access record can have."""
     head = request_observer.access_static
     request_observer.prepare_access_records(STATIC)
-    environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "2001:db8::1", "HTTP_X_REQUEST_ID": "my-id.7"}
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "REMOTE_ADDR": "2001:db8::1",
+        "HTTP_X_REQUEST_ID": "my-id.7",
+        "church.trusted": True,
+    }
     made = Observation(environ, None)
     made.route, made.status = "/pages/<path:slug>", 404
     made.finished = True
@@ -228,13 +233,15 @@ def observation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observation]:
     request_observer.access_static = head
 
 
+@pytest.mark.parametrize("theirs", [None, "their-id.7"])
 @pytest.mark.parametrize("ids", [None, ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")])
 @pytest.mark.parametrize("user", [None, "u-42", 'u"4\n2', "token=hunter2"])
 @pytest.mark.parametrize("route", ["/", "/pages/<path:slug>", "_unmatched", '/a"b\\c', "/é\u2028"])
 def test_access_line_equals_the_formatters_line(
-    observation: Observation, ids: tuple[str, str] | None, user: str | None, route: str
+    observation: Observation, ids: tuple[str, str] | None, user: str | None, route: str, theirs: str | None
 ) -> None:
     observation.ids, observation.user_ref, observation.route = ids, user, route
+    observation.client_request_id = theirs
     duration = 0.0123456
     instruments = request_observer._Instruments(observation.method, route, observation.status)
     direct = observation._line(instruments, duration)
@@ -249,11 +256,14 @@ def test_access_line_equals_the_formatters_line(
         extra={"event": "http.request", **observation.access_fields(duration)},
     )
     made.created = 1_700_000_000.25
-    theirs = RecordFormatter(STATIC, observation.context).format(made)
-    assert direct.decode("ascii") == theirs + "\n"
-    present = [
-        name for name in SPEC_ORDER if (ids or name not in {"trace_id", "span_id"}) and (user or name != "user_ref")
-    ]
+    formatted = RecordFormatter(STATIC, observation.context).format(made)
+    assert direct.decode("ascii") == formatted + "\n"
+    absent = {
+        *(() if ids else ("trace_id", "span_id")),
+        *(() if user else ("user_ref",)),
+        *(() if theirs else ("client_request_id",)),
+    }
+    present = [name for name in (*SPEC_ORDER, "client_request_id") if name not in absent]
     assert list(json.loads(direct)) == present
 
 

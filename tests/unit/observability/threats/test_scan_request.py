@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from church import create_app
 from church.config import Settings
-from church.observability import raise_in_tests, verbs
+from church.observability import raise_in_tests
 from church.observability.metrics import definitions
 from church.observability.threats import scan_request, scan_text
 from church.telemetry import never_quote_body, never_scan_body
@@ -23,12 +23,6 @@ from tests.support.helpers import add_view, captured_log, grows, with_settings
 
 SQL = "1' UNION SELECT password FROM users--"
 XSS = "<script>alert(document.cookie)</script>"
-
-
-@pytest.fixture(autouse=True)
-def _all_events_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every security event is written, however many there are in a second."""
-    monkeypatch.setattr(verbs, "_flood", verbs.RecordBudget(per_second=1e9))
 
 
 def site(settings: Settings, **changes: Any) -> Flask:

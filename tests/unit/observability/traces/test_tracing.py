@@ -29,7 +29,7 @@ from church.observability.metrics import definitions
 from church.observability.traces import process_tracer, tracing
 from church.observability.traces.tracing import build_exporter, read_sampling_rate
 from tests.support.databases import bring_to_head
-from tests.support.helpers import STRONG, add_view, captured_log, grows, value, with_settings
+from tests.support.helpers import BY_PROXY, STRONG, add_view, captured_log, grows, value, with_settings
 
 ROOT = Path(__file__).parent.parent.parent.parent.parent
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -357,7 +357,7 @@ def test_span_of_a_sampled_request_equals_that_of_the_instrumentation_alone(
 def test_span_carries_the_request_id_and_the_record_carries_the_span(start: Start) -> None:
     site = start()
     with captured_log() as sink:
-        site.get("/hello/x", headers={"X-Request-ID": "my-id.7"})
+        site.get("/hello/x", headers={"X-Request-ID": "my-id.7"}, environ_overrides=BY_PROXY)
     span = site.server_span()
     assert span.attributes is not None
     assert span.attributes["church.request_id"] == "my-id.7"

@@ -1,0 +1,29 @@
+"""Addresses of clients: parse them, and find the network that one customer has."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_CUSTOMER_PREFIX = 64  # bits of an IPv6 address that one customer usually has
+
+
+def parse_address(text: str) -> IPAddress:
+    """Parse an IP address. An IPv4 client of an IPv6 socket (::ffff:a.b.c.d) gets its IPv4 address.
+
+    Raises ValueError for anything else.
+    """
+    ip = ipaddress.ip_address(text)
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
+@lru_cache(maxsize=4096)
+def client_network(address: str) -> str:
+    """The client that ``address`` belongs to: an IPv4 address, or the /64 of an IPv6 one. Other text stays as it is."""
+    try:
+        ip = parse_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, _CUSTOMER_PREFIX), strict=False)) if ip.version == 6 else str(ip)
