@@ -61,7 +61,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
         "CHURCH_TRUSTED_PROXIES",
         (),
-        "Networks of your proxies: their forwarded headers, `traceparent` and `X-Request-ID` count.",
+        "Networks of your proxies: their forwarded headers, `traceparent` and `X-Request-ID` are trusted.",
     )
     database_url: PostgresAddress | None = setting(
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."

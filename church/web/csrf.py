@@ -19,6 +19,7 @@ from church import telemetry
 from church.config import current_settings
 from church.errors import InvalidError
 from church.web.forms import FORMS, JSON, UPLOAD_CHUNK
+from church.web.origins import is_own_origin
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -64,7 +65,7 @@ def _is_same_origin(*, is_json: bool) -> bool:
         origin = _origin_of(request.headers.get("Referer"))
     if origin is None or (origin == "null" and not is_json):
         return True
-    return origin.lower() in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
+    return is_own_origin(origin)
 
 
 def _origin_of(address: str | None) -> str | None:

@@ -20,6 +20,7 @@ from church.services import machine_tokens
 from church.services.sessions import SignedIn
 from church.web import csrf, identity, rate_limits
 from church.web.error_pages import error_response, wants_json
+from church.web.origins import is_sent_to_own_host
 
 if TYPE_CHECKING:
     View = Callable[..., Any]
@@ -87,15 +88,14 @@ ADMINS = Policy("admins", _check_admin)
 
 
 def bearer(scope: str) -> Policy:
-    """Callers with a token that has ``scope``. Without METRICS_TOKEN, callers on this machine need no token."""
+    """Callers with a token that has ``scope``. Without METRICS_TOKEN, callers on this machine may send none."""
     return Policy(f"bearer {scope}", lambda: _check_bearer(scope))
 
 
 def _check_bearer(scope: str) -> None:
     token, metrics_token = _bearer_token(), current_settings().metrics_token
-    if metrics_token is None and not token.startswith(machine_tokens.PREFIX):
-        if not is_local():
-            raise ForbiddenError("Send a token, or set METRICS_TOKEN, to use this from another machine.")
+    if metrics_token is None and "Authorization" not in request.headers:
+        _check_open_to_this_machine()
         return
     if not token:
         raise _refusal()
@@ -110,6 +110,14 @@ def _check_bearer(scope: str) -> None:
         raise refusal
     if scope not in scopes:
         raise ForbiddenError(f"This token lacks the scope {scope}.")
+
+
+def _check_open_to_this_machine() -> None:
+    """Let programs of this machine in, but no page whose host name was pointed at it."""
+    if not is_local():
+        raise ForbiddenError("Send a token, or set METRICS_TOKEN, to use this from another machine.")
+    if not is_sent_to_own_host():
+        raise ForbiddenError("Without METRICS_TOKEN, use this by localhost or by the address in CHURCH_SITE_URL.")
 
 
 def _refusal() -> ChurchError:

@@ -15,11 +15,11 @@ from flask_sock import Sock
 
 from church import live, telemetry
 from church.blueprints.live.blueprint import bp
-from church.config import current_settings
 from church.errors import ForbiddenError, InvalidError, UnavailableError
 from church.web import rate_limits
 from church.web.error_pages import error_response
 from church.web.identity import viewer, viewer_or_unavailable
+from church.web.origins import is_own_origin
 from church.web.rate_limits import limited
 from church.web.route_access import EVERYONE, allow
 
@@ -138,5 +138,4 @@ def _socket() -> Any:
 
 def _is_same_origin() -> bool:
     """Whether Origin is this site (ASVS 5.0.0, 4.4.2); programs have to send it, too."""
-    origin = request.headers.get("Origin", "").lower()
-    return origin in {current_settings().origin.lower(), f"{request.scheme}://{request.host}".lower()}
+    return is_own_origin(request.headers.get("Origin", ""))

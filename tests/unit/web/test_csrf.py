@@ -119,7 +119,7 @@ def test_form_with_a_hidden_origin_is_accepted_by_its_token(client: FlaskClient,
     assert send(client, data={"csrf_token": token_of(client)}, headers={"Origin": origin}).status_code == 200
 
 
-def test_request_to_another_host_name_may_come_from_that_name(app: Flask) -> None:
+def test_request_to_a_loopback_address_may_come_from_it_in_development(app: Flask) -> None:
     client, here = app.test_client(), "https://127.0.0.1:8000"
     options: dict[str, Any] = {"json": {}, "base_url": here}
     assert client.post("/change", headers={"Origin": here}, **options).status_code == 200

@@ -72,7 +72,7 @@ def asked(client: FlaskClient, authorization: str | None, **environ: str) -> Any
     base = {"REMOTE_ADDR": "203.0.113.9", **environ}
     if authorization is not None:
         base["HTTP_AUTHORIZATION"] = authorization
-    return client.get("/guarded", environ_base=base)
+    return client.get("/guarded", environ_overrides=base)
 
 
 def test_every_route_declares_who_may_use_it(app: Flask) -> None:
@@ -165,9 +165,44 @@ def test_loopback_needs_no_token_in_development(settings: Settings, address: str
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.1", "2001:db8::1", "", "localhost"])
 def test_remote_caller_without_a_configured_token_is_refused(settings: Settings, address: str) -> None:
-    answer = asked(token_site(settings, None), f"Bearer {STRONG}", REMOTE_ADDR=address)
+    answer = asked(token_site(settings, None), None, REMOTE_ADDR=address)
     assert answer.status_code == 403
     assert "METRICS_TOKEN" in answer.text
+
+
+@pytest.mark.parametrize("shown", ["", "x", "Bearer", "Bearer x", f"Bearer {STRONG}", "Basic eDp4"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "203.0.113.9"])
+def test_loopback_mode_ignores_no_wrong_token(settings: Settings, address: str, shown: str) -> None:
+    assert asked(token_site(settings, None), shown, REMOTE_ADDR=address).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.8.8.8", "[::1]:8000", "own.example"]
+)
+def test_loopback_mode_accepts_loopback_names_and_the_sites_own(settings: Settings, host: str) -> None:
+    client = token_site(with_settings(settings, site_url="http://own.example"), None)
+    assert asked(client, None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "[2001:db8::1]", "127.0.0.1.nip.io"]
+)
+def test_loopback_mode_refuses_a_name_that_was_rebound(settings: Settings, host: str) -> None:
+    answer = asked(token_site(settings, None), None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host)
+    assert answer.status_code == 403
+    assert "CHURCH_SITE_URL" in answer.text
+
+
+@pytest.mark.parametrize(("origin", "status"), [("http://localhost", 200), ("http://evil.example", 403), ("null", 403)])
+def test_loopback_mode_refuses_a_page_of_another_origin(settings: Settings, origin: str, status: int) -> None:
+    client = token_site(settings, None)
+    assert asked(client, None, REMOTE_ADDR="127.0.0.1", HTTP_ORIGIN=origin).status_code == status
+
+
+@pytest.mark.parametrize("shown", ["Bearer x", "Bearer church_a_b", "Bearer eyJx"])
+def test_dora_with_a_wrong_token_from_loopback_is_a_401(client: FlaskClient, shown: str) -> None:
+    answer = client.get("/dora", headers={"Accept": "application/json", "Authorization": shown})
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"])

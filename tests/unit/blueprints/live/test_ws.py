@@ -94,6 +94,16 @@ def test_handshake_from_another_origin_is_refused_and_counted(app: Flask, gone: 
         assert ask(app, gone, {"Origin": origin}).status_code == 403
 
 
+def test_handshake_whose_origin_is_its_own_foreign_host_is_refused(app: Flask, gone: socket.socket) -> None:
+    assert ask(app, gone, {"Host": "evil.example", "Origin": "http://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_request_that_is_no_handshake_is_refused_whatever_its_method(app: Flask, method: str) -> None:
+    status = 405 if method == "POST" else 400
+    assert app.test_client().open("/ws", method=method).status_code == status
+
+
 @pytest.mark.parametrize(
     ("limit", "outcome", "status"),
     [("live_connections", "refused_full", 503), ("live_per_address", "refused_address", 429)],
