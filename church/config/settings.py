@@ -182,6 +182,11 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         "20/hour",
         "Failed sign-ins to one account. Beyond that, each IP address has one more try per window.",
     )
+    limit_confirmation: Rate = setting(
+        "CHURCH_LIMIT_CONFIRMATION",
+        "20/minute",
+        "Changes to an account that its password confirms: of one account, and from one IP address.",
+    )
     limit_register: Rate = setting("CHURCH_LIMIT_REGISTER", "20/minute", "Registration attempts from one IP address.")
     limit_link: Rate = setting(
         "CHURCH_LIMIT_LINK",

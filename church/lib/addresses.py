@@ -1,4 +1,4 @@
-"""Addresses of clients: parse them, and find the network that one customer has."""
+"""IP addresses of clients, and the networks that they are counted by."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_CUSTOMER_PREFIX = 64  # bits of an IPv6 address that one customer usually has
+_CUSTOMER_PREFIX = 64
 
 
 def parse_address(text: str) -> IPAddress:
@@ -20,10 +20,15 @@ def parse_address(text: str) -> IPAddress:
 
 
 @lru_cache(maxsize=4096)
-def client_network(address: str) -> str:
-    """The client that ``address`` belongs to: an IPv4 address, or the /64 of an IPv6 one. Other text stays as it is."""
+def network_of(address: str, bits: int) -> str:
+    """The IPv4 address itself, or the IPv6 network of ``bits`` around it; text that is no address stays as it is."""
     try:
         ip = parse_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((ip, _CUSTOMER_PREFIX), strict=False)) if ip.version == 6 else str(ip)
+    return str(ipaddress.ip_network((ip, bits), strict=False)) if ip.version == 6 else str(ip)
+
+
+def client_network(address: str) -> str:
+    """The client that ``address`` belongs to: an IPv4 address, or the /64 that one IPv6 customer usually has."""
+    return network_of(address, _CUSTOMER_PREFIX)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _V = TypeVar("_V", bound="Callable[..., Any]")
 _COUNTED = "counted"  # keeps the keys of count() apart from those of the extension
 _DOWN = (StoreDownError, RedisError)
+_DECREMENT = "if tonumber(redis.call('GET', KEYS[1]) or 0) > 0 then redis.call('DECR', KEYS[1]) end"
 
 
 def client_key() -> str:
@@ -90,6 +91,12 @@ def reset_count(name: str, *key: str) -> None:
     limiter.storage.clear(parse(_setting(name)).key_for(_COUNTED, name, *key))
 
 
+def give_back(name: str, *key: str) -> None:
+    """Take back one that was counted for ``key`` against the limit ``name``; the count never falls below zero."""
+    storage = cast(LimiterStorage, limiter.storage)
+    storage.decr(parse(_setting(name)).key_for(_COUNTED, name, *key))
+
+
 def _setting(name: str) -> str:
     value: str = getattr(current_app.config["CHURCH"], f"limit_{name}")
     return value
@@ -144,6 +151,13 @@ class LimiterStorage(RedisStorage):
             return super().get(key)
         except _DOWN:
             return self._memory.get(key)
+
+    def decr(self, key: str) -> None:
+        """Count one less, in one step; a window that has ended stays empty."""
+        try:
+            self._store.client.eval(_DECREMENT, 1, self.prefixed_key(key))
+        except _DOWN:
+            self._memory.decr(key)
 
     def clear(self, key: str) -> None:
         """Reset the window's total; while the store is down, only what this process has counted."""

@@ -13,7 +13,7 @@ from church.extensions import db
 from church.models.accounts import User
 from church.models.base import utc_now
 from church.services import sessions
-from church.services.accounts.passwords import hash_password
+from church.services.accounts.passwords import Sender, hash_password
 from church.services.sessions import Device
 
 DEVICE = Device("192.0.2.7", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
@@ -34,7 +34,7 @@ def add_user(app: Flask, email: str = "ada@church.example", *, verified: bool = 
     }
     with app.app_context(), db.write() as session:
         if "password_hash" not in changes:
-            facts["password_hash"] = hash_password(PASSWORD)
+            facts["password_hash"] = hash_password(PASSWORD, Sender(DEVICE))
         user = User(**{**facts, **changes})
         session.add(user)
         session.flush()

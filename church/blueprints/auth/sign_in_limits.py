@@ -1,11 +1,11 @@
 """Slow down guessing at the password of one account, without locking its owner out.
 
 Wrong passwords are counted per account, also for addresses that have none. Once they are used up, each client has one
-wrong try in the window: the owner gets in with the right password, an attacker gets one guess for each client. The try
-is taken before the password is checked, so that parallel requests share it, and given back if the password was right.
+wrong try in the window: the owner gets in with the right password, an attacker gets one guess for each client. A try is
+taken before its password is checked, so that parallel requests share the tries, and given back if it was right.
 
 Password checks of signed-in members are counted separately, by session: strangers can't use those up, and a stolen
-session uses up only its own.
+session uses up only its own. Right ones are limited too, by account and by client, because each costs a hash.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from church.errors import FieldErrors
-from church.services.accounts import WRONG_PASSWORD, make_throttled_error, try_parse_address
+from church.services.accounts import (
+    WRONG_PASSWORD,
+    make_confirmations_error,
+    make_throttled_error,
+    try_parse_address,
+)
 from church.services.email import hash_address
 from church.services.sessions import SignedIn
-from church.web.rate_limits import client_key, count, reset_count, seconds_until_free
+from church.web.rate_limits import client_key, count, count_or_wait, give_back, reset_count, seconds_until_free
 
 _LIMIT = "login_account"
+_CONFIRMATIONS = "confirmation"
 
 
 @dataclass
@@ -29,39 +35,42 @@ class LoginGate:
 
     account: str
     client: str
-    taken: bool = False
-    """Whether this is the client's one try of the window."""
+    is_last: bool = False
+    """Whether the try that was let through is the client's one try of the window."""
 
     def refused(self) -> int | None:
         """Return the seconds to wait, or None if this try is allowed; an allowed try is taken."""
-        if seconds_until_free(_LIMIT, "account", self.account) is None:
+        if count_or_wait(*self._account) is None:
             return None
-        self.taken = count(*self._try) <= 1
-        return None if self.taken else seconds_until_free(*self._try, most=1)
+        give_back(*self._account)
+        self.is_last = count(*self._try) <= 1
+        return None if self.is_last else seconds_until_free(*self._try, most=1) or 1
 
     def failed(self) -> int | None:
-        """Count a wrong password; return the seconds to wait if the tries were used up before, else None."""
-        seconds = seconds_until_free(_LIMIT, "account", self.account)
-        count(_LIMIT, "account", self.account)
-        if seconds is None:
-            return None
-        if not self.taken:
-            count(*self._try)
-        return seconds_until_free(*self._try, most=1) or seconds
+        """Keep the try counted; return the seconds to wait if it was the client's last, else None."""
+        return seconds_until_free(*self._try, most=1) if self.is_last else None
 
     def succeeded(self) -> None:
-        """Give this client its try back: it knows the password."""
+        """Give the try back, and the client's one try too: it knows the password."""
+        if not self.is_last:
+            give_back(*self._account)
         reset_count(*self._try)
 
     def released(self) -> None:
         """Give back the try that ``refused`` took."""
-        if self.taken:
+        if self.is_last:
             reset_count(*self._try)
+        else:
+            give_back(*self._account)
 
     def forgive(self) -> None:
         """Reset the counts, after the account got a new password."""
-        reset_count(_LIMIT, "account", self.account)
+        reset_count(*self._account)
         reset_count(*self._try)
+
+    @property
+    def _account(self) -> tuple[str, str, str]:
+        return (_LIMIT, "account", self.account)
 
     @property
     def _try(self) -> tuple[str, str, str, str]:
@@ -76,16 +85,29 @@ def login_gate_for(email: str) -> LoginGate:
 
 @contextmanager
 def limit_password_checks(member: SignedIn) -> Iterator[None]:
-    """Count wrong passwords of a signed-in member, so that a stolen session can't be used to guess.
+    """Count the check of a signed-in member's password in the block, so that a stolen session can't be used to guess.
 
-    Raises ThrottledError if the tries are used up.
+    Raises ThrottledError if the tries are used up, or if too many passwords were checked, right or wrong.
     """
-    seconds = seconds_until_free(_LIMIT, "again", member.session_ref)
+    _limit_confirmations(member)
+    tries = (_LIMIT, "again", member.session_ref)
+    seconds = count_or_wait(*tries)
     if seconds is not None:
+        give_back(*tries)
         raise make_throttled_error(seconds)
+    wrong = False
     try:
         yield
     except FieldErrors as error:
-        if WRONG_PASSWORD in error.errors.values():
-            count(_LIMIT, "again", member.session_ref)
+        wrong = WRONG_PASSWORD in error.errors.values()
         raise
+    finally:
+        if not wrong:
+            give_back(*tries)
+
+
+def _limit_confirmations(member: SignedIn) -> None:
+    for key in (("account", member.ref), ("client", client_key())):
+        seconds = count_or_wait(_CONFIRMATIONS, *key)
+        if seconds is not None:
+            raise make_confirmations_error(seconds)

@@ -8,7 +8,12 @@ admins do to other accounts is in ``members``.
 from church.services.accounts.data_registry import register_deletion, register_export
 from church.services.accounts.deletion import delete_account
 from church.services.accounts.export import export_account, read_profile
-from church.services.accounts.failed_sign_ins import CredentialsError, ThrottledError, make_throttled_error
+from church.services.accounts.failed_sign_ins import (
+    CredentialsError,
+    ThrottledError,
+    make_confirmations_error,
+    make_throttled_error,
+)
 from church.services.accounts.find_account import find_by_key
 from church.services.accounts.member_list import MemberState, MemberView, UnknownMemberError
 from church.services.accounts.members import (
@@ -71,6 +76,7 @@ __all__ = [
     "load_account_details",
     "load_member",
     "make_first_admin_link",
+    "make_confirmations_error",
     "make_throttled_error",
     "read_profile",
     "register",

@@ -34,7 +34,7 @@ def delete_account(signed_in: SignedIn, password: str, device: Device) -> None:
 
     Raises FieldErrors for password, ConflictError for the last admin, BusyError.
     """
-    user = check_current_password(signed_in, password, "password")
+    user = check_current_password(signed_in, password, "password", device)
     with db.write() as session:
         require_another_admin(session, user)  # locks the admins before the account, as every change of one does
         user = find_account.lock_unchanged(session, user)

@@ -21,15 +21,14 @@ class CredentialsError(UnauthorizedError):
 
 
 class ThrottledError(ChurchError):
-    """Too many wrong passwords for one account. Resetting the password lifts it before ``seconds`` are over."""
+    """Too many passwords were checked. ``advice`` is what to do, for a sentence that begins with how long to wait."""
 
     status = 429
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, reason: str, advice: str) -> None:
         minutes = math.ceil(seconds / 60)
         wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-        message = f"Too many wrong passwords. Wait {wait}, or reset your password by email."
-        super().__init__(message, retry_after=seconds)
+        super().__init__(f"{reason} Wait {wait}, {advice}.", retry_after=seconds)
 
 
 class WrongPasswordError(CredentialsError):
@@ -97,9 +96,15 @@ def limit_guesses(gate: Gate) -> Iterator[None]:
 
 
 def make_throttled_error(seconds: int) -> ThrottledError:
-    """Count a refusal by the limit of an account, and return its error."""
+    """Count a refusal by the limit of wrong passwords, and return its error. A new password lifts the limit."""
     telemetry.track_rate_limit("login_account")
-    return ThrottledError(seconds)
+    return ThrottledError(seconds, "Too many wrong passwords.", "or reset your password by email")
+
+
+def make_confirmations_error(seconds: int) -> ThrottledError:
+    """Count a refusal by the limit of confirmations with the password, and return its error."""
+    telemetry.track_rate_limit("confirmation")
+    return ThrottledError(seconds, "Too many changes at once.", "then try again")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Hash and check passwords with bcrypt in threads, and refuse weak new passwords.
 
-A hash takes a quarter of a second of one core by design, so it runs in threads of its own, with a bounded queue.
+A hash takes a quarter of a second of one core by design, so it runs in threads of its own, with a bounded queue in
+which each client and each account has a share (``Sender``).
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import bcrypt
 
 from church.config import current_settings
-from church.lib.threads import BoundedPool
+from church.lib.fair_pool import FairPool, Share
+from church.lib.addresses import network_of
 from church.services.accounts import password_strength
 from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
+from church.services.sessions import Device
 
-__all__ = ["COST", "MAX_PASSWORD_LENGTH", "check_password", "find_weakness", "hash_password", "needs_rehash"]
+__all__ = ["COST", "MAX_PASSWORD_LENGTH", "Sender", "check_password", "find_weakness", "hash_password", "needs_rehash"]
 
 COST = 12
 """bcrypt's cost: 2 to the power of it rounds. OWASP's password storage sheet asks for 10 or more."""
@@ -30,7 +34,28 @@ COST = 12
 # without knowing the password (OWASP's "password shucking").
 _LABEL = b"church password v1"
 _QUEUE = 16
+_MOST_OF_CLIENT = 8
+_MOST_OF_ACCOUNT = 2
+_SUBSCRIBER = 48  # bits of the IPv6 network that one subscriber may have to itself
 _NICE = 10
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who waits for a password to be hashed. Without an ``account``, only the client has a share of the queue."""
+
+    device: Device
+    account: str = ""
+
+    @property
+    def client(self) -> str:
+        """The client's IPv4 address, or the IPv6 network around it."""
+        return network_of(self.device.address, _SUBSCRIBER)
+
+    def shares(self) -> tuple[Share, ...]:
+        """The sender's shares of the queue."""
+        client = Share(f"client:{self.client}", _MOST_OF_CLIENT)
+        return (client, Share(f"account:{self.account}", _MOST_OF_ACCOUNT)) if self.account else (client,)
 
 
 def _threads() -> int:
@@ -39,24 +64,26 @@ def _threads() -> int:
     return max(1, cores // current_settings().workers)
 
 
-_pool = BoundedPool(_threads, queue=_QUEUE, nice=_NICE)
+_pool = FairPool(_threads, queue=_QUEUE, nice=_NICE)
 
 
-def hash_password(text: str) -> str:
-    """Hash a password for the database. Raises ValueError beyond 256 characters, BusyError if the queue is full."""
+def hash_password(text: str, sender: Sender) -> str:
+    """Hash a password for the database. Raises ValueError beyond 256 characters, BusyError without a place to wait."""
     if len(text) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"a password has at most {MAX_PASSWORD_LENGTH} characters: call weakness() first")
-    return _pool.run(bcrypt.hashpw, _prepared(text), bcrypt.gensalt(COST)).decode()
+    hashed = _pool.run(sender.client, sender.shares(), bcrypt.hashpw, _prepared(text), bcrypt.gensalt(COST))
+    return hashed.decode()
 
 
-def check_password(text: str, stored: str | None) -> bool:
+def check_password(text: str, stored: str | None, sender: Sender) -> bool:
     """Whether ``text`` is the password of the hash ``stored``.
 
     Without a valid hash the result is False after the same work, so that the time reveals nothing. Raises BusyError.
     """
     possible = len(text) <= MAX_PASSWORD_LENGTH and stored is not None and _cost(stored) is not None
     hashed = stored if possible and stored is not None else _unmatchable()
-    matches = _pool.run(bcrypt.checkpw, _prepared(text[:MAX_PASSWORD_LENGTH]), hashed.encode())
+    typed = _prepared(text[:MAX_PASSWORD_LENGTH])
+    matches = _pool.run(sender.client, sender.shares(), bcrypt.checkpw, typed, hashed.encode())
     return matches and possible
 
 

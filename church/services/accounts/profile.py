@@ -13,6 +13,7 @@ from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
+from church.services.accounts.passwords import Sender
 from church.services.accounts.recovery import set_password
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
@@ -28,12 +29,17 @@ def actor_of(signed_in: SignedIn, device: Device) -> Actor:
     return Actor(user_id=signed_in.user_id, address=device.address)
 
 
-def check_current_password(signed_in: SignedIn, password: str, field: str) -> User:
+def sender_of(signed_in: SignedIn, device: Device) -> Sender:
+    """The member as a sender to the queue of passwords. Strangers who sign in to the account have another share."""
+    return Sender(device, f"member {signed_in.ref}")
+
+
+def check_current_password(signed_in: SignedIn, password: str, field: str, device: Device) -> User:
     """Check the password and load the account. Raises FieldErrors for ``field``, BusyError."""
     with db.read() as session:
         user = session.get(User, signed_in.user_id)
     stored = user.password_hash if user is not None and user.active else None
-    if not passwords.check_password(password, stored) or user is None:
+    if not passwords.check_password(password, stored, sender_of(signed_in, device)) or user is None:
         raise FieldErrors({field: WRONG_PASSWORD})
     return user
 
@@ -54,11 +60,11 @@ def change_password(signed_in: SignedIn, current: str, new: str, device: Device)
 
     Raises FieldErrors for current and password, ConflictError if the account was changed meanwhile, BusyError.
     """
-    user = check_current_password(signed_in, current, "current")
+    user = check_current_password(signed_in, current, "current", device)
     problem = SAME_PASSWORD if new == current else _problem(user, new)
     if problem:
         raise FieldErrors({"password": problem})
-    hashed = passwords.hash_password(new)
+    hashed = passwords.hash_password(new, sender_of(signed_in, device))
     with db.write() as session:
         user = find_account.lock_unchanged(session, user)
         ended = set_password(session, user, hashed)
@@ -79,7 +85,7 @@ def request_email_change(signed_in: SignedIn, current: str, email: str, device: 
     FieldErrors for current and email, ConflictError, BusyError.
     """
     address = validation.parse_address(email)
-    user = check_current_password(signed_in, current, "current")
+    user = check_current_password(signed_in, current, "current", device)
     if address.email == user.email:
         raise FieldErrors({"email": SAME_ADDRESS})
     with db.write() as session:

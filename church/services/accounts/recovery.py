@@ -16,6 +16,7 @@ from church.services import audit, email_links, sessions
 from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
+from church.services.accounts.passwords import Sender
 from church.services.audit import Actor
 from church.services.sessions import Device
 
@@ -66,7 +67,7 @@ def reset_password(token: str, password: str, device: Device) -> str:
         problem = validation.find_password_problem(password, name=user.name, email=user.email or "")
         if problem:
             raise FieldErrors({"password": problem})
-        hashed = passwords.hash_password(password)
+        hashed = passwords.hash_password(password, Sender(device))
         with db.write() as session:
             _, user = find_account.redeem_and_lock(session, token, Purpose.RESET)
             user.verified_at = user.verified_at or utc_now()

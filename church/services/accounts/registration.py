@@ -16,6 +16,7 @@ from church.services import audit, email_links, sessions
 from church.services import email as email_service
 from church.services.accounts import find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
+from church.services.accounts.passwords import Sender
 from church.services.accounts.validation import Address
 from church.services.audit import Actor
 from church.services.email import hash_address
@@ -30,7 +31,7 @@ def register(email: str, password: str, name: str, device: Device) -> str:
     """
     with record_attempt("registration") as current:
         address, name = validation.validate_new_account(email, password, name)
-        hashed = passwords.hash_password(password)
+        hashed = passwords.hash_password(password, Sender(device))
         with db.write() as session:
             user = find_account.create_account(session, address, name=name, source="web", password_hash=hashed)
             if user is not None:
@@ -120,7 +121,7 @@ def create_first_admin(token: str, email: str, password: str, name: str, device:
         if email_links.peek(token, Purpose.FIRST_ADMIN) is None:
             raise email_links.LinkError
         address, name = validation.validate_new_account(email, password, name)
-        hashed = passwords.hash_password(password)
+        hashed = passwords.hash_password(password, Sender(device))
         with db.write() as session:
             _lock_admin_links(session)
             email_links.redeem(session, token, Purpose.FIRST_ADMIN)

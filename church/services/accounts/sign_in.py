@@ -18,6 +18,7 @@ from church.services.accounts.failed_sign_ins import (
     limit_guesses,
     record_attempt,
 )
+from church.services.accounts.passwords import Sender
 from church.services.accounts.validation import try_parse_address
 from church.services.audit import Actor
 from church.services.sessions import Device, SignedIn
@@ -41,25 +42,30 @@ def sign_in_with_password(email: str, password: str, device: Device, gate: Gate)
         user = _find(email)
         current.user_ref = user.ref if user is not None else None
         open_hash = user.password_hash if user is not None and user.active else None
-        if not passwords.check_password(password, open_hash) or user is None:
+        sender = Sender(device, f"sign-in {key}" if (key := _key_of(email)) else "")
+        if not passwords.check_password(password, open_hash, sender) or user is None:
             raise WrongPasswordError
-        token = _start(user, _rehashed(user, password), device)
+        token = _start(user, _rehashed(user, password, sender), device)
     telemetry.set_user_ref(user.ref)
     return SignInResult(token, user.ref)
 
 
 def _find(email: str) -> User | None:
     """Find the account; an invalid address is looked up too, so that it takes the same time."""
-    address = try_parse_address(email)
     with db.read() as session:
-        return find_account.find_by_key(session, address.key if address is not None else "")
+        return find_account.find_by_key(session, _key_of(email))
 
 
-def _rehashed(user: User, password: str) -> str | None:
+def _key_of(email: str) -> str:
+    address = try_parse_address(email)
+    return address.key if address is not None else ""
+
+
+def _rehashed(user: User, password: str, sender: Sender) -> str | None:
     """Hash the password again if the stored hash has another cost; skipped while the hashing queue is full."""
     if user.password_hash is not None and passwords.needs_rehash(user.password_hash):
         with suppress(BusyError):
-            return passwords.hash_password(password)
+            return passwords.hash_password(password, sender)
     return None
 
 

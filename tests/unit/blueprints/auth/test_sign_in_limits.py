@@ -123,7 +123,7 @@ def test_login_error_503_gives_the_try_back(
 ) -> None:
     guess(app)
 
-    def fail(_text: str, _stored: str | None) -> bool:
+    def fail(*_: object) -> bool:
         raise trouble
 
     with monkeypatch.context() as busy:
@@ -138,9 +138,9 @@ def test_login_parallel_tries_of_a_client_count_as_one(app: Flask, monkeypatch: 
     statuses = []
     real = passwords.check_password
 
-    def slow(text: str, stored: str | None) -> bool:
+    def slow(text: str, stored: str | None, sender: passwords.Sender) -> bool:
         statuses.append(Browser(app).post_json("/auth/login", RIGHT).status_code)
-        return real(text, stored)
+        return real(text, stored, sender)
 
     monkeypatch.setattr(passwords, "check_password", slow)
     assert Browser(app).post_json("/auth/login", WRONG).status_code == 429

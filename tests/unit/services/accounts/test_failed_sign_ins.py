@@ -34,14 +34,16 @@ def attempt(error: BaseException) -> None:
     ("seconds", "wait"), [(1, "a minute"), (60, "a minute"), (61, "2 minutes"), (900, "15 minutes")]
 )
 def test_throttled_error_rounds_the_wait_up_to_minutes(seconds: int, wait: str) -> None:
-    error = ThrottledError(seconds)
-    assert f"Wait {wait}, or reset your password" in error.detail
+    error = ThrottledError(seconds, "Too many.", "then go on")
+    assert error.detail == f"Too many. Wait {wait}, then go on."
     assert error.retry_after == seconds
 
 
 def test_make_throttled_error_counts_the_refusal() -> None:
     with grows(definitions.rate_limit_hits.labels("login_account")):
         assert failed_sign_ins.make_throttled_error(30).retry_after == 30
+    with grows(definitions.rate_limit_hits.labels("confirmation")):
+        assert failed_sign_ins.make_confirmations_error(30).retry_after == 30
 
 
 def test_limit_guesses_refused_does_not_run_the_block() -> None:
@@ -67,7 +69,7 @@ def test_limit_guesses_counts_only_a_wrong_password(error: BaseException, call: 
     [
         (LinkError(), "failed_credentials"),
         (WrongPasswordError(), "failed_credentials"),
-        (ThrottledError(5), "failed_throttled"),
+        (ThrottledError(5, "Too many.", "then go on"), "failed_throttled"),
         (FieldErrors({"email": "missing"}), "failed_validation"),
         (BusyError(), "failed_error"),
         (KeyboardInterrupt(), "failed_error"),

@@ -96,9 +96,9 @@ def test_change_password_changed_meanwhile_is_a_conflict(monkeypatch: pytest.Mon
     me = signed_in()
     real = passwords.hash_password
 
-    def slow(text: str) -> str:
-        change_user(user.id, password_hash=real("three owls below the mill"))
-        return real(text)
+    def slow(text: str, sender: passwords.Sender) -> str:
+        change_user(user.id, password_hash=real("three owls below the mill", sender))
+        return real(text, sender)
 
     monkeypatch.setattr(passwords, "hash_password", slow)
     with pytest.raises(ConflictError):

@@ -61,7 +61,7 @@ def test_register_stores_only_a_password_hash() -> None:
     register()
     user = the_user()
     assert user.password_hash is not None
-    assert passwords.check_password(PASSWORD, user.password_hash)
+    assert passwords.check_password(PASSWORD, user.password_hash, passwords.Sender(DEVICE))
     assert PASSWORD not in repr(vars(user))
 
 
@@ -92,7 +92,7 @@ def test_register_known_address_security_event_has_no_address() -> None:
 
 def test_register_known_address_does_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    monkeypatch.setattr(passwords, "hash_password", lambda text: hashed.append(text) or f"hash {len(hashed)}")
+    monkeypatch.setattr(passwords, "hash_password", lambda text, _sender: hashed.append(text) or f"hash {len(hashed)}")
     register()
     register()
     assert hashed == [PASSWORD, PASSWORD]
@@ -108,7 +108,7 @@ def test_register_field_errors_do_not_depend_on_the_account(registered: bool) ->
 
 
 def test_register_while_hashing_is_busy_creates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def busy(_text: str) -> str:
+    def busy(*_: object) -> str:
         raise BusyError
 
     monkeypatch.setattr(passwords, "hash_password", busy)

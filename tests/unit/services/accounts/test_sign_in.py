@@ -55,9 +55,9 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     seen: list[str | None] = []
     real = passwords.check_password
 
-    def watched(text: str, stored: str | None) -> bool:
+    def watched(text: str, stored: str | None, sender: passwords.Sender) -> bool:
         seen.append(stored)
-        return real(text, stored)
+        return real(text, stored, sender)
 
     monkeypatch.setattr(passwords, "check_password", watched)
     return seen
@@ -181,7 +181,7 @@ def test_sign_in_skips_the_rehash_while_hashing_is_busy(monkeypatch: pytest.Monk
     member()
     before = the_user().password_hash
 
-    def busy(_text: str) -> str:
+    def busy(*_: object) -> str:
         raise BusyError
 
     monkeypatch.setattr(passwords, "COST", 5)
@@ -193,7 +193,7 @@ def test_sign_in_skips_the_rehash_while_hashing_is_busy(monkeypatch: pytest.Monk
 def test_sign_in_while_hashing_is_busy_is_an_error_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
 
-    def busy(_text: str, _stored: str | None) -> bool:
+    def busy(*_: object) -> bool:
         raise BusyError
 
     monkeypatch.setattr(passwords, "check_password", busy)
@@ -206,7 +206,7 @@ def test_sign_in_while_hashing_is_busy_is_an_error_and_not_counted(monkeypatch: 
 def test_sign_in_killed_is_an_error_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     member()
 
-    def killed(_text: str, _stored: str | None) -> bool:
+    def killed(*_: object) -> bool:
         raise GreenletExit
 
     monkeypatch.setattr(passwords, "check_password", killed)
@@ -222,8 +222,8 @@ def test_sign_in_account_changed_during_the_check_is_refused(monkeypatch: pytest
     other = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
     real = passwords.check_password
 
-    def slow(text: str, stored: str | None) -> bool:
-        right = real(text, stored)
+    def slow(text: str, stored: str | None, sender: passwords.Sender) -> bool:
+        right = real(text, stored, sender)
         change_user(user.id, **({"disabled_at": utc_now()} if change == "disabled" else {"password_hash": other}))
         return right
 
