@@ -265,7 +265,11 @@ def test_pool_full_drops_the_last_work_of_the_longest_line_for_a_newcomer() -> N
 
 
 def test_pool_killed_callers_leave_the_queue_and_their_thread_when_it_is_done() -> None:
-    assert printed(_KILLED) == ["the thread of a killed caller is not free True", "done ['x1', 'b1']", "free again done"]
+    assert printed(_KILLED) == [
+        "the thread of a killed caller is not free True",
+        "done ['x1', 'b1']",
+        "free again done",
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is a thread's own on Linux alone")

@@ -256,6 +256,34 @@ def test_forget_resets_its_key_and_no_other(counting: Flask) -> None:
     assert rate_limits.count("login_account", "a") == 1
 
 
+def test_give_back_frees_one_of_its_key_and_never_more_than_was_counted(counting: Flask) -> None:
+    rate_limits.give_back("login_account", "a")
+    assert [rate_limits.count_or_wait("login_account", "a") for _ in range(3)] == [None] * 3
+    rate_limits.give_back("login_account", "b")
+    assert rate_limits.seconds_until_free("login_account", "a") is not None
+    rate_limits.give_back("login_account", "a")
+    assert rate_limits.count_or_wait("login_account", "a") is None
+    left = rate_limits.count_or_wait("login_account", "a")
+    assert left is not None
+    assert 3500 < left <= 3600  # the window is the same
+
+
+def test_give_back_is_shared_by_workers_and_goes_on_while_the_store_is_down(
+    two_workers: tuple[FlaskClient, FlaskClient], redis_server: RedisServer
+) -> None:
+    first, second = (client.application for client in two_workers)
+    with first.app_context():
+        rate_limits.count("login_account", "a")
+    with second.app_context():
+        rate_limits.give_back("login_account", "a")
+    with first.app_context():
+        assert rate_limits.count("login_account", "a") == 1
+        redis_server.stop()
+        assert [rate_limits.count("login_account", "a") for _ in range(2)] == [1, 2]
+        rate_limits.give_back("login_account", "a")
+        assert rate_limits.count("login_account", "a") == 2
+
+
 def test_count_does_not_affect_the_limits_of_views(client: FlaskClient) -> None:
     with client.application.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
         for _ in range(5):

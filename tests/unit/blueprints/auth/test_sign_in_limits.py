@@ -147,6 +147,29 @@ def test_login_parallel_tries_of_a_client_count_as_one(app: Flask, monkeypatch: 
     assert statuses == [429]
 
 
+def test_login_parallel_tries_are_heard_as_often_as_the_account_limit_says(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses: list[int] = []
+    clients = iter(range(1, 7))
+    real = passwords.check_password
+
+    def slow(text: str, stored: str | None, sender: passwords.Sender) -> bool:
+        if (number := next(clients, None)) is not None:
+            statuses.append(Browser(app, address=f"192.0.2.{number}").post_json("/auth/login", WRONG).status_code)
+        return real(text, stored, sender)
+
+    monkeypatch.setattr(passwords, "check_password", slow)  # each try begins while all before it are being checked
+    statuses.append(Browser(app).post_json("/auth/login", WRONG).status_code)
+    assert (statuses.count(401), statuses.count(429)) == (3, 4)
+
+
+def test_login_right_passwords_use_up_no_tries(app: Flask) -> None:
+    for _ in range(5):
+        assert Browser(app).post_json("/auth/login", RIGHT).status_code == 200
+    assert [Browser(app).post_json("/auth/login", WRONG).status_code for _ in range(4)] == [401] * 3 + [429]
+
+
 def test_login_over_the_ip_limit_is_recorded_as_throttled(settings: Settings) -> None:
     bring_to_head(settings)
     site = create_app(with_settings(settings, limit_login="2/hour"))
@@ -197,3 +220,66 @@ def test_change_password_works_while_strangers_guess(settings: Settings) -> None
         stranger.post_json("/auth/login", {"email": user.email, "password": "not this one"})
     changed = owner.post_json("/auth/account/password", {"current": PASSWORD, "password": NEW})
     assert changed.status_code == 200
+
+
+CHANGE = ("/auth/account/password", {"current": "not this one", "password": NEW})
+
+
+def test_password_parallel_guesses_from_a_session_are_heard_as_often_as_the_limit_says(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_to_head(settings)
+    app = create_app(with_settings(settings, limit_login_account="3/hour"))
+    thief = Browser(app, add_user(app))
+    statuses: list[int] = []
+    others = iter(range(6))
+    real = passwords.check_password
+
+    def slow(text: str, stored: str | None, sender: passwords.Sender) -> bool:
+        if next(others, None) is not None:
+            statuses.append(thief.post_json(*CHANGE).status_code)
+        return real(text, stored, sender)
+
+    monkeypatch.setattr(passwords, "check_password", slow)
+    statuses.append(thief.post_json(*CHANGE).status_code)
+    assert (statuses.count(422), statuses.count(429)) == (3, 1)
+    assert thief.post_json(*CHANGE).status_code == 429
+
+
+@pytest.mark.parametrize("trouble", [BusyError, DatabaseDownError])
+def test_password_check_that_fails_gives_the_try_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, trouble: type[UnavailableError]
+) -> None:
+    bring_to_head(settings)
+    app = create_app(with_settings(settings, limit_login_account="1/hour"))
+    member = Browser(app, add_user(app))
+
+    def fail(*_: object) -> bool:
+        raise trouble
+
+    with monkeypatch.context() as busy:
+        busy.setattr(passwords, "check_password", fail)
+        assert [member.post_json(*CHANGE).status_code for _ in range(2)] == [503] * 2
+    assert [member.post_json(*CHANGE).status_code for _ in range(2)] == [422, 429]
+
+
+def test_confirmations_are_limited_by_account_and_by_client_with_the_right_password_too(settings: Settings) -> None:
+    bring_to_head(settings)
+    app = create_app(with_settings(settings, limit_confirmation="2/hour"))
+    ada, eve, joe = (add_user(app, f"{name}@church.example") for name in ("ada", "eve", "joe"))
+    same = ("/auth/account/email", {"current": PASSWORD, "email": "ada@church.example"})
+    first, second = Browser(app, ada, address="192.0.2.1"), Browser(app, ada, address="192.0.2.2")
+    assert [browser.post_json(*same).status_code for browser in (first, second)] == [422] * 2
+    with (
+        grows(definitions.rate_limit_hits.labels("confirmation")),
+        grows(definitions.security_events.labels("rate_limit_exceeded", "low")),
+    ):
+        answer = Browser(app, ada, address="192.0.2.3").post_json(*same)
+    assert (answer.status_code, answer.json["detail"]) == (
+        429,
+        "Too many changes at once. Wait 60 minutes, then try again.",
+    )
+    assert int(answer.headers["Retry-After"]) > 0
+    assert Browser(app, eve, address="192.0.2.1").post_json(*CHANGE).status_code == 422
+    assert Browser(app, joe, address="192.0.2.1").post_json(*CHANGE).status_code == 429
+    assert Browser(app, joe, address="192.0.2.4").post_json(*CHANGE).status_code == 422
