@@ -15,6 +15,7 @@ import gevent
 
 from church import telemetry
 from church.live import websocket_frames
+from church.live.frame_budget import FrameBudget
 from church.live.pending_writes import PendingWrites, QueueFullError
 from church.live.websocket_frames import FrameError, FrameReader
 
@@ -40,6 +41,9 @@ class ConnectionOwner(Protocol):
     def on_text(self, connection: Connection, text: str) -> None:
         """Handle one text message of the client; must return at once."""
 
+    def spend(self, connection: Connection, cost: float) -> bool:
+        """Take ``cost`` from the budget of the connection's member; False if it is used up."""
+
     def sent(self, kind: str) -> None:
         """Count a frame that had to wait and is now sent."""
 
@@ -58,7 +62,6 @@ class Connection:
 
     __slots__ = (
         "_budget",
-        "_budget_at",
         "_ended",
         "_outbox",
         "_owner",
@@ -91,7 +94,7 @@ class Connection:
         self._reader = FrameReader()
         self._outbox: PendingWrites | None = None
         self._ended = False
-        self._budget, self._budget_at = _BURST, time.monotonic()
+        self._budget = FrameBudget(_RATE, _BURST)
         self._watcher: Any = gevent.get_hub().loop.io(fd, _READ)
         self.address = address
         """The client's address, or its IPv6 network, as the rate limits count it."""
@@ -208,8 +211,8 @@ class Connection:
     def _take(self, data: bytes) -> None:
         try:
             for event in self._reader.feed(data):
-                self._spend(1.0 if event is not None else 0.01)
-                if event is not None:
+                self.spend(1.0 if event is not None else 0.01)
+                if event is not None and not self._ended:
                     self._on_event(event)
                 if self._ended:
                     return
@@ -233,15 +236,10 @@ class Connection:
         if not self._ended and not self._watcher.active:
             self._watcher.start(self._on_readable)
 
-    def _spend(self, cost: float) -> None:
-        """Take ``cost`` from the client's rate budget. Raises FrameError when it is used up."""
-        if self._budget < cost:
-            now = time.monotonic()
-            self._budget = min(_BURST, self._budget + (now - self._budget_at) * _RATE)
-            self._budget_at = now
-            if self._budget < cost:
-                raise FrameError(websocket_frames.POLICY, "too much at once")
-        self._budget -= cost
+    def spend(self, cost: float) -> None:
+        """Take ``cost`` from the budgets of the client and of its member; closes the connection if one is used up."""
+        if not self._budget.spend(cost) or not self._owner.spend(self, cost):
+            self.close(websocket_frames.POLICY, "too much at once", "flooded")
 
     # -- closing -------------------------------------------------------------------------------------------------------
 

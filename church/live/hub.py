@@ -23,6 +23,7 @@ from church.live.connection import Connection
 from church.live.connection_limits import ConnectionLimits
 from church.live.heartbeat import Deadlines, PingWheel
 from church.live.joined_rooms import JoinedRooms
+from church.live.member_limits import MemberLimits
 from church.live.message_handlers import MessageHandlers
 from church.live.presence import Presence
 from church.live.session_watch import SessionWatch
@@ -68,11 +69,14 @@ class Hub:
     def _make_parts(self, app: Flask, settings: Settings) -> None:
         self.relay = BroadcastReceiver(app)
         self.limits = ConnectionLimits(app, self.relay.worker)
+        self._member_limits = MemberLimits()
         self.rooms = JoinedRooms(self.connections_of, self.guarded, lambda: self.relay.is_heard)
         self.presence = Presence(self.relay, self.rooms)
         mark = settings.instance / "sign-ins.mark"
         self.session_watch = SessionWatch(mark, self.connections, self.connections_of, self.rooms.feeds, self.guarded)
-        self._handlers = MessageHandlers(self.admit, self.rooms, self.presence, self.relay, self.guarded)
+        self._handlers = MessageHandlers(
+            self.admit, self._member_limits, self.rooms, self.presence, self.relay, self.guarded
+        )
         receivers = {
             PRESENCE: self.presence.hear,
             TYPING: self._on_typing,
@@ -155,6 +159,10 @@ class Hub:
     def on_text(self, connection: Connection, text: str) -> None:
         """Queue one text message of a client for its handler."""
         self._handlers.hear(connection, text)
+
+    def spend(self, connection: Connection, cost: float) -> bool:
+        """Take ``cost`` from the budget of the connection's member; before it has one, its own budget is enough."""
+        return not connection.ref or self._member_limits.spend(connection.ref, cost)
 
     def sent(self, kind: str) -> None:
         """Count a frame that had to wait and is now sent."""
@@ -255,6 +263,7 @@ class Hub:
             gevent.sleep(min(self._wheel.pause, 0.25))
             self._auth_deadlines.tick()
             self._close_deadlines.tick()
+            self._member_limits.tick()
             while turned + self._wheel.pause <= time.monotonic():
                 turned += self._wheel.pause
                 self._wheel.tick()

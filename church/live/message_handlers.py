@@ -17,11 +17,15 @@ from church.live.broadcast_receiver import TYPING, BroadcastReceiver
 from church.live.client_messages import ClientMessage, InvalidMessageError
 from church.live.connection import Connection
 from church.live.joined_rooms import JoinedRooms
+from church.live.member_limits import MemberLimits
 from church.live.presence import Presence
 from church.services import chat, member_tokens, sessions
+from church.services.chat import RateLimitedError
 from church.services.sessions import SignedIn
 
 _TYPING_SECONDS = 2.0  # between two typing frames of one client that are passed on
+_REFUSAL_COST = 4.0  # frames that a refused one costs its sender's budgets, beside itself
+_LIMITS = {"chat": "chat", "subscribe_room": "history", "history": "history"}  # the rate limit of a message type
 
 log = logging.getLogger("church.live")
 
@@ -37,18 +41,21 @@ class MessageHandlers:
     """The handler of each message type.
 
     ``admit`` registers a connection under its member, and is False where the member has too many connections.
+    ``limits`` keep what the member's connections share.
     ``guarded`` runs a function in the app's context, and logs what it raises.
     """
 
     def __init__(
         self,
         admit: Callable[[Connection, SignedIn], bool],
+        limits: MemberLimits,
         rooms: JoinedRooms,
         presence: Presence,
         relay: BroadcastReceiver,
         guarded: Callable[..., bool],
     ) -> None:
         self._admit = admit
+        self._limits = limits
         self._rooms = rooms
         self._presence = presence
         self._relay = relay
@@ -84,10 +91,22 @@ class MessageHandlers:
             with telemetry.live_message(connection.handshake, "unreadable", connection.ref or None):
                 answer: bytes | None = client_messages.error_frame("invalid", error.detail)
         else:
-            with telemetry.live_message(connection.handshake, message.kind, connection.ref or None):
-                answer = self._handle(connection, message)
+            answer = self._refuse_again(connection, message)
+            if answer is None:
+                with telemetry.live_message(connection.handshake, message.kind, connection.ref or None):
+                    answer = self._handle(connection, message)
         if answer is not None:
             connection.send_message("error", answer)
+            connection.spend(_REFUSAL_COST)
+
+    def _refuse_again(self, connection: Connection, message: ClientMessage) -> bytes | None:
+        """The error frame for a message whose rate limit has refused the member before, until that is over."""
+        limit = _LIMITS.get(message.kind)
+        seconds = self._limits.seconds_refused(connection.ref, limit) if limit is not None else None
+        if limit is None or seconds is None:
+            return None
+        telemetry.track_live_refused(message.kind, limit)
+        return _refusal(RateLimitedError(seconds), message.about(connection.rooms))
 
     def _handle(self, connection: Connection, message: ClientMessage) -> bytes | None:
         """Do what the message requests; returns an error frame if that fails."""
@@ -102,10 +121,11 @@ class MessageHandlers:
         except InvalidMessageError as error:
             return client_messages.error_frame("invalid", error.detail, **about)
         except ChurchError as error:
-            code = "unavailable" if isinstance(error, UnavailableError) else getattr(error, "code", "refused")
             if isinstance(error, ForbiddenError):
                 about["room"] = message.room  # the room exists, and is closed to the member
-            return client_messages.error_frame(code, str(error), retry_after=error.retry_after, **about)
+            if isinstance(error, RateLimitedError) and error.retry_after is not None:
+                self._limits.refuse(connection.ref, _LIMITS[message.kind], error.retry_after)
+            return _refusal(error, about)
         except Exception:
             log.exception("live message failed", extra={"event": "live.frame_failed", "kind": message.kind})
             return client_messages.error_frame(
@@ -212,6 +232,11 @@ class MessageHandlers:
         if message.room not in connection.rooms:
             raise InvalidMessageError("join the room first")
         return message.room
+
+
+def _refusal(error: ChurchError, about: dict[str, str]) -> bytes:
+    code = "unavailable" if isinstance(error, UnavailableError) else getattr(error, "code", "refused")
+    return client_messages.error_frame(code, str(error), retry_after=error.retry_after, **about)
 
 
 def _refuse_attacks(text: str) -> None:

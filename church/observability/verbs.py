@@ -375,6 +375,14 @@ def live_message(opened_by: Handshake, kind: str, user_ref: str | None) -> Itera
         request_observer.current.reset(token)
 
 
+@never_breaks
+def track_live_refused(kind: str, limit: str) -> None:
+    """Count a message that a rate limit refuses again, without a record: ``track_rate_limit`` made one of the first."""
+    definitions.websocket_messages.labels("in", bound_label(kind, definitions.MESSAGES_RECEIVED)).inc()
+    definitions.rate_limit_hits.labels(bound_label(limit, definitions.LIMITS)).inc()
+    definitions.security_events.labels("rate_limit_exceeded", "low").inc()
+
+
 class _MessageObservation(Observation):
     """Context of one live message for log records; it is not counted as an HTTP request."""
 

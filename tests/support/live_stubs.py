@@ -55,6 +55,7 @@ class StubClient:
     handshake: Handshake = Handshake("r1", "192.0.2.1", None)  # noqa: RUF009 - a tuple, never changed
     inbox: deque[str] | None = None
     typed_at: float = 0.0
+    spent: float = 0.0
     closed: list[tuple[int, str]] = field(default_factory=list)
     """Code and outcome of each close."""
 
@@ -69,6 +70,9 @@ class StubClient:
 
     def send_message(self, kind: str, frame: bytes) -> None:
         self.send(frame, kind)
+
+    def spend(self, cost: float) -> None:
+        self.spent += cost
 
     def close(self, code: int, _reason: str, outcome: str) -> None:
         self.is_open = False

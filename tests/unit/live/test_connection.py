@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from church.live import connection as live_connection
+from church.live import frame_budget
 from church.live.connection import Connection
 from church.live.heartbeat import PingWheel
 from church.telemetry import Handshake
@@ -27,6 +27,13 @@ class StubHub:
         self.late: list[str] = []
         self.lost = 0
         self.closed = 0
+        self.spent = 0.0
+        self.budget = 1e9
+        """What the member of all connections may spend."""
+
+    def spend(self, _connection: Connection, cost: float) -> bool:
+        self.spent += cost
+        return self.spent <= self.budget
 
     def on_text(self, _connection: Connection, text: str) -> None:
         self.texts.append(text)
@@ -47,7 +54,7 @@ class StubHub:
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, socket.socket, StubHub]]:
     """A connection whose clock does not move, so that its rate budget never refills."""
-    monkeypatch.setattr(live_connection, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(frame_budget, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     ours, theirs = socket.socketpair()
     hub: Any = StubHub()
     connection = Connection(hub, ours.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
@@ -143,6 +150,23 @@ def test_flooding_client_is_closed_with_1008(pair: Pair) -> None:
     run_until(lambda: hub.ends, "the end")
     assert hub.ends == [(1008, "flooded")]
     assert len(hub.texts) == 200
+
+
+def test_client_whose_member_has_used_up_its_budget_is_closed_with_1008(pair: Pair) -> None:
+    _, theirs, hub = pair
+    hub.budget = 3
+    theirs.sendall(masked(1, b"x") * 5)
+    run_until(lambda: hub.ends, "the end")
+    assert (hub.ends, hub.texts) == ([(1008, "flooded")], ["x"] * 3)
+
+
+def test_client_that_spends_more_than_its_frames_is_closed_with_1008_sooner(pair: Pair) -> None:
+    connection, _, hub = pair
+    for _ in range(50):
+        connection.spend(4)
+    assert hub.ends == []
+    connection.spend(4)
+    assert hub.ends == [(1008, "flooded")]
 
 
 def test_message_in_very_many_fragments_is_not_a_flood(pair: Pair) -> None:

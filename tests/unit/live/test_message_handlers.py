@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -11,12 +12,13 @@ import pytest
 from flask import Flask
 
 from church.extensions import db
-from church.live import message_handlers
+from church.live import frame_budget, member_limits, message_handlers
 from church.live.hub import Hub, hub_of
 from church.models import User
 from church.observability.metrics import definitions
 from church.services import chat, sessions
 from church.services.audit import Actor
+from church.services.chat import posting_limits
 from tests.support.accounts_fixture import change_user
 from tests.support.helpers import captured_log, grows
 from tests.support.live_fixture import token_of
@@ -227,6 +229,81 @@ def test_chat_message_of_words_or_code_is_sent_where_the_site_blocks(
     at_work.config["CHURCH"] = at_work.config["CHURCH"].model_copy(update={"threats": "block"})
     (frame,) = say(hub, client, {"type": "chat", "room": ROOM, "message": text, "client_id": "a-1"})
     assert (frame["type"], frame["message"]) == ("chat", text)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock of what the hub remembers about members."""
+    one = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(member_limits, "time", SimpleNamespace(monotonic=lambda: one.now))
+    return one
+
+
+def message(kind: str, number: int = 0) -> dict[str, Any]:
+    return {"type": kind, "room": ROOM, "message": "hello", "client_id": f"a-{number}", "after": 0}
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("chat", "chat"), ("history", "history"), ("subscribe_room", "history")])
+def test_refused_message_is_answered_from_memory_until_the_limit_is_free(
+    hub: Hub, client: Any, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str
+) -> None:
+    counted: list[str] = []
+
+    def limiter(name: str, _key: str) -> int:
+        counted.append(name)
+        return 30
+
+    monkeypatch.setattr(posting_limits, "_limiter", [limiter])
+    (first,) = say(hub, client, message(kind))
+    assert (first["code"], first["retry_after"]) == ("rate_limited", 30)
+    monkeypatch.setattr(sessions, "load_ref", lambda *_: pytest.fail("the database was read"))
+    clock.now += 20.5
+    hits, events = definitions.rate_limit_hits.labels(limit), definitions.security_events
+    with captured_log() as log, grows(hits), grows(events.labels("rate_limit_exceeded", "low")):
+        (again,) = say(hub, client, message(kind, 1))
+    assert again == {**first, "client_id": "a-1", "retry_after": 10}
+    assert (counted, log.records) == ([limit], [])
+    clock.now += 9.5
+    monkeypatch.undo()
+    assert "error" not in [frame["type"] for frame in say(hub, client, message(kind, 2))]
+
+
+def test_refusal_holds_for_all_connections_of_its_member_and_no_others(
+    at_work: Flask, hub: Hub, client: Any, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve = signed_in_client(at_work, hub, add_user(at_work, "eve@church.example", password_hash="x"))
+    other = signed_in_client(at_work, hub, ada)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(posting_limits, "_limiter", [lambda *_: 30])
+        say(hub, client, message("chat"))
+    assert error_of(say(hub, other, message("chat"))) == "rate_limited"
+    assert say(hub, eve, message("chat"))[0]["type"] == "chat"
+    assert "room_joined" in [frame["type"] for frame in say(hub, other, message("history"))]  # another limit
+
+
+def test_message_that_is_refused_costs_its_sender_more_than_one_that_is_not(hub: Hub, client: Any) -> None:
+    say(hub, client, {"type": "ping"}, message("subscribe_room"), message("chat"))
+    assert client.spent == 0
+    say(hub, client, "no JSON", {"type": "dance"}, {"type": "chat", "room": ROOM})
+    assert client.spent == 12
+    stranger = StubClient(None)
+    say(hub, stranger, message("chat"))
+    assert stranger.spent == 4
+
+
+def test_hub_takes_frames_of_all_connections_from_one_budget_of_their_member(
+    at_work: Flask, hub: Hub, client: Any, ada: User, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_budget, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    tabs = [client, *(signed_in_client(at_work, hub, ada) for _ in range(3))]
+    sent = [hub.spend(tabs[number % 4], 1.0) for number in range(402)]
+    assert sent == [True] * 400 + [False] * 2
+    assert hub.spend(StubClient(None), 1.0)  # type: ignore[arg-type]  # not signed in: its own budget is enough
+    clock.now += 1
+    assert [hub.spend(client, 1.0) for _ in range(81)] == [True] * 80 + [False]
 
 
 @pytest.mark.parametrize("kind", ["presence", "typing"])
