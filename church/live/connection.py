@@ -6,6 +6,7 @@ All of this runs in gevent's hub, or in the greenlet that sends. Nothing here bl
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from _socket import socket as RawSocket  # noqa: N812 - gevent's own holds a hub, watchers and a dict: 2 KiB
 from collections import deque
@@ -37,6 +38,8 @@ class ConnectionOwner(Protocol):
 
     queue: int
     """Frames that may wait for one slow client."""
+    patience: float
+    """Seconds after which a client that has sent nothing is gone."""
 
     def on_text(self, connection: Connection, text: str) -> None:
         """Handle one text message of the client; must return at once."""
@@ -73,7 +76,6 @@ class Connection:
         "handshake",
         "heard",
         "inbox",
-        "missed",
         "rooms",
         "signed_in",
         "since",
@@ -90,6 +92,8 @@ class Connection:
         self._sock.setblocking(False)
         if self._sock.family != socket.AF_UNIX:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "linux":  # else the kernel sends what is left to a lost client for a quarter of an hour
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(owner.patience * 1000))
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._reader = FrameReader()
         self._outbox: PendingWrites | None = None
@@ -108,7 +112,6 @@ class Connection:
         self.rooms: tuple[str, ...] = ()
         self.inbox: deque[str] | None = None
         self.heard = True
-        self.missed = 0
         self.spoke = 0
         self.typed_at = 0.0
 

@@ -1,8 +1,8 @@
 """Ping all connections and enforce deadlines, from one timer instead of a timer for each connection.
 
-Connections are spread over the spokes of a wheel, and each is pinged when its spoke comes up. A connection that sent
-nothing for two turns is dropped, whatever TCP reports (RFC 6455, section 5.5.2). All deadlines are equally far away, so
-a queue keeps them in order.
+Connections are spread over the spokes of a wheel, and each is pinged when its spoke comes up. A connection that has sent
+nothing since its last ping, a turn ago, is dropped, whatever TCP reports (RFC 6455, section 5.5.2): within two turns of
+its last sign of life. All deadlines are equally far away, so a queue keeps them in order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from church.live.connection import Connection
 from church.live.websocket_frames import PING_FRAME
 
 _SPOKES = 50
-_MAX_SILENT_TURNS = 2  # then the connection is dropped
 
 
 class PingWheel:
@@ -41,14 +40,11 @@ class PingWheel:
         """Ping the connections of the next spoke, and drop the silent ones."""
         self._at = (self._at + 1) % _SPOKES
         for connection in tuple(self._spokes[self._at]):
-            if connection.heard:
-                connection.heard, connection.missed = False, 0
-            else:
-                connection.missed += 1
-            if connection.missed >= _MAX_SILENT_TURNS:
-                connection.drop("silent")
-            else:
+            if connection.heard or connection.inbox:  # with messages that wait for our answers, reading may pause
+                connection.heard = False
                 connection.send(PING_FRAME)
+            else:
+                connection.drop("silent")
 
 
 class Deadlines:

@@ -59,6 +59,7 @@ class Hub:
         self._most_of_address = settings.live_per_address
         self._reserved = 0
         self._wheel = PingWheel(settings.live_ping)
+        self.patience = 2 * settings.live_ping
         self._lingering: set[Connection] = set()
         self._auth_deadlines = Deadlines(_AUTH_SECONDS, self._on_auth_late)
         self._close_deadlines = Deadlines(_LINGER_SECONDS, self._on_close_late)

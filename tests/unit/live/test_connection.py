@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from tests.support.live_stubs import run_until
 
 class StubHub:
     queue = 8
+    patience = 50.0
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, str]] = []
@@ -197,7 +199,7 @@ def test_client_gone_before_the_welcome_is_not_watched() -> None:
     assert not connection._watcher.active
 
 
-def test_wheel_drops_only_a_client_silent_for_two_turns(pair: Pair) -> None:
+def test_wheel_drops_only_a_client_that_does_not_answer_a_ping(pair: Pair) -> None:
     connection, theirs, hub = pair
     wheel = PingWheel(25.0)
     wheel.add(connection)
@@ -213,5 +215,13 @@ def test_wheel_drops_only_a_client_silent_for_two_turns(pair: Pair) -> None:
     turn()
     assert hub.ends == []
     turn()
-    turn()
     assert hub.ends == [(1006, "silent")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
+def test_kernel_gives_up_a_lost_client_when_the_hub_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        accepted = server.accept()[0]
+        connection = Connection(StubHub(), accepted.detach(), "192.0.2.1", Handshake("r1", "192.0.2.1", None), None)
+        assert connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 50_000
+        connection.drop("over")

@@ -19,7 +19,8 @@ class Pinged:
 
     def __init__(self) -> None:
         self.heard = True
-        self.missed = self.spoke = 0
+        self.spoke = 0
+        self.inbox: list[str] = []
         self.pings: list[bytes] = []
         self.dropped: list[str] = []
 
@@ -68,26 +69,50 @@ def test_wheel_removed_connection_is_not_pinged() -> None:
     assert (len(stays.pings), leaves.pings) == (1, [])
 
 
-def test_wheel_drops_a_connection_silent_for_two_turns() -> None:
+@pytest.mark.parametrize("heard_at", [1, 20, TURN - 1])
+def test_wheel_drops_a_silent_connection_within_two_turns_of_its_last_sign(heard_at: int) -> None:
     wheel = PingWheel(25.0)
     client: Any = Pinged()
     wheel.add(client)
-    turn(wheel, 2 * TURN)
-    assert (len(client.pings), client.dropped) == (2, [])
-    turn(wheel)
-    assert (len(client.pings), client.dropped) == (2, ["silent"])
+    wheel.tick()
+    assert len(client.pings) == 1
+    turn(wheel, heard_at - 1)
+    client.heard = True  # and nothing from then on
+    silent = 0
+    while not client.dropped:
+        wheel.tick()
+        silent += 1
+    assert silent * wheel.pause <= 2 * 25.0
+    assert (len(client.pings), client.dropped) == (2, ["silent"])  # a turn to answer its last ping
 
 
-def test_wheel_forgets_a_missed_turn_of_a_connection_heard_since() -> None:
+def test_wheel_drops_a_connection_that_never_answers_within_two_turns() -> None:
     wheel = PingWheel(25.0)
     client: Any = Pinged()
     wheel.add(client)
-    for _ in range(3):
-        turn(wheel, 2 * TURN)
-        client.heard = True
+    turn(wheel, TURN)
+    assert (len(client.pings), client.dropped) == (1, [])
     turn(wheel)
+    assert (len(client.pings), client.dropped) == (1, ["silent"])
+
+
+def test_wheel_keeps_a_connection_whose_messages_the_site_has_not_answered() -> None:
+    wheel = PingWheel(25.0)
+    client: Any = Pinged()
+    client.inbox = ["a message"]
+    wheel.add(client)
+    turn(wheel, 3 * TURN)
     assert client.dropped == []
-    assert len(client.pings) == 7
+
+
+def test_wheel_keeps_a_connection_that_answers_each_ping() -> None:
+    wheel = PingWheel(25.0)
+    client: Any = Pinged()
+    wheel.add(client)
+    for _ in range(7):
+        turn(wheel)
+        client.heard = True
+    assert (len(client.pings), client.dropped) == (7, [])
 
 
 def test_deadlines_call_late_once_each_in_order(clock: SimpleNamespace) -> None:
