@@ -70,7 +70,7 @@ class Hub:
     def _make_parts(self, app: Flask, settings: Settings) -> None:
         self.relay = BroadcastReceiver(app)
         self.limits = ConnectionLimits(app, self.relay.worker)
-        self._member_limits = MemberLimits()
+        self._member_limits = MemberLimits(settings.live_per_member)
         self.rooms = JoinedRooms(self.connections_of, self.guarded, lambda: self.relay.is_heard)
         self.presence = Presence(self.relay, self.rooms)
         mark = settings.instance / "sign-ins.mark"

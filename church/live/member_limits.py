@@ -12,15 +12,19 @@ from typing import Final
 
 from church.live.frame_budget import FrameBudget
 
-_RATE: Final = 80.0  # frames a second that all connections of a member may send on average,
-_BURST: Final = 400.0  # and at once
+_RATE: Final = 8.0  # frames a second that all connections of a member may send on average,
+_BURST: Final = 40.0  # and at once; both for each connection that a member may have
 _TIDY_SECONDS: Final = 30.0
 
 
 class MemberLimits:
-    """Budgets and refusals by the account's ref; call ``tick`` now and then to forget what is over."""
+    """Budgets and refusals by the account's ref; call ``tick`` now and then to forget what is over.
 
-    def __init__(self) -> None:
+    ``connections`` is how many a member may have.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
         self._budgets: dict[str, FrameBudget] = {}
         self._refused: dict[tuple[str, str], float] = {}
         self._tidied_at = time.monotonic()
@@ -29,7 +33,7 @@ class MemberLimits:
         """Take ``cost`` from the member's budget; False if there is not so much left."""
         budget = self._budgets.get(ref)
         if budget is None:
-            budget = self._budgets[ref] = FrameBudget(_RATE, _BURST)
+            budget = self._budgets[ref] = FrameBudget(_RATE * self._connections, _BURST * self._connections)
         return budget.spend(cost)
 
     def refuse(self, ref: str, limit: str, seconds: int) -> None:

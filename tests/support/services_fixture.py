@@ -45,7 +45,7 @@ def require(name: str, found: str | None, install: str) -> str:
     pytest.skip(message)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0, pause: float = 0.02) -> None:
     """Wait until ``condition`` is true; fail with ``what`` if that takes too long.
 
     The limit allows for a badly overloaded machine. The wait ends as soon as the condition is true.
@@ -54,7 +54,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class _Ports:

@@ -19,7 +19,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_refusal_counts_down_and_ends(clock: SimpleNamespace) -> None:
-    limits = MemberLimits()
+    limits = MemberLimits(10)
     assert limits.seconds_refused("ada", "chat") is None
     limits.refuse("ada", "chat", 30)
     clock.now += 29.5
@@ -30,14 +30,14 @@ def test_refusal_counts_down_and_ends(clock: SimpleNamespace) -> None:
 
 
 def test_budget_of_one_member_does_not_affect_another(clock: SimpleNamespace) -> None:
-    limits = MemberLimits()
+    limits = MemberLimits(10)
     assert limits.spend("ada", 400)
     assert not limits.spend("ada", 1)
     assert limits.spend("eve", 400)
 
 
 def test_tick_forgets_what_is_over_and_nothing_else(clock: SimpleNamespace) -> None:
-    limits = MemberLimits()
+    limits = MemberLimits(10)
     limits.spend("ada", 400)
     limits.refuse("ada", "chat", 60)
     limits.refuse("eve", "chat", 10)
