@@ -12,8 +12,9 @@ from typing import Final
 
 from church.live.frame_budget import FrameBudget
 
-_RATE: Final = 8.0  # frames a second that all connections of a member may send on average,
-_BURST: Final = 40.0  # and at once; both for each connection that a member may have
+_RATE: Final = 8.0  # frames a second that a member may send on average, for each connection that it may have,
+_LEAST_RATE: Final = 40.0  # and not less than one connection alone may send
+_SECONDS_AT_ONCE: Final = 5.0
 _TIDY_SECONDS: Final = 30.0
 
 
@@ -24,7 +25,7 @@ class MemberLimits:
     """
 
     def __init__(self, connections: int) -> None:
-        self._connections = connections
+        self._rate = max(_LEAST_RATE, _RATE * connections)
         self._budgets: dict[str, FrameBudget] = {}
         self._refused: dict[tuple[str, str], float] = {}
         self._tidied_at = time.monotonic()
@@ -33,7 +34,7 @@ class MemberLimits:
         """Take ``cost`` from the member's budget; False if there is not so much left."""
         budget = self._budgets.get(ref)
         if budget is None:
-            budget = self._budgets[ref] = FrameBudget(_RATE * self._connections, _BURST * self._connections)
+            budget = self._budgets[ref] = FrameBudget(self._rate, self._rate * _SECONDS_AT_ONCE)
         return budget.spend(cost)
 
     def refuse(self, ref: str, limit: str, seconds: int) -> None:

@@ -36,6 +36,14 @@ def test_budget_of_one_member_does_not_affect_another(clock: SimpleNamespace) ->
     assert limits.spend("eve", 400)
 
 
+@pytest.mark.parametrize(("connections", "frames"), [(1, 200), (10, 400), (100, 4000)])
+def test_budget_grows_with_the_connections_a_member_may_have(
+    clock: SimpleNamespace, connections: int, frames: int
+) -> None:
+    limits = MemberLimits(connections)
+    assert [limits.spend("ada", frames), limits.spend("ada", 1)] == [True, False]
+
+
 def test_tick_forgets_what_is_over_and_nothing_else(clock: SimpleNamespace) -> None:
     limits = MemberLimits(10)
     limits.spend("ada", 400)
