@@ -16,6 +16,7 @@ from pathlib import Path
 from church.config import load_settings
 from church.database.migrations import migrate
 from church.store import StoreClient, embedded_command
+from ops.processes import list_children
 
 ROOT = Path(__file__).parent.parent.parent
 UNLIMITED = "1000000/second"
@@ -102,8 +103,7 @@ class Server(Instance):
 
     def workers(self) -> list[int]:
         """List the process ids of the gunicorn workers."""
-        result = subprocess.run(["pgrep", "-P", str(self._gunicorn.pid)], capture_output=True, text=True, check=False)
-        return [int(pid) for pid in result.stdout.split()]
+        return list_children(self._gunicorn.pid)
 
     def cpu(self) -> float:
         """Return the CPU seconds that all threads of the workers have used."""

@@ -24,6 +24,7 @@ from church.models import Rendition, Video
 from church.models.base import utc_now
 from ops.bench.client import drive, percentile
 from ops.bench.server import UNLIMITED, Server, free_port, serving
+from ops.processes import list_children
 
 GIB = 1 << 30
 _RANGES = 4  # range requests that fetch one gibibyte, like a player that seeks
@@ -106,8 +107,7 @@ def _nginx(folder: Path) -> Iterator[tuple[int, Callable[[], float]]]:
 
 
 def _worker_cpu(master: int) -> float:
-    result = subprocess.run(["pgrep", "-P", str(master)], capture_output=True, text=True, check=True)
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9 for pid in result.stdout.split())
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9 for pid in list_children(master))
 
 
 def _range_headers() -> list[str]:
