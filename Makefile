@@ -1,36 +1,72 @@
-# run: the site. test, lint: what CI runs. bench: what the telemetry costs (BENCH holds its arguments).
+# run: the site. test, lint: the checks. ci: what CI runs. long: what takes too long for each change (SEED, SOAK).
+# bench: what the telemetry costs (BENCH holds its arguments).
 # screenshots: take the pictures of the README again, in docs/img.
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
-.PHONY: run test test-units test-servers test-more-servers test-browser lint bench screenshots lock clean
+.PHONY: run test test-units test-units-bare test-units-more test-servers test-more-servers test-browser ci \
+	long long-shuffled long-late long-soak long-faults lint bench screenshots lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && echo $$p && break; done)
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 COMPILE = --quiet --universal --generate-hashes --no-header --python-version 3.11
-PYTEST = .venv/bin/python -m pytest --durations=15
+PYTEST = .venv/bin/python -m pytest --durations=15 $(NOTED)
 BENCH ?=
+SEED ?= $(shell date +%s)
+SOAK ?= 10
+NOTES = .venv/notes
 
 run: .venv/run.stamp
 	@exec .venv/bin/flask church run
 
 # The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one.
 # A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
+# The last lines say what all rows left in NOTES: packages that are missing, and tests that passed only alone.
+ROWS = @rm -rf $(NOTES); \
+	$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target NOTED=--notes=$(NOTES) $(1); failed=$$?; \
+	.venv/bin/python -m tests.support.notes $(NOTES) && exit $$failed
+
 test: .venv/dev.stamp
-	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target \
-		test-browser test-servers test-units test-more-servers
+	$(call ROWS,test-browser test-servers test-units test-more-servers)
+
+# Units that use no other program run with none on PATH, the others in a row of their own. A server or browser test that
+# fails runs once more, alone.
+ci: lint
+	$(call ROWS,RUN_AGAIN=--run-again test-browser test-servers test-units-bare test-more-servers test-units-more)
 
 test-units: .venv/dev.stamp
 	$(PYTEST) tests/unit
 
+test-units-bare: .venv/dev.stamp
+	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit
+
+test-units-more: .venv/dev.stamp
+	$(PYTEST) -p no:cacheprovider -m needs tests/unit
+
 test-servers: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider tests/integration/test_[a-k]*.py
+	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[a-k]*.py
 
 test-more-servers: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider tests/integration/test_[!a-k]*.py
+	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[!a-k]*.py
 
 test-browser: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider tests/browser
+	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/browser
+
+# One by one, because each is measured or wants the machine for itself; one that fails does not cut the others off.
+long: .venv/dev.stamp
+	@$(MAKE) --no-print-directory --keep-going long-shuffled long-late long-soak long-faults
+
+long-shuffled: .venv/dev.stamp
+	$(PYTEST) -p no:cacheprovider --shuffle $(SEED) tests/unit
+
+long-late: .venv/dev.stamp
+	.venv/bin/python -m tests.support.late 15 -p no:cacheprovider tests/unit
+
+long-soak: .venv/dev.stamp
+	.venv/bin/python -m ops.bench --minutes $(SOAK)
+
+long-faults: .venv/dev.stamp
+	.venv/bin/python -m ops.faults
 
 lint: .venv/dev.stamp
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -23,6 +23,12 @@ from tests.support.helpers import unlimited_budget
 __all__ = ["SETTINGS_OF_THE_SHELL"]
 
 pytest_plugins = [
+    "pytester",
+    "tests.support.notes",
+    "tests.support.programs",
+    "tests.support.leftovers",
+    "tests.support.order",
+    "tests.support.run_again",
     "tests.support.services_fixture",
     "tests.support.site_fixture",
     "tests.support.mail_fixture",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tests.browser.films import add_videos
 from tests.browser.people import Accounts, Mailbox
 from tests.browser.watch import BrowserErrors
 from tests.conftest import SETTINGS_OF_THE_SHELL
-from tests.support.services_fixture import require
+from tests.support.programs import needing, program
 from tests.support.site_fixture import Site
 
 _ARGUMENTS = (
@@ -34,17 +33,16 @@ _UNLIMITED = ("SEARCH", "LOGIN", "REGISTER", "RESET", "ACCOUNT")
 
 
 @pytest.fixture(scope="package")
+@needing("chromium-headless-shell")
 def chromium() -> Iterator[Browser]:
     """Start Debian's Chromium, as headless shell if possible, because that needs half the CPU.
 
     Playwright's own Chromium is never downloaded. It ends with this folder, because Playwright's event loop does not
     work beside another one.
     """
-    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    program = require("Chromium", path, "apt-get install chromium-headless-shell")
     with sync_playwright() as playwright:
         expect.set_options(timeout=60_000)  # for busy machines; a fulfilled expectation does not wait
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program("chromium-headless-shell"), args=_ARGUMENTS)
         yield browser
         browser.close()
 

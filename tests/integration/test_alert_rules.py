@@ -6,7 +6,6 @@ The alerts of ops/slo.yml have generated tests of their own.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from ops import documents
-from tests.support.services_fixture import require
+from tests.support.programs import program
 
 pytestmark = pytest.mark.services
 
@@ -41,10 +40,10 @@ def sections() -> dict[str, str]:
     return found
 
 
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda path: path.stem)
 def test_alerts_fire_only_for_their_problem(trial: Path) -> None:
-    promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
-    done = subprocess.run([promtool, "test", "rules", trial], check=False, capture_output=True, text=True)
+    done = subprocess.run([program("promtool"), "test", "rules", trial], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -14,18 +14,17 @@ from typing import Any
 import pytest
 
 from ops.documents import ROOT
-from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.programs import needing, program
+from tests.support.services_fixture import free_port, wait_until
 
 pytestmark = pytest.mark.services
 
 OPS = ROOT / "ops" / "alertmanager"
-INSTALL = "apt-get install prometheus-alertmanager"
 Labels = dict[str, str]
 
 
 def amtool(*words: str) -> str:
-    program = require("amtool", shutil.which("amtool"), INSTALL)
-    done = subprocess.run([program, *words], check=False, capture_output=True, text=True)
+    done = subprocess.run([program("amtool"), *words], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -78,9 +77,9 @@ def test_notification_has_problem_start_and_runbook(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+@needing("prometheus-alertmanager")
 def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run Alertmanager with the shipped configuration, without notifications. Yields its URL."""
-    program = require("Alertmanager", shutil.which("prometheus-alertmanager"), INSTALL)
     folder = tmp_path_factory.mktemp("alertmanager")
     shutil.copytree(OPS, folder / "etc")
     config = folder / "etc" / "alertmanager.yml"
@@ -92,7 +91,7 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     server = subprocess.Popen(
         [
-            program,
+            program("prometheus-alertmanager"),
             f"--config.file={config}",
             f"--storage.path={folder / 'data'}",
             f"--web.listen-address={address}",

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from tests.support.delivery_fixture import Repository
+from tests.support.programs import program
 from tests.support.site_fixture import ROOT, Site
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.needs("bash", "curl", "git", "jq")]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def figure(site: Site, name: str) -> tuple[float | None, int]:
 
 def bash(script: str, folder: Path, **environment: str) -> str:
     """Run a script as GitHub runs a step with ``shell: bash``."""
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    command = [program("bash"), "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )

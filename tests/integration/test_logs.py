@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 import urllib.error
@@ -17,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import load
-from tests.support.services_fixture import require, wait_until
+from tests.support.programs import program
+from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT, Site, running, whole_lines
 
 Start = Callable[..., Site]
@@ -38,9 +38,8 @@ def access_records(folder: Path) -> Iterator[dict[str, object]]:
                 yield record
 
 
+@pytest.mark.needs("logrotate")
 def test_logrotate_five_times_under_load_loses_and_tears_no_line(one: Site, tmp_path: Path) -> None:
-    found = shutil.which("logrotate", path=os.environ["PATH"] + ":/usr/sbin")
-    program = require("logrotate", found, "apt-get install logrotate")
     rules = (ROOT / "ops/logrotate/church").read_text()
     body = rules[rules.index("{") : rules.rindex("}") + 1]
     kept = [line for line in body.splitlines() if line.split()[:1] not in (["su"], ["create"], ["compress"])]
@@ -56,7 +55,7 @@ def test_logrotate_five_times_under_load_loses_and_tears_no_line(one: Site, tmp_
     for turn in range(5):
         lines = one.value("http_requests_total")
         wait_until(lambda n=lines: one.value("http_requests_total") > n + 200, "load is on")
-        subprocess.run([program, "--force", "--state", tmp_path / "state", config], check=True)
+        subprocess.run([program("logrotate"), "--force", "--state", tmp_path / "state", config], check=True)
         wait_until(partial(has_lines, one.logs / "combined.log"), f"a new log after turn {turn}")
     stop.set()
     tally = next(background)
@@ -105,10 +104,11 @@ def test_console_that_is_not_read_delays_no_request_and_loses_no_file_line(site:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root: run as root")
+@pytest.mark.needs("mount", "umount")
 def test_log_disk_that_is_full_drops_counts_and_recovers(site: Start, tmp_path: Path) -> None:
     disk = tmp_path / "logs"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
+    if subprocess.run([program("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
         pytest.fail("no small disk could be mounted")
     try:
         one = site(CHURCH_TRUSTED_PROXIES="127.0.0.1")
@@ -120,7 +120,7 @@ def test_log_disk_that_is_full_drops_counts_and_recovers(site: Start, tmp_path: 
         wait_until(lambda: "after-the-flood" in (one.logs / "combined.log").read_text(), "it writes again")
         one.stop()
     finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+        subprocess.run([program("umount"), "-l", disk], check=True)
 
 
 def test_secrets_of_a_request_reach_no_log_and_no_metric(one: Site) -> None:

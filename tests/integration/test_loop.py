@@ -34,6 +34,7 @@ from tests.support.monitoring_fixture import (
     shorten_seconds,
     watching,
 )
+from tests.support.programs import needing
 from tests.support.services_fixture import Postgres, free_port, wait_until
 from tests.support.site_fixture import Site
 from tests.support.till_fixture import TillProcess
@@ -71,6 +72,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
+@needing("prometheus", "prometheus-alertmanager")
 def world(_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     _postgres.start()
     folder = tmp_path_factory.mktemp("loop")

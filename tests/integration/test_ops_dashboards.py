@@ -18,7 +18,8 @@ import yaml
 from church import create_app
 from ops.grafana import build
 from tests.support import expressions, promql
-from tests.support.services_fixture import require, site_settings
+from tests.support.programs import program
+from tests.support.services_fixture import site_settings
 
 PROMETHEUS, LOKI, TEMPO = "prometheus_datasource", "loki_datasource", "tempo_datasource"
 UNITS = {"none", "short", "percentunit", "s", "bytes", "Bps", "reqps", "ops", "bool_yes_no", "locale"}
@@ -102,10 +103,10 @@ def test_foreign_name_is_found(expression: str, complaint: str | None) -> None:
     assert expressions.find_unknown_names(expression, {"/"}) == ([complaint] if complaint else [])
 
 
+@pytest.mark.needs("promtool")
 def test_every_expression_is_promql(
     queries: list[tuple[str, str, dict[str, Any], promql.ParsedQuery]], boards: dict[str, Any], tmp_path: Path
 ) -> None:
-    promtool = require("promtool", shutil.which("promtool"), "apt-get install prometheus")
     expressions_ = [target["expr"] for _, _, target, _ in queries]
     expressions_ += [note["expr"] for board in boards.values() for note in board["annotations"]["list"]]
     rules = [
@@ -114,7 +115,10 @@ def test_every_expression_is_promql(
     ]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     done = subprocess.run(
-        [promtool, "check", "rules", str(tmp_path / "rules.yml")], check=False, capture_output=True, text=True
+        [program("promtool"), "check", "rules", str(tmp_path / "rules.yml")],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "$" not in "".join(rule["expr"] for rule in rules)

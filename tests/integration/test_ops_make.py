@@ -1,4 +1,4 @@
-"""The Makefile: which Python it uses, and when it installs what."""
+"""The Makefile: which Python it uses, when it installs what, and which tests it runs."""
 
 from __future__ import annotations
 
@@ -102,3 +102,63 @@ def test_make_after_a_failed_install_tries_again(project):
     (project / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
     assert make(project, ".venv/run.stamp").returncode == 0
     assert "-m venv --clear .venv" in calls(project)
+
+
+# -- tests ----------------------------------------------------------------------------------------------------------
+
+ROWS = ("tests/unit", "tests/integration/test_[a-k]*.py", "tests/integration/test_[!a-k]*.py", "tests/browser")
+
+
+@pytest.fixture
+def tested(project):
+    """A project whose tools say how they were called."""
+    make(project, ".venv/dev.stamp")
+    shutil.copytree(ROOT / ".ci", project / ".ci")
+    for name in ("ruff", "mypy", "lint-imports"):
+        shutil.copy(project / ".venv/bin/python", project / ".venv/bin" / name)
+    return project
+
+
+def refuse(project, words):
+    python = project / ".venv/bin/python"
+    python.write_text(python.read_text() + f'case "$*" in *"{words}"*) exit 1 ;; esac\n')
+
+
+def pytests(project):
+    """The arguments of each pytest that ran."""
+    return [line for line in calls(project).splitlines() if line.startswith("python -m pytest")]
+
+
+def test_make_test_runs_all_tests_and_says_last_what_is_missing(tested):
+    assert make(tested, "test").returncode == 0
+    assert sorted(line.rpartition(" ")[2] for line in pytests(tested)) == sorted(ROWS)
+    assert all(" --notes=.venv/notes " in line for line in pytests(tested))
+    assert calls(tested).splitlines()[-1] == "python -m tests.support.notes .venv/notes"
+    assert "--run-again" not in calls(tested)
+
+
+@pytest.mark.parametrize("words", ["tests/browser", "tests.support.notes"])
+def test_make_test_with_a_failure_runs_the_other_rows_and_fails(tested, words):
+    refuse(tested, words)
+    assert make(tested, "test").returncode != 0
+    assert len(pytests(tested)) == len(ROWS)
+
+
+def test_make_ci_runs_all_tests_and_only_those_of_servers_again(tested):
+    assert make(tested, "ci").returncode == 0
+    again = {line.rpartition(" ")[2] for line in pytests(tested) if "--run-again" in line}
+    assert again == set(ROWS) - {"tests/unit"}
+    once = [line for line in pytests(tested) if "--run-again" not in line]
+    assert sorted(line.rpartition(" -m ")[2] for line in once) == ["needs tests/unit", "not needs tests/unit"]
+
+
+@pytest.mark.needs("bash")
+def test_bare_command_finds_nothing_but_python_make_and_coreutils():
+    found = subprocess.run(
+        [ROOT / ".ci/bare", "python3", "-c", "import os; print(*os.listdir(os.environ['PATH']))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {"python3", "make", "cat", "timeout"} <= {*found}
+    assert not {"bash", "curl", "ffmpeg", "grep", "ps", "sed", "git"} & {*found}

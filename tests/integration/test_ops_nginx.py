@@ -6,7 +6,6 @@ import gzip
 import http.client
 import json
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -20,7 +19,8 @@ from church.services.billing.stripe.event_types import LARGEST_PAYLOAD
 from church.services.videos.importing.receive_upload import MAX_PIECE_BYTES
 from church.web.headers import _HSTS
 from ops import lint
-from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.programs import needing, program
+from tests.support.services_fixture import free_port, wait_until
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -62,10 +62,9 @@ class Front:
         port = upstream.server_address[1]
         main = lint.write_nginx_config(folder, f"127.0.0.1:{port}", self.http, self.https, folder / "static")
         self.trust = ssl.create_default_context(cafile=folder / "cert.pem")
-        program = require("nginx", shutil.which("nginx", path=lint.SEARCH_PATH), "apt-get install nginx-light")
         self.log, self.access_log = folder / "nginx.log", folder / "access.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)
+            self.process = subprocess.Popen([program("nginx"), "-c", main, "-p", folder], stderr=log)
         wait_until(self._listens, "nginx listens")
 
     def _listens(self):
@@ -95,6 +94,7 @@ class Front:
 
 
 @pytest.fixture(scope="module")
+@needing("nginx", "openssl")
 def front(tmp_path_factory):
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     upstream.daemon_threads = True

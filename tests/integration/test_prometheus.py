@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 import urllib.parse
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.support import load
-from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.programs import needing, program
+from tests.support.services_fixture import free_port, wait_until
 from tests.support.site_fixture import Site, running
 
 TOKEN = "scraper-" + "0123456789abcdef" * 2
@@ -33,9 +33,9 @@ def site_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture
+@needing("prometheus")
 def prometheus(site_with_token: Site, tmp_path: Path) -> Iterator[Callable[..., list[Any]]]:
     """Run Prometheus with the README's scrape configuration. Yields a function that queries it."""
-    program = require("Prometheus", shutil.which("prometheus"), INSTALL)
     port = free_port()
     (tmp_path / "token").write_text(TOKEN)
     config = tmp_path / "prometheus.yml"
@@ -50,7 +50,7 @@ scrape_configs:
     )
     server = subprocess.Popen(
         [
-            program,
+            program("prometheus"),
             f"--config.file={config}",
             f"--storage.tsdb.path={tmp_path / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
@@ -115,9 +115,9 @@ def test_metrics_in_production_need_their_token(site_with_token: Site) -> None:
     assert site_with_token.get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
 
 
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
 def test_exposition_passes_promtool(site_with_token: Site, accept: str) -> None:
-    program = require("promtool", shutil.which("promtool"), INSTALL)
     load.run(site_with_token.port, ["/", "/pages/writing", "/nowhere"], 2, lambda sent: sent >= 6)
     status, body = site_with_token.get("/metrics", Accept=accept, Authorization=f"Bearer {TOKEN}")
     assert status == 200
@@ -126,5 +126,5 @@ def test_exposition_passes_promtool(site_with_token: Site, accept: str) -> None:
 
         assert {f.name for f in text_string_to_metric_families(body.decode())} >= {"http_requests", "build_info"}
         return
-    checked = subprocess.run([program, "check", "metrics"], input=body, capture_output=True, check=False)
+    checked = subprocess.run([program("promtool"), "check", "metrics"], input=body, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from church.services import slo
 from church.services.slo import rule_files
 from ops.documents import ROOT
-from tests.support.services_fixture import require
+from tests.support.programs import needing, program
 
 pytestmark = pytest.mark.services
 
@@ -39,8 +38,9 @@ slos:
 
 
 @pytest.fixture(scope="module")
+@needing("promtool")
 def promtool() -> str:
-    return require("promtool", shutil.which("promtool"), "apt-get install prometheus")
+    return program("promtool")
 
 
 def tried(promtool: str, folder: Path) -> str:

@@ -56,7 +56,7 @@ class Embedded:
         self.process.send_signal(signal.SIGCONT)
 
 
-@pytest.fixture(params=["embedded", "redis"])
+@pytest.fixture(params=["embedded", pytest.param("redis", marks=pytest.mark.needs("redis-server"))])
 def server(request, tmp_path):
     if request.param == "redis":
         found = request.getfixturevalue("redis_server")

@@ -17,13 +17,14 @@ from church.services.videos.storage import bucket as storage_bucket
 from tests.support.accounts_fixture import do_jobs
 from tests.support.helpers import with_settings
 from tests.support.s3_fixture import Bucket
-from tests.support.video_fixture import add_ready, make_clip
+from tests.support.video_fixture import FFMPEG, add_ready, make_clip
 
 pytestmark = pytest.mark.services
 
 CLI = Actor(via="cli")
 
 
+@pytest.mark.needs(*FFMPEG)
 def test_bucket_gets_imported_videos_and_loses_deleted_ones(
     at_work: Flask, bucket: Bucket, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

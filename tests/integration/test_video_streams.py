@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -29,7 +28,8 @@ from church.models import Rendition, Video
 from church.services.videos.storage.local import video_folder
 from ops import lint
 from tests.support.helpers import with_settings
-from tests.support.services_fixture import free_port, require, wait_until
+from tests.support.programs import needing, program
+from tests.support.services_fixture import free_port, wait_until
 from tests.support.site_fixture import Site
 from tests.support.video_fixture import add_ready
 
@@ -168,9 +168,8 @@ class Front:
         (folder / "videos").symlink_to(site.settings.video_dir)
         main = lint.write_nginx_config(folder, f"127.0.0.1:{site.port}", free_port(), self.port)
         self._trust = ssl.create_default_context(cafile=folder / "cert.pem")
-        program = require("nginx", shutil.which("nginx", path=lint.SEARCH_PATH), "apt-get install nginx-light")
         with (folder / "error.log").open("ab") as log:
-            self.process = subprocess.Popen([program, "-c", main, "-p", folder], stderr=log)
+            self.process = subprocess.Popen([program("nginx"), "-c", main, "-p", folder], stderr=log)
         wait_until(self._listens, "nginx listens")
 
     def _listens(self) -> bool:
@@ -189,6 +188,7 @@ class Front:
 
 
 @pytest.fixture(scope="module")
+@needing("nginx", "openssl")
 def front(started: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Front, Site]]:
     site = started("behind", CHURCH_VIDEO_OFFLOAD="x-accel")
     running = Front(tmp_path_factory.mktemp("front"), site)

@@ -9,6 +9,8 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.support.programs import program
+
 # A week of one environment with another beside it: a failed deployment whose commit is delivered by the next one, a
 # deployment with two incidents, one with an incident that is still open, an incident of no deployment.
 WEEK = {"environment": "production", "from": "2024-03-04T00:00:00Z", "to": "2024-03-11T00:00:00Z"}
@@ -118,7 +120,7 @@ class Repository:
         """Run git with a fixed author and no user configuration."""
         own = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin"}
         who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        command = ["git", "-C", str(self.folder), *words]
+        command = [program("git"), "-C", str(self.folder), *words]
         subprocess.run(command, check=True, capture_output=True, env={**own, **who, **environment})
 
     def commit(self, words: str) -> None:

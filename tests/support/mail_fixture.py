@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from tests.support.programs import needing, program
 from tests.support.services_fixture import free_port
 
 HOST = "mail.church.test"
@@ -123,6 +124,7 @@ def mail_server() -> Iterator[Callable[..., MailServer]]:
 
 
 @pytest.fixture(scope="session")
+@needing("openssl")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a CA's ``ca.pem``, and ``server.pem`` (key and certificate) that it signed for ``HOST``."""
     folder = tmp_path_factory.mktemp("certificates")
@@ -142,7 +144,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     names = ["-addext", f"subjectAltName=DNS:{HOST}", "-addext", "basicConstraints=critical,CA:FALSE"]
     for options in (ca, [*server, *names]):
-        subprocess.run(["openssl", "req", *new_key, *options], cwd=folder, check=True, capture_output=True)
+        subprocess.run([program("openssl"), "req", *new_key, *options], cwd=folder, check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "server.key").read_text() + (folder / "server.crt").read_text())
     return folder
 

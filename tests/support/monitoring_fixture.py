@@ -20,7 +20,8 @@ import yaml
 
 from tests.support import promql
 from tests.support.mail_fixture import PASSWORD, USER, MailServer, lets_in
-from tests.support.services_fixture import free_port, require
+from tests.support.programs import program
+from tests.support.services_fixture import free_port
 from tests.support.site_fixture import ROOT, Site
 
 SHIPPED = ROOT / "ops/prometheus"
@@ -105,7 +106,6 @@ class Prometheus:
     """Scrapes ``site`` by the shipped configuration, and sends alerts to ``alertmanager``."""
 
     def __init__(self, folder: Path, site: Site, token: str, alertmanager: str) -> None:
-        program = require("Prometheus", shutil.which("prometheus"), "apt-get install prometheus")
         self.address = f"127.0.0.1:{free_port()}"
         folder.mkdir()
         (folder / "token").write_text(token)
@@ -121,7 +121,7 @@ class Prometheus:
         words = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]
         words += [f"--web.listen-address={self.address}", "--log.level=warn", "--rules.alert.resend-delay=1s"]
         self._console = (folder / "console.txt").open("wb")
-        self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
+        self.process = subprocess.Popen([program("prometheus"), *words], stdout=self._console, stderr=self._console)
 
     def ask(self, what: str, **parameters: Any) -> Any:
         """Query its API. Raises OSError while it does not answer, AssertionError for an invalid query."""
@@ -200,8 +200,6 @@ class Alertmanager:
     """Alertmanager with the shipped routes, inhibitions and receivers, but other addresses, secrets and times."""
 
     def __init__(self, folder: Path, site: Site, token: str, ears: Receivers) -> None:
-        program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-        program = require("Alertmanager", program, "apt-get install prometheus-alertmanager")
         self.address = f"127.0.0.1:{free_port()}"
         folder.mkdir()
         secrets = {"church-token": token, "slack-url": f"{ears.url}/chat", "smtp-password": PASSWORD}
@@ -226,7 +224,9 @@ class Alertmanager:
         words = [f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}"]
         words += [f"--web.listen-address={self.address}", "--cluster.listen-address=", "--log.level=warn"]
         self._console = (folder / "console.txt").open("wb")
-        self.process = subprocess.Popen([program, *words], stdout=self._console, stderr=self._console)
+        self.process = subprocess.Popen(
+            [program("prometheus-alertmanager"), *words], stdout=self._console, stderr=self._console
+        )
 
     def stop(self) -> None:
         """Stop it."""

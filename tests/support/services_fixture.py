@@ -1,13 +1,11 @@
 """Fixtures with real PostgreSQL, PgBouncer and Redis servers, each in its own folder, and sites with databases on them.
 
-Tests of a server that is not installed are skipped with a hint how to install it; with CHURCH_REQUIRE_SERVICES=1 they
-fail.
+Tests of a server that is not installed are skipped: ``tests/support/programs.py``.
 """
 
 from __future__ import annotations
 
 import atexit
-import glob
 import os
 import shutil
 import signal
@@ -33,16 +31,7 @@ from church.database import engines
 from church.database.migrations import migrate
 from tests.support import databases
 from tests.support.databases import copy_database
-
-
-def require(name: str, found: str | None, install: str) -> str:
-    """The path of a server's program. Without one the test is skipped, or fails if all servers are required."""
-    if found:
-        return found
-    message = f"{name} is not installed: {install}"
-    if os.environ.get("CHURCH_REQUIRE_SERVICES") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
+from tests.support.programs import needing, program
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0, pause: float = 0.02) -> None:
@@ -97,12 +86,6 @@ def free_port() -> int:
     return _ports().take()
 
 
-def _postgresql_program(name: str) -> str:
-    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
-    found = shutil.which(name, path=":".join([*reversed(folders), os.environ["PATH"]]))
-    return require("PostgreSQL", found, "apt-get install postgresql")
-
-
 # Data of tests need not survive a crash.
 _NOT_DURABLE = {
     "fsync": "off",
@@ -129,7 +112,7 @@ def _unprivileged(folder: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     shutil.chown(folder, "postgres", "postgres")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    return [program("setpriv"), "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
 
 class Postgres:
@@ -141,7 +124,7 @@ class Postgres:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._as = _unprivileged(folder)
-        initdb = [_postgresql_program("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
+        initdb = [program("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
         encoding = ["--encoding=UTF8", "--locale=C.UTF-8"]
         subprocess.run([*self._as, *initdb, *encoding], check=True, capture_output=True, cwd="/")
 
@@ -157,7 +140,7 @@ class Postgres:
                 [
                     *self._as,
                     *die_with_parent,
-                    _postgresql_program("postgres"),
+                    program("postgres"),
                     *("-D", str(self.data), "-p", str(self.port)),
                     *arguments,
                 ],
@@ -215,8 +198,6 @@ class PgBouncer:
     """A PgBouncer in transaction mode in front of ``server``, with ``size`` connections to each of its databases."""
 
     def __init__(self, folder: Path, server: Postgres, size: int) -> None:
-        program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-        self._program = require("PgBouncer", program, "apt-get install pgbouncer")
         self.folder, self.port = folder, free_port()
         self._as = _unprivileged(folder)
         self._file = folder / "pgbouncer.ini"
@@ -239,7 +220,7 @@ query_wait_timeout = 60
         """Start it, and wait until it accepts connections."""
         die_with_parent = ["--pdeathsig", "KILL"] if self._as else []
         with (self.folder / "log").open("ab") as log:
-            command = [*self._as, *die_with_parent, self._program, str(self._file)]
+            command = [*self._as, *die_with_parent, program("pgbouncer"), str(self._file)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
         wait_until(self._answers, f"PgBouncer answers; see {self.folder / 'log'}")
 
@@ -326,9 +307,10 @@ class RedisServer:
         """Start the server unless it runs, and wait until it answers."""
         if self._process is not None and self._process.poll() is None:
             return
-        program = require("Redis", shutil.which("redis-server"), "apt-get install redis-server")
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
-        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [program("redis-server"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
@@ -360,9 +342,14 @@ class RedisServer:
             return False
 
 
+_POSTGRESQL = ("initdb", "postgres", *(["setpriv"] if os.geteuid() == 0 else []))
+on_postgresql = pytest.param("postgresql", marks=pytest.mark.needs(*_POSTGRESQL))
+"""PostgreSQL as a parameter of a fixture that starts it by name."""
+
+
 @pytest.fixture(scope="session")
+@needing(*_POSTGRESQL)
 def _postgres() -> Iterator[Postgres]:
-    _postgresql_program("postgres")
     # Not in pytest's folder: the user postgres can't enter it, and a socket's path is limited to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="church-pg-", dir=_folder_in_memory()))
     server = Postgres(folder)
@@ -385,6 +372,7 @@ def postgres_url(postgres: Postgres) -> str:
 
 
 @pytest.fixture(scope="session")
+@needing("pgbouncer")
 def pgbouncer(_postgres: Postgres) -> Iterator[PgBouncer]:
     """A running PgBouncer in transaction mode, with two connections to each database."""
     _postgres.start()
@@ -397,6 +385,7 @@ def pgbouncer(_postgres: Postgres) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture(scope="session")
+@needing("redis-server")
 def _redis() -> Iterator[RedisServer]:
     folder = Path(tempfile.mkdtemp(prefix="church-redis-"))
     server = RedisServer(folder)
@@ -414,7 +403,7 @@ def redis_server(_redis: RedisServer) -> RedisServer:
     return _redis
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", on_postgresql])
 def empty_site(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a site whose database is not migrated yet, once on SQLite and once on PostgreSQL."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
@@ -455,7 +444,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "migrated_site" in metafunc.fixturenames:
         marks = [mark.name for mark in metafunc.definition.iter_markers()]  # the closest first
         chosen = [mark for mark in marks if mark in {"sqlite_alone", "both_databases"}]
-        backends = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", "postgresql"]
+        backends = ["sqlite"] if chosen[:1] == ["sqlite_alone"] else ["sqlite", on_postgresql]
         metafunc.parametrize("migrated_site", backends, indirect=True)
 
 

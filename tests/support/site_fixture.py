@@ -19,6 +19,7 @@ import pytest
 
 from church.config import Settings, load_settings
 from church.store import StoreClient, embedded_command
+from ops.processes import list_children
 from tests.support.databases import bring_to_head
 from tests.support.environment import forget_the_shell
 from tests.support.services_fixture import free_port, wait_until
@@ -118,10 +119,7 @@ class Site:
 
     def worker_pids(self) -> list[int]:
         """Process IDs of the running gunicorn workers."""
-        with suppress(subprocess.CalledProcessError):
-            pids = subprocess.check_output(["pgrep", "-P", str(self.gunicorn.pid)], text=True)
-            return [int(pid) for pid in pids.split()]
-        return []
+        return list_children(self.gunicorn.pid)
 
     def records(self, name: str = "combined.log") -> list[dict[str, Any]]:
         """Parsed records of a log file. A broken line fails."""

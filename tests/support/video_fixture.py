@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,23 @@ from church.services.audit import Actor
 from church.services.videos import AdminVideo, VideoDraft
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import do_jobs
-from tests.support.services_fixture import require
+from tests.support.programs import needing, program
+
+FFMPEG = ("ffmpeg", "ffprobe")
 
 
 def make_clip(target: Path, *options: str, size: str = "128x72", seconds: float = 5) -> Path:
     """Generate a test video with a tone, in the format of ``target``'s file name."""
-    ffmpeg = require("ffmpeg", shutil.which("ffmpeg"), "apt-get install ffmpeg")
     sources = [f"testsrc2=s={size}:r=10:d={seconds}", f"sine=d={seconds}"]
     inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
     coding = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"]
-    command = [ffmpeg, "-loglevel", "error", "-y", *inputs, *coding, *options, str(target)]
+    command = [program("ffmpeg"), "-loglevel", "error", "-y", *inputs, *coding, *options, str(target)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return target
 
 
 @pytest.fixture(scope="session")
+@needing(*FFMPEG)
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds of 128 by 72 pixels in a format that browsers do not play."""
     return make_clip(tmp_path_factory.mktemp("clips") / "clip.mkv")

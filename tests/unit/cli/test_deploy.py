@@ -15,6 +15,7 @@ from church.cli import church
 from church.extensions import db
 from church.models import DeliveredCommit, Deployment
 from tests.support.delivery_fixture import Repository
+from tests.support.programs import needing
 
 Run = Callable[..., Result]
 
@@ -30,6 +31,7 @@ def run(app: Flask) -> Iterator[Run]:
 
 
 @pytest.fixture
+@needing("git")
 def repository(tmp_path: Path) -> Repository:
     folder = tmp_path / "repository"
     folder.mkdir()

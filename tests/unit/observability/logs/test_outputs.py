@@ -16,6 +16,7 @@ import pytest
 
 from church.observability.logs import outputs
 from church.observability.logs.outputs import ConsoleSink, FileSink, Sink
+from tests.support.programs import needing, program
 from tests.support.services_fixture import wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent.parent
@@ -167,15 +168,16 @@ def test_file_in_a_folder_that_cannot_be_made_drops_and_counts(tmp_path: Path, l
 
 
 @pytest.fixture
+@needing("mount", "umount")
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    command = [program("mount"), "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
     if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a small disk")
     yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    subprocess.run([program("umount"), "-l", str(disk)], check=True)
 
 
 def test_full_disk_drops_and_counts_what_does_not_fit(small_disk: Path, lost: Lost) -> None:

@@ -24,6 +24,7 @@ from church.observability.metrics import worker_files
 from church.observability.metrics.client_internals import DamagedFileError
 from church.observability.metrics.worker_files import SLOTS
 from tests.support.helpers import no_slot
+from tests.support.programs import needing, program
 from tests.support.services_fixture import wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent.parent
@@ -444,17 +445,18 @@ counter.labels("after").inc()
 
 
 @pytest.fixture
+@needing("mount", "umount")
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 800 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=800k", "none", str(disk)], check=False, capture_output=True
+        [program("mount"), "-t", "tmpfs", "-o", "size=800k", "none", str(disk)], check=False, capture_output=True
     )
     if not mounted or mounted.returncode:
         pytest.skip("only root may mount a small disk")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run([program("umount"), str(disk)], check=True)
 
 
 def test_full_disk_ends_no_process_and_counts_are_written_later(

@@ -10,9 +10,11 @@ from church.errors import InvalidError
 from church.models.dora import DeploymentKind
 from church.services.dora import list_deployments_of_commits, list_deployments_of_tags
 from tests.support.delivery_fixture import Repository
+from tests.support.programs import needing
 
 
 @pytest.fixture(scope="module")
+@needing("git")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Repository(tmp_path_factory.mktemp("repository")).folder
 

@@ -17,6 +17,7 @@ import stripe
 
 from church.services.billing.stripe import transport as stripe_transport
 from church.services.billing.stripe.transport import Transport, deadline
+from tests.support.programs import needing, program
 from tests.support.services_fixture import wait_until
 from tests.support.site_fixture import ROOT
 
@@ -239,6 +240,7 @@ def test_idle_connections_are_closed_with_their_transport() -> None:
 
 
 @pytest.fixture(scope="module")
+@needing("openssl")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     new_key = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
@@ -252,7 +254,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "-out",
         "c.pem",
     ]
-    subprocess.run(["openssl", "req", *new_key, *arguments], cwd=folder, check=True, capture_output=True)
+    subprocess.run([program("openssl"), "req", *new_key, *arguments], cwd=folder, check=True, capture_output=True)
     return folder / "c.pem", folder / "k.pem"
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.video_fixture import make_clip
+from tests.support.programs import needing
+from tests.support.video_fixture import FFMPEG, make_clip
 
 
 @pytest.fixture(scope="session")
+@needing(*FFMPEG)
 def mp4_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One second of a video that browsers play."""
     return make_clip(tmp_path_factory.mktemp("mp4") / "plain.mp4", seconds=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from church.services.videos.importing import add_video, ffmpeg
 from church.services.videos.storage import local
 from tests.support.helpers import with_settings
 from tests.support.people import add_user
-from tests.support.services_fixture import require
 from tests.support.video_fixture import import_file
 
 CLI = Actor(via="cli")
@@ -60,8 +58,8 @@ def test_demo_without_ffmpeg_adds_the_film_that_ships(app: Flask, monkeypatch: p
         assert ([c.language for c in film.captions], len(film.chapters)) == (["en"], 3)
 
 
+@pytest.mark.needs("ffmpeg")
 def test_demo_with_ffmpeg_generates_a_film(app: Flask) -> None:
-    require("ffmpeg", shutil.which("ffmpeg"), "apt-get install ffmpeg")
     with app.app_context():
         add_video.add_demo({})
         with db.read() as session:

@@ -26,7 +26,7 @@ from church.services.videos.importing.probe import VideoFacts
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import audited, do_jobs
 from tests.support.helpers import with_settings
-from tests.support.video_fixture import import_file, make_clip
+from tests.support.video_fixture import FFMPEG, import_file, make_clip
 
 CLI = Actor(via="cli")
 DRAFT = VideoDraft("The Harbour", "premium")
@@ -75,6 +75,7 @@ def test_import_makes_playable_files_and_deletes_the_source(clip: Path) -> None:
     assert clip.exists()
 
 
+@pytest.mark.needs(*FFMPEG)
 def test_import_large_source_gets_1080p_and_720p_and_reports_progress(tmp_path: Path) -> None:
     ref = videos.add_file(make_clip(tmp_path / "large.mov", size="1936x1090", seconds=0.5), DRAFT, CLI)
     percents: list[int] = []
@@ -150,6 +151,7 @@ def test_import_replaced_attempt_does_not_fail_the_video(clip: Path, monkeypatch
     assert videos.load_for_admin(ref).state == "working"
 
 
+@pytest.mark.needs(*FFMPEG)
 @pytest.mark.parametrize("flags", ["+faststart", "0"])
 def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str) -> None:
     film = make_clip(tmp_path / "film.mp4", "-movflags", flags)
@@ -159,6 +161,7 @@ def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str
     assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
 
 
+@pytest.mark.needs(*FFMPEG)
 def test_import_high_dynamic_range_film_is_mapped_for_every_screen(tmp_path: Path) -> None:
     light = ("-color_trc", "smpte2084", "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
     film = make_clip(tmp_path / "hdr.mp4", "-pix_fmt", "yuv420p10le", *light, seconds=0.5)

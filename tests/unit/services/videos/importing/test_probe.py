@@ -10,18 +10,21 @@ import pytest
 from church.services.videos.errors import NotVideoError
 from church.services.videos.importing import probe
 from church.services.videos.importing.probe import VideoFacts
-from tests.support.video_fixture import make_clip
+from tests.support.programs import program
+from tests.support.video_fixture import FFMPEG, make_clip
 
 
+@pytest.mark.needs(*FFMPEG)
 def test_probe_rotated_video_with_wide_pixels_returns_displayed_size(tmp_path: Path) -> None:
     oblong = make_clip(tmp_path / "oblong.mp4", "-vf", "setsar=2/1", seconds=0.5)
     turned = tmp_path / "turned.mp4"
-    command = ["ffmpeg", "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
+    command = [program("ffmpeg"), "-loglevel", "error", "-i", str(oblong), "-c", "copy", "-metadata:s:v", "rotate=90"]
     subprocess.run([*command, str(turned)], check=True)
     found = probe.probe_file(turned)
     assert (found.width, found.height) == (72, 256)
 
 
+@pytest.mark.needs(*FFMPEG)
 def test_probe_rejects_files_that_are_not_videos(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the key")
