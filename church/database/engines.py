@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, QueuePool, create_engine, event, make_url
 
 from church.config import Settings
+from church.database.host_lookup import resolve_host
 
 # Seconds. Without a connection or a free place in the pool by then the answer is 503.
 CONNECT_WAIT = 2
@@ -156,6 +157,7 @@ def _postgresql_engine(address: str, timeout: float, **options: Any) -> Engine:
         hide_parameters=True,  # error texts are logged, and must not contain members' data
         **options,
     )
+    event.listen(engine, "do_connect", _resolve_host)
     event.listen(engine, "begin", _begin_with((_limited_begin(timeout),)))
     return engine
 
@@ -168,6 +170,13 @@ def _begin_with(statements: tuple[str, ...]) -> Callable[[Connection], None]:
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).close()
 
     return begin
+
+
+def _resolve_host(dialect: Dialect, _record: object, _args: object, parameters: dict[str, Any]) -> None:
+    try:
+        resolve_host(parameters, CONNECT_WAIT)
+    except OSError as error:
+        raise dialect.loaded_dbapi.OperationalError(str(error)) from None
 
 
 def _limited_begin(timeout: float) -> str:

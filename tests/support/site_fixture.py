@@ -74,8 +74,12 @@ class Site:
 
     def _begin(self, *module: str) -> subprocess.Popen[bytes]:
         with self.console.open("ab") as console:
-            command = [sys.executable, "-m", *module]
+            command = self.command(*module)
             return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=console, stderr=console)
+
+    def command(self, *module: str) -> list[str]:
+        """The command that starts a process of the site."""
+        return [sys.executable, "-m", *module]
 
     def run(self, *command: str) -> str:
         """Run ``flask church …``, which must succeed, and return its output."""

@@ -24,7 +24,7 @@ def test_complaint_of_unfinished_file_is_recognized(error_output: str, cut: bool
 
 def test_failed_run_with_such_a_complaint_raises_cut_short() -> None:
     with pytest.raises(CutShortError):
-        run_tool(["sh", "-c", "echo moov atom not found >&2; exit 1"], 20)
+        run_tool(["/bin/sh", "-c", "echo moov atom not found >&2; exit 1"], 20)
 
 
 @pytest.mark.parametrize(("promised", "encoded"), [(None, 0), (10_000, 9_000), (10_000, 11_000), (0, 0)])

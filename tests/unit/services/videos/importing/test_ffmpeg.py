@@ -16,23 +16,23 @@ from tests.support.services_fixture import wait_until
 _RUN = """
 import sys
 from church.services.videos.importing.ffmpeg import run_tool
-run_tool(["sh", "-c", "echo $$; exec sleep 600"], 600, lambda line: print(line, flush=True))
+run_tool(["/bin/sh", "-c", "echo $$; exec sleep 600"], 600, lambda line: print(line, flush=True))
 """
 
 
 def test_run_returns_output_or_raises_the_last_error_without_the_path() -> None:
-    assert run_tool(["sh", "-c", "echo one; printf two"], 20) == "one\ntwo"
-    with pytest.raises(ToolError, match=r"^sh: the file: Invalid data$"):
-        run_tool(["sh", "-c", "echo first >&2; echo file:/srv/videos/incoming/0f: Invalid data >&2; exit 1"], 20)
+    assert run_tool(["/bin/sh", "-c", "echo one; printf two"], 20) == "one\ntwo"
+    with pytest.raises(ToolError, match=r"^/bin/sh: the file: Invalid data$"):
+        run_tool(["/bin/sh", "-c", "echo first >&2; echo file:/srv/videos/incoming/0f: Invalid data >&2; exit 1"], 20)
     with pytest.raises(ToolError, match="killed by SIGSEGV"):
-        run_tool(["sh", "-c", "kill -SEGV $$"], 20)
+        run_tool(["/bin/sh", "-c", "kill -SEGV $$"], 20)
     with pytest.raises(ToolError, match="can't be started"):
         run_tool(["no-such-program"], 20)
 
 
 def test_run_has_no_secrets_and_a_low_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "s3cret")
-    output = run_tool(["sh", "-c", "env; nice; ulimit -c"], 20).splitlines()
+    output = run_tool(["/bin/sh", "-c", "env; nice; ulimit -c"], 20).splitlines()
     assert not [line for line in output if "s3cret" in line]
     assert output[-2:] == [str(min(19, os.nice(0) + 10)), "0"]
 
@@ -40,7 +40,7 @@ def test_run_has_no_secrets_and_a_low_priority(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("script", ["sleep 600", "while :; do echo progress; sleep 0.05; done"])
 def test_run_that_takes_too_long_is_killed(script: str) -> None:
     with pytest.raises(ToolError, match="too long"):
-        run_tool(["sh", "-c", script], 0.5)
+        run_tool(["/bin/sh", "-c", script], 0.5)
 
 
 def test_run_without_output_or_line_ends_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_run_without_output_or_line_ends_is_killed(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ToolError, match="too long"):
         run_tool(["sleep", "600"], 600)
     with pytest.raises(ToolError, match="more than"):
-        run_tool(["sh", "-c", "yes | tr -d '\\n'"], 20)
+        run_tool(["/bin/sh", "-c", "yes | tr -d '\\n'"], 20)
 
 
 def test_run_is_killed_when_its_reader_raises() -> None:
@@ -59,7 +59,7 @@ def test_run_is_killed_when_its_reader_raises() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        run_tool(["sh", "-c", "echo $$; exec sleep 600"], 20, read_line)
+        run_tool(["/bin/sh", "-c", "echo $$; exec sleep 600"], 20, read_line)
     assert not Path(f"/proc/{seen[0]}").exists()
 
 
