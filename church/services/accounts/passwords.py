@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import bcrypt
 
 from church.config import current_settings
-from church.lib.fair_pool import FairPool, Share
 from church.lib.addresses import network_of
+from church.lib.fair_pool import FairPool, Share
 from church.services.accounts import password_strength
 from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
 from church.services.sessions import Device
