@@ -15,6 +15,7 @@ from church.config import Settings, load_settings
 from church.observability import raise_in_tests, record_budget, request_observer
 from church.observability.metrics import worker_files
 from church.services.accounts import passwords
+from church.store.rate_counters import Settler
 from tests.support.cheap import collect_garbage_less_often, make_sites_cheap
 from tests.support.databases import copy_database
 from tests.support.environment import SETTINGS_OF_THE_SHELL, forget_the_shell
@@ -64,6 +65,12 @@ def _unlimited_events(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_current_request() -> None:
     """Forget the request of an earlier test that did not close its response."""
     request_observer.current.set(None)
+
+
+@pytest.fixture(autouse=True)
+def _settled_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settle limits of sites in this process only when a test says so: the thread would log into other tests."""
+    monkeypatch.setattr(Settler, "wake", lambda _settler: None)
 
 
 @pytest.fixture(autouse=True)

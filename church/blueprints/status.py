@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
@@ -22,12 +21,10 @@ bp = Blueprint("status", __name__)
 
 ALWAYS_OPEN = frozenset({"status.health", "status.ready", "prometheus_metrics"})
 _STARTED = time.monotonic()
-_apps = count()
 
 
 def guard_metrics(view: Callable[..., Any]) -> Callable[..., Any]:
     """Declare who may read ``/metrics``, and how often."""
-    view.__qualname__ += f"_{next(_apps)}"  # Flask-Limiter counts by the view's name, which must differ for each app
     return allow(bearer("metrics:read"))(limited("telemetry_api")(view))
 
 

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-_RATE = re.compile(r"[1-9][0-9]*/(second|minute|hour|day)")
+_RATE = re.compile(r"([1-9][0-9]{0,11})/(second|minute|hour|day)")
+_WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 
 
-def _is_rate(value: str) -> str:
-    if not _RATE.fullmatch(value):
+class Quota(NamedTuple):
+    """At most ``amount`` in a window of ``seconds``."""
+
+    amount: int
+    seconds: int
+
+
+@lru_cache(maxsize=256)
+def parse_rate(value: str) -> Quota:
+    """Parse a limit such as 30/minute."""
+    match = _RATE.fullmatch(value)
+    if match is None:
         raise ValueError("a count and a window such as 30/minute (second, minute, hour or day)")
+    return Quota(int(match[1]), _WINDOWS[match[2]])
+
+
+def _is_rate(value: str) -> str:
+    parse_rate(value)
     return value
 
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_CUSTOMER_PREFIX = 64
+CUSTOMER_PREFIX = 64
+"""Bits of the IPv6 network that one customer usually has."""
 
 
 def parse_address(text: str) -> IPAddress:
@@ -31,4 +32,4 @@ def network_of(address: str, bits: int) -> str:
 
 def client_network(address: str) -> str:
     """The client that ``address`` belongs to: an IPv4 address, or the /64 that one IPv6 customer usually has."""
-    return network_of(address, _CUSTOMER_PREFIX)
+    return network_of(address, CUSTOMER_PREFIX)

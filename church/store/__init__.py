@@ -7,8 +7,8 @@ itself, messages reach only their own worker, and every call ends within ``CHURC
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import current_app
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from church.store.client import BoundedRedis, StoreCircuit, StoreDownError
 from church.store.embedded import embedded_command, socket_path
 from church.store.pubsub import Message, Subscribed, listen
+from church.store.rate_counters import KeyLimit, RateCounters
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from church.config import Settings
 
 __all__ = [
+    "KeyLimit",
     "Message",
+    "RateCounters",
     "Store",
     "StoreClient",
     "StoreDownError",
@@ -105,6 +108,20 @@ class StoreClient:
         """Claim ``key`` for ``ttl`` seconds. Of all workers only the first gets True. Raises StoreDownError."""
         try:
             return bool(self.client.set(_PREFIX + key, b"", px=max(1, int(ttl * 1000)), nx=True))
+        except RedisError as error:
+            raise StoreDownError from error
+
+    def delete(self, key: str) -> None:
+        """Delete ``key``. Raises StoreDownError."""
+        try:
+            self.client.delete(_PREFIX + key)
+        except RedisError as error:
+            raise StoreDownError from error
+
+    def run_script(self, lua: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run a Lua script, which no other command interrupts, and return its reply. Raises StoreDownError."""
+        try:
+            return self.client.register_script(lua)(keys=[_PREFIX + key for key in keys], args=args)
         except RedisError as error:
             raise StoreDownError from error
 

@@ -1,46 +1,83 @@
-"""Rate limits by name: each has a setting, a counter and a Retry-After.
+"""Rate limits by name: each has a setting, counters and a Retry-After.
 
-Requests are counted per client address in the shared store. While the store is down each worker counts in its own
-memory, so that a limit never disappears; it is then looser by the number of workers.
+Requests are counted by client: an IPv4 address, or an IPv6 /64, which one customer usually has. A customer may also
+have a whole /48, so that counts too, against ``NETWORK_FACTOR`` times the limit.
+
+Limits of reading and talking (``SETTLED_SOON``) cost no call to the store, and several workers can exceed them a
+little; all others are exact. ``church.store.rate_counters`` says how, by how much, and what a failing store changes.
 """
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from flask import Response, current_app, request
-from flask_limiter import Limiter, RateLimitExceeded
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage, RedisStorage
-from packaging.version import Version
-from redis.exceptions import RedisError
 
 from church import telemetry
-from church.config import Settings
+from church.config import Settings, parse_rate
 from church.extensions import store
-from church.lib.addresses import client_network
-from church.store import StoreClient, StoreDownError
+from church.lib.addresses import CUSTOMER_PREFIX, network_of
+from church.store import KeyLimit, RateCounters
 from church.web.error_pages import error_response
 
 if TYPE_CHECKING:
     from flask import Flask
 
 _V = TypeVar("_V", bound="Callable[..., Any]")
-_COUNTED = "counted"  # keeps the keys of count() apart from those of the extension
-_DOWN = (StoreDownError, RedisError)
-_DECREMENT = "if tonumber(redis.call('GET', KEYS[1]) or 0) > 0 then redis.call('DECR', KEYS[1]) end"
+_EXTENSION = "church_rate_counters"
+_VIEWS = "client"  # keeps the counts of requests to views apart from those that are counted by hand
+
+_SITE_PREFIX: Final = 48  # the largest IPv6 network that one customer has
+NETWORK_FACTOR: Final = 8
+"""How many times the limit of one /64 an IPv6 /48 may use."""
+
+SETTLED_SOON: Final = frozenset(
+    {
+        *("page", "search", "api", "telemetry_api", "webhook"),
+        *("video", "stream", "upload", "live", "chat", "history"),
+    }
+)
+"""Limits that are counted in the worker. The others guard passwords, links, tokens, money and changes."""
+
+
+class ClientKey(NamedTuple):
+    """A key that a client is counted by, and how many times a limit it may use."""
+
+    key: str
+    factor: int
+
+
+class ViewLimit(NamedTuple):
+    """A limit of a view: its name, and when it counts a request (None: always)."""
+
+    name: str
+    when: Callable[[], bool] | None
+
+
+# -- who is counted -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def keys_of(address: str) -> tuple[ClientKey, ...]:
+    """The keys that a client is counted by, from the narrowest to the widest."""
+    customer, site = network_of(address or "unknown", CUSTOMER_PREFIX), network_of(address or "unknown", _SITE_PREFIX)
+    narrow = ClientKey(customer, 1)
+    return (narrow,) if site == customer else (narrow, ClientKey(site, NETWORK_FACTOR))
+
+
+def client_keys() -> tuple[ClientKey, ...]:
+    """The keys that the client of the current request is counted by; see ``keys_of``."""
+    return keys_of(request.remote_addr or "")
 
 
 def client_key() -> str:
-    """Key that requests are counted by: an IPv4 address, or the /64 that one IPv6 customer usually has."""
-    return client_network(request.remote_addr or "unknown")
+    """The narrowest key of the current request's client."""
+    return client_keys()[0].key
 
 
-limiter = Limiter(key_func=client_key, strategy="fixed-window")
+# -- limits of views ------------------------------------------------------------------------------------------------
 
 
 def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V], _V]:
@@ -48,11 +85,41 @@ def limited(name: str, when: Callable[[], bool] | None = None) -> Callable[[_V],
     if f"limit_{name}" not in Settings.model_fields:
         raise ValueError(f"there is no limit {name}: add limit_{name} to church.config.Settings")
 
-    def rate() -> str:
-        return _setting(name)
+    def declare(view: _V) -> _V:
+        view.limits = (ViewLimit(name, when), *limits_of(view))  # type: ignore[attr-defined]
+        return view
 
-    exempt = (lambda: not when()) if when is not None else None
-    return cast(Callable[[_V], _V], limiter.shared_limit(rate, scope=name, exempt_when=exempt))
+    return declare
+
+
+def limits_of(view: Callable[..., Any] | None) -> tuple[ViewLimit, ...]:
+    """The limits that ``view`` declares."""
+    limits: tuple[ViewLimit, ...] = getattr(view, "limits", ())
+    return limits
+
+
+def count_client(app: Flask, name: str, address: str, purpose: str = _VIEWS) -> int | None:
+    """Count a request of ``address`` against the limit ``name``; None within it, else the seconds to wait.
+
+    Needs no request of Flask, only its app. ``purpose`` keeps counts of the same limit apart.
+    """
+    limits = [_limit(app, name, purpose, key, factor=factor) for key, factor in keys_of(address)]
+    return _counters(app).take(*limits, exact=name not in SETTLED_SOON)
+
+
+def _refuse() -> Response | None:
+    """Count a request against the limits of its view; the answer if one of them is exceeded."""
+    for name, when in limits_of(current_app.view_functions.get(request.endpoint or "")):
+        if when is not None and not when():
+            continue
+        seconds = count_client(current_app, name, request.remote_addr or "")
+        if seconds is not None:
+            telemetry.track_rate_limit(name)
+            return error_response(429, retry_after=seconds)
+    return None
+
+
+# -- counting by hand -----------------------------------------------------------------------------------------------
 
 
 def seconds_until_free(name: str, *key: str, most: int | None = None) -> int | None:
@@ -61,126 +128,53 @@ def seconds_until_free(name: str, *key: str, most: int | None = None) -> int | N
     For limits that are counted by hand, such as failures. ``key`` says who is counted: never an email address in clear
     text. ``most`` replaces the number of the setting.
     """
-    rate = parse(_setting(name))
-    stored = rate.key_for(_COUNTED, name, *key)
-    if limiter.storage.get(stored) < (rate.amount if most is None else most):
-        return None
-    return _seconds_until(rate, limiter.storage.get_expiry(stored))
+    limit = _limit(current_app, name, *key)
+    return _counters(current_app).seconds_until_free(limit if most is None else limit._replace(amount=most))
 
 
 def count(name: str, *key: str) -> int:
-    """Count one more for ``key`` against the limit ``name``. Returns the window's total, this one included."""
-    rate = parse(_setting(name))
-    return limiter.storage.incr(rate.key_for(_COUNTED, name, *key), rate.get_expiry())
+    """Count one more for ``key``, exactly. Returns the total of the window of the limit ``name``, this one included."""
+    return _counters(current_app).add(_limit(current_app, name, *key))
 
 
 def count_or_wait(name: str, *key: str) -> int | None:
     """Count one more for ``key``. Returns None within the limit, else the seconds until it is free again.
 
-    Of many calls at the same moment, exactly as many get None as the limit allows.
+    Of many calls at the same moment, exactly as many get None as the limit allows; with a limit in ``SETTLED_SOON``,
+    of those in one worker.
     """
-    rate = parse(_setting(name))
-    stored = rate.key_for(_COUNTED, name, *key)
-    if limiter.storage.incr(stored, rate.get_expiry()) <= rate.amount:
-        return None
-    return _seconds_until(rate, limiter.storage.get_expiry(stored))
-
-
-def reset_count(name: str, *key: str) -> None:
-    """Reset what is counted for ``key`` against the limit ``name``."""
-    limiter.storage.clear(parse(_setting(name)).key_for(_COUNTED, name, *key))
+    return _counters(current_app).take(_limit(current_app, name, *key), exact=name not in SETTLED_SOON)
 
 
 def give_back(name: str, *key: str) -> None:
     """Take back one that was counted for ``key`` against the limit ``name``; the count never falls below zero."""
-    storage = cast(LimiterStorage, limiter.storage)
-    storage.decr(parse(_setting(name)).key_for(_COUNTED, name, *key))
+    _counters(current_app).give_back(_limit(current_app, name, *key))
 
 
-def _setting(name: str) -> str:
-    value: str = getattr(current_app.config["CHURCH"], f"limit_{name}")
-    return value
+def reset_count(name: str, *key: str) -> None:
+    """Reset what is counted for ``key`` against the limit ``name``."""
+    _counters(current_app).reset(_limit(current_app, name, *key))
 
 
-def _seconds_until(rate: RateLimitItem, end: float) -> int:
-    window = rate.get_expiry()
-    return min(max(math.ceil(end - time.time()), 1), window)
+# -- counters -------------------------------------------------------------------------------------------------------
 
 
-def _on_exceeded(error: RateLimitExceeded) -> Response:
-    hit = limiter.current_limit
-    name = str(getattr(error.limit, "scope", None) or "other")
-    telemetry.track_rate_limit(name)
-    rate = error.limit.limit
-    left = _seconds_until(rate, hit.reset_at) if hit is not None else rate.get_expiry()
-    return error_response(429, retry_after=left)
+def _limit(app: Flask, name: str, *key: str, factor: int = 1) -> KeyLimit:
+    quota = parse_rate(getattr(app.config["CHURCH"], f"limit_{name}"))
+    return KeyLimit(":".join(("limit", name, *key)), quota.amount * factor, quota.seconds)
 
 
-# -- where limits are counted ---------------------------------------------------------------------------------------
+def _counters(app: Flask) -> RateCounters:
+    counters: RateCounters = app.extensions[_EXTENSION]
+    return counters
 
 
-class LimiterStorage(RedisStorage):
-    """Flask-Limiter's Redis storage over our store client, with the same scripts and keys, and memory behind it.
-
-    Each call falls back to memory by itself. Flask-Limiter's own fallback stays off: with it, the second of two
-    requests that meet a failing store at once ends in an error.
-    """
-
-    STORAGE_SCHEME = ["church"]  # noqa: RUF012 (limits reads a plain list)
-    DEPENDENCIES = {"redis": Version("3.0")}  # noqa: RUF012 (valkey's client, which it would import too, takes 0.2 s)
-
-    def __init__(self, uri: str, store: StoreClient, key_prefix: str = "church:limit", **options: Any) -> None:
-        self._store = store
-        self._memory = MemoryStorage()
-        super().__init__(uri, connection_pool=store.client.connection_pool, key_prefix=key_prefix, **options)
-
-    def get_connection(self, readonly: bool = False) -> Any:
-        """The process's client, so that limits and messages share one pool and one circuit."""
-        return self._store.client
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count ``amount`` more and return the window's total."""
-        try:
-            return super().incr(key, expiry, amount)
-        except _DOWN:
-            return self._memory.incr(key, expiry, amount)
-
-    def get(self, key: str) -> int:
-        """The window's total."""
-        try:
-            return super().get(key)
-        except _DOWN:
-            return self._memory.get(key)
-
-    def decr(self, key: str) -> None:
-        """Count one less, in one step; a window that has ended stays empty."""
-        try:
-            self._store.client.eval(_DECREMENT, 1, self.prefixed_key(key))
-        except _DOWN:
-            self._memory.decr(key)
-
-    def clear(self, key: str) -> None:
-        """Reset the window's total; while the store is down, only what this process has counted."""
-        self._memory.clear(key)
-        with suppress(*_DOWN):
-            super().clear(key)
-
-    def get_expiry(self, key: str) -> float:
-        """End of the window, in seconds since 1970."""
-        try:
-            return super().get_expiry(key)
-        except _DOWN:
-            return self._memory.get_expiry(key)
-
-
-def limiter_storage(client: StoreClient) -> tuple[str, dict[str, Any]]:
-    """Address and options of the storage that counts with ``client``, as Flask-Limiter wants them."""
-    return f"{LimiterStorage.STORAGE_SCHEME[0]}://store", {"store": client}
+def settle(app: Flask) -> bool:
+    """Settle this process's counts with the store now instead of soon; False if the store is down."""
+    return _counters(app).settle()
 
 
 def init_app(app: Flask) -> None:
-    """Count requests in the app's store, and answer with the site's own page when a limit is exceeded."""
-    uri, options = limiter_storage(store.client_of(app))
-    app.config.update(RATELIMIT_STORAGE_URI=uri, RATELIMIT_STORAGE_OPTIONS=options)
-    limiter.init_app(app)
-    app.register_error_handler(RateLimitExceeded, _on_exceeded)
+    """Count requests before anything else is done for them, and answer 429 beyond a limit."""
+    app.extensions[_EXTENSION] = RateCounters(store.client_of(app))
+    app.before_request(_refuse)

@@ -122,7 +122,7 @@ def _check_open_to_this_machine() -> None:
 
 def _refusal() -> ChurchError:
     """The error for an invalid or missing token: 401, or 429 after too many of them."""
-    seconds = rate_limits.count_or_wait(_TRIES, "refused", rate_limits.client_key())
+    seconds = rate_limits.count_client(current_app, _TRIES, request.remote_addr or "", purpose="refused")
     if seconds is None:
         return UnauthorizedError()
     telemetry.track_rate_limit(_TRIES)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 
 import pytest
-from limits import parse
-from limits.storage import storage_from_string
-from limits.strategies import FixedWindowRateLimiter
 
 from church.store import (
+    KeyLimit,
     Message,
+    RateCounters,
     StoreClient,
     StoreDownError,
     Subscribed,
     embedded_command,
     socket_path,
 )
-from church.web.rate_limits import limiter_storage
+from church.store.rate_counters import _ADD_ALL_OR_NONE
+from tests.support.counting_store import Clock, CountingStore
 from tests.support.helpers import with_settings
 from tests.support.services_fixture import RedisServer, site_settings, wait_until
 
@@ -75,9 +76,9 @@ def store(server):
     return StoreClient(server.settings)
 
 
-def limiter(settings):
-    uri, options = limiter_storage(StoreClient(settings))
-    return FixedWindowRateLimiter(storage_from_string(uri, **options))
+def counters(settings):
+    """The counters of one worker, which settle when a test says so."""
+    return RateCounters(StoreClient(settings), wake=lambda: None)
 
 
 def test_store_keeps_a_value_only_for_its_ttl(store):
@@ -95,25 +96,89 @@ def test_store_sends_messages_to_every_subscriber_of_the_channel(store):
     assert next(first) == next(second) == Message("rooms", "a\r\nb ☃")
 
 
-def test_limits_are_counted_across_processes(server):
-    rate = parse("3/hour")
-    answers = [limiter(server.settings).hit(rate, "203.0.113.7") for _ in range(5)]  # each with a client of its own
-    assert answers == [True, True, True, False, False]
-    assert limiter(server.settings).hit(rate, "203.0.113.8")
+def test_exact_limits_are_counted_across_processes(server):
+    limit = KeyLimit("limit:203.0.113.7", 3, 3600)
+    waits = [counters(server.settings).take(limit, exact=True) for _ in range(5)]  # each with a client of its own
+    assert waits[:3] == [None] * 3
+    assert all(3500 < wait <= 3600 for wait in waits[3:])
+    assert counters(server.settings).take(limit._replace(key="limit:203.0.113.8"), exact=True) is None
+
+
+def test_exact_limit_of_two_keys_counts_both_or_neither(server, store):
+    narrow, wide = KeyLimit("narrow", 1, 60), KeyLimit("wide", 3, 60)
+    worker = counters(server.settings)
+    assert [worker.take(narrow, wide, exact=True) is None for _ in range(3)] == [True, False, False]
+    assert (store.get("narrow"), store.get("wide")) == ("1", "1")
+
+
+def test_limits_are_settled_across_processes(server, store):
+    limit = KeyLimit("limit:page", 5, 60)
+    first, second = counters(server.settings), counters(server.settings)
+    assert [worker.take(limit) for worker in (first, first, first, second, second)] == [None] * 5
+    assert first.settle()
+    assert second.settle()
+    assert store.get("limit:page") == "5"
+    assert 0 < second.take(limit) <= 60
 
 
 def test_limits_work_after_the_server_lost_its_scripts(server, store):
-    counting = limiter(server.settings)
-    assert counting.hit(parse("5/hour"), "a")
+    worker = counters(server.settings)
+    assert worker.add(KeyLimit("a", 5, 3600)) == 1
     store.client.script_flush()
-    assert counting.hit(parse("5/hour"), "a")
+    assert worker.add(KeyLimit("a", 5, 3600)) == 2
+
+
+def test_keys_of_limits_expire_with_their_window(server, store):
+    worker = counters(server.settings)
+    worker.take(KeyLimit("exact", 5, 60), exact=True)
+    worker.add(KeyLimit("added", 5, 60))
+    worker.seconds_until_free(KeyLimit("looked at", 5, 60))
+    worker.take(KeyLimit("settled", 5, 60))
+    worker.settle()
+    keys = set(store.client.scan_iter())
+    assert keys == {b"church:exact", b"church:added", b"church:settled"}
+    assert all(0 < store.client.pttl(key) <= 60_000 for key in keys)
+
+
+def test_window_longer_than_its_limit_is_cut_when_it_is_used(server, store):
+    """The server's clock was set back, or the limit had a longer window before."""
+    worker = counters(server.settings)
+    for key in ("exact", "looked at", "settled"):
+        store.set(key, "9", ttl=31_536_000)
+    worker.take(KeyLimit("settled", 3, 60))
+    worker.settle()
+    waits = [
+        worker.take(KeyLimit("exact", 3, 60), exact=True),
+        worker.seconds_until_free(KeyLimit("looked at", 3, 60)),
+        worker.take(KeyLimit("settled", 3, 60)),
+    ]
+    assert all(0 < wait <= 60 for wait in waits)
+    assert all(store.client.pttl(f"church:{key}") <= 60_000 for key in ("exact", "looked at", "settled"))
+
+
+def test_script_counts_like_the_store_that_the_unit_tests_use(server, store):
+    """The unit tests replace the server by a model of it, so the model must do the same."""
+    model = CountingStore(Clock())
+    chances = random.Random(7)
+    for _ in range(300):
+        keys = chances.sample(["a", "b", "c"], chances.randint(1, 3))
+        args = []
+        for _key in keys:
+            args += [chances.randint(0, 3), chances.choice(["", 5, 20]), chances.choice([500_000, 600_000]), 3_600_000]
+        found, expected = (one.run_script(_ADD_ALL_OR_NONE, keys, args) for one in (store, model))
+        assert (found[0], found[1::2]) == (expected[0], expected[1::2])
+        assert all(abs(one - other) < 50_000 for one, other in zip(found[2::2], expected[2::2], strict=True))
+        if chances.random() < 0.1:
+            store.delete(keys[0])
+            model.delete(keys[0])
 
 
 def test_hung_server_blocks_no_call_and_is_not_called_again_at_once(server):
     settings = with_settings(server.settings, store_timeout=IMPATIENT)
-    store, counting = StoreClient(settings), limiter(settings)
+    store, worker = StoreClient(settings), counters(settings)
+    limit = KeyLimit("a", 2, 3600)
     wait_until(store.ping, "the store answers")
-    assert counting.hit(parse("2/hour"), "b")
+    assert worker.take(limit._replace(key="b"), exact=True) is None
     server.pause()
     results = []
 
@@ -122,14 +187,28 @@ def test_hung_server_blocks_no_call_and_is_not_called_again_at_once(server):
         results.append(store.publish("rooms", "x"))
         with pytest.raises(StoreDownError):
             store.get("a")
-        results.extend(counting.hit(parse("2/hour"), "a") for _ in range(3))
+        results.extend(worker.take(limit, exact=True) is None for _ in range(3))
 
     thread = threading.Thread(target=use, daemon=True)
     thread.start()
     thread.join(timeout=60)  # the server still hangs: only their own deadlines can end the calls
     assert results == [False, False, True, True, False], "limits are counted in the process meanwhile"
     server.go_on()
-    wait_until(store.ping, "the store is used again when it answers")
+    wait_until(worker.settle, "the store is used again when it answers")
+    assert worker.take(limit, exact=True) is not None, "and has what was counted meanwhile"
+
+
+def test_server_that_hangs_and_goes_on_has_not_counted_each_attempt(server, store):
+    worker = counters(with_settings(server.settings, store_timeout=IMPATIENT))
+    limit = KeyLimit("a", 100, 3600)
+    store.set("a", "1", ttl=3600)
+    server.pause()
+    for _ in range(10):
+        worker.take(limit)
+        assert worker.settle() is False
+    server.go_on()
+    wait_until(worker.settle, "the store answers")
+    assert int(store.get("a")) in {11, 12}, "the first attempt may have been counted twice, no other"
 
 
 def test_store_works_again_after_a_restart_of_the_server(server, store):

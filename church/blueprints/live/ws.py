@@ -51,6 +51,7 @@ def _configure(state: Any) -> None:
 
 
 @allow(EVERYONE)
+@limited("live")
 def connect(server: Any) -> None:
     """Pass the socket to the hub after the handshake; the client authenticates by its first message."""
     fd = os.dup(server.sock.fileno())
@@ -80,7 +81,6 @@ def _check() -> Response | None:
     return _refuse() if request.endpoint == _ENDPOINT else None
 
 
-@limited("live")
 def _refuse() -> Response | None:
     """Refuse a request that must not become a connection, or reserve a place for it. Raises ChurchErrors."""
     if not _is_handshake():

@@ -24,9 +24,9 @@ from church.observability.logs.redaction import MAX_VALUE, redact, redact_text
 HANDLER = "church"
 Context = Callable[[], dict[str, Any]]
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "color_message"}
-# These loggers write warnings only: flask-limiter logs every 429, as telemetry does already; stripe's SDK and the HTTP
-# libraries log addresses, headers and bodies, which hold what members typed.
-_VERBOSE_LIBRARIES = ("alembic", "werkzeug", "flask-limiter", "stripe", "urllib3", "requests", "http.client")
+# These loggers write warnings only: stripe's SDK and the HTTP libraries log addresses, headers and bodies, which hold
+# what members typed.
+_VERBOSE_LIBRARIES = ("alembic", "werkzeug", "stripe", "urllib3", "requests", "http.client")
 
 
 def timestamp(seconds: float) -> str:

@@ -7,14 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from flask import Flask
-from limits.storage import storage_from_string
 
 from church.extensions import store
 from church.store import Store, StoreClient, StoreDownError, store_url
 from church.store import client as store_client
 from church.store.client import remaining_time
-from church.web import rate_limits
-from church.web.rate_limits import limiter_storage
 from tests.support.services_fixture import site_settings
 
 
@@ -53,43 +50,34 @@ def test_store_down_publish_returns_false(down):
     assert client.publish("rooms", "hello") is False
 
 
-@pytest.mark.parametrize("call", [lambda c: c.get("a"), lambda c: c.set("a", "b", 5), lambda c: c.client.incr("a")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.get("a"),
+        lambda c: c.set("a", "b", 5),
+        lambda c: c.delete("a"),
+        lambda c: c.run_script("return 1", ["a"], []),
+        lambda c: c.client.incr("a"),
+    ],
+)
 def test_store_down_error_is_a_503(down, call):
     with pytest.raises(StoreDownError) as raised:
         call(StoreClient(down))
     assert raised.value.status == 503
 
 
-def test_store_init_app_gives_each_app_its_own_client_and_the_limiter_the_same(tmp_path, down):
+def test_store_init_app_gives_each_app_its_own_client(down):
     apps = [Flask("one"), Flask("two")]
     for app in apps:
         app.config["CHURCH"] = down
         store.init_app(app)
-        rate_limits.init_app(app)
     clients = []
     for app in apps:
         with app.app_context():
             clients.append(store.client)
-            storage = storage_from_string(
-                app.config["RATELIMIT_STORAGE_URI"], **app.config["RATELIMIT_STORAGE_OPTIONS"]
-            )
-            assert storage.get_connection() is store.client
     assert clients[0] is not clients[1]
 
 
 def test_store_without_an_app_context_raises():
     with pytest.raises(RuntimeError, match="application context"):
         Store().ping()
-
-
-def test_limiter_storage_down_counts_in_this_process(down):
-    uri, options = limiter_storage(StoreClient(down))
-    storage = storage_from_string(uri, **options)
-    assert storage.check() is False
-    assert [storage.incr("key", 60) for _ in range(3)] == [1, 2, 3]
-    assert storage.get("key") == 3
-
-
-def test_limiter_storage_loads_only_one_client_library(down):
-    uri, options = limiter_storage(StoreClient(down))
-    assert set(storage_from_string(uri, **options).dependencies) == {"redis"}
