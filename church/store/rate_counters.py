@@ -346,7 +346,7 @@ class Settler:
     """Calls ``settle`` in the background, soon after ``wake`` and at most once every ``INTERVAL`` seconds.
 
     Its thread (a greenlet in a gevent worker) starts with the first ``wake``, sleeps without one, and ends when there
-    is none for ``_LINGER`` seconds. While ``settle`` fails, it is called once a second.
+    is none for ``_LINGER`` seconds. While ``settle`` fails, it is called again each second.
     """
 
     def __init__(self, settle: Callable[[], bool]) -> None:
@@ -375,8 +375,11 @@ class Settler:
             time.sleep(pause)
             self._is_due = False
             began = time.monotonic()
-            settled = self._try()
-            pause = max(INTERVAL - (time.monotonic() - began), 0) if settled else RETRY_AFTER
+            if self._try():
+                pause = max(INTERVAL - (time.monotonic() - began), 0)
+            else:
+                pause = RETRY_AFTER
+                self.wake()
 
     def _wait(self, event: threading.Event) -> bool:
         """Wait until there is something to do; False if the thread ends."""

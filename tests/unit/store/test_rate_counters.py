@@ -420,22 +420,24 @@ def test_windows_that_ended_leave_memory(worker: RateCounters, clock: Clock) -> 
 
 
 class Work:
-    """Counts its calls; fails or raises if it should."""
+    """Counts its calls. The first ones fail, or raise, as ``failures`` says."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.pauses: list[float] = []
-        self.error: Exception | None = None
-        self.succeeds = True
+        self.failures: list[Exception | None] = []
         self.meanwhile: list[Callable[[], None]] = []
 
     def __call__(self) -> bool:
         self.calls += 1
         while self.meanwhile:
             self.meanwhile.pop()()
-        if self.error:
-            raise self.error
-        return self.succeeds
+        if not self.failures:
+            return True
+        error = self.failures.pop(0)
+        if error:
+            raise error
+        return False
 
 
 @pytest.fixture
@@ -474,20 +476,16 @@ def test_settler_without_work_never_starts(settler: Settler) -> None:
     assert threads() == []
 
 
-def test_settler_after_a_failure_waits_a_second(settler: Settler, work: Work) -> None:
-    work.succeeds = False
+def test_settler_after_a_failure_tries_again_each_second_until_it_succeeds(settler: Settler, work: Work) -> None:
+    work.failures = [RuntimeError("a bug"), None, None]
+    settler.wake()
+    wait_until(lambda: work.calls == 4, "it tries again, and succeeds")
+    wait_until(lambda: not threads(), "it ends")
+    assert work.pauses == [rate_counters.INTERVAL, *[rate_counters.RETRY_AFTER] * 3]
+
+
+def test_settler_woken_while_it_works_works_again(settler: Settler, work: Work) -> None:
     work.meanwhile = [settler.wake]
     settler.wake()
     wait_until(lambda: work.calls == 2, "it works again for what came meanwhile")
-    wait_until(lambda: not threads(), "it ends")
-    assert work.pauses == [rate_counters.INTERVAL, rate_counters.RETRY_AFTER]
-
-
-def test_settler_survives_an_error(settler: Settler, work: Work) -> None:
-    work.error = RuntimeError("a bug")
-    settler.wake()
-    wait_until(lambda: work.calls == 1, "it works")
-    work.error = None
-    settler.wake()
-    wait_until(lambda: work.calls == 2, "it goes on")
     wait_until(lambda: not threads(), "it ends")
