@@ -42,7 +42,6 @@ class LoginGate:
         """Return the seconds to wait, or None if this try is allowed; an allowed try is taken."""
         if count_or_wait(*self._account) is None:
             return None
-        give_back(*self._account)
         self.is_last = count(*self._try) <= 1
         return None if self.is_last else seconds_until_free(*self._try, most=1) or 1
 
@@ -93,7 +92,6 @@ def limit_password_checks(member: SignedIn) -> Iterator[None]:
     tries = (_LIMIT, "again", member.session_ref)
     seconds = count_or_wait(*tries)
     if seconds is not None:
-        give_back(*tries)
         raise make_throttled_error(seconds)
     wrong = False
     try:
