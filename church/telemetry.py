@@ -20,7 +20,7 @@ from church.lib.threads import run_off_hub
 from church.lib.version import COMMIT, VERSION
 from church.observability import request_observer
 from church.observability.logs import records
-from church.observability.metrics import definitions, worker_files
+from church.observability.metrics import damage, definitions, worker_files
 from church.observability.metrics.route import SCRAPED, ScrapeEndpoint
 from church.observability.metrics.scrape_registry import StateMetric, StateMetrics
 from church.observability.request_observer import current_observation
@@ -110,13 +110,11 @@ _handler: records.Handler | None = None
 
 
 def start_process(settings: Settings, role: str) -> None:
-    """Take a slot to count in and write logs from threads: once a process, after the fork. ``role`` is web or work."""
+    """Write logs from threads and take a slot to count in: once a process, after the fork. ``role`` is web or work."""
+    start_logging(settings).start()  # first, so that no record of the rest is lost
     compile_threat_patterns()
     worker_files.SLOTS.take(settings.metrics_dir, role)
-    definitions.telemetry_corrupt_files.inc(worker_files.SLOTS.damaged)
-    worker_files.SLOTS.damaged = 0
-    handler = start_logging(settings)
-    handler.start()
+    damage.report_own_damage()
 
 
 def compile_threat_patterns() -> None:

@@ -58,6 +58,11 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         None,
         "Public address in every link; https turns on Secure cookies and HSTS. Default: `http://` and `CHURCH_BIND`.",
     )
+    allow_http: bool = setting(
+        "CHURCH_ALLOW_HTTP",
+        False,
+        "`true` lets a new production site start without https, on a network that nobody else can reach.",
+    )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
         "CHURCH_TRUSTED_PROXIES",
         (),
@@ -274,6 +279,9 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
             for name, value in (("SECRET_KEY", self.secret_key), ("METRICS_TOKEN", self.metrics_token))
             if (problem := find_weakness(value.get_secret_value() if value else ""))
         ]
+        # what the previous key has signed is still valid, so a guessable one is as bad as a guessable SECRET_KEY
+        if self.secret_key_previous and (problem := find_weakness(self.secret_key_previous.get_secret_value())):
+            problems.append(f"SECRET_KEY_PREVIOUS: {problem}")
         problems += self._weak_webhook_secrets()
         if self.stripe_secret_key is not None and self.stripe_webhook_secret is None:
             problems.append("STRIPE_WEBHOOK_SECRET: missing; find it beside the webhook endpoint in Stripe's dashboard")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from church.config import Settings
+from church.config import Settings, find_weak_settings
 from church.database.engines import make_probe_engine
 from church.database.maintenance import Announcement, copy_file, host_file, read_file, read_row_if_any
 from church.doctor.dependencies import check_database, check_jobs
@@ -79,8 +79,9 @@ def _bounded(name: str, check: Callable[[Settings], Finding], settings: Settings
 
 
 def _check_settings(settings: Settings) -> Finding:
-    if settings.production and not settings.https:
-        return "warn", f"visitors reach {settings.origin} without https", "set CHURCH_SITE_URL to https://…"
+    if weak := find_weak_settings(settings):
+        findings = "; ".join(f"{name}: {problem}" for name, problem, _ in weak)
+        return "warn", findings, "; ".join(f"{name}: {fix}" for name, _, fix in weak)
     return "ok", f"{settings.environment}, {settings.workers} workers, {settings.origin}", ""
 
 

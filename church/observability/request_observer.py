@@ -20,7 +20,7 @@ from prometheus_client.metrics import Counter, Gauge, Histogram
 from church.observability import raise_in_tests, record_budget
 from church.observability.logs import records
 from church.observability.logs.redaction import redact_text
-from church.observability.metrics import definitions, exemplars, worker_files
+from church.observability.metrics import damage, definitions, exemplars, worker_files
 
 log = logging.getLogger("church.access")
 
@@ -262,6 +262,7 @@ class Door:
     def _take_slot(self) -> None:
         """Take a slot to count in, where the server (flask run, a test client) has not done so."""
         worker_files.SLOTS.take(self._directory, "web")
+        damage.report_own_damage()
         self._ready = True
 
 

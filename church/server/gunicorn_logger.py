@@ -6,13 +6,16 @@ worker imports the site itself: that makes a reload (SIGHUP) run new code.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from gunicorn import glogging
 
-from church.config import Settings, load_settings
+from church.config import Settings, find_weak_settings, load_settings
 from church.lib.version import VERSION
 from church.observability.logs import records
+
+log = logging.getLogger("church.server")
 
 
 def install_logs(settings: Settings) -> None:
@@ -21,13 +24,21 @@ def install_logs(settings: Settings) -> None:
     records.install(records.build(settings.log_dir, static, dict, lambda _count: None), settings.log_level)
 
 
+def _warn_of_weak_settings(settings: Settings) -> None:
+    """Log each setting that weakens the site; the master does it, once a start or reload."""
+    for name, problem, fix in find_weak_settings(settings):
+        log.warning("%s: %s. Better: %s.", name, problem, fix, extra={"event": "settings.weak", "setting": name})
+
+
 class MasterLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's logger, writing the site's JSON records. Telemetry logs the requests, not gunicorn."""
 
     def setup(self, cfg: Any) -> None:
         """Send gunicorn's own lines to the site's log."""
         super().setup(cfg)
-        install_logs(load_settings())
+        settings = load_settings()
+        install_logs(settings)
+        _warn_of_weak_settings(settings)
         self.error_log.setLevel(self.loglevel)
 
     def access(self, *_args: Any) -> None:

@@ -57,6 +57,16 @@ def remaining_time() -> float | None:
     return left
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Give what is sent to the store in the block ``seconds`` in all. Raises TimeoutError, and redis-py's errors."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
 class StoreCircuit:
     """Circuit breaker: gives each call a deadline, and after a failure fails all calls of the next second at once.
 
@@ -70,6 +80,7 @@ class StoreCircuit:
         self._rest = rest
         self._clock = clock
         self._down_until: float | None = None
+        self._turn = threading.Lock()
         self.failures = 0
 
     @property
@@ -94,9 +105,9 @@ class StoreCircuit:
         self.check()
         if self._down_until is not None:
             self._down_until = self._clock() + self._rest  # this caller tries, the others still fail at once
-        token = _deadline.set(time.monotonic() + self._budget)
         try:
-            yield
+            with time_limit(self._budget):
+                yield
         except GONE as error:
             self.trip(error)
             raise StoreDownError from error
@@ -105,20 +116,23 @@ class StoreCircuit:
             raise
         else:
             self._close()
-        finally:
-            _deadline.reset(token)
 
     def trip(self, error: Exception) -> None:
-        """Mark the store as down."""
-        if not self.down:
+        """Mark the store as down, and log it if that is news: one record an outage, however often it is tried."""
+        with self._turn:
+            was_down = self.down
+            self.failures += 1
+            self._down_until = self._clock() + self._rest
+        if not was_down:
             log.warning("the store does not answer", extra={"event": "store.down", "reason": type(error).__name__})
-        self.failures += 1
-        self._down_until = self._clock() + self._rest
 
     def _close(self) -> None:
-        if self.down:
+        if not self.down:
+            return
+        with self._turn:
+            was_down, self._down_until = self.down, None
+        if was_down:
             log.info("the store answers again", extra={"event": "store.up"})
-        self._down_until = None
 
 
 _TLS_WAITS = 3  # most waits of a TLS handshake; gevent bounds each of them separately

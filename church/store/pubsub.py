@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,9 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from church.store.client import BUDGET, StoreCircuit, StoreDownError
+from church.store.client import BUDGET, time_limit
+
+log = logging.getLogger("church.store")
 
 _IDLE = 15.0  # seconds of silence after which the server gets a PING
 _FIRST_PAUSE = 0.1  # seconds; doubles with each failure in a row
@@ -52,8 +55,10 @@ def listen(
             for event in _receive(connection, [prefix + channel for channel in channels], prefix, budget):
                 failures = 0
                 yield event
-        except (RedisError, OSError, StoreDownError):
+        except (RedisError, OSError) as error:
             failures += 1
+            # only for debugging: the circuit of the commands says that the store is down, once an outage
+            log.debug("subscription lost", extra={"event": "store.unsubscribed", "reason": type(error).__name__})
         finally:
             connection.disconnect()
         sleep(_pause(failures))
@@ -68,7 +73,7 @@ def _pause(failures: int) -> float:
 def _receive(
     connection: AbstractConnection, channels: Sequence[str], prefix: str, budget: float
 ) -> Iterator[Subscribed | Message]:
-    with StoreCircuit(budget).call():  # for the deadline; reconnecting has its own back-off
+    with time_limit(budget):
         connection.connect()
         connection.send_command("SUBSCRIBE", *channels)
     pinged = False

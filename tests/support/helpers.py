@@ -105,13 +105,13 @@ def with_settings(settings: Settings, **changes: Any) -> Settings:
 def no_slot(session_folder: Path) -> Iterator[None]:
     """Run the block without a metrics slot and without the metrics that other tests have declared."""
     worker_files.SLOTS.leave()
-    worker_files.SLOTS.damaged = 0
+    worker_files.SLOTS.damage.clear()
     declared, worker_files.SlotValue._all = worker_files.SlotValue._all, []
     try:
         yield
     finally:
         worker_files.SLOTS.leave()
-        worker_files.SLOTS.damaged = 0
+        worker_files.SLOTS.damage.clear()
         worker_files.SlotValue._all = declared
         worker_files.SLOTS.take(session_folder, "web")
 

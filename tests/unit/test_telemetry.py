@@ -94,9 +94,11 @@ def test_process_takes_a_slot_counts_damaged_files_and_writes_logs(tmp_path: Pat
     )
     assert done.stdout == "0 work 1.0\n"
     records = [json.loads(line) for line in (tmp_path / "logs" / "combined.log").read_text().splitlines()]
-    assert [record["message"] for record in records] == ["between", "broken", "after the end"]
+    messages = ["metric file damaged", "between", "broken", "after the end"]
+    assert [record["message"] for record in records] == messages
     assert {record["service"] for record in records} == {"church"}
-    assert records[1]["event"] == "test.broken"
+    assert [record["event"] for record in records[::2]] == ["telemetry.file_damaged", "test.broken"]
+    assert records[0]["reason"].startswith("counter_slot0.db: ")
     errors = (tmp_path / "logs" / "error.log").read_text().splitlines()
     assert [json.loads(line)["message"] for line in errors] == ["broken"]
-    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["between", "broken", "after the end"]
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == messages

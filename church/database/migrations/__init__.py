@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from church.config import Settings
+from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
 from church.lib.files import make_private
 
@@ -25,9 +25,12 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """Upgrade the database to ``revision``, in one transaction. A missing database is created.
 
     Processes that start at once wait for each other (by a file lock beside SQLite's file, an advisory lock on
-    PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors.
+    PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors, and ConfigError if the settings
+    are too weak for a new site.
     """
     with locked_connection(settings) as connection:
+        if current_revision(connection) is None:
+            refuse_new_site_without_https(settings)
         command.upgrade(alembic_config(connection), revision)
 
 

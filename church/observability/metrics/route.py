@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +18,10 @@ from werkzeug.http import parse_accept_header, parse_options_header
 
 from church.lib import threads
 from church.observability.metrics import definitions
+from church.observability.metrics.damage import log_damage
 from church.observability.metrics.merge import Exposition
 from church.observability.metrics.scrape_registry import StateMetrics
 
-log = logging.getLogger("church.telemetry")
 SCRAPED = "scraped"  # a file whose modification time is that of the last scrape
 # Supported formats, preferred first; without a version the first of its kind is meant.
 _FORMATS = {
@@ -82,9 +81,7 @@ class ScrapeEndpoint(PrometheusMetrics):  # type: ignore[misc]  # the library ha
         if self._exposition is None or self._exposition.directory != directory:
             self._exposition = Exposition(directory)
         body: str = self._off_hub(_body, self._exposition, families, "openmetrics" in content_type, names)
-        while self._exposition.damage:
-            reason = self._exposition.damage.pop()
-            log.warning("metric file damaged", extra={"event": "telemetry.file_damaged", "reason": reason})
+        log_damage(self._exposition.damage)
         definitions.telemetry_scrape_duration.observe(threads.clock() - started)
         with suppress(OSError):  # a full disk: only the doctor misses the time
             (directory / SCRAPED).touch()

@@ -41,14 +41,15 @@ class Slots:
     def __init__(self) -> None:
         self.directory: Path | None = None
         self.number: int | None = None
-        self.damaged = 0
+        self.damage: list[str] = []
         self._lock_fd: int | None = None
         self._files: dict[str, SlotFile] = {}
 
     def take(self, directory: Path, role: str) -> int:
         """Take the lowest free slot of ``directory`` for ``role`` (web or work) and bind every value to its files.
 
-        Damaged files of the slot are set aside and counted in ``damaged``. Raises RuntimeError when all are taken.
+        Damaged files of the slot are set aside and listed in ``damage``, to be reported. Raises RuntimeError when all
+        are taken.
         """
         if self.number is not None:
             return self.number
@@ -70,9 +71,9 @@ class Slots:
             return
         try:
             check(path)
-        except client_internals.DamagedFileError:
+        except client_internals.DamagedFileError as error:
             set_aside(path)
-            self.damaged += 1
+            self.damage.append(f"{path.name}: {error}")
 
     def file(self, prefix: str) -> SlotFile:
         """The file of this process's slot for one kind of metric. Raises OSError on a full disk."""

@@ -16,31 +16,35 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import Flask
+from flask import Flask, request
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.trace import Status, StatusCode
 
-from church.observability.logs.redaction import redact_text
+from church.observability.logs.redaction import HIDDEN, redact, redact_text
 from church.observability.metrics import definitions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from opentelemetry.util.types import Attributes
     from sqlalchemy import Engine
+    from werkzeug.routing import Rule
 
 log = logging.getLogger("church.telemetry")
 
 _LOW_64 = (1 << 64) - 1
 _RATES = {"always_on": 1.0, "always_off": 0.0}
 _REMOTE = ("HTTP_TRACEPARENT", "HTTP_TRACESTATE", "HTTP_BAGGAGE")
-_ADDRESS_ATTRIBUTES = ("http.target", "http.url", "url.path", "url.query", "url.full")
+_ADDRESS_ATTRIBUTES = frozenset({"http.target", "http.url", "url.path", "url.query", "url.full"})
+_STATEMENT_ATTRIBUTES = frozenset({"db.statement", "db.query.text"})  # without parameters, and unreadable if redacted
 
 _picked: ContextVar[int | None] = ContextVar("picked_trace_id", default=None)
 
@@ -104,14 +108,14 @@ class _PickedSampler(Sampler):
 
 
 class _CountingExporter(SpanExporter):
-    """Counts the batches that could not be delivered; their spans are lost, and no request waits."""
+    """Redacts what it exports, and counts the batches that could not be delivered: lost, and no request waits."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
-            result = self._inner.export(spans)
+            result = self._inner.export([_redacted(span) for span in spans])
         except Exception:  # noqa: BLE001 - any network error loses the batch
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
@@ -164,12 +168,12 @@ class Tracing:
             tracer_provider=self.provider,
             meter_provider=otel_metrics.NoOpMeterProvider(),
             request_hook=on_span,
-            response_hook=_hide_secrets,
             enable_commenter=False,
         )
         traced: WSGIApplication = app.wsgi_app
-        for hooks in (app.before_request_funcs[None], app.teardown_request_funcs[None]):
-            hooks.append(_only_when_picked(cast(Callable[..., Any], hooks.pop())))
+        begin, end = app.before_request_funcs[None], app.teardown_request_funcs[None]
+        begin.append(_only_when_picked(_without_path(cast(Callable[..., None], begin.pop()))))
+        end.append(_only_when_picked(cast(Callable[..., None], end.pop())))
 
         def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             if not self._pick(environ):
@@ -257,11 +261,53 @@ def _only_when_picked(hook: Callable[..., Any]) -> Callable[..., None]:
     return when_picked
 
 
-def _hide_secrets(span: Any, _status: str, _headers: list[tuple[str, str]]) -> None:
-    """Redact the addresses in a span like those in a log: they may contain a token."""
-    if span is None or not span.is_recording():
+def _without_path(hook: Callable[..., None]) -> Callable[..., None]:
+    """Run the hook that begins the span of a request, then take the path away where it may be a secret."""
+
+    def begin(*args: Any) -> None:
+        hook(*args)
+        span = trace.get_current_span()
+        if isinstance(span, Span):
+            _hide_path(span, request.url_rule)
+
+    return begin
+
+
+def _hide_path(span: Span, rule: Rule | None) -> None:
+    """Name a span without a route by its method alone, and keep its path and those with a token out of it.
+
+    A path that matches no route may be an emailed link with a slash behind it, so it can't be trusted to be harmless.
+    """
+    if rule is None:
+        span.update_name(span.name.partition(" ")[0])
+        shown = HIDDEN
+    elif any(redact(argument, "") == HIDDEN for argument in rule.arguments):
+        shown = rule.rule
+    else:
         return
-    for name in _ADDRESS_ATTRIBUTES:
-        value = span.attributes.get(name)
-        if value:
-            span.set_attribute(name, redact_text(str(value)))
+    for name in _ADDRESS_ATTRIBUTES & set(span.attributes or ()):
+        span.set_attribute(name, shown)
+
+
+def _redacted(span: ReadableSpan) -> ReadableSpan:
+    """A copy of ``span`` with its attributes, events and error redacted like a log record."""
+    failed = span.status.status_code is StatusCode.ERROR
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_redact_attributes(span.attributes),
+        events=[Event(event.name, _redact_attributes(event.attributes), event.timestamp) for event in span.events],
+        links=span.links,
+        kind=span.kind,
+        status=Status(StatusCode.ERROR, redact_text(span.status.description or "")) if failed else span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _redact_attributes(attributes: Attributes) -> dict[str, Any]:
+    given = attributes or {}
+    return {name: value if name in _STATEMENT_ATTRIBUTES else redact(name, value) for name, value in given.items()}

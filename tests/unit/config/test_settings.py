@@ -175,6 +175,17 @@ def test_production_refuses_a_missing_or_weak_secret_by_name(
     assert not weak or weak not in message
 
 
+@pytest.mark.parametrize(
+    "weak", ["x", "abcabcabcabcabcabcabcabcabcabcabcabc", "please-CHANGE-this-1234567890-abcdefgh"]
+)
+def test_production_refuses_a_weak_previous_key_by_name(tmp_path: Path, weak: str) -> None:
+    given = {"SECRET_KEY": STRONG, "METRICS_TOKEN": STRONG, "SECRET_KEY_PREVIOUS": weak}
+    message = complaint(tmp_path, CHURCH_ENV="production", **given)
+    assert message.startswith("SECRET_KEY_PREVIOUS: ")
+    assert len(weak) < 2 or weak not in message
+    assert load(tmp_path, CHURCH_ENV="production", **{**given, "SECRET_KEY_PREVIOUS": STRONG[::-1]}).production
+
+
 def test_production_reports_both_secrets_and_generates_none(tmp_path: Path) -> None:
     message = complaint(tmp_path, CHURCH_ENV="production").splitlines()
     assert [line.partition(":")[0] for line in message] == ["SECRET_KEY", "METRICS_TOKEN"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +61,12 @@ def test_weak_secret_in_production_fails(site: Settings) -> None:
 
 def test_production_without_https_warns(site: Settings) -> None:
     assert check(site.model_copy(update={"environment": "production"}), "settings").state == "warn"
+
+
+def test_proxies_that_are_everybody_warn_with_a_fix(site: Settings) -> None:
+    found = check(site.model_copy(update={"trusted_proxies": (ip_network("::/0"),)}), "settings")
+    assert (found.state, "trusts ::/0" in found.finding) == ("warn", True)
+    assert found.fix == "CHURCH_TRUSTED_PROXIES: name the addresses of your proxies alone"
 
 
 def test_store_down_warns(site: Settings, redis_server: RedisServer) -> None:

@@ -55,3 +55,14 @@ def test_line_below_the_level_of_gunicorn_is_not_logged(logger: MasterLogger, tm
 def test_requests_are_not_logged(logger: MasterLogger, tmp_path: Path) -> None:
     logger.access(object(), object(), {}, 0)
     assert records(tmp_path / "logs") == []
+
+
+def test_weak_setting_is_logged_when_the_master_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHURCH_INSTANCE", str(tmp_path / "instance"))
+    monkeypatch.setenv("CHURCH_LOG_DIR", str(tmp_path / "logs"))
+    monkeypatch.setenv("CHURCH_TRUSTED_PROXIES", "0.0.0.0/0")
+    MasterLogger(Config())
+    (record,) = records(tmp_path / "logs")
+    assert (record["event"], record["level"]) == ("settings.weak", "WARNING")
+    assert record["setting"] == "CHURCH_TRUSTED_PROXIES"
+    assert "trusts 0.0.0.0/0" in str(record["message"])

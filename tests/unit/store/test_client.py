@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -15,6 +16,8 @@ from redis.exceptions import ResponseError
 from church.store import StoreClient
 from church.store import client as store_client
 from church.store.client import BoundedRedis, StoreCircuit, StoreDownError, remaining_time
+from church.store.pubsub import listen
+from tests.support.helpers import captured_log
 from tests.support.services_fixture import site_settings, wait_until
 
 SHORT = 0.3  # seconds for a call that should fail
@@ -275,6 +278,40 @@ def clock():
 def fail(circuit, error=RedisConnectionError):
     with pytest.raises(StoreDownError), circuit.call():
         raise error("gone")
+
+
+def test_circuit_logs_an_outage_once_and_its_end_once(clock):
+    circuit = StoreCircuit(rest=1.0, clock=clock)
+    with captured_log(logging.DEBUG) as sink:
+        for _outage in range(2):
+            for _ in range(10):  # each second one caller tries again
+                fail(circuit)
+                clock.now += 1.01
+            for _ in range(3):
+                with circuit.call():
+                    pass
+    assert [record["event"] for record in sink.records] == ["store.down", "store.up"] * 2
+
+
+def test_outage_of_a_hung_server_is_logged_once_by_commands_and_subscribers(clock):
+    with serving(says_nothing) as server, captured_log() as sink:
+        client = BoundedRedis(f"redis://127.0.0.1:{server.port}/3", StoreCircuit(budget=SHORT, clock=clock))
+        for _ in range(3):
+            ends(client.ping)
+            clock.now += 1.01
+            subscribe_in_vain(client)
+        wait_until(lambda: len(server.clients) == 6, "each try has reached the server")
+    assert [record["event"] for record in sink.records] == ["store.down"]
+
+
+def subscribe_in_vain(client):
+    """Subscribe once, until the first pause after a failure."""
+
+    def pause(_seconds):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(listen(client.new_connection, ["a"], sleep=pause, budget=SHORT))
 
 
 @pytest.mark.parametrize("error", [RedisConnectionError, TimeoutError, ConnectionRefusedError])

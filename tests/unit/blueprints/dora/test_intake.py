@@ -213,11 +213,22 @@ def test_scrape_with_the_configured_token_needs_no_database(guarded: Flask, monk
     assert answer.status_code == 200
 
 
-def test_reports_are_accepted_during_maintenance_and_from_any_origin(app: Flask, machine: Machine) -> None:
+def test_reports_are_accepted_during_maintenance(app: Flask, machine: Machine) -> None:
     maintenance.turn_on(app.config["CHURCH"])
     machine.tell("deployment", D1, 201)
-    answer = machine.client.post("/api/telemetry/deployment", json=D1, headers={"Origin": "https://ci.example"})
-    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("sent", "status"), [({"Authorization": f"Bearer {STRONG}"}, 201), ({}, 401)])
+def test_reports_from_another_origin_need_a_token(guarded: Flask, sent: dict[str, str], status: int) -> None:
+    headers = {"Origin": "https://ci.example", **sent}
+    answer = guarded.test_client().post("/api/telemetry/deployment", json=D1, headers=headers)
+    assert answer.status_code == status
+
+
+def test_reports_without_a_token_are_refused_to_a_page_of_another_origin(machine: Machine) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example", "Origin": "http://evil.example"}):
+        answer = machine.client.post("/api/telemetry/deployment", json=D1, headers=headers)
+        assert answer.status_code == 403
 
 
 def test_report_about_an_attack_is_not_counted_as_one(machine: Machine) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from church.config import Settings
+from church.config import ConfigError, Settings
 from church.database import migrations
 from church.database.engines import make_probe_engine, sqlite_path
+from tests.support.helpers import with_settings
 from tests.support.services_fixture import site_settings
 
 
@@ -28,6 +29,21 @@ def test_migrate_creates_a_missing_database_up_to_a_revision(tmp_path: Path) -> 
     new = site_settings(tmp_path)
     migrations.migrate(new, "0001")
     assert revision(new) == "0001"
+
+
+def test_migrate_creates_no_production_site_without_https(tmp_path: Path) -> None:
+    new = with_settings(site_settings(tmp_path), environment="production", site_url="http://church.example")
+    for _ in range(2):  # an empty file, left by the first try, is still no site
+        with pytest.raises(ConfigError, match="CHURCH_ALLOW_HTTP"):
+            migrations.migrate(new)
+    migrations.migrate(with_settings(new, allow_http=True))
+    assert revision(new) == migrations.head_revision()
+
+
+def test_migrate_upgrades_an_existing_production_site_without_https(site: Settings) -> None:
+    migrations.downgrade(site, "0005")
+    migrations.migrate(with_settings(site, environment="production", site_url="http://church.example"))
+    assert revision(site) == migrations.head_revision()
 
 
 def test_migrate_at_head_changes_nothing(site: Settings) -> None:

@@ -38,7 +38,7 @@ registry = CollectorRegistry()
 counter = Counter("things", "Things.", ["kind"], registry=registry)
 gauge = Gauge("busy", "Busy.", multiprocess_mode="livesum", registry=registry)
 counter.labels("early").inc(int(sys.argv[3]))
-print(worker_files.SLOTS.take(Path(sys.argv[1]), sys.argv[2]), worker_files.SLOTS.damaged, flush=True)
+print(worker_files.SLOTS.take(Path(sys.argv[1]), sys.argv[2]), len(worker_files.SLOTS.damage), flush=True)
 for line in sys.stdin:
     verb, number = line.split()
     if verb == "count":
@@ -315,7 +315,7 @@ def test_damaged_file_is_set_aside_and_counted_and_counting_goes_on(here: Path, 
     slot_file(here / "histogram_slot0.db", sound=5)
     counter = Counter("after", "After.", registry=CollectorRegistry())
     SLOTS.take(here, "web")
-    assert SLOTS.damaged == 1
+    assert [reason.partition(":")[0] for reason in SLOTS.damage] == ["counter_slot0.db"]
     assert (here / "counter_slot0.damaged").read_bytes() == damaged(kind)
     counter.inc(2)
     assert totals(here)["after_total"] == 2
@@ -325,7 +325,7 @@ def test_damaged_file_is_set_aside_and_counted_and_counting_goes_on(here: Path, 
 def test_damaged_file_of_another_slot_is_left_to_its_owner(here: Path) -> None:
     (here / "counter_slot1.db").write_bytes(b"garbage!")
     SLOTS.take(here, "web")
-    assert SLOTS.damaged == 0
+    assert SLOTS.damage == []
     assert (here / "counter_slot1.db").exists()
 
 
@@ -353,7 +353,7 @@ def test_file_that_was_made_and_not_written_is_sound(here: Path, size: int) -> N
     counter = Counter("unwritten", "Unwritten.", registry=CollectorRegistry())
     SLOTS.take(here, "web")
     counter.inc()
-    assert SLOTS.damaged == 0
+    assert SLOTS.damage == []
     assert totals(here)["unwritten_total"] == 1
 
 
