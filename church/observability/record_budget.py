@@ -87,7 +87,8 @@ class RecordBudget:
         self._high = high
         self._clock = clock
         self._windows: dict[tuple[str, str], _Window] = {}
-        self._ended: list[Withheld] = []
+        self.ended: list[Withheld] = []
+        """What windows that were followed by another have left out, until it is taken."""
         # the job worker's threads are real ones; a greenlet never switches while it holds this
         self._turn = threads.allocate_lock()
 
@@ -98,9 +99,10 @@ class RecordBudget:
         with self._turn:
             now = self._clock()
             window = self._windows.get(key)
-            if window is None or window.ends <= now:
-                if window is not None:
-                    self._end(key)
+            if window is not None and window.ends <= now:
+                self._end(key)
+                window = None
+            if window is None:
                 share = self._high if severity == "high" else self._ordinary
                 window = self._windows[key] = _Window(share, now + WINDOW)
             return window.admit(client)
@@ -111,13 +113,13 @@ class RecordBudget:
             now = self._clock()
             for key in [key for key, window in self._windows.items() if everything or window.ends <= now]:
                 self._end(key)
-            ended, self._ended = self._ended, []
+            ended, self.ended = self.ended, []
             return ended
 
     def _end(self, key: tuple[str, str]) -> None:
         window = self._windows.pop(key)
         if window.count:
-            self._ended.append(Withheld(*key, window.count, window.addresses))
+            self.ended.append(Withheld(*key, window.count, window.addresses))
 
 
 BUDGET = RecordBudget()

@@ -120,6 +120,8 @@ def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) 
     observation = current_observation()
     client = observation.client if observation is not None else ""
     label = bound_label(event_type, definitions.SECURITY_EVENTS)
+    if record_budget.BUDGET.ended:  # a process without a clock that calls it, such as flask run
+        report_withheld()
     if not record_budget.BUDGET.admit(label, bound_label(severity, definitions.SEVERITIES), client):
         return
     if observation is not None:
@@ -136,15 +138,13 @@ def report_withheld(everything: bool = False) -> None:
 
     Call it every second or so, and at the end of the process with ``everything``.
     """
-    for withheld in record_budget.BUDGET.take_withheld(everything):
-        security_log.warning(
-            "security records withheld",
-            extra={
-                "event": "security.records_withheld",
-                "window_seconds": int(record_budget.WINDOW),
-                **withheld._asdict(),
-            },
-        )
+    token = request_observer.current.set(None)  # the records belong to no request
+    try:
+        for withheld in record_budget.BUDGET.take_withheld(everything):
+            facts = {"window_seconds": int(record_budget.WINDOW), **withheld._asdict()}
+            security_log.warning("security records withheld", extra={"event": "security.records_withheld", **facts})
+    finally:
+        request_observer.current.reset(token)
 
 
 # -- accounts and content -------------------------------------------------------------------------------------------

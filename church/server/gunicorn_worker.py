@@ -181,7 +181,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         """Answer a malformed request with a fixed text, the site's headers and a request ID, and count it."""
         status = next((code for kind, code in _REFUSALS if isinstance(exc, kind)), None)
         if status is None:
-            super().handle_error(req, client, addr, exc)
+            # without the request: gunicorn logs its path, which may be a secret link
+            super().handle_error(None, client, addr, exc)
             return
         request_id = self._refuse(status, type(exc).__name__, addr[0] if addr else "")
         phrase = HTTPStatus(status).phrase

@@ -141,6 +141,21 @@ def test_records_withheld_are_summed_up_once_when_their_window_ends(clock: list[
     }  # fmt: skip
 
 
+def test_records_withheld_are_summed_up_by_later_events_where_nothing_calls_each_second(
+    clock: list[float], app: Flask
+) -> None:
+    add_view(app, "/forged", _forge_webhook)
+    with captured_log() as sink:
+        for _ in range(record_budget.HIGH.address + 5):
+            telemetry.track_security_event("webhook_forged", "high")
+        clock[0] += record_budget.WINDOW
+        for _ in range(2):
+            app.test_client().get("/forged", buffered=True)
+    (summary,) = (record for record in sink.records if record["event"] == "security.records_withheld")
+    assert summary["withheld"] == 5
+    assert not {"request_id", "ip"} & set(summary)
+
+
 def test_records_withheld_are_summed_up_at_the_end_of_the_process(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

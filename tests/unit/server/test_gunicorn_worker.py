@@ -247,6 +247,18 @@ def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch
     assert ended == ["live", "telemetry"] * 2
 
 
+def test_error_of_the_site_is_logged_without_the_path(
+    fair: FairWorker, client: tuple[socket.socket, socket.socket]
+) -> None:
+    logged: list[Any] = []
+    fair.log = SimpleNamespace(exception=lambda *words: logged.append(words))
+    broken = SimpleNamespace(method="GET", uri="/auth/verify/kAleidoscope/")
+    fair.handle_error(broken, client[0], ("203.0.113.9", 1), LookupError("a bug"))
+    assert len(logged) == 1
+    assert "kAleidoscope" not in str(logged)
+    assert client[1].recv(100).startswith(b"HTTP/1.1 500 ")
+
+
 def test_worker_reports_withheld_records_each_time_it_notifies(
     fair: FairWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
