@@ -46,6 +46,7 @@ class FairQueue(Generic[_T]):
     def __init__(self, most: int) -> None:
         self._everyone = Share("", most)
         self._lines: OrderedDict[str, deque[_Entry[_T]]] = OrderedDict()  # by sender; the first has the next turn
+        self._served = ""
 
     def put(self, item: _T, sender: str, shares: tuple[Share, ...]) -> list[_T]:
         """Let ``item`` wait, and return the items that lose their place to it. Raises BusyError if it gets none.
@@ -61,8 +62,12 @@ class FairQueue(Generic[_T]):
         for entry in displaced:
             self._discard(entry)
         keys = frozenset(share.key for share in bounds)
-        self._lines.setdefault(sender, deque()).append(_Entry(item, sender, keys))
+        self._line_of(sender).append(_Entry(item, sender, keys))
         return [entry.item for entry in displaced]
+
+    def note_turn(self, sender: str) -> None:
+        """Remember that ``sender`` has a turn now, so that newcomers come before its next."""
+        self._served = sender
 
     def pop(self) -> _T | None:
         """Take the next item out; its sender goes to the end of the turns. None if nothing waits."""
@@ -72,6 +77,7 @@ class FairQueue(Generic[_T]):
         entry = line.popleft()
         if line:
             self._lines[sender] = line
+        self.note_turn(sender)
         return entry.item
 
     def remove(self, item: _T) -> bool:
@@ -80,6 +86,15 @@ class FairQueue(Generic[_T]):
         if entry is not None:
             self._discard(entry)
         return entry is not None
+
+    def _line_of(self, sender: str) -> deque[_Entry[_T]]:
+        """The line of ``sender``; a new one comes before the sender that has just had its turn, after all others."""
+        line = self._lines.get(sender)
+        if line is None:
+            line = self._lines[sender] = deque()
+            if self._served != sender and self._served in self._lines:
+                self._lines.move_to_end(self._served)
+        return line
 
     def _entries(self) -> list[_Entry[_T]]:
         return [entry for line in self._lines.values() for entry in line]
@@ -150,6 +165,7 @@ class FairPool:
     def _wait_for_thread(self, sender: str, shares: tuple[Share, ...]) -> None:
         if self._free:
             self._free -= 1
+            self._queue.note_turn(sender)
             return
         from gevent.event import Event  # noqa: PLC0415 - loaded already: the process is patched
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from ops.bench.server import serving
 from ops.faults.attack import Attack, Outcome, list_attacks, repeat
-from ops.faults.other_client import OtherClient
 
 _WORKERS = 2
 _WARM_UP = 2.0
@@ -33,11 +32,11 @@ def main() -> None:
 def _measure(attack: Attack, seconds: float) -> Outcome:
     with serving(workers=_WORKERS, **attack.settings) as server:
         prepared = attack.prepare(server)
-        OtherClient(server.port).read_for(_WARM_UP)
-        idle = OtherClient(server.port).read_for(seconds)
+        attack.other(server.port, prepared).read_for(_WARM_UP)
+        idle = attack.other(server.port, prepared).read_for(seconds)
         before = set(server.workers())
         with _attacking(attack, server.port, prepared):
-            attacked = OtherClient(server.port).read_for(seconds)
+            attacked = attack.other(server.port, prepared).read_for(seconds)
         lost = len(before - set(server.workers()))
     outcome = Outcome(attack.name, idle.times, attacked.times, attacked.refused, lost)
     print(outcome.row(attack.sends), "" if outcome.is_bounded else "BEYOND ITS BOUNDS", flush=True)

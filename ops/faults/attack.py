@@ -7,15 +7,26 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol, Self
 
 import ops.faults
 from ops.bench.client import percentile
 from ops.bench.server import Server
+from ops.faults.other_client import OtherClient
 
 FLOOR = 0.05
 """Seconds. Nobody notices less, however quick the idle site is."""
 _RATIO = 5
+
+
+class Reader(Protocol):
+    """The other client, with the seconds that its requests took and the number of those that failed."""
+
+    times: list[float]
+    refused: int
+
+    def read_for(self, seconds: float) -> Self:
+        """Send requests for so long; returns itself with their times."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Attack:
     """Make what the attack needs, such as members; returns something that can be pickled."""
     settings: dict[str, str] = field(default_factory=dict)
     """Settings of the site, beside those by default."""
+    other: Callable[[int, Any], Reader] = lambda port, _prepared: OtherClient(port)
+    """Make the other client of the site on this port, from what ``prepare`` returned."""
 
 
 @dataclass(frozen=True)

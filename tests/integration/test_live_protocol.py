@@ -228,6 +228,30 @@ def test_joins_over_the_rate_limit_are_refused(live: Site, line: Line) -> None:
     assert live.value("rate_limit_hits_total", limit="history") == before + 2
 
 
+def test_client_that_goes_on_after_refusals_is_closed_with_1008_before_its_own_budget_is_used_up(line: Line) -> None:
+    frames = b"".join(
+        masked(1, json.dumps({"type": "chat", "room": "public", "message": "hello", "client_id": f"f-{n}"}).encode())
+        for n in range(190)
+    )
+    line.raw(frames)
+    assert line.ended() == 1008
+    codes = [frame["code"] for frame in line.heard if frame["type"] == "error"]
+    assert len(line.chats()) == 20
+    assert set(codes) == {"rate_limited"}
+    assert len(codes) < 150
+
+
+def test_connections_of_a_member_share_a_budget_of_frames(live: Site, app: Flask, ada: User, line: Line) -> None:
+    pings = masked(1, b'{"type":"ping"}') * 190  # one connection may send 200 at once
+    with Line(live.port) as other:
+        other.sign_in(token_of(app, ada))
+        line.raw(pings)
+        for _ in range(150):
+            line.hear("pong")
+        other.raw(pings)
+        assert other.ended() == 1008
+
+
 def test_repeated_message_gets_the_same_answer_again(live: Site, app: Flask, line: Line) -> None:
     eve = add_user(app, f"eve-{utc_now().timestamp()}@church.example")
     with Line(live.port) as other:

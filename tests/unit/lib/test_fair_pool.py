@@ -33,12 +33,31 @@ def test_queue_takes_senders_in_turn_and_each_in_order() -> None:
     assert drain(queue) == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_queue_newcomer_waits_for_one_item_of_each_other_sender() -> None:
+def test_queue_newcomer_waits_for_the_turns_of_others_that_are_left_in_the_round() -> None:
     queue: FairQueue[str] = FairQueue(9)
     put(queue, "a1", "a2", "a3", "b1", "b2")
     assert queue.pop() == "a1"
     put(queue, "n1", "a4")
-    assert drain(queue) == ["b1", "a2", "n1", "b2", "a3", "a4"]
+    assert drain(queue) == ["b1", "n1", "a2", "b2", "a3", "a4"]
+
+
+def test_queue_newcomer_comes_before_the_next_turn_of_one_that_was_served_without_waiting() -> None:
+    queue: FairQueue[str] = FairQueue(9)
+    queue.note_turn("a")
+    put(queue, "a1", "a2", "n1", "m1")
+    assert drain(queue) == ["n1", "m1", "a1", "a2"]
+
+
+def test_queue_newcomers_pass_a_sender_only_during_its_own_turn() -> None:
+    queue: FairQueue[str] = FairQueue(9)
+    put(queue, "a1", "a2", "b1")
+    assert queue.pop() == "a1"
+    found = []
+    for newcomer in ("n1", "o1", "p1"):
+        put(queue, newcomer)
+        found.append(queue.pop())
+    assert found == ["b1", "n1", "a2"]
+    assert drain(queue) == ["o1", "p1"]
 
 
 def test_queue_removed_item_is_never_taken() -> None:
@@ -253,7 +272,7 @@ def test_pool_full_refuses_at_once_and_does_not_block_the_hub() -> None:
 
 
 def test_pool_gives_threads_to_senders_in_turn_within_their_shares() -> None:
-    assert printed(_TURNS) == ["['done', 'done', 'done', 'busy 503 2', 'done']", "['a1', 'a2', 'b1', 'a3']"]
+    assert printed(_TURNS) == ["['done', 'done', 'done', 'busy 503 2', 'done']", "['a1', 'b1', 'a2', 'a3']"]
 
 
 def test_pool_full_drops_the_last_work_of_the_longest_line_for_a_newcomer() -> None:
