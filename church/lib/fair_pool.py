@@ -145,7 +145,7 @@ class FairPool:
         self._pool: ThreadPool | None = None
 
     def run(
-        self, sender: str, shares: tuple[Share, ...], fn: Callable[[Unpack[_Args]], _T], *args: Unpack[_Args]
+        self, sender: str, shares: tuple[Share, ...], fn: Callable[[Unpack[_Args]], _T], *args: *_Args
     ) -> _T:
         """Call ``fn(*args)`` in a thread when it is ``sender``'s turn, and return its value or raise its exception.
 

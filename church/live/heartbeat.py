@@ -1,8 +1,8 @@
 """Ping all connections and enforce deadlines, from one timer instead of a timer for each connection.
 
-Connections are spread over the spokes of a wheel, and each is pinged when its spoke comes up. A connection that has sent
-nothing since its last ping, a turn ago, is dropped, whatever TCP reports (RFC 6455, section 5.5.2): within two turns of
-its last sign of life. All deadlines are equally far away, so a queue keeps them in order.
+Connections are spread over the spokes of a wheel, and each is pinged when its spoke comes up. A connection that has
+sent nothing since its last ping, a turn ago, is dropped, whatever TCP reports (RFC 6455, section 5.5.2): within two
+turns of its last sign of life. All deadlines are equally far away, so a queue keeps them in order.
 """
 
 from __future__ import annotations

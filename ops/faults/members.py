@@ -14,7 +14,7 @@ from church.services.accounts.passwords import Sender, hash_password
 from church.services.sessions import Device
 from ops.bench.server import Server
 
-PASSWORD = "seven herons over the lake"  # noqa: S105 - of members who exist for a minute
+PASSWORD = "seven herons over the lake"
 _DEVICE = Device("127.0.0.1", "ops.faults")
 
 
