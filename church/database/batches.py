@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from church.database import Database
 from church.database.upsert import count_rows
 
-BATCH = 1000
+BATCH = 500
 """The most rows that one statement reads or changes."""
 PAUSE = 0.05
 """Seconds between two batches: as long as a writer on SQLite waits between two tries, so that all of them get in."""

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from church.config import Settings
 from church.database import database_now, migrations
 from church.database.engines import is_sqlite, make_probe_engine, sqlite_path
-from church.database.errors import is_cancelled
+from church.database.errors import is_cancelled, is_locked
 from church.doctor.findings import Finding
 from church.models.jobs import Job, JobState, Schedule
 
@@ -28,8 +28,8 @@ def check_database(settings: Settings) -> Finding:
     try:
         revision = query_database(settings, lambda session: migrations.current_revision(session.connection()))
     except DBAPIError as error:
-        if is_cancelled(error):
-            return "warn", "answers slowly: reading its revision took more than a second", _FIND_SLOW
+        if _is_slow(error):
+            return "warn", "reachable, but slow or locked: its revision could not be read in a second", _FIND_SLOW
         return "fail", f"not reachable: {str(error.orig).splitlines()[0][:200]}", _fix_connection(settings)
     head = migrations.head_revision()
     if revision == head:
@@ -76,9 +76,14 @@ def query_database(settings: Settings, question: Callable[[Session], T]) -> T:
 
 def explain_unread(what: str, error: DBAPIError) -> Finding:
     """Explain why ``what`` could not be read from the database."""
-    if is_cancelled(error):
-        return "warn", f"{what} took more than a second to read", _FIND_SLOW
+    if _is_slow(error):
+        return "warn", f"{what} could not be read in a second", _FIND_SLOW
     return "fail", f"{what} could not be read", "see database"
+
+
+def _is_slow(error: DBAPIError) -> bool:
+    """Whether the database answered that a statement took too long, or waited too long for a lock."""
+    return is_cancelled(error) or is_locked(error)
 
 
 def _fix_connection(settings: Settings) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import psycopg
+import pytest
 from sqlalchemy import insert
+from sqlalchemy.exc import OperationalError
 
 from church.config import Settings
 from church.database import migrations
 from church.database.engines import make_upkeep_engine, sqlite_path
+from church.doctor import dependencies
 from church.models import Job, Schedule
 from church.models.base import utc_now
 from tests.support.doctor import check
@@ -42,6 +47,18 @@ def test_postgresql_down_fails_without_its_password(site: Settings, tmp_path: Pa
     found = check(down, "database")
     assert found.state == "fail"
     assert "hunter2" not in f"{found}"
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "55P03"])
+def test_database_that_is_slow_or_locked_is_not_called_down(
+    site: Settings, monkeypatch: pytest.MonkeyPatch, sqlstate: str
+) -> None:
+    original = psycopg.errors.lookup(sqlstate)("canceling statement")
+    error = OperationalError("SELECT 1", {}, original)
+    monkeypatch.setattr(dependencies, "make_probe_engine", Mock(side_effect=error))
+    for name in ("database", "jobs"):
+        found = check(site, name)
+        assert (found.state, "in a second" in found.finding, "pg_stat_activity" in found.fix) == ("warn", True, True)
 
 
 def test_database_behind_the_code_fails(site: Settings) -> None:
