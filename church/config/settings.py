@@ -116,10 +116,14 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     threats: Literal["observe", "block"] = setting(
         "CHURCH_THREATS",
         "observe",
-        "`observe` records a request that looks like an attack; `block` also answers it with 403.",
+        "`observe` records a request that looks like an attack; `block` also answers strong signs with 403.",
     )
     threats_body: int = setting(
-        "CHURCH_THREATS_BODY", 65_536, "Most bytes of a request body that the threat scan reads.", ge=0, le=1_048_576
+        "CHURCH_THREATS_BODY",
+        65_536,
+        "Most characters of a request body that the threat scan reads: of a longer one the beginning and the end.",
+        ge=0,
+        le=1_048_576,
     )
     max_body: int = setting("CHURCH_MAX_BODY", 1_048_576, "Largest request body, in bytes.", ge=1024)
     body_timeout: float = setting(

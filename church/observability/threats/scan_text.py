@@ -35,8 +35,8 @@ _EXHAUSTED: Final = object()
 _CACHED_LENGTH: Final = 512
 _PARAMETERS: Final = 1000
 _PROSE_LENGTH: Final = 300
-_WINDOW: Final = 16 * 1024  # characters that are scanned at once, so that others wait for milliseconds at most
-_OVERLAP: Final = 2048  # of two windows
+_WINDOW: Final = 8 * 1024  # characters that are scanned at once, so that others wait for some milliseconds at most
+_OVERLAP: Final = 1024  # of two windows
 
 # Words that make a name sensitive: long ones anywhere in it, short ones between characters that are no letters, or as a
 # capitalised part (userPin).
@@ -62,6 +62,7 @@ _UNSCANNED_HEADERS: Final = re.compile(
     re.IGNORECASE,
 )
 
+# Headers whose value is an address: its parameters are read by name, as those of the request are.
 _ADDRESSES: Final = frozenset({"referer", "x-original-url", "x-rewrite-url", "x-forwarded-uri"})
 _OWN_COOKIES: Final = frozenset({"church", "__host-church"})
 _PERSONAL: Final = re.compile(
@@ -242,14 +243,14 @@ def _pair(name: str, value: str) -> tuple[str, str]:
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """Split a raw query into pairs without sensitive values; all after the first thousand is one more value."""
+    """Split a raw query into pairs without sensitive values; all after the first thousand is one more pair."""
     *parts, rest = query.split("&", _PARAMETERS) if query.count("&") >= _PARAMETERS else (*query.split("&"), "")
     pairs = []
     for part in parts:
         name, equals, value = part.partition("=")
         pairs.append(_pair(name, value) if equals else ("", name))
-    if rest and not mentions_secret(rest):
-        pairs.append(("", rest))
+    if rest:
+        pairs.append(("", rest))  # an excerpt of it ends at the first name of a secret
     return pairs
 
 

@@ -184,6 +184,12 @@ def test_secret_beside_an_attack_in_a_body_that_cannot_be_read_is_not_logged(
     assert found(client, **options)[1]  # which looks for hunter2 in the log
 
 
+@pytest.mark.parametrize("address", ["http://church.example", "https://church.example"])
+def test_cookie_of_the_site_is_not_scanned(settings: Settings, address: str) -> None:
+    app = site(settings, site_url=address)
+    assert scan_text.scan_request("/", "", [("cookie", f"{app.config['SESSION_COOKIE_NAME']}={SQL}")]) == ()
+
+
 @pytest.mark.parametrize(("name", "seen"), [("theme", [("xss", "header")]), ("church", []), ("other_session", [])])
 def test_cookies_of_others_are_scanned_and_not_logged(app: Flask, name: str, seen: list[tuple[str, str]]) -> None:
     client = app.test_client(use_cookies=False)  # the header as it is

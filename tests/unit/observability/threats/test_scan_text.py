@@ -445,8 +445,8 @@ def test_attack_across_the_border_of_two_windows_is_found() -> None:
 def test_other_requests_run_between_two_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(scan_text.time, "sleep", pauses.append)
-    scan("x" * 64 * 1024, "form")
-    assert pauses == [0] * 4
+    scan("x" * 5 * scan_text._WINDOW, "form")
+    assert pauses == [0] * 5
 
 
 def test_deep_json_is_walked_without_recursion() -> None:
@@ -467,6 +467,12 @@ def test_json_strings_are_bounded_and_in_order() -> None:
 
 def test_attack_behind_padding_is_found() -> None:
     assert "xss" in kinds(scan_request("/", "", (), [("a", "A" * 130_000 + "<script>alert(1)</script>")]))
+
+
+def test_secret_behind_many_parameters_is_in_no_excerpt() -> None:
+    query = "a=1&" * 3000 + f"pw=hunter2&q={XSS}"
+    (finding,) = scan_request("/", query, ())
+    assert (finding.activity_type, finding.excerpt) == ("xss", scan_text.WITHHELD)
 
 
 def test_attack_behind_many_parameters_is_found() -> None:
