@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,19 @@ def make_clip(target: Path, *options: str, size: str = "128x72", seconds: float 
     command = [program("ffmpeg"), "-loglevel", "error", "-y", *inputs, *coding, *options, str(target)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return target
+
+
+def make_growing_film(folder: Path, *sizes: str) -> Path:
+    """Make a film of a flat colour whose frames have these sizes; its header has the first one only."""
+    command, film = [program("ffmpeg"), "-loglevel", "error", "-y"], folder / "growing.mkv"
+    for size in set(sizes):
+        picture = ["-f", "lavfi", "-i", f"color=red:s={size}", "-frames:v", "1", str(folder / f"{size}.jpg")]
+        subprocess.run([*command, *picture], check=True, stdin=subprocess.DEVNULL)
+    for number, size in enumerate(sizes):
+        shutil.copy(folder / f"{size}.jpg", folder / f"frame{number:03}.jpg")
+    frames = ["-f", "image2", "-framerate", "10", "-i", str(folder / "frame%03d.jpg"), "-c", "copy", str(film)]
+    subprocess.run([*command, *frames], check=True, stdin=subprocess.DEVNULL)
+    return film
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from church.services.videos.importing.ffmpeg import OnLine, input_options, run_tool
+from church.services.videos.importing.ffmpeg import THREADS, OnLine, input_options, run_tool
 from church.services.videos.importing.probe import MAX_SECONDS, VideoFacts
 from church.services.videos.storage.local import POSTER, SPRITE, THUMBS
 
@@ -18,7 +17,6 @@ _SIZES = (1080, 720)
 # (shorter side in pixels, bits a second at most): the quality setting (crf) often needs far less.
 _MAX_RATES = ((1080, 6_000_000), (720, 3_000_000), (480, 1_500_000), (0, 800_000))
 _KEYFRAME_SECONDS = 2
-_THREADS = min(4, os.cpu_count() or 1)
 _FFMPEG = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"]
 _TIMEOUT = 600.0  # seconds, for all but a rendition
 _POSTER_WIDTH = 1280
@@ -106,7 +104,7 @@ def _h264_options(short: int) -> list[str]:
     rate = next(rate for size, rate in _MAX_RATES if short >= size)
     return [
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "22", "-maxrate", str(rate), "-bufsize", str(rate * 2),
-        "-profile:v", "high", "-pix_fmt", "yuv420p", "-threads", str(_THREADS),
+        "-profile:v", "high", "-pix_fmt", "yuv420p", "-threads", str(THREADS),
         "-force_key_frames", f"expr:gte(t,n_forced*{_KEYFRAME_SECONDS})", "-sc_threshold", "0",
     ]  # fmt: skip
 

@@ -9,11 +9,16 @@ from typing import Any
 
 from church.services.videos.errors import NotVideoError
 from church.services.videos.importing.detect_cut_short import CutShortError
-from church.services.videos.importing.ffmpeg import ToolError, input_options, run_tool
+from church.services.videos.importing.ffmpeg import (
+    MAX_PIXELS,
+    ToolError,
+    TooManyPixelsError,
+    input_options,
+    run_tool,
+)
 
 MAX_SECONDS = 12 * 3600
 _SIDE = range(16, 8193)
-_MAX_PIXELS = 40_000_000
 _TIMEOUT = 60.0
 _ENTRIES = (
     "format=duration,format_name:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,color_transfer"
@@ -46,7 +51,7 @@ def probe_file(file: Path) -> VideoFacts:
     command = ["ffprobe", "-v", "error", "-show_entries", _ENTRIES, "-of", "json", *input_options(file)]
     try:
         report = json.loads(run_tool(command, _TIMEOUT))
-    except CutShortError as error:
+    except (CutShortError, TooManyPixelsError) as error:
         raise NotVideoError(str(error)) from None
     except (ToolError, ValueError):
         raise NotVideoError(_UNREADABLE) from None
@@ -62,8 +67,11 @@ def probe_file(file: Path) -> VideoFacts:
 def check_facts(probed: VideoFacts) -> VideoFacts:
     """Return ``probed`` if the site accepts its size and duration. Raises NotVideoError."""
     width, height = probed.width, probed.height
-    if width not in _SIDE or height not in _SIDE or width * height > _MAX_PIXELS:
+    if width not in _SIDE or height not in _SIDE:
         raise NotVideoError(f"It is {width} by {height} pixels. Each side must have {_SIDE[0]} to {_SIDE[-1]}.")
+    if width * height > MAX_PIXELS:
+        million = f"{width * height / 1e6:.1f} million"
+        raise NotVideoError(f"It is {width} by {height} pixels: {million}. At most {MAX_PIXELS // 1_000_000} million.")
     if probed.duration_ms is not None and probed.duration_ms > MAX_SECONDS * 1000:
         raise NotVideoError(f"The video is longer than {MAX_SECONDS // 3600} hours.")
     if probed.duration_ms == 0:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from church.services.videos.importing import ffmpeg
-from church.services.videos.importing.ffmpeg import ToolError, input_options, run_tool
+from church.services.videos.importing.ffmpeg import ToolError, TooManyPixelsError, input_options, run_tool
 from tests.support.services_fixture import wait_until
+from tests.support.video_fixture import FFMPEG, make_growing_film
 
 _RUN = """
 import sys
@@ -35,6 +36,18 @@ def test_run_has_no_secrets_and_a_low_priority(monkeypatch: pytest.MonkeyPatch) 
     output = run_tool(["/bin/sh", "-c", "env; nice; ulimit -c"], 20).splitlines()
     assert not [line for line in output if "s3cret" in line]
     assert output[-2:] == [str(min(19, os.nice(0) + 10)), "0"]
+
+
+def test_run_has_a_limit_of_memory() -> None:
+    assert int(run_tool(["/bin/sh", "-c", "ulimit -v"], 20)) * 1024 == ffmpeg._MAX_MEMORY
+    with pytest.raises(ToolError, match="MemoryError"):
+        run_tool([sys.executable, "-c", f"bytearray({ffmpeg._MAX_MEMORY})"], 60)
+
+
+def test_ffmpeg_beyond_its_memory_fails_with_a_reason(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffmpeg, "_MAX_MEMORY", 300 * 1024 * 1024)
+    with pytest.raises(ToolError, match="it needs more than 0 GiB of memory"):
+        run_tool(["ffmpeg", *input_options(clip), "-vf", "scale=8000:5000", "-f", "null", "-"], 60)
 
 
 @pytest.mark.parametrize("script", ["sleep 600", "while :; do echo progress; sleep 0.05; done"])
@@ -76,6 +89,15 @@ def test_run_dies_with_the_process_that_started_it() -> None:
 def test_input_name_is_never_an_option_or_an_address() -> None:
     assert input_options(Path("/srv/-i"))[-2:] == ["-i", "file:/srv/-i"]
     assert input_options(Path("-i"))[-1].startswith("file:/")
+
+
+@pytest.mark.needs(*FFMPEG)
+@pytest.mark.parametrize("tool", ["ffmpeg", "ffprobe"])
+def test_frames_with_too_many_pixels_are_refused_also_on_success(tmp_path: Path, tool: str) -> None:
+    film = make_growing_film(tmp_path, "6400x6400" if tool == "ffprobe" else "64x64", "6400x6400")
+    output = ["-f", "null", "-"] if tool == "ffmpeg" else []
+    with pytest.raises(TooManyPixelsError, match="40 million"):
+        run_tool([tool, "-v", "error", *input_options(film), *output], 60)
 
 
 def _is_running(pid: int) -> bool:

@@ -16,6 +16,7 @@ from church.config import current_settings
 from church.errors import ConflictError
 from church.extensions import db
 from church.models import Video
+from church.models.videos import VideoState
 from church.services import audit, videos
 from church.services.audit import Actor
 from church.services.videos import VideoDraft
@@ -26,7 +27,7 @@ from church.services.videos.importing.probe import VideoFacts
 from church.services.videos.storage import local
 from tests.support.accounts_fixture import audited, do_jobs
 from tests.support.helpers import with_settings
-from tests.support.video_fixture import FFMPEG, import_file, make_clip
+from tests.support.video_fixture import FFMPEG, import_file, make_clip, make_growing_film
 
 CLI = Actor(via="cli")
 DRAFT = VideoDraft("The Harbour", "premium")
@@ -159,6 +160,22 @@ def test_import_film_cut_short_fails_with_that_reason(tmp_path: Path, flags: str
     found = import_file(film)
     assert (found.state, found.reason is not None and "cut short" in found.reason) == ("failed", True)
     assert (flags == "0") != ("of its 5 seconds only" in (found.reason or ""))
+
+
+@pytest.mark.needs(*FFMPEG)
+def test_import_film_whose_later_frames_are_huge_fails_with_that_reason(tmp_path: Path) -> None:
+    film = make_growing_film(tmp_path, *["128x72"] * 5, *["6400x6400"] * 2)
+    assert probe.probe_file(film).width == 128, "its header looks harmless"
+    video = import_file(film)
+    assert (video.state, video.reason) == (
+        VideoState.FAILED,
+        "A frame of it has more than 40 million pixels, which is the maximum.",
+    )
+
+
+@pytest.mark.needs(*FFMPEG)
+def test_import_film_whose_frames_change_their_size_within_the_limit_works(tmp_path: Path) -> None:
+    assert import_file(make_growing_film(tmp_path, "128x72", "256x144", "64x36")).state == VideoState.READY
 
 
 @pytest.mark.needs(*FFMPEG)

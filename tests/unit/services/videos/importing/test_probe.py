@@ -11,7 +11,7 @@ from church.services.videos.errors import NotVideoError
 from church.services.videos.importing import probe
 from church.services.videos.importing.probe import VideoFacts
 from tests.support.programs import program
-from tests.support.video_fixture import FFMPEG, make_clip
+from tests.support.video_fixture import FFMPEG, make_clip, make_growing_film
 
 
 @pytest.mark.needs(*FFMPEG)
@@ -46,12 +46,18 @@ def test_probe_rejects_files_that_are_not_videos(tmp_path: Path) -> None:
             probe.probe_file(tmp_path / name)
 
 
+@pytest.mark.needs(*FFMPEG)
+def test_probe_rejects_a_first_frame_with_too_many_pixels(tmp_path: Path) -> None:
+    with pytest.raises(NotVideoError, match="more than 40 million pixels"):
+        probe.probe_file(make_growing_film(tmp_path, "6400x6400", "6400x6400"))
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [
         (VideoFacts(0, 8, 600, 1000), "8 by 600"),
         (VideoFacts(0, 9000, 600, 1000), "9000 by 600"),
-        (VideoFacts(0, 8000, 8000, 1000), "8000 by 8000"),
+        (VideoFacts(0, 8192, 8192, 1000), "8192 by 8192 pixels: 67.1 million. At most 40 million."),
         (VideoFacts(0, 640, 360, 12 * 3600 * 1000 + 1), "longer than 12 hours"),
         (VideoFacts(0, 640, 360, 0), "a picture"),
     ],
