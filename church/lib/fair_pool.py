@@ -144,9 +144,7 @@ class FairPool:
         self._pid = 0
         self._pool: ThreadPool | None = None
 
-    def run(
-        self, sender: str, shares: tuple[Share, ...], fn: Callable[[Unpack[_Args]], _T], *args: *_Args
-    ) -> _T:
+    def run(self, sender: str, shares: tuple[Share, ...], fn: Callable[[Unpack[_Args]], _T], *args: *_Args) -> _T:
         """Call ``fn(*args)`` in a thread when it is ``sender``'s turn, and return its value or raise its exception.
 
         ``fn`` must not log, take locks, or touch the request or the database. Raises BusyError if the queue, or one of
