@@ -23,7 +23,7 @@ from church.database.engines import make_upkeep_engine
 MEMBER_NAME = "database.pgdump"
 _TIMEOUT = 3600  # seconds
 _POOLED = (
-    "DATABASE_URL is the address of a connection pooler: set DATABASE_DIRECT_URL to PostgreSQL's own address, because "
+    "DATABASE_URL is the address of a connection pooler: set CHURCH_DATABASE_DIRECT_URL to PostgreSQL's own address. "
     "pg_dump changes settings of its connection, which the pooler would give to the site"
 )
 _IN_USE = (

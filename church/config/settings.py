@@ -72,7 +72,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
         "DATABASE_URL", None, "`postgresql://…` for PostgreSQL. Default: SQLite in the instance folder."
     )
     database_direct_url: PostgresAddress | None = setting(
-        "DATABASE_DIRECT_URL",
+        "CHURCH_DATABASE_DIRECT_URL",
         None,
         "Address of PostgreSQL itself, for migrations, backups and restores, where `DATABASE_URL` is PgBouncer's.",
     )

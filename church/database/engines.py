@@ -74,7 +74,7 @@ def make_engines(settings: Settings) -> Engines:
 def make_upkeep_engine(settings: Settings) -> Engine:
     """Create an engine without a pool for migrations and restores. It creates a missing SQLite file.
 
-    It connects to ``DATABASE_DIRECT_URL`` if that is set.
+    It connects to ``CHURCH_DATABASE_DIRECT_URL`` if that is set.
     """
     if is_sqlite(settings):
         return _sqlite_engine(settings, begin=_WRITE, pragmas=_WRITER_PRAGMAS, create=True, wait=_LOCK_WAIT)

@@ -124,9 +124,9 @@ def test_limits_reach_no_other_client_of_the_pooler(db: Database, site: Settings
 def test_backup_needs_the_direct_address(
     site: Settings, db: Database, pgbouncer: PgBouncer, postgres_url: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BackupError, match="DATABASE_DIRECT_URL"):
+    with pytest.raises(BackupError, match="CHURCH_DATABASE_DIRECT_URL"):
         backup(site, tmp_path / "pooled.tar.gz")
-    direct = site_settings(tmp_path, pgbouncer.pooled(postgres_url), DATABASE_DIRECT_URL=postgres_url)
+    direct = site_settings(tmp_path, pgbouncer.pooled(postgres_url), CHURCH_DATABASE_DIRECT_URL=postgres_url)
     assert backup(direct, tmp_path / "direct.tar.gz").revision == head_revision()
 
 

@@ -10,7 +10,7 @@ SETTINGS_OF_THE_SHELL = (
     "CHURCH_",
     "OTEL_",
     "STRIPE_",
-    "DATABASE_",
+    "DATABASE_URL",
     "REDIS_URL",
     "SECRET_KEY",
     "METRICS_TOKEN",

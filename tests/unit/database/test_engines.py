@@ -83,7 +83,7 @@ def test_postgresql_connection_has_nothing_that_a_pooler_in_transaction_mode_ref
 
 def test_only_the_upkeep_engine_goes_past_a_pooler(tmp_path: Path) -> None:
     direct = "postgresql://me@127.0.0.1:2/direct"
-    site = site_settings(tmp_path, "postgresql://me@127.0.0.1:1/pooled", DATABASE_DIRECT_URL=direct)
+    site = site_settings(tmp_path, "postgresql://me@127.0.0.1:1/pooled", CHURCH_DATABASE_DIRECT_URL=direct)
     assert make_upkeep_engine(site).url.database == "direct"
     assert {make_probe_engine(site).url.database, make_engines(site).writer.url.database} == {"pooled"}
     assert make_upkeep_engine(site_settings(tmp_path, "postgresql://me@h/pooled")).url.database == "pooled"
