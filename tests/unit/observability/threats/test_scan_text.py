@@ -472,7 +472,7 @@ def test_attack_behind_padding_is_found() -> None:
 def test_secret_behind_many_parameters_is_in_no_excerpt() -> None:
     query = "a=1&" * 3000 + f"pw=hunter2&q={XSS}"
     (finding,) = scan_request("/", query, ())
-    assert (finding.activity_type, finding.excerpt) == ("xss", scan_text.WITHHELD)
+    assert (finding.activity_type, finding.excerpt[-10:]) == ("xss", "&a=1&pw***")
 
 
 def test_attack_behind_many_parameters_is_found() -> None:
