@@ -162,6 +162,21 @@ class Postgres:
             self._process.wait(timeout=60)
             self._process = None
 
+    def pause(self) -> None:
+        """Make the server hang: it accepts connections and answers nothing, on open ones either."""
+        self._signal_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Continue after ``pause``."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the server and, once it starts no more of them, to the processes of its sessions."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        for pid in subprocess.check_output(["pgrep", "-P", str(self._process.pid)], text=True).split():
+            os.kill(int(pid), number)
+
     def admin(self) -> psycopg.Connection:
         """Connect as superuser, in autocommit mode."""
         return psycopg.connect(
