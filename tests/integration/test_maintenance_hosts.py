@@ -5,29 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.support.services_fixture import Postgres, wait_until
-from tests.support.site_fixture import Site
+from tests.support.site_fixture import Site, running
 
 pytestmark = pytest.mark.services
 
 
-@pytest.fixture
-def hosts(tmp_path: Path, postgres_url: str) -> Iterator[list[Site]]:
-    """Two hosts of one site, with a worker each."""
-    started = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        started.append(Site(tmp_path / name, DATABASE_URL=postgres_url, WEB_CONCURRENCY="1", SECRET_KEY="x" * 40))
-    try:
-        yield [one.start(store=False) for one in started]
-    finally:
-        for one in started:
-            one.stop()
+@pytest.fixture(scope="module")
+def hosts(_postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Site]]:
+    """Two hosts of one site, with a worker each. A test leaves them open, with their database."""
+    _postgres.start()
+    settings = {"DATABASE_URL": _postgres.new_database(), "WEB_CONCURRENCY": "1", "SECRET_KEY": "x" * 40}
+    with ExitStack() as stack:
+        yield [stack.enter_context(running(tmp_path_factory.mktemp(name), store=False, **settings)) for name in "ab"]
 
 
 def statuses(hosts: list[Site], path: str = "/pages/terms") -> list[int]:
@@ -87,8 +82,8 @@ def test_host_stays_as_it_was_while_the_database_hangs(hosts: list[Site], postgr
     wait_until(lambda: statuses(hosts, "/ready") == [200, 503], "it answers again")
 
 
-def test_host_that_stops_fails_ready_on_open_connections(hosts: list[Site]) -> None:
-    one = hosts[0]
+def test_host_that_stops_fails_ready_on_open_connections(site: Callable[..., Site]) -> None:
+    one = site(store=False, WEB_CONCURRENCY="1")
     connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=60)
     connection.request("GET", "/ready")
     answer = connection.getresponse()

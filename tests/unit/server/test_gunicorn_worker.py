@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import socket
 import subprocess
 import sys
@@ -229,6 +230,16 @@ def test_worker_lingering_on_a_closed_connection_raises_nothing() -> None:
     gunicorn_worker._linger(ours)
     ours.close()
     gunicorn_worker._linger(ours)
+
+
+def test_worker_notes_the_signal_to_stop(fair: FairWorker) -> None:
+    noted = []
+    fair.alive = True
+    fair.handle_exit(signal.SIGTERM, None)
+    assert not fair.alive, "before the site is loaded there is nothing to note"
+    fair._start_stopping = lambda: noted.append(fair.alive)
+    fair.handle_exit(signal.SIGTERM, None)
+    assert noted == [False]
 
 
 def test_worker_writes_queued_records_when_it_ends(fair: FairWorker, monkeypatch: pytest.MonkeyPatch) -> None:
