@@ -166,6 +166,7 @@ def test_secrets_are_not_scanned(client: FlaskClient, options: dict[str, Any]) -
         {"data": "p%61ssword=hunter2&note=" + XSS, "content_type": "text/plain"},
         {"data": "cGFzc3dvcmQ9aHVudGVyMiZub3RlPQ== hunter2 passw" + "x" * 70_000 + XSS, "content_type": "text/plain"},
         {"data": "password=" + "x" * 49_000 + "hunter2 " + "x" * 16_000 + XSS, "content_type": "text/plain"},
+        {"data": "x" * 60_000 + "password=hunter2 " + (XSS + " " * 20_000)[: 16_384 - 8], "content_type": "text/plain"},
         {"json": ["password", "a phrase of hunter2" + XSS]},
         {"json": [{"name": "pw", "value": "a phrase of hunter2" + XSS}]},
         {"json": {"body": json.dumps({"password": "a phrase of hunter2", "note": XSS})}},
