@@ -107,7 +107,7 @@ def count_client(app: Flask, name: str, address: str, purpose: str = _VIEWS) -> 
     return _counters(app).take(*limits, exact=name not in SETTLED_SOON)
 
 
-def _refuse() -> Response | None:
+def refuse_over_limit() -> Response | None:
     """Count a request against the limits of its view; the answer if one of them is exceeded."""
     for name, when in limits_of(current_app.view_functions.get(request.endpoint or "")):
         if when is not None and not when():
@@ -177,4 +177,4 @@ def settle(app: Flask) -> bool:
 def init_app(app: Flask) -> None:
     """Count requests before anything else is done for them, and answer 429 beyond a limit."""
     app.extensions[_EXTENSION] = RateCounters(store.client_of(app))
-    app.before_request(_refuse)
+    app.before_request(refuse_over_limit)

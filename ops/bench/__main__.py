@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from ops.bench import costs, enumeration, fairness, live, logins, scrapes, soak, starts, state_scrape, video, webhooks
+from ops.bench import (
+    costs,
+    enumeration,
+    fairness,
+    limits,
+    live,
+    logins,
+    scrapes,
+    soak,
+    starts,
+    state_scrape,
+    video,
+    webhooks,
+)
 
 
 def main() -> None:
@@ -22,6 +35,8 @@ def main() -> None:
     print("telemetry: CPU per request")
     ratios = costs.measure(options.rounds, options.requests)
     ratios["usual_stack"] = (ratios.pop("usual_page") + ratios.pop("usual_json")) / 2
+    print("rate limits")
+    ratios |= limits.measure(options.rounds, options.requests)
     print("fairness between connections")
     ratios["p99_over_p50"] = fairness.measure(max(3, options.rounds // 2), options.requests)
     print("other requests beside logins")

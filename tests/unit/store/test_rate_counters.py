@@ -133,6 +133,11 @@ def test_wait_is_whole_seconds_within_the_window_and_enough(
     assert worker.take(limit, exact=exact) is None
 
 
+@pytest.mark.parametrize(("left", "wait"), [(-0.5, 1), (0.0, 1), (0.2, 1), (59.1, 60), (60.0, 60), (3600.0, 60)])
+def test_wait_is_never_zero_nor_beyond_the_window_whatever_the_clocks_say(left: float, wait: int) -> None:
+    assert rate_counters._whole_seconds(left, 60) == wait
+
+
 def test_window_begins_with_its_first_request(worker: RateCounters, clock: Clock) -> None:
     worker.take(LIMIT)
     clock.now += 59
