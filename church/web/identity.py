@@ -17,6 +17,7 @@ from church.errors import UnavailableError
 from church.services import member_tokens, sessions
 from church.services.access import ANONYMOUS, Reader
 from church.services.sessions import SignedIn
+from church.web.session_cookie import SessionCookie
 
 _BEARER = "bearer eyj"  # every JSON Web Token begins with this: base64 of {"
 _SINCE = "since"
@@ -151,6 +152,7 @@ def init_app(app: Flask) -> None:
         PERMANENT_SESSION_LIFETIME=app.config["CHURCH"].session_lifetime,
         SESSION_REFRESH_EACH_REQUEST=False,
     )
+    app.session_interface = SessionCookie()
     sessions.init_app(app)
     manager = _Manager()
     manager.session_protection = None  # phones change their address, browsers their version

@@ -14,11 +14,11 @@ import time
 from datetime import UTC, datetime
 
 COLLECTED = datetime.now(UTC)
-STARTED = time.monotonic()
+
 
 def test_clock():
     assert 900 <= (datetime.now(UTC) - COLLECTED).total_seconds() < 1200
-    assert time.monotonic() - STARTED < 300
+    time.sleep(0.01)  # libfaketime lies to it too
 """
 
 

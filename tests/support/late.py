@@ -24,8 +24,8 @@ def main(minutes: int, arguments: list[str]) -> None:
         sys.exit("libfaketime is not installed: apt-get install faketime")
     with tempfile.NamedTemporaryFile("w", prefix="church-clock-", delete=False) as clock:
         clock.write("+0")
-    own = {"LD_PRELOAD": libraries[0], _FILE: clock.name, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    os.environ.update(own | {_MINUTES: str(minutes)})
+    own = {"LD_PRELOAD": libraries[0], _FILE: clock.name, "FAKETIME_NO_CACHE": "1", _MINUTES: str(minutes)}
+    os.environ.update(own)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "-p", "tests.support.late", *arguments])
 
 

@@ -21,6 +21,7 @@ from church.database import Database
 from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
+from church.lib.threads import run_off_hub
 from church.services.access import ANONYMOUS, Reader, may_read
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
@@ -121,7 +122,8 @@ class Pages:
 
     def sitemap(self, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the sitemap of all pages except drafts, and of ``places``."""
-        return feeds.write_sitemap([page for page in self.library().pages if not page.draft], origin, places)
+        pages = [page for page in self.library().pages if not page.draft]
+        return run_off_hub(feeds.write_sitemap, pages, origin, places)
 
     def robots(self, origin: str) -> str:
         """Write robots.txt."""
