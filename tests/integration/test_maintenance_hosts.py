@@ -6,7 +6,8 @@ import http.client
 import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
@@ -84,21 +85,15 @@ def test_host_stays_as_it_was_while_the_database_hangs(hosts: list[Site], postgr
 
 def test_host_that_stops_fails_ready_on_open_connections(site: Callable[..., Site]) -> None:
     one = site(store=False, WEB_CONCURRENCY="1")
-    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=60)
-    connection.request("GET", "/ready")
-    answer = connection.getresponse()
-    assert (answer.status, json.loads(answer.read())["status"]) == (200, "ready")
-    one.gunicorn.send_signal(signal.SIGTERM)
-    connection.sock.settimeout(60)
-    wait_until(lambda: not _accepts(one.port), "it accepts no new connection")
-    connection.request("GET", "/ready")
-    answer = connection.getresponse()
-    assert (answer.status, json.loads(answer.read())["reason"]) == (503, "this process is stopping")
+    with closing(http.client.HTTPConnection("127.0.0.1", one.port, timeout=60)) as connection:
 
+        def ask() -> tuple[int, dict[str, Any]]:
+            connection.request("GET", "/ready")
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
 
-def _accepts(port: int) -> bool:
-    try:
-        http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
-    except OSError:
-        return False
-    return True
+        assert ask()[0] == 200
+        one.gunicorn.send_signal(signal.SIGTERM)
+        answers: list[tuple[int, dict[str, Any]]] = []
+        wait_until(lambda: answers.append(ask()) or answers[-1][0] == 503, "the balancer learns of the end")
+    assert answers[-1][1]["reason"] == "this process is stopping"
