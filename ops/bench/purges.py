@@ -1,7 +1,8 @@
 """Show the purges on a large site: ``python -m ops.bench.purges`` on SQLite, ``--url postgresql://…`` on PostgreSQL.
 
 The database of ``--url`` must be empty. Every purge runs to its end while another process writes; printed are the
-longest statement and transaction of the purge and the longest wait of that other writer.
+longest statement and transaction of the purge (with its checkpoint on SQLite, when others write already) and how long
+that other writer waited.
 """
 
 from __future__ import annotations
@@ -68,8 +69,14 @@ def _measure(app: Flask, settings: Settings, kind: str) -> None:
     print(
         f"{kind:15} {seconds:6.1f} s, longest statement {longest['statement'] * 1e3:4.0f} ms, "
         f"transaction {longest['transaction'] * 1e3:4.0f} ms; other writer: {len(waits):5} writes, "
-        f"longest {max(waits, default=0) * 1e3:4.0f} ms; removed: {_describe(removed)}"
+        f"p99 {_share(waits, 0.99) * 1e3:4.0f} ms, longest {_share(waits, 1) * 1e3:4.0f} ms; "
+        f"removed: {_describe(removed)}"
     )
+
+
+def _share(waits: list[float], share: float) -> float:
+    """The wait that ``share`` of all waits do not exceed."""
+    return sorted(waits)[max(0, round(len(waits) * share) - 1)] if waits else 0.0
 
 
 def _describe(counts: dict[str, int]) -> str:
