@@ -274,6 +274,7 @@ def root() -> Iterator[logging.Logger]:
     before = logger.handlers[:], logger.level, sys.excepthook
     names = ("gunicorn.error", "gunicorn.access", *records._VERBOSE_LIBRARIES)
     levels = {name: logging.getLogger(name).level for name in names}
+    logging.captureWarnings(False)  # an earlier test's site may have turned it on, for warnings as they went then
     yield logger
     logger.handlers[:], sys.excepthook = before[0], before[2]
     logger.setLevel(before[1])
