@@ -22,6 +22,24 @@ from ops import lint
 from tests.support.programs import needing, program
 from tests.support.services_fixture import free_port, wait_until
 
+OWN = {
+    "Strict-Transport-Security": "max-age=5",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'self'",
+    "Referrer-Policy": "strict-origin",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "max-age=6",
+    "X-Request-ID": "0123",
+}
+MADE_BY_NGINX = {
+    "Strict-Transport-Security": _HSTS,
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
 
 class Upstream(BaseHTTPRequestHandler):
     """Returns the request as it arrived."""
@@ -34,14 +52,16 @@ class Upstream(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.dumps({"path": self.path, "headers": headers, "padding": "x" * 2000}).encode()
         self.server.seen.append(self.path)
+        if self.path.endswith("?held"):
+            self.server.holds.wait(60)
         if self.path == "/broken":
             self.close_connection = True
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
-        if self.path.startswith("/own"):
-            self.send_header("Strict-Transport-Security", "max-age=5")
-            self.send_header("X-Content-Type-Options", "nosniff")
+        if self.path.startswith(("/own", "/static/")):
+            for name, value in OWN.items():
+                self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -52,10 +72,16 @@ class Upstream(BaseHTTPRequestHandler):
         pass
 
 
+class Backlogged(ThreadingHTTPServer):
+    """Takes a hundred connections at once."""
+
+    request_queue_size = 128
+
+
 class Front:
     def __init__(self, folder, upstream):
         self.http, self.https = free_port(), free_port()
-        self.seen = upstream.seen
+        self.seen, self.holds = upstream.seen, upstream.holds
         (folder / "static" / "css").mkdir(parents=True)
         (folder / "static" / "css" / "site.css").write_text("body { color: black }\n" * 200)
         (folder / "secret.txt").write_text("not for the web")
@@ -96,9 +122,10 @@ class Front:
 @pytest.fixture(scope="module")
 @needing("nginx", "openssl")
 def front(tmp_path_factory):
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    upstream = Backlogged(("127.0.0.1", 0), Upstream)
     upstream.daemon_threads = True
     upstream.seen = []
+    upstream.holds = threading.Event()
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     running = Front(tmp_path_factory.mktemp("nginx"), upstream)
     yield running
@@ -168,7 +195,7 @@ def test_static_file_with_a_fingerprint_is_served_by_the_site(front, version):
     assert (response.status, found["path"]) == (200, f"/static/css/site.css?v={version}")
     assert found["headers"]["x-forwarded-for"] == "127.0.0.1"
     assert not {"forwarded", "x-forwarded-host", "traceparent"} & set(found["headers"])
-    assert response.headers["Cache-Control"] is None  # nginx adds no header of its own
+    assert {name: response.headers.get_all(name) for name in OWN} == {name: [value] for name, value in OWN.items()}
 
 
 @pytest.mark.parametrize(
@@ -176,21 +203,68 @@ def test_static_file_with_a_fingerprint_is_served_by_the_site(front, version):
     [
         (403, {"path": "/metrics", "source": "127.0.0.2"}),
         (404, {"path": "/static/none.css"}),
+        (404, {"path": "/static/css/"}),
+        (404, {"path": "/static/css"}),
+        (405, {"path": "/static/css/site.css", "method": "POST"}),
         (413, {"path": "/", "method": "POST", "body": b"x" * 1_048_577}),
         (502, {"path": "/broken"}),
+        (501, {"path": "/", "Transfer_Encoding": "xchunked"}),
+        (400, {"path": "/", "Host": "a b"}),
     ],
 )
-def test_answers_of_nginx_have_the_sites_headers(front, status, request_):
+def test_answers_of_nginx_have_the_sites_headers_once(front, status, request_):
     response = front.ask(**request_)
     assert response.status == status
-    assert response.headers.get_all("Strict-Transport-Security") == [_HSTS]
-    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert headers_of(response) == MADE_BY_NGINX
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def headers_of(response):
+    """The site's headers in a response. One that is there twice fails."""
+    found = {name: response.headers.get_all(name) for name in MADE_BY_NGINX}
+    assert {name: len(values or ()) for name, values in found.items()} == dict.fromkeys(MADE_BY_NGINX, 1)
+    return {name: values[0] for name, values in found.items()}
+
+
+@pytest.mark.parametrize(("status", "range_"), [(206, "bytes=0-9"), (416, "bytes=999999-"), (200, "nonsense")])
+def test_static_file_has_the_sites_headers_once_whatever_range_is_wanted(front, status, range_):
+    response = front.ask("/static/css/site.css", Range=range_)
+    assert response.status == status
+    assert headers_of(response) == {**MADE_BY_NGINX, "Cache-Control": "public, max-age=300"}
+
+
+def test_redirect_to_https_has_the_sites_headers(front):
+    connection = http.client.HTTPConnection("127.0.0.1", front.http, timeout=60)
+    connection.request("GET", "/")
+    headers = connection.getresponse().headers
+    connection.close()
+    assert {name: headers[name] for name in MADE_BY_NGINX} == {**MADE_BY_NGINX, "Strict-Transport-Security": None}
 
 
 def test_answers_of_the_site_have_their_headers_once(front):
     response = front.ask("/own")
-    assert response.headers.get_all("Strict-Transport-Security") == ["max-age=5"]
-    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert {name: response.headers.get_all(name) for name in OWN} == {name: [value] for name, value in OWN.items()}
+
+
+@pytest.mark.parametrize(("path", "also"), [("/held", "/ws"), ("/ws", "/own")])
+def test_client_with_too_many_connections_is_refused_and_others_are_served(front, path, also):
+    front.holds.clear()
+    seen = len(front.seen)
+    held = [
+        threading.Thread(target=front.ask, args=(path + "?held",), kwargs={"source": "127.0.0.5"}) for _ in range(100)
+    ]
+    for thread in held:
+        thread.start()
+    try:
+        wait_until(lambda: len(front.seen) == seen + 100, "a hundred requests wait for the site")
+        assert front.ask(path, source="127.0.0.5").status == 429
+        assert front.ask(also, source="127.0.0.5").status == 200
+        assert front.ask(path, source="127.0.0.6").status == 200
+    finally:
+        front.holds.set()
+        for thread in held:
+            thread.join()
+    assert front.ask(path, source="127.0.0.5").status == 200
 
 
 @pytest.mark.parametrize("path", ["/static../secret.txt", "/static/../secret.txt", "/static/%2e%2e/secret.txt"])
