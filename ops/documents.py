@@ -36,7 +36,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Name patterns of each group of settings; a test checks that every setting is in exactly one group.
 SETTING_GROUPS = {
     "Site": ("CHURCH_ENV", "CHURCH_SITE_*", "CHURCH_INSTANCE", "CHURCH_CONTENT"),
-    "Server": ("CHURCH_BIND", "WEB_CONCURRENCY", "CHURCH_TRUSTED_PROXIES", "CHURCH_MAX_BODY", "CHURCH_BODY_TIMEOUT"),
+    "Server": (
+        *("CHURCH_BIND", "WEB_CONCURRENCY", "CHURCH_TRUSTED_PROXIES"),
+        *("CHURCH_MAX_BODY", "CHURCH_BODY_TIMEOUT", "CHURCH_CONNECTIONS_PER_ADDRESS"),
+    ),
     "Security": ("SECRET_KEY*", "CHURCH_ALLOW_HTTP", "CHURCH_PASSWORD_*", "CHURCH_SESSION_*", "CHURCH_THREATS*"),
     "Database and store": ("DATABASE_URL", "CHURCH_DATABASE_*", "REDIS_URL", "CHURCH_STORE_*"),
     "Background jobs": ("CHURCH_JOBS_*",),

@@ -129,6 +129,13 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     body_timeout: float = setting(
         "CHURCH_BODY_TIMEOUT", 20.0, "Longest time that a client may take to send a request body.", gt=0, le=600
     )
+    connections_per_address: int = setting(
+        "CHURCH_CONNECTIONS_PER_ADDRESS",
+        100,
+        "Most open connections from one IP address to each worker, without chat. Trusted proxies have no limit here.",
+        ge=1,
+        le=100_000,
+    )
     password_min: int = setting(
         "CHURCH_PASSWORD_MIN", 12, "Shortest password that is accepted, in characters.", ge=8, le=64
     )

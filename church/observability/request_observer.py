@@ -109,7 +109,7 @@ class Observation:
     _in_flight: Gauge = definitions.http_requests_in_flight
 
     def __init__(self, environ: dict[str, Any], handler: records.Handler | None) -> None:
-        self.started = time.perf_counter()
+        self.started: float = environ.get("church.started") or time.perf_counter()  # set by the worker
         self._handler = handler
         given = environ.get("HTTP_X_REQUEST_ID")
         usable = given if given and _is_request_id(given) else None

@@ -78,6 +78,14 @@ def track_rate_limit(limit: str) -> None:
     _log_security_event(event, severity, {"limit": name})
 
 
+@never_breaks
+def track_connections_refused(client: str, count: int) -> None:
+    """Record connections that were refused because their address has too many: one event for ``count`` of them."""
+    severity = definitions.SECURITY_EVENTS["connections_refused"]
+    definitions.security_events.labels("connections_refused", severity).inc(count)
+    _log_security_event("connections_refused", severity, {"ip": client, "count": count})
+
+
 def track_live_text(text: str) -> bool:
     """Scan a live message and record its attacks; return whether one is refused where attacks are blocked.
 
@@ -118,7 +126,7 @@ def _note(name: str, facts: dict[str, str]) -> None:
 def _log_security_event(event_type: str, severity: str, fields: dict[str, Any]) -> None:
     """Log a security event and note it on the span; in a flood of one address only a part, though all are counted."""
     observation = current_observation()
-    client = observation.client if observation is not None else ""
+    client = observation.client if observation is not None else str(fields.get("ip", ""))
     label = bound_label(event_type, definitions.SECURITY_EVENTS)
     if record_budget.BUDGET.ended:  # a process without a clock that calls it, such as flask run
         report_withheld()

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import gc
-import socket
+import itertools
+import os
 import sys
-import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
+from ssl import SSLError
 from typing import Any
 
 import gevent
-from gevent.socket import wait_read
+from gevent.server import StreamServer
 from gunicorn.http import errors
-from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import (
-    InvalidChunkSize,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     NoMoreData,
     ParseException,
 )
+from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
-from werkzeug.exceptions import BadRequest, RequestTimeout
 
+from church.server.client_stream import ClientStream
+from church.server.open_connections import OpenConnections, Place
+from church.server.request_body import RequestBody, settle_bodies
 from church.server.sendfile import CutShortError, FileSocket
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
-_MAX_CHUNK = 1 << 32
+_FULL = 0.9  # share of worker_connections from which on waiting connections make room; gunicorn then stops to accept
+_ACCEPTED_AT_ONCE = 32  # connections that are refused or wait, before others get their turn: a millisecond
+_REPORT_SECONDS = 1.0
+_ENDED = (ConnectionError, TimeoutError, NoMoreData, SSLError)
 _REFUSALS = (
     (errors.LimitRequestLine, 414),
     (errors.LimitRequestHeaders, 431),
@@ -39,50 +47,31 @@ _REFUSALS = (
     (errors.ConfigurationProblem, None),
     (ParseException, 400),
 )  # errors of gunicorn's parser, and the status that it answers with
-_LINGER_SECONDS = 1.0
-_LINGER_BYTES = 256 * 1024
 
 
-class _StrictChunks(ChunkedReader):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's reader of chunked bodies, stricter: it refuses at once what can't become a valid chunk."""
+class FairServer(StreamServer):
+    """Accepts the connections of a FairWorker, which it asks before it spends a greenlet on one."""
 
-    def read_into(self, unreader: Any, buf: bytearray) -> None:
-        """Read more. ``buf`` has no complete line yet, so a line feed in it lacks its carriage return."""
-        if buf.count(b"\n") != buf.count(b"\r\n"):
-            raise InvalidChunkSize(b"bare line feed")
-        super().read_into(unreader, buf)
+    max_accept = 1  # the next connection may go to another worker
 
-    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> Any:
-        """Parse the size of the next chunk. Raises InvalidChunkSize above 4 GiB."""
-        size, rest = super().parse_chunk_size(unreader, data)
-        if size > _MAX_CHUNK:
-            raise InvalidChunkSize(b"beyond 4 GiB")
-        return size, rest
+    def __init__(self, listener: Any, *, handler_class: FairWorker, spawn: Any, **options: Any) -> None:
+        """Serve ``listener``; gunicorn passes the worker as ``handler_class``."""
+        self._worker = handler_class
+        handler_class.encryption = options.get("ssl_context")
+        super().__init__(listener, handle=partial(handler_class.handle, listener.getsockname()), spawn=spawn)
 
-
-class _TimedReader:
-    """A request body with a deadline. Its errors are answered as the client's (400, 408), not as the site's."""
-
-    def __init__(self, inner: Any, seconds: float) -> None:
-        self.inner = inner
-        self._seconds = seconds
-        self._deadline: float | None = None
-        self.finished = False
-
-    def read(self, size: int) -> bytes:
-        """Read at most ``size`` bytes. Raises RequestTimeout after the deadline, BadRequest for a malformed body."""
-        now = time.monotonic()
-        if self._deadline is None:  # the time starts with the first read: a client may wait for 100 Continue
-            self._deadline = now + self._seconds
-        try:
-            with gevent.Timeout(max(self._deadline - now, 0.001), RequestTimeout()):
-                data: bytes = self.inner.read(size)
-        except TimeoutError:
-            raise RequestTimeout from None
-        except (NoMoreData, ParseException):
-            raise BadRequest from None
-        self.finished = len(data) < size or (isinstance(self.inner, LengthReader) and not self.inner.length)
-        return data
+    def do_read(self) -> Any:
+        """Accept a connection that can begin now, after those of busy addresses: they are refused, or wait."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            accepted: Any = None if self.full() else super().do_read()
+            if accepted is None:
+                break
+            place = self._worker.admit(*accepted)
+            if place is not None and not place.pause:
+                return accepted
+            if place is not None:
+                self.do_handle(*accepted)
+        return None
 
 
 class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -92,6 +81,10 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     others (p99 145 ms, against 9 ms with a yield).
     """
 
+    server_class = FairServer
+    encryption: Any = None
+    """The TLS context of connections that are encrypted in this process; usually None, because a proxy does it."""
+    wsgi: Any
     _start_stopping: Callable[[], None] = staticmethod(lambda: None)  # until the site is loaded
 
     def load_wsgi(self) -> None:
@@ -99,7 +92,7 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         for name in [n for n in sys.modules if n.partition(".")[0] == "church" and n != __name__]:
             del sys.modules[name]
         from church import config, live, telemetry  # noqa: PLC0415 - see above
-        from church.web import headers, maintenance  # noqa: PLC0415 - see above
+        from church.web import headers, maintenance, proxies  # noqa: PLC0415 - see above
 
         settings = config.load_settings()
         self._body_seconds = settings.body_timeout
@@ -108,10 +101,18 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         self._end_live = live.close_all
         self._start_stopping = maintenance.start_stopping
         self._refuse = telemetry.track_refused
+        self._track_turned_away = telemetry.track_connections_refused
         self._each_second = telemetry.report_withheld
         self._headers = headers.default_headers(settings)
+        self._too_many = _fixed_answer(429, self._headers, **{"Retry-After": str(self.cfg.keepalive)})
+        self._turned_away: Counter[str] = Counter()
+        self._admitted: dict[int, Place] = {}  # by the connection's descriptor, until it is served
+        network_of = proxies.counting_by_network(settings.trusted_proxies)
+        places = int(self.worker_connections * _FULL)
+        self._connections = OpenConnections(places, settings.connections_per_address, network_of)
         super().load_wsgi()
         telemetry.expect_failures(self.wsgi)
+        self.wsgi = settle_bodies(self.wsgi)
         gc.collect()
         gc.freeze()  # loaded modules stay: collecting them again would stop all requests for 50 ms
 
@@ -135,47 +136,88 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         if not self.alive:
             self._end_live()
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve one connection. A plain one sends files by sendfile; one with TLS in this process can't."""
-        super().handle(listener, client if self.cfg.is_ssl else FileSocket.over(client), addr)
+    @property
+    def wsgi_handler(self) -> FairWorker:
+        """What gunicorn gives to ``server_class``."""
+        return self
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
-        """Answer one request, then let other connections run. Raises StopIteration to end the connection."""
-        body = self._timed_body(req)
+    def admit(self, client: Any, address: Any) -> Place | None:
+        """Give a new connection its place. If there is none, it gets a fixed answer, which must not cost a greenlet."""
+        peer = _peer(address)
+        place = self._connections.enter(client, peer)
+        if place is not None:
+            self._admitted[client.fileno()] = place
+            return place
+        if self.encryption is None:
+            with suppress(OSError):
+                os.write(client.fileno(), self._too_many)  # a new connection takes it at once
+        client.close()
+        if not self._turned_away:
+            gevent.spawn_later(_REPORT_SECONDS, self._report_turned_away)
+        self._turned_away[peer] += 1
+        return None
+
+    def _report_turned_away(self) -> None:
+        """Record one event for each address, however many connections it tried to open."""
+        turned_away, self._turned_away = self._turned_away, Counter()
+        for address, count in turned_away.items():
+            self._track_turned_away(address, count)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection. ``listener`` is the address that it came to."""
+        place = self._admitted.pop(client.fileno())
+        place.sock = client
+        try:
+            if place.pause:
+                gevent.sleep(place.pause)
+            place.sock = self._open(client)
+            self._serve(listener, ClientStream(place.sock, place), addr)
+        except OSError as error:
+            if not isinstance(error, _ENDED) and error.errno != errno.ENOTCONN:
+                self.log.exception("Socket error processing request.")
+        finally:
+            place.leave()
+            place.sock.close()
+
+    def _open(self, client: Any) -> Any:
+        """A plain connection sends files by sendfile; one with TLS in this process can't."""
+        client.setblocking(True)
+        if self.encryption is None:
+            return FileSocket.over(client)
+        with gevent.Timeout(self.cfg.keepalive, TimeoutError()):
+            return self.encryption.wrap_socket(client, server_side=True)
+
+    def _serve(self, listener: Any, stream: ClientStream, addr: Any) -> None:
+        """Answer one request after another, until either side ends the connection."""
+        request = None
+        try:
+            for number in itertools.count(1):
+                request = None
+                if not stream.await_head(self.cfg.limit_request_line, self.cfg.keepalive):
+                    return
+                request = Request(self.cfg, stream, addr, number)
+                self.handle_request(listener, request, stream.sock, addr)
+        except StopIteration:
+            if request is not None and not request.body.reader.is_finished:
+                stream.linger()
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, this connection gets an answer
+            self.handle_error(request, stream.sock, addr, error)
+            stream.linger()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request. Raises StopIteration to end the connection."""
+        body = req.body.reader = RequestBody(req, self._body_seconds)
         sock.settimeout(max(WRITE_TIMEOUT, self._body_seconds))
         try:
-            answered: bool = super().handle_request(listener_name, req, sock, addr)
-        except (TimeoutError, CutShortError) as error:
-            self.log.debug("answer ended early: %s", type(error).__name__)
+            super().handle_request(listener_name, req, sock, addr)
+        except CutShortError:
             raise StopIteration from None
-        if body is not None and not body.finished:
-            _linger(sock)
+        finally:
+            req.unreader.place.work()
+        if not body.is_finished:
             raise StopIteration
-        self._wait_in_line(req, sock)
-        return answered
-
-    def _wait_in_line(self, req: Any, sock: Any) -> None:
-        """Let other connections go first, even if the next request is here already.
-
-        Waiting for the socket puts all connections into one queue, which the hub serves in order; a plain yield would
-        bring this connection back before those that wait for their sockets. Raises StopIteration if nothing comes.
-        """
-        if req.unreader.buf.getbuffer().nbytes:  # pipelined: already read, so the socket may stay silent
-            gevent.sleep(0)
-            return
-        try:
-            wait_read(sock.fileno(), self.cfg.keepalive)
-        except TimeoutError:
-            raise StopIteration from None
-
-    def _timed_body(self, req: Any) -> _TimedReader | None:
-        reader = req.body.reader
-        if isinstance(reader, LengthReader) and not reader.length:
-            return None
-        if isinstance(reader, ChunkedReader):
-            reader = _StrictChunks(req, req.unreader)
-        req.body.reader = timed = _TimedReader(reader, self._body_seconds)
-        return timed
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a malformed request with a fixed text, the site's headers and a request ID, and count it."""
@@ -184,21 +226,28 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
             # without the request: gunicorn logs its path, which may be a secret link
             super().handle_error(None, client, addr, exc)
             return
-        request_id = self._refuse(status, type(exc).__name__, addr[0] if addr else "")
-        phrase = HTTPStatus(status).phrase
-        body = f"<!doctype html><html lang=en><title>{phrase}</title><h1>{phrase}</h1><p>{request_id}</p></html>"
-        headers = {**self._headers, "Content-Type": "text/html; charset=utf-8", "X-Request-ID": request_id}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+        request_id = self._refuse(status, type(exc).__name__, _peer(addr))
         with suppress(OSError):
             client.settimeout(1)
-            client.sendall((head + body).encode())
+            client.sendall(_fixed_answer(status, self._headers, **{"X-Request-ID": request_id}))
 
 
-def _linger(sock: Any) -> None:
-    """Read a bounded part of an unread body, so that the client gets the answer and not a reset."""
-    with suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):  # type: ignore[arg-type]  # False: raises nothing
-        sock.shutdown(socket.SHUT_WR)
-        left = _LINGER_BYTES
-        while left > 0 and (data := sock.recv(min(left, 65_536))):
-            left -= len(data)
+def _peer(address: Any) -> str:
+    """The peer's IP address; empty for a Unix socket."""
+    return str(address[0]) if address and isinstance(address, tuple) else ""
+
+
+def _fixed_answer(status: int, site_headers: dict[str, str], **own: str) -> bytes:
+    """An answer that the app has no part in, and after which the connection closes."""
+    phrase = HTTPStatus(status).phrase
+    note = own.get("X-Request-ID", "")
+    body = f"<!doctype html><html lang=en><title>{phrase}</title><h1>{phrase}</h1><p>{note}</p></html>"
+    headers = {
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        "Content-Type": "text/html; charset=utf-8",
+        **site_headers,
+        **own,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n{body}".encode()

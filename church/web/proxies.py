@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from church.config import Network
-from church.lib.addresses import parse_address
+from church.lib.addresses import client_network, parse_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,6 +50,23 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
+
+
+def counting_by_network(trusted: tuple[Network, ...]) -> Callable[[str], str | None]:
+    """Return a function from a peer's address to what its connections are counted by: the client's network.
+
+    None for a trusted proxy, behind which are many clients, and for the peer of a Unix socket, which has no address.
+    """
+
+    @lru_cache(maxsize=4096)
+    def network_of(address: str) -> str | None:
+        try:
+            ip = parse_address(address)
+        except ValueError:
+            return None
+        return None if any(ip in network for network in trusted) else client_network(address)
+
+    return network_of
 
 
 def _address(hop: str) -> str | None:

@@ -25,6 +25,7 @@ SECURITY_EVENTS = {
     "path_traversal": "medium",
     "invalid_token": "medium",
     "rate_limit_exceeded": "low",
+    "connections_refused": "low",
     "unexpected_error": "low",
     "request_blocked": "high",
     "duplicate_registration_attempt": "medium",
@@ -102,7 +103,7 @@ http_requests = Counter(
 )
 http_request_duration = Histogram(
     "http_request_duration_seconds",
-    "Time from the end of a request's head to the last byte of its response.",
+    "Time from the first byte of a request's head to the last byte of its response.",
     ["method", "route", "status_class"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
     registry=CATALOGUE,

@@ -364,6 +364,15 @@ def test_record_of_a_request_carries_its_id_and_one_after_it_does_not(app: Flask
     assert "request_id" not in outside
 
 
+def test_time_of_a_request_counts_from_the_first_byte_of_its_head(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_observer.time, "perf_counter", lambda: 20.0)
+    with captured_log() as sink:
+        ask(client, "/health", environ_base={"church.started": 17.5})
+    assert sink.records[-1]["duration_ms"] == 2500.0
+
+
 def test_access_record_names_the_client_and_the_time_it_took(client: FlaskClient) -> None:
     with captured_log() as sink:
         ask(client, "/health", environ_base={"REMOTE_ADDR": "203.0.113.9"})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,222 +15,146 @@ from typing import Any
 import gevent
 import gevent.socket
 import pytest
-from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.errors import InvalidChunkSize, NoMoreData
-from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.body import LengthReader
 from gunicorn.workers.ggevent import GeventWorker
-from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from church.server import gunicorn_worker
-from church.server.gunicorn_worker import FairWorker, _TimedReader
+from church.server.client_stream import ClientStream
+from church.server.gunicorn_worker import FairWorker
+from church.server.open_connections import OpenConnections, Place
 from church.server.sendfile import CutShortError, FileSocket
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
-class Inner:
-    """A body reader that plays a script: bytes to return, seconds to wait, exceptions to raise."""
-
-    def __init__(self, *turns: bytes | float | Exception) -> None:
-        self.turns = list(turns)
-
-    def read(self, _size: int) -> bytes:
-        turn = self.turns.pop(0)
-        if isinstance(turn, Exception):
-            raise turn
-        if isinstance(turn, float):
-            gevent.sleep(turn)
-            return b"late"
-        return turn
+def place(**options: Any) -> Place:
+    connections = OpenConnections(1000, 1000, lambda address: address or None)
+    made = connections.enter(options.get("sock"), "192.0.2.1")
+    assert made is not None
+    return made
 
 
-def length_reader(data: bytes, length: int | None = None) -> LengthReader:
-    return LengthReader(IterUnreader([data]), len(data) if length is None else length)
-
-
-def test_body_is_read_unchanged() -> None:
-    reader = _TimedReader(length_reader(b"abcdef"), 5)
-    assert (reader.read(4), reader.finished) == (b"abcd", False)
-    assert (reader.read(4), reader.finished) == (b"ef", True)
-
-
-def test_body_read_to_its_length_is_finished() -> None:
-    reader = _TimedReader(length_reader(b"abcdef"), 5)
-    assert (reader.read(6), reader.finished) == (b"abcdef", True)
-
-
-def test_body_that_never_arrives_is_a_408() -> None:
-    reader = _TimedReader(Inner(60.0), 0.01)
-    with pytest.raises(RequestTimeout):
-        reader.read(10)
-    assert not reader.finished
-
-
-def test_body_that_arrives_too_slowly_is_a_408_by_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
-    reader = _TimedReader(Inner(b"a", b"b", 60.0), 20)
-    for expected in (b"a", b"b"):
-        assert reader.read(10) == expected
-        now[0] += 15
-    with pytest.raises(RequestTimeout), gevent.Timeout(60, AssertionError("the deadline was reset")):
-        reader.read(10)
-
-
-def test_body_deadline_starts_with_the_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(gunicorn_worker.time, "monotonic", lambda: now[0])
-    reader = _TimedReader(Inner(b"a"), 20)
-    now[0] += 3600
-    assert reader.read(10) == b"a"
-
-
-@pytest.mark.parametrize("fault", [NoMoreData(b"x"), InvalidChunkSize("+5")])
-def test_body_that_is_malformed_is_a_400(fault: Exception) -> None:
-    with pytest.raises(BadRequest):
-        _TimedReader(Inner(fault), 5).read(10)
-
-
-@pytest.mark.parametrize("chunks", [b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhello"])
-def test_chunked_body_that_is_malformed_is_a_400(chunks: bytes) -> None:
-    request = SimpleNamespace(trailers=[], limit_request_fields=10, parse_headers=lambda *_, **__: [])
-    body = Body(_TimedReader(ChunkedReader(request, IterUnreader([chunks])), 5))
-    with pytest.raises(BadRequest):
-        body.read()
-
-
-def test_view_reads_the_whole_body_through_the_timed_reader() -> None:
-    body = Body(_TimedReader(length_reader(b"x" * 100_000), 5))
-    assert len(body.read()) == 100_000
-
-
-def request(reader: Any, buffered: bytes = b"") -> Any:
-    return SimpleNamespace(body=SimpleNamespace(reader=reader), unreader=SimpleNamespace(buf=io.BytesIO(buffered)))
+def request(sock: Any, length: int = 0, buffered: bytes = b"") -> Any:
+    """What gunicorn's parser makes of a request with a body of so many bytes."""
+    stream = ClientStream(sock, place(sock=sock))
+    stream.unread(buffered)
+    return SimpleNamespace(
+        body=SimpleNamespace(reader=LengthReader(None, length)), unreader=stream, _expected_100_continue=False
+    )
 
 
 @pytest.fixture
-def fair(monkeypatch: pytest.MonkeyPatch) -> FairWorker:
+def fair() -> FairWorker:
     made: FairWorker = FairWorker.__new__(FairWorker)
     made._body_seconds = 5.0
     made.log = SimpleNamespace(debug=lambda *_: None)
-    made.cfg = SimpleNamespace(keepalive=60)
+    made.cfg = SimpleNamespace(keepalive=60, limit_request_line=100)
+    made._admitted = {}
+    made._turned_away = Counter()
+    made._too_many = b"too many"
+    made._connections = OpenConnections(1000, 1, lambda address: address or None)
     return made
 
 
 @pytest.fixture
-def client() -> Any:
-    ours, theirs = socket.socketpair()
+def client() -> Iterator[tuple[Any, Any]]:
+    ours, theirs = gevent.socket.socketpair()
     yield ours, theirs
     ours.close()
     theirs.close()
 
 
-@pytest.mark.parametrize(("sent", "buffered"), [(b"GET /", b""), (b"", b"GET /")])
-def test_worker_lets_others_run_before_a_pipelined_request(
-    fair: FairWorker,
-    client: tuple[socket.socket, socket.socket],
-    monkeypatch: pytest.MonkeyPatch,
-    sent: bytes,
-    buffered: bytes,
+def test_worker_ends_the_connection_if_the_body_was_not_read(
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[str] = []
-    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: order.append("answered") or True)
-    client[1].sendall(sent)
-    gevent.spawn(order.append, "another")
-    assert fair.handle_request("x", request(length_reader(b""), buffered), client[0], ("127.0.0.1", 1)) is True
-    assert order == ["answered", "another"]
-
-
-def test_worker_closes_an_idle_connection(
-    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
-    fair.cfg.keepalive = 0.01
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: None)
     with pytest.raises(StopIteration):
-        fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
-
-
-def test_worker_closes_the_connection_if_the_body_was_not_read(
-    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours, theirs = client
-    monkeypatch.setattr(GeventWorker, "handle_request", lambda *_: True)
-    theirs.sendall(b"the unread rest")
-    theirs.shutdown(socket.SHUT_WR)
-    with pytest.raises(StopIteration):
-        fair.handle_request("x", request(length_reader(b"x" * 10)), ours, ("127.0.0.1", 1))
-    assert theirs.recv(10) == b""
+        fair.handle_request("x", request(client[0], 10), client[0], ("127.0.0.1", 1))
 
 
 def test_worker_keeps_the_connection_if_the_body_was_read(
-    fair: FairWorker, client: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reads(_self: Any, _listener: Any, req: Any, *_: Any) -> bool:
+    def reads(_self: Any, _listener: Any, req: Any, *_: Any) -> None:
         assert req.body.reader.read(10) == b"0123456789"
-        return True
 
     monkeypatch.setattr(GeventWorker, "handle_request", reads)
-    client[1].sendall(b"GET /")
-    assert fair.handle_request("x", request(length_reader(b"0123456789")), client[0], ("127.0.0.1", 1)) is True
+    fair.handle_request("x", request(client[0], 10, b"0123456789"), client[0], ("127.0.0.1", 1))
 
 
-@pytest.mark.parametrize("trouble", [TimeoutError, CutShortError])
-def test_worker_closes_the_connection_if_the_answer_is_cut_short(
-    fair: FairWorker,
-    client: tuple[socket.socket, socket.socket],
-    monkeypatch: pytest.MonkeyPatch,
-    trouble: type[OSError],
+def test_worker_ends_the_connection_if_a_file_is_cut_short(
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stuck(*_: Any) -> bool:
-        raise trouble
+    def stuck(*_: Any) -> None:
+        raise CutShortError
 
     monkeypatch.setattr(GeventWorker, "handle_request", stuck)
     with pytest.raises(StopIteration):
-        fair.handle_request("x", request(length_reader(b"")), client[0], ("127.0.0.1", 1))
+        fair.handle_request("x", request(client[0]), client[0], ("127.0.0.1", 1))
     assert client[0].gettimeout() == gunicorn_worker.WRITE_TIMEOUT
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_worker_uses_sendfile_on_plain_connections_only(
-    fair: FairWorker, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, encrypted: bool
 ) -> None:
-    ours, theirs = gevent.socket.socketpair()
     served: list[Any] = []
-    fair.cfg.is_ssl = encrypted
-    monkeypatch.setattr(GeventWorker, "handle", lambda _self, _listener, client, _addr: served.append(client))
-    fair.handle("x", ours, ("127.0.0.1", 1))
-    (client,) = served
-    assert isinstance(client, FileSocket) is not encrypted
-    client.sendall(b"here")
-    assert theirs.recv(10) == b"here"
-    client.close()
-    ours.close()
+
+    def serve(_self: Any, _listener: Any, stream: ClientStream, _addr: Any) -> None:
+        served.append(stream.sock)
+        stream.sock.sendall(b"here")
+
+    if encrypted:
+        fair.encryption = SimpleNamespace(wrap_socket=lambda plain, server_side: plain)
+    monkeypatch.setattr(FairWorker, "_serve", serve)
+    assert fair.admit(client[0], ("192.0.2.1", 1)) is not None
+    fair.handle("x", client[0], ("192.0.2.1", 1))
+    assert isinstance(served[0], FileSocket) is not encrypted
+    assert client[1].recv(10) == b"here"
+
+
+def test_worker_gives_back_the_place_of_a_connection_that_ended(
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(FairWorker, "_serve", fails)
+    assert fair.admit(client[0], ("192.0.2.1", 1)) is not None
+    with pytest.raises(SystemExit):
+        fair.handle("x", client[0], ("192.0.2.1", 1))
+    assert fair.admit(client[1], ("192.0.2.1", 1)) is not None
+
+
+def test_connections_beyond_the_bound_are_answered_at_once_and_recorded_once(
+    fair: FairWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[tuple[str, int]] = []
+    monkeypatch.setattr(gunicorn_worker, "_REPORT_SECONDS", 0)
+    fair._track_turned_away = lambda *event: recorded.append(event)
+    pairs = [gevent.socket.socketpair() for _ in range(4)]
+    admitted = [fair.admit(ours, ("192.0.2.1", 1)) is not None for ours, _ in pairs]
+    assert admitted == [True, False, False, False]
+    assert [theirs.recv(100) + theirs.recv(100) for _, theirs in pairs[1:]] == [b"too many"] * 3
+    gevent.sleep(0.001)
+    assert recorded == [("192.0.2.1", 3)]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_worker_reads_on_after_it_answered_an_unreadable_head(
+    fair: FairWorker, client: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing with unread bytes would send a reset, which may overtake the answer."""
+    ours, theirs = client
+    monkeypatch.setattr(FairWorker, "handle_error", lambda _self, _req, sock, *_: sock.sendall(b"431"))
+    theirs.sendall(b"GET / HTTP/1.1\r\n" + b"x" * 100_000)
+    serving = gevent.spawn(fair._serve, "x", ClientStream(ours, place(sock=ours)), ("192.0.2.1", 1))
+    assert theirs.recv(100) == b"431"
+    assert theirs.recv(100) == b""
     theirs.close()
-
-
-def test_worker_reads_a_bounded_part_of_an_unread_body() -> None:
-    class Endless:
-        taken = 0
-
-        def shutdown(self, how: int) -> None:
-            assert how == socket.SHUT_WR
-
-        def recv(self, size: int) -> bytes:
-            self.taken += size
-            assert self.taken < 10_000_000
-            return b"x" * size
-
-    endless = Endless()
-    gunicorn_worker._linger(endless)
-    assert endless.taken == gunicorn_worker._LINGER_BYTES
-
-
-def test_worker_lingering_on_a_closed_connection_raises_nothing() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    gunicorn_worker._linger(ours)
-    ours.close()
-    gunicorn_worker._linger(ours)
+    serving.join()
 
 
 def test_worker_notes_the_signal_to_stop(fair: FairWorker) -> None:
@@ -298,6 +223,7 @@ def load(self):
     seen.append((config is old, "church.stale" in sys.modules, worker_files.SLOTS.number, ours))
 GeventWorker.load_wsgi = load
 made = worker.FairWorker.__new__(worker.FairWorker)
+made.cfg, made.worker_connections = types.SimpleNamespace(keepalive=5), 1000
 made.load_wsgi()
 made._end()
 print(seen, made._body_seconds)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from church.web.proxies import TrustedProxies
+from church.web.proxies import TrustedProxies, counting_by_network
 
 TRUSTED = tuple(ipaddress.ip_network(n) for n in ("10.0.0.0/8", "2001:db8:aa::/48"))
 
@@ -94,3 +94,22 @@ def test_trusted_peer_without_headers_is_the_client() -> None:
     seen = through("10.0.0.1")
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("10.0.0.1", "http")
     assert seen["church.trusted"] is True
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("10.1.2.3", None),
+        ("::ffff:10.1.2.3", None),
+        ("2001:db8:aa::1", None),
+        ("", None),
+    ],
+)
+def test_connections_are_counted_by_network_but_those_of_proxies_and_unix_sockets(
+    address: str, network: str | None
+) -> None:
+    assert counting_by_network(TRUSTED)(address) == network
