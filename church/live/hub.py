@@ -28,6 +28,7 @@ from church.live.message_handlers import MessageHandlers
 from church.live.presence import Presence
 from church.live.session_watch import SessionWatch
 from church.services import chat, live_broadcast
+from church.web.rate_limits import keys_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -96,7 +97,7 @@ class Hub:
         if self._closing or len(self.connections) + self._reserved >= self._most:
             return "refused_full"
         self._reserved += 1
-        if not self.limits.take(_address_key(address), self._most_of_address):
+        if not self._take_place(address):
             self._reserved -= 1
             return "refused_address"
         return None
@@ -104,7 +105,22 @@ class Hub:
     def release(self, address: str) -> None:
         """Give up a reserved place: the handshake failed."""
         self._reserved -= 1
-        self.limits.give_back(_address_key(address))
+        self._give_back_place(address)
+
+    def _take_place(self, address: str) -> bool:
+        """Count a connection for the networks of its address; False, and not counted, if one of them has too many."""
+        taken: list[str] = []
+        for network, factor in keys_of(address):
+            if not self.limits.take(_address_key(network), self._most_of_address * factor):
+                for other in taken:
+                    self.limits.give_back(_address_key(other))
+                return False
+            taken.append(network)
+        return True
+
+    def _give_back_place(self, address: str) -> None:
+        for network, _ in keys_of(address):
+            self.limits.give_back(_address_key(network))
 
     def adopt(
         self, fd: int, address: str, early: bytes, handshake: telemetry.Handshake, cookie: tuple[str, str] | None
@@ -179,7 +195,7 @@ class Hub:
         """Unregister a closing connection; its socket lingers up to 1 s for the client's answer."""
         self.connections.discard(connection)
         self._wheel.remove(connection)
-        self.limits.give_back(_address_key(connection.address))
+        self._give_back_place(connection.address)
         if connection in (own := self.by_member.get(connection.ref, set())):
             self.limits.give_back(_member_key(connection.ref))
             own.discard(connection)
@@ -292,8 +308,8 @@ class Hub:
         return False
 
 
-def _address_key(address: str) -> str:
-    return f"address:{address}"
+def _address_key(network: str) -> str:
+    return f"address:{network}"
 
 
 def _member_key(ref: str) -> str:

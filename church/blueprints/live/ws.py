@@ -16,7 +16,6 @@ from flask_sock import Sock
 from church import live, telemetry
 from church.blueprints.live.blueprint import bp
 from church.errors import ForbiddenError, InvalidError, UnavailableError
-from church.web import rate_limits
 from church.web.error_pages import error_response
 from church.web.identity import viewer, viewer_or_unavailable
 from church.web.origins import is_own_origin
@@ -59,11 +58,15 @@ def connect(server: Any) -> None:
     member = viewer()
     cookie = (member.session_ref, member.ref) if member is not None and member.token else None
     telemetry.leave_unobserved()
-    live.hub_of().adopt(fd, rate_limits.client_key(), _early_bytes(), telemetry.handshake(), cookie)
+    live.hub_of().adopt(fd, _address(), _early_bytes(), telemetry.handshake(), cookie)
     g.pop("live_reserved")
 
 
 Sock().route("/ws", bp=bp, endpoint="ws")(connect)  # not as a decorator: flask-sock's returns None
+
+
+def _address() -> str:
+    return request.remote_addr or "unknown"
 
 
 def _early_bytes() -> bytes:
@@ -90,7 +93,7 @@ def _refuse() -> Response | None:
         telemetry.track_live_opened("refused_origin")
         telemetry.track_security_event("csrf_refused", "medium", reason="origin")
         raise ForbiddenError("Connect from this site.")
-    outcome = live.hub_of().reserve(rate_limits.client_key())
+    outcome = live.hub_of().reserve(_address())
     if outcome is None:
         g.live_reserved = True
         viewer_or_unavailable()  # looks up the cookie; raises if that is impossible now, and the client tries again
@@ -106,7 +109,7 @@ def _refuse() -> Response | None:
 def _release(_error: BaseException | None) -> None:
     """Give the reserved place back after a failed handshake."""
     if g.pop("live_reserved", False):
-        live.hub_of().release(rate_limits.client_key())
+        live.hub_of().release(_address())
 
 
 @bp.errorhandler(ConnectionError)

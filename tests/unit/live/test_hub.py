@@ -77,6 +77,17 @@ def test_reserve_over_the_limit_of_address_or_worker_is_refused(one: Hub, connec
     assert active() == 2
 
 
+def test_reserve_over_the_limit_of_an_ipv6_site_is_refused_from_all_its_networks(one: Hub) -> None:
+    one._most = 100
+    places = [f"2001:db8:1:{subnet}::{host}" for subnet in range(8) for host in (1, 2)]
+    assert [one.reserve(address) for address in places] == [None] * 16
+    assert one.reserve("2001:db8:1:9::1") == "refused_address"
+    assert one.reserve("2001:db8:2::1") is None
+    one.release(places[0])
+    assert one.reserve("2001:db8:1:0::3") is None
+    assert one.reserve("2001:db8:1:9::1") == "refused_address"
+
+
 def test_client_that_does_not_authenticate_in_time_is_closed(
     one: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
