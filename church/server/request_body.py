@@ -144,7 +144,7 @@ class ChunkedFraming:
 class RequestBody:
     """A body with a deadline, which gunicorn's ``Body`` reads. Its errors are the client's (400, 408), not the site's.
 
-    ``request`` is gunicorn's. The client is told to send its body (100 Continue) when somebody first reads it, so that
+    ``request`` is gunicorn's. The client is invited to send its body (100 Continue) at the first read, so that
     a request can be refused by its head alone.
     """
 
