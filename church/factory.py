@@ -33,7 +33,6 @@ def build_app(settings: Settings | None = None) -> Flask:
     maintenance.init_app(app, always_open=status.ALWAYS_OPEN | machines | auth.WAY_IN)
     db.init_app(app)
     store.init_app(app)
-    rate_limits.init_app(app)
     csrf.init_app(app, exempt=machines)
     identity.init_app(app)
     compress.init_app(app)
@@ -42,6 +41,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
         app.register_blueprint(blueprint)
     route_access.init_app(app)
+    rate_limits.init_app(app)  # behind it: refused tokens must not use up what a valid one may do
     scrape_values.register(app, telemetry)
     return app
 

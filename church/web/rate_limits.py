@@ -175,6 +175,6 @@ def settle(app: Flask) -> bool:
 
 
 def init_app(app: Flask) -> None:
-    """Count requests before anything else is done for them, and answer 429 beyond a limit."""
+    """Count the requests that reach their view, and answer 429 beyond a limit."""
     app.extensions[_EXTENSION] = RateCounters(store.client_of(app))
     app.before_request(refuse_over_limit)

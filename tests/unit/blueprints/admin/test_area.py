@@ -47,5 +47,6 @@ def test_navigation_lists_every_section_and_marks_the_current_one(desk: AdminBro
         ("/admin/jobs", "Jobs"),
         ("/admin/mails", "Emails"),
         ("/admin/audit", "Audit log"),
+        ("/admin/maintenance", "Maintenance"),
     ]
     assert [path for path, here, _ in sections if here] == ["/admin/jobs"]
