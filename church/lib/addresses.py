@@ -9,6 +9,8 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 CUSTOMER_PREFIX = 64
 """Bits of the IPv6 network that one customer usually has."""
+SITE_PREFIX = 48
+"""Bits of the largest IPv6 network that one customer has."""
 
 
 def parse_address(text: str) -> IPAddress:

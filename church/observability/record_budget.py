@@ -2,19 +2,23 @@
 
 The budget is by event type and client address: the flood of one address uses up its own share of one type, and takes
 no record from another address or type. The first record of an address in a window has a share that repetitions can't
-use up. What is left out is summed up in one record at the end of the window; metrics count everything.
+use up. An IPv6 client is its /64, and all those of a /48, which one customer may have, get ``SITE_FACTOR`` shares.
+What is left out is summed up in one record at the end of the window; metrics count everything.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from church.lib import threads
-from church.lib.addresses import client_network
+from church.lib.addresses import SITE_PREFIX, client_network, network_of
 
 WINDOW = 60.0  # seconds
 MAX_ADDRESSES = 1_000  # most addresses of left-out records that a window tells apart
+SITE_FACTOR = 4
+"""How many times the share of one address an IPv6 /48 has."""
 
 
 class Share(NamedTuple):
@@ -46,30 +50,34 @@ class Withheld(NamedTuple):
 class _Window:
     """The records of one event type, from its first event to the end of the window."""
 
-    __slots__ = ("_addresses", "_repeated", "_share", "_written", "count", "ends")
+    __slots__ = ("_addresses", "_of_site", "_repeated", "_share", "_written", "count", "ends")
 
     def __init__(self, share: Share, ends: float) -> None:
         self.ends = ends
         self.count = 0
         self._share = share
         self._written: dict[str, int] = {}
+        self._of_site: Counter[str] = Counter()
         self._repeated = 0
         self._addresses: set[str] = set()
 
-    def admit(self, client: str) -> bool:
+    def admit(self, client: str, site: str) -> bool:
         """Take one record from the shares, or count it as left out."""
         written = self._written.get(client, 0)
-        if written == 0 and len(self._written) < self._share.first:
-            self._written[client] = 1
-            return True
-        if 0 < written < self._share.address and self._repeated < self._share.repeated:
+        if self._has_share(written) and self._of_site[site] < SITE_FACTOR * self._share.address:
             self._written[client] = written + 1
-            self._repeated += 1
+            self._of_site[site] += 1
+            self._repeated += written > 0
             return True
         self.count += 1
         if len(self._addresses) < MAX_ADDRESSES:
             self._addresses.add(client)
         return False
+
+    def _has_share(self, written: int) -> bool:
+        if written == 0:
+            return len(self._written) < self._share.first
+        return written < self._share.address and self._repeated < self._share.repeated
 
     @property
     def addresses(self) -> int:
@@ -105,7 +113,7 @@ class RecordBudget:
             if window is None:
                 share = self._high if severity == "high" else self._ordinary
                 window = self._windows[key] = _Window(share, now + WINDOW)
-            return window.admit(client)
+            return window.admit(client, network_of(address, SITE_PREFIX))
 
     def take_withheld(self, everything: bool = False) -> list[Withheld]:
         """Return what the windows that have ended left out, each once; with ``everything``, end all of them now."""

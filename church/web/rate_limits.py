@@ -18,7 +18,7 @@ from flask import Response, current_app, request
 from church import telemetry
 from church.config import Settings, parse_rate
 from church.extensions import store
-from church.lib.addresses import CUSTOMER_PREFIX, network_of
+from church.lib.addresses import CUSTOMER_PREFIX, SITE_PREFIX, network_of
 from church.store import KeyLimit, RateCounters
 from church.web.error_pages import error_response
 
@@ -29,7 +29,6 @@ _V = TypeVar("_V", bound="Callable[..., Any]")
 _EXTENSION = "church_rate_counters"
 _VIEWS = "client"  # keeps the counts of requests to views apart from those that are counted by hand
 
-_SITE_PREFIX: Final = 48  # the largest IPv6 network that one customer has
 NETWORK_FACTOR: Final = 8
 """How many times the limit of one /64 an IPv6 /48 may use."""
 
@@ -62,7 +61,7 @@ class ViewLimit(NamedTuple):
 @lru_cache(maxsize=4096)
 def keys_of(address: str) -> tuple[ClientKey, ...]:
     """The keys that a client is counted by, from the narrowest to the widest."""
-    customer, site = network_of(address or "unknown", CUSTOMER_PREFIX), network_of(address or "unknown", _SITE_PREFIX)
+    customer, site = network_of(address or "unknown", CUSTOMER_PREFIX), network_of(address or "unknown", SITE_PREFIX)
     narrow = ClientKey(customer, 1)
     return (narrow,) if site == customer else (narrow, ClientKey(site, NETWORK_FACTOR))
 

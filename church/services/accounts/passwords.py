@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import bcrypt
 
 from church.config import current_settings
-from church.lib.addresses import network_of
+from church.lib.addresses import SITE_PREFIX, network_of
 from church.lib.fair_pool import FairPool, Share
 from church.services.accounts import password_strength
 from church.services.accounts.password_strength import MAX_PASSWORD_LENGTH, find_problem
@@ -36,7 +36,6 @@ _LABEL = b"church password v1"
 _QUEUE = 16
 _MOST_OF_CLIENT = 8
 _MOST_OF_ACCOUNT = 2
-_SUBSCRIBER = 48  # bits of the IPv6 network that one subscriber may have to itself
 _NICE = 10
 
 
@@ -50,7 +49,7 @@ class Sender:
     @property
     def client(self) -> str:
         """The client's IPv4 address, or the IPv6 network around it."""
-        return network_of(self.device.address, _SUBSCRIBER)
+        return network_of(self.device.address, SITE_PREFIX)
 
     def shares(self) -> tuple[Share, ...]:
         """The sender's shares of the queue."""

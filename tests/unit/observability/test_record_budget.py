@@ -62,6 +62,14 @@ def test_addresses_of_one_ipv6_network_share(budget: RecordBudget) -> None:
     assert _admitted(budget, ["2001:db8:0:8::1"]) == 1
 
 
+def test_ipv6_site_gets_some_shares_and_not_one_for_each_of_its_networks() -> None:
+    budget = RecordBudget(ordinary=Share(address=3, first=100, repeated=100))
+    assert _admitted(budget, [f"2001:db8:1:{n:x}::1" for n in range(90)]) == 3 * record_budget.SITE_FACTOR
+    assert _admitted(budget, ["2001:db8:2::1"]) == 1
+    (withheld,) = budget.take_withheld(everything=True)
+    assert withheld.withheld == 90 - 3 * record_budget.SITE_FACTOR
+
+
 def test_withheld_records_are_summed_up_when_the_window_ends(budget: RecordBudget, now: list[float]) -> None:
     _admitted(budget, ["192.0.2.1"] * 10 + ["192.0.2.2"] * 10)
     now[0] += record_budget.WINDOW - 1
