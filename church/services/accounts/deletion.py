@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from church import jobs
+from church.database.batches import PAUSE
 from church.extensions import db
 from church.models import Link, SignIn, User
 from church.models.accounts import Role
@@ -64,6 +66,7 @@ def delete_unverified(_payload: dict[str, Any]) -> None:
     count = 0
     while batch := _forget_batch():
         count += batch
+        time.sleep(PAUSE)
     log.info("unverified accounts deleted", extra={"event": "accounts.forgotten", "count": count})
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs, telemetry
 from church.database import database_now
+from church.database.batches import PAUSE
 from church.database.upsert import add_once
 from church.extensions import db
 from church.models import Checkout, Customer, StripeEvent, User
@@ -227,6 +228,7 @@ def forget_payloads(_payload: dict[str, Any]) -> None:
     count = 0
     while batch := _forget_some():
         count += batch
+        time.sleep(PAUSE)
     log.info("old payloads removed", extra={"event": "stripe.forgotten", "count": count})
 
 
@@ -235,6 +237,8 @@ def forget_member(session: Session, user: User) -> None:
     """Replace the payloads about a deleted account by their outline: they hold email addresses and names."""
     customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user.id)).all()
     checkouts = session.scalars(select(Checkout.stripe_session).where(Checkout.user_id == user.id)).all()
+    if not customers and not any(checkouts):
+        return  # no event is about this account, and the query below reads all of them
     customer = StripeEvent.payload["data"]["object"]["customer"]
     theirs = or_(
         StripeEvent.object_id.in_([*customers, *filter(None, checkouts)]),

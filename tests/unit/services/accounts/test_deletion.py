@@ -145,5 +145,7 @@ def test_unverified_accounts_are_deleted_in_batches(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(deletion, "KEEP_UNVERIFIED", timedelta(0))
     for number in range(5):
         register(f"a{number}@example.org")
+    done: list[int] = []
+    monkeypatch.setattr(deletion.time, "sleep", lambda _seconds: done.append(audited().count("account.deleted")))
     deletion.delete_unverified({})
-    assert audited().count("account.deleted") == 5
+    assert done == [2, 4, 5]  # other writers get in after each batch

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import update
+from sqlalchemy.event import listen
 
 from church.extensions import db
 from church.models import StripeEvent, User
@@ -187,11 +188,25 @@ def test_payload_is_kept_for_ninety_days(at_work: Flask, monkeypatch: pytest.Mon
     old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(minutes=1)
     with db.write() as session:
         session.execute(update(StripeEvent).where(StripeEvent.stripe_id != "evt_3").values(received_at=old))
+    pauses: list[float] = []
+    monkeypatch.setattr(event_store.time, "sleep", pauses.append)
     event_store.forget_payloads({})
+    assert len(pauses) == 2  # other writers get in after each batch
     assert ["ann@example.org" in str(row.payload) for row in stored(StripeEvent)] == [False, False, True]
     assert stored(StripeEvent)[0].payload["data"]["object"] == {
         "id": "in_1", "object": "invoice", "customer": "cus_1",
     }  # fmt: skip
+
+
+def test_deleted_account_without_a_payment_reads_no_event(ada: User) -> None:
+    """A job deletes 200 accounts in one transaction, and a large site has hundreds of thousands of events."""
+    with db.write() as session:
+        statements: list[str] = []
+        connection = session.connection()
+        listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        event_store.forget_member(session, session.get_one(User, ada.id))
+    assert statements
+    assert not [text for text in statements if "stripe_events" in text]
 
 
 @pytest.mark.parametrize("customer", ["cus_1", {"id": "cus_1", "email": "ann@example.org"}])
