@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from church import jobs, telemetry
 from church.database import database_now
-from church.database.batches import PAUSE
+from church.database.batches import find_in_batches
 from church.database.upsert import add_once
 from church.extensions import db
 from church.models import Checkout, Customer, StripeEvent, User
@@ -218,17 +218,17 @@ def _row(event: IncomingEvent, now: datetime) -> dict[str, Any]:
 
 # -- payloads ---------------------------------------------------------------------------------------------------------
 
-_BATCH = 200
 _IS_WHOLE = StripeEvent.payload["truncated"].as_boolean().is_(None)
 
 
 @jobs.every(timedelta(days=1), "billing.forget_payloads")
 def forget_payloads(_payload: dict[str, Any]) -> None:
     """Replace old payloads by their outline, from which an event can still be replayed."""
+    with db.read() as session:
+        old = [StripeEvent.received_at < database_now(session) - KEEP_PAYLOADS]
     count = 0
-    while batch := _forget_some():
-        count += batch
-        time.sleep(PAUSE)
+    for ids in find_in_batches(db, StripeEvent.id, _IS_WHOLE, along=StripeEvent.received_at, within=old):
+        count += _shorten_payloads(ids)
     log.info("old payloads removed", extra={"event": "stripe.forgotten", "count": count})
 
 
@@ -249,10 +249,9 @@ def forget_member(session: Session, user: User) -> None:
         row.payload = shorten_payload(row.payload)
 
 
-def _forget_some() -> int:
+def _shorten_payloads(ids: list[int]) -> int:
+    query = select(StripeEvent).where(StripeEvent.id.in_(ids), _IS_WHOLE)
     with db.write() as session:
-        old = StripeEvent.received_at < database_now(session) - KEEP_PAYLOADS
-        query = select(StripeEvent).where(old, _IS_WHOLE).order_by(StripeEvent.received_at).limit(_BATCH)
         rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         for row in rows:
             row.payload = shorten_payload(row.payload)

@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import update
 from sqlalchemy.event import listen
 
+from church.database import batches
 from church.extensions import db
 from church.models import StripeEvent, User
 from church.models.base import utc_now
@@ -182,20 +183,38 @@ def test_ignored_event_is_stored_once_as_an_outline(at_work: Flask) -> None:
 
 def test_payload_is_kept_for_ninety_days(at_work: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """After that an outline stays, in as many batches as it takes."""
-    monkeypatch.setattr(event_store, "_BATCH", 1)
+    monkeypatch.setattr(batches, "BATCH", 1)
     for name in ("evt_1", "evt_2", "evt_3"):
         event_store.claim_event(event(id=name))
     old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(minutes=1)
     with db.write() as session:
         session.execute(update(StripeEvent).where(StripeEvent.stripe_id != "evt_3").values(received_at=old))
     pauses: list[float] = []
-    monkeypatch.setattr(event_store.time, "sleep", pauses.append)
+    monkeypatch.setattr(batches.time, "sleep", pauses.append)
     event_store.forget_payloads({})
     assert len(pauses) == 2  # other writers get in after each batch
     assert ["ann@example.org" in str(row.payload) for row in stored(StripeEvent)] == [False, False, True]
     assert stored(StripeEvent)[0].payload["data"]["object"] == {
         "id": "in_1", "object": "invoice", "customer": "cus_1",
     }  # fmt: skip
+
+
+def test_payloads_are_forgotten_without_reading_all_outlines_in_one_statement(
+    at_work: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outlines stay forever, and no index tells them from whole payloads."""
+    monkeypatch.setattr(batches, "BATCH", 2)
+    for number in range(6):
+        event_store.claim_event(event(id=f"evt_{number}"))
+    old = utc_now() - event_store.KEEP_PAYLOADS - timedelta(minutes=1)
+    with db.write() as session:
+        session.execute(update(StripeEvent).values(received_at=old))
+    event_store.forget_payloads({})
+    parameters: list[Any] = []
+    with db.read() as session:
+        listen(session.get_bind().engine, "before_cursor_execute", lambda *given: parameters.append(given[3]))
+    event_store.forget_payloads({})
+    assert len([one for one in parameters if batches.BATCH in one]) == 4  # three pages, and the end
 
 
 def test_deleted_account_without_a_payment_reads_no_event(ada: User) -> None:
