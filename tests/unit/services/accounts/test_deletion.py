@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -146,6 +147,6 @@ def test_unverified_accounts_are_deleted_in_batches(monkeypatch: pytest.MonkeyPa
     for number in range(5):
         register(f"a{number}@example.org")
     done: list[int] = []
-    monkeypatch.setattr(deletion.time, "sleep", lambda _seconds: done.append(audited().count("account.deleted")))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: done.append(audited().count("account.deleted")))
     deletion.delete_unverified({})
     assert done == [2, 4, 5]  # other writers get in after each batch

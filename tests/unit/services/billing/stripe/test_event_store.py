@@ -190,7 +190,7 @@ def test_payload_is_kept_for_ninety_days(at_work: Flask, monkeypatch: pytest.Mon
     with db.write() as session:
         session.execute(update(StripeEvent).where(StripeEvent.stripe_id != "evt_3").values(received_at=old))
     pauses: list[float] = []
-    monkeypatch.setattr(batches.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     event_store.forget_payloads({})
     assert len(pauses) == 2  # other writers get in after each batch
     assert ["ann@example.org" in str(row.payload) for row in stored(StripeEvent)] == [False, False, True]
