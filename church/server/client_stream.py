@@ -46,7 +46,7 @@ class ClientStream:
         self._encrypted = hasattr(sock, "pending")
 
     def receive(self, size: int, deadline: float) -> bool:
-        """Wait in line, then hold at most ``size`` more bytes. False at the end of what the client sends.
+        """Wait in line, then hold at most ``size`` more bytes. False at the end, or once the place is another's.
 
         ``deadline`` is a ``monotonic`` time. Raises TimeoutError after it, even if bytes are there.
         """
@@ -58,7 +58,7 @@ class ClientStream:
                 gevent.sleep(0)
             else:
                 wait_read(self.sock.fileno())
-            data: bytes = self.sock.recv(size)
+            data: bytes = b"" if self.place.is_closed else self.sock.recv(size)
         self.held += data
         return bool(data)
 

@@ -79,13 +79,15 @@ class OpenConnections:
 class Place:
     """One connection, and whether it waits for its client."""
 
-    __slots__ = ("_connections", "_is_left", "_queue", "network", "pause", "sock")
+    __slots__ = ("_connections", "_is_left", "_queue", "is_closed", "network", "pause", "sock")
 
     def __init__(self, connections: OpenConnections, sock: Any, network: str | None) -> None:
         self._connections = connections
         self._queue: OrderedDict[Place, float] | None = None
         self._is_left = network is None  # nothing is counted then, and nothing is closed
         self.sock = sock
+        self.is_closed = False
+        """Whether it made room for another. It may still receive: the kernel takes what a client goes on sending."""
         self.network = network or ""
         if not self._is_left:
             connections.count(self.network, 1)
@@ -120,6 +122,7 @@ class Place:
     def close(self) -> None:
         """End what the client sends, which wakes the greenlet that waits for it. Its place is free at once."""
         self.leave()
+        self.is_closed = True
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RD)
 

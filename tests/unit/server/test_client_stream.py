@@ -48,6 +48,16 @@ def test_head_in_pieces_is_whole_before_it_is_parsed(connection: Connection) -> 
     assert connection.stream.read().startswith(LINE + b"Host: a\r\n\r\n")
 
 
+def test_connection_that_lost_its_place_ends_though_its_client_goes_on_sending(connection: Connection) -> None:
+    awaiting = gevent.spawn(connection.await_head)
+    connection.theirs.send(LINE)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    connection.theirs.send(b"Host: a\r\n\r\n")
+    connection.stream.place.close()
+    assert awaiting.get(timeout=60) is False
+
+
 def test_head_as_large_as_allowed_is_taken(connection: Connection) -> None:
     head = LINE + b"X: " + b"a" * (MAX_HEAD - len(LINE) - 7) + b"\r\n\r\n"
     assert len(head) == MAX_HEAD
