@@ -12,13 +12,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-_MANY = 8  # connections of one network, above which they take turns
+from church.lib.addresses import SITE_PREFIX, network_of
+
+_MANY = 8  # connections of one client (IPv6: of one /48), above which they take turns
+_SITE_FACTOR = 8  # how many times the connections of one /64 an IPv6 /48 may have, as with the rate limits
 _PAUSE = 0.005  # seconds between two turns: a refused request takes two milliseconds of them
 _IDLE_SECONDS = 1.0  # how long a connection has waited for a request when one of its own network may replace it
 
 
 class OpenConnections:
     """Counts connections by network, as ``network_of`` names it: None for peers without a bound, such as proxies.
+
+    An IPv6 client is also counted by its /48, which one customer may have, against a multiple of ``per_address``.
 
     When all ``places`` are taken, a new connection closes the one that has waited longest for its client: first of
     those between two requests, then of those that have sent a part of one. One that is being answered is never closed.
@@ -39,15 +44,18 @@ class OpenConnections:
     def enter(self, client: Any, address: str) -> Place | None:
         """Count a connection until its ``Place`` is left. None if its network has too many, none of which is idle."""
         network = self._network_of(address)
-        if network is not None:
-            if self._open[network] >= self._per_address and not self._close_idle(network):
-                return None
-            if self._total >= self._places:
-                self._close_waiting()
-        return Place(self, client, network)
+        if network is None:
+            return Place(self, client, ())
+        bounds = {network: self._per_address}
+        bounds.setdefault(network_of(address, SITE_PREFIX), self._per_address * _SITE_FACTOR)
+        if not all(self._open[one] < most or self._close_idle(one) for one, most in bounds.items()):
+            return None
+        if self._total >= self._places:
+            self._close_waiting()
+        return Place(self, client, tuple(bounds))
 
     def _close_idle(self, network: str) -> bool:
-        idle = next(((place, since) for place, since in self.idle.items() if place.network == network), None)
+        idle = next(((place, since) for place, since in self.idle.items() if network in place.networks), None)
         if idle is None or time.monotonic() - idle[1] < _IDLE_SECONDS:
             return False
         idle[0].close()
@@ -67,36 +75,38 @@ class OpenConnections:
         self._next_begins[network] = begins + _PAUSE
         return begins - now
 
-    def count(self, network: str, change: int) -> None:
-        """Count connections of ``network`` more or less."""
+    def count(self, networks: tuple[str, ...], change: int) -> None:
+        """Count connections of ``networks``, which contain each other, more or less."""
         self._total += change
-        self._open[network] += change
-        if not self._open[network]:
-            del self._open[network]
-            self._next_begins.pop(network, None)
+        for network in networks:
+            self._open[network] += change
+            if not self._open[network]:
+                del self._open[network]
+                self._next_begins.pop(network, None)
 
 
 class Place:
     """One connection, and whether it waits for its client."""
 
-    __slots__ = ("_connections", "_is_left", "_queue", "is_closed", "network", "pause", "sock")
+    __slots__ = ("_connections", "_is_left", "_queue", "is_closed", "networks", "pause", "sock")
 
-    def __init__(self, connections: OpenConnections, sock: Any, network: str | None) -> None:
+    def __init__(self, connections: OpenConnections, sock: Any, networks: tuple[str, ...]) -> None:
         self._connections = connections
         self._queue: OrderedDict[Place, float] | None = None
-        self._is_left = network is None  # nothing is counted then, and nothing is closed
+        self._is_left = not networks  # nothing is counted then, and nothing is closed
         self.sock = sock
         self.is_closed = False
         """Whether it made room for another. It may still receive: the kernel takes what a client goes on sending."""
-        self.network = network or ""
+        self.networks = networks
+        """The networks that the connection is counted for, from the narrowest to the widest."""
         if not self._is_left:
-            connections.count(self.network, 1)
+            connections.count(networks, 1)
         self.pause = self.seconds_until_turn()
         """Seconds until this connection may begin."""
 
     def seconds_until_turn(self) -> float:
         """How long to wait for a turn: the connections of a network that has many begin, and go on, one by one."""
-        return 0.0 if self._is_left else self._connections.seconds_until_turn(self.network)
+        return 0.0 if self._is_left else self._connections.seconds_until_turn(self.networks[-1])
 
     def wait_idle(self) -> None:
         """Wait for a request: from now on the connection may be closed for another."""
@@ -117,7 +127,7 @@ class Place:
         self.work()
         if not self._is_left:
             self._is_left = True
-            self._connections.count(self.network, -1)
+            self._connections.count(self.networks, -1)
 
     def close(self) -> None:
         """End what the client sends, which wakes the greenlet that waits for it. Its place is free at once."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from church.lib.addresses import client_network
 from church.server import open_connections
 from church.server.open_connections import OpenConnections, Place
 
@@ -53,6 +54,30 @@ def test_address_with_too_many_connections_gets_no_further_place() -> None:
     first.leave()
     entered(connections, "a")
     assert connections.enter(Sock(), "a") is None
+
+
+def test_ipv6_site_has_eight_times_the_connections_of_one_of_its_networks() -> None:
+    connections = OpenConnections(MANY, 2, client_network)
+    places = [entered(connections, f"2001:db8:1:{n // 2:x}::{n:x}") for n in range(16)]
+    assert connections.enter(Sock(), "2001:db8:1:ff::1") is None
+    entered(connections, "2001:db8:2::1")
+    places[0].leave()
+    entered(connections, "2001:db8:1:ff::1")
+
+
+def test_networks_of_an_ipv6_site_take_turns_together(now: list[float]) -> None:
+    connections = OpenConnections(MANY, MANY, client_network)
+    pauses = [entered(connections, f"2001:db8:1:{n:x}::1").pause for n in range(11)]
+    assert pauses == pytest.approx([0] * 8 + [0, 0.005, 0.01])
+
+
+def test_idle_connection_of_an_ipv6_site_makes_room_for_another_of_its_networks(now: list[float]) -> None:
+    connections = OpenConnections(MANY, 1, client_network)
+    places = [entered(connections, f"2001:db8:1:{n:x}::1") for n in range(8)]
+    places[3].wait_idle()
+    now[0] += 2
+    entered(connections, "2001:db8:1:ff::1")
+    assert [is_ended(place) for place in places].index(True) == 3
 
 
 def test_trusted_proxy_has_no_bound() -> None:
