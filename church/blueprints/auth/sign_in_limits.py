@@ -23,7 +23,15 @@ from church.services.accounts import (
 )
 from church.services.email import hash_address
 from church.services.sessions import SignedIn
-from church.web.rate_limits import client_key, count, count_or_wait, give_back, reset_count, seconds_until_free
+from church.web.rate_limits import (
+    client_key,
+    client_keys,
+    count,
+    count_or_wait,
+    give_back,
+    reset_count,
+    seconds_until_free,
+)
 
 _LIMIT = "login_account"
 _CONFIRMATIONS = "confirmation"
@@ -77,9 +85,13 @@ class LoginGate:
 
 
 def login_gate_for(email: str) -> LoginGate:
-    """Make the gate for a typed address and the client of the current request."""
+    """Make the gate for a typed address and the client of the current request: an IPv4 address or an IPv6 /48.
+
+    A customer who has a whole /48 would have 65,536 tries by its /64s.
+    """
     address = try_parse_address(email)
-    return LoginGate(account=hash_address(address.key if address else email.strip().casefold()), client=client_key())
+    account = hash_address(address.key if address else email.strip().casefold())
+    return LoginGate(account, client_keys()[-1].key)
 
 
 @contextmanager

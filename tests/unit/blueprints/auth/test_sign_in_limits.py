@@ -75,6 +75,14 @@ def test_login_each_client_has_one_try_once_the_account_limit_is_reached(app: Fl
     assert Browser(app, address="198.51.100.7").post_json("/auth/login", RIGHT).status_code == 200
 
 
+def test_login_ipv6_site_has_one_try_once_the_account_limit_is_reached(app: Flask) -> None:
+    guess(app)
+    assert Browser(app, address="2001:db8:1:1::1").post_json("/auth/login", WRONG).status_code == 429
+    answer = Browser(app, address="2001:db8:1:2::1").post_json("/auth/login", RIGHT)
+    assert answer.status_code == 429  # not even checked
+    assert Browser(app, address="2001:db8:2::1").post_json("/auth/login", RIGHT).status_code == 200
+
+
 def test_login_owner_at_the_guessers_ip_gets_in_while_tries_are_left(app: Flask) -> None:
     for _ in range(2):
         Browser(app).post_json("/auth/login", WRONG)
