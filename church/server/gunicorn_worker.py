@@ -196,6 +196,8 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
                 if not stream.await_head(self.cfg.limit_request_line, self.cfg.keepalive):
                     return
                 request = Request(self.cfg, stream, addr, number)
+                if _asks_to_close(request):
+                    request.force_close()
                 self.handle_request(listener, request, stream.sock, addr)
         except StopIteration:
             if request is not None and not request.body.reader.is_finished:
@@ -230,6 +232,12 @@ class FairWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         with suppress(OSError):
             client.settimeout(1)
             client.sendall(_fixed_answer(status, self._headers, **{"X-Request-ID": request_id}))
+
+
+def _asks_to_close(request: Any) -> bool:
+    """Whether ``close`` is among the options of the connection: gunicorn notices it only if it is the only one."""
+    options = ",".join(value for name, value in request.headers if name == "CONNECTION").lower().split(",")
+    return any(option.strip(" \t") == "close" for option in options)
 
 
 def _peer(address: Any) -> str:

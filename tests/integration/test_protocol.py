@@ -160,3 +160,10 @@ def test_sigterm_lets_running_requests_finish(patient: Site) -> None:
         client.sendall(b"cde")
         assert status(client.recv(65_536)) == 405
     assert one.gunicorn.wait(60) == 0
+
+
+@pytest.mark.parametrize("options", [b"Connection: TE, Close", b"Connection: TE\r\nConnection: close"])
+def test_connection_is_closed_when_that_is_one_option_of_several(port: int, options: bytes) -> None:
+    answer = talk(port, b"GET /health HTTP/1.1\r\nHost: a\r\n" + options + b"\r\n\r\n")
+    assert status(answer) == 200
+    assert b"\r\nconnection: close\r\n" in answer.lower()
