@@ -34,7 +34,7 @@ from church.server.sendfile import CutShortError, FileSocket
 
 WRITE_TIMEOUT = 60.0  # seconds that a client may leave one write waiting
 _FULL = 0.9  # share of worker_connections from which on waiting connections make room; gunicorn then stops to accept
-_ACCEPTED_AT_ONCE = 32  # connections that are refused or wait, before others get their turn: a millisecond
+_ACCEPTED_AT_ONCE = 32  # connections that begin, and those that are refused or wait, before others get their turn
 _REPORT_SECONDS = 1.0
 _ENDED = (ConnectionError, TimeoutError, NoMoreData, SSLError)
 _REFUSALS = (
@@ -50,9 +50,13 @@ _REFUSALS = (
 
 
 class FairServer(StreamServer):
-    """Accepts the connections of a FairWorker, which it asks before it spends a greenlet on one."""
+    """Accepts the connections of a FairWorker, which it asks before it spends a greenlet on one.
 
-    max_accept = 1  # the next connection may go to another worker
+    The first of a burst is accepted alone, since the next may go to another worker. As long as connections wait, twice
+    as many are accepted each time: between two times, each open connection may have a request answered.
+    """
+
+    max_accept = 1
 
     def __init__(self, listener: Any, *, handler_class: FairWorker, spawn: Any, **options: Any) -> None:
         """Serve ``listener``; gunicorn passes the worker as ``handler_class``."""
@@ -61,6 +65,12 @@ class FairServer(StreamServer):
         super().__init__(listener, handle=partial(handler_class.handle, listener.getsockname()), spawn=spawn)
 
     def do_read(self) -> Any:
+        """Accept a connection that can begin now; None if there is none. gevent calls it ``max_accept`` times."""
+        accepted = self._accept_to_begin()
+        self.max_accept = 1 if accepted is None else min(self.max_accept + 1, _ACCEPTED_AT_ONCE)
+        return accepted
+
+    def _accept_to_begin(self) -> Any:
         """Accept a connection that can begin now, after those of busy addresses: they are refused, or wait."""
         for _ in range(_ACCEPTED_AT_ONCE):
             accepted: Any = None if self.full() else super().do_read()

@@ -15,12 +15,13 @@ from typing import Any
 import gevent
 import gevent.socket
 import pytest
+from gevent.server import StreamServer
 from gunicorn.http.body import LengthReader
 from gunicorn.workers.ggevent import GeventWorker
 
 from church.server import gunicorn_worker
 from church.server.client_stream import ClientStream
-from church.server.gunicorn_worker import FairWorker
+from church.server.gunicorn_worker import FairServer, FairWorker
 from church.server.open_connections import OpenConnections, Place
 from church.server.sendfile import CutShortError, FileSocket
 
@@ -251,3 +252,16 @@ def test_master_loads_neither_flask_nor_gevent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_server_accepts_more_at_once_as_long_as_connections_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = list(range(20))
+    server: Any = FairServer.__new__(FairServer)
+    server._worker = SimpleNamespace(admit=lambda *_: SimpleNamespace(pause=0.0))
+    monkeypatch.setattr(StreamServer, "do_read", lambda _self: (waiting.pop(), "address") if waiting else None)
+    monkeypatch.setattr(FairServer, "full", lambda _self: False)
+    begun: list[int] = []
+    for _ in range(5):
+        begun.append(sum(server.do_read() is not None for _ in range(server.max_accept)))
+    assert begun == [1, 2, 4, 8, 5]
+    assert server.max_accept == 1
