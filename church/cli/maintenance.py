@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -70,31 +72,38 @@ def _announce(minutes: int | None, reason: str) -> Announcement:
 
 
 def _close_all(minutes: int | None, reason: str) -> str:
-    from church.database import DatabaseDownError
     from church.services.audit import Actor
     from church.web import maintenance as web_maintenance
 
-    try:
+    with _explaining("Use --this-host, on each host."):
         web_maintenance.begin_for_all(_announce(minutes, reason), Actor(via="cli"))
-    except DatabaseDownError:
-        raise click.ClickException("The database does not answer. Use --this-host, on each host.") from None
     return "Maintenance is on, on all hosts."
 
 
 def _open_all() -> str:
     """Open this host first: that needs no database."""
-    from church.database import DatabaseDownError
     from church.services.audit import Actor
     from church.web import maintenance as web_maintenance
 
     web_maintenance.turn_off(load_settings())
-    try:
+    with _explaining("If maintenance is on for all hosts, it still is."):
         web_maintenance.end_for_all(Actor(via="cli"))
-    except DatabaseDownError:
-        raise click.ClickException(
-            "The database does not answer. If maintenance is on for all hosts, it still is."
-        ) from None
     return "Maintenance is off."
+
+
+@contextmanager
+def _explaining(advice: str) -> Iterator[None]:
+    """Turn what a database that is down, or older than the site, raises into a sentence and ``advice``."""
+    from sqlalchemy.exc import DBAPIError
+
+    from church.database import DatabaseDownError
+
+    try:
+        yield
+    except DatabaseDownError:
+        raise click.ClickException(f"The database does not answer. {advice}") from None
+    except DBAPIError:
+        raise click.ClickException(f"The database is older than the site: run flask church migrate. {advice}") from None
 
 
 def _show(app: Flask) -> None:

@@ -195,6 +195,7 @@ class RequestBody:
         """
         if not (self.is_finished or self._request.should_close() or self._skip_rest()):
             self._request.force_close()
+        self.unreader.place.work()  # from here on it waits for the site, and no longer for its client
 
     def _skip_rest(self) -> bool:
         if self._has_failed or self._owes_continue or self._framing.left > _SKIPPED_BYTES:

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,7 @@ class _SiteWatch:
         self._settings: Settings = app.config["CHURCH"]
         self._announcement = read_file(copy_file(self._settings))
         self._checked = -_FRESH
+        self._changes = 0  # made by this process: a reading that began before the latest one is out of date
         self._answers = False
         self._prompt = True
         self._reading: threading.Event | None = None
@@ -111,21 +113,26 @@ class _SiteWatch:
 
     def set(self, announcement: Announcement | None) -> None:
         """Know a change that this process has just made."""
+        self._changes += 1
         self._announcement = announcement
         self.read_again()
 
     def _start(self) -> threading.Event:
         self._reading = done = threading.Event()
-        threading.Thread(target=self._read, args=(done,), name="maintenance", daemon=True).start()
+        thread = threading.Thread(target=self._read, args=(done,), name="maintenance", daemon=True)
+        Context().run(thread.start)  # a greenlet would keep the context of the request that happened to start it
         return done
 
     def _read(self, done: threading.Event) -> None:
         """Read the row and copy it. If the database does not answer, what this process or its host knew last stays."""
+        changes = self._changes
         try:
             with self._app.app_context():
                 announcement = service.load_announcement()
-            self._announcement, self._answers, self._prompt = announcement, True, True
-            keep_copy(self._settings, announcement)
+            self._answers = self._prompt = True
+            if changes == self._changes:
+                self._announcement = announcement
+                keep_copy(self._settings, announcement)
         except Exception as error:  # noqa: BLE001 - down, not migrated, a full disk: nothing of this may open the site
             self._answers = False
             self._announcement = read_file(copy_file(self._settings)) or self._announcement

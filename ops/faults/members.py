@@ -1,4 +1,4 @@
-"""Members of the attacked site, for attacks by somebody who has signed in."""
+"""Members of the attacked site, for attacks by a signed-in client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other client: somebody who reads pages at a steady pace while the site is attacked."""
+"""The other client: it reads pages at a steady pace while the site is attacked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _THREADS = 32
 class OtherClient:
     """Sends a GET every 40 ms on a new connection, from other addresses than the attacker's.
 
-    A time counts from when the request was due, so a site that stands still for a second shows in every request that
+    A time counts from when the request was due, so a site that pauses for a second shows in every request that
     was due in it, not in one alone.
     """
 

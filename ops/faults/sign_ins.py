@@ -1,4 +1,4 @@
-"""Fill the queue of passwords that wait for a hash, while somebody at another address signs in."""
+"""Fill the queue of passwords that wait for a hash, while a client at another address signs in."""
 
 from __future__ import annotations
 

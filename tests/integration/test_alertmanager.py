@@ -29,6 +29,7 @@ def amtool(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.needs("amtool")
 @pytest.mark.parametrize(
     ("receivers", "labels"),
     [
@@ -49,6 +50,7 @@ def test_alert_reaches_the_receivers_of_its_severity(receivers: str, labels: str
     amtool("config", "routes", "test", config, f"--verify.receivers={receivers}", *labels.split())
 
 
+@pytest.mark.needs("amtool")
 def test_notification_has_problem_start_and_runbook(tmp_path: Path) -> None:
     alert = {
         "status": "resolved",

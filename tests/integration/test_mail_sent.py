@@ -22,6 +22,7 @@ from church.services import email_links
 from church.services.accounts import find_account
 from church.services.accounts.validation import Address
 from church.services.email import queue as email_queue
+from church.services.email import sending
 from church.services.email.queue import MailView
 from tests.support.helpers import captured_log, with_settings
 from tests.support.mail_fixture import MailServer
@@ -126,7 +127,7 @@ def test_email_sent_again_after_crash_has_the_same_message_id(app: Flask, server
     (mail,) = email_queue.list_recent_emails()
     with db.write() as session:
         session.execute(update(Mail).values(state="pending"))
-        jobs.enqueue(session, "mails.send", {"mail": mail.id})
+        jobs.enqueue(session, "mails.send", {"mail": mail.id}, unique_key=sending.job_key(mail.id))
     with working(app):
         wait_until(ended, "the email is sent again")
     first, second = server.received

@@ -162,7 +162,7 @@ def test_answer_that_leaves_the_body_unread_says_that_the_connection_closes(
 
 
 @pytest.mark.parametrize(("path", "invited"), [("/auth/login", True), ("/api/telemetry/deployment", False)])
-def test_body_is_invited_only_if_somebody_reads_it(site: Site, path: str, invited: bool) -> None:
+def test_body_is_invited_only_if_the_view_reads_it(site: Site, path: str, invited: bool) -> None:
     headers = "Authorization: Bearer church_a_b\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
     with connect(site) as client:
         client.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: 2\r\n\r\n".encode())

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from flask import current_app, request
+
 from church.errors import FieldErrors
 from church.services.accounts import (
     WRONG_PASSWORD,
@@ -24,9 +26,9 @@ from church.services.accounts import (
 from church.services.email import hash_address
 from church.services.sessions import SignedIn
 from church.web.rate_limits import (
-    client_key,
     client_keys,
     count,
+    count_client,
     count_or_wait,
     give_back,
     reset_count,
@@ -117,7 +119,8 @@ def limit_password_checks(member: SignedIn) -> Iterator[None]:
 
 
 def _limit_confirmations(member: SignedIn) -> None:
-    for key in (("account", member.ref), ("client", client_key())):
-        seconds = count_or_wait(_CONFIRMATIONS, *key)
-        if seconds is not None:
-            raise make_confirmations_error(seconds)
+    seconds = count_or_wait(_CONFIRMATIONS, "account", member.ref)
+    if seconds is None:
+        seconds = count_client(current_app, _CONFIRMATIONS, request.remote_addr or "")
+    if seconds is not None:
+        raise make_confirmations_error(seconds)

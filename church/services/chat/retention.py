@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete, or_, select
 
 from church import jobs
 from church.config import current_settings
@@ -27,6 +27,8 @@ def purge_old_messages(_payload: dict[str, Any]) -> None:
     count = 0
     for ids in find_in_batches(db, ChatMessage.id, along=ChatMessage.created_at, within=old):
         with db.write() as session:
+            # Locked, so that nobody reports one of them between the two deletions.
+            session.execute(select(ChatMessage.id).where(ChatMessage.id.in_(ids)).with_for_update())
             session.execute(delete(ChatReport).where(ChatReport.message_id.in_(ids)))
             count += count_rows(session.execute(delete(ChatMessage).where(ChatMessage.id.in_(ids))))
     delete_in_batches(db, ChatSanction.id, or_(ChatSanction.until < oldest, ChatSanction.lifted_at < oldest))

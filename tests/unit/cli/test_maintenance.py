@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 
 from church.cli import church
 from church.config import Settings
+from church.database.engines import sqlite_path
 from church.web import maintenance
 from tests.support.browsing import list_audit_actions
 
@@ -88,6 +91,15 @@ def test_maintenance_status_shows_both_announcements(run: Run, settings: Setting
         app.extensions["maintenance"].read_again()
         app.extensions["database"].engines.dispose()
     assert "this is what this host heard last" in run("status").output
+
+
+@pytest.mark.parametrize("state", ["on", "off"])
+def test_maintenance_with_a_database_older_than_the_site_says_so(run: Run, settings: Settings, state: str) -> None:
+    with closing(sqlite3.connect(sqlite_path(settings))) as database:
+        database.execute("DROP TABLE maintenance")
+    done = run(state)
+    assert done.exit_code == 1
+    assert "run flask church migrate" in done.output
 
 
 @pytest.mark.parametrize("words", [("off", "--minutes", "5"), ("status", "--reason", "x"), ("on", "--minutes", "0")])

@@ -197,6 +197,22 @@ def test_row_is_read_once_a_second_and_not_for_each_request(app: Flask, monkeypa
     assert reads == [1, 1]
 
 
+def test_reading_that_began_before_a_change_of_this_process_does_not_undo_it(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = app.extensions["maintenance"]
+    watch.find()
+    answered = threading.Event()
+    monkeypatch.setattr(service, "load_announcement", lambda: answered.wait(60) and None)
+    reading = watch._start()
+    watch.set(Announcement("New disks"))
+    answered.set()
+    assert reading.wait(60)
+    monkeypatch.setattr(watch, "_checked", time.monotonic() + 3600)
+    assert watch.find() == watch._announcement
+    assert watch.find() is not None
+
+
 def test_database_that_hangs_holds_up_only_the_first_request(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(app)
     watch = app.extensions["maintenance"]

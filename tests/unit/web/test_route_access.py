@@ -68,7 +68,7 @@ def token_site(settings: Settings, token: str | None, **changes: Any) -> FlaskCl
     return app.test_client()
 
 
-def asked(client: FlaskClient, authorization: str | None, **environ: str) -> Any:
+def send(client: FlaskClient, authorization: str | None, **environ: str) -> Any:
     base = {"REMOTE_ADDR": "203.0.113.9", **environ}
     if authorization is not None:
         base["HTTP_AUTHORIZATION"] = authorization
@@ -116,7 +116,7 @@ def test_rule_survives_decorators(app: Flask) -> None:
 def test_bearer_missing_is_a_401(settings: Settings, shown: str | None) -> None:
     invalid = definitions.security_events.labels("invalid_token", "medium")
     with grows(invalid, by=0):
-        answer = asked(token_site(settings, STRONG), shown)
+        answer = send(token_site(settings, STRONG), shown)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
@@ -125,21 +125,21 @@ def test_bearer_missing_is_a_401(settings: Settings, shown: str | None) -> None:
 def test_bearer_invalid_is_refused_and_recorded(settings: Settings, shown: str) -> None:
     client = token_site(settings, STRONG)
     with grows(definitions.security_events.labels("invalid_token", "medium")):
-        answer = asked(client, f"Bearer {shown}")
+        answer = send(client, f"Bearer {shown}")
     assert answer.status_code == 401
     assert shown not in answer.text
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 def test_bearer_valid_is_accepted_whatever_the_case_of_its_scheme(settings: Settings, scheme: str) -> None:
-    assert asked(token_site(settings, STRONG), f"{scheme} {STRONG}").text == "in"
+    assert send(token_site(settings, STRONG), f"{scheme} {STRONG}").text == "in"
 
 
 def test_bearer_with_non_ascii_letters_is_compared_as_bytes(settings: Settings) -> None:
     client = token_site(settings, NON_ASCII)
     as_sent = NON_ASCII.encode().decode("latin-1")  # what WSGI makes of UTF-8
-    assert asked(client, f"Bearer {as_sent}").status_code == 200
-    assert asked(client, f"Bearer {as_sent[:-1]}").status_code == 401
+    assert send(client, f"Bearer {as_sent}").status_code == 200
+    assert send(client, f"Bearer {as_sent[:-1]}").status_code == 401
 
 
 def test_bearer_is_compared_in_constant_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,22 +150,22 @@ def test_bearer_is_compared_in_constant_time(settings: Settings, monkeypatch: py
         return hmac.compare_digest(a, b)
 
     monkeypatch.setattr(route_access, "hmac", SimpleNamespace(compare_digest=compare))
-    asked(token_site(settings, STRONG), "Bearer wrong")
+    send(token_site(settings, STRONG), "Bearer wrong")
     assert compared == [(b"wrong", STRONG.encode())]
 
 
 def test_bearer_is_required_from_loopback_too_if_a_token_is_set(settings: Settings) -> None:
-    assert asked(token_site(settings, STRONG), None, REMOTE_ADDR="127.0.0.1").status_code == 401
+    assert send(token_site(settings, STRONG), None, REMOTE_ADDR="127.0.0.1").status_code == 401
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_loopback_needs_no_token_in_development(settings: Settings, address: str) -> None:
-    assert asked(token_site(settings, None), None, REMOTE_ADDR=address).status_code == 200
+    assert send(token_site(settings, None), None, REMOTE_ADDR=address).status_code == 200
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.1", "2001:db8::1", "", "localhost"])
 def test_remote_caller_without_a_configured_token_is_refused(settings: Settings, address: str) -> None:
-    answer = asked(token_site(settings, None), None, REMOTE_ADDR=address)
+    answer = send(token_site(settings, None), None, REMOTE_ADDR=address)
     assert answer.status_code == 403
     assert "METRICS_TOKEN" in answer.text
 
@@ -173,7 +173,7 @@ def test_remote_caller_without_a_configured_token_is_refused(settings: Settings,
 @pytest.mark.parametrize("shown", ["", "x", "Bearer", "Bearer x", f"Bearer {STRONG}", "Basic eDp4"])
 @pytest.mark.parametrize("address", ["127.0.0.1", "203.0.113.9"])
 def test_loopback_mode_ignores_no_wrong_token(settings: Settings, address: str, shown: str) -> None:
-    assert asked(token_site(settings, None), shown, REMOTE_ADDR=address).status_code == 401
+    assert send(token_site(settings, None), shown, REMOTE_ADDR=address).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ def test_loopback_mode_ignores_no_wrong_token(settings: Settings, address: str, 
 )
 def test_loopback_mode_accepts_loopback_names_and_the_sites_own(settings: Settings, host: str) -> None:
     client = token_site(with_settings(settings, site_url="http://own.example"), None)
-    assert asked(client, None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host).status_code == 200
+    assert send(client, None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host).status_code == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "[2001:db8::1]", "127.0.0.1.nip.io"]
 )
 def test_loopback_mode_refuses_a_name_that_was_rebound(settings: Settings, host: str) -> None:
-    answer = asked(token_site(settings, None), None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host)
+    answer = send(token_site(settings, None), None, REMOTE_ADDR="127.0.0.1", HTTP_HOST=host)
     assert answer.status_code == 403
     assert "CHURCH_SITE_URL" in answer.text
 
@@ -196,7 +196,7 @@ def test_loopback_mode_refuses_a_name_that_was_rebound(settings: Settings, host:
 @pytest.mark.parametrize(("origin", "status"), [("http://localhost", 200), ("http://evil.example", 403), ("null", 403)])
 def test_loopback_mode_refuses_a_page_of_another_origin(settings: Settings, origin: str, status: int) -> None:
     client = token_site(settings, None)
-    assert asked(client, None, REMOTE_ADDR="127.0.0.1", HTTP_ORIGIN=origin).status_code == status
+    assert send(client, None, REMOTE_ADDR="127.0.0.1", HTTP_ORIGIN=origin).status_code == status
 
 
 @pytest.mark.parametrize("shown", ["Bearer x", "Bearer church_a_b", "Bearer eyJx"])
@@ -208,7 +208,7 @@ def test_dora_with_a_wrong_token_from_loopback_is_a_401(client: FlaskClient, sho
 @pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA"])
 def test_loopback_behind_a_proxy_is_refused(settings: Settings, header: str) -> None:
     client = token_site(settings, None)
-    assert asked(client, None, REMOTE_ADDR="127.0.0.1", **{header: "for=127.0.0.1"}).status_code == 403
+    assert send(client, None, REMOTE_ADDR="127.0.0.1", **{header: "for=127.0.0.1"}).status_code == 403
 
 
 def test_is_local_of_an_invalid_address_is_false(app: Flask) -> None:

@@ -218,6 +218,7 @@ def _row(event: IncomingEvent, now: datetime) -> dict[str, Any]:
 
 # -- payloads ---------------------------------------------------------------------------------------------------------
 
+_FORGET = "billing.forget_member"
 _IS_WHOLE = StripeEvent.payload["truncated"].as_boolean().is_(None)
 
 
@@ -234,25 +235,37 @@ def forget_payloads(_payload: dict[str, Any]) -> None:
 
 @register_deletion
 def forget_member(session: Session, user: User) -> None:
-    """Replace the payloads about a deleted account by their outline: they hold email addresses and names."""
-    customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user.id)).all()
-    checkouts = session.scalars(select(Checkout.stripe_session).where(Checkout.user_id == user.id)).all()
-    if not customers and not any(checkouts):
-        return  # no event is about this account, and the query below reads all of them
+    """Queue the removal of the payloads about a deleted account: they hold email addresses and names."""
+    if any(_names_at_stripe(session, user.id)):
+        jobs.enqueue(session, _FORGET, {"user_id": user.id}, unique_key=f"{_FORGET}:{user.id}")
+
+
+@jobs.handler(_FORGET)
+def forget_payloads_of(payload: dict[str, Any]) -> None:
+    """Replace the payloads about one account by their outline. No index leads to them: reads all events in pages."""
+    with db.read() as session:
+        customers, checkouts = _names_at_stripe(session, payload["user_id"])
     customer = StripeEvent.payload["data"]["object"]["customer"]
     theirs = or_(
-        StripeEvent.object_id.in_([*customers, *filter(None, checkouts)]),
+        StripeEvent.object_id.in_([*customers, *checkouts]),
         customer.as_string().in_(customers),
         customer["id"].as_string().in_(customers),
     )
-    for row in session.scalars(select(StripeEvent).where(theirs, _IS_WHOLE)):
-        row.payload = shorten_payload(row.payload)
+    for ids in find_in_batches(db, StripeEvent.id, theirs, _IS_WHOLE):
+        _shorten_payloads(ids)
+
+
+def _names_at_stripe(session: Session, user_id: int) -> tuple[list[str], list[str]]:
+    """The customers and checkout sessions of an account, by their names at Stripe."""
+    customers = session.scalars(select(Customer.stripe_id).where(Customer.user_id == user_id))
+    checkouts = session.scalars(select(Checkout.stripe_session).where(Checkout.user_id == user_id))
+    return list(customers), [name for name in checkouts if name]
 
 
 def _shorten_payloads(ids: list[int]) -> int:
     query = select(StripeEvent).where(StripeEvent.id.in_(ids), _IS_WHOLE)
     with db.write() as session:
-        rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+        rows = session.scalars(query.with_for_update()).all()
         for row in rows:
             row.payload = shorten_payload(row.payload)
         return len(rows)

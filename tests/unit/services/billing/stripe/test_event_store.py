@@ -20,6 +20,7 @@ from church.models.billing import EventState
 from church.services.billing.stripe import event_store
 from church.services.billing.stripe.event_store import Claim, EventProgress, LeaseLostError
 from church.services.billing.stripe.event_types import IncomingEvent, read_event
+from tests.support.accounts_fixture import do_jobs
 from tests.support.billing_rows import add_customer, stored
 
 PAYLOAD = {
@@ -237,4 +238,5 @@ def test_payloads_about_a_deleted_account_are_shortened(ada: User, customer: Any
         event_store.claim_event(event(id=name, data={"object": obj}))
     with db.write() as session:
         event_store.forget_member(session, session.get_one(User, ada.id))
+    do_jobs("billing.forget_member")
     assert ["ann@example.org" in str(row.payload) for row in stored(StripeEvent)] == [False, True]
