@@ -16,7 +16,7 @@ from church.extensions import db
 from church.models import User
 from tests.support.environment import forget_the_shell
 from tests.support.people import add_user, client_of
-from tests.support.services_fixture import Postgres, free_port
+from tests.support.services_fixture import Postgres, free_port, on_postgresql
 from tests.support.site_fixture import Site
 from tests.support.till_fixture import FRIEND, PATRON, TillProcess
 
@@ -75,7 +75,7 @@ class Shop:
         return answers
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", on_postgresql])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("shop")
     database = {}
