@@ -74,6 +74,9 @@ TABLE = """
 /admin/live/sanctions/<sanction_id>/lift  POST  401 403 403 404
 /admin/mails                       GET   401 403 403 200
 /admin/mails/<mail_id>/retry       POST  401 403 403 409
+/admin/maintenance                 GET   401 403 403 200
+/admin/maintenance/on              POST  401 403 403 200
+/admin/maintenance/off             POST  401 403 403 200
 /admin/members                     GET   401 403 403 200
 /admin/members/<ref>               GET   401 403 403 404
 /admin/members/<ref>/disable       POST  401 403 403 404
