@@ -22,8 +22,9 @@ from church.web.route_access import ADMINS, allow
 @allow(ADMINS)
 @limited("page")
 def maintenance() -> Response:
-    """Show whether the site is closed, and the form."""
-    return _show({}, {})
+    """Show whether the site is closed, and the form, which holds the reason that visitors see now."""
+    announcement = web_maintenance.find_state(current_app).site
+    return _show({"reason": announcement.reason} if announcement is not None else {}, {})
 
 
 @bp.post("/maintenance/on")

@@ -34,6 +34,11 @@ def test_maintenance_is_begun_and_ended_by_forms_and_audited(app: Flask, desk: A
     assert list_audit_actions(app) == ["maintenance.begun", "maintenance.ended"]
 
 
+def test_maintenance_form_holds_the_reason_that_visitors_see(desk: AdminBrowser) -> None:
+    desk.send("/admin/maintenance/on", reason="New disks")
+    assert 'value="New disks"' in desk.get("/admin/maintenance").text
+
+
 @pytest.mark.parametrize("fields", [{"minutes": "0"}, {"minutes": "soon"}, {"minutes": "1441"}, {"reason": "x" * 201}])
 def test_maintenance_with_invalid_fields_is_shown_again(app: Flask, desk: AdminBrowser, fields: dict[str, str]) -> None:
     assert desk.send("/admin/maintenance/on", **fields).status_code == 422
