@@ -33,7 +33,9 @@ def make(project, *targets, too_old=0):
     python = project / "python-stand-in"
     python.write_text(STAND_IN.format(log=project / "calls", too_old=too_old))
     python.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    environment = {
+        name: value for name, value in os.environ.items() if "MAKE" not in name and name not in {"RUN_AGAIN", "NOTED"}
+    }
     (project / "calls").write_text("")
     return subprocess.run(
         ["make", f"PYTHON={python}", *targets],

@@ -20,13 +20,13 @@ from tests.support.site_fixture import Site
 
 Hosts = tuple[Site, Site]
 LIMITS = {
-    "CHURCH_LIMIT_TOKEN": "20/hour",
+    "CHURCH_LIMIT_LOGIN": "20/hour",
     "CHURCH_LIMIT_API": "20/hour",
-    "CHURCH_LIMIT_CHECKOUT": "2/hour",
+    "CHURCH_LIMIT_REGISTER": "2/hour",
     "CHURCH_LIMIT_SEARCH": "2/hour",
 }
-PATHS = {"token": "/auth/token", "api": "/robots.txt", "checkout": "/stripe/checkout", "search": "/pages/?q=x"}
-EXACT = {"token", "checkout"}
+PATHS = {"login": "/auth/login", "api": "/robots.txt", "register": "/auth/register", "search": "/pages/?q=x"}
+EXACT = {"login", "register"}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def stored(redis_server: RedisServer, limit: str, key: str) -> int:
 
 
 def test_exact_limit_lets_by_exactly_its_number_of_parallel_requests(hosts: Hosts) -> None:
-    assert sum(let_by(hosts, "token", ["192.0.2.1"] * 50)) == 20
+    assert sum(let_by(hosts, "login", ["192.0.2.1"] * 50)) == 20
 
 
 def test_settled_limit_in_parallel_exceeds_it_by_one_limit_for_each_other_worker_at_most(
@@ -118,7 +118,7 @@ def test_settled_limit_used_up_on_one_host_is_exceeded_only_until_the_other_sett
     assert stored(redis_server, "api", "192.0.2.3") <= 40
 
 
-@pytest.mark.parametrize(("limit", "site"), [("checkout", "2001:db8:1"), ("search", "2001:db8:2")])
+@pytest.mark.parametrize(("limit", "site"), [("register", "2001:db8:1"), ("search", "2001:db8:2")])
 def test_limit_of_an_ipv6_site_is_eight_times_that_of_a_subnet(
     hosts: Hosts, redis_server: RedisServer, limit: str, site: str
 ) -> None:
@@ -130,7 +130,7 @@ def test_limit_of_an_ipv6_site_is_eight_times_that_of_a_subnet(
     wait_until(lambda: stored(redis_server, limit, f"{site}::/48") == sum(found), "the site has one count")
 
 
-@pytest.mark.parametrize("limit", ["checkout", "search"])
+@pytest.mark.parametrize("limit", ["register", "search"])
 def test_retry_after_is_within_the_window(hosts: Hosts, limit: str) -> None:
     *_, (status, retry_after) = [fetch(hosts[0], limit, "192.0.2.4") for _ in range(3)]
     assert status == 429
@@ -151,7 +151,7 @@ def test_hung_store_lets_each_worker_count_on_and_gets_the_counts_when_it_goes_o
     wait_until(lambda: stored(redis_server, "api", "192.0.2.5") >= 38, "both settle without another request")
 
 
-@pytest.mark.parametrize(("limit", "address"), [("token", "192.0.2.6"), ("api", "192.0.2.7")])
+@pytest.mark.parametrize(("limit", "address"), [("login", "192.0.2.6"), ("api", "192.0.2.7")])
 def test_each_worker_counts_alone_while_the_store_is_down_and_settles_when_it_is_back(
     hosts: Hosts, redis_server: RedisServer, limit: str, address: str
 ) -> None:

@@ -29,6 +29,7 @@ from church import database
 from church.config import Settings, load_settings
 from church.database import engines
 from church.database.migrations import migrate
+from ops.processes import list_children
 from tests.support import databases
 from tests.support.databases import copy_database
 from tests.support.programs import needing, program
@@ -174,8 +175,9 @@ class Postgres:
         """Send a signal to the server and, once it starts no more of them, to the processes of its sessions."""
         assert self._process is not None
         self._process.send_signal(number)
-        for pid in subprocess.check_output(["pgrep", "-P", str(self._process.pid)], text=True).split():
-            os.kill(int(pid), number)
+        for pid in list_children(self._process.pid):
+            with suppress(ProcessLookupError):  # the session has ended meanwhile
+                os.kill(pid, number)
 
     def admin(self) -> psycopg.Connection:
         """Connect as superuser, in autocommit mode."""
