@@ -2,7 +2,7 @@
 # bench: what the telemetry costs (BENCH holds its arguments).
 # screenshots: take the pictures of the README again, in docs/img.
 # lock: pin anew what setup.cfg declares. clean: drop .venv and caches, never the instance.
-.PHONY: run test test-units test-units-bare test-units-more test-servers test-more-servers test-browser ci \
+.PHONY: run test test-units test-units-bare test-services-bare test-units-more test-servers test-more-servers test-browser ci \
 	long long-shuffled long-late long-soak long-faults lint bench screenshots lock clean
 
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
@@ -23,7 +23,7 @@ run: .venv/run.stamp
 # A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
 # The last lines say what all rows left in NOTES: packages that are missing, and tests that passed only alone.
 ROWS = @rm -rf $(NOTES); \
-	$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target NOTED=--notes=$(NOTES) $(1); failed=$$?; \
+	$(MAKE) --no-print-directory --jobs=6 --keep-going --output-sync=target NOTED=--notes=$(NOTES) $(1); failed=$$?; \
 	.venv/bin/python -m tests.support.notes $(NOTES) && exit $$failed
 
 test: .venv/dev.stamp
@@ -32,22 +32,25 @@ test: .venv/dev.stamp
 # Units that use no other program run with none on PATH, the others in a row of their own. A server or browser test that
 # fails runs once more, alone.
 ci: lint
-	$(call ROWS,RUN_AGAIN=--run-again test-browser test-servers test-units-bare test-more-servers test-units-more)
+	$(call ROWS,RUN_AGAIN=--run-again test-browser test-servers test-units-bare test-services-bare test-more-servers test-units-more)
 
 test-units: .venv/dev.stamp
 	$(PYTEST) tests/unit
 
 test-units-bare: .venv/dev.stamp
-	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit
+	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/[!s]*
+
+test-services-bare: .venv/dev.stamp
+	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/s*
 
 test-units-more: .venv/dev.stamp
 	$(PYTEST) -p no:cacheprovider -m needs tests/unit
 
 test-servers: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[a-k]*.py
+	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[a-l]*.py
 
 test-more-servers: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[!a-k]*.py
+	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[!a-l]*.py
 
 test-browser: .venv/dev.stamp
 	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/browser
