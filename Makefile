@@ -15,11 +15,14 @@ BENCH ?=
 SEED ?= $(shell date +%s)
 SOAK ?= 10
 NOTES = .venv/notes
+# Tests start hundreds of processes, and each starts a third sooner where compiled modules may be kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 run: .venv/run.stamp
 	@exec .venv/bin/flask church run
 
-# The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one.
+# The tests of units compute, and those of servers and browsers wait: side by side they take little longer than one, if
+# those that wait go first.
 # A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
 # The last lines say what all rows left in NOTES: packages that are missing, and tests that passed only alone.
 ROWS = @rm -rf $(NOTES); \
@@ -35,16 +38,16 @@ ci: lint
 	$(call ROWS,RUN_AGAIN=--run-again test-browser test-servers test-units-bare test-services-bare test-more-servers test-units-more)
 
 test-units: .venv/dev.stamp
-	$(PYTEST) tests/unit
+	nice -n 5 $(PYTEST) tests/unit
 
 test-units-bare: .venv/dev.stamp
-	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/[!s]*
+	nice -n 5 .ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/[!s]*
 
 test-services-bare: .venv/dev.stamp
-	.ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/s*
+	nice -n 5 .ci/bare $(PYTEST) -p no:cacheprovider -m 'not needs' tests/unit/s*
 
 test-units-more: .venv/dev.stamp
-	$(PYTEST) -p no:cacheprovider -m needs tests/unit
+	nice -n 5 $(PYTEST) -p no:cacheprovider -m needs tests/unit
 
 test-servers: .venv/dev.stamp
 	$(PYTEST) -p no:cacheprovider $(RUN_AGAIN) tests/integration/test_[a-l]*.py

@@ -256,18 +256,18 @@ def test_refused_message_is_answered_from_memory_until_the_limit_is_free(
         counted.append(name)
         return 30
 
-    monkeypatch.setattr(posting_limits, "_limiter", [limiter])
-    (first,) = say(hub, client, message(kind))
-    assert (first["code"], first["retry_after"]) == ("rate_limited", 30)
-    monkeypatch.setattr(sessions, "load_ref", lambda *_: pytest.fail("the database was read"))
-    clock.now += 20.5
-    hits, events = definitions.rate_limit_hits.labels(limit), definitions.security_events
-    with captured_log() as log, grows(hits), grows(events.labels("rate_limit_exceeded", "low")):
-        (again,) = say(hub, client, message(kind, 1))
-    assert again == {**first, "client_id": "a-1", "retry_after": 10}
-    assert (counted, log.records) == ([limit], [])
+    with monkeypatch.context() as refusing:
+        refusing.setattr(posting_limits, "_limiter", [limiter])
+        (first,) = say(hub, client, message(kind))
+        assert (first["code"], first["retry_after"]) == ("rate_limited", 30)
+        refusing.setattr(sessions, "load_ref", lambda *_: pytest.fail("the database was read"))
+        clock.now += 20.5
+        hits, events = definitions.rate_limit_hits.labels(limit), definitions.security_events
+        with captured_log() as log, grows(hits), grows(events.labels("rate_limit_exceeded", "low")):
+            (again,) = say(hub, client, message(kind, 1))
+        assert again == {**first, "client_id": "a-1", "retry_after": 10}
+        assert (counted, log.records) == ([limit], [])
     clock.now += 9.5
-    monkeypatch.undo()
     assert "error" not in [frame["type"] for frame in say(hub, client, message(kind, 2))]
 
 
