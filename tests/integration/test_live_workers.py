@@ -82,8 +82,10 @@ def _hosts(_postgres: Postgres, _redis: RedisServer, tmp_path_factory: pytest.Te
 def hosts(_hosts: Hosts, postgres: Postgres, redis_server: RedisServer) -> Hosts:
     """Two hosts, each with folders and a port of its own, one worker each, and the same PostgreSQL and Redis.
 
-    The third is the same site in this process.
+    The third is the same site in this process. Both hosts know that the store is there.
     """
+    for site in _hosts[:2]:
+        wait_until(lambda site=site: site.value("store_up") == 1, "the store is found again")
     return _hosts
 
 
