@@ -26,16 +26,16 @@ run: .venv/run.stamp
 # A row that fails does not cut the others off. What each says comes in one piece, when it has ended.
 # The last lines say what all rows left in NOTES: packages that are missing, and tests that passed only alone.
 ROWS = @rm -rf $(NOTES); \
-	$(MAKE) --no-print-directory --jobs=6 --keep-going --output-sync=target NOTED=--notes=$(NOTES) $(1); failed=$$?; \
+	$(MAKE) --no-print-directory --jobs=7 --keep-going --output-sync=target NOTED=--notes=$(NOTES) $(1); failed=$$?; \
 	.venv/bin/python -m tests.support.notes $(NOTES) && exit $$failed
 
 test: .venv/dev.stamp
 	$(call ROWS,test-browser test-servers test-units test-more-servers)
 
-# Units that use no other program run with none on PATH, the others in a row of their own. A server or browser test that
-# fails runs once more, alone.
-ci: lint
-	$(call ROWS,RUN_AGAIN=--run-again test-browser test-servers test-units-bare test-services-bare test-more-servers test-units-more)
+# Lint, and all tests. Units that use no other program run with none on PATH, the others in a row of their own. A server or
+# browser test that fails runs once more, alone.
+ci: .venv/dev.stamp
+	$(call ROWS,RUN_AGAIN=--run-again lint test-browser test-servers test-units-bare test-services-bare test-more-servers test-units-more)
 
 test-units: .venv/dev.stamp
 	nice -n 5 $(PYTEST) tests/unit

@@ -146,6 +146,12 @@ def test_make_test_with_a_failure_runs_the_other_rows_and_fails(tested, words):
     assert len(pytests(tested)) == len(ROWS)
 
 
+@pytest.mark.parametrize("words", ["ops/lint.py", "tests/browser"])
+def test_make_ci_fails_where_lint_or_tests_do(tested, words):
+    refuse(tested, words)
+    assert make(tested, "ci").returncode != 0
+
+
 def test_make_ci_runs_all_tests_and_only_those_of_servers_again(tested):
     assert make(tested, "ci").returncode == 0
     again = {line.rpartition(" ")[2] for line in pytests(tested) if "--run-again" in line}
