@@ -48,7 +48,11 @@ def measure(rounds: int, requests: int) -> dict[str, float]:
     if shutil.which("nginx") is None:
         print("  skipped: nginx is not installed")
         return {}
-    limits = {"CHURCH_LIMIT_STREAM": UNLIMITED, "CHURCH_LIMIT_VIDEO": UNLIMITED}
+    limits = {
+        "CHURCH_LIMIT_STREAM": UNLIMITED,
+        "CHURCH_LIMIT_VIDEO": UNLIMITED,
+        "CHURCH_CONNECTIONS_PER_ADDRESS": "100000",
+    }
     with tempfile.TemporaryDirectory(prefix="church-film-") as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(serving(CHURCH_VIDEO_DIR=str(folder), **limits))

@@ -209,7 +209,7 @@ def test_worker_reports_withheld_records_each_time_it_notifies(
 
 
 LOADS = """
-import sys, types
+import gc, sys, types
 sys.modules["church.stale"] = types.ModuleType("church.stale")
 from church import config as old
 from church.server import gunicorn_worker as worker
@@ -221,13 +221,13 @@ def load(self):
     from church.observability.metrics import worker_files
     self.wsgi = create_app()
     ours = sys.modules[worker.__name__] is worker
-    seen.append((config is old, "church.stale" in sys.modules, worker_files.SLOTS.number, ours))
+    seen.append((config is old, "church.stale" in sys.modules, worker_files.SLOTS.number, ours, gc.isenabled()))
 GeventWorker.load_wsgi = load
 made = worker.FairWorker.__new__(worker.FairWorker)
 made.cfg, made.worker_connections = types.SimpleNamespace(keepalive=5), 1000
 made.load_wsgi()
 made._end()
-print(seen, made._body_seconds)
+print(seen, made._body_seconds, gc.isenabled(), gc.get_freeze_count() > 10_000)
 """
 
 
@@ -241,7 +241,7 @@ def test_worker_imports_the_site_again_and_starts_telemetry_before_the_app(tmp_p
         env={"CHURCH_INSTANCE": str(tmp_path / "i"), "CHURCH_LOG_DIR": str(tmp_path / "l"), "CHURCH_BODY_TIMEOUT": "7"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "[(False, False, 0, True)] 7.0\n"
+    assert done.stdout == "[(False, False, 0, True, False)] 7.0 True True\n"
 
 
 def test_master_loads_neither_flask_nor_gevent() -> None:
