@@ -16,6 +16,7 @@ from church.errors import ChurchError
 from church.extensions import db
 from church.lib.text import one_line
 from church.services import pages, videos
+from church.services.access import Reader, outcome_for
 from church.services.pages import (
     FeedItem,
     PageView,
@@ -64,10 +65,11 @@ def listing() -> Response:
     query = _query_text("q", _MOST_QUERY)
     tag = _query_text("tag", _MOST_TAG) or None
     current = current_pages()
-    cards = current.search(db, query, identity.reader(), tag) if query else current.cards(tag)
-    films = videos.search_videos(query, identity.reader()) if query and not tag else ()
+    reader = identity.reader()
+    cards = current.search(db, query, reader, tag) if query else current.cards(tag, reader)
+    films = videos.search_videos(query, reader) if query and not tag else ()
     tags = current.tags()
-    exists = tag is None or any(entry.name == tag for entry in tags)
+    exists = tag is None or bool(cards) or any(entry.name == tag for entry in tags)
     notice = None if exists else f"No page has the tag “{tag}”."
     context = {"pages": cards, "films": films, "tags": tags, "tag": tag, "query": query, "notice": notice}
     body = render_template("markdown/list.html", **context)
@@ -88,17 +90,17 @@ def without_slash() -> AnyResponse:
 @limited("page")
 def page(slug: str) -> AnyResponse:
     """Show a page, or its public part. The slug is looked up, never made into a file path."""
-    site = current_settings()
+    site, reader = current_settings(), identity.reader()
     try:
-        view = current_pages().read(slug, identity.reader(), site.origin)
+        view = current_pages().read(slug, reader, site.origin)
     except RenderError as error:
         raise ChurchError("This page cannot be shown right now. The error was logged.") from error
     if view is None:
-        return _redirect_or_404(slug)
+        return _redirect_or_404(slug, reader)
     is_whole = isinstance(view, PageView)
     if not is_whole:
         identity.require_known_viewer()
-    telemetry.track_content_access("page", view.access, "granted" if is_whole else "teaser")
+    telemetry.track_content_access("page", view.access, outcome_for(reader) if is_whole else "teaser")
     template = "markdown/page.html" if is_whole else "markdown/teaser.html"
     body = render_template(template, page=view, json_ld=make_json_ld(view, site.site_name, site.origin))
     return _public(body) if _is_public(view) else _private(body)
@@ -172,9 +174,9 @@ def _private(body: str) -> Response:
     return response
 
 
-def _redirect_or_404(slug: str) -> AnyResponse:
+def _redirect_or_404(slug: str, reader: Reader) -> AnyResponse:
     """Redirect a slug with an extra slash to its page. Raises NotFound for all other slugs."""
-    address = current_pages().address(slug.removesuffix("/"))
+    address = current_pages().address(slug.removesuffix("/"), reader)
     if address is not None:
         return redirect(address, 301)
     telemetry.track_content_access("page", "unknown", "not_found")

@@ -273,7 +273,7 @@ def _as_log_fields(facts: dict[str, str]) -> dict[str, str]:
 
 @never_breaks
 def track_video_stream(video: str, quality: str, outcome: str) -> None:
-    """Record a playback that began (``started``) or was refused; once a playback.
+    """Record a playback that began (``started``, or ``admin`` for an admin's) or was refused; once a playback.
 
     The caller bounds ``video``: a slug among the first few, else ``other``.
     """
@@ -283,7 +283,7 @@ def track_video_stream(video: str, quality: str, outcome: str) -> None:
         "outcome": bound_label(outcome, definitions.VIDEO_OUTCOMES),
     }
     definitions.video_streams.labels(video, facts["quality"], facts["outcome"]).inc()
-    level = logging.INFO if facts["outcome"] == "started" else logging.WARNING
+    level = logging.INFO if facts["outcome"] in {"started", "admin"} else logging.WARNING
     video_log.log(level, f"video stream {facts['outcome']}", extra={"event": "video.stream", **facts})
     _note("video.stream", facts)
 

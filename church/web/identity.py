@@ -15,7 +15,7 @@ from flask_login import LoginManager, current_user
 from church import telemetry
 from church.errors import UnavailableError
 from church.services import member_tokens, sessions
-from church.services.access import ANONYMOUS, Reader
+from church.services.access import Reader
 from church.services.sessions import SignedIn
 from church.web.session_cookie import SessionCookie
 
@@ -47,8 +47,7 @@ def require_known_viewer() -> None:
 
 def reader() -> Reader:
     """Access rights of the viewer. A member is an account with a confirmed address."""
-    account = viewer()
-    return Reader(member=account.is_member, premium=account.premium) if account is not None else ANONYMOUS
+    return sessions.reader_of(viewer())
 
 
 def is_anonymous() -> bool:

@@ -41,7 +41,8 @@ SOURCES = scan_text.SOURCES
 LIMITS = tuple(name.removeprefix("limit_") for name in Settings.model_fields if name.startswith("limit_"))
 ACCESS_LEVELS = ("public", "members", "premium")
 CONTENT_TYPES = ("page", "video")
-CONTENT_OUTCOMES = ("granted", "teaser", "denied", "not_found")
+CONTENT_OUTCOMES = ("granted", "admin", "teaser", "denied", "not_found")
+"""``admin`` counts what admins read and watch, so that ``granted`` is the audience alone."""
 AUTH_TYPES = ("registration", "login", "logout", "token", "reset", "websocket")
 AUTH_OUTCOMES = (
     "success",
@@ -270,7 +271,7 @@ for _live_outcome in DELIVERIES:
 
 
 VIDEO_QUALITIES = ("2160p", "1440p", "1080p", "720p", "540p", "480p", "360p", "240p", "source")
-VIDEO_OUTCOMES = ("started", "expired", "forged", "forbidden")
+VIDEO_OUTCOMES = ("started", "admin", "expired", "forged", "forbidden")
 
 video_streams = Counter(
     "video_streams",

@@ -22,7 +22,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
-from church.services.access import ANONYMOUS, Reader, may_read
+from church.services.access import ANONYMOUS, Reader, may_read, may_read_drafts
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
@@ -74,9 +74,11 @@ class Pages:
         """List the newest pages, for the home page."""
         return [presenters.make_card(page) for page in self.library().pages[:_RECENT]]
 
-    def cards(self, tag: str | None = None) -> list[PageCard]:
-        """List all pages, or those with ``tag``, newest first."""
-        return [presenters.make_card(page) for page in self.library().pages if tag is None or tag in page.tags]
+    def cards(self, tag: str | None = None, reader: Reader = ANONYMOUS) -> list[PageCard]:
+        """List all pages, or those with ``tag``, newest first; for an admin the unpublished ones come before."""
+        library = self.library()
+        pages = (*library.unpublished, *library.pages) if may_read_drafts(reader) else library.pages
+        return [presenters.make_card(page) for page in pages if tag is None or tag in page.tags]
 
     def tags(self) -> tuple[TagCount, ...]:
         """List the tags by name, each with how many pages have it."""
@@ -87,13 +89,18 @@ class Pages:
 
         Raises DatabaseDownError, DatabaseBusyError.
         """
-        results = pages_search.find_pages(db, self.library(), self._cache.get, query, reader=reader, tag=tag)
-        return [presenters.make_card(page, snippet) for page, snippet in results]
+        library = self.library()
+        results = pages_search.find_pages(db, library, self._cache.get, query, reader=reader, tag=tag)
+        cards = [presenters.make_card(page, snippet) for page, snippet in results]
+        if not may_read_drafts(reader):
+            return cards
+        drafts = pages_search.find_unpublished(library, query, tag)
+        return [*(presenters.make_card(page) for page in drafts), *cards]
 
     def read(self, slug: str, reader: Reader, origin: str) -> PageView | TeaserView | None:
         """Return the page at ``slug``, or its teaser for readers without access, or None. Raises RenderError."""
         library = self.library()
-        page = library.by_slug.get(slug)
+        page = _find(library, slug, reader)
         if page is None:
             return None
         with telemetry.span("content.render", access=str(page.access)):
@@ -102,9 +109,9 @@ class Pages:
             return presenters.make_teaser(page, rendered, origin)
         return presenters.make_view(page, rendered, origin, *library.neighbours(page))
 
-    def address(self, slug: str) -> str | None:
-        """Return the path of the page at ``slug`` on the site; None if there is no such page."""
-        page = self.library().by_slug.get(slug)
+    def address(self, slug: str, reader: Reader = ANONYMOUS) -> str | None:
+        """Return the path of the page at ``slug`` on the site; None if ``reader`` knows no such page."""
+        page = _find(self.library(), slug, reader)
         return presenters.page_path(page) if page is not None else None
 
     def feed(self, site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
@@ -136,6 +143,14 @@ class Pages:
     def reindex(self, db: Database) -> int:
         """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
         return pages_search.write_rows(db, pages_search.make_rows(self.library(), self._cache.get))
+
+
+def _find(library: Library, slug: str, reader: Reader) -> Page | None:
+    """Find a page by its slug; an unpublished one for admins only."""
+    page = library.by_slug.get(slug)
+    if page is None and may_read_drafts(reader):
+        return next((page for page in library.unpublished if page.slug == slug), None)
+    return page
 
 
 def init_app(app: App) -> None:

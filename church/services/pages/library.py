@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
@@ -39,9 +39,13 @@ class ScannedFile:
 
 @dataclass(frozen=True)
 class Library:
-    """All pages at one moment, newest first. ``modified``: seconds since 1970 of the last change in the folder."""
+    """All pages at one moment, newest first. ``modified``: seconds since 1970 of the last change in the folder.
+
+    ``unpublished`` are pages that only admins may see; lists, feeds and the search index are made of ``pages``.
+    """
 
     pages: tuple[Page, ...] = ()
+    unpublished: tuple[Page, ...] = ()
     problems: tuple[FileProblem, ...] = ()
     by_slug: Mapping[str, Page] = field(default_factory=lambda: MappingProxyType({}))
     tags: tuple[TagCount, ...] = ()
@@ -56,6 +60,8 @@ class Library:
 
     def neighbours(self, page: Page) -> tuple[Page | None, Page | None]:
         """Return the pages just older and just newer than ``page``."""
+        if page not in self.pages:
+            return None, None
         at = self.pages.index(page)
         older = self.pages[at + 1] if at + 1 < len(self.pages) else None
         return older, self.pages[at - 1] if at else None
@@ -64,6 +70,7 @@ class Library:
 def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, version: str) -> Library:
     """Build the library from the ``files`` of one scan. Of two files with the same address the first by name wins."""
     by_slug: dict[str, Page] = {}
+    unpublished: dict[str, Page] = {}
     problems: list[FileProblem] = []
     for path, file in files.items():
         if isinstance(file.found, FileProblem):
@@ -72,10 +79,13 @@ def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, 
             problems.append(FileProblem(path, f"{by_slug[file.found.slug].stamp.path} has the same address"))
         elif drafts or not file.found.draft:
             by_slug[file.found.slug] = file.found
-    pages = tuple(sorted(by_slug.values(), key=lambda page: (-page.date.toordinal(), page.slug)))
+        else:
+            unpublished.setdefault(file.found.slug, file.found)
+    pages = _newest_first(by_slug.values())
     counted = Counter(tag for page in pages for tag in page.tags)
     return Library(
         pages=pages,
+        unpublished=_newest_first(page for slug, page in unpublished.items() if slug not in by_slug),
         problems=tuple(problems),
         by_slug=MappingProxyType(by_slug),
         tags=tuple(TagCount(name, count) for name, count in sorted(counted.items())),
@@ -83,6 +93,10 @@ def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, 
         version=version,
         files=files,
     )
+
+
+def _newest_first(pages: Iterable[Page]) -> tuple[Page, ...]:
+    return tuple(sorted(pages, key=lambda page: (-page.date.toordinal(), page.slug)))
 
 
 _TRAVERSAL = re.compile(r"\.\.|[\\\x00\ufffd]|^/|//")

@@ -52,7 +52,7 @@ class TeaserView(PageCard):
 
 
 def make_card(page: Page, snippet: Markup | None = None) -> PageCard:
-    """Make the list entry of ``page``. The title of a draft, which only development shows, begins with "Draft"."""
+    """Make the list entry of ``page``. The title of a draft, which only admins see in production, says so."""
     return PageCard(snippet=snippet, **_facts(page))
 
 

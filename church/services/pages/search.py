@@ -139,6 +139,18 @@ def find_pages(
     return results[:MOST_RESULTS]
 
 
+def find_unpublished(library: Library, query: str, tag: str | None) -> list[Page]:
+    """Find the unpublished pages with every word of ``query``, for admins. They are in no index, so each is read."""
+    words = [_without_accents(word) for word in search_words(query[:MOST_QUERY])]
+    pages = [page for page in library.unpublished if tag is None or tag in page.tags]
+    return [page for page in pages if words and _has_words(page, words)][:MOST_RESULTS]
+
+
+def _has_words(page: Page, words: Collection[str]) -> bool:
+    text = _without_accents(" ".join((page.title, page.summary, *page.tags, page.source)).lower())
+    return all(word in text for word in words)
+
+
 def _open_rows(session: Session, library: Library, reader: Reader, slugs: Sequence[str]) -> dict[str, PageText]:
     """Load the open rows of those pages that are closed to ``reader``."""
     closed = [slug for slug in slugs if (page := library.by_slug.get(slug)) and not may_read(page.access, reader)]

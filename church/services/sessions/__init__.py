@@ -18,6 +18,7 @@ from church.services.sessions.lookup import (
     load,
     load_facts,
     load_ref,
+    reader_of,
 )
 from church.services.sessions.start import end, end_all, end_device, start_session
 
@@ -38,5 +39,6 @@ __all__ = [
     "load",
     "load_facts",
     "load_ref",
+    "reader_of",
     "start_session",
 ]

@@ -23,6 +23,7 @@ from church.models import Grant, Subscription
 from church.models.accounts import Role, SignIn, User
 from church.models.base import utc_now
 from church.models.billing import PAID_STATUSES
+from church.services.access import ANONYMOUS, Reader
 from church.services.entitlements import PAST_DUE, GrantFacts, has_premium, member_has_premium
 from church.services.entitlements import SubscriptionFacts as Bought
 from church.services.sessions import cache
@@ -67,9 +68,19 @@ class SignedIn:
         """Whether they may read members' pages: their address is confirmed."""
         return self.verified
 
+    @property
+    def reader(self) -> Reader:
+        """What they may read and watch."""
+        return Reader(member=self.is_member, premium=self.premium, admin=self.is_admin)
+
     def get_id(self) -> str:
         """Return what flask-login stores in the cookie."""
         return self.token
+
+
+def reader_of(viewer: SignedIn | None) -> Reader:
+    """Return what ``viewer`` may read and watch; a visitor who is not signed in is None."""
+    return viewer.reader if viewer is not None else ANONYMOUS
 
 
 def init_app(app: App) -> None:

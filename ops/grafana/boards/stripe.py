@@ -146,7 +146,7 @@ CALLS = (
     ),
     graph(
         "Premium views",
-        "Premium pages and videos per second: shown in full, or as a teaser without access.",
+        "Premium pages and videos per second: shown in full, to admins, or as a teaser without access.",
         "ops",
         each("outcome", "content_access_total", 'access_level="premium"'),
         width=8,

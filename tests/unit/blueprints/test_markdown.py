@@ -28,6 +28,7 @@ from church.extensions import db
 from church.services import sessions
 from church.services.access import Reader
 from church.services.pages import current_pages
+from church.services.pages.content import Pages
 from church.services.sessions import SignedIn
 from tests.support.pages_fixture import HIDDEN, make_site, small_library, write_page
 from tests.support.people import add_user, client_of
@@ -73,7 +74,8 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def as_reader(app: Flask, reader: Reader) -> FlaskClient:
     """Make a client whose requests have the access of ``reader``."""
-    member = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", reader.member, 1, "cd34", reader.premium)
+    role = "admin" if reader.admin else "member"
+    member = SignedIn(1, "ab12", "Ada", "ada@church.example", role, reader.member, 1, "cd34", reader.premium)
 
     def know() -> None:
         g.viewer, g.unknown_viewer = member, None
@@ -223,6 +225,25 @@ def test_reader_with_access_gets_the_whole_page_not_stored(
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "ETag" not in answer.headers
     assert tracked[0][2] == "granted"
+
+
+def test_admin_reads_closed_pages_and_drafts_and_is_counted_apart(
+    app: Flask, tracked: list[Any], tmp_path: Path
+) -> None:
+    app.extensions["pages"] = Pages(tmp_path / "content", drafts=False)  # as in production
+    stranger = app.test_client()
+    assert stranger.get("/pages/later").status_code == 404
+    assert "later" not in cards(stranger, "/pages/")
+    tracked.clear()
+    admin = as_reader(app, Reader(member=True, admin=True))
+    assert HIDDEN in admin.get("/pages/gold").text
+    draft = admin.get("/pages/later")
+    assert "<h1>Draft: Later</h1>" in draft.text
+    assert "only admins see it" in draft.text
+    assert draft.headers["Cache-Control"] == "private, no-store"
+    assert [facts[1:] for facts in tracked] == [("premium", "admin"), ("public", "admin")]
+    assert "later" in cards(admin, "/pages/")
+    assert b"later" not in admin.get("/feed.xml").data + admin.get("/sitemap.xml").data
 
 
 def test_member_gets_no_premium_page(app: Flask) -> None:

@@ -71,6 +71,20 @@ def test_list_shows_ready_videos_only_and_to_everyone(site: Flask) -> None:
     assert Browser(site).get("/video/secret").status_code == 404
 
 
+def test_admin_watches_every_video_without_a_subscription(site: Flask) -> None:
+    admin = Browser(site, add_user(site, "boss@church.example", role="admin"))
+    with grows(definitions.content_access.labels("video", "premium", "admin")):
+        page = admin.get("/video/talk").text
+    source = source_in(page)
+    assert source
+    assert "/stripe/pricing" not in page[page.index("<main") :]
+    with grows(definitions.video_streams.labels("talk", "720p", "admin")):
+        with admin.get(source) as answer:
+            assert answer.data == b"0123456789"
+    assert admin.get("/video/assets/house/captions-en.vtt").status_code == 200
+    assert admin.submit("/video/progress/talk", {"position_ms": "5000"}).status_code == 200
+
+
 def test_list_of_many_videos_is_paged(site: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "PAGE_SIZE", 1)
     browser = Browser(site)

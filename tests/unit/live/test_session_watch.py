@@ -103,6 +103,16 @@ def test_check_closes_connections_of_a_disabled_or_unverified_member(
     assert client.closed == [closed]
 
 
+def test_check_closes_the_rooms_of_an_admin_who_lost_the_role(at_work: Flask, watched: Watched) -> None:
+    boss = member(at_work, "boss", role="admin")
+    premium, admins, public = (watched.connect(boss, room) for room in ("premium", "admins", "public"))
+    watched.check()
+    assert [client.closed for client in (premium, admins, public)] == [[], [], []]
+    change_user(boss.id, role="member")
+    watched.check()
+    assert [client.closed for client in (premium, admins, public)] == [[(4403, "forbidden")], [(4403, "forbidden")], []]
+
+
 def test_check_closes_a_connection_whose_access_token_expired(at_work: Flask, watched: Watched) -> None:
     ada = member(at_work)
     expired, valid, cookie = (watched.connect(ada) for _ in range(3))

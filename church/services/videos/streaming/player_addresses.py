@@ -9,7 +9,7 @@ from typing import BinaryIO
 from church import telemetry
 from church.errors import ForbiddenError, UnauthorizedError
 from church.services import sessions
-from church.services.access import ANONYMOUS, Access, Reader, may_read
+from church.services.access import Access, may_read, outcome_for
 from church.services.sessions import SignedIn
 from church.services.videos.errors import UnknownVideoError
 from church.services.videos.library import load_playable
@@ -45,6 +45,7 @@ class AllowedStream:
     rendition: RenditionView
     expires_at: int
     playback: str
+    by_admin: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ def grant_address(slug: str, viewer: SignedIn | None, quality: str = "", playbac
     for strangers, and ForbiddenError for members without access.
     """
     video = load_playable(slug)
-    allowed = may_read(video.access, _reader(viewer))
+    reader = sessions.reader_of(viewer)
+    allowed = may_read(video.access, reader)
     if not playback or not allowed:
-        telemetry.track_content_access("video", video.access, "granted" if allowed else "denied")
+        telemetry.track_content_access("video", video.access, outcome_for(reader) if allowed else "denied")
     if not allowed:
         raise _refusal(viewer)
     rendition = video.renditions.get(quality) or _default_rendition(video)
@@ -83,17 +85,21 @@ def check_token(slug: str, token: str, viewer: SignedIn | None) -> AllowedStream
     with telemetry.span("video.authorize"):
         try:
             claims = playback_tokens.read_token(token)
-            rendition = _check(claims, video, viewer)
+            rendition, by_admin = _check(claims, video, viewer)
         except TokenError as error:
             telemetry.track_video_stream(choose_label(slug), "other", error.outcome)
             raise
-    return AllowedStream(video, rendition, claims.expires_at, claims.playback)
+    return AllowedStream(video, rendition, claims.expires_at, claims.playback, by_admin)
 
 
 def count_playback(admitted: AllowedStream) -> None:
-    """Count the start of a playback when its first bytes are sent; later requests of it count nothing."""
+    """Count the start of a playback when its first bytes are sent; later requests of it count nothing.
+
+    An admin's counts as ``admin``, apart from the audience's.
+    """
     if is_first_request(admitted.video.ref, admitted.playback):
-        telemetry.track_video_stream(choose_label(admitted.video.slug), admitted.rendition.quality, "started")
+        outcome = "admin" if admitted.by_admin else "started"
+        telemetry.track_video_stream(choose_label(admitted.video.slug), admitted.rendition.quality, outcome)
 
 
 def open_rendition(rendition: RenditionView) -> OpenFile:
@@ -109,17 +115,21 @@ def open_rendition(rendition: RenditionView) -> OpenFile:
     return OpenFile(file, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime, status.st_size)
 
 
-def _check(claims: TokenClaims, video: PlayableVideo, viewer: SignedIn | None) -> RenditionView:
+def _check(claims: TokenClaims, video: PlayableVideo, viewer: SignedIn | None) -> tuple[RenditionView, bool]:
+    """Return the rendition of the token, and whether an admin watches it. Raises TokenError."""
     if claims.video != video.ref:
         raise OtherVideoError
     if claims.member is not None and viewer is not None and viewer.ref != claims.member:
         raise OtherMemberError
-    if video.access != Access.PUBLIC and not may_read(video.access, _reader(_token_holder(claims, viewer))):
+    # A public video needs no lookup of a session.
+    holder = viewer if video.access == Access.PUBLIC else _token_holder(claims, viewer)
+    reader = sessions.reader_of(holder)
+    if not may_read(video.access, reader):
         raise AccessEndedError
     rendition = video.renditions.get(claims.quality)
     if rendition is None:
         raise UnknownVideoError
-    return rendition
+    return rendition, reader.admin
 
 
 def _token_holder(claims: TokenClaims, viewer: SignedIn | None) -> SignedIn | None:
@@ -129,10 +139,6 @@ def _token_holder(claims: TokenClaims, viewer: SignedIn | None) -> SignedIn | No
     if viewer is not None and viewer.session_ref == claims.sign_in:
         return viewer
     return sessions.load_ref(claims.sign_in, claims.member)
-
-
-def _reader(viewer: SignedIn | None) -> Reader:
-    return Reader(member=viewer.is_member, premium=viewer.premium) if viewer is not None else ANONYMOUS
 
 
 def _default_rendition(video: PlayableVideo) -> RenditionView:

@@ -44,7 +44,9 @@ def test_rooms_are_listed_by_access(app: Flask, ada: User, boss: User) -> None:
     member, admin = Browser(app, ada), Browser(app, boss)
     assert member.get("/live").location == "/live/public"
     assert [room["name"] for room in member.get("/live", headers=JSON).json["rooms"]] == ["public"]
-    assert [room["name"] for room in admin.get("/live", headers=JSON).json["rooms"]] == ["public", "admins"]
+    assert [room["name"] for room in admin.get("/live", headers=JSON).json["rooms"]] == ["public", "premium", "admins"]
+    assert admin.submit("/live/premium", {"message": "Good evening"}).status_code == 303
+    assert "Good evening" in admin.get("/live/premium/1").text  # where the link of a report leads
     assert 'href="/live/admins"' in admin.get("/live/public").text
     for room, status in (("admins", 403), ("premium", 403), ("nowhere", 404)):
         assert member.get(f"/live/{room}").status_code == status

@@ -58,7 +58,9 @@ def shelf(tmp_path: Path) -> Changes:
         ("club", Reader(member=True), PageView),
         ("gold", Reader(member=True), TeaserView),
         ("gold", Reader(member=True, premium=True), PageView),
+        ("gold", Reader(member=True, admin=True), PageView),
         ("later", Reader(member=True, premium=True), type(None)),
+        ("later", Reader(member=True, admin=True), PageView),
         ("Open", ANONYMOUS, type(None)),
         ("guide", ANONYMOUS, type(None)),
         ("open.md", ANONYMOUS, type(None)),
@@ -90,6 +92,18 @@ def test_cards_with_a_tag_are_its_pages(shelf: Changes) -> None:
     assert [card.slug for card in shelf.pages.cards("all")] == ["gold", "club", "open"]
     assert [card.slug for card in shelf.pages.cards("wood")] == ["open"]
     assert len(shelf.pages.cards()) == 4
+
+
+def test_admin_finds_drafts_first_in_lists_and_nobody_else_does(shelf: Changes) -> None:
+    admin = Reader(member=True, admin=True)
+    assert shelf.pages.cards(reader=admin)[0].title == "Draft: Later"
+    assert len(shelf.pages.cards(reader=admin)) == len(shelf.pages.cards(reader=Reader(member=True, premium=True))) + 1
+    assert shelf.pages.cards("wood", admin) == shelf.pages.cards("wood")
+    draft = shelf.pages.read("later", admin, ORIGIN)
+    assert isinstance(draft, PageView)
+    assert (draft.previous, draft.next) == (None, None)
+    assert shelf.pages.address("later", admin) == "/pages/later"
+    assert shelf.pages.address("later") is None
 
 
 def test_drafts_in_development_are_read_but_in_no_feed_or_sitemap(tmp_path: Path) -> None:

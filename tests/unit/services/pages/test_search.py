@@ -121,7 +121,16 @@ def test_search_deleted_page_is_not_found(site: Site) -> None:
 
 def test_search_draft_is_not_found(site: Site) -> None:
     site.reindex()
-    assert site.found("later") == []
+    assert site.found("later") == site.found("later", SUBSCRIBER) == []
+
+
+def test_search_of_an_admin_finds_closed_pages_and_drafts(site: Site) -> None:
+    site.reindex()
+    admin = Reader(member=True, admin=True)
+    write_page(site.content, "idea", "Crème brûlée, twice.", title="An idea", draft="true", tags="[t]")
+    assert set(site.found(HIDDEN, admin)) == {"club", "gold"}
+    assert site.found("CREME brulee", admin) == site.found("idea twi", admin, "t") == ["idea"]
+    assert site.found("brulee", admin, "other") == site.found("brulee nowhere", admin) == site.found("?", admin) == []
 
 
 def test_reindex_writes_only_changes(site: Site) -> None:

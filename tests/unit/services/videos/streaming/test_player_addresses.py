@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from flask import Flask
 
@@ -18,6 +20,7 @@ from tests.support.video_fixture import add_ready
 
 ADA = SignedIn(1, "ab12", "Ada", "ada@church.example", "member", True, 7, "cd34", token="raw")
 EVE = SignedIn(2, "ef56", "Eve", "eve@church.example", "member", False, 8, "0178", token="raw")
+BOSS = replace(ADA, role="admin")
 
 
 @pytest.fixture
@@ -100,6 +103,16 @@ def test_playback_is_counted_at_its_first_request(film: Video) -> None:
     with grows(definitions.video_streams.labels("harbour", "720p", "started")):
         for _ in range(2):
             count_playback(check_token("harbour", token, ADA))
+
+
+def test_playback_of_an_admin_is_counted_apart_and_ends_with_the_role(at_work: Flask) -> None:
+    add_ready(access_level="premium")
+    with grows(definitions.content_access.labels("video", "premium", "admin")):
+        token = grant_address("harbour", BOSS).signed.token
+    with grows(definitions.video_streams.labels("harbour", "720p", "admin")):
+        count_playback(check_token("harbour", token, BOSS))
+    with pytest.raises(AccessEndedError):
+        check_token("harbour", token, replace(BOSS, role="member"))
 
 
 def test_open_rendition_has_an_etag_of_the_file_and_none_if_it_is_gone(film: Video) -> None:
