@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import hashlib
 import logging
@@ -13,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from church.lib.threads import run_off_hub
+from church.models.base import utc_now
 from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, load_parser, parse_page
-from church.services.pages.library import FileProblem, Library, ScannedFile, build_library
+from church.services.pages.library import FileProblem, Library, ScannedFile, build_library, find_change
 
 log = logging.getLogger("church.pages")
 
@@ -26,12 +28,23 @@ SCAN_SECONDS = 1.0
 
 
 class ContentFolder:
-    """Keeps the newest Library of one folder. ``drafts``: whether drafts are among the pages."""
+    """Keeps the newest Library of one folder. ``drafts``: whether drafts are among the pages.
 
-    def __init__(self, root: Path, *, drafts: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` says when a scan is due, ``now`` which pages are to come.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        drafts: bool,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
         self._root = root
         self._drafts = drafts
         self._clock = clock
+        self._now = now
         self._scan_lock = threading.Lock()
         self._library: Library | None = None
         self._scanned_at = 0.0
@@ -60,7 +73,7 @@ class ContentFolder:
             return previous  # another greenlet scanned while this one waited for the lock
         load_parser()
         try:
-            library = run_off_hub(scan_folder, self._root, previous or Library(), self._drafts)
+            library = run_off_hub(scan_folder, self._root, previous or Library(), self._drafts, self._now())
         except OSError as error:
             facts = {"event": "pages.unreadable", "reason": str(error)}
             log.error("content folder cannot be read", extra=facts)  # noqa: TRY400 - the reason is enough
@@ -81,27 +94,38 @@ def _log_problems(library: Library, previous: Library) -> None:
             log.warning("page left out", extra=facts)
 
 
-def scan_folder(root: Path, known: Library, drafts: bool) -> Library:
+def scan_folder(root: Path, known: Library, drafts: bool, now: dt.datetime | None = None) -> Library:
     """Read the folder ``root`` into a library; files that did not change since ``known`` are taken from it.
 
-    Raises OSError if the host has a temporary problem (too many open files, a failing disk).
+    The version changes with the files, and when a page opens. Raises OSError if the host has a temporary problem (too
+    many open files, a failing disk).
     """
+    now = now or utc_now()
     real = os.path.realpath(root)
     digest = hashlib.sha256()
     modified = 0.0
     files: dict[str, ScannedFile] = {}
-    outcome: ScannedFile | FileProblem
-    for path, status in _walk(real, ""):
+    for path, status in _walk(real):
         if not isinstance(status, FileProblem):
-            modified = max(modified, status.st_mtime)
+            modified = max(modified, find_change(status.st_mtime_ns, status.st_ctime_ns, now).timestamp())
             if stat.S_ISDIR(status.st_mode):
                 continue
-            outcome = _read(real, path, status, known.files.get(path))
-        else:
-            outcome = status
-        files[path] = outcome if isinstance(outcome, ScannedFile) else ScannedFile(FileVersion(path, 0, 0), outcome)
-        digest.update(repr((files[path].stamp, outcome if isinstance(outcome, FileProblem) else None)).encode())
-    return build_library(files, drafts, modified, digest.hexdigest()[:32])
+        files[path] = _scan_file(real, path, status, known)
+        digest.update(_describe(files[path], now))
+    return build_library(files, drafts, modified, digest.hexdigest()[:32], now)
+
+
+def _scan_file(root: str, path: str, status: os.stat_result | FileProblem, known: Library) -> ScannedFile:
+    outcome = status if isinstance(status, FileProblem) else _read(root, path, status, known.files.get(path))
+    return outcome if isinstance(outcome, ScannedFile) else ScannedFile(FileVersion(path, 0, 0), outcome)
+
+
+def _describe(file: ScannedFile, now: dt.datetime) -> bytes:
+    """Return what of a file changes the pages: its version, why it is left out, and whether its times have come."""
+    found = file.found
+    if isinstance(found, FileProblem):
+        return repr((file.stamp, found)).encode()
+    return repr((file.stamp, found.opens is not None and found.opens > now, found.updated > now)).encode()
 
 
 def _read_problem(path: str, error: OSError | ValueError) -> FileProblem:
@@ -110,8 +134,15 @@ def _read_problem(path: str, error: OSError | ValueError) -> FileProblem:
     return FileProblem(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
-    """Yield each folder and its markdown files, in order of name. A deleted file shows only in its folder's mtime."""
+def _walk(root: str) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
+    """Yield each folder and its markdown files, in order of name. A deleted file shows only in its folder's mtime.
+
+    Links to folders inside ``root`` are followed, to each folder once, so that links cannot lead in circles.
+    """
+    yield from _walk_folder(root, "", set())
+
+
+def _walk_folder(root: str, under: str, linked: set[str]) -> Iterator[tuple[str, os.stat_result | FileProblem]]:
     try:
         with os.scandir(os.path.join(root, under)) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
@@ -123,11 +154,30 @@ def _walk(root: str, under: str) -> Iterator[tuple[str, os.stat_result | FilePro
         path = f"{under}/{entry.name}".lstrip("/")
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if path.count("/") < _MOST_FOLDERS:
-                yield from _walk(root, path)
-        elif entry.name.endswith(".md"):
-            yield path, _stat(root, entry, path)
+        if entry.is_symlink() and entry.is_dir():
+            if reason := _check_folder_link(root, path, linked):
+                yield path, FileProblem(path, reason)
+                continue
+        elif not entry.is_dir():
+            if entry.name.endswith(".md"):
+                yield path, _stat(root, entry, path)
+            continue
+        if path.count("/") < _MOST_FOLDERS:
+            yield from _walk_folder(root, path, linked)
+
+
+def _check_folder_link(root: str, path: str, linked: set[str]) -> str | None:
+    """Return why a link to a folder is not followed, or None; ``linked`` are the folders that links led to."""
+    real = os.path.realpath(os.path.join(root, path))
+    here = os.path.realpath(os.path.join(root, os.path.dirname(path)))
+    if not _inside(root, real):
+        return "a link to a folder that it is in" if real == root else _LEADS_OUT
+    if _inside(real, here) or real == here:
+        return "a link to a folder that it is in"
+    if real in linked:
+        return "a second link to the same folder"
+    linked.add(real)
+    return None
 
 
 def _stat(root: str, entry: os.DirEntry[str], path: str) -> os.stat_result | FileProblem:
@@ -159,6 +209,6 @@ def _read(root: str, path: str, status: os.stat_result, known: ScannedFile | Non
         return _read_problem(path, error)
     stamp = FileVersion(path, now.st_mtime_ns, now.st_size)
     try:
-        return ScannedFile(stamp, parse_page(stamp, data))
+        return ScannedFile(stamp, parse_page(stamp, data), now.st_ctime_ns)
     except InvalidPageError as error:
         return ScannedFile(stamp, FileProblem(path, str(error)))

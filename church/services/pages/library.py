@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import unquote
 
-from church.services.pages.front_matter import FileVersion, Page
+from church.models.base import utc_now
+from church.services.pages.front_matter import FileVersion, Page, read_time
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,22 @@ class TagCount:
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """A file of the content folder: its page, or why it is not served."""
+    """A file of the content folder: its page, or why it is not served.
+
+    ``ctime_ns`` is when the file system changed it, which nobody can set, unlike the mtime in ``stamp``.
+    """
 
     stamp: FileVersion
     found: Page | FileProblem
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True)
 class Library:
     """All pages at one moment, newest first. ``modified``: seconds since 1970 of the last change in the folder.
 
-    ``unpublished`` are pages that only admins may see; lists, feeds and the search index are made of ``pages``.
+    ``unpublished`` are drafts and pages to come, which only admins may see; lists, feeds and the search index are made
+    of ``pages``. ``next_opening`` is when the next page to come opens.
     """
 
     pages: tuple[Page, ...] = ()
@@ -51,6 +58,7 @@ class Library:
     tags: tuple[TagCount, ...] = ()
     modified: float = 0.0
     version: str = ""
+    next_opening: dt.datetime | None = None
     files: Mapping[str, ScannedFile] = field(default_factory=dict, repr=False)
 
     def stamp_of(self, path: str) -> FileVersion | None:
@@ -67,20 +75,25 @@ class Library:
         return older, self.pages[at - 1] if at else None
 
 
-def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, version: str) -> Library:
+def build_library(
+    files: dict[str, ScannedFile], drafts: bool, modified: float, version: str, now: dt.datetime | None = None
+) -> Library:
     """Build the library from the ``files`` of one scan. Of two files with the same address the first by name wins."""
+    now = now or utc_now()
     by_slug: dict[str, Page] = {}
     unpublished: dict[str, Page] = {}
     problems: list[FileProblem] = []
     for path, file in files.items():
         if isinstance(file.found, FileProblem):
             problems.append(file.found)
-        elif file.found.slug in by_slug:
-            problems.append(FileProblem(path, f"{by_slug[file.found.slug].stamp.path} has the same address"))
-        elif drafts or not file.found.draft:
-            by_slug[file.found.slug] = file.found
+            continue
+        page = _make_current(file, file.found, now)
+        if page.slug in by_slug:
+            problems.append(FileProblem(path, f"{by_slug[page.slug].stamp.path} has the same address"))
+        elif (drafts or not page.draft) and not page.to_come:
+            by_slug[page.slug] = page
         else:
-            unpublished.setdefault(file.found.slug, file.found)
+            unpublished.setdefault(page.slug, page)
     pages = _newest_first(by_slug.values())
     counted = Counter(tag for page in pages for tag in page.tags)
     return Library(
@@ -89,10 +102,33 @@ def build_library(files: dict[str, ScannedFile], drafts: bool, modified: float, 
         problems=tuple(problems),
         by_slug=MappingProxyType(by_slug),
         tags=tuple(TagCount(name, count) for name, count in sorted(counted.items())),
-        modified=modified,
+        modified=max((modified, *(page.opens.timestamp() for page in pages if page.opens))),
         version=version,
+        next_opening=min((page.opens for page in unpublished.values() if page.opens and page.to_come), default=None),
         files=files,
     )
+
+
+def _make_current(file: ScannedFile, page: Page, now: dt.datetime) -> Page:
+    """Return ``page`` as it is at ``now``: perhaps to come, and never changed at a time to come."""
+    if page.opens is not None and page.opens > now:
+        page = replace(page, to_come=True)
+    if page.updated > now:
+        updated = find_change(page.stamp.mtime_ns, file.ctime_ns, now)
+        page = replace(page, updated=updated, date=page.date if page.opens else updated.date())
+    return page
+
+
+def find_change(mtime_ns: int, ctime_ns: int, now: dt.datetime) -> dt.datetime:
+    """Return when a file was last changed: its mtime if that has come, else its ctime, else the begin of today.
+
+    A file that was written or copied under a clock that is ahead has an mtime to come. Told as it is, the feed would
+    be in the future for good; told as ``now``, it would change with each answer.
+    """
+    for told in (read_time(mtime_ns), read_time(ctime_ns)):
+        if told <= now and told.timestamp() > 0:
+            return told
+    return dt.datetime.combine(now.date(), dt.time(), dt.UTC)
 
 
 def _newest_first(pages: Iterable[Page]) -> tuple[Page, ...]:

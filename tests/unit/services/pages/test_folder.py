@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import logging
 import os
@@ -24,8 +25,10 @@ class Clock:
         return self.now
 
 
-def look(root: Path, known: Library | None = None, drafts: bool = False) -> Library:
-    return scan_folder(root, known or Library(), drafts)
+def look(
+    root: Path, known: Library | None = None, drafts: bool = False, now: dt.datetime | None = None
+) -> Library:
+    return scan_folder(root, known or Library(), drafts, now)
 
 
 def slugs(library: Library) -> list[str]:
@@ -71,8 +74,38 @@ def test_scan_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     library = look(content)
     assert slugs(library) == ["inside", "same"]
     assert {problem.path: problem.reason for problem in library.problems} == {
+        "folder": "a link that leads out of the content folder",
         "leak.md": "a link that leads out of the content folder",
         "gone.md": "cannot be read: No such file or directory",
+    }
+
+
+def test_scan_serves_pages_that_are_links_within_the_folder(tmp_path: Path) -> None:
+    """As Kubernetes lays out a ConfigMap: names at the top lead through ..data to the files of one version."""
+    write_page(tmp_path, "..2026_11_01/about")
+    write_page(tmp_path, "..2026_11_01/notes/spring")
+    (tmp_path / "..data").symlink_to("..2026_11_01")
+    (tmp_path / "about.md").symlink_to("..data/about.md")
+    (tmp_path / "notes").symlink_to("..data/notes")
+    library = look(tmp_path)
+    assert slugs(library) == ["about", "notes/spring"]
+    assert library.problems == ()
+
+
+def test_scan_follows_links_to_folders_neither_in_circles_nor_twice(tmp_path: Path) -> None:
+    write_page(tmp_path, "sub/page")
+    (tmp_path / "sub" / "up").symlink_to("..")
+    (tmp_path / "sub" / "self").symlink_to("../sub")
+    (tmp_path / "twin").symlink_to("sub")
+    (tmp_path / "twin2").symlink_to("sub")
+    library = look(tmp_path)
+    assert slugs(library) == ["sub/page", "twin/page"]
+    assert {problem.path: problem.reason for problem in library.problems} == {
+        "sub/self": "a link to a folder that it is in",
+        "sub/up": "a link to a folder that it is in",
+        "twin/self": "a link to a folder that it is in",
+        "twin/up": "a link to a folder that it is in",
+        "twin2": "a second link to the same folder",
     }
 
 
@@ -125,8 +158,8 @@ def test_scan_of_two_files_with_one_address_keeps_the_first(tmp_path: Path) -> N
 
 
 def test_scan_after_a_deletion_changes_the_modified_time(tmp_path: Path) -> None:
-    write_page(tmp_path, "stays")
-    gone = write_page(tmp_path, "gone")
+    write_page(tmp_path, "stays", date="2020-01-02")
+    gone = write_page(tmp_path, "gone", date="2020-01-02")
     for path in (tmp_path / "stays.md", gone, tmp_path):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     before = look(tmp_path)
@@ -135,6 +168,45 @@ def test_scan_after_a_deletion_changes_the_modified_time(tmp_path: Path) -> None
     assert before.modified == 1_600_000_000
     assert after.modified > before.modified
     assert slugs(after) == ["stays"]
+
+
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+
+
+def test_page_to_come_opens_at_its_moment_and_changes_version_and_modified_time(tmp_path: Path) -> None:
+    write_page(tmp_path, "soon", date="2026-06-01T12:00:00+00:00", tags="[t]")
+    write_page(tmp_path, "later", date="2026-06-02")
+    os.utime(tmp_path / "soon.md", (1_600_000_000, 1_600_000_000))
+    before = look(tmp_path, now=NOON - dt.timedelta(seconds=1))
+    assert (slugs(before), [page.slug for page in before.unpublished]) == ([], ["later", "soon"])
+    assert (before.tags, before.next_opening) == ((), NOON)
+    opened = look(tmp_path, before, now=NOON)
+    assert (slugs(opened), [page.slug for page in opened.unpublished]) == (["soon"], ["later"])
+    assert [(page.to_come, page.opens) for page in opened.pages] == [(False, NOON)]
+    assert opened.version != before.version
+    assert opened.modified >= NOON.timestamp()
+    assert look(tmp_path, opened, now=NOON + dt.timedelta(hours=1)).version == opened.version
+    assert slugs(look(tmp_path, opened, now=NOON + dt.timedelta(hours=12))) == ["later", "soon"]
+
+
+def test_draft_to_come_is_hidden_in_development_too(tmp_path: Path) -> None:
+    write_page(tmp_path, "idea", draft="true", date="2026-06-02")
+    assert slugs(look(tmp_path, drafts=True, now=NOON)) == []
+
+
+def test_file_of_a_clock_that_is_ahead_was_changed_when_the_file_system_says(tmp_path: Path) -> None:
+    path = tmp_path / "ahead.md"
+    path.write_text("---\ntitle: Ahead\n---\n")
+    os.utime(path, (1_924_992_000, 1_924_992_000))  # 2031
+    changed = dt.datetime.fromtimestamp(int(path.stat().st_ctime), dt.UTC)
+    now = changed + dt.timedelta(days=1)
+    library = look(tmp_path, now=now)
+    (page,) = library.pages
+    assert (page.updated, page.date) == (changed, changed.date())
+    assert library.modified <= now.timestamp()
+    assert look(tmp_path, library, now=now + dt.timedelta(hours=1)).version == library.version
+    long_before = look(tmp_path, now=dt.datetime(2020, 5, 5, 13, tzinfo=dt.UTC))  # the ctime is to come as well
+    assert long_before.pages[0].updated == dt.datetime(2020, 5, 5, tzinfo=dt.UTC)
 
 
 def test_shelf_scans_at_most_once_a_second(tmp_path: Path) -> None:
@@ -191,10 +263,10 @@ def test_shelf_serves_the_last_library_during_a_scan(tmp_path: Path, monkeypatch
     known = shelf.current()
     looking, go_on = threading.Event(), threading.Event()
 
-    def slow_scan(root: Path, before: Library, drafts: bool) -> Library:
+    def slow_scan(root: Path, before: Library, drafts: bool, now: dt.datetime) -> Library:
         looking.set()
         assert go_on.wait(10)
-        return scan_folder(root, before, drafts)
+        return scan_folder(root, before, drafts, now)
 
     monkeypatch.setattr("church.services.pages.folder.scan_folder", slow_scan)
     write_page(tmp_path, "new")

@@ -66,19 +66,32 @@ def test_parse_page_accepts_an_impossible_mtime(nanoseconds: int) -> None:
         ("---\n- a\n- list\n---\n", "name: value"),
         ("---\ntitle: [unclosed\n---\n", "front matter"),
         ("---\nsummary: no title\n---\n", "title"),
-        ("---\ntitle: ''\n---\n", "title"),
+        ("---\ntitle: ''\n---\n", "title: is empty"),
+        ("---\ntitle:\n---\n", "title: is empty"),
+        ("+++\ntitle = 'Hi'\n+++\n", "TOML"),
+        ("---title: Hi\n---\ntitle: Ha\n---\n", "must begin with a line of ---"),
+        ("---\ntitle: Hi\n----\naccess: premium\n---\n", "line 4"),
         ("---\ntitle: [a, b]\n---\n", "title"),
         (f"---\ntitle: {'x' * 201}\n---\n", "title"),
         ("---\ntitle: Hi\naccess: everyone\n---\n", "access"),
         ("---\ntitle: Hi\naccess: Public\n---\n", "access"),
-        ("---\ntitle: Hi\naccess:\n---\n", "access"),
+        ("---\ntitle: Hi\naccess:\n---\n", "access: is empty"),
+        ("---\ntitle: Hi\naccess: null\n---\n", "access: is empty"),
+        ("---\ntitle: Hi\naccess: [premium]\n---\n", "write public, members or premium"),
+        ("---\ntitle: Hi\nseo:\n  access: premium\n---\n", "seo.access: counts only at the start of a line"),
+        ("---\ntitle: Hi\nlist:\n- draft: true\n---\n", "list.0.draft"),
+        ("---\ntitle: Hi\ndarft: true\n---\n", "did you mean draft"),
+        ("---\ntitle: Hi\ndr\u0430ft: true\n---\n", "did you mean draft"),  # a Cyrillic letter
         ("---\ntitle: Hi\nacess: premium\n---\n", "did you mean access"),
         ("---\ntitle: Hi\nAccess: premium\n---\n", "did you mean access"),
         ("---\ntitle: Hi\nDraft: true\n---\n", "did you mean draft"),
-        ("---\ntitle: Hi\ndate: 2026-02-31\n---\n", "front matter"),
+        ("---\ntitle: Hi\ndate: 2026-02-31\n---\n", "date: write year, month and day"),
         ("---\ntitle: Hi\ndate: yesterday\n---\n", "date"),
         ("---\ntitle: Hi\ndate: 20260131\n---\n", "date"),
-        ("---\ntitle: Hi\ndraft: perhaps\n---\n", "draft"),
+        ("---\ntitle: Hi\ndate: 2026-01-31 10:00 EST\n---\n", "date"),
+        ("---\ntitle: Hi\ndraft: perhaps\n---\n", "draft: 'perhaps' is neither; write true or false"),
+        ("---\ntitle: Hi\ndraft:\n---\n", "draft: is empty"),
+        ("---\ntitle: Hi\ndraft: 1\n---\n", "draft"),
         ("---\ntitle: Hi\ntags: {a: b}\n---\n", "tags"),
         (f"---\ntitle: Hi\ntags: [{', '.join(f't{n}' for n in range(21))}]\n---\n", "tags"),
         ("---\ntitle: Hi\n---\nnul \0 here", "U+0000"),
@@ -94,6 +107,78 @@ def test_parse_page_refuses_an_invalid_file_with_the_reason(text: str | bytes, r
         parsed(text)
     assert reason in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("access: premium\nsummary: One.\naccess: public", "`access` is there twice (lines 3 and 5)"),
+        ("draft: true\ndraft: false", "`draft` is there twice (lines 3 and 4)"),
+        ('access: premium\n"access": public', "`access` is there twice"),
+        ("Access: premium\naccess: public", "`Access` and `access` are the same name"),
+        ("access: premium\n\uff41ccess: public", "are the same name"),
+        ("access: premium\naccess\u200b: public", "are the same name"),
+        ("access: premium # \u2028access: public", "`access` is there twice"),  # a line break to YAML 1.1
+        ("image: {file: a.png, file: b.png}", "`file` is there twice (line 3)"),
+        ("x: &level premium\naccess: *level", "&level is a reference"),
+        ("<<: {access: premium}", "<< copies other lines"),
+        ("access: premium\n...\naccess: public", "front matter: line"),
+        ("access: premium\n--- # more\naccess: public", "a second document"),
+        ("access: premium\n---\n\n---\naccess: public", "two blocks"),
+        ("access: !!python/name:os.system x", "is a type"),
+        ("? [a]\n: b", "a name must be text"),
+        ("x: " + "{a: " * 20 + "b" + "}" * 20, "nested more than"),
+    ],
+)
+def test_parse_page_refuses_front_matter_that_can_be_read_in_two_ways(lines: str, reason: str) -> None:
+    with pytest.raises(InvalidPageError) as refused:
+        parsed(f"---\ntitle: Hi\n{lines}\n---\ntext\n")
+    assert reason in str(refused.value)
+
+
+def test_parse_page_keeps_text_that_yaml_makes_numbers_of() -> None:
+    page = parsed(
+        "---\ntitle: 1.10\nsummary: 12:30:00\n"
+        "tags: [007, 1.10, 12:30:00, no, Yes, 1e3, 0x10, ~, null, 2026-01-31]\n---\n"
+    )
+    assert (page.title, page.summary) == ("1.10", "12:30:00")
+    assert page.tags == ("007", "1.10", "12:30:00", "no", "Yes", "1e3", "0x10", "~", "null", "2026-01-31")
+
+
+@pytest.mark.parametrize("empty", ["", "~", "null", "''"])
+def test_parse_page_reads_an_empty_optional_field_as_absent(empty: str) -> None:
+    page = parsed(f"---\ntitle: Hi\nsummary: {empty}\ndate: {empty}\ntags: {empty}\npassword: {empty}\n---\n")
+    assert (page.summary, page.date, page.tags, page.opens) == ("", dt.date(2023, 11, 14), (), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "draft"),
+    [("yes", True), ("on", True), ("True", True), ('"true"', True), ("no", False), ("Off", False), ("FALSE", False)],
+)
+def test_parse_page_draft_in_every_word_for_it(value: str, draft: bool) -> None:
+    assert parsed(f"---\ntitle: Hi\ndraft: {value}\n---\n").draft is draft
+
+
+def test_parse_page_tags_of_composed_and_decomposed_letters_are_one() -> None:
+    assert parsed("---\ntitle: Hi\ntags: [\u00fcber, u\u0308ber]\n---\n").tags == ("\u00fcber",)
+
+
+@pytest.mark.parametrize(
+    ("line", "opens"),
+    [
+        ("date: 2031-05-01", "2031-05-01T00:00:00+00:00"),
+        ("date: 2031-05-01 10:00", "2031-05-01T10:00:00+00:00"),
+        ("date: 2031-05-01 23:30:00 -0800", "2031-05-02T07:30:00+00:00"),
+        ("date: 2031-05-01T09:15:00+02:00", "2031-05-01T07:15:00+00:00"),
+        ("publishDate: 2031-05-01", "2031-05-01T00:00:00+00:00"),
+        ("date: 2026-01-01\npublish_date: 2031-05-01", "2031-05-01T00:00:00+00:00"),
+        ("published: 2031-05-01T08:00:00Z", "2031-05-01T08:00:00+00:00"),
+    ],
+)
+def test_parse_page_opens_at_the_latest_moment_that_it_names(line: str, opens: str) -> None:
+    page = parsed(f"---\ntitle: Hi\n{line}\n---\n")
+    assert page.opens == page.published == dt.datetime.fromisoformat(opens)
+    assert page.opens.utcoffset() == dt.timedelta(0)
 
 
 @pytest.mark.parametrize("path", ["../up.md", "/etc/x.md", "a//b.md", "a b.md", ".a.md", "a/.md", "a\\b.md", "x" * 250])
