@@ -142,7 +142,7 @@ def _query_text(name: str, most: int) -> str:
 
 
 def _is_public(view: PageView | TeaserView) -> bool:
-    return view.access == "public" and not view.draft
+    return view.access == "public" and not view.draft and view.opens is None
 
 
 def _public(body: str | bytes, content_type: str = "text/html; charset=utf-8") -> Response:

@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
+from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Reader, may_read, may_read_drafts
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
@@ -35,8 +37,17 @@ from church.services.pages.render import RenderCache, RenderError
 log = logging.getLogger("church.pages")
 
 _INDEX = "pages.index"
+_INDEX_EVERY = timedelta(minutes=5)
 _RECENT = 6
 _FEED_ENTRIES = 20
+
+
+@dataclass(frozen=True)
+class Opening:
+    """When a page to come opens, and how long that is from now."""
+
+    at: datetime
+    wait: timedelta
 
 
 class Pages:
@@ -49,8 +60,11 @@ class Pages:
         drafts: bool,
         on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+        marks: Path | None = None,
     ) -> None:
-        self._shelf = ContentFolder(content, drafts=drafts, clock=clock)
+        self._shelf = ContentFolder(content, drafts=drafts, clock=clock, now=now, marks=marks)
+        self._now = now
         self._cache = RenderCache()
         self._on_change = on_change
         self._version_lock = threading.Lock()
@@ -140,6 +154,16 @@ class Pages:
         """Return when the content folder last changed, in seconds since 1970."""
         return self.library().modified
 
+    def to_come(self) -> tuple[PageCard, ...]:
+        """List the pages that open by themselves at a time to come, the next one first."""
+        pages = sorted((page for page in self.library().unpublished if page.to_come), key=lambda page: page.published)
+        return tuple(presenters.make_card(page) for page in pages)
+
+    def next_opening(self) -> Opening | None:
+        """Return when the next page to come opens; None if there is none."""
+        at = self.library().next_opening
+        return Opening(at, max(at - self._now(), timedelta(0))) if at is not None else None
+
     def reindex(self, db: Database) -> int:
         """Update the search index. Returns how many rows changed. Raises DatabaseDownError."""
         return pages_search.write_rows(db, pages_search.make_rows(self.library(), self._cache.get))
@@ -161,7 +185,12 @@ def init_app(app: App) -> None:
         # In a thread: the page view that found the change must not wait for a busy database, nor fail without one.
         threading.Thread(target=queue_index, args=(app,), name="pages-notice", daemon=True).start()
 
-    app.extensions["pages"] = Pages(settings.content, drafts=not settings.production, on_change=queue_in_thread)
+    app.extensions["pages"] = Pages(
+        settings.content,
+        drafts=not settings.production,
+        on_change=queue_in_thread,
+        marks=settings.instance / "pages-left-out.json",
+    )
 
 
 def current_pages() -> Pages:
@@ -179,7 +208,12 @@ def queue_index(app: App) -> None:
         log.warning("index not queued", extra={"event": "pages.index_not_queued", "reason": type(error).__name__})
 
 
-@jobs.every(timedelta(minutes=5), _INDEX)
+@jobs.every(_INDEX_EVERY, _INDEX)
 def index_pages(_payload: dict[str, Any]) -> None:
-    """Update the search index. Runs every five minutes, and when the folder has changed."""
-    current_pages().reindex(db)
+    """Update the search index. Runs every five minutes, when the folder has changed, and when a page opens."""
+    pages = current_pages()
+    pages.reindex(db)
+    opening = pages.next_opening()
+    if opening is not None and opening.wait <= _INDEX_EVERY:
+        with db.write() as session:
+            jobs.enqueue(session, _INDEX, unique_key=f"{_INDEX} {opening.at.isoformat()}", delay=opening.wait)

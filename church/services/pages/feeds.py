@@ -72,7 +72,7 @@ def _entry(feed: ET.Element, entry: FeedEntry, origin: str) -> None:
     element = ET.SubElement(feed, "entry")
     _text(element, "id", address)
     _text(element, "title", page.title)
-    _text(element, "published", _stamp(dt.datetime.combine(page.date, dt.time(), dt.UTC)))
+    _text(element, "published", _stamp(page.published))
     _text(element, "updated", _stamp(page.updated))
     ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": address})
     for tag in page.tags:

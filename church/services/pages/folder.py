@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from church.lib.once import claim
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
 from church.services.pages.front_matter import MAX_BYTES, FileVersion, InvalidPageError, load_parser, parse_page
@@ -25,12 +26,14 @@ _LEADS_OUT = "a link that leads out of the content folder"
 # Temporary errors of the host: the site keeps serving the pages of the last scan.
 _TEMPORARY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 SCAN_SECONDS = 1.0
+_START_SECONDS = 20.0  # within which the processes of a host start
 
 
 class ContentFolder:
     """Keeps the newest Library of one folder. ``drafts``: whether drafts are among the pages.
 
-    ``clock`` says when a scan is due, ``now`` which pages are to come.
+    ``clock`` says when a scan is due, ``now`` which pages are to come. The processes of a host that share the file
+    ``marks`` log a problem once together.
     """
 
     def __init__(
@@ -40,11 +43,14 @@ class ContentFolder:
         drafts: bool,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], dt.datetime] = utc_now,
+        marks: Path | None = None,
     ) -> None:
         self._root = root
         self._drafts = drafts
         self._clock = clock
         self._now = now
+        self._marks = marks
+        self._started_at = time.time()
         self._scan_lock = threading.Lock()
         self._library: Library | None = None
         self._scanned_at = 0.0
@@ -80,18 +86,26 @@ class ContentFolder:
             library = previous or Library()
         self._scanned_at = self._clock()
         if previous is None or library.version != previous.version:
-            _log_problems(library, previous or Library())
+            self._log_problems(library, previous or Library())
             self._library = library
         return self._library or library
 
-
-def _log_problems(library: Library, previous: Library) -> None:
-    """Log every file that is not served, once for each version of the file."""
-    before = {problem: previous.stamp_of(problem.path) for problem in previous.problems}
-    for problem in library.problems:
-        if problem not in before or before[problem] != library.stamp_of(problem.path):
+    def _log_problems(self, library: Library, previous: Library) -> None:
+        """Log every file that is not served, once for each version of the file."""
+        before = {_mark(previous, problem) for problem in previous.problems}
+        new = {mark: problem for problem in library.problems if (mark := _mark(library, problem)) not in before}
+        if self._marks is not None and library.problems:
+            marks = [_mark(library, problem) for problem in library.problems]
+            unclaimed = run_off_hub(claim, self._marks, marks, self._started_at - _START_SECONDS)
+            new = {mark: problem for mark, problem in new.items() if mark in unclaimed}
+        for problem in new.values():
             facts = {"event": "pages.invalid", "page": problem.path, "reason": problem.reason}
             log.warning("page left out", extra=facts)
+
+
+def _mark(library: Library, problem: FileProblem) -> str:
+    """Identify a problem of one version of a file."""
+    return hashlib.sha256(repr((problem, library.stamp_of(problem.path))).encode()).hexdigest()[:32]
 
 
 def scan_folder(root: Path, known: Library, drafts: bool, now: dt.datetime | None = None) -> Library:

@@ -16,7 +16,10 @@ from church.services.pages.render import Rendered, TocEntry
 
 @dataclass(frozen=True)
 class PageCard:
-    """A page in a list. ``snippet``: the text around the words of a search, which are in <mark>."""
+    """A page in a list. ``snippet``: the text around the words of a search, which are in <mark>.
+
+    ``opens`` is set for pages to come, which only admins see.
+    """
 
     slug: str
     url: str
@@ -28,6 +31,7 @@ class PageCard:
     tags: tuple[str, ...]
     minutes: int
     draft: bool = False
+    opens: dt.datetime | None = None
     snippet: Markup | None = None
 
 
@@ -87,6 +91,7 @@ def _facts(page: Page) -> dict[str, Any]:
         "tags": page.tags,
         "minutes": page.minutes,
         "draft": page.draft,
+        "opens": page.opens if page.to_come else None,
     }
 
 

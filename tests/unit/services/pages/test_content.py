@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from church.models.jobs import Job
 from church.models.pages import PageText
 from church.services import pages
 from church.services.access import ANONYMOUS, Reader
-from church.services.pages.content import Pages
+from church.services.pages.content import Opening, Pages
 from church.services.pages.presenters import PageView, TeaserView
 from tests.support.pages_fixture import HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings, wait_until
@@ -143,6 +145,42 @@ def test_library_change_is_reported_once_and_the_first_scan_is_not(shelf: Change
     assert shelf.reported == 1
 
 
+def test_page_to_come_is_for_admins_alone_until_its_moment(tmp_path: Path) -> None:
+    now = [datetime(2026, 4, 30, 23, 59, tzinfo=UTC)]
+    write_page(tmp_path, "now", date="2026-01-01")
+    write_page(tmp_path, "soon", f"Not {HIDDEN} yet.", date="2026-05-01", tags="[t]")
+    reported: list[bool] = []
+    clock = count(step=10)
+    pages = Pages(
+        tmp_path, drafts=True, on_change=lambda: reported.append(True), clock=lambda: next(clock), now=lambda: now[0]
+    )
+
+    def shown() -> set[str]:
+        first = pages.read("now", ANONYMOUS, ORIGIN)
+        assert isinstance(first, PageView)
+        newer = {first.next.slug} if first.next else set()
+        cards = {card.slug for card in (*pages.cards(), *pages.recent())} | newer
+        return cards | {slug for slug in ("soon",) if f"/pages/{slug}".encode() in pages.feed("Site", ORIGIN)}
+
+    assert shown() == {"now"}
+    assert (pages.read("soon", Reader(member=True, premium=True), ORIGIN), pages.address("soon")) == (None, None)
+    assert (pages.tags(), b"soon" in pages.sitemap(ORIGIN)) == ((), False)
+    preview = pages.read("soon", Reader(member=True, admin=True), ORIGIN)
+    assert preview is not None
+    assert preview.opens == datetime(2026, 5, 1, tzinfo=UTC)
+    assert [card.slug for card in pages.to_come()] == ["soon"]
+    assert pages.next_opening() == Opening(datetime(2026, 5, 1, tzinfo=UTC), timedelta(minutes=1))
+    assert (pages.modified() < now[0].timestamp() + 10**9, reported) == (True, [])
+    now[0] += timedelta(minutes=1)
+    assert shown() == {"now", "soon"}
+    assert pages.modified() >= now[0].timestamp()
+    assert reported == [True]
+    opened = pages.read("soon", ANONYMOUS, ORIGIN)
+    assert isinstance(opened, PageView)
+    assert opened.opens is None
+    assert (pages.tags() != (), b"soon" in pages.sitemap(ORIGIN), pages.to_come()) == (True, True, ())
+
+
 def site_of(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config["CHURCH"] = settings
@@ -185,6 +223,20 @@ def test_index_job_is_queued_when_the_folder_changes(running: Flask, migrated_si
         return queued() == ["pages.index"]
 
     wait_until(is_queued, "the index is queued")
+
+
+@pytest.mark.parametrize(("minutes", "jobs_queued"), [(3, 1), (30, 0)])
+def test_index_job_queues_the_next_for_a_page_that_opens_before_the_schedule(
+    running: Flask, migrated_site: Settings, minutes: int, jobs_queued: int
+) -> None:
+    opens = datetime.now(UTC) + timedelta(minutes=minutes)
+    write_page(migrated_site.content, "soon", date=opens.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    for _ in range(2):
+        find_handler("pages.index")({})
+    with db.read() as session:
+        found = list(session.scalars(select(Job.run_at)))
+    assert len(found) == jobs_queued
+    assert all(abs(at - opens) < timedelta(seconds=30) for at in found)
 
 
 def test_index_is_scheduled_every_five_minutes() -> None:

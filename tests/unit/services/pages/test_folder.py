@@ -256,6 +256,20 @@ def test_shelf_logs_a_problem_once_for_each_version_of_a_file(tmp_path: Path, ca
     assert "access" in caplog.records[1].reason  # type: ignore[attr-defined]
 
 
+def test_shelves_of_one_host_log_a_problem_once_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_page(tmp_path, "bad", access="x")
+    clock = Clock()
+    shelves = [ContentFolder(tmp_path, drafts=False, clock=clock, marks=tmp_path / "marks.json") for _ in range(3)]
+    with caplog.at_level(logging.WARNING, "church.pages"):
+        for shelf in shelves:
+            shelf.current()
+        write_page(tmp_path, "worse", published="false")
+        clock.now += 2
+        for shelf in shelves:
+            shelf.current()
+    assert [r.page for r in caplog.records] == ["bad.md", "worse.md"]  # type: ignore[attr-defined]
+
+
 def test_shelf_serves_the_last_library_during_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     shelf = ContentFolder(tmp_path, drafts=False, clock=clock)
