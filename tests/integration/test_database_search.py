@@ -13,6 +13,7 @@ from church.database import Database
 from church.models import PageText
 from church.models.base import MARK_END, MARK_START
 from church.services.pages.search import search_statement
+from church.services.pages.search_text import index_text
 
 pytestmark = pytest.mark.services
 
@@ -42,7 +43,8 @@ def db(migrated_site: Settings) -> Iterator[Database]:
 
 
 def page(slug: str, title: str, body: str, *, scope: str = "full", access: str = "public", tags: str = "") -> PageText:
-    return PageText(slug=slug, scope=scope, title=title, summary="", tags=tags, body=body, access=access)
+    texts = {"title": index_text(title), "summary": "", "tags": index_text(tags), "body": index_text(body)}
+    return PageText(slug=slug, scope=scope, access=access, **texts)
 
 
 def find(db: Database, query: str, levels: list[str] = EVERYONE, limit: int = 10) -> list[tuple[str, str]]:

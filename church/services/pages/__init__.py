@@ -10,7 +10,7 @@ from church.services.pages.feeds import FeedItem
 from church.services.pages.library import looks_like_traversal
 from church.services.pages.presenters import PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
-from church.services.pages.search import search_words
+from church.services.pages.search_text import search_words
 
 __all__ = [
     "FeedItem",

@@ -14,9 +14,11 @@ from church.database import DatabaseDownError
 from church.extensions import db
 from church.models.base import MARK_END, MARK_START
 from church.models.pages import PageText
+from church.services import live_broadcast
 from church.services.access import ANONYMOUS, Reader
 from church.services.pages.content import Pages
-from church.services.pages.search import search_statement, search_words
+from church.services.pages.search import search_statement
+from church.services.pages.search_text import search_words
 from tests.support.pages_fixture import CLOSED, HIDDEN, small_library, write_page
 from tests.support.services_fixture import site_settings
 
@@ -202,6 +204,94 @@ def test_search_without_a_database_raises_an_error(tmp_path: Path) -> None:
     small_library(settings.content)
     with app.app_context(), pytest.raises(DatabaseDownError):
         Site(settings.content).found("walnut")
+
+
+# -- scripts without blanks between words ---------------------------------------------------------------------------
+
+SCRIPTS = {
+    "shiritori": ("昨日の記録", "昨日は成語しりとりをして遊びました。Python入門の本、ﾊﾞｽの中、東京\n都。"),
+    "beijing": ("北京", "我昨天在北京大学图书馆看书。"),
+    "seoul": ("서울", "어제 서울도서관에서 책을 읽었습니다."),
+    "krungthep": ("กรุงเทพ", "เมื่อวานฉันไปห้องสมุดที่กรุงเทพมหานคร"),
+    "wide": ("Wide", "ＡＢＣ are letters of full width, and the oﬃce is near."),
+    "long": ("長い", "前置き。" * 100 + "目的の言葉です。" + "後書き。" * 100),
+    "accents": ("Accents", "Zoe\u0308 went to the cafe\u0301."),
+}
+
+
+@pytest.fixture
+def polyglot(site: Site) -> Site:
+    for slug, (title, body) in SCRIPTS.items():
+        write_page(site.content, slug, body, title=title)
+    secret = "はじめに。\n\n## 章\n\n秘密の鍵は箱の中。"
+    write_page(site.content, "himitsu", secret, title="箱", access="premium")
+    site.reindex()
+    return site
+
+
+def test_search_finds_words_within_a_run_of_letters(polyglot: Site) -> None:
+    found = {
+        "しりとり": ["shiritori"],  # in the middle of a run
+        "遊": ["shiritori"],  # one letter
+        "昨日 成語": ["shiritori"],
+        "成語しり": ["shiritori"],
+        "入門": ["shiritori"],
+        "python": ["shiritori"],
+        "Python入門": ["shiritori"],
+        "バス": ["shiritori"],
+        "ﾊﾞｽ": ["shiritori"],
+        "ハ\u3099ス": ["shiritori"],
+        "「しりとり」": ["shiritori"],
+        "東京都": ["shiritori"],  # over the end of a line
+        "りしと": [],
+        "とりり": [],
+        "しりとり 北京": [],
+        "昨天": ["beijing"],
+        "图书馆": ["beijing"],
+        "京大学": ["beijing"],
+        "도서관": ["seoul"],
+        "도서": ["seoul"],
+        "\u1103\u1169\u1109\u1165": ["seoul"],  # decomposed
+        "ห้องสมุด": ["krungthep"],
+        "สมุดที่": ["krungthep"],
+        "สมิด": [],  # other marks
+        "abc": ["wide"],
+        "ａｂｃ": ["wide"],
+        "office": ["wide"],
+        "zoë": ["accents"],
+        "zoe\u0308 cafe\u0301": ["accents"],
+    }
+    assert {query: polyglot.found(query) for query in found} == found
+
+
+def test_search_hidden_letters_of_a_run_are_found_only_with_access(polyglot: Site) -> None:
+    assert polyglot.found("箱") == ["himitsu"]  # the title
+    assert [polyglot.found(query) for query in ("秘密", "鍵", "密の鍵")] == [[], [], []]
+    assert polyglot.found("密の鍵", SUBSCRIBER) == ["himitsu"]
+
+
+def test_search_snippet_of_a_run_is_the_text_as_written_with_the_letters_marked(polyglot: Site) -> None:
+    (card,) = polyglot.pages.search(db, "しりとり PYTHON", ANONYMOUS)
+    assert str(card.snippet).startswith("昨日は成語<mark>しりとり</mark>をして遊びました。<mark>Python</mark>入門の本、バス")
+    (card,) = polyglot.pages.search(db, "目的", ANONYMOUS)
+    assert "前置き。<mark>目的</mark>の言葉です。後書き。" in str(card.snippet)
+    assert (str(card.snippet)[0], str(card.snippet)[-1], len(str(card.snippet)) < 200) == ("…", "…", True)
+
+
+def test_search_finds_letters_far_into_a_long_page(site: Site) -> None:
+    """PostgreSQL keeps 256 positions of a letter, and 16,383 of a text."""
+    write_page(site.content, "long", "あいうえお、" * 4000 + "おわりのことば")
+    site.reindex()
+    assert (site.found("おわりのことば"), site.found("わりおの")) == (["long"], [])
+
+
+def test_search_notice_of_a_new_page_has_its_title_as_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: dict[str, str] = {}
+    monkeypatch.setattr(live_broadcast, "notify_new_pages", lambda _session, new: titles.update(new))
+    site.reindex()
+    write_page(site.content, "kiroku", title="昨日の記録")
+    site.reindex()
+    assert titles == {"kiroku": "昨日の記録"}
 
 
 # -- the query ------------------------------------------------------------------------------------------------------
