@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
@@ -22,6 +23,7 @@ from church.services.pages import (
     PageView,
     RenderError,
     TeaserView,
+    compose_letters,
     current_pages,
     looks_like_traversal,
     make_json_ld,
@@ -60,10 +62,13 @@ def home() -> Response:
 @allow(EVERYONE)
 @limited("page")
 @limited("search", when=lambda: bool(request.args.get("q")))
-def listing() -> Response:
+def listing() -> AnyResponse:
     """List all pages, those with a tag, or the results of a search. The first of a repeated parameter counts."""
     query = _query_text("q", _MOST_QUERY)
     tag = _query_text("tag", _MOST_TAG) or None
+    if tag is not None and tag != compose_letters(tag):
+        parameters = {"q": query, "tag": compose_letters(tag)}
+        return redirect(f"/pages/?{urlencode({name: text for name, text in parameters.items() if text})}", 301)
     current = current_pages()
     reader = identity.reader()
     cards = current.search(db, query, reader, tag) if query else current.cards(tag, reader)
@@ -175,8 +180,8 @@ def _private(body: str) -> Response:
 
 
 def _redirect_or_404(slug: str, reader: Reader) -> AnyResponse:
-    """Redirect a slug with an extra slash to its page. Raises NotFound for all other slugs."""
-    address = current_pages().address(slug.removesuffix("/"), reader)
+    """Redirect a slug with an extra slash, or with decomposed letters, to its page. Raises NotFound for all others."""
+    address = current_pages().address(compose_letters(slug.removesuffix("/")), reader)
     if address is not None:
         return redirect(address, 301)
     telemetry.track_content_access("page", "unknown", "not_found")

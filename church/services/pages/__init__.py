@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from church.services.pages.content import current_pages, init_app, queue_index
 from church.services.pages.feeds import FeedItem
+from church.services.pages.front_matter import compose_letters
 from church.services.pages.library import looks_like_traversal
 from church.services.pages.presenters import PageView, TeaserView, make_json_ld
 from church.services.pages.render import RenderError, render_fragment
@@ -17,6 +18,7 @@ __all__ = [
     "PageView",
     "RenderError",
     "TeaserView",
+    "compose_letters",
     "current_pages",
     "init_app",
     "looks_like_traversal",

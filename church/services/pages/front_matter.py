@@ -19,7 +19,17 @@ from church.services.access import Access
 from church.services.pages.other_generators import PUBLISH_DATES, find_hiding_word, is_slip, squash_name
 from church.services.pages.strict_yaml import StrictYamlError, Value, is_nothing, load_parser, read_fields
 
-__all__ = ["MAX_BYTES", "FileVersion", "InvalidPageError", "Page", "load_parser", "make_slug", "parse_page", "read_time"]
+__all__ = [
+    "MAX_BYTES",
+    "FileVersion",
+    "InvalidPageError",
+    "Page",
+    "compose_letters",
+    "load_parser",
+    "make_slug",
+    "parse_page",
+    "read_time",
+]
 
 MAX_BYTES = 256 * 1024  # about 40,000 words; longer pages would hold a pool thread for seconds
 _MAX_HEADER = 8 * 1024
@@ -93,9 +103,14 @@ class Page:
         return self.opens or dt.datetime.combine(self.date, dt.time(), dt.UTC)
 
 
+def compose_letters(text: str) -> str:
+    """Return ``text`` as it is in slugs and tags: ü is one letter (NFC), also where u and two dots were written."""
+    return unicodedata.normalize("NFC", text)
+
+
 def make_slug(path: str) -> str:
     """Return the slug of the file at ``path`` (relative, with ``/``). Raises InvalidPageError for an invalid name."""
-    slug = unicodedata.normalize("NFC", path.removesuffix(".md"))
+    slug = compose_letters(path.removesuffix(".md"))
     if len(slug) > 200 or not all(_SEGMENT.fullmatch(part) for part in slug.split("/")):
         raise InvalidPageError("name: letters, digits, and within the name . _ - (at most 200 characters)")
     return slug
@@ -286,7 +301,7 @@ def _read_tags(value: Value | None) -> tuple[str, ...]:
     if isinstance(items, dict) or not all(isinstance(item, str) for item in items):
         raise InvalidPageError("tags: write a list of words, such as [one, two]")
     lines = [_read_line("tags", str(item), 40) for item in items]
-    tags = tuple(dict.fromkeys(unicodedata.normalize("NFC", line) for line in lines if line))
+    tags = tuple(dict.fromkeys(compose_letters(line) for line in lines if line))
     if len(tags) > _MOST_TAGS:
         raise InvalidPageError(f"tags: at most {_MOST_TAGS}; this has {len(tags)}")
     return tags

@@ -117,6 +117,29 @@ def test_page_with_an_extra_slash_redirects_to_the_page(client: FlaskClient) -> 
     assert (answer.status_code, answer.headers["Location"]) == (301, "/pages/guide/first")
 
 
+@pytest.mark.parametrize(
+    ("asked", "leads_to"),
+    [
+        ("/pages/u\u0308ber", "/pages/%C3%BCber"),
+        ("/pages/u\u0308ber/", "/pages/%C3%BCber"),
+        ("/pages/?tag=u\u0308ber", "/pages/?tag=%C3%BCber"),
+        ("/pages/?q=two words&tag=u\u0308ber", "/pages/?q=two+words&tag=%C3%BCber"),
+    ],
+)
+def test_address_of_decomposed_letters_redirects_to_the_composed_one(
+    client: FlaskClient, tmp_path: Path, asked: str, leads_to: str
+) -> None:
+    write_page(tmp_path / "content", "u\u0308ber", tags="[u\u0308ber]")
+    wait_until(lambda: client.get("/pages/\u00fcber").status_code == 200, "the page is there")
+    answer = client.get(quote(asked, safe="/?=&"))
+    assert (answer.status_code, answer.headers["Location"]) == (301, leads_to)
+    assert cards(client, "/pages/?tag=%C3%BCber") == ["%C3%BCber"]
+
+
+def test_missing_page_of_decomposed_letters_is_404(client: FlaskClient) -> None:
+    assert client.get("/pages/nicht-u\u0308ber").status_code == 404
+
+
 def test_list_without_its_slash_redirects_to_our_own_host(client: FlaskClient) -> None:
     answer = client.get("/pages?tag=wood", headers={"Host": "evil.example"})
     assert (answer.status_code, answer.headers["Location"]) == (301, "/pages/?tag=wood")
