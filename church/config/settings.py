@@ -350,7 +350,7 @@ class Settings(MediaSettings, LiveSettings, DeliverySettings):
     def sender(self) -> str:
         """The address that emails come from."""
         host = urlsplit(self.origin).hostname or "localhost"
-        return self.mail_from or f"church@{host}"
+        return self.mail_from or f"church@{f'[IPv6:{host}]' if ':' in host else host}"
 
     @property
     def secret_keys(self) -> tuple[str, ...]:

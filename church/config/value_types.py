@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from church.lib.email_addresses import to_wire
+
 _RATE = re.compile(r"([1-9][0-9]{0,11})/(second|minute|hour|day)")
 _WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
@@ -63,8 +65,10 @@ def _is_smtp(value: SecretStr) -> SecretStr:
 
 
 def _is_mailbox(value: str) -> str:
-    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
-        raise ValueError("an email address such as church@church.example")
+    try:
+        to_wire(value)
+    except ValueError:
+        raise ValueError("an email address such as church@church.example") from None
     return value
 
 

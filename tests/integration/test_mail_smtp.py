@@ -186,6 +186,45 @@ def test_smtp_non_ascii_address_with_smtputf8_is_sent(
     assert server.received[0].recipients == ["žofie@example.org"]
 
 
+@pytest.mark.parametrize("enable_smtputf8", [False, True])
+def test_smtp_non_ascii_domain_is_sent_by_its_a_label(
+    settings: Settings, mail_server: Start, message: EmailMessage, enable_smtputf8: bool
+) -> None:
+    server = mail_server(enable_SMTPUTF8=enable_smtputf8)
+    send(settings, server.url, message, "anna@bücher.example.org")
+    assert server.received[0].recipients == ["anna@xn--bcher-kva.example.org"]
+
+
+def test_smtp_sender_with_a_non_ascii_domain_is_sent_by_its_a_label(
+    settings: Settings, mail_server: Start, message: EmailMessage
+) -> None:
+    server = mail_server(enable_SMTPUTF8=False)
+    send(with_settings(settings, mail_from="church@bücher.example"), server.url, message)
+    assert server.received[0].sender == "church@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_smtp_server_is_asked_once_for_non_ascii_mailboxes(
+    settings: Settings, mail_server: Start, offered: bool
+) -> None:
+    server = mail_server(enable_SMTPUTF8=offered)
+    site = to(settings, server.url)
+    assert smtp.can_send_to(site, "žofie@example.org") is offered
+    server.stop()  # so that a second question would fail
+    assert smtp.can_send_to(site, "jörg@example.org") is offered
+    assert smtp.can_send_to(site, "anna@bücher.example.org")
+
+
+def test_smtp_server_that_does_not_answer_may_know_non_ascii_mailboxes(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert smtp.can_send_to(to(settings, f"smtp://127.0.0.1:{taken.getsockname()[1]}"), "žofie@example.org")
+
+
+def test_smtp_outbox_takes_every_address(settings: Settings) -> None:
+    assert smtp.can_send_to(settings, "žofie@example.org")
+
+
 def test_smtp_connection_refused_defers(settings: Settings, message: EmailMessage) -> None:
     with socket.socket() as taken:  # reserves the port without listening on it
         taken.bind(("127.0.0.1", 0))

@@ -5,10 +5,11 @@ from church.services.email.cancel_queued import cancel_emails
 from church.services.email.errors import MailDeferredError
 from church.services.email.outbox_folder import outbox_path
 from church.services.email.queue import count_pending_emails, list_recent_emails, queue_email, retry_email
-from church.services.email.smtp import probe_server
+from church.services.email.smtp import can_send_to, probe_server
 
 __all__ = [
     "MailDeferredError",
+    "can_send_to",
     "cancel_emails",
     "count_pending_emails",
     "hash_address",

@@ -1,7 +1,7 @@
 """Compose an email: a template's subject, text and HTML as one message, with headers that are safe from injection.
 
-Links are made at sending time, from the site's own address. ``EmailMessage`` refuses line breaks in headers, and
-text that people typed is put on one line first.
+Links are made at sending time, from the site's own address. Text that people typed is put on one line before it gets
+into a header.
 """
 
 from __future__ import annotations
@@ -9,28 +9,27 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from email.errors import MessageError
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from textwrap import fill
 from typing import Any
 
 from church.config import current_settings
 from church.lib.app_context import app_template
+from church.lib.email_addresses import needs_smtputf8, to_ascii_domain, to_wire
 from church.lib.text import one_line
 from church.models.accounts import Link
 from church.models.base import utc_now
 from church.services import email_links
 from church.services.email.errors import MailRefusedError
+from church.services.email.headers import POLICY, set_header, write_mailbox, write_text
 
 LINKED = frozenset({"verify", "reset", "change_email", "invited"})
 NOTICES = frozenset({"already_registered", "password_changed", "email_changing", "account_deleted"})
 MEMBERSHIP = frozenset({"payment_failed", "trial_ending", "membership_ended"})
 TEMPLATES = LINKED | NOTICES | MEMBERSHIP
 
-_LONGEST_LINE = 900  # RFC 5322 ends a line at 998
+_LONGEST_LINE = 900  # bytes; RFC 5322 ends a line at 998
 _LONGEST_NAME = 80
 _WIDTH = 72
 
@@ -60,7 +59,7 @@ def compose_message(letter: EmailToSend) -> EmailMessage:
     page = app_template(f"email/{letter.template}.html")
     subject = one_line("".join(text.blocks["subject"](text.new_context(values))))
     message = _addressed(letter.recipient)
-    message["Subject"] = subject
+    set_header(message, "Subject", write_text("Subject", subject))
     message["Date"] = format_datetime(utc_now())
     message["Message-ID"] = _message_id(letter)
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps out-of-office replies away
@@ -70,26 +69,28 @@ def compose_message(letter: EmailToSend) -> EmailMessage:
 
 def _folded(text: str) -> str:
     """Wrap paragraphs at 72 columns; a link stays whole on its line."""
-    lines = (fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.strip().splitlines())
+    lines = (fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.strip().split("\n"))
     return "\n".join(lines) + "\n"
 
 
 def _addressed(recipient: str) -> EmailMessage:
     site = current_settings()
-    message = EmailMessage(policy=SMTP)
     try:
-        message["From"] = Address(one_line(site.site_name), addr_spec=site.sender)
-        message["To"] = Address(addr_spec=recipient)
-    except (ValueError, IndexError, MessageError):  # the parser may raise any of these, with the address in the text
+        sender, to = to_wire(site.sender), to_wire(recipient)
+    except ValueError:
         raise MailRefusedError("the sender or recipient is not a valid email address") from None
+    international = needs_smtputf8(sender) or needs_smtputf8(to)
+    message = EmailMessage(policy=POLICY.clone(utf8=True) if international else POLICY)
+    set_header(message, "From", write_mailbox(one_line(site.site_name), sender))
+    set_header(message, "To", to)
     return message
 
 
 def _message_id(letter: EmailToSend) -> str:
     """The same at every attempt, so that an email sent twice (after a crash) is shown once."""
-    sender = current_settings().sender
+    domain = to_ascii_domain(current_settings().sender.rpartition("@")[2])
     facts = f"{current_settings().origin} {letter.id} {letter.created_at.isoformat()}"
-    return f"<{hashlib.sha256(facts.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
+    return f"<{hashlib.sha256(facts.encode()).hexdigest()[:32]}@{domain}>"
 
 
 def _add_bodies(message: EmailMessage, text: str, page: str) -> None:
@@ -102,7 +103,7 @@ def _encoding(text: str) -> str:
 
     Not every server takes 8bit (RFC 6152), and quoted-printable cuts a link in two.
     """
-    if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
+    if max(len(line.encode()) for line in text.split("\n")) > _LONGEST_LINE:
         return "quoted-printable"
     if text.isascii():
         return "7bit"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from email.message import EmailMessage
-from email.policy import SMTP
 from pathlib import Path
 
 from church.config import Settings
 from church.lib.files import make_private
 from church.services.email.compose import EmailToSend
 from church.services.email.errors import MailDeferredError
+from church.services.email.headers import POLICY
 
 MAX_FILES = 500  # files; the oldest go first
 
@@ -29,7 +29,7 @@ def store_email(settings: Settings, letter: EmailToSend, message: EmailMessage) 
     path = outbox / f"{letter.created_at:%Y%m%dT%H%M%S}-{letter.template}-{letter.id}.eml"
     try:
         make_private(outbox)
-        _write(path, message.as_bytes(policy=SMTP.clone(utf8=True)))
+        _write(path, message.as_bytes(policy=POLICY.clone(utf8=True)))
         _remove_oldest(outbox)
     except OSError as error:
         raise MailDeferredError(f"cannot write to the outbox: {error.strerror}") from None

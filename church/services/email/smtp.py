@@ -10,6 +10,7 @@ import re
 import smtplib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from church import telemetry
 from church.config import Settings
+from church.lib.email_addresses import needs_smtputf8, to_ascii_domain, to_wire
 from church.services.email.errors import MailDeferredError, MailError, MailRefusedError
 
 # Seconds: to connect and for each step, for the whole connection, and for QUIT once the email is accepted.
@@ -52,7 +54,7 @@ def parse_server(settings: Settings) -> Server:
     assert settings.smtp_url is not None  # noqa: S101 - the caller has checked
     parts = urlsplit(settings.smtp_url.get_secret_value())
     return Server(
-        host=parts.hostname or "localhost",
+        host=to_ascii_domain(parts.hostname or "localhost"),
         port=parts.port or _PORTS[parts.scheme],
         wrapped=parts.scheme == "smtps",
         user=unquote(parts.username or ""),
@@ -78,9 +80,21 @@ def deliver(settings: Settings, recipient: str, message: EmailMessage) -> None:
     """Send the email. Raises MailDeferredError or MailRefusedError; neither contains the recipient's address."""
     try:
         with telemetry.time_outbound("smtp"), open_connection(parse_server(settings), STEP, WHOLE) as smtp:
-            smtp.send_message(message, settings.sender, [recipient])
+            _send(smtp, to_wire(settings.sender), to_wire(recipient), message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise classify_error(error) from None
+
+
+def _send(smtp: smtplib.SMTP, sender: str, recipient: str, message: EmailMessage) -> None:
+    options = ["SMTPUTF8", "BODY=8BITMIME"] if needs_smtputf8(sender) or needs_smtputf8(recipient) else []
+    if options and not _offers_smtputf8(smtp):
+        raise smtplib.SMTPNotSupportedError("SMTPUTF8")
+    smtp.sendmail(sender, [recipient], message.as_bytes(policy=message.policy.clone(linesep="\r\n")), options)
+
+
+def _offers_smtputf8(smtp: smtplib.SMTP) -> bool:
+    smtp.ehlo_or_helo_if_needed()
+    return smtp.has_extn("smtputf8")
 
 
 def probe_server(settings: Settings, step: float, whole: float) -> None:
@@ -90,6 +104,44 @@ def probe_server(settings: Settings, step: float, whole: float) -> None:
             smtp.noop()
     except (smtplib.SMTPException, OSError, ValueError) as error:
         raise MailDeferredError(str(classify_error(error))) from None
+
+
+# -- which addresses the server can send to -------------------------------------------------------------------------
+
+_KEEP = 600.0
+"""Seconds for which an answer counts: an operator may replace the server."""
+_KEEP_FAILURE = 30.0
+_PROBE_STEP, _PROBE_WHOLE = 2.0, 4.0
+_known: dict[str, tuple[float, bool | None]] = {}  # by URL: until when, and the answer
+_asking = threading.Lock()
+
+
+def can_send_to(settings: Settings, address: str) -> bool:
+    """Whether the mail server can send to ``address``: a mailbox outside ASCII needs SMTPUTF8 (RFC 6531).
+
+    Only for such a mailbox is the server asked, at most every ten minutes. The answer is yes without a server, since a
+    file in the outbox takes any address, and while the server can't be asked: then the email waits in the queue.
+    """
+    if settings.smtp_url is None or not (needs_smtputf8(address) or needs_smtputf8(settings.sender)):
+        return True
+    url = settings.smtp_url.get_secret_value()
+    with _asking:
+        until, offered = _known.get(url, (0.0, None))
+        if time.monotonic() >= until:
+            offered = _ask_for_smtputf8(settings)
+            _known[url] = (time.monotonic() + (_KEEP_FAILURE if offered is None else _KEEP), offered)
+    return offered is not False
+
+
+def _ask_for_smtputf8(settings: Settings) -> bool | None:
+    try:
+        with open_connection(parse_server(settings), _PROBE_STEP, _PROBE_WHOLE) as smtp:
+            return _offers_smtputf8(smtp)
+    except (smtplib.SMTPException, OSError, ValueError):
+        return None
+
+
+# -- connections ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -186,7 +238,9 @@ def _reply(error: Exception) -> tuple[int | None, str]:
 def _without_reply(error: Exception) -> MailError:
     if isinstance(error, smtplib.SMTPNotSupportedError):
         if "SMTPUTF8" in str(error):
-            return MailRefusedError("the mail server does not support such addresses (SMTPUTF8)")
+            return MailRefusedError(
+                "the mail server takes no address with letters outside ASCII before the @ (no SMTPUTF8)"
+            )
         return MailDeferredError(f"the mail server lacks a required feature: {_without_addresses(str(error))}")
     if isinstance(error, TimeoutError):
         return MailDeferredError("the mail server took too long")

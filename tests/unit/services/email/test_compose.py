@@ -159,12 +159,52 @@ def test_site_name_cannot_inject_headers(app: Flask, site_name: str) -> None:
 
 @pytest.mark.parametrize(
     "recipient",
-    ["ada@example.org\r\nBcc: all@example.org", "ada@example.org, eve@example.org", "ada", "", "@", "a@b@c"],
+    [
+        "ada@example.org\r\nBcc: all@example.org",
+        "ada@example.org, eve@example.org",
+        "ada",
+        "",
+        "@",
+        "a@b@c",
+        "jörg\r\nBcc: all@example.org",
+        "jörg\u2028@example.org",
+        "ada@bücher.example\nBcc: x",
+        "a b@example.org",
+        "ada@example.org>",
+        "<jörg@example.org",
+        "ada@exa mple.org",
+        "ada@ ",
+        "jörg\x85@example.org",
+    ],  # fmt: skip
 )
 def test_recipient_invalid_is_refused_without_naming_it(recipient: str) -> None:
     with pytest.raises(MailRefusedError, match="not a valid email address") as caught:
         compose_message(letter(recipient=recipient))
     assert "example" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "header"),
+    [
+        ("anna@bücher.example.org", "anna@xn--bcher-kva.example.org"),
+        ("x@straße.example", "x@xn--strae-oqa.example"),
+        ("jörg@example.org", "jörg@example.org"),
+        ("jörg@bücher.example", "jörg@bücher.example"),
+    ],
+)
+def test_recipient_outside_ascii_is_written_as_servers_take_it(recipient: str, header: str) -> None:
+    message = compose_message(letter(recipient=recipient))
+    raw = message.as_bytes()
+    assert f"\r\nTo: {header}\r\n".encode() in raw
+    assert raw.partition(b"\r\n\r\n")[0].isascii() is header.isascii()
+    assert message.policy.utf8 is not header.isascii()  # type: ignore[attr-defined]
+
+
+def test_sender_with_a_non_ascii_domain_is_ascii_in_all_headers(app: Flask) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], mail_from="church@bücher.example")
+    message = sent(compose_message(letter()))
+    assert message["From"].addresses[0].addr_spec == "church@xn--bcher-kva.example"
+    assert message["Message-ID"].endswith("@xn--bcher-kva.example>")
 
 
 def test_email_encoding_for_server_and_outbox(app: Flask) -> None:
