@@ -239,6 +239,7 @@ def label_values() -> dict[tuple[str, str], tuple[str, ...]]:
         ("content_access_total", "content_type"): (*definitions.CONTENT_TYPES, OTHER),
         ("content_access_total", "access_level"): (*definitions.ACCESS_LEVELS, OTHER),
         ("content_access_total", "outcome"): (*definitions.CONTENT_OUTCOMES, OTHER),
+        ("delivery_items_ignored_total", "kind"): (*definitions.DELIVERY_ITEMS, OTHER),
         ("dora_sample_size", "metric"): tuple(dora.UNITS),
         ("http_request_duration_seconds", "method"): methods,
         ("http_requests_total", "method"): methods,

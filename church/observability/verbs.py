@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec
 
@@ -28,6 +28,7 @@ security_log = logging.getLogger("church.security")
 stripe_log = logging.getLogger("church.stripe")
 video_log = logging.getLogger("church.video")
 P = ParamSpec("P")
+_LONGEST_REASON = 500
 
 
 def never_breaks(verb: Callable[P, None]) -> Callable[P, None]:
@@ -233,7 +234,7 @@ def _observe_outbound(service: str, outcome: str, seconds: float) -> None:
     definitions.outbound_request_duration.labels(label, outcome).observe(seconds)
 
 
-# -- deployments and incidents: their metrics are read from the rows, so nothing is counted here --------------------
+# -- deployments and incidents: their metrics are read from the rows, so only what has no row is counted here --------
 
 
 @never_breaks
@@ -261,6 +262,17 @@ def track_incident_resolution(environment: str, severity: str, seconds: float, *
     extra = {"event": "delivery.incident_resolved", "seconds": round(seconds, 3), **_as_log_fields(facts), **fields}
     delivery_log.info("incident resolved", extra=extra)
     _note("delivery.incident_resolved", facts)
+
+
+@never_breaks
+def track_delivery_items_ignored(kind: str, reasons: Sequence[str]) -> None:
+    """Count and log the items of a list that could not be used: alerts of a notification, commits of a deployment."""
+    label = bound_label(kind, definitions.DELIVERY_ITEMS)
+    definitions.delivery_items_ignored.labels(label).inc(len(reasons))
+    reason = " / ".join(dict.fromkeys(reasons))[:_LONGEST_REASON]
+    extra = {"event": "delivery.items_ignored", "kind": label, "count": len(reasons), "reason": reason}
+    delivery_log.warning(f"{label}s ignored", extra=extra)
+    _note("delivery.items_ignored", {"kind": label, "count": str(len(reasons))})
 
 
 def _as_log_fields(facts: dict[str, str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ as another attack.
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, jsonify
 
 from church import telemetry
@@ -19,6 +21,7 @@ from church.web.route_access import allow, bearer
 MACHINES = frozenset({"delivery.deployment", "delivery.incident", "delivery.alerts"})
 """Endpoints that use a token instead of a cookie, and stay open during maintenance."""
 _WRITERS = bearer("delivery:write")
+_MOST_SHOWN = 20  # commits left out that an answer names
 
 
 @bp.post("/api/telemetry/deployment")
@@ -26,10 +29,14 @@ _WRITERS = bearer("delivery:write")
 @limited("telemetry_api")
 @telemetry.never_scan_body
 def deployment() -> tuple[Response, int]:
-    """Record a deployment: 201 if it is new, 200 if its id exists and nothing changed."""
+    """Record a deployment: 201 if it is new, 200 if its id exists and nothing changed. Names the commits left out."""
     report = dora.read_deployment(read_json_object())
     is_new = dora.record_deployment(report)
-    return jsonify(id=report.ref, outcome="recorded" if is_new else "unchanged"), 201 if is_new else 200
+    facts: dict[str, Any] = {"id": report.ref, "outcome": "recorded" if is_new else "unchanged"}
+    if report.ignored:
+        shown = [{"commit": item.place, "reason": item.reason} for item in report.ignored[:_MOST_SHOWN]]
+        facts |= {"ignored": len(report.ignored), "ignored_commits": shown}
+    return jsonify(facts), 201 if is_new else 200
 
 
 @bp.post("/api/telemetry/incident")
@@ -48,5 +55,10 @@ def incident() -> tuple[Response, int]:
 @limited("telemetry_api")
 @telemetry.never_scan_body
 def alerts() -> Response:
-    """Record Alertmanager's alerts: 200 with the outcome of each. Alertmanager sends again after a 5xx."""
-    return jsonify(alerts=to_json_data(dora.record_alerts(dora.read_alerts(read_json_object()))))
+    """Record Alertmanager's alerts: 200 with the outcome of each. Alertmanager sends again after a 5xx.
+
+    ``unusable`` counts those that are ignored because they are not valid.
+    """
+    notification = dora.read_notification(read_json_object())
+    outcomes = dora.record_notification(notification)
+    return jsonify(alerts=to_json_data(outcomes), unusable=len(notification.unusable))

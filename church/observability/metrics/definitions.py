@@ -57,6 +57,7 @@ AUTH_LIMITS = {"register": "registration", "login": "login", "token": "token", "
 LIMIT_EVENTS = {"login": "login_throttled", "login_account": "login_throttled"}
 """The security event of a limit that is refused, where it is not ``rate_limit_exceeded``."""
 REGISTRATION_SOURCES = ("web", "cli", "first_admin")
+DELIVERY_ITEMS = ("alert", "commit")
 STRIPE_EVENTS = (
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
@@ -138,6 +139,12 @@ auth_attempts = Counter(
     registry=CATALOGUE,
 )
 user_registrations = Counter("user_registrations", "New accounts, by source.", ["source"], registry=CATALOGUE)
+delivery_items_ignored = Counter(
+    "delivery_items_ignored",
+    "Alerts of a notification and commits of a deployment that were not valid.",
+    ["kind"],
+    registry=CATALOGUE,
+)
 stripe_webhooks = Counter(
     "stripe_webhooks",
     "Stripe webhooks received, by event type and outcome.",
@@ -182,6 +189,11 @@ def bound_label(value: str, known: Iterable[str]) -> str:
     return value if value in known else OTHER
 
 
+def _create_labels(counter: Counter, values: Iterable[str]) -> None:
+    for value in values:
+        counter.labels(value)
+
+
 def _from_zero() -> None:
     """Create the label sets that alerts read at 0: a rate needs a zero to rise from."""
     for event, severity in SECURITY_EVENTS.items():
@@ -194,8 +206,8 @@ def _from_zero() -> None:
     for kind in AUTH_TYPES:
         for outcome in AUTH_OUTCOMES:
             auth_attempts.labels(kind, outcome)
-    for source in REGISTRATION_SOURCES:
-        user_registrations.labels(source)
+    for counter, values in ((user_registrations, REGISTRATION_SOURCES), (delivery_items_ignored, DELIVERY_ITEMS)):
+        _create_labels(counter, values)
     for stripe_event in (*STRIPE_EVENTS, OTHER):
         for status in WEBHOOK_STATUSES[:-1]:
             stripe_webhooks.labels(stripe_event, status)

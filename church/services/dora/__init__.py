@@ -6,7 +6,7 @@ when they were first delivered, incidents by when they were opened.
 
 from __future__ import annotations
 
-from church.services.dora.alertmanager import read_alerts, record_alerts
+from church.services.dora.alertmanager import read_notification, record_notification
 from church.services.dora.deployments import record_deployment, record_deployments
 from church.services.dora.figures import UNITS, Figure, Window, read_figures, read_window
 from church.services.dora.figures_over_time import DeploymentView, WeekView, read_overview
@@ -35,19 +35,19 @@ __all__ = [
     "count_samples",
     "list_deployments_of_commits",
     "list_deployments_of_tags",
-    "read_alerts",
     "read_deployment",
     "read_failure_rates",
     "read_figures",
     "read_frequencies",
     "read_incident",
     "read_lead_times",
+    "read_notification",
     "read_overview",
     "read_repair_times",
     "read_rework_rates",
     "read_window",
-    "record_alerts",
     "record_deployment",
     "record_deployments",
     "record_incident",
+    "record_notification",
 ]

@@ -23,10 +23,11 @@ from church.lib.text import one_line
 from church.models import Incident
 from church.models.dora import Severity
 from church.services.dora import incidents
-from church.services.dora.schemas import Body, Time, line_of_text, list_of_items, one_of, validate_body
+from church.services.dora.schemas import Body, Items, Time, line_of_text, one_of, validate_body, validate_each
 
-MOST_ALERTS = 1000
 _LONGEST = 300
+_LONGEST_FINGERPRINT = 100
+_BATCH = 100  # alerts in one transaction, so that other writers do not wait long
 _NEVER = ("watchdog", "dora")  # the alert that tests the delivery, and alerts computed from incidents themselves
 
 
@@ -53,26 +54,49 @@ class Alert:
 class AlertOutcome:
     """Outcome of an alert: opened, resolved, unchanged, or ignored for ``reason``."""
 
-    fingerprint: str
+    fingerprint: str | None
+    """None if it has none that can be shown."""
     outcome: str
     reason: str | None = None
     incident: str | None = None
 
 
-def read_alerts(sent: Any) -> list[Alert]:
-    """Read the alerts of a notification. Raises FieldErrors."""
-    return [
-        Alert(
-            fingerprint=body.fingerprint,
-            name=body.labels.alertname,
-            title=body.annotations.summary or body.labels.alertname,
-            severity=body.labels.severity or "",
-            environment=body.labels.environment or current_settings().environments[0],
-            starts_at=body.startsAt,
-            ends_at=body.endsAt,
-        )
-        for body in validate_body(_NotificationBody, sent).alerts
+@dataclass(frozen=True)
+class Notification:
+    """A notification: its alerts, each with its place in what was sent, and those that can't be used."""
+
+    alerts: list[tuple[int, Alert]]
+    unusable: list[tuple[int, AlertOutcome]]
+
+
+def read_notification(sent: Any) -> Notification:
+    """Read the alerts of a notification. Raises FieldErrors for one without any alert that can be used.
+
+    One bad alert does not refuse the others: Alertmanager does not send a refused group again.
+    """
+    items = validate_body(_NotificationBody, sent).alerts
+    good, ignored = validate_each(_AlertBody, items, "alerts")
+    unusable = [
+        (item.place, AlertOutcome(_fingerprint_of(items[item.place]), "ignored", item.reason)) for item in ignored
     ]
+    return Notification([(place, _alert_of(body)) for place, body in good], unusable)
+
+
+def _alert_of(body: _AlertBody) -> Alert:
+    return Alert(
+        fingerprint=body.fingerprint,
+        name=body.labels.alertname,
+        title=body.annotations.summary or body.labels.alertname,
+        severity=body.labels.severity or "",
+        environment=body.labels.environment or current_settings().environments[0],
+        starts_at=body.startsAt,
+        ends_at=body.endsAt,
+    )
+
+
+def _fingerprint_of(item: Any) -> str | None:
+    found = item.get("fingerprint") if isinstance(item, dict) else None
+    return one_line(found)[:_LONGEST_FINGERPRINT] if isinstance(found, str) else None
 
 
 class _Labels(Body):
@@ -98,7 +122,7 @@ class _AlertBody(Body):
     keeps_empty = frozenset({"labels", "annotations"})
 
     status: Annotated[Literal["firing", "resolved"], one_of("firing", "resolved"), line_of_text(100)]
-    fingerprint: Annotated[str, line_of_text(100)]
+    fingerprint: Annotated[str, line_of_text(_LONGEST_FINGERPRINT)]
     startsAt: Time  # noqa: N815 - Alertmanager's name
     labels: Annotated[_Labels, Field(default_factory=dict, validate_default=True)]
     annotations: _Annotations = _Annotations()
@@ -125,11 +149,23 @@ class _AlertBody(Body):
 class _NotificationBody(Body):
     keeps_empty = frozenset({"alerts"})
 
-    alerts: Annotated[list[_AlertBody], list_of_items(MOST_ALERTS)] = Field(default=None, validate_default=True)
+    alerts: Items = Field(default=None, validate_default=True)
 
 
-def record_alerts(alerts: list[Alert]) -> list[AlertOutcome]:
-    """Open and resolve the incidents of ``alerts``. Returns the outcome of each, in their order."""
+def record_notification(notification: Notification) -> list[AlertOutcome]:
+    """Open and resolve the incidents of a notification. Returns the outcome of each alert, in their order."""
+    outcomes = dict(notification.unusable)
+    for first in range(0, len(notification.alerts), _BATCH):
+        batch = notification.alerts[first : first + _BATCH]
+        recorded = _record_alerts([alert for _, alert in batch])
+        outcomes.update(zip((place for place, _ in batch), recorded, strict=True))
+    if notification.unusable:
+        reasons = [f"{outcome.fingerprint}: {outcome.reason}" for _, outcome in notification.unusable]
+        telemetry.track_delivery_items_ignored("alert", reasons)
+    return [outcomes[place] for place in sorted(outcomes)]
+
+
+def _record_alerts(alerts: list[Alert]) -> list[AlertOutcome]:
     window = timedelta(seconds=current_settings().incident_window)
     changed: list[incidents.IncidentOutcome] = []
     outcomes: list[AlertOutcome] = []

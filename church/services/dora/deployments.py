@@ -39,6 +39,8 @@ def record_deployments(reports: Sequence[DeploymentReport]) -> int:
             added = [report for report in batch if _add(session, report)]
         for report in added:
             telemetry.track_deployment(report.environment, report.status, report.kind, deployment=report.ref)
+            if report.ignored:
+                telemetry.track_delivery_items_ignored("commit", [item.reason for item in report.ignored])
         new += added
     return len(new)
 

@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from church.config import current_settings
-from church.lib.field_errors import to_field_errors
+from church.errors import FieldErrors
+from church.lib.field_errors import make_field_errors, to_field_errors
 from church.models.base import utc_now
 from church.models.dora import DeploymentKind, DeploymentStatus, Severity
 
@@ -51,6 +52,14 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class IgnoredItem:
+    """An item of a list that was sent and can't be used: its place, counted from 0, and why."""
+
+    place: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class DeploymentReport:
     """A reported deployment; ``ref`` is the id that its pipeline gave it."""
 
@@ -64,6 +73,8 @@ class DeploymentReport:
     commits: tuple[Commit, ...] = ()
     started_at: datetime | None = None
     url: str | None = None
+    ignored: tuple[IgnoredItem, ...] = ()
+    """Commits that were sent and are not among ``commits``."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,20 @@ class IncidentReport:
 
 
 def read_deployment(sent: Any) -> DeploymentReport:
-    """Read a deployment; without ``finished_at`` it has finished now. Raises FieldErrors."""
+    """Read a deployment; without ``finished_at`` it has finished now. Raises FieldErrors.
+
+    Commits that can't be used are left out, and named in ``ignored``, as long as there is one that can.
+    """
     body = validate_body(_DeploymentBody, sent, {"finished_at": utc_now()})
+    good, ignored = validate_each(
+        _CommitBody, body.commits[:MOST_COMMITS], "commits", {"finished_at": body.finished_at}
+    )
+    too_many = range(MOST_COMMITS, len(body.commits))
+    ignored += [IgnoredItem(place, f"Only the first {MOST_COMMITS} commits are kept.") for place in too_many]
     commits: dict[str, Commit] = {}
-    for commit in body.commits:
+    for _, commit in good:
         commits.setdefault(commit.sha, Commit(commit.sha, commit.committed_at))
-    return DeploymentReport(**{**dict(body), "commits": tuple(commits.values())})
+    return DeploymentReport(**{**dict(body), "commits": tuple(commits.values()), "ignored": tuple(ignored)})
 
 
 def read_incident(sent: Any) -> IncidentReport:
@@ -111,17 +130,10 @@ def line_of_text(most: int, *, allow_empty: bool = False) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def list_of_items(most: int) -> BeforeValidator:
-    """Require a list of at most ``most`` items."""
-
-    def check(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise ValueError("This must be a list.")  # noqa: TRY004 - pydantic collects ValueErrors alone
-        if len(value) > most:
-            raise ValueError(f"Too many: at most {most} are accepted.")
-        return value
-
-    return BeforeValidator(check)
+def _require_list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("This must be a list.")  # noqa: TRY004 - pydantic collects ValueErrors alone
+    return value
 
 
 def one_of(*choices: str) -> BeforeValidator:
@@ -182,6 +194,8 @@ _Environment = Annotated[str, line_of_text(100), AfterValidator(_require_environ
 _Sha = Annotated[str, line_of_text(64), AfterValidator(_require_sha)]
 _Url = Annotated[str, line_of_text(2000), AfterValidator(_require_url)]
 Time = Annotated[datetime, BeforeValidator(_require_time), line_of_text(_LONGEST_TIME)]
+Items = Annotated[list[Any], BeforeValidator(_require_list)]
+"""A list whose items ``validate_each`` checks one by one."""
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------
@@ -215,6 +229,32 @@ def validate_body(kind: type[_B], sent: Any, context: dict[str, Any] | None = No
         raise to_field_errors(error, _MESSAGES) from None
 
 
+def validate_each(
+    kind: type[_B], items: Sequence[Any], field: str, context: dict[str, Any] | None = None
+) -> tuple[list[tuple[int, _B]], list[IgnoredItem]]:
+    """Check the items of the list ``field`` one by one: a bad one does not refuse the others.
+
+    Returns the good ones with their places, and the bad ones. Raises FieldErrors if all of them are bad.
+    """
+    good: list[tuple[int, _B]] = []
+    refused: dict[int, dict[str, str]] = {}
+    for place, item in enumerate(items):
+        try:
+            good.append((place, validate_body(kind, item, context)))
+        except FieldErrors as error:
+            refused[place] = error.errors
+    if refused and not good:
+        raise make_field_errors(
+            {f"{field}[{place}]{'.' * bool(name)}{name}": message
+             for place, errors in refused.items() for name, message in errors.items()}
+        )  # fmt: skip
+    return good, [IgnoredItem(place, _in_one_line(errors)) for place, errors in refused.items()]
+
+
+def _in_one_line(errors: Mapping[str, str]) -> str:
+    return " ".join(f"{name}: {message}" if name else message for name, message in errors.items())
+
+
 class _CommitBody(Body):
     sha: _Sha
     committed_at: Time
@@ -229,7 +269,7 @@ class _CommitBody(Body):
 
 
 class _DeploymentBody(Body):
-    """The commits are compared with ``finished_at`` of the context, which is set to what the body says."""
+    """Without ``finished_at``, the one of the context counts. Its commits are checked one by one, afterwards."""
 
     keeps_empty = frozenset({"commits"})
 
@@ -242,14 +282,13 @@ class _DeploymentBody(Body):
     commit: _Sha | None = None
     started_at: Time | None = None
     finished_at: Time | None = Field(default=None, validate_default=True)
-    commits: Annotated[list[_CommitBody], list_of_items(MOST_COMMITS)] = []
+    commits: Items = []
 
     @field_validator("finished_at")
     @classmethod
     def _is_after_the_start(cls, value: datetime | None, info: ValidationInfo) -> datetime:
         context: Any = info.context
         finished_at: datetime = value or context["finished_at"]
-        context["finished_at"] = finished_at
         started_at = info.data.get("started_at")
         if started_at is not None and started_at > finished_at:
             raise ValueError("This is before the deployment started.")

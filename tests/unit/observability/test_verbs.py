@@ -272,6 +272,7 @@ def test_verb_outside_a_request_or_app_works(verb: Any, arguments: tuple[str, ..
         (telemetry.track_stripe_webhook, ("invoice.paid", "processed"), "church.stripe"),
         (telemetry.track_deployment, ("production", "success", "release"), "church.delivery"),
         (telemetry.track_incident, ("production", "critical"), "church.delivery"),
+        (telemetry.track_delivery_items_ignored, ("alert", ["no start"]), "church.delivery"),
         (telemetry.track_incident_resolution, ("production", "critical", 60.0), "church.delivery"),
         (telemetry.track_video_stream, ("other", "720p", "started"), "church.video"),
         (telemetry.track_video_transfer, (1.5, 1024), "church.video"),

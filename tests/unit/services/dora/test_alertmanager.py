@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from church.extensions import db
 from church.models import Deployment, Incident
+from church.observability.metrics import definitions
 from tests.support.delivery_fixture import Machine
-from tests.support.helpers import captured_log
+from tests.support.helpers import captured_log, grows
 
 NEVER = "0001-01-01T00:00:00Z"  # Alertmanager's end of an alert that still fires
 Row = tuple[str, float | None, str | None, float | None]
@@ -146,8 +147,58 @@ def test_alert_with_any_summary_opens_an_incident(app: Flask, machine: Machine) 
     assert titles == ["Much is broken", "x" * 299 + "…", "ChurchErrors", "ChurchErrors"]
 
 
-def test_invalid_notification_names_the_fields(machine: Machine) -> None:
+def unusable_alerts() -> list[tuple[Any, str | None, str]]:
+    """List alerts that can't be used: each with the fingerprint in the answer and a part of the reason."""
+    good = alert(ago(hours=1), fingerprint="bad")
+    return [
+        ({**good, "startsAt": NEVER}, "bad", "startsAt: This is before the year 2000."),
+        ({**good, "startsAt": "2500-01-01T00:00:00Z"}, "bad", "startsAt: This is in the future."),
+        ({**good, "startsAt": None}, "bad", "startsAt: This is missing."),
+        ({**good, "status": "resolved", "endsAt": ago(hours=2)}, "bad", "endsAt: This is before the alert began."),
+        ({**good, "status": "resolved", "endsAt": None}, "bad", "endsAt: This is missing."),
+        ({**good, "status": "on"}, "bad", "status: This must be one of: firing, resolved."),
+        ({**good, "labels": {"severity": "critical"}}, "bad", "labels.alertname: This is missing."),
+        ({**good, "labels": []}, "bad", "labels: This must be an object."),
+        ({**good, "fingerprint": None}, None, "fingerprint: This is missing."),
+        ({**good, "fingerprint": 5}, None, "fingerprint: This must be one line of text."),
+        ({**good, "fingerprint": "a\nb"}, "a b", "fingerprint: This must be one line of text."),
+        ("alert", None, "This must be an object."),
+        (None, None, "This must be an object."),
+    ]
+
+
+@pytest.mark.parametrize("case", range(13))
+def test_unusable_alert_is_named_and_does_not_refuse_the_others(app: Flask, machine: Machine, case: int) -> None:
+    bad, fingerprint, reason = unusable_alerts()[case]
+    sent = {"alerts": [alert(ago(hours=1), fingerprint="a"), bad, alert(ago(hours=1), fingerprint="b")]}
+    with captured_log() as log, grows(definitions.delivery_items_ignored.labels("alert")):
+        answer = machine.tell("alerts", sent, 200)
+    assert [one["outcome"] for one in answer["alerts"]] == ["opened", "ignored", "opened"]
+    assert answer["unusable"] == 1
+    assert answer["alerts"][1]["fingerprint"] == fingerprint
+    assert reason in answer["alerts"][1]["reason"]
+    (record,) = [one for one in log.records if one["event"] == "delivery.items_ignored"]
+    assert (record["kind"], record["count"]) == ("alert", 1)
+    assert reason in record["reason"]
+    assert len(incidents(app)) == 2
+
+
+def test_large_notification_is_taken_in_order(machine: Machine) -> None:
+    start = ago(hours=1)
+    sent: list[Any] = [alert(start, fingerprint=f"{n}", severity="warning") for n in range(250)]
+    sent[120:120] = ["bad", alert(start, fingerprint="critical")]
+    answer = machine.tell("alerts", {"alerts": sent}, 200)
+    assert [one["fingerprint"] for one in answer["alerts"]][118:123] == ["118", "119", None, "critical", "120"]
+    assert (len(answer["alerts"]), answer["alerts"][121]["outcome"], answer["unusable"]) == (252, "opened", 1)
+
+
+def test_notification_with_nothing_to_take_names_the_fields(app: Flask, machine: Machine) -> None:
     assert list(machine.refused("alerts")) == ["alerts"]
+    assert machine.refused("alerts", alerts={}) == {"alerts": "This must be a list."}
+    bad = {**alert(ago(hours=1)), "startsAt": NEVER}
+    assert list(machine.refused("alerts", alerts=[bad, 5])) == ["alerts[0].startsAt", "alerts[1]"]
+    assert machine.tell("alerts", {"alerts": []}, 200) == {"alerts": [], "unusable": 0}
+    assert incidents(app) == []
     spoiled = {**alert(ago(hours=1), ago(hours=2)), "fingerprint": None}
-    errors = machine.refused("alerts", alerts=[alert(ago(hours=1)), spoiled, 5, {**spoiled, "labels": []}])
-    assert set(errors) >= {"alerts[1].fingerprint", "alerts[1].endsAt", "alerts[2]", "alerts[3].labels"}
+    errors = machine.refused("alerts", alerts=[spoiled, 5, {**spoiled, "labels": []}])
+    assert set(errors) >= {"alerts[0].fingerprint", "alerts[0].endsAt", "alerts[1]", "alerts[2].labels"}
