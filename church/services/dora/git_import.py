@@ -13,12 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from church.errors import InvalidError
+from church.lib.text import one_line
 from church.models.dora import DeploymentKind, DeploymentStatus
 from church.services.dora.schemas import EARLIEST, MOST_COMMITS, SKEW, Commit, DeploymentReport, parse_time
 
 _TIMEOUT = 120.0  # seconds for one call of git
 _HOTFIX = re.compile(r"\b(hot-?fix|revert)\b", re.IGNORECASE)
-_SEPARATOR = "\x1f"
+_SEPARATOR = "\x1f"  # between fields; the subject of a commit may hold it too, so that field comes last
+_CONFIGURATION = (
+    *("-c", "core.pager=cat"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "log.showSignature=false"),
+    *("-c", "i18n.logOutputEncoding=UTF-8"),
+)
 
 
 class _Repository:
@@ -27,20 +34,34 @@ class _Repository:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def lines(self, *arguments: str) -> list[str]:
-        """Run git and return its output. Raises InvalidError if git fails."""
-        command = ["git", "-C", str(self._folder), "-c", "core.pager=cat", "-c", "core.fsmonitor=false", *arguments]
+    def log(self, form: str, *arguments: str) -> list[str]:
+        """Run ``git log`` and return what ``form`` makes of each commit. Raises InvalidError if git fails.
+
+        Commits end with a NUL: their text may hold any other character, and many of them end a line for Python.
+        """
+        return self._run("\0", "log", "-z", f"--format={form}", *arguments)
+
+    def refs(self, form: str, *arguments: str) -> list[str]:
+        """Run ``git for-each-ref`` and return what ``form`` makes of each. Raises InvalidError if git fails.
+
+        The name of a ref has no line feed, but may have other ends of lines.
+        """
+        return self._run("\n", "for-each-ref", f"--format={form}", *arguments)
+
+    def _run(self, end: str, *arguments: str) -> list[str]:
+        command = ["git", "-C", str(self._folder), *_CONFIGURATION, *arguments]
         try:
             result = subprocess.run(  # noqa: S603 - an operator's own arguments, without a shell
-                command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+                command, capture_output=True, timeout=_TIMEOUT, check=False
             )
         except FileNotFoundError:
             raise InvalidError("git is not installed.") from None
         except subprocess.TimeoutExpired:
             raise InvalidError(f"git took more than {_TIMEOUT:g} seconds.") from None
         if result.returncode:
-            raise InvalidError((result.stderr.strip() or "git failed").splitlines()[-1])
-        return result.stdout.splitlines()
+            reason = result.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise InvalidError(one_line(reason) or "git failed")
+        return [entry for entry in result.stdout.decode("utf-8", "replace").split(end) if entry]
 
 
 def list_deployments_of_commits(
@@ -49,9 +70,9 @@ def list_deployments_of_commits(
     """Yield a deployment for each commit of the main line of ``branch``, oldest first. Raises InvalidError."""
     repository = _Repository(folder)
     when = [f"--since={_day(since):%Y-%m-%dT%H:%M:%SZ}"] if since else []  # for a day alone, git uses the current hour
-    form = f"--format=%H{_SEPARATOR}%P{_SEPARATOR}%cI{_SEPARATOR}%s"
-    for line in repository.lines("log", "--first-parent", "--reverse", form, *when, "--end-of-options", branch, "--"):
-        sha, parents, at, subject = line.split(_SEPARATOR, 3)
+    form = _SEPARATOR.join(("%H", "%P", "%cI", "%s"))
+    for entry in repository.log(form, "--first-parent", "--reverse", *when, "--end-of-options", branch, "--"):
+        sha, parents, at, subject = entry.split(_SEPARATOR, 3)
         first, *others = parents.split() or [""]
         commits = _commits(repository, f"{first}..{sha}") if others else [_commit(sha, at)]
         report = _report(environment, sha, at, subject, commits, version=None)
@@ -64,12 +85,12 @@ def list_deployments_of_tags(
 ) -> Iterator[DeploymentReport]:
     """Yield a deployment for each tag that matches ``pattern``, oldest first. Raises InvalidError."""
     repository = _Repository(folder)
-    form = f"--format=%(refname:short){_SEPARATOR}%(creatordate:iso-strict){_SEPARATOR}%(*objectname)%(objectname)"
+    form = _SEPARATOR.join(("%(refname:short)", "%(creatordate:iso-strict)", "%(*objectname)", "%(objectname)"))
     previous = ""
     earliest = _day(since) if since else None
-    for line in repository.lines("for-each-ref", "--sort=creatordate", form, f"refs/tags/{pattern}"):
-        tag, at, names = line.split(_SEPARATOR, 2)
-        sha = names[:40]
+    for entry in repository.refs(form, "--sort=creatordate", f"refs/tags/{pattern}"):
+        tag, at, annotated, plain = entry.split(_SEPARATOR)
+        sha = annotated or plain
         moment = parse_time(at)
         if earliest is None or (moment is not None and moment >= earliest):
             commits = _commits(repository, f"{previous}..{sha}" if previous else sha)
@@ -87,9 +108,9 @@ def _day(text: str) -> datetime:
 
 
 def _commits(repository: _Repository, revisions: str) -> list[Commit | None]:
-    form = f"--format=%H{_SEPARATOR}%cI"
-    lines = repository.lines("log", f"--max-count={MOST_COMMITS}", form, "--end-of-options", revisions, "--")
-    return [_commit(*line.split(_SEPARATOR, 1)) for line in lines]
+    form = _SEPARATOR.join(("%H", "%cI"))
+    entries = repository.log(form, f"--max-count={MOST_COMMITS}", "--end-of-options", revisions, "--")
+    return [_commit(*entry.split(_SEPARATOR, 1)) for entry in entries]
 
 
 def _commit(sha: str, at: str) -> Commit | None:

@@ -39,6 +39,30 @@ def test_tags_are_deployments_of_the_commits_since_the_tag_before(repository: Pa
     assert list(list_deployments_of_tags(repository, "production", "release-*", None)) == []
 
 
+@pytest.mark.needs("git")
+def test_text_with_other_ends_of_lines_is_read_whole(tmp_path: Path) -> None:
+    """Python ends a line at each of these; git ends one at a line feed alone."""
+    repository = Repository(tmp_path)
+    ends = "\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+    for end in ends:
+        repository.commit(f"Fix{end}the page{end}")
+    repository.commit(f"revert {ends} all\r\n\r\nA text")
+    repository.git("tag", "v3\u2028\x85")
+    found = list(list_deployments_of_commits(tmp_path, "production", "main", None))
+    assert len(found) == 3 + len(ends) + 1
+    assert found[-1].kind is DeploymentKind.HOTFIX  # its subject is read to the end
+    tags = list(list_deployments_of_tags(tmp_path, "production", "v*", None))
+    assert [(one.version, len(one.commits)) for one in tags] == [("v1", 1), ("v2", 4), ("v3\u2028\x85", 11)]
+
+
+@pytest.mark.needs("git")
+def test_repository_with_other_settings_is_read_the_same(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    for name, value in (("log.showSignature", "true"), ("i18n.logOutputEncoding", "UTF-16"), ("color.ui", "always")):
+        repository.git("config", name, value)
+    assert len(list(list_deployments_of_commits(tmp_path, "production", "main", None))) == 3
+
+
 @pytest.mark.parametrize(("since", "commits", "tags"), [("2024-03-04", 2, 1), ("2024-03-05", 0, 0)])
 def test_since_leaves_out_what_is_older(repository: Path, since: str, commits: int, tags: int) -> None:
     assert len(list(list_deployments_of_commits(repository, "production", "main", since))) == commits
