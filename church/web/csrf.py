@@ -2,8 +2,9 @@
 
 A form carries the token of its visitor's session; a chunk of an upload carries it in a header. A JSON body needs no
 token, because another site's page can't send that type without a CORS preflight, which is never granted here; its
-origin is checked all the same. Any other type of body is refused: a browser sends text/plain for any site, without a
-preflight.
+origin is checked all the same. So is that of a request by an access token, which needs no form's token either: a
+browser never adds that header by itself. A request with the cookie of a sign-in acts by the cookie, whatever else it
+has. Any other type of body is refused: a browser sends text/plain for any site, without a preflight.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from church import telemetry
 from church.config import current_settings
-from church.errors import InvalidError
+from church.errors import InvalidError, UnauthorizedError
+from church.web import identity
 from church.web.forms import FORMS, JSON, UPLOAD_CHUNK
 from church.web.origins import is_own_origin
 
@@ -30,12 +32,14 @@ _MESSAGES = {
     "origin": "This form came from another site, so nothing was done. Open the page here and send it again.",
     "token": "This form has expired. Go back, reload the page and send it again.",
 }
+_INVALID_TOKEN = "This access token is not valid or has expired. Request a new one."  # noqa: S105 - an error text
 
 
 def check_csrf(endpoint: str) -> None:
     """Refuse the current request, which changes something, unless it was made on this site.
 
-    Raises InvalidError, and UnsupportedMediaType for a type of body that no page of this site sends.
+    Raises InvalidError, UnsupportedMediaType for a type of body that no page of this site sends, UnauthorizedError for
+    an access token that is not valid, and the database's errors if it can't tell.
     """
     if endpoint in current_app.extensions[_EXTENSION]:
         return
@@ -44,7 +48,9 @@ def check_csrf(endpoint: str) -> None:
         raise UnsupportedMediaType
     if not _is_same_origin(is_json=kind == JSON):
         _refuse("origin")
-    if kind != JSON and not _has_token():
+    if kind != JSON and not identity.acts_by_access_token() and not _has_token():
+        if identity.sent_access_token() and identity.viewer() is None:
+            raise UnauthorizedError(_INVALID_TOKEN)
         _refuse("token")
 
 

@@ -58,6 +58,22 @@ def is_anonymous() -> bool:
     return _find() is None and g.unknown_viewer is None and not session.modified
 
 
+def sent_access_token() -> bool:
+    """Whether the request has an access token, valid or not."""
+    return _bearer(request) is not None
+
+
+def acts_by_access_token() -> bool:
+    """Whether the account was found by an access token. With the cookie of a sign-in, that one counts.
+
+    Raises DatabaseDownError or DatabaseBusyError if the database can't tell.
+    """
+    if not sent_access_token():
+        return False
+    account = viewer_or_unavailable()
+    return account is not None and not account.token
+
+
 def start_browser_session(token: str) -> None:
     """Sign this browser in with the raw ``token`` of a new sign-in. Its session before is dropped.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,13 @@ from werkzeug.test import TestResponse
 
 from church import create_app
 from church.config import Settings
+from church.models.accounts import User
 from church.observability.metrics import definitions
+from church.services import member_tokens, sessions
 from church.web import csrf
+from tests.support.databases import copy_database
 from tests.support.helpers import STRONG, add_view, captured_log, grows, with_settings
+from tests.support.people import add_user, sign_in
 
 ORIGIN = "https://church.example"
 FOREIGN = [
@@ -182,6 +187,61 @@ def test_reading_needs_no_token_from_any_site(client: FlaskClient, method: str) 
 def test_machine_endpoint_is_exempt(client: FlaskClient) -> None:
     answer = send(client, "/hook", data="signed", content_type="text/plain", headers={"Origin": "https://evil.example"})
     assert answer.text == "heard"
+
+
+# -- access tokens ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def members(settings: Settings, migrated_file: Path) -> Flask:
+    """A site with a database."""
+    copy_database(migrated_file, settings)
+    return site(settings)
+
+
+def bearer_of(app: Flask, user: User) -> dict[str, str]:
+    with app.app_context():
+        found = sessions.load(sign_in(app, user))
+        assert found is not None
+        return {"Authorization": f"Bearer {member_tokens.issue_token(found).token}"}
+
+
+@pytest.mark.parametrize("method", UNSAFE)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"data": {"name": "x"}}, {"data": b"piece", "content_type": "application/offset+octet-stream"}],
+)
+def test_access_token_needs_no_form_token(members: Flask, method: str, options: dict[str, Any]) -> None:
+    headers = bearer_of(members, add_user(members))
+    assert send(members.test_client(), method=method, headers=headers, **options).status_code == 200
+
+
+def test_access_token_with_the_cookie_of_a_sign_in_needs_the_form_token(members: Flask) -> None:
+    user, browser = add_user(members), members.test_client()
+    headers = bearer_of(members, user)
+    with browser.session_transaction(base_url=ORIGIN) as cookie:
+        cookie["_user_id"] = sign_in(members, user)
+    answer = send(browser, data={"name": "x"}, headers=headers)
+    assert answer.status_code == 400
+    assert "This form has expired." in answer.text
+    assert send(browser, data={"csrf_token": token_of(browser), "name": "x"}, headers=headers).text == "x"
+
+
+def test_access_token_from_another_site_is_refused(members: Flask) -> None:
+    headers = {**bearer_of(members, add_user(members)), "Origin": "https://evil.example"}
+    assert send(members.test_client(), data={"name": "x"}, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("shown", ["eyJhIjoxfQ.e30.x", "eyJ"])
+def test_access_token_that_is_not_valid_is_a_401(client: FlaskClient, shown: str) -> None:
+    answer = send(client, data={"name": "x"}, headers={"Authorization": f"Bearer {shown}"})
+    assert answer.status_code == 401
+    assert "This access token is not valid or has expired." in answer.text
+
+
+@pytest.mark.parametrize("shown", ["Bearer x", "Bearer church_a_b", "Basic eyJ", "eyJhIjoxfQ.e30.x"])
+def test_other_authorization_does_not_replace_the_form_token(client: FlaskClient, shown: str) -> None:
+    assert send(client, data={"name": "x"}, headers={"Authorization": shown}).status_code == 400
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/form", 405)])

@@ -56,6 +56,31 @@ def test_upload_resumes_after_an_interruption_and_becomes_a_video(app: Flask, ad
         assert [job.kind for job in session.query(Job).filter(Job.kind == "videos.import")] == ["videos.import"]
 
 
+def test_upload_by_access_token_goes_from_start_to_end(app: Flask, admin: Browser) -> None:
+    token = admin.post_json("/auth/token", headers=JSON).get_json()["token"]
+    program, headers = app.test_client(), {**JSON, "Authorization": f"Bearer {token}"}
+
+    def start() -> str:
+        begun = program.post("/admin/video-uploads", json={**DRAFT, "name": "a.mov", "size": 6}, headers=headers)
+        assert begun.status_code == 201
+        return str(begun.get_json()["upload"]["ref"])
+
+    def send_piece(ref: str, offset: int, data: bytes) -> TestResponse:
+        here = {**headers, "Upload-Offset": str(offset)}
+        return program.patch(f"/admin/video-uploads/{ref}", data=data, content_type=PIECE, headers=here)
+
+    ref = start()
+    assert send_piece(ref, 0, b"abc").headers["Upload-Offset"] == "3"
+    assert program.get(f"/admin/video-uploads/{ref}", headers=headers).get_json()["upload"]["received"] == 3
+    assert send_piece(ref, 3, b"def").get_json()["video"]["state"] == "queued"
+    assert program.get(f"/admin/videos/{ref}", headers=headers).status_code == 200
+    given_up = start()
+    assert program.post(f"/admin/video-uploads/{given_up}/give-up", headers=headers).status_code == 200
+    assert program.get(f"/admin/video-uploads/{given_up}", headers=headers).status_code == 404
+    whole = {**DRAFT, "file": (io.BytesIO(b"abcdef"), "b.mov")}
+    assert program.post("/admin/videos/new", data=whole, headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("offset", "size", "kind", "status"),
     [("x", 5, PIECE, 400), ("", 5, PIECE, 400), ("-1", 5, PIECE, 400), ("0", 5, "application/json", 415),
