@@ -12,8 +12,8 @@ from church import live as church_live
 from church import scrape_values
 from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
-from church.extensions import compress, db, store, telemetry
-from church.web import assets, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
+from church.extensions import db, store, telemetry
+from church.web import assets, compression, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
 from church.web.proxies import TrustedProxies
 
 _ROOT = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     store.init_app(app)
     csrf.init_app(app, exempt=machines)
     identity.init_app(app)
-    compress.init_app(app)
+    compression.init_app(app)
     assets.init_app(app)
     church_live.init_app(app)
     for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
@@ -56,10 +56,6 @@ def _configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=settings.max_body,
-        COMPRESS_STREAMS=False,
-        COMPRESS_MIN_SIZE=500,
-        COMPRESS_ALGORITHM=["br", "gzip"],
-        COMPRESS_BR_LEVEL=4,
     )
     app.url_map.merge_slashes = False
     app.jinja_env.undefined = StrictUndefined
