@@ -1,7 +1,4 @@
-"""Migrate the database, safely even if many processes start at once.
-
-Alembic is imported by the first migration: web workers ask for the head revision, which the files' names tell.
-"""
+"""Migrate the database, safely even if many processes start at once."""
 
 from __future__ import annotations
 
@@ -10,16 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from church.config import Settings, refuse_new_site_without_https
 from church.database.engines import make_upkeep_engine, sqlite_path
 from church.lib.files import make_private
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 # Any number that nothing else locks; the same on every host.
 _POSTGRESQL_LOCK = 0x436875726368
@@ -32,8 +28,6 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     PostgreSQL), and the later ones have nothing left to do. Raises SQLAlchemy's errors, and ConfigError if the settings
     are too weak for a new site.
     """
-    from alembic import command  # noqa: PLC0415 - see above
-
     with locked_connection(settings) as connection:
         if current_revision(connection) is None:
             refuse_new_site_without_https(settings)
@@ -42,8 +36,6 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 def downgrade(settings: Settings, revision: str) -> None:
     """Downgrade the database to ``revision`` (``base``: no tables). Data in newer tables is lost."""
-    from alembic import command  # noqa: PLC0415 - see above
-
     with locked_connection(settings) as connection:
         command.downgrade(alembic_config(connection), revision)
 
@@ -51,14 +43,13 @@ def downgrade(settings: Settings, revision: str) -> None:
 @cache
 def head_revision() -> str:
     """The newest revision of this code."""
-    return max(known_revisions())
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
 @cache
 def known_revisions() -> frozenset[str]:
-    """All revisions that this code can upgrade from. Their files are called ``REVISION_words.py``."""
-    files = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
-    return frozenset(file.name.partition("_")[0] for file in files)
+    """All revisions that this code can upgrade from."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -71,11 +62,14 @@ def current_revision(connection: Connection) -> str | None:
 
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration for a connection that is in a transaction."""
-    from alembic.config import Config  # noqa: PLC0415 - see above
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
 
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
     return config
 
 

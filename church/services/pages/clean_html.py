@@ -26,7 +26,7 @@ _EXTERNAL_REL = ' rel="noopener noreferrer"'
 # nh3 writes attributes in double quotes and escapes quotes in them, so a match is always a real tag.
 _OWN_LINK = re.compile(rf'(<a (?:[^<>]* )?href="(?!\w+:|[/\\]{{2}})[^"<>]*"[^<>]*?){_EXTERNAL_REL}')
 _ID = {"li": re.compile(r"fn:\S+"), "sup": re.compile(r"fnref\d*:\S+")}
-_ANY_ID = re.compile(r"[\w:.-]+")
+_ANY_ID = re.compile(r"[^\s<>\"'&]+")
 
 
 def clean_markup(rendered: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import logging
+import re
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("church.pages")
 
-_EXTENSIONS = ("toc", "tables", "fenced_code", "codehilite", "footnotes", "admonition", "sane_lists")
+_RESERVED = {0x02: None, 0x03: None}
+_TITLE = re.compile(r"#[ \t]+(.*?)(?:[ \t]+#+)?")
 
 
 class RenderError(Exception):
@@ -85,18 +88,21 @@ def load_renderer() -> None:
     clean_markup("")
 
 
-def _make_engine() -> Markdown:
+def _make_engine(*, with_ids: bool = True) -> Markdown:
     import markdown  # noqa: PLC0415 - loaded when the first page is rendered
 
+    from church.services.pages.block_elements import CommonMark  # noqa: PLC0415 - as above
+
     return markdown.Markdown(
-        extensions=list(_EXTENSIONS),
-        extension_configs={
-            "toc": {"marker": "", "slugify": _slugify},
-            "tables": {"use_align_attribute": True},
-            "codehilite": {"guess_lang": False, "css_class": "codehilite"},
-        },
+        extensions=[*(("toc", "footnotes") if with_ids else ()), CommonMark()],
+        extension_configs={"toc": {"marker": "", "slugify": _slugify}} if with_ids else {},
         output_format="html",
     )
+
+
+def _prepare(source: str) -> str:
+    """Write letters composed, so that a link finds its heading, and drop the characters that the engine marks with."""
+    return unicodedata.normalize("NFC", source.replace("\r\n", "\n").replace("\r", "\n").translate(_RESERVED))
 
 
 def render_fragment(source: str) -> Markup:
@@ -106,10 +112,8 @@ def render_fragment(source: str) -> Markup:
 
 
 def _render_fragment(source: str) -> Markup:
-    import markdown  # noqa: PLC0415 - loaded already by load_renderer
-
     try:
-        cleaned = clean_markup(markdown.markdown(source, extensions=["sane_lists"], output_format="html"))
+        cleaned = clean_markup(_make_engine(with_ids=False).convert(_prepare(source)))
     except Exception as error:
         raise RenderError(f"{type(error).__name__}: {str(error)[:200]}") from error
     return Markup(cleaned)  # noqa: S704 - cleaned by nh3 a few lines up
@@ -117,18 +121,29 @@ def _render_fragment(source: str) -> Markup:
 
 def _slugify(value: str, separator: str) -> str:
     """Make the id of a heading, in the letters of its language. An id that the templates use gets a suffix."""
-    from markdown.extensions.toc import slugify_unicode  # noqa: PLC0415 - as markdown itself
-
-    slug = slugify_unicode(value, separator)
+    kept: list[str] = []
+    for character in unicodedata.normalize("NFC", value.lower()):
+        if character.isalnum() or character.isspace() or character in "_-" or _is_accent(character, kept[-1:]):
+            kept.append(character)
+    slug = re.sub(rf"[{re.escape(separator)}\s]+", separator, "".join(kept).strip())
     return f"{slug}{separator}section" if slug in RESERVED_IDS else slug
+
+
+def _is_accent(character: str, before: list[str]) -> bool:
+    """Whether a mark belongs to the letter before it, such as the vowel signs of Hindi, which are never composed."""
+    if unicodedata.category(character) not in {"Mn", "Mc"} or "\ufe00" <= character <= "\ufe0f":
+        return False
+    return bool(before) and (before[0].isalnum() or unicodedata.category(before[0]) in {"Mn", "Mc"})
 
 
 def _without_title(page: Page) -> str:
     """Drop a first heading that repeats the title, which the template shows already."""
-    first, _, rest = page.source.lstrip("\n").partition("\n")
-    if first.startswith("# ") and " ".join(first[2:].strip(" #").split()) == page.title:
-        return rest
-    return page.source
+    source = _prepare(page.source)
+    first, _, rest = source.lstrip("\n").partition("\n")
+    title = unicodedata.normalize("NFC", page.title)
+    if match := _TITLE.fullmatch(first.strip()):
+        return rest if " ".join(match[1].split()) == title else source
+    return source
 
 
 def _toc(tokens: list[Any]) -> tuple[TocEntry, ...]:
