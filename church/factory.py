@@ -10,9 +10,10 @@ from jinja2 import StrictUndefined
 
 from church import live as church_live
 from church import scrape_values
-from church.blueprints import admin, auth, dora, live, markdown, status, stripe, video
+from church.blueprints import admin, auth, brand, dora, live, markdown, status, stripe, video
 from church.config import Settings, load_settings
 from church.extensions import db, store, telemetry
+from church.services import brand as brand_service
 from church.web import assets, compression, csrf, error_pages, headers, identity, maintenance, rate_limits, route_access
 from church.web.proxies import TrustedProxies
 
@@ -30,15 +31,16 @@ def build_app(settings: Settings | None = None) -> Flask:
     error_pages.init_app(app)
     headers.init_app(app)
     machines = stripe.MACHINES | dora.MACHINES
-    maintenance.init_app(app, always_open=status.ALWAYS_OPEN | machines | auth.WAY_IN)
+    maintenance.init_app(app, always_open=status.ALWAYS_OPEN | brand.ALWAYS_OPEN | machines | auth.WAY_IN)
     db.init_app(app)
     store.init_app(app)
     csrf.init_app(app, exempt=machines)
     identity.init_app(app)
     compression.init_app(app)
     assets.init_app(app)
+    app.jinja_env.globals["brand"] = brand_service.init_app(app)
     church_live.init_app(app)
-    for blueprint in (status.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
+    for blueprint in (status.bp, brand.bp, markdown.bp, admin.bp, auth.bp, stripe.bp, video.bp, live.bp, dora.bp):
         app.register_blueprint(blueprint)
     route_access.init_app(app)
     rate_limits.init_app(app)  # behind it: refused tokens must not use up what a valid one may do

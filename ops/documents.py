@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Name patterns of each group of settings; a test checks that every setting is in exactly one group.
 SETTING_GROUPS = {
     "Site": ("CHURCH_ENV", "CHURCH_SITE_*", "CHURCH_INSTANCE", "CHURCH_CONTENT"),
+    "Look": ("CHURCH_TAGLINE", "CHURCH_DESCRIPTION", "CHURCH_LOGO", "CHURCH_SHARE_*", "CHURCH_ACCENT", "CHURCH_FOOTER"),
     "Server": (
         *("CHURCH_BIND", "WEB_CONCURRENCY", "CHURCH_TRUSTED_PROXIES"),
         *("CHURCH_MAX_BODY", "CHURCH_BODY_TIMEOUT", "CHURCH_CONNECTIONS_PER_ADDRESS"),
@@ -61,6 +62,9 @@ _FORMS = {
     "_is_redis": "address, secret",
     "_is_smtp": "address, secret",
     "_is_mailbox": "email address",
+    "_is_color": "#rrggbb",
+    "_is_logo": "file",
+    "_is_share_image": "file",
 }
 _KINDS = {
     bool: "`true` or `false`",

@@ -46,6 +46,12 @@ _FRESH_SECONDS = 60  # how long browsers and proxies may show a public page with
 @bp.record
 def _set_up(state: BlueprintSetupState) -> None:
     pages.init_app(cast("Flask", state.app))
+    state.app.add_template_global(_has_page, "has_page")
+
+
+def _has_page(path: str) -> bool:
+    """Whether the content folder has the page at ``path``: templates link no page that the operator has not written."""
+    return current_pages().address(path.removeprefix("/pages/")) is not None
 
 
 @bp.get("/", merge_slashes=False)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from church.lib.colors import parse_color, to_hex
 from church.lib.email_addresses import to_wire
 
 _RATE = re.compile(r"([1-9][0-9]{0,11})/(second|minute|hour|day)")
@@ -79,10 +80,15 @@ def _is_bind(value: str) -> str:
     return value
 
 
+def _is_color(value: str) -> str:
+    return to_hex(parse_color(value))
+
+
 Rate = Annotated[str, AfterValidator(_is_rate)]
 Origin = Annotated[str, AfterValidator(_is_origin)]
 Bind = Annotated[str, AfterValidator(_is_bind)]
 Mailbox = Annotated[str, AfterValidator(_is_mailbox)]
+HexColor = Annotated[str, AfterValidator(_is_color)]
 PostgresAddress = Annotated[SecretStr, AfterValidator(_is_postgresql)]
 RedisAddress = Annotated[SecretStr, AfterValidator(_is_redis)]
 SmtpAddress = Annotated[SecretStr, AfterValidator(_is_smtp)]

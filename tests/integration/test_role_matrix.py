@@ -140,6 +140,7 @@ TABLE = """
 /auth/verify/<token>               GET   400 400 400 400
 /auth/verify/<token>               POST  400 400 400 400
 /auth/verify/resend                POST  401 202 202 202
+/brand/<name>                      GET   404 404 404 404
 /dora                              GET   401 403 403 200
 /feed.xml                          GET   200 200 200 200
 /health                            GET   200 200 200 200

@@ -21,6 +21,7 @@ from church.lib.text import one_line
 from church.models.accounts import Link
 from church.models.base import utc_now
 from church.services import email_links
+from church.services.brand import current_brand
 from church.services.email.errors import MailRefusedError
 from church.services.email.headers import POLICY, set_header, write_mailbox, write_text
 
@@ -96,6 +97,9 @@ def _message_id(letter: EmailToSend) -> str:
 def _add_bodies(message: EmailMessage, text: str, page: str) -> None:
     message.set_content(text, cte=_encoding(text))
     message.add_alternative(page, subtype="html", cte=_encoding(page))
+    logo, shown = current_brand().email_logo, message.get_body(("html",))
+    if logo is not None and shown is not None:  # inside: programs ask before they load pictures from elsewhere
+        shown.add_related(logo.content, "image", "png", cid=f"<{logo.cid}>", disposition="inline", filename=logo.name)
 
 
 def _encoding(text: str) -> str:

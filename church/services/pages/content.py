@@ -25,6 +25,7 @@ from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
 from church.services.access import ANONYMOUS, Reader, may_read, may_read_drafts
+from church.services.brand import current_brand
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
 from church.services.pages.feeds import FeedItem
@@ -131,7 +132,9 @@ class Pages:
     def feed(self, site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
         """Write the Atom feed: the newest pages, the public ones whole, and the newest of ``places``."""
         newest = [page for page in self.library().pages if not page.draft][:_FEED_ENTRIES]
-        return feeds.write_atom([self._feed_entry(page) for page in newest], site_name, origin, places[:_FEED_ENTRIES])
+        entries, brand = [self._feed_entry(page) for page in newest], current_brand()
+        about = {"subtitle": brand.description, "icon": brand.icon.address}
+        return feeds.write_atom(entries, site_name, origin, places[:_FEED_ENTRIES], **about)
 
     def _feed_entry(self, page: Page) -> feeds.FeedEntry:
         if not may_read(page.access, ANONYMOUS):

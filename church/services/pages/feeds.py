@@ -38,11 +38,23 @@ class FeedItem:
     published: dt.datetime
 
 
-def write_atom(entries: Sequence[FeedEntry], site_name: str, origin: str, places: Sequence[FeedItem] = ()) -> bytes:
+def write_atom(
+    entries: Sequence[FeedEntry],
+    site_name: str,
+    origin: str,
+    places: Sequence[FeedItem] = (),
+    *,
+    subtitle: str = "",
+    icon: str = "",
+) -> bytes:
     """Write the feed of ``entries``, newest first, and ``places``. A page that is not public has only its summary."""
     feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": "en"})
     _text(feed, "id", f"{origin}/")
     _text(feed, "title", site_name)
+    if subtitle:
+        _text(feed, "subtitle", subtitle)
+    if icon:
+        _text(feed, "icon", origin + icon)
     changes = [*(entry.page.updated for entry in entries), *(place.published for place in places)]
     latest = max(changes, default=dt.datetime.fromtimestamp(0, dt.UTC))
     _text(feed, "updated", _stamp(latest))

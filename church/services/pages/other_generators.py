@@ -47,18 +47,14 @@ subscription subscriptionlevel sharing"""
 # Words with other uses, too: hidden if the value is one of _CLOSED.
 _MAYBE_LEVELS = "level audience state role roles group groups plan plans stage security classification"
 _OPEN = frozenset(
-    """public published publish live open everyone everybody all any anyone anybody free active visible listed world
-    final finished finalized done complete completed released approved accepted reviewed evergreen stable current none
-    unrestricted guest guests visitor visitors sent""".split()
+    ["public", "published", "publish", "live", "open", "everyone", "everybody", "all", "any", "anyone", "anybody", "free", "active", "visible", "listed", "world", "final", "finished", "finalized", "done", "complete", "completed", "released", "approved", "accepted", "reviewed", "evergreen", "stable", "current", "none", "unrestricted", "guest", "guests", "visitor", "visitors", "sent"]
 )
 _CLOSED = frozenset(
-    """draft private hidden unlisted members member membersonly subscribers subscriber subscribersonly paid onlypaid
-    premium patrons patron supporters supporter internal secret confidential restricted protected password pending
-    future scheduled trash unpublished staff admin admins team editors""".split()
+    ["draft", "private", "hidden", "unlisted", "members", "member", "membersonly", "subscribers", "subscriber", "subscribersonly", "paid", "onlypaid", "premium", "patrons", "patron", "supporters", "supporter", "internal", "secret", "confidential", "restricted", "protected", "password", "pending", "future", "scheduled", "trash", "unpublished", "staff", "admin", "admins", "team", "editors"]
 )
 # Below these names generators keep a page's own settings; below others, such as an author, the words mean other things.
 _CONTAINERS = frozenset(
-    "extra params param meta metadata data page post options settings config custom properties attributes build".split()
+    ["extra", "params", "param", "meta", "metadata", "data", "page", "post", "options", "settings", "config", "custom", "properties", "attributes", "build"]
 )
 _RULES = {
     **dict.fromkeys(_EXPIRY_DATES.split(), "expiry"),

@@ -115,7 +115,7 @@ def remove_accents(text: str) -> str:
 
 def fold_letters(text: str) -> str:
     """Return ``text`` without case and accents, letter by letter: of the same length."""
-    folded = (remove_accents(letter).lower() if ord(letter) > 127 else letter.lower() for letter in text)  # noqa: PLR2004
+    folded = (remove_accents(letter).lower() if ord(letter) > 127 else letter.lower() for letter in text)
     return "".join(new if len(new) == 1 else old for old, new in zip(text, folded, strict=True))
 
 

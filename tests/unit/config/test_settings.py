@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from church.config import ConfigError, Settings, load_settings
 from tests.support.helpers import STRONG
+from tests.support.pictures import SVG, make_jpeg
 
 # Names given by their ecosystem. All others start with CHURCH_.
 ECOSYSTEM = {
@@ -324,3 +325,46 @@ def test_settings_are_immutable(tmp_path: Path) -> None:
     settings = load(tmp_path)
     with pytest.raises(ValidationError, match="frozen"):
         settings.workers = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "expected"),
+    [
+        ("CHURCH_ACCENT", "red", "such as #1d6f5c"),
+        ("CHURCH_ACCENT", "#fff;}", "such as #1d6f5c"),
+        ("CHURCH_TAGLINE", "x" * 121, "at most 120 characters"),
+        ("CHURCH_DESCRIPTION", "x" * 301, "at most 300 characters"),
+        ("CHURCH_FOOTER", "x" * 301, "at most 300 characters"),
+    ],
+)
+def test_bad_look_is_refused(tmp_path: Path, name: str, bad: str, expected: str) -> None:
+    message = complaint(tmp_path, **{name: bad})
+    assert message.startswith(f"{name}: got ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("CHURCH_LOGO", None, "there is no such file"),
+        ("CHURCH_LOGO", b"<svg><script/></svg>", "an SVG without <script>"),
+        ("CHURCH_LOGO", make_jpeg(20, 20), "it is JPEG"),
+        ("CHURCH_SHARE_IMAGE", SVG.encode(), "it is SVG"),
+        ("CHURCH_SHARE_IMAGE", b"words", "it is none of these"),
+    ],
+)
+def test_bad_picture_is_refused_with_its_reason(
+    tmp_path: Path, name: str, content: bytes | None, expected: str
+) -> None:
+    path = tmp_path / "picture"
+    if content is not None:
+        path.write_bytes(content)
+    message = complaint(tmp_path, **{name: str(path)})
+    assert message.startswith(f"{name}: got '")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_look_left_empty_is_the_default_and_texts_are_on_one_line(tmp_path: Path) -> None:
+    empty = load(tmp_path, CHURCH_LOGO="", CHURCH_SHARE_IMAGE="", CHURCH_ACCENT="", CHURCH_TAGLINE="Two\nlines")
+    assert (empty.logo, empty.share_image, empty.accent, empty.tagline) == (None, None, None, "Two lines")

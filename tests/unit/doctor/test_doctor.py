@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from ipaddress import ip_network
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,11 +17,13 @@ from church.config import Settings
 from church.database.engines import make_upkeep_engine
 from church.database.maintenance import Announcement, keep_copy, write_row
 from church.doctor import run_checks
+from church.doctor.brand import check_brand
 from church.models import Product, StripeEvent
 from church.models.base import utc_now
 from church.web import maintenance
 from tests.support.doctor import check
-from tests.support.services_fixture import RedisServer
+from tests.support.pictures import make_jpeg, make_png
+from tests.support.services_fixture import RedisServer, site_settings
 
 
 def add(settings: Settings, table: Any, **values: Any) -> None:
@@ -38,7 +41,7 @@ def test_doctor_healthy_site_is_ok(site: Settings) -> None:
     found = run_checks(site)
     assert {result.name: result.state for result in found if result.name != "disk"} == dict.fromkeys(
         [
-            *("settings", "secrets", "folders", "content", "clock", "database"),
+            *("settings", "secrets", "folders", "content", "brand", "clock", "database"),
             *("store", "jobs", "mail", "payments", "videos", "metrics", "scrapes", "maintenance"),
         ],
         "ok",
@@ -121,3 +124,25 @@ def test_check_that_hangs_is_a_finding_and_others_continue(site: Settings, monke
     end.set()
     assert next(result for result in found if result.name == "disk").state == "fail"
     assert next(result for result in found if result.name == "database").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("share", "state", "words"),
+    [
+        (make_jpeg(1200, 630), "ok", "accent #ffee00, shown as #"),
+        (make_jpeg(500, 260), "warn", "previews show it small"),
+        (make_jpeg(1200, 1200), "warn", "previews crop it"),
+        (None, "fail", "there is no such file"),
+    ],
+)
+def test_own_pictures_are_checked_again(tmp_path: Path, share: bytes | None, state: str, words: str) -> None:
+    logo, picture = tmp_path / "logo.png", tmp_path / "share.jpg"
+    logo.write_bytes(make_png(60, 30))
+    picture.write_bytes(share or make_jpeg(1200, 630))
+    files = {"CHURCH_LOGO": logo, "CHURCH_SHARE_IMAGE": picture}
+    settings = site_settings(tmp_path, CHURCH_ACCENT="#fe0", **files)
+    if share is None:
+        picture.unlink()
+    found, finding, fix = check_brand(settings)
+    assert (found, bool(fix)) == (state, state != "ok")
+    assert words in finding
