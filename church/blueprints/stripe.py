@@ -17,8 +17,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from church import telemetry
 from church.config import current_settings
 from church.errors import ConflictError, FieldErrors, UnavailableError
-from church.services import billing
+from church.services import billing, chat, videos
+from church.services.access import Access
 from church.services.billing import MemberAlreadyError, PaidAlreadyError
+from church.services.pages import current_pages
 from church.web import headers, identity
 from church.web.error_pages import wants_json
 from church.web.forms import read_fields, safe_next
@@ -39,6 +41,7 @@ _ACCOUNT = "/auth/account"
 _NEXT_KEY = "after_checkout"
 _LONGEST_ID = 255
 _LONGEST_TIME = 12
+_MOST_OPENED = 3
 _CHANGED = {
     "now": "Your plan is now {plan}.",
     "later": "Your plan changes to {plan} at the end of the period you paid for.",
@@ -84,6 +87,16 @@ def _flash_errors(to: str) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+@bp.app_template_global("premium_offer")
+def _premium_offer() -> billing.PremiumOffer | None:
+    """What premium costs for the viewer; None while the database does not answer: pages show their public part."""
+    account = identity.viewer()
+    try:
+        return billing.read_offer(account.user_id if account is not None else None)
+    except UnavailableError:
+        return None
 
 
 # -- subscribe --------------------------------------------------------------------------------------------------------
@@ -145,7 +158,20 @@ def success() -> AnyResponse:
     if wants_json():
         return jsonify(state=arrival.state, membership=to_json_data(arrival.status))
     way_back = safe_next(session.get(_NEXT_KEY, "")) or "/pages/"
-    return _page("stripe/success.html", arrival=arrival, way_back=way_back)
+    opened = _list_opened() if arrival.state == "done" and arrival.status.premium else None
+    return _page("stripe/success.html", arrival=arrival, way_back=way_back, opened=opened)
+
+
+def _list_opened() -> dict[str, Any]:
+    """List what premium has just opened for the member, newest first, and the newest invoice."""
+    member = require_account()
+    films = [video for video in videos.list_newest() if video.access == Access.PREMIUM]
+    return {
+        "pages": current_pages().list_newest(Access.PREMIUM, _MOST_OPENED),
+        "films": films[:_MOST_OPENED],
+        "rooms": [room for room in chat.list_rooms(member) if room.access == Access.PREMIUM],
+        "invoice": next(iter(billing.list_invoices(member.user_id)), None),
+    }
 
 
 @bp.get("/cancel")

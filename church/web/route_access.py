@@ -47,6 +47,13 @@ class SignInError(UnauthorizedError):
         super().__init__("Sign in first.")
 
 
+class UnconfirmedError(ForbiddenError):
+    """The caller is signed in, and has not confirmed the email address."""
+
+    def __init__(self) -> None:
+        super().__init__("Confirm your email address first. Your account page can send you a new link.")
+
+
 class TooManyTokensError(ChurchError):
     """An address has sent too many invalid tokens. A valid one still works."""
 
@@ -67,7 +74,7 @@ def _check_signed_in() -> None:
 
 def _check_member() -> None:
     if not _signed_in().is_member:
-        raise ForbiddenError("Confirm your email address first. Your account page can send you a new link.")
+        raise UnconfirmedError
 
 
 def _check_admin() -> None:
@@ -209,7 +216,7 @@ def _guard() -> Response | None:
     return None
 
 
-def _on_signed_out(error: SignInError) -> Response:
+def answer_signed_out(error: SignInError) -> Response:
     """Redirect to the sign-in page, and from there back to a page; a client of JSON or with a token gets 401."""
     if wants_json() or request.headers.get("Authorization", "").lower().startswith("bearer "):
         return error_response(error.status, error.detail)
@@ -222,6 +229,6 @@ def _on_signed_out(error: SignInError) -> Response:
 
 def init_app(app: Flask) -> None:
     """Check every request against its view's rule. Static files are open to everyone."""
-    app.register_error_handler(SignInError, _on_signed_out)
+    app.register_error_handler(SignInError, answer_signed_out)
     app.view_functions["static"] = allow(EVERYONE)(app.view_functions["static"])
     app.before_request(_guard)

@@ -121,7 +121,9 @@ def test_unverified_member_is_asked_to_confirm_on_account_and_teaser(
 
 def test_teaser_member_without_subscription_is_asked_to_subscribe(windows: Windows, cast: Accounts) -> None:
     page = windows("/pages/under-load", storage_state=cast.signed_in("member"))
-    expect(page.get_by_role("region", name="The rest is for subscribers")).to_contain_text("Subscribe to keep reading")
+    card = page.get_by_role("region", name="The rest is for subscribers")
+    expect(card.get_by_role("link", name="Subscribe")).to_be_visible()
+    expect(card).to_contain_text("a month")
 
 
 def test_first_admin_link_leads_to_the_admin_area(windows: Windows, guarded: Site) -> None:

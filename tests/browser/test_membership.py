@@ -131,7 +131,7 @@ def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_p
     member: Callable[..., Page], till: TillProcess, scripts: bool, width: int
 ) -> None:
     page = member(PREMIUM_PAGE, java_script_enabled=scripts, width=width)
-    page.get_by_role("link", name="See plans").click()
+    page.get_by_role("link", name="Subscribe").click()
     till.operate("knobs", down="on")
     _pay(page)
     _heading(page, "Confirming your payment")

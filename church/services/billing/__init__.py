@@ -23,6 +23,7 @@ from church.services.billing.errors import StripeDownError, StripeRefusedError
 from church.services.billing.grants import end_of_day, grant_premium, revoke_grant
 from church.services.billing.health import PaymentFacts, check_payments, read_payment_facts
 from church.services.billing.ledger import export_ledger, list_ledger_entries, list_months
+from church.services.billing.offer import PremiumOffer, make_offer, read_offer
 from church.services.billing.plan_change import change_plan, preview_change
 from church.services.billing.plans import INTERVALS, list_plans
 from church.services.billing.portal import open_portal, payment_origins
@@ -53,6 +54,7 @@ __all__ = [
     "Outcome",
     "PaidAlreadyError",
     "PaymentFacts",
+    "PremiumOffer",
     "StripeDownError",
     "StripeRefusedError",
     "change_plan",
@@ -73,6 +75,7 @@ __all__ = [
     "list_plans",
     "list_subscriptions",
     "list_totals",
+    "make_offer",
     "open_portal",
     "payment_origins",
     "preview_change",
@@ -81,6 +84,7 @@ __all__ = [
     "read_event",
     "read_member_billing",
     "read_membership_status",
+    "read_offer",
     "read_payment_facts",
     "reconcile_with_stripe",
     "replay",

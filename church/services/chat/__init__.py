@@ -8,7 +8,7 @@ from church.services.chat import (
     account_data,  # noqa: F401 - registers export and deletion
     retention,  # noqa: F401 - registers its job
 )
-from church.services.chat.errors import MutedError, RateLimitedError, UnknownRoomError
+from church.services.chat.errors import ClosedRoomError, MutedError, RateLimitedError, UnknownRoomError
 from church.services.chat.history import list_changes, load_message, load_page
 from church.services.chat.messages import MAX_MESSAGE_LENGTH, MAX_REASON_LENGTH, edit_message, post_message
 from church.services.chat.moderation import (
@@ -20,13 +20,21 @@ from church.services.chat.moderation import (
 )
 from church.services.chat.posting_limits import count_join, set_limiter
 from church.services.chat.presenters import MessageView, RoomView, decode_message, shown_name
-from church.services.chat.rooms import is_room_open, list_banned_rooms, list_newest_changes, list_rooms, load_open_room
+from church.services.chat.rooms import (
+    find_offered_room,
+    is_room_open,
+    list_banned_rooms,
+    list_newest_changes,
+    list_rooms,
+    load_open_room,
+)
 from church.services.chat.sanctions import CONTROL_CHANNEL, ban_member, lift_sanction, list_sanctions, mute_member
 
 __all__ = [
     "CONTROL_CHANNEL",
     "MAX_MESSAGE_LENGTH",
     "MAX_REASON_LENGTH",
+    "ClosedRoomError",
     "MessageView",
     "MutedError",
     "RateLimitedError",
@@ -39,6 +47,7 @@ __all__ = [
     "decode_message",
     "delete_message",
     "edit_message",
+    "find_offered_room",
     "is_room_open",
     "lift_sanction",
     "list_banned_rooms",

@@ -13,6 +13,15 @@ from church.services.chat.markup import render
 
 
 @dataclass(frozen=True)
+class OfferedRoom:
+    """A room as somebody without access to it sees it."""
+
+    name: str
+    title: str
+    access: str
+
+
+@dataclass(frozen=True)
 class RoomView:
     """A room as one member sees it; ``head`` is the number of its newest change."""
 

@@ -13,7 +13,7 @@ from church.models import ChatRoom, ChatSanction
 from church.models.base import utc_now
 from church.models.chat import RoomAccess, SanctionKind
 from church.services.chat.errors import BannedError, ClosedRoomError, MutedError, UnknownRoomError
-from church.services.chat.presenters import RoomView
+from church.services.chat.presenters import OfferedRoom, RoomView
 from church.services.sessions import SignedIn
 
 _CLOSED = {
@@ -46,6 +46,15 @@ def load_open_room_in(session: Session, signed_in: SignedIn, name: str) -> RoomV
     if not is_room_open(room.access, signed_in):
         raise ClosedRoomError(_CLOSED.get(RoomAccess(room.access)))
     return check_not_banned(session, room, signed_in.user_id)
+
+
+def find_offered_room(name: str) -> OfferedRoom | None:
+    """Find a room that a visitor can get access to: not one for admins, and not one that does not exist."""
+    with db.read() as session:
+        room = session.scalars(_NAMED, {"name": name}).one_or_none()
+    if room is None or room.access not in {RoomAccess.MEMBERS, RoomAccess.PREMIUM}:
+        return None
+    return OfferedRoom(room.name, room.title, room.access)
 
 
 def check_not_banned(session: Session, room: ChatRoom, user_id: int) -> RoomView:

@@ -24,7 +24,7 @@ from church.extensions import db
 from church.lib.app_context import App, app_state
 from church.lib.threads import run_off_hub
 from church.models.base import utc_now
-from church.services.access import ANONYMOUS, Reader, may_read, may_read_drafts
+from church.services.access import ANONYMOUS, Access, Reader, may_read, may_read_drafts
 from church.services.brand import current_brand
 from church.services.pages import feeds, presenters
 from church.services.pages import search as pages_search
@@ -94,6 +94,11 @@ class Pages:
         library = self.library()
         pages = (*library.unpublished, *library.pages) if may_read_drafts(reader) else library.pages
         return [presenters.make_card(page) for page in pages if tag is None or tag in page.tags]
+
+    def list_newest(self, access: Access, limit: int) -> list[PageCard]:
+        """List the newest pages of one access level, without drafts."""
+        newest = [page for page in self.library().pages if page.access == access and not page.draft]
+        return [presenters.make_card(page) for page in newest[:limit]]
 
     def tags(self) -> tuple[TagCount, ...]:
         """List the tags by name, each with how many pages have it."""

@@ -13,6 +13,7 @@ from church.services.billing.errors import StripeRefusedError
 from tests.support.browsing import JSON, Browser, follow_redirect
 from tests.support.helpers import captured_log, with_settings
 from tests.support.membership_fixture import FRIEND, FRIEND_YEAR, PATRON, Membership
+from tests.support.pages_fixture import small_library
 
 pytestmark = pytest.mark.sqlite_alone
 
@@ -159,6 +160,24 @@ def test_success_page_waits_and_grants_nothing_until_the_webhook(
     assert done.headers["Cache-Control"] == "private, no-store"
     found = browser.get(path, headers=JSON).get_json()
     assert (found["state"], found["membership"]["premium"]) == ("done", True)
+
+
+def test_success_page_links_to_what_is_open_now_and_to_the_invoice(
+    membership: Membership, user: User, browser: Browser
+) -> None:
+    small_library(membership.settings.content)
+    session = browser.submit("/stripe/checkout", {"price": FRIEND}).location.rpartition("/")[2]
+    path = f"/stripe/success?session_id={session}"
+    assert "Open to you now" not in browser.get(path).text
+    membership.pay(session)
+    membership.tell()
+    done = browser.get(path).text
+    for link in ("/pages/gold", "/live/premium", "/stripe/invoices"):
+        assert f'href="{link}"' in done
+        assert browser.get(link).status_code == 200
+    assert "/pages/club" not in done
+    assert re.search(r"Invoice [\w-]+, \$5\.00, paid\.", " ".join(re.sub(r"<[^>]+>", " ", done).split()))
+    assert re.search(r'<a href="http[^"]+">View', done)
 
 
 @pytest.mark.parametrize("asked", ["", "?session_id=", "?session_id=cs_forged", f"?session_id={'x' * 300}"])

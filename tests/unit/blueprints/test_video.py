@@ -127,7 +127,7 @@ def test_watch_page_without_access_shows_poster_and_description_only(site: Flask
     assert "A walk <em>through</em> the nave." in page
     assert '/auth/login?next=/video/house"' in page
     assert [word in page for word in ("The door", "captions-en.vtt", "thumbs.vtt", "token=")] == [False] * 4
-    assert "See plans" in Browser(site, add_user(site)).get("/video/talk").text
+    assert "No plan is for sale right now." in Browser(site, add_user(site)).get("/video/talk").text
 
 
 def test_watch_page_has_a_working_stream_address_for_the_member(site: Flask) -> None:
