@@ -76,7 +76,7 @@ def notify_membership_changed(session: Session, user_id: int) -> None:
     """Notify a member, after the commit, that their subscription or grant has changed."""
     ref = session.scalars(select(User.ref).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
     if ref is not None:
-        notify_after(session, ref, "membership", "Your membership has changed.", _MEMBERSHIP)
+        notify_after(session, ref, "membership", "Your premium access has changed.", _MEMBERSHIP)
 
 
 def notify_new_pages(session: Session, titles: Mapping[str, str]) -> None:

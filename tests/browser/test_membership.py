@@ -155,7 +155,7 @@ def test_member_subscribes_reads_and_loses_premium_at_the_end_of_the_cancelled_p
     assert _can_read(page)
     till.operate("clock", days="32")
     wait_until(lambda: not _can_read(page), "the page is closed")
-    _wait_for_status(page, "No membership")
+    _wait_for_status(page, "No subscription")
 
 
 def test_declined_card_leaves_no_membership_and_the_return_page_says_so(member: Callable[..., Page]) -> None:
@@ -164,7 +164,7 @@ def test_declined_card_leaves_no_membership_and_the_return_page_says_so(member: 
     expect(page.get_by_role("alert")).to_contain_text("declined")
     page.get_by_role("link", name="Cancel and go back").click()
     _heading(page, "Nothing was paid")
-    _wait_for_status(page, "No membership")
+    _wait_for_status(page, "No subscription")
     assert not _can_read(page)
 
 
@@ -213,7 +213,7 @@ def test_unpaid_renewal_ends_premium_when_stripe_gives_up(member: Callable[..., 
     assert _can_read(page)
     till.operate("clock", days="20")
     wait_until(lambda: not _can_read(page), "the page is closed")
-    _wait_for_status(page, "No membership")
+    _wait_for_status(page, "No subscription")
 
 
 def test_upgrade_is_paid_and_starts_now_and_downgrade_starts_later(
@@ -266,7 +266,7 @@ def test_unreachable_stripe_shows_an_error_and_other_pages_work(member: Callable
         expect(page.locator(".error-status")).to_have_text("503")
         expect(page.locator("main")).to_contain_text("The payment service is not responding.")
         page.goto("/auth/account")
-        expect(page.locator(".standing")).to_have_text("No membership.")
+        expect(page.locator(".standing")).to_have_text("No subscription.")
     finally:
         till.operate("knobs", api_down="")
 

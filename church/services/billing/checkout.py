@@ -46,7 +46,7 @@ class MemberAlreadyError(ConflictError):
     """The member has a subscription: its plan is changed instead of paying for a second one."""
 
     def __init__(self) -> None:
-        super().__init__("You already have a membership. Change its plan instead.")
+        super().__init__("You already have a subscription. Change its plan instead.")
 
 
 class PaidAlreadyError(ConflictError):

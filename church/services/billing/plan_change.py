@@ -37,7 +37,7 @@ log = logging.getLogger("church.stripe")
 
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
 PREVIEW_SECONDS = 900  # seconds for which a shown amount is valid
-_CHANGED_MEANWHILE = "Your membership has changed since you opened this page. Check it and try again."
+_CHANGED_MEANWHILE = "Your subscription has changed since you opened this page. Check it and try again."
 _STALE = "The amount has changed. Check it and try again."
 
 
@@ -178,7 +178,7 @@ def _find_price(session: Session, row: Subscription | None, stripe_price: str) -
 def _changeable(data: MembershipData) -> Subscription:
     row = data.subscription
     if row is None:
-        raise ConflictError("You have no membership to change. Choose a plan to subscribe.")
+        raise ConflictError("You have no subscription to change. Choose a plan to subscribe.")
     if row.cancel_at is not None:
         raise ConflictError("Your plan is cancelled. Resume it first, then change it.")
     if row.status not in PAID_STATUSES:

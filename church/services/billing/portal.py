@@ -18,7 +18,7 @@ class NoCustomerError(ConflictError):
     """The member has never paid here, so there is nothing to manage."""
 
     def __init__(self) -> None:
-        super().__init__("You have no membership to manage yet.")
+        super().__init__("You have no subscription to manage yet.")
 
 
 def open_portal(member: SignedIn) -> str:

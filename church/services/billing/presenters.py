@@ -23,7 +23,7 @@ from church.services.audit import Person
 from church.services.billing.membership import MembershipData, load_membership
 from church.services.entitlements import SubscriptionFacts, grace_end
 
-_NONE = "No membership"
+_NONE = "No subscription"
 _FAR = 330  # days; a date further away is shown with its year
 _MOST_INVOICES = 100
 _INVOICE_STATES = {"paid": "Paid", "open": "Open", "void": "Void", "uncollectible": "Not collected"}

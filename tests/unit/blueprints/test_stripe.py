@@ -206,7 +206,7 @@ def test_cancelled_checkout_says_that_nothing_was_paid(membership: Membership, b
 
 
 def test_portal_redirects_a_paying_member_to_stripe(membership: Membership, user: User, browser: Browser) -> None:
-    assert "no membership to manage" in follow_redirect(browser, browser.submit("/stripe/portal"))
+    assert "no subscription to manage" in follow_redirect(browser, browser.submit("/stripe/portal"))
     assert browser.post_json("/stripe/portal").status_code == 409
     membership.subscribed(user)
     assert browser.submit("/stripe/portal").location.startswith(f"{membership.till.desk.address}/portal/")
@@ -266,7 +266,7 @@ def test_change_with_3d_secure_links_to_the_page_to_confirm(
 
 def test_change_without_a_plan_is_explained_on_the_pricing_page(browser: Browser) -> None:
     assert "Choose a plan first." in follow_redirect(browser, browser.get("/stripe/change"))
-    assert "You have no membership to change." in follow_redirect(
+    assert "You have no subscription to change." in follow_redirect(
         browser, browser.get(f"/stripe/change?price={PATRON}")
     )
 
@@ -283,7 +283,7 @@ def test_invoices_are_listed_only_for_their_member(membership: Membership, user:
 
 
 def test_account_page_shows_the_membership_status(membership: Membership, user: User, browser: Browser) -> None:
-    assert "No membership." in text_of(browser, "/auth/account")
+    assert "No subscription." in text_of(browser, "/auth/account")
     membership.subscribed(user, card="fails_later")
     page = browser.get("/auth/account")
     assert "Paid with Visa •••• 0341" in page.text

@@ -22,7 +22,7 @@ log = logging.getLogger("church.stripe")
 
 _LOST = "Your scheduled change was cancelled and your plan stays the same. Choose a plan again."
 _LOST_DECLINED = f"Your card was declined. {_LOST}"
-_UNKNOWN = "The payment service is not responding. Check your membership in a minute: "
+_UNKNOWN = "The payment service is not responding. Check your account in a minute: "
 _MAYBE_DONE = f"{_UNKNOWN}the change may have been made."
 _MAYBE_GONE = f"{_UNKNOWN}the change may have been made, and your scheduled change may be cancelled."
 

@@ -79,7 +79,7 @@ class AccessEndedError(TokenError):
     """The member of the token may no longer watch this, or has signed out."""
 
     def __init__(self) -> None:
-        super().__init__("You no longer have access to this video. Sign in, or check your membership.")
+        super().__init__("You no longer have access to this video. Sign in, or check your subscription.")
 
 
 @dataclass(frozen=True)

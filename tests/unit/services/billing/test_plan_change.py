@@ -265,7 +265,7 @@ def test_change_with_an_old_preview_is_refused(membership: Membership, user: Use
 
 def test_change_without_a_changeable_plan_gives_the_reason(membership: Membership, user: User) -> None:
     member = membership.as_signed_in(user)
-    with pytest.raises(ConflictError, match="no membership"):
+    with pytest.raises(ConflictError, match="no subscription"):
         preview(membership, member, PATRON)
     member = membership.subscribed(user)
     with pytest.raises(ConflictError, match="already your plan"):

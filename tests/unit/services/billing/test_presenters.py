@@ -76,7 +76,7 @@ def test_status_with_a_scheduled_change_shows_its_amount() -> None:
 
 def test_status_without_a_subscription_is_no_membership() -> None:
     found = describe_membership(NOTHING, NOW, 7)
-    assert (found.state, found.sentence, found.premium, found.banner) == ("none", "No membership", False, None)
+    assert (found.state, found.sentence, found.premium, found.banner) == ("none", "No subscription", False, None)
     assert not found.has_portal
 
 
@@ -124,7 +124,7 @@ def test_status_shows_the_last_digits_of_the_card() -> None:
 
 def test_status_is_read_from_stored_webhooks(membership: Membership) -> None:
     user = membership.add()
-    assert membership.status(user).sentence == "No membership"
+    assert membership.status(user).sentence == "No subscription"
     membership.subscribed(user, PATRON)
     found = membership.status(user)
     assert (found.state, found.plan_name, found.price, found.had_trial) == ("trialing", "Patron", PATRON, True)
