@@ -163,8 +163,11 @@ def test_two_windows_talk(hall: Hall) -> None:
         ada.set_viewport_size({"width": width, "height": 844})
         ada.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert find_axe_violations(ada) == [], (width, scheme)
+        expect(ada.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
+        expect(ada.get_by_role("log", name="Messages")).to_be_in_viewport(ratio=1)
 
     bob.context.close()
+    ada.get_by_role("button", name="About this room").click()  # narrow windows have it behind a button
     _here_are(ada, 1)
 
 
@@ -181,6 +184,12 @@ def test_edit_and_deletion_appear_in_place(hall: Hall) -> None:
     expect(page.locator(f"#m{first.id} .message-edited")).to_be_visible()
     expect(page.locator(f"#m{second.id} .message-body")).to_have_text("This message was deleted.")
     assert messages(page).count() == before
+    page.locator(f"#m{first.id} summary").press("Enter")
+    report = page.locator(f"#m{first.id}").get_by_role("link", name="Report")
+    report.press("Escape")
+    expect(report).to_be_hidden()
+    expect(page.locator(f"#m{first.id} summary")).to_be_focused()
+    expect(page.locator(f"#m{second.id} .message-menu")).to_have_count(0)
 
 
 def test_reconnect_after_an_outage_misses_and_doubles_nothing(hall: Hall) -> None:
@@ -306,17 +315,17 @@ def test_chat_report_and_moderation_work_without_scripts(windows: Windows, cast:
     expect(messages(member).last).to_have_text("A word without scripts")
     expect(messages(member).last).to_be_in_viewport()
     expect(member.get_by_text("Reload the page to see new messages.")).to_be_visible()
-    member.locator(".message-time").last.click()
+    member.locator(".message-menu summary").last.click()
+    member.get_by_role("link", name="Edit").click()
     expect_heading(member, "Message in Public")
-    member.get_by_text("Edit message").click()
     member.get_by_label("Your message").fill("Other words")
     member.get_by_role("button", name="Save message").click()
     expect_flash(member, "Message saved.")
     expect(messages(member).last).to_have_text("Other words")
 
     admin = plain("admin", ROOM)
-    admin.locator(".message-time").last.click()
-    admin.get_by_text("Report message").click()
+    admin.locator(".message-menu summary").last.click()
+    admin.get_by_role("link", name="Report").click()
     admin.get_by_label("What is wrong?").fill("too plain")
     admin.get_by_role("button", name="Send report").click()
     expect_flash(admin, "Report sent.")

@@ -50,7 +50,7 @@ def _show_form_errors(field: str) -> Callable[[_View], _View]:
 @allow(MEMBERS)
 @limited("page")
 def message(room: str, number: int) -> AnyResponse:
-    """Show a message with the forms that the member may use."""
+    """Show a message with the forms that the member may use; the query's ``do`` opens one of them."""
     return _page(room, number)
 
 
@@ -103,7 +103,8 @@ def _page(room: str, number: int, error: ChurchError | None = None, text: str | 
         return jsonify(message_data(view, member))
     errors = error.errors if isinstance(error, FieldErrors) else {}
     problem = None if errors or error is None else str(error)
-    context = {"errors": errors, "problem": problem, "text": text}
+    opened = request.args.get("do", "") if error is None else ""
+    context = {"errors": errors, "problem": problem, "text": text, "opened": opened}
     most = {"most": chat.MAX_MESSAGE_LENGTH, "reason_most": chat.MAX_REASON_LENGTH}
     room_view = chat.load_open_room(member, room)
     response = make_response(render_template("live/message.html", room=room_view, spoken=view, **context, **most))

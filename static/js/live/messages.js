@@ -2,6 +2,7 @@
 
 const NEAR = 48; // pixels from the end that still count as the end
 const MOST = 600; // messages kept in the page
+const MENU_AFTER = 100; // milliseconds
 const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
 function made(name, className, text) {
@@ -14,6 +15,42 @@ function made(name, className, text) {
 /** Show UTC times in the time zone of the reader. */
 function ownTimes(root) {
   for (const time of root.querySelectorAll("time")) time.textContent = clock.format(new Date(time.dateTime));
+}
+
+/** Build the menu of a message, as templates/live/_parts.html does. Screen readers are not told of it as news. */
+function menuOf(frame, own, admin) {
+  const menu = made("details", "message-menu");
+  menu.name = "message-menu";
+  menu.setAttribute("aria-live", "off");
+  const summary = made("summary");
+  summary.append(document.querySelector("[data-more-icon]").content.cloneNode(true), made("span", "visually-hidden", "Message menu"));
+  const list = made("ul");
+  const add = (action, words, className) => {
+    const link = made("a", className, words);
+    link.href = `/live/${encodeURIComponent(frame.room)}/${frame.id}?do=${action}`;
+    const item = made("li");
+    item.append(link);
+    list.append(item);
+  };
+  if (own) add("edit", "Edit");
+  else add("report", "Report");
+  if (own || admin) add("delete", "Delete", "danger-link");
+  menu.append(summary, list);
+  return menu;
+}
+
+/** Close an open menu by Escape, or by a click elsewhere. */
+function closeMenus(list) {
+  const close = (kept) => {
+    for (const menu of list.querySelectorAll(".message-menu[open]")) if (menu !== kept) menu.open = false;
+  };
+  document.addEventListener("click", (event) => close(event.target.closest?.(".message-menu")));
+  list.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest(".message-menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
 }
 
 /** Build the element of a frame, as templates/live/_parts.html does. The site escapes its HTML. */
@@ -53,6 +90,9 @@ export class Log {
     this.box.addEventListener("scroll", () => this.atEnd && this.seen(), { passive: true });
     this.pill.addEventListener("click", () => this.toEnd());
     this.older.addEventListener("click", (event) => this.showOlder(event));
+    this.me = root.dataset.me;
+    this.admin = "admin" in root.dataset;
+    closeMenus(this.list);
     ownTimes(this.list);
   }
 
@@ -78,15 +118,22 @@ export class Log {
     if (frame.client_id) this.settle(frame.client_id);
     const known = document.getElementById(`m${frame.id}`);
     if (known) {
-      if (Number(known.dataset.changed) < frame.changed) known.replaceWith(elementOf(frame));
+      if (Number(known.dataset.changed) < frame.changed) known.replaceWith(this.elementOf(frame));
       return false;
     }
     if (frame.deleted) return false; // sent and deleted in the meantime
     const first = this.list.querySelector("[data-id]");
     if (!this.older.parentElement.hidden && first && frame.id < Number(first.dataset.id)) return false; // on an older page
-    this.place(elementOf(frame), this.after(frame.id));
+    this.place(this.elementOf(frame), this.after(frame.id));
     this.trim();
     return missed;
+  }
+
+  /** Build a message. Its menu comes a moment later, so that a screen reader announces the message alone. */
+  elementOf(frame) {
+    const item = elementOf(frame);
+    if (!frame.deleted) setTimeout(() => item.lastChild.before(menuOf(frame, frame.from.ref === this.me, this.admin)), MENU_AFTER);
+    return item;
   }
 
   /** The element to insert a new message before: usually the first pending one. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Flask
 
 from church.models import User
@@ -44,6 +46,17 @@ def test_others_can_only_report_a_message(app: Flask, ada: User, bob: User) -> N
     )
     assert call_in_context(app, chat.count_open_reports) == 1
     assert bodies(browser.get("/live/public").text) == ["mine"]
+
+
+def test_menu_of_a_message_opens_the_form_that_its_reader_may_use(app: Flask, ada: User, bob: User) -> None:
+    author, other = Browser(app, ada), Browser(app, bob)
+    address = f"/live/public/{say(author, 'mine')}"
+    menus = [re.findall(rf'href="{address}\?do=(\w+)"', who.get("/live/public").text) for who in (author, other)]
+    assert menus == [["edit", "delete"], ["report"]]
+    for way in ("edit", "delete"):
+        (opened,) = re.findall(r"<details[^>]* open>\s*<summary>(\w+) message", author.get(f"{address}?do={way}").text)
+        assert opened.lower() == way
+    assert '<details class="confirm" open>' not in author.get(address).text
 
 
 def test_program_posts_reads_edits_and_deletes_as_json(app: Flask, ada: User, bob: User) -> None:
