@@ -59,6 +59,8 @@ def expand_paths(till: Till, answer: Obj, paths: list[str]) -> Obj:
 def _expand_path(till: Till, place: Any, parts: list[str], path: str) -> None:
     if not parts or place is None:
         return
+    if isinstance(place, dict) and place.get("deleted"):
+        return  # of a deleted object Stripe gives its id, whatever is to be expanded
     if isinstance(place, list):
         for item in place:
             _expand_path(till, item, parts, path)
