@@ -8,10 +8,12 @@ from church.models.billing import (
     Grant,
     Invoice,
     LedgerEntry,
+    Notice,
     Price,
     Product,
     StripeEvent,
     Subscription,
+    UnmatchedPayment,
 )
 from church.models.chat import ChatMessage, ChatReport, ChatRoom, ChatSanction
 from church.models.dora import DeliveredCommit, Deployment, Incident
@@ -41,6 +43,7 @@ __all__ = [
     "Link",
     "Mail",
     "Maintenance",
+    "Notice",
     "PageText",
     "Price",
     "Product",
@@ -49,6 +52,7 @@ __all__ = [
     "SignIn",
     "StripeEvent",
     "Subscription",
+    "UnmatchedPayment",
     "User",
     "Video",
     "VideoUpload",

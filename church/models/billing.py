@@ -63,7 +63,10 @@ class Subscription(Base):
     """One subscription. Amounts are minor units of ``currency``; columns ``stripe_…`` are Stripe's ids."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = (Index("ix_subscriptions_status_plan", "status", "plan"),)
+    __table_args__ = (
+        Index("ix_subscriptions_status_plan", "status", "plan"),
+        Index("ix_subscriptions_current_period_end", "current_period_end"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     stripe_id: Mapped[str] = mapped_column(unique=True)
@@ -218,8 +221,45 @@ class Grant(Base):
     """None if the command line granted it."""
     reason: Mapped[str] = mapped_column(PlainText)
     created_at: Mapped[datetime]
-    until: Mapped[datetime]
+    until: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
+
+
+class UnmatchedPayment(Base):
+    """One subscription to a plan whose payer is no member, such as one by a payment link.
+
+    It is removed when a member is found, and some time after it has ended.
+    """
+
+    __tablename__ = "unmatched_payments"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stripe_subscription: Mapped[str] = mapped_column(unique=True)
+    stripe_customer: Mapped[str] = mapped_column(index=True)
+    email: Mapped[str | None] = mapped_column(PlainText)
+    email_key: Mapped[str | None] = mapped_column(index=True)
+    """The address as accounts compare it: the account that confirms it gets the subscription."""
+    plan: Mapped[str]
+    status: Mapped[str]
+    """Stripe's status of the subscription."""
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    interval: Mapped[str | None]
+    started_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
+    dismissed_at: Mapped[datetime | None]
+    """When an admin said that it belongs to no member."""
+
+
+class Notice(Base):
+    """An email about a membership that was queued, so that no event sends it twice. ``key`` names the occasion."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Product(Base):

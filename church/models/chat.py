@@ -93,6 +93,7 @@ class ChatReport(Base):
     __table_args__ = (
         UniqueConstraint("message_id", "user_id"),
         Index("ix_chat_reports_settled_at_created_at", "settled_at", "created_at"),
+        Index("ix_chat_reports_emailed_at", "emailed_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -101,5 +102,7 @@ class ChatReport(Base):
     text: Mapped[str] = mapped_column(PlainText)
     reason: Mapped[str] = mapped_column(PlainText)
     created_at: Mapped[datetime]
+    emailed_at: Mapped[datetime | None]
+    """When the admins were told by email."""
     settled_at: Mapped[datetime | None]
     settled_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
