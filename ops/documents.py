@@ -44,7 +44,7 @@ SETTING_GROUPS = {
     "Security": ("SECRET_KEY*", "CHURCH_ALLOW_HTTP", "CHURCH_PASSWORD_*", "CHURCH_SESSION_*", "CHURCH_THREATS*"),
     "Database and store": ("DATABASE_URL", "CHURCH_DATABASE_*", "REDIS_URL", "CHURCH_STORE_*"),
     "Background jobs": ("CHURCH_JOBS_*",),
-    "Email": ("CHURCH_SMTP_*", "CHURCH_MAIL_*"),
+    "Email": ("CHURCH_SMTP_*", "CHURCH_MAIL_*", "CHURCH_EMAIL_*"),
     "Payments": ("STRIPE_*", "CHURCH_TILL_*", "CHURCH_AUTOMATIC_TAX", "CHURCH_GRACE_DAYS"),
     "Videos": ("CHURCH_VIDEO_*", "AWS_*"),
     "Chat": ("CHURCH_LIVE_*",),

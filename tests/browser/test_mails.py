@@ -24,6 +24,18 @@ CONTEXTS = {
     "payment_failed": {"plan": "Patron of all good things", "amount": "KWD 1,234.500", "until": "30 November 2026"},
     "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
     "membership_ended": {"plan": "Patron", "premium": True},
+    "welcome": {
+        "plan": "Patron of all good things",
+        "trial": "30 November 2026",
+        "ends": "",
+        "price": "$12.00 a month",
+    },
+    "membership_cancelled": {"plan": "Patron", "until": "30 November 2026", "another": False},
+    "invoice_open": {"plan": "Patron", "amount": "KWD 1,234.500", "until": ""},
+    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00 a year"},
+    "pass_given": {"until": "30 November 2026"},
+    "pass_ending": {"until": "30 November 2026"},
+    "new_reports": {"count": 2, "rooms": "Open and Premium"},
 }
 PURPOSES = {
     "verify": Purpose.VERIFY,

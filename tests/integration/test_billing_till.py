@@ -148,3 +148,20 @@ def test_checkout_of_a_trial_gives_premium_and_books_nothing(site: Site) -> None
     assert site.premium()
     assert site.shop.rows(LedgerEntry) == []
     assert {one.state for one in site.shop.rows(StripeEvent)} <= {"processed", "ignored"}
+
+
+def test_deleted_customer_leaves_no_event_that_fails(site: Site) -> None:
+    """In whatever order the events arrive: of a customer that came without a checkout, and of a subscriber."""
+    made = site.till.stripe.v1.customers.create({"email": "kim@example.org", "metadata": {"church_user": site.ref}})
+    site.till.stripe.v1.customers.update(made.id, {"name": "Kim"})
+    site.till.stripe.v1.customers.delete(made.id)
+    subscription = site.subscribe()
+    site.deliver()
+    assert site.premium()
+    site.till.stripe.v1.customers.delete(subscription["customer"])
+    site.deliver()
+    states = {row.type: row.state for row in site.shop.rows(StripeEvent)}
+    assert (states["customer.deleted"], "failed" in states.values()) == ("processed", False)
+    assert [row.deleted_at is None for row in site.shop.rows(Customer)] == [False, False]
+    assert [row.status for row in site.shop.rows(Subscription)] == ["canceled"]
+    assert not site.premium()

@@ -103,6 +103,14 @@ class FakeStripe:
         items = {"object": "list", "data": [item]}
         return self.put("subscription", stripe_id, customer=customer["id"], items=items, **(defaults | values))
 
+    def session(self, subscription: Obj, **values: Any) -> Obj:
+        """Create the completed checkout session of a subscription, as of a payment link."""
+        defaults: Obj = {"status": "complete", "payment_status": "paid", "invoice": None, "client_reference_id": None}
+        return self.put(
+            "checkout.session", f"cs_{next(_numbers)}", customer=subscription["customer"],
+            subscription=subscription["id"], **(defaults | values),
+        )  # fmt: skip
+
     def invoice(self, subscription: Obj, paid: int = 0, **values: Any) -> Obj:
         """Create an invoice; ``paid`` is the amount of its payment, whose charge can be refunded."""
         number = next(_numbers)
@@ -148,7 +156,11 @@ class FakeStripe:
         )  # fmt: skip
 
     def _list(self, service: str, params: Obj) -> Obj:
-        same = {name: params[name] for name in ("customer", "invoice", "charge", "product") if name in params}
+        same = {
+            name: params[name]
+            for name in ("customer", "invoice", "charge", "product", "subscription")
+            if name in params
+        }
         found = [o for o in self.objects.values() if o["object"] == KINDS[service]]
         found = [o for o in found if all(o.get(name) == value for name, value in same.items())]
         if (payment := params.get("payment")) is not None:

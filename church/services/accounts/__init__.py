@@ -5,7 +5,7 @@ guessing, and gets data or one of the errors of ``church.errors``. Telemetry is 
 admins do to other accounts is in ``members``.
 """
 
-from church.services.accounts.data_registry import register_deletion, register_export
+from church.services.accounts.data_registry import register_confirmation, register_deletion, register_export
 from church.services.accounts.deletion import delete_account
 from church.services.accounts.export import export_account, read_profile
 from church.services.accounts.failed_sign_ins import (
@@ -80,6 +80,7 @@ __all__ = [
     "make_throttled_error",
     "read_profile",
     "register",
+    "register_confirmation",
     "register_deletion",
     "register_export",
     "rename",

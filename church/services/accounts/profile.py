@@ -12,7 +12,7 @@ from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services import email as email_service
-from church.services.accounts import find_account, passwords, validation
+from church.services.accounts import data_registry, find_account, passwords, validation
 from church.services.accounts.passwords import Sender
 from church.services.accounts.recovery import set_password
 from church.services.accounts.validation import Address
@@ -118,6 +118,7 @@ def confirm_email(token: str, device: Device) -> None:
             email_links.void(session, user.id)
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.email_changed", actor, user.id)
+            data_registry.tell_confirmed(session, user)
     except IntegrityError:
         raise email_links.LinkError from None
     sessions.forget_cached()

@@ -14,7 +14,7 @@ from church.models.accounts import Purpose
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services import email as email_service
-from church.services.accounts import find_account, passwords, validation
+from church.services.accounts import data_registry, find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.accounts.passwords import Sender
 from church.services.audit import Actor
@@ -75,6 +75,7 @@ def reset_password(token: str, password: str, device: Device) -> str:
             email_links.void(session, user.id, Purpose.VERIFY)
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.password_reset", actor, user.id, sessions=ended)
+            data_registry.tell_confirmed(session, user)
     sessions.forget_cached()
     return user.email or ""
 

@@ -14,7 +14,7 @@ from church.models.accounts import Purpose, Role
 from church.models.base import utc_now
 from church.services import audit, email_links, sessions
 from church.services import email as email_service
-from church.services.accounts import find_account, passwords, validation
+from church.services.accounts import data_registry, find_account, passwords, validation
 from church.services.accounts.failed_sign_ins import record_attempt
 from church.services.accounts.passwords import Sender
 from church.services.accounts.validation import Address
@@ -85,6 +85,7 @@ def verify_address(token: str, actor: Actor) -> str:
             raise email_links.LinkError
         user.verified_at = user.verified_at or utc_now()
         audit.record_by(session, "account.verified", actor, user.id)
+        data_registry.tell_confirmed(session, user)
     sessions.forget_cached()
     return user.ref
 
@@ -140,5 +141,6 @@ def create_first_admin(token: str, email: str, password: str, name: str, device:
                 raise FieldErrors({"email": TAKEN})
             actor = Actor(user_id=user.id, address=device.address)
             audit.record_by(session, "account.registered", actor, user.id, role=Role.ADMIN.value)
+            data_registry.tell_confirmed(session, user)
         current.user_ref = user.ref
     telemetry.track_registration("first_admin")

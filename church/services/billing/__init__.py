@@ -6,7 +6,7 @@ package calls Stripe, and only its client module imports the SDK.
 
 from __future__ import annotations
 
-from church.services.billing import account_data  # noqa: F401 - registers export and deletion
+from church.services.billing import account_data, reminders  # noqa: F401 - they register export, deletion and jobs
 from church.services.billing.admin_actions import (
     count_events,
     count_subscriptions,
@@ -45,6 +45,14 @@ from church.services.billing.stripe.event_types import LARGEST_PAYLOAD as LARGES
 from church.services.billing.stripe.products_and_prices import sync_catalogue
 from church.services.billing.stripe.reconcile import reconcile_with_stripe, replay_failed
 from church.services.billing.stripe.webhooks import Outcome, process_webhook, replay
+from church.services.billing.unmatched_payments import (
+    PaymentState,
+    assign_payment,
+    count_living_subscriptions,
+    count_unmatched,
+    dismiss_payment,
+    list_unmatched,
+)
 
 __all__ = [
     "INTERVALS",
@@ -54,15 +62,20 @@ __all__ = [
     "Outcome",
     "PaidAlreadyError",
     "PaymentFacts",
+    "PaymentState",
     "PremiumOffer",
     "StripeDownError",
     "StripeRefusedError",
+    "assign_payment",
     "change_plan",
     "check_payments",
     "count_events",
     "count_grants",
+    "count_living_subscriptions",
     "count_subscriptions",
     "count_subscriptions_by_status",
+    "count_unmatched",
+    "dismiss_payment",
     "end_of_day",
     "export_ledger",
     "find_event_id",
@@ -75,6 +88,7 @@ __all__ = [
     "list_plans",
     "list_subscriptions",
     "list_totals",
+    "list_unmatched",
     "make_offer",
     "open_portal",
     "payment_origins",

@@ -15,6 +15,7 @@ from church.models.base import plain, utc_now
 from church.services import audit, live_broadcast, sessions
 from church.services.accounts import UnknownMemberError
 from church.services.audit import Actor
+from church.services.billing import emails
 
 LONGEST_REASON = 200
 LONGEST = timedelta(days=3653)
@@ -54,6 +55,7 @@ def grant_premium(user_ref: str, until: datetime, reason: str, actor: Actor) -> 
         session.add(row)
         session.flush()
         audit.record_by(session, "grant.given", actor, user.id, grant=row.id, until=until.date().isoformat())
+        emails.queue_pass_given(session, row)
         live_broadcast.notify_membership_changed(session, user.id)
     _after_commit("grant.given", user)
     return row.id
@@ -73,6 +75,8 @@ def revoke_grant(grant_id: int, actor: Actor) -> str:
         row.revoked_at = utc_now()
         user = session.get_one(User, row.user_id)
         audit.record_by(session, "grant.revoked", actor, user.id, grant=grant_id)
+        session.flush()
+        emails.queue_pass_ended(session, row, row.revoked_at)
         live_broadcast.notify_membership_changed(session, user.id)
     _after_commit("grant.revoked", user)
     return user.ref

@@ -13,10 +13,12 @@ from church.config import Settings
 from church.database import database_now
 from church.models import Product, StripeEvent
 from church.models.billing import EventState
+from church.services.billing.unmatched_payments import count_open_unmatched
 
 LATELY = timedelta(days=1)
 _OFF = "off: STRIPE_SECRET_KEY is not set, so nobody can pay"
 _REPLAY = "find the cause at /admin/membership/events, fix it, then run flask church stripe replay --failed"
+_ASSIGN = "assign or dismiss them at /admin/membership/unmatched"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class PaymentFacts:
     failed: int
     last_webhook: datetime | None
     plans: int
+    unmatched: int = 0
+    """Payments for a plan whose payer is no member, which an admin has to decide about."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,13 @@ class PaymentHealth:
 
 
 def read_payment_facts(session: Session) -> PaymentFacts:
-    """Read the facts, in three short queries."""
+    """Read the facts, in four short queries."""
     failed = (StripeEvent.state == EventState.FAILED.value, StripeEvent.received_at > database_now(session) - LATELY)
     return PaymentFacts(
         failed=session.scalar(select(func.count()).select_from(StripeEvent).where(*failed)) or 0,
         last_webhook=session.scalar(select(func.max(StripeEvent.received_at))),
         plans=session.scalar(select(func.count(Product.plan.distinct())).where(Product.active)) or 0,
+        unmatched=count_open_unmatched(session),
     )
 
 
@@ -54,6 +59,8 @@ def check_payments(settings: Settings, facts: PaymentFacts) -> PaymentHealth:
     parts = [_processor(settings), f"{facts.plans} plan{'s' * (facts.plans != 1)}", _last_webhook(facts)]
     if facts.failed:
         parts.append(f"{facts.failed} event{'s' * (facts.failed > 1)} failed within a day")
+    if facts.unmatched:
+        parts.append(f"{facts.unmatched} payment{'s' * (facts.unmatched > 1)} without a member")
     for applies, state, finding, fix in _problems(settings, facts):
         if applies:
             return PaymentHealth(state, "; ".join(filter(None, (*parts, finding))), fix)
@@ -69,6 +76,7 @@ def _problems(settings: Settings, facts: PaymentFacts) -> tuple[tuple[bool, Lite
     return (
         (not settings.webhook_secrets, "fail", "every webhook is rejected", "set STRIPE_WEBHOOK_SECRET"),
         (facts.failed > 0, "warn", "", _REPLAY),
+        (facts.unmatched > 0, "warn", "", _ASSIGN),
         (settings.production and kind != "live", "warn", "no real payments", "set STRIPE_SECRET_KEY to the live one"),
         (not settings.production and kind == "live", "warn", "payments are real", "use a test key for development"),
         (facts.last_webhook is None, "warn", "", start if settings.till else endpoint),

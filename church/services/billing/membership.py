@@ -51,9 +51,13 @@ def load_membership(session: Session, user_id: int, now: datetime, grace_days: i
 
 
 def find_customer(session: Session, user_id: int) -> Customer | None:
-    """Find the member's newest customer at Stripe that is not deleted."""
+    """Find the member's customer at Stripe: one with a current subscription first, then the newest not deleted."""
+    current = select(Subscription.id).where(
+        Subscription.customer_id == Customer.id, Subscription.status.in_(CURRENT_STATUSES)
+    )
     query = select(Customer).where(Customer.user_id == user_id, Customer.deleted_at.is_(None))
-    return session.scalars(query.order_by(Customer.created_at.desc(), Customer.id.desc()).limit(1)).first()
+    order = (current.exists().desc(), Customer.created_at.desc(), Customer.id.desc())
+    return session.scalars(query.order_by(*order).limit(1)).first()
 
 
 def list_current_subscriptions(session: Session, user_id: int) -> Sequence[Subscription]:

@@ -27,8 +27,12 @@ from church.services.email.headers import POLICY, set_header, write_mailbox, wri
 
 LINKED = frozenset({"verify", "reset", "change_email", "invited"})
 NOTICES = frozenset({"already_registered", "password_changed", "email_changing", "account_deleted"})
-MEMBERSHIP = frozenset({"payment_failed", "trial_ending", "membership_ended"})
-TEMPLATES = LINKED | NOTICES | MEMBERSHIP
+MEMBERSHIP = frozenset(
+    {"welcome", "trial_ending", "renewal_ahead", "payment_failed", "invoice_open", "membership_cancelled"}
+    | {"membership_ended", "pass_given", "pass_ending", "pass_ended"}
+)
+ADMINS = frozenset({"new_reports"})
+TEMPLATES = LINKED | NOTICES | MEMBERSHIP | ADMINS
 
 _LONGEST_LINE = 900  # bytes; RFC 5322 ends a line at 998
 _LONGEST_NAME = 80

@@ -22,8 +22,9 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.models import Checkout, Customer, Invoice, Price, Product, Subscription
 from church.models.base import utc_now
-from church.models.billing import CheckoutState
+from church.models.billing import ENDED_STATUSES, CheckoutState
 from church.services import live_broadcast
+from church.services.billing import emails
 from church.services.billing.errors import NotOursError, StripeRefusedError
 from church.services.billing.stripe.client import StripeObject, gateway
 from church.services.billing.stripe.fetch import Facts, Fetcher
@@ -48,6 +49,7 @@ _SETTLED = frozenset({"paid", "void"})
 _SHOWN = frozenset({"status", "plan", "cancel_at", "next_price"})
 """Changes of a subscription that the member's open pages are notified of; a renewal is none."""
 _NEVER_PAID = frozenset({"incomplete", "incomplete_expired"})
+_NO_CARD = {"card_brand": None, "card_last4": None, "card_expires": None}
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Applied:
     booked: int = 0
     members: set[int] = field(default_factory=set)
     """Accounts whose subscription changed."""
+    new_customer: bool = field(default=False, compare=False)
+    """Whether the customer was not stored before."""
 
 
 def apply_facts(session: Session, facts: Facts, now: datetime | None = None) -> Applied:
@@ -71,6 +75,8 @@ def apply_facts(session: Session, facts: Facts, now: datetime | None = None) -> 
         done.booked = book_entries(session, facts)
     for checkout in facts.sessions:
         done.changed += settle_checkout(session, checkout, payment_failed=facts.payment_failed)
+    for stripe_id, row in writer.after.items():
+        emails.queue_change(session, facts, writer.before[stripe_id], row, writer.now)
     for user_id in done.members:
         live_broadcast.notify_membership_changed(session, user_id)
     return done
@@ -81,7 +87,9 @@ class _Writer:
         self._session = session
         self._facts = facts
         self._done = done
-        self._now = now
+        self.before: dict[str, Row | None] = {}  # each subscription, before it was written; None for a new one
+        self.after: dict[str, Row] = {}
+        self.now = now
 
     def write_catalogue(self) -> None:
         for stripe_id, (product, plan) in self._facts.products.items():
@@ -100,7 +108,7 @@ class _Writer:
     def write_membership(self, customer_id: str, owner_id: int) -> None:
         customer = self._lock(customer_id, owner_id)
         if (found := self._facts.customer) is not None:
-            gone = {"deleted_at": customer["deleted_at"] or self._now} if found.get("deleted") else {}
+            gone = {"deleted_at": customer["deleted_at"] or self.now, **_NO_CARD} if found.get("deleted") else {}
             self._update(Customer, customer, gone or customer_values(found))
         owner = {"customer_id": customer["id"], "user_id": customer["user_id"]}
         for stripe_id, (subscription, plan) in self._facts.subscriptions.items():
@@ -109,20 +117,33 @@ class _Writer:
                 self._set(Customer, customer, card_values(subscription.get("default_payment_method")))
         for stripe_id, invoice in self._facts.invoices.items():
             self._put(Invoice, stripe_id, invoice_values(invoice) | owner)
+        if found is not None and found.get("deleted"):
+            self._end_subscriptions(customer["id"])
+
+    def _end_subscriptions(self, customer_id: int) -> None:
+        """End the subscriptions of a deleted customer: Stripe cancels them, and may no longer have them."""
+        theirs = select(Subscription.stripe_id, Subscription.canceled_at).where(
+            Subscription.customer_id == customer_id, Subscription.status.not_in(ENDED_STATUSES)
+        )
+        for stripe_id, canceled_at in self._session.execute(theirs).all():
+            values = {"status": "canceled", "ended_at": self.now, "canceled_at": canceled_at or self.now}
+            self._put(Subscription, stripe_id, values)
 
     def _lock(self, stripe_id: str, owner_id: int) -> Row:
         """Lock the customer's row, added if it is new: all writers of one customer take turns."""
         found = self._load(Customer, stripe_id)
         if found is None:
-            created = first_datetime((self._facts.customer or {}).get("created"), int(self._now.timestamp()))
+            created = first_datetime((self._facts.customer or {}).get("created"), int(self.now.timestamp()))
             row = {"stripe_id": stripe_id, "user_id": owner_id, "delinquent": False, "created_at": created}
-            add_once(self._session, Customer, "stripe_id", row)
+            self._done.new_customer = add_once(self._session, Customer, "stripe_id", row) is not None
             found = self._load(Customer, stripe_id)
         return found or {}
 
     def _put(self, model: Projected, stripe_id: str, values: Row) -> bool:
         """Add or update the row; False when it holds newer data."""
         stored = self._load(model, stripe_id)
+        if model is Subscription:
+            self.before.setdefault(stripe_id, dict(stored) if stored else None)
         if stored is None:
             fresh = {**values, "stripe_id": stripe_id, "fetched_at": self._facts.started_at}
             if add_once(self._session, model, "stripe_id", fresh) is not None:
@@ -138,7 +159,7 @@ class _Writer:
         return None if found is None else dict(found)
 
     def _update(self, model: Projected, stored: Row, values: Row) -> bool:
-        if _is_newer(stored["fetched_at"], self._facts.started_at, self._now):
+        if _is_newer(stored["fetched_at"], self._facts.started_at, self.now):
             self._done.stale += 1
             return False
         since, new_since = stored.get("past_due_since"), values.get("past_due_since")
@@ -162,6 +183,8 @@ class _Writer:
         return bool(changed)
 
     def _note(self, model: Projected, row: Row, changed: Collection[str]) -> None:
+        if model is Subscription:
+            self.after[row["stripe_id"]] = row
         if model is Subscription and row["status"] not in _NEVER_PAID and not _SHOWN.isdisjoint(changed):
             self._done.members.add(row["user_id"])
 

@@ -59,6 +59,12 @@ class IncomingEvent:
     """Stored for admins; only an outline if it is larger than 256 KiB."""
 
     @property
+    def object(self) -> dict[str, Any]:
+        """Its object as it was sent, or the outline that is left of it."""
+        found = get_nested(self.payload, "data", "object")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def customer(self) -> str | None:
         """Stripe's id of the customer that its object names."""
         return get_id(get_nested(self.payload, "data", "object", "customer"))

@@ -19,6 +19,7 @@ from church.extensions import db
 from church.models import Checkout, Customer, Invoice, LedgerEntry, Price, Product, Subscription, User
 from church.models.billing import ENDED_STATUSES, UNPAID_STATUSES
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeDownError, StripeRefusedError
+from church.services.billing.stripe import owners
 from church.services.billing.stripe.client import Gateway, StripeObject, list_all
 from church.services.billing.stripe.objects import (
     get_id,
@@ -30,6 +31,8 @@ from church.services.billing.stripe.objects import (
 )
 
 T = TypeVar("T")
+
+_NOT_OURS = "a customer of something else"
 
 BUDGET = 8.0  # seconds for all calls of one event; its lease is 10
 _CUSTOMER = ("invoice_settings.default_payment_method",)
@@ -55,9 +58,13 @@ class Facts:
     disputes: list[StripeObject] = field(default_factory=list)
     payment: str | None = None
     """The payment of the refunds and disputes."""
+    matched: bool = False
+    """Whether the member was found by the payer's address, or by an admin: they have not heard of it yet."""
     sessions: list[StripeObject] = field(default_factory=list)
     payment_failed: bool = False
     """Whether the event says that the slow payment of its checkout session failed."""
+    deleted_customer: StripeObject | None = None
+    """The customer that the event says was deleted, as it was: Stripe keeps no more of it than the id."""
     products: dict[str, tuple[StripeObject, str]] = field(default_factory=dict)
     """Each with its plan."""
     prices: dict[str, StripeObject] = field(default_factory=dict)
@@ -88,6 +95,7 @@ class Fetcher:
         self._owners = owners or {}
         self._clock = clock
         self._deadline = clock() + BUDGET
+        self._session: StripeObject | None = None
         self.facts = Facts(started_at)
 
     def about(self, kind: str, object_id: str, customer: str | None = None) -> Facts:
@@ -127,7 +135,8 @@ class Fetcher:
         plan = self._find_plan(found)
         if plan is None:
             raise NotOursError("a subscription to something else")
-        self._set_owner(get_id(found.get("customer")), found)
+        if not self._find_owner(get_id(found.get("customer")), found):
+            self._match_payer(found, plan)
         self.facts.subscriptions[stripe_id] = found, plan
         self._add_sold(found, plan)
         latest = get_id(found.get("latest_invoice"))
@@ -163,7 +172,8 @@ class Fetcher:
         ours = _find_checkout_owner(stripe_id, get_nested(found, "metadata", "church_checkout"))
         customer, subscription = get_id(found.get("customer")), get_id(found.get("subscription"))
         if subscription is not None:
-            self._set_owner(customer, found, ours)
+            self._session = found
+            self._find_owner(customer, found, ours)
             self._subscription(subscription)
             if invoice := get_id(found.get("invoice")):
                 self._invoice(invoice)
@@ -245,30 +255,78 @@ class Fetcher:
     # -- customers ----------------------------------------------------------------------------------------------------
 
     def _customer(self, stripe_id: str) -> None:
-        found = self._get("customers.retrieve", stripe_id, *_CUSTOMER)
+        gone = self.facts.deleted_customer
+        found = self._get_customer(stripe_id) if gone is None else {**gone, "deleted": True}
         self.facts.customer = found
-        self._set_owner(stripe_id, found)
-        for subscription in _list_open_subscriptions(stripe_id):
-            self._subscription(subscription)
+        waiting = [] if self._find_owner(stripe_id, found) else owners.list_unmatched_of(stripe_id)
+        if self.facts.owner_id is None and (found.get("deleted") or not waiting):
+            raise NotOursError(_NOT_OURS)
+        for subscription in waiting or _list_open_subscriptions(stripe_id):
+            try:
+                self._subscription(subscription)
+            except MissingObjectError:
+                if not found.get("deleted"):
+                    raise  # that of a deleted customer ends here all the same
 
-    def _set_owner(self, customer: str | None, found: StripeObject, ours: int | None = None) -> None:
+    def _get_customer(self, stripe_id: str) -> StripeObject:
+        """Fetch a customer with the card; without it where Stripe does not expand that, as of a deleted customer."""
+        try:
+            return self._get("customers.retrieve", stripe_id, *_CUSTOMER)
+        except StripeRefusedError as error:
+            if error.http_status != 400:
+                raise
+            return self._get("customers.retrieve", stripe_id)
+
+    def _set_owner(self, customer: str | None, found: StripeObject) -> None:
+        """Find the member behind ``customer``. Raises NotOursError where there is none."""
+        if not self._find_owner(customer, found):
+            raise NotOursError(_NOT_OURS)
+
+    def _find_owner(self, customer: str | None, found: StripeObject, ours: int | None = None) -> bool:
         """Find the member behind ``customer``, once: all objects of an event belong to one customer.
 
         ``ours`` is the member by our checkout's row, for a Stripe that does not return our metadata.
         """
         if self.facts.owner_id is not None:
-            return
+            return True
         if customer is None:
             raise NotOursError("no customer is named")
         self.facts.customer_id = customer
-        self.facts.owner_id = self._owners.get(customer) or _find_customer_owner(customer) or _find_named_owner(found)
-        if self.facts.owner_id is None:
-            self.facts.owner_id = ours
-        if self.facts.owner_id is None and self.facts.customer is None:
-            self.facts.customer = self._get("customers.retrieve", customer, *_CUSTOMER)
-            self.facts.owner_id = _find_named_owner(self.facts.customer)
-        if self.facts.owner_id is None:
-            raise NotOursError("a customer of something else")
+        owner = self._owners.get(customer) or _find_customer_owner(customer) or _find_named_owner(found)
+        if owner is None:
+            owner = ours
+        if owner is None and self.facts.customer is None:
+            self.facts.customer = self._get_customer(customer)
+            owner = _find_named_owner(self.facts.customer)
+        self.facts.owner_id = owner
+        return owner is not None
+
+    def _match_payer(self, subscription: StripeObject, plan: str) -> None:
+        """Find the member of a subscription by its checkout, then by the payer's address.
+
+        The checkout comes first: by its reference, a payment link says who pays, whatever address is typed there.
+        """
+        checkout = self._session or self._find_session(subscription["id"])
+        owner = None
+        if checkout is not None:
+            ours = _find_checkout_owner(checkout["id"], get_nested(checkout, "metadata", "church_checkout"))
+            owner = _find_named_owner(checkout) or ours
+        if owner is None:
+            email = owners.read_address(self.facts.customer, checkout)
+            owner = owners.find_owner_by_address(email)
+            self.facts.matched = owner is not None
+        if owner is None:
+            payer = owners.UnmatchedPayer(self.facts.customer_id or "", email, subscription, plan)
+            raise owners.UnmatchedPaymentError(payer)
+        self.facts.owner_id = owner
+
+    def _find_session(self, subscription: str) -> StripeObject | None:
+        """Find the checkout session of a subscription; none where the key may not read sessions."""
+        try:
+            found = self._list("checkout.sessions.list", subscription=subscription)
+        except StripeRefusedError:
+            return None
+        return next((row for row in found if get_id(row.get("subscription")) == subscription), None)
 
     # -- products and prices ------------------------------------------------------------------------------------------
 

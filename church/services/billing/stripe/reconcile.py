@@ -20,13 +20,14 @@ from church.database import database_now
 from church.extensions import db
 from church.models import Invoice, LedgerEntry, StripeEvent, Subscription
 from church.models.billing import ENDED_STATUSES, EventState
-from church.services.billing import account_data, emails
+from church.services.billing import account_data, unmatched_payments
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, products_and_prices, webhooks
 from church.services.billing.stripe.client import StripeObject, gateway, list_all
 from church.services.billing.stripe.fetch import Fetcher
 from church.services.billing.stripe.ledger_entries import FAILED_REFUNDS, REFUND_FAILED
 from church.services.billing.stripe.objects import invoice_values, subscription_values
+from church.services.billing.stripe.owners import UnmatchedPaymentError
 
 log = logging.getLogger("church.stripe")
 
@@ -124,6 +125,10 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
         facts = fetcher.about(kind, stripe_id)
     except MissingObjectError:
         return False
+    except UnmatchedPaymentError as error:
+        with db.write() as session:
+            unmatched_payments.keep_payment(session, error.payer, database_now(session))
+        return True
     except NotOursError:
         return True
     except StripeRefusedError as error:
@@ -131,9 +136,9 @@ def _repair(done: Reconciled, kind: str, stripe_id: str) -> bool:
         log.warning("not reconciled", extra={"event": "stripe.unreconciled", "kind": kind, "reason": error.reason})
         return True
     with db.write() as session:
-        before = emails.read_statuses(session, facts.subscriptions)
         applied = apply_to_database.apply_facts(session, facts)
-        emails.queue_missed_emails(session, before, database_now(session))
+        if applied.new_customer:
+            unmatched_payments.settle_customer(session, facts.customer_id or "")
     if applied.changed or applied.booked:
         done.repaired += 1
         log.warning("repaired", extra={"event": "stripe.repaired", "kind": kind, "stripe_id": stripe_id})

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from church import telemetry
 from church.config import current_settings
@@ -21,7 +20,7 @@ from church.errors import UnavailableError
 from church.extensions import db
 from church.models import StripeEvent
 from church.models.billing import EventState
-from church.services.billing import account_data, emails
+from church.services.billing import account_data, emails, unmatched_payments
 from church.services.billing.errors import NotOursError, PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe import apply_to_database, event_store
 from church.services.billing.stripe.client import gateway
@@ -34,6 +33,7 @@ from church.services.billing.stripe.event_types import (
     shorten_payload,
 )
 from church.services.billing.stripe.fetch import Fetcher, is_deleted
+from church.services.billing.stripe.owners import UnmatchedPaymentError
 
 __all__ = ["Outcome", "process_webhook", "replay"]
 
@@ -119,10 +119,7 @@ def _work(event: IncomingEvent, claim: Claim) -> Outcome:
     try:
         return _process(event, claim)
     except NotOursError as error:
-        shortened = shorten_payload(
-            event.payload
-        )  # it may be about people who are not members: store nothing of theirs
-        return _close(claim, EventState.IGNORED, Outcome("ignored", 200, str(error)), shortened)
+        return _ignore(event, claim, error)
     except StripeDownError:
         return _close(claim, EventState.FAILED, Outcome("failed", 503, "Stripe does not answer"))
     except StripeRefusedError as error:
@@ -142,6 +139,8 @@ def _process(event: IncomingEvent, claim: Claim) -> Outcome:
     """Fetch from Stripe, then write everything in one transaction."""
     fetcher = Fetcher(gateway(), claim.started_at, owners={event.customer: claim.owner_id})
     fetcher.facts.payment_failed = event.type == "checkout.session.async_payment_failed"
+    if event.type == "customer.deleted":
+        fetcher.facts.deleted_customer = event.object
     facts = fetcher.about(event.object_kind or "", event.object_id or "", event.customer)
     with db.write() as session:
         now = database_now(session)
@@ -149,21 +148,39 @@ def _process(event: IncomingEvent, claim: Claim) -> Outcome:
         payload = shorten_payload(event.payload) if is_deleted(session, facts.owner_id) else None
         event_store.finish_event(session, claim, EventState.PROCESSED, now, payload=payload)
         applied = apply_to_database.apply_facts(session, facts, now)
+        if applied.new_customer:
+            unmatched_payments.settle_customer(session, facts.customer_id or "")
         # asked again: now the customer is locked, and a deletion of the account has ended or waits
         if facts.owner_id is not None and facts.has_open_subscription() and is_deleted(session, facts.owner_id):
             account_data.queue_cancellation(session, facts.owner_id)
         if sends_email:
-            emails.queue_email(session, event, claim.event_id, now)
+            emails.queue_email(session, event, claim.event_id, facts, now)
     if applied.stale:
         log.info("newer objects are stored already", extra={"event": "stripe.stale", "count": applied.stale})
     return Outcome("processed")
 
 
-def _close(claim: Claim, state: EventState, outcome: Outcome, payload: dict[str, Any] | None = None) -> Outcome:
+def _ignore(event: IncomingEvent, claim: Claim, error: NotOursError) -> Outcome:
+    """Close an event that is not about a member: store nothing of the people in it but a payment for a plan."""
+    outcome, shortened = Outcome("ignored", 200, str(error)), shorten_payload(event.payload)
+    try:
+        with db.write() as session:
+            now = database_now(session)
+            event_store.finish_event(session, claim, EventState.IGNORED, now, outcome.reason, shortened)
+            if isinstance(error, UnmatchedPaymentError):
+                unmatched_payments.keep_payment(session, error.payer, now)
+            elif event.type == "customer.deleted":
+                unmatched_payments.end_payments_of(session, event.object_id or "", now)
+    except LeaseLostError:
+        return Outcome("failed", 503, outcome.reason)
+    return outcome
+
+
+def _close(claim: Claim, state: EventState, outcome: Outcome) -> Outcome:
     """Store why processing ended, unless another delivery has taken over."""
     try:
         with db.write() as session:
-            event_store.finish_event(session, claim, state, database_now(session), outcome.reason, payload)
+            event_store.finish_event(session, claim, state, database_now(session), outcome.reason)
     except LeaseLostError:
         return Outcome("failed", 503, outcome.reason)
     return outcome

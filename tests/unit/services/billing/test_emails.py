@@ -1,4 +1,4 @@
-"""Emails about a membership: which event sends one, and when the nightly comparison sends it instead."""
+"""Emails about a membership: which event or change sends one, what it says, and that it is sent once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from flask import Flask
+from sqlalchemy import select, update
 
 from church.extensions import db
-from church.models import Mail, Subscription, User
-from church.models.base import utc_now
+from church.models import Mail, Notice, StripeEvent, Subscription, User
 from church.services.billing import emails
 from church.services.billing.stripe.event_types import IncomingEvent
+from church.services.billing.stripe.fetch import Facts
 from tests.support.billing_rows import add_customer, add_event, add_invoice, add_subscription, stored
+from tests.support.helpers import with_settings
 from tests.support.stripe_fixture import DAY, START, utc_time
 
 NOW = utc_time(START + DAY)
@@ -23,7 +25,7 @@ def queue(event_type: str, object_id: str, event_id: int = 0, now: datetime = NO
     """Queue the email of an event, and return all emails queued so far."""
     event = IncomingEvent("evt_1", event_type, object_id, event_type.partition(".")[0], now, {})
     with db.write() as session:
-        emails.queue_email(session, event, event_id, now)
+        emails.queue_email(session, event, event_id, Facts(now), now)
     return queued()
 
 
@@ -31,11 +33,21 @@ def queued() -> list[tuple[str, dict[str, Any]]]:
     return [(mail.template, mail.context) for mail in stored(Mail)]
 
 
-def miss(before: dict[str, str]) -> list[str]:
-    """Let the nightly comparison queue what no webhook has reported; return the templates of all emails."""
+def change(row: Subscription, before: dict[str, Any] | None, **facts: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Queue the emails for a subscription that was ``before`` different, and return all emails queued so far."""
     with db.write() as session:
-        emails.queue_missed_emails(session, before, NOW)
-    return [template for template, _ in queued()]
+        after = dict(session.execute(select(Subscription.__table__).filter_by(id=row.id)).mappings().one())
+        former = None if before is None else {**after, **before}
+        emails.queue_change(session, Facts(NOW, **facts), former, after, NOW)
+    return queued()
+
+
+def templates(found: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [template for template, _ in found]
+
+
+def turn_off(app: Flask, **settings: object) -> None:
+    app.config["CHURCH"] = with_settings(app.config["CHURCH"], **settings)
 
 
 @pytest.fixture
@@ -47,13 +59,14 @@ def late(ada: User) -> Subscription:
     return row
 
 
-def test_failed_payment_names_plan_amount_and_end_of_grace(late: Subscription) -> None:
+def test_failed_payment_names_plan_amount_and_end_of_grace(ada: User, late: Subscription) -> None:
     """After the grace period no day is named, because premium has ended."""
     [(template, context)] = queue("invoice.payment_failed", "in_late")
     assert (template, context) == (
         "payment_failed", {"plan": "Patron", "amount": "$7.00", "until": "29 September 2026"},
     )  # fmt: skip
-    assert queue("invoice.payment_failed", "in_late", now=NOW + timedelta(days=30))[-1][1]["until"] == ""
+    add_invoice(late, "in_later")
+    assert queue("invoice.payment_failed", "in_later", now=NOW + timedelta(days=30))[-1][1]["until"] == ""
 
 
 @pytest.mark.parametrize(
@@ -111,36 +124,122 @@ def test_end_of_a_subscription_sends_nothing_while_another_lasts(ada: User) -> N
 def test_event_already_reported_by_another_sends_nothing(late: Subscription) -> None:
     """Stripe retries an invoice several times. The event itself, and an ignored one, do not count."""
     own = add_event("evt_own", "invoice.payment_failed", "in_late")
-    add_event("evt_ignored", "invoice.payment_failed", "in_late", state="ignored")
-    assert len(queue("invoice.payment_failed", "in_late", own.id)) == 1
-    add_event("evt_former", "invoice.payment_failed", "in_late")
-    assert len(queue("invoice.payment_failed", "in_late", own.id)) == 1
-
-
-def test_account_deleted_or_without_an_address_gets_no_email(ada: User, late: Subscription) -> None:
-    """No address is left."""
+    former = add_event("evt_former", "invoice.payment_failed", "in_late")
+    assert queue("invoice.payment_failed", "in_late", own.id) == []
     with db.write() as session:
-        gone = {"email": None, "email_key": None, "password_hash": None, "deleted_at": utc_now(), "name": ""}
-        session.execute(update(User).where(User.id == ada.id).values(**gone))
+        session.execute(update(StripeEvent).where(StripeEvent.id == former.id).values(state="ignored"))
+    assert templates(queue("invoice.payment_failed", "in_late", own.id)) == ["payment_failed"]
+
+
+@pytest.mark.parametrize("values", [{"deleted_at": NOW, "email": None, "email_key": None}, {"verified_at": None}])
+def test_account_deleted_or_unconfirmed_gets_no_email(ada: User, late: Subscription, values: dict[str, Any]) -> None:
+    """No address is left, or it may be a stranger's. A confirmation later still finds the occasion unused."""
+    with db.write() as session:
+        session.execute(update(User).where(User.id == ada.id).values(**values))
     assert queue("invoice.payment_failed", "in_late") == []
+    assert stored(Notice) == []
 
 
-def test_change_without_its_event_sends_one_email_in_all(late: Subscription) -> None:
-    """The comparison sends it once, and the event that arrives later sends no second one."""
-    with db.read() as session:
-        assert emails.read_statuses(session, [late.stripe_id, "sub_new"]) == {late.stripe_id: "past_due"}
-    assert miss({late.stripe_id: "active"}) == ["payment_failed"]
-    assert queue("invoice.payment_failed", "in_late")[0][1]["about"] == "in_late"
-    assert len(queued()) == 1
+def test_change_and_its_event_send_one_email_in_all(late: Subscription) -> None:
+    """Whichever comes first: the event, the one about the subscription, or the nightly comparison."""
+    assert templates(change(late, {"status": "active"})) == ["payment_failed"]
+    assert len(change(late, {"status": "active"})) == 1
+    assert len(queue("invoice.payment_failed", "in_late")) == 1
 
 
 @pytest.mark.parametrize("former", ["past_due", "unpaid", "incomplete", "canceled"])
 def test_change_that_is_no_news_is_not_emailed(late: Subscription, former: str) -> None:
     """It was unpaid before, or had never begun."""
-    assert miss({late.stripe_id: former, "sub_unknown": "active"}) == []
+    assert change(late, {"status": former}) == []
 
 
-def test_end_without_its_event_is_emailed(ada: User) -> None:
-    """The subscription was active when it was last compared."""
+def test_overdue_invoice_of_a_member_who_pays_by_hand_is_no_failed_payment(late: Subscription) -> None:
+    """No card was charged. A try on the invoice's page that failed changes nothing of that."""
+    facts = {"subscriptions": {late.stripe_id: ({"collection_method": "send_invoice"}, "patron")}}
+    context = {"plan": "Patron", "amount": "$7.00", "until": "29 September 2026"}
+    assert change(late, {"status": "active"}, **facts) == [("invoice_open", context)]
+    event = IncomingEvent("evt_1", "invoice.payment_failed", "in_late", "invoice", NOW, {})
+    with db.write() as session:
+        emails.queue_email(session, event, 0, Facts(NOW, **facts), NOW)
+    assert len(queued()) == 1
+
+
+def test_end_without_its_event_is_emailed_once(ada: User) -> None:
+    """The subscription was active when it was last stored; its event may still come."""
     row = add_subscription(add_customer(ada.id), status="canceled")
-    assert miss({row.stripe_id: "active"}) == ["membership_ended"]
+    assert templates(change(row, {"status": "active"})) == ["membership_ended"]
+    assert len(queue("customer.subscription.deleted", row.stripe_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "values", "context"),
+    [
+        (None, {}, {"trial": "", "ends": "", "price": "$12.00 a month"}),
+        ({"status": "incomplete"}, {}, {"trial": "", "ends": "", "price": "$12.00 a month"}),
+        (
+            None, {"status": "trialing", "trial_end": NOW + timedelta(days=14), "cancel_at": NOW + timedelta(days=14)},
+            {"trial": "6 October 2026", "ends": "6 October 2026", "price": "$12.00 a month"},
+        ),
+    ],
+)  # fmt: skip
+def test_subscription_that_begins_is_welcomed_once(
+    ada: User, before: dict[str, Any] | None, values: dict[str, Any], context: dict[str, Any]
+) -> None:
+    """A first payment may take days: then it begins when that is through."""
+    row = add_subscription(add_customer(ada.id), **values)
+    welcome = ("welcome", {"plan": "Patron", **context})
+    assert change(row, before) == [welcome]
+    assert change(row, before) == [welcome]
+    assert change(row, {"status": "active", "current_period_end": NOW}) == [welcome]
+
+
+@pytest.mark.parametrize(
+    ("before", "values"),
+    [
+        (None, {"started_at": NOW - timedelta(days=8)}),
+        (None, {"status": "incomplete"}),
+        ({"status": "past_due"}, {}),
+        ({"status": "paused"}, {}),
+    ],
+)
+def test_subscription_known_before_or_unpaid_is_not_welcomed(
+    ada: User, before: dict[str, Any] | None, values: dict[str, Any]
+) -> None:
+    """An old one that the site did not have was brought along, or its webhooks were lost."""
+    assert change(add_subscription(add_customer(ada.id), **values), before) == []
+
+
+def test_old_payment_that_is_matched_with_its_member_is_welcomed(ada: User) -> None:
+    """To the member it is news: until then they had no access."""
+    row = add_subscription(add_customer(ada.id), started_at=NOW - timedelta(days=90))
+    assert templates(change(row, None, matched=True)) == ["welcome"]
+
+
+def test_cancellation_says_until_when_premium_stays(ada: User) -> None:
+    """Each cancellation once; one that was taken back and made again is another."""
+    customer = add_customer(ada.id)
+    row = add_subscription(customer, cancel_at=NOW + timedelta(days=29), canceled_at=NOW)
+    cancelled = ("membership_cancelled", {"plan": "Patron", "until": "21 October 2026", "another": False})
+    assert change(row, {"cancel_at": None}) == [cancelled]
+    assert change(row, {"cancel_at": None}) == [cancelled]
+    assert change(row, {}) == [cancelled]
+    add_subscription(customer)
+    with db.write() as session:
+        session.execute(update(Subscription).where(Subscription.id == row.id).values(canceled_at=NOW + timedelta(1)))
+    assert [context["another"] for _, context in change(row, {"cancel_at": None})] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "before"),
+    [
+        ("email_welcome", {}, None),
+        ("email_cancelled", {"cancel_at": NOW + timedelta(days=3)}, {"cancel_at": None}),
+        ("email_ended", {"status": "canceled"}, {"status": "active"}),
+    ],
+)
+def test_email_that_a_setting_turns_off_is_not_sent(
+    at_work: Flask, ada: User, setting: str, values: dict[str, Any], before: dict[str, Any] | None
+) -> None:
+    """Turned on again, it is not sent late either: what happened is no longer news."""
+    turn_off(at_work, **{setting: False})
+    assert change(add_subscription(add_customer(ada.id), **values), before) == []

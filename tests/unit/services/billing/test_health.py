@@ -45,6 +45,7 @@ def test_health_test_till_in_development_is_ok(settings: Settings) -> None:
     ("changes", "facts", "state", "finding", "fix"),
     [
         (REAL | LIVE, {"failed": 2}, "warn", "2 events failed within a day", "replay --failed"),
+        (REAL | LIVE, {"unmatched": 1}, "warn", "1 payment without a member", "/admin/membership/unmatched"),
         (REAL | LIVE, {"last_webhook": None}, "warn", "no webhook received", "https://church.example/stripe/webhook"),
         (REAL | LIVE, {"plans": 0}, "warn", "0 plans", "church_plan"),
         (REAL | TEST, {}, "warn", "a test key", "live"),

@@ -29,6 +29,13 @@ CONTEXTS = {
     "payment_failed": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
     "trial_ending": {"plan": "Patron", "day": "30 November 2026", "price": "$12.00 a month"},
     "membership_ended": {"plan": "Patron", "premium": False},
+    "welcome": {"plan": "Patron", "trial": "", "ends": "", "price": "$12.00 a month"},
+    "membership_cancelled": {"plan": "Patron", "until": "30 November 2026", "another": False},
+    "invoice_open": {"plan": "Patron", "amount": "$12.00", "until": "30 November 2026"},
+    "renewal_ahead": {"plan": "Patron", "day": "30 November 2026", "price": "$120.00 a year"},
+    "pass_given": {"until": "30 November 2026"},
+    "pass_ending": {"until": "30 November 2026"},
+    "new_reports": {"count": 2, "rooms": "Open and Premium"},
 }
 PURPOSES = {
     "verify": Purpose.VERIFY,
@@ -107,7 +114,7 @@ def test_email_parts_have_the_same_links(template: str) -> None:
     wanted = [line for line in text.splitlines() if line.startswith("https://church.example/")]
     assert wanted or template == "account_deleted"
     for address in wanted:
-        assert urlsplit(address).path.startswith(("/auth/", "/stripe/pricing"))
+        assert urlsplit(address).path.startswith(("/auth/", "/stripe/pricing", "/admin/live"))
         assert f'href="{address}"' in page
     assert all(len(line) <= 72 or line in wanted for line in text.splitlines())
     assert str(message["Subject"]) in page
@@ -222,3 +229,44 @@ def test_email_html_loads_nothing_and_supports_both_themes(template: str) -> Non
     assert not [word for word in ("<img", "<script", "<link", "url(", "<table") if word in page]
     assert 'name="color-scheme" content="light dark"' in page
     assert "prefers-color-scheme: dark" in page
+
+
+@pytest.mark.parametrize(
+    ("template", "changes", "subject", "words"),
+    [
+        ("welcome", {}, "Your Patron membership has started", "It costs $12.00 a month, before any tax"),
+        (
+            "welcome",
+            {"trial": "3 May 2027"},
+            "Your Patron trial has started",
+            "ends on 3 May 2027. After that",
+        ),
+        (
+            "welcome",
+            {"ends": "3 May 2027"},
+            "Your Patron membership has started",
+            "ends on 3 May 2027 and does",
+        ),
+        ("membership_cancelled", {}, "Your membership is cancelled", "keep premium access until 30 November 2026"),
+        ("membership_cancelled", {"another": True}, "Your membership is cancelled", "Your other membership goes on"),
+        ("invoice_open", {}, "Your invoice is open", "invoice of $12.00 for Patron"),
+        ("renewal_ahead", {}, "Your membership renews soon", "renews on 30 November 2026. It costs $120.00 a year"),
+        ("pass_given", {}, "You have premium access until 30 November 2026", "It costs nothing"),
+        ("pass_ending", {}, "Your premium access ends soon", "ends on 30 November 2026. Nothing is charged"),
+        ("pass_ended", {}, "Your premium access has ended", "You keep your account"),
+        (
+            "new_reports",
+            {},
+            "2 new reports of chat messages",
+            "2 reports of chat messages at BambiSleep Church in O",
+        ),
+        ("new_reports", {"count": 1, "rooms": ""}, "A chat message was reported", "A member reported a chat message"),
+    ],
+)
+def test_email_says_what_happened_in_both_parts(
+    template: str, changes: dict[str, object], subject: str, words: str
+) -> None:
+    message = compose_message(letter(template, context={**CONTEXTS.get(template, {}), **changes}))
+    assert str(sent(message)["Subject"]) == subject
+    assert words in " ".join(part(message, "plain").split())
+    assert words in " ".join(part(message, "html").split())

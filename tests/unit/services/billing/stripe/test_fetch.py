@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
+from sqlalchemy import update
 
 from church.extensions import db
 from church.models import Price, Product, User
 from church.models.base import utc_now
 from church.services.billing.errors import MissingObjectError, NotOursError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.fetch import BUDGET, Facts, Fetcher, find_owner, find_product_plan, is_deleted
+from church.services.billing.stripe.owners import UnmatchedPaymentError
 from tests.support.billing_rows import add_customer, add_entry, add_invoice, add_subscription, store
+from tests.support.people import add_user
 from tests.support.stripe_fixture import START, FakeStripe, utc_time
 
 NOW = utc_time(START)
@@ -24,6 +28,77 @@ def about(stripe: FakeStripe, kind: str, object_id: str, customer: str | None = 
 def add_product(stripe_id: str, plan: str) -> None:
     fields = {"name": plan, "description": "", "features": [], "active": True, "fetched_at": utc_now()}
     store(Product(stripe_id=stripe_id, plan=plan, **fields))
+
+
+# -- payers whom nothing of ours names -----------------------------------------------------------------------------
+
+
+def test_payer_by_payment_link_is_found_by_the_confirmed_address(stripe_objects: FakeStripe, ada: User) -> None:
+    """However it is typed."""
+    subscription = stripe_objects.subscription(stripe_objects.customer(None, email=str(ada.email).upper()))
+    facts = about(stripe_objects, "subscription", subscription["id"])
+    assert (facts.owner_id, facts.customer_id, facts.matched) == (ada.id, subscription["customer"], True)
+
+
+def test_payer_whose_address_stands_only_in_the_checkout_is_found(stripe_objects: FakeStripe, ada: User) -> None:
+    subscription = stripe_objects.subscription(stripe_objects.customer(None, email=None))
+    session = stripe_objects.session(subscription, customer_details={"email": ada.email})
+    for kind, name in (("checkout.session", session["id"]), ("subscription", subscription["id"])):
+        assert about(stripe_objects, kind, name).owner_id == ada.id
+
+
+def test_reference_of_a_payment_link_comes_before_the_address(
+    at_work: Flask, stripe_objects: FakeStripe, ada: User
+) -> None:
+    """Whichever event comes first. A reference of something else than a member of ours says nothing."""
+    bea = add_user(at_work, "bea@church.example")
+    subscription = stripe_objects.subscription(stripe_objects.customer(None, email=ada.email))
+    session = stripe_objects.session(subscription, client_reference_id=bea.ref)
+    for kind, name in (("subscription", subscription["id"]), ("checkout.session", session["id"])):
+        facts = about(stripe_objects, kind, name)
+        assert (facts.owner_id, facts.matched) == (bea.id, False)
+    session["client_reference_id"] = "campaign-7"
+    assert about(stripe_objects, "subscription", subscription["id"]).owner_id == ada.id
+
+
+def test_payer_is_found_with_a_key_that_may_not_read_checkouts(stripe_objects: FakeStripe, ada: User) -> None:
+    def restricted(method: str) -> None:
+        if method == "checkout.sessions.list":
+            raise StripeRefusedError("more_permissions_required", http_status=403)
+
+    stripe_objects.before = restricted
+    subscription = stripe_objects.subscription(stripe_objects.customer(None, email=ada.email))
+    assert about(stripe_objects, "subscription", subscription["id"]).owner_id == ada.id
+
+
+@pytest.mark.parametrize("values", [{"verified_at": None}, {"email": "other@church.example", "email_key": "other@x"}])
+def test_payer_whose_address_no_account_has_confirmed_is_nobody(
+    stripe_objects: FakeStripe, ada: User, values: dict[str, Any]
+) -> None:
+    subscription = stripe_objects.subscription(stripe_objects.customer(None, email=ada.email))
+    with db.write() as session:
+        session.execute(update(User).where(User.id == ada.id).values(**values))
+    with pytest.raises(UnmatchedPaymentError) as found:
+        about(stripe_objects, "subscription", subscription["id"])
+    payer = found.value.payer
+    assert (payer.customer, payer.email, payer.plan) == (subscription["customer"], ada.email, "patron")
+
+
+@pytest.mark.parametrize("kind", ["subscription", "checkout.session", "customer"])
+def test_payer_of_something_else_is_not_matched(stripe_objects: FakeStripe, ada: User, kind: str) -> None:
+    """A member may buy a book on the same Stripe account."""
+    stripe_objects.product("prod_book")
+    stripe_objects.price("price_book", "prod_book", 900)
+    customer = stripe_objects.customer(None, email=ada.email)
+    subscription = stripe_objects.subscription(customer, "price_book")
+    named = {
+        "subscription": subscription,
+        "checkout.session": stripe_objects.session(subscription),
+        "customer": customer,
+    }
+    with pytest.raises(NotOursError, match="something else") as found:
+        about(stripe_objects, kind, named[kind]["id"])
+    assert not isinstance(found.value, UnmatchedPaymentError)
 
 
 # -- subscriptions and payments -------------------------------------------------------------------------------------
@@ -45,7 +120,7 @@ def test_owner_is_found_by_the_callers_map_then_the_stored_customer(stripe_objec
     """Neither needs a call to Stripe; the metadata is read last."""
     subscription = stripe_objects.subscription(stripe_objects.customer(None))
     customer, name = subscription["customer"], subscription["id"]
-    with pytest.raises(NotOursError, match="customer of something else"):
+    with pytest.raises(UnmatchedPaymentError, match="payment without a member"):
         about(stripe_objects, "subscription", name)
     assert about(stripe_objects, "subscription", name, owners={customer: 77}).owner_id == 77
     add_customer(ada.id, customer)

@@ -12,8 +12,8 @@ import stripe
 from flask import Flask
 from pydantic import SecretStr
 
-from church.models import LedgerEntry, StripeEvent, Subscription, User
-from church.services.billing.errors import PaymentsOffError, StripeDownError
+from church.models import Customer, LedgerEntry, Mail, StripeEvent, Subscription, UnmatchedPayment, User
+from church.services.billing.errors import PaymentsOffError, StripeDownError, StripeRefusedError
 from church.services.billing.stripe.webhooks import (
     Outcome,
     SignatureError,
@@ -181,12 +181,101 @@ def test_delivery_that_is_no_event_is_ignored(fake: FakeStripe, body: bytes, out
 
 def test_delivery_about_something_else_is_ignored_and_stored_as_an_outline(fake: FakeStripe) -> None:
     """It may name people who are not members."""
-    other = fake.subscription(fake.customer(None), customer_email="ann@example.org")
+    fake.product("prod_book")
+    fake.price("price_book", "prod_book", 900)
+    other = fake.subscription(fake.customer(None), "price_book", customer_email="ann@example.org")
     outcome = deliver(make_event("customer.subscription.created", other))
-    assert outcome == Outcome("ignored", 200, "a customer of something else")
+    assert outcome == Outcome("ignored", 200, "a subscription to something else")
     [row] = stored(StripeEvent)
-    assert (row.state, row.reason) == ("ignored", "a customer of something else")
+    assert (row.state, row.reason) == ("ignored", "a subscription to something else")
     assert "ann@example.org" not in str(row.payload)
+    assert stored(UnmatchedPayment) == []
+
+
+def test_delivery_about_a_payer_who_is_no_member_is_listed(fake: FakeStripe) -> None:
+    """The event names the page; its payload goes, and the address is in no log line."""
+    subscription = fake.subscription(fake.customer(None, email="ann@example.org"), customer_email="ann@example.org")
+    outcome = deliver(make_event("customer.subscription.created", subscription))
+    assert outcome == Outcome("ignored", 200, "a payment without a member: see /admin/membership/unmatched")
+    assert "ann@example.org" not in str(stored(StripeEvent)[0].payload)
+    [row] = stored(UnmatchedPayment)
+    assert (row.email, row.plan, row.amount, row.status) == ("ann@example.org", "patron", 1200, "active")
+    fake.objects[subscription["customer"]]["email"] = "Ann@example.net"
+    assert deliver(make_event("customer.updated", fake.objects[subscription["customer"]])).status == "ignored"
+    assert [row.email_key for row in stored(UnmatchedPayment)] == ["ann@example.net"]
+
+
+def test_delivery_about_a_payer_with_a_confirmed_address_opens_premium(fake: FakeStripe, ada: User) -> None:
+    """By payment link: nothing of ours is in it. The payment of the same moment is booked too."""
+    subscription = fake.subscription(fake.customer(None, email=ada.email))
+    invoice = fake.invoice(subscription, paid=1200)
+    session = fake.session(subscription, payment_link="plink_1")
+    assert deliver(make_event("checkout.session.completed", session)) == Outcome("processed")
+    assert deliver(make_event("invoice.paid", invoice)) == Outcome("processed")
+    assert [(row.user_id, row.status) for row in stored(Subscription)] == [(ada.id, "active")]
+    assert [row.user_id for row in stored(LedgerEntry)] == [ada.id]
+
+
+# -- deleted customers ------------------------------------------------------------------------------------------------
+
+
+def delete_customer(fake: FakeStripe, customer: Obj) -> Obj:
+    """Delete a customer as Stripe does, and return the event about it."""
+    event = make_event("customer.deleted", customer)
+    fake.objects[customer["id"]] = {"id": customer["id"], "object": "customer", "deleted": True}
+    return event
+
+
+@pytest.mark.parametrize("state", ["canceled", "active", "missing"])
+def test_customer_deleted_leaves_the_member_without_customer_and_subscription(
+    fake: FakeStripe, ada: User, state: str
+) -> None:
+    """Whatever Stripe still has of the subscription. The event's own object is the last that names the member."""
+    customer = fake.customer(ada.ref)
+    subscription = fake.subscription(customer)
+    deliver(make_event("customer.subscription.created", subscription))
+    event = delete_customer(fake, customer)
+    subscription["status"] = state
+    if state == "missing":
+        del fake.objects[subscription["id"]]
+    assert deliver(event) == Outcome("processed")
+    [row] = stored(Customer)
+    assert (row.deleted_at is None, row.card_last4) == (False, None)
+    assert [one.status for one in stored(Subscription)] == ["canceled"]
+    assert [mail.template for mail in stored(Mail)].count("membership_ended") == 1
+    assert deliver(make_event("customer.subscription.deleted", subscription)).http == 200
+    assert [mail.template for mail in stored(Mail)].count("membership_ended") == 1
+
+
+def test_customer_deleted_that_was_never_stored_is_processed(fake: FakeStripe, ada: User) -> None:
+    """The customer's own event came after the deletion, when Stripe no longer tells whose it was."""
+    customer = fake.customer(ada.ref)
+    event = delete_customer(fake, customer)
+    assert deliver(make_event("customer.updated", customer)).status == "ignored"
+    assert deliver(event) == Outcome("processed")
+    assert [row.deleted_at is None for row in stored(Customer)] == [False]
+
+
+def test_customer_deleted_of_no_member_ends_its_payments(fake: FakeStripe) -> None:
+    customer = fake.customer(None, email="ann@example.org")
+    deliver(make_event("customer.subscription.created", fake.subscription(customer)))
+    assert deliver(delete_customer(fake, customer)) == Outcome("ignored", 200, "a customer of something else")
+    assert [(row.status, row.ended_at is None) for row in stored(UnmatchedPayment)] == [("canceled", False)]
+    assert deliver(make_event("customer.updated", customer)).status == "ignored"
+
+
+def test_customer_that_stripe_gives_only_without_its_card_is_taken_so(fake: FakeStripe, ada: User) -> None:
+    """An expansion that Stripe refuses is no reason to fail for days."""
+    refused: list[str] = []
+
+    def refuse_once(method: str) -> None:
+        if method == "customers.retrieve" and not refused:
+            refused.append(method)
+            raise StripeRefusedError("parameter_invalid", "expand", 400)
+
+    fake.before = refuse_once
+    assert deliver(make_event("customer.updated", fake.customer(ada.ref))) == Outcome("processed")
+    assert (refused, len(stored(Customer))) == (["customers.retrieve"], 1)
 
 
 def test_delivery_while_stripe_is_down_fails_and_the_next_one_succeeds(fake: FakeStripe, ada: User) -> None:

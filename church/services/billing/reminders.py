@@ -1,0 +1,98 @@
+"""Emails that a date causes, each hour: a yearly renewal ahead, and free premium that ends soon or has ended.
+
+The dates are those of the database, so nothing depends on how the webhooks at Stripe are set up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from church import jobs
+from church.config import current_settings
+from church.database import database_now
+from church.database.batches import delete_in_batches, find_in_batches
+from church.extensions import db
+from church.models import Grant, Notice, Subscription
+from church.services.billing import emails
+
+log = logging.getLogger("church.stripe")
+
+PASS_AHEAD = timedelta(days=7)
+_LATE = timedelta(days=2)
+"""How long after the end of free premium its email is still sent, if no worker process ran."""
+KEEP_NOTICES = timedelta(days=800)
+"""Longer than two yearly periods: an occasion so long ago does not come again."""
+
+_M = TypeVar("_M", Grant, Subscription)
+_YEARLY = or_(
+    Subscription.interval == "year", and_(Subscription.interval == "month", Subscription.interval_count >= 12)
+)
+
+
+@jobs.every(timedelta(hours=1), "billing.reminders")
+def send_reminders(_payload: dict[str, Any]) -> None:
+    """Queue the emails that are due, each once."""
+    with db.read() as session:
+        now = database_now(session)
+    counts = {"renewals": _remind_of_renewals(now), "ending": _tell_ending(now), "ended": _tell_ended(now)}
+    if any(counts.values()):
+        log.info("reminders queued", extra={"event": "billing.reminders", **counts})
+
+
+@jobs.every(timedelta(days=1), "billing.forget_notices")
+def forget_notices(_payload: dict[str, Any]) -> None:
+    """Forget emails that were queued long ago."""
+    with db.read() as session:
+        old = [Notice.created_at < database_now(session) - KEEP_NOTICES]
+    delete_in_batches(db, Notice.id, along=Notice.created_at, within=old)
+
+
+def _remind_of_renewals(now: datetime) -> int:
+    days = current_settings().email_renewal_days
+    if not days or not current_settings().payments:
+        return 0
+    within = [Subscription.current_period_end > now, Subscription.current_period_end <= now + timedelta(days=days)]
+    renews = [
+        Subscription.status == "active",
+        Subscription.cancel_at.is_(None),
+        Subscription.collection_paused.is_(False),
+        _YEARLY,
+    ]
+    return _queue_each(Subscription, Subscription.current_period_end, within, renews, emails.queue_renewal)
+
+
+def _tell_ending(now: datetime) -> int:
+    """Tell of free premium that ends soon; not of a pass so short that its first email has just said so."""
+    within = [Grant.until > now, Grant.until <= now + PASS_AHEAD]
+    long = [Grant.revoked_at.is_(None), Grant.created_at < now - PASS_AHEAD]
+    return _queue_each(Grant, Grant.until, within, long, emails.queue_pass_ending)
+
+
+def _tell_ended(now: datetime) -> int:
+    within = [Grant.until <= now, Grant.until > now - _LATE]
+    return _queue_each(
+        Grant, Grant.until, within, [Grant.revoked_at.is_(None)],
+        lambda session, row: emails.queue_pass_ended(session, row, now),
+    )  # fmt: skip
+
+
+def _queue_each(
+    model: type[_M],
+    along: InstrumentedAttribute[Any],
+    within: Sequence[ColumnElement[bool]],
+    matching: Sequence[ColumnElement[bool]],
+    queue: Callable[[Session, _M], bool],
+) -> int:
+    """Call ``queue`` with each row, in a transaction for each batch. Returns how many emails were queued."""
+    count = 0
+    for ids in find_in_batches(db, model.id, *matching, along=along, within=within):
+        with db.write() as session:
+            rows = session.scalars(select(model).where(model.id.in_(ids), *within, *matching).order_by(model.id)).all()
+            count += sum(queue(session, row) for row in rows)
+    return count
